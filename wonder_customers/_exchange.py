@@ -1,0 +1,356 @@
+"""The exchange: the one loop that sends again, and the one place that sleeps.
+
+Each attempt ends with evidence from what the transport saw. `wonder_customers.retry.decide` says what follows: the same
+bytes again, a look at what the write has left, or the failure.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from itertools import chain
+from typing import Any, TypeVar
+
+import anyio
+from attrs import define, evolve, field
+
+from wonder_customers._attempt import Attempts, Ending, Speaker
+from wonder_customers._turns import Key, Turns
+from wonder_customers._wire import Flight, Replay
+from wonder_customers.dialects.base import AccessToken, Call, Hold, Steps
+from wonder_customers.errors import (
+    Ambiguous,
+    AttemptRecord,
+    CallFailed,
+    DeadlineExceeded,
+    Duplicate,
+    NoAnswer,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    Unauthorized,
+    Unavailable,
+)
+from wonder_customers.records import Reply
+from wonder_customers.retry import (
+    Evidence,
+    Resolve,
+    Retry,
+    RetryPolicy,
+    Situation,
+    Verdict,
+    decide,
+    settle_times,
+)
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class Trip:
+    """One verb from start to end: its deadline and everything that was seen on the way."""
+
+    speaker: Speaker
+    operation: str
+    started: float
+    deadline: float
+    turns_before: int
+    stack: AsyncExitStack
+    requests: int = 0
+    history: list[AttemptRecord] = field(factory=list)
+    held: set[Key] = field(factory=set)
+
+
+@define(eq=False)
+class _Progress:
+    """How far one call has come."""
+
+    attempts: int = 0
+    spent: int = 0
+    doubtful: bool = False
+    resent: bool = False
+
+
+@define(eq=False)
+class Exchange:
+    """Sends the calls of one session.
+
+    Attributes:
+        attempts: Makes single attempts.
+        policy: When to send again.
+        turns: The order of writes.
+        clock: Seconds that only grow; deadlines and waits are measured with it.
+        sleep: Waits.
+        draw: A random number from 0 to 1.
+    """
+
+    attempts: Attempts
+    policy: RetryPolicy
+    turns: Turns
+    clock: Callable[[], float] = anyio.current_time
+    sleep: Callable[[float], Any] = anyio.sleep
+    draw: Callable[[], float] = random.random
+
+    async def run(
+        self, speaker: Speaker, operation: str, steps: Steps[T], subject: tuple[str, str] | None
+    ) -> Reply[T]:
+        """Perform an operation: all its calls, inside one deadline, in its customer's turn.
+
+        Args:
+            speaker: Who it is made for.
+            operation: The verb, for errors.
+            steps: The operation's calls.
+            subject: What a write is about, ``("reference", …)`` or ``("id", …)``; None for reads and for creates
+                without a reference.
+
+        Raises:
+            CallFailed: As the last call ended.
+        """
+        start = self.clock()
+        async with AsyncExitStack() as stack:
+            trip = Trip(speaker, operation, start, start + self.policy.deadline, self.turns.finished, stack)
+            try:
+                if subject is not None:
+                    await self._hold(trip, *subject)
+                reply = await self._walk(trip, steps, subject)
+            finally:
+                steps.close()
+        return evolve(reply, attempts=trip.requests, elapsed=self.clock() - start)
+
+    async def _walk(self, trip: Trip, steps: Steps[T], subject: tuple[str, str] | None = None) -> Reply[T]:
+        """Drive a generator of calls to its end; failures are thrown into it, so that it can go another way."""
+        last: Reply[Any] = Reply(None, 0, {})
+        try:
+            step = next(steps)
+            if subject is not None and isinstance(step, Call) and step.replay is Replay.READ:
+                # A write that begins with a look must not look while an earlier one may still land.
+                await self._wait_out(trip, [(trip.speaker.merchant, *subject)], None)
+            while True:
+                try:
+                    if isinstance(step, Hold):
+                        answer: Any = await self._hold(trip, "reference", step.reference)
+                    else:
+                        answer = last = await self.perform(trip, step)
+                except CallFailed as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(answer)
+        except StopIteration as end:
+            return evolve(last, record=end.value)
+        except CallFailed as error:
+            self._tell(trip, error)
+            raise
+
+    async def _hold(self, trip: Trip, name: str, value: str) -> bool:
+        """Take the customer's turn for the rest of the trip; True when another write ended since the trip began."""
+        key = (trip.speaker.merchant, name, value)
+        if key not in trip.held:
+            with anyio.move_on_after(trip.deadline - self.clock()):
+                await trip.stack.enter_async_context(self.turns.taken(key))
+                trip.held.add(key)
+            if key not in trip.held:
+                why = "it was not sent: an earlier write for this customer took all the time"
+                raise self._told(trip, DeadlineExceeded(why))
+        return self.turns.finished != trip.turns_before
+
+    async def perform(self, trip: Trip, call: Call[T]) -> Reply[T]:
+        """One call: attempts, waits and looks until it has a result or a failure."""
+        budget, now = trip.speaker.budget, _Progress()
+        keys = _keys(trip, call)
+        if keys and await self._wait_out(trip, keys, call) and call.replay is Replay.LOOKUP:
+            found = await self._look(trip, call, Ending(Evidence.TAKEN))
+            if found is not None:
+                return found
+        while True:
+            now.attempts += 1
+            ending = await self._attempt(trip, call, keys)
+            if now.doubtful and call.gone_is_done and isinstance(ending.error, NotFound):
+                ending = Ending(
+                    Evidence.ANSWERED, Reply(None, ending.error.status, {}, ending.request_id, adopted=True)
+                )
+            if ending.reply is not None:
+                budget.give_back(now.spent)
+                return ending.reply
+            now.doubtful = now.doubtful or ending.evidence in {Evidence.UNKNOWN, Evidence.STALE}
+            verdict = self._decide(trip, call, now, ending)
+            if isinstance(verdict, Resolve):
+                found = await self._resolve(trip, call, now, ending)
+                if found is not None:
+                    budget.give_back(now.spent)
+                    return found
+                if ending.evidence is not Evidence.UNKNOWN:
+                    raise self._failure(trip, call, now, ending)
+                ending.evidence = Evidence.ABSENT
+                verdict = self._decide(trip, call, now, ending)
+            if not isinstance(verdict, Retry) or not budget.take(verdict.cost):
+                raise self._failure(trip, call, now, ending)
+            now.resent = now.resent or ending.evidence is Evidence.ABSENT
+            now.spent += verdict.cost
+            await self.sleep(verdict.after)
+
+    def _decide(self, trip: Trip, call: Call[Any], now: _Progress, ending: Ending) -> Verdict:
+        situation = Situation(
+            ending.evidence,
+            call.replay,
+            now.attempts,
+            trip.deadline - self.clock(),
+            trip.speaker.budget.tokens,
+            retry_after=ending.asked_wait,
+            draw=self.draw(),
+            findable=call.find is not None,
+            doubtful=now.doubtful,
+            resent=now.resent,
+        )
+        return decide(self.policy, situation)
+
+    async def _attempt(self, trip: Trip, call: Call[Any], keys: list[Key]) -> Ending:
+        """One attempt; with a bearer token that the gateway no longer takes, a second one with a fresh token."""
+        try:
+            bearer = await self._bearer(trip) if call.signed else None
+            ending = await self._sent(trip, call, keys, bearer)
+            if (
+                bearer is not None
+                and isinstance(ending.error, Unauthorized)
+                and trip.speaker.bearer is not None
+            ):
+                trip.speaker.bearer.drop(bearer)
+                ending = await self._sent(trip, call, keys, await self._bearer(trip))
+        except CallFailed as error:
+            return Ending(Evidence.ANSWERED, error=error)
+        return ending
+
+    async def _bearer(self, trip: Trip) -> str | None:
+        keeper, dialect = trip.speaker.bearer, trip.speaker.dialect
+        if keeper is None:
+            return None
+
+        async def fetch() -> AccessToken:
+            call = dialect.token_call()
+            assert call is not None  # noqa: S101 - a keeper exists only where the dialect asks for one
+            return (await self.perform(trip, call)).record
+
+        return await keeper.get(fetch)
+
+    async def _sent(self, trip: Trip, call: Call[Any], keys: list[Key], bearer: str | None) -> Ending:
+        """Send once, and remember a write that may still land, however this ends."""
+        flight, began, ending = Flight(), self.clock(), None
+        trip.requests += 1
+        try:
+            ending = await self.attempts.make(trip.speaker, call, flight, trip.deadline - began, bearer)
+        finally:
+            known = ending is not None and ending.evidence not in {Evidence.UNKNOWN, Evidence.STALE}
+            if keys and flight.sent and not known:
+                self.turns.doubt(keys, call.request.body, self.policy.settle)
+        took = self.clock() - began
+        trip.history.append(
+            AttemptRecord(_outcome(flight, ending), ending.error.why, took, ending.request_id)
+        )
+        if ending.reply is not None:
+            trip.history[-1] = evolve(trip.history[-1], cause="answered")
+            ending.reply = evolve(ending.reply, request_id=ending.request_id)
+        ending.error.request_id = ending.request_id
+        return ending
+
+    async def _wait_out(self, trip: Trip, keys: list[Key], call: Call[Any] | None) -> bool:
+        """Wait until no earlier write for the same customer can land any more; True when there was one.
+
+        The very bytes that are in doubt may go out again at once where sending them twice leaves the same state.
+        """
+        repeatable = call is not None and call.replay in {Replay.IDEMPOTENT, Replay.NATURAL_UPSERT}
+        wait = self.turns.wait(keys, call.request.body if call is not None and repeatable else None)
+        if wait <= 0:
+            return False
+        if wait >= trip.deadline - self.clock():
+            why = f"it was not sent: an earlier write for this customer may still land within {wait:.1f} s"
+            raise self._told(trip, DeadlineExceeded(why))
+        await self.sleep(wait)
+        return True
+
+    async def _resolve(self, trip: Trip, call: Call[T], now: _Progress, ending: Ending) -> Reply[T] | None:
+        """Look what a write has left, again and again until the settle time is over; None when it is not there."""
+        at_once = ending.evidence in {Evidence.BODY_LOST, Evidence.TAKEN}
+        waits: Iterator[float] = settle_times(self.policy.settle)
+        for wait in chain((0.0,), waits) if at_once else waits:
+            if wait >= trip.deadline - self.clock():
+                raise self._failure(trip, call, now, ending)
+            await self.sleep(wait)
+            try:
+                found = await self._look(trip, call, ending)
+            except (Ambiguous, Duplicate):
+                raise
+            except CallFailed as error:
+                raise self._failure(trip, call, now, ending) from error
+            if found is not None:
+                self.turns.landed(_keys(trip, call))
+                return found
+        return None
+
+    async def _look(self, trip: Trip, call: Call[T], ending: Ending) -> Reply[T] | None:
+        """The record that a write has left, None when there is none.
+
+        Raises:
+            Duplicate: There is one, but it is not what this write meant.
+            Ambiguous: There are several.
+        """
+        assert call.find is not None  # noqa: S101 - the decision resolves only what can be found
+        try:
+            reply = await self._walk(trip, call.find())
+        except NotFound:
+            return None
+        except Ambiguous as error:
+            error.applied = "unknown"
+            raise
+        differing = (
+            call.conflicts(reply.record)
+            if call.conflicts and ending.evidence is not Evidence.BODY_LOST
+            else ()
+        )
+        if differing:
+            held = getattr(reply.record, "id", "")
+            why = (
+                f"a customer with this reference is there ({held}), but not with this {', '.join(differing)}"
+            )
+            raise self._told(trip, Duplicate(why, ids=(held,), applied="unknown", reference=call.reference))
+        return evolve(reply, adopted=True)
+
+    def _failure(self, trip: Trip, call: Call[Any], now: _Progress, ending: Ending) -> CallFailed:
+        """The error that ends a call, with what is known about all of its attempts."""
+        error = ending.error
+        if call.replay is Replay.READ:
+            error.applied = "no"
+        elif now.doubtful and error.applied != "yes":
+            error.applied = "unknown"
+            silent = isinstance(error, (NotSent, NoAnswer, DeadlineExceeded))
+            once = call.replay in {Replay.LOOKUP, Replay.NONE}
+            if silent or (once and isinstance(error, Unavailable)):
+                unknown = OutcomeUnknown(error.why, applied="unknown", request_id=error.request_id)
+                unknown.__cause__ = error
+                error = unknown
+        error.attempts = now.attempts
+        error.reference = error.reference or call.reference
+        error.id = error.id or call.id
+        return self._told(trip, error)
+
+    def _told(self, trip: Trip, error: CallFailed) -> CallFailed:
+        self._tell(trip, error)
+        return error
+
+    def _tell(self, trip: Trip, error: CallFailed) -> None:
+        """Fill in what every error tells."""
+        error.gateway = error.gateway or trip.speaker.dialect.gateway
+        error.operation = error.operation or trip.operation
+        error.history = tuple(trip.history)
+        error.elapsed = self.clock() - trip.started
+
+
+def _keys(trip: Trip, call: Call[Any]) -> list[Key]:
+    """What a write is about, as keys of turns; empty for reads."""
+    if call.replay is Replay.READ:
+        return []
+    named = (("reference", call.reference), ("id", call.id))
+    return [(trip.speaker.merchant, name, value) for name, value in named if value is not None]
+
+
+def _outcome(flight: Flight, ending: Ending) -> str:
+    if flight.status is not None:
+        return "body lost" if ending.evidence is Evidence.BODY_LOST else f"HTTP {flight.status}"
+    return "no answer" if flight.sent else "not sent"

@@ -1,0 +1,103 @@
+"""The vocabulary that dialects and transports share: what is sent, what was seen, what came back."""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from attrs import define, field, frozen
+
+Header = tuple[bytes, bytes]
+
+
+class Replay(Enum):
+    """What repeating a request would do, which decides what may follow an unknown outcome."""
+
+    READ = "read"
+    IDEMPOTENT = "idempotent"  # an update or delete by id: the same bytes twice leave the same state
+    NATURAL_UPSERT = "natural upsert"  # a create that the gateway itself keys by the caller's reference
+    LOOKUP = "look-up"  # a create whose reference can be looked up afterwards
+    NONE = "none"  # a create that cannot be told from another one
+
+
+@frozen
+class Origin:
+    """Where a gateway listens. `host` is lower case, without the brackets of an IPv6 address."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        usual = self.port == {"https": 443, "http": 80}[self.scheme]
+        return f"{self.scheme}://{host}{'' if usual else f':{self.port}'}"
+
+
+@frozen
+class WireRequest:
+    """One request before it is signed.
+
+    Attributes:
+        method: In upper case.
+        target: Path and query exactly as they will stand in the request line: percent-encoded ASCII.
+        body: The exact bytes that are signed and sent.
+        route: The path's template, such as ``/customers/{id}``: what logs and traces may show.
+    """
+
+    method: str
+    target: str
+    route: str
+    body: bytes = field(default=b"", repr=False)
+
+
+@frozen
+class Timeouts:
+    """Seconds for the phases of one attempt; never more than what is left of the call's deadline."""
+
+    connect: float
+    read: float
+    write: float
+
+
+@frozen
+class Outgoing:
+    """One attempt as it goes out: signed, addressed, with its time limits."""
+
+    origin: Origin
+    method: str
+    target: str
+    headers: tuple[Header, ...] = field(repr=False)
+    body: bytes = field(repr=False)
+    timeouts: Timeouts
+
+
+@define
+class Flight:
+    """What the transport saw of one attempt. It is written while the attempt runs and read however it ends.
+
+    Attributes:
+        sent: A byte of the request may have left this machine.
+        status: The status line arrived.
+        headers: The headers that came with it, names in lower case.
+        stale: The request went out on a kept connection, and that ended before a byte of an answer.
+    """
+
+    sent: bool = False
+    status: int | None = None
+    headers: Mapping[str, str] = field(factory=dict)
+    stale: bool = False
+
+
+@frozen
+class WireReply:
+    """A whole answer. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class WireFailure(Exception):
+    """An attempt ended without a whole answer; the `Flight` tells how far it came.
+
+    The message names the phase and the kind of failure and never a header, a body or a URL.
+    """

@@ -1,0 +1,359 @@
+"""What every dialect shares: the account's address, the call, the operations, and how a refusal is read.
+
+A dialect is pure: it turns an operation into calls and replies into records, and never waits, looks at a clock or
+touches a socket. An operation that needs several requests is a generator of calls, so the exchange stays the one
+place that sends.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from urllib.parse import quote, urlsplit
+
+import orjson
+from attrs import field, frozen
+
+from wonder_customers._wire import Header, Origin, Replay, WireReply, WireRequest
+from wonder_customers.errors import (
+    CallFailed,
+    ConfigurationError,
+    Duplicate,
+    Forbidden,
+    InvalidRecord,
+    InvalidReply,
+    NotFound,
+    RateLimited,
+    Refused,
+    Rejected,
+    Unauthorized,
+    Unavailable,
+    Violation,
+)
+from wonder_customers.records import (
+    Customer,
+    CustomerDraft,
+    CustomerPatch,
+    Page,
+    PaymentSource,
+    PaymentToken,
+    Reply,
+)
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Operation(StrEnum):
+    """The verbs of a session; a dialect says which of them its gateway lacks."""
+
+    CREATE = "create"
+    UPSERT = "upsert"
+    GET = "get"
+    GET_BY_REFERENCE = "get_by_reference"
+    UPDATE = "update"
+    DELETE = "delete"
+    LIST = "list"
+    LIST_PAYMENT_TOKENS = "list_payment_tokens"
+    CREATE_PAYMENT_TOKEN = "create_payment_token"
+    CHECK_PAYMENT_TOKEN = "check_payment_token"
+    DELETE_PAYMENT_TOKEN = "delete_payment_token"
+
+
+@frozen
+class Call(Generic[T]):
+    """One request with all that the exchange must know about it.
+
+    Attributes:
+        request: What goes onto the wire, unsigned.
+        replay: What repeating it would do.
+        decode: Turns the reply into the record, or raises the `CallFailed` that says why not.
+        find: The reads that show what this write has left; None where there are none.
+        conflicts: The names of the fields in which a record that `find` brought is not the one this write meant.
+        reference: The customer's reference, for errors.
+        id: The gateway's id of the customer, for errors.
+        signed: Whether the account's credentials go with it.
+        gone_is_done: A "not found" after an attempt without an answer means that this delete had been applied.
+    """
+
+    request: WireRequest
+    replay: Replay
+    decode: Callable[[WireReply], T]
+    find: "Callable[[], Steps[T]] | None" = None
+    conflicts: Callable[[T], tuple[str, ...]] | None = None
+    reference: str | None = None
+    id: str | None = None
+    signed: bool = True
+    gone_is_done: bool = False
+
+
+@frozen
+class Hold:
+    """Asks for the turn of the customer with this reference until the operation ends.
+
+    The answer is whether another write of the session ended since the operation began, so that what was read before may
+    be old.
+    """
+
+    reference: str
+
+
+Steps = Generator[Call[Any] | Hold, Any, T]
+"""An operation: yields calls, is sent their replies (or thrown their failures), returns the record."""
+
+
+def one(call: Call[T]) -> Steps[T]:
+    """The operation that is a single call."""
+    reply: Reply[T] = yield call
+    return reply.record
+
+
+@frozen
+class AccessToken:
+    """A bearer token and the seconds it may be used, counted from the reply that brought it."""
+
+    value: str = field(repr=False)
+    lifetime: float = 0.0
+
+
+class Account(Protocol):
+    """A merchant's credentials for one gateway."""
+
+    @property
+    def base_url(self) -> str:
+        """Where the gateway listens."""
+
+    def dialect(self) -> "Dialect":
+        """The dialect that speaks for this account."""
+
+
+class Dialect(ABC):
+    """One gateway's way of speaking, for one account.
+
+    Attributes:
+        gateway: The gateway's name.
+        lacks: Operations the gateway does not offer, each with the reason.
+        page_limit: Records per page that the gateway's documents promise to serve.
+    """
+
+    gateway: ClassVar[str]
+    lacks: ClassVar[Mapping[Operation, str]] = {}
+    page_limit: ClassVar[int]
+
+    def __init__(self, base_url: str) -> None:
+        self.origin, self.prefix = endpoint(base_url)
+
+    @abstractmethod
+    def headers(self, request: WireRequest, now: float, nonce: str, bearer: str | None) -> tuple[Header, ...]:
+        """The headers that authenticate exactly this request, at Unix time `now`."""
+
+    def token_call(self) -> Call[AccessToken] | None:
+        """The call that fetches a bearer token, None where the account needs none."""
+        return None
+
+    @abstractmethod
+    def create(self, draft: CustomerDraft) -> Steps[Customer]:
+        """Make a customer."""
+
+    @abstractmethod
+    def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        """Make the customer with this reference, or bring it up to date."""
+
+    @abstractmethod
+    def get(self, id: str) -> Steps[Customer]:
+        """The customer with this id."""
+
+    @abstractmethod
+    def get_by_reference(self, reference: str) -> Steps[Customer]:
+        """The customer with this reference."""
+
+    @abstractmethod
+    def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
+        """Change some fields."""
+
+    @abstractmethod
+    def delete(self, id: str) -> Steps[None]:
+        """Delete, as far as the gateway does."""
+
+    @abstractmethod
+    def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
+        """One page of customers."""
+
+    @abstractmethod
+    def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
+        """All of a customer's tokens."""
+
+    @abstractmethod
+    def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
+        """Store a way to pay."""
+
+    @abstractmethod
+    def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
+        """The state of one token."""
+
+    @abstractmethod
+    def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
+        """Delete one token."""
+
+    @abstractmethod
+    def validate(self, draft: CustomerDraft) -> None:
+        """Raise `InvalidRecord` when the gateway cannot take `draft`."""
+
+    @abstractmethod
+    def payload(self, draft: CustomerDraft) -> dict[str, Any]:
+        """The customer's fields as `draft` puts them on the wire, without any payment source."""
+
+    @abstractmethod
+    def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
+        """The fields of `draft` that `customer`, as the gateway holds it, does not repeat."""
+
+
+def endpoint(base_url: object) -> tuple[Origin, str]:
+    """The origin and the path prefix (without a trailing slash) of a base URL.
+
+    Raises:
+        ConfigurationError: It is no https URL (http is for loopback only), or has a user, a query or a fragment.
+    """
+    try:
+        url = urlsplit(base_url if isinstance(base_url, str) else "")
+        host, port = (url.hostname or "").encode("idna").decode(), url.port
+    except ValueError:
+        raise ConfigurationError("base_url is no URL") from None
+    if url.scheme not in {"https", "http"} or not host:
+        raise ConfigurationError("base_url must look like https://host/")
+    if not re.fullmatch(r"[\x21-\x7e]+", str(base_url)):
+        raise ConfigurationError("base_url must be plain ASCII without blanks")
+    if url.username is not None or url.password is not None or url.query or url.fragment:
+        raise ConfigurationError("base_url may hold a host and a path only: no user, query or fragment")
+    if url.scheme == "http" and not _is_loopback(host):
+        raise ConfigurationError(f"base_url must be https ({host} is not this machine)")
+    return Origin(url.scheme, host, port or {"https": 443, "http": 80}[url.scheme]), url.path.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def credential(name: str, value: object) -> str:
+    """`value`, if it can stand in a header.
+
+    Raises:
+        ConfigurationError: It is empty, or holds blanks, control characters or other than ASCII. The value is not shown.
+    """
+    if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise ConfigurationError(
+            f"{name} must be printable ASCII without blanks or line breaks, and not empty"
+        )
+    return value
+
+
+def segment(gateway: str, name: str, value: object, longest: int = 255) -> str:
+    """`value` percent-encoded as one segment of a path.
+
+    Raises:
+        InvalidRecord: It is empty, ``.``, ``..``, too long, holds control characters or is no text.
+    """
+    broken = unsafe_in_path(value, longest)
+    if broken:
+        raise InvalidRecord(gateway, [Violation(name, None, broken)])
+    return quote(str(value), safe="")
+
+
+def unsafe_in_path(value: object, longest: int) -> str | None:
+    """Why `value` cannot be one segment of a path, None when it can."""
+    if not isinstance(value, str):
+        return f"must be text, not {type(value).__name__}"
+    if not 1 <= len(value) <= longest:
+        return f"must have 1 to {longest} characters"
+    if value in {".", ".."}:
+        return "must not be . or .., which change the path"
+    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in value):
+        return "must not hold control characters"
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        return "must be valid Unicode"
+    return None
+
+
+def json_object(call: str, reply: WireReply) -> dict[str, Any]:
+    """The reply's body as a JSON object.
+
+    Raises:
+        InvalidReply: It is something else, or a redirect.
+    """
+    if reply.status // 100 == 3:
+        raise InvalidReply(f"HTTP {reply.status}: redirects are never followed", status=reply.status)
+    try:
+        body = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        what = "an empty body" if not reply.body.strip() else "a body that is no JSON"
+        raise InvalidReply(
+            f"{call} answered HTTP {reply.status} with {what}", status=reply.status, applied="unknown"
+        ) from None
+    if not isinstance(body, dict):
+        raise InvalidReply(
+            f"{call} answered HTTP {reply.status} with a JSON {type(body).__name__} where an object belongs",
+            status=reply.status,
+            applied="unknown",
+        )
+    return body
+
+
+def loose_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in an error's body, empty when there is none: HTML, nothing, a list."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+_BY_STATUS: Mapping[int, type[Refused]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Duplicate,
+    410: NotFound,
+    429: RateLimited,
+}
+_TAKEN = re.compile(r"\b(already|taken|duplicate|not unique|must be unique)\b", re.IGNORECASE)
+_MISSING = re.compile(r"\b(not found|no such|(does not|doesn't) exist|unknown customer)\b", re.IGNORECASE)
+
+
+def refusal(
+    status: int,
+    *,
+    code: str | None = None,
+    message: str | None = None,
+    fields: Mapping[str, tuple[str, ...]] | None = None,
+) -> CallFailed:
+    """The error that a refusal means.
+
+    The gateways' documents do not fix a status for "not there" and "already there": Monri answers a taken reference
+    with 400, Wonder's and Monri's answers for an unknown customer are not documented. So a 400 or 422 is read by its
+    words too.
+    """
+    text = message or ""
+    kind = _BY_STATUS.get(status)
+    if kind is None and (status >= 500 or status == 408):
+        kind = Unavailable
+    if kind is None and status in {400, 422}:
+        kind = Duplicate if _TAKEN.search(text) else NotFound if _MISSING.search(text) else None
+    named = f" {code}" if code else ""
+    why = f"refused with HTTP {status}{named}" + (f": {text}" if text else "")
+    applied = "unknown" if kind is Unavailable else "no"
+    facts: dict[str, Any] = {"status": status, "code": code, "message": message, "applied": applied}
+    if kind is None:
+        return Rejected(why, fields=fields, **facts)
+    return kind(why, **facts)
+
+
+def text_of(value: object) -> str | None:
+    """`value` as a short line of text, None when it is empty: what a gateway may put where a message belongs."""
+    if value is None or value == "" or isinstance(value, (dict, list)):
+        return None
+    return str(value)[:500]

@@ -1,0 +1,332 @@
+"""Monri / WebPay: account, endpoints and what the gateway cannot do.
+
+Sources: Monri's "Customers API" and "Requirements - API v2"; OAuth as Monri's own Ruby and PHP clients do it.
+"""
+
+from collections.abc import Callable, Mapping
+from os import environ
+from typing import Any, ClassVar, Literal, TypeVar
+
+import orjson
+from attrs import field, frozen
+
+from wonder_customers._wire import Header, Replay, WireReply, WireRequest
+from wonder_customers.dialects.base import (
+    AccessToken,
+    Call,
+    Dialect,
+    Operation,
+    Steps,
+    credential,
+    endpoint,
+    json_object,
+    loose_object,
+    one,
+    refusal,
+    segment,
+    text_of,
+)
+from wonder_customers.dialects.limits import refuse
+from wonder_customers.dialects.lists import offset_of, offset_page, query
+from wonder_customers.dialects.monri import convert
+from wonder_customers.dialects.monri.signing import authorization
+from wonder_customers.errors import ConfigurationError, Duplicate, InvalidReply, NotFound, Unsupported
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
+from wonder_customers.secret import Secret, secret
+
+__all__ = ["ACCOUNT", "Monri"]
+
+T = TypeVar("T")
+
+
+@frozen
+class Monri:
+    """A merchant's account at Monri / WebPay.
+
+    Attributes:
+        merchant_key: The merchant's secret key.
+        authenticity_token: The merchant's public token.
+        auth: ``digest`` signs every request (``WP3-v2.1``, documented); ``oauth`` fetches a bearer token first, as
+            Monri's own client libraries do.
+        base_url: Where the gateway listens; the test gateway unless you name another, such as `Monri.PRODUCTION`.
+
+    Raises:
+        ConfigurationError: A credential cannot stand in a header, `auth` is unknown, or the URL is not https.
+    """
+
+    SANDBOX: ClassVar[str] = "https://ipgtest.monri.com"
+    PRODUCTION: ClassVar[str] = "https://ipg.monri.com"
+
+    merchant_key: Secret = field(converter=secret)
+    authenticity_token: Secret = field(converter=secret)
+    auth: Literal["digest", "oauth"] = "digest"
+    base_url: str = SANDBOX
+
+    def __attrs_post_init__(self) -> None:
+        credential("merchant_key", self.merchant_key.reveal())
+        credential("authenticity_token", self.authenticity_token.reveal())
+        if self.auth not in {"digest", "oauth"}:
+            raise ConfigurationError('auth must be "digest" or "oauth"')
+        endpoint(self.base_url)
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] = environ) -> "Monri":
+        """The account in ``MONRI_MERCHANT_KEY``, ``MONRI_AUTHENTICITY_TOKEN``, ``MONRI_AUTH`` and ``MONRI_BASE_URL``."""
+        missing = [
+            name for name in ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN") if not variables.get(name)
+        ]
+        if missing:
+            raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
+        auth: Any = variables.get("MONRI_AUTH") or "digest"
+        return cls(
+            Secret(variables["MONRI_MERCHANT_KEY"]),
+            Secret(variables["MONRI_AUTHENTICITY_TOKEN"]),
+            auth=auth,
+            base_url=variables.get("MONRI_BASE_URL") or cls.SANDBOX,
+        )
+
+    def dialect(self) -> "MonriDialect":
+        """The dialect that speaks for this account."""
+        return MonriDialect(self)
+
+
+ACCOUNT = Monri
+
+_NO_TOKENS = "cards are saved by paying (tokenize_pan), there is no server endpoint for it"
+
+
+class MonriDialect(Dialect):
+    """Monri's way of speaking.
+
+    Creating is no upsert: a second ``merchant_customer_id`` is refused (HTTP 400), which makes a lost create settleable
+    by looking the reference up. The greatest ``limit`` of a list is not documented; 50 is its default.
+    """
+
+    gateway = "monri"
+    page_limit = 50
+    lacks = {
+        Operation.CREATE_PAYMENT_TOKEN: _NO_TOKENS,
+        Operation.CHECK_PAYMENT_TOKEN: _NO_TOKENS,
+        Operation.DELETE_PAYMENT_TOKEN: _NO_TOKENS,
+    }
+
+    def __init__(self, account: Monri) -> None:
+        super().__init__(account.base_url)
+        self._account = account
+
+    def headers(self, request: WireRequest, now: float, nonce: str, bearer: str | None) -> tuple[Header, ...]:
+        """The digest over this request, or the bearer token."""
+        if bearer is not None:
+            return ((b"Authorization", b"Bearer " + bearer.encode("ascii")),)
+        key, token = self._account.merchant_key.reveal(), self._account.authenticity_token.reveal()
+        return ((b"Authorization", authorization(key, str(int(now)), token, request.target, request.body)),)
+
+    def token_call(self) -> Call[AccessToken] | None:
+        """``POST /v2/oauth`` for both scopes that the customer endpoints use. ``expires_in`` is read as seconds."""
+        if self._account.auth != "oauth":
+            return None
+        body = {
+            "client_id": self._account.authenticity_token.reveal(),
+            "client_secret": self._account.merchant_key.reveal(),
+            "grant_type": "client_credentials",
+            "scopes": ["customers", "payment-methods"],
+        }
+        return Call(
+            self._request("POST", "/v2/oauth", "/v2/oauth", body), Replay.READ, _access_token, signed=False
+        )
+
+    def create(self, draft: CustomerDraft) -> Steps[Customer]:
+        """``POST /v2/customers``."""
+        self.validate(draft)
+        return one(self._create(draft))
+
+    def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        """Look the reference up, then create or update. Without a reference there is nothing to look up: a create."""
+        self.validate(draft)
+        return self._upsert(draft)
+
+    def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        held: Customer | None = None
+        if draft.reference is not None:
+            try:
+                held = yield from one(self._by_reference(draft.reference))
+            except NotFound:
+                held = None
+        if held is None:
+            try:
+                return (yield from one(self._create(draft)))
+            except Duplicate:
+                # Somebody else made it between the look-up and the create, or a lost create of ours was not it.
+                held = yield from one(self._by_reference(draft.reference or ""))
+        return (yield from one(self._write(held.id, convert.customer_body(draft), draft.reference)))
+
+    def get(self, id: str) -> Steps[Customer]:
+        """``GET /v2/customers/{uuid}``."""
+        return one(self._by_id(id))
+
+    def get_by_reference(self, reference: str) -> Steps[Customer]:
+        """``GET /v2/merchants/customers/{merchant_customer_id}``."""
+        return one(self._by_reference(reference))
+
+    def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
+        """``POST /v2/customers/{uuid}``: what the patch does not name stays."""
+        refuse(self.gateway, convert.broken_limits(patch))
+        return one(self._write(id, convert.customer_body(patch), None))
+
+    def delete(self, id: str) -> Steps[None]:
+        """``DELETE /v2/customers/{uuid}``: a soft delete."""
+        place = segment(self.gateway, "id", id)
+        request = self._request("DELETE", f"/v2/customers/{place}", "/v2/customers/{uuid}")
+        return one(Call(request, Replay.IDEMPOTENT, _deleted, id=id, gone_is_done=True))
+
+    def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
+        """``GET /v2/customers?limit=&offset=``, newest first. There are no filters."""
+        if filters:
+            raise Unsupported(self.gateway, "filter on lists", "the document knows limit and offset only")
+        offset = offset_of(self.gateway, cursor)
+        request = self._request("GET", f"/v2/customers{query(limit=limit, offset=offset)}", "/v2/customers")
+        return one(Call(request, Replay.READ, lambda reply: self._page(reply, limit, offset)))
+
+    def _page(self, reply: WireReply, limit: int, offset: int) -> Page[Customer]:
+        items = [convert.read_customer(item, reply.status) for item in _listed(reply)]
+        return offset_page(items, offset, limit, promised=self.page_limit)
+
+    def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
+        """``GET /v2/customers/{uuid}/payment-methods?limit=&offset=``, all pages."""
+        place = segment(self.gateway, "customer_id", customer_id)
+        return self._payment_methods(place, customer_id)
+
+    def _payment_methods(self, place: str, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
+        found: dict[str, PaymentToken] = {}
+        cursor: str | None = "0"
+        while cursor is not None:
+            offset = int(cursor)
+            target = f"/v2/customers/{place}/payment-methods{query(limit=self.page_limit, offset=offset)}"
+            request = self._request("GET", target, "/v2/customers/{uuid}/payment-methods")
+            items = yield from one(Call(request, Replay.READ, _tokens, id=customer_id))
+            new = {item.token: item for item in items if item.token not in found}
+            found |= new
+            cursor = (
+                offset_page(items, offset, self.page_limit, promised=self.page_limit).cursor if new else None
+            )
+        return tuple(found.values())
+
+    def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
+        """Not offered."""
+        raise Unsupported(self.gateway, Operation.CREATE_PAYMENT_TOKEN, _NO_TOKENS)
+
+    def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
+        """Not offered."""
+        raise Unsupported(self.gateway, Operation.CHECK_PAYMENT_TOKEN, _NO_TOKENS)
+
+    def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
+        """Not offered."""
+        raise Unsupported(self.gateway, Operation.DELETE_PAYMENT_TOKEN, _NO_TOKENS)
+
+    def validate(self, draft: CustomerDraft) -> None:
+        """Raise `InvalidRecord` when the gateway cannot take `draft`."""
+        refuse(self.gateway, convert.broken_limits(draft))
+
+    def payload(self, draft: CustomerDraft) -> dict[str, Any]:
+        """The customer's fields as `draft` puts them on the wire."""
+        return convert.customer_body(draft)
+
+    def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
+        """The fields of `draft` that the gateway's answer does not repeat."""
+        return convert.differences(draft, customer)
+
+    def _create(self, draft: CustomerDraft) -> Call[Customer]:
+        reference = draft.reference
+        request = self._request("POST", "/v2/customers", "/v2/customers", convert.customer_body(draft))
+        if reference is None:
+            return Call(request, Replay.NONE, _customer)
+        return Call(
+            request,
+            Replay.LOOKUP,
+            _customer,
+            find=lambda: one(self._by_reference(reference)),
+            conflicts=lambda customer: convert.differences(draft, customer, strict=False),
+            reference=reference,
+        )
+
+    def _write(self, id: str, body: dict[str, Any], reference: str | None) -> Call[Customer]:
+        place = segment(self.gateway, "id", id)
+        request = self._request("POST", f"/v2/customers/{place}", "/v2/customers/{uuid}", body)
+        return Call(
+            request,
+            Replay.IDEMPOTENT,
+            _customer,
+            find=lambda: one(self._by_id(id)),
+            reference=reference,
+            id=id,
+        )
+
+    def _by_id(self, id: str) -> Call[Customer]:
+        place = segment(self.gateway, "id", id)
+        request = self._request("GET", f"/v2/customers/{place}", "/v2/customers/{uuid}")
+        return Call(request, Replay.READ, _same("id", id), id=id)
+
+    def _by_reference(self, reference: str) -> Call[Customer]:
+        place = segment(self.gateway, "reference", reference)
+        request = self._request(
+            "GET", f"/v2/merchants/customers/{place}", "/v2/merchants/customers/{merchant_customer_id}"
+        )
+        return Call(request, Replay.READ, _same("reference", reference), reference=reference)
+
+    def _request(self, method: str, target: str, route: str, body: Any = None) -> WireRequest:
+        return WireRequest(method, self.prefix + target, route, b"" if body is None else orjson.dumps(body))
+
+
+def _approved(reply: WireReply) -> dict[str, Any]:
+    """The body of an accepted answer: HTTP 2xx and a ``status`` of ``approved`` (or none)."""
+    if reply.status >= 400:
+        body = loose_object(reply.body)
+        raise refusal(reply.status, code=text_of(body.get("status")), message=text_of(body.get("message")))
+    body = json_object("Monri", reply)
+    word = body.get("status")
+    if word not in {"approved", None}:
+        raise refusal(400, code=text_of(word), message=text_of(body.get("message")))
+    return body
+
+
+def _customer(reply: WireReply) -> Customer:
+    return convert.read_customer(_approved(reply), reply.status)
+
+
+def _same(name: str, asked: str) -> Callable[[WireReply], Customer]:
+    """Reads a customer, and refuses one that is not the one asked for."""
+
+    def decode(reply: WireReply) -> Customer:
+        customer = _customer(reply)
+        if getattr(customer, name) not in {asked, None}:
+            raise InvalidReply(
+                f"the gateway answered with another customer: its {name} differs", status=reply.status
+            )
+        return customer
+
+    return decode
+
+
+def _listed(reply: WireReply) -> list[Any]:
+    items = _approved(reply).get("data")
+    if not isinstance(items, list):
+        raise InvalidReply("the list's data is no list", status=reply.status)
+    return items
+
+
+def _tokens(reply: WireReply) -> list[PaymentToken]:
+    return [convert.read_token(item, reply.status) for item in _listed(reply)]
+
+
+def _deleted(reply: WireReply) -> None:
+    if reply.body.strip() or reply.status >= 300:
+        _approved(reply)
+
+
+def _access_token(reply: WireReply) -> AccessToken:
+    body = _approved(reply)
+    token, lifetime = body.get("access_token"), body.get("expires_in")
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
+        raise InvalidReply("the token answer holds no usable access_token", status=reply.status)
+    known = isinstance(lifetime, (int, float)) and not isinstance(lifetime, bool) and lifetime > 0
+    return AccessToken(token, float(lifetime) if known and lifetime is not None else 300.0)

@@ -1,0 +1,390 @@
+"""Paydock: account, endpoints and how its two kinds of error are read.
+
+Sources: Paydock's ``POST /v1/customers`` and its API reference; answers, update and archive as Paydock's own clients do
+them; the error bodies as recorded in public test suites.
+"""
+
+from collections.abc import Callable, Mapping
+from os import environ
+from typing import Any, ClassVar, TypeVar
+
+import orjson
+from attrs import evolve, field, frozen
+
+from wonder_customers._wire import Header, Replay, WireReply, WireRequest
+from wonder_customers.dialects.base import (
+    Call,
+    Dialect,
+    Steps,
+    credential,
+    endpoint,
+    json_object,
+    loose_object,
+    one,
+    refusal,
+    segment,
+    text_of,
+)
+from wonder_customers.dialects.limits import refuse, unsafe_in_path
+from wonder_customers.dialects.lists import offset_of, offset_page, query
+from wonder_customers.dialects.paydock import convert
+from wonder_customers.errors import (
+    Ambiguous,
+    CallFailed,
+    ConfigurationError,
+    InvalidRecord,
+    InvalidReply,
+    NotFound,
+    Violation,
+)
+from wonder_customers.records import (
+    Customer,
+    CustomerDraft,
+    CustomerPatch,
+    Page,
+    PaymentSource,
+    PaymentToken,
+)
+from wonder_customers.secret import Secret, optional_secret
+
+__all__ = ["ACCOUNT", "Paydock"]
+
+T = TypeVar("T")
+
+
+@frozen
+class Paydock:
+    """A merchant's account at Paydock or one of its white labels.
+
+    Attributes:
+        secret_key: The secret key. Give this or `access_token`.
+        access_token: An access token with chosen permissions.
+        base_url: Where the gateway listens, its ``/v1/`` included; the sandbox unless you name another, such as
+            `Paydock.PRODUCTION`.
+
+    Raises:
+        ConfigurationError: Not exactly one credential was given, it cannot stand in a header, or the URL is not https.
+    """
+
+    SANDBOX: ClassVar[str] = "https://api-sandbox.paydock.com/v1/"
+    PRODUCTION: ClassVar[str] = "https://api.paydock.com/v1/"
+
+    secret_key: Secret | None = field(default=None, converter=optional_secret)
+    access_token: Secret | None = field(default=None, converter=optional_secret, kw_only=True)
+    base_url: str = field(default=SANDBOX, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if (self.secret_key is None) == (self.access_token is None):
+            raise ConfigurationError("give either secret_key or access_token")
+        for name in ("secret_key", "access_token"):
+            value: Secret | None = getattr(self, name)
+            if value is not None:
+                credential(name, value.reveal())
+        endpoint(self.base_url)
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] = environ) -> "Paydock":
+        """The account in ``PAYDOCK_SECRET_KEY`` or ``PAYDOCK_ACCESS_TOKEN``, and ``PAYDOCK_BASE_URL``."""
+        key, token = variables.get("PAYDOCK_SECRET_KEY"), variables.get("PAYDOCK_ACCESS_TOKEN")
+        if bool(key) == bool(token):
+            raise ConfigurationError(
+                "set either PAYDOCK_SECRET_KEY or PAYDOCK_ACCESS_TOKEN in the environment"
+            )
+        return cls(
+            key or None, access_token=token or None, base_url=variables.get("PAYDOCK_BASE_URL") or cls.SANDBOX
+        )
+
+    def dialect(self) -> "PaydockDialect":
+        """The dialect that speaks for this account."""
+        return PaydockDialect(self)
+
+
+ACCOUNT = Paydock
+
+
+class PaydockDialect(Dialect):
+    """Paydock's way of speaking.
+
+    References are not unique and the list's filter is a search, so references are compared exactly here and two hits are
+    an `Ambiguous` error. Deleting archives. Payment tokens are the customer's payment sources.
+    """
+
+    gateway = "paydock"
+    page_limit = 100
+
+    def __init__(self, account: Paydock) -> None:
+        super().__init__(account.base_url)
+        if account.secret_key is not None:
+            self._headers = ((b"x-user-secret-key", account.secret_key.reveal().encode("ascii")),)
+        elif account.access_token is not None:
+            self._headers = ((b"x-access-token", account.access_token.reveal().encode("ascii")),)
+
+    def headers(self, request: WireRequest, now: float, nonce: str, bearer: str | None) -> tuple[Header, ...]:
+        """The key or the token; nothing is signed."""
+        return self._headers
+
+    def create(self, draft: CustomerDraft) -> Steps[Customer]:
+        """``POST /customers``."""
+        self.validate(draft)
+        return one(self._create(draft))
+
+    def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        """Look the reference up, then create or update. Without a reference there is nothing to look up: a create.
+
+        A payment source in the draft is added to an existing customer each time.
+        """
+        self.validate(draft)
+        return self._upsert(draft)
+
+    def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        if draft.reference is not None:
+            try:
+                held = yield from self._by_reference(draft.reference)
+                return (yield from one(self._write(held.id, draft)))
+            except NotFound as missing:
+                if missing.id is not None:
+                    raise
+        return (yield from one(self._create(draft)))
+
+    def get(self, id: str) -> Steps[Customer]:
+        """``GET /customers/{id}``."""
+        return one(self._by_id(id))
+
+    def get_by_reference(self, reference: str) -> Steps[Customer]:
+        """``GET /customers?reference=``, all pages, compared exactly.
+
+        Raises:
+            Ambiguous: More than one customer holds the reference.
+        """
+        broken = unsafe_in_path(reference, 255)
+        if broken:
+            raise InvalidRecord(self.gateway, [Violation("reference", "reference", broken)])
+        return self._by_reference(reference)
+
+    def _by_reference(self, reference: str) -> Steps[Customer]:
+        hits: dict[str, Customer] = {}
+        cursor: str | None = "0"
+        while cursor is not None:
+            page = yield from one(self._page_call(1000, int(cursor), {"reference": reference}, reference))
+            before = len(hits)
+            hits |= {it.id: it for it in page.items if it.reference == reference and not it.deleted}
+            # A page without news ends the walk, so that a gateway that ignores `skip` cannot keep it going.
+            cursor = (
+                page.cursor
+                if len(hits) > before or any(it.reference != reference for it in page.items)
+                else None
+            )
+        if not hits:
+            raise NotFound("no customer holds this reference", status=404, reference=reference)
+        if len(hits) > 1:
+            raise Ambiguous(
+                f"{len(hits)} customers hold this reference: {', '.join(hits)}",
+                ids=tuple(hits),
+                reference=reference,
+            )
+        return next(iter(hits.values()))
+
+    def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
+        """``POST /customers/{id}``: what the patch does not name stays; a payment source is added to the others."""
+        refuse(self.gateway, convert.broken_limits(patch))
+        return one(self._write(id, patch))
+
+    def delete(self, id: str) -> Steps[None]:
+        """``DELETE /customers/{id}``: archives the customer."""
+        request = WireRequest(
+            "DELETE", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}"
+        )
+        return one(Call(request, Replay.IDEMPOTENT, _done, id=id, gone_is_done=True))
+
+    def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
+        """``GET /customers?limit=&skip=`` (1000 at most), with the gateway's own filters, such as ``{"search": "Ada"}``."""
+        return one(self._page_call(limit, offset_of(self.gateway, cursor), filters, None))
+
+    def _page_call(
+        self, limit: int, skip: int, filters: Mapping[str, str], reference: str | None
+    ) -> Call[Page[Customer]]:
+        target = f"{self.prefix}/customers{query(**{'limit': limit, 'skip': skip, **filters})}"
+
+        def decode(reply: WireReply) -> Page[Customer]:
+            resource = _accepted(reply)
+            data, count = resource.get("data"), resource.get("count")
+            if not isinstance(data, list):
+                raise InvalidReply("the list's data is no list", status=reply.status)
+            items = [convert.read_customer(item, reply.status) for item in data]
+            total = count if type(count) is int and count >= 0 else None
+            return offset_page(items, skip, limit, promised=1000, total=total)
+
+        return Call(WireRequest("GET", target, "/customers"), Replay.READ, decode, reference=reference)
+
+    def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
+        """The payment sources in ``GET /customers/{id}``."""
+        return self._sources(self._by_id(customer_id))
+
+    def _sources(self, read: Call[Customer]) -> Steps[tuple[PaymentToken, ...]]:
+        customer = yield from one(read)
+        return customer.payment_tokens
+
+    def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
+        """``POST /customers/{id}`` with the source, which is added to the others."""
+        if not convert.adds_source(source):
+            raise InvalidRecord(
+                self.gateway,
+                [
+                    Violation(
+                        "payment_source", "payment_source", "must be a card, a one-time or a vault token"
+                    )
+                ],
+            )
+        patch = CustomerPatch(payment_source=source)
+        refuse(self.gateway, convert.broken_limits(patch))
+        return self._add_source(customer_id, patch)
+
+    def _add_source(self, customer_id: str, patch: CustomerPatch) -> Steps[PaymentToken]:
+        before = yield from one(self._by_id(customer_id))
+        after = yield from one(self._write(customer_id, patch))
+        known = {token.token for token in before.payment_tokens}
+        added = [token for token in after.payment_tokens if token.token not in known]
+        if not added:
+            raise InvalidReply(
+                "the answer does not show the added payment source", applied="yes", id=customer_id
+            )
+        return added[-1]
+
+    def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
+        """The payment source with this id, in ``GET /customers/{id}``."""
+        segment(self.gateway, "token", token.token)
+        return self._source(self._by_id(customer_id), token.token)
+
+    def _source(self, read: Call[Customer], token: str) -> Steps[PaymentToken]:
+        customer = yield from one(read)
+        found = next((it for it in customer.payment_tokens if it.token == token), None)
+        if found is None:
+            raise NotFound("the customer has no such payment source", status=404, id=customer.id)
+        return found
+
+    def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
+        """``DELETE /customers/{id}/payment_sources/{payment_source_id}``: archives the source."""
+        customer, source = (
+            segment(self.gateway, "customer_id", customer_id),
+            segment(self.gateway, "token", token.token),
+        )
+        target = f"{self.prefix}/customers/{customer}/payment_sources/{source}"
+        request = WireRequest("DELETE", target, "/customers/{id}/payment_sources/{payment_source_id}")
+        return one(Call(request, Replay.IDEMPOTENT, _done, id=customer_id, gone_is_done=True))
+
+    def validate(self, draft: CustomerDraft) -> None:
+        """Raise `InvalidRecord` when the gateway cannot take `draft`."""
+        refuse(self.gateway, convert.broken_limits(draft))
+
+    def payload(self, draft: CustomerDraft) -> dict[str, Any]:
+        """The customer's fields as `draft` puts them on the wire."""
+        return convert.customer_body(evolve(draft, payment_source=None))
+
+    def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
+        """The fields of `draft` that the gateway's answer does not repeat."""
+        return convert.differences(draft, customer)
+
+    def _create(self, draft: CustomerDraft) -> Call[Customer]:
+        reference = draft.reference
+        body = orjson.dumps(convert.customer_body(draft))
+        request = WireRequest("POST", f"{self.prefix}/customers", "/customers", body)
+        if reference is None:
+            return Call(request, Replay.NONE, _customer)
+        return Call(
+            request,
+            Replay.LOOKUP,
+            _customer,
+            find=lambda: self._by_reference(reference),
+            conflicts=lambda customer: convert.differences(draft, customer, strict=False),
+            reference=reference,
+        )
+
+    def _write(self, id: str, record: CustomerDraft | CustomerPatch) -> Call[Customer]:
+        place = segment(self.gateway, "id", id)
+        body = orjson.dumps(convert.customer_body(record))
+        request = WireRequest("POST", f"{self.prefix}/customers/{place}", "/customers/{id}", body)
+        if convert.adds_source(record.payment_source):
+            return Call(request, Replay.NONE, _same(id), id=id)
+        return Call(request, Replay.IDEMPOTENT, _same(id), find=lambda: one(self._by_id(id)), id=id)
+
+    def _by_id(self, id: str) -> Call[Customer]:
+        request = WireRequest(
+            "GET", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}"
+        )
+        return Call(request, Replay.READ, _same(id), id=id)
+
+
+def _accepted(reply: WireReply) -> dict[str, Any]:
+    """The ``resource`` of an accepted answer: HTTP 2xx and no error object."""
+    body = loose_object(reply.body) if reply.status >= 400 else json_object("Paydock", reply)
+    if reply.status >= 400 or body.get("error") or body.get("error_summary"):
+        raise _refusal(reply.status, body)
+    resource = body.get("resource")
+    if not isinstance(resource, dict):
+        raise InvalidReply("the answer has no resource object", status=reply.status, applied="unknown")
+    return resource
+
+
+def _refusal(status: int, body: dict[str, Any]) -> CallFailed:
+    """``error_summary`` first, then the older ``error``, whose message may be an object and whose details a list."""
+    claimed = body.get("status")
+    if status < 400:
+        status = claimed if type(claimed) is int and 400 <= claimed <= 599 else 400
+    summary, legacy = _as_object(body.get("error_summary")), _as_object(body.get("error"))
+    words = summary.get("message") or legacy.get("message")
+    if isinstance(words, dict):
+        words = words.get("message") or "; ".join(map(str, _as_list(words.get("errors"))))
+    code = text_of(summary.get("code")) or text_of(legacy.get("code"))
+    details = summary.get("details") or legacy.get("details")
+    fields: dict[str, tuple[str, ...]] = {}
+    if isinstance(details, dict):
+        messages = tuple(map(str, _as_list(details.get("messages"))))
+        if messages or details.get("path"):
+            fields[str(details.get("path") or "")] = messages
+        elif details.get("gateway_specific_description"):
+            fields[""] = (str(details["gateway_specific_description"]),)
+    for item in _as_list(details):
+        name = item.get("param_name") if isinstance(item, dict) else None
+        words_of_item = (
+            item.get("description") or item.get("gateway_specific_description")
+            if isinstance(item, dict)
+            else item
+        )
+        fields[str(name or "")] = (*fields.get(str(name or ""), ()), str(words_of_item))
+    return refusal(status, code=code, message=text_of(words), fields=fields)
+
+
+def _as_object(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    return {"message": value} if isinstance(value, str) else {}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _customer(reply: WireReply) -> Customer:
+    data = _accepted(reply).get("data")
+    if data is None:
+        raise NotFound("the answer holds no customer", status=reply.status)
+    return convert.read_customer(data, reply.status)
+
+
+def _same(asked: str) -> Callable[[WireReply], Customer]:
+    """Reads a customer, and refuses one that is not the one asked for."""
+
+    def decode(reply: WireReply) -> Customer:
+        customer = _customer(reply)
+        if customer.id != asked:
+            raise InvalidReply(
+                "the gateway answered with another customer: its id differs", status=reply.status
+            )
+        return customer
+
+    return decode
+
+
+def _done(reply: WireReply) -> None:
+    if reply.body.strip() or reply.status >= 300:
+        _accepted(reply)

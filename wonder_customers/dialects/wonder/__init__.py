@@ -1,0 +1,339 @@
+"""Wonder: account, endpoints and what the gateway cannot do.
+
+Sources: Wonder's customer documents ("Create a customer", "Get customer by ref id", "Customer management") and
+"Authentication"; paths of the token endpoints as its mobile client uses them.
+"""
+
+from collections.abc import Callable, Mapping
+from os import environ
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import orjson
+from attrs import evolve, field, fields, frozen
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from wonder_customers._wire import Header, Replay, WireReply, WireRequest
+from wonder_customers.dialects.base import (
+    Call,
+    Dialect,
+    Hold,
+    Operation,
+    Steps,
+    credential,
+    endpoint,
+    json_object,
+    loose_object,
+    one,
+    refusal,
+    segment,
+    text_of,
+)
+from wonder_customers.dialects.limits import one_name, refuse
+from wonder_customers.dialects.lists import offset_of, offset_page, query
+from wonder_customers.dialects.wonder import convert
+from wonder_customers.dialects.wonder.signing import ALGORITHM, load_key, message, request_time, signature
+from wonder_customers.errors import ConfigurationError, InvalidReply, NotFound, Unsupported, Violation
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
+from wonder_customers.secret import Secret, secret
+
+__all__ = ["ACCOUNT", "Wonder"]
+
+T = TypeVar("T")
+
+_ROOT = "/svc/payment/api/v1/openapi"
+
+
+@frozen
+class Wonder:
+    """A merchant's account at Wonder.
+
+    Attributes:
+        app_id: The AppID of this environment, a UUID.
+        private_key: Your RSA private key as PEM text; its public half was uploaded to Wonder's portal.
+        base_url: Where the gateway listens; the sandbox unless you name another, such as `Wonder.PRODUCTION`.
+
+    Raises:
+        ConfigurationError: The key is no RSA key of 2048 bits or more, the AppID cannot stand in a header, or the URL
+            is not https.
+    """
+
+    SANDBOX: ClassVar[str] = "https://gateway-stg.wonder.today"
+    PRODUCTION: ClassVar[str] = "https://gateway.wonder.today"
+
+    app_id: str
+    private_key: Secret = field(converter=secret)
+    base_url: str = SANDBOX
+    _key: RSAPrivateKey = field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        credential("app_id", self.app_id)
+        endpoint(self.base_url)
+        object.__setattr__(self, "_key", load_key(self.private_key.reveal()))
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] = environ) -> "Wonder":
+        """The account in ``WONDER_APP_ID``, ``WONDER_PRIVATE_KEY`` (PEM text or a file's path), ``WONDER_BASE_URL``."""
+        missing = [name for name in ("WONDER_APP_ID", "WONDER_PRIVATE_KEY") if not variables.get(name)]
+        if missing:
+            raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
+        pem = variables["WONDER_PRIVATE_KEY"]
+        if "-----BEGIN" not in pem:
+            try:
+                pem = Path(pem).expanduser().read_text(encoding="ascii")
+            except (OSError, ValueError):
+                raise ConfigurationError(
+                    "WONDER_PRIVATE_KEY is neither PEM text nor a readable file"
+                ) from None
+        return cls(
+            variables["WONDER_APP_ID"], Secret(pem), base_url=variables.get("WONDER_BASE_URL") or cls.SANDBOX
+        )
+
+    def sign(self, signed: bytes) -> bytes:
+        """The base64 signature over `signed`."""
+        return signature(self._key, signed)
+
+    def dialect(self) -> "WonderDialect":
+        """The dialect that speaks for this account."""
+        return WonderDialect(self)
+
+
+ACCOUNT = Wonder
+
+
+class WonderDialect(Dialect):
+    """Wonder's way of speaking.
+
+    Creating is an upsert by ``reference_number``, which is also the only documented update. Whether a field that such a
+    second create leaves out is cleared is not documented; null is sent for what a patch clears.
+    """
+
+    gateway = "wonder"
+    page_limit = 100
+    lacks = {Operation.DELETE: "its documents know no way to delete a customer"}
+
+    def __init__(self, account: Wonder) -> None:
+        super().__init__(account.base_url)
+        self._account = account
+        self._root = self.prefix + _ROOT
+
+    def headers(self, request: WireRequest, now: float, nonce: str, bearer: str | None) -> tuple[Header, ...]:
+        """``Credential``, ``Nonce`` and ``Signature`` over exactly this request."""
+        time = request_time(now)
+        mark = self._account.sign(message(nonce, time, request.method, request.target, request.body))
+        return (
+            (b"Credential", f"{self._account.app_id}/{time}/{ALGORITHM}".encode("ascii")),
+            (b"Nonce", nonce.encode("ascii")),
+            (b"Signature", mark),
+        )
+
+    def create(self, draft: CustomerDraft) -> Steps[Customer]:
+        """``POST /customers``, an upsert by reference."""
+        self.validate(draft)
+        return one(self._write(draft, frozenset()))
+
+    def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        """The same request as `create`."""
+        return self.create(draft)
+
+    def get(self, id: str) -> Steps[Customer]:
+        """``GET /customers/{uuid}``."""
+        return one(self._by_id(id))
+
+    def get_by_reference(self, reference: str) -> Steps[Customer]:
+        """``GET /customers/ref/{reference_number}``."""
+        return one(self._by_reference(reference))
+
+    def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
+        """Read, merge, write: what the answer does not repeat (``company_name``) stays as the gateway treats omissions."""
+        changes = _changes(one_name(patch))
+        return self._update(self._by_id(id), id, changes)
+
+    def _update(self, read: Call[Customer], id: str, changes: dict[str, Any]) -> Steps[Customer]:
+        held = yield from one(read)
+        if held.reference is not None and (yield Hold(held.reference)):
+            held = yield from one(read)
+        draft = convert.merged(held, changes)
+        # What the gateway said itself is not held against its own document: only what the caller changed.
+        broken = [
+            it
+            for it in convert.broken_limits(draft)
+            if it.field.partition(".")[0] in changes or "required" in it.limit
+        ]
+        if draft.reference != held.reference:
+            broken.append(
+                Violation("reference", "reference_number", "is the key of the customer and cannot be changed")
+            )
+        refuse(self.gateway, broken)
+        cleared = frozenset(name for name, value in changes.items() if value is None)
+        written = yield from one(evolve(self._write(draft, cleared), id=id))
+        if written.id != id:
+            raise InvalidReply("the update answered with another customer's id", applied="yes", id=id)
+        return written
+
+    def delete(self, id: str) -> Steps[None]:
+        """Not offered."""
+        raise Unsupported(self.gateway, Operation.DELETE, self.lacks[Operation.DELETE])
+
+    def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
+        """``GET /customers?limit=&offset=`` (1000 at most), with the query language's own filters, such as
+        ``{"filter[name][_eq]": "Ada"}`` or ``{"linked_source_type": "User"}``.
+        """
+        offset = offset_of(self.gateway, cursor)
+        target = f"{self._root}/customers{query(**{'limit': limit, 'offset': offset, **filters})}"
+        request = WireRequest("GET", target, "/customers")
+        return one(Call(request, Replay.READ, lambda reply: self._page(reply, limit, offset)))
+
+    def _page(self, reply: WireReply, limit: int, offset: int) -> Page[Customer]:
+        items = [convert.read_customer(item, reply.status) for item in _list("customers", reply)]
+        return offset_page(items, offset, limit, promised=1000)
+
+    def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
+        """``GET /customers/{uuid}/payment_tokens``."""
+        return one(Call(self._tokens_request("GET", customer_id), Replay.READ, _tokens, id=customer_id))
+
+    def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
+        """``POST /customers/{uuid}/payment_tokens``; the token may come back ``pending`` with a `verify_url`."""
+        refuse(self.gateway, convert.broken_card_limits(source))
+        body = convert.card_body(source) if not isinstance(source, str) else {}
+        request = self._tokens_request("POST", customer_id, body=body)
+        return one(Call(request, Replay.NONE, _token, id=customer_id))
+
+    def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
+        """``POST /customers/{uuid}/payment_tokens/check``, a read in spite of its method.
+
+        Wonder's older page asks for ``verify_uuid`` too: it is sent when the token was passed as a record that has it.
+        """
+        asked = {"token": token.token} | ({"verify_uuid": token.verify_uuid} if token.verify_uuid else {})
+        request = self._tokens_request("POST", customer_id, "/check", {"payment_token": asked})
+        return one(Call(request, Replay.READ, _token, id=customer_id))
+
+    def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
+        """``DELETE /customers/{uuid}/payment_tokens`` with the token in a JSON body, as the mobile client does."""
+        request = self._tokens_request("DELETE", customer_id, body={"token": token.token})
+        return one(Call(request, Replay.IDEMPOTENT, _deleted, id=customer_id, gone_is_done=True))
+
+    def validate(self, draft: CustomerDraft) -> None:
+        """Raise `InvalidRecord` when the gateway cannot take `draft`."""
+        refuse(self.gateway, convert.broken_limits(draft))
+
+    def payload(self, draft: CustomerDraft) -> dict[str, Any]:
+        """The customer's fields as `draft` puts them on the wire."""
+        return convert.customer_body(draft)["customer"]
+
+    def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
+        """The fields of `draft` that the gateway's answer does not repeat."""
+        return convert.differences(draft, customer)
+
+    def _write(self, draft: CustomerDraft, cleared: frozenset[str]) -> Call[Customer]:
+        reference = draft.reference or ""
+        body = orjson.dumps(convert.customer_body(draft, cleared))
+        return Call(
+            WireRequest("POST", f"{self._root}/customers", "/customers", body),
+            Replay.NATURAL_UPSERT,
+            _same("reference", reference),
+            find=lambda: one(self._by_reference(reference)),
+            reference=reference,
+        )
+
+    def _by_id(self, id: str) -> Call[Customer]:
+        request = WireRequest(
+            "GET", f"{self._root}/customers/{segment(self.gateway, 'id', id)}", "/customers/{uuid}"
+        )
+        return Call(request, Replay.READ, _same("id", id), id=id)
+
+    def _by_reference(self, reference: str) -> Call[Customer]:
+        place = segment(self.gateway, "reference", reference)
+        request = WireRequest(
+            "GET", f"{self._root}/customers/ref/{place}", "/customers/ref/{reference_number}"
+        )
+        return Call(request, Replay.READ, _same("reference", reference), reference=reference)
+
+    def _tokens_request(self, method: str, customer_id: str, tail: str = "", body: Any = None) -> WireRequest:
+        place = segment(self.gateway, "customer_id", customer_id)
+        target = f"{self._root}/customers/{place}/payment_tokens{tail}"
+        route = f"/customers/{{uuid}}/payment_tokens{tail}"
+        return WireRequest(method, target, route, b"" if body is None else orjson.dumps(body))
+
+
+def _changes(patch: CustomerPatch) -> dict[str, Any]:
+    unset = CustomerPatch()
+    return {
+        attribute.name: getattr(patch, attribute.name)
+        for attribute in fields(CustomerPatch)
+        if getattr(patch, attribute.name) is not getattr(unset, attribute.name)
+    }
+
+
+def _accepted(reply: WireReply) -> Any:
+    """The ``data`` of an accepted answer: HTTP 2xx, a ``code`` of 200 (or none), no ``error_code``.
+
+    The code is a number in good answers and a string in bad ones, and a refusal may come with HTTP 200.
+    """
+    body = loose_object(reply.body) if reply.status >= 400 else json_object("Wonder", reply)
+    code, error_code = body.get("code"), text_of(body.get("error_code"))
+    message = text_of(body.get("message")) or text_of(body.get("error_message")) or text_of(body.get("error"))
+    if reply.status >= 400:
+        raise refusal(reply.status, code=error_code or text_of(code), message=message)
+    if error_code or code not in {None, 200, "200"}:
+        hidden = int(code) if str(code).isdecimal() and 400 <= int(code) <= 599 else 400
+        raise refusal(hidden, code=error_code or text_of(code), message=message)
+    return body.get("data")
+
+
+def _part(name: str, reply: WireReply) -> Any:
+    data = _accepted(reply)
+    if not isinstance(data, dict):
+        raise InvalidReply("the answer has no data object", status=reply.status, applied="unknown")
+    return data.get(name)
+
+
+def _customer(reply: WireReply) -> Customer:
+    body = _part("customer", reply)
+    if body is None:
+        raise NotFound("the answer holds no customer", status=reply.status)
+    return convert.read_customer(body, reply.status)
+
+
+def _same(name: str, asked: str) -> Callable[[WireReply], Customer]:
+    """Reads a customer, and refuses one that is not the one asked for."""
+
+    def decode(reply: WireReply) -> Customer:
+        customer = _customer(reply)
+        if getattr(customer, name) not in {asked, None}:
+            raise InvalidReply(
+                f"the gateway answered with another customer: its {name} differs",
+                status=reply.status,
+                applied="unknown",
+            )
+        return customer
+
+    return decode
+
+
+def _list(name: str, reply: WireReply) -> list[Any]:
+    items = _part(name, reply)
+    if items is None:
+        return []
+    if not isinstance(items, list):
+        raise InvalidReply(f"{name} is no list", status=reply.status)
+    return items
+
+
+def _token(reply: WireReply) -> PaymentToken:
+    body = _part("payment_token", reply)
+    if body is None:
+        raise NotFound("the answer holds no payment token", status=reply.status)
+    return convert.read_token(body, reply.status)
+
+
+def _tokens(reply: WireReply) -> tuple[PaymentToken, ...]:
+    return tuple(convert.read_token(item, reply.status) for item in _list("payment_tokens", reply))
+
+
+def _deleted(reply: WireReply) -> None:
+    if not reply.body.strip() and reply.status < 300:
+        return
+    data = _accepted(reply)
+    if isinstance(data, dict) and data.get("success") is False:
+        raise refusal(400, message="the gateway did not delete the token")

@@ -1,0 +1,213 @@
+"""Wonder's wire names, limits and forms.
+
+Sources: Wonder's "Create a customer" and "Get customer by ref id"; the token endpoints as its older and newer pages and
+its mobile client show them. Both sets of token fields are read.
+"""
+
+from typing import Any
+
+from wonder_customers.dialects.conversion import Json, decoded, reader, rest, strict_converter, writer
+from wonder_customers.dialects.limits import (
+    UUID,
+    Row,
+    card_number,
+    hidden,
+    one_name,
+    one_of,
+    pattern,
+    reference,
+    text,
+    unlike,
+    violations,
+)
+from wonder_customers.errors import Violation
+from wonder_customers.records import (
+    UNSET,
+    Address,
+    CardSource,
+    CardSummary,
+    Customer,
+    CustomerDraft,
+    PaymentToken,
+    Phone,
+)
+
+ROWS = (
+    Row("name", "name", text(1, 255), required=True),
+    Row("email", "email", text(0, 255)),
+    Row("phone.dial_code", "dial_code", text(1, 6)),
+    Row("phone.number", "phone", text(1, 255), required=True),
+    Row("company_name", "company_name", text(0, 255)),
+    Row("default_payment_method", "default_payment_method", one_of("Credit Card", "Alipay", "Wechat Pay")),
+    Row("default_payment_token", "default_payment_token", UUID),
+    Row("reference", "reference_number", reference(255), required=True),
+)
+HOMELESS = "Wonder's customers have no such field"
+_TRANSACTIONS = (
+    "partial_split_shipment",
+    "delayed_charges",
+    "no_show",
+    "recurring_payment",
+    "unscheduled_cof",
+    "unscheduled_cof_subsequent",
+)
+CARD_ROWS = (
+    Row("number", "card.number", card_number, required=True),
+    Row("expire_month", "card.exp_month", pattern("0[1-9]|1[0-2]", "a month, 01 to 12"), required=True),
+    Row("expire_year", "card.exp_year", pattern("20[0-9]{2}", "a year of four digits"), required=True),
+    Row("cvv", "card.cvv", hidden(pattern("[0-9]{3,4}", "3 or 4 digits"))),
+    Row("holder_name", "card.holder_name", text(1, 255), required=True),
+    Row("nickname", "card.nickname", text(0, 255)),
+    Row("transaction_type", "card.transaction_type", one_of(*_TRANSACTIONS), required=True),
+    Row("success_return_url", "card.3ds.success_return_url", text(1, 2000), required=True),
+    Row("fail_return_url", "card.3ds.fail_return_url", text(1, 2000), required=True),
+    Row("address.line1", "card.billing_address.address", text(0, 255)),
+    Row("address.city", "card.billing_address.city", text(0, 255)),
+    Row("address.state", "card.billing_address.state", text(0, 255)),
+    Row("address.postcode", "card.billing_address.zip_code", text(0, 255)),
+    Row(
+        "address.country",
+        "card.billing_address.country_code",
+        pattern("[A-Z]{3}", "an ISO 3166-1 alpha-3 code"),
+    ),
+)
+
+_SENT = {row.field: row.wire for row in ROWS if "." not in row.field} | {"phone": "phone"}
+_PHONE = {"dial_code": "dial_code", "number": "phone"}
+_HELD = _SENT | {"id": "uuid", "extra": "extra"}
+_CARD = {
+    name: name for name in ("number", "exp_month", "exp_year", "holder_name", "brand", "billing_currency")
+}
+_TOKEN = {
+    name: name
+    for name in (
+        "token",
+        "token_type",
+        "state",
+        "default",
+        "error_code",
+        "verify_url",
+        "verify_uuid",
+        "extra",
+    )
+}
+_TOKEN |= {"error_message": "error_msg", "card": "credit_card"}
+_BILLING = {
+    row.field.removeprefix("address."): row.wire.rpartition(".")[2]
+    for row in CARD_ROWS
+    if row.field.startswith("address.")
+}
+_SOURCE = {
+    row.field: row.wire.removeprefix("card.")
+    for row in CARD_ROWS
+    if "." not in row.field and ".3ds." not in row.wire
+} | {"address": "billing_address"}
+
+_CUSTOMER_KEYS = frozenset(_HELD.values()) - {"extra"} | {"dial_code"}
+_TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra"}
+
+_converter = strict_converter()
+_read_phone = reader(_converter, Phone, _PHONE)
+_read_card = reader(_converter, CardSummary, _CARD)
+_read_token = reader(_converter, PaymentToken, _TOKEN)
+_converter.register_structure_hook(PaymentToken, lambda value, _: read_token(value))
+_read_customer = reader(_converter, Customer, _HELD)
+_write_phone = writer(_converter, Phone, _PHONE, sparse=True)
+_write_address = writer(_converter, Address, _BILLING, sparse=True)
+_write_source = writer(_converter, CardSource, _SOURCE, sparse=True)
+_write_draft = writer(_converter, CustomerDraft, _SENT, sparse=True)
+_write_card = writer(_converter, CardSummary, _CARD, sparse=True)
+_write_token = writer(_converter, PaymentToken, _TOKEN, sparse=True)
+_write_customer = writer(_converter, Customer, _HELD, sparse=True)
+
+
+def broken_limits(draft: CustomerDraft) -> list[Violation]:
+    """Every documented limit that a draft breaks."""
+    return violations(one_name(draft), ROWS, homeless=HOMELESS)
+
+
+def broken_card_limits(source: object) -> list[Violation]:
+    """Every documented limit that a payment source breaks; Wonder makes tokens from cards only here."""
+    if not isinstance(source, CardSource):
+        return [Violation("payment_source", "card", f"must be a CardSource, not {type(source).__name__}")]
+    return violations(source, CARD_ROWS, homeless="Wonder's cards have no such field")
+
+
+def customer_body(draft: CustomerDraft, cleared: frozenset[str] = frozenset()) -> Json:
+    """The request body of a draft; fields named in `cleared` are sent as null."""
+    body = _write_draft(one_name(draft))
+    body |= body.pop("phone", {})
+    return {"customer": body | {_SENT[name]: None for name in sorted(cleared)}}
+
+
+def card_body(source: CardSource) -> Json:
+    """The request body that makes a token from a card. The nesting of ``3ds`` is the mobile client's."""
+    returns = {"success_return_url": source.success_return_url, "fail_return_url": source.fail_return_url}
+    return {"card": {"3ds": returns} | _write_source(source)}
+
+
+def read_customer(body: Any, status: int = 200) -> Customer:
+    """The customer of a reply.
+
+    Raises:
+        InvalidReply: A field has another type than the document says, or there is no ``uuid``.
+    """
+    return decoded("customer", status, _customer, body, _HELD)
+
+
+def _customer(body: Json) -> Customer:
+    phone = {wire: body[wire] for wire in _PHONE.values() if body.get(wire) is not None}
+    return _read_customer(body | {"phone": phone or None, "extra": rest(body, _CUSTOMER_KEYS)})
+
+
+def read_token(body: Any, status: int = 200) -> PaymentToken:
+    """The payment token of a reply, with the older and the newer set of fields.
+
+    Raises:
+        InvalidReply: A field has another type than the document says, or there is no ``token``.
+    """
+    return decoded(
+        "payment token", status, lambda it: _read_token(it | {"extra": rest(it, _TOKEN_KEYS)}), body, _TOKEN
+    )
+
+
+def customer_reply(customer: Customer) -> Json:
+    """The wire form of a customer, as the document shows it: the inverse of `read_customer`."""
+    body = _write_customer(customer)
+    phone = body.pop("phone", {})
+    extra = body.pop("extra", {})
+    if customer.default_payment_token is not None:
+        body["default_payment_token"] = token_reply(customer.default_payment_token)
+    return body | phone | extra
+
+
+def token_reply(token: PaymentToken) -> Json:
+    """The wire form of a payment token: the inverse of `read_token`."""
+    body = _write_token(token)
+    extra = body.pop("extra", {})
+    return body | extra
+
+
+def differences(draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
+    """The record fields of `draft` that the gateway's answer does not repeat.
+
+    ``company_name`` is in no documented answer and cannot be judged; the default token is compared by its UUID.
+    """
+    held = dict.fromkeys(row.wire for row in ROWS if row.field != "company_name") | customer_reply(customer)
+    if customer.default_payment_token is not None:
+        held["default_payment_token"] = customer.default_payment_token.token
+    return unlike(ROWS, customer_body(draft)["customer"], held, strict=True)
+
+
+def merged(held: Customer, changes: dict[str, Any]) -> CustomerDraft:
+    """The draft that writes `changes` over what the gateway holds, because a second create is Wonder's only update."""
+    token = held.default_payment_token
+    kept = {
+        "reference": held.reference,
+        "name": held.name,
+        "email": held.email,
+        "phone": held.phone,
+        "default_payment_method": held.default_payment_method,
+        "default_payment_token": token.token if token else None,
+    }
+    return CustomerDraft(**(kept | {name: value for name, value in changes.items() if value is not UNSET}))

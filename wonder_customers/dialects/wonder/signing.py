@@ -1,0 +1,65 @@
+"""Wonder's ``Wonder-RSA-SHA256`` signature.
+
+Source: Wonder's "Authentication" page for the headers; the order of the steps as Wonder's own PHP client does them.
+"""
+
+import hmac
+from base64 import b64encode
+from hashlib import sha256
+from time import gmtime, strftime
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from wonder_customers.errors import ConfigurationError
+
+ALGORITHM = "Wonder-RSA-SHA256"
+_PADDING, _HASH = PKCS1v15(), SHA256()
+
+
+def load_key(pem: str) -> RSAPrivateKey:
+    """The RSA private key in PEM text; line breaks may be written as ``\\n``, as environment files do.
+
+    Raises:
+        ConfigurationError: It is no unencrypted RSA key of 2048 bits or more. The text is never shown.
+    """
+    try:
+        key = load_pem_private_key(pem.replace("\\n", "\n").strip().encode(), password=None)
+    except TypeError:
+        raise ConfigurationError("private_key is encrypted: give it without a passphrase") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigurationError(
+            "private_key is no private key in PEM form (-----BEGIN PRIVATE KEY-----)"
+        ) from None
+    if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
+        raise ConfigurationError("private_key must be an RSA key of at least 2048 bits")
+    return key
+
+
+def request_time(now: float) -> str:
+    """Unix time as Wonder writes it: UTC, ``YYYYMMDDHHMMSS``."""
+    return strftime("%Y%m%d%H%M%S", gmtime(now))
+
+
+def message(nonce: str, time: str, method: str, uri: str, body: bytes) -> bytes:
+    """The 64 hexadecimal characters that are signed.
+
+    Args:
+        nonce: The ``Nonce`` header.
+        time: The request time of the ``Credential`` header.
+        method: In upper case.
+        uri: Path and query exactly as sent.
+        body: The exact bytes sent; nothing is appended when empty.
+    """
+    first = hmac.digest(nonce.encode(), time.encode(), sha256)
+    second = hmac.digest(first, ALGORITHM.encode(), sha256)
+    content = f"{method}\n{uri}".encode() + (b"\n" + body if body else b"")
+    return hmac.digest(second, content, sha256).hex().encode()
+
+
+def signature(key: RSAPrivateKey, signed: bytes) -> bytes:
+    """The value of the ``Signature`` header: base64 of RSASSA-PKCS1-v1_5 with SHA-256 over `signed`."""
+    return b64encode(key.sign(signed, _PADDING, _HASH))

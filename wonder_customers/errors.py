@@ -1,0 +1,381 @@
+"""Everything this library raises, by meaning::
+
+    WonderCustomersError
+    ├─ ConfigurationError      credentials, URLs or settings that cannot work
+    ├─ SessionClosed           the session is not open (any more)
+    ├─ Unsupported             the gateway has no such operation
+    ├─ InvalidRecord           the record breaks the gateway's documented limits; all violations at once
+    ├─ CallFailed              a call ended without its result
+    │  ├─ NotSent              no byte of the request reached the gateway
+    │  ├─ NoAnswer             a read got no whole answer
+    │  ├─ OutcomeUnknown       a write was sent and may or may not have been applied
+    │  ├─ DeadlineExceeded     time ran out before the outcome could matter
+    │  ├─ InvalidReply         the gateway answered with something that is not in its documents
+    │  ├─ Ambiguous            more than one customer holds the reference
+    │  └─ Refused              the gateway said no
+    │     └─ Unauthorized · Forbidden · NotFound · Duplicate · Rejected · RateLimited · Unavailable
+    └─ SyncFailed              a bulk job could not run or go on
+
+Every `CallFailed` tells whether the call was applied, after how many requests it ended, and what to do next. No error
+holds a request body or a credential, and every error survives pickling with all its fields.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from wonder_customers.records import Applied, Customer, PaymentToken
+
+__all__ = [
+    "Ambiguous",
+    "AttemptRecord",
+    "CallFailed",
+    "ConfigurationError",
+    "DeadlineExceeded",
+    "Duplicate",
+    "Forbidden",
+    "InvalidRecord",
+    "InvalidReply",
+    "NoAnswer",
+    "NotFound",
+    "NotSent",
+    "OutcomeUnknown",
+    "RateLimited",
+    "Refused",
+    "Rejected",
+    "SessionClosed",
+    "SyncFailed",
+    "Unauthorized",
+    "Unavailable",
+    "Unsupported",
+    "Violation",
+    "WonderCustomersError",
+]
+
+
+def _restore(
+    cls: type["WonderCustomersError"], args: tuple[Any, ...], fields: dict[str, Any]
+) -> "WonderCustomersError":
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+class WonderCustomersError(Exception):
+    """The root of everything this library raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+class ConfigurationError(WonderCustomersError):
+    """Credentials, URLs or settings that cannot work. Nothing was sent."""
+
+
+class SessionClosed(WonderCustomersError):
+    """The session is used outside its ``async with`` block. Nothing was sent."""
+
+
+class Unsupported(WonderCustomersError):
+    """The gateway has no such operation. Known beforehand: nothing was sent.
+
+    Attributes:
+        gateway: The gateway's name.
+        operation: The verb that was asked for.
+    """
+
+    def __init__(self, gateway: str, operation: str, why: str) -> None:
+        super().__init__(f"{gateway} has no {operation}: {why}. Nothing was sent.")
+        self.gateway = gateway
+        self.operation = operation
+
+
+@frozen
+class Violation:
+    """One broken limit.
+
+    Attributes:
+        field: The record's field, such as ``address.city``.
+        wire_field: The gateway's name for it; None for a field the gateway cannot carry.
+        limit: What the gateway's documents ask for. Never holds the value.
+    """
+
+    field: str
+    wire_field: str | None
+    limit: str
+
+    def __str__(self) -> str:
+        return f"{self.field}{f' (on the wire: {self.wire_field})' if self.wire_field else ''}: {self.limit}"
+
+
+class InvalidRecord(WonderCustomersError):
+    """A record breaks the gateway's documented limits. All violations are listed; nothing was sent.
+
+    Attributes:
+        gateway: The gateway's name.
+        violations: Every broken limit, in the order of the gateway's document.
+    """
+
+    def __init__(self, gateway: str, violations: Sequence[Violation]) -> None:
+        listed = "; ".join(map(str, violations))
+        super().__init__(f"{gateway} cannot take this record: {listed}. Nothing was sent.")
+        self.gateway = gateway
+        self.violations = tuple(violations)
+
+
+@frozen
+class AttemptRecord:
+    """What is known of one request of a call.
+
+    Attributes:
+        outcome: ``not sent``, ``no answer``, ``body lost`` or ``HTTP`` with the status.
+        cause: Where it ended, in a few words, without any datum of the request.
+        elapsed: Seconds this request took.
+        request_id: The id under which the gateway may find it in its logs.
+    """
+
+    outcome: str
+    cause: str
+    elapsed: float
+    request_id: str | None = None
+
+
+class Reads(Protocol):
+    """The reads that `OutcomeUnknown.resolve` needs; a session has them."""
+
+    async def get(self, id: str, /) -> Customer:
+        """The customer with this id."""
+
+    async def get_by_reference(self, reference: str, /) -> Customer:
+        """The customer with this reference."""
+
+    async def list_payment_tokens(self, customer_id: str, /) -> tuple[PaymentToken, ...]:
+        """The customer's tokens."""
+
+
+_APPLIED = {
+    "no": "Nothing was applied.",
+    "yes": "The gateway has applied it.",
+    "unknown": "It may have been applied.",
+}
+
+
+class CallFailed(WonderCustomersError):
+    """A call ended without its result.
+
+    Attributes:
+        gateway: The gateway's name.
+        operation: The verb, such as ``create``.
+        why: What happened, in a few words.
+        applied: Whether the gateway has applied the call: ``no``, ``yes`` or ``unknown``.
+        attempts: How many requests were started for the write or read itself.
+        history: One record per request, look-ups included.
+        request_id: The gateway's id of the last request, else the one that was sent with it.
+        elapsed: Seconds from the call's start to this error, waits included.
+        reference: The customer's reference where the call had one.
+        id: The gateway's id of the customer where the call had one.
+    """
+
+    advice = "See the gateway's documents."
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        gateway: str = "",
+        operation: str = "",
+        applied: Applied = "no",
+        attempts: int = 0,
+        history: Sequence[AttemptRecord] = (),
+        request_id: str | None = None,
+        elapsed: float = 0.0,
+        reference: str | None = None,
+        id: str | None = None,
+    ) -> None:
+        super().__init__(why)
+        self.why = why
+        self.gateway = gateway
+        self.operation = operation
+        self.applied: Applied = applied
+        self.attempts = attempts
+        self.history = tuple(history)
+        self.request_id = request_id
+        self.elapsed = elapsed
+        self.reference = reference
+        self.id = id
+
+    def __str__(self) -> str:
+        times = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'} in {self.elapsed:.2f} s"
+        mark = f", request id {self.request_id}" if self.request_id else ""
+        call = f"{self.gateway} {self.operation}".strip() or "call"
+        return f"{call}: {self.why} ({times}{mark}). {_APPLIED[self.applied]} {self.advice}"
+
+
+class NotSent(CallFailed):
+    """No byte of the request reached the gateway: refused connections, failed TLS, no free connection in time."""
+
+    advice = "Calling again is safe: check that the gateway's host can be reached."
+
+
+class NoAnswer(CallFailed):
+    """A read was sent and no whole answer came, as often as the retry policy allowed."""
+
+    advice = "It was a read: call again when the gateway answers."
+
+
+class OutcomeUnknown(CallFailed):
+    """A write was sent and no answer tells whether it was applied."""
+
+    advice = "Do not simply repeat it: `await error.resolve(session)` asks the gateway what it holds now."
+
+    async def resolve(self, session: Reads) -> Customer | tuple[PaymentToken, ...] | None:
+        """Ask the gateway what it holds now.
+
+        Args:
+            session: An open session for the same account.
+
+        Returns:
+            The customer as the gateway holds it, or None when it holds none (ask again later before you conclude
+            that the write was lost: it may still be under way). After a write to payment tokens, the customer's tokens.
+
+        Raises:
+            OutcomeUnknown: The call had neither a reference nor an id to ask for.
+            CallFailed: The question itself failed.
+        """
+        if self.id is not None and self.operation.endswith("payment_token"):
+            return await session.list_payment_tokens(self.id)
+        try:
+            if self.id is not None:
+                return await session.get(self.id)
+            if self.reference is not None:
+                return await session.get_by_reference(self.reference)
+        except NotFound:
+            return None
+        raise self
+
+
+class DeadlineExceeded(CallFailed):
+    """The call's deadline passed, and nothing was applied."""
+
+    advice = (
+        "Calling again is safe: allow more time with RetryPolicy(deadline=…) or look at the gateway's health."
+    )
+
+
+class InvalidReply(CallFailed):
+    """The gateway answered with something its documents do not know: no JSON, a missing id, a wrong type.
+
+    Attributes:
+        status: The HTTP status that came with it.
+    """
+
+    advice = "Read the customer back before you repeat a write, and report the reply's form."
+
+    def __init__(self, why: str, *, status: int = 0, **facts: Any) -> None:
+        super().__init__(why, **facts)
+        self.status = status
+
+
+class Ambiguous(CallFailed):
+    """More than one customer holds the reference. Nothing was deleted; a person has to choose.
+
+    Attributes:
+        ids: The gateway's ids of all of them.
+    """
+
+    advice = "Nothing was deleted: keep one of the customers and archive the others."
+
+    def __init__(self, why: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
+        super().__init__(why, **facts)
+        self.ids = tuple(ids)
+
+
+class Refused(CallFailed):
+    """The gateway said no.
+
+    Attributes:
+        status: The HTTP status; the envelope's number where the gateway hides a refusal in HTTP 200.
+        code: The gateway's own error code.
+        message: The gateway's own words, with everything removed that the request had carried.
+        retry_after: Seconds the gateway asked to wait; None when it did not.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        status: int = 0,
+        code: str | None = None,
+        message: str | None = None,
+        retry_after: float | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(why, **facts)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+
+
+class Unauthorized(Refused):
+    """The credentials or the signature were not accepted."""
+
+    advice = "Check the credentials, that they belong to this environment, and this machine's clock."
+
+
+class Forbidden(Refused):
+    """The credentials are known, but may not do this."""
+
+    advice = "Check the credentials and the permissions of the account."
+
+
+class NotFound(Refused):
+    """The gateway knows no such customer or token."""
+
+    advice = "Check the id and that it was made in this environment by this account."
+
+
+class Duplicate(Refused):
+    """A customer with this reference is there already, and is not the one that was to be created.
+
+    Attributes:
+        ids: The ids of the customers that hold the reference, where they are known.
+    """
+
+    advice = "Use upsert to bring the existing customer up to date, or another reference."
+
+    def __init__(self, why: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
+        super().__init__(why, **facts)
+        self.ids = tuple(ids)
+
+
+class Rejected(Refused):
+    """The gateway understood the request and does not accept its contents.
+
+    Attributes:
+        fields: The gateway's own messages by wire field, where it names fields.
+    """
+
+    advice = "Correct the record; the same call will be refused again."
+
+    def __init__(self, why: str, *, fields: Mapping[str, Sequence[str]] | None = None, **facts: Any) -> None:
+        super().__init__(why, **facts)
+        self.fields = {name: tuple(messages) for name, messages in (fields or {}).items()}
+
+
+class RateLimited(Refused):
+    """Too many requests. The request was not processed."""
+
+    advice = "Wait at least `retry_after` seconds, then call again."
+
+
+class Unavailable(Refused):
+    """The gateway answered with a fault of its own (5xx)."""
+
+    advice = "Try again later; after a write, read the customer back first."
+
+
+class SyncFailed(WonderCustomersError):
+    """A bulk job could not run or go on; its message says where it stands and how to resume."""

@@ -1,0 +1,364 @@
+"""The records callers see: one vocabulary for all gateways.
+
+Wire names live in the dialects' converters only. Everything here is frozen; a record's ``repr`` shows ids, references
+and states, never a personal datum or a secret.
+
+Sources of the fields: the gateways' own customer documents (Wonder "Create a customer", Paydock ``POST /v1/customers``,
+Monri "Customers API"), and the answers their official clients read.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from enum import Enum
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import phonenumbers
+from attrs import field, frozen
+
+from wonder_customers.secret import Secret, optional_secret, secret
+
+__all__ = [
+    "UNSET",
+    "Address",
+    "CardSource",
+    "CardSummary",
+    "Customer",
+    "CustomerDraft",
+    "CustomerPatch",
+    "OneTimeToken",
+    "Page",
+    "PaymentSource",
+    "PaymentToken",
+    "Phone",
+    "Reply",
+    "Unset",
+    "VaultToken",
+]
+
+T = TypeVar("T")
+
+
+class Unset(Enum):
+    """The type of `UNSET`: "leave this field as it is", where None means "clear it"."""
+
+    UNSET = "UNSET"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNSET: Final = Unset.UNSET
+
+
+def _own(value: object) -> Any:
+    """A copy of a mapping, so that a record does not change with its caller's dictionary."""
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _private(default: Any = None) -> Any:
+    return field(default=default, repr=False)
+
+
+@frozen
+class Phone:
+    """A telephone number.
+
+    Attributes:
+        dial_code: Country calling code with its plus sign, such as ``+852``; None where it is not known.
+        number: The rest, as the customer writes it; spaces are kept.
+    """
+
+    dial_code: str | None = _private()
+    number: str = _private("")
+
+    @classmethod
+    def parse(cls, text: str) -> "Phone":
+        """Split an international number at its calling code; any other text becomes the `number` alone.
+
+        A leading zero that belongs to the number (Italy) is kept.
+        """
+        try:
+            parsed = phonenumbers.parse(text)
+        except phonenumbers.NumberParseException:
+            return cls(None, text)
+        return cls(f"+{parsed.country_code}", phonenumbers.national_significant_number(parsed))
+
+    def e164(self) -> str | None:
+        """The number in E.164 (``+`` and at most 15 digits), or None when it cannot be written so.
+
+        A national trunk prefix is dropped where the country's plan drops it.
+        """
+        try:
+            parsed = phonenumbers.parse(f"{self.dial_code or ''}{self.number}")
+        except (phonenumbers.NumberParseException, TypeError):
+            return None
+        text = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        return text if len(text) <= 16 else None
+
+
+@frozen
+class Address:
+    """A postal address. `country` is an ISO 3166-1 alpha-2 code."""
+
+    line1: str | None = _private()
+    line2: str | None = _private()
+    line3: str | None = _private()
+    city: str | None = _private()
+    state: str | None = _private()
+    postcode: str | None = _private()
+    country: str | None = _private()
+    company: str | None = _private()
+
+
+@frozen
+class CardSource:
+    """A payment card in full. Needs a merchant who may handle card numbers (PCI DSS); prefer a token.
+
+    Attributes:
+        number: The card number, digits only.
+        expire_month: Two digits, ``01`` to ``12``.
+        expire_year: Four digits.
+        holder_name: As printed on the card.
+        cvv: The security code; sent once, never kept.
+        gateway_id: Paydock: the acquiring gateway the card is stored at (24 hex digits).
+        address: The billing address.
+        nickname: Wonder: the customer's own name for the card.
+        transaction_type: Wonder: what the token will be used for, such as ``recurring_payment``.
+        success_return_url: Wonder: where the cardholder lands after a 3-D Secure check that passed.
+        fail_return_url: Wonder: where the cardholder lands after one that failed.
+    """
+
+    number: Secret = field(converter=secret)
+    expire_month: str = _private()
+    expire_year: str = _private()
+    holder_name: str | None = _private()
+    cvv: Secret | None = field(default=None, converter=optional_secret)
+    gateway_id: str | None = None
+    address: Address | None = _private()
+    nickname: str | None = _private()
+    transaction_type: str | None = None
+    success_return_url: str | None = None
+    fail_return_url: str | None = None
+
+
+@frozen
+class OneTimeToken:
+    """A token made in the customer's browser that stands for all the payment details (Paydock: usable once, 3 h)."""
+
+    token: Secret = field(converter=secret)
+
+
+@frozen
+class VaultToken:
+    """A stored card or account, by its vault token. Without `gateway_id` no acquiring gateway is tied to it."""
+
+    token: Secret = field(converter=secret)
+    gateway_id: str | None = None
+    address: Address | None = _private()
+
+
+PaymentSource = CardSource | OneTimeToken | VaultToken
+
+
+@frozen
+class CustomerDraft:
+    """What you want a gateway to hold. What a gateway cannot carry is refused before anything is sent, never dropped.
+
+    Attributes:
+        reference: Your own id for the customer (Wonder ``reference_number``, Paydock ``reference``, Monri
+            ``merchant_customer_id``). With it a timed-out create can be settled; without it, it cannot.
+        name: The full name. Give this or `first_name` and `last_name`.
+        metadata: Your own keys and values.
+        default_payment_method: Wonder: ``Credit Card``, ``Alipay`` or ``Wechat Pay``.
+        default_payment_token: The token to charge by default (Wonder: a UUID; Paydock ``default_source``: 24 hex digits).
+        payment_source: Paydock: how the customer pays.
+    """
+
+    reference: str | None = None
+    name: str | None = _private()
+    first_name: str | None = _private()
+    last_name: str | None = _private()
+    email: str | None = _private()
+    phone: Phone | None = _private()
+    company_name: str | None = _private()
+    description: str | None = _private()
+    metadata: Mapping[str, Any] | None = field(default=None, repr=False, converter=_own)
+    address: Address | None = _private()
+    default_payment_method: str | None = _private()
+    default_payment_token: str | None = _private()
+    payment_source: PaymentSource | None = None
+
+
+@frozen
+class CustomerPatch:
+    """A partial update: fields left `UNSET` stay as they are, None clears.
+
+    An `Address` given here changes the parts it names and leaves the others; None clears all of them.
+    """
+
+    reference: str | None | Unset = UNSET
+    name: str | None | Unset = _private(UNSET)
+    first_name: str | None | Unset = _private(UNSET)
+    last_name: str | None | Unset = _private(UNSET)
+    email: str | None | Unset = _private(UNSET)
+    phone: Phone | None | Unset = _private(UNSET)
+    company_name: str | None | Unset = _private(UNSET)
+    description: str | None | Unset = _private(UNSET)
+    metadata: Mapping[str, Any] | None | Unset = field(default=UNSET, repr=False, converter=_own)
+    address: Address | None | Unset = _private(UNSET)
+    default_payment_method: str | None | Unset = _private(UNSET)
+    default_payment_token: str | None | Unset = _private(UNSET)
+    payment_source: PaymentSource | None | Unset = UNSET
+
+
+def _masked(number: str | None) -> str | None:
+    """A card number with at most its last four digits left; what a gateway masked already stays as it is."""
+    if number is None or sum(map(str.isdigit, number)) < 12:
+        return number
+    return f"{'*' * (len(number) - 4)}{number[-4:]}"
+
+
+@frozen
+class CardSummary:
+    """What may be shown of a stored card. Values are the gateway's own text.
+
+    Attributes:
+        number: Masked; more than eleven digits are cut to the last four on reading.
+        expires: Monri: the last day on which the card is valid.
+        expired: Monri: whether that day has passed.
+    """
+
+    number: str | None = field(default=None, repr=False, converter=_masked)
+    exp_month: str | None = _private()
+    exp_year: str | None = _private()
+    holder_name: str | None = _private()
+    brand: str | None = None
+    billing_currency: str | None = None
+    expires: date | None = _private()
+    expired: bool | None = None
+
+    @property
+    def last4(self) -> str | None:
+        """The last four digits, None when the gateway shows fewer."""
+        digits = (self.number or "")[-4:]
+        return digits if len(digits) == 4 and digits.isdigit() else None
+
+
+@frozen
+class PaymentToken:
+    """A stored way to pay: a Wonder payment token, a Paydock payment source, a Monri payment method.
+
+    Attributes:
+        token: What to use when paying, checking or deleting it.
+        id: The gateway's own id of the entry where it has one besides (Monri).
+        token_type: ``CreditCard``, ``card``, … as the gateway says it.
+        state: Wonder: ``pending`` until the cardholder passed 3-D Secure, then ``success`` or ``failed``; else the
+            gateway's status word. Unknown words are kept.
+        default: Whether it is the customer's default; None where the gateway does not say.
+        verify_url: Wonder: where to send the cardholder while `state` is ``pending``.
+        extra: Every key of the reply that has no field here.
+    """
+
+    token: str = field(repr=False)
+    id: str | None = _private()
+    token_type: str | None = None
+    state: str | None = None
+    default: bool | None = None
+    card: CardSummary | None = None
+    error_code: str | None = None
+    error_message: str | None = _private()
+    verify_url: str | None = _private()
+    verify_uuid: str | None = _private()
+    vault_token: str | None = _private()
+    gateway_id: str | None = None
+    customer_id: str | None = None
+    address: Address | None = _private()
+    keep_until: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    extra: Mapping[str, Any] = field(factory=dict, repr=False)
+
+
+@frozen
+class Customer:
+    """What a gateway holds.
+
+    Attributes:
+        id: The gateway's own id (Wonder and Monri ``uuid``, Paydock ``_id``).
+        reference: Your id, None where the reply does not carry it.
+        payment_tokens: Paydock: the payment sources that came with the customer; empty elsewhere.
+        status: The gateway's status word; unknown words are kept.
+        deleted: Soft-deleted (Monri) or archived (Paydock); None where the gateway does not say.
+        extra: Every key of the reply that has no field here.
+    """
+
+    id: str
+    reference: str | None = None
+    name: str | None = _private()
+    first_name: str | None = _private()
+    last_name: str | None = _private()
+    email: str | None = _private()
+    phone: Phone | None = _private()
+    company_name: str | None = _private()
+    description: str | None = _private()
+    metadata: Mapping[str, Any] | None = _private()
+    address: Address | None = _private()
+    default_payment_method: str | None = _private()
+    default_payment_token: PaymentToken | None = _private()
+    payment_tokens: tuple[PaymentToken, ...] = _private(())
+    status: str | None = None
+    deleted: bool | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    deleted_at: datetime | None = None
+    extra: Mapping[str, Any] = field(factory=dict, repr=False)
+
+
+@frozen
+class Page(Generic[T]):
+    """One page of a list.
+
+    Attributes:
+        items: The records of this page, in the gateway's order.
+        cursor: Pass it to the list verb to go on after this page; None after the last one.
+        total: The number of matches where the gateway tells it (Paydock), else None.
+    """
+
+    items: tuple[T, ...] = field(converter=tuple)
+    cursor: str | None = None
+    total: int | None = None
+
+
+@frozen
+class Reply(Generic[T]):
+    """A record with the facts of the call that brought it (``session.raw``).
+
+    Attributes:
+        record: What the call returns.
+        status: The HTTP status of the last reply.
+        headers: Its headers, names in lower case.
+        request_id: The gateway's id for the request, else the one sent with it.
+        attempts: How many requests the call took, look-ups included.
+        elapsed: Seconds from start to end, waits included.
+        adopted: The write's own answer was lost; the record was found by a look-up afterwards.
+    """
+
+    record: T
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    request_id: str | None = None
+    attempts: int = 1
+    elapsed: float = 0.0
+    adopted: bool = False
+
+
+Applied = Literal["no", "yes", "unknown"]
+
+
+def filled(record: Any, names: Iterable[str]) -> dict[str, Any]:
+    """The fields of `record` among `names` that hold a value (neither None nor `UNSET`)."""
+    values = ((name, getattr(record, name)) for name in names)
+    return {name: value for name, value in values if value is not None and value is not UNSET}

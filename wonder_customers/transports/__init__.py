@@ -1,0 +1,48 @@
+"""How bytes reach a gateway: the two-method `Transport` and the choice of one."""
+
+from typing import Any, Protocol, runtime_checkable
+
+from wonder_customers._wire import Flight, Outgoing, WireReply
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["Transport", "choose"]
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """Carries requests to gateways."""
+
+    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
+        """Send one request once and return its whole answer.
+
+        Whatever happens, cancellation included, `flight` must tell the truth when this ends: `sent` as soon as a byte
+        may have left, `status` and `headers` once they arrived.
+
+        Raises:
+            WireFailure: There is no whole answer.
+        """
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+
+
+def choose(transport: Any, max_connections: int) -> Transport:
+    """The transport for a session: yours, or one of lanes over httpx.
+
+    Args:
+        transport: None, a `Transport`, or an ``httpx`` transport of your own, such as ``httpx.MockTransport``.
+        max_connections: The most connections at a time.
+
+    Raises:
+        ConfigurationError: `transport` is something else.
+    """
+    if isinstance(transport, Transport):
+        return transport
+    if transport is not None and not hasattr(transport, "handle_async_request"):
+        raise ConfigurationError(
+            f"transport must be a Transport or an httpx transport, not {type(transport).__name__}"
+        )
+    # Here and not above, so that a session with another transport never loads httpx.
+    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415
+
+    return HttpxTransport(max_connections=max_connections, mounted=transport)
