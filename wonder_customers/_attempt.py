@@ -100,9 +100,7 @@ class Attempts:
     ) -> Ending:
         """Send `call` once, within `remaining` seconds. `flight` is filled even when this is cancelled."""
         if remaining <= 0:
-            return Ending(
-                Evidence.NOT_SENT, error=DeadlineExceeded("the deadline passed before it could be sent")
-            )
+            return Ending(Evidence.NOT_SENT, error=DeadlineExceeded("the deadline passed before it could be sent"))
         mark = str(uuid4())
         outgoing = self._outgoing(speaker, call, remaining, bearer, mark)
         failure: WireFailure | None = None
@@ -122,9 +120,7 @@ class Attempts:
         _scrub_error(ending.error, call)
         return ending
 
-    def _outgoing(
-        self, speaker: Speaker, call: Call[Any], remaining: float, bearer: str | None, mark: str
-    ) -> Outgoing:
+    def _outgoing(self, speaker: Speaker, call: Call[Any], remaining: float, bearer: str | None, mark: str) -> Outgoing:
         policy, request = self.policy, call.request
         own = speaker.dialect.headers(request, self.wall(), uuid4().hex[:16], bearer) if call.signed else ()
         headers = [*speaker.headers, (b"X-Request-ID", mark.encode("ascii")), *own]
@@ -132,9 +128,7 @@ class Attempts:
             headers.append((b"Content-Length", str(len(request.body)).encode("ascii")))
         limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
         timeouts = Timeouts(*(min(limit, remaining) for limit in limits))
-        return Outgoing(
-            speaker.dialect.origin, request.method, request.target, tuple(headers), request.body, timeouts
-        )
+        return Outgoing(speaker.dialect.origin, request.method, request.target, tuple(headers), request.body, timeouts)
 
     def _lost(self, call: Call[Any], flight: Flight, words: str, *, late: bool) -> Ending:
         """What is known when no whole answer came."""
@@ -193,6 +187,5 @@ def _scrub_error(error: CallFailed, call: Call[Any]) -> None:
     error.message = _scrub.scrub(error.message, body) if error.message else error.message
     if isinstance(error, Rejected):
         error.fields = {
-            name: tuple(_scrub.scrub(message, body) for message in messages)
-            for name, messages in error.fields.items()
+            name: tuple(_scrub.scrub(message, body) for message in messages) for name, messages in error.fields.items()
         }

@@ -90,9 +90,7 @@ class Exchange:
     sleep: Callable[[float], Any] = anyio.sleep
     draw: Callable[[], float] = random.random
 
-    async def run(
-        self, speaker: Speaker, operation: str, steps: Steps[T], subject: tuple[str, str] | None
-    ) -> Reply[T]:
+    async def run(self, speaker: Speaker, operation: str, steps: Steps[T], subject: tuple[str, str] | None) -> Reply[T]:
         """Perform an operation: all its calls, inside one deadline, in its customer's turn.
 
         Args:
@@ -207,11 +205,7 @@ class Exchange:
         try:
             bearer = await self._bearer(trip) if call.signed else None
             ending = await self._sent(trip, call, keys, bearer)
-            if (
-                bearer is not None
-                and isinstance(ending.error, Unauthorized)
-                and trip.speaker.bearer is not None
-            ):
+            if bearer is not None and isinstance(ending.error, Unauthorized) and trip.speaker.bearer is not None:
                 trip.speaker.bearer.drop(bearer)
                 ending = await self._sent(trip, call, keys, await self._bearer(trip))
         except CallFailed as error:
@@ -241,9 +235,7 @@ class Exchange:
             if keys and flight.sent and not known:
                 self.turns.doubt(keys, call.request.body, self.policy.settle)
         took = self.clock() - began
-        trip.history.append(
-            AttemptRecord(_outcome(flight, ending), ending.error.why, took, ending.request_id)
-        )
+        trip.history.append(AttemptRecord(_outcome(flight, ending), ending.error.why, took, ending.request_id))
         if ending.reply is not None:
             trip.history[-1] = evolve(trip.history[-1], cause="answered")
             ending.reply = evolve(ending.reply, request_id=ending.request_id)
@@ -299,16 +291,10 @@ class Exchange:
         except Ambiguous as error:
             error.applied = "unknown"
             raise
-        differing = (
-            call.conflicts(reply.record)
-            if call.conflicts and ending.evidence is not Evidence.BODY_LOST
-            else ()
-        )
+        differing = call.conflicts(reply.record) if call.conflicts and ending.evidence is not Evidence.BODY_LOST else ()
         if differing:
             held = getattr(reply.record, "id", "")
-            why = (
-                f"a customer with this reference is there ({held}), but not with this {', '.join(differing)}"
-            )
+            why = f"a customer with this reference is there ({held}), but not with this {', '.join(differing)}"
             raise self._told(trip, Duplicate(why, ids=(held,), applied="unknown", reference=call.reference))
         return evolve(reply, adopted=True)
 

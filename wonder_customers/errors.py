@@ -1,4 +1,6 @@
-"""Everything this library raises, by meaning::
+"""Everything this library raises, by meaning.
+
+::
 
     WonderCustomersError
     ├─ ConfigurationError      credentials, URLs or settings that cannot work
@@ -259,9 +261,7 @@ class OutcomeUnknown(CallFailed):
 class DeadlineExceeded(CallFailed):
     """The call's deadline passed, and nothing was applied."""
 
-    advice = (
-        "Calling again is safe: allow more time with RetryPolicy(deadline=…) or look at the gateway's health."
-    )
+    advice = "Calling again is safe: allow more time with RetryPolicy(deadline=…) or look at the gateway's health."
 
 
 class InvalidReply(CallFailed):

@@ -173,7 +173,7 @@ class CustomerDraft:
         name: The full name. Give this or `first_name` and `last_name`.
         metadata: Your own keys and values.
         default_payment_method: Wonder: ``Credit Card``, ``Alipay`` or ``Wechat Pay``.
-        default_payment_token: The token to charge by default (Wonder: a UUID; Paydock ``default_source``: 24 hex digits).
+        default_payment_token: The token to charge by default (Wonder: a UUID; Paydock: 24 hex digits).
         payment_source: Paydock: how the customer pays.
     """
 
@@ -199,19 +199,19 @@ class CustomerPatch:
     An `Address` given here changes the parts it names and leaves the others; None clears all of them.
     """
 
-    reference: str | None | Unset = UNSET
-    name: str | None | Unset = _private(UNSET)
-    first_name: str | None | Unset = _private(UNSET)
-    last_name: str | None | Unset = _private(UNSET)
-    email: str | None | Unset = _private(UNSET)
-    phone: Phone | None | Unset = _private(UNSET)
-    company_name: str | None | Unset = _private(UNSET)
-    description: str | None | Unset = _private(UNSET)
-    metadata: Mapping[str, Any] | None | Unset = field(default=UNSET, repr=False, converter=_own)
-    address: Address | None | Unset = _private(UNSET)
-    default_payment_method: str | None | Unset = _private(UNSET)
-    default_payment_token: str | None | Unset = _private(UNSET)
-    payment_source: PaymentSource | None | Unset = UNSET
+    reference: str | Unset | None = UNSET
+    name: str | Unset | None = _private(UNSET)
+    first_name: str | Unset | None = _private(UNSET)
+    last_name: str | Unset | None = _private(UNSET)
+    email: str | Unset | None = _private(UNSET)
+    phone: Phone | Unset | None = _private(UNSET)
+    company_name: str | Unset | None = _private(UNSET)
+    description: str | Unset | None = _private(UNSET)
+    metadata: Mapping[str, Any] | Unset | None = field(default=UNSET, repr=False, converter=_own)
+    address: Address | Unset | None = _private(UNSET)
+    default_payment_method: str | Unset | None = _private(UNSET)
+    default_payment_token: str | Unset | None = _private(UNSET)
+    payment_source: PaymentSource | Unset | None = UNSET
 
 
 def _masked(number: str | None) -> str | None:

@@ -40,9 +40,7 @@ def _whole(default: int, low: int, high: int) -> int:
 
     def check(policy: object, attribute: "Attribute[int]", value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ConfigurationError(
-                f"RetryPolicy({attribute.name}=…) must be a whole number from {low} to {high}"
-            )
+            raise ConfigurationError(f"RetryPolicy({attribute.name}=…) must be a whole number from {low} to {high}")
 
     made: int = field(default=default, validator=check)
     return made
@@ -179,7 +177,7 @@ Verdict = Retry | Resolve | Raise
 _RESENDABLE = frozenset({Replay.READ, Replay.IDEMPOTENT, Replay.NATURAL_UPSERT})
 
 
-def decide(policy: RetryPolicy, now: Situation) -> Verdict:
+def decide(policy: RetryPolicy, now: Situation) -> Verdict:  # noqa: PLR0911 - one return per row of the table
     """What follows an attempt that brought no result.
 
     ==================  ======  ================  ==============  ===========  ============

@@ -49,9 +49,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return compare_digest(
-            self._value.encode(errors="surrogatepass"), other._value.encode(errors="surrogatepass")
-        )
+        return compare_digest(self._value.encode(errors="surrogatepass"), other._value.encode(errors="surrogatepass"))
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))

@@ -23,12 +23,8 @@ __all__ = ["names", "package", "simulator"]
 @cache
 def _packages() -> dict[str, str]:
     """The importable name of each dialect's package, the shipped ones first."""
-    shipped = {
-        entry.name: f"{__name__}.{entry.name}" for entry in pkgutil.iter_modules(__path__) if entry.ispkg
-    }
-    return shipped | {
-        entry.name: entry.value for entry in entry_points(group=GROUP) if entry.name not in shipped
-    }
+    shipped = {entry.name: f"{__name__}.{entry.name}" for entry in pkgutil.iter_modules(__path__) if entry.ispkg}
+    return shipped | {entry.name: entry.value for entry in entry_points(group=GROUP) if entry.name not in shipped}
 
 
 def names() -> tuple[str, ...]:

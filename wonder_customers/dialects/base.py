@@ -30,6 +30,7 @@ from wonder_customers.errors import (
     Rejected,
     Unauthorized,
     Unavailable,
+    Unsupported,
     Violation,
 )
 from wonder_customers.records import (
@@ -57,9 +58,9 @@ class Operation(StrEnum):
     DELETE = "delete"
     LIST = "list"
     LIST_PAYMENT_TOKENS = "list_payment_tokens"
-    CREATE_PAYMENT_TOKEN = "create_payment_token"
-    CHECK_PAYMENT_TOKEN = "check_payment_token"
-    DELETE_PAYMENT_TOKEN = "delete_payment_token"
+    CREATE_PAYMENT_TOKEN = "create_payment_token"  # noqa: S105 - a verb
+    CHECK_PAYMENT_TOKEN = "check_payment_token"  # noqa: S105 - a verb
+    DELETE_PAYMENT_TOKEN = "delete_payment_token"  # noqa: S105 - a verb
 
 
 @frozen
@@ -145,6 +146,10 @@ class Dialect(ABC):
     def __init__(self, base_url: str) -> None:
         self.origin, self.prefix = endpoint(base_url)
 
+    def unsupported(self, operation: Operation) -> Unsupported:
+        """The error for an operation that the gateway lacks."""
+        return Unsupported(self.gateway, operation, self.lacks.get(operation, "its dialect does not speak of it"))
+
     @abstractmethod
     def headers(self, request: WireRequest, now: float, nonce: str, bearer: str | None) -> tuple[Header, ...]:
         """The headers that authenticate exactly this request, at Unix time `now`."""
@@ -173,29 +178,29 @@ class Dialect(ABC):
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """Change some fields."""
 
-    @abstractmethod
     def delete(self, id: str) -> Steps[None]:
         """Delete, as far as the gateway does."""
+        raise self.unsupported(Operation.DELETE)
 
     @abstractmethod
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
         """One page of customers."""
 
-    @abstractmethod
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
         """All of a customer's tokens."""
+        raise self.unsupported(Operation.LIST_PAYMENT_TOKENS)
 
-    @abstractmethod
     def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
         """Store a way to pay."""
+        raise self.unsupported(Operation.CREATE_PAYMENT_TOKEN)
 
-    @abstractmethod
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
         """The state of one token."""
+        raise self.unsupported(Operation.CHECK_PAYMENT_TOKEN)
 
-    @abstractmethod
     def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
         """Delete one token."""
+        raise self.unsupported(Operation.DELETE_PAYMENT_TOKEN)
 
     @abstractmethod
     def validate(self, draft: CustomerDraft) -> None:
@@ -243,12 +248,10 @@ def credential(name: str, value: object) -> str:
     """`value`, if it can stand in a header.
 
     Raises:
-        ConfigurationError: It is empty, or holds blanks, control characters or other than ASCII. The value is not shown.
+        ConfigurationError: It is empty or not printable ASCII without blanks. The value is not shown.
     """
     if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
-        raise ConfigurationError(
-            f"{name} must be printable ASCII without blanks or line breaks, and not empty"
-        )
+        raise ConfigurationError(f"{name} must be printable ASCII without blanks or line breaks, and not empty")
     return value
 
 

@@ -10,7 +10,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.v import format_exception
 
 from wonder_customers.errors import InvalidReply
-from wonder_customers.records import UNSET, Unset
+from wonder_customers.records import Unset
 from wonder_customers.secret import Secret
 
 T = TypeVar("T")
@@ -78,7 +78,15 @@ def strict_converter(*, milliseconds: bool = False) -> Converter:
     return converter
 
 
-def reader(converter: Converter, kind: type[T], names: Mapping[str, str]) -> Callable[[Any], T]:
+def _overrides(kind: type[Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """How cattrs treats each field: under the wire's name, or not at all."""
+    return {
+        attribute.name: override(rename=names[attribute.name]) if attribute.name in names else override(omit=True)
+        for attribute in fields(kind)
+    }
+
+
+def reader(converter: Converter, kind: type[T], names: Mapping[str, str]) -> Callable[[Json], T]:
     """A function from a wire object to `kind`.
 
     Args:
@@ -86,35 +94,18 @@ def reader(converter: Converter, kind: type[T], names: Mapping[str, str]) -> Cal
         kind: The record.
         names: The record's field names with the wire's names for them. Other fields are never read from the wire.
     """
-    hook = make_dict_structure_fn(
-        kind,
-        converter,
-        **{
-            attribute.name: override(rename=names[attribute.name])
-            if attribute.name in names
-            else override(omit=True)
-            for attribute in fields(kind)  # type: ignore[misc]
-        },
-    )
+    hook = make_dict_structure_fn(kind, converter, **_overrides(kind, names))
     converter.register_structure_hook(kind, hook)
-    return lambda body: hook(body, kind)
+
+    def read(body: Json) -> T:
+        return hook(body, kind)
+
+    return read
 
 
-def writer(
-    converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool
-) -> Callable[[Any], Json]:
+def writer(converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool) -> Callable[[Any], Json]:
     """A function from a record of `kind` to a wire object; `sparse` leaves out fields at their default."""
-    hook = make_dict_unstructure_fn(
-        kind,
-        converter,
-        _cattrs_omit_if_default=sparse,
-        **{
-            attribute.name: override(rename=names[attribute.name])
-            if attribute.name in names
-            else override(omit=True)
-            for attribute in fields(kind)
-        },
-    )
+    hook = make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=sparse, **_overrides(kind, names))
     converter.register_unstructure_hook(kind, hook)
     return hook
 
@@ -124,7 +115,7 @@ def rest(body: Json, known: frozenset[str]) -> Json:
     return {key: value for key, value in body.items() if key not in known}
 
 
-def decoded(what: str, status: int, read: Callable[[Any], T], body: Any, names: Mapping[str, str]) -> T:
+def decoded(what: str, status: int, read: Callable[[Json], T], body: Any, names: Mapping[str, str]) -> T:
     """`read(body)`, with every way it can fail told as an `InvalidReply` in the wire's own names and without values."""
     if not isinstance(body, dict):
         raise InvalidReply(

@@ -6,7 +6,6 @@ rows give the converters their renames, so a field cannot be checked under one n
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any, TypeVar
 
 import orjson
@@ -27,7 +26,7 @@ from wonder_customers.records import (
 )
 from wonder_customers.secret import Secret
 
-Draft = TypeVar("Draft", CustomerDraft, CustomerPatch)
+Draft = TypeVar("Draft", bound=CustomerDraft | CustomerPatch)
 
 Check = Callable[[Any], str | None]
 """What is wrong with a value, in the words of the limit; None when nothing is."""
@@ -93,9 +92,7 @@ def country(value: Any) -> str | None:
 def e164(value: Any) -> str | None:
     """A telephone number that can be written in E.164."""
     known = isinstance(value, Phone) and value.dial_code is not None and value.e164() is not None
-    return (
-        None if known else "must be an international number (E.164): a dial code such as +852 and the digits"
-    )
+    return None if known else "must be an international number (E.164): a dial code such as +852 and the digits"
 
 
 def json_object(value: Any) -> str | None:
@@ -135,16 +132,21 @@ _PARTS: Mapping[str, tuple[type, ...]] = {
 }
 
 
-@cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(attribute.name for attribute in fields(kind))
+_FIELDS: Mapping[type, tuple[str, ...]] = {
+    kind: tuple(attribute.name for attribute in fields(kind))
+    for kind in (CustomerDraft, CustomerPatch, CardSource, OneTimeToken, VaultToken, Phone, Address)
+}
 
 
 def _leaves(record: Any, whole: frozenset[str], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that is set, by its path; parts named in `whole` stay in one piece."""
-    for name in _names(type(record)):
+    """Every value that says something, by its path; parts named in `whole` stay in one piece.
+
+    None says something in a patch only, where it clears.
+    """
+    silent = UNSET if isinstance(record, CustomerPatch) else None
+    for name in _FIELDS[type(record)]:
         value = getattr(record, name)
-        if value is None or value is UNSET:
+        if value is silent:
             continue
         at = f"{path}{name}"
         if at in _PARTS and at not in whole and isinstance(value, _PARTS[at]):
@@ -171,21 +173,23 @@ def violations(
     for row in rows:
         value = values.pop(row.field, None)
         if value is None:
+            # In a patch, None clears; whole addresses are cleared under their own name.
             broken = "is required" if row.required and not partial else None
         else:
             broken = row.check(value)
         if broken:
             found.append(Violation(row.field, row.wire, broken))
+    homes = {row.field.partition(".")[0] for row in rows}
     for name, value in values.items():
+        if value is None and name in homes:
+            continue
         expected = " or ".join(part.__name__ for part in _PARTS.get(name, ()))
         wrong = f"must be {expected}, not {type(value).__name__}" if expected else homeless
         found.append(Violation(name, None, wrong))
     return found
 
 
-def unlike(
-    rows: Sequence[Row], sent: Mapping[str, Any], held: Mapping[str, Any], *, strict: bool
-) -> tuple[str, ...]:
+def unlike(rows: Sequence[Row], sent: Mapping[str, Any], held: Mapping[str, Any], *, strict: bool) -> tuple[str, ...]:
     """The record fields whose sent value the held one does not repeat.
 
     Args:
@@ -231,7 +235,8 @@ def one_name(record: Draft) -> Draft:
     joined = " ".join(filter(None, words))
     if not whole or len(words) != sum(map(_given, parts)) or (_given(record.name) and record.name != joined):
         return record
-    return evolve(record, name=joined, first_name=blank, last_name=blank)
+    folded: dict[str, Any] = {"name": joined, "first_name": blank, "last_name": blank}
+    return evolve(record, **folded)
 
 
 def two_names(record: Draft) -> Draft:
@@ -239,11 +244,11 @@ def two_names(record: Draft) -> Draft:
 
     A `name` that disagrees with first and last name stays, and is named as a violation.
     """
-    if record.name is None or record.name is UNSET:
-        if record.name is UNSET or isinstance(record, CustomerDraft) or _given(record.first_name):
-            return record
-    blank = None if isinstance(record, CustomerDraft) else UNSET
+    cleared = record.name is None and isinstance(record, CustomerPatch) and not _given(record.first_name)
+    if not _given(record.name) and not cleared:
+        return record
     parts = [part for part in (record.first_name, record.last_name) if isinstance(part, str)]
-    if not parts:
-        return evolve(record, name=blank, first_name=record.name)
-    return evolve(record, name=blank) if " ".join(parts) == record.name else record
+    if parts and " ".join(parts) != record.name:
+        return record
+    moved: dict[str, Any] = {"name": None if isinstance(record, CustomerDraft) else UNSET}
+    return evolve(record, **moved if parts else moved | {"first_name": record.name})

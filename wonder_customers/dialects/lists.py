@@ -1,6 +1,6 @@
 """Lists by limit and offset: the query, the opaque cursor and the rule for the last page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -10,7 +10,7 @@ from wonder_customers.records import Page
 T = TypeVar("T")
 
 
-def query(**parameters: str | int) -> str:
+def query(parameters: Mapping[str, str | int]) -> str:
     """A query string with its question mark, percent-encoded."""
     return "?" + urlencode(parameters)
 
@@ -23,16 +23,12 @@ def offset_of(gateway: str, cursor: str | None) -> int:
     """
     if cursor is None:
         return 0
-    if not isinstance(cursor, str) or not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise InvalidRecord(
-            gateway, [Violation("cursor", None, "must be a cursor from an earlier page of this list")]
-        )
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise InvalidRecord(gateway, [Violation("cursor", None, "must be a cursor from an earlier page of this list")])
     return int(cursor)
 
 
-def offset_page(
-    items: Sequence[T], offset: int, limit: int, *, promised: int, total: int | None = None
-) -> Page[T]:
+def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, total: int | None = None) -> Page[T]:
     """A page and its cursor.
 
     Where the gateway tells the total, that decides. Else a page shorter than asked is the last one, unless more was

@@ -39,9 +39,7 @@ def choose(transport: Any, max_connections: int) -> Transport:
     if isinstance(transport, Transport):
         return transport
     if transport is not None and not hasattr(transport, "handle_async_request"):
-        raise ConfigurationError(
-            f"transport must be a Transport or an httpx transport, not {type(transport).__name__}"
-        )
+        raise ConfigurationError(f"transport must be a Transport or an httpx transport, not {type(transport).__name__}")
     # Here and not above, so that a session with another transport never loads httpx.
     from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415
 

@@ -168,9 +168,7 @@ class HttpxTransport:
         # Every lane must have a context of the session's, or httpx would build one for each.
         context = self._context or (_default_context() if origin.scheme == "https" else _plain())
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
-        transport = httpx.AsyncHTTPTransport(
-            verify=context, limits=limits, trust_env=False, proxy=self._proxy
-        )
+        transport = httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False, proxy=self._proxy)
         return _Lane(transport, origin)
 
     async def _put_back(self, lane: _Lane) -> None:
@@ -197,8 +195,7 @@ class HttpxTransport:
             flight.sent = True
             flight.status = response.status_code
             flight.headers = {
-                name.decode("latin-1").lower(): value.decode("latin-1")
-                for name, value in response.headers.raw
+                name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw
             }
             return WireReply(flight.status, flight.headers, await _body(response))
         except httpx.TransportError as error:
@@ -221,9 +218,7 @@ def _plain() -> ssl.SSLContext:
 
 def _request(outgoing: Outgoing, watch: _Watch) -> httpx.Request:
     origin, timeouts = outgoing.origin, outgoing.timeouts
-    url = httpx.URL(
-        scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=outgoing.target.encode("ascii")
-    )
+    url = httpx.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=outgoing.target.encode("ascii"))
     if url.raw_path != outgoing.target.encode("ascii"):
         raise ConfigurationError("the request's path would be changed on its way: refused")
     times = {

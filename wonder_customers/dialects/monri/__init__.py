@@ -31,7 +31,7 @@ from wonder_customers.dialects.lists import offset_of, offset_page, query
 from wonder_customers.dialects.monri import convert
 from wonder_customers.dialects.monri.signing import authorization
 from wonder_customers.errors import ConfigurationError, Duplicate, InvalidReply, NotFound, Unsupported
-from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken
 from wonder_customers.secret import Secret, secret
 
 __all__ = ["ACCOUNT", "Monri"]
@@ -71,10 +71,8 @@ class Monri:
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Monri":
-        """The account in ``MONRI_MERCHANT_KEY``, ``MONRI_AUTHENTICITY_TOKEN``, ``MONRI_AUTH`` and ``MONRI_BASE_URL``."""
-        missing = [
-            name for name in ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN") if not variables.get(name)
-        ]
+        """The account in ``MONRI_MERCHANT_KEY``, ``MONRI_AUTHENTICITY_TOKEN``, ``MONRI_AUTH``, ``MONRI_BASE_URL``."""
+        missing = [name for name in ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN") if not variables.get(name)]
         if missing:
             raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
         auth: Any = variables.get("MONRI_AUTH") or "digest"
@@ -104,7 +102,7 @@ class MonriDialect(Dialect):
 
     gateway = "monri"
     page_limit = 50
-    lacks = {
+    lacks: ClassVar[Mapping[Operation, str]] = {
         Operation.CREATE_PAYMENT_TOKEN: _NO_TOKENS,
         Operation.CHECK_PAYMENT_TOKEN: _NO_TOKENS,
         Operation.DELETE_PAYMENT_TOKEN: _NO_TOKENS,
@@ -131,9 +129,7 @@ class MonriDialect(Dialect):
             "grant_type": "client_credentials",
             "scopes": ["customers", "payment-methods"],
         }
-        return Call(
-            self._request("POST", "/v2/oauth", "/v2/oauth", body), Replay.READ, _access_token, signed=False
-        )
+        return Call(self._request("POST", "/v2/oauth", "/v2/oauth", body), Replay.READ, _access_token, signed=False)
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """``POST /v2/customers``."""
@@ -184,7 +180,7 @@ class MonriDialect(Dialect):
         if filters:
             raise Unsupported(self.gateway, "filter on lists", "the document knows limit and offset only")
         offset = offset_of(self.gateway, cursor)
-        request = self._request("GET", f"/v2/customers{query(limit=limit, offset=offset)}", "/v2/customers")
+        request = self._request("GET", f"/v2/customers{query({'limit': limit, 'offset': offset})}", "/v2/customers")
         return one(Call(request, Replay.READ, lambda reply: self._page(reply, limit, offset)))
 
     def _page(self, reply: WireReply, limit: int, offset: int) -> Page[Customer]:
@@ -201,27 +197,13 @@ class MonriDialect(Dialect):
         cursor: str | None = "0"
         while cursor is not None:
             offset = int(cursor)
-            target = f"/v2/customers/{place}/payment-methods{query(limit=self.page_limit, offset=offset)}"
+            target = f"/v2/customers/{place}/payment-methods{query({'limit': self.page_limit, 'offset': offset})}"
             request = self._request("GET", target, "/v2/customers/{uuid}/payment-methods")
             items = yield from one(Call(request, Replay.READ, _tokens, id=customer_id))
             new = {item.token: item for item in items if item.token not in found}
             found |= new
-            cursor = (
-                offset_page(items, offset, self.page_limit, promised=self.page_limit).cursor if new else None
-            )
+            cursor = offset_page(items, offset, self.page_limit, promised=self.page_limit).cursor if new else None
         return tuple(found.values())
-
-    def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
-        """Not offered."""
-        raise Unsupported(self.gateway, Operation.CREATE_PAYMENT_TOKEN, _NO_TOKENS)
-
-    def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
-        """Not offered."""
-        raise Unsupported(self.gateway, Operation.CHECK_PAYMENT_TOKEN, _NO_TOKENS)
-
-    def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
-        """Not offered."""
-        raise Unsupported(self.gateway, Operation.DELETE_PAYMENT_TOKEN, _NO_TOKENS)
 
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecord` when the gateway cannot take `draft`."""
@@ -299,9 +281,7 @@ def _same(name: str, asked: str) -> Callable[[WireReply], Customer]:
     def decode(reply: WireReply) -> Customer:
         customer = _customer(reply)
         if getattr(customer, name) not in {asked, None}:
-            raise InvalidReply(
-                f"the gateway answered with another customer: its {name} differs", status=reply.status
-            )
+            raise InvalidReply(f"the gateway answered with another customer: its {name} differs", status=reply.status)
         return customer
 
     return decode

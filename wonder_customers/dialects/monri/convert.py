@@ -30,9 +30,7 @@ def _phone_text(phone: Phone) -> str:
 
 
 def _phone(value: Any) -> str | None:
-    if not isinstance(value, Phone) or not all(
-        isinstance(part, str) for part in (value.dial_code or "", value.number)
-    ):
+    if not isinstance(value, Phone) or not all(isinstance(part, str) for part in (value.dial_code or "", value.number)):
         return "must be a Phone of texts"
     return text(1, 30)(_phone_text(value))
 
@@ -132,7 +130,7 @@ def customer_reply(customer: Customer) -> Json:
     body = _write_customer(customer)
     address = body.pop("address") or {}
     extra = body.pop("extra")
-    return body | {wire: address.get(wire) for wire in _ADDRESS.values()} | extra
+    return {**body, **{wire: address.get(wire) for wire in _ADDRESS.values()}, **extra}
 
 
 def token_reply(token: PaymentToken) -> Json:
@@ -140,7 +138,7 @@ def token_reply(token: PaymentToken) -> Json:
     body = _write_token(token)
     card = body.pop("card") or {}
     extra = body.pop("extra")
-    return body | card | extra
+    return {**body, **card, **extra}
 
 
 def differences(draft: CustomerDraft, customer: Customer, *, strict: bool = True) -> tuple[str, ...]:

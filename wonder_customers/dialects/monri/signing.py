@@ -21,9 +21,7 @@ def digest(merchant_key: str, timestamp: str, authenticity_token: str, fullpath:
     return sha512(signed).hexdigest()
 
 
-def authorization(
-    merchant_key: str, timestamp: str, authenticity_token: str, fullpath: str, body: bytes
-) -> bytes:
+def authorization(merchant_key: str, timestamp: str, authenticity_token: str, fullpath: str, body: bytes) -> bytes:
     """The value of the ``Authorization`` header: scheme, token, time and digest with single blanks."""
     mark = digest(merchant_key, timestamp, authenticity_token, fullpath, body)
     return f"WP3-v2.1 {authenticity_token} {timestamp} {mark}".encode("ascii")

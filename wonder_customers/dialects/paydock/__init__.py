@@ -24,8 +24,9 @@ from wonder_customers.dialects.base import (
     refusal,
     segment,
     text_of,
+    unsafe_in_path,
 )
-from wonder_customers.dialects.limits import refuse, unsafe_in_path
+from wonder_customers.dialects.limits import refuse
 from wonder_customers.dialects.lists import offset_of, offset_page, query
 from wonder_customers.dialects.paydock import convert
 from wonder_customers.errors import (
@@ -87,12 +88,8 @@ class Paydock:
         """The account in ``PAYDOCK_SECRET_KEY`` or ``PAYDOCK_ACCESS_TOKEN``, and ``PAYDOCK_BASE_URL``."""
         key, token = variables.get("PAYDOCK_SECRET_KEY"), variables.get("PAYDOCK_ACCESS_TOKEN")
         if bool(key) == bool(token):
-            raise ConfigurationError(
-                "set either PAYDOCK_SECRET_KEY or PAYDOCK_ACCESS_TOKEN in the environment"
-            )
-        return cls(
-            key or None, access_token=token or None, base_url=variables.get("PAYDOCK_BASE_URL") or cls.SANDBOX
-        )
+            raise ConfigurationError("set either PAYDOCK_SECRET_KEY or PAYDOCK_ACCESS_TOKEN in the environment")
+        return cls(key or None, access_token=token or None, base_url=variables.get("PAYDOCK_BASE_URL") or cls.SANDBOX)
 
     def dialect(self) -> "PaydockDialect":
         """The dialect that speaks for this account."""
@@ -105,8 +102,8 @@ ACCOUNT = Paydock
 class PaydockDialect(Dialect):
     """Paydock's way of speaking.
 
-    References are not unique and the list's filter is a search, so references are compared exactly here and two hits are
-    an `Ambiguous` error. Deleting archives. Payment tokens are the customer's payment sources.
+    References are not unique and the list's filter is a search, so references are compared exactly here and two
+    hits are an `Ambiguous` error. Deleting archives. Payment tokens are the customer's payment sources.
     """
 
     gateway = "paydock"
@@ -169,11 +166,7 @@ class PaydockDialect(Dialect):
             before = len(hits)
             hits |= {it.id: it for it in page.items if it.reference == reference and not it.deleted}
             # A page without news ends the walk, so that a gateway that ignores `skip` cannot keep it going.
-            cursor = (
-                page.cursor
-                if len(hits) > before or any(it.reference != reference for it in page.items)
-                else None
-            )
+            cursor = page.cursor if len(hits) > before or any(it.reference != reference for it in page.items) else None
         if not hits:
             raise NotFound("no customer holds this reference", status=404, reference=reference)
         if len(hits) > 1:
@@ -191,19 +184,17 @@ class PaydockDialect(Dialect):
 
     def delete(self, id: str) -> Steps[None]:
         """``DELETE /customers/{id}``: archives the customer."""
-        request = WireRequest(
-            "DELETE", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}"
-        )
+        request = WireRequest("DELETE", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}")
         return one(Call(request, Replay.IDEMPOTENT, _done, id=id, gone_is_done=True))
 
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
-        """``GET /customers?limit=&skip=`` (1000 at most), with the gateway's own filters, such as ``{"search": "Ada"}``."""
+        """``GET /customers?limit=&skip=`` (1000 at most), with the gateway's filters, such as ``{"search": "Ada"}``."""
         return one(self._page_call(limit, offset_of(self.gateway, cursor), filters, None))
 
     def _page_call(
         self, limit: int, skip: int, filters: Mapping[str, str], reference: str | None
     ) -> Call[Page[Customer]]:
-        target = f"{self.prefix}/customers{query(**{'limit': limit, 'skip': skip, **filters})}"
+        target = f"{self.prefix}/customers{query({'limit': limit, 'skip': skip, **filters})}"
 
         def decode(reply: WireReply) -> Page[Customer]:
             resource = _accepted(reply)
@@ -229,11 +220,7 @@ class PaydockDialect(Dialect):
         if not convert.adds_source(source):
             raise InvalidRecord(
                 self.gateway,
-                [
-                    Violation(
-                        "payment_source", "payment_source", "must be a card, a one-time or a vault token"
-                    )
-                ],
+                [Violation("payment_source", "payment_source", "must be a card, a one-time or a vault token")],
             )
         patch = CustomerPatch(payment_source=source)
         refuse(self.gateway, convert.broken_limits(patch))
@@ -245,9 +232,7 @@ class PaydockDialect(Dialect):
         known = {token.token for token in before.payment_tokens}
         added = [token for token in after.payment_tokens if token.token not in known]
         if not added:
-            raise InvalidReply(
-                "the answer does not show the added payment source", applied="yes", id=customer_id
-            )
+            raise InvalidReply("the answer does not show the added payment source", applied="yes", id=customer_id)
         return added[-1]
 
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
@@ -308,9 +293,7 @@ class PaydockDialect(Dialect):
         return Call(request, Replay.IDEMPOTENT, _same(id), find=lambda: one(self._by_id(id)), id=id)
 
     def _by_id(self, id: str) -> Call[Customer]:
-        request = WireRequest(
-            "GET", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}"
-        )
+        request = WireRequest("GET", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}")
         return Call(request, Replay.READ, _same(id), id=id)
 
 
@@ -346,9 +329,7 @@ def _refusal(status: int, body: dict[str, Any]) -> CallFailed:
     for item in _as_list(details):
         name = item.get("param_name") if isinstance(item, dict) else None
         words_of_item = (
-            item.get("description") or item.get("gateway_specific_description")
-            if isinstance(item, dict)
-            else item
+            item.get("description") or item.get("gateway_specific_description") if isinstance(item, dict) else item
         )
         fields[str(name or "")] = (*fields.get(str(name or ""), ()), str(words_of_item))
     return refusal(status, code=code, message=text_of(words), fields=fields)
@@ -377,9 +358,7 @@ def _same(asked: str) -> Callable[[WireReply], Customer]:
     def decode(reply: WireReply) -> Customer:
         customer = _customer(reply)
         if customer.id != asked:
-            raise InvalidReply(
-                "the gateway answered with another customer: its id differs", status=reply.status
-            )
+            raise InvalidReply("the gateway answered with another customer: its id differs", status=reply.status)
         return customer
 
     return decode

@@ -1,7 +1,7 @@
 """Paydock's wire names, limits and forms.
 
-Sources: Paydock's ``POST /v1/customers`` for the request and its four flows; the fields of answers as Paydock's own Java,
-PHP and .NET clients read them (no recorded answer of the customer endpoints is public).
+Sources: Paydock's ``POST /v1/customers`` for the request and its four flows; the fields of answers as Paydock's own
+Java, PHP and .NET clients read them (no recorded answer of the customer endpoints is public).
 """
 
 from typing import Any
@@ -80,12 +80,8 @@ _FLOWS: dict[type, tuple[Row, ...]] = {
         _source_row("gateway_id", "gateway_id", HEX24, required=True),
         _source_row("holder_name", "card_name", text(1), required=True),
         _source_row("number", "card_number", card_number, required=True),
-        _source_row(
-            "expire_month", "expire_month", pattern("0[1-9]|1[0-2]", "a month, 01 to 12"), required=True
-        ),
-        _source_row(
-            "expire_year", "expire_year", pattern("20[0-9]{2}", "a year of four digits"), required=True
-        ),
+        _source_row("expire_month", "expire_month", pattern("0[1-9]|1[0-2]", "a month, 01 to 12"), required=True),
+        _source_row("expire_year", "expire_year", pattern("20[0-9]{2}", "a year of four digits"), required=True),
         _source_row("cvv", "card_ccv", hidden(pattern("[0-9]{3,4}", "3 or 4 digits"))),
         *_ADDRESS_ROWS,
     ),
@@ -109,9 +105,7 @@ def _names(rows: tuple[Row, ...], prefix: str = "") -> dict[str, str]:
 
 
 _SENT = _names(_CUSTOMER_ROWS) | {"payment_source": "payment_source"}
-_HELD = {name: name for name in ("created_at", "updated_at", "deleted_at", "status", "extra")} | _names(
-    _CUSTOMER_ROWS
-)
+_HELD = {name: name for name in ("created_at", "updated_at", "deleted_at", "status", "extra")} | _names(_CUSTOMER_ROWS)
 _HELD |= {"id": "_id", "deleted": "archived", "payment_tokens": "payment_sources"}
 _TOKEN = {
     name: name
@@ -136,9 +130,7 @@ _CARD = {
 }
 _CUSTOMER_KEYS = frozenset(_HELD.values()) - {"extra"}
 _TOKEN_KEYS = (
-    frozenset(_TOKEN.values()) - {"extra", "card", "address", "default"}
-    | set(_CARD.values())
-    | set(_ADDRESS.values())
+    frozenset(_TOKEN.values()) - {"extra", "card", "address", "default"} | set(_CARD.values()) | set(_ADDRESS.values())
 )
 
 _converter = strict_converter(milliseconds=True)
@@ -194,7 +186,7 @@ def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
 def _source_body(source: CardSource | VaultToken) -> Json:
     body = _write_card_source(source) if isinstance(source, CardSource) else _write_vault(source)
     address = body.pop("address", {})
-    return {"type": "card"} | body | address
+    return {"type": "card", **body, **address}
 
 
 def read_customer(body: Any, status: int = 200) -> Customer:
@@ -211,8 +203,7 @@ def _customer(body: Json) -> Customer:
     sources = body.get("payment_sources")
     if isinstance(sources, list):
         sources = [
-            it | {"default": it.get("_id") == default} if isinstance(it, dict) and default else it
-            for it in sources
+            it | {"default": it.get("_id") == default} if isinstance(it, dict) and default else it for it in sources
         ]
     shaped = body | {
         "default_source": None,
@@ -222,9 +213,7 @@ def _customer(body: Json) -> Customer:
     customer = _read_customer(shaped)
     if not isinstance(default, str):
         return customer
-    token = next(
-        (it for it in customer.payment_tokens if it.token == default), PaymentToken(default, default=True)
-    )
+    token = next((it for it in customer.payment_tokens if it.token == default), PaymentToken(default, default=True))
     return evolve(customer, default_payment_token=token)
 
 
@@ -239,11 +228,7 @@ def read_token(body: Any, status: int = 200) -> PaymentToken:
 
 def _token(body: Json) -> PaymentToken:
     # Months and years are numbers in answers and texts in requests.
-    card = {
-        wire: str(body[wire]) if type(body[wire]) is int else body[wire]
-        for wire in _CARD.values()
-        if wire in body
-    }
+    card = {wire: str(body[wire]) if type(body[wire]) is int else body[wire] for wire in _CARD.values() if wire in body}
     address = {wire: body[wire] for wire in _ADDRESS.values() if body.get(wire) is not None}
     extra = rest(body, _TOKEN_KEYS | {"default"})
     return _read_token(body | {"card": card or None, "address": address or None, "extra": extra})
@@ -258,7 +243,7 @@ def customer_reply(customer: Customer) -> Json:
         body["default_source"] = customer.default_payment_token.token
     if customer.payment_tokens:
         body["payment_sources"] = [token_reply(token) for token in customer.payment_tokens]
-    return body | extra
+    return {**body, **extra}
 
 
 def token_reply(token: PaymentToken) -> Json:
@@ -270,7 +255,7 @@ def token_reply(token: PaymentToken) -> Json:
     for name in ("expire_month", "expire_year"):
         if str(card.get(name, "")).isdecimal():
             card[name] = int(card[name])
-    return body | card | address | extra
+    return {**body, **card, **address, **extra}
 
 
 def differences(draft: CustomerDraft, customer: Customer, *, strict: bool = True) -> tuple[str, ...]:

@@ -4,13 +4,13 @@ Sources: Wonder's customer documents ("Create a customer", "Get customer by ref 
 "Authentication"; paths of the token endpoints as its mobile client uses them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import environ
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import orjson
-from attrs import evolve, field, fields, frozen
+from attrs import evolve, field, frozen
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from wonder_customers._wire import Header, Replay, WireReply, WireRequest
@@ -29,11 +29,11 @@ from wonder_customers.dialects.base import (
     segment,
     text_of,
 )
-from wonder_customers.dialects.limits import one_name, refuse
+from wonder_customers.dialects.limits import refuse
 from wonder_customers.dialects.lists import offset_of, offset_page, query
 from wonder_customers.dialects.wonder import convert
 from wonder_customers.dialects.wonder.signing import ALGORITHM, load_key, message, request_time, signature
-from wonder_customers.errors import ConfigurationError, InvalidReply, NotFound, Unsupported, Violation
+from wonder_customers.errors import ConfigurationError, InvalidReply, NotFound
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
 from wonder_customers.secret import Secret, secret
 
@@ -82,12 +82,8 @@ class Wonder:
             try:
                 pem = Path(pem).expanduser().read_text(encoding="ascii")
             except (OSError, ValueError):
-                raise ConfigurationError(
-                    "WONDER_PRIVATE_KEY is neither PEM text nor a readable file"
-                ) from None
-        return cls(
-            variables["WONDER_APP_ID"], Secret(pem), base_url=variables.get("WONDER_BASE_URL") or cls.SANDBOX
-        )
+                raise ConfigurationError("WONDER_PRIVATE_KEY is neither PEM text nor a readable file") from None
+        return cls(variables["WONDER_APP_ID"], Secret(pem), base_url=variables.get("WONDER_BASE_URL") or cls.SANDBOX)
 
     def sign(self, signed: bytes) -> bytes:
         """The base64 signature over `signed`."""
@@ -110,7 +106,7 @@ class WonderDialect(Dialect):
 
     gateway = "wonder"
     page_limit = 100
-    lacks = {Operation.DELETE: "its documents know no way to delete a customer"}
+    lacks: ClassVar[Mapping[Operation, str]] = {Operation.DELETE: "its documents know no way to delete a customer"}
 
     def __init__(self, account: Wonder) -> None:
         super().__init__(account.base_url)
@@ -130,7 +126,7 @@ class WonderDialect(Dialect):
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """``POST /customers``, an upsert by reference."""
         self.validate(draft)
-        return one(self._write(draft, frozenset()))
+        return one(self._write(draft))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         """The same request as `create`."""
@@ -145,42 +141,27 @@ class WonderDialect(Dialect):
         return one(self._by_reference(reference))
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
-        """Read, merge, write: what the answer does not repeat (``company_name``) stays as the gateway treats omissions."""
-        changes = _changes(one_name(patch))
-        return self._update(self._by_id(id), id, changes)
+        """Read, merge, write. ``company_name`` is in no answer: it stays as the gateway treats omissions."""
+        return self._update(self._by_id(id), id, patch)
 
-    def _update(self, read: Call[Customer], id: str, changes: dict[str, Any]) -> Steps[Customer]:
+    def _update(self, read: Call[Customer], id: str, patch: CustomerPatch) -> Steps[Customer]:
         held = yield from one(read)
         if held.reference is not None and (yield Hold(held.reference)):
             held = yield from one(read)
-        draft = convert.merged(held, changes)
-        # What the gateway said itself is not held against its own document: only what the caller changed.
-        broken = [
-            it
-            for it in convert.broken_limits(draft)
-            if it.field.partition(".")[0] in changes or "required" in it.limit
-        ]
-        if draft.reference != held.reference:
-            broken.append(
-                Violation("reference", "reference_number", "is the key of the customer and cannot be changed")
-            )
+        draft, cleared, broken = convert.merged(held, patch)
         refuse(self.gateway, broken)
-        cleared = frozenset(name for name, value in changes.items() if value is None)
         written = yield from one(evolve(self._write(draft, cleared), id=id))
         if written.id != id:
             raise InvalidReply("the update answered with another customer's id", applied="yes", id=id)
         return written
 
-    def delete(self, id: str) -> Steps[None]:
-        """Not offered."""
-        raise Unsupported(self.gateway, Operation.DELETE, self.lacks[Operation.DELETE])
-
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
-        """``GET /customers?limit=&offset=`` (1000 at most), with the query language's own filters, such as
-        ``{"filter[name][_eq]": "Ada"}`` or ``{"linked_source_type": "User"}``.
+        """``GET /customers?limit=&offset=`` (1000 at most), with the query language's filters.
+
+        Such as ``{"filter[name][_eq]": "Ada"}`` or ``{"linked_source_type": "User"}``.
         """
         offset = offset_of(self.gateway, cursor)
-        target = f"{self._root}/customers{query(**{'limit': limit, 'offset': offset, **filters})}"
+        target = f"{self._root}/customers{query({'limit': limit, 'offset': offset, **filters})}"
         request = WireRequest("GET", target, "/customers")
         return one(Call(request, Replay.READ, lambda reply: self._page(reply, limit, offset)))
 
@@ -194,9 +175,8 @@ class WonderDialect(Dialect):
 
     def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
         """``POST /customers/{uuid}/payment_tokens``; the token may come back ``pending`` with a `verify_url`."""
-        refuse(self.gateway, convert.broken_card_limits(source))
-        body = convert.card_body(source) if not isinstance(source, str) else {}
-        request = self._tokens_request("POST", customer_id, body=body)
+        card = convert.checked_card(source)
+        request = self._tokens_request("POST", customer_id, body=convert.card_body(card))
         return one(Call(request, Replay.NONE, _token, id=customer_id))
 
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
@@ -219,15 +199,15 @@ class WonderDialect(Dialect):
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """The customer's fields as `draft` puts them on the wire."""
-        return convert.customer_body(draft)["customer"]
+        return convert.customer_fields(draft)
 
     def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
         """The fields of `draft` that the gateway's answer does not repeat."""
         return convert.differences(draft, customer)
 
-    def _write(self, draft: CustomerDraft, cleared: frozenset[str]) -> Call[Customer]:
+    def _write(self, draft: CustomerDraft, cleared: Iterable[str] = ()) -> Call[Customer]:
         reference = draft.reference or ""
-        body = orjson.dumps(convert.customer_body(draft, cleared))
+        body = orjson.dumps({"customer": convert.customer_fields(draft, cleared)})
         return Call(
             WireRequest("POST", f"{self._root}/customers", "/customers", body),
             Replay.NATURAL_UPSERT,
@@ -237,16 +217,12 @@ class WonderDialect(Dialect):
         )
 
     def _by_id(self, id: str) -> Call[Customer]:
-        request = WireRequest(
-            "GET", f"{self._root}/customers/{segment(self.gateway, 'id', id)}", "/customers/{uuid}"
-        )
+        request = WireRequest("GET", f"{self._root}/customers/{segment(self.gateway, 'id', id)}", "/customers/{uuid}")
         return Call(request, Replay.READ, _same("id", id), id=id)
 
     def _by_reference(self, reference: str) -> Call[Customer]:
         place = segment(self.gateway, "reference", reference)
-        request = WireRequest(
-            "GET", f"{self._root}/customers/ref/{place}", "/customers/ref/{reference_number}"
-        )
+        request = WireRequest("GET", f"{self._root}/customers/ref/{place}", "/customers/ref/{reference_number}")
         return Call(request, Replay.READ, _same("reference", reference), reference=reference)
 
     def _tokens_request(self, method: str, customer_id: str, tail: str = "", body: Any = None) -> WireRequest:
@@ -254,15 +230,6 @@ class WonderDialect(Dialect):
         target = f"{self._root}/customers/{place}/payment_tokens{tail}"
         route = f"/customers/{{uuid}}/payment_tokens{tail}"
         return WireRequest(method, target, route, b"" if body is None else orjson.dumps(body))
-
-
-def _changes(patch: CustomerPatch) -> dict[str, Any]:
-    unset = CustomerPatch()
-    return {
-        attribute.name: getattr(patch, attribute.name)
-        for attribute in fields(CustomerPatch)
-        if getattr(patch, attribute.name) is not getattr(unset, attribute.name)
-    }
 
 
 def _accepted(reply: WireReply) -> Any:
@@ -276,7 +243,8 @@ def _accepted(reply: WireReply) -> Any:
     if reply.status >= 400:
         raise refusal(reply.status, code=error_code or text_of(code), message=message)
     if error_code or code not in {None, 200, "200"}:
-        hidden = int(code) if str(code).isdecimal() and 400 <= int(code) <= 599 else 400
+        number = int(str(code)) if str(code).isdecimal() and len(str(code)) == 3 else 400
+        hidden = number if 400 <= number <= 599 else 400
         raise refusal(hidden, code=error_code or text_of(code), message=message)
     return body.get("data")
 

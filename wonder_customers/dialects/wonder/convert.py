@@ -4,7 +4,10 @@ Sources: Wonder's "Create a customer" and "Get customer by ref id"; the token en
 its mobile client show them. Both sets of token fields are read.
 """
 
+from collections.abc import Iterable
 from typing import Any
+
+from attrs import asdict
 
 from wonder_customers.dialects.conversion import Json, decoded, reader, rest, strict_converter, writer
 from wonder_customers.dialects.limits import (
@@ -16,11 +19,12 @@ from wonder_customers.dialects.limits import (
     one_of,
     pattern,
     reference,
+    refuse,
     text,
     unlike,
     violations,
 )
-from wonder_customers.errors import Violation
+from wonder_customers.errors import InvalidRecord, Violation
 from wonder_customers.records import (
     UNSET,
     Address,
@@ -28,6 +32,8 @@ from wonder_customers.records import (
     CardSummary,
     Customer,
     CustomerDraft,
+    CustomerPatch,
+    PaymentSource,
     PaymentToken,
     Phone,
 )
@@ -75,9 +81,7 @@ CARD_ROWS = (
 _SENT = {row.field: row.wire for row in ROWS if "." not in row.field} | {"phone": "phone"}
 _PHONE = {"dial_code": "dial_code", "number": "phone"}
 _HELD = _SENT | {"id": "uuid", "extra": "extra"}
-_CARD = {
-    name: name for name in ("number", "exp_month", "exp_year", "holder_name", "brand", "billing_currency")
-}
+_CARD = {name: name for name in ("number", "exp_month", "exp_year", "holder_name", "brand", "billing_currency")}
 _TOKEN = {
     name: name
     for name in (
@@ -98,9 +102,7 @@ _BILLING = {
     if row.field.startswith("address.")
 }
 _SOURCE = {
-    row.field: row.wire.removeprefix("card.")
-    for row in CARD_ROWS
-    if "." not in row.field and ".3ds." not in row.wire
+    row.field: row.wire.removeprefix("card.") for row in CARD_ROWS if "." not in row.field and ".3ds." not in row.wire
 } | {"address": "billing_address"}
 
 _CUSTOMER_KEYS = frozenset(_HELD.values()) - {"extra"} | {"dial_code"}
@@ -126,18 +128,24 @@ def broken_limits(draft: CustomerDraft) -> list[Violation]:
     return violations(one_name(draft), ROWS, homeless=HOMELESS)
 
 
-def broken_card_limits(source: object) -> list[Violation]:
-    """Every documented limit that a payment source breaks; Wonder makes tokens from cards only here."""
+def checked_card(source: PaymentSource) -> CardSource:
+    """`source`, if it is a card that keeps every documented limit; Wonder makes tokens from cards only here.
+
+    Raises:
+        InvalidRecord: It is not; all violations are listed.
+    """
     if not isinstance(source, CardSource):
-        return [Violation("payment_source", "card", f"must be a CardSource, not {type(source).__name__}")]
-    return violations(source, CARD_ROWS, homeless="Wonder's cards have no such field")
+        broken = Violation("payment_source", "card", f"must be a CardSource, not {type(source).__name__}")
+        raise InvalidRecord("wonder", [broken])
+    refuse("wonder", violations(source, CARD_ROWS, homeless="Wonder's cards have no such field"))
+    return source
 
 
-def customer_body(draft: CustomerDraft, cleared: frozenset[str] = frozenset()) -> Json:
-    """The request body of a draft; fields named in `cleared` are sent as null."""
+def customer_fields(draft: CustomerDraft, cleared: Iterable[str] = ()) -> Json:
+    """The ``customer`` object of a request; fields named in `cleared` are sent as null."""
     body = _write_draft(one_name(draft))
-    body |= body.pop("phone", {})
-    return {"customer": body | {_SENT[name]: None for name in sorted(cleared)}}
+    phone = body.pop("phone", {})
+    return {**body, **phone, **{_SENT[name]: None for name in cleared}}
 
 
 def card_body(source: CardSource) -> Json:
@@ -166,26 +174,24 @@ def read_token(body: Any, status: int = 200) -> PaymentToken:
     Raises:
         InvalidReply: A field has another type than the document says, or there is no ``token``.
     """
-    return decoded(
-        "payment token", status, lambda it: _read_token(it | {"extra": rest(it, _TOKEN_KEYS)}), body, _TOKEN
-    )
+    return decoded("payment token", status, lambda it: _read_token(it | {"extra": rest(it, _TOKEN_KEYS)}), body, _TOKEN)
 
 
 def customer_reply(customer: Customer) -> Json:
     """The wire form of a customer, as the document shows it: the inverse of `read_customer`."""
-    body = _write_customer(customer)
+    body: Json = _write_customer(customer)
     phone = body.pop("phone", {})
     extra = body.pop("extra", {})
     if customer.default_payment_token is not None:
         body["default_payment_token"] = token_reply(customer.default_payment_token)
-    return body | phone | extra
+    return {**body, **phone, **extra}
 
 
 def token_reply(token: PaymentToken) -> Json:
     """The wire form of a payment token: the inverse of `read_token`."""
     body = _write_token(token)
     extra = body.pop("extra", {})
-    return body | extra
+    return {**body, **extra}
 
 
 def differences(draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
@@ -196,11 +202,17 @@ def differences(draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
     held = dict.fromkeys(row.wire for row in ROWS if row.field != "company_name") | customer_reply(customer)
     if customer.default_payment_token is not None:
         held["default_payment_token"] = customer.default_payment_token.token
-    return unlike(ROWS, customer_body(draft)["customer"], held, strict=True)
+    return unlike(ROWS, customer_fields(draft), held, strict=True)
 
 
-def merged(held: Customer, changes: dict[str, Any]) -> CustomerDraft:
-    """The draft that writes `changes` over what the gateway holds, because a second create is Wonder's only update."""
+def merged(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str], list[Violation]]:
+    """What writes `patch` over what the gateway holds, because a second create is Wonder's only update.
+
+    Returns:
+        The whole draft, the fields to clear, and the limits that the patch breaks. What the gateway itself said is not
+        held against its own document.
+    """
+    changes = {name: value for name, value in asdict(one_name(patch), recurse=False).items() if value is not UNSET}
     token = held.default_payment_token
     kept = {
         "reference": held.reference,
@@ -210,4 +222,10 @@ def merged(held: Customer, changes: dict[str, Any]) -> CustomerDraft:
         "default_payment_method": held.default_payment_method,
         "default_payment_token": token.token if token else None,
     }
-    return CustomerDraft(**(kept | {name: value for name, value in changes.items() if value is not UNSET}))
+    draft = CustomerDraft(**(kept | changes))
+    broken = [it for it in broken_limits(draft) if it.field.partition(".")[0] in changes or it.limit == "is required"]
+    if draft.reference != held.reference:
+        broken.append(Violation("reference", "reference_number", "is the customer's key and cannot be changed"))
+    emptied = [name for name, value in changes.items() if value is None]
+    broken += [Violation(name, None, HOMELESS) for name in emptied if name not in _SENT]
+    return draft, emptied, broken

@@ -21,7 +21,7 @@ _PADDING, _HASH = PKCS1v15(), SHA256()
 
 
 def load_key(pem: str) -> RSAPrivateKey:
-    """The RSA private key in PEM text; line breaks may be written as ``\\n``, as environment files do.
+    r"""The RSA private key in PEM text; line breaks may be written as ``\n``, as environment files do.
 
     Raises:
         ConfigurationError: It is no unencrypted RSA key of 2048 bits or more. The text is never shown.
@@ -31,9 +31,7 @@ def load_key(pem: str) -> RSAPrivateKey:
     except TypeError:
         raise ConfigurationError("private_key is encrypted: give it without a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise ConfigurationError(
-            "private_key is no private key in PEM form (-----BEGIN PRIVATE KEY-----)"
-        ) from None
+        raise ConfigurationError("private_key is no private key in PEM form (-----BEGIN PRIVATE KEY-----)") from None
     if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
         raise ConfigurationError("private_key must be an RSA key of at least 2048 bits")
     return key

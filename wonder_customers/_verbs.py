@@ -1,0 +1,208 @@
+"""The verbs with the facts of their calls, and what a session shares with its views."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, TypeVar
+
+from anyio.lowlevel import current_token
+from attrs import define, field
+
+from wonder_customers._attempt import Speaker
+from wonder_customers._bearer import Bearer
+from wonder_customers._exchange import Exchange
+from wonder_customers._wire import Origin
+from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
+from wonder_customers.errors import InvalidRecord, InvalidReply, SessionClosed, Unsupported, Violation
+from wonder_customers.records import (
+    Customer,
+    CustomerDraft,
+    CustomerPatch,
+    Page,
+    PaymentSource,
+    PaymentToken,
+    Reply,
+)
+from wonder_customers.retry import RetryBudget, RetryPolicy
+from wonder_customers.transports import Transport
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class Shared:
+    """What a session and its views have in common."""
+
+    transport: Transport
+    exchange: Exchange
+    policy: RetryPolicy
+    own_transport: bool
+    budgets: dict[Origin, RetryBudget] = field(factory=dict)
+    bearers: dict[Account, Bearer] = field(factory=dict)
+    loop: object = None
+    closed: bool = False
+
+    def speaker(self, account: Account) -> Speaker:
+        """Who speaks for `account`: one retry budget per gateway host, one bearer token per account."""
+        dialect = account.dialect()
+        budget = self.budgets.setdefault(dialect.origin, RetryBudget(self.policy.budget))
+        bearer = None
+        if dialect.token_call() is not None:
+            bearer = self.bearers.setdefault(account, Bearer(self.exchange.clock))
+        return Speaker(dialect, hash(account), budget, bearer)
+
+    def check_open(self) -> None:
+        """Refuse a session that is not open, or open on another event loop."""
+        if self.closed:
+            raise SessionClosed("the session is closed: its `async with` block has ended. Nothing was sent.")
+        if self.loop is None:
+            raise SessionClosed(
+                "the session is not open yet: use it inside `async with CustomerSession(…)`. Nothing was sent."
+            )
+        if self.loop != current_token():
+            raise SessionClosed(
+                "the session was opened on another event loop, and its connections live there: open one session per"
+                " loop. Nothing was sent."
+            )
+
+
+class RawVerbs:
+    """The session's verbs, each with the facts of its call around the record: status, headers, request id, attempts."""
+
+    __slots__ = ("_shared", "_speaker")
+
+    def __init__(self, shared: Shared, speaker: Speaker) -> None:
+        self._shared = shared
+        self._speaker = speaker
+
+    async def _run(self, operation: Operation, steps: Steps[T], subject: tuple[str, Any] | None = None) -> Reply[T]:
+        about = subject if subject is not None and isinstance(subject[1], str) else None
+        return await self._shared.exchange.run(self._speaker, operation, steps, about)
+
+    def _ready(self, operation: Operation) -> Dialect:
+        """The dialect, when it may be asked for `operation` now."""
+        self._shared.check_open()
+        dialect = self._speaker.dialect
+        if operation in dialect.lacks:
+            raise Unsupported(dialect.gateway, operation, dialect.lacks[operation])
+        return dialect
+
+    def _expect(self, name: str, value: object, kind: type) -> None:
+        if not isinstance(value, kind):
+            broken = Violation(name, None, f"must be a {kind.__name__}, not {type(value).__name__}")
+            raise InvalidRecord(self._speaker.dialect.gateway, [broken])
+
+    async def create(self, draft: CustomerDraft) -> Reply[Customer]:
+        """See `CustomerSession.create`."""
+        dialect = self._ready(Operation.CREATE)
+        self._expect("draft", draft, CustomerDraft)
+        return await self._run(Operation.CREATE, dialect.create(draft), ("reference", draft.reference))
+
+    async def upsert(self, draft: CustomerDraft) -> Reply[Customer]:
+        """See `CustomerSession.upsert`."""
+        dialect = self._ready(Operation.UPSERT)
+        self._expect("draft", draft, CustomerDraft)
+        return await self._run(Operation.UPSERT, dialect.upsert(draft), ("reference", draft.reference))
+
+    async def get(self, id: str) -> Reply[Customer]:
+        """See `CustomerSession.get`."""
+        return await self._run(Operation.GET, self._ready(Operation.GET).get(id))
+
+    async def get_by_reference(self, reference: str) -> Reply[Customer]:
+        """See `CustomerSession.get_by_reference`."""
+        dialect = self._ready(Operation.GET_BY_REFERENCE)
+        return await self._run(Operation.GET_BY_REFERENCE, dialect.get_by_reference(reference))
+
+    async def update(self, id: str, patch: CustomerPatch) -> Reply[Customer]:
+        """See `CustomerSession.update`."""
+        dialect = self._ready(Operation.UPDATE)
+        self._expect("patch", patch, CustomerPatch)
+        return await self._run(Operation.UPDATE, dialect.update(id, patch), ("id", id))
+
+    async def delete(self, id: str) -> Reply[None]:
+        """See `CustomerSession.delete`."""
+        return await self._run(Operation.DELETE, self._ready(Operation.DELETE).delete(id), ("id", id))
+
+    async def page(
+        self, limit: int | None = None, cursor: str | None = None, filters: Mapping[str, str] | None = None
+    ) -> Reply[Page[Customer]]:
+        """One page of `CustomerSession.list`."""
+        dialect = self._ready(Operation.LIST)
+        size = dialect.page_limit if limit is None else limit
+        if type(size) is not int or not 1 <= size <= 1000:
+            raise InvalidRecord(dialect.gateway, [Violation("limit", "limit", "must be a whole number from 1 to 1000")])
+        return await self._run(Operation.LIST, dialect.page(size, cursor, filters or {}))
+
+    async def list_payment_tokens(self, customer_id: str) -> Reply[tuple[PaymentToken, ...]]:
+        """See `CustomerSession.list_payment_tokens`."""
+        dialect = self._ready(Operation.LIST_PAYMENT_TOKENS)
+        return await self._run(Operation.LIST_PAYMENT_TOKENS, dialect.list_payment_tokens(customer_id))
+
+    async def create_payment_token(self, customer_id: str, source: PaymentSource) -> Reply[PaymentToken]:
+        """See `CustomerSession.create_payment_token`."""
+        dialect = self._ready(Operation.CREATE_PAYMENT_TOKEN)
+        steps = dialect.create_payment_token(customer_id, source)
+        return await self._run(Operation.CREATE_PAYMENT_TOKEN, steps, ("id", customer_id))
+
+    async def check_payment_token(self, customer_id: str, token: str | PaymentToken) -> Reply[PaymentToken]:
+        """See `CustomerSession.check_payment_token`."""
+        dialect = self._ready(Operation.CHECK_PAYMENT_TOKEN)
+        steps = dialect.check_payment_token(customer_id, self._token(token))
+        return await self._run(Operation.CHECK_PAYMENT_TOKEN, steps)
+
+    async def delete_payment_token(self, customer_id: str, token: str | PaymentToken) -> Reply[None]:
+        """See `CustomerSession.delete_payment_token`."""
+        dialect = self._ready(Operation.DELETE_PAYMENT_TOKEN)
+        steps = dialect.delete_payment_token(customer_id, self._token(token))
+        return await self._run(Operation.DELETE_PAYMENT_TOKEN, steps, ("id", customer_id))
+
+    def _token(self, token: object) -> PaymentToken:
+        found = token if isinstance(token, PaymentToken) else PaymentToken(token) if isinstance(token, str) else None
+        if found is None or not found.token:
+            broken = Violation("token", "token", "must be a token's text or a PaymentToken, and not empty")
+            raise InvalidRecord(self._speaker.dialect.gateway, [broken])
+        return found
+
+
+class Listing:
+    """All customers of a list, page after page: ``async for customer in session.list()``.
+
+    Customers that move to a later page while the list is walked (newest first) are given once.
+    """
+
+    def __init__(self, raw: RawVerbs, limit: int | None, cursor: str | None, filters: Mapping[str, str] | None) -> None:
+        self._raw = raw
+        self._limit, self._cursor, self._filters = limit, cursor, filters
+        self._customers: AsyncIterator[Customer] | None = None
+
+    async def pages(self) -> AsyncIterator[Page[Customer]]:
+        """The pages as the gateway serves them. A page's `cursor` resumes the list after it.
+
+        Raises:
+            InvalidReply: The gateway sends the same page again and again.
+        """
+        cursor, before = self._cursor, None
+        while True:
+            page = (await self._raw.page(self._limit, cursor, self._filters)).record
+            ids = [customer.id for customer in page.items]
+            if ids and ids == before:
+                raise InvalidReply(
+                    "the gateway sent the same page twice: it does not heed the offset", operation="list"
+                )
+            yield page
+            if page.cursor is None:
+                return
+            cursor, before = page.cursor, ids
+
+    async def _walk(self) -> AsyncIterator[Customer]:
+        recent: set[str] = set()
+        async for page in self.pages():
+            for customer in page.items:
+                if customer.id not in recent:
+                    yield customer
+            recent = {customer.id for customer in page.items}
+
+    def __aiter__(self) -> AsyncIterator[Customer]:
+        return self._walk()
+
+    async def __anext__(self) -> Customer:
+        self._customers = self._customers or self._walk()
+        return await anext(self._customers)
