@@ -141,7 +141,8 @@ class Attempts:
             missing = DeadlineExceeded(why) if late else NoAnswer(why)
             error = missing if reads else OutcomeUnknown(why, applied="unknown")
             return Ending(Evidence.STALE if flight.stale else Evidence.UNKNOWN, error=error)
-        if flight.status >= 300:
+        if flight.status >= 300 or call.gone_is_done:
+            # The status says it all: a refusal is one without its words too, and a delete has no words to lose.
             return self._answered(call, WireReply(flight.status, flight.headers, b""))
         why = f"it was answered with HTTP {flight.status}, but the body was lost: {words}"
         if reads:

@@ -1,0 +1,162 @@
+"""A transport that follows a script, and a clock that only the exchange's own waits move."""
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import orjson
+from attrs import define, field
+
+from wonder_customers import CustomerDraft, Monri, Paydock, Phone, RetryPolicy
+from wonder_customers._attempt import Attempts, Speaker
+from wonder_customers._bearer import Bearer
+from wonder_customers._exchange import Exchange
+from wonder_customers._turns import Turns
+from wonder_customers._wire import Flight, Outgoing, WireFailure, WireReply
+from wonder_customers.dialects.base import Account
+from wonder_customers.retry import RetryBudget
+
+Step = Callable[[Outgoing, Flight], WireReply]
+
+UUID = "4b281da4-d145-4233-b957-2018cf9aa0fb"
+HEX = "5f0c2f7a9b1e8d0012345678"
+
+
+def reply(status: int, body: object = None, **headers: str) -> Step:
+    """The gateway answers; underscores in header names stand for hyphens."""
+
+    def step(outgoing: Outgoing, flight: Flight) -> WireReply:
+        flight.sent, flight.status = True, status
+        flight.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
+        return WireReply(status, flight.headers, raw)
+
+    return step
+
+
+def lost(*, sent: bool, status: int | None = None, stale: bool = False, **headers: str) -> Step:
+    """There is no whole answer."""
+
+    def step(outgoing: Outgoing, flight: Flight) -> WireReply:
+        flight.sent, flight.status, flight.stale = sent, status, stale
+        flight.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        raise WireFailure("the wire broke")
+
+    return step
+
+
+REFUSED = lost(sent=False)
+SILENT = lost(sent=True)
+STALE = lost(sent=True, stale=True)
+
+
+@define(eq=False, slots=False)
+class Script:
+    """A transport that plays its steps in order; the last one is played for ever when `endless`."""
+
+    steps: list[Step]
+    endless: bool = False
+    sent: list[Outgoing] = field(factory=list)
+    concurrent: int = 0
+    most_concurrent: int = 0
+
+    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
+        self.sent.append(outgoing)
+        self.concurrent += 1
+        self.most_concurrent = max(self.most_concurrent, self.concurrent)
+        try:
+            await anyio.lowlevel.checkpoint()
+            step = self.steps[0] if self.endless and len(self.steps) == 1 else self.steps.pop(0)
+            return step(outgoing, flight)
+        finally:
+            self.concurrent -= 1
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+    def lines(self) -> list[str]:
+        """The request lines that went out."""
+        return [f"{it.method} {it.target}" for it in self.sent]
+
+
+@define(eq=False)
+class Clock:
+    """Time that passes only where the exchange waits."""
+
+    now: float = 1000.0
+    waits: list[float] = field(factory=list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+        await anyio.lowlevel.checkpoint()
+
+
+@define(eq=False)
+class Bench:
+    """An exchange over a script, with everything that varies held fixed."""
+
+    script: Script
+    exchange: Exchange
+    speaker: Speaker
+    clock: Clock
+
+    @property
+    def dialect(self) -> Any:
+        return self.speaker.dialect
+
+    async def create(self, draft: CustomerDraft) -> Any:
+        subject = ("reference", draft.reference) if draft.reference else None
+        return await self.exchange.run(self.speaker, "create", self.dialect.create(draft), subject)
+
+    async def upsert(self, draft: CustomerDraft) -> Any:
+        subject = ("reference", draft.reference) if draft.reference else None
+        return await self.exchange.run(self.speaker, "upsert", self.dialect.upsert(draft), subject)
+
+    async def get(self, id: str) -> Any:
+        return await self.exchange.run(self.speaker, "get", self.dialect.get(id), None)
+
+    async def update(self, id: str, patch: Any) -> Any:
+        return await self.exchange.run(self.speaker, "update", self.dialect.update(id, patch), ("id", id))
+
+    async def delete(self, id: str) -> Any:
+        return await self.exchange.run(self.speaker, "delete", self.dialect.delete(id), ("id", id))
+
+
+MONRI = Monri("key-of-the-merchant", "token-of-the-merchant")
+PAYDOCK = Paydock("secret-key-of-the-merchant")
+
+
+def bench(*steps: Step, account: Account = MONRI, policy: RetryPolicy | None = None, endless: bool = False) -> Bench:
+    policy = policy or RetryPolicy()
+    clock, script = Clock(), Script(list(steps), endless=endless)
+    attempts = Attempts(script, policy, wall=lambda: 1_700_000_000.0)
+    exchange = Exchange(attempts, policy, Turns(clock), clock=clock, sleep=clock.sleep, draw=lambda: 0.5)
+    dialect = account.dialect()
+    bearer = Bearer(clock) if dialect.token_call() is not None else None
+    return Bench(script, exchange, Speaker(dialect, 1, RetryBudget(policy.budget), bearer), clock)
+
+
+def monri_customer(**changes: object) -> dict[str, object]:
+    """A customer as Monri answers it."""
+    fields = ("merchant_customer_id", "description", "email", "name", "phone", "metadata")
+    empty = dict.fromkeys((*fields, "zip_code", "city", "address", "country", "deleted_at"))
+    return {"status": "approved", "uuid": UUID, "deleted": False} | empty | changes
+
+
+def paydock_customer(**changes: object) -> dict[str, object]:
+    """A customer inside Paydock's envelope."""
+    return {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX} | changes}}
+
+
+def paydock_list(*items: dict[str, object]) -> dict[str, object]:
+    """A list inside Paydock's envelope."""
+    return {"status": 200, "error": None, "resource": {"type": "customer", "data": list(items), "count": len(items)}}
+
+
+def draft(**changes: Any) -> CustomerDraft:
+    """A draft that every gateway takes."""
+    return CustomerDraft(**({"reference": "r-1", "name": "Ada", "phone": Phone("+44", "7911123456")} | changes))

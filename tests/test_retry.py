@@ -1,0 +1,267 @@
+"""The decision, row by row; the budget; the waits; what a gateway may ask for."""
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from itertools import accumulate
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wonder_customers import ConfigurationError, RetryPolicy
+from wonder_customers._wire import Replay
+from wonder_customers.retry import (
+    Evidence,
+    Raise,
+    Resolve,
+    Retry,
+    RetryBudget,
+    Situation,
+    backoff,
+    decide,
+    retry_after,
+    settle_times,
+)
+
+POLICY = RetryPolicy()
+READ, IDEMPOTENT, UPSERT, LOOKUP, NONE = Replay
+EVERY = tuple(Replay)
+
+
+def situation(evidence: Evidence, replay: Replay = READ, attempts: int = 1, **facts: object) -> Situation:
+    usual: dict[str, object] = {"remaining": 60.0, "tokens": 500, "draw": 0.5, "findable": replay is not NONE}
+    return Situation(evidence, replay, attempts, **(usual | facts))  # type: ignore[arg-type]
+
+
+TRANSIENT, FREE, THROTTLED = Retry(0.25, 14), Retry(0.25, 0), Retry(0.5, 5)
+TABLE: list[tuple[Evidence, dict[Replay, object]]] = [
+    (Evidence.NOT_SENT, dict.fromkeys(EVERY, FREE)),
+    (
+        Evidence.UNKNOWN,
+        {READ: TRANSIENT, IDEMPOTENT: TRANSIENT, UPSERT: TRANSIENT, LOOKUP: Resolve(), NONE: Raise()},
+    ),
+    (
+        Evidence.STALE,
+        {READ: Retry(0.0, 0), IDEMPOTENT: TRANSIENT, UPSERT: TRANSIENT, LOOKUP: Resolve(), NONE: Raise()},
+    ),
+    (Evidence.THROTTLED, dict.fromkeys(EVERY, THROTTLED)),
+    (
+        Evidence.BODY_LOST,
+        {READ: TRANSIENT, IDEMPOTENT: Resolve(), UPSERT: Resolve(), LOOKUP: Resolve(), NONE: Raise()},
+    ),
+    (Evidence.TAKEN, dict.fromkeys(EVERY, Raise())),
+    (Evidence.ABSENT, {LOOKUP: Retry(0.0, 14)}),
+    (Evidence.ANSWERED, dict.fromkeys(EVERY, Raise())),
+]
+ROWS = [(evidence, replay, verdict) for evidence, row in TABLE for replay, verdict in row.items()]
+
+
+@pytest.mark.parametrize(("evidence", "replay", "verdict"), ROWS)
+def test_the_table(evidence: Evidence, replay: Replay, verdict: object) -> None:
+    assert decide(POLICY, situation(evidence, replay)) == verdict
+
+
+def test_a_taken_reference_is_looked_up_only_after_an_attempt_in_doubt() -> None:
+    assert decide(POLICY, situation(Evidence.TAKEN, LOOKUP, doubtful=True)) == Resolve()
+    assert decide(POLICY, situation(Evidence.TAKEN, LOOKUP)) == Raise()
+    assert decide(POLICY, situation(Evidence.TAKEN, NONE, doubtful=True)) == Raise()
+    assert decide(POLICY, situation(Evidence.TAKEN, UPSERT, doubtful=True)) == Raise()
+
+
+def test_what_is_absent_is_sent_once_more_and_not_twice() -> None:
+    assert decide(POLICY, situation(Evidence.ABSENT, LOOKUP, attempts=2, resent=True)) == Raise()
+    assert decide(POLICY, situation(Evidence.ABSENT, LOOKUP, attempts=3)) == Raise()
+
+
+@pytest.mark.parametrize("evidence", [Evidence.UNKNOWN, Evidence.BODY_LOST])
+def test_nothing_is_resolved_where_nothing_can_be_found(evidence: Evidence) -> None:
+    assert decide(POLICY, situation(evidence, LOOKUP, findable=False)) == Raise()
+
+
+@pytest.mark.parametrize("evidence", [Evidence.NOT_SENT, Evidence.UNKNOWN, Evidence.THROTTLED, Evidence.STALE])
+def test_attempts_are_counted(evidence: Evidence) -> None:
+    assert isinstance(decide(POLICY, situation(evidence, attempts=2)), Retry)
+    assert decide(POLICY, situation(evidence, attempts=3)) == Raise()
+    assert decide(RetryPolicy(attempts=1), situation(evidence)) == Raise()
+
+
+def test_a_wait_must_end_before_the_deadline() -> None:
+    assert decide(POLICY, situation(Evidence.UNKNOWN, remaining=0.25)) == Raise()
+    assert decide(POLICY, situation(Evidence.UNKNOWN, remaining=0.2501)) == TRANSIENT
+    assert decide(POLICY, situation(Evidence.NOT_SENT, remaining=0.0, draw=0.0)) == Raise()
+
+
+def test_an_empty_budget_ends_retries_but_not_those_of_what_was_never_sent() -> None:
+    assert decide(POLICY, situation(Evidence.UNKNOWN, tokens=13)) == Raise()
+    assert decide(POLICY, situation(Evidence.UNKNOWN, tokens=14)) == TRANSIENT
+    assert decide(POLICY, situation(Evidence.THROTTLED, tokens=4)) == Raise()
+    assert decide(POLICY, situation(Evidence.THROTTLED, tokens=5)) == THROTTLED
+    assert decide(POLICY, situation(Evidence.NOT_SENT, tokens=0)) == FREE
+
+
+def test_a_gateway_is_never_asked_sooner_than_it_said() -> None:
+    assert decide(POLICY, situation(Evidence.THROTTLED, retry_after=20.0)) == Retry(20.0, 5)
+    assert decide(POLICY, situation(Evidence.THROTTLED, retry_after=0.1)) == THROTTLED
+    assert decide(POLICY, situation(Evidence.UNKNOWN, retry_after=3.0)) == Retry(3.0, 14)
+    assert decide(POLICY, situation(Evidence.THROTTLED, retry_after=1e9)) == Raise()
+
+
+def test_waits_double_from_the_base_to_the_cap() -> None:
+    bounds = [backoff(POLICY, attempts, base=0.5, draw=1.0) for attempts in range(1, 8)]
+    assert bounds == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    assert backoff(POLICY, 1, base=0.5, draw=0.0) == 0.0
+    assert backoff(RetryPolicy(factor=10, cap=30), 1000, base=0.5, draw=1.0) == 30
+
+
+@given(
+    st.builds(
+        Situation,
+        st.sampled_from(Evidence),
+        st.sampled_from(Replay),
+        st.integers(1, 12),
+        st.floats(0, 100),
+        st.integers(0, 600),
+        retry_after=st.none() | st.floats(0, 1e10),
+        draw=st.floats(0, 1, exclude_max=True),
+        findable=st.booleans(),
+        doubtful=st.booleans(),
+        resent=st.booleans(),
+    ),
+    st.builds(RetryPolicy, attempts=st.integers(1, 10)),
+)
+def test_whatever_happens_the_decision_is_safe(now: Situation, policy: RetryPolicy) -> None:
+    verdict = decide(policy, now)
+    if isinstance(verdict, Retry):
+        assert now.attempts < policy.attempts
+        assert 0 <= verdict.after < now.remaining
+        assert verdict.after >= (now.retry_after or 0)
+        assert verdict.cost <= now.tokens
+        assert now.evidence not in {Evidence.ANSWERED, Evidence.TAKEN}
+        if now.evidence in {Evidence.UNKNOWN, Evidence.STALE, Evidence.BODY_LOST}:
+            assert now.replay not in {LOOKUP, NONE}, "a create in doubt is never simply sent again"
+        assert decide(policy, evolve(now, attempts=policy.attempts)) == Raise()
+    if isinstance(verdict, Resolve):
+        assert now.findable
+        assert now.replay not in {READ, NONE} or now.evidence is Evidence.BODY_LOST
+
+
+def test_a_budget_gives_what_it_has_and_takes_back_what_was_taken() -> None:
+    budget = RetryBudget(30)
+    assert budget.take(14)
+    assert budget.take(14)
+    assert not budget.take(14)
+    assert budget.tokens == 2
+    budget.give_back(28)
+    assert budget.tokens == 30
+    assert budget.take(30)
+    assert budget.tokens == 0
+
+
+def test_a_call_that_needed_no_retry_earns_one_token_and_never_more_than_the_size() -> None:
+    budget = RetryBudget(10)
+    budget.take(5)
+    budget.give_back(0)
+    assert budget.tokens == 6
+    budget.give_back(100)
+    assert budget.tokens == 10
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 40))))
+def test_a_budget_stays_between_nothing_and_its_size(moves: list[tuple[bool, int]]) -> None:
+    budget = RetryBudget(100)
+    for take, cost in moves:
+        budget.take(cost) if take else budget.give_back(cost)
+        assert 0 <= budget.tokens <= 100
+
+
+@pytest.mark.parametrize("settle", [0.0, 0.3, 0.5, 1.0, 5.0, 10.0, 30.0])
+def test_the_last_look_is_at_the_settle_time(settle: float) -> None:
+    looks = list(accumulate(settle_times(settle)))
+    assert looks[-1] == pytest.approx(settle)
+    assert looks == sorted(looks)
+    assert looks[: len(looks) - 1] == [0.5, 1.5, 3.5, 7.5, 15.5][: len(looks) - 1]
+
+
+NOW = 1_700_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": " 2.5 "}, 2.5),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after": "1e9"}, 1e9),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Wed, 99 Foo 2026 99:99:99 GMT"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": format_datetime(datetime.fromtimestamp(NOW + 7, UTC), usegmt=True)}, 7.0),
+        ({"retry-after": format_datetime(datetime.fromtimestamp(NOW - 7, UTC), usegmt=True)}, 0.0),
+        ({"retry-after": "Tue, 14 Nov 2023 22:13:27 -0000"}, 7.0),
+        ({"retry-after": "Tue, 14 Nov 2023 23:13:27 +0100"}, 7.0),
+    ],
+)
+def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers, NOW) == seconds
+
+
+@given(st.text())
+def test_no_retry_after_can_break_the_client(text: str) -> None:
+    seconds = retry_after({"retry-after": text}, NOW)
+    assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attempts": 0},
+        {"attempts": 1.5},
+        {"attempts": True},
+        {"deadline": 0},
+        {"deadline": float("nan")},
+        {"deadline": float("inf")},
+        {"deadline": "60"},
+        {"read_timeout": -1},
+        {"factor": 0.5},
+        {"cap": True},
+        {"budget": -1},
+        {"settle": None},
+    ],
+)
+def test_a_policy_that_cannot_work_is_refused_by_name(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        RetryPolicy(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"attempts": 1},
+        {"attempts": 1000},
+        {"deadline": 0.001},
+        {"deadline": 86_400},
+        {"base": 0},
+        {"factor": 1},
+        {"factor": 10},
+        {"settle": 0},
+        {"budget": 0},
+        {"budget": 1_000_000},
+    ],
+)
+def test_the_limits_of_a_policy_are_part_of_it(limits: dict[str, float]) -> None:
+    assert evolve(POLICY, **limits) == RetryPolicy(**limits)  # type: ignore[arg-type]
+
+
+def test_the_defaults_are_the_documented_ones() -> None:
+    assert repr(POLICY) == (
+        "RetryPolicy(attempts=3, deadline=60.0, connect_timeout=5.0, read_timeout=30.0, write_timeout=10.0, base=0.5, "
+        "throttle_base=1.0, factor=2.0, cap=8.0, settle=10.0, budget=500, transient_cost=14, throttle_cost=5)"
+    )
