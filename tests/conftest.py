@@ -12,12 +12,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests that take minutes, too")
 
 
+def pytest_report_header(config: pytest.Config) -> str:
+    return "long tests: run" if config.getoption("--long") else "long tests: left out, run them with --long"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes, unless it is asked for."""
     if not config.getoption("--long"):
-        skip = pytest.mark.skip(reason="takes minutes: run pytest with --long")
-        for item in items:
-            if "long" in item.keywords:
-                item.add_marker(skip)
+        left_out = [item for item in items if "long" in item.keywords]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if "long" not in item.keywords]
 
 
 @pytest.fixture(params=["asyncio", "trio"])

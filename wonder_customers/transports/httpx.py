@@ -136,9 +136,11 @@ class HttpxTransport:
             self._places.release()
 
     async def _on_a_lane(self, outgoing: Outgoing, flight: Flight) -> WireReply:
-        lane = await self._take(outgoing.origin)
+        lane, replaced = self._take(outgoing.origin)
         whole = False
         try:
+            if replaced is not None:
+                await self._close(replaced)
             reply = await self._roundtrip(lane, outgoing, flight)
             whole = reply.headers.get("connection", "").lower() != "close"
         finally:
@@ -148,13 +150,16 @@ class HttpxTransport:
                 await self._discard(lane)
         return reply
 
-    async def _take(self, origin: Origin) -> _Lane:
+    def _take(self, origin: Origin) -> tuple[_Lane, _Lane | None]:
+        """A lane for `origin`, and one of another origin that has to make room for it."""
         idle = self._idle.get(origin)
         if idle:
-            return idle.pop()
+            return idle.pop(), None
+        replaced = None
         if self._open >= self._max:
-            await self._discard(self._oldest_idle())
-        return self._new(origin)
+            replaced = self._oldest_idle()
+            self._open -= 1
+        return self._new(origin), replaced
 
     def _oldest_idle(self) -> _Lane:
         # A place was free and no lane of this origin is idle, so some other origin has one.
@@ -182,6 +187,9 @@ class HttpxTransport:
 
     async def _discard(self, lane: _Lane) -> None:
         self._open -= 1
+        await self._close(lane)
+
+    async def _close(self, lane: _Lane) -> None:
         if lane.transport is not self._mounted:
             # Closing reaches the socket before its first wait, so even a cancellation in here leaves nothing open.
             with anyio.CancelScope(shield=True):
@@ -249,11 +257,15 @@ async def _body(response: httpx.Response) -> bytes:
             raise httpx.RemoteProtocolError("unasked compression")
         async for part in _stream(response):
             size += len(part)
-            if size > REPLY_LIMIT:
-                raise httpx.RemoteProtocolError("too large")
             parts.append(part)
+            if size > REPLY_LIMIT:
+                # Leaving the loop would leave httpx's generators half-way; with the connection closed they end.
+                parts.clear()
+                await response.aclose()
     finally:
         await response.aclose()
+    if size > REPLY_LIMIT:
+        raise httpx.RemoteProtocolError("too large")
     return b"".join(parts)
 
 

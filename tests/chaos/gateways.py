@@ -1,0 +1,67 @@
+"""What the chaos tests know of the gateways: sessions, intended states, and the simulator's own view of them."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from wonder_customers import Customer, CustomerDraft, CustomerSession, Phone, RetryPolicy, dialects
+from wonder_customers.dialects.base import Operation
+from wonder_customers.simulator import SimulatorServer
+
+GATEWAYS = ("wonder", "paydock", "monri")
+
+POLICY = RetryPolicy(
+    attempts=3,
+    deadline=2.5,
+    connect_timeout=0.3,
+    read_timeout=0.3,
+    write_timeout=0.3,
+    base=0.01,
+    throttle_base=0.01,
+    cap=0.05,
+    settle=0.4,
+)
+
+NAME_FIELD = {"wonder": "name", "paydock": "first_name", "monri": "name"}
+REFERENCE_FIELD = {"wonder": "reference_number", "paydock": "reference", "monri": "merchant_customer_id"}
+GONE_FIELD = {"paydock": "archived", "monri": "deleted"}
+
+
+def session(simulator: SimulatorServer, gateway: str, policy: RetryPolicy = POLICY, **more: Any) -> CustomerSession[Any]:
+    account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment())
+    return CustomerSession(account, retry=policy, **more)
+
+
+def offers(gateway: str, operation: str) -> bool:
+    account = dialects.package(gateway).ACCOUNT
+    assert account is not None
+    return not (gateway == "wonder" and operation == Operation.DELETE)
+
+
+def fresh(gateway: str, name: str = "First") -> CustomerDraft:
+    return CustomerDraft(reference=f"{gateway}-{uuid4().hex[:12]}", name=name, phone=Phone("+44", "7911123456"))
+
+
+def held(simulator: SimulatorServer, gateway: str, reference: str) -> list[Mapping[str, Any]]:
+    """The customers that the gateway holds under a reference, gone ones left out: its own view, not the client's."""
+    field, gone = REFERENCE_FIELD[gateway], GONE_FIELD.get(gateway, "")
+    found = simulator.store.customers(gateway)
+    return [body for body in found if body.get(field) == reference and not body.get(gone)]
+
+
+def names(simulator: SimulatorServer, gateway: str, reference: str) -> list[Any]:
+    return [body[NAME_FIELD[gateway]] for body in held(simulator, gateway, reference)]
+
+
+def name_of(customer: Customer) -> str | None:
+    return customer.name or customer.first_name
+
+
+def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
+    """Wait for something that the gateway does by itself, a late delivery for one."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("the gateway did not do it in time")
+        time.sleep(0.005)

@@ -1,0 +1,187 @@
+"""Fault by operation by gateway on both event loops, against the gateway's own ledger.
+
+After every call: a reference was created at most once, the gateway holds what was last intended or the error said that
+it might not, no more requests went out than the policy allows, no lane leaked, and the deadline held.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from chaos.gateways import GATEWAYS, POLICY, fresh, name_of, names, offers, session, until
+from wonder_customers import CallFailed, Customer, CustomerDraft, CustomerPatch, CustomerSession, WonderCustomersError
+from wonder_customers.simulator import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+
+@frozen
+class Fault:
+    """A fault as the simulator takes it."""
+
+    name: str
+    more: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+    def __str__(self) -> str:
+        return "-".join([self.name, *(f"{value}" for value in self.more.values())]).replace(" ", "")
+
+
+def both(name: str, **more: Any) -> list[Fault]:
+    """A fault after which the gateway has seen the request, and one after which it has not."""
+    return [Fault(name, {"applied": True, **more}), Fault(name, {"applied": False, **more})]
+
+
+# A 2xx whose request the gateway never saw would be a lie no client can see through: those come applied only.
+FAULTS = [
+    Fault("refuse", {"seconds": 0.1}),
+    Fault("blackhole"),
+    Fault("accept_rst"),
+    *both("read_close"),
+    *both("read_hang"),
+    Fault("headers_rst"),
+    Fault("truncated_body"),
+    Fault("drip", {"interval": 0.2}),
+    Fault("wrong_length", {"difference": 10}),
+    Fault("wrong_length", {"difference": -10}),
+    Fault("bad_chunk"),
+    Fault("gzip_bomb"),
+    Fault("huge_headers"),
+    Fault("rate_limited"),
+    Fault("rate_limited", {"retry_after": "0"}),
+    Fault("rate_limited", {"retry_after": "-5"}),
+    Fault("rate_limited", {"retry_after": "1e9"}),
+    Fault("rate_limited", {"retry_after": "Wed, 21 Oct 2015 07:28:00 GMT"}),
+    *both("server_error", status=500),
+    *both("server_error", status=503),
+    Fault("server_error", {"status": 502, "times": 2}),
+    Fault("server_error", {"status": 504, "times": None}),
+    Fault("read_hang", {"applied": False, "times": None}),
+    Fault("read_close", {"applied": False, "times": None}),
+    Fault("zombie", {"delay": 0.2}),
+    Fault("duplicate"),
+    Fault("half_close_idle"),
+    Fault("stale_rst"),
+]
+
+
+@frozen
+class Operation:
+    """What is called, on a customer that is there already or not."""
+
+    name: str
+    there: bool
+    method: str
+    call: Callable[[CustomerSession[Any], CustomerDraft, Customer | None], Awaitable[Any]]
+
+    def __str__(self) -> str:
+        return f"{self.name}-{'there' if self.there else 'new'}"
+
+
+def _existing(customer: Customer | None) -> Customer:
+    assert customer is not None
+    return customer
+
+
+OPERATIONS = [
+    Operation("create", False, "POST", lambda it, draft, _: it.create(draft)),
+    Operation("upsert", False, "POST", lambda it, draft, _: it.upsert(draft)),
+    Operation("upsert", True, "POST", lambda it, draft, _: it.upsert(draft)),
+    Operation("upsert", True, "GET", lambda it, draft, _: it.upsert(draft)),
+    Operation("update", True, "POST", lambda it, draft, held: it.update(_existing(held).id, CustomerPatch(name="Second"))),
+    Operation("get", True, "GET", lambda it, draft, held: it.get(_existing(held).id)),
+    Operation("get_by_reference", True, "GET", lambda it, draft, held: it.get_by_reference(str(draft.reference))),
+    Operation("delete", True, "DELETE", lambda it, draft, held: it.delete(_existing(held).id)),
+]
+WRITES = {"create", "upsert", "update", "delete"}
+
+CASES = [
+    pytest.param(gateway, operation, fault, id=f"{gateway}-{operation}-{operation.method}-{fault}")
+    for gateway in GATEWAYS
+    for operation in OPERATIONS
+    for fault in FAULTS
+    if offers(gateway, operation.name)
+    # On Wonder an upsert is one POST.
+    if not (gateway == "wonder" and operation.name == "upsert" and operation.method == "GET")
+]
+
+
+def _thinned() -> list[Any]:
+    """Every case is marked long but each eleventh: no fault and no operation is left out of the quick run by that."""
+    return [
+        case if number % 11 == 0 else pytest.param(*case.values, id=case.id, marks=pytest.mark.long)
+        for number, case in enumerate(CASES)
+    ]
+
+
+@pytest.mark.parametrize(("gateway", "operation", "fault"), _thinned())
+async def test_a_fault_never_costs_a_customer(
+    simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault
+) -> None:
+    first = fresh(gateway)
+    reference = str(first.reference)
+    second = CustomerDraft(reference=reference, name="Second", phone=first.phone)
+    intended = second if operation.name in WRITES else first
+    async with session(simulator, gateway) as calm:
+        existing = await calm.create(first) if operation.there else None
+    async with session(simulator, gateway) as it:
+        _switch_on(simulator, gateway, operation, fault)
+        before = sum(simulator.faults.requests.values())
+        began = time.monotonic()
+        result: Any = None
+        error: WonderCustomersError | None = None
+        try:
+            result = await operation.call(it, intended, existing)
+        except WonderCustomersError as caught:
+            error = caught
+        took = time.monotonic() - began
+        requests = sum(simulator.faults.requests.values()) - before
+        transport: Any = it._shared.transport
+        assert transport.busy_lanes == 0
+        assert transport.open_lanes <= 1
+        budget = it.raw._speaker.budget
+        assert 0 <= budget.tokens <= budget.size
+    assert transport.open_lanes == 0, "a closed session has no lane"
+    simulator.faults.clear()
+    if fault.name == "zombie" and operation.name in WRITES and operation.method != "GET":
+        _wait_for_the_zombie(simulator, gateway, reference, operation)
+    assert took <= POLICY.deadline + 0.2
+    # A lookup or two around at most three sends, each look being three attempts at most.
+    assert requests <= 3 * (POLICY.attempts + 4)
+    assert simulator.store.ledger(gateway).get(reference, 0) <= 1
+    _check_state(names(simulator, gateway, reference), operation, result, error)
+    assert _explained(error)
+
+
+def _switch_on(simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault) -> None:
+    at_accept = fault.name in {"refuse", "accept_rst"}
+    where = {} if at_accept else {"gateway": gateway, "method": operation.method}
+    simulator.faults.add(fault.name, **(where | fault.more))
+
+
+def _wait_for_the_zombie(simulator: SimulatorServer, gateway: str, reference: str, operation: Operation) -> None:
+    if operation.name == "delete":
+        until(lambda: not names(simulator, gateway, reference))
+    else:
+        until(lambda: names(simulator, gateway, reference) == ["Second"])
+
+
+def _check_state(held: list[Any], operation: Operation, result: Any, error: WonderCustomersError | None) -> None:
+    before = ["First"] if operation.there else []
+    after = [] if operation.name == "delete" else ["Second"] if operation.name in WRITES else ["First"]
+    if error is None:
+        assert held == after
+        if isinstance(result, Customer):
+            assert name_of(result) == after[0]
+        return
+    assert isinstance(error, CallFailed)
+    if operation.name not in WRITES:
+        assert error.applied == "no"
+    allowed = {"no": [before], "yes": [after], "unknown": [before, after]}[error.applied]
+    assert held in allowed, f"{type(error).__name__} said applied={error.applied}"
+
+
+def _explained(error: WonderCustomersError | None) -> bool:
+    return error is None or (error.args != () and "attempt" in str(error) and str(error).endswith("."))
