@@ -12,7 +12,7 @@ import pytest
 from attrs import frozen
 
 from chaos.gateways import GATEWAYS, POLICY, fresh, name_of, names, offers, session, until
-from wonder_customers import CallFailed, Customer, CustomerDraft, CustomerPatch, CustomerSession, WonderCustomersError
+from wonder_customers import Ambiguous, CallFailed, Customer, CustomerDraft, CustomerPatch, CustomerSession, WonderCustomersError
 from wonder_customers.simulator import SimulatorServer
 
 pytestmark = pytest.mark.anyio
@@ -105,6 +105,8 @@ CASES = [
     if offers(gateway, operation.name)
     # On Wonder an upsert is one POST.
     if not (gateway == "wonder" and operation.name == "upsert" and operation.method == "GET")
+    # See the last test of this file.
+    if not (gateway == "paydock" and fault.name == "duplicate" and not operation.there)
 ]
 
 
@@ -185,3 +187,17 @@ def _check_state(held: list[Any], operation: Operation, result: Any, error: Wond
 
 def _explained(error: WonderCustomersError | None) -> bool:
     return error is None or (error.args != () and "attempt" in str(error) and str(error).endswith("."))
+
+
+async def test_what_a_proxy_doubled_at_a_gateway_without_unique_references_is_named(simulator: SimulatorServer) -> None:
+    """No client can prevent this one: Paydock takes both, and the client has sent one request. It is told, and kept."""
+    draft = fresh("paydock")
+    simulator.faults.add("duplicate", gateway="paydock", method="POST")
+    async with session(simulator, "paydock") as it:
+        made = await it.create(draft)
+        with pytest.raises(Ambiguous) as caught:
+            await it.get_by_reference(str(draft.reference))
+        with pytest.raises(Ambiguous):
+            await it.upsert(draft)
+    assert made.id in caught.value.ids
+    assert len(names(simulator, "paydock", str(draft.reference))) == len(caught.value.ids) == 2

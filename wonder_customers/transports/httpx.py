@@ -239,9 +239,35 @@ def _request(outgoing: Outgoing, watch: _Watch) -> httpx.Request:
         outgoing.method,
         url,
         headers=list(outgoing.headers),
-        content=outgoing.body or None,
+        stream=_Body(outgoing.body),
         extensions={"timeout": times, "trace": watch},
     )
+
+
+class _Body(httpx.AsyncByteStream):
+    """The request's body, in one piece.
+
+    httpx's own stream is a generator, which trio warns of when a broken connection leaves it half-way.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __aiter__(self) -> "_Once":
+        return _Once(self._body)
+
+
+class _Once(AsyncIterator[bytes]):
+    """Gives its piece once, when there is one."""
+
+    def __init__(self, piece: bytes) -> None:
+        self._piece = piece
+
+    async def __anext__(self) -> bytes:
+        piece, self._piece = self._piece, b""
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
 
 async def _body(response: httpx.Response) -> bytes:

@@ -1,0 +1,187 @@
+"""A random walk of creates, upserts, updates and deletes through a hostile network, with cancellations in between.
+
+At every step, and again when everything that was late has landed: each reference was created at most once, the gateway
+holds a state that the calls' outcomes allow, no call sent more than its attempts, and the budget stays in its bounds.
+"""
+
+from functools import partial
+from itertools import count
+from typing import Any, ClassVar
+
+import anyio
+import pytest
+from attrs import define, field
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from chaos.world import CANCELLED, KINDS, POLICY, World, new_world
+from wonder_customers import CallFailed, CustomerDraft, CustomerPatch, Phone, WonderCustomersError
+
+PHONE = Phone("+44", "7911123456")
+NAME_FIELD = {"wonder": "name", "paydock": "first_name", "monri": "name"}
+PLANS = st.lists(st.tuples(st.sampled_from(sorted(KINDS)), st.floats(0, 1)), max_size=5)
+_numbers = count()
+
+
+@define(eq=False)
+class Known:
+    """What a caller may believe about one reference.
+
+    Attributes:
+        states: The names the gateway may hold; None stands for no customer, or a deleted one.
+        id: The gateway's id, once a call has brought it.
+        closed: It was deleted, or may have been: no more is written.
+    """
+
+    reference: str
+    states: set[str | None] = field(factory=lambda: {None})
+    id: str | None = None
+    closed: bool = False
+
+
+class Machine(RuleBasedStateMachine):
+    """The walk; a subclass names the gateway and the event loop."""
+
+    world: ClassVar[World]
+    backend: ClassVar[str]
+    steps: ClassVar[int] = 0
+    known = Bundle("known")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.references: list[Known] = []
+
+    def _run(self, function: Any, *arguments: Any) -> Any:
+        type(self).steps += 1
+        return anyio.run(partial(function, *arguments), backend=self.backend)
+
+    async def _write(self, it: Known, operation: str, name: str | None) -> None:
+        """One write, and what its outcome teaches about the reference."""
+        draft = CustomerDraft(reference=it.reference, name=name, phone=PHONE)
+        arguments: tuple[Any, ...] = (draft,)
+        subject = ("reference", it.reference)
+        if operation in {"update", "delete"}:
+            assert it.id is not None
+            subject = ("id", it.id)
+            arguments = (it.id,) if operation == "delete" else (it.id, CustomerPatch(name=name))
+        try:
+            result = await self.world.run(operation, *arguments, subject=subject)
+        except CallFailed as error:
+            assert error.attempts <= POLICY.attempts
+            self._learn(it, name, error.applied)
+        else:
+            self._learn(it, name, "unknown" if result == CANCELLED else "yes")
+            it.id = getattr(result, "id", it.id)
+
+    def _learn(self, it: Known, name: str | None, applied: str) -> None:
+        if applied == "yes":
+            it.states = {name}
+        elif applied == "unknown":
+            it.states = it.states | {name}
+
+    @rule(target=known, plan=PLANS, operation=st.sampled_from(["create", "upsert"]))
+    def meet(self, plan: list[tuple[str, float]], operation: str) -> Any:
+        """A customer that the gateway has never heard of."""
+        it = Known(f"r-{next(_numbers)}")
+        self.references.append(it)
+        self.world.network.plan = plan
+        self._run(self._write, it, operation, f"Name {next(_numbers)}")
+        self.world.network.plan = []
+        return it
+
+    @rule(it=known, plan=PLANS, operation=st.sampled_from(["upsert", "upsert", "update"]))
+    def write(self, it: Known, plan: list[tuple[str, float]], operation: str) -> None:
+        """A newer state for a customer."""
+        if it.closed or (operation == "update" and it.id is None):
+            return
+        self.world.network.plan = plan
+        self._run(self._write, it, operation, f"Name {next(_numbers)}")
+        self.world.network.plan = []
+
+    @rule(it=known, plan=PLANS)
+    def write_at_once(self, it: Known, plan: list[tuple[str, float]]) -> None:
+        """Two tasks write the same customer at the same time."""
+        if it.closed:
+            return
+        before = set(it.states)
+        names = [f"Name {next(_numbers)}", f"Name {next(_numbers)}"]
+
+        async def both() -> None:
+            async with anyio.create_task_group() as group:
+                for name in names:
+                    group.start_soon(self._write, it, "upsert", name)
+
+        self.world.network.plan = plan
+        self._run(both)
+        self.world.network.plan = []
+        # Which of the two came last is theirs to know; a failed one may have left what was there.
+        it.states = it.states | set(names) | before
+
+    @rule(it=known, plan=PLANS)
+    def delete(self, it: Known, plan: list[tuple[str, float]]) -> None:
+        """The customer goes for good."""
+        if it.closed or it.id is None or self.world.gateway == "wonder":
+            return
+        it.closed = True
+        self.world.network.plan = plan
+        self._run(self._write, it, "delete", None)
+        self.world.network.plan = []
+
+    @rule(it=known, plan=PLANS)
+    def read(self, it: Known, plan: list[tuple[str, float]]) -> None:
+        """A read tells a state that may be."""
+        self.world.network.plan = plan
+
+        async def look() -> None:
+            try:
+                found = await self.world.run("get_by_reference", it.reference, subject=("reference", it.reference))
+            except WonderCustomersError:
+                return
+            if found != CANCELLED and not found.deleted:
+                assert (found.name or found.first_name) in it.states
+
+        self._run(look)
+        self.world.network.plan = []
+
+    @rule(seconds=st.floats(0, 15))
+    def wait(self, seconds: float) -> None:
+        """Time passes, and what was late lands."""
+        self._run(self.world.network.sleep, seconds)
+
+    @invariant()
+    def nobody_is_created_twice_and_the_last_word_stands(self) -> None:
+        for it in self.references:
+            history = self.world.store.history(self.world.gateway, it.reference)
+            assert sum(entry["action"] == "created" for entry in history) <= 1, it.reference
+            body = history[-1]["body"] if history else {}
+            gone = not body or body.get("deleted") or body.get("archived")
+            held = None if gone else body[NAME_FIELD[self.world.gateway]]
+            assert held in it.states, f"{it.reference}: {held} is not among {it.states}"
+        assert 0 <= self.world.speaker.budget.tokens <= POLICY.budget
+        assert self.world.exchange.turns._turns == {}, "a turn was never given back"
+
+    def teardown(self) -> None:
+        """What is still late lands, and nothing changes by it that was certain."""
+        self._run(self.world.network.sleep, 60.0)
+        self.nobody_is_created_twice_and_the_last_word_stands()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("gateway", ["wonder", "paydock", "monri"])
+@pytest.mark.parametrize("steps", [350, pytest.param(17_000, marks=pytest.mark.long)])
+def test_a_random_walk_loses_nobody(gateway: str, backend: str, steps: int) -> None:
+    walk = type("Walk", (Machine,), {"world": new_world(gateway), "backend": backend})
+    rules = 50
+    # Hypothesis ends many walks before the fiftieth step, so there are twice as many of them as the division says.
+    run_state_machine_as_test(
+        walk,
+        settings=settings(
+            max_examples=2 * steps // rules,
+            stateful_step_count=rules,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    assert walk.steps >= steps
