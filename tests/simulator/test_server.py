@@ -1,0 +1,248 @@
+"""The server's life: start, stop, restart, persistence, https, and what holds for all gateways."""
+
+import asyncio
+import gc
+import http.client
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from wonder_customers.simulator import SimulatorServer
+
+NAMES = {
+    "WONDER_BASE_URL",
+    "WONDER_APP_ID",
+    "WONDER_PRIVATE_KEY",
+    "PAYDOCK_BASE_URL",
+    "PAYDOCK_SECRET_KEY",
+    "PAYDOCK_PUBLIC_KEY",
+    "MONRI_BASE_URL",
+    "MONRI_MERCHANT_KEY",
+    "MONRI_AUTHENTICITY_TOKEN",
+}
+BOTH = pytest.mark.parametrize("faults", [False, True])
+
+
+def port_of(server: SimulatorServer) -> int:
+    return int(server.origin.rpartition(":")[2])
+
+
+def connection_to(server: SimulatorServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port_of(server)), timeout=5)
+
+
+def exchange(connection: socket.socket, request: bytes = b"GET /v1/x HTTP/1.1\r\nHost: x\r\n\r\n") -> int:
+    connection.sendall(request)
+    response = http.client.HTTPResponse(connection)
+    with closing(response):
+        response.begin()
+        response.read()
+        return response.status
+
+
+def test_environment(shared_server: Any) -> None:
+    environment = shared_server.environment()
+    assert environment.keys() == NAMES
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", shared_server.origin)
+    assert environment["PAYDOCK_BASE_URL"] == f"{shared_server.origin}/v1/"
+    assert environment["WONDER_PRIVATE_KEY"].startswith("-----BEGIN PRIVATE KEY-----")
+    assert set(shared_server.gateways) == {"wonder", "paydock", "monri"}
+
+
+def test_all_gateways_on_one_origin(call: Any) -> None:
+    assert call.wonder("GET", "/customers").status_code == 200
+    assert call.paydock("GET", "/customers").status_code == 200
+    assert call.monri("GET", "/customers").status_code == 200
+    assert call.client.get(f"{call.server.origin}/elsewhere").status_code == 404
+    assert call.client.head(f"{call.server.origin}/v1/customers").status_code == 403
+
+
+@BOTH
+def test_stop_is_quick_and_leaves_nothing(simulators: Any, faults: bool) -> None:
+    threads = threading.active_count()
+    server = SimulatorServer(simulators, faults=faults)
+    server.start()
+    connections = [connection_to(server) for _ in range(20)]
+    for connection in connections:
+        assert exchange(connection) == 404
+    begin = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begin < 0.5
+    assert threading.active_count() == threads
+    for connection in connections:
+        assert connection.recv(1) == b""
+        connection.close()
+    with pytest.raises(ConnectionRefusedError):
+        connection_to(server)
+    server.stop()
+    del server
+    gc.collect()
+
+
+@BOTH
+def test_restart_keeps_port_and_state(simulators: Any, faults: bool, caller_of: Any) -> None:
+    with SimulatorServer(simulators, faults=faults) as server:
+        origin, caller = server.origin, caller_of(server)
+        made = caller.paydock("POST", "/customers", {"reference": "r"}).json()["resource"]["data"]
+        with connection_to(server) as old:
+            exchange(old)
+            server.restart()
+            assert old.recv(1) == b""
+        assert server.origin == origin
+        again = caller_of(server)
+        assert again.environment == caller.environment
+        assert again.paydock("GET", f"/customers/{made['_id']}").json()["resource"]["data"] == made
+
+
+def test_state_in_a_file_survives(simulators: Any, tmp_path: Path, caller_of: Any) -> None:
+    file = str(tmp_path / "state.db")
+    with SimulatorServer(simulators, db=file) as server:
+        first = caller_of(server)
+        first.monri("POST", "/customers", {"merchant_customer_id": "r"})
+        draft = {"name": "a", "phone": "1", "reference_number": "w"}
+        first.wonder("POST", "/customers", {"customer": draft})
+    server.store.close()
+    with SimulatorServer(simulators, db=file) as server:
+        second = caller_of(server)
+        secrets = {"WONDER_PRIVATE_KEY", "WONDER_APP_ID", "PAYDOCK_SECRET_KEY", "MONRI_MERCHANT_KEY"}
+        assert all(second.environment[name] == first.environment[name] for name in secrets)
+        assert second.monri("GET", "/merchants/customers/r").status_code == 200
+        assert second.wonder("GET", "/customers/ref/w").status_code == 200
+        assert server.store.ledger("monri") == {"r": 1}
+    server.store.close()
+
+
+def test_a_busy_port_is_a_clear_error(simulators: Any) -> None:
+    threads = threading.active_count()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = SimulatorServer(simulators, port=port)
+        with pytest.raises(OSError, match=f"127.0.0.1 port {port}"):
+            server.start()
+    assert threading.active_count() == threads
+    with server:
+        assert port_of(server) == port
+
+
+def test_a_failure_at_start_does_not_hang(simulators: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("wonder_customers.simulator.server.build_app", broken)
+    server = SimulatorServer(simulators)
+    with pytest.raises(ZeroDivisionError):
+        server.start()
+    with pytest.raises(RuntimeError, match="not run"):
+        server.tls()
+
+
+def test_misuse(simulators: Any) -> None:
+    server = SimulatorServer(simulators)
+    with pytest.raises(RuntimeError, match="first start"):
+        _ = server.origin
+    with server:
+        with pytest.raises(RuntimeError, match="runs already"):
+            server.start()
+        with pytest.raises(RuntimeError, match="faults=True"):
+            server.faults.add("read_close")
+    server.wait()
+
+
+def test_wait_returns_on_stop(simulators: Any) -> None:
+    server = SimulatorServer(simulators)
+    server.start()
+    waiter = threading.Thread(target=server.wait)
+    waiter.start()
+    server.stop()
+    waiter.join(5)
+    assert not waiter.is_alive()
+
+
+def test_inside_a_running_event_loop(simulators: Any) -> None:
+    async def main() -> int:
+        with SimulatorServer(simulators) as server:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                return (await client.get(f"{server.origin}/v2/x")).status_code
+
+    assert asyncio.run(main()) == 404
+
+
+def test_store_can_be_read_from_other_threads(simulators: Any, caller_of: Callable[[Any], Any]) -> None:
+    with SimulatorServer(simulators) as server:
+        caller = caller_of(server)
+        ended = threading.Event()
+        seen: list[int] = []
+
+        def read() -> None:
+            while not ended.is_set():
+                seen.append(len(server.store.customers("monri")))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        for number in range(100):
+            assert caller.monri("POST", "/customers", {"merchant_customer_id": f"r{number}"}).status_code == 200
+        ended.set()
+        reader.join()
+        assert seen == sorted(seen)
+        assert len(server.store.created("monri")) == 100
+        assert server.store.requests["monri", "POST", "/v2/customers"] == 100
+
+
+def test_ledger_and_requests_over_http(simulators: Any, caller_of: Callable[[Any], Any]) -> None:
+    with SimulatorServer(simulators) as server:
+        caller = caller_of(server)
+        caller.paydock("POST", "/customers/", {"reference": "r"})
+        ledger = caller.client.get(f"{server.origin}/_simulator/ledger").json()
+        assert ledger == {"wonder": {}, "paydock": {"r": 1}, "monri": {}}
+        rows = caller.client.get(f"{server.origin}/_simulator/requests").json()["requests"]
+        assert rows == [{"gateway": "paydock", "method": "POST", "path": "/v1/customers", "count": 1}]
+
+
+@BOTH
+def test_https(simulators: Any, faults: bool, caller_of: Callable[[Any], Any]) -> None:
+    with SimulatorServer(simulators, faults=faults) as server:
+        trusted = server.authority.client_context()
+        good, expired = server.tls(), server.tls("expired")
+        assert good != expired
+        with httpx.Client(verify=trusted, trust_env=False) as client:
+            key = server.environment()["PAYDOCK_SECRET_KEY"]
+            answer = client.get(f"{good}/v1/customers", headers={"x-user-secret-key": key})
+            assert answer.status_code == 200
+            with pytest.raises(httpx.ConnectError, match="certificate has expired"):
+                client.get(expired)
+        strangers = ssl.create_default_context()
+        with httpx.Client(verify=strangers, trust_env=False) as client, pytest.raises(httpx.ConnectError):
+            client.get(good)
+        with pytest.raises(ValueError, match="good or expired"):
+            server.tls("old")
+        draft = {"name": "a", "phone": "1", "reference_number": "w"}
+        caller = caller_of(server)
+        owner = caller.wonder("POST", "/customers", {"customer": draft}).json()["data"]["customer"]["uuid"]
+        card = {"number": "4" + "1" * 15, "exp_month": "1", "exp_year": "2030", "holder_name": "A", "3ds": {}}
+        target = f"/svc/payment/api/v1/openapi/customers/{owner}/payment_tokens"
+        with httpx.Client(verify=trusted, trust_env=False) as client:
+            body = b'{"card": %s}' % str(card).replace("'", '"').encode()
+            headers = caller.wonder_headers("POST", target, body)
+            token = client.post(good + target, content=body, headers=headers).json()["data"]["payment_token"]
+            assert token["verify_url"].startswith(f"{good}/")
+
+
+def test_chunked_bodies_and_expect(simulators: Any) -> None:
+    for faults in (False, True):
+        with SimulatorServer(simulators, faults=faults) as server, connection_to(server) as connection:
+            key = server.environment()["PAYDOCK_SECRET_KEY"].encode()
+            head = b"POST /v1/customers HTTP/1.1\r\nHost: x\r\nx-user-secret-key: " + key + b"\r\n"
+            chunks = b'8\r\n{"refere\r\n7\r\nnce":1}\r\n0\r\n\r\n'
+            assert exchange(connection, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks) == 201
+            connection.sendall(head + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+            assert exchange(connection, b"{}") == 201

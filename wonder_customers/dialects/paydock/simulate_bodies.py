@@ -1,0 +1,181 @@
+"""What Paydock's bodies look like: envelopes and refusals, and what is kept of a request."""
+
+import base64
+import hmac
+import re
+import secrets
+import uuid
+from collections.abc import Mapping
+from typing import NoReturn
+
+import orjson
+from starlette.responses import Response
+
+from wonder_customers.simulator import cards
+from wonder_customers.simulator.gateway import Call, GatewayError, JsonObject, reply
+
+MONGODB_ID = re.compile(r"[0-9a-f]{24}")
+_E164 = re.compile(r"\+[1-9]\d{6,14}")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+
+TEXTS = ("reference", "description", "company_name", "first_name", "last_name")
+_ADDRESS = ("line1", "line2", "line3", "company", "state", "country", "city", "postcode")
+_ACCOUNT = ("name", "bsb", "number", "routing", "holder_type", "bank_name", "type")
+_KEPT = (
+    "card_name",
+    *(f"address_{part}" for part in _ADDRESS),
+    *(f"account_{part}" for part in _ACCOUNT),
+    "checkout_holder",
+    "checkout_email",
+    "wallet_type",
+    "external_payer_id",
+    "ref_token",
+)
+_OWNERS = ("first_name", "last_name", "email", "phone")
+_MANDATORY = {
+    "card": ("card_name", "card_number", "expire_month", "expire_year"),
+    "bank_account": ("account_name", "account_number"),
+    "bsb": ("account_name", "account_bsb", "account_number"),
+}
+_LISTED = ("_id", "type", "card_number_last4", "card_scheme", "account_name", "account_number", "gateway_id")
+_HEADERS = {"x-powered-by": "PayDock <paydock.com>", "x-external-duration": "0", "x-retry-delay": "0"}
+
+
+def _headers() -> dict[str, str]:
+    return {**_HEADERS, "x-correlation-id": str(uuid.uuid4())}
+
+
+def success(status: int, kind: str, data: object, resource: Mapping[str, object] | None = None) -> Response:
+    """An envelope around data; `resource` is what a list says besides."""
+    body = {"status": status, "error": None, "resource": {"type": kind, "data": data, **(resource or {})}}
+    return reply(status, body, _headers())
+
+
+def fail(status: int, message: str, code: str, path: str = "", messages: tuple[str, ...] = ()) -> NoReturn:
+    """Refuse, with both error objects."""
+    details = {"path": path, "messages": list(messages)}
+    legacy = code if code == "token_required" else "".join(word.capitalize() for word in code.split("_"))
+    error = {"message": message, "code": legacy, "details": details}
+    summary = {"message": message, "code": code, "details": details if path else {"messages": list(messages)}}
+    body = {"status": status, "error": error, "resource": {"type": "customer"}, "error_summary": summary}
+    raise GatewayError(status, body, _headers())
+
+
+def unknown_key() -> NoReturn:
+    """Refuse a secret key that is nobody's, in the old form."""
+    error, resource = {"message": "No user with provided secret key"}, {"type": "user", "data": None}
+    raise GatewayError(403, {"status": 403, "error": error, "resource": resource}, _headers())
+
+
+def invalid(path: str, message: str) -> NoReturn:
+    """Refuse a request for one of its fields."""
+    fail(400, "param validation failed", "validation_error", path, (message,))
+
+
+def not_found() -> NoReturn:
+    """Refuse for want of the thing asked for."""
+    fail(404, "Not found", "not_found")
+
+
+def json_object(call: Call) -> JsonObject:
+    """The request's body, which must be a JSON object."""
+    body = call.json()
+    if not isinstance(body, dict):
+        invalid("", "body must be a JSON object")
+    return body
+
+
+def own_fields(sent: JsonObject) -> JsonObject:
+    """The customer's own fields of a request, without those in a wrong format; None where one is cleared."""
+    phone, email, meta = sent.get("phone"), sent.get("email"), sent.get("meta")
+    if phone is not None and not (isinstance(phone, str) and _E164.fullmatch(phone)):
+        invalid("phone", "phone must be in E.164 international notation")
+    right = {name: isinstance(sent.get(name), str) for name in (*TEXTS, "phone")}
+    right |= {
+        "email": isinstance(email, str) and bool(_EMAIL.fullmatch(email)),
+        "meta": isinstance(meta, dict),
+    }
+    return {name: sent[name] for name in right if name in sent and (right[name] or sent[name] is None)}
+
+
+def owner_fields(sent: JsonObject) -> JsonObject:
+    """The data of a source's owner, which can come with one-time tokens and vault entries."""
+    return {name: sent[name] for name in _OWNERS if isinstance(sent.get(name), str)}
+
+
+def address_fields(sent: JsonObject) -> JsonObject:
+    """The billing address of a payment source."""
+    return {key: value for key, value in sent.items() if key in _KEPT and key.startswith("address_")}
+
+
+def checked_source(sent: JsonObject, path: str) -> JsonObject:
+    """The storable part of a payment source, whose mandatory fields must all be right."""
+    kind = sent["type"] if isinstance(sent.get("type"), str) else "card"
+    for field in _MANDATORY.get(kind, ()):
+        if not isinstance(sent.get(field), str) or not sent[field]:
+            invalid(path + field, f"{path}{field} is required")
+    details = {"type": kind, **{key: sent[key] for key in _KEPT if isinstance(sent.get(key), str)}}
+    if kind == "card":
+        details |= _card(sent, path)
+    details["gateway_id"] = sent.get("gateway_id")
+    return details
+
+
+def _card(sent: JsonObject, path: str) -> JsonObject:
+    number = cards.digits(sent["card_number"])
+    if number is None:
+        invalid(f"{path}card_number", f"{path}card_number must be a card number")
+    if not re.fullmatch(r"0?[1-9]|1[0-2]", sent["expire_month"]):
+        invalid(f"{path}expire_month", f"{path}expire_month must be a month")
+    if not re.fullmatch(r"\d\d(\d\d)?", sent["expire_year"]):
+        invalid(f"{path}expire_year", f"{path}expire_year must be a year")
+    return {
+        "card_number_last4": number[-4:],
+        "card_number_bin": number[:6],
+        "card_scheme": cards.brand(number).lower(),
+        "expire_month": int(sent["expire_month"]),
+        "expire_year": int(sent["expire_year"]) + (2000 if len(sent["expire_year"]) == 2 else 0),
+    }
+
+
+def listed_source(source: JsonObject, customer: JsonObject) -> JsonObject:
+    """A payment source as the public search shows it."""
+    more = {
+        "customer_id": customer["_id"],
+        "customer_reference": customer.get("reference"),
+        "primary": customer.get("default_source") == source["_id"],
+        "gateway_type": "Simulator",
+        "gateway_mode": "test",
+    }
+    return {key: source[key] for key in _LISTED if key in source} | more
+
+
+def paging(call: Call) -> tuple[int, int]:
+    """The list's `limit` and `skip`; a malformed one counts as not sent."""
+    limit, skip = call.number("limit", 100), call.number("skip", 0)
+    return (100 if limit is None else min(limit, 1000)), skip or 0
+
+
+def json_web_token(payload: JsonObject) -> str:
+    """A token in the shape of a JWT, by which the PHP SDK tells an access token from a secret key."""
+    return f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded(payload)}.{secrets.token_urlsafe(32)}"
+
+
+def signed_token(content: JsonObject, secret: str) -> str:
+    """A token that carries its content, so that nothing need be remembered for it."""
+    payload = _encoded(content)
+    return f"{payload}.{hmac.digest(secret.encode(), payload.encode(), 'sha256').hex()}"
+
+
+def token_content(token: str, secret: str) -> dict[str, str] | None:
+    """What a signed token carries, None when it was not signed with `secret`."""
+    payload, _, signature = token.partition(".")
+    expected = hmac.digest(secret.encode(), payload.encode(), "sha256").hex()
+    if not hmac.compare_digest(expected.encode(), signature.encode()):
+        return None
+    content: dict[str, str] = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return content
+
+
+def _encoded(value: JsonObject) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(value)).rstrip(b"=").decode()

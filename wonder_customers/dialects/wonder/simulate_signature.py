@@ -1,0 +1,93 @@
+"""Wonder's signatures, checked as its documents describe them."""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Container
+from datetime import UTC, datetime
+from functools import cache
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from wonder_customers.simulator.gateway import Call, GatewayError
+
+ALGORITHM = "Wonder-RSA-SHA256"
+CLOCK_WINDOW = 30 * 60
+"""How many seconds a request's time may be off."""
+
+
+def credential(call: Call, app_ids: Container[str], now: float) -> tuple[str, str]:
+    """The AppID and the request time of the call's `Credential` header.
+
+    Raises:
+        GatewayError: It is malformed, too old, from the future, or of nobody we know.
+    """
+    parts = call.headers.get("credential", "").split("/")
+    if len(parts) != 3 or parts[2] != ALGORITHM or not re.fullmatch(r"[0-9]{14}", parts[1]):
+        raise refusal(401, "E000002", "Invalid Credential Format.")
+    app_id, request_time, _ = parts
+    if app_id not in app_ids:
+        raise refusal(401, "E000005", "Unknown AppID.")
+    try:
+        sent = datetime.strptime(request_time, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        raise refusal(401, "E000002", "Invalid Credential Format.") from None
+    if abs(sent.timestamp() - now) > CLOCK_WINDOW:
+        raise refusal(401, "E000006", "Request Time Expired.")
+    return app_id, request_time
+
+
+def check_signature(call: Call, request_time: str, private_key: str) -> None:
+    """Check the call's `Nonce` and `Signature` headers against its method, target and body.
+
+    Raises:
+        GatewayError: The signature is not one that `private_key` made of this call.
+    """
+    nonce = call.headers.get("nonce", "")
+    if not re.fullmatch(r"[0-9A-Za-z]{16}", nonce):
+        raise refusal(401, "E000003", "Invalid Nonce Format.")
+    try:
+        signature = base64.b64decode(call.headers.get("signature", ""), validate=True)
+        key = _public_key(private_key)
+        key.verify(signature, message(nonce, request_time, call), padding.PKCS1v15(), hashes.SHA256())
+    except (binascii.Error, InvalidSignature):
+        raise refusal(401, "E000004", "Invalid Signature.") from None
+
+
+def message(nonce: str, request_time: str, call: Call) -> bytes:
+    """What is signed: the 64 hexadecimal digits, as ASCII."""
+    key = hmac.digest(nonce.encode(), request_time.encode(), "sha256")
+    key = hmac.digest(key, ALGORITHM.encode(), "sha256")
+    content = call.method.upper().encode() + b"\n" + call.target
+    if call.body:
+        content += b"\n" + call.body
+    return hmac.digest(key, content, "sha256").hex().encode()
+
+
+def new_key() -> str:
+    """A new private key, as PEM text."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    encoding, layout = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(encoding, layout, serialization.NoEncryption()).decode()
+
+
+@cache
+def first_key() -> str:
+    """The key of every store's first merchant, made once: it takes long, and tests start many servers."""
+    return new_key()
+
+
+@cache
+def _public_key(private_key: str) -> rsa.RSAPublicKey:
+    key = serialization.load_pem_private_key(private_key.encode(), None).public_key()
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise TypeError("Wonder's keys are RSA keys")
+    return key
+
+
+def refusal(status: int, code: str, text: str) -> GatewayError:
+    """A refusal in Wonder's words."""
+    return GatewayError(status, {"code": code, "message": text})

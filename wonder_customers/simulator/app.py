@@ -1,0 +1,77 @@
+"""The gateways as one web application."""
+
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from wonder_customers.simulator.gateway import Gateway, reply
+from wonder_customers.simulator.store import Store
+
+ADMIN = "/_simulator"
+
+
+class RawPath:
+    """Routes on the path as it was sent, so that an encoded slash does not split a segment.
+
+    A slash at the end is ignored: some clients put one before the query, some do not.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on, with its raw path as its path."""
+        if scope["type"] == "http":
+            scope = {**scope, "path": scope["raw_path"].decode("latin-1").rstrip("/") or "/"}
+        await self.app(scope, receive, send)
+
+
+def build_app(simulators: Iterable[Gateway], store: Store, extra: Iterable[Route] = ()) -> Starlette:
+    """The simulated gateways on one origin.
+
+    Args:
+        simulators: The gateways; their paths do not collide.
+        store: The store that they share, for the administrative endpoints.
+        extra: More endpoints, such as those that set faults.
+    """
+    gateways = tuple(simulators)
+
+    async def wrong_path(request: Request, exception: Exception) -> Response:
+        status = exception.status_code if isinstance(exception, HTTPException) else 404
+        for gateway in gateways:
+            if request.scope["path"].startswith(gateway.prefix):
+                return gateway.wrong_path(status)
+        return reply(status, {"message": "no such path"})
+
+    async def ledger(_: Request) -> Response:
+        return reply(200, {gateway.name: store.ledger(gateway.name) for gateway in gateways})
+
+    handlers: MutableMapping[Any, Any] = {404: wrong_path, 405: wrong_path}
+    routes = [route for gateway in gateways for route in gateway.routes]
+    app = Starlette(
+        routes=[*routes, Route(f"{ADMIN}/ledger", ledger), *extra],
+        exception_handlers=handlers,
+    )
+    app.router.redirect_slashes = False
+    app.add_middleware(RawPath)
+    return app
+
+
+def directory(simulators: Iterable[Gateway]) -> Callable[[str], tuple[str, str]]:
+    """A function that tells a path's gateway and route, "" where there is none."""
+    known = [(gateway, [(route.path_regex, route.path) for route in gateway.routes]) for gateway in simulators]
+
+    def find(path: str) -> tuple[str, str]:
+        plain = path.rstrip("/")
+        for gateway, routes in known:
+            if plain.startswith(gateway.prefix):
+                return gateway.name, next((route for pattern, route in routes if pattern.match(plain)), "")
+        return "", ""
+
+    return find

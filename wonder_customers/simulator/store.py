@@ -1,0 +1,335 @@
+"""What the simulated gateways remember: merchants, customers, payment records, and the ledger of writes."""
+
+import sqlite3
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS merchants (
+    gateway TEXT NOT NULL, id TEXT NOT NULL, credentials TEXT NOT NULL, PRIMARY KEY (gateway, id)
+);
+CREATE TABLE IF NOT EXISTS customers (
+    sequence INTEGER PRIMARY KEY, gateway TEXT NOT NULL, merchant TEXT NOT NULL, id TEXT NOT NULL,
+    reference TEXT, deleted INTEGER NOT NULL, created REAL NOT NULL, body TEXT NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS customers_by_id ON customers (gateway, merchant, id);
+CREATE INDEX IF NOT EXISTS customers_by_reference ON customers (gateway, merchant, reference);
+CREATE INDEX IF NOT EXISTS customers_by_age ON customers (gateway, merchant, created);
+CREATE TABLE IF NOT EXISTS records (
+    sequence INTEGER PRIMARY KEY, gateway TEXT NOT NULL, merchant TEXT NOT NULL, kind TEXT NOT NULL,
+    id TEXT NOT NULL, owner TEXT, created REAL NOT NULL, body TEXT NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS records_by_id ON records (gateway, merchant, kind, id);
+CREATE INDEX IF NOT EXISTS records_by_owner ON records (gateway, merchant, kind, owner);
+CREATE TABLE IF NOT EXISTS history (
+    sequence INTEGER PRIMARY KEY, gateway TEXT NOT NULL, merchant TEXT NOT NULL, reference TEXT,
+    action TEXT NOT NULL, id TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS history_by_reference ON history (gateway, reference);
+"""
+
+_COLUMNS = frozenset({"id", "reference", "deleted", "created"})
+
+_COMPARISONS = {
+    "eq": "{field} = ?",
+    "neq": "{field} IS NOT ?",
+    "gt": "{field} > ?",
+    "gte": "{field} >= ?",
+    "lt": "{field} < ?",
+    "lte": "{field} <= ?",
+    "contains": "instr(lower({field}), lower(?)) > 0",
+    "not_contains": "instr(lower(coalesce({field}, '')), lower(?)) = 0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """A customer as one gateway holds it: `body` is in the gateway's own wire words."""
+
+    id: str
+    reference: str | None
+    deleted: bool
+    created: float
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Anything else a gateway holds: a payment token, a vault entry, an access token."""
+
+    id: str
+    owner: str | None
+    created: float
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One filter of a list: any of `fields` compares as `comparison` says.
+
+    A field is a column (`id`, `reference`, `deleted`, `created`), a key of the body, or `list.key` for a key
+    of any element of a list in the body (only with `eq`).
+    """
+
+    fields: tuple[str, ...]
+    comparison: str
+    value: str | float
+
+    @property
+    def exact(self) -> bool:
+        """Whether it asks for one id or one reference."""
+        return self.comparison == "eq" and self.fields in {("id",), ("reference",)}
+
+    def sql(self) -> tuple[str, list[str | float]]:
+        """The condition as an SQL expression and its parameters."""
+        parts: list[str] = []
+        parameters: list[str | float] = []
+        for field in self.fields:
+            if "." in field:
+                array, _, key = field.partition(".")
+                parts.append(
+                    "EXISTS (SELECT 1 FROM json_each(customers.body, ?) AS item WHERE json_extract(item.value, ?) = ?)"
+                )
+                parameters += [f"$.{array}", f"$.{key}", self.value]
+            elif field in _COLUMNS:
+                parts.append(_COMPARISONS[self.comparison].format(field=field))
+                parameters.append(self.value)
+            else:
+                parts.append(_COMPARISONS[self.comparison].format(field="json_extract(customers.body, ?)"))
+                parameters += [f"$.{field}", self.value]
+        return f"({' OR '.join(parts)})", parameters
+
+
+class Store:
+    """The simulated gateways' memory, in SQLite: gone at the end by default, kept when a file is named.
+
+    One connection serves the server's thread and the readers of other threads, one at a time. A file is
+    written without waiting for the disk: its content survives the end of the process, not a power cut.
+
+    Args:
+        path: The database file; without one the data lives in memory.
+    """
+
+    def __init__(self, path: str | None = None) -> None:
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        self._closing = weakref.finalize(self, self._connection.close)
+        self._connection.execute("PRAGMA journal_mode = WAL").close()
+        self._connection.execute("PRAGMA synchronous = OFF").close()
+        self._connection.executescript(_SCHEMA).close()
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        """How many requests reached each gateway, by gateway, method and route."""
+
+    def close(self) -> None:
+        """Close the database; what was held in memory is gone. A store that is dropped closes itself."""
+        self._closing()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Apply all writes inside the block, or none of them; other threads wait."""
+        with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _rows(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(sql, parameters).fetchall()
+
+    # Merchants
+
+    def merchants(self, gateway: str) -> dict[str, dict[str, str]]:
+        """The credentials of every merchant of `gateway`, by merchant id, the first one made first."""
+        rows = self._rows("SELECT id, credentials FROM merchants WHERE gateway = ? ORDER BY rowid", [gateway])
+        return {row[0]: orjson.loads(row[1]) for row in rows}
+
+    def save_merchant(self, gateway: str, merchant: str, credentials: Mapping[str, str]) -> None:
+        """Remember a merchant and the credentials it was given."""
+        sql = "INSERT OR REPLACE INTO merchants VALUES (?, ?, ?)"
+        self._rows(sql, [gateway, merchant, _text(dict(credentials))])
+
+    # Customers
+
+    def customer(self, gateway: str, merchant: str, customer_id: str) -> Customer | None:
+        """The merchant's customer with that id, deleted ones too."""
+        found, _ = self.select(gateway, merchant, [Condition(("id",), "eq", customer_id)], limit=1, count=False)
+        return found[0] if found else None
+
+    def customer_by_reference(self, gateway: str, merchant: str, reference: str) -> Customer | None:
+        """The merchant's first customer with that reference, deleted ones too."""
+        wanted = [Condition(("reference",), "eq", reference)]
+        found, _ = self.select(gateway, merchant, wanted, limit=1, count=False)
+        return found[0] if found else None
+
+    def select(
+        self,
+        gateway: str,
+        merchant: str,
+        conditions: Sequence[Condition] = (),
+        *,
+        order: str = "created",
+        descending: bool = False,
+        limit: int = -1,
+        offset: int = 0,
+        count: bool = True,
+    ) -> tuple[list[Customer], int]:
+        """The merchant's customers that meet every condition, and their number without `limit` and `offset`.
+
+        Args:
+            gateway: The gateway's name.
+            merchant: The merchant's id.
+            conditions: What the customers must meet.
+            order: A column, or a key of the body, to sort by; equal ones are sorted by age.
+            descending: Whether the largest, and the youngest, come first.
+            limit: How many to give at most; -1 gives all.
+            offset: How many to leave out first.
+            count: Whether to count; without it the number is that of the customers given.
+        """
+        where = ["gateway = ? AND merchant = ?"]
+        parameters: list[str | float] = [gateway, merchant]
+        for condition in conditions:
+            expression, values = condition.sql()
+            where.append(expression)
+            parameters += values
+        clause = " AND ".join(where)
+        # The plus keeps SQLite from walking through all customers in their order where it can look few up.
+        looked_up = any(condition.exact for condition in conditions)
+        column = f"{'+' if looked_up else ''}{order}" if order in _COLUMNS else "json_extract(body, ?)"
+        sorted_by = [f"$.{order}"] if column.startswith("json") else []
+        direction = "DESC" if descending else "ASC"
+        rows = self._rows(
+            f"SELECT id, reference, deleted, created, body FROM customers WHERE {clause}"  # noqa: S608 - the fragments are constants of this module, every value is a parameter
+            f" ORDER BY {column} {direction}, sequence {direction} LIMIT ? OFFSET ?",
+            [*parameters, *sorted_by, limit, offset],
+        )
+        found = [Customer(row[0], row[1], bool(row[2]), row[3], orjson.loads(row[4])) for row in rows]
+        if not count:
+            return found, len(found)
+        total = self._rows(f"SELECT count(*) FROM customers WHERE {clause}", parameters)  # noqa: S608 - as above
+        return found, int(total[0][0])
+
+    def save_customer(self, gateway: str, merchant: str, customer: Customer, action: str, at: float) -> None:
+        """Write a customer and enter the write in its history.
+
+        Args:
+            gateway: The gateway's name.
+            merchant: The merchant's id.
+            customer: The customer as it is from now on.
+            action: `created`, `updated` or `deleted`.
+            at: When, in Unix seconds.
+        """
+        body = _text(customer.body)
+        with self.transaction():
+            self._rows(
+                "INSERT INTO customers (gateway, merchant, id, reference, deleted, created, body)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, merchant, id) DO UPDATE"
+                " SET reference = excluded.reference, deleted = excluded.deleted, body = excluded.body",
+                [
+                    gateway,
+                    merchant,
+                    customer.id,
+                    customer.reference,
+                    customer.deleted,
+                    customer.created,
+                    body,
+                ],
+            )
+            self._rows(
+                "INSERT INTO history (gateway, merchant, reference, action, id, at, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [gateway, merchant, customer.reference, action, customer.id, at, body],
+            )
+
+    # Records
+
+    def record(self, gateway: str, merchant: str, kind: str, record_id: str) -> Record | None:
+        """The merchant's record of that kind and id."""
+        found = self._records("AND id = ?", [gateway, merchant, kind, record_id])
+        return found[0] if found else None
+
+    def records(self, gateway: str, merchant: str, kind: str, owner: str | None = None) -> list[Record]:
+        """The merchant's records of that kind, only those of one owner if it is given, the oldest first."""
+        if owner is None:
+            return self._records("", [gateway, merchant, kind])
+        return self._records("AND owner = ?", [gateway, merchant, kind, owner])
+
+    def _records(self, clause: str, parameters: Sequence[str]) -> list[Record]:
+        rows = self._rows(
+            "SELECT id, owner, created, body FROM records WHERE gateway = ? AND merchant = ? AND kind = ?"  # noqa: S608 - the clause is a constant
+            f" {clause} ORDER BY sequence",
+            parameters,
+        )
+        return [Record(row[0], row[1], row[2], orjson.loads(row[3])) for row in rows]
+
+    def save_record(self, gateway: str, merchant: str, kind: str, record: Record) -> None:
+        """Write a record."""
+        self._rows(
+            "INSERT INTO records (gateway, merchant, kind, id, owner, created, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, merchant, kind, id) DO UPDATE"
+            " SET owner = excluded.owner, body = excluded.body",
+            [gateway, merchant, kind, record.id, record.owner, record.created, _text(record.body)],
+        )
+
+    def delete_record(self, gateway: str, merchant: str, kind: str, record_id: str) -> None:
+        """Forget a record."""
+        sql = "DELETE FROM records WHERE gateway = ? AND merchant = ? AND kind = ? AND id = ?"
+        self._rows(sql, [gateway, merchant, kind, record_id])
+
+    # What tests ask
+
+    def ledger(self, gateway: str, merchant: str | None = None) -> dict[str, int]:
+        """How many customers were ever created per reference; customers without a reference are left out.
+
+        Args:
+            gateway: The gateway's name.
+            merchant: Count only this merchant's; by default those of all merchants together.
+        """
+        rows = self._rows(
+            "SELECT reference, count(*) FROM history WHERE gateway = ? AND action = 'created'"
+            " AND reference IS NOT NULL AND merchant = coalesce(?, merchant)"
+            " GROUP BY reference ORDER BY min(sequence)",
+            [gateway, merchant],
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def created(self, gateway: str) -> list[str]:
+        """The ids of all customers ever created, in order."""
+        sql = "SELECT id FROM history WHERE gateway = ? AND action = 'created' ORDER BY sequence"
+        return [row[0] for row in self._rows(sql, [gateway])]
+
+    def history(self, gateway: str, reference: str) -> list[dict[str, Any]]:
+        """The applied writes of the customers with that reference, in order.
+
+        Each is a dictionary of `action` (`created`, `updated`, `deleted`), `id`, `at`, and `body`, the
+        customer right after the write.
+        """
+        rows = self._rows(
+            "SELECT action, id, at, body FROM history WHERE gateway = ? AND reference = ? ORDER BY sequence",
+            [gateway, reference],
+        )
+        return [{"action": row[0], "id": row[1], "at": row[2], "body": orjson.loads(row[3])} for row in rows]
+
+    def customers(self, gateway: str) -> list[dict[str, Any]]:
+        """The bodies of all customers held, the oldest first.
+
+        Deleted ones are there too, flagged in the gateway's own way (`archived`, `deleted`).
+        """
+        rows = self._rows("SELECT body FROM customers WHERE gateway = ? ORDER BY sequence", [gateway])
+        return [orjson.loads(row[0]) for row in rows]
+
+
+def _text(body: dict[str, Any]) -> str:
+    return orjson.dumps(body).decode()

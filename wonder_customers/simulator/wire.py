@@ -1,0 +1,207 @@
+"""HTTP on bare sockets, for the faults that a web framework cannot commit."""
+
+import asyncio
+import socket
+import struct
+from dataclasses import dataclass, replace
+
+import h11
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+_CHUNK = 65536
+_NOT_RELAYED = frozenset({b"connection", b"content-length", b"expect", b"keep-alive", b"transfer-encoding"})
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A TCP socket bound to the address, but not listening yet.
+
+    Raises:
+        OSError: The port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # The protocol is named because asyncio switches Nagle's algorithm off only where it sees TCP named.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise OSError(error.errno, f"cannot listen on {host} port {port}: {error.strerror}") from None
+    return bound
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request as the client sent it, its body whole."""
+
+    method: bytes
+    target: bytes
+    headers: Headers
+    body: bytes = b""
+
+    @property
+    def path(self) -> str:
+        """The path as it was sent, without the query."""
+        return self.target.partition(b"?")[0].decode("latin-1")
+
+    def header(self, name: bytes) -> str | None:
+        """The value of the first header of that (lower case) name."""
+        values = (value for key, value in self.headers if key.lower() == name)
+        found = next(values, None)
+        return None if found is None else found.decode("latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer before it is written to the client."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    reason: bytes = b""
+
+    def with_headers(self, *headers: tuple[bytes, bytes]) -> "Answer":
+        """The same answer with these headers in place of those of the same name."""
+        names = {name.lower() for name, _ in headers}
+        kept = tuple(header for header in self.headers if header[0].lower() not in names)
+        return replace(self, headers=kept + headers)
+
+    def without(self, name: bytes) -> "Answer":
+        """The same answer without the header of that (lower case) name."""
+        return replace(self, headers=tuple(header for header in self.headers if header[0].lower() != name))
+
+    def head(self) -> bytes:
+        """The status line and the headers, up to the empty line."""
+        lines = [b"HTTP/1.1 %d %s" % (self.status, self.reason)]
+        lines += [b"%s: %s" % header for header in self.headers]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+class Client:
+    """The client's connection: requests come out of it, bytes or a reset go into it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._http = h11.Connection(h11.SERVER)
+
+    async def next_head(self) -> Message | None:
+        """The next request's line and headers, None when the client has closed."""
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        elif self._http.our_state is not h11.IDLE:
+            return None
+        event = await self._next_event()
+        if not isinstance(event, h11.Request):
+            return None
+        return Message(event.method, event.target, tuple(event.headers.raw_items()))
+
+    async def read_body(self) -> bytes:
+        """The rest of the request whose head was read last."""
+        if self._http.they_are_waiting_for_100_continue:
+            go_on = self._http.send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+            await self.write(go_on or b"")
+        parts = []
+        while not isinstance(event := await self._next_event(), h11.EndOfMessage):
+            if not isinstance(event, h11.Data):
+                raise ConnectionAbortedError("the client went away inside its request")
+            parts.append(bytes(event.data))
+        return b"".join(parts)
+
+    async def _next_event(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._reader.read(_CHUNK))
+        return event
+
+    def serialise(self, answer: Answer, *, head_only: bool = False) -> bytes:
+        """The bytes of the whole answer; the connection is then ready for the next request."""
+        response = h11.Response(status_code=answer.status, headers=list(answer.headers), reason=answer.reason)
+        data = self._http.send(response) or b""
+        if answer.body and not head_only:
+            data += self._http.send(h11.Data(data=answer.body)) or b""
+        return data + (self._http.send(h11.EndOfMessage()) or b"")
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def gone(self) -> None:
+        """Wait until the client closes its side."""
+        while await self._reader.read(_CHUNK):
+            pass
+
+    def ignore(self) -> None:
+        """Read nothing more, so that what the client sends piles up in the network."""
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # all socket transports have it
+
+    def reset(self) -> None:
+        """End the connection with a reset (RST)."""
+        raw = self._writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+    async def close(self) -> None:
+        """End the connection in good order (FIN), after what was written."""
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._writer.transport.abort()
+
+
+class Upstream:
+    """A kept-alive connection to the simulated gateways.
+
+    Args:
+        address: Host and port of the gateways' web server.
+        scheme: The scheme that the client used.
+    """
+
+    def __init__(self, address: tuple[str, int], scheme: str) -> None:
+        self._address = address
+        self._scheme = scheme
+        self._http = h11.Connection(h11.CLIENT)
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def deliver(self, message: Message) -> Answer:
+        """Have the gateways handle the request."""
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(*self._address)
+        reader, writer = self._streams
+        request = h11.Request(method=message.method, target=message.target, headers=self._headers(message))
+        data = self._http.send(request) or b""
+        if message.body:
+            data += self._http.send(h11.Data(data=message.body)) or b""
+        writer.write(data + (self._http.send(h11.EndOfMessage()) or b""))
+        answer = await self._read(reader)
+        self._http.start_next_cycle()
+        return answer
+
+    def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
+        headers = [header for header in message.headers if header[0].lower() not in _NOT_RELAYED]
+        if message.header(b"host") is None:
+            headers.append((b"Host", b"%s:%d" % (self._address[0].encode(), self._address[1])))
+        headers.append((b"X-Forwarded-Proto", self._scheme.encode()))
+        headers.append((b"Content-Length", b"%d" % len(message.body)))
+        return headers
+
+    async def _read(self, reader: asyncio.StreamReader) -> Answer:
+        head, parts = None, []
+        while not isinstance(event := self._http.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                self._http.receive_data(await reader.read(_CHUNK))
+            elif isinstance(event, h11.Response):
+                head = event
+            elif isinstance(event, h11.Data):
+                parts.append(bytes(event.data))
+        if head is None:
+            raise ConnectionResetError("the gateways gave no answer")
+        return Answer(head.status_code, tuple(head.headers.raw_items()), b"".join(parts), bytes(head.reason))
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._streams is not None:
+            self._streams[1].transport.abort()
