@@ -1,0 +1,88 @@
+"""One session, hundreds of tasks, all gateways, faults of every kind, and a server that restarts meanwhile."""
+
+import time
+from collections import defaultdict
+
+import anyio
+import pytest
+
+from chaos.gateways import GATEWAYS, fresh, names, session
+from wonder_customers import CallFailed, CustomerDraft, RetryPolicy, dialects
+from wonder_customers.simulator import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+POLICY = RetryPolicy(
+    attempts=6,
+    deadline=8,
+    connect_timeout=0.5,
+    read_timeout=0.5,
+    write_timeout=0.5,
+    base=0.02,
+    throttle_base=0.02,
+    cap=0.2,
+    settle=0.8,
+    budget=100_000,
+)
+MIXED = [
+    ("read_close", {"applied": True}),
+    ("read_close", {"applied": False}),
+    ("headers_rst", {}),
+    ("truncated_body", {}),
+    ("bad_chunk", {}),
+    ("rate_limited", {}),
+    ("server_error", {"applied": True}),
+    ("server_error", {"applied": False}),
+    ("zombie", {"delay": 0.3}),
+    ("half_close_idle", {}),
+    ("stale_rst", {}),
+    ("gzip_bomb", {}),
+    ("huge_headers", {}),
+]
+
+
+async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, anyio_backend: str) -> None:
+    for number, (name, more) in enumerate(MIXED):
+        simulator.faults.add(name, times=None, probability=0.02, seed=number, **more)
+    allowed: dict[tuple[str, str], set[str | None]] = defaultdict(lambda: {None})
+    failed: list[CallFailed] = []
+
+    async def write_three_times(view: object, gateway: str) -> None:
+        draft = fresh(gateway)
+        key = (gateway, str(draft.reference))
+        for name in ("First", "Second", "Third"):
+            try:
+                await view.upsert(CustomerDraft(reference=draft.reference, name=name, phone=draft.phone))  # type: ignore[attr-defined]
+            except CallFailed as error:
+                failed.append(error)
+                if error.applied != "no":
+                    allowed[key] = allowed[key] | {name}
+            else:
+                allowed[key] = {name}
+
+    async with session(simulator, "monri", POLICY, max_connections=24) as it:
+        views = {
+            gateway: it.for_account(dialects.package(gateway).ACCOUNT.from_environment(simulator.environment()))
+            for gateway in GATEWAYS
+        }
+        async with anyio.create_task_group() as group:
+            for number in range(180):
+                gateway = GATEWAYS[number % 3]
+                group.start_soon(write_three_times, views[gateway], gateway)
+            for _ in range(2):
+                await anyio.sleep(0.5)
+                await anyio.to_thread.run_sync(simulator.restart)
+        transport = it._shared.transport
+        assert transport.busy_lanes == 0  # type: ignore[attr-defined]
+        assert transport.open_lanes <= 24  # type: ignore[attr-defined]
+    assert transport.open_lanes == 0  # type: ignore[attr-defined]
+    simulator.faults.clear()
+    time.sleep(0.5)  # longer than the zombies' delay: what was late has landed
+    for (gateway, reference), states in allowed.items():
+        assert simulator.store.ledger(gateway).get(reference, 0) <= 1
+        held = names(simulator, gateway, reference)
+        assert (held[0] if held else None) in states
+        assert len(held) <= 1
+    assert len(allowed) == 180
+    assert len(failed) < 180 * 3 * 0.1, "the policy carries nearly every call through"
+    assert set(simulator.faults.seen) >= {name for name, _ in MIXED}

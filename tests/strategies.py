@@ -1,0 +1,79 @@
+"""Hypothesis strategies for drafts that a gateway's document allows."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from wonder_customers import Address, CustomerDraft, Phone
+
+CONTROLS = "".join(map(chr, [*range(32), *range(127, 160)]))
+PHONES = st.sampled_from(
+    [Phone("+852", "12345678"), Phone("+1", "2345678901"), Phone("+387", "61000111"), Phone("+39", "0612345678")]
+)
+
+
+def texts(shortest: int, longest: int) -> st.SearchStrategy[str]:
+    """Any Unicode text of so many characters."""
+    return st.text(st.characters(codec="utf-8"), min_size=shortest, max_size=longest)
+
+
+def references(longest: int) -> st.SearchStrategy[str]:
+    """Own ids: what can stand in a path."""
+    letters = st.characters(codec="utf-8", exclude_characters=CONTROLS)
+    return st.text(letters, min_size=1, max_size=longest).filter(lambda text: text not in {".", ".."})
+
+
+def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.none() | values
+
+
+WONDER = st.builds(
+    CustomerDraft,
+    reference=references(255),
+    name=texts(1, 255),
+    email=maybe(texts(0, 255)),
+    phone=st.builds(Phone, maybe(texts(1, 6)), texts(1, 255)),
+    company_name=maybe(texts(0, 255)),
+    default_payment_method=maybe(st.sampled_from(["Credit Card", "Alipay", "Wechat Pay"])),
+    default_payment_token=maybe(st.uuids().map(str)),
+)
+PAYDOCK = st.builds(
+    CustomerDraft,
+    reference=maybe(references(255)),
+    first_name=maybe(texts(0, 255)),
+    last_name=maybe(texts(0, 255)),
+    email=maybe(texts(0, 255)),
+    phone=maybe(PHONES),
+    company_name=maybe(texts(0, 255)),
+    description=maybe(texts(0, 255)),
+    metadata=maybe(st.dictionaries(texts(0, 20), texts(0, 50), max_size=3)),
+    default_payment_token=maybe(st.text("0123456789abcdef", min_size=24, max_size=24)),
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts(0, 20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts(0, 10), inner, max_size=3),
+    max_leaves=8,
+)
+MONRI = st.builds(
+    CustomerDraft,
+    reference=maybe(references(100)),
+    name=maybe(texts(1, 50)),
+    email=maybe(texts(1, 200)),
+    description=maybe(texts(1, 200)),
+    phone=maybe(PHONES | st.builds(Phone, st.none(), texts(1, 30))),
+    metadata=maybe(st.dictionaries(texts(0, 10), JSON, max_size=3)),
+    address=maybe(
+        st.builds(
+            Address,
+            line1=maybe(texts(3, 100)),
+            city=maybe(texts(3, 30)),
+            postcode=maybe(texts(1, 9)),
+            country=maybe(st.sampled_from(["BA", "HR", "RS", "AQ"])),
+        )
+    ),
+)
+DRAFTS: dict[str, st.SearchStrategy[CustomerDraft]] = {"wonder": WONDER, "paydock": PAYDOCK, "monri": MONRI}

@@ -1,0 +1,56 @@
+"""Certificates are checked before a byte is sent."""
+
+import anyio
+import pytest
+
+from chaos.gateways import fresh, session
+from wonder_customers import CustomerSession, NotSent, Paydock, RetryPolicy
+from wonder_customers.simulator import SimulatorServer
+from wonder_customers.transports.httpx import HttpxTransport
+
+pytestmark = pytest.mark.anyio
+
+QUICK = RetryPolicy(base=0.01)
+
+
+def over_tls(simulator: SimulatorServer, validity: str, transport: HttpxTransport | None) -> CustomerSession[Paydock]:
+    account = Paydock(simulator.environment()["PAYDOCK_SECRET_KEY"], base_url=f"{simulator.tls(validity)}/v1/")
+    return CustomerSession(account, retry=QUICK, transport=transport)
+
+
+async def test_a_certificate_of_a_trusted_authority_is_accepted(simulator: SimulatorServer) -> None:
+    transport = HttpxTransport(ssl_context=simulator.authority.client_context())
+    async with over_tls(simulator, "good", transport) as it:
+        customer = await it.create(fresh("paydock"))
+        assert (await it.get(customer.id)).id == customer.id
+    await transport.aclose()
+
+
+async def test_an_expired_certificate_is_refused_and_nothing_is_sent(simulator: SimulatorServer) -> None:
+    transport = HttpxTransport(ssl_context=simulator.authority.client_context())
+    before = sum(simulator.faults.requests.values())
+    async with over_tls(simulator, "expired", transport) as it:
+        with pytest.raises(NotSent) as caught:
+            await it.create(fresh("paydock"))
+    assert caught.value.applied == "no"
+    assert sum(simulator.faults.requests.values()) == before
+    await transport.aclose()
+
+
+async def test_an_authority_that_is_not_known_is_refused(simulator: SimulatorServer) -> None:
+    async with over_tls(simulator, "good", None) as it:
+        with pytest.raises(NotSent):
+            await it.create(fresh("paydock"))
+
+
+async def test_a_server_that_speaks_no_tls_is_refused(simulator: SimulatorServer) -> None:
+    plain = simulator.origin.replace("http://", "https://")
+    account = Paydock("key", base_url=f"{plain}/v1/")
+    async with CustomerSession(account, retry=QUICK) as it:
+        with anyio.fail_after(5), pytest.raises(NotSent):
+            await it.create(fresh("paydock"))
+
+
+async def test_the_session_of_the_other_tests_is_plain_loopback(simulator: SimulatorServer) -> None:
+    async with session(simulator, "paydock") as it:
+        assert it.account.base_url.startswith("http://127.0.0.1:")
