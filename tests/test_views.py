@@ -1,0 +1,77 @@
+"""Views for other accounts: one pool, one budget per gateway, next to no memory."""
+
+import tracemalloc
+
+import anyio
+import pytest
+
+from chaos.gateways import fresh, session
+from wonder_customers import ConfigurationError, CustomerSession, Monri, NotFound, Paydock, SessionClosed, dialects
+from wonder_customers.simulator import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_view_costs_less_than_two_kilobytes(simulator: SimulatorServer) -> None:
+    async with session(simulator, "monri") as it:
+        accounts = [Monri(f"key-{number}", f"token-{number}") for number in range(1000)]
+        it.for_account(accounts[0])
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        views = [it.for_account(account) for account in accounts]
+        each = (tracemalloc.get_traced_memory()[0] - before) / len(views)
+        tracemalloc.stop()
+    assert each < 2000
+
+
+async def test_views_share_connections_and_keep_merchants_apart(simulator: SimulatorServer) -> None:
+    other = simulator.gateways["monri"].add_merchant(simulator.origin)
+    async with session(simulator, "monri", max_connections=4) as it:
+        view = it.for_account(Monri.from_environment(other))
+        made = await it.create(fresh("monri"))
+        with pytest.raises(NotFound):
+            await view.get(made.id)
+        draft = fresh("monri")
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(view.upsert, draft)
+                group.start_soon(it.upsert, draft)
+        assert it._shared.transport.open_lanes <= 4  # type: ignore[attr-defined]
+        mine, theirs = await it.get_by_reference(str(draft.reference)), await view.get_by_reference(str(draft.reference))
+        assert mine.id != theirs.id
+
+
+async def test_a_view_can_speak_to_another_gateway(simulator: SimulatorServer) -> None:
+    async with session(simulator, "monri") as it:
+        for gateway in dialects.names():
+            account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment())
+            view = it.for_account(account)
+            made = await view.create(fresh(gateway))
+            assert (await view.get(made.id)).id == made.id
+
+
+async def test_one_budget_per_gateway_and_not_per_view(simulator: SimulatorServer) -> None:
+    async with session(simulator, "monri") as it:
+        same = it.for_account(Monri.from_environment(simulator.environment()))
+        elsewhere = it.for_account(Paydock("key"))
+        assert same.raw._speaker.budget is it.raw._speaker.budget
+        assert elsewhere.raw._speaker.budget is not it.raw._speaker.budget
+
+
+async def test_a_view_ends_with_its_session(simulator: SimulatorServer) -> None:
+    async with session(simulator, "monri") as it:
+        view = it.for_account(it.account)
+        async with view:
+            await view.create(fresh("monri"))
+        await it.create(fresh("monri"))
+    with pytest.raises(SessionClosed):
+        await view.create(fresh("monri"))
+
+
+@pytest.mark.parametrize("wrong", [None, "monri", Monri, object()])
+async def test_a_view_needs_an_account(simulator: SimulatorServer, wrong: object) -> None:
+    async with session(simulator, "monri") as it:
+        with pytest.raises(ConfigurationError, match="account must be"):
+            it.for_account(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="account must be"):
+        CustomerSession(wrong)  # type: ignore[type-var]
