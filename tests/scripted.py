@@ -1,13 +1,15 @@
 """A transport that follows a script, and a clock that only the exchange's own waits move."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import orjson
 from attrs import define, field
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from wonder_customers import CustomerDraft, Monri, Paydock, Phone, RetryPolicy
+from wonder_customers import CustomerDraft, Monri, Paydock, Phone, RetryPolicy, Wonder
 from wonder_customers._attempt import Attempts, Speaker
 from wonder_customers._bearer import Bearer
 from wonder_customers._exchange import Exchange
@@ -16,7 +18,7 @@ from wonder_customers._wire import Flight, Outgoing, WireFailure, WireReply
 from wonder_customers.dialects.base import Account
 from wonder_customers.retry import RetryBudget
 
-Step = Callable[[Outgoing, Flight], WireReply]
+Step = Callable[[Outgoing, Flight], WireReply | Awaitable[WireReply]]
 
 UUID = "4b281da4-d145-4233-b957-2018cf9aa0fb"
 HEX = "5f0c2f7a9b1e8d0012345678"
@@ -52,10 +54,15 @@ STALE = lost(sent=True, stale=True)
 
 @define(eq=False, slots=False)
 class Script:
-    """A transport that plays its steps in order; the last one is played for ever when `endless`."""
+    """A transport that plays its steps in order; the last one is played for ever when `endless`.
+
+    Each request takes `takes` seconds of the clock.
+    """
 
     steps: list[Step]
+    clock: "Clock"
     endless: bool = False
+    takes: float = 0.0
     sent: list[Outgoing] = field(factory=list)
     concurrent: int = 0
     most_concurrent: int = 0
@@ -67,7 +74,9 @@ class Script:
         try:
             await anyio.lowlevel.checkpoint()
             step = self.steps[0] if self.endless and len(self.steps) == 1 else self.steps.pop(0)
-            return step(outgoing, flight)
+            self.clock.now += self.takes
+            answer = step(outgoing, flight)
+            return answer if isinstance(answer, WireReply) else await answer
         finally:
             self.concurrent -= 1
 
@@ -93,6 +102,17 @@ class Clock:
         self.waits.append(seconds)
         self.now += seconds
         await anyio.lowlevel.checkpoint()
+
+
+def hang(*, sent: bool, status: int | None = None) -> Step:
+    """The wire stays silent for ever."""
+
+    async def wait(outgoing: Outgoing, flight: Flight) -> WireReply:
+        flight.sent, flight.status = sent, status
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    return wait
 
 
 @define(eq=False)
@@ -132,12 +152,33 @@ PAYDOCK = Paydock("secret-key-of-the-merchant")
 
 def bench(*steps: Step, account: Account = MONRI, policy: RetryPolicy | None = None, endless: bool = False) -> Bench:
     policy = policy or RetryPolicy()
-    clock, script = Clock(), Script(list(steps), endless=endless)
+    clock = Clock()
+    script = Script(list(steps), clock, endless=endless)
     attempts = Attempts(script, policy, wall=lambda: 1_700_000_000.0)
     exchange = Exchange(attempts, policy, Turns(clock), clock=clock, sleep=clock.sleep, draw=lambda: 0.5)
     dialect = account.dialect()
     bearer = Bearer(clock) if dialect.token_call() is not None else None
     return Bench(script, exchange, Speaker(dialect, 1, RetryBudget(policy.budget), bearer), clock)
+
+
+def real_time(it: Bench) -> Bench:
+    """The same bench on the event loop's own clock."""
+    it.exchange.clock, it.exchange.sleep = anyio.current_time, anyio.sleep
+    it.exchange.turns.clock = anyio.current_time
+    return it
+
+
+def wonder_account() -> Wonder:
+    """An account with a key of its own."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return Wonder("d900da8b-6e16-4a85-8a66-05d29ac53f24", key.private_bytes(*form).decode())
+
+
+def wonder_customer(**changes: object) -> dict[str, object]:
+    """A customer inside Wonder's envelope."""
+    customer = {"uuid": UUID, "reference_number": "r-1", "name": "Ada", "dial_code": "+44", "phone": "7911123456"}
+    return {"code": 200, "message": "success", "data": {"customer": customer | changes}}
 
 
 def monri_customer(**changes: object) -> dict[str, object]:
@@ -159,4 +200,5 @@ def paydock_list(*items: dict[str, object]) -> dict[str, object]:
 
 def draft(**changes: Any) -> CustomerDraft:
     """A draft that every gateway takes."""
-    return CustomerDraft(**({"reference": "r-1", "name": "Ada", "phone": Phone("+44", "7911123456")} | changes))
+    usual: dict[str, Any] = {"reference": "r-1", "name": "Ada", "phone": Phone("+44", "7911123456")}
+    return CustomerDraft(**(usual | changes))

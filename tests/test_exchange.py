@@ -16,10 +16,13 @@ from scripted import (
     paydock_customer,
     paydock_list,
     reply,
+    wonder_account,
+    wonder_customer,
 )
 
 from wonder_customers import (
     Ambiguous,
+    Customer,
     CustomerPatch,
     DeadlineExceeded,
     Duplicate,
@@ -53,17 +56,7 @@ GET = f"GET /v2/customers/{UUID}"
 
 @pytest.fixture(scope="module")
 def wonder() -> Wonder:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return Wonder("d900da8b-6e16-4a85-8a66-05d29ac53f24", key.private_bytes(*form).decode())
-
-
-def wonder_customer(**changes: object) -> dict[str, object]:
-    customer = {"uuid": UUID, "reference_number": "r-1", "name": "Ada", "dial_code": "+44", "phone": "7911123456"}
-    return {"code": 200, "message": "success", "data": {"customer": customer | changes}}
+    return wonder_account()
 
 
 class TestReads:
@@ -381,7 +374,7 @@ class TestTurns:
         assert it.script.most_concurrent == 1
 
     async def test_writes_for_other_references_do_not_wait(self) -> None:
-        it = bench(MADE, endless=True)
+        it = bench(reply(200, monri_customer()), endless=True)
         async with anyio.create_task_group() as group:
             for number in range(5):
                 group.start_soon(it.create, draft(reference=f"r-{number}"))
@@ -453,8 +446,12 @@ class TestTurns:
 
 
 class TestBearer:
-    TOKEN = staticmethod(reply(200, {"access_token": "first", "token_type": "Bearer", "expires_in": 900, "status": "approved"}))
-    NEXT = staticmethod(reply(200, {"access_token": "second", "token_type": "Bearer", "expires_in": 900, "status": "approved"}))
+    TOKEN = staticmethod(
+        reply(200, {"access_token": "first", "token_type": "Bearer", "expires_in": 900, "status": "approved"})
+    )
+    NEXT = staticmethod(
+        reply(200, {"access_token": "second", "token_type": "Bearer", "expires_in": 900, "status": "approved"})
+    )
     ACCOUNT = Monri("key", "token", auth="oauth")
 
     async def test_a_refused_token_is_fetched_anew_once(self) -> None:
@@ -516,11 +513,13 @@ class TestErrors:
         assert answer.attempts == 9
 
     async def test_an_unknown_outcome_can_be_resolved_later(self) -> None:
+        made = Customer(UUID, "r-1")
+
         class Session:
-            async def get_by_reference(self, reference: str, /) -> object:
+            async def get_by_reference(self, reference: str, /) -> Customer:
                 assert reference == "r-1"
-                return "the customer"
+                return made
 
         with pytest.raises(OutcomeUnknown) as caught:
             await bench(SILENT, DOWN, DOWN, DOWN).create(draft())
-        assert await caught.value.resolve(Session()) == "the customer"  # type: ignore[arg-type]
+        assert await caught.value.resolve(Session()) is made  # type: ignore[arg-type]

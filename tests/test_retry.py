@@ -112,6 +112,7 @@ def test_waits_double_from_the_base_to_the_cap() -> None:
     assert bounds == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     assert backoff(POLICY, 1, base=0.5, draw=0.0) == 0.0
     assert backoff(RetryPolicy(factor=10, cap=30), 1000, base=0.5, draw=1.0) == 30
+    assert backoff(RetryPolicy(factor=1.01), 1000, base=0.5, draw=1.0) == 0.5 * 1.01**64
 
 
 @given(
@@ -183,6 +184,12 @@ def test_the_last_look_is_at_the_settle_time(settle: float) -> None:
     assert looks[: len(looks) - 1] == [0.5, 1.5, 3.5, 7.5, 15.5][: len(looks) - 1]
 
 
+def test_the_looks_are_spread_over_the_settle_time() -> None:
+    assert list(settle_times(10.0)) == [0.5, 1.0, 2.0, 4.0, 2.5]
+    assert list(settle_times(0.5)) == [0.5]
+    assert list(settle_times(0.0)) == [0.0]
+
+
 NOW = 1_700_000_000.0
 
 
@@ -237,7 +244,10 @@ def test_no_retry_after_can_break_the_client(text: str) -> None:
     ],
 )
 def test_a_policy_that_cannot_work_is_refused_by_name(wrong: dict[str, object]) -> None:
-    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+    name = next(iter(wrong))
+    with pytest.raises(
+        ConfigurationError, match=rf"^RetryPolicy\({name}=…\) must be a (whole )?number from [\d.]+ to [\d.]+$"
+    ):
         RetryPolicy(**wrong)  # type: ignore[arg-type]
 
 

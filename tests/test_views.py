@@ -37,7 +37,10 @@ async def test_views_share_connections_and_keep_merchants_apart(simulator: Simul
                 group.start_soon(view.upsert, draft)
                 group.start_soon(it.upsert, draft)
         assert it._shared.transport.open_lanes <= 4  # type: ignore[attr-defined]
-        mine, theirs = await it.get_by_reference(str(draft.reference)), await view.get_by_reference(str(draft.reference))
+        mine, theirs = (
+            await it.get_by_reference(str(draft.reference)),
+            await view.get_by_reference(str(draft.reference)),
+        )
         assert mine.id != theirs.id
 
 

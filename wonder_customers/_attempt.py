@@ -19,7 +19,6 @@ from wonder_customers.errors import (
     InvalidReply,
     NoAnswer,
     NotSent,
-    OutcomeUnknown,
     RateLimited,
     Refused,
     Rejected,
@@ -103,19 +102,14 @@ class Attempts:
             return Ending(Evidence.NOT_SENT, error=DeadlineExceeded("the deadline passed before it could be sent"))
         mark = str(uuid4())
         outgoing = self._outgoing(speaker, call, remaining, bearer, mark)
-        failure: WireFailure | None = None
         reply: WireReply | None = None
-        with anyio.move_on_after(remaining) as scope:
+        words, late = f"the deadline of {self.policy.deadline:g} s passed", True
+        with anyio.move_on_after(remaining):
             try:
                 reply = await self.transport.send(outgoing, flight)
-            except WireFailure as error:
-                failure = error
-        if reply is None:
-            late = scope.cancelled_caught
-            words = f"the deadline of {self.policy.deadline:g} s passed" if late else str(failure)
-            ending = self._lost(call, flight, words, late=late)
-        else:
-            ending = self._answered(call, reply)
+            except WireFailure as failure:
+                words, late = str(failure), False
+        ending = self._answered(call, reply) if reply is not None else self._lost(call, flight, words, late=late)
         ending.request_id = _request_id(flight) or mark
         _scrub_error(ending.error, call)
         return ending
@@ -124,7 +118,7 @@ class Attempts:
         policy, request = self.policy, call.request
         own = speaker.dialect.headers(request, self.wall(), uuid4().hex[:16], bearer) if call.signed else ()
         headers = [*speaker.headers, (b"X-Request-ID", mark.encode("ascii")), *own]
-        if request.body or request.method == "POST":
+        if request.body:
             headers.append((b"Content-Length", str(len(request.body)).encode("ascii")))
         limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
         timeouts = Timeouts(*(min(limit, remaining) for limit in limits))
@@ -132,20 +126,18 @@ class Attempts:
 
     def _lost(self, call: Call[Any], flight: Flight, words: str, *, late: bool) -> Ending:
         """What is known when no whole answer came."""
-        reads = call.replay is Replay.READ
         if not flight.sent:
             why = f"it was not sent: {words}"
             return Ending(Evidence.NOT_SENT, error=DeadlineExceeded(why) if late else NotSent(why))
         if flight.status is None:
             why = f"it was sent and not answered: {words}"
             missing = DeadlineExceeded(why) if late else NoAnswer(why)
-            error = missing if reads else OutcomeUnknown(why, applied="unknown")
-            return Ending(Evidence.STALE if flight.stale else Evidence.UNKNOWN, error=error)
+            return Ending(Evidence.STALE if flight.stale else Evidence.UNKNOWN, error=missing)
         if flight.status >= 300 or call.gone_is_done:
             # The status says it all: a refusal is one without its words too, and a delete has no words to lose.
             return self._answered(call, WireReply(flight.status, flight.headers, b""))
         why = f"it was answered with HTTP {flight.status}, but the body was lost: {words}"
-        if reads:
+        if call.replay is Replay.READ:
             return Ending(Evidence.UNKNOWN, error=DeadlineExceeded(why) if late else NoAnswer(why))
         return Ending(Evidence.BODY_LOST, error=InvalidReply(why, status=flight.status, applied="yes"))
 

@@ -39,9 +39,7 @@ class Bearer:
                     self._until = asked + self._token.lifetime * (1 - _MARGIN)
         return self._token.value
 
-    def drop(self, token: str) -> bool:
+    def drop(self, token: str) -> None:
         """Forget `token` if it is still the one in use, because the gateway refused it."""
-        if self._token is None or self._token.value != token:
-            return False
-        self._token = None
-        return True
+        if self._token is not None and self._token.value == token:
+            self._token = None

@@ -8,11 +8,12 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 from attrs import define, evolve, field
 
+from wonder_customers import _waiting
 from wonder_customers._attempt import Attempts, Ending, Speaker
 from wonder_customers._turns import Key, Turns
 from wonder_customers._wire import Flight, Replay
@@ -30,7 +31,7 @@ from wonder_customers.errors import (
     Unauthorized,
     Unavailable,
 )
-from wonder_customers.records import Reply
+from wonder_customers.records import Customer, Reply
 from wonder_customers.retry import (
     Evidence,
     Resolve,
@@ -43,6 +44,8 @@ from wonder_customers.retry import (
 )
 
 T = TypeVar("T")
+
+_NOTHING_YET: Reply[Any] = Reply(None, 0, {})
 
 
 @define(eq=False)
@@ -86,8 +89,8 @@ class Exchange:
     attempts: Attempts
     policy: RetryPolicy
     turns: Turns
-    clock: Callable[[], float] = anyio.current_time
-    sleep: Callable[[float], Any] = anyio.sleep
+    clock: Callable[[], float] = _waiting.clock
+    sleep: Callable[[float], Any] = _waiting.sleep
     draw: Callable[[], float] = random.random
 
     async def run(self, speaker: Speaker, operation: str, steps: Steps[T], subject: tuple[str, str] | None) -> Reply[T]:
@@ -116,7 +119,7 @@ class Exchange:
 
     async def _walk(self, trip: Trip, steps: Steps[T], subject: tuple[str, str] | None = None) -> Reply[T]:
         """Drive a generator of calls to its end; failures are thrown into it, so that it can go another way."""
-        last: Reply[Any] = Reply(None, 0, {})
+        last = _NOTHING_YET
         try:
             step = next(steps)
             if subject is not None and isinstance(step, Call) and step.replay is Replay.READ:
@@ -155,16 +158,14 @@ class Exchange:
         budget, now = trip.speaker.budget, _Progress()
         keys = _keys(trip, call)
         if keys and await self._wait_out(trip, keys, call) and call.replay is Replay.LOOKUP:
-            found = await self._look(trip, call, Ending(Evidence.TAKEN))
+            found = await self._look(trip, call, certain=False)
             if found is not None:
                 return found
         while True:
             now.attempts += 1
             ending = await self._attempt(trip, call, keys)
             if now.doubtful and call.gone_is_done and isinstance(ending.error, NotFound):
-                ending = Ending(
-                    Evidence.ANSWERED, Reply(None, ending.error.status, {}, ending.request_id, adopted=True)
-                )
+                ending.reply = Reply(None, ending.error.status, {}, ending.request_id, adopted=True)
             if ending.reply is not None:
                 budget.give_back(now.spent)
                 return ending.reply
@@ -266,7 +267,7 @@ class Exchange:
                 raise self._failure(trip, call, now, ending)
             await self.sleep(wait)
             try:
-                found = await self._look(trip, call, ending)
+                found = await self._look(trip, call, certain=ending.evidence is Evidence.BODY_LOST)
             except (Ambiguous, Duplicate):
                 raise
             except CallFailed as error:
@@ -276,8 +277,13 @@ class Exchange:
                 return found
         return None
 
-    async def _look(self, trip: Trip, call: Call[T], ending: Ending) -> Reply[T] | None:
+    async def _look(self, trip: Trip, call: Call[T], *, certain: bool) -> Reply[T] | None:
         """The record that a write has left, None when there is none.
+
+        Args:
+            trip: The verb.
+            call: The write.
+            certain: The gateway has said that it applied the write: whatever is there is what it made of it.
 
         Raises:
             Duplicate: There is one, but it is not what this write meant.
@@ -291,9 +297,9 @@ class Exchange:
         except Ambiguous as error:
             error.applied = "unknown"
             raise
-        differing = call.conflicts(reply.record) if call.conflicts and ending.evidence is not Evidence.BODY_LOST else ()
+        differing = () if certain or call.conflicts is None else call.conflicts(reply.record)
         if differing:
-            held = getattr(reply.record, "id", "")
+            held = cast("Customer", reply.record).id
             why = f"a customer with this reference is there ({held}), but not with this {', '.join(differing)}"
             raise self._told(trip, Duplicate(why, ids=(held,), applied="unknown", reference=call.reference))
         return evolve(reply, adopted=True)
@@ -322,6 +328,7 @@ class Exchange:
 
     def _tell(self, trip: Trip, error: CallFailed) -> None:
         """Fill in what every error tells."""
+        error.attempts = error.attempts or trip.requests
         error.gateway = error.gateway or trip.speaker.dialect.gateway
         error.operation = error.operation or trip.operation
         error.history = tuple(trip.history)

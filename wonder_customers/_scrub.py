@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-import orjson
+from wonder_customers.dialects.base import loose_object
 
 _MARK: Final = "…"
 _PERSONAL: Final = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+\.[^\s@<>\"']+|\+?\d(?:[ -]?\d){6,}")
@@ -15,11 +15,7 @@ def scrub(text: str, body: bytes) -> str:
 
     Gateways quote what they refuse; their words end up in logs.
     """
-    try:
-        sent = orjson.loads(body) if body else None
-    except orjson.JSONDecodeError:
-        sent = None
-    for value in sorted(set(_texts(sent)), key=len, reverse=True):
+    for value in sorted(set(_texts(loose_object(body))), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _MARK, text, flags=re.IGNORECASE)
     return _PERSONAL.sub(_MARK, text)
 

@@ -64,6 +64,6 @@ class Turns:
 
     def wait(self, keys: Iterable[Key], body: bytes | None) -> float:
         """Seconds that a write with `body` must still hold back; 0 for the bytes that are in doubt themselves."""
-        now, same = self.clock(), None if body is None else hash(body)
+        now, same = self.clock(), hash(body)
         doubts = (self._doubts[key] for key in keys if key in self._doubts)
         return max((until - now for mark, until in doubts if mark != same), default=0.0)

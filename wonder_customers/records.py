@@ -7,6 +7,7 @@ Sources of the fields: the gateways' own customer documents (Wonder "Create a cu
 Monri "Customers API"), and the answers their official clients read.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from enum import Enum
@@ -62,6 +63,16 @@ def _private(default: Any = None) -> Any:
     return field(default=default, repr=False)
 
 
+_NUMBER = re.compile(r"\s*[+\uff0b][\d\s().\-/\u2010-\u2015]*")
+
+
+def _parsed(text: str) -> phonenumbers.PhoneNumber:
+    # The telephone library passes over letters and extensions, which then would be lost.
+    if not _NUMBER.fullmatch(text):
+        raise phonenumbers.NumberParseException(phonenumbers.NumberParseException.NOT_A_NUMBER, "not digits only")
+    return phonenumbers.parse(text)
+
+
 @frozen
 class Phone:
     """A telephone number.
@@ -81,19 +92,19 @@ class Phone:
         A leading zero that belongs to the number (Italy) is kept.
         """
         try:
-            parsed = phonenumbers.parse(text)
+            parsed = _parsed(text)
         except phonenumbers.NumberParseException:
             return cls(None, text)
         return cls(f"+{parsed.country_code}", phonenumbers.national_significant_number(parsed))
 
     def e164(self) -> str | None:
-        """The number in E.164 (``+`` and at most 15 digits), or None when it cannot be written so.
+        """The number in E.164 (``+`` and at most 15 digits), or None when it cannot be written so, or not whole.
 
-        A national trunk prefix is dropped where the country's plan drops it.
+        A national trunk prefix is dropped where the country's plan drops it. An extension has no place in E.164.
         """
         try:
-            parsed = phonenumbers.parse(f"{self.dial_code or ''}{self.number}")
-        except (phonenumbers.NumberParseException, TypeError):
+            parsed = _parsed(f"{self.dial_code or ''}{self.number}")
+        except phonenumbers.NumberParseException:
             return None
         text = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
         return text if len(text) <= 16 else None

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from functools import partial
 from math import isfinite
+from typing import Any
 
 from attrs import Attribute, define, field, frozen
 
@@ -24,25 +26,24 @@ __all__ = [
 ]
 
 
+Limits = tuple[type | tuple[type, ...], float, float]
+
+
+def _within(limits: Limits, policy: object, attribute: "Attribute[Any]", value: float) -> None:
+    """Refuse a setting of another type or beyond its limits; True and False are no numbers here."""
+    kind, low, high = limits
+    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+        what = "a whole number" if kind is int else "a number"
+        raise ConfigurationError(f"RetryPolicy({attribute.name}=…) must be {what} from {low} to {high}")
+
+
 def _number(default: float, low: float, high: float) -> float:
-    """A field for a finite number from `low` to `high`."""
-
-    def check(policy: object, attribute: "Attribute[float]", value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            raise ConfigurationError(f"RetryPolicy({attribute.name}=…) must be a number from {low} to {high}")
-
-    made: float = field(default=default, validator=check)
+    made: float = field(default=default, validator=partial(_within, ((int, float), low, high)))
     return made
 
 
 def _whole(default: int, low: int, high: int) -> int:
-    """A field for a whole number from `low` to `high`."""
-
-    def check(policy: object, attribute: "Attribute[int]", value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ConfigurationError(f"RetryPolicy({attribute.name}=…) must be a whole number from {low} to {high}")
-
-    made: int = field(default=default, validator=check)
+    made: int = field(default=default, validator=partial(_within, (int, low, high)))
     return made
 
 
@@ -249,15 +250,12 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     number, negative or not finite counts as not said; a date that has passed is 0.
     """
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        text = headers.get(name, "").strip()
-        if not text:
-            continue
         try:
-            seconds = float(text) * scale
-        except ValueError:
+            seconds = float(headers[name]) * scale
+        except (KeyError, ValueError):
             continue
         return seconds if isfinite(seconds) and seconds >= 0 else None
-    return _until(headers.get("retry-after", ""), now)
+    return _until(headers["retry-after"], now) if "retry-after" in headers else None
 
 
 def _until(date: str, now: float) -> float | None:

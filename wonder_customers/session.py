@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-import anyio
 from anyio.lowlevel import current_token
 
+from wonder_customers import _waiting
 from wonder_customers._attempt import Attempts
 from wonder_customers._exchange import Exchange
 from wonder_customers._turns import Turns
 from wonder_customers._verbs import Listing, RawVerbs, Shared
-from wonder_customers.dialects.base import Account
+from wonder_customers.dialects.base import Account, DeletesCustomers, StoresPaymentTokens
 from wonder_customers.errors import ConfigurationError, SessionClosed
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken
 from wonder_customers.retry import RetryPolicy
@@ -19,7 +19,8 @@ from wonder_customers.transports import choose
 
 __all__ = ["CustomerSession"]
 
-AnyAccount = TypeVar("AnyAccount", bound=Account)
+AnyAccount = TypeVar("AnyAccount", bound=Account, covariant=True)
+OtherAccount = TypeVar("OtherAccount", bound=Account)
 
 
 class CustomerSession(Generic[AnyAccount]):
@@ -52,12 +53,13 @@ class CustomerSession(Generic[AnyAccount]):
         if not isinstance(policy, RetryPolicy):
             raise ConfigurationError("retry must be a RetryPolicy")
         chosen = choose(transport, max_connections)
-        exchange = Exchange(Attempts(chosen, policy), policy, Turns(anyio.current_time))
+        exchange = Exchange(Attempts(chosen, policy), policy, Turns(_waiting.clock))
         shared = Shared(chosen, exchange, policy, own_transport=chosen is not transport)
         self._bind(account, shared, owner=True)
 
-    def _bind(self, account: AnyAccount, shared: Shared, *, owner: bool) -> None:
-        self._account, self._shared, self._owner = account, shared, owner
+    def _bind(self, account: Account, shared: Shared, *, owner: bool) -> None:
+        self._account: Any = account
+        self._shared, self._owner = shared, owner
         speaker = shared.speaker(account)
         self._dialect = speaker.dialect
         self.raw = RawVerbs(shared, speaker)
@@ -65,7 +67,8 @@ class CustomerSession(Generic[AnyAccount]):
     @property
     def account(self) -> AnyAccount:
         """The account this session or view speaks for."""
-        return self._account
+        held: AnyAccount = self._account
+        return held
 
     def __repr__(self) -> str:
         state = "closed" if self._shared.closed else "open" if self._shared.loop is not None else "not open yet"
@@ -86,13 +89,13 @@ class CustomerSession(Generic[AnyAccount]):
             if self._shared.own_transport:
                 await self._shared.transport.aclose()
 
-    def for_account(self, account: Account) -> "CustomerSession[Any]":
+    def for_account(self, account: OtherAccount) -> "CustomerSession[OtherAccount]":
         """A view on the same connections for another merchant of the same or another gateway.
 
         It costs little and needs no closing; it ends with this session.
         """
         _check_account(account)
-        view: CustomerSession[Any] = CustomerSession.__new__(CustomerSession)
+        view: CustomerSession[OtherAccount] = CustomerSession.__new__(CustomerSession)
         view._bind(account, self._shared, owner=False)
         return view
 
@@ -171,7 +174,7 @@ class CustomerSession(Generic[AnyAccount]):
         """
         return (await self.raw.update(id, patch)).record
 
-    async def delete(self, id: str) -> None:
+    async def delete(self: "CustomerSession[DeletesCustomers]", id: str) -> None:
         """Delete softly (Monri) or archive (Paydock). Wonder has no such operation.
 
         Raises:
@@ -202,7 +205,9 @@ class CustomerSession(Generic[AnyAccount]):
         """
         return (await self.raw.list_payment_tokens(customer_id)).record
 
-    async def create_payment_token(self, customer_id: str, source: PaymentSource) -> PaymentToken:
+    async def create_payment_token(
+        self: "CustomerSession[StoresPaymentTokens]", customer_id: str, source: PaymentSource
+    ) -> PaymentToken:
         """Store a way to pay. On Wonder it may come back ``pending``: the cardholder visits `verify_url`, then check.
 
         Raises:
@@ -212,7 +217,9 @@ class CustomerSession(Generic[AnyAccount]):
         """
         return (await self.raw.create_payment_token(customer_id, source)).record
 
-    async def check_payment_token(self, customer_id: str, token: str | PaymentToken) -> PaymentToken:
+    async def check_payment_token(
+        self: "CustomerSession[StoresPaymentTokens]", customer_id: str, token: str | PaymentToken
+    ) -> PaymentToken:
         """The present state of one token.
 
         Raises:
@@ -222,7 +229,9 @@ class CustomerSession(Generic[AnyAccount]):
         """
         return (await self.raw.check_payment_token(customer_id, token)).record
 
-    async def delete_payment_token(self, customer_id: str, token: str | PaymentToken) -> None:
+    async def delete_payment_token(
+        self: "CustomerSession[StoresPaymentTokens]", customer_id: str, token: str | PaymentToken
+    ) -> None:
         """Delete (Wonder) or archive (Paydock) one token.
 
         Raises:

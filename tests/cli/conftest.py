@@ -1,0 +1,97 @@
+"""A simulator as a person starts it, and the command line as a person types it."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from wonder_customers.cli.app import run
+from wonder_customers.dialects import names
+
+ORIGIN = "WONDER_CUSTOMERS_SIMULATOR"
+COMMAND = (sys.executable, "-W", "error", "-m", "wonder_customers")
+
+
+def bare_environment(**variables: str) -> dict[str, str]:
+    """This process' environment without any gateway's variables."""
+    prefixes = tuple(f"{name.upper()}_" for name in names())
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    kept.pop("COLUMNS", None)
+    return kept | variables
+
+
+Typed = Callable[..., "subprocess.CompletedProcess[str]"]
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="session")
+def typed() -> Typed:
+    """Runs a command line in a process of its own, its output in pipes."""
+
+    def call(*arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            env=bare_environment(**(env or {})),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def bare() -> dict[str, str]:
+    """The environment without any gateway's variables."""
+    return bare_environment()
+
+
+@pytest.fixture(scope="session")
+def exports() -> Iterator[str]:
+    """The lines that ``wonder-customers simulator`` prints, while it serves."""
+    with subprocess.Popen(
+        [*COMMAND, "simulator"],
+        env=bare_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding="utf-8",
+    ) as process:
+        try:
+            lines = []
+            for line in process.stdout or ():
+                lines.append(line)
+                if line.startswith(f"export {ORIGIN}="):
+                    break
+            yield "".join(lines)
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def variables(exports: str) -> dict[str, str]:
+    """The variables in those lines."""
+    return dict(word.split("=", 1) for word in shlex.split(exports) if word != "export")
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command line in this process, with the given variables and none of any gateway's else."""
+
+    def call(*arguments: str, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+        with monkeypatch.context() as patched:
+            for name in set(os.environ) - set(bare_environment()):
+                patched.delenv(name)
+            for name, value in (env or {}).items():
+                patched.setenv(name, value)
+            code = run(arguments)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call

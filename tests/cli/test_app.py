@@ -1,0 +1,96 @@
+"""How commands end, whatever a person types."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from subprocess import CompletedProcess
+
+import pytest
+
+Command = Callable[..., tuple[int, str, str]]
+Typed = Callable[..., "CompletedProcess[str]"]
+
+WITHOUT_EXTRA = """
+import sys
+sys.modules.update(dict.fromkeys(["{module}"]))
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == "{module}" else find(name)
+from wonder_customers.cli import main
+main()
+"""
+
+
+def test_help_lists_every_command(command: Command) -> None:
+    code, out, _ = command("--help")
+    assert code == 0
+    assert out.index("demo") < out.index("check")
+    assert {"demo", "sync", "get", "list", "delete", "check", "simulator", "--debug"} <= set(out.split())
+
+
+def test_help_loads_no_web_server_and_comes_quickly() -> None:
+    begun = time.perf_counter()
+    printed = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "wonder_customers", "--help"], capture_output=True, check=True
+    ).stderr.decode()
+    assert time.perf_counter() - begun < 3
+    loaded = {line.rpartition("|")[2].strip() for line in printed.splitlines()}
+    assert "cyclopts" in loaded
+    assert not loaded & {"uvicorn", "starlette", "httpx", "duckdb"}
+
+
+@pytest.mark.parametrize("name", ["demo", "sync", "get", "list", "delete", "check", "simulator"])
+def test_every_command_has_help(command: Command, name: str) -> None:
+    code, out, _ = command(name, "--help")
+    assert code == 0
+    assert f"wonder-customers {name}" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("gte",), "gte"),
+        (("get",), "GATEWAY"),
+        (("get", "wonder", "1", "2"), "2"),
+        (("list", "wonder", "--limit", "many"), "many"),
+        (("list", "wonder", "--limit", "0"), "limit"),
+        (("simulator", "--port", "70000"), "port"),
+        (("check", "--jsno"), "--jsno"),
+    ],
+)
+def test_wrong_usage_is_told_with_where_help_is(command: Command, arguments: tuple[str, ...], told: str) -> None:
+    code, out, err = command(*arguments)
+    assert (code, out) == (1, "")
+    assert told in err
+    assert "wonder-customers --help" in err
+
+
+def test_wrong_usage_is_told_without_a_traceback(typed: Typed) -> None:
+    done = typed("get", "paypal", "1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "wonder-customers: no gateway is called 'paypal'; known are monri, paydock, wonder\n"
+
+
+def test_debug_shows_the_traceback_of_an_error(command: Command) -> None:
+    code, _, err = command("get", "wonder", "1", "--debug")
+    assert code == 1
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("wonder-customers: wonder: set WONDER_APP_ID and WONDER_PRIVATE_KEY")
+
+
+def test_version(command: Command) -> None:
+    code, out, _ = command("--version")
+    assert code == 0
+    assert out.strip()
+
+
+@pytest.mark.parametrize("module", ["cyclopts", "rich", "uvicorn"])
+def test_a_missing_package_is_told_with_what_to_install(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRA.format(module=module)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"wonder-customers: the command line needs {module}. Install it with:\n  pip install 'wonder-customers[cli]'\n"
+    )

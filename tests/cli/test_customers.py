@@ -1,0 +1,197 @@
+"""Reading and deleting customers, and trying credentials, against a real server."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from subprocess import CompletedProcess
+
+import anyio
+import pytest
+
+from wonder_customers import Customer, CustomerDraft, CustomerSession, Phone
+from wonder_customers.cli.accounts import account_from_environment
+
+Command = Callable[..., tuple[int, str, str]]
+Typed = Callable[..., "CompletedProcess[str]"]
+Variables = dict[str, str]
+
+GATEWAYS = ["monri", "paydock", "wonder"]
+PLAIN = CustomerDraft(
+    reference="a/b?c#d é", name="Željka Đurić", email="zeljka@example.com", phone=Phone("+385", "912345678")
+)
+
+
+async def _created(gateway: str, variables: Variables, draft: CustomerDraft) -> Customer:
+    async with CustomerSession(account_from_environment(gateway, variables)) as session:
+        return await session.upsert(draft)
+
+
+def created(gateway: str, variables: Variables, draft: CustomerDraft = PLAIN) -> Customer:
+    return anyio.run(partial(_created, gateway, variables, draft))
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_a_customer_is_shown_by_id_and_by_reference(command: Command, variables: Variables, gateway: str) -> None:
+    customer = created(gateway, variables)
+    by_id = command("get", gateway, customer.id, env=variables)
+    by_reference = command("get", gateway, "--reference", "a/b?c#d é", env=variables)
+    assert by_id == by_reference
+    code, out, err = by_id
+    assert (code, err) == (0, "")
+    shown = dict(line.split(None, 1) for line in out.splitlines())
+    assert shown["id"].strip() == customer.id
+    assert shown["reference"].strip() == "a/b?c#d é"
+    assert "Željka Đurić" in out
+    assert "None" not in out
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_a_customer_is_one_line_of_json_for_machines(command: Command, variables: Variables, gateway: str) -> None:
+    customer = created(gateway, variables)
+    code, out, err = command("get", gateway, customer.id, "--json", env=variables)
+    assert (code, err) == (0, "")
+    assert out.count("\n") == 1
+    read = json.loads(out)
+    assert (read["id"], read["reference"]) == (customer.id, "a/b?c#d é")
+    assert read["phone"] == {"dial_code": "+385", "number": "912345678"}
+
+
+def test_json_is_utf8_where_the_terminal_knows_only_ascii(typed: Typed, variables: Variables) -> None:
+    customer = created("wonder", variables)
+    ascii_only = variables | {"PYTHONIOENCODING": "ascii"}
+    assert json.loads(typed("get", "wonder", customer.id, "--json", env=ascii_only).stdout)["name"] == "Željka Đurić"
+    table = typed("get", "wonder", customer.id, env=ascii_only)
+    assert table.returncode == 0
+    assert "\\u017deljka" in table.stdout
+
+
+def test_a_customer_cannot_steer_the_terminal(command: Command, variables: Variables) -> None:
+    hostile = CustomerDraft(
+        reference="hostile", name="\x1b[2J[red]Ada[/red]", email="\u202egro.elpmaxe@ada", phone=Phone("+44", "7")
+    )
+    customer = created("wonder", variables, hostile)
+    for arguments in (("get", "wonder", customer.id), ("list", "wonder")):
+        _, out, _ = command(*arguments, env=variables)
+        assert "\\x1b[2J[red]Ada[/red]" in out.replace("\n", "")
+        assert "\x1b" not in out
+        assert "\u202e" not in out
+
+
+@pytest.mark.parametrize("arguments", [(), ("1", "--reference", "2")])
+def test_get_wants_one_of_id_and_reference(command: Command, variables: Variables, arguments: tuple[str, ...]) -> None:
+    code, out, err = command("get", "wonder", *arguments, env=variables)
+    assert (code, out) == (1, "")
+    assert "ID or --reference" in err
+
+
+def test_a_page_goes_on_where_the_one_before_ended(command: Command, variables: Variables) -> None:
+    wanted = {created("monri", variables, CustomerDraft(reference=f"page-{n}")).id for n in range(5)}
+    found: set[str] = set()
+    more: tuple[str, ...] = ()
+    for _ in range(9):
+        code, out, err = command("list", "monri", "--limit", "2", "--json", *more, env=variables)
+        assert code == 0
+        found |= {json.loads(line)["id"] for line in out.splitlines()}
+        if not err:
+            break
+        more = tuple(err.split()[-2:])
+        assert more[0] == "--cursor"
+    assert found >= wanted
+
+
+def test_a_list_is_filtered_as_the_gateway_can(command: Command, variables: Variables) -> None:
+    wanted = created("paydock", variables, CustomerDraft(reference="filtered", first_name="Ada")).id
+    code, out, _ = command("list", "paydock", "--filter", "reference=filtered", env=variables)
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[2:]] == [wanted]
+    nothing = command("list", "paydock", "--filter", "reference=nobody", env=variables)
+    assert nothing == (0, "", "paydock holds no such customers.\n")
+    code, _, err = command("list", "paydock", "--filter", "reference", env=variables)
+    assert (code, err) == (1, "wonder-customers: --filter takes NAME=VALUE\n")
+
+
+@pytest.mark.parametrize("gateway", ["monri", "paydock"])
+def test_a_customer_is_deleted(command: Command, variables: Variables, gateway: str) -> None:
+    customer = created(gateway, variables, CustomerDraft(reference="gone", name="Ada", address=None))
+    code, out, err = command("delete", gateway, customer.id, env=variables)
+    assert (code, out, err) == (0, "", f"{gateway}: {customer.id} is deleted.\n")
+    if gateway == "monri":
+        _, out, _ = command("get", gateway, customer.id, "--json", env=variables)
+        assert json.loads(out)["deleted"] is True
+
+
+def test_what_a_gateway_cannot_do_is_told(command: Command, variables: Variables) -> None:
+    code, out, err = command("delete", "wonder", "some-id", env=variables)
+    assert (code, out) == (1, "")
+    assert err.endswith("Nothing was sent.\n")
+
+
+def test_a_call_that_failed_is_told_in_one_message(typed: Typed, variables: Variables) -> None:
+    done = typed("get", "wonder", "nobody", env=variables)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("wonder-customers: wonder get: refused with HTTP 404")
+    assert done.stderr.endswith("Check the id and that it was made in this environment by this account.\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_id_that_would_change_the_path_is_refused(command: Command, variables: Variables) -> None:
+    code, _, err = command("get", "monri", "..", env=variables)
+    assert code == 1
+    assert "Nothing was sent" in err
+
+
+# Credentials
+
+
+def test_right_credentials_are_told(command: Command, variables: Variables) -> None:
+    code, out, _ = command("check", env=variables)
+    assert code == 0
+    assert [line.split()[:2] for line in out.splitlines()[2:]] == [[name, "right"] for name in GATEWAYS]
+    assert command("check", "monri", "--json", env=variables)[1] == (
+        f'{{"gateway":"monri","credentials":"right","base_url":"{variables["MONRI_BASE_URL"]}","message":null}}\n'
+    )
+
+
+def test_missing_variables_are_named(command: Command) -> None:
+    code, out, _ = command("check")
+    assert code == 1
+    for name in ("WONDER_APP_ID", "WONDER_PRIVATE_KEY", "PAYDOCK_SECRET_KEY", "PAYDOCK_ACCESS_TOKEN"):
+        assert name in out
+    assert "MONRI_MERCHANT_KEY and MONRI_AUTHENTICITY_TOKEN" in out
+    assert "wonder-customers simulator" in out
+
+
+def test_gateways_that_nobody_set_up_are_no_failure(command: Command, variables: Variables) -> None:
+    only = {name: value for name, value in variables.items() if name.startswith("PAYDOCK_")}
+    assert command("check", env=only)[0] == 0
+    assert command("check", "wonder", env=only)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "gateway", "code", "told"),
+    [
+        ({"PAYDOCK_SECRET_KEY": "planted-secret"}, "paydock", 2, "refused with HTTP 403"),
+        ({"MONRI_MERCHANT_KEY": "planted-secret"}, "monri", 2, "refused with HTTP 401"),
+        ({"WONDER_APP_ID": "planted-secret"}, "wonder", 2, "refused with HTTP 40"),
+        ({"PAYDOCK_SECRET_KEY": "planted-secret\n"}, "paydock", 1, "line breaks"),
+        ({"WONDER_PRIVATE_KEY": "/planted-secret/no-such-file"}, "wonder", 1, "WONDER_PRIVATE_KEY"),
+        ({"WONDER_PRIVATE_KEY": "-----BEGIN planted-secret"}, "wonder", 1, "private_key"),
+        ({"MONRI_BASE_URL": "http://gateway.example"}, "monri", 1, "https"),
+    ],
+)
+def test_wrong_credentials_are_told_and_never_shown(
+    command: Command, variables: Variables, changed: Variables, gateway: str, code: int, told: str
+) -> None:
+    for arguments in (("check",), ("check", gateway), ("check", gateway, "--json")):
+        ended, out, err = command(*arguments, env=variables | changed)
+        assert ended == code
+        assert told in out
+        assert "planted-secret" not in out + err
+
+
+def test_a_gateway_that_is_down_is_told(command: Command, variables: Variables) -> None:
+    code, out, _ = command("check", "monri", "--json", env=variables | {"MONRI_BASE_URL": "http://127.0.0.1:9"})
+    assert code == 2
+    verdict = json.loads(out)
+    assert (verdict["credentials"], verdict["base_url"]) == ("unknown", "http://127.0.0.1:9")
+    assert "not sent" in verdict["message"]

@@ -1,0 +1,77 @@
+"""What is printed, and what never is."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from wonder_customers import CardSource, Secret
+from wonder_customers.cli.output import json_line, printable
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("Željka 歐陽 ศิริพร", "Željka 歐陽 ศิริพร"),
+        ("नुक्‍ता", "नुक्‍ता"),
+        ("a\x1b[31mb\x07\r\n", "a\\x1b[31mb\\x07\\r\\n"),
+        ("\u202egpj.exe", "\\u202egpj.exe"),
+        ("\x9b2J\ud800", "\\x9b2J\\ud800"),
+        (7, "7"),
+    ],
+)
+def test_a_text_is_shown_and_not_obeyed(value: object, shown: str) -> None:
+    assert printable(value) == shown
+
+
+def test_json_never_shows_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    json_line(CardSource(number=Secret("4111111111111111"), cvv=Secret("123")))
+    printed = capsys.readouterr().out
+    assert json.loads(printed)["number"] == "***"
+    assert "4111" not in printed
+    assert "123" not in printed
+
+
+def test_ctrl_c_ends_a_call_quietly(variables: dict[str, str], bare: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
+        environment = bare | variables | {"MONRI_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        with subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "wonder_customers", "get", "monri", "1"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            connection, _ = silent.accept()
+            with connection:
+                connection.recv(1)
+                time.sleep(0.1)
+                process.send_signal(signal.SIGINT)
+                printed = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert printed == (b"", b"")
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("check", "--json")])
+def test_a_reader_that_has_gone_is_no_error(
+    variables: dict[str, str], bare: dict[str, str], arguments: tuple[str, ...]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "wonder_customers", *arguments],
+            env=bare | variables,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -1,0 +1,250 @@
+"""Errors: one tree, every class tells the facts, and survives being sent between processes."""
+
+import copy
+import inspect
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from wired import ACCOUNTS, HEX24, UUID, Wire, answer
+
+import wonder_customers
+from wonder_customers import (
+    Ambiguous,
+    AttemptRecord,
+    CallFailed,
+    CustomerDraft,
+    DeadlineExceeded,
+    Duplicate,
+    InvalidRecord,
+    InvalidReply,
+    NoAnswer,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    Refused,
+    Rejected,
+    Unsupported,
+    Violation,
+    WonderCustomersError,
+    errors,
+)
+
+
+def tree(kind: type[WonderCustomersError] = WonderCustomersError) -> Iterator[type[WonderCustomersError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from tree(below)
+
+
+SHIPPED = sorted({kind for kind in tree() if kind.__module__ == errors.__name__}, key=lambda kind: kind.__name__)
+CALLS = [kind for kind in SHIPPED if issubclass(kind, CallFailed)]
+
+FACTS: dict[str, Any] = {
+    "gateway": "monri",
+    "operation": "create",
+    "applied": "unknown",
+    "attempts": 3,
+    "history": (AttemptRecord("not sent", "no connection", 0.5, "abc"), AttemptRecord("HTTP 500", "oops", 1.0)),
+    "request_id": "5c3b",
+    "elapsed": 12.345,
+    "reference": "35",
+    "id": UUID,
+    "status": 500,
+    "code": "E1",
+    "message": "their words",
+    "retry_after": 7.5,
+    "ids": ("a", "b"),
+    "fields": {"phone": ("bad",)},
+}
+
+
+def full(kind: type[WonderCustomersError]) -> WonderCustomersError:
+    """An error with every field filled."""
+    if kind is Unsupported:
+        return Unsupported("wonder", "delete", "there is none")
+    if kind is InvalidRecord:
+        return InvalidRecord("monri", [Violation("address.city", "city", "must be text"), Violation("x", None, "no")])
+    if issubclass(kind, CallFailed):
+        known: set[str] = set()
+        for base in kind.__mro__:
+            if "__init__" in vars(base) and issubclass(base, CallFailed):
+                known |= inspect.signature(base.__init__).parameters.keys()
+        return kind("what happened", **{name: value for name, value in FACTS.items() if name in known})
+    return kind("what happened")
+
+
+def test_the_tree_is_the_one_that_the_module_draws() -> None:
+    drawn = errors.__doc__ or ""
+    for kind in SHIPPED:
+        assert kind.__name__ in drawn
+        assert kind.__doc__
+    assert {kind.__name__ for kind in SHIPPED} | {"AttemptRecord", "Violation"} == set(errors.__all__)
+
+
+def test_every_class_can_be_imported_from_the_package() -> None:
+    for kind in SHIPPED:
+        assert getattr(wonder_customers, kind.__name__) is kind
+
+
+@pytest.mark.parametrize("kind", SHIPPED)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_error_survives_pickling_with_all_its_fields(kind: type[WonderCustomersError], protocol: int) -> None:
+    error = full(kind)
+    again = pickle.loads(pickle.dumps(error, protocol))
+    assert type(again) is kind
+    assert str(again) == str(error)
+    assert again.args == error.args
+    assert vars(again) == vars(error)
+    if kind.__init__ is not WonderCustomersError.__init__:
+        assert vars(again)
+
+
+@pytest.mark.parametrize("kind", SHIPPED)
+def test_every_error_can_be_copied_and_keeps_its_notes(kind: type[WonderCustomersError]) -> None:
+    error = full(kind)
+    error.add_note("row 7")
+    for again in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
+        assert vars(again) == vars(error)
+        assert again.__notes__ == ["row 7"]
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_the_fields_that_a_class_names_are_those_it_was_given(kind: type[CallFailed]) -> None:
+    error = full(kind)
+    for name, value in vars(error).items():
+        assert value == ("what happened" if name == "why" else FACTS[name]), name
+    assert {"gateway", "operation", "applied", "attempts", "history", "request_id", "elapsed"} <= vars(error).keys()
+
+
+@pytest.mark.parametrize("kind", CALLS)
+@pytest.mark.parametrize(
+    ("applied", "words"),
+    [("no", "Nothing was applied."), ("yes", "has applied it"), ("unknown", "may have been applied")],
+)
+def test_the_message_says_what_happened_whether_it_was_applied_how_often_and_what_next(
+    kind: type[CallFailed], applied: Any, words: str
+) -> None:
+    error = full(kind)
+    assert isinstance(error, CallFailed)
+    error.applied = applied
+    text = str(error)
+    assert text.startswith("monri create: what happened (3 attempts in 12.35 s, request id 5c3b)")
+    assert words in text
+    assert error.advice
+    assert text.endswith(error.advice)
+
+
+def test_each_class_gives_advice_of_its_own() -> None:
+    advices = [kind.advice for kind in CALLS if kind not in {CallFailed, Refused}]
+    assert len(set(advices)) == len(advices)
+    assert CallFailed.advice not in advices
+
+
+def test_one_attempt_is_singular_and_an_error_without_facts_is_still_readable() -> None:
+    assert "(1 attempt in 0.00 s)" in str(NotSent("x", attempts=1))
+    assert str(NotFound("gone")).startswith("call: gone (0 attempts in 0.00 s). Nothing was applied.")
+
+
+def test_a_violation_names_both_fields_and_the_limit() -> None:
+    assert str(Violation("address.city", "city", "must be text")) == "address.city (on the wire: city): must be text"
+    assert str(Violation("address", None, "no such field")) == "address: no such field"
+
+
+def test_an_invalid_record_lists_all_violations_in_order() -> None:
+    error = InvalidRecord("monri", [Violation("a", "A", "x"), Violation("b", None, "y")])
+    assert str(error) == "monri cannot take this record: a (on the wire: A): x; b: y. Nothing was sent."
+    assert [it.field for it in error.violations] == ["a", "b"]
+
+
+def test_refusals_carry_the_gateways_own_facts() -> None:
+    error = Rejected(
+        "no", status=400, code="E1", message="bad phone", retry_after=1.5, fields={"phone": ["bad", "odd"]}
+    )
+    assert (error.status, error.code, error.message, error.retry_after) == (400, "E1", "bad phone", 1.5)
+    assert error.fields == {"phone": ("bad", "odd")}
+    assert Duplicate("x", ids=["a"]).ids == Ambiguous("x", ids=["a"]).ids == ("a",)
+    assert InvalidReply("x", status=200).status == 200
+
+
+def test_one_except_clause_catches_everything() -> None:
+    for kind in SHIPPED:
+        with pytest.raises(WonderCustomersError):
+            raise full(kind)
+
+
+# What an unknown outcome can be turned into
+
+
+@pytest.mark.anyio
+async def test_resolving_asks_by_id_first_then_by_reference_and_none_means_not_there() -> None:
+    held = {"status": "approved", "uuid": UUID, "merchant_customer_id": "35"}
+    wire = Wire(answer(200, held), answer(200, held), answer(404, None))
+    async with wire.session(ACCOUNTS["monri"]()) as session:
+        by_id = OutcomeUnknown("x", operation="update", id=UUID, reference="35")
+        by_reference = OutcomeUnknown("x", operation="create", reference="35")
+        first, second = await by_id.resolve(session), await by_reference.resolve(session)
+        assert first == second
+        assert await by_reference.resolve(session) is None
+    assert wire.lines == [
+        f"GET /v2/customers/{UUID}",
+        "GET /v2/merchants/customers/35",
+        "GET /v2/merchants/customers/35",
+    ]
+
+
+@pytest.mark.anyio
+async def test_resolving_a_token_write_lists_the_customers_tokens() -> None:
+    body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "s"}]}}}
+    wire = Wire(answer(200, body))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        found = await OutcomeUnknown("x", operation="create_payment_token", id=HEX24).resolve(session)
+    assert isinstance(found, tuple)
+    assert [it.token for it in found] == ["s"]
+
+
+@pytest.mark.anyio
+async def test_what_has_neither_id_nor_reference_cannot_be_resolved_and_asks_nothing() -> None:
+    wire = Wire()
+    error = OutcomeUnknown("x", operation="create")
+    async with wire.session(ACCOUNTS["monri"]()) as session:
+        with pytest.raises(OutcomeUnknown) as caught:
+            await error.resolve(session)
+    assert caught.value is error
+    assert wire.requests == []
+
+
+@pytest.mark.anyio
+async def test_errors_of_real_calls_survive_pickling_and_tell_every_request() -> None:
+    wire = Wire(answer(503, None), answer(503, None, X_Request_ID="theirs"))
+    async with wire.session(ACCOUNTS["monri"](), attempts=2) as session:
+        with pytest.raises(CallFailed) as caught:
+            await session.get(UUID)
+    error = caught.value
+    assert (error.attempts, len(error.history), error.request_id) == (2, 2, "theirs")
+    assert [it.outcome for it in error.history] == ["HTTP 503", "HTTP 503"]
+    again = pickle.loads(pickle.dumps(error))
+    assert vars(again) == vars(error)
+    assert str(again) == str(error)
+
+
+@pytest.mark.anyio
+async def test_a_request_id_of_the_gateway_is_told_only_when_it_is_short_plain_text() -> None:
+    for sent, told in (("abc", "abc"), ("x" * 300, "x" * 100)):
+        wire = Wire(answer(404, None, X_Correlation_ID=sent))
+        async with wire.session(ACCOUNTS["paydock"]()) as session:
+            with pytest.raises(NotFound) as caught:
+                await session.get(HEX24)
+        assert caught.value.request_id == told
+
+
+@pytest.mark.anyio
+async def test_deadlines_and_lost_answers_are_told_apart_from_refusals() -> None:
+    for kind in (DeadlineExceeded, NoAnswer, NotSent, OutcomeUnknown, InvalidReply):
+        assert not issubclass(kind, Refused)
+    wire = Wire(answer(500, None))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        with pytest.raises(OutcomeUnknown) as caught:
+            await session.create(CustomerDraft(name="Ada"))
+    assert caught.value.__cause__ is not None

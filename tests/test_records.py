@@ -1,0 +1,205 @@
+"""Records: frozen, quiet about people, and honest about telephone numbers."""
+
+import copy
+import pickle
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wonder_customers import (
+    UNSET,
+    Address,
+    CardSource,
+    CardSummary,
+    Customer,
+    CustomerDraft,
+    CustomerPatch,
+    OneTimeToken,
+    Page,
+    PaymentToken,
+    Phone,
+    Reply,
+    VaultToken,
+)
+
+PERSONAL: dict[str, Any] = {
+    "name": "Lovelace",
+    "first_name": "Lovelace",
+    "last_name": "Lovelace",
+    "email": "Lovelace@example.com",
+    "phone": Phone("+44", "2079460958"),
+    "company_name": "Lovelace Ltd",
+    "description": "Lovelace's note",
+    "metadata": {"Lovelace": 1},
+    "address": Address(*["Lovelace"] * 8),
+    "default_payment_method": "Lovelace",
+}
+CARD = CardSummary("************1234", "12", "2030", "Lovelace", "Visa", "HKD")
+TOKEN = PaymentToken(
+    "tok-Lovelace",
+    id="Lovelace",
+    card=CARD,
+    error_message="Lovelace",
+    verify_url="https://x.example/Lovelace",
+    verify_uuid="Lovelace",
+    vault_token="Lovelace",
+    address=Address("Lovelace"),
+    extra={"Lovelace": 1},
+)
+SOURCE = CardSource(
+    "4111111111111111",
+    expire_month="12",
+    expire_year="2030",
+    holder_name="Lovelace",
+    cvv="987",
+    nickname="Lovelace",
+    address=Address("Lovelace"),
+)
+RECORDS: list[Any] = [
+    CustomerDraft(reference="r-1", default_payment_token="Lovelace", payment_source=SOURCE, **PERSONAL),
+    CustomerPatch(reference="r-1", default_payment_token="Lovelace", payment_source=SOURCE, **PERSONAL),
+    Customer("c-1", "r-1", default_payment_token=TOKEN, payment_tokens=(TOKEN,), extra={"Lovelace": 1}, **PERSONAL),
+    TOKEN,
+    CARD,
+    SOURCE,
+    OneTimeToken("Lovelace"),
+    VaultToken("Lovelace", address=Address("Lovelace")),
+    Phone("+44", "2079460958"),
+    Address(*["Lovelace"] * 8),
+]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda it: type(it).__name__)
+def test_a_records_repr_shows_no_personal_datum(record: Any) -> None:
+    for text in (repr(record), repr([record]), repr(Page([record], "1")), repr(Reply(record, 200, {"x": "Lovelace"}))):
+        for private in ("Lovelace", "2079460958", "4111", "987", "1234", "2030"):
+            assert private not in text
+    for shown in ("r-1", "c-1"):
+        if shown in attrs.astuple(record, recurse=False):
+            assert shown in repr(record)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda it: type(it).__name__)
+def test_a_record_is_frozen(record: Any) -> None:
+    for name in attrs.fields_dict(type(record)):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(record, name, None)
+
+
+@pytest.mark.parametrize("record", [it for it in RECORDS if "SOURCE" not in repr(it) and "***" not in repr(it)])
+def test_a_record_without_secrets_can_be_copied_and_pickled(record: Any) -> None:
+    assert pickle.loads(pickle.dumps(record)) == record
+    assert copy.deepcopy(record) == record
+
+
+def test_a_draft_keeps_its_own_copy_of_the_callers_dictionary() -> None:
+    mine = {"tier": "gold"}
+    draft, patch = CustomerDraft(metadata=mine), CustomerPatch(metadata=mine)
+    mine["tier"] = "lost"
+    assert draft.metadata == patch.metadata == {"tier": "gold"}
+
+
+def test_every_field_of_a_patch_is_unset_until_it_is_named() -> None:
+    assert set(attrs.astuple(CustomerPatch(), recurse=False)) == {UNSET}
+    assert attrs.fields_dict(CustomerPatch).keys() == attrs.fields_dict(CustomerDraft).keys()
+
+
+def test_unset_is_false_has_a_name_and_is_one_through_copies_and_pickles() -> None:
+    assert not UNSET
+    assert repr(UNSET) == "UNSET"
+    assert copy.deepcopy(UNSET) is UNSET
+    assert pickle.loads(pickle.dumps(UNSET)) is UNSET
+    assert CustomerPatch(email=None) != CustomerPatch()
+
+
+@pytest.mark.parametrize(
+    ("text", "dial_code", "number"),
+    [
+        ("+85212345678", "+852", "12345678"),
+        ("+852 1234 5678", "+852", "12345678"),
+        ("+1 (234) 567-8901", "+1", "2345678901"),
+        ("+387 61/000-111", "+387", "61000111"),
+        ("+390612345678", "+39", "0612345678"),
+        ("\uff0b38761000111", "+387", "61000111"),
+        # What has no calling code, or says more than a number, stays as it is.
+        ("12345678", None, "12345678"),
+        ("00387000111", None, "00387000111"),
+        ("", None, ""),
+        ("+", None, "+"),
+        ("+1 234 567 8901 ext. 5", None, "+1 234 567 8901 ext. 5"),
+        ("+12345678901;ext=5", None, "+12345678901;ext=5"),
+        ("+1 800 FLOWERS", None, "+1 800 FLOWERS"),
+        ("+85212345678/x999", None, "+85212345678/x999"),
+        ("tel:+85212345678", None, "tel:+85212345678"),
+        ("+852123\ud800", None, "+852123\ud800"),
+    ],
+)
+def test_a_number_is_split_at_its_calling_code_and_nothing_of_it_is_lost(
+    text: str, dial_code: str | None, number: str
+) -> None:
+    assert Phone.parse(text) == Phone(dial_code, number)
+
+
+@pytest.mark.parametrize(
+    ("phone", "expected"),
+    [
+        (Phone("+852", "1234 5678"), "+85212345678"),
+        (Phone("+44", "07911 123456"), "+447911123456"),
+        (Phone("+44", "(0)7911-123456"), "+447911123456"),
+        (Phone("+39", "0612345678"), "+390612345678"),
+        (Phone(None, "+85212345678"), "+85212345678"),
+        (Phone(None, "12345678"), None),
+        (Phone("852", "12345678"), None),
+        (Phone("+999", "12345678"), None),
+        (Phone("+852", ""), None),
+        (Phone("+852", "1234 5678 ext 9"), None),
+        (Phone("+1", "800 FLOWERS"), None),
+        (Phone("+852", "+85212345678"), None),
+        (Phone("+852", "1" * 17), None),
+        (Phone("+852", "1" * 400), None),
+        (Phone("+852", "call me"), None),
+    ],
+)
+def test_e164_is_the_whole_number_or_nothing(phone: Phone, expected: str | None) -> None:
+    assert phone.e164() == expected
+
+
+@given(text=st.text())
+def test_any_text_can_be_parsed_and_written_in_e164_or_not(text: str) -> None:
+    phone = Phone.parse(text)
+    assert phone.dial_code is not None or phone.number == text
+    written = phone.e164()
+    assert written is None or (written.startswith("+") and written[1:].isdecimal() and len(written) <= 16)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown", "last4"),
+    [
+        ("4111111111111234", "************1234", "1234"),
+        ("4111 1111 1111 1234", "***************1234", "1234"),
+        ("405840******0005", "405840******0005", "0005"),
+        ("************1234", "************1234", "1234"),
+        ("1234", "1234", "1234"),
+        ("39", "39", None),
+        ("", "", None),
+        (None, None, None),
+    ],
+)
+def test_a_summary_never_holds_a_whole_card_number(number: str | None, shown: str | None, last4: str | None) -> None:
+    summary = CardSummary(number)
+    assert (summary.number, summary.last4) == (shown, last4)
+
+
+def test_a_page_is_a_tuple_of_records() -> None:
+    page = Page([1, 2], "2", 7)
+    assert (page.items, page.cursor, page.total) == ((1, 2), "2", 7)
+
+
+def test_equal_records_are_equal_and_a_changed_one_is_not() -> None:
+    one = Customer("c", created_at=datetime(2024, 5, 1, tzinfo=UTC))
+    assert one == Customer("c", created_at=datetime(2024, 5, 1, tzinfo=UTC))
+    assert attrs.evolve(one, email="x") != one

@@ -1,0 +1,261 @@
+"""The session: opened once, on one event loop, shared by views, and quiet when it cannot be used."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from wired import ACCOUNTS, HEX24, SECRET_KEY, UUID, Wire, answer, paydock
+
+from wonder_customers import (
+    CustomerDraft,
+    CustomerPatch,
+    CustomerSession,
+    Monri,
+    NotSent,
+    Paydock,
+    PaymentToken,
+    Phone,
+    Reply,
+    SessionClosed,
+    VaultToken,
+)
+
+Session = CustomerSession[Any]
+CUSTOMER = {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX24, "reference": "35"}}}
+DRAFT = CustomerDraft(reference="35", name="Lovelace", phone=Phone("+852", "12345678"))
+
+
+async def _walk(session: Session) -> None:
+    async for _ in session.list():
+        raise AssertionError("there is nothing to list")
+
+
+VERBS: dict[str, Callable[[Session], Awaitable[Any]]] = {
+    "create": lambda s: s.create(DRAFT),
+    "upsert": lambda s: s.upsert(DRAFT),
+    "get": lambda s: s.get(HEX24),
+    "get_by_reference": lambda s: s.get_by_reference("35"),
+    "update": lambda s: s.update(HEX24, CustomerPatch(name="Ada")),
+    "delete": lambda s: s.delete(HEX24),
+    "list": _walk,
+    "list_payment_tokens": lambda s: s.list_payment_tokens(HEX24),
+    "create_payment_token": lambda s: s.create_payment_token(HEX24, VaultToken(UUID)),
+    "check_payment_token": lambda s: s.check_payment_token(HEX24, "t"),
+    "delete_payment_token": lambda s: s.delete_payment_token(HEX24, PaymentToken("t")),
+    "check": lambda s: s.check(),
+}
+VERB = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
+
+
+@GATEWAY
+@VERB
+@pytest.mark.anyio
+async def test_a_closed_session_refuses_every_verb_and_sends_nothing(
+    gateway: str, verb: Callable[[Session], Awaitable[Any]]
+) -> None:
+    wire = Wire()
+    async with wire.session(ACCOUNTS[gateway]()) as session:
+        view = session.for_account(ACCOUNTS[gateway]())
+    for used in (session, view, session.for_account(paydock())):
+        with pytest.raises(SessionClosed, match=r"is closed.*Nothing was sent") as caught:
+            await verb(used)
+        assert "Lovelace" not in str(caught.value)
+    assert wire.requests == []
+
+
+@GATEWAY
+@VERB
+@pytest.mark.anyio
+async def test_a_session_that_was_never_opened_refuses_every_verb(
+    gateway: str, verb: Callable[[Session], Awaitable[Any]]
+) -> None:
+    wire = Wire()
+    session = wire.session(ACCOUNTS[gateway]())
+    with pytest.raises(SessionClosed, match=r"not open yet.*async with.*Nothing was sent"):
+        await verb(session)
+    assert wire.requests == []
+
+
+@pytest.mark.anyio
+async def test_a_session_is_opened_once() -> None:
+    wire = Wire(answer(200, CUSTOMER))
+    session = wire.session(paydock())
+    async with session:
+        with pytest.raises(SessionClosed, match="opened once"):
+            async with session:
+                raise AssertionError("it must not open")
+        assert (await session.get(HEX24)).id == HEX24
+    with pytest.raises(SessionClosed, match="opened once"):
+        async with session:
+            raise AssertionError("it must not open")
+
+
+@VERB
+@pytest.mark.parametrize("backends", [("asyncio", "asyncio"), ("asyncio", "trio"), ("trio", "asyncio")])
+def test_a_session_of_another_event_loop_refuses_every_verb(
+    verb: Callable[[Session], Awaitable[Any]], backends: tuple[str, str]
+) -> None:
+    wire = Wire()
+    session = wire.session(paydock())
+
+    async def opened() -> None:
+        await session.__aenter__()
+
+    async def used() -> None:
+        with pytest.raises(SessionClosed, match=r"another event loop.*one session per loop.*Nothing was sent"):
+            await verb(session)
+
+    anyio.run(opened, backend=backends[0])
+    anyio.run(used, backend=backends[1])
+    assert wire.requests == []
+
+
+def test_a_session_of_another_loop_in_another_thread_refuses_too() -> None:
+    wire = Wire()
+
+    async def main() -> None:
+        async with wire.session(paydock()) as session:
+
+            async def elsewhere() -> None:
+                with pytest.raises(SessionClosed, match="another event loop"):
+                    await session.get(HEX24)
+
+            await asyncio.to_thread(asyncio.run, elsewhere())
+
+    asyncio.run(main())
+    assert wire.requests == []
+
+
+@pytest.mark.anyio
+async def test_a_session_can_be_made_before_any_loop_runs_and_is_closed_by_an_exception() -> None:
+    session = Wire().session(paydock())
+    with pytest.raises(ZeroDivisionError):
+        async with session:
+            raise ZeroDivisionError
+    with pytest.raises(SessionClosed):
+        await session.get(HEX24)
+
+
+class Owned(httpx.MockTransport):
+    """Notes whether it was closed."""
+
+    closed = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.anyio
+async def test_a_transport_of_yours_stays_open() -> None:
+    transport = Owned(lambda request: answer(200, CUSTOMER))
+    async with CustomerSession(paydock(), transport=transport) as session:
+        await session.get(HEX24)
+    assert not transport.closed
+
+
+@pytest.mark.anyio
+async def test_a_view_speaks_for_its_own_account_over_the_same_wire() -> None:
+    monri = {"status": "approved", "uuid": UUID}
+    wire = Wire(answer(200, CUSTOMER), answer(200, CUSTOMER), answer(200, monri))
+    async with wire.session(paydock()) as session:
+        other = session.for_account(Paydock("other-key"))
+        third = other.for_account(Monri("key", "token", base_url="https://ipg.monri.com"))
+        await session.get(HEX24)
+        await other.get(HEX24)
+        assert (await third.get(UUID)).id == UUID
+        assert (session.account, other.account) == (paydock(), Paydock("other-key"))
+    keys = [request.headers.get("x-user-secret-key") for request in wire.requests]
+    assert keys == [SECRET_KEY, "other-key", None]
+    assert [request.url.host for request in wire.requests] == [
+        "api-sandbox.paydock.com",
+        "api-sandbox.paydock.com",
+        "ipg.monri.com",
+    ]
+    assert [request.headers["host"] for request in wire.requests] == [request.url.host for request in wire.requests]
+
+
+@pytest.mark.anyio
+async def test_leaving_a_view_does_not_close_its_session() -> None:
+    wire = Wire(answer(200, CUSTOMER))
+    async with wire.session(paydock()) as session:
+        async with session.for_account(paydock()):
+            pass
+        await session.get(HEX24)
+
+
+@pytest.mark.anyio
+async def test_raw_verbs_give_the_facts_around_the_record() -> None:
+    wire = Wire(answer(503, None), answer(200, CUSTOMER, X_Correlation_ID="c-1"))
+    async with wire.session(paydock(), attempts=2) as session:
+        reply = await session.raw.get(HEX24)
+    assert isinstance(reply, Reply)
+    assert (reply.record.id, reply.status, reply.request_id, reply.attempts) == (HEX24, 200, "c-1", 2)
+    assert reply.headers["x-correlation-id"] == "c-1"
+    assert reply.elapsed >= 0
+    assert not reply.adopted
+
+
+@pytest.mark.anyio
+async def test_a_list_can_be_walked_with_anext_and_ends() -> None:
+    body = {"status": 200, "error": None, "resource": {"data": [{"_id": "a"}, {"_id": "b"}], "count": 2}}
+    wire = Wire(answer(200, body))
+    async with wire.session(paydock()) as session:
+        listing = session.list()
+        assert [(await anext(listing)).id, (await anext(listing)).id] == ["a", "b"]
+        with pytest.raises(StopAsyncIteration):
+            await anext(listing)
+
+
+@pytest.mark.anyio
+async def test_check_asks_for_one_customer() -> None:
+    wire = Wire(answer(200, {"status": 200, "error": None, "resource": {"data": [], "count": 0}}))
+    async with wire.session(paydock()) as session:
+        await session.check()
+    assert wire.lines == ["GET /v1/customers?limit=1&skip=0"]
+
+
+@pytest.mark.anyio
+async def test_payload_and_validate_send_nothing_and_leave_payment_sources_out() -> None:
+    wire = Wire()
+    draft = CustomerDraft(reference="35", name="Ada", payment_source=VaultToken(UUID))
+    session = wire.session(paydock())
+    session.validate(draft)
+    assert session.payload(draft) == {"reference": "35", "first_name": "Ada"}
+    assert wire.requests == []
+
+
+def test_a_sessions_repr_says_gateway_and_state() -> None:
+    async def main() -> None:
+        session = Wire().session(paydock())
+        assert repr(session) == "<CustomerSession paydock not open yet>"
+        async with session:
+            assert repr(session) == "<CustomerSession paydock open>"
+        assert repr(session) == "<CustomerSession paydock closed>"
+
+    anyio.run(main)
+
+
+@pytest.mark.anyio
+async def test_a_redirect_is_never_followed() -> None:
+    wire = Wire(answer(302, None, Location="https://evil.example/"))
+    async with wire.session(paydock()) as session:
+        with pytest.raises(Exception, match="redirects are never followed"):
+            await session.get(HEX24)
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_was_never_made_is_not_sent_and_the_error_names_no_header() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("All connection attempts failed", request=request)
+
+    wire = Wire(refuse)
+    async with wire.session(paydock()) as session:
+        with pytest.raises(NotSent) as caught:
+            await session.create(DRAFT)
+    assert caught.value.applied == "no"
+    assert SECRET_KEY not in f"{caught.value} {vars(caught.value)}"

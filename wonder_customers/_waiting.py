@@ -1,0 +1,47 @@
+"""The clock and the waits of every session, and the one place where a test puts others in their stead.
+
+An exchange asks here at the moment it looks at the clock or waits, so a replacement reaches sessions that are open
+already, on whatever event loop and in whatever task they run.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import anyio
+
+__all__ = ["Timekeeper", "clock", "kept_by", "sleep"]
+
+
+class Timekeeper(Protocol):
+    """Knows the time, and waits."""
+
+    def clock(self) -> float:
+        """Seconds that only grow."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when `seconds` have passed on `clock`."""
+
+
+_keepers: list[Timekeeper] = []
+
+
+def clock() -> float:
+    """Seconds that only grow: the event loop's, unless a test keeps the time."""
+    return _keepers[-1].clock() if _keepers else anyio.current_time()
+
+
+async def sleep(seconds: float) -> None:
+    """Wait."""
+    wait: Callable[[float], Awaitable[None]] = _keepers[-1].sleep if _keepers else anyio.sleep
+    await wait(seconds)
+
+
+@contextmanager
+def kept_by(keeper: Timekeeper) -> Iterator[None]:
+    """Let `keeper` keep the time of all sessions of this process inside the block."""
+    _keepers.append(keeper)
+    try:
+        yield
+    finally:
+        _keepers.remove(keeper)

@@ -1,0 +1,94 @@
+"""The application: its commands, and how each of them ends."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from io import TextIOWrapper
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from wonder_customers.cli.codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED, USAGE
+from wonder_customers.cli.output import say
+from wonder_customers.cli.sync import commands
+from wonder_customers.errors import CallFailed, SyncFailed, WonderCustomersError
+
+__all__ = ["app", "run"]
+
+
+def _version() -> str:
+    try:
+        return version("wonder-customers")
+    except PackageNotFoundError:
+        return "not installed: run from its source folder"
+
+
+app = App(
+    name="wonder-customers",
+    help="Customers of the payment gateways Wonder, Paydock and Monri: one vocabulary, one command line.",
+    version=_version,
+    default_parameter=Parameter(negative=()),
+    group_commands=Group("Many customers", sort_key=2),
+)
+_HELP = Group("Help", sort_key=3)
+for _flag in ("--help", "--version"):
+    app[_flag].group = _HELP
+_TRY, _SINGLE = Group("Try it", sort_key=0), Group("Single customers", sort_key=1)
+
+# Commands are named by text and imported when they are called for, so that `--help` and `get` do not load a web server.
+for _path, _group, _help in (
+    ("demo:demo", _TRY, "Watch 1,000 customers from a CSV land in every gateway, with nothing to set up."),
+    ("simulator:simulator", _TRY, "Serve stand-ins for all gateways on this machine, until Ctrl-C."),
+    ("check:check", _SINGLE, "Find out whether the credentials in the environment are right."),
+    ("customers:get", _SINGLE, "Show one customer."),
+    ("customers:list", _SINGLE, "Show a page of customers."),
+    ("customers:delete", _SINGLE, "Delete (Monri) or archive (Paydock) a customer."),
+):
+    app.command(f"wonder_customers.cli.{_path}", name=_path.partition(":")[2], help=_help, group=_group)
+app.command(commands, name="*")
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    debug: Annotated[bool, Parameter(negative=(), show_default=False)] = False,
+) -> int:
+    """Run one command.
+
+    Args:
+        *tokens: The command and what it takes.
+        debug: Show the traceback of an error.
+    """
+    try:
+        code = app(tokens, exit_on_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone (`… | head`): what is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (WonderCustomersError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        say(f"wonder-customers: {error}", "red")
+        return FAILED if isinstance(error, (CallFailed, SyncFailed)) else USAGE
+    return code if isinstance(code, int) else DONE
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command in `arguments`; its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A customer's name must not fail on a terminal that knows only ASCII.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = app.meta(arguments, exit_on_error=False, result_action="return_value")
+    except CycloptsError:
+        # It has been printed already.
+        say("`wonder-customers --help` lists the commands, `wonder-customers COMMAND --help` what each one takes.")
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    # Help has no code of its own.
+    return code if isinstance(code, int) else DONE

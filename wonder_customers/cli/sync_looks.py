@@ -1,0 +1,125 @@
+"""The commands that look: what a job would do, how it stands, and whether the gateway holds what it should."""
+
+from typing import Any
+
+import anyio
+from rich.table import Table
+
+from wonder_customers.cli.codes import DONE, FAILED, USAGE
+from wonder_customers.cli.output import cell, console, json_line, say
+from wonder_customers.cli.sync_jobs import Task, bulk_session, run_with
+from wonder_customers.cli.sync_screen import clock
+from wonder_customers.dialects.base import Account
+from wonder_customers.sync.journal import Journal
+from wonder_customers.sync.migration import Losses, losses, migrated
+from wonder_customers.sync.options import Options, Rows
+from wonder_customers.sync.planning import Plan, plan
+from wonder_customers.sync.verification import Verification, verify
+
+__all__ = ["migration", "show_plan", "show_status", "show_verification"]
+
+
+def show_plan(
+    owner: Account, rows: Rows, journal: Journal | None, *, rate: float | None, look_up: int, workers: int
+) -> int:
+    """Print what a job would do; the exit code says whether every row could be sent."""
+
+    async def ask() -> Plan:
+        async with bulk_session(owner, Options(workers=workers)) as session:
+            return await plan(session, rows, journal=journal, rate=rate, look_up=look_up, workers=workers)
+
+    found = anyio.run(ask)
+    table = _counts(
+        "the plan; nothing was written",
+        {
+            "create": found.creates,
+            "update": found.updates,
+            "create or update (not looked up)": found.open,
+            "unchanged": found.unchanged,
+            "invalid": found.invalid,
+            "duplicate reference": found.duplicates,
+            "in all": found.rows,
+        },
+    )
+    console().print(table)
+    time = "" if found.seconds is None else f", {clock(found.seconds)} at {found.rate:g} requests/s"
+    console().print(cell(f"{found.requests:,} requests{time}. {found.looked_up:,} customers were looked up."))
+    if found.doubtful:
+        console().print(cell(f"{found.doubtful:,} rows are in doubt since an earlier run; the gateway is asked first."))
+    for change in found.differences:
+        console().print(cell(f"row {change.number}, {change.reference}: {', '.join(change.fields)} would change"))
+    for problem in found.problems:
+        console().print(cell(f"{problem.status}: {problem.reason}", "red"))
+    return FAILED if found.invalid or found.duplicates or not found.adds_up else DONE
+
+
+def show_status(journal: Journal, *, json: bool) -> int:
+    """Print the last run and the states of all rows."""
+    last, states, codes = journal.last_run(), journal.states(), journal.codes()
+    ending = None if last is None else last.ending
+    if json:
+        run, counts = (None, {}) if last is None else (last.number, dict(last.counts))
+        facts = {"gateway": journal.gateway, "run": run, "ending": ending, "counts": counts}
+        json_line({**facts, "states": states, "codes": codes})
+        return DONE
+    console().print(_counts(f"{journal.path} ({journal.gateway}), all runs", states))
+    if codes:
+        console().print(_counts("not taken", codes))
+    if last is not None:
+        console().print(cell(f"run {last.number}: {ending or 'running, or its process died'}"))
+    if ending not in {None, "finished"} or (ending is None and last is not None):
+        console().print(cell(f"Go on with: wonder-customers resume {journal.path}"))
+    return DONE
+
+
+def show_verification(owner: Account, rows: Rows, *, sample: int | None, rate: float | None, workers: int) -> int:
+    """Print what reading back has shown; the exit code says whether all is as it should be."""
+
+    async def ask() -> Verification:
+        async with bulk_session(owner, Options(workers=workers)) as session:
+            return await verify(session, rows, sample=sample, rate=rate, workers=workers)
+
+    found = anyio.run(ask)
+    counts = {**dict(found.counts.most_common()), "read back": found.checked}
+    console().print(_counts(f"{found.checked:,} of {found.rows:,} rows were read back", counts))
+    for finding in found.findings[:20]:
+        fields = f": {', '.join(finding.fields)}" if finding.fields else ""
+        console().print(cell(f"row {finding.number}, {finding.reference}: {finding.verdict}{fields}", "red"))
+    if sample is not None:
+        low, high = found.interval
+        console().print(cell(f"Between {low:.2%} and {high:.2%} of all rows are wrong (95 % confidence)."))
+    return FAILED if found.findings else DONE
+
+
+def migration(origin: Account, task: Task, *, accept_losses: bool) -> int:
+    """List what a migration loses, and do it."""
+
+    async def work() -> int:
+        async with bulk_session(origin, task.options) as source, bulk_session(task.account, task.options) as target:
+            found = await losses(source, target)
+            _show_losses(found, task.gateway)
+            if found.any and not accept_losses:
+                say("Nothing was written. Accept these losses with --accept-losses.", "yellow")
+                return USAGE
+            return await run_with(task, target, migrated(source, target))
+
+    return anyio.run(work)
+
+
+def _show_losses(found: Losses, target: str) -> None:
+    say(f"{found.customers:,} customers, {found.deleted:,} of them deleted and left out.")
+    if found.fields:
+        console().print(_counts(f"left behind: {target} has no such field", dict(found.fields.most_common())))
+    if found.refused:
+        console().print(_counts(f"not sent: {target} does not take the value of", dict(found.refused.most_common())))
+    if found.nameless:
+        say(f"{found.nameless:,} customers have no reference and cannot be sent.", "red")
+
+
+def _counts(title: str, counts: dict[str, Any]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column("what")
+    table.add_column("number", justify="right")
+    for name, count in counts.items():
+        table.add_row(cell(name), f"{count:,}")
+    return table

@@ -1,0 +1,154 @@
+"""What a person sees of a bulk job: a progress bar while it runs, a table when it ended; JSON lines elsewhere."""
+
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Table
+
+from wonder_customers.cli.output import cell, console
+from wonder_customers.sync.engine import Job
+
+__all__ = ["Screen", "clock", "ending_table"]
+
+_EVERY = 0.2
+_LINE_EVERY = 10.0
+"""Seconds between two lines where nobody watches."""
+
+
+class Screen:
+    """Shows how a job goes on, on standard error."""
+
+    def __init__(self, job: Job, title: str) -> None:
+        self._job = job
+        self._console: Console = console(stderr=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"))
+        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._task: TaskID = self._progress.add_task(title, total=1.0, facts="")
+        self._started = 0.0
+
+    @property
+    def _watched(self) -> bool:
+        return self._console.is_terminal
+
+    def __enter__(self) -> Self:
+        if self._watched:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._watched:
+            self._progress.stop()
+
+    async def refresh(self) -> None:
+        """Keep showing until cancelled."""
+        self._started = anyio.current_time()
+        while True:
+            await anyio.sleep(_EVERY if self._watched else _LINE_EVERY)
+            facts = self.facts(anyio.current_time() - self._started)
+            if self._watched:
+                total = None if facts["done"] is None else 1.0
+                self._progress.update(self._task, completed=facts["done"] or 0.0, total=total, facts=_words(facts))
+            else:
+                sys.stderr.write(orjson.dumps(facts).decode() + "\n")
+                sys.stderr.flush()
+
+    def facts(self, seconds: float) -> dict[str, Any]:
+        """How the job stands after so many seconds."""
+        tally, fraction = self._job.tally, self._job.fraction
+        recent = tally.points[-5:]
+        time = sum(point.seconds for point in recent)
+        left = None if not fraction else seconds * (1 - fraction) / fraction
+        return {
+            "rows": tally.rows,
+            "failed": tally.failures,
+            "unchanged": tally.counts["unchanged"],
+            "rows_per_second": round(sum(point.rows for point in recent) / time, 1) if time else None,
+            "throttled": self._job.capacity.throttled,
+            "p50": tally.latencies.share(0.5),
+            "p95": tally.latencies.share(0.95),
+            "done": None if fraction is None else round(fraction, 4),
+            "seconds_left": None if left is None else round(left),
+        }
+
+
+def _words(facts: dict[str, Any]) -> str:
+    parts = [f"{facts['rows']:,} rows"]
+    if facts["rows_per_second"] is not None:
+        parts.append(f"{facts['rows_per_second']:,.0f}/s")
+    if facts["p50"] is not None:
+        parts.append(f"p50 {facts['p50'] * 1000:.0f} ms, p95 {facts['p95'] * 1000:.0f} ms")
+    if facts["throttled"]:
+        parts.append(f"{facts['throttled']:,} refused (429)")
+    if facts["failed"]:
+        parts.append(f"{facts['failed']:,} failed")
+    if facts["seconds_left"] is not None:
+        parts.append(f"{clock(facts['seconds_left'])} left")
+    return " · ".join(parts)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people say them: ``4 s``, ``3 min``, ``2 h 05 min``, ``1 d 4 h``."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 7200:
+        return f"{whole // 60} min"
+    if whole < 172_800:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+_MEANING = {
+    "created": "new at the gateway",
+    "updated": "were there and have changed",
+    "written": "new or updated; this gateway does not say which",
+    "unchanged": "confirmed before, not sent",
+    "failed": "not taken, see the reasons",
+    "invalid": "never sent: break the gateway's limits",
+    "duplicate": "never sent: repeat an earlier row's reference",
+}
+
+
+def ending_table(report: dict[str, Any], title: str) -> None:
+    """Print what became of all rows, on standard output."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("rows")
+    table.add_column("number", justify="right")
+    table.add_column("meaning", style="dim")
+    rows = report["rows"]
+    always = {"unchanged", "failed"} | (set() if rows["written"] else {"created", "updated"})
+    for status, meaning in _MEANING.items():
+        if rows[status] or status in always:
+            style = "red" if rows[status] and status in {"failed", "invalid", "duplicate"} else ""
+            table.add_row(status, cell(f"{rows[status]:,}", style), meaning)
+    if rows["unfinished"]:
+        table.add_row("not reached", f"{rows['unfinished']:,}", "read, and left when the job stopped")
+    read = rows["read"] - rows["passed_over"]
+    table.add_section()
+    table.add_row(
+        "in all", f"{read:,}", f"{'adds up' if report['adds_up'] else 'DOES NOT ADD UP'}; {_speed(report, read)}"
+    )
+    console().print(table)
+    if report["failures"]:
+        reasons = Table(title="reasons", title_justify="left")
+        reasons.add_column("reason")
+        reasons.add_column("rows", justify="right")
+        for reason, count in list(report["failures"].items())[:15]:
+            reasons.add_row(cell(reason), f"{count:,}")
+        console().print(reasons)
+
+
+def _speed(report: dict[str, Any], rows: int) -> str:
+    found, requests = report["found"], report["requests"]
+    parts = [f"{clock(report['seconds'])}, {rows / max(report['seconds'], 0.001):,.0f} rows/s"]
+    if found["requests_per_second"] is not None:
+        parts.append(f"the gateway takes about {found['requests_per_second']:,.0f} requests/s")
+        parts.append(f"{requests['throttled']:,} of {requests['sent']:,} refused (429)")
+    return "; ".join(parts)
