@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import orjson
@@ -338,6 +338,43 @@ class TestDoubts:
         assert it.exchange.turns.wait([(1, "id", UUID)], b"other") == 0
 
 
+    async def test_doubts_that_have_ended_are_forgotten(self) -> None:
+        turns = bench().exchange.turns
+        turns.doubt([KEY], b"one", 10)
+        turns.clock.now += 10  # type: ignore[attr-defined]
+        turns.doubt([(1, "id", UUID)], b"two", 10)
+        assert list(turns._doubts) == [(1, "id", UUID)]
+
+    async def test_a_create_after_a_doubtful_different_one_does_not_adopt_it(self) -> None:
+        it = bench(SILENT, *[reply(502, b"")] * 3, MADE)
+        with pytest.raises(OutcomeUnknown):
+            await it.create(draft())
+        with pytest.raises(Duplicate, match="but not with this name"):
+            await it.create(draft(name="Grace"))
+
+
+class TestTheToken:
+    TOKEN: ClassVar = {"access_token": "first", "expires_in": 900, "status": "approved"}
+
+    async def test_it_is_fetched_anew_at_the_very_end_of_its_time(self) -> None:
+        it = bench(reply(200, self.TOKEN), MADE, reply(200, self.TOKEN), MADE, account=Monri("k", "t", auth="oauth"))
+        await it.get(UUID)
+        it.clock.now += 810
+        await it.get(UUID)
+        assert it.script.lines().count("POST /v2/oauth") == 2
+
+    async def test_only_the_refused_one_is_forgotten(self) -> None:
+        it = bench(reply(200, self.TOKEN), MADE, MADE, account=Monri("k", "t", auth="oauth"))
+        await it.get(UUID)
+        bearer: Any = it.speaker.bearer
+        bearer.drop("an older one")
+        await it.get(UUID)
+        assert it.script.lines().count("POST /v2/oauth") == 1
+        bearer.drop("first")
+        bearer.drop("first")
+        assert bearer._token is None
+
+
 class TestWondersUpdate:
     async def test_it_reads_and_writes_in_the_references_turn(self, wonder: Wonder) -> None:
         held: list[bool] = []
@@ -396,16 +433,16 @@ class TestErrors:
             await it.get(UUID)
 
     async def test_the_fields_of_a_rejection_are_scrubbed(self) -> None:
-        details = {"path": "email", "messages": ["ada@example.org is no e-mail", "too long"]}
+        details = {"path": "email", "messages": ["the e-mail of Ada is none", "too long"]}
         body = {"status": 400, "error_summary": {"message": "bad", "code": "validation_error", "details": details}}
         with pytest.raises(Rejected) as caught:
             await bench(reply(400, body), account=PAYDOCK).create(draft(email="ada@example.org"))
-        assert caught.value.fields == {"email": ("… is no e-mail", "too long")}
+        assert caught.value.fields == {"email": ("the e-mail of … is none", "too long")}
         assert caught.value.message == "bad"
 
 
 class TestScrub:
-    BODY = b'{"customer":{"name":"Ada Lovelace","first":"Ada","meta":{"tags":["VIP"]},"code":"xy"}}'
+    BODY = b'{"customer":{"name":"Ada Lovelace","first":"Ada","meta":{"tags":["VIP"]},"code":"xy","others":["Zoe","Ann Zoe"]}}'
 
     @pytest.mark.parametrize(
         ("words", "left"),
@@ -413,6 +450,7 @@ class TestScrub:
             ("name Ada Lovelace is taken", "name … is taken"),
             ("name ADA LOVELACE is taken", "name … is taken"),
             ("Ada's tag VIP", "…'s tag …"),
+            ("both Ann Zoe and Zoe", "both … and …"),
             ("Adamant", "Adamant"),
             ("xy is short", "xy is short"),
             ("write to a.b@example.org now", "write to … now"),

@@ -251,6 +251,13 @@ def test_a_policy_that_cannot_work_is_refused_by_name(wrong: dict[str, object]) 
         RetryPolicy(**wrong)  # type: ignore[arg-type]
 
 
+def test_what_a_setting_must_be_is_told() -> None:
+    with pytest.raises(ConfigurationError, match=r"attempts=…\) must be a whole number from 1 to 1000$"):
+        RetryPolicy(attempts=0)
+    with pytest.raises(ConfigurationError, match=r"cap=…\) must be a number from 0 to 86400.0$"):
+        RetryPolicy(cap=-1)
+
+
 @pytest.mark.parametrize(
     "limits",
     [
