@@ -25,7 +25,9 @@ class Peer:
                 return b""
             data += part
         head, _, body = data.partition(b"\r\n\r\n")
-        length = next((int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")), 0)
+        length = next(
+            (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")), 0
+        )
         while len(body) < length:
             body += self.socket.recv(65536)
         return head + b"\r\n\r\n" + body

@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+
 from scripted import (
     HEX,
     PAYDOCK,
@@ -19,7 +20,6 @@ from scripted import (
     wonder_account,
     wonder_customer,
 )
-
 from wonder_customers import (
     Ambiguous,
     Customer,

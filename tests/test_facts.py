@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import anyio
 import orjson
 import pytest
+
 from scripted import (
     HEX,
     PAYDOCK,
@@ -26,7 +27,6 @@ from scripted import (
     wonder_account,
     wonder_customer,
 )
-
 from wonder_customers import (
     CallFailed,
     CustomerPatch,
@@ -277,7 +277,7 @@ class TestTheDeadline:
         it = bench(SILENT, endless=True, account=wonder, policy=RetryPolicy(deadline=10, attempts=1))
         with pytest.raises(OutcomeUnknown):
             await it.create(draft())
-        with pytest.raises(DeadlineExceeded, match="may still land within 10.0 s"):
+        with pytest.raises(DeadlineExceeded, match=r"may still land within 10\.0 s"):
             await it.create(draft(name="Grace"))
         assert it.clock.waits == []
 
@@ -336,7 +336,6 @@ class TestDoubts:
             await it.update(UUID, CustomerPatch(name="Ada"))
         it.clock.now += 10
         assert it.exchange.turns.wait([(1, "id", UUID)], b"other") == 0
-
 
     async def test_doubts_that_have_ended_are_forgotten(self) -> None:
         turns = bench().exchange.turns
@@ -442,7 +441,8 @@ class TestErrors:
 
 
 class TestScrub:
-    BODY = b'{"customer":{"name":"Ada Lovelace","first":"Ada","meta":{"tags":["VIP"]},"code":"xy","others":["Zoe","Ann Zoe"]}}'
+    BODY = b"""{"customer": {"name": "Ada Lovelace", "first": "Ada", "meta": {"tags": ["VIP"]}, "code": "xy",
+                              "others": ["Zoe", "Ann Zoe"]}}"""
 
     @pytest.mark.parametrize(
         ("words", "left"),

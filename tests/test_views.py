@@ -75,6 +75,6 @@ async def test_a_view_ends_with_its_session(simulator: SimulatorServer) -> None:
 async def test_a_view_needs_an_account(simulator: SimulatorServer, wrong: object) -> None:
     async with session(simulator, "monri") as it:
         with pytest.raises(ConfigurationError, match="account must be"):
-            it.for_account(wrong)  # type: ignore[arg-type]
+            it.for_account(wrong)  # type: ignore[type-var]
     with pytest.raises(ConfigurationError, match="account must be"):
         CustomerSession(wrong)  # type: ignore[type-var]

@@ -28,7 +28,9 @@ REFERENCE_FIELD = {"wonder": "reference_number", "paydock": "reference", "monri"
 GONE_FIELD = {"paydock": "archived", "monri": "deleted"}
 
 
-def session(simulator: SimulatorServer, gateway: str, policy: RetryPolicy = POLICY, **more: Any) -> CustomerSession[Any]:
+def session(
+    simulator: SimulatorServer, gateway: str, policy: RetryPolicy = POLICY, **more: Any
+) -> CustomerSession[Any]:
     account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment())
     return CustomerSession(account, retry=policy, **more)
 

@@ -1,9 +1,9 @@
 """Tens of thousands of cancelled calls: nothing stays behind, and the next calls are as good as the first."""
 
 import gc
-import os
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import anyio
 import pytest
@@ -13,6 +13,8 @@ from wonder_customers import CustomerSession, Monri, RetryPolicy, dialects
 from wonder_customers.simulator import SimulatorServer
 
 pytestmark = pytest.mark.anyio
+
+FILES = Path("/proc/self/fd")
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def plain_simulator() -> Iterator[SimulatorServer]:
 
 def open_files() -> int:
     gc.collect()
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(FILES.iterdir()))
 
 
 def all_tasks(backend: str) -> set[object]:
@@ -61,13 +63,15 @@ async def cancel_by_task(it: CustomerSession[Monri], id: str, dice: random.Rando
             await asyncio.sleep(dice.uniform(0, 0.002))
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert all(isinstance(result, asyncio.CancelledError) or not isinstance(result, BaseException) for result in results)
+    assert all(
+        isinstance(result, asyncio.CancelledError) or not isinstance(result, BaseException) for result in results
+    )
     return sum(isinstance(result, asyncio.CancelledError) for result in results)
 
 
 @pytest.mark.parametrize("calls", [600, pytest.param(50_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("way", [cancel_by_scope, cancel_by_task])
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files in /proc, which only Linux has")
+@pytest.mark.skipif(not FILES.is_dir(), reason="counts open files in /proc, which only Linux has")
 async def test_cancelled_calls_leave_nothing_behind(
     plain_simulator: SimulatorServer, anyio_backend: str, way: object, calls: int
 ) -> None:

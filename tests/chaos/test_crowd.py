@@ -1,7 +1,7 @@
 """One session, hundreds of tasks, all gateways, faults of every kind, and a server that restarts meanwhile."""
 
-import time
 from collections import defaultdict
+from typing import Any
 
 import anyio
 import pytest
@@ -24,7 +24,7 @@ POLICY = RetryPolicy(
     settle=0.8,
     budget=100_000,
 )
-MIXED = [
+MIXED: list[tuple[str, dict[str, Any]]] = [
     ("read_close", {"applied": True}),
     ("read_close", {"applied": False}),
     ("headers_rst", {}),
@@ -77,7 +77,7 @@ async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, anyio
         assert transport.open_lanes <= 24  # type: ignore[attr-defined]
     assert transport.open_lanes == 0  # type: ignore[attr-defined]
     simulator.faults.clear()
-    time.sleep(0.5)  # longer than the zombies' delay: what was late has landed
+    await anyio.sleep(0.5)  # longer than the zombies' delay: what was late has landed
     for (gateway, reference), states in allowed.items():
         assert simulator.store.ledger(gateway).get(reference, 0) <= 1
         held = names(simulator, gateway, reference)

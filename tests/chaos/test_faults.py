@@ -5,14 +5,22 @@ it might not, no more requests went out than the policy allows, no lane leaked, 
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import field, frozen
 
 from chaos.gateways import GATEWAYS, POLICY, fresh, name_of, names, offers, session, until
-from wonder_customers import Ambiguous, CallFailed, Customer, CustomerDraft, CustomerPatch, CustomerSession, WonderCustomersError
+from wonder_customers import (
+    Ambiguous,
+    CallFailed,
+    Customer,
+    CustomerDraft,
+    CustomerPatch,
+    CustomerSession,
+    WonderCustomersError,
+)
 from wonder_customers.simulator import SimulatorServer
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +31,7 @@ class Fault:
     """A fault as the simulator takes it."""
 
     name: str
-    more: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    more: Mapping[str, Any] = field(factory=dict)
 
     def __str__(self) -> str:
         return "-".join([self.name, *(f"{value}" for value in self.more.values())]).replace(" ", "")
@@ -90,7 +98,9 @@ OPERATIONS = [
     Operation("upsert", False, "POST", lambda it, draft, _: it.upsert(draft)),
     Operation("upsert", True, "POST", lambda it, draft, _: it.upsert(draft)),
     Operation("upsert", True, "GET", lambda it, draft, _: it.upsert(draft)),
-    Operation("update", True, "POST", lambda it, draft, held: it.update(_existing(held).id, CustomerPatch(name="Second"))),
+    Operation(
+        "update", True, "POST", lambda it, draft, held: it.update(_existing(held).id, CustomerPatch(name="Second"))
+    ),
     Operation("get", True, "GET", lambda it, draft, held: it.get(_existing(held).id)),
     Operation("get_by_reference", True, "GET", lambda it, draft, held: it.get_by_reference(str(draft.reference))),
     Operation("delete", True, "DELETE", lambda it, draft, held: it.delete(_existing(held).id)),
@@ -160,7 +170,7 @@ async def test_a_fault_never_costs_a_customer(
 def _switch_on(simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault) -> None:
     at_accept = fault.name in {"refuse", "accept_rst"}
     where = {} if at_accept else {"gateway": gateway, "method": operation.method}
-    simulator.faults.add(fault.name, **(where | fault.more))
+    simulator.faults.add(fault.name, **(where | dict(fault.more)))
 
 
 def _wait_for_the_zombie(simulator: SimulatorServer, gateway: str, reference: str, operation: Operation) -> None:

@@ -1,7 +1,7 @@
 """A network without sockets: the simulator's own application behind a wire that does its worst, in virtual time.
 
-Requests that were lost on the way may land at any later moment within the settle time, which is the one thing about late
-requests that the library relies on. Because time is virtual, a hundred thousand steps take minutes.
+Requests that were lost on the way may land at any later moment within the settle time, which is the one thing about
+late requests that the library relies on. Because time is virtual, a hundred thousand steps take minutes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -205,7 +205,12 @@ def new_world(gateway: str) -> World:
     network = Network(HttpxTransport(mounted=app), POLICY.settle)
     account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment(ORIGIN))
     exchange = Exchange(
-        Attempts(network, POLICY), POLICY, Turns(network.clock), clock=network.clock, sleep=network.sleep, draw=lambda: 0.5
+        Attempts(network, POLICY),
+        POLICY,
+        Turns(network.clock),
+        clock=network.clock,
+        sleep=network.sleep,
+        draw=lambda: 0.5,
     )
     return World(gateway, store, network, exchange, Speaker(account.dialect(), 1, RetryBudget(POLICY.budget), None))
 

@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from raw import OK, Peer, RawServer, dead_port
 
+from raw import OK, Peer, RawServer, dead_port
 from wonder_customers import ConfigurationError
 from wonder_customers._wire import Flight, Origin, Outgoing, Timeouts, WireFailure, WireReply
 from wonder_customers.transports import Transport, choose
@@ -20,7 +20,9 @@ pytestmark = pytest.mark.anyio
 SOON = Timeouts(connect=0.5, read=0.5, write=0.5)
 
 
-def outgoing(port: int, *, method: str = "GET", body: bytes = b"", timeouts: Timeouts = SOON, host: str = "127.0.0.1") -> Outgoing:
+def outgoing(
+    port: int, *, method: str = "GET", body: bytes = b"", timeouts: Timeouts = SOON, host: str = "127.0.0.1"
+) -> Outgoing:
     headers = [(b"Host", f"{host}:{port}".encode()), (b"X-Key", b"secret-of-the-merchant")]
     if method == "POST":
         headers.append((b"Content-Length", str(len(body)).encode()))
@@ -76,7 +78,9 @@ ENDINGS: list[tuple[str, Callable[[Peer], None], bool, int | None]] = [
 
 
 @pytest.mark.parametrize(("name", "script", "sent", "status"), ENDINGS, ids=[ending[0] for ending in ENDINGS])
-async def test_a_lane_says_what_it_saw(name: str, script: Callable[[Peer], None], sent: bool, status: int | None) -> None:
+async def test_a_lane_says_what_it_saw(
+    name: str, script: Callable[[Peer], None], sent: bool, status: int | None
+) -> None:
     transport = HttpxTransport()
     with RawServer(script) as server:
         flight, end = await flown(transport, outgoing(server.port, method="POST", body=b"{}"))
