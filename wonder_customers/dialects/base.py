@@ -9,13 +9,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
-from ipaddress import ip_address
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 import orjson
 from attrs import field, frozen
 
+from wonder_customers._border import is_loopback
 from wonder_customers._wire import Header, Origin, Replay, WireReply, WireRequest
 from wonder_customers.errors import (
     CallFailed,
@@ -42,6 +42,7 @@ from wonder_customers.records import (
     PaymentToken,
     Reply,
 )
+from wonder_customers.secret import Secret, secret
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -128,6 +129,18 @@ class Account(Protocol):
 
     def dialect(self) -> "Dialect":
         """The dialect that speaks for this account."""
+
+
+class DeletesCustomers(Account, Protocol):
+    """An account whose gateway can delete customers: the mark by which type checkers let `delete` pass."""
+
+    deletes_customers: ClassVar[Literal[True]]
+
+
+class StoresPaymentTokens(Account, Protocol):
+    """An account whose gateway makes, checks and deletes payment tokens on request, marked for type checkers."""
+
+    stores_payment_tokens: ClassVar[Literal[True]]
 
 
 class Dialect(ABC):
@@ -232,27 +245,36 @@ def endpoint(base_url: object) -> tuple[Origin, str]:
         raise ConfigurationError("base_url must be plain ASCII without blanks")
     if url.username is not None or url.password is not None or url.query or url.fragment:
         raise ConfigurationError("base_url may hold a host and a path only: no user, query or fragment")
-    if url.scheme == "http" and not _is_loopback(host):
+    if url.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"base_url must be https ({host} is not this machine)")
     return Origin(url.scheme, host, port or {"https": 443, "http": 80}[url.scheme]), url.path.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def credential(name: str, value: object) -> str:
-    """`value`, if it can stand in a header.
+def credential(name: str, value: Secret | str) -> None:
+    """Refuse a credential that cannot stand in a header.
 
     Raises:
         ConfigurationError: It is empty or not printable ASCII without blanks. The value is not shown.
     """
-    if not isinstance(value, str) or not re.fullmatch(r"[\x21-\x7e]+", value):
+    if not _fits_header(value):
         raise ConfigurationError(f"{name} must be printable ASCII without blanks or line breaks, and not empty")
-    return value
+
+
+def _fits_header(value: object) -> bool:
+    # Apart, so that no frame of a traceback holds a revealed secret.
+    text = value.reveal() if isinstance(value, Secret) else value
+    return isinstance(text, str) and re.fullmatch(r"[\x21-\x7e]+", text) is not None
+
+
+def key_text(value: Secret | str) -> Secret:
+    """A key or token as a `Secret`.
+
+    Raises:
+        ConfigurationError: It is no text.
+    """
+    if not isinstance(value, (str, Secret)):
+        raise ConfigurationError(f"keys and tokens must be text, not {type(value).__name__}")
+    return secret(value)
 
 
 def segment(gateway: str, name: str, value: object, longest: int = 255) -> str:
@@ -289,7 +311,7 @@ def json_object(call: str, reply: WireReply) -> dict[str, Any]:
         InvalidReply: It is something else, or a redirect.
     """
     if reply.status // 100 == 3:
-        raise InvalidReply(f"HTTP {reply.status}: redirects are never followed", status=reply.status)
+        raise InvalidReply(f"HTTP {reply.status}: redirects are never followed", status=reply.status, applied="unknown")
     try:
         body = orjson.loads(reply.body)
     except orjson.JSONDecodeError:

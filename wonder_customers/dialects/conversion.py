@@ -15,6 +15,7 @@ from wonder_customers.secret import Secret
 
 T = TypeVar("T")
 Json = dict[str, Any]
+Names = Mapping[type, Mapping[str, str]]
 
 
 def _strict(kind: type[T]) -> Callable[[Any, type[T]], T]:
@@ -46,7 +47,12 @@ def _day(value: Any, _: type[date]) -> date:
         raise ValueError("expected a date, YYYY-MM-DD") from None
 
 
-def _as_is(value: Any, _: Any) -> Any:
+def an_object(value: Any, _: Any = None) -> Json:
+    """`value`, if it is a JSON object.
+
+    Raises:
+        TypeError: It is something else.
+    """
     if not isinstance(value, dict):
         raise TypeError(f"expected an object, got {type(value).__name__}")
     return value
@@ -67,7 +73,7 @@ def strict_converter(*, milliseconds: bool = False) -> Converter:
         converter.register_structure_hook(kind, _strict(kind))
     converter.register_structure_hook(datetime, _moment)
     converter.register_structure_hook(date, _day)
-    converter.register_structure_hook_func(_is_object, _as_is)
+    converter.register_structure_hook_func(_is_object, an_object)
     converter.register_unstructure_hook(Secret, Secret.reveal)
     converter.register_unstructure_hook(Unset, lambda value: value)
     converter.register_unstructure_hook_func(_is_object, lambda value: value)
@@ -95,11 +101,12 @@ def reader(converter: Converter, kind: type[T], names: Mapping[str, str]) -> Cal
         names: The record's field names with the wire's names for them. Other fields are never read from the wire.
     """
     hook = make_dict_structure_fn(kind, converter, **_overrides(kind, names))
-    converter.register_structure_hook(kind, hook)
 
-    def read(body: Json) -> T:
-        return hook(body, kind)
+    def read(body: Any, _: Any = None) -> T:
+        # The generated hook takes anything that knows `in`: a list would come out as a record without fields.
+        return hook(an_object(body), kind)
 
+    converter.register_structure_hook(kind, read)
     return read
 
 
@@ -115,8 +122,17 @@ def rest(body: Json, known: frozenset[str]) -> Json:
     return {key: value for key, value in body.items() if key not in known}
 
 
-def decoded(what: str, status: int, read: Callable[[Json], T], body: Any, names: Mapping[str, str]) -> T:
-    """`read(body)`, with every way it can fail told as an `InvalidReply` in the wire's own names and without values."""
+def decoded(what: str, status: int, read: Callable[[Json], T], body: Any, *, names: Names, flat: frozenset[str]) -> T:
+    """`read(body)`, with every way it can fail told as an `InvalidReply` in the wire's own names and without values.
+
+    Args:
+        what: What is read, for the message.
+        status: The HTTP status that came with it.
+        read: Makes the record.
+        body: The wire object.
+        names: The wire's names for the fields of each record.
+        flat: The fields that are records here and stand in one piece with their surroundings on the wire.
+    """
     if not isinstance(body, dict):
         raise InvalidReply(
             f"HTTP {status} brought a JSON {type(body).__name__} where the {what} belongs",
@@ -125,15 +141,15 @@ def decoded(what: str, status: int, read: Callable[[Json], T], body: Any, names:
         )
     try:
         return read(body)
-    except (ClassValidationError, BaseValidationError) as error:
+    except BaseValidationError as error:
         raise InvalidReply(
-            f"HTTP {status} brought a {what} that cannot be read: {'; '.join(_wrong(error, names))}",
+            f"HTTP {status} brought a {what} that cannot be read: {'; '.join(_wrong(error, names, flat))}",
             status=status,
             applied="unknown",
         ) from None
 
 
-def _wrong(error: BaseException, names: Mapping[str, str], path: str = "") -> list[str]:
+def _wrong(error: BaseException, names: Names, flat: frozenset[str], path: str = "") -> list[str]:
     """One line per field that could not be read."""
     if not isinstance(error, BaseExceptionGroup):
         return [f"{path or 'it'}: {_reason(error)}"]
@@ -143,8 +159,9 @@ def _wrong(error: BaseException, names: Mapping[str, str], path: str = "") -> li
     lines: list[str] = []
     for cause in error.exceptions:
         name = noted.get(id(cause), "")
-        wire = names.get(name, name)
-        lines += _wrong(cause, names, f"{path}.{wire}".strip(".") if wire else path)
+        wire = names.get(getattr(error, "cl", object), {}).get(name, name)
+        inside = path if name in flat and isinstance(cause, BaseExceptionGroup) else f"{path}.{wire}".strip(".")
+        lines += _wrong(cause, names, flat, inside)
     return lines
 
 

@@ -80,13 +80,18 @@ def one_of(*choices: str) -> Check:
     return lambda value: None if value in choices else f"must be one of {', '.join(choices)}"
 
 
+# The telephone library's regions are the assigned two-letter codes, Kosovo's XK, and two that are only reserved (AC and
+# TA); countries without telephones of their own are added.
+_COUNTRIES = SUPPORTED_REGIONS - {"AC", "TA"} | {"AQ", "BV", "GS", "HM", "PN", "TF", "UM"}
+
+
 def country(value: Any) -> str | None:
     """An ISO 3166-1 alpha-2 code."""
-    # The telephone library's regions are the assigned two-letter codes; a few without telephones are added here.
-    known = isinstance(value, str) and (
-        value in SUPPORTED_REGIONS or value in {"AQ", "BV", "GS", "HM", "PN", "TF", "UM"}
+    return (
+        None
+        if isinstance(value, str) and value in _COUNTRIES
+        else "must be an ISO 3166-1 alpha-2 country code, in capitals"
     )
-    return None if known else "must be an ISO 3166-1 alpha-2 country code, in capitals"
 
 
 def e164(value: Any) -> str | None:
@@ -100,10 +105,11 @@ def json_object(value: Any) -> str | None:
     if not isinstance(value, Mapping):
         return f"must be a dictionary, not {type(value).__name__}"
     try:
-        orjson.dumps(dict(value))
+        # Read back, because a NaN or a moment is written, but as something else.
+        same = orjson.loads(orjson.dumps(dict(value))) == value
     except (orjson.JSONEncodeError, RecursionError):
-        return "must hold only JSON values, with text as keys"
-    return None
+        same = False
+    return None if same else "must hold only JSON values, with text as keys"
 
 
 UUID = pattern(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}", "a UUID")
@@ -247,8 +253,8 @@ def two_names(record: Draft) -> Draft:
     cleared = record.name is None and isinstance(record, CustomerPatch) and not _given(record.first_name)
     if not _given(record.name) and not cleared:
         return record
-    parts = [part for part in (record.first_name, record.last_name) if isinstance(part, str)]
-    if parts and " ".join(parts) != record.name:
+    parts = [part for part in (record.first_name, record.last_name) if _given(part)]
+    if parts and (not all(isinstance(part, str) for part in parts) or " ".join(map(str, parts)) != record.name):
         return record
     moved: dict[str, Any] = {"name": None if isinstance(record, CustomerDraft) else UNSET}
     return evolve(record, **moved if parts else moved | {"first_name": record.name})

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from wonder_customers.errors import InvalidRecord, Violation
 from wonder_customers.records import Page
@@ -10,12 +10,36 @@ from wonder_customers.records import Page
 T = TypeVar("T")
 
 
-def query(parameters: Mapping[str, str | int]) -> str:
-    """A query string with its question mark, percent-encoded."""
-    return "?" + urlencode(parameters)
+def query(gateway: str, places: Mapping[str, int], filters: Mapping[str, str]) -> str:
+    """A query string with its question mark, percent-encoded (a blank as ``%20``).
+
+    Args:
+        gateway: The gateway's name.
+        places: The limit and the offset under the gateway's names.
+        filters: The gateway's own parameters.
+
+    Raises:
+        InvalidRecord: `filters` holds something else than texts, or names a place.
+    """
+    broken = _broken_filters(places, filters)
+    if broken:
+        raise InvalidRecord(gateway, [Violation("filters", None, broken)])
+    return "?" + urlencode({**places, **filters}, quote_via=quote, safe="")
 
 
-def offset_of(gateway: str, cursor: str | None) -> int:
+def _broken_filters(places: Mapping[str, int], filters: object) -> str | None:
+    if not isinstance(filters, Mapping):
+        return f"must be a dictionary of texts, not {type(filters).__name__}"
+    texts = [*filters, *filters.values()]
+    if not all(isinstance(text, str) for text in texts):
+        return "must be a dictionary of texts"
+    if any("\ud800" <= character <= "\udfff" for character in "".join(texts)):
+        return "must be valid Unicode"
+    taken = [name for name in places if name in filters]
+    return f"must not name {', '.join(taken)}, which the library sets itself" if taken else None
+
+
+def offset_of(gateway: str, cursor: object) -> int:
     """The offset in a cursor.
 
     Raises:
@@ -23,7 +47,7 @@ def offset_of(gateway: str, cursor: str | None) -> int:
     """
     if cursor is None:
         return 0
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+    if not isinstance(cursor, str) or not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
         raise InvalidRecord(gateway, [Violation("cursor", None, "must be a cursor from an earlier page of this list")])
     return int(cursor)
 

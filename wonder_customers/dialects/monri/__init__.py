@@ -3,6 +3,7 @@
 Sources: Monri's "Customers API" and "Requirements - API v2"; OAuth as Monri's own Ruby and PHP clients do it.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from os import environ
 from typing import Any, ClassVar, Literal, TypeVar
@@ -20,6 +21,7 @@ from wonder_customers.dialects.base import (
     credential,
     endpoint,
     json_object,
+    key_text,
     loose_object,
     one,
     refusal,
@@ -32,7 +34,7 @@ from wonder_customers.dialects.monri import convert
 from wonder_customers.dialects.monri.signing import authorization
 from wonder_customers.errors import ConfigurationError, Duplicate, InvalidReply, NotFound, Unsupported
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken
-from wonder_customers.secret import Secret, secret
+from wonder_customers.secret import Secret
 
 __all__ = ["ACCOUNT", "Monri"]
 
@@ -56,16 +58,17 @@ class Monri:
 
     SANDBOX: ClassVar[str] = "https://ipgtest.monri.com"
     PRODUCTION: ClassVar[str] = "https://ipg.monri.com"
+    deletes_customers: ClassVar[Literal[True]] = True
 
-    merchant_key: Secret = field(converter=secret)
-    authenticity_token: Secret = field(converter=secret)
+    merchant_key: Secret = field(converter=key_text)
+    authenticity_token: Secret = field(converter=key_text)
     auth: Literal["digest", "oauth"] = "digest"
     base_url: str = SANDBOX
 
     def __attrs_post_init__(self) -> None:
-        credential("merchant_key", self.merchant_key.reveal())
-        credential("authenticity_token", self.authenticity_token.reveal())
-        if self.auth not in {"digest", "oauth"}:
+        credential("merchant_key", self.merchant_key)
+        credential("authenticity_token", self.authenticity_token)
+        if self.auth not in ("digest", "oauth"):
             raise ConfigurationError('auth must be "digest" or "oauth"')
         endpoint(self.base_url)
 
@@ -173,14 +176,14 @@ class MonriDialect(Dialect):
         """``DELETE /v2/customers/{uuid}``: a soft delete."""
         place = segment(self.gateway, "id", id)
         request = self._request("DELETE", f"/v2/customers/{place}", "/v2/customers/{uuid}")
-        return one(Call(request, Replay.IDEMPOTENT, _deleted, id=id, gone_is_done=True))
+        return one(Call(request, Replay.IDEMPOTENT, _deleted(id), id=id, gone_is_done=True))
 
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
         """``GET /v2/customers?limit=&offset=``, newest first. There are no filters."""
         if filters:
             raise Unsupported(self.gateway, "filter on lists", "the document knows limit and offset only")
         offset = offset_of(self.gateway, cursor)
-        request = self._request("GET", f"/v2/customers{query({'limit': limit, 'offset': offset})}", "/v2/customers")
+        request = self._request("GET", f"/v2/customers{self._places(limit, offset)}", "/v2/customers")
         return one(Call(request, Replay.READ, lambda reply: self._page(reply, limit, offset)))
 
     def _page(self, reply: WireReply, limit: int, offset: int) -> Page[Customer]:
@@ -197,7 +200,7 @@ class MonriDialect(Dialect):
         cursor: str | None = "0"
         while cursor is not None:
             offset = int(cursor)
-            target = f"/v2/customers/{place}/payment-methods{query({'limit': self.page_limit, 'offset': offset})}"
+            target = f"/v2/customers/{place}/payment-methods{self._places(self.page_limit, offset)}"
             request = self._request("GET", target, "/v2/customers/{uuid}/payment-methods")
             items = yield from one(Call(request, Replay.READ, _tokens, id=customer_id))
             new = {item.token: item for item in items if item.token not in found}
@@ -225,7 +228,7 @@ class MonriDialect(Dialect):
         return Call(
             request,
             Replay.LOOKUP,
-            _customer,
+            _same("reference", reference),
             find=lambda: one(self._by_reference(reference)),
             conflicts=lambda customer: convert.differences(draft, customer, strict=False),
             reference=reference,
@@ -237,7 +240,7 @@ class MonriDialect(Dialect):
         return Call(
             request,
             Replay.IDEMPOTENT,
-            _customer,
+            _same("id", id),
             find=lambda: one(self._by_id(id)),
             reference=reference,
             id=id,
@@ -255,6 +258,9 @@ class MonriDialect(Dialect):
         )
         return Call(request, Replay.READ, _same("reference", reference), reference=reference)
 
+    def _places(self, limit: int, offset: int) -> str:
+        return query(self.gateway, {"limit": limit, "offset": offset}, {})
+
     def _request(self, method: str, target: str, route: str, body: Any = None) -> WireRequest:
         return WireRequest(method, self.prefix + target, route, b"" if body is None else orjson.dumps(body))
 
@@ -266,6 +272,8 @@ def _approved(reply: WireReply) -> dict[str, Any]:
         raise refusal(reply.status, code=text_of(body.get("status")), message=text_of(body.get("message")))
     body = json_object("Monri", reply)
     word = body.get("status")
+    if not isinstance(word, str | None):
+        raise InvalidReply("the answer's status is no text", status=reply.status, applied="unknown")
     if word not in {"approved", None}:
         raise refusal(400, code=text_of(word), message=text_of(body.get("message")))
     return body
@@ -281,7 +289,11 @@ def _same(name: str, asked: str) -> Callable[[WireReply], Customer]:
     def decode(reply: WireReply) -> Customer:
         customer = _customer(reply)
         if getattr(customer, name) not in {asked, None}:
-            raise InvalidReply(f"the gateway answered with another customer: its {name} differs", status=reply.status)
+            raise InvalidReply(
+                f"the gateway answered with another customer: its {name} differs",
+                status=reply.status,
+                applied="unknown",
+            )
         return customer
 
     return decode
@@ -298,15 +310,27 @@ def _tokens(reply: WireReply) -> list[PaymentToken]:
     return [convert.read_token(item, reply.status) for item in _listed(reply)]
 
 
-def _deleted(reply: WireReply) -> None:
-    if reply.body.strip() or reply.status >= 300:
-        _approved(reply)
+def _deleted(asked: str) -> Callable[[WireReply], None]:
+    """Reads the answer to a deletion: ``id`` in the document, ``uuid`` in the gateway's own clients."""
+
+    def decode(reply: WireReply) -> None:
+        if not reply.body.strip() and reply.status < 300:
+            return
+        body = _approved(reply)
+        if body.get("deleted") is False:
+            raise refusal(400, message="the gateway did not delete the customer")
+        if asked not in (body.get("uuid") or asked, body.get("id")):
+            raise InvalidReply(
+                "the gateway answered with another customer: its id differs", status=reply.status, applied="unknown"
+            )
+
+    return decode
 
 
 def _access_token(reply: WireReply) -> AccessToken:
     body = _approved(reply)
     token, lifetime = body.get("access_token"), body.get("expires_in")
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or " " in token:
+    if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
         raise InvalidReply("the token answer holds no usable access_token", status=reply.status)
     known = isinstance(lifetime, (int, float)) and not isinstance(lifetime, bool) and lifetime > 0
     return AccessToken(token, float(lifetime) if known and lifetime is not None else 300.0)

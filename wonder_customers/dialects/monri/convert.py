@@ -60,6 +60,8 @@ _TOKEN = {name: name for name in ("id", "token", "keep_until", "created_at", "up
 _TOKEN |= {"state": "status", "customer_id": "customer_uuid"}
 _CARD = {"number": "masked_pan", "expires": "expiration_date", "expired": "expired"}
 
+_NAMES = {Customer: _HELD, PaymentToken: _TOKEN, CardSummary: _CARD, Address: _ADDRESS}
+_FLAT = frozenset({"card", "address"})
 _CUSTOMER_KEYS = frozenset(_HELD.values()) - {"extra"} | frozenset(_ADDRESS.values()) | {"id"}
 _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra", "card"} | frozenset(_CARD.values())
 
@@ -101,14 +103,16 @@ def read_customer(body: Any, status: int = 200) -> Customer:
     Raises:
         InvalidReply: A field has another type than the document says, or there is no id.
     """
-    return decoded("customer", status, _customer, body, _HELD)
+    return decoded("customer", status, _customer, body, names=_NAMES, flat=_FLAT)
 
 
 def _customer(body: Json) -> Customer:
     address = {wire: body[wire] for wire in _ADDRESS.values() if body.get(wire) is not None}
     shaped = body | {"address": address or None, "extra": rest(body, _CUSTOMER_KEYS)}
-    if "uuid" not in shaped and "id" in shaped:
-        shaped["uuid"] = shaped["id"]
+    if body.get("uuid") is None and "id" in body:
+        shaped["uuid"] = body["id"]
+    elif body.get("id") not in (None, body.get("uuid")):
+        shaped["extra"]["id"] = body["id"]
     return _read_customer(shaped)
 
 
@@ -118,7 +122,7 @@ def read_token(body: Any, status: int = 200) -> PaymentToken:
     Raises:
         InvalidReply: A field has another type than the document says, or there is no token.
     """
-    return decoded("payment method", status, _token, body, _TOKEN)
+    return decoded("payment method", status, _token, body, names=_NAMES, flat=_FLAT)
 
 
 def _token(body: Json) -> PaymentToken:

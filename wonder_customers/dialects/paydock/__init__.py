@@ -6,10 +6,11 @@ them; the error bodies as recorded in public test suites.
 
 from collections.abc import Callable, Mapping
 from os import environ
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import orjson
 from attrs import evolve, field, frozen
+from attrs.converters import optional
 
 from wonder_customers._wire import Header, Replay, WireReply, WireRequest
 from wonder_customers.dialects.base import (
@@ -19,6 +20,7 @@ from wonder_customers.dialects.base import (
     credential,
     endpoint,
     json_object,
+    key_text,
     loose_object,
     one,
     refusal,
@@ -46,7 +48,7 @@ from wonder_customers.records import (
     PaymentSource,
     PaymentToken,
 )
-from wonder_customers.secret import Secret, optional_secret
+from wonder_customers.secret import Secret
 
 __all__ = ["ACCOUNT", "Paydock"]
 
@@ -69,9 +71,11 @@ class Paydock:
 
     SANDBOX: ClassVar[str] = "https://api-sandbox.paydock.com/v1/"
     PRODUCTION: ClassVar[str] = "https://api.paydock.com/v1/"
+    deletes_customers: ClassVar[Literal[True]] = True
+    stores_payment_tokens: ClassVar[Literal[True]] = True
 
-    secret_key: Secret | None = field(default=None, converter=optional_secret)
-    access_token: Secret | None = field(default=None, converter=optional_secret, kw_only=True)
+    secret_key: Secret | None = field(default=None, converter=optional(key_text))
+    access_token: Secret | None = field(default=None, converter=optional(key_text), kw_only=True)
     base_url: str = field(default=SANDBOX, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -80,7 +84,7 @@ class Paydock:
         for name in ("secret_key", "access_token"):
             value: Secret | None = getattr(self, name)
             if value is not None:
-                credential(name, value.reveal())
+                credential(name, value)
         endpoint(self.base_url)
 
     @classmethod
@@ -185,7 +189,7 @@ class PaydockDialect(Dialect):
     def delete(self, id: str) -> Steps[None]:
         """``DELETE /customers/{id}``: archives the customer."""
         request = WireRequest("DELETE", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}")
-        return one(Call(request, Replay.IDEMPOTENT, _done, id=id, gone_is_done=True))
+        return one(Call(request, Replay.IDEMPOTENT, _archived(id), id=id, gone_is_done=True))
 
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
         """``GET /customers?limit=&skip=`` (1000 at most), with the gateway's filters, such as ``{"search": "Ada"}``."""
@@ -194,7 +198,7 @@ class PaydockDialect(Dialect):
     def _page_call(
         self, limit: int, skip: int, filters: Mapping[str, str], reference: str | None
     ) -> Call[Page[Customer]]:
-        target = f"{self.prefix}/customers{query({'limit': limit, 'skip': skip, **filters})}"
+        target = f"{self.prefix}/customers{query(self.gateway, {'limit': limit, 'skip': skip}, filters)}"
 
         def decode(reply: WireReply) -> Page[Customer]:
             resource = _accepted(reply)
@@ -274,11 +278,11 @@ class PaydockDialect(Dialect):
         body = orjson.dumps(convert.customer_body(draft))
         request = WireRequest("POST", f"{self.prefix}/customers", "/customers", body)
         if reference is None:
-            return Call(request, Replay.NONE, _customer)
+            return Call(request, Replay.NONE, _written)
         return Call(
             request,
             Replay.LOOKUP,
-            _customer,
+            _same("reference", reference, _written),
             find=lambda: self._by_reference(reference),
             conflicts=lambda customer: convert.differences(draft, customer, strict=False),
             reference=reference,
@@ -289,12 +293,12 @@ class PaydockDialect(Dialect):
         body = orjson.dumps(convert.customer_body(record))
         request = WireRequest("POST", f"{self.prefix}/customers/{place}", "/customers/{id}", body)
         if convert.adds_source(record.payment_source):
-            return Call(request, Replay.NONE, _same(id), id=id)
-        return Call(request, Replay.IDEMPOTENT, _same(id), find=lambda: one(self._by_id(id)), id=id)
+            return Call(request, Replay.NONE, _same("id", id, _written), id=id)
+        return Call(request, Replay.IDEMPOTENT, _same("id", id, _written), find=lambda: one(self._by_id(id)), id=id)
 
     def _by_id(self, id: str) -> Call[Customer]:
         request = WireRequest("GET", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}")
-        return Call(request, Replay.READ, _same(id), id=id)
+        return Call(request, Replay.READ, _same("id", id, _customer), id=id)
 
 
 def _accepted(reply: WireReply) -> dict[str, Any]:
@@ -352,14 +356,37 @@ def _customer(reply: WireReply) -> Customer:
     return convert.read_customer(data, reply.status)
 
 
-def _same(asked: str) -> Callable[[WireReply], Customer]:
+def _written(reply: WireReply) -> Customer:
+    return convert.read_customer(_accepted(reply).get("data"), reply.status)
+
+
+def _same(name: str, asked: str, read: Callable[[WireReply], Customer]) -> Callable[[WireReply], Customer]:
     """Reads a customer, and refuses one that is not the one asked for."""
 
     def decode(reply: WireReply) -> Customer:
-        customer = _customer(reply)
-        if customer.id != asked:
-            raise InvalidReply("the gateway answered with another customer: its id differs", status=reply.status)
+        customer = read(reply)
+        if getattr(customer, name) not in {asked, None}:
+            raise InvalidReply(
+                f"the gateway answered with another customer: its {name} differs",
+                status=reply.status,
+                applied="unknown",
+            )
         return customer
+
+    return decode
+
+
+def _archived(id: str) -> Callable[[WireReply], None]:
+    """Reads the answer to an archive, which may hold the customer."""
+
+    def decode(reply: WireReply) -> None:
+        if not reply.body.strip() and reply.status < 300:
+            return
+        data = _accepted(reply).get("data")
+        if isinstance(data, dict) and data.get("_id") not in (None, id):
+            raise InvalidReply(
+                "the gateway answered with another customer: its id differs", status=reply.status, applied="unknown"
+            )
 
     return decode
 

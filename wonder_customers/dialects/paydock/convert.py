@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import evolve
 
-from wonder_customers.dialects.conversion import Json, decoded, reader, rest, strict_converter, writer
+from wonder_customers.dialects.conversion import Json, an_object, decoded, reader, rest, strict_converter, writer
 from wonder_customers.dialects.limits import (
     HEX24,
     UUID,
@@ -128,6 +128,9 @@ _CARD = {
     "exp_month": "expire_month",
     "exp_year": "expire_year",
 }
+_CARD_NUMBERS = ("expire_month", "expire_year")
+_NAMES = {Customer: _HELD, PaymentToken: _TOKEN, CardSummary: _CARD, Address: _ADDRESS}
+_FLAT = frozenset({"card", "address"})
 _CUSTOMER_KEYS = frozenset(_HELD.values()) - {"extra"}
 _TOKEN_KEYS = (
     frozenset(_TOKEN.values()) - {"extra", "card", "address", "default"} | set(_CARD.values()) | set(_ADDRESS.values())
@@ -139,7 +142,7 @@ _converter.register_unstructure_hook(Phone, Phone.e164)
 _read_address = reader(_converter, Address, _ADDRESS)
 _read_card = reader(_converter, CardSummary, _CARD)
 _read_token = reader(_converter, PaymentToken, _TOKEN)
-_converter.register_structure_hook(PaymentToken, lambda value, _: read_token(value))
+_converter.register_structure_hook(PaymentToken, lambda value, _: _token(an_object(value)))
 _read_customer = reader(_converter, Customer, _HELD)
 _write_address = writer(_converter, Address, _ADDRESS, sparse=True)
 _write_card_source = writer(
@@ -195,7 +198,7 @@ def read_customer(body: Any, status: int = 200) -> Customer:
     Raises:
         InvalidReply: A field has another type than the clients know, or there is no ``_id``.
     """
-    return decoded("customer", status, _customer, body, _HELD)
+    return decoded("customer", status, _customer, body, names=_NAMES, flat=_FLAT)
 
 
 def _customer(body: Json) -> Customer:
@@ -206,14 +209,12 @@ def _customer(body: Json) -> Customer:
             it | {"default": it.get("_id") == default} if isinstance(it, dict) and default else it for it in sources
         ]
     shaped = body | {
-        "default_source": None,
-        "payment_sources": sources or [],
+        "default_source": None if default in (None, "") else {"_id": default, "default": True},
+        "payment_sources": [] if sources is None else sources,
         "extra": rest(body, _CUSTOMER_KEYS),
     }
     customer = _read_customer(shaped)
-    if not isinstance(default, str):
-        return customer
-    token = next((it for it in customer.payment_tokens if it.token == default), PaymentToken(default, default=True))
+    token = next((it for it in customer.payment_tokens if it.token == default), customer.default_payment_token)
     return evolve(customer, default_payment_token=token)
 
 
@@ -223,12 +224,13 @@ def read_token(body: Any, status: int = 200) -> PaymentToken:
     Raises:
         InvalidReply: A field has another type than the clients know, or there is no ``_id``.
     """
-    return decoded("payment source", status, _token, body, _TOKEN)
+    return decoded("payment source", status, _token, body, names=_NAMES, flat=_FLAT)
 
 
 def _token(body: Json) -> PaymentToken:
     # Months and years are numbers in answers and texts in requests.
-    card = {wire: str(body[wire]) if type(body[wire]) is int else body[wire] for wire in _CARD.values() if wire in body}
+    card = {wire: body[wire] for wire in _CARD.values() if body.get(wire) is not None}
+    card |= {wire: str(card[wire]) for wire in _CARD_NUMBERS if type(card.get(wire)) is int}
     address = {wire: body[wire] for wire in _ADDRESS.values() if body.get(wire) is not None}
     extra = rest(body, _TOKEN_KEYS | {"default"})
     return _read_token(body | {"card": card or None, "address": address or None, "extra": extra})
@@ -252,7 +254,7 @@ def token_reply(token: PaymentToken) -> Json:
     extra = body.pop("extra", {})
     card, address = body.pop("card", {}), body.pop("address", {})
     body.pop("default", None)
-    for name in ("expire_month", "expire_year"):
+    for name in _CARD_NUMBERS:
         if str(card.get(name, "")).isdecimal():
             card[name] = int(card[name])
     return {**body, **card, **address, **extra}

@@ -7,7 +7,7 @@ Sources: Wonder's customer documents ("Create a customer", "Get customer by ref 
 from collections.abc import Callable, Iterable, Mapping
 from os import environ
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import orjson
 from attrs import evolve, field, frozen
@@ -23,6 +23,7 @@ from wonder_customers.dialects.base import (
     credential,
     endpoint,
     json_object,
+    key_text,
     loose_object,
     one,
     refusal,
@@ -35,7 +36,7 @@ from wonder_customers.dialects.wonder import convert
 from wonder_customers.dialects.wonder.signing import ALGORITHM, load_key, message, request_time, signature
 from wonder_customers.errors import ConfigurationError, InvalidReply, NotFound
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
-from wonder_customers.secret import Secret, secret
+from wonder_customers.secret import Secret
 
 __all__ = ["ACCOUNT", "Wonder"]
 
@@ -60,16 +61,17 @@ class Wonder:
 
     SANDBOX: ClassVar[str] = "https://gateway-stg.wonder.today"
     PRODUCTION: ClassVar[str] = "https://gateway.wonder.today"
+    stores_payment_tokens: ClassVar[Literal[True]] = True
 
     app_id: str
-    private_key: Secret = field(converter=secret)
+    private_key: Secret = field(converter=key_text)
     base_url: str = SANDBOX
     _key: RSAPrivateKey = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         credential("app_id", self.app_id)
         endpoint(self.base_url)
-        object.__setattr__(self, "_key", load_key(self.private_key.reveal()))
+        object.__setattr__(self, "_key", load_key(self.private_key))
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Wonder":
@@ -142,6 +144,7 @@ class WonderDialect(Dialect):
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """Read, merge, write. ``company_name`` is in no answer: it stays as the gateway treats omissions."""
+        refuse(self.gateway, convert.broken_patch(patch))
         return self._update(self._by_id(id), id, patch)
 
     def _update(self, read: Call[Customer], id: str, patch: CustomerPatch) -> Steps[Customer]:
@@ -161,7 +164,7 @@ class WonderDialect(Dialect):
         Such as ``{"filter[name][_eq]": "Ada"}`` or ``{"linked_source_type": "User"}``.
         """
         offset = offset_of(self.gateway, cursor)
-        target = f"{self._root}/customers{query({'limit': limit, 'offset': offset, **filters})}"
+        target = f"{self._root}/customers{query(self.gateway, {'limit': limit, 'offset': offset}, filters)}"
         request = WireRequest("GET", target, "/customers")
         return one(Call(request, Replay.READ, lambda reply: self._page(reply, limit, offset)))
 
@@ -177,20 +180,22 @@ class WonderDialect(Dialect):
         """``POST /customers/{uuid}/payment_tokens``; the token may come back ``pending`` with a `verify_url`."""
         card = convert.checked_card(source)
         request = self._tokens_request("POST", customer_id, body=convert.card_body(card))
-        return one(Call(request, Replay.NONE, _token, id=customer_id))
+        return one(Call(request, Replay.NONE, _made_token, id=customer_id))
 
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
         """``POST /customers/{uuid}/payment_tokens/check``, a read in spite of its method.
 
         Wonder's older page asks for ``verify_uuid`` too: it is sent when the token was passed as a record that has it.
         """
-        asked = {"token": token.token} | ({"verify_uuid": token.verify_uuid} if token.verify_uuid else {})
+        asked = {"token": self._text("token", token.token)}
+        if token.verify_uuid:
+            asked["verify_uuid"] = self._text("verify_uuid", token.verify_uuid)
         request = self._tokens_request("POST", customer_id, "/check", {"payment_token": asked})
         return one(Call(request, Replay.READ, _token, id=customer_id))
 
     def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
         """``DELETE /customers/{uuid}/payment_tokens`` with the token in a JSON body, as the mobile client does."""
-        request = self._tokens_request("DELETE", customer_id, body={"token": token.token})
+        request = self._tokens_request("DELETE", customer_id, body={"token": self._text("token", token.token)})
         return one(Call(request, Replay.IDEMPOTENT, _deleted, id=customer_id, gone_is_done=True))
 
     def validate(self, draft: CustomerDraft) -> None:
@@ -211,7 +216,7 @@ class WonderDialect(Dialect):
         return Call(
             WireRequest("POST", f"{self._root}/customers", "/customers", body),
             Replay.NATURAL_UPSERT,
-            _same("reference", reference),
+            _same("reference", reference, write=True),
             find=lambda: one(self._by_reference(reference)),
             reference=reference,
         )
@@ -224,6 +229,10 @@ class WonderDialect(Dialect):
         place = segment(self.gateway, "reference", reference)
         request = WireRequest("GET", f"{self._root}/customers/ref/{place}", "/customers/ref/{reference_number}")
         return Call(request, Replay.READ, _same("reference", reference), reference=reference)
+
+    def _text(self, name: str, value: str) -> str:
+        segment(self.gateway, name, value)
+        return value
 
     def _tokens_request(self, method: str, customer_id: str, tail: str = "", body: Any = None) -> WireRequest:
         place = segment(self.gateway, "customer_id", customer_id)
@@ -242,6 +251,8 @@ def _accepted(reply: WireReply) -> Any:
     message = text_of(body.get("message")) or text_of(body.get("error_message")) or text_of(body.get("error"))
     if reply.status >= 400:
         raise refusal(reply.status, code=error_code or text_of(code), message=message)
+    if isinstance(code, (dict, list, bool)):
+        raise InvalidReply("the answer's code is neither a number nor a text", status=reply.status, applied="unknown")
     if error_code or code not in {None, 200, "200"}:
         number = int(str(code)) if str(code).isdecimal() and len(str(code)) == 3 else 400
         hidden = number if 400 <= number <= 599 else 400
@@ -256,18 +267,21 @@ def _part(name: str, reply: WireReply) -> Any:
     return data.get(name)
 
 
-def _customer(reply: WireReply) -> Customer:
+def _customer(reply: WireReply, *, write: bool = False) -> Customer:
     body = _part("customer", reply)
-    if body is None:
+    if body is None and not write:
         raise NotFound("the answer holds no customer", status=reply.status)
     return convert.read_customer(body, reply.status)
 
 
-def _same(name: str, asked: str) -> Callable[[WireReply], Customer]:
-    """Reads a customer, and refuses one that is not the one asked for."""
+def _same(name: str, asked: str, *, write: bool = False) -> Callable[[WireReply], Customer]:
+    """Reads a customer, and refuses one that is not the one asked for.
+
+    An accepted answer without a customer means "there is none" after a read only: a write may have been applied.
+    """
 
     def decode(reply: WireReply) -> Customer:
-        customer = _customer(reply)
+        customer = _customer(reply, write=write)
         if getattr(customer, name) not in {asked, None}:
             raise InvalidReply(
                 f"the gateway answered with another customer: its {name} differs",
@@ -293,6 +307,10 @@ def _token(reply: WireReply) -> PaymentToken:
     if body is None:
         raise NotFound("the answer holds no payment token", status=reply.status)
     return convert.read_token(body, reply.status)
+
+
+def _made_token(reply: WireReply) -> PaymentToken:
+    return convert.read_token(_part("payment_token", reply), reply.status)
 
 
 def _tokens(reply: WireReply) -> tuple[PaymentToken, ...]:

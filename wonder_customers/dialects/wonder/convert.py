@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import asdict
 
-from wonder_customers.dialects.conversion import Json, decoded, reader, rest, strict_converter, writer
+from wonder_customers.dialects.conversion import Json, an_object, decoded, reader, rest, strict_converter, writer
 from wonder_customers.dialects.limits import (
     UUID,
     Row,
@@ -105,6 +105,8 @@ _SOURCE = {
     row.field: row.wire.removeprefix("card.") for row in CARD_ROWS if "." not in row.field and ".3ds." not in row.wire
 } | {"address": "billing_address"}
 
+_NAMES = {Customer: _HELD, PaymentToken: _TOKEN, Phone: _PHONE, CardSummary: _CARD}
+_FLAT = frozenset({"phone"})
 _CUSTOMER_KEYS = frozenset(_HELD.values()) - {"extra"} | {"dial_code"}
 _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra"}
 
@@ -112,7 +114,7 @@ _converter = strict_converter()
 _read_phone = reader(_converter, Phone, _PHONE)
 _read_card = reader(_converter, CardSummary, _CARD)
 _read_token = reader(_converter, PaymentToken, _TOKEN)
-_converter.register_structure_hook(PaymentToken, lambda value, _: read_token(value))
+_converter.register_structure_hook(PaymentToken, lambda value, _: _token(an_object(value)))
 _read_customer = reader(_converter, Customer, _HELD)
 _write_phone = writer(_converter, Phone, _PHONE, sparse=True)
 _write_address = writer(_converter, Address, _BILLING, sparse=True)
@@ -126,6 +128,15 @@ _write_customer = writer(_converter, Customer, _HELD, sparse=True)
 def broken_limits(draft: CustomerDraft) -> list[Violation]:
     """Every documented limit that a draft breaks."""
     return violations(one_name(draft), ROWS, homeless=HOMELESS)
+
+
+def broken_patch(patch: CustomerPatch) -> list[Violation]:
+    """Every documented limit that a patch breaks, as far as it shows without what the gateway holds."""
+    named = one_name(patch)
+    cleared = [row for row in ROWS if row.required and getattr(named, row.field.partition(".")[0]) is None]
+    return violations(named, ROWS, homeless=HOMELESS, partial=True) + [
+        Violation(row.field, row.wire, "is required") for row in cleared
+    ]
 
 
 def checked_card(source: PaymentSource) -> CardSource:
@@ -160,7 +171,7 @@ def read_customer(body: Any, status: int = 200) -> Customer:
     Raises:
         InvalidReply: A field has another type than the document says, or there is no ``uuid``.
     """
-    return decoded("customer", status, _customer, body, _HELD)
+    return decoded("customer", status, _customer, body, names=_NAMES, flat=_FLAT)
 
 
 def _customer(body: Json) -> Customer:
@@ -174,7 +185,11 @@ def read_token(body: Any, status: int = 200) -> PaymentToken:
     Raises:
         InvalidReply: A field has another type than the document says, or there is no ``token``.
     """
-    return decoded("payment token", status, lambda it: _read_token(it | {"extra": rest(it, _TOKEN_KEYS)}), body, _TOKEN)
+    return decoded("payment token", status, _token, body, names=_NAMES, flat=_FLAT)
+
+
+def _token(body: Json) -> PaymentToken:
+    return _read_token(body | {"extra": rest(body, _TOKEN_KEYS)})
 
 
 def customer_reply(customer: Customer) -> Json:

@@ -15,25 +15,34 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import Secret
 
 ALGORITHM = "Wonder-RSA-SHA256"
 _PADDING, _HASH = PKCS1v15(), SHA256()
 
 
-def load_key(pem: str) -> RSAPrivateKey:
+def load_key(pem: Secret) -> RSAPrivateKey:
     r"""The RSA private key in PEM text; line breaks may be written as ``\n``, as environment files do.
 
     Raises:
         ConfigurationError: It is no unencrypted RSA key of 2048 bits or more. The text is never shown.
     """
+    key = _loaded(pem)
+    if isinstance(key, str):
+        raise ConfigurationError(key)
+    return key
+
+
+def _loaded(pem: Secret) -> RSAPrivateKey | str:
+    """The key, or why there is none; apart, so that no frame of a traceback holds the text."""
     try:
-        key = load_pem_private_key(pem.replace("\\n", "\n").strip().encode(), password=None)
+        key = load_pem_private_key(pem.reveal().replace("\\n", "\n").strip().encode(), password=None)
     except TypeError:
-        raise ConfigurationError("private_key is encrypted: give it without a passphrase") from None
+        return "private_key is encrypted: give it without a passphrase"
     except (ValueError, UnsupportedAlgorithm):
-        raise ConfigurationError("private_key is no private key in PEM form (-----BEGIN PRIVATE KEY-----)") from None
+        return "private_key is no private key in PEM form (-----BEGIN PRIVATE KEY-----)"
     if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
-        raise ConfigurationError("private_key must be an RSA key of at least 2048 bits")
+        return "private_key must be an RSA key of at least 2048 bits"
     return key
 
 

@@ -1,0 +1,135 @@
+"""Monri's bearer token: fetched once, renewed in time, and never shown."""
+
+import logging
+import traceback
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from wired import MERCHANT_KEY, UUID, Wire, answer, monri_oauth
+
+from wonder_customers import CallFailed, InvalidReply, Rejected, Unauthorized, Unavailable
+
+pytestmark = pytest.mark.anyio
+
+
+class Gate(Wire):
+    """Gives out numbered tokens and takes the newest one only."""
+
+    def __init__(self, *, lifetime: Any = 3600, refuse: int = 0, pause: float = 0.0) -> None:
+        super().__init__()
+        self.fetched = 0
+        self.refuse = refuse
+        self.lifetime = lifetime
+
+    def _reply(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if request.url.path == "/v2/oauth":
+            self.fetched += 1
+            return answer(
+                200,
+                {"status": "approved", "access_token": f"bearer-{self.fetched}", "expires_in": self.lifetime},
+            )
+        if self.refuse or request.headers["authorization"] != f"Bearer bearer-{self.fetched}":
+            self.refuse = max(0, self.refuse - 1)
+            return answer(401, {"status": "error", "message": "Access token is invalid or expired"})
+        return answer(200, {"status": "approved", "uuid": UUID})
+
+
+async def test_fifty_calls_at_once_fetch_one_token() -> None:
+    gate = Gate()
+    async with gate.session(monri_oauth(), attempts=1) as session, anyio.create_task_group() as group:
+        for _ in range(50):
+            group.start_soon(session.get, UUID)
+    assert gate.fetched == 1
+    assert len(gate.requests) == 51
+
+
+async def test_a_view_for_the_same_account_shares_the_token() -> None:
+    gate = Gate()
+    async with gate.session(monri_oauth()) as session:
+        await session.get(UUID)
+        await session.for_account(monri_oauth()).get(UUID)
+    assert gate.fetched == 1
+
+
+async def test_an_expired_token_is_fetched_anew_and_a_good_one_is_kept() -> None:
+    gate = Gate(lifetime=0.05)
+    async with gate.session(monri_oauth()) as session:
+        await session.get(UUID)
+        await anyio.sleep(0.06)
+        await session.get(UUID)
+    assert gate.fetched == 2
+    gate = Gate(lifetime=100)
+    async with gate.session(monri_oauth()) as session:
+        for _ in range(3):
+            await session.get(UUID)
+    assert gate.fetched == 1
+
+
+async def test_a_token_that_is_refused_is_fetched_anew_once_without_costing_an_attempt() -> None:
+    gate = Gate(refuse=1)
+    async with gate.session(monri_oauth(), attempts=1) as session:
+        assert (await session.get(UUID)).id == UUID
+    assert gate.fetched == 2
+
+
+async def test_a_gateway_that_refuses_every_token_ends_in_unauthorized() -> None:
+    gate = Gate(refuse=99)
+    async with gate.session(monri_oauth(), attempts=3) as session:
+        with pytest.raises(Unauthorized):
+            await session.get(UUID)
+    assert gate.fetched == 2
+    assert len(gate.requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (401, {"status": "error", "message": "Invalid client credentials"}, Unauthorized),
+        (200, {"status": "invalid-request", "message": "no"}, Rejected),
+        (200, {"status": "approved"}, InvalidReply),
+        (200, {"status": "approved", "access_token": ""}, InvalidReply),
+        (200, {"status": "approved", "access_token": "two words"}, InvalidReply),
+        (200, {"status": "approved", "access_token": "a\r\nX-Evil: 1"}, InvalidReply),
+        (200, {"status": "approved", "access_token": "tökén"}, InvalidReply),
+        (200, {"status": "approved", "access_token": 5}, InvalidReply),
+        (200, b"<html>", InvalidReply),
+        (503, None, Unavailable),
+    ],
+)
+async def test_without_a_usable_token_nothing_else_is_sent(status: int, body: Any, kind: type[CallFailed]) -> None:
+    wire = Wire(answer(status, body))
+    async with wire.session(monri_oauth()) as session:
+        with pytest.raises(CallFailed) as caught:
+            await session.delete(UUID)
+    assert type(caught.value) is kind
+    assert caught.value.applied == "no"
+    assert wire.lines == ["POST /v2/oauth"]
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    for text in (shown, str(caught.value), repr(caught.value)):
+        assert MERCHANT_KEY not in text
+
+
+@pytest.mark.parametrize("lifetime", [None, "soon", 0, -5, True, [1]])
+async def test_a_lifetime_that_is_no_number_does_not_stop_the_calls(lifetime: Any) -> None:
+    gate = Gate(lifetime=lifetime)
+    async with gate.session(monri_oauth()) as session:
+        await session.get(UUID)
+        await session.get(UUID)
+    assert gate.fetched == 1
+
+
+async def test_the_token_is_in_no_log_no_repr_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    gate = Gate(refuse=99)
+    async with gate.session(monri_oauth()) as session:
+        with pytest.raises(Unauthorized) as caught:
+            await session.get(UUID)
+        shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+        texts = (caplog.text, repr(session), repr(vars(session)), repr(session.raw), shown, repr(vars(caught.value)))
+    assert len(gate.requests) == 4
+    for text in texts:
+        assert "bearer-" not in text
+        assert MERCHANT_KEY not in text

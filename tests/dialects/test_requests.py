@@ -1,0 +1,514 @@
+"""Each operation of each gateway: the exact request line and body on the wire, and what is made of the answer."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from attrs import frozen
+from wired import ACCOUNTS, HEX24, UUID, Wire, answer, golden
+
+from wonder_customers import (
+    Address,
+    CardSource,
+    Customer,
+    CustomerDraft,
+    CustomerPatch,
+    CustomerSession,
+    NotFound,
+    OneTimeToken,
+    PaymentToken,
+    Phone,
+    Unsupported,
+    VaultToken,
+)
+
+pytestmark = pytest.mark.anyio
+
+P = "/svc/payment/api/v1/openapi/customers"
+TOKEN = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
+SOURCE = "5f0c2f7a9b1e8d0012345678"
+Session = CustomerSession[Any]
+
+
+def wonder_customer(**changed: Any) -> dict[str, Any]:
+    body = {"uuid": UUID, "reference_number": "35", "name": "Ada Lovelace", "dial_code": "+852", "phone": "12345678"}
+    return {"code": 200, "message": "success", "data": {"customer": {**body, **changed}}}
+
+
+def paydock_customer(**changed: Any) -> dict[str, Any]:
+    data = {"_id": HEX24, "reference": "35", "first_name": "Ada", "last_name": "Lovelace", **changed}
+    return {"status": 200, "error": None, "resource": {"type": "customer", "data": data}}
+
+
+def paydock_list(*customers: dict[str, Any], count: int | None = None) -> dict[str, Any]:
+    resource = {"type": "customer", "data": list(customers), "limit": 1000, "skip": 0, "query_token": "qt"}
+    return {"status": 200, "error": None, "resource": resource | ({} if count is None else {"count": count})}
+
+
+def monri_customer(**changed: Any) -> dict[str, Any]:
+    return {**golden("monri", "create_response"), **changed}
+
+
+@frozen
+class Case:
+    """One verb over the wire: what the gateway answers, and what it must have been sent."""
+
+    call: Callable[[Session], Awaitable[Any]]
+    answers: tuple[tuple[int, Any], ...]
+    lines: tuple[str, ...]
+    bodies: tuple[Any, ...]
+    result: Callable[[Any], bool]
+
+
+def _is(id: str) -> Callable[[Any], bool]:
+    return lambda it: isinstance(it, Customer) and it.id == id
+
+
+def _tokens(*tokens: str) -> Callable[[Any], bool]:
+    return lambda it: tuple(token.token for token in it) == tokens
+
+
+def _token(token: str, state: str | None) -> Callable[[Any], bool]:
+    return lambda it: (it.token, it.state) == (token, state)
+
+
+async def _all(session: Session, **options: Any) -> list[str]:
+    return [customer.id async for customer in session.list(**options)]
+
+
+DRAFT = CustomerDraft(reference="35", name="Ada Lovelace", phone=Phone("+852", "12345678"))
+WONDER_SENT = {"customer": {"reference_number": "35", "name": "Ada Lovelace", "dial_code": "+852", "phone": "12345678"}}
+CARD = CardSource(
+    "4111111111111111",
+    expire_month="12",
+    expire_year="2030",
+    holder_name="Ada Lovelace",
+    cvv="123",
+    nickname="Main card",
+    transaction_type="recurring_payment",
+    success_return_url="https://shop.example/ok",
+    fail_return_url="https://shop.example/no",
+    address=Address(line1="1 Queen's Road", city="Hong Kong", state="HK", postcode="999077", country="HKG"),
+)
+WONDER = {
+    "create": Case(lambda s: s.create(DRAFT), ((200, wonder_customer()),), (f"POST {P}",), (WONDER_SENT,), _is(UUID)),
+    "upsert": Case(lambda s: s.upsert(DRAFT), ((200, wonder_customer()),), (f"POST {P}",), (WONDER_SENT,), _is(UUID)),
+    "get": Case(lambda s: s.get(UUID), ((200, wonder_customer()),), (f"GET {P}/{UUID}",), (None,), _is(UUID)),
+    "get_by_reference": Case(
+        lambda s: s.get_by_reference("35"), ((200, wonder_customer()),), (f"GET {P}/ref/35",), (None,), _is(UUID)
+    ),
+    "update": Case(
+        lambda s: s.update(UUID, CustomerPatch(name="Augusta", email=None)),
+        ((200, wonder_customer(email="a@b.c")), (200, wonder_customer(name="Augusta"))),
+        (f"GET {P}/{UUID}", f"POST {P}"),
+        (None, {"customer": {**WONDER_SENT["customer"], "name": "Augusta", "email": None}}),
+        _is(UUID),
+    ),
+    "update keeps the default token": Case(
+        lambda s: s.update(UUID, CustomerPatch(name="Augusta")),
+        (
+            (200, wonder_customer(default_payment_token={"token": TOKEN, "token_type": "CreditCard"})),
+            (200, wonder_customer(name="Augusta")),
+        ),
+        (f"GET {P}/{UUID}", f"POST {P}"),
+        (None, {"customer": {**WONDER_SENT["customer"], "name": "Augusta", "default_payment_token": TOKEN}}),
+        _is(UUID),
+    ),
+    "list": Case(
+        lambda s: _all(s, limit=2, filters={"linked_source_type": "User"}),
+        ((200, golden("wonder", "list_response")), (200, {"code": 200, "data": {"customers": []}})),
+        (f"GET {P}?limit=2&offset=0&linked_source_type=User", f"GET {P}?limit=2&offset=2&linked_source_type=User"),
+        (None, None),
+        lambda it: it == ["feac5c50-010a-4582-a84a-673357245ffb", "0b5a7c8e-1f73-4d51-8d36-7ac28f7f5a10"],
+    ),
+    "list without customers": Case(
+        _all, ((200, {"code": 200, "data": {}}),), (f"GET {P}?limit=100&offset=0",), (None,), lambda it: it == []
+    ),
+    "list_payment_tokens": Case(
+        lambda s: s.list_payment_tokens(UUID),
+        ((200, golden("wonder", "list_payment_tokens_response")),),
+        (f"GET {P}/{UUID}/payment_tokens",),
+        (None,),
+        _tokens(TOKEN, "0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "6d2f6cf0-7f5f-4e0b-a3c6-f5a0f4e0b8a3"),
+    ),
+    "create_payment_token": Case(
+        lambda s: s.create_payment_token(UUID, CARD),
+        ((200, golden("wonder", "create_payment_token_response_older")),),
+        (f"POST {P}/{UUID}/payment_tokens",),
+        (golden("wonder", "create_payment_token_request"),),
+        _token("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "pending"),
+    ),
+    "check_payment_token by its text": Case(
+        lambda s: s.check_payment_token(UUID, TOKEN),
+        ((200, {"code": 200, "data": {"payment_token": {"token": TOKEN, "state": "success"}}}),),
+        (f"POST {P}/{UUID}/payment_tokens/check",),
+        (golden("wonder", "check_payment_token_request"),),
+        _token(TOKEN, "success"),
+    ),
+    "check_payment_token by its record": Case(
+        lambda s: s.check_payment_token(
+            UUID,
+            PaymentToken("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", verify_uuid="9a1b0c7e-54a0-4a0a-b2b7-64f5a2f0b9d2"),
+        ),
+        ((200, golden("wonder", "create_payment_token_response_older")),),
+        (f"POST {P}/{UUID}/payment_tokens/check",),
+        (golden("wonder", "check_payment_token_request_older"),),
+        _token("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "pending"),
+    ),
+    "delete_payment_token": Case(
+        lambda s: s.delete_payment_token(UUID, TOKEN),
+        ((200, golden("wonder", "delete_payment_token_response")),),
+        (f"DELETE {P}/{UUID}/payment_tokens",),
+        (golden("wonder", "delete_payment_token_request"),),
+        lambda it: it is None,
+    ),
+}
+SOURCES = [{"_id": SOURCE, "type": "card", "card_number_last4": "1111"}]
+NEW_SOURCE = {"_id": "5f0c2f7a9b1e8d0099999999", "type": "card", "status": "active"}
+PAYDOCK = {
+    "create": Case(
+        lambda s: s.create(CustomerDraft(reference="35", name="Ada Lovelace", metadata={"tier": "gold"})),
+        ((201, paydock_customer()),),
+        ("POST /v1/customers",),
+        ({"reference": "35", "first_name": "Ada Lovelace", "meta": {"tier": "gold"}},),
+        _is(HEX24),
+    ),
+    "upsert of a new one": Case(
+        lambda s: s.upsert(CustomerDraft(reference="a b", first_name="Ada", last_name="Lovelace")),
+        ((200, paydock_list(count=0)), (201, paydock_customer(reference="a b"))),
+        ("GET /v1/customers?limit=1000&skip=0&reference=a%20b", "POST /v1/customers"),
+        (None, {"reference": "a b", "first_name": "Ada", "last_name": "Lovelace"}),
+        _is(HEX24),
+    ),
+    "upsert of a known one": Case(
+        lambda s: s.upsert(CustomerDraft(reference="35", first_name="Ada", last_name="Lovelace")),
+        ((200, paydock_list({"_id": HEX24, "reference": "35"}, count=1)), (200, paydock_customer())),
+        ("GET /v1/customers?limit=1000&skip=0&reference=35", f"POST /v1/customers/{HEX24}"),
+        (None, {"reference": "35", "first_name": "Ada", "last_name": "Lovelace"}),
+        _is(HEX24),
+    ),
+    "get": Case(
+        lambda s: s.get(HEX24), ((200, paydock_customer()),), (f"GET /v1/customers/{HEX24}",), (None,), _is(HEX24)
+    ),
+    "get_by_reference": Case(
+        lambda s: s.get_by_reference("35"),
+        (
+            (
+                200,
+                paydock_list(
+                    {"_id": "5f0c2f7a9b1e8d0000000135", "reference": "135"}, {"_id": HEX24, "reference": "35"}
+                ),
+            ),
+        ),
+        ("GET /v1/customers?limit=1000&skip=0&reference=35",),
+        (None,),
+        _is(HEX24),
+    ),
+    "update": Case(
+        lambda s: s.update(HEX24, CustomerPatch(first_name="Augusta Ada", phone=None, metadata={"tier": "gold"})),
+        ((200, paydock_customer()),),
+        (f"POST /v1/customers/{HEX24}",),
+        (golden("paydock", "update_request"),),
+        _is(HEX24),
+    ),
+    "delete": Case(
+        lambda s: s.delete(HEX24),
+        ((200, paydock_customer(archived=True)),),
+        (f"DELETE /v1/customers/{HEX24}",),
+        (None,),
+        lambda it: it is None,
+    ),
+    "list": Case(
+        lambda s: _all(s, limit=1, filters={"search": "Ada & Co", "archived": "false"}),
+        (
+            (200, paydock_list({"_id": HEX24}, count=2)),
+            (200, paydock_list({"_id": "5f0c2f7a9b1e8d0000000002"}, count=2)),
+        ),
+        (
+            "GET /v1/customers?limit=1&skip=0&search=Ada%20%26%20Co&archived=false",
+            "GET /v1/customers?limit=1&skip=1&search=Ada%20%26%20Co&archived=false",
+        ),
+        (None, None),
+        lambda it: it == [HEX24, "5f0c2f7a9b1e8d0000000002"],
+    ),
+    "list_payment_tokens": Case(
+        lambda s: s.list_payment_tokens(HEX24),
+        ((200, paydock_customer(payment_sources=SOURCES)),),
+        (f"GET /v1/customers/{HEX24}",),
+        (None,),
+        _tokens(SOURCE),
+    ),
+    "create_payment_token from a vault token": Case(
+        lambda s: s.create_payment_token(HEX24, VaultToken(TOKEN, gateway_id=SOURCE)),
+        (
+            (200, paydock_customer(payment_sources=SOURCES)),
+            (200, paydock_customer(payment_sources=[NEW_SOURCE, *SOURCES])),
+        ),
+        (f"GET /v1/customers/{HEX24}", f"POST /v1/customers/{HEX24}"),
+        (None, {"payment_source": {"type": "card", "vault_token": TOKEN, "gateway_id": SOURCE}}),
+        _token("5f0c2f7a9b1e8d0099999999", "active"),
+    ),
+    "create_payment_token from a one-time token": Case(
+        lambda s: s.create_payment_token(HEX24, OneTimeToken(TOKEN)),
+        ((200, paydock_customer()), (200, paydock_customer(payment_sources=[NEW_SOURCE]))),
+        (f"GET /v1/customers/{HEX24}", f"POST /v1/customers/{HEX24}"),
+        (None, {"token": TOKEN}),
+        _token("5f0c2f7a9b1e8d0099999999", "active"),
+    ),
+    "check_payment_token": Case(
+        lambda s: s.check_payment_token(HEX24, SOURCE),
+        ((200, paydock_customer(payment_sources=SOURCES)),),
+        (f"GET /v1/customers/{HEX24}",),
+        (None,),
+        _token(SOURCE, None),
+    ),
+    "delete_payment_token": Case(
+        lambda s: s.delete_payment_token(HEX24, PaymentToken(SOURCE)),
+        ((200, paydock_customer()),),
+        (f"DELETE /v1/customers/{HEX24}/payment_sources/{SOURCE}",),
+        (None,),
+        lambda it: it is None,
+    ),
+}
+MONRI_DRAFT = CustomerDraft(
+    reference="customer-id-1234",
+    description="Customer",
+    email="email@email.com",
+    first_name="Te",
+    last_name="st",
+    phone=Phone("+387", "61 000 111"),
+    metadata={"key": "value"},
+    address=Address(line1="Ferhadija 1", postcode="71000", city="Sarajevo", country="BA"),
+)
+MONRI_SENT = {**golden("monri", "create_request"), "name": "Te st"}
+MONRI = {
+    "create": Case(
+        lambda s: s.create(MONRI_DRAFT), ((200, monri_customer()),), ("POST /v2/customers",), (MONRI_SENT,), _is(UUID)
+    ),
+    "create answered with 201": Case(
+        lambda s: s.create(MONRI_DRAFT), ((201, monri_customer()),), ("POST /v2/customers",), (MONRI_SENT,), _is(UUID)
+    ),
+    "upsert of a new one": Case(
+        lambda s: s.upsert(MONRI_DRAFT),
+        ((404, {"status": "invalid-request", "message": "Customer not found"}), (200, monri_customer())),
+        ("GET /v2/merchants/customers/customer-id-1234", "POST /v2/customers"),
+        (None, MONRI_SENT),
+        _is(UUID),
+    ),
+    "upsert of a known one": Case(
+        lambda s: s.upsert(MONRI_DRAFT),
+        ((200, monri_customer()), (200, monri_customer())),
+        ("GET /v2/merchants/customers/customer-id-1234", f"POST /v2/customers/{UUID}"),
+        (None, MONRI_SENT),
+        _is(UUID),
+    ),
+    "upsert of one that another made meanwhile": Case(
+        lambda s: s.upsert(MONRI_DRAFT),
+        (
+            (404, {"status": "invalid-request", "message": "Customer not found"}),
+            (400, {"status": "invalid-request", "message": "Merchant customer has already been taken"}),
+            (200, monri_customer()),
+            (200, monri_customer()),
+        ),
+        (
+            "GET /v2/merchants/customers/customer-id-1234",
+            "POST /v2/customers",
+            "GET /v2/merchants/customers/customer-id-1234",
+            f"POST /v2/customers/{UUID}",
+        ),
+        (None, MONRI_SENT, None, MONRI_SENT),
+        _is(UUID),
+    ),
+    "get": Case(lambda s: s.get(UUID), ((200, monri_customer()),), (f"GET /v2/customers/{UUID}",), (None,), _is(UUID)),
+    "get_by_reference": Case(
+        lambda s: s.get_by_reference("customer-id-1234"),
+        ((200, monri_customer()),),
+        ("GET /v2/merchants/customers/customer-id-1234",),
+        (None,),
+        _is(UUID),
+    ),
+    "update": Case(
+        lambda s: s.update(
+            UUID,
+            CustomerPatch(name="Test Customer", phone=None, metadata={"key": None}, address=Address(city="Mostar")),
+        ),
+        ((200, monri_customer()),),
+        (f"POST /v2/customers/{UUID}",),
+        (golden("monri", "update_request"),),
+        _is(UUID),
+    ),
+    "delete": Case(
+        lambda s: s.delete(UUID),
+        ((200, golden("monri", "delete_response")),),
+        (f"DELETE /v2/customers/{UUID}",),
+        (None,),
+        lambda it: it is None,
+    ),
+    "delete answered with a uuid": Case(
+        lambda s: s.delete(UUID),
+        ((200, {"status": "approved", "uuid": UUID, "deleted": True}),),
+        (f"DELETE /v2/customers/{UUID}",),
+        (None,),
+        lambda it: it is None,
+    ),
+    "delete answered without a body": Case(
+        lambda s: s.delete(UUID), ((204, None),), (f"DELETE /v2/customers/{UUID}",), (None,), lambda it: it is None
+    ),
+    "list": Case(
+        _all,
+        ((200, golden("monri", "list_response")),),
+        ("GET /v2/customers?limit=50&offset=0",),
+        (None,),
+        lambda it: it == [UUID],
+    ),
+    "list with uuids": Case(
+        lambda s: _all(s, cursor="50"),
+        ((200, {"status": "approved", "data": [monri_customer()]}),),
+        ("GET /v2/customers?limit=50&offset=50",),
+        (None,),
+        lambda it: it == [UUID],
+    ),
+    "list_payment_tokens": Case(
+        lambda s: s.list_payment_tokens(UUID),
+        ((200, golden("monri", "payment_methods_response")),),
+        (f"GET /v2/customers/{UUID}/payment-methods?limit=50&offset=0",),
+        (None,),
+        _tokens("00c1eb1a4a0b61d1c2921c8d3a3f4570801da3f3f087c280e832cb4876a5e633"),
+    ),
+}
+CASES = [
+    pytest.param(gateway, case, id=f"{gateway}: {name}")
+    for gateway, cases in (("wonder", WONDER), ("paydock", PAYDOCK), ("monri", MONRI))
+    for name, case in cases.items()
+]
+
+
+@pytest.mark.parametrize(("gateway", "case"), CASES)
+async def test_the_exact_request_goes_out_and_the_answer_comes_back_as_a_record(gateway: str, case: Case) -> None:
+    wire = Wire(*(answer(status, body) for status, body in case.answers))
+    async with wire.session(ACCOUNTS[gateway]()) as session:
+        result = await case.call(session)
+    assert tuple(wire.lines) == case.lines
+    assert tuple(wire.bodies) == case.bodies
+    assert case.result(result), result
+    assert wire.answers == []
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+async def test_every_verb_is_either_shown_here_or_known_to_be_unsupported(gateway: str) -> None:
+    verbs = {
+        "create",
+        "upsert",
+        "get",
+        "get_by_reference",
+        "update",
+        "delete",
+        "list",
+        "list_payment_tokens",
+        "create_payment_token",
+        "check_payment_token",
+        "delete_payment_token",
+    }
+    shown = {name.split(" ")[0] for name in {"wonder": WONDER, "paydock": PAYDOCK, "monri": MONRI}[gateway]}
+    assert (
+        verbs - shown
+        == {
+            "wonder": {"delete"},
+            "paydock": set(),
+            "monri": {"create_payment_token", "check_payment_token", "delete_payment_token"},
+        }[gateway]
+    )
+
+
+@pytest.mark.parametrize(
+    ("gateway", "verb", "call"),
+    [
+        ("wonder", "delete", lambda s: s.delete(UUID)),
+        ("monri", "create_payment_token", lambda s: s.create_payment_token(UUID, VaultToken(TOKEN))),
+        ("monri", "check_payment_token", lambda s: s.check_payment_token(UUID, TOKEN)),
+        ("monri", "delete_payment_token", lambda s: s.delete_payment_token(UUID, TOKEN)),
+        ("monri", "filter on lists", lambda s: _all(s, filters={"name": "Ada"})),
+    ],
+)
+async def test_what_a_gateway_cannot_do_is_said_without_touching_the_wire(
+    gateway: str, verb: str, call: Callable[[Session], Awaitable[Any]]
+) -> None:
+    wire = Wire()
+    async with wire.session(ACCOUNTS[gateway]()) as session:
+        with pytest.raises(Unsupported) as caught:
+            await call(session)
+    assert wire.requests == []
+    assert (caught.value.gateway, caught.value.operation) == (gateway, verb)
+    assert str(caught.value).endswith("Nothing was sent.")
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+@pytest.mark.parametrize("reference", ["a/b?c#d é", "100%", "%2F", "a+b", "日本", "🙂", "a&b=c", " ", "...", "~._-"])
+async def test_a_reference_stays_one_percent_encoded_piece_of_the_request_line(gateway: str, reference: str) -> None:
+    wire = Wire(answer(404, {"status": 404, "error": {"message": "Not found"}}))
+    async with wire.session(ACCOUNTS[gateway]()) as session:
+        with pytest.raises(NotFound):
+            await session.get_by_reference(reference)
+    encoded = "".join(
+        chr(byte) if (chr(byte).isalnum() and byte < 128) or chr(byte) in "~._-" else f"%{byte:02X}"
+        for byte in reference.encode()
+    )
+    assert wire.lines == [
+        {
+            "wonder": f"GET {P}/ref/{encoded}",
+            "paydock": f"GET /v1/customers?limit=1000&skip=0&reference={encoded}",
+            "monri": f"GET /v2/merchants/customers/{encoded}",
+        }[gateway]
+    ]
+
+
+async def test_a_paydock_reference_on_two_customers_is_looked_for_on_every_page() -> None:
+    others = [{"_id": f"{number:024x}", "reference": "350"} for number in range(1000)]
+    wire = Wire(answer(200, paydock_list(*others)), answer(200, paydock_list({"_id": HEX24, "reference": "35"})))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        assert (await session.get_by_reference("35")).id == HEX24
+    assert wire.lines == [
+        "GET /v1/customers?limit=1000&skip=0&reference=35",
+        "GET /v1/customers?limit=1000&skip=1000&reference=35",
+    ]
+
+
+async def test_an_archived_paydock_customer_does_not_hold_its_reference_any_more() -> None:
+    archived = {"_id": "a" * 24, "reference": "35", "archived": True}
+    wire = Wire(
+        answer(200, paydock_list(archived, {"_id": HEX24, "reference": "35"})), answer(200, paydock_list(archived))
+    )
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        assert (await session.get_by_reference("35")).id == HEX24
+        with pytest.raises(NotFound):
+            await session.get_by_reference("35")
+
+
+async def test_an_empty_page_ends_a_list_whatever_its_count_says() -> None:
+    wire = Wire(answer(200, paydock_list({"_id": HEX24}, count=5)), answer(200, paydock_list(count=5)))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        assert await _all(session, limit=1) == [HEX24]
+    assert len(wire.requests) == 2
+
+
+async def test_an_upsert_without_a_reference_is_a_create() -> None:
+    for gateway, made in (("paydock", paydock_customer(reference=None)), ("monri", monri_customer())):
+        wire = Wire(answer(200, made))
+        async with wire.session(ACCOUNTS[gateway]()) as session:
+            await session.upsert(CustomerDraft(name="Test"))
+        assert [request.method for request in wire.requests] == ["POST"]
+
+
+async def test_monris_payment_methods_are_read_page_after_page() -> None:
+    (method,) = golden("monri", "payment_methods_response")["data"]
+    full = [{**method, "token": f"t{number}", "id": f"t{number}"} for number in range(50)]
+
+    def page(request: httpx.Request) -> httpx.Response:
+        return answer(200, {"status": "approved", "data": full if "offset=0" in str(request.url) else [method]})
+
+    wire = Wire(page, page)
+    async with wire.session(ACCOUNTS["monri"]()) as session:
+        tokens = await session.list_payment_tokens(UUID)
+    assert [it.token for it in tokens] == [*(f"t{number}" for number in range(50)), method["token"]]
+    assert [line.rpartition("?")[2] for line in wire.lines] == ["limit=50&offset=0", "limit=50&offset=50"]

@@ -1,0 +1,256 @@
+"""Signatures against the published vector, the computed steps and the ``openssl`` program, on what really goes out."""
+
+import base64
+import hashlib
+import hmac
+import re
+import shutil
+import subprocess
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from wired import (
+    ACCESS_TOKEN,
+    APP_ID,
+    AUTHENTICITY_TOKEN,
+    HEX24,
+    MERCHANT_KEY,
+    SECRET_KEY,
+    UUID,
+    Wire,
+    answer,
+    monri,
+    monri_oauth,
+    paydock,
+    wonder,
+)
+
+from wonder_customers import CustomerDraft, Monri, Paydock, Phone, Wonder
+from wonder_customers.dialects.monri.signing import authorization, digest
+from wonder_customers.dialects.wonder.signing import message, request_time
+
+OPENSSL = shutil.which("openssl")
+ROOT = "/svc/payment/api/v1/openapi"
+
+WONDER_STEPS = [
+    ("GET", f"{ROOT}/customers/ref/35", b"", "6363928338c3dab113d006cba2b4c81e949d2776ca679b65f305123e69a09463"),
+    (
+        "GET",
+        f"{ROOT}/customers?limit=20&offset=0",
+        b"",
+        "a590cae36407a42ac82b510f8f650d52aebe5ce3771773b3b90409b7721b715c",
+    ),
+    (
+        "POST",
+        f"{ROOT}/echo",
+        b'{"message":"Hello,Wonder!"}',
+        "99720de580af351982c66f02520fc16cdccf5599e6c96f9f6f7e49634187fcee",
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "uri", "body", "expected"), WONDER_STEPS, ids=["get", "query", "post"])
+def test_wonders_steps_give_the_message_that_was_computed_apart(
+    method: str, uri: str, body: bytes, expected: str
+) -> None:
+    assert message("0000000000000000", "20240501120123", method, uri, body) == expected.encode()
+
+
+def test_wonders_time_is_utc_whatever_the_zone_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setenv("TZ", "Asia/Hong_Kong")
+    time.tzset()
+    try:
+        assert request_time(datetime(2024, 5, 1, 12, 1, 23, 999_000, UTC).timestamp()) == "20240501120123"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_monris_published_vector_is_reproduced() -> None:
+    body = b'{"example":"1"}'
+    expected = (
+        "bd120476c656a8ec3ce5d6a150f17061d03a8e280b0fbba278a73a15066830562f73ce5536882c9222e265f1ff6c2df6"
+        "29173375b549cba5a9275b08686f32ea"
+    )
+    assert digest("qwert1234", "1593457122", AUTHENTICITY_TOKEN, "/v2/payment/new", body) == expected
+    header = authorization("qwert1234", "1593457122", AUTHENTICITY_TOKEN, "/v2/payment/new", body)
+    assert header.decode() == f"WP3-v2.1 {AUTHENTICITY_TOKEN} 1593457122 {expected}"
+
+
+def _wonder_answer(request: httpx.Request) -> httpx.Response:
+    customer = {"uuid": UUID, "reference_number": "35", "name": "Ada", "phone": "1"}
+    data = {"customer": customer, "customers": [customer], "payment_tokens": [], "success": True}
+    return answer(200, {"code": 200, "message": "success", "data": data})
+
+
+def _signed_content(request: httpx.Request) -> bytes:
+    """What Wonder's page says is signed, put together from what arrived."""
+    _, time, _ = request.headers["credential"].split("/")
+    first = hmac.new(request.headers["nonce"].encode(), time.encode(), hashlib.sha256).digest()
+    second = hmac.new(first, b"Wonder-RSA-SHA256", hashlib.sha256).digest()
+    content = request.method.encode() + b"\n" + request.url.raw_path
+    if request.content:
+        content += b"\n" + request.content
+    return hmac.new(second, content, hashlib.sha256).hexdigest().encode()
+
+
+async def _wonder_calls(account: Wonder) -> list[httpx.Request]:
+    wire = Wire(*[_wonder_answer] * 4)
+    async with wire.session(account) as session:
+        await session.create(CustomerDraft(reference="35", name="禚雨欣", phone=Phone("+852", "1")))
+        await session.get_by_reference("35")
+        _ = [it async for it in session.list(filters={"filter[name][_eq]": "Ada Lovelace"})]
+        await session.delete_payment_token(UUID, "tok")
+    return wire.requests
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="the openssl program is not installed")
+@pytest.mark.parametrize("form", ["PKCS#1", "PKCS#8"])
+@pytest.mark.anyio
+async def test_openssl_verifies_wonders_signatures_with_a_key_it_made_itself(tmp_path: Path, form: str) -> None:
+    assert OPENSSL
+    private, public = tmp_path / "key.pem", tmp_path / "pub.pem"
+
+    def openssl(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+        return subprocess.run([OPENSSL or "", *arguments], capture_output=True, check=False)
+
+    assert openssl("genrsa", "-out", str(private), "2048").returncode == 0
+    assert openssl("rsa", "-in", str(private), "-pubout", "-out", str(public)).returncode == 0
+    if form == "PKCS#1":
+        assert openssl("rsa", "-in", str(private), "-traditional", "-out", str(private)).returncode == 0
+    assert ("BEGIN RSA PRIVATE KEY" in private.read_text()) == (form == "PKCS#1")
+    requests = await _wonder_calls(Wonder(APP_ID, private.read_text()))
+    assert [request.method for request in requests] == ["POST", "GET", "GET", "DELETE"]
+    for number, request in enumerate(requests):
+        signature, signed = tmp_path / f"{number}.sig", tmp_path / f"{number}.txt"
+        signature.write_bytes(base64.b64decode(request.headers["signature"], validate=True))
+        signed.write_bytes(_signed_content(request))
+        verify = ("dgst", "-sha256", "-verify", str(public), "-signature", str(signature))
+        assert openssl(*verify, str(signed)).stdout.strip() == b"Verified OK"
+        signed.write_bytes(_signed_content(request)[:-1] + b"!")
+        assert openssl(*verify, str(signed)).returncode != 0
+
+
+@pytest.mark.anyio
+async def test_wonders_headers_have_exactly_the_documented_forms() -> None:
+    requests = await _wonder_calls(wonder())
+    for request in requests:
+        app_id, time, algorithm = request.headers["credential"].split("/")
+        assert (app_id, algorithm) == (APP_ID, "Wonder-RSA-SHA256")
+        moment = datetime.strptime(time, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        assert abs(datetime.now(UTC) - moment) < timedelta(minutes=1)
+        assert re.fullmatch("[0-9A-Za-z]{16}", request.headers["nonce"])
+        assert request.headers["content-type"] == "application/json"
+        mark = uuid.UUID(request.headers["x-request-id"])
+        assert (mark.version, str(mark)) == (4, request.headers["x-request-id"])
+        assert "authorization" not in request.headers
+    assert len({request.headers["nonce"] for request in requests}) == len(requests)
+    assert len({request.headers["x-request-id"] for request in requests}) == len(requests)
+
+
+@pytest.mark.anyio
+async def test_wonder_signs_the_query_and_it_goes_out_percent_encoded() -> None:
+    (_, _, listed, _) = await _wonder_calls(wonder())
+    assert listed.url.raw_path.decode() == (
+        f"{ROOT}/customers?limit=100&offset=0&filter%5Bname%5D%5B_eq%5D=Ada%20Lovelace"
+    )
+
+
+@pytest.mark.anyio
+async def test_the_body_is_utf_8_json_and_its_length_is_told() -> None:
+    created, looked_up, _, deleted = await _wonder_calls(wonder())
+    assert '"name":"禚雨欣"'.encode() in created.content
+    assert created.headers["content-length"] == str(len(created.content))
+    assert deleted.headers["content-length"] == str(len(deleted.content))
+    assert "content-length" not in looked_up.headers
+
+
+CUSTOMER = {"uuid": UUID, "status": "approved", "merchant_customer_id": "35"}
+
+
+@pytest.mark.anyio
+async def test_monris_digest_covers_key_time_token_path_query_and_the_bytes_sent() -> None:
+    wire = Wire(
+        answer(200, CUSTOMER),
+        answer(200, {"status": "approved", "data": []}),
+        answer(200, {"status": "approved", "id": UUID, "deleted": True}),
+    )
+    async with wire.session(monri()) as session:
+        await session.create(CustomerDraft(reference="35", name="Đorđe"))
+        _ = [it async for it in session.list(limit=20)]
+        await session.delete(UUID)
+    assert wire.lines == ["POST /v2/customers", "GET /v2/customers?limit=20&offset=0", f"DELETE /v2/customers/{UUID}"]
+    for request in wire.requests:
+        scheme, token, timestamp, mark = request.headers["authorization"].split(" ")
+        assert (scheme, token) == ("WP3-v2.1", AUTHENTICITY_TOKEN)
+        assert re.fullmatch("[0-9]{10}", timestamp)
+        assert abs(int(timestamp) - datetime.now(UTC).timestamp()) < 60
+        signed = f"{MERCHANT_KEY}{timestamp}{token}".encode() + request.url.raw_path + request.content
+        assert mark == hashlib.sha512(signed).hexdigest()
+        assert request.headers["accept"] == "application/json"
+        assert request.headers["content-type"] == "application/json"
+    assert [bool(request.content) for request in wire.requests] == [True, False, False]
+
+
+@pytest.mark.anyio
+async def test_a_base_urls_own_path_is_part_of_what_is_signed() -> None:
+    wire = Wire(answer(200, CUSTOMER))
+    account = Monri(MERCHANT_KEY, AUTHENTICITY_TOKEN, base_url="https://proxy.example/monri/")
+    async with wire.session(account) as session:
+        await session.get_by_reference("35")
+    assert wire.lines == ["GET /monri/v2/merchants/customers/35"]
+    _, token, timestamp, mark = wire.requests[0].headers["authorization"].split(" ")
+    assert mark == digest(MERCHANT_KEY, timestamp, token, "/monri/v2/merchants/customers/35", b"")
+
+
+@pytest.mark.parametrize(
+    ("account", "header", "value", "other"),
+    [
+        (paydock(), "x-user-secret-key", SECRET_KEY, "x-access-token"),
+        (Paydock(access_token=ACCESS_TOKEN), "x-access-token", ACCESS_TOKEN, "x-user-secret-key"),
+    ],
+    ids=["secret key", "access token"],
+)
+@pytest.mark.anyio
+async def test_paydock_sends_the_one_credential_it_has(account: Paydock, header: str, value: str, other: str) -> None:
+    wire = Wire(answer(200, {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX24}}}))
+    async with wire.session(account) as session:
+        await session.get(HEX24)
+    headers = wire.requests[0].headers
+    assert headers[header] == value
+    assert other not in headers
+    assert "x-user-public-key" not in headers
+    assert headers["content-type"] == "application/json"
+
+
+@pytest.mark.anyio
+async def test_monris_bearer_token_is_asked_for_without_credentials_in_headers_and_then_used() -> None:
+    token = {"status": "approved", "access_token": "bearer-1", "token_type": "Bearer", "expires_in": 3600}
+    wire = Wire(answer(200, token), answer(200, CUSTOMER))
+    async with wire.session(monri_oauth()) as session:
+        await session.get(UUID)
+    asked, used = wire.requests
+    assert wire.lines == ["POST /v2/oauth", f"GET /v2/customers/{UUID}"]
+    assert wire.bodies[0] == {
+        "client_id": AUTHENTICITY_TOKEN,
+        "client_secret": MERCHANT_KEY,
+        "grant_type": "client_credentials",
+        "scopes": ["customers", "payment-methods"],
+    }
+    assert "authorization" not in asked.headers
+    assert used.headers["authorization"] == "Bearer bearer-1"
+
+
+@pytest.mark.parametrize("account", [wonder(), paydock(), monri()], ids=["wonder", "paydock", "monri"])
+def test_the_sandbox_is_the_default_and_production_must_be_named(account: Wonder | Paydock | Monri) -> None:
+    sandboxes = {
+        "Wonder": ("https://gateway-stg.wonder.today", "https://gateway.wonder.today"),
+        "Paydock": ("https://api-sandbox.paydock.com/v1/", "https://api.paydock.com/v1/"),
+        "Monri": ("https://ipgtest.monri.com", "https://ipg.monri.com"),
+    }
+    assert (account.base_url, type(account).PRODUCTION) == sandboxes[type(account).__name__]
