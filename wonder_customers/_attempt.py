@@ -158,7 +158,8 @@ def _evidence(error: CallFailed) -> Evidence:
             return Evidence.THROTTLED
         case Unavailable():
             return Evidence.UNKNOWN
-        case Duplicate():
+        case Duplicate() | Rejected():
+            # Monri's words for a taken reference are not documented, so any rejection after a doubt may be that.
             return Evidence.TAKEN
         case _:
             return Evidence.ANSWERED

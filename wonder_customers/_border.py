@@ -1,7 +1,7 @@
-"""Whether a request may leave this machine: with ``WONDER_CUSTOMERS_LOOPBACK_ONLY`` set, none does.
+"""Whether a request may leave this machine: with ``WONDER_CUSTOMERS_LOOPBACK_ONLY=1``, none does.
 
-Test runs set the variable (the pytest plug-in does it by itself), so that a session that was meant for a mock or for the
-simulator cannot reach a real gateway. It is read at every request, so programs that a test starts heed it as well.
+Test runs set the variable (the pytest plug-in does it by itself), so that a session that was meant for a mock or for
+the simulator cannot reach a real gateway. It is read at every request, so programs that a test starts heed it as well.
 """
 
 from ipaddress import ip_address
@@ -32,7 +32,7 @@ def check(host: str) -> None:
     Raises:
         ConfigurationError: So it is. It names the running test where pytest tells its name.
     """
-    if not environ.get(VARIABLE) or is_loopback(host):
+    if environ.get(VARIABLE, "0") in {"", "0"} or is_loopback(host):
         return
     test = environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
     whose = f"{test}: a session" if test else "a session"

@@ -73,6 +73,11 @@ class RawVerbs:
         self._shared = shared
         self._speaker = speaker
 
+    @property
+    def gateway(self) -> str:
+        """The gateway's name."""
+        return self._speaker.dialect.gateway
+
     async def _run(self, operation: Operation, steps: Steps[T], subject: tuple[str, Any] | None = None) -> Reply[T]:
         about = subject if subject is not None and isinstance(subject[1], str) else None
         return await self._shared.exchange.run(self._speaker, operation, steps, about)
@@ -184,9 +189,8 @@ class Listing:
             page = (await self._raw.page(self._limit, cursor, self._filters)).record
             ids = [customer.id for customer in page.items]
             if ids and ids == before:
-                raise InvalidReply(
-                    "the gateway sent the same page twice: it does not heed the offset", operation="list"
-                )
+                why = "the gateway sent the same page twice: it does not heed the offset"
+                raise InvalidReply(why, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
             yield page
             if page.cursor is None:
                 return

@@ -112,7 +112,10 @@ class Phone:
 
 @frozen
 class Address:
-    """A postal address. `country` is an ISO 3166-1 alpha-2 code."""
+    """A postal address.
+
+    `country` is an ISO 3166-1 alpha-2 code; only the billing address of a card at Wonder takes the alpha-3 code.
+    """
 
     line1: str | None = _private()
     line2: str | None = _private()

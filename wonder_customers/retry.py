@@ -121,7 +121,7 @@ class Evidence(Enum):
     STALE = "sent on a connection that had gone stale, no byte of an answer"
     THROTTLED = "refused before processing"
     BODY_LOST = "applied, the answer's body was lost"
-    TAKEN = "refused, the reference is taken"
+    TAKEN = "rejected, perhaps because the reference is taken"
     ABSENT = "looked up for the whole settle time, and not there"
     ANSWERED = "answered"
 

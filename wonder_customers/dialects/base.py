@@ -245,6 +245,8 @@ def endpoint(base_url: object) -> tuple[Origin, str]:
         raise ConfigurationError("base_url must be plain ASCII without blanks")
     if url.username is not None or url.password is not None or url.query or url.fragment:
         raise ConfigurationError("base_url may hold a host and a path only: no user, query or fragment")
+    if port == 0:
+        raise ConfigurationError("base_url names port 0, where nobody can listen")
     if url.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(f"base_url must be https ({host} is not this machine)")
     return Origin(url.scheme, host, port or {"https": 443, "http": 80}[url.scheme]), url.path.rstrip("/")
@@ -287,6 +289,13 @@ def segment(gateway: str, name: str, value: object, longest: int = 255) -> str:
     if broken:
         raise InvalidRecord(gateway, [Violation(name, None, broken)])
     return quote(str(value), safe="")
+
+
+def same(name: str, asked: str, answered: str | None) -> bool:
+    """Whether an answer is about the customer that was asked for; ids are hexadecimal, so their case says nothing."""
+    if answered is None:
+        return True
+    return answered.casefold() == asked.casefold() if name == "id" else answered == asked
 
 
 def unsafe_in_path(value: object, longest: int) -> str | None:

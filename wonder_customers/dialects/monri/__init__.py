@@ -25,6 +25,7 @@ from wonder_customers.dialects.base import (
     loose_object,
     one,
     refusal,
+    same,
     segment,
     text_of,
 )
@@ -269,14 +270,21 @@ def _approved(reply: WireReply) -> dict[str, Any]:
     """The body of an accepted answer: HTTP 2xx and a ``status`` of ``approved`` (or none)."""
     if reply.status >= 400:
         body = loose_object(reply.body)
-        raise refusal(reply.status, code=text_of(body.get("status")), message=text_of(body.get("message")))
+        raise refusal(reply.status, code=text_of(body.get("status")), message=_words(body))
     body = json_object("Monri", reply)
     word = body.get("status")
     if not isinstance(word, str | None):
         raise InvalidReply("the answer's status is no text", status=reply.status, applied="unknown")
     if word not in {"approved", None}:
-        raise refusal(400, code=text_of(word), message=text_of(body.get("message")))
+        raise refusal(400, code=text_of(word), message=_words(body))
     return body
+
+
+def _words(body: dict[str, Any]) -> str | None:
+    """The gateway's words: ``message``, or the list ``errors`` as its transaction endpoints have it."""
+    errors = body.get("errors")
+    listed = "; ".join(map(str, errors)) if isinstance(errors, list) else None
+    return text_of(body.get("message")) or text_of(listed)
 
 
 def _customer(reply: WireReply) -> Customer:
@@ -288,7 +296,7 @@ def _same(name: str, asked: str) -> Callable[[WireReply], Customer]:
 
     def decode(reply: WireReply) -> Customer:
         customer = _customer(reply)
-        if getattr(customer, name) not in {asked, None}:
+        if not same(name, asked, getattr(customer, name)):
             raise InvalidReply(
                 f"the gateway answered with another customer: its {name} differs",
                 status=reply.status,

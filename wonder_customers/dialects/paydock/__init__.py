@@ -24,6 +24,7 @@ from wonder_customers.dialects.base import (
     loose_object,
     one,
     refusal,
+    same,
     segment,
     text_of,
     unsafe_in_path,
@@ -322,7 +323,7 @@ def _refusal(status: int, body: dict[str, Any]) -> CallFailed:
     if isinstance(words, dict):
         words = words.get("message") or "; ".join(map(str, _as_list(words.get("errors"))))
     code = text_of(summary.get("code")) or text_of(legacy.get("code"))
-    details = summary.get("details") or legacy.get("details")
+    details = next(filter(_says_something, (summary.get("details"), legacy.get("details"))), None)
     fields: dict[str, tuple[str, ...]] = {}
     if isinstance(details, dict):
         messages = tuple(map(str, _as_list(details.get("messages"))))
@@ -337,6 +338,10 @@ def _refusal(status: int, body: dict[str, Any]) -> CallFailed:
         )
         fields[str(name or "")] = (*fields.get(str(name or ""), ()), str(words_of_item))
     return refusal(status, code=code, message=text_of(words), fields=fields)
+
+
+def _says_something(details: Any) -> bool:
+    return any(details.values()) if isinstance(details, dict) else bool(details)
 
 
 def _as_object(value: Any) -> dict[str, Any]:
@@ -365,7 +370,7 @@ def _same(name: str, asked: str, read: Callable[[WireReply], Customer]) -> Calla
 
     def decode(reply: WireReply) -> Customer:
         customer = read(reply)
-        if getattr(customer, name) not in {asked, None}:
+        if not same(name, asked, getattr(customer, name)):
             raise InvalidReply(
                 f"the gateway answered with another customer: its {name} differs",
                 status=reply.status,

@@ -27,6 +27,7 @@ from wonder_customers.dialects.base import (
     loose_object,
     one,
     refusal,
+    same,
     segment,
     text_of,
 )
@@ -70,6 +71,8 @@ class Wonder:
 
     def __attrs_post_init__(self) -> None:
         credential("app_id", self.app_id)
+        if "/" in self.app_id:
+            raise ConfigurationError("app_id must not hold a slash, which separates it from the time in the header")
         endpoint(self.base_url)
         object.__setattr__(self, "_key", load_key(self.private_key))
 
@@ -282,7 +285,7 @@ def _same(name: str, asked: str, *, write: bool = False) -> Callable[[WireReply]
 
     def decode(reply: WireReply) -> Customer:
         customer = _customer(reply, write=write)
-        if getattr(customer, name) not in {asked, None}:
+        if not same(name, asked, getattr(customer, name)):
             raise InvalidReply(
                 f"the gateway answered with another customer: its {name} differs",
                 status=reply.status,

@@ -1,0 +1,81 @@
+"""Gateways say the same in different words, and some of their words are not documented."""
+
+import pytest
+
+from scripted import (
+    HEX,
+    MONRI,
+    PAYDOCK,
+    SILENT,
+    UUID,
+    bench,
+    draft,
+    monri_customer,
+    paydock_customer,
+    reply,
+    wonder_account,
+    wonder_customer,
+)
+from wonder_customers import ConfigurationError, Duplicate, InvalidReply, Monri, Rejected, Wonder
+
+pytestmark = pytest.mark.anyio
+
+MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
+MISSING = reply(404, {"message": "Customer not found"})
+SILENTLY_TAKEN = reply(400, {"status": "invalid-request", "message": "merchant_customer_id is invalid"})
+
+
+async def test_a_rejection_after_a_doubt_may_mean_that_the_first_create_landed() -> None:
+    answer = await bench(SILENT, *[MISSING] * 5, SILENTLY_TAKEN, MADE).create(draft())
+    assert (answer.record.id, answer.adopted) == (UUID, True)
+
+
+async def test_a_rejection_after_a_doubt_that_left_nothing_is_raised_as_it_is() -> None:
+    with pytest.raises(Rejected) as caught:
+        await bench(SILENT, *[MISSING] * 5, SILENTLY_TAKEN, *[MISSING] * 6).create(draft())
+    assert (caught.value.applied, caught.value.attempts) == ("unknown", 2)
+
+
+async def test_a_rejection_without_a_doubt_is_final() -> None:
+    it = bench(SILENTLY_TAKEN)
+    with pytest.raises(Rejected) as caught:
+        await it.create(draft())
+    assert (caught.value.applied, len(it.script.sent)) == ("no", 1)
+
+
+async def test_monris_list_of_errors_is_read() -> None:
+    with pytest.raises(Duplicate, match="has already been taken; Name is too long"):
+        await bench(reply(422, {"errors": ["Reference has already been taken", "Name is too long"]})).create(draft())
+
+
+async def test_empty_details_do_not_hide_the_older_ones() -> None:
+    body = {
+        "status": 400,
+        "error": {"message": "bad", "details": {"path": "email", "messages": ["is no e-mail"]}},
+        "error_summary": {"message": "bad", "code": "validation_error", "details": {"messages": []}},
+    }
+    with pytest.raises(Rejected) as caught:
+        await bench(reply(400, body), account=PAYDOCK).create(draft())
+    assert caught.value.fields == {"email": ("is no e-mail",)}
+
+
+async def test_the_case_of_an_id_says_nothing() -> None:
+    assert (await bench(reply(200, monri_customer())).get(UUID.upper())).record.id == UUID
+    assert (await bench(reply(200, paydock_customer()), account=PAYDOCK).get(HEX.upper())).record.id == HEX
+    wonder = wonder_account()
+    assert (await bench(reply(200, wonder_customer()), account=wonder).get(UUID.upper())).record.id == UUID
+
+
+async def test_the_case_of_a_reference_does() -> None:
+    with pytest.raises(InvalidReply, match="reference differs"):
+        await bench(reply(200, monri_customer(merchant_customer_id="R-1"))).create(draft())
+
+
+async def test_an_app_id_with_a_slash_would_read_as_a_time() -> None:
+    with pytest.raises(ConfigurationError, match="slash"):
+        Wonder("a/20260101000000", wonder_account().private_key)
+
+
+async def test_nobody_listens_on_port_zero() -> None:
+    with pytest.raises(ConfigurationError, match="port 0"):
+        Monri("k", "t", base_url=MONRI.base_url + ":0")
