@@ -291,11 +291,22 @@ def segment(gateway: str, name: str, value: object, longest: int = 255) -> str:
     return quote(str(value), safe="")
 
 
-def same(name: str, asked: str, answered: str | None) -> bool:
-    """Whether an answer is about the customer that was asked for; ids are hexadecimal, so their case says nothing."""
-    if answered is None:
-        return True
-    return answered.casefold() == asked.casefold() if name == "id" else answered == asked
+def matching(name: str, asked: str, read: Callable[[WireReply], Customer]) -> Callable[[WireReply], Customer]:
+    """Reads a customer with `read`, and refuses one whose `name` (``id`` or ``reference``) is not the one asked for.
+
+    Ids are hexadecimal, so their case says nothing. What an answer does not carry is not judged.
+    """
+
+    def decode(reply: WireReply) -> Customer:
+        customer = read(reply)
+        answered: str | None = getattr(customer, name)
+        same = answered in {asked, None} or (name == "id" and str(answered).casefold() == asked.casefold())
+        if not same:
+            why = f"the gateway answered with another customer: its {name} differs"
+            raise InvalidReply(why, status=reply.status, applied="unknown")
+        return customer
+
+    return decode
 
 
 def unsafe_in_path(value: object, longest: int) -> str | None:

@@ -23,9 +23,9 @@ from wonder_customers.dialects.base import (
     json_object,
     key_text,
     loose_object,
+    matching,
     one,
     refusal,
-    same,
     segment,
     text_of,
 )
@@ -229,7 +229,7 @@ class MonriDialect(Dialect):
         return Call(
             request,
             Replay.LOOKUP,
-            _same("reference", reference),
+            matching("reference", reference, _customer),
             find=lambda: one(self._by_reference(reference)),
             conflicts=lambda customer: convert.differences(draft, customer, strict=False),
             reference=reference,
@@ -241,7 +241,7 @@ class MonriDialect(Dialect):
         return Call(
             request,
             Replay.IDEMPOTENT,
-            _same("id", id),
+            matching("id", id, _customer),
             find=lambda: one(self._by_id(id)),
             reference=reference,
             id=id,
@@ -250,14 +250,14 @@ class MonriDialect(Dialect):
     def _by_id(self, id: str) -> Call[Customer]:
         place = segment(self.gateway, "id", id)
         request = self._request("GET", f"/v2/customers/{place}", "/v2/customers/{uuid}")
-        return Call(request, Replay.READ, _same("id", id), id=id)
+        return Call(request, Replay.READ, matching("id", id, _customer), id=id)
 
     def _by_reference(self, reference: str) -> Call[Customer]:
         place = segment(self.gateway, "reference", reference)
         request = self._request(
             "GET", f"/v2/merchants/customers/{place}", "/v2/merchants/customers/{merchant_customer_id}"
         )
-        return Call(request, Replay.READ, _same("reference", reference), reference=reference)
+        return Call(request, Replay.READ, matching("reference", reference, _customer), reference=reference)
 
     def _places(self, limit: int, offset: int) -> str:
         return query(self.gateway, {"limit": limit, "offset": offset}, {})
@@ -289,22 +289,6 @@ def _words(body: dict[str, Any]) -> str | None:
 
 def _customer(reply: WireReply) -> Customer:
     return convert.read_customer(_approved(reply), reply.status)
-
-
-def _same(name: str, asked: str) -> Callable[[WireReply], Customer]:
-    """Reads a customer, and refuses one that is not the one asked for."""
-
-    def decode(reply: WireReply) -> Customer:
-        customer = _customer(reply)
-        if not same(name, asked, getattr(customer, name)):
-            raise InvalidReply(
-                f"the gateway answered with another customer: its {name} differs",
-                status=reply.status,
-                applied="unknown",
-            )
-        return customer
-
-    return decode
 
 
 def _listed(reply: WireReply) -> list[Any]:

@@ -22,8 +22,8 @@ from wonder_customers.dialects.base import (
     json_object,
     key_text,
     loose_object,
+    matching,
     one,
-    same,
     segment,
     unsafe_in_path,
 )
@@ -281,7 +281,7 @@ class PaydockDialect(Dialect):
         return Call(
             request,
             Replay.LOOKUP,
-            _same("reference", reference, _written),
+            matching("reference", reference, _written),
             find=lambda: self._by_reference(reference),
             conflicts=lambda customer: convert.differences(draft, customer, strict=False),
             reference=reference,
@@ -292,12 +292,12 @@ class PaydockDialect(Dialect):
         body = orjson.dumps(convert.customer_body(record))
         request = WireRequest("POST", f"{self.prefix}/customers/{place}", "/customers/{id}", body)
         if convert.adds_source(record.payment_source):
-            return Call(request, Replay.NONE, _same("id", id, _written), id=id)
-        return Call(request, Replay.IDEMPOTENT, _same("id", id, _written), find=lambda: one(self._by_id(id)), id=id)
+            return Call(request, Replay.NONE, matching("id", id, _written), id=id)
+        return Call(request, Replay.IDEMPOTENT, matching("id", id, _written), find=lambda: one(self._by_id(id)), id=id)
 
     def _by_id(self, id: str) -> Call[Customer]:
         request = WireRequest("GET", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}")
-        return Call(request, Replay.READ, _same("id", id, _customer), id=id)
+        return Call(request, Replay.READ, matching("id", id, _customer), id=id)
 
 
 def _accepted(reply: WireReply) -> dict[str, Any]:
@@ -320,22 +320,6 @@ def _customer(reply: WireReply) -> Customer:
 
 def _written(reply: WireReply) -> Customer:
     return convert.read_customer(_accepted(reply).get("data"), reply.status)
-
-
-def _same(name: str, asked: str, read: Callable[[WireReply], Customer]) -> Callable[[WireReply], Customer]:
-    """Reads a customer, and refuses one that is not the one asked for."""
-
-    def decode(reply: WireReply) -> Customer:
-        customer = read(reply)
-        if not same(name, asked, getattr(customer, name)):
-            raise InvalidReply(
-                f"the gateway answered with another customer: its {name} differs",
-                status=reply.status,
-                applied="unknown",
-            )
-        return customer
-
-    return decode
 
 
 def _archived(id: str) -> Callable[[WireReply], None]:

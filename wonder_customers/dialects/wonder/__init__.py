@@ -4,7 +4,7 @@ Sources: Wonder's customer documents ("Create a customer", "Get customer by ref 
 "Authentication"; paths of the token endpoints as its mobile client uses them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from os import environ
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -25,9 +25,9 @@ from wonder_customers.dialects.base import (
     json_object,
     key_text,
     loose_object,
+    matching,
     one,
     refusal,
-    same,
     segment,
     text_of,
 )
@@ -219,19 +219,19 @@ class WonderDialect(Dialect):
         return Call(
             WireRequest("POST", f"{self._root}/customers", "/customers", body),
             Replay.NATURAL_UPSERT,
-            _same("reference", reference, write=True),
+            matching("reference", reference, _written),
             find=lambda: one(self._by_reference(reference)),
             reference=reference,
         )
 
     def _by_id(self, id: str) -> Call[Customer]:
         request = WireRequest("GET", f"{self._root}/customers/{segment(self.gateway, 'id', id)}", "/customers/{uuid}")
-        return Call(request, Replay.READ, _same("id", id), id=id)
+        return Call(request, Replay.READ, matching("id", id, _customer), id=id)
 
     def _by_reference(self, reference: str) -> Call[Customer]:
         place = segment(self.gateway, "reference", reference)
         request = WireRequest("GET", f"{self._root}/customers/ref/{place}", "/customers/ref/{reference_number}")
-        return Call(request, Replay.READ, _same("reference", reference), reference=reference)
+        return Call(request, Replay.READ, matching("reference", reference, _customer), reference=reference)
 
     def _text(self, name: str, value: str) -> str:
         segment(self.gateway, name, value)
@@ -270,30 +270,16 @@ def _part(name: str, reply: WireReply) -> Any:
     return data.get(name)
 
 
-def _customer(reply: WireReply, *, write: bool = False) -> Customer:
+def _customer(reply: WireReply) -> Customer:
     body = _part("customer", reply)
-    if body is None and not write:
+    if body is None:
         raise NotFound("the answer holds no customer", status=reply.status)
     return convert.read_customer(body, reply.status)
 
 
-def _same(name: str, asked: str, *, write: bool = False) -> Callable[[WireReply], Customer]:
-    """Reads a customer, and refuses one that is not the one asked for.
-
-    An accepted answer without a customer means "there is none" after a read only: a write may have been applied.
-    """
-
-    def decode(reply: WireReply) -> Customer:
-        customer = _customer(reply, write=write)
-        if not same(name, asked, getattr(customer, name)):
-            raise InvalidReply(
-                f"the gateway answered with another customer: its {name} differs",
-                status=reply.status,
-                applied="unknown",
-            )
-        return customer
-
-    return decode
+def _written(reply: WireReply) -> Customer:
+    """The customer after a write: an accepted answer without one does not mean that there is none."""
+    return convert.read_customer(_part("customer", reply), reply.status)
 
 
 def _list(name: str, reply: WireReply) -> list[Any]:
