@@ -185,6 +185,7 @@ class TestCreateWithLookUp:
             await it.create(draft())
         assert it.script.lines().count(CREATE) == 2
         assert (caught.value.applied, caught.value.attempts, caught.value.reference) == ("unknown", 2, "r-1")
+        assert "error.resolve(session)" in str(caught.value)
 
     async def test_a_second_create_that_finds_its_reference_taken_adopts_the_first(self) -> None:
         it = bench(SILENT, *[MISSING] * 5, TAKEN, MADE)
@@ -260,6 +261,7 @@ class TestCreateWithoutReference:
         with pytest.raises(OutcomeUnknown) as caught:
             await it.create(draft(reference=None))
         assert (caught.value.applied, caught.value.attempts, len(it.script.sent)) == ("unknown", 1, 1)
+        assert "look for the customer in the gateway's list" in str(caught.value)
 
     async def test_a_lost_body_is_applied(self) -> None:
         with pytest.raises(InvalidReply) as caught:

@@ -156,7 +156,7 @@ class TestTheHistory:
             await it.get(UUID)
         told = [(record.outcome, record.cause, record.elapsed) for record in caught.value.history]
         assert told == [
-            ("not sent", "it was not sent: the wire broke", 0.5),
+            ("not sent", "it was not sent to https://ipgtest.monri.com: the wire broke", 0.5),
             ("no answer", "it was sent and not answered: the wire broke", 0.5),
             ("HTTP 200", "it was answered with HTTP 200, but the body was lost: the wire broke", 0.5),
             ("HTTP 502", "refused with HTTP 502", 0.5),
@@ -223,10 +223,24 @@ class TestTheDeadline:
     @pytest.mark.parametrize(
         ("operation", "sent", "status", "kind", "words", "applied"),
         [
-            ("get", False, None, DeadlineExceeded, "it was not sent: the deadline of 0.05 s passed", "no"),
+            (
+                "get",
+                False,
+                None,
+                DeadlineExceeded,
+                "it was not sent to https://ipgtest.monri.com: the deadline of 0.05 s passed",
+                "no",
+            ),
             ("get", True, None, DeadlineExceeded, "it was sent and not answered: the deadline of 0.05 s passed", "no"),
             ("get", True, 200, DeadlineExceeded, "but the body was lost: the deadline of 0.05 s passed", "no"),
-            ("create", False, None, DeadlineExceeded, "it was not sent: the deadline of 0.05 s passed", "no"),
+            (
+                "create",
+                False,
+                None,
+                DeadlineExceeded,
+                "it was not sent to https://ipgtest.monri.com: the deadline of 0.05 s passed",
+                "no",
+            ),
             ("create", True, None, OutcomeUnknown, "not answered: the deadline of 0.05 s passed", "unknown"),
             (
                 "create",

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from wonder_customers import _scrub
 from wonder_customers._bearer import Bearer
-from wonder_customers._wire import Flight, Header, Outgoing, Replay, Timeouts, WireFailure, WireReply
+from wonder_customers._wire import Flight, Header, Origin, Outgoing, Replay, Timeouts, WireFailure, WireReply
 from wonder_customers.dialects.base import Call, Dialect
 from wonder_customers.errors import (
     CallFailed,
@@ -109,7 +109,10 @@ class Attempts:
                 reply = await self.transport.send(outgoing, flight)
             except WireFailure as failure:
                 words, late = str(failure), False
-        ending = self._answered(call, reply) if reply is not None else self._lost(call, flight, words, late=late)
+        if reply is None:
+            ending = self._lost(call, flight, outgoing.origin, words, late=late)
+        else:
+            ending = self._answered(call, reply)
         ending.request_id = _request_id(flight) or mark
         _scrub_error(ending.error, call)
         return ending
@@ -124,10 +127,10 @@ class Attempts:
         timeouts = Timeouts(*(min(limit, remaining) for limit in limits))
         return Outgoing(speaker.dialect.origin, request.method, request.target, tuple(headers), request.body, timeouts)
 
-    def _lost(self, call: Call[Any], flight: Flight, words: str, *, late: bool) -> Ending:
+    def _lost(self, call: Call[Any], flight: Flight, origin: Origin, words: str, *, late: bool) -> Ending:
         """What is known when no whole answer came."""
         if not flight.sent:
-            why = f"it was not sent: {words}"
+            why = f"it was not sent to {origin}: {words}"
             return Ending(Evidence.NOT_SENT, error=DeadlineExceeded(why) if late else NotSent(why))
         if flight.status is None:
             why = f"it was sent and not answered: {words}"

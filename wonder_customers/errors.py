@@ -124,7 +124,7 @@ class InvalidRecord(WonderCustomersError):
         listed = "; ".join(map(str, violations))
         super().__init__(f"{gateway} cannot take this record: {listed}. Nothing was sent.")
         self.gateway = gateway
-        self.violations = tuple(violations)
+        self.violations: tuple[Violation, ...] = tuple(violations)
 
 
 @frozen
@@ -202,7 +202,7 @@ class CallFailed(WonderCustomersError):
         self.operation = operation
         self.applied: Applied = applied
         self.attempts = attempts
-        self.history = tuple(history)
+        self.history: tuple[AttemptRecord, ...] = tuple(history)
         self.request_id = request_id
         self.elapsed = elapsed
         self.reference = reference
@@ -230,7 +230,12 @@ class NoAnswer(CallFailed):
 class OutcomeUnknown(CallFailed):
     """A write was sent and no answer tells whether it was applied."""
 
-    advice = "Do not simply repeat it: `await error.resolve(session)` asks the gateway what it holds now."
+    @property
+    def advice(self) -> str:  # type: ignore[override]
+        """What to do next: ask the gateway, where there is something to ask for."""
+        if self.reference is None and self.id is None:
+            return "Do not simply repeat it: it had no reference, so look for the customer in the gateway's list first."
+        return "Do not simply repeat it: `await error.resolve(session)` asks the gateway what it holds now."
 
     async def resolve(self, session: Reads) -> Customer | tuple[PaymentToken, ...] | None:
         """Ask the gateway what it holds now.
@@ -289,7 +294,7 @@ class Ambiguous(CallFailed):
 
     def __init__(self, why: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
         super().__init__(why, **facts)
-        self.ids = tuple(ids)
+        self.ids: tuple[str, ...] = tuple(ids)
 
 
 class Refused(CallFailed):
@@ -348,7 +353,7 @@ class Duplicate(Refused):
 
     def __init__(self, why: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
         super().__init__(why, **facts)
-        self.ids = tuple(ids)
+        self.ids: tuple[str, ...] = tuple(ids)
 
 
 class Rejected(Refused):
@@ -362,7 +367,8 @@ class Rejected(Refused):
 
     def __init__(self, why: str, *, fields: Mapping[str, Sequence[str]] | None = None, **facts: Any) -> None:
         super().__init__(why, **facts)
-        self.fields = {name: tuple(messages) for name, messages in (fields or {}).items()}
+        found = {name: tuple(messages) for name, messages in (fields or {}).items()}
+        self.fields: dict[str, tuple[str, ...]] = found
 
 
 class RateLimited(Refused):
