@@ -8,21 +8,24 @@ from attrs import frozen
 from cyclopts import App, Parameter
 
 from wonder_customers.cli.accounts import GATEWAYS, account_from_environment
-from wonder_customers.cli.sync_jobs import Task, account, journal_path, run
+from wonder_customers.cli.sync_jobs import Task, account, beside, journal_path, run
 from wonder_customers.cli.sync_looks import migration, show_plan, show_status, show_verification
-from wonder_customers.errors import ConfigurationError, SyncFailed
+from wonder_customers.errors import ConfigurationError
 from wonder_customers.sync.journal import Journal
 from wonder_customers.sync.options import Options
 from wonder_customers.sync.sources import RowReader, fingerprint, read
 
 __all__ = ["commands"]
 
-commands = App(name="sync-commands", help="Many customers at once.")
+commands = App(name="sync-commands", help="Many customers at once.", default_parameter=Parameter(negative=()))
 
 Gateway = Annotated[str, Parameter(name="--to", help=f"The gateway: {GATEWAYS}.")]
 File = Annotated[
     Path,
-    Parameter(help="CSV, JSON lines (also packed with gzip or zstd), Parquet, a folder of them, or - for --query."),
+    Parameter(
+        allow_leading_hyphen=True,
+        help="CSV, JSON lines (also packed with gzip or zstd), Parquet, a folder of them, or - for --query.",
+    ),
 ]
 
 JournalFile = Annotated[Path, Parameter(help="The journal of an earlier `sync`.")]
@@ -129,11 +132,6 @@ def rows_of(facts: dict[str, Any]) -> RowReader:
     )
 
 
-def letters_path(file: Path) -> Path:
-    """Where dead letters go by default."""
-    return file.with_name(f"{'query' if str(file) == '-' else file.name}.failed.jsonl")
-
-
 @commands.command
 def sync(
     file: File,
@@ -149,7 +147,7 @@ def sync(
     output: Output = Output(),
 ) -> int:
     """Bring every row of a file to a gateway; rows that have not changed since the last time are not sent."""
-    facts = source_facts(file, columns, limits)
+    facts = {**source_facts(file, columns, limits), "full": full}
     rows = rows_of(facts)
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
@@ -169,7 +167,7 @@ def sync(
             facts["source"],
             opened,
             options,
-            output.failures or letters_path(file),
+            output.failures or beside(file, "failed.jsonl"),
             output.dead_letter_values,
             output.report,
             output.html,
@@ -208,7 +206,7 @@ def resume(
     """Go on with an interrupted run; rows in doubt are settled by the gateway's answer."""
     opened, facts = _last_run(journal)
     _check_source(facts, allow_changed=allow_changed)
-    return _again(opened, facts, output, resume=True)
+    return _again(opened, facts, output, resume=True, full=facts["full"])
 
 
 @commands.command(name="retry-failed")
@@ -278,16 +276,16 @@ def _last_run(path: Path) -> tuple[Journal, dict[str, Any]]:
     opened = Journal.existing(path)
     last = opened.last_run()
     if last is None:
-        raise SyncFailed(f"{path} holds no run. Start one with `sync`.")
+        raise ConfigurationError(f"{path} holds no run. Start one with `sync`.")
     if "source" not in last.facts:
         again = f"wonder-customers migrate --from {last.facts.get('migrate')} --to {opened.gateway}"
-        raise SyncFailed(f"{path} belongs to no file. If it is a migration's, run it again: {again}")
+        raise ConfigurationError(f"{path} belongs to no file. If it is a migration's, run it again: {again}")
     return opened, dict(last.facts)
 
 
 def _check_source(facts: dict[str, Any], *, allow_changed: bool) -> None:
     if not allow_changed and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
-        raise SyncFailed(
+        raise ConfigurationError(
             f"{facts['source']} has changed since the run began. Nothing was sent. Go on with --allow-changed (each row"
             " is compared with what was confirmed, so nothing is lost), or start a new run with `sync`."
         )
@@ -314,7 +312,7 @@ def _again(opened: Journal, facts: dict[str, Any], output: Output, **how: Any) -
             facts["source"],
             opened,
             options,
-            output.failures or letters_path(file),
+            output.failures or beside(file, "failed.jsonl"),
             output.dead_letter_values,
             output.report,
             output.html,

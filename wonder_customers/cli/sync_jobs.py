@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,7 +27,7 @@ from wonder_customers.sync.letters import DeadLetters
 from wonder_customers.sync.options import BULK, Options, Rows
 from wonder_customers.sync.page import page
 
-__all__ = ["STOPPED", "Task", "account", "bulk_session", "journal_path", "run", "run_with"]
+__all__ = ["STOPPED", "Task", "account", "beside", "bulk_session", "journal_path", "run", "run_with"]
 
 STOPPED = 3
 """The job stopped by itself: too many failures, refused credentials, a full disk."""
@@ -88,7 +88,15 @@ def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: b
         with TemporaryDirectory(prefix="wonder-customers-") as folder:
             yield Path(folder) / "journal"
     else:
-        yield source.with_name(f"{source.name}.{gateway}.journal")
+        yield beside(source, f"{gateway}.journal")
+
+
+def beside(source: Path, ending: str) -> Path:
+    """A file beside a source, named after it: ``customers.csv`` has ``customers.csv.failed.jsonl``."""
+    if str(source) == "-":
+        return Path(f"query.{ending}")
+    named = source if source.name else source.resolve()
+    return named.with_name(f"{named.name}.{ending}")
 
 
 def bulk_session(owner: Account, options: Options) -> CustomerSession[Any]:
@@ -149,7 +157,8 @@ async def _watched(job: Job, letters: DeadLetters, title: str) -> None:
 
 
 async def _signals(job: Job, scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as caught:
+    # Windows delivers no signals to the event loop; there Ctrl-C ends the process, and the journal knows the rest.
+    with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as caught:
         asked = False
         async for _ in caught:
             if asked:

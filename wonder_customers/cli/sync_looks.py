@@ -29,7 +29,7 @@ def show_plan(
             return await plan(session, rows, journal=journal, rate=rate, look_up=look_up, workers=workers)
 
     found = anyio.run(ask)
-    table = _counts(
+    _print_counts(
         "the plan; nothing was written",
         {
             "create": found.creates,
@@ -41,7 +41,6 @@ def show_plan(
             "in all": found.rows,
         },
     )
-    console().print(table)
     time = "" if found.seconds is None else f", {clock(found.seconds)} at {found.rate:g} requests/s"
     console().print(cell(f"{found.requests:,} requests{time}. {found.looked_up:,} customers were looked up."))
     if found.doubtful:
@@ -62,9 +61,9 @@ def show_status(journal: Journal, *, json: bool) -> int:
         facts = {"gateway": journal.gateway, "run": run, "ending": ending, "counts": counts}
         json_line({**facts, "states": states, "codes": codes})
         return DONE
-    console().print(_counts(f"{journal.path} ({journal.gateway}), all runs", states))
+    _print_counts(f"{journal.path} ({journal.gateway}), all runs", states)
     if codes:
-        console().print(_counts("not taken", codes))
+        _print_counts("not taken", codes)
     if last is not None:
         console().print(cell(f"run {last.number}: {ending or 'running, or its process died'}"))
     if ending not in {None, "finished"} or (ending is None and last is not None):
@@ -81,14 +80,14 @@ def show_verification(owner: Account, rows: Rows, *, sample: int | None, rate: f
 
     found = anyio.run(ask)
     counts = {**dict(found.counts.most_common()), "read back": found.checked}
-    console().print(_counts(f"{found.checked:,} of {found.rows:,} rows were read back", counts))
+    _print_counts(f"{found.checked:,} of {found.rows:,} rows were read back", counts)
     for finding in found.findings[:20]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
         console().print(cell(f"row {finding.number}, {finding.reference}: {finding.verdict}{fields}", "red"))
     if sample is not None:
         low, high = found.interval
         console().print(cell(f"Between {low:.2%} and {high:.2%} of all rows are wrong (95 % confidence)."))
-    return FAILED if found.findings else DONE
+    return FAILED if found.wrong else DONE
 
 
 def migration(origin: Account, task: Task, *, accept_losses: bool) -> int:
@@ -109,17 +108,18 @@ def migration(origin: Account, task: Task, *, accept_losses: bool) -> int:
 def _show_losses(found: Losses, target: str) -> None:
     say(f"{found.customers:,} customers, {found.deleted:,} of them deleted and left out.")
     if found.fields:
-        console().print(_counts(f"left behind: {target} has no such field", dict(found.fields.most_common())))
+        _print_counts(f"left behind: {target} has no such field", dict(found.fields.most_common()))
     if found.refused:
-        console().print(_counts(f"not sent: {target} does not take the value of", dict(found.refused.most_common())))
+        _print_counts(f"not sent: {target} does not take the value of", dict(found.refused.most_common()))
     if found.nameless:
         say(f"{found.nameless:,} customers have no reference and cannot be sent.", "red")
 
 
-def _counts(title: str, counts: dict[str, Any]) -> Table:
-    table = Table(title=title, title_justify="left", show_header=False)
+def _print_counts(title: str, counts: dict[str, Any]) -> None:
+    table = Table(show_header=False)
     table.add_column("what")
     table.add_column("number", justify="right")
     for name, count in counts.items():
         table.add_row(cell(name), f"{count:,}")
-    return table
+    console().print(cell(title))
+    console().print(table)

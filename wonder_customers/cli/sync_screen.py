@@ -62,7 +62,7 @@ class Screen:
     def facts(self, seconds: float) -> dict[str, Any]:
         """How the job stands after so many seconds."""
         tally, fraction = self._job.tally, self._job.fraction
-        recent = tally.points[-5:]
+        recent = tally.points[-10:]
         time = sum(point.seconds for point in recent)
         left = None if not fraction else seconds * (1 - fraction) / fraction
         return {
@@ -132,9 +132,7 @@ def ending_table(report: dict[str, Any], title: str) -> None:
         table.add_row("not reached", f"{rows['unfinished']:,}", "read, and left when the job stopped")
     read = rows["read"] - rows["passed_over"]
     table.add_section()
-    table.add_row(
-        "in all", f"{read:,}", f"{'adds up' if report['adds_up'] else 'DOES NOT ADD UP'}; {_speed(report, read)}"
-    )
+    table.add_row("in all", f"{read:,}", f"{'adds up' if report['adds_up'] else 'DOES NOT ADD UP'}; {_speed(report)}")
     console().print(table)
     if report["failures"]:
         reasons = Table(title="reasons", title_justify="left")
@@ -145,8 +143,9 @@ def ending_table(report: dict[str, Any], title: str) -> None:
         console().print(reasons)
 
 
-def _speed(report: dict[str, Any], rows: int) -> str:
+def _speed(report: dict[str, Any]) -> str:
     found, requests = report["found"], report["requests"]
+    rows = sum(report["rows"][status] for status in _MEANING)
     parts = [f"{clock(report['seconds'])}, {rows / max(report['seconds'], 0.001):,.0f} rows/s"]
     if found["requests_per_second"] is not None:
         parts.append(f"the gateway takes about {found['requests_per_second']:,.0f} requests/s")

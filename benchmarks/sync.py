@@ -1,0 +1,192 @@
+"""What does a bulk job cost, and does it find a gateway's limit by itself?
+
+``python -m benchmarks sync`` measures it. ``python -m benchmarks.sync kills --rows 100000`` takes long: every gateway
+with 2 % faults and three SIGKILLs, and an error unless each customer is there exactly once (with ``PYTHONPATH=tests``).
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any, ClassVar
+
+import anyio
+import orjson
+
+from benchmarks._findings import Figure, Findings, Target
+from wonder_customers import CustomerSession, Monri
+from wonder_customers._wire import Flight, Outgoing, WireReply
+from wonder_customers.dialects import names, package, simulator
+from wonder_customers.dialects.wonder.simulate import Simulator as WonderSimulator
+from wonder_customers.records import CustomerDraft, Phone
+from wonder_customers.simulator.gateway import Call, GatewayError
+from wonder_customers.simulator.server import SimulatorServer
+from wonder_customers.sync import BULK, Journal, Options, sources, sync
+from wonder_customers.sync.journal import connect
+
+HEADER = "reference,name,email,phone,address.city,address.country,address.line1\n"
+ACCOUNT = Monri("token", "key")
+CONFIRMED = """
+INSERT INTO rows (reference, number, run, state, result, raw, payload, id, attempts, at)
+VALUES (?, ?, 0, 'done', 'created', ?, x'00', 'id', 1, 0)
+"""
+
+
+def _source(path: Path, rows: int) -> Path:
+    with path.open("w") as file:
+        file.write(HEADER)
+        for number in range(rows):
+            phone = f"+385 91 234 {number % 10_000:04}"
+            file.write(f"c-{number},Ada Nr {number},ada{number}@example.com,{phone},Zagreb,HR,Ilica {number}\n")
+    return path
+
+
+def _journal(folder: Path) -> Journal:
+    return Journal.open(folder / "journal", gateway="monri", endpoint=ACCOUNT.base_url)
+
+
+def _confirm(journal: Journal, source: Path) -> None:
+    """Have every row of the source confirmed, as an earlier run would."""
+    rows = ((row.reference, row.number, journal.digests.row(row.material or b"")) for row in sources.read(source))
+    with closing(connect(journal.path)) as connection:
+        connection.execute("BEGIN")
+        connection.executemany(CONFIRMED, rows)
+        connection.execute("COMMIT")
+
+
+async def _run(source: Path, journal: Journal, transport: Any = None) -> None:
+    async with CustomerSession(ACCOUNT, retry=BULK, transport=transport) as session:
+        job = sync(session, sources.read(source), journal=journal, options=Options(failure_share=None))
+        async for outcome in job:
+            assert outcome.ok, outcome
+
+
+class Instant:
+    """A transport that answers at once: nobody is there, and whoever is made is echoed."""
+
+    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
+        """Answer as Monri does."""
+        flight.sent = True
+        if outgoing.method == "GET":
+            flight.status = 404
+            return WireReply(404, {}, b'{"status":"error","message":"customer not found"}')
+        flight.status = 201
+        body = {**orjson.loads(outgoing.body), "uuid": "0f8fad5b-d9cb-469f-a165-70867728950e", "status": "approved"}
+        return WireReply(201, {}, orjson.dumps(body))
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+
+def _once(case: str, rows: int) -> tuple[float, float]:
+    """Rows per second and the peak memory in MB of one run; meant for a fresh process."""
+    with tempfile.TemporaryDirectory() as name:
+        source, journal = _source(Path(name) / "c.csv", rows), _journal(Path(name))
+        if case == "unchanged":
+            _confirm(journal, source)
+        began = time.perf_counter()
+        anyio.run(_run, source, journal, Instant() if case == "sent" else None)
+        seconds = time.perf_counter() - began
+    return rows / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _fresh(case: str, rows: int) -> tuple[float, float]:
+    """`_once` in a process of its own, whose memory nothing else has grown."""
+    command = [sys.executable, "-m", "benchmarks.sync", case, "--rows", str(rows)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    speed, memory = orjson.loads(done.stdout)
+    return speed, memory
+
+
+class Limited(WonderSimulator):
+    """Wonder, which takes 200 requests per second, and 20 at once."""
+
+    tokens, last = 20.0, 0.0
+    taken: ClassVar[list[float]] = []
+    refused = 0
+
+    def authenticate(self, call: Call) -> str:
+        """Refuse what is too much."""
+        now, mine = time.monotonic(), Limited
+        mine.tokens, mine.last = min(20.0, mine.tokens + (now - mine.last) * 200), now
+        if mine.tokens < 1:
+            mine.refused += 1
+            raise GatewayError(429, {"message": "Too Many Requests"}, {"Retry-After": "1"})
+        mine.tokens -= 1
+        mine.taken.append(now)
+        return super().authenticate(call)
+
+
+async def _filled(account: Any, rows: int) -> None:
+    phone = Phone("+385", "912345678")
+    drafts = (CustomerDraft(f"c-{number}", "Ada", email="a@example.com", phone=phone) for number in range(rows))
+    async with CustomerSession(account, retry=BULK) as session:
+        async for outcome in sync(session, drafts):
+            assert outcome.ok, outcome
+
+
+def _limit(rows: int) -> tuple[float, float]:
+    """Requests per second over the second half of a run, and the share of all requests that was refused."""
+    with SimulatorServer([Limited]) as server:
+        anyio.run(_filled, package("wonder").ACCOUNT.from_environment(server.environment()), rows)
+    half = Limited.taken[rows // 2 :]
+    return len(half) / (half[-1] - half[0]), Limited.refused / (rows + Limited.refused)
+
+
+def measure(*, quick: bool) -> Findings:
+    """Measure runs in fresh processes, and one against a gateway with a limit."""
+    small, large = (20_000, 100_000) if quick else (100_000, 1_000_000)
+    found = {
+        (case, rows): _fresh(case, rows)
+        for case, sizes in {"unchanged": (small, large), "sent": (small // 10, large // 10)}.items()
+        for rows in sizes
+    }
+    rate, refused = _limit(2000 if quick else 8000)
+    figures = [Figure(f"{rows:,} rows {case}", "speed", speed, "rows/s") for (case, rows), (speed, _) in found.items()]
+    figures += [Figure(f"{rows:,} rows {case}", "peak memory", peak, "MB") for (case, rows), (_, peak) in found.items()]
+    figures.append(Figure("a gateway that takes 200 requests/s", "rate found", rate, "requests/s"))
+    figures.append(Figure("a gateway that takes 200 requests/s", "refused", 100 * refused, "%"))
+    growth = found["unchanged", large][1] / found["unchanged", small][1]
+    targets = (
+        Target("50,000 unchanged rows/s", found["unchanged", large][0], least=50_000),
+        Target("memory at most 10 % higher for ten times the rows", growth, most=1.1),
+        Target("under 200 MB", max(peak for _, peak in found.values()), most=200),
+        Target("within 10 % of 200 requests/s", rate, least=180, most=220),
+        Target("under 2 % refused", 100 * refused, most=2),
+    )
+    notes = ("Unchanged rows are read, parsed, digested and held against the journal; nothing is sent.",)
+    return Findings(__doc__ or "", tuple(figures), targets, notes)
+
+
+def kills(rows: int) -> None:
+    """Kill a job three times at random moments, for every gateway."""
+    from sync.test_kill import run_with_kills  # noqa: PLC0415 - the test, at full size
+
+    for gateway in names():
+        with (
+            SimulatorServer([simulator(name) for name in names()], faults=True) as server,
+            tempfile.TemporaryDirectory() as folder,
+        ):
+            account, began = package(gateway).ACCOUNT.from_environment(server.environment()), time.monotonic()
+            run_with_kills(gateway, rows, 3, 0.02, server, Path(folder), lambda _, found=account: found)
+            print(f"{gateway}: {rows:,} rows, 3 kills, each customer once, {time.monotonic() - began:.0f} s")
+
+
+def main() -> None:
+    """Run one case, for `_fresh` or by hand."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", choices=("unchanged", "sent", "kills"))
+    parser.add_argument("--rows", type=int, default=100_000)
+    chosen = parser.parse_args()
+    if chosen.case == "kills":
+        kills(chosen.rows)
+    else:
+        print(orjson.dumps(_once(chosen.case, chosen.rows)).decode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,328 @@
+"""The bulk commands as a person types them, in processes of their own, against the simulated gateways."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from sync.people import write_csv
+
+from wonder_customers.cli import sync_screen
+from wonder_customers.cli.sync import commands
+from wonder_customers.dialects import names, simulator
+from wonder_customers.errors import CallFailed, SyncFailed, WonderCustomersError
+from wonder_customers.simulator.server import SimulatorServer
+
+PROGRAM = """
+import sys
+from wonder_customers.cli.sync import commands
+sys.exit(commands(sys.argv[1:], result_action="return_value"))
+"""
+
+
+class Terminal:
+    """Runs commands in a folder: in this process, or in one of their own that can be signalled."""
+
+    def __init__(
+        self,
+        folder: Path,
+        server: SimulatorServer,
+        monkeypatch: pytest.MonkeyPatch,
+        captured: pytest.CaptureFixture[str],
+    ) -> None:
+        self.folder, self._captured, self._monkeypatch = folder, captured, monkeypatch
+        path = os.pathsep.join(filter(None, sys.path))
+        self.environment = {**os.environ, **server.environment(), "PYTHONPATH": path, "COLUMNS": "120"}
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *words],
+            cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *words: str) -> tuple[int, str]:
+        """The exit code, and everything that was printed."""
+        with self._monkeypatch.context() as changed:
+            changed.chdir(self.folder)
+            for name, value in self.environment.items():
+                changed.setenv(name, value)
+            try:
+                code = commands(words, result_action="return_value")
+            except WonderCustomersError as error:
+                code = 2 if isinstance(error, (CallFailed, SyncFailed)) else 1
+                sys.stderr.write(f"{error}\n")
+        output = self._captured.readouterr()
+        return code, output.out + output.err
+
+    def json(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads((self.folder / name).read_bytes())
+        return found
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in (self.folder / name).read_bytes().splitlines()]
+
+
+@pytest.fixture
+def gateways() -> Any:
+    with SimulatorServer([simulator(name) for name in names()], faults=True) as server:
+        yield server
+
+
+@pytest.fixture
+def terminal(
+    tmp_path: Path, gateways: SimulatorServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Terminal:
+    return Terminal(tmp_path, gateways, monkeypatch, capsys)
+
+
+def test_plan_sync_verify_and_again(terminal: Terminal, gateways: SimulatorServer) -> None:
+    write_csv(terminal.folder / "c.csv", 30)
+    code, text = terminal.run("plan", "c.csv", "--to", "paydock", "--rate", "30/s")
+    assert (code, gateways.store.ledger("paydock")) == (0, {})
+    assert "60 requests, 2 s at 30 requests/s. 30 customers were looked up." in text
+    code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--report", "r.json", "--html", "r.html")
+    assert code == 0, text
+    report = terminal.json("r.json")
+    assert (report["ending"], report["adds_up"], report["rows"]["read"], report["rows"]["created"]) == (
+        "finished",
+        True,
+        30,
+        30,
+    )
+    assert "<svg" in (terminal.folder / "r.html").read_text(encoding="utf-8")
+    assert not (terminal.folder / "c.csv.failed.jsonl").exists()
+    code, text = terminal.run("sync", "c.csv", "--to", "paydock")
+    assert code == 0
+    assert "unchanged │     30" in text
+    assert terminal.run("verify", "c.csv.paydock.journal")[0] == 0
+    gateways.store._connection.execute("UPDATE customers SET body = replace(body, 'Ada Nr 7 v1', 'Eve')").close()
+    code, text = terminal.run("verify", "c.csv.paydock.journal")
+    assert code == 2
+    assert "row 8, c-7: different: first_name" in text
+    code, text = terminal.run("status", "c.csv.paydock.journal")
+    assert "done │ 30" in text
+    facts = orjson.loads(terminal.run("status", "c.csv.paydock.journal", "--json")[1])
+    assert (facts["run"], facts["ending"], facts["states"]) == (2, "finished", {"done": 30})
+
+
+def test_failures_go_to_a_file_that_can_be_fed_back_in(terminal: Terminal, gateways: SimulatorServer) -> None:
+    source = write_csv(terminal.folder / "c.csv", 6)
+    source.write_text(
+        source.read_text() + "c-x,Bad,bad@example.com,no-phone-at-all\nc-1,Twin,t@example.com,+385 91 234 5678\n"
+    )
+    gateways.faults.add("server_error", times=1, method="POST", path="customers$", status=400)
+    code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--workers", "1")
+    assert code == 2
+    assert "3 rows that did not arrive are in c.csv.failed.jsonl" in text
+    assert "retry-failed c.csv.paydock.journal" in text
+    letters = {letter["row"]: letter for letter in terminal.lines("c.csv.failed.jsonl")}
+    assert {row: letter["status"] for row, letter in letters.items()} == {1: "failed", 7: "invalid", 8: "duplicate"}
+    assert letters[1]["code"] == "Rejected 400"
+    assert all("values" not in letter for letter in letters.values())
+    written = (terminal.folder / "c.csv.failed.jsonl").read_text()
+    for personal in ("Ada", "example.com", "no-phone", "91 234", "Twin"):
+        assert personal not in written
+        assert personal not in text
+    code, text = terminal.run("plan", "c.csv.failed.jsonl", "--to", "paydock")
+    assert "holds no values" in text
+    code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--full", "--dead-letter-values")
+    values = terminal.lines("c.csv.failed.jsonl")
+    assert values[0]["values"]["phone"] == {"number": "no-phone-at-all"}
+    fixed = (
+        (terminal.folder / "c.csv.failed.jsonl").read_text().replace("no-phone-at-all", "+38591").replace("c-1", "c-y")
+    )
+    (terminal.folder / "fixed.jsonl").write_text(
+        fixed.replace('"number":"+38591"', '"dial_code":"+385","number":"912345678"')
+    )
+    code, text = terminal.run("sync", "fixed.jsonl", "--to", "paydock")
+    assert code == 0, text
+    assert gateways.store.ledger("paydock") == {**{f"c-{number}": 1 for number in range(6)}, "c-x": 1, "c-y": 1}
+
+
+def test_retry_failed_sends_what_failed(terminal: Terminal, gateways: SimulatorServer) -> None:
+    write_csv(terminal.folder / "c.csv", 5)
+    gateways.faults.add("server_error", times=2, method="POST", path="customers$", status=400)
+    assert terminal.run("sync", "c.csv", "--to", "wonder")[0] == 2
+    code, text = terminal.run("retry-failed", "c.csv.wonder.journal")
+    assert code == 0
+    assert "written   │      2" in text
+    assert gateways.store.ledger("wonder") == {f"c-{number}": 1 for number in range(5)}
+
+
+def begun(gateways: SimulatorServer, gateway: str, customers: int) -> None:
+    """Wait until a process that was started has made so many customers."""
+    until = time.monotonic() + 30
+    while len(gateways.store.created(gateway)) < customers and time.monotonic() < until:
+        time.sleep(0.005)
+
+
+def test_a_signal_ends_the_run_in_order_and_resume_goes_on(terminal: Terminal, gateways: SimulatorServer) -> None:
+    source = write_csv(terminal.folder / "c.csv", 120)
+    process = terminal.start("sync", "c.csv", "--to", "monri", "--rate", "100/s")
+    begun(gateways, "monri", 5)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Finishing what is under way" in errors
+    assert "Go on with: wonder-customers resume c.csv.monri.journal" in errors
+    assert "not reached" in output
+    assert 5 <= len(gateways.store.created("monri")) < 120
+    stamp = source.stat()
+    source.write_text(source.read_text().replace("Ada Nr 119", "Eve Nr 119"))
+    code, text = terminal.run("resume", "c.csv.monri.journal")
+    assert code == 1
+    assert "has changed since the run began" in text
+    source.write_text(source.read_text().replace("Eve Nr 119", "Ada Nr 119"))
+    os.utime(source, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    code, text = terminal.run("resume", "c.csv.monri.journal", "--report", "r.json")
+    assert code == 0, text
+    assert terminal.json("r.json")["rows"]["created"] == 120
+    assert gateways.store.ledger("monri") == {f"c-{number}": 1 for number in range(120)}
+
+
+def test_the_second_signal_stops_at_once_and_can_be_resumed(terminal: Terminal, gateways: SimulatorServer) -> None:
+    write_csv(terminal.folder / "c.csv", 60)
+    gateways.faults.add("read_hang", times=None, method="POST", probability=0.2, seed=3)
+    process = terminal.start("sync", "c.csv", "--to", "wonder")
+    begun(gateways, "wonder", 20)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 130
+    assert "resume c.csv.wonder.journal" in errors
+    gateways.faults.clear()
+    code, text = terminal.run("resume", "c.csv.wonder.journal")
+    assert code == 0, text
+    assert gateways.store.ledger("wonder") == {f"c-{number}": 1 for number in range(60)}
+
+
+def test_refused_credentials_stop_with_their_own_code(terminal: Terminal, gateways: SimulatorServer) -> None:
+    write_csv(terminal.folder / "c.csv", 50)
+    terminal.environment["PAYDOCK_SECRET_KEY"] = "wrong"
+    code, text = terminal.run("sync", "c.csv", "--to", "paydock")
+    assert code == 3
+    assert "the gateway refused the credentials" in text
+    assert "wrong" not in text
+
+
+def test_too_many_failures_stop_with_their_own_code(terminal: Terminal, gateways: SimulatorServer) -> None:
+    write_csv(terminal.folder / "c.csv", 50)
+    gateways.faults.add("server_error", times=None, status=400)
+    code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--max-failures", "3")
+    assert code == 3
+    assert "rows failed, which is the limit that was set" in text
+
+
+def test_a_simulator_needs_nothing_and_leaves_nothing(terminal: Terminal) -> None:
+    write_csv(terminal.folder / "c.csv", 5)
+    for gateway in names():
+        code, _ = terminal.run("sync", "c.csv", "--to", gateway, "--simulator")
+        assert code == 0
+    assert [path.name for path in terminal.folder.iterdir()] == ["c.csv"]
+
+
+def test_columns_are_mapped_by_arguments_and_by_a_file(terminal: Terminal, gateways: SimulatorServer) -> None:
+    (terminal.folder / "k.csv").write_text("Nr;Name;Mail;Tel;Extra\n1;Ada;a@example.com;+43 1 2345678;x\n")
+    (terminal.folder / "map.toml").write_text('[columns]\nNr = "reference"\nMail = "email"\n')
+    code, text = terminal.run("sync", "k.csv", "--to", "monri", "--map-file", "map.toml", "--map", "Tel=phone")
+    assert (code, "'Extra'" in text) == (1, True)
+    code, text = terminal.run(
+        "sync", "k.csv", "--to", "monri", "--map-file", "map.toml", "--map", "Tel=phone", "--ignore-unknown"
+    )
+    assert code == 0, text
+    assert gateways.store.customers("monri")[0]["email"] == "a@example.com"
+
+
+def test_a_query_is_a_source(terminal: Terminal, gateways: SimulatorServer) -> None:
+    pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    write_csv(terminal.folder / "c.csv", 5)
+    query = "SELECT reference, upper(name) AS name, email, phone FROM 'c.csv' WHERE reference <> 'c-3'"
+    code, text = terminal.run("sync", "-", "--query", query, "--to", "monri")
+    assert code == 0, text
+    assert gateways.store.ledger("monri") == {"c-0": 1, "c-1": 1, "c-2": 1, "c-4": 1}
+    assert terminal.run("resume", "query.monri.journal")[0] == 0
+    assert terminal.run("sync", ".", "--to", "wonder")[0] == 0
+
+
+def test_a_trial_with_the_first_rows(terminal: Terminal, gateways: SimulatorServer) -> None:
+    write_csv(terminal.folder / "c.csv", 40)
+    code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--first", "7")
+    assert (code, len(gateways.store.ledger("wonder"))) == (0, 7)
+    assert "Go on with: wonder-customers resume" in text
+    assert terminal.run("resume", "c.csv.wonder.journal")[0] == 0
+    assert len(gateways.store.ledger("wonder")) == 40
+
+
+def test_migrate_lists_losses_first(terminal: Terminal, gateways: SimulatorServer) -> None:
+    write_csv(terminal.folder / "c.csv", 8)
+    data = "reference,name,email,phone,description\nd-1,Eve,e@example.com,+385 91 234 5678,tall\n"
+    (terminal.folder / "d.csv").write_text(data)
+    assert terminal.run("sync", "c.csv", "--to", "paydock")[0] == 0
+    assert terminal.run("sync", "d.csv", "--to", "paydock")[0] == 0
+    code, text = terminal.run("migrate", "--from", "paydock", "--to", "wonder")
+    assert (code, gateways.store.ledger("wonder")) == (1, {})
+    assert "description" in text
+    assert "--accept-losses" in text
+    code, text = terminal.run("migrate", "--from", "paydock", "--to", "wonder", "--accept-losses")
+    assert code == 0, text
+    assert len(gateways.store.ledger("wonder")) == 9
+    sent = gateways.store.requests.copy()
+    assert terminal.run("migrate", "--from", "paydock", "--to", "wonder", "--accept-losses")[0] == 0
+    assert {key[0] for key in gateways.store.requests - sent} == {"paydock"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["sync", "missing.csv", "--to", "wonder"], "there is no file or folder missing.csv"),
+        (["sync", "c.csv", "--to", "acme"], "no gateway is called 'acme'"),
+        (["sync", "c.csv", "--to", "wonder", "--rate", "fast"], "--rate takes a number per second"),
+        (["sync", "c.csv", "--to", "wonder", "--map", "nothing"], "--map takes COLUMN=FIELD"),
+        (["resume", "no.journal"], "there is no journal no.journal"),
+        (["status", "c.csv"], "cannot be used as a journal"),
+        (["migrate", "--from", "wonder", "--to", "wonder"], "name the same gateway"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(words: list[str], said: str, terminal: Terminal) -> None:
+    write_csv(terminal.folder / "c.csv", 1)
+    code, text = terminal.run(*words)
+    assert code == 1
+    assert said in text
+
+
+def test_a_journal_without_its_key_is_not_trusted(terminal: Terminal) -> None:
+    write_csv(terminal.folder / "c.csv", 1)
+    assert terminal.run("sync", "c.csv", "--to", "wonder")[0] == 0
+    (terminal.folder / "c.csv.wonder.journal.key").unlink()
+    code, text = terminal.run("sync", "c.csv", "--to", "wonder")
+    assert (code, "without its key" in text) == (1, True)
+
+
+def test_times_are_told_as_people_say_them() -> None:
+    assert [sync_screen.clock(seconds) for seconds in (4, 200, 7500, 200_000)] == [
+        "4 s",
+        "3 min",
+        "2 h 05 min",
+        "2 d 7 h",
+    ]
+
+
+def test_progress_is_told_in_json_lines_where_nobody_watches(
+    terminal: Terminal, gateways: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_screen, "_LINE_EVERY", 0.2)
+    write_csv(terminal.folder / "c.csv", 60)
+    code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--rate", "50/s")
+    assert code == 0
+    facts = [orjson.loads(line) for line in text.splitlines() if line.startswith("{")]
+    assert len(facts) >= 3
+    assert [line["rows"] for line in facts] == sorted(line["rows"] for line in facts)
+    assert {"rows_per_second", "throttled", "p50", "p95", "seconds_left"} <= facts[-1].keys()

@@ -1,0 +1,34 @@
+"""Bulk jobs: bring many customers to a gateway, and know what became of each.
+
+A job reads rows, sends those that changed, and keeps a journal of every request before it goes out and after it was
+answered, so that it can be planned, stopped, resumed and verified. See `sync`.
+"""
+
+from wonder_customers.sync import sources
+from wonder_customers.sync.engine import Job, sync
+from wonder_customers.sync.journal import Journal
+from wonder_customers.sync.migration import Losses, losses, migrated
+from wonder_customers.sync.options import BULK, Options
+from wonder_customers.sync.planning import Plan, plan
+from wonder_customers.sync.rows import Outcome, Row
+from wonder_customers.sync.tries import Tries
+from wonder_customers.sync.verification import Verification, verify
+
+__all__ = [
+    "BULK",
+    "Job",
+    "Journal",
+    "Losses",
+    "Options",
+    "Outcome",
+    "Plan",
+    "Row",
+    "Tries",
+    "Verification",
+    "losses",
+    "migrated",
+    "plan",
+    "sources",
+    "sync",
+    "verify",
+]

@@ -1,0 +1,296 @@
+"""The bulk job: reader → sieve → bounded queue → workers → pace → session, with the journal beside it."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import evolve
+
+from wonder_customers.errors import ConfigurationError, Forbidden, SyncFailed, Unauthorized
+from wonder_customers.session import CustomerSession
+from wonder_customers.sync.capacity import Capacity
+from wonder_customers.sync.delivery import Delivery
+from wonder_customers.sync.feed import Feed
+from wonder_customers.sync.journal import Journal
+from wonder_customers.sync.options import Options, Rows
+from wonder_customers.sync.pace import Pace
+from wonder_customers.sync.rows import Outcome
+from wonder_customers.sync.sieve import Item, Sieve
+from wonder_customers.sync.sources import RowReader
+from wonder_customers.sync.stops import Ending, Stop, Thresholds
+from wonder_customers.sync.tally import Tally
+from wonder_customers.sync.tries import Trier
+from wonder_customers.sync.upserts import requests_per_upsert
+
+__all__ = ["Job", "sync"]
+
+_TICK = 0.2
+
+
+def sync(
+    session: CustomerSession[Any],
+    rows: Rows,
+    *,
+    journal: Journal | None = None,
+    rate: float | None = None,
+    workers: int = 16,
+    options: Options | None = None,
+) -> "Job":
+    """Bring every row to the gateway, and tell what became of each.
+
+    Iterate over what this returns: ``async for outcome in sync(session, drafts): …``. To leave the loop early, use
+    ``async with sync(…) as job:`` around it: the block's end lets the rows under way end in order.
+
+    Args:
+        session: An open session, best with ``retry=BULK``.
+        rows: `sources.read`, or any iterable or async iterable of drafts. Every draft needs a reference of its own.
+        journal: Remembers what was confirmed, so that an interrupted job can be resumed and unchanged rows are not
+            sent. Without one, every row is sent.
+        rate: Requests per second at most; None lets the gateway's answers decide.
+        workers: Rows under way at a time at most.
+        options: Everything else; its `rate` and `workers` are replaced by those given here.
+
+    Raises:
+        ConfigurationError: An option cannot work.
+        SyncFailed: While iterating, after the last outcome: the job could not go on. The message says why and what to
+            type next; `Job.stopped` says it in one word.
+    """
+    chosen = evolve(options or Options(), rate=rate, workers=workers)
+    return Job(session, rows, journal, chosen)
+
+
+class Job(AsyncIterator[Outcome]):
+    """A bulk job. Iterate over it for the outcomes, in the order in which rows end.
+
+    Attributes:
+        tally: The counts and curves so far.
+        capacity: What was found out about the gateway.
+        stopped: Why the job ended before the end of its source; None while it runs and when it finished.
+    """
+
+    def __init__(
+        self,
+        session: CustomerSession[Any],
+        rows: Rows,
+        journal: Journal | None,
+        options: Options,
+        *,
+        clock: Callable[[], float] = anyio.current_time,
+    ) -> None:
+        self._session, self._rows, self._journal, self._options = session, rows, journal, options
+        self._clock = clock
+        self.capacity = Capacity(options.workers)
+        self.tally = Tally(self.capacity)
+        self.stopped: Stop | None = None
+        self._sieve = Sieve(session, journal, options.only, options.full)
+        self._feed = Feed(rows, options.first)
+        self._pace = Pace(self.capacity, options.rate, requests_per_upsert(session), clock)
+        self._thresholds = Thresholds(options.max_failures, options.failure_share)
+        self._stack = AsyncExitStack()
+        self._begun = False
+        self._closed = False
+        self._waiting: Iterator[Outcome] = iter(())
+
+    # What a caller uses
+
+    def stop(self) -> None:
+        """Take no more rows, let those under way end, and end. The second call changes nothing."""
+        self._halt("interrupted", "it was interrupted")
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the source is done, from 0 to 1; None where nobody knows."""
+        read = self._rows.fraction if isinstance(self._rows, RowReader) else None
+        if read is None or not self.rows_read:
+            return read
+        # Reading is ahead of sending.
+        return read * (self.tally.rows + self.passed_over) / self.rows_read
+
+    @property
+    def rate(self) -> float | None:
+        """Requests per second that may go out now, None for any number."""
+        return self._pace.rate
+
+    @property
+    def rows_read(self) -> int:
+        """Rows of the source that were read."""
+        return self._feed.read
+
+    @property
+    def passed_over(self) -> int:
+        """Rows that were read and are no part of this run (``only="failed"``)."""
+        return self._sieve.passed_over
+
+    @property
+    def unfinished(self) -> int:
+        """Rows that were read and have no outcome; 0 when the job finished, or the counts do not add up."""
+        return self.rows_read - self.passed_over - self.tally.rows
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended, in one word."""
+        return "finished" if self.stopped is None else self.stopped.ending
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        if not self._begun:
+            await self.__aenter__()
+        if self._closed:
+            raise StopAsyncIteration
+        # Most of a million outcomes come from a batch that is here already, so this is the short way.
+        for outcome in self._waiting:
+            return outcome
+        async for batch in self._outcomes:
+            self._waiting = iter(batch)
+            return next(self._waiting)
+        await self.__aexit__(None, None, None)
+        self._raise_stop()
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        if self._begun:
+            raise SyncFailed("a job runs once: make a new one. Nothing was sent.")
+        self._begun = True
+        if self._journal is not None:
+            self._journal.begin(self._options.facts, resume=self._options.resume)
+            self._stack.callback(self._end)
+        self.tally.begin(self._clock())
+        self._stopping = anyio.Event()
+        trier = Trier(self._pace, self._options.tries, self._stopping, self.tally.observe, self._clock)
+        self._delivery = Delivery(self._session, self._journal, trier)
+        outcomes, self._outcomes = anyio.create_memory_object_stream[list[Outcome]](self._options.workers)
+        group = await self._stack.enter_async_context(anyio.create_task_group())
+        if self._journal is not None:
+            group.start_soon(self._journal.writer.serve)
+        group.start_soon(self._run, outcomes)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if error is None:
+            # Left before the end: the rows under way end in order, and nobody hears of them.
+            if self._outcomes.statistics().open_send_streams:
+                self.stop()
+            async for _ in self._outcomes:
+                pass
+        elif self.stopped is None:
+            self.stopped = Stop("interrupted", "it was cancelled")
+        self._outcomes.close()
+        try:
+            await self._stack.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            # The caller's own error comes out as it is, not wrapped by the machinery around it.
+            if list(group.exceptions) != [error]:
+                raise
+
+    # The machinery
+
+    async def _run(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
+        """Everything between the source and the outcomes."""
+        workers = self._options.workers
+        items, taken = anyio.create_memory_object_stream[Item](workers)
+        try:
+            async with anyio.create_task_group() as ticking:
+                ticking.start_soon(self._tick)
+                with outcomes, items, taken:
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(self._read, items.clone(), outcomes.clone())
+                        for _ in range(workers):
+                            group.start_soon(self._work, taken.clone(), outcomes.clone())
+                        items.close()
+                        taken.close()
+                ticking.cancel_scope.cancel()
+        finally:
+            self.tally.tick(self._clock(), self.rate, last=True)
+            if self._journal is not None:
+                self._journal.writer.stop()
+
+    async def _read(self, items: MemoryObjectSendStream[Item], outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
+        async with self._feed:
+            with items, outcomes, self._sieve:
+                await self._sift_all(items, outcomes)
+        if self._feed.cut_short and self.stopped is None:
+            # No halt: the rows that were read are still to be sent.
+            self.stopped = Stop("paused", f"the first {self._options.first} rows were asked for")
+
+    async def _sift_all(
+        self, items: MemoryObjectSendStream[Item], outcomes: MemoryObjectSendStream[list[Outcome]]
+    ) -> None:
+        try:
+            while not self._stopping.is_set():
+                sifted = await self._feed.next(self._sieve)
+                if sifted is None:
+                    break
+                await self._give(outcomes, sifted[0])
+                for item in sifted[1]:
+                    if self._stopping.is_set():
+                        return
+                    await items.send(item)
+        except ConfigurationError as error:
+            self._halt("source", str(error))
+
+    async def _work(
+        self, items: MemoryObjectReceiveStream[Item], outcomes: MemoryObjectSendStream[list[Outcome]]
+    ) -> None:
+        with items, outcomes:
+            async for item in items:
+                if self._stopping.is_set():
+                    continue
+                try:
+                    outcome = await self._delivery.deliver(item)
+                except (Unauthorized, Forbidden) as error:
+                    self._halt("refused", f"the gateway refused the credentials ({error.why}). {error.advice}")
+                except SyncFailed as error:
+                    self._halt("journal", str(error))
+                else:
+                    if outcome is not None:
+                        self._judge(outcome)
+                        await self._give(outcomes, [outcome])
+
+    def _judge(self, outcome: Outcome) -> None:
+        self.tally.sent += outcome.applied == "yes"
+        too_many = self._thresholds.count(ok=outcome.ok)
+        if too_many:
+            self._halt("failures", too_many)
+
+    async def _give(self, outcomes: MemoryObjectSendStream[list[Outcome]], given: list[Outcome]) -> None:
+        if given:
+            self.tally.add(given)
+            await outcomes.send(given)
+
+    async def _tick(self) -> None:
+        while True:
+            await anyio.sleep(_TICK)
+            self.tally.tick(self._clock(), self.rate)
+
+    def _halt(self, ending: Ending, why: str) -> None:
+        if self.stopped is None or self.stopped.ending == "paused":
+            self.stopped = Stop(ending, why)
+        if self._begun:
+            self._stopping.set()
+
+    def _end(self) -> None:
+        """After the last row was written."""
+        if self._journal is not None:
+            self._journal.end(self.ending, self.tally.counts)
+
+    def _raise_stop(self) -> None:
+        stopped = self.stopped
+        if stopped is None or stopped.ending in {"paused", "interrupted"}:
+            return
+        said = f"the job stopped after {self.tally.rows} rows: {stopped.why.rstrip('.')}."
+        if self._journal is not None and stopped.ending != "journal":
+            said += (
+                " What was applied stays applied and is in the journal. When the cause is gone, go on with:"
+                f" wonder-customers resume {self._journal.path}"
+            )
+        raise SyncFailed(said)

@@ -1,0 +1,58 @@
+"""How a job works, and what it takes."""
+
+from collections.abc import AsyncIterable, Iterable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.records import CustomerDraft
+from wonder_customers.retry import RetryPolicy
+from wonder_customers.sync.rows import Row
+from wonder_customers.sync.sieve import Only
+from wonder_customers.sync.tries import Tries
+
+__all__ = ["BULK", "Options", "Rows"]
+
+Rows = Iterable[Row | CustomerDraft] | AsyncIterable[Row | CustomerDraft]
+"""What a job takes: rows of a source, or any drafts."""
+
+BULK = RetryPolicy(attempts=1, deadline=120.0)
+"""The retry policy for a session that a bulk job uses: the job itself tries again, and has to see every refusal."""
+
+
+@frozen(kw_only=True)
+class Options:
+    """How a job works. Everything has a default.
+
+    Attributes:
+        rate: Requests per second at most; None lets the gateway's answers decide.
+        workers: Rows under way at a time at most.
+        first: Stop after so many rows of the source, as a trial; None for all.
+        only: ``failed`` for the rows that failed or are in doubt since earlier runs.
+        full: Send unchanged rows too.
+        tries: How often and how long a row is tried.
+        max_failures: Failed rows at which the job stops, None for any number.
+        failure_share: The share of failures among the last 500 rows (at least 50) at which it stops; None for any.
+        facts: What a journal keeps about the run, to do it again: source, mapping. JSON values.
+        resume: Go on with the journal's last run instead of beginning one.
+    """
+
+    rate: float | None = None
+    workers: int = 16
+    first: int | None = None
+    only: Only = "all"
+    full: bool = False
+    tries: Tries = field(factory=Tries)
+    max_failures: int | None = None
+    failure_share: float | None = 0.2
+    facts: Mapping[str, Any] = field(factory=dict)
+    resume: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.rate is not None and not self.rate > 0:
+            raise ConfigurationError("the rate must be more than 0 requests per second")
+        if self.workers < 1:
+            raise ConfigurationError("a job needs at least 1 worker")
+        if self.first is not None and self.first < 1:
+            raise ConfigurationError("the number of first rows must be at least 1")

@@ -1,0 +1,232 @@
+"""Where rows come from: files, folders and queries, read as a stream."""
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from importlib import import_module
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
+
+import orjson
+
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.sync.columns import Reading, Unknown
+from wonder_customers.sync.csv_files import csv_rows
+from wonder_customers.sync.json_lines import json_rows
+from wonder_customers.sync.rows import Row
+from wonder_customers.sync.tables import query_rows
+
+__all__ = ["RowReader", "fingerprint", "read"]
+
+Format = Literal["csv", "jsonl", "parquet"]
+
+_FORMATS: Mapping[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_PACKED = frozenset({".gz", ".zst", ".zstd"})
+_EDGE = 1 << 16
+
+
+class RowReader(Iterator[Row]):
+    """The rows of a file, a folder or a query, one after the other.
+
+    Attributes:
+        fraction: How much of the source was read so far, from 0 to 1; None where nobody knows.
+    """
+
+    def __init__(self, rows: Callable[["RowReader"], Iterator[Row]], size: int | None) -> None:
+        self.file: BinaryIO | None = None
+        self.before = 0
+        self._size = size
+        self._stack = ExitStack()
+        self._closed = False
+        # The first row is read at once, so that columns that cannot be used are told before anything begins.
+        following = rows(self)
+        self._rows = chain([first], following) if (first := next(following, None)) is not None else following
+
+    def __iter__(self) -> "RowReader":
+        return self
+
+    def __next__(self) -> Row:
+        return next(self._rows)
+
+    def take(self, most: int) -> list[Row]:
+        """The next rows, so many at most."""
+        return list(islice(self._rows, most))
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the source was read so far."""
+        if not self._size:
+            return None
+        if self.file is None or self.file.closed:
+            return 1.0 if self._closed else 0.0
+        # The file may be closed by the thread that reads it between the question and the answer.
+        with suppress(ValueError):
+            return min(1.0, (self.before + self.file.tell()) / self._size)
+        return 1.0
+
+    def open(self, path: Path) -> BinaryIO:
+        """Open and unpack the next file of the source, and close the one before.
+
+        Raises:
+            ConfigurationError: It cannot be read.
+        """
+        if self.file is not None:
+            self.before += self.file.tell()
+        self._stack.close()
+        try:
+            raw = self._stack.enter_context(path.open("rb"))
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        self.file = raw
+        return self._stack.enter_context(_unpacked(path, raw))
+
+    def close(self) -> None:
+        """Close the files."""
+        self._closed = True
+        self._stack.close()
+
+
+def read(
+    path: str | Path,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    unknown: Unknown = "refuse",
+    query: str | None = None,
+    form: Format | None = None,
+) -> RowReader:
+    """The rows of a file, a folder or a query, as a stream.
+
+    CSV (comma, semicolon, tab or bar; UTF-8, UTF-16 or Windows-1252) and JSON lines need nothing installed, packed with
+    gzip too; zstd needs the extra ``zstd``, Parquet and queries the extra ``duckdb``. A row that cannot be used is
+    given with its `Row.problem`, which names line and column, and the next row follows.
+
+    Args:
+        path: A file; a folder, whose files are read in the order of their names; or ``-`` for a query that names its
+            own tables.
+        mapping: Their column name with our field, such as ``{"Stadt": "address.city"}``; an empty field leaves the
+            column out. Columns named like fields need none: ``reference``, ``email``, ``phone`` (international),
+            ``phone.number``, ``address.city``, ``metadata.tier``.
+        unknown: What to do with columns that are no field: ``refuse`` or ``ignore``.
+        query: SQL that selects the rows. ``source`` stands for `path`.
+        form: The format, where the name does not tell it.
+
+    Raises:
+        ConfigurationError: The source cannot be read, holds card data that was not asked for by name, or a security
+            code.
+    """
+    where, reading = Path(path), Reading(mapping or {}, unknown)
+    if query is not None:
+        source = None if str(path) == "-" else _existing(where)
+        return RowReader(lambda _: query_rows(query, source, 0, reading), None)
+    files = _files(where, form)
+    chosen = [(file, form or _format(file)) for file in files]
+    size = sum(file.stat().st_size for file in files)
+    return RowReader(partial(_all_rows, chosen, reading), size)
+
+
+def _all_rows(files: list[tuple[Path, Format]], reading: Reading, reader: RowReader) -> Iterator[Row]:
+    number = 0
+    try:
+        for path, form in files:
+            where = f"{path.name}, " if len(files) > 1 else ""
+            if form == "parquet":
+                rows = query_rows("SELECT * FROM source", path, number, reading, where)
+            else:
+                rows = (csv_rows if form == "csv" else json_rows)(reader.open(path), number, reading, where)
+            number = yield from rows
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigurationError(f"the source cannot be read any further after row {number}: {error}") from None
+    finally:
+        reader.close()
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise ConfigurationError(f"there is no file or folder {path}")
+    return path
+
+
+def _files(path: Path, form: Format | None) -> list[Path]:
+    """The files of a source, in the order in which they are read."""
+    if not _existing(path).is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file() and (form or _suffix(file) in _FORMATS))
+    # What earlier runs left beside a source is no part of it.
+    files = [file for file in files if not file.name.endswith(".failed.jsonl")]
+    if not files:
+        raise ConfigurationError(f"the folder {path} holds no {', '.join(sorted(_FORMATS))} file")
+    return files
+
+
+def _suffix(path: Path) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+def _format(path: Path) -> Format:
+    try:
+        return _FORMATS[_suffix(path)]
+    except KeyError:
+        raise ConfigurationError(
+            f"{path.name}: the name does not tell the format; say it with --format csv, jsonl or parquet"
+        ) from None
+
+
+def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
+    """The file's contents; packed ones are known by their first bytes."""
+    magic = raw.read(4)
+    raw.seek(0)
+    if magic.startswith(b"\x1f\x8b"):
+        return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
+    if magic == b"\x28\xb5\x2f\xfd":
+        return _zstd(path, raw)
+    return raw
+
+
+def _zstd(path: Path, raw: BinaryIO) -> BinaryIO:
+    for module, name in (("compression.zstd", "ZstdFile"), ("zstandard", "open")):
+        try:
+            opener: Any = getattr(import_module(module), name)
+        except ImportError:
+            continue
+        return io.BufferedReader(opener(raw, "rb"))
+    raise ConfigurationError(f"{path.name} is packed with zstd: pip install 'wonder-customers[zstd]'")
+
+
+def fingerprint(path: str | Path, query: str | None = None) -> str:
+    """A short text that changes when the source does: sizes, times, and the files' first and last 64 kB.
+
+    Raises:
+        ConfigurationError: There is no such source.
+    """
+    found = hashlib.sha256((query or "").encode())
+    if str(path) != "-":
+        where = _existing(Path(path))
+        for file in _files(where, None):
+            facts = file.stat()
+            found.update(orjson.dumps([file.name, facts.st_size, facts.st_mtime_ns]))
+            found.update(_edges(file, facts.st_size))
+    return found.hexdigest()[:32]
+
+
+def _edges(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        first = file.read(_EDGE)
+        file.seek(max(0, size - _EDGE))
+        return first + file.read(_EDGE)
