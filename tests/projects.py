@@ -12,11 +12,12 @@ from attrs import frozen
 import wonder_customers
 
 ROOT = Path(wonder_customers.__file__).parent.parent
+ENTRY = ROOT / "wonder_customers" / "testing" / "entry"
+"""Where the plug-in's own module lies; the wheel installs it beside the package."""
 FOURTH = Path(__file__).parent / "plugin" / "fourth"
 
 SETTINGS = """
 [pytest]
-asyncio_default_fixture_loop_scope = function
 filterwarnings = error
 """
 
@@ -36,7 +37,7 @@ class Outcome:
 
 def run_python(*arguments: str, folder: Path, site: Path | None = None, **environment: str) -> Outcome:
     """Run Python in `folder`, with this library and what `site` holds."""
-    paths = [str(ROOT), *([str(site)] if site else [])]
+    paths = [str(ROOT), str(ENTRY), *([str(site)] if site else [])]
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "WONDER", "COV"))}
     variables |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"} | environment
     done = subprocess.run(
@@ -52,16 +53,20 @@ def run_python(*arguments: str, folder: Path, site: Path | None = None, **enviro
     return Outcome(done.returncode, (done.stdout + done.stderr).strip())
 
 
-def run_project(folder: Path, test: str, *options: str, settings: str = SETTINGS, site: Path | None = None) -> Outcome:
-    """Run a project of one test module.
-
-    The plug-in is named, because the library need not be installed here. Others are loaded as they are installed, but
-    not respx's own, which would load respx at the start.
-    """
+def run_project(
+    folder: Path,
+    test: str,
+    *options: str,
+    plugins: tuple[str, ...] = ("anyio.pytest_plugin",),
+    settings: str = SETTINGS,
+    site: Path | None = None,
+) -> Outcome:
+    """Run a project of one test module, with this plug-in and the named ones, whatever else is installed."""
     (folder / "test_project.py").write_text(test, encoding="utf-8")
     (folder / "pytest.ini").write_text(settings, encoding="utf-8")
-    named = ("-p", "pytest_wonder_customers", "-p", "no:cacheprovider", "-p", "no:respx", "-p", "no:randomly")
-    return run_python("-m", "pytest", "-q", "--tb=short", "--color=no", *named, *options, folder=folder, site=site)
+    named = [part for name in (*plugins, "pytest_wonder_customers", "no:cacheprovider") for part in ("-p", name)]
+    command = ("-m", "pytest", "-q", "--tb=short", "--color=no", *named, *options)
+    return run_python(*command, folder=folder, site=site, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
 
 def install_fourth(site: Path) -> None:

@@ -269,9 +269,12 @@ class TestTheDeadline:
         it = real_time(bench(MADE, policy=RetryPolicy(deadline=0.05)))
 
         async def somebody_else(*, task_status: Any) -> None:
-            async with it.exchange.turns.taken(KEY):
-                task_status.started()
+            assert await it.exchange.turns.take(KEY, 1)
+            task_status.started()
+            try:
                 await anyio.sleep_forever()
+            finally:
+                it.exchange.turns.give_back(KEY)
 
         async with anyio.create_task_group() as group:
             await group.start(somebody_else)

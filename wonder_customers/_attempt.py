@@ -1,11 +1,14 @@
 """One attempt: sign, send, and say with evidence how it ended."""
 
+import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio
+import anyio.to_thread
 from attrs import define, field
 
 from wonder_customers import _scrub
@@ -61,6 +64,10 @@ class Speaker:
         self.headers = ((b"Host", host.encode("ascii")), *_COMMON)
 
 
+_NO_ERROR: Final = NotSent("no attempt was made")
+"""Stands where there is a reply; nobody looks at it or writes into it."""
+
+
 @define(eq=False)
 class Ending:
     """How an attempt ended: with a reply, or with the error that it would be and the evidence for what may follow.
@@ -75,7 +82,7 @@ class Ending:
 
     evidence: Evidence
     reply: Reply[Any] | None = None
-    error: CallFailed = field(factory=lambda: NotSent("no attempt was made"))
+    error: CallFailed = _NO_ERROR
     asked_wait: float | None = None
     request_id: str | None = None
 
@@ -93,6 +100,13 @@ class Attempts:
     transport: Transport
     policy: RetryPolicy
     wall: Callable[[], float] = time.time
+    _under_way: int = 0
+    _signers: anyio.CapacityLimiter | None = None
+    _timeouts: Timeouts = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        policy = self.policy
+        self._timeouts = Timeouts(policy.connect_timeout, policy.read_timeout, policy.write_timeout)
 
     async def make(
         self, speaker: Speaker, call: Call[Any], flight: Flight, remaining: float, bearer: str | None
@@ -100,35 +114,55 @@ class Attempts:
         """Send `call` once, within `remaining` seconds. `flight` is filled even when this is cancelled."""
         if remaining <= 0:
             return Ending(Evidence.NOT_SENT, error=DeadlineExceeded("the deadline passed before it could be sent"))
-        mark = str(uuid4())
-        outgoing = self._outgoing(speaker, call, remaining, bearer, mark)
+        unique = uuid4()
         reply: WireReply | None = None
-        words, late = f"the deadline of {self.policy.deadline:g} s passed", True
-        with anyio.move_on_after(remaining):
-            try:
-                reply = await self.transport.send(outgoing, flight)
-            except WireFailure as failure:
-                words, late = str(failure), False
+        words: str | None = None
+        self._under_way += 1
+        try:
+            with anyio.move_on_after(remaining):
+                own = await self._signed(speaker.dialect, call, unique.hex[:16], bearer) if call.signed else ()
+                outgoing = self._outgoing(speaker, call, remaining, unique, own)
+                try:
+                    reply = await self.transport.send(outgoing, flight)
+                except WireFailure as failure:
+                    words = str(failure)
+        finally:
+            self._under_way -= 1
+        request_id = _request_id(flight) or str(unique)
         if reply is None:
-            ending = self._lost(call, flight, outgoing.origin, words, late=late)
+            ending = self._lost(call, flight, speaker.dialect.origin, words, request_id)
         else:
-            ending = self._answered(call, reply)
-        ending.request_id = _request_id(flight) or mark
-        _scrub_error(ending.error, call)
+            ending = self._answered(call, reply, request_id)
+        ending.request_id = request_id
+        if ending.reply is None:
+            _scrub_error(ending.error, call)
         return ending
 
-    def _outgoing(self, speaker: Speaker, call: Call[Any], remaining: float, bearer: str | None, mark: str) -> Outgoing:
-        policy, request = self.policy, call.request
-        own = speaker.dialect.headers(request, self.wall(), uuid4().hex[:16], bearer) if call.signed else ()
-        headers = [*speaker.headers, (b"X-Request-ID", mark.encode("ascii")), *own]
-        if request.body:
-            headers.append((b"Content-Length", str(len(request.body)).encode("ascii")))
-        limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
-        timeouts = Timeouts(*(min(limit, remaining) for limit in limits))
-        return Outgoing(speaker.dialect.origin, request.method, request.target, tuple(headers), request.body, timeouts)
+    async def _signed(self, dialect: Dialect, call: Call[Any], nonce: str, bearer: str | None) -> tuple[Header, ...]:
+        """The headers that authenticate the call."""
+        if not dialect.signs_slowly or self._under_way == 1:
+            return dialect.headers(call.request, self.wall(), nonce, bearer)
+        # While others are under way, their answers must not wait for this signature. No more threads than cores: they
+        # would only wait for each other.
+        if self._signers is None:
+            self._signers = anyio.CapacityLimiter(os.cpu_count() or 1)
+        sign = partial(dialect.headers, call.request, self.wall(), nonce, bearer)
+        return await anyio.to_thread.run_sync(sign, limiter=self._signers)
 
-    def _lost(self, call: Call[Any], flight: Flight, origin: Origin, words: str, *, late: bool) -> Ending:
-        """What is known when no whole answer came."""
+    def _outgoing(
+        self, speaker: Speaker, call: Call[Any], remaining: float, unique: UUID, own: tuple[Header, ...]
+    ) -> Outgoing:
+        request, usual = call.request, self._timeouts
+        length = ((b"Content-Length", b"%d" % len(request.body)),) if request.body else ()
+        headers = (*speaker.headers, (b"X-Request-ID", str(unique).encode("ascii")), *own, *length)
+        limits = (usual.connect, usual.read, usual.write)
+        timeouts = usual if remaining >= max(limits) else Timeouts(*(min(limit, remaining) for limit in limits))
+        return Outgoing(speaker.dialect.origin, request.method, request.target, headers, request.body, timeouts)
+
+    def _lost(self, call: Call[Any], flight: Flight, origin: Origin, words: str | None, request_id: str) -> Ending:
+        """What is known when no whole answer came; without the transport's words, the deadline is what ended it."""
+        late = words is None
+        words = words or f"the deadline of {self.policy.deadline:g} s passed"
         if not flight.sent:
             why = f"it was not sent to {origin}: {words}"
             return Ending(Evidence.NOT_SENT, error=DeadlineExceeded(why) if late else NotSent(why))
@@ -138,13 +172,13 @@ class Attempts:
             return Ending(Evidence.STALE if flight.stale else Evidence.UNKNOWN, error=missing)
         if flight.status >= 300 or call.gone_is_done:
             # The status says it all: a refusal is one without its words too, and a delete has no words to lose.
-            return self._answered(call, WireReply(flight.status, flight.headers, b""))
+            return self._answered(call, WireReply(flight.status, flight.headers, b""), request_id)
         why = f"it was answered with HTTP {flight.status}, but the body was lost: {words}"
         if call.replay is Replay.READ:
             return Ending(Evidence.UNKNOWN, error=DeadlineExceeded(why) if late else NoAnswer(why))
         return Ending(Evidence.BODY_LOST, error=InvalidReply(why, status=flight.status, applied="yes"))
 
-    def _answered(self, call: Call[Any], reply: WireReply) -> Ending:
+    def _answered(self, call: Call[Any], reply: WireReply, request_id: str) -> Ending:
         try:
             record = call.decode(reply)
         except CallFailed as error:
@@ -152,7 +186,7 @@ class Attempts:
             if isinstance(error, Refused):
                 error.retry_after = wait
             return Ending(_evidence(error), error=error, asked_wait=wait)
-        return Ending(Evidence.ANSWERED, Reply(record, reply.status, reply.headers))
+        return Ending(Evidence.ANSWERED, Reply(record, reply.status, reply.headers, request_id))
 
 
 def _evidence(error: CallFailed) -> Evidence:

@@ -6,11 +6,9 @@ bytes again, a look at what the write has left, or the failure.
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
 from itertools import chain
 from typing import Any, TypeVar, cast
 
-import anyio
 from attrs import define, evolve, field
 
 from wonder_customers import _waiting
@@ -45,6 +43,8 @@ from wonder_customers.retry import (
 
 T = TypeVar("T")
 
+_IN_DOUBT = frozenset({Evidence.UNKNOWN, Evidence.STALE})
+
 _NOTHING_YET: Reply[Any] = Reply(None, 0, {})
 
 
@@ -57,7 +57,6 @@ class Trip:
     started: float
     deadline: float
     turns_before: int
-    stack: AsyncExitStack
     requests: int = 0
     history: list[AttemptRecord] = field(factory=list)
     held: set[Key] = field(factory=set)
@@ -107,15 +106,15 @@ class Exchange:
             CallFailed: As the last call ended.
         """
         start = self.clock()
-        async with AsyncExitStack() as stack:
-            trip = Trip(speaker, operation, start, start + self.policy.deadline, self.turns.finished, stack)
-            try:
-                if subject is not None:
-                    await self._hold(trip, *subject)
-                reply = await self._walk(trip, steps, subject)
-            finally:
-                steps.close()
-        return evolve(reply, attempts=trip.requests, elapsed=self.clock() - start)
+        trip = Trip(speaker, operation, start, start + self.policy.deadline, self.turns.finished)
+        try:
+            if subject is not None:
+                await self._hold(trip, *subject)
+            return await self._walk(trip, steps, subject)
+        finally:
+            for key in trip.held:
+                self.turns.give_back(key)
+            steps.close()
 
     async def _walk(self, trip: Trip, steps: Steps[T], subject: tuple[str, str] | None = None) -> Reply[T]:
         """Drive a generator of calls to its end; failures are thrown into it, so that it can go another way."""
@@ -136,7 +135,8 @@ class Exchange:
                 else:
                     step = steps.send(answer)
         except StopIteration as end:
-            return evolve(last, record=end.value)
+            took = self.clock() - trip.started
+            return Reply(end.value, last.status, last.headers, last.request_id, trip.requests, took, last.adopted)
         except CallFailed as error:
             self._tell(trip, error)
             raise
@@ -145,12 +145,10 @@ class Exchange:
         """Take the customer's turn for the rest of the trip; True when another write ended since the trip began."""
         key = (trip.speaker.merchant, name, value)
         if key not in trip.held:
-            with anyio.move_on_after(trip.deadline - self.clock()):
-                await trip.stack.enter_async_context(self.turns.taken(key))
-                trip.held.add(key)
-            if key not in trip.held:
+            if not await self.turns.take(key, trip.deadline - self.clock()):
                 why = "it was not sent: an earlier write for this customer took all the time"
                 raise self._told(trip, DeadlineExceeded(why))
+            trip.held.add(key)
         return self.turns.finished != trip.turns_before
 
     async def perform(self, trip: Trip, call: Call[T]) -> Reply[T]:
@@ -169,7 +167,7 @@ class Exchange:
             if ending.reply is not None:
                 budget.give_back(now.spent)
                 return ending.reply
-            now.doubtful = now.doubtful or ending.evidence in {Evidence.UNKNOWN, Evidence.STALE}
+            now.doubtful = now.doubtful or ending.evidence in _IN_DOUBT
             verdict = self._decide(trip, call, now, ending)
             if isinstance(verdict, Resolve):
                 found = await self._resolve(trip, call, now, ending)
@@ -232,15 +230,14 @@ class Exchange:
         try:
             ending = await self.attempts.make(trip.speaker, call, flight, trip.deadline - began, bearer)
         finally:
-            known = ending is not None and ending.evidence not in {Evidence.UNKNOWN, Evidence.STALE}
+            known = ending is not None and ending.evidence not in _IN_DOUBT
             if keys and flight.sent and not known:
                 self.turns.doubt(keys, call.request.body, self.policy.settle)
         took = self.clock() - began
-        trip.history.append(AttemptRecord(_outcome(flight, ending), ending.error.why, took, ending.request_id))
-        if ending.reply is not None:
-            trip.history[-1] = evolve(trip.history[-1], cause="answered")
-            ending.reply = evolve(ending.reply, request_id=ending.request_id)
-        ending.error.request_id = ending.request_id
+        cause = ending.error.why if ending.reply is None else "answered"
+        trip.history.append(AttemptRecord(_outcome(flight, ending), cause, took, ending.request_id))
+        if ending.reply is None:
+            ending.error.request_id = ending.request_id
         return ending
 
     async def _wait_out(self, trip: Trip, keys: list[Key], call: Call[Any] | None) -> bool:

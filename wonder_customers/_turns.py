@@ -5,19 +5,13 @@ and undo it. So inside one session writes for one customer go one after the othe
 body waits until the first can be expected to have landed or died.
 """
 
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
 
 import anyio
 from attrs import define, field
 
 Key = Hashable
-
-
-@define(eq=False)
-class _Turn:
-    lock: anyio.Lock = field(factory=anyio.Lock)
-    holders: int = 0
 
 
 @define(eq=False)
@@ -31,24 +25,46 @@ class Turns:
 
     clock: Callable[[], float]
     finished: int = 0
-    _turns: dict[Key, _Turn] = field(factory=dict)
+    _turns: dict[Key, deque[anyio.Event]] = field(factory=dict)
     _doubts: dict[Key, tuple[int, float]] = field(factory=dict)
 
-    @asynccontextmanager
-    async def taken(self, key: Key) -> AsyncIterator[None]:
-        """Hold the turn of `key`; others who want it wait."""
-        turn = self._turns.setdefault(key, _Turn())
-        turn.holders += 1
+    async def take(self, key: Key, within: float) -> bool:
+        """Hold the turn of `key` until `give_back`; False when others kept it for all of `within` seconds."""
+        waiting = self._turns.get(key)
+        if waiting is None:
+            # The usual case, without a wait: nobody else writes this customer.
+            self._turns[key] = deque()
+            return True
+        mine = anyio.Event()
+        waiting.append(mine)
         try:
-            async with turn.lock:
-                try:
-                    yield
-                finally:
-                    self.finished += 1
-        finally:
-            turn.holders -= 1
-            if not turn.holders:
-                del self._turns[key]
+            with anyio.move_on_after(within):
+                await mine.wait()
+        except BaseException:
+            # A cancellation may come just after the turn did: then it goes on to the next.
+            self._stop_waiting(key, mine)
+            raise
+        if not mine.is_set():
+            waiting.remove(mine)
+        return mine.is_set()
+
+    def _stop_waiting(self, key: Key, mine: anyio.Event) -> None:
+        if mine.is_set():
+            self._pass_on(key)
+        else:
+            self._turns[key].remove(mine)
+
+    def give_back(self, key: Key) -> None:
+        """End the turn of `key`; whoever waited longest has it now."""
+        self.finished += 1
+        self._pass_on(key)
+
+    def _pass_on(self, key: Key) -> None:
+        waiting = self._turns[key]
+        if waiting:
+            waiting.popleft().set()
+        else:
+            del self._turns[key]
 
     def doubt(self, keys: Iterable[Key], body: bytes, seconds: float) -> None:
         """Remember that a write with `body` may still land within `seconds`."""

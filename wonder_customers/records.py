@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import phonenumbers
@@ -66,7 +67,9 @@ def _private(default: Any = None) -> Any:
 _NUMBER = re.compile(r"\s*[+\uff0b][\d\s().\-/\u2010-\u2015]*")
 
 
+@lru_cache(1024)
 def _parsed(text: str) -> phonenumbers.PhoneNumber:
+    # Kept for a moment, because a write looks at one number four times: limit, body, and the answers to both requests.
     # The telephone library passes over letters and extensions, which then would be lost.
     if not _NUMBER.fullmatch(text):
         raise phonenumbers.NumberParseException(phonenumbers.NumberParseException.NOT_A_NUMBER, "not digits only")

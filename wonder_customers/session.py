@@ -11,7 +11,8 @@ from wonder_customers._attempt import Attempts
 from wonder_customers._exchange import Exchange
 from wonder_customers._turns import Turns
 from wonder_customers._verbs import Listing, RawVerbs, Shared
-from wonder_customers.dialects.base import Account, DeletesCustomers, StoresPaymentTokens
+from wonder_customers.dialects.base import Account
+from wonder_customers.dialects.marks import DeletesCustomers, StoresPaymentTokens
 from wonder_customers.errors import ConfigurationError, SessionClosed
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken
 from wonder_customers.retry import RetryPolicy
@@ -19,11 +20,11 @@ from wonder_customers.transports import choose
 
 __all__ = ["CustomerSession"]
 
-AnyAccount = TypeVar("AnyAccount", bound=Account, covariant=True)
+AnyAccount_co = TypeVar("AnyAccount_co", bound=Account, covariant=True)
 OtherAccount = TypeVar("OtherAccount", bound=Account)
 
 
-class CustomerSession(Generic[AnyAccount]):
+class CustomerSession(Generic[AnyAccount_co]):
     """An open line to gateways: a pool of connections, a retry policy and the verbs.
 
     Open it once with ``async with`` and share it between as many tasks as you like; it lives on the event loop that
@@ -42,7 +43,7 @@ class CustomerSession(Generic[AnyAccount]):
 
     def __init__(
         self,
-        account: AnyAccount,
+        account: AnyAccount_co,
         *,
         retry: RetryPolicy | None = None,
         transport: Any = None,
@@ -57,18 +58,17 @@ class CustomerSession(Generic[AnyAccount]):
         shared = Shared(chosen, exchange, policy, own_transport=chosen is not transport)
         self._bind(account, shared, owner=True)
 
-    def _bind(self, account: Account, shared: Shared, *, owner: bool) -> None:
-        self._account: Any = account
+    def _bind(self, account: Any, shared: Shared, *, owner: bool) -> None:
+        self._account: AnyAccount_co = account
         self._shared, self._owner = shared, owner
         speaker = shared.speaker(account)
         self._dialect = speaker.dialect
-        self.raw = RawVerbs(shared, speaker)
+        self.raw: RawVerbs = RawVerbs(shared, speaker)
 
     @property
-    def account(self) -> AnyAccount:
+    def account(self) -> AnyAccount_co:
         """The account this session or view speaks for."""
-        held: AnyAccount = self._account
-        return held
+        return self._account
 
     def __repr__(self) -> str:
         state = "closed" if self._shared.closed else "open" if self._shared.loop is not None else "not open yet"

@@ -6,6 +6,7 @@ it might not, no more requests went out than the policy allows, no lane leaked, 
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from wonder_customers import (
     WonderCustomersError,
 )
 from wonder_customers.simulator import SimulatorServer
+from wonder_customers.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -120,17 +122,32 @@ CASES = [
 ]
 
 
-def _thinned() -> list[Any]:
-    """Every case is marked long but each eleventh: no fault and no operation is left out of the quick run by that."""
+def _thinned(step: int) -> list[Any]:
+    """Every case is marked long but each `step`-th; with 11, no fault and no operation is left out of the quick run."""
     return [
-        case if number % 11 == 0 else pytest.param(*case.values, id=case.id, marks=pytest.mark.long)
+        case if number % step == 0 else pytest.param(*case.values, id=case.id, marks=pytest.mark.long)
         for number, case in enumerate(CASES)
     ]
 
 
-@pytest.mark.parametrize(("gateway", "operation", "fault"), _thinned())
+@pytest.mark.parametrize(("gateway", "operation", "fault"), _thinned(11))
 async def test_a_fault_never_costs_a_customer(
     simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault
+) -> None:
+    await _survive(simulator, gateway, operation, fault, HttpxTransport())
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(("gateway", "operation", "fault"), _thinned(29))
+async def test_a_fault_never_costs_a_customer_on_aiohttp(
+    simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault
+) -> None:
+    module = pytest.importorskip("wonder_customers.transports.aiohttp", reason="the extra `fast` is not installed")
+    await _survive(simulator, gateway, operation, fault, module.AiohttpTransport())
+
+
+async def _survive(
+    simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault, transport: Any
 ) -> None:
     first = fresh(gateway)
     reference = str(first.reference)
@@ -138,7 +155,7 @@ async def test_a_fault_never_costs_a_customer(
     intended = second if operation.name in WRITES else first
     async with session(simulator, gateway) as calm:
         existing = await calm.create(first) if operation.there else None
-    async with session(simulator, gateway) as it:
+    async with aclosing(transport), session(simulator, gateway, transport=transport) as it:
         _switch_on(simulator, gateway, operation, fault)
         before = sum(simulator.faults.requests.values())
         began = time.monotonic()
@@ -150,12 +167,11 @@ async def test_a_fault_never_costs_a_customer(
             error = caught
         took = time.monotonic() - began
         requests = sum(simulator.faults.requests.values()) - before
-        transport: Any = it._shared.transport
         assert transport.busy_lanes == 0
         assert transport.open_lanes <= 1
         budget = it.raw._speaker.budget
         assert 0 <= budget.tokens <= budget.size
-    assert transport.open_lanes == 0, "a closed session has no lane"
+    assert transport.open_lanes == 0, "a closed transport has no lane"
     simulator.faults.clear()
     if fault.name == "zombie" and operation.name in WRITES and operation.method != "GET":
         _wait_for_the_zombie(simulator, gateway, reference, operation)

@@ -13,9 +13,20 @@ from raw import OK, Peer, RawServer, dead_port
 from wonder_customers import ConfigurationError
 from wonder_customers._wire import Flight, Origin, Outgoing, Timeouts, WireFailure, WireReply
 from wonder_customers.transports import Transport, choose
-from wonder_customers.transports.httpx import KEEP_ALIVE, REPLY_LIMIT, HttpxTransport
+from wonder_customers.transports._lanes import KEEP_ALIVE, REPLY_LIMIT
+from wonder_customers.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
+
+Kind = type[HttpxTransport]
+"""Either transport: both have the same lanes and the same arguments."""
+
+
+@pytest.fixture
+def kind() -> Kind:
+    """The transport under test; another file runs the same tests on another one."""
+    return HttpxTransport
+
 
 SOON = Timeouts(connect=0.5, read=0.5, write=0.5)
 
@@ -29,7 +40,7 @@ def outgoing(
     return Outgoing(Origin("http", host, port), method, "/v1/customers?a=%2F", tuple(headers), body, timeouts)
 
 
-async def flown(transport: HttpxTransport, request: Outgoing) -> tuple[Flight, WireReply | WireFailure]:
+async def flown(transport: Transport, request: Outgoing) -> tuple[Flight, WireReply | WireFailure]:
     """Send once; what the transport saw and how it ended."""
     flight = Flight()
     try:
@@ -79,9 +90,9 @@ ENDINGS: list[tuple[str, Callable[[Peer], None], bool, int | None]] = [
 
 @pytest.mark.parametrize(("name", "script", "sent", "status"), ENDINGS, ids=[ending[0] for ending in ENDINGS])
 async def test_a_lane_says_what_it_saw(
-    name: str, script: Callable[[Peer], None], sent: bool, status: int | None
+    kind: Kind, name: str, script: Callable[[Peer], None], sent: bool, status: int | None
 ) -> None:
-    transport = HttpxTransport()
+    transport = kind()
     with RawServer(script) as server:
         flight, end = await flown(transport, outgoing(server.port, method="POST", body=b"{}"))
     assert isinstance(end, WireFailure), name
@@ -92,37 +103,37 @@ async def test_a_lane_says_what_it_saw(
     assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
 
 
-async def test_a_connection_that_is_reset_at_once_brings_no_status() -> None:
+async def test_a_connection_that_is_reset_at_once_brings_no_status(kind: Kind) -> None:
     with RawServer(Peer.reset) as server:
-        flight, end = await flown(HttpxTransport(), outgoing(server.port))
+        flight, end = await flown(kind(), outgoing(server.port))
     # Whether the request was under way when the reset came in is the network's to say.
     assert isinstance(end, WireFailure)
     assert flight.status is None
 
 
-async def test_a_refused_connection_was_sent_nothing() -> None:
+async def test_a_refused_connection_was_sent_nothing(kind: Kind) -> None:
     with dead_port() as port:
-        flight, end = await flown(HttpxTransport(), outgoing(port))
+        flight, end = await flown(kind(), outgoing(port))
     assert isinstance(end, WireFailure)
     assert not flight.sent
 
 
-async def test_a_connection_that_is_never_accepted_was_sent_nothing() -> None:
+async def test_a_connection_that_is_never_accepted_was_sent_nothing(kind: Kind) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
-        flight, end = await flown(HttpxTransport(), outgoing(port, timeouts=Timeouts(0.2, 0.2, 0.2)))
+        flight, end = await flown(kind(), outgoing(port, timeouts=Timeouts(0.2, 0.2, 0.2)))
         for filler in fillers:
             filler.close()
     assert isinstance(end, WireFailure)
     assert not flight.sent
 
 
-async def test_a_good_answer_is_whole_and_its_lane_is_kept() -> None:
-    transport = HttpxTransport()
+async def test_a_good_answer_is_whole_and_its_lane_is_kept(kind: Kind) -> None:
+    transport = kind()
     with RawServer(forever) as server:
         for _ in range(3):
             flight, end = await flown(transport, outgoing(server.port))
@@ -134,14 +145,14 @@ async def test_a_good_answer_is_whole_and_its_lane_is_kept() -> None:
     assert transport.open_lanes == 0
 
 
-async def test_the_request_goes_out_byte_for_byte() -> None:
+async def test_the_request_goes_out_byte_for_byte(kind: Kind) -> None:
     seen: list[bytes] = []
 
     def script(peer: Peer) -> None:
         seen.append(peer.request())
         peer.say(OK)
 
-    transport = HttpxTransport()
+    transport = kind()
     with RawServer(script) as server:
         await flown(transport, outgoing(server.port, method="POST", body=b'{"a":1}'))
         await transport.aclose()
@@ -151,14 +162,14 @@ async def test_the_request_goes_out_byte_for_byte() -> None:
     assert b"accept-encoding" not in head.lower(), "nothing is added to the headers that the exchange chose"
 
 
-async def test_a_server_that_says_close_is_believed() -> None:
-    transport = HttpxTransport()
+async def test_a_server_that_says_close_is_believed(kind: Kind) -> None:
+    transport = kind()
     with RawServer(once(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")) as server:
         await flown(transport, outgoing(server.port))
         assert transport.open_lanes == 0
 
 
-async def test_a_connection_that_was_closed_while_idle_is_not_used_again() -> None:
+async def test_a_connection_that_was_closed_while_idle_is_not_used_again(kind: Kind) -> None:
     closed = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -167,7 +178,7 @@ async def test_a_connection_that_was_closed_while_idle_is_not_used_again() -> No
         peer.socket.close()
         closed.set()
 
-    transport = HttpxTransport()
+    transport = kind()
     with RawServer(script) as server:
         for _ in range(3):
             flight, end = await flown(transport, outgoing(server.port))
@@ -178,14 +189,14 @@ async def test_a_connection_that_was_closed_while_idle_is_not_used_again() -> No
         await transport.aclose()
 
 
-async def test_a_kept_connection_that_breaks_before_an_answer_is_stale() -> None:
+async def test_a_kept_connection_that_breaks_before_an_answer_is_stale(kind: Kind) -> None:
     def script(peer: Peer) -> None:
         peer.request()
         peer.say(OK)
         peer.request()
         peer.reset()
 
-    transport = HttpxTransport()
+    transport = kind()
     with RawServer(script) as server:
         await flown(transport, outgoing(server.port))
         flight, end = await flown(transport, outgoing(server.port))
@@ -193,8 +204,8 @@ async def test_a_kept_connection_that_breaks_before_an_answer_is_stale() -> None
     assert (flight.sent, flight.stale) == (True, True)
 
 
-async def test_no_more_connections_than_allowed() -> None:
-    transport = HttpxTransport(max_connections=3)
+async def test_no_more_connections_than_allowed(kind: Kind) -> None:
+    transport = kind(max_connections=3)
     with RawServer(forever) as server:
         async with anyio.create_task_group() as group:
             for _ in range(50):
@@ -204,8 +215,8 @@ async def test_no_more_connections_than_allowed() -> None:
         await transport.aclose()
 
 
-async def test_lanes_of_one_gateway_make_room_for_another() -> None:
-    transport = HttpxTransport(max_connections=2)
+async def test_lanes_of_one_gateway_make_room_for_another(kind: Kind) -> None:
+    transport = kind(max_connections=2)
     with RawServer(forever) as one, RawServer(forever) as other:
         for server in (one, one, other, one, other, other):
             async with anyio.create_task_group() as group:
@@ -215,12 +226,12 @@ async def test_lanes_of_one_gateway_make_room_for_another() -> None:
         await transport.aclose()
 
 
-async def test_old_lanes_are_closed_by_the_next_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wonder_customers.transports import httpx as module
+async def test_old_lanes_are_closed_by_the_next_request(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wonder_customers.transports import _lanes as module
 
     now = [0.0]
     monkeypatch.setattr(module, "monotonic", lambda: now[0])
-    transport = HttpxTransport()
+    transport = kind()
     with RawServer(forever) as server:
         async with anyio.create_task_group() as group:
             for _ in range(5):
@@ -233,8 +244,8 @@ async def test_old_lanes_are_closed_by_the_next_request(monkeypatch: pytest.Monk
     assert KEEP_ALIVE < 5
 
 
-async def test_a_cancelled_request_leaves_nothing_open() -> None:
-    transport = HttpxTransport(max_connections=4)
+async def test_a_cancelled_request_leaves_nothing_open(kind: Kind) -> None:
+    transport = kind(max_connections=4)
     with RawServer(hang) as server:
         with anyio.move_on_after(0.1):
             async with anyio.create_task_group() as group:
@@ -243,8 +254,8 @@ async def test_a_cancelled_request_leaves_nothing_open() -> None:
         assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
 
 
-async def test_closing_while_a_request_is_under_way_leaves_nothing_open() -> None:
-    transport = HttpxTransport()
+async def test_closing_while_a_request_is_under_way_leaves_nothing_open(kind: Kind) -> None:
+    transport = kind()
     arrived, go = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -296,16 +307,16 @@ async def test_a_transport_that_reports_nothing_is_judged_by_its_errors(error: t
     def answer(request: httpx.Request) -> httpx.Response:
         raise error("secret-of-the-merchant")
 
-    flight, end = await flown(choose(httpx.MockTransport(answer), 4), outgoing(1))  # type: ignore[arg-type]
+    flight, end = await flown(choose(httpx.MockTransport(answer), 4), outgoing(1))
     assert isinstance(end, WireFailure)
     assert flight.sent is sent
     assert "secret" not in str(end)
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "32", None, 10_001])
-def test_a_number_of_connections_that_cannot_work_is_refused(wrong: Any) -> None:
+def test_a_number_of_connections_that_cannot_work_is_refused(kind: Kind, wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="max_connections"):
-        HttpxTransport(max_connections=wrong)
+        kind(max_connections=wrong)
 
 
 @pytest.mark.parametrize("wrong", ["https://example.org", 5, object()])
@@ -314,5 +325,5 @@ def test_what_is_no_transport_is_refused(wrong: object) -> None:
         choose(wrong, 32)
 
 
-def test_the_default_transport_has_the_two_methods() -> None:
-    assert isinstance(HttpxTransport(), Transport)
+def test_a_transport_has_the_two_methods(kind: Kind) -> None:
+    assert isinstance(kind(), Transport)

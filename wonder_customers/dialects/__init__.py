@@ -4,7 +4,9 @@ Other packages add a gateway through the entry-point group ``wonder_customers.di
 gateway's name, its value the package that holds the dialect. A dialect's package offers
 
 * ``ACCOUNT``: the account class (credentials and base URL) with its ``dialect()`` method and ``from_environment()``;
-* a module ``simulate`` with a ``Simulator`` class, the gateway's stand-in (see `wonder_customers.simulator`).
+* a module ``simulate`` with a ``Simulator`` class, the gateway's stand-in (see `wonder_customers.simulator`);
+* for `wonder_customers.testing`: a module ``convert`` with ``read_customer`` and its inverse ``customer_reply``, and
+  the gateway's documented answers as ``golden/*_response.json``.
 """
 
 import pkgutil

@@ -9,7 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 import orjson
@@ -131,18 +131,6 @@ class Account(Protocol):
         """The dialect that speaks for this account."""
 
 
-class DeletesCustomers(Account, Protocol):
-    """An account whose gateway can delete customers: the mark by which type checkers let `delete` pass."""
-
-    deletes_customers: ClassVar[Literal[True]]
-
-
-class StoresPaymentTokens(Account, Protocol):
-    """An account whose gateway makes, checks and deletes payment tokens on request, marked for type checkers."""
-
-    stores_payment_tokens: ClassVar[Literal[True]]
-
-
 class Dialect(ABC):
     """One gateway's way of speaking, for one account.
 
@@ -150,13 +138,18 @@ class Dialect(ABC):
         gateway: The gateway's name.
         lacks: Operations the gateway does not offer, each with the reason.
         page_limit: Records per page that the gateway's documents promise to serve.
+        signs_slowly: `headers` computes for so long (a private key's signature) that it leaves the event loop when
+            other calls are under way; it may then run in several threads at a time.
     """
 
     gateway: ClassVar[str]
     lacks: ClassVar[Mapping[Operation, str]] = {}
     page_limit: ClassVar[int]
+    signs_slowly: ClassVar[bool] = False
 
     def __init__(self, base_url: str) -> None:
+        self.origin: Origin
+        self.prefix: str
         self.origin, self.prefix = endpoint(base_url)
 
     def unsupported(self, operation: Operation) -> Unsupported:
@@ -309,6 +302,10 @@ def matching(name: str, asked: str, read: Callable[[WireReply], Customer]) -> Ca
     return decode
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
 def unsafe_in_path(value: object, longest: int) -> str | None:
     """Why `value` cannot be one segment of a path, None when it can."""
     if not isinstance(value, str):
@@ -317,9 +314,9 @@ def unsafe_in_path(value: object, longest: int) -> str | None:
         return f"must have 1 to {longest} characters"
     if value in {".", ".."}:
         return "must not be . or .., which change the path"
-    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in value):
+    if _CONTROL.search(value):
         return "must not hold control characters"
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _SURROGATE.search(value):
         return "must be valid Unicode"
     return None
 

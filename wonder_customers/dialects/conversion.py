@@ -28,6 +28,11 @@ def _strict(kind: type[T]) -> Callable[[Any, type[T]], T]:
     return check
 
 
+def _or_none(read: Callable[[Any, type[T]], T], kind: type[T]) -> Callable[[Any, Any], T | None]:
+    """`read` for fields that may be null: cattrs' own way asks for the hook again at every value."""
+    return lambda value, _: None if value is None else read(value, kind)
+
+
 def _moment(value: Any, _: type[datetime]) -> datetime:
     if type(value) is not str:
         raise TypeError(f"expected an RFC 3339 time, got {type(value).__name__}")
@@ -69,10 +74,10 @@ def strict_converter(*, milliseconds: bool = False) -> Converter:
     """
     precision = "milliseconds" if milliseconds else "seconds"
     converter = Converter()
-    for kind in (str, int, bool):
-        converter.register_structure_hook(kind, _strict(kind))
-    converter.register_structure_hook(datetime, _moment)
-    converter.register_structure_hook(date, _day)
+    scalars: dict[type[Any], Callable[[Any, Any], Any]] = {kind: _strict(kind) for kind in (str, int, bool)}
+    for kind, read in (scalars | {datetime: _moment, date: _day}).items():
+        converter.register_structure_hook(kind, read)
+        converter.register_structure_hook(kind | None, _or_none(read, kind))
     converter.register_structure_hook_func(_is_object, an_object)
     converter.register_unstructure_hook(Secret, Secret.reveal)
     converter.register_unstructure_hook(Unset, lambda value: value)

@@ -103,7 +103,7 @@ class Gateway(ABC):
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
         self.store = store
         self.clock = clock
-        self.merchants = store.merchants(self.name)
+        self.merchants: dict[str, dict[str, str]] = store.merchants(self.name)
         if not self.merchants:
             self._enrol(first=True)
 

@@ -114,9 +114,9 @@ class SimulatorServer:
         self._host = host
         self._port = port
         self._faulty = faults
-        self.store = Store(db)
+        self.store: Store = Store(db)
         self.gateways: dict[str, Gateway] = {made.name: made for made in (cls(self.store) for cls in simulators)}
-        self.faults = Faults()
+        self.faults: Faults = Faults()
         self._directory = directory(self.gateways.values())
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -32,7 +32,7 @@ class Authority:
             .add_extension(_usage(**usage), critical=True)
             .sign(self._key, hashes.SHA256())
         )
-        self.pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+        self.pem: str = certificate.public_bytes(serialization.Encoding.PEM).decode()
         """The authority's certificate, which clients are to trust."""
 
     def client_context(self) -> ssl.SSLContext:

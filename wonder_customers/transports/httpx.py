@@ -1,32 +1,27 @@
 """The default transport: lanes over httpx.
 
 httpx 0.28's pool scans all connections at every request and loses places when requests are cancelled. So there is no
-shared pool here: each lane is one httpx transport with one connection. A free lane is taken from a stack, used by one
-request, and put back when the answer arrived whole; otherwise it is closed. Nothing can leak, because a lane that saw
-trouble is never used again.
+shared pool here: each lane is one httpx transport with one connection.
 """
 
 import ssl
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
-from time import monotonic
 from typing import Any, Final
 
 import anyio
+import httpcore
 import httpx
-from attrs import define, field
+from attrs import define
 
+from wonder_customers import _border
 from wonder_customers._wire import Flight, Origin, Outgoing, WireFailure, WireReply
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.transports._lanes import KEEP_ALIVE, REPLY_LIMIT, Lanes
+from wonder_customers.transports._sockets import Backend, Watch
+from wonder_customers.transports._tls import default_context
 
 __all__ = ["HttpxTransport"]
-
-KEEP_ALIVE: Final = 4.0
-"""Seconds an idle connection is kept: below the 5 s after which the earliest servers drop theirs."""
-
-REPLY_LIMIT: Final = 8 * 1024 * 1024
-"""Bytes of an answer's body that are read at most."""
 
 _SENDING = "send_request_headers.started"
 _NEVER_SENT = (
@@ -50,14 +45,6 @@ _WORDS: Final[tuple[tuple[type[httpx.TransportError], str], ...]] = (
 )
 
 
-@cache
-def _default_context() -> ssl.SSLContext:
-    """One TLS context for the whole process: building it costs as much as hundreds of requests."""
-    context = httpx.create_ssl_context(trust_env=False)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
 @define(eq=False)
 class _Lane:
     """One connection at most, for one request at a time."""
@@ -68,23 +55,44 @@ class _Lane:
     served: bool = False
 
 
-@define(eq=False)
-class _Watch:
-    """Writes into the flight what httpcore reports of the socket."""
+class _OneConnection(httpx.AsyncHTTPTransport):
+    """httpx's transport over a single connection where it has a pool.
 
-    flight: Flight
-    seen: bool = False
-    received: bool = field(default=False)
+    The pool costs a fifth of a request, and all that it would do for one connection is done by the lanes. Whoever
+    patches httpx's transport, or httpcore's connection as respx does, meets the calls here as anywhere.
+    """
 
-    async def __call__(self, event: str, info: dict[str, Any]) -> None:
-        self.seen = True
-        if event.endswith(_SENDING):
-            self.flight.sent = True
+    def __init__(self, origin: Origin, context: ssl.SSLContext) -> None:
+        place = httpcore.Origin(origin.scheme.encode("ascii"), origin.host.encode("ascii"), origin.port)
+        self.backend = Backend()
+        self._connection = httpcore.AsyncHTTPConnection(
+            place, ssl_context=context, keepalive_expiry=KEEP_ALIVE, network_backend=self.backend
+        )
+        # httpx's own name for what it sends with; a connection and a pool of them have the same two methods.
+        self._pool: Any = self._connection
+
+    def stands(self) -> bool:
+        """Whether the connection was neither idle for too long nor ended by the gateway."""
+        return not self._connection.has_expired()
+
+
+def _trace(watch: Watch) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
+    """Writes into the watch what a transport of httpcore's reports, for those whose sockets are not ours."""
+
+    async def told(event: str, info: dict[str, Any]) -> None:
+        watch.seen = True
+        if event.endswith("connect_tcp.started"):
+            # Asked at the socket too: a transport of the caller's own, or a proxy, may lead elsewhere.
+            _border.check(str(info["host"]))
+        elif event.endswith(_SENDING):
+            watch.flight.sent = True
         elif event.endswith("receive_response_headers.complete"):
-            self.received = True
+            watch.heard = True
+
+    return told
 
 
-class HttpxTransport:
+class HttpxTransport(Lanes[_Lane]):
     """Lanes over ``httpx.AsyncHTTPTransport``, or your own httpx transport.
 
     Args:
@@ -106,88 +114,25 @@ class HttpxTransport:
         proxy: str | None = None,
         mounted: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        if type(max_connections) is not int or not 1 <= max_connections <= 10_000:
-            raise ConfigurationError("max_connections must be a whole number from 1 to 10000")
-        self._max = max_connections
+        super().__init__(max_connections)
         self._context = ssl_context
         self._proxy = proxy
         self._mounted = mounted
-        self._places = anyio.Semaphore(max_connections, fast_acquire=True)
-        self._idle: dict[Origin, deque[_Lane]] = {}
-        self._open = 0
-        self._closed = False
-
-    @property
-    def open_lanes(self) -> int:
-        """Lanes that exist now, busy ones and idle ones."""
-        return self._open
-
-    @property
-    def busy_lanes(self) -> int:
-        """Requests under way now."""
-        return self._max - self._places.value
-
-    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
-        """Send one request once, on a lane of its own."""
-        await self._places.acquire()
-        try:
-            return await self._on_a_lane(outgoing, flight)
-        finally:
-            self._places.release()
-
-    async def _on_a_lane(self, outgoing: Outgoing, flight: Flight) -> WireReply:
-        lane, replaced = self._take(outgoing.origin)
-        whole = False
-        try:
-            if replaced is not None:
-                await self._close(replaced)
-            reply = await self._roundtrip(lane, outgoing, flight)
-            whole = reply.headers.get("connection", "").lower() != "close"
-        finally:
-            if whole and not self._closed:
-                await self._put_back(lane)
-            else:
-                await self._discard(lane)
-        return reply
-
-    def _take(self, origin: Origin) -> tuple[_Lane, _Lane | None]:
-        """A lane for `origin`, and one of another origin that has to make room for it."""
-        idle = self._idle.get(origin)
-        if idle:
-            return idle.pop(), None
-        replaced = None
-        if self._open >= self._max:
-            replaced = self._oldest_idle()
-            self._open -= 1
-        return self._new(origin), replaced
-
-    def _oldest_idle(self) -> _Lane:
-        # A place was free and no lane of this origin is idle, so some other origin has one.
-        stack = min((stack for stack in self._idle.values() if stack), key=lambda stack: stack[0].idle_since)
-        return stack.popleft()
 
     def _new(self, origin: Origin) -> _Lane:
-        self._open += 1
         if self._mounted is not None:
             return _Lane(self._mounted, origin)
         # Every lane must have a context of the session's, or httpx would build one for each.
-        context = self._context or (_default_context() if origin.scheme == "https" else _plain())
+        context = self._context or (default_context() if origin.scheme == "https" else _plain())
+        if self._proxy is None:
+            return _Lane(_OneConnection(origin, context), origin)
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
         transport = httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False, proxy=self._proxy)
         return _Lane(transport, origin)
 
-    async def _put_back(self, lane: _Lane) -> None:
-        lane.served = True
-        lane.idle_since = now = monotonic()
-        stack = self._idle.setdefault(lane.origin, deque())
-        stack.append(lane)
-        # The stack keeps few lanes warm and lets the others grow old at its bottom.
-        while stack and now - stack[0].idle_since > KEEP_ALIVE:
-            await self._discard(stack.popleft())
-
-    async def _discard(self, lane: _Lane) -> None:
-        self._open -= 1
-        await self._close(lane)
+    def _usable(self, lane: _Lane) -> bool:
+        # A pool behind a proxy looks after its connection itself, and a mounted transport is its owner's.
+        return not isinstance(lane.transport, _OneConnection) or lane.transport.stands()
 
     async def _close(self, lane: _Lane) -> None:
         if lane.transport is not self._mounted:
@@ -196,8 +141,11 @@ class HttpxTransport:
                 await lane.transport.aclose()
 
     async def _roundtrip(self, lane: _Lane, outgoing: Outgoing, flight: Flight) -> WireReply:
-        watch = _Watch(flight)
-        request = _request(outgoing, watch)
+        watch, request = Watch(flight), _request(outgoing)
+        if isinstance(lane.transport, _OneConnection):
+            lane.transport.backend.watch = watch
+        else:
+            request.extensions["trace"] = _trace(watch)
         try:
             response = await lane.transport.handle_async_request(request)
             flight.sent = True
@@ -211,12 +159,6 @@ class HttpxTransport:
         # Raised out here, so that httpx's error, which holds the whole request, does not hang on to ours.
         raise failure
 
-    async def aclose(self) -> None:
-        """Close every idle lane; busy ones close when their request ends."""
-        self._closed = True
-        while any(self._idle.values()):
-            await self._discard(self._oldest_idle())
-
 
 @cache
 def _plain() -> ssl.SSLContext:
@@ -224,11 +166,23 @@ def _plain() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _request(outgoing: Outgoing, watch: _Watch) -> httpx.Request:
-    origin, timeouts = outgoing.origin, outgoing.timeouts
-    url = httpx.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=outgoing.target.encode("ascii"))
-    if url.raw_path != outgoing.target.encode("ascii"):
+@cache
+def _root(origin: Origin) -> httpx.URL:
+    return httpx.URL(scheme=origin.scheme, host=origin.host, port=origin.port)
+
+
+def _url(origin: Origin, target: str) -> httpx.URL:
+    """A URL of httpx's with `target` in it as it stands: to parse it would cost a tenth of the whole request."""
+    url = httpx.URL(_root(origin))
+    path, mark, query = target.partition("?")
+    url._uri_reference = url._uri_reference._replace(path=path, query=query if mark else None)  # noqa: SLF001
+    if url.raw_path != target.encode("ascii"):
         raise ConfigurationError("the request's path would be changed on its way: refused")
+    return url
+
+
+def _request(outgoing: Outgoing) -> httpx.Request:
+    timeouts = outgoing.timeouts
     times = {
         "connect": timeouts.connect,
         "read": timeouts.read,
@@ -237,10 +191,10 @@ def _request(outgoing: Outgoing, watch: _Watch) -> httpx.Request:
     }
     return httpx.Request(
         outgoing.method,
-        url,
+        _url(outgoing.origin, outgoing.target),
         headers=list(outgoing.headers),
         stream=_Body(outgoing.body),
-        extensions={"timeout": times, "trace": watch},
+        extensions={"timeout": times},
     )
 
 
@@ -300,12 +254,12 @@ def _stream(response: httpx.Response) -> AsyncIterator[bytes]:
     return response.stream.__aiter__()
 
 
-def _failure(error: httpx.TransportError, lane: _Lane, watch: _Watch) -> WireFailure:
+def _failure(error: httpx.TransportError, lane: _Lane, watch: Watch) -> WireFailure:
     flight = watch.flight
     if not watch.seen and flight.status is None:
         # A transport that reports nothing (a mock, an ASGI app): its own class of error is all there is to go by.
         flight.sent = not isinstance(error, _NEVER_SENT)
     cut = isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError))
-    flight.stale = lane.served and cut and flight.sent and not watch.received
+    flight.stale = lane.served and cut and flight.sent and not watch.heard
     words = next(words for kind, words in _WORDS if isinstance(error, kind))
     return WireFailure(f"{words} ({type(error).__name__})")

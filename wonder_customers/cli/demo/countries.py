@@ -1,6 +1,6 @@
 """Names, places and ways of writing from many countries: what the demo's customers are made of."""
 
-# ruff: noqa: RUF001 - the names stand in their own scripts
+
 from attrs import frozen
 
 __all__ = ["COUNTRIES", "Country"]

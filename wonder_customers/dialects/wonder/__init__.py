@@ -111,6 +111,7 @@ class WonderDialect(Dialect):
 
     gateway = "wonder"
     page_limit = 100
+    signs_slowly = True
     lacks: ClassVar[Mapping[Operation, str]] = {Operation.DELETE: "its documents know no way to delete a customer"}
 
     def __init__(self, account: Wonder) -> None:

@@ -1,0 +1,105 @@
+"""How much CPU does a whole call cost above a transport that does nothing?"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import cycle, islice
+from time import process_time
+from typing import Any
+
+import httpx
+import orjson
+
+from benchmarks._canned import answer
+from benchmarks._contenders import FIELDS, TOKEN, account, draft
+from benchmarks._findings import ROUNDS, Findings, Target, summed_up
+from benchmarks._loop import run
+from wonder_customers import CustomerSession
+from wonder_customers._wire import Flight, Outgoing, WireReply
+
+_REFERENCES = [f"00000000-0000-4000-8000-{number:012d}" for number in range(5000)]
+"""More than any cache inside holds, so that every call is about somebody new."""
+
+_BODIES = {it: answer(b"m", it.encode()).partition(b"\r\n\r\n")[2] for it in _REFERENCES}
+_DRAFTS = {it: draft(it) for it in _REFERENCES}
+_HEADERS = {"content-type": "application/json"}
+
+
+OURS, HTTPX = "wonder_customers", "httpx.AsyncClient"
+
+
+class Idle:
+    """A transport that has its one answer ready."""
+
+    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
+        """Answer."""
+        flight.sent, flight.status, flight.headers = True, 200, _HEADERS
+        return WireReply(200, _HEADERS, _body(outgoing.target, outgoing.body))
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class _IdleHttpx(httpx.AsyncBaseTransport):
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        target = request.url.raw_path.decode()
+        return httpx.Response(200, headers=_HEADERS, content=_body(target, request.content))
+
+
+def _body(target: str, sent: bytes) -> bytes:
+    name = target.rpartition("/")[2]
+    return _BODIES[orjson.loads(sent)["merchant_customer_id"] if name == "customers" else name]
+
+
+async def _cost(call: Callable[[str], Awaitable[Any]], times: int) -> float:
+    references = list(islice(cycle(_REFERENCES), times))
+    began = process_time()
+    for reference in references:
+        await call(reference)
+    return (process_time() - began) / times * 1e6
+
+
+async def _rounds(times: int, rounds: int) -> dict[str, dict[str, list[float]]]:
+    client = httpx.AsyncClient(transport=_IdleHttpx(), headers={"Authorization": f"WP3-v2.1 {TOKEN}"})
+    url = "http://127.0.0.1:1/v2/customers"
+    async with CustomerSession(account(1), transport=Idle()) as session, client:
+        cases: dict[str, dict[str, Callable[[str], Awaitable[Any]]]] = {
+            "one read": {
+                OURS: session.get,
+                HTTPX: lambda reference: client.get(f"{url}/{reference}"),
+            },
+            "one write": {
+                OURS: lambda reference: session.create(_DRAFTS[reference]),
+                HTTPX: lambda reference: client.post(url, json={"merchant_customer_id": reference, **FIELDS}),
+            },
+            "a look-up and a write": {OURS: lambda reference: session.upsert(_DRAFTS[reference])},
+        }
+        seen: dict[str, dict[str, list[float]]] = {}
+        for case, contenders in cases.items():
+            seen[case] = {name: [] for name in contenders}
+            for _ in range(rounds + 1):
+                for name, call in contenders.items():
+                    seen[case][name].append(await _cost(call, times))
+            for values in seen[case].values():
+                del values[0]
+            await asyncio.sleep(0)
+        return seen
+
+
+def measure(*, quick: bool) -> Findings:
+    """Measure CPU time, not wall time: nothing here waits."""
+    seen = run(_rounds(*((50, 1) if quick else (3000, ROUNDS))))
+    figures = [figure for case, rounds in seen.items() for figure in summed_up(case, "µs", rounds)]
+    found = Findings(__doc__ or "", tuple(figures))
+    upsert = found.value("a look-up and a write", OURS)
+    post = found.value("one write", HTTPX)
+    create = found.value("one write", OURS)
+    return Findings(
+        found.question,
+        found.figures,
+        (
+            Target("create ≤ 0.5 × httpx's post", create / post, most=0.5),
+            Target("upsert, a look-up and a write, per request ≤ 0.5 × httpx's post", upsert / 2 / post, most=0.5),
+            Target("upsert, both requests ≤ 0.5 × httpx's post", upsert / post, most=0.5),
+        ),
+        ("CPU time. Validation, signing, retries and typed records are in ours, none of it in httpx's.",),
+    )

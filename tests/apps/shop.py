@@ -1,0 +1,131 @@
+"""A small shop: customers sign up, save a card, and see when the card may be used. Run it with uvicorn.
+
+``SHOP_…`` variables give it patience; the gateways' own variables give it accounts.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from os import environ
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Request
+from pydantic import BaseModel
+
+from wonder_customers import (
+    CardSource,
+    CustomerDraft,
+    CustomerSession,
+    Monri,
+    Paydock,
+    PaymentToken,
+    Phone,
+    RetryPolicy,
+    Wonder,
+)
+from wonder_customers.contrib.starlette import (
+    ClientGone,
+    customer_lifespan,
+    customer_session,
+    install_error_answers,
+    while_connected,
+)
+from wonder_customers.transports.httpx import HttpxTransport
+
+PATIENCE = RetryPolicy(
+    deadline=float(environ.get("SHOP_DEADLINE", "20")),
+    read_timeout=float(environ.get("SHOP_READ_TIMEOUT", "5")),
+    settle=float(environ.get("SHOP_SETTLE", "2")),
+    base=0.02,
+)
+LINES = HttpxTransport(max_connections=8)
+LEFT: list[str] = []
+
+
+@asynccontextmanager
+async def resources(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    """What the shop itself opens: the accounts of its tenants, and the transport, which is shown by `health`."""
+    accounts = {kind.__name__.lower(): kind.from_environment() for kind in (Wonder, Paydock, Monri)}
+    yield {"accounts": accounts}
+    await LINES.aclose()
+
+
+app = FastAPI(lifespan=customer_lifespan(Wonder.from_environment, around=resources, retry=PATIENCE, transport=LINES))
+install_error_answers(app)
+
+
+async def tenant_session(
+    request: Request,
+    session: Annotated[CustomerSession[Any], Depends(customer_session)],
+    tenant: Annotated[str, Header(alias="X-Tenant")] = "wonder",
+) -> CustomerSession[Any]:
+    """A view of the one session for the tenant's own account."""
+    return session.for_account(request.state.accounts[tenant])
+
+
+Customers = Annotated[CustomerSession[Any], Depends(tenant_session)]
+
+
+class SignUp(BaseModel):
+    """What a visitor fills in."""
+
+    user: str
+    name: str
+    dial_code: str = "+44"
+    phone: str = "7911123456"
+
+
+class Card(BaseModel):
+    """A card as the visitor types it."""
+
+    number: str
+    expire_month: str
+    expire_year: str
+    holder_name: str
+
+
+class CardState(BaseModel):
+    """What the shop shows of a card."""
+
+    token: str
+    state: str | None
+    verify_url: str | None
+
+
+def shown(token: PaymentToken) -> CardState:
+    return CardState(token=token.token, state=token.state, verify_url=token.verify_url)
+
+
+@app.post("/customers", status_code=201)
+async def sign_up(request: Request, visitor: SignUp, customers: Customers) -> dict[str, str]:
+    """An upsert by the shop's own user id: signing up again after a broken connection is harmless."""
+    draft = CustomerDraft(reference=visitor.user, name=visitor.name, phone=Phone(visitor.dial_code, visitor.phone))
+    try:
+        customer = await while_connected(request, lambda: customers.upsert(draft))
+    except ClientGone:
+        LEFT.append(visitor.user)
+        raise
+    return {"customer": customer.id}
+
+
+@app.post("/customers/{id}/cards", status_code=202)
+async def save_card(id: str, card: Card, customers: Customers) -> CardState:
+    """Sent once, whoever leaves: a card must not be stored twice."""
+    source = CardSource(
+        **card.model_dump(),
+        transaction_type="recurring_payment",
+        success_return_url="https://shop.example/ok",
+        fail_return_url="https://shop.example/no",
+    )
+    return shown(await customers.create_payment_token(id, source))
+
+
+@app.get("/customers/{id}/cards/{token}")
+async def card_state(request: Request, id: str, token: str, customers: Customers) -> CardState:
+    """Asked again and again until the cardholder has confirmed the card: no webhook is needed."""
+    return shown(await while_connected(request, lambda: customers.check_payment_token(id, token)))
+
+
+@app.get("/health")
+async def health() -> dict[str, int]:
+    """Lanes in use, lanes open, and sign-ups that were cancelled because the visitor had left."""
+    return {"busy": LINES.busy_lanes, "open": LINES.open_lanes, "left": len(LEFT)}

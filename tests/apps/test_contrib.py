@@ -1,0 +1,202 @@
+"""The Starlette helpers, one by one, over a session that goes nowhere."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from wonder_customers import (
+    Ambiguous,
+    ConfigurationError,
+    CustomerSession,
+    DeadlineExceeded,
+    Duplicate,
+    Forbidden,
+    InvalidRecord,
+    InvalidReply,
+    Monri,
+    NoAnswer,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    Paydock,
+    RateLimited,
+    Rejected,
+    SessionClosed,
+    SyncFailed,
+    Unauthorized,
+    Unavailable,
+    Unsupported,
+    Violation,
+    WonderCustomersError,
+)
+from wonder_customers.contrib.starlette import (
+    ClientGone,
+    answer,
+    customer_lifespan,
+    customer_session,
+    install_error_answers,
+    while_connected,
+)
+
+ACCOUNT = Monri("key", "token")
+ANSWERS: list[tuple[WonderCustomersError, int]] = [
+    (InvalidRecord("monri", [Violation("name", "name", "must have 1 to 50 characters")]), 422),
+    (Rejected("secret words", status=400), 422),
+    (NotFound("secret words", status=404), 404),
+    (Duplicate("secret words", status=409), 409),
+    (Ambiguous("secret words"), 409),
+    (Unsupported("monri", "create_payment_token", "why"), 501),
+    (RateLimited("secret words", status=429, retry_after=2.2), 503),
+    (Unavailable("secret words", status=500, applied="unknown"), 503),
+    (NotSent("secret words"), 503),
+    (SessionClosed("secret words"), 503),
+    (DeadlineExceeded("secret words"), 504),
+    (NoAnswer("secret words"), 504),
+    (OutcomeUnknown("secret words", applied="unknown", request_id="r-1"), 504),
+    (Unauthorized("secret words", status=401), 502),
+    (Forbidden("secret words", status=403), 502),
+    (InvalidReply("secret words"), 502),
+    (ConfigurationError("secret words"), 500),
+    (SyncFailed("secret words"), 500),
+]
+
+
+@pytest.mark.parametrize(("error", "status"), ANSWERS, ids=lambda it: type(it).__name__)
+def test_every_error_has_its_answer(error: WonderCustomersError, status: int) -> None:
+    made = answer(error)
+    body = json.loads(bytes(made.body))
+    assert (made.status_code, body["status"]) == (status, status)
+    assert made.media_type == "application/problem+json"
+    assert b"secret" not in bytes(made.body)
+
+
+def test_answers_say_what_can_be_done() -> None:
+    told = [json.loads(bytes(answer(error).body)) for error, _ in ANSWERS]
+    assert told[0]["violations"] == [{"field": "name", "limit": "must have 1 to 50 characters"}]
+    assert (told[12]["applied"], told[12]["request_id"]) == ("unknown", "r-1")
+    assert answer(ANSWERS[6][0]).headers["retry-after"] == "3"
+
+
+def test_every_error_of_the_library_is_in_the_table() -> None:
+    kinds = set(WonderCustomersError.__subclasses__())
+    while more := {sub for kind in kinds for sub in kind.__subclasses__()} - kinds:
+        kinds |= more
+    abstract = {"CallFailed", "Refused"}
+    assert {kind.__name__ for kind in kinds if kind.__module__ == "wonder_customers.errors"} - abstract == {
+        type(error).__name__ for error, _ in ANSWERS
+    }
+
+
+@asynccontextmanager
+async def running(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the app, inside its lifespan."""
+    async with app.router.lifespan_context(app) as state:
+        held = dict(state or {})
+
+        async def with_state(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+            await app({**scope, "state": dict(held)}, receive, send)
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(with_state), base_url="http://shop") as client:
+            yield client
+
+
+def monri_app(seen: list[Any], **options: Any) -> Starlette:
+    """An app with one endpoint, which deletes nobody."""
+
+    async def delete(request: Request) -> Response:
+        session = await customer_session(request)
+        seen.append(session)
+        await session.for_account(ACCOUNT).get("c-1")
+        return JSONResponse({})
+
+    def gateway(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404, json={"status": "invalid-request", "message": "Customer not found"})
+
+    lifespan = customer_lifespan(lambda: Paydock("key"), transport=httpx.MockTransport(gateway), **options)
+    app = Starlette(routes=[Route("/", delete)], lifespan=lifespan)
+    install_error_answers(app)
+    return app
+
+
+@pytest.mark.anyio
+async def test_one_session_for_all_requests_closed_at_the_end() -> None:
+    seen: list[CustomerSession[Any]] = []
+    left: list[str] = []
+
+    @asynccontextmanager
+    async def mine(app: Starlette) -> AsyncIterator[dict[str, str]]:
+        yield {"mine": "there"}
+        left.append(repr(seen[0]))
+
+    async with running(monri_app(seen, around=mine)) as client:
+        assert [(await client.get("/")).status_code for _ in range(3)] == [404] * 3
+        assert repr(seen[0]) == "<CustomerSession paydock open>"
+    assert len({id(session) for session in seen}) == 1
+    assert left == ["<CustomerSession paydock closed>"]
+
+
+@pytest.mark.anyio
+async def test_without_the_lifespan_the_error_names_the_cure() -> None:
+    request = Request({"type": "http", "state": {}})
+    with pytest.raises(ConfigurationError, match=r"lifespan=customer_lifespan\(…\)"):
+        await customer_session(request)
+
+
+def connected(disconnects: anyio.Event) -> Request:
+    async def receive() -> MutableMapping[str, Any]:
+        await disconnects.wait()
+        return {"type": "http.disconnect"}
+
+    return Request({"type": "http"}, receive)
+
+
+@pytest.mark.anyio
+async def test_work_is_cancelled_when_the_client_leaves() -> None:
+    gone, cancelled = anyio.Event(), anyio.Event()
+
+    async def work() -> None:
+        gone.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    with anyio.fail_after(2), pytest.raises(ClientGone):
+        await while_connected(connected(gone), work)
+    assert cancelled.is_set()
+
+
+@pytest.mark.anyio
+async def test_work_that_ends_first_gives_its_result_or_its_own_error() -> None:
+    async def fails() -> None:
+        raise NotFound("nobody") from LookupError("cause")
+
+    async def nothing() -> None:
+        """None is a result, too."""
+
+    work: Callable[[], Awaitable[None]] = nothing
+    with anyio.fail_after(2):
+        await while_connected(connected(anyio.Event()), work)
+        with pytest.raises(NotFound) as error:
+            await while_connected(connected(anyio.Event()), fails)
+    assert isinstance(error.value.__cause__, LookupError)
+
+
+@pytest.mark.anyio
+async def test_a_client_that_has_gone_is_no_error() -> None:
+    async def leave(request: Request) -> Response:
+        raise ClientGone
+
+    app = Starlette(routes=[Route("/", leave)])
+    install_error_answers(app)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+        assert (await client.get("/")).status_code == 499

@@ -1,0 +1,56 @@
+"""The recipes of the page on web apps, each served by its own server before the simulated gateways."""
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from served import ROOT, served
+
+from wonder_customers import dialects
+from wonder_customers.simulator import SimulatorServer
+
+PAGE = (ROOT / "docs" / "web-apps.md").read_text(encoding="utf-8")
+RECIPES = dict(re.findall(r"^```python\n# (\w+)_shop\.py: [^\n]*\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
+
+
+@pytest.fixture(scope="module")
+def simulated() -> Iterator[SimulatorServer]:
+    with SimulatorServer([dialects.simulator("monri")]) as server:
+        yield server
+
+
+def test_all_recipes_are_here() -> None:
+    assert list(RECIPES) == ["fastapi", "litestar", "django", "aiohttp"]
+    assert PAGE.count("```python") == len(RECIPES)
+
+
+@pytest.mark.parametrize("framework", RECIPES)
+def test_a_recipe_serves(tmp_path: Path, simulated: SimulatorServer, framework: str) -> None:
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed")
+    module = tmp_path / f"{framework}_shop.py"
+    module.write_text(RECIPES[framework], encoding="utf-8")
+    command: tuple[str, ...] = ("-m", "uvicorn", "--port", "0", "--app-dir", str(tmp_path), f"{framework}_shop:app")
+    if framework == "aiohttp":
+        command = (str(module),)
+    account = dialects.package("monri").ACCOUNT.from_environment(simulated.environment())
+    made = httpx.post(
+        f"{account.base_url}/v2/oauth",
+        json={
+            "client_id": account.authenticity_token.reveal(),
+            "client_secret": account.merchant_key.reveal(),
+            "grant_type": "client_credentials",
+        },
+    ).json()
+    bearer = {"Authorization": f"Bearer {made['access_token']}"}
+    customer = httpx.post(f"{account.base_url}/v2/customers", json={"name": "Ada"}, headers=bearer).json()["uuid"]
+    with served(*command, variables=simulated.environment()) as shop:
+        found = httpx.get(f"{shop.origin}/customers/{customer}")
+        missing = httpx.get(f"{shop.origin}/customers/nobody")
+    assert (found.status_code, found.json()) == (200, {"name": "Ada"}), shop.log
+    assert (missing.status_code, missing.json()["status"]) == (404, 404), shop.log
+    assert missing.headers["content-type"].startswith("application/problem+json")
+    assert "Traceback" not in shop.log

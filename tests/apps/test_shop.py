@@ -1,0 +1,144 @@
+"""The shop, run by uvicorn in a process of its own, before the simulated gateways, with real clients that leave."""
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from served import Served, served
+
+from wonder_customers import dialects
+from wonder_customers.simulator import SimulatorServer
+
+pytest.importorskip("fastapi", reason="the shop is a FastAPI app")
+
+GATEWAYS = ("wonder", "paydock", "monri")
+VISITORS = 200
+GONE = 0.3
+
+
+@pytest.fixture(scope="module")
+def simulated() -> Iterator[SimulatorServer]:
+    with SimulatorServer([dialects.simulator(name) for name in GATEWAYS], faults=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def shop(simulated: SimulatorServer) -> Iterator[Served]:
+    patience = {"SHOP_SETTLE": "0.5", "SHOP_READ_TIMEOUT": "0.5"}
+    command = ("-m", "uvicorn", "--port", "0", "--no-access-log", "--app-dir", str(Path(__file__).parent), "shop:app")
+    with served(*command, variables=simulated.environment() | patience) as running:
+        yield running
+    simulated.faults.clear()
+
+
+def visitor(shop: Served) -> httpx.AsyncClient:
+    """A browser of its own: what one visitor cancels touches nobody else's connections."""
+    return httpx.AsyncClient(base_url=shop.origin, verify=False, trust_env=False, timeout=30)
+
+
+async def sign_up(shop: Served, number: int, patience: float | None) -> httpx.Response | None:
+    """Sign up; leave after `patience` seconds."""
+    body = {"user": f"user-{number}", "name": f"Visitor {number}"}
+    headers = {"X-Tenant": GATEWAYS[number % 3]}
+    async with visitor(shop) as browser:
+        with anyio.move_on_after(patience):
+            return await browser.post("/customers", json=body, headers=headers)
+    return None
+
+
+async def crowd(shop: Served, patience: dict[int, float | None]) -> list[httpx.Response]:
+    """All visitors in `patience`, twenty at a time; the answers to those who stayed."""
+    answers: list[httpx.Response] = []
+    limit = anyio.Semaphore(20)
+
+    async def one(number: int) -> None:
+        async with limit:
+            answer = await sign_up(shop, number, patience[number])
+            if answer is not None:
+                answers.append(answer)
+
+    async with anyio.create_task_group() as group:
+        for number in patience:
+            group.start_soon(one, number)
+    return answers
+
+
+async def quiet(shop: Served) -> dict[str, int]:
+    """The shop's lanes when the last visitor's call has ended."""
+    async with visitor(shop) as browser:
+        with anyio.fail_after(10):
+            while True:
+                lanes: dict[str, int] = (await browser.get("/health")).json()
+                if not lanes["busy"]:
+                    return lanes
+                await anyio.sleep(0.02)
+
+
+def test_from_the_sign_up_to_a_card_that_may_be_used(shop: Served) -> None:
+    with httpx.Client(base_url=shop.origin, trust_env=False) as browser:
+        made = browser.post("/customers", json={"user": "ada", "name": "Ada Lovelace"})
+        customer = made.json()["customer"]
+        card = {
+            "number": "4111111111111111",
+            "expire_month": "12",
+            "expire_year": "2034",
+            "holder_name": "Ada Lovelace",
+        }
+        saved = browser.post(f"/customers/{customer}/cards", json=card)
+        assert (saved.status_code, saved.json()["state"]) == (202, "pending")
+        place = f"/customers/{customer}/cards/{saved.json()['token']}"
+        assert browser.get(place).json()["state"] == "pending"
+        browser.get(saved.json()["verify_url"])
+        assert browser.get(place).json()["state"] == "success"
+
+
+REFUSALS: dict[str, tuple[str, str, dict[str, Any] | None, str, int]] = {
+    "an unknown customer": ("GET", "/customers/nobody/cards/none", None, "wonder", 404),
+    "what the gateway cannot do": ("GET", "/customers/nobody/cards/none", None, "monri", 501),
+    "what breaks its limits": ("POST", "/customers", {"user": "u", "name": "x" * 300}, "monri", 422),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_errors_are_answers(shop: Served, case: str) -> None:
+    method, path, body, tenant, status = REFUSALS[case]
+    with httpx.Client(base_url=shop.origin, trust_env=False) as browser:
+        answer = browser.request(method, path, json=body, headers={"X-Tenant": tenant})
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_two_hundred_sign_ups_with_clients_that_leave(shop: Served, simulated: SimulatorServer) -> None:
+    dice = random.Random(7)
+    leaving = set(dice.sample(range(VISITORS), int(VISITORS * GONE)))
+    patience = {it: dice.uniform(0.002, 0.08) if it in leaving else None for it in range(VISITORS)}
+    simulated.faults.add("drip", probability=0.25, seed=7, times=None, interval=0.0002)
+    simulated.faults.add("read_hang", method="POST", probability=0.05, seed=8, times=None)
+
+    stayed = anyio.run(crowd, shop, patience)
+    assert [answer.status_code for answer in stayed if answer.status_code != 201] == []
+    lanes = anyio.run(quiet, shop)
+    assert lanes["left"] >= VISITORS // 20, "hardly a call was cancelled: the test proves nothing"
+    assert lanes["open"] <= 8
+
+    simulated.faults.clear()
+    back = anyio.run(crowd, shop, dict.fromkeys(sorted(leaving)))
+    assert {answer.status_code for answer in back} == {201}
+    made: dict[str, int] = {}
+    for gateway in GATEWAYS:
+        made |= {user: count for user, count in simulated.store.ledger(gateway).items() if user.startswith("user-")}
+    assert made == {f"user-{number}": 1 for number in range(VISITORS)}
+
+    # The last test of the module: it ends the shop, as an orchestrator would.
+    shop.process.send_signal(signal.SIGTERM)
+    shop.process.wait(10)
+    time.sleep(0.05)
+    assert "Traceback" not in shop.log
+    assert "ERROR" not in shop.log
+    assert "Application shutdown complete." in shop.log

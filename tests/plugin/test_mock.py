@@ -1,0 +1,203 @@
+"""The mock answers every operation of every gateway with the documented example, and heeds what was asked for."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from wonder_customers import (
+    ConfigurationError,
+    Customer,
+    CustomerPatch,
+    CustomerSession,
+    Forbidden,
+    InvalidReply,
+    NotFound,
+    PaymentToken,
+    RateLimited,
+    Refused,
+    RetryPolicy,
+    Unauthorized,
+    Unavailable,
+    dialects,
+)
+from wonder_customers.dialects.base import Operation
+from wonder_customers.testing import GatewayMock, make_customer, make_draft, make_token, no_waits
+from wonder_customers.testing.accounts import account_at, mock_origin
+from wonder_customers.testing.examples import examples
+from wonder_customers.testing.factories import make_source
+
+pytestmark = pytest.mark.anyio
+
+GATEWAYS = ("wonder", "paydock", "monri")
+DRAFT = make_draft(reference="mine/ä 1")
+CALLS: dict[Operation, Callable[[CustomerSession[Any], Any], Awaitable[Any]]] = {
+    Operation.CREATE: lambda session, _: session.create(DRAFT),
+    Operation.UPSERT: lambda session, _: session.upsert(DRAFT),
+    Operation.GET: lambda session, _: session.get("their id"),
+    Operation.GET_BY_REFERENCE: lambda session, _: session.get_by_reference("mine/ä 1"),
+    Operation.UPDATE: lambda session, _: session.update("their id", CustomerPatch(name="Grace")),
+    Operation.DELETE: lambda session, _: session.delete("their id"),
+    Operation.LIST: lambda session, _: anext(session.list()),
+    Operation.LIST_PAYMENT_TOKENS: lambda session, _: session.list_payment_tokens("their id"),
+    Operation.CREATE_PAYMENT_TOKEN: lambda session, source: session.create_payment_token("their id", source),
+    Operation.CHECK_PAYMENT_TOKEN: lambda session, _: session.check_payment_token(
+        "their id", examples(session.account.dialect().gateway).token or "t"
+    ),
+    Operation.DELETE_PAYMENT_TOKEN: lambda session, _: session.delete_payment_token("their id", "t-1"),
+}
+
+
+def offered() -> list[tuple[str, Operation]]:
+    accounts = {gateway: account_at(gateway, mock_origin(gateway)).dialect() for gateway in GATEWAYS}
+    return [(gateway, it) for gateway in GATEWAYS for it in Operation if it not in accounts[gateway].lacks]
+
+
+@pytest.mark.parametrize(("gateway", "operation"), offered())
+async def test_every_operation_is_answered_in_one_line(gateway: str, operation: Operation) -> None:
+    mock = GatewayMock()
+    last = getattr(mock.gateway(gateway), operation)()
+    source = make_source(account_at(gateway, mock_origin(gateway)))
+    async with mock.gateway(gateway).session() as session:
+        record = await CALLS[operation](session, source)
+    assert last.call_count == 1
+    assert mock.complaint() is None
+    if isinstance(record, Customer):
+        asked_by_reference = operation in {Operation.CREATE, Operation.UPSERT, Operation.GET_BY_REFERENCE}
+        if operation is not Operation.LIST:
+            assert (record.reference if asked_by_reference else record.id) in {"mine/ä 1", "their id"}
+        assert record.extra == examples(gateway).customer.extra
+    else:
+        assert record is None or isinstance(record, PaymentToken) or isinstance(record[0], PaymentToken)
+
+
+async def test_changes_are_in_the_answer() -> None:
+    mock = GatewayMock()
+    mock.monri.create(name="Ada", metadata={"plan": "gold"})
+    mock.wonder.check_payment_token(state="failed", error_code="E1")
+    async with mock.monri.session() as session:
+        made = await session.create(DRAFT)
+    async with mock.wonder.session() as session:
+        token = await session.check_payment_token("c-1", "t-1")
+    assert (made.name, made.metadata, made.reference) == ("Ada", {"plan": "gold"}, "mine/ä 1")
+    assert (token.state, token.error_code) == ("failed", "E1")
+
+
+async def test_an_answer_about_somebody_else_can_be_told() -> None:
+    """What the test says goes before what the request asked for: so the session's own checks can be seen at work."""
+    mock = GatewayMock()
+    mock.monri.get(id="somebody else")
+    async with mock.monri.session() as session:
+        with pytest.raises(InvalidReply, match="another customer"):
+            await session.get("c-1")
+
+
+async def test_a_helper_called_again_replaces_its_answer() -> None:
+    mock = GatewayMock()
+    mock.paydock.get(first_name="Ada")
+    route = mock.paydock.get(first_name="Grace")
+    async with mock.paydock.session() as session:
+        assert (await session.get("c-1")).first_name == "Grace"
+    assert (len(mock.router.routes), route.call_count, len(mock.calls)) == (1, 1, 1)
+
+
+REFUSALS: list[tuple[str, dict[str, Any], type[Refused], int]] = [
+    ("invalid_token", {}, Unauthorized, 401),
+    ("token_required", {}, Forbidden, 403),
+    ("not_found", {}, NotFound, 404),
+    ("E000123", {"status": 404, "message": "gone"}, NotFound, 404),
+    ("rate_limited", {"retry_after": 90}, RateLimited, 429),
+    ("unavailable", {}, Unavailable, 503),
+]
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+@pytest.mark.parametrize(("code", "facts", "kind", "status"), REFUSALS)
+async def test_refusals_are_in_the_gateways_own_form(
+    gateway: str, code: str, facts: dict[str, Any], kind: type[Refused], status: int
+) -> None:
+    mock = GatewayMock()
+    mock.gateway(gateway).refuse(code, **facts)
+    async with mock.gateway(gateway).session(retry=RetryPolicy(attempts=1)) as session:
+        with pytest.raises(kind) as refused:
+            await session.get("c-1")
+    error = refused.value
+    assert (error.status, error.code, error.retry_after) == (status, code, facts.get("retry_after"))
+    assert error.message == facts.get("message", error.message)
+
+
+async def test_refusals_can_come_first_and_then_end() -> None:
+    mock = GatewayMock()
+    mock.wonder.get(name="Ada")
+    mock.wonder.refuse("server_error", operation="get", times=2)
+    with no_waits() as skipped:
+        async with mock.wonder.session() as session:
+            assert (await session.get("c-1")).name == "Ada"
+    assert len(skipped.waits) == 2
+    with pytest.raises(ConfigurationError, match=r"refuse\(times=…\) needs operation=…"):
+        mock.wonder.refuse("server_error", times=2)
+
+
+async def test_waits_that_are_skipped_still_count_towards_the_deadline() -> None:
+    mock = GatewayMock()
+    mock.monri.refuse("rate_limited", retry_after=20)
+    policy = RetryPolicy(attempts=100, deadline=60)
+    with no_waits() as skipped:
+        async with mock.monri.session(retry=policy) as session:
+            with pytest.raises(RateLimited) as limited:
+                await session.get("c-1")
+            assert limited.value.attempts == 3
+            assert skipped.total <= 60
+            assert limited.value.elapsed >= 40
+    async with mock.monri.session(retry=RetryPolicy(attempts=2, throttle_base=0, deadline=5)) as session:
+        with pytest.raises(RateLimited, match=r"in 0\.\d\d s"):
+            await session.get("c-1")
+
+
+async def test_an_error_in_the_mock_reaches_the_test_as_it_is() -> None:
+    """The exchange neither retries nor wraps what is no failure of the wire."""
+    mock = GatewayMock()
+    mock.router.get(path="/v2/customers/c-1").mock(side_effect=ZeroDivisionError)
+    async with mock.monri.session() as session:
+        with pytest.raises(ZeroDivisionError):
+            await session.get("c-1")
+        with pytest.raises(
+            AssertionError, match=r"monri: GET /v2/customers/{uuid} is not mocked.*gateway_mock.monri.get"
+        ):
+            await session.get("c-2")
+    assert mock.complaint() is not None
+
+
+async def test_a_request_of_no_operation_names_the_router() -> None:
+    mock = GatewayMock()
+    async with httpx.AsyncClient(transport=mock.transport) as client:
+        with pytest.raises(AssertionError, match=r"gateway_mock.router.route\(method='PUT', path=…\)"):
+            await client.put("https://elsewhere.invalid/x?secret=1")
+
+
+async def test_a_session_of_the_code_under_test_is_mocked_by_its_transport() -> None:
+    account = dialects.package("monri").ACCOUNT("a-real-key", "a-real-token", base_url="https://ipg.monri.com")
+    mock = GatewayMock()
+    mock.monri.list()
+    async with CustomerSession(account, transport=mock.transport) as session:
+        await session.check()
+    assert mock.calls.last.request.url.host == "ipg.monri.com"
+
+
+def test_records_for_code_that_calls_nobody() -> None:
+    assert make_customer(name="Grace").name == "Grace"
+    assert make_token(state="pending").state == "pending"
+    assert make_draft().reference != make_draft().reference
+
+
+@pytest.mark.parametrize("gateway", ["paydock", "monri"])
+async def test_an_upsert_of_somebody_new(gateway: str) -> None:
+    """As the page on testing says: the look-up finds nobody, so the customer is made."""
+    mock = GatewayMock()
+    mock.gateway(gateway).refuse("not_found", operation="get_by_reference")
+    made = mock.gateway(gateway).create()
+    async with mock.gateway(gateway).session() as session:
+        assert (await session.upsert(DRAFT)).reference == DRAFT.reference
+    assert made.call_count == 1
+    assert mock.complaint() is None

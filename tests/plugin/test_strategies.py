@@ -1,0 +1,33 @@
+"""What the exported strategies draw, the gateways take."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wonder_customers import dialects
+from wonder_customers.testing import strategies
+from wonder_customers.testing.accounts import account_at, mock_origin
+
+GATEWAYS = ("wonder", "paydock", "monri")
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+@given(data=st.data())
+def test_drafts_are_taken(gateway: str, data: st.DataObject) -> None:
+    account = account_at(gateway, mock_origin(gateway))
+    for strategy in (strategies.drafts(), strategies.drafts(gateway)):
+        account.dialect().validate(data.draw(strategy))
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+@given(data=st.data())
+def test_customers_are_such_as_the_gateway_answers(gateway: str, data: st.DataObject) -> None:
+    convert = dialects.package(gateway).convert
+    customer = data.draw(strategies.customers(gateway))
+    assert convert.read_customer(convert.customer_reply(customer)) == customer
+
+
+@given(strategies.drafts(name=st.just("Ada")), strategies.payment_tokens())
+def test_fields_can_be_chosen(draft: object, token: object) -> None:
+    assert getattr(draft, "name", None) == "Ada"
+    assert getattr(token, "state", None) in {"success", "pending", "failed"}

@@ -1,0 +1,99 @@
+# mypy: ignore-errors
+"""What type checkers see. Nothing here runs: `test_typing` takes the first line away and holds the others against mypy.
+
+Lines that end in ``# wrong`` must be refused, all others must pass.
+"""
+
+from collections.abc import Callable
+from typing import Any, assert_type
+
+from wonder_customers import (
+    CardSource,
+    Customer,
+    CustomerDraft,
+    CustomerPatch,
+    CustomerSession,
+    Monri,
+    Page,
+    Paydock,
+    PaymentToken,
+    Reply,
+    Wonder,
+)
+from wonder_customers.dialects.base import Account
+from wonder_customers.testing import GatewayMock, no_waits
+
+CARD = CardSource("4111111111111111")
+
+
+async def results(session: CustomerSession[Paydock], draft: CustomerDraft) -> None:
+    """Every verb has a precise result."""
+    assert_type(session.account, Paydock)
+    assert_type(await session.create(draft), Customer)
+    assert_type(await session.upsert(draft), Customer)
+    assert_type(await session.update("c", CustomerPatch(name=None)), Customer)
+    assert_type(await session.list_payment_tokens("c"), tuple[PaymentToken, ...])
+    assert_type(await session.create_payment_token("c", CARD), PaymentToken)
+    assert_type(await session.raw.get("c"), Reply[Customer])
+    async for customer in session.list(limit=10):
+        assert_type(customer, Customer)
+    async for page in session.list().pages():
+        assert_type(page, Page[Customer])
+    await session.create("Ada")  # wrong
+    await session.update("c", draft)  # wrong
+    await session.get(7)  # wrong
+    (await session.get("c")).name = "Ada"  # wrong
+    CustomerDraft(nickname="Ada")  # wrong
+
+
+async def wonder(session: CustomerSession[Wonder]) -> None:
+    """Wonder deletes no customers."""
+    await session.create_payment_token("c", CARD)
+    await session.check_payment_token("c", "t")
+    await session.delete_payment_token("c", "t")
+    await session.delete("c")  # wrong
+
+
+async def monri(session: CustomerSession[Monri]) -> None:
+    """Monri makes no payment tokens."""
+    await session.delete("c")
+    await session.list_payment_tokens("c")
+    await session.create_payment_token("c", CARD)  # wrong
+    await session.check_payment_token("c", "t")  # wrong
+    await session.delete_payment_token("c", "t")  # wrong
+
+
+async def views(session: CustomerSession[Wonder], tenant: Monri) -> None:
+    """A view is typed by its own account."""
+    view = session.for_account(tenant)
+    assert_type(view, CustomerSession[Monri])
+    await view.delete("c")
+    await view.create_payment_token("c", CARD)  # wrong
+
+
+async def unknown(anything: CustomerSession[Any], somebody: CustomerSession[Account]) -> None:
+    """Where the gateway is not known, `Any` leaves the question to run time; `Account` asks for proof."""
+    await anything.delete("c")
+    await anything.create_payment_token("c", CARD)
+    await somebody.get("c")
+    await somebody.delete("c")  # wrong
+
+
+def widened(session: CustomerSession[Wonder]) -> CustomerSession[Account]:
+    """A session for one gateway is a session for some gateway."""
+    return session
+
+
+def accounts(key: str) -> None:
+    """Credentials are texts, and what is no account is refused."""
+    assert_type(CustomerSession(Monri(key, key)), CustomerSession[Monri])
+    Monri(key, key, auth="basic")  # wrong
+    CustomerSession(key)  # wrong
+
+
+def helpers(mock: GatewayMock, use: Callable[[float], None]) -> None:
+    """The test helpers are typed, too."""
+    with no_waits() as skipped:
+        use(skipped.total)
+    assert_type(mock.monri.session(), CustomerSession[Any])
+    mock.adyen.create()  # wrong

@@ -1,0 +1,77 @@
+"""The mocked answers of one operation: the examples, with what the request asked for and with the test's changes."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+import orjson
+from attrs import evolve
+
+from wonder_customers.testing.accounts import account_at, mock_origin
+from wonder_customers.testing.examples import Content, examples
+from wonder_customers.testing.factories import make_draft
+from wonder_customers.testing.routes import Route
+
+__all__ = ["Answers"]
+
+
+class Answers:
+    """Answers to all requests of one operation.
+
+    A gateway answers with the id or the reference it was asked for, and a session refuses other answers. So both are
+    taken over from the request, and from the operation's earlier requests, unless the test changes them.
+
+    Args:
+        gateway: The gateway's name.
+        changes: The fields of the record that differ from the example.
+        about_token: `changes` are those of the token, not of the customer.
+    """
+
+    def __init__(self, gateway: str, changes: dict[str, Any], *, about_token: bool) -> None:
+        self._gateway = gateway
+        self._known = examples(gateway)
+        self._content = Content(*self._known.changed(changes, token=about_token))
+        self._changed = frozenset(() if about_token else changes)
+        self._token_changed = about_token and "token" in changes
+        self._asked: dict[str, str] = {}
+
+    def to(self, route: Route) -> Callable[..., httpx.Response]:
+        """A side effect for respx that answers `route`."""
+
+        def answer(request: httpx.Request, **caught: str) -> httpx.Response:
+            if not route.write:
+                self._asked.clear()
+            self._asked |= {name: unquote(value) for name, value in caught.items()}
+            if route.write and "reference" not in caught:
+                self._asked |= self._reference_in(request.content)
+            return httpx.Response(200, content=route.answer(self._known, self._told()))
+
+        return answer
+
+    def _told(self) -> Content:
+        told = {"id", "reference"} - self._changed
+        taken: dict[str, Any] = {name: value for name, value in self._asked.items() if name in told}
+        token = self._content.token
+        if token is not None and "token" in self._asked and not self._token_changed:
+            token = evolve(token, token=self._asked["token"])
+        return Content(evolve(self._content.customer, **taken), token)
+
+    def _reference_in(self, body: bytes) -> dict[str, str]:
+        """The reference in a request's body, found under the name that the dialect gives it."""
+        if not body:
+            return {}
+        draft = make_draft()
+        payload = account_at(self._gateway, mock_origin(self._gateway)).dialect().payload(draft)
+        wire = next((key for key, value in payload.items() if value == draft.reference), None)
+        found = None if wire is None else _find(orjson.loads(body), wire)
+        return {"reference": found} if isinstance(found, str) else {}
+
+
+def _find(body: Any, key: str) -> Any:
+    """The value under `key` in `body` or in an object inside it."""
+    if not isinstance(body, dict):
+        return None
+    if key in body:
+        return body[key]
+    return next((found for value in body.values() if (found := _find(value, key)) is not None), None)

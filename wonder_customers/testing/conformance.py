@@ -1,0 +1,290 @@
+"""The conformance suite: what every dialect must pass, those of other packages too.
+
+In a test module of the dialect's package::
+
+    from wonder_customers.testing.conformance import DialectConformance
+
+
+    class TestAcme(DialectConformance):
+        gateway = "acme"
+
+The suite finds the dialect by its name, as everybody else does, and talks to its own simulator over real HTTP. It needs
+pytest, and no plug-in: every check brings its own event loop.
+"""
+
+# ruff: noqa: S101 - these are tests
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import Any, ClassVar, TypeVar
+
+import anyio
+import pytest
+
+from wonder_customers import dialects
+from wonder_customers._wire import Replay
+from wonder_customers.dialects.base import Account, Call, Dialect, Operation
+from wonder_customers.errors import (
+    ConfigurationError,
+    Forbidden,
+    InvalidRecord,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    Unauthorized,
+    Unsupported,
+)
+from wonder_customers.records import Customer, CustomerPatch
+from wonder_customers.retry import RetryPolicy
+from wonder_customers.session import CustomerSession
+from wonder_customers.testing.accounts import account_at, stand_in
+from wonder_customers.testing.examples import examples
+from wonder_customers.testing.factories import OPTIONAL_FIELDS, carried, make_draft, make_source
+from wonder_customers.testing.routes import routes
+from wonder_customers.testing.simulated import CustomerSimulator
+
+__all__ = ["DialectConformance"]
+
+T = TypeVar("T")
+
+_POLICY = RetryPolicy(deadline=10, read_timeout=1, base=0.01, throttle_base=0.01, settle=0.3)
+_UNKNOWN = "00000000-0000-4000-8000-000000000000"
+_MARKS = {
+    "deletes_customers": (Operation.DELETE,),
+    "stores_payment_tokens": (
+        Operation.CREATE_PAYMENT_TOKEN,
+        Operation.CHECK_PAYMENT_TOKEN,
+        Operation.DELETE_PAYMENT_TOKEN,
+    ),
+}
+
+
+class DialectConformance:
+    """Inherit from it, in a class whose name begins with ``Test``, and name the gateway.
+
+    Attributes:
+        gateway: The name under which the dialect is registered.
+        backend: The event loop: ``asyncio`` or ``trio``.
+    """
+
+    gateway: ClassVar[str]
+    backend: ClassVar[str] = "asyncio"
+
+    @pytest.fixture
+    def simulated(self) -> Iterator[CustomerSimulator]:
+        """The simulated gateways, empty."""
+        with CustomerSimulator() as simulated:
+            yield simulated
+
+    @pytest.fixture
+    def account(self, simulated: CustomerSimulator) -> Account:
+        """An account at the simulated gateway."""
+        return simulated.account(self.gateway)
+
+    @pytest.fixture
+    def dialect(self, account: Account) -> Dialect:
+        """The dialect that speaks for it."""
+        return account.dialect()
+
+    def run(self, account: Account, work: Callable[[CustomerSession[Any]], Awaitable[T]]) -> T:
+        """The result of `work` with an open session for `account`."""
+
+        async def inside() -> T:
+            async with CustomerSession(account, retry=_POLICY) as session:
+                return await work(session)
+
+        return anyio.run(inside, backend=self.backend)
+
+    # What it is
+
+    def test_it_is_registered_under_its_own_name(self, dialect: Dialect) -> None:
+        """The registry, the dialect and the simulator call the gateway the same."""
+        assert self.gateway in dialects.names()
+        assert dialect.gateway == stand_in(self.gateway).name == self.gateway
+        assert 1 <= dialect.page_limit <= 1000
+
+    def test_what_it_lacks_is_an_operation_with_a_reason(self, dialect: Dialect) -> None:
+        """`lacks` names operations, each with a reason that people can read."""
+        assert dialect.lacks.keys() <= set(Operation)
+        assert all(reason.strip() for reason in dialect.lacks.values())
+
+    def test_the_marks_for_type_checkers_agree_with_what_it_lacks(self, account: Account, dialect: Dialect) -> None:
+        """Where a type checker lets a verb pass, the gateway has it; and the other way round."""
+        for mark, operations in _MARKS.items():
+            offered = all(it not in dialect.lacks for it in operations)
+            assert getattr(account, mark, False) is offered, f"ACCOUNT.{mark} must be {offered}"
+
+    def test_credentials_come_from_the_environment_and_are_not_shown(self, simulated: CustomerSimulator) -> None:
+        """Without its variables the account says which are missing; with them its ``repr`` shows no secret."""
+        kind = dialects.package(self.gateway).ACCOUNT
+        with pytest.raises(ConfigurationError):
+            kind.from_environment({})
+        variables = simulated.server.gateways[self.gateway].environment(simulated.origin)
+        shown = repr(kind.from_environment(variables))
+        secrets = {name: value for name, value in variables.items() if value in shown and not name.endswith("_URL")}
+        assert not any("KEY" in name or "SECRET" in name or "TOKEN" in name for name in secrets), shown
+
+    def test_equal_accounts_are_equal(self, simulated: CustomerSimulator) -> None:
+        """Accounts can be keys: a session keeps one bearer token and one order of writes per account."""
+        kind, variables = dialects.package(self.gateway).ACCOUNT, simulated.environment()
+        assert kind.from_environment(variables) == kind.from_environment(variables)
+        assert hash(kind.from_environment(variables)) == hash(kind.from_environment(variables))
+
+    # What it says
+
+    def test_the_same_draft_makes_the_same_bytes(self, dialect: Dialect) -> None:
+        """Encoding is pure: bytes that may be sent again are the same bytes."""
+        draft = make_draft()
+        first, second = next(dialect.create(draft)), next(dialect.create(draft))
+        assert isinstance(first, Call)
+        assert isinstance(second, Call)
+        assert first.request == second.request
+        assert first.request.method == first.request.method.upper()
+        assert first.request.target.startswith("/")
+        assert first.request.target.isascii()
+
+    def test_a_create_with_a_reference_can_be_settled(self, dialect: Dialect) -> None:
+        """After a lost answer, a create with a reference can be looked for; one that cannot is never repeated."""
+        call = next(dialect.create(make_draft()))
+        assert isinstance(call, Call)
+        assert call.replay in {Replay.LOOKUP, Replay.NATURAL_UPSERT, Replay.NONE}
+        if call.replay is not Replay.NONE:
+            assert call.find is not None, "say how to look for what the create has left"
+            assert call.reference is not None, "errors name the reference"
+        if call.replay is Replay.LOOKUP:
+            assert call.conflicts is not None, "a customer that is found need not be the one that was meant"
+
+    def test_reads_are_reads_and_routes_hold_no_ids(self, dialect: Dialect) -> None:
+        """What logs may show of a request names nobody."""
+        for steps in (dialect.get("customer-77"), dialect.get_by_reference("reference-77"), dialect.page(1, None, {})):
+            call = next(steps)
+            assert isinstance(call, Call)
+            assert call.replay is Replay.READ
+            assert "-77" not in call.request.route
+
+    @pytest.mark.parametrize("id", ["", ".", "..", "a\x00b", "a\nb", "x" * 300])
+    def test_ids_that_would_change_the_path_are_refused(self, dialect: Dialect, id: str) -> None:
+        """No id reaches another endpoint."""
+        with pytest.raises(InvalidRecord):
+            dialect.get(id)
+
+    def test_ids_are_encoded(self, dialect: Dialect) -> None:
+        """A slash or a question mark in an id stays inside its segment."""
+        plain, odd = next(dialect.get("aXb")), next(dialect.get("a/../b?c#d"))
+        assert isinstance(plain, Call)
+        assert isinstance(odd, Call)
+        assert plain.request.target.replace("aXb", "a%2F..%2Fb%3Fc%23d") == odd.request.target
+
+    def test_what_it_cannot_carry_is_refused_and_never_dropped(self, account: Account, dialect: Dialect) -> None:
+        """A field is either on the wire or an error that names it."""
+        held = carried(account)
+        for name, value in OPTIONAL_FIELDS.items():
+            draft = make_draft(**{name: value})
+            if name in held:
+                assert dialect.payload(draft) != dialect.payload(make_draft(reference=draft.reference)), name
+            else:
+                with pytest.raises(InvalidRecord) as refused:
+                    dialect.validate(draft)
+                assert name in {violation.field.partition(".")[0] for violation in refused.value.violations}
+
+    # What it understands
+
+    def test_its_examples_can_be_read_and_written(self, dialect: Dialect) -> None:
+        """The documented customer survives the way to the wire and back, and answers every operation."""
+        known = examples(self.gateway)
+        convert, customer = known.convert, known.customer
+        assert convert.read_customer(convert.customer_reply(customer)) == customer
+        for operation in (it for it in Operation if it not in dialect.lacks):
+            assert routes(self.gateway, operation)
+
+    def test_a_customer_lives(self, simulated: CustomerSimulator, account: Account, dialect: Dialect) -> None:
+        """Made, read by id and by reference, changed, brought up to date, listed, deleted."""
+        draft = make_draft(**carried(account))
+
+        async def life(session: CustomerSession[Any]) -> list[Customer]:
+            made = await session.create(draft)
+            assert made.reference in {draft.reference, None}
+            assert (await session.get(made.id)).id == made.id
+            assert (await session.get_by_reference(draft.reference or "")).id == made.id
+            changed = await session.update(made.id, CustomerPatch(name="Grace Hopper"))
+            assert "Grace Hopper" in {changed.name, changed.first_name, f"{changed.first_name} {changed.last_name}"}
+            assert (await session.upsert(draft)).id == made.id
+            await session.create(make_draft())
+            listed = [customer async for customer in session.list(limit=1)]
+            if Operation.DELETE not in dialect.lacks:
+                await session.delete(made.id)
+            return listed
+
+        assert len({customer.id for customer in self.run(account, life)}) == 2
+        assert set(simulated.ledger(self.gateway).values()) == {1}
+
+    def test_payment_tokens_live(self, account: Account, dialect: Dialect) -> None:
+        """Listed for a new customer; made, checked and deleted where the gateway can."""
+        source = make_source(account)
+
+        async def life(session: CustomerSession[Any]) -> None:
+            customer = await session.create(make_draft())
+            if Operation.LIST_PAYMENT_TOKENS not in dialect.lacks:
+                assert await session.list_payment_tokens(customer.id) == ()
+            if source is not None and Operation.CREATE_PAYMENT_TOKEN not in dialect.lacks:
+                token = await session.create_payment_token(customer.id, source)
+                assert (await session.check_payment_token(customer.id, token)).token == token.token
+                await session.delete_payment_token(customer.id, token)
+
+        self.run(account, life)
+
+    def test_what_it_lacks_is_refused_before_anything_is_sent(
+        self, simulated: CustomerSimulator, account: Account, dialect: Dialect
+    ) -> None:
+        """`Unsupported` comes at once."""
+        calls: dict[Operation, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
+            Operation.DELETE: lambda session: session.delete(_UNKNOWN),
+            Operation.LIST_PAYMENT_TOKENS: lambda session: session.list_payment_tokens(_UNKNOWN),
+            Operation.CREATE_PAYMENT_TOKEN: lambda session: session.create_payment_token(_UNKNOWN, _SOURCE),
+            Operation.CHECK_PAYMENT_TOKEN: lambda session: session.check_payment_token(_UNKNOWN, "t"),
+            Operation.DELETE_PAYMENT_TOKEN: lambda session: session.delete_payment_token(_UNKNOWN, "t"),
+        }
+        for operation in dialect.lacks:
+            with pytest.raises(Unsupported):
+                self.run(account, calls[operation])
+        assert not simulated.faults.requests
+
+    # What goes wrong
+
+    def test_an_unknown_customer_is_not_found(self, account: Account) -> None:
+        """By its id, which looks like one of the gateway's, and by its reference."""
+        with pytest.raises(NotFound):
+            self.run(account, lambda session: session.get(examples(self.gateway).customer.id))
+        with pytest.raises(NotFound):
+            self.run(account, lambda session: session.get_by_reference("nobody"))
+
+    def test_wrong_credentials_are_refused(self, simulated: CustomerSimulator) -> None:
+        """Credentials that the gateway never gave are refused, and the error says so (Paydock: with 403)."""
+        stranger = account_at(self.gateway, simulated.origin)
+        with pytest.raises((Unauthorized, Forbidden)):
+            self.run(stranger, lambda session: session.check())
+
+    @pytest.mark.parametrize("fault", ["read_close", "truncated_body", "headers_rst"])
+    def test_a_lost_answer_makes_no_second_customer(
+        self, simulated: CustomerSimulator, account: Account, fault: str
+    ) -> None:
+        """The create was applied and its answer lost: it is found again, or reported as unknown, and never doubled."""
+        draft = make_draft()
+        simulated.faults.add(fault, gateway=self.gateway, method="POST", applied=True)
+        with suppress(OutcomeUnknown):
+            made = self.run(account, lambda session: session.create(draft))
+            assert made.reference in {draft.reference, None}
+        assert simulated.faults.seen == [fault]
+        assert simulated.ledger(self.gateway) == {draft.reference: 1}
+
+    def test_too_many_requests_are_waited_out(self, simulated: CustomerSimulator, account: Account) -> None:
+        """A 429 is retried after what the gateway asked; one that asks too much is `RateLimited`."""
+        simulated.faults.add("rate_limited", gateway=self.gateway, retry_after=0)
+        self.run(account, lambda session: session.create(make_draft()))
+        simulated.faults.add("rate_limited", gateway=self.gateway, retry_after=3600)
+        with pytest.raises(RateLimited) as limited:
+            self.run(account, lambda session: session.check())
+        assert limited.value.retry_after == 3600
+
+
+_SOURCE: Any = object()
+"""Never looked at: the operation is refused before."""

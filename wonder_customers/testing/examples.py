@@ -1,0 +1,175 @@
+"""A dialect's documented examples (its ``golden/*.json``), as templates for answers.
+
+Every example holds a customer, a list of them, a token, a list of tokens, or neither. What it holds is found by trying
+the dialect's own converter on its parts; so a dialect that ships examples and `convert` gets answers without a line of
+code.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from typing import Any, Final
+
+import orjson
+from attrs import evolve, frozen
+
+from wonder_customers.dialects import package
+from wonder_customers.errors import ConfigurationError, InvalidReply
+from wonder_customers.records import Customer, PaymentToken
+
+__all__ = ["Content", "Example", "Examples", "examples", "swapped"]
+
+_PREFERRED: Final = ("create_response", "customer_response", "get_response")
+
+
+@frozen
+class Content:
+    """What an answer tells: one customer and one token."""
+
+    customer: Customer
+    token: PaymentToken | None
+
+
+@frozen
+class Example:
+    """One documented answer with a hole where its record stood.
+
+    Attributes:
+        name: The file's name without ``.json``.
+        kind: ``customer``, ``customers``, ``token``, ``tokens`` or ``plain``.
+        body: The whole answer.
+        path: The keys to the hole; empty where the record is the whole answer.
+    """
+
+    name: str
+    kind: str
+    body: Any
+    path: tuple[str, ...]
+
+    def filled(self, record: Any) -> Any:
+        """The answer with `record` (a wire object or a list of them) in its hole."""
+        if not self.path:
+            return record
+        body = deepcopy(self.body)
+        place = body
+        for key in self.path[:-1]:
+            place = place[key]
+        place[self.path[-1]] = record
+        return body
+
+
+class Examples:
+    """All documented answers of one dialect.
+
+    Args:
+        gateway: The gateway's name.
+
+    Attributes:
+        convert: The dialect's module of that name.
+        refusals: Documented errors, from ``error_*.json``.
+        all: The answers, those with a single customer first.
+        customer: The documented customer.
+        token: A documented token, where there is one.
+
+    Raises:
+        ConfigurationError: The dialect ships no example of a customer.
+    """
+
+    def __init__(self, gateway: str) -> None:
+        home = package(gateway)
+        self.convert: Any = import_module(f"{home.__name__}.convert")
+        golden = files(home) / "golden"
+        found = sorted(golden.iterdir(), key=lambda it: it.name) if golden.is_dir() else []
+        bodies = {
+            it.name.removesuffix(".json"): orjson.loads(it.read_bytes())
+            for it in found
+            if it.name.endswith(".json") and "_request" not in it.name
+        }
+        self.refusals: list[Any] = [body for name, body in bodies.items() if name.startswith("error_")]
+        order = sorted(bodies, key=lambda name: (name not in _PREFERRED, name))
+        named = [(name, bodies[name]) for name in order if not name.startswith("error_")]
+        self.all: tuple[Example, ...] = tuple(self._example(name, body) for name, body in named)
+        single = next((it for it in self.all if it.kind == "customer"), None)
+        if single is None:
+            raise ConfigurationError(f"{gateway} ships no golden/create_response.json with a customer to answer with")
+        self.customer: Customer = self.convert.read_customer(_at(single.body, single.path))
+        self.token: PaymentToken | None = self._token()
+
+    def _token(self) -> PaymentToken | None:
+        for it in self.all:
+            if it.kind in {"token", "tokens"}:
+                held = _at(it.body, it.path)
+                found: PaymentToken = self.convert.read_token(held[0] if isinstance(held, list) else held)
+                return found
+        return next(iter(self.customer.payment_tokens), self.customer.default_payment_token)
+
+    def _example(self, name: str, body: Any) -> Example:
+        tokens = "payment" in name
+        read = self.convert.read_token if tokens else self.convert.read_customer
+        what = "token" if tokens else "customer"
+        if not name.startswith("delete"):
+            for path, part in _parts(body):
+                if isinstance(part, dict) and _reads(read, part):
+                    return Example(name, what, body, path)
+                if isinstance(part, list) and part and all(_reads(read, item) for item in part):
+                    return Example(name, f"{what}s", body, path)
+        return Example(name, "plain", body, ())
+
+    def rendered(self, example: Example, content: Content) -> Any:
+        """The answer of `example` with `content`."""
+        customer: Any = self.convert.customer_reply(content.customer)
+        if example.kind == "customer":
+            return example.filled(customer)
+        if example.kind == "customers":
+            return example.filled([customer])
+        if example.kind == "plain":
+            return swapped(example.body, {self.customer.id: content.customer.id})
+        token = self.convert.token_reply(content.token)
+        return example.filled(token if example.kind == "token" else [token])
+
+    def changed(self, changes: dict[str, Any], *, token: bool) -> tuple[Customer, PaymentToken | None]:
+        """The example records with `changes` on the token or on the customer."""
+        if token:
+            if self.token is None:
+                raise ConfigurationError("the dialect ships no example of a payment token")
+            return self.customer, evolve(self.token, **changes)
+        return evolve(self.customer, **changes), self.token
+
+
+@cache
+def examples(gateway: str) -> Examples:
+    """The documented answers of `gateway`'s dialect."""
+    return Examples(gateway)
+
+
+def _parts(body: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """`body` and every object and list inside its objects, outermost first."""
+    yield path, body
+    if isinstance(body, dict):
+        for key, value in body.items():
+            yield from _parts(value, (*path, key))
+
+
+def _reads(read: Callable[[Any], Any], part: Any) -> bool:
+    try:
+        read(part)
+    except InvalidReply:
+        return False
+    return True
+
+
+def _at(body: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        body = body[key]
+    return body
+
+
+def swapped(body: Any, changes: dict[Any, Any]) -> Any:
+    """`body` with every scalar that is a key of `changes` replaced."""
+    if isinstance(body, dict):
+        return {key: swapped(value, changes) for key, value in body.items()}
+    if isinstance(body, list):
+        return [swapped(item, changes) for item in body]
+    return changes.get(body, body)

@@ -1,0 +1,107 @@
+"""Records for tests: valid at every gateway that can carry them, each with a reference of its own."""
+
+from itertools import count
+from typing import Any, Final
+
+from attrs import evolve
+
+from wonder_customers.dialects.base import Account, Operation
+from wonder_customers.errors import InvalidRecord
+from wonder_customers.records import (
+    Address,
+    CardSource,
+    Customer,
+    CustomerDraft,
+    OneTimeToken,
+    PaymentSource,
+    PaymentToken,
+    Phone,
+    VaultToken,
+)
+
+__all__ = ["OPTIONAL_FIELDS", "carried", "make_card", "make_customer", "make_draft", "make_source", "make_token"]
+
+_numbers: Final = count(1)
+
+OPTIONAL_FIELDS: Final[dict[str, Any]] = {
+    "email": "ada@example.com",
+    "company_name": "Analytical Engines",
+    "description": "A customer of a test",
+    "metadata": {"made_by": "a test"},
+    "address": Address(line1="1 Main Street", city="Sydney", postcode="2000", country="AU"),
+}
+"""The fields of a draft that some gateway cannot carry, each with a value that the others take."""
+
+
+def make_draft(**changes: Any) -> CustomerDraft:
+    """A draft that every gateway takes, with a reference that no other draft of this process has."""
+    usual: dict[str, Any] = {
+        "reference": f"test-{next(_numbers)}",
+        "name": "Ada Lovelace",
+        "phone": Phone("+44", "7911123456"),
+    }
+    return CustomerDraft(**(usual | changes))
+
+
+def make_customer(**changes: Any) -> Customer:
+    """A customer as a gateway might hold it, for code that takes one and calls nobody."""
+    number = next(_numbers)
+    usual: dict[str, Any] = {"id": f"customer-{number}", "reference": f"test-{number}", "name": "Ada Lovelace"}
+    return Customer(**(usual | changes))
+
+
+def make_token(**changes: Any) -> PaymentToken:
+    """A stored way to pay, for code that takes one and calls nobody."""
+    return PaymentToken(**({"token": f"token-{next(_numbers)}", "state": "success"} | changes))
+
+
+def make_card(**changes: Any) -> CardSource:
+    """The card number that gateways' documents use in their examples. It is nobody's."""
+    usual: dict[str, Any] = {
+        "number": "4111111111111111",
+        "expire_month": "12",
+        "expire_year": "2034",
+        "holder_name": "Ada Lovelace",
+    }
+    return CardSource(**(usual | {"cvv": "123"} | changes))
+
+
+_RETURNS: Final[dict[str, Any]] = {
+    "success_return_url": "https://shop.example/ok",
+    "fail_return_url": "https://shop.example/no",
+}
+
+
+def make_source(account: Account) -> PaymentSource | None:
+    """A payment source that `account`'s gateway makes a token from; None where it makes none."""
+    dialect = account.dialect()
+    hex24 = "5f0c2f7a9b1e8d00aabbccdd"
+    sources: tuple[PaymentSource, ...] = (
+        make_card(transaction_type="recurring_payment", **_RETURNS),
+        make_card(gateway_id=hex24),
+        make_card(),
+        VaultToken("0f8fad5b-d9cb-469f-a165-70867728950e"),
+        OneTimeToken("c3a9a5b1-45d6-4b2c-8e1a-6a5f3c2b1d00"),
+    )
+    if Operation.CREATE_PAYMENT_TOKEN in dialect.lacks:
+        return None
+    for source in sources:
+        try:
+            dialect.create_payment_token("customer-1", source).close()
+        except InvalidRecord:
+            continue
+        return source
+    return None
+
+
+def carried(account: Account) -> dict[str, Any]:
+    """Those of `OPTIONAL_FIELDS` that `account`'s gateway can carry."""
+    dialect, plain = account.dialect(), make_draft()
+    found: dict[str, Any] = {}
+    for name, value in OPTIONAL_FIELDS.items():
+        try:
+            dialect.validate(evolve(plain, **{name: value}))
+        except InvalidRecord:
+            continue
+        found[name] = value
+    return found

@@ -1,0 +1,76 @@
+"""Refusals in a gateway's own form.
+
+The form comes from the dialect's documented errors, else from its simulator; which of its words are the code and the
+message is found by letting the dialect read it.
+"""
+
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from attrs import frozen
+
+from wonder_customers._wire import WireReply
+from wonder_customers.dialects.base import Call
+from wonder_customers.errors import CallFailed, ConfigurationError, Refused
+from wonder_customers.testing.accounts import account_at, mock_origin, stand_in
+from wonder_customers.testing.examples import examples, swapped
+
+__all__ = ["STATUSES", "refusal_body"]
+
+STATUSES: Final[dict[str, int]] = {
+    "invalid_token": 401,
+    "invalid_signature": 401,
+    "unauthorized": 401,
+    "token_required": 403,
+    "forbidden": 403,
+    "not_found": 404,
+    "duplicate": 409,
+    "rate_limited": 429,
+    "server_error": 500,
+    "unavailable": 503,
+}
+"""The HTTP status that goes with a code, where the caller names none; 400 with any other code."""
+
+
+@frozen
+class _Form:
+    """A refusal, and the words in it that are its status, its code and its message."""
+
+    body: Any
+    status: int
+    code: str
+    message: str | None
+
+
+def refusal_body(gateway: str, status: int, code: str, message: str | None = None) -> bytes:
+    """The body with which `gateway` refuses with `code` and `message`.
+
+    Raises:
+        ConfigurationError: Neither the dialect's examples nor its simulator show how it says a code.
+    """
+    form = _form(gateway)
+    words = message or HTTPStatus(status).phrase
+    body = swapped(form.body, {form.status: status, form.code: code, form.message: words})
+    return orjson.dumps(body)
+
+
+@cache
+def _form(gateway: str) -> _Form:
+    known = examples(gateway)
+    dialect = account_at(gateway, mock_origin(gateway)).dialect()
+    call = next(dialect.get(known.customer.id))
+    assert isinstance(call, Call)  # noqa: S101 - a read begins with a request
+    shown = bytes(stand_in(gateway).wrong_path(404).body)
+    for body in (*known.refusals, orjson.loads(shown)):
+        said = body.get("status") if isinstance(body, dict) else None
+        status = said if isinstance(said, int) else 404
+        try:
+            call.decode(WireReply(status, {}, orjson.dumps(body)))
+        except Refused as error:
+            if error.code is not None:
+                return _Form(body, status, error.code, error.message)
+        except CallFailed:
+            continue
+    raise ConfigurationError(f"nothing shows how {gateway} says a code: ship a golden/error_refused.json that does")

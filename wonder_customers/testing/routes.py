@@ -1,0 +1,193 @@
+"""Which requests an operation makes: found by asking the dialect, with its own examples as the gateway's answers."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import orjson
+from attrs import evolve, field, frozen
+
+from wonder_customers._wire import Replay, WireReply
+from wonder_customers.dialects.base import Call, Dialect, Hold, Operation, Steps
+from wonder_customers.errors import CallFailed, ConfigurationError
+from wonder_customers.records import Customer, CustomerPatch, Page, PaymentToken
+from wonder_customers.testing.accounts import account_at, mock_origin
+from wonder_customers.testing.examples import Content, Example, Examples, examples
+from wonder_customers.testing.factories import make_draft, make_source
+
+__all__ = ["Route", "routes"]
+
+T = TypeVar("T")
+
+_ORDER: Final[Mapping[Operation, tuple[str, ...]]] = {
+    Operation.LIST: ("customers",),
+    Operation.DELETE: ("plain", "customer"),
+    Operation.LIST_PAYMENT_TOKENS: ("tokens", "customer"),
+    Operation.CREATE_PAYMENT_TOKEN: ("token", "customer"),
+    Operation.CHECK_PAYMENT_TOKEN: ("token", "tokens", "customer"),
+    Operation.DELETE_PAYMENT_TOKEN: ("plain", "customer"),
+}
+"""The kinds of examples that may answer an operation, the likeliest first."""
+
+
+@frozen
+class Route:
+    """One request of an operation, and the example that answers it.
+
+    Attributes:
+        method: In upper case.
+        pattern: What the URL looks like, on any host; named groups catch ``id``, ``reference`` and ``token``.
+        template: The path as messages show it.
+        example: The answer; None for one without a body.
+        adds_token: The answer shows one token more than the answers before it.
+        write: Whether it changes what the gateway holds.
+    """
+
+    method: str
+    pattern: str
+    template: str
+    example: Example | None
+    adds_token: bool = False
+    write: bool = False
+    _compiled: re.Pattern[str] = field(init=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_compiled", re.compile(self.pattern))
+
+    def match(self, method: str, url: str) -> dict[str, str] | None:
+        """What the groups caught; None when it is another request."""
+        found = self._compiled.match(url) if method == self.method else None
+        return None if found is None else {name: value for name, value in found.groupdict().items() if value}
+
+    def answer(self, known: Examples, content: Content) -> bytes:
+        """The body that tells `content`."""
+        if self.example is None:
+            return b""
+        if self.adds_token and content.token is not None:
+            tokens = (*content.customer.payment_tokens, evolve(content.token, token=_another(content.token.token)))
+            content = evolve(content, customer=evolve(content.customer, payment_tokens=tokens))
+        return orjson.dumps(known.rendered(self.example, content))
+
+
+def _another(token: str) -> str:
+    """A token that looks like `token`, and is another one."""
+    return token[:-1] + ("1" if token[-1:] != "1" else "2")
+
+
+@cache
+def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
+    """The requests that `operation` makes at `gateway`, in their order, where every look-up finds what it asks for.
+
+    Raises:
+        ConfigurationError: The gateway lacks the operation, or no example of its dialect can answer it.
+    """
+    dialect = account_at(gateway, mock_origin(gateway)).dialect()
+    if operation in dialect.lacks:
+        raise ConfigurationError(f"{gateway} has no {operation}: {dialect.lacks[operation]}")
+    known = examples(gateway)
+    found: list[Route] = []
+    steps = _steps(gateway, dialect, operation, known)
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, Hold):
+                step = steps.send(False)
+                continue
+            route, reply = _answered(gateway, operation, step, known)
+            found.append(route)
+            step = steps.send(reply)
+    except StopIteration:
+        return tuple(found)
+
+
+def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples) -> Steps[Any]:
+    """The operation, begun with the ids of the dialect's own examples."""
+    customer, token = known.customer, known.token or PaymentToken("token-1")
+    draft = make_draft(reference=customer.reference or "test-1")
+    match operation:
+        case Operation.CREATE | Operation.UPSERT:
+            steps: Steps[Any] = getattr(dialect, operation)(draft)
+        case Operation.GET | Operation.DELETE | Operation.LIST_PAYMENT_TOKENS:
+            steps = getattr(dialect, operation)(customer.id)
+        case Operation.GET_BY_REFERENCE:
+            steps = dialect.get_by_reference(draft.reference or "")
+        case Operation.UPDATE:
+            steps = dialect.update(customer.id, CustomerPatch(name="Grace Hopper"))
+        case Operation.LIST:
+            steps = dialect.page(dialect.page_limit, None, {})
+        case Operation.CREATE_PAYMENT_TOKEN:
+            source = make_source(account_at(gateway, mock_origin(gateway)))
+            if source is None:
+                raise ConfigurationError(f"{gateway} takes no payment source that is known here")
+            steps = dialect.create_payment_token(customer.id, source)
+        case Operation.CHECK_PAYMENT_TOKEN | Operation.DELETE_PAYMENT_TOKEN:
+            steps = getattr(dialect, operation)(customer.id, token)
+    return steps
+
+
+def _answered(gateway: str, operation: Operation, call: Call[Any], known: Examples) -> tuple[Route, Any]:
+    """The route of one call, with the reply that its example makes."""
+    adds = operation is Operation.CREATE_PAYMENT_TOKEN and call.replay is not Replay.READ
+    content = Content(evolve(known.customer, reference=known.customer.reference or "test-1"), known.token)
+    pattern = _pattern(call, content)
+    for example in _candidates(operation, known):
+        write = call.replay is not Replay.READ
+        adds_here = adds and example is not None and example.kind == "customer"
+        route = Route(call.request.method, pattern, call.request.route, example, adds_here, write)
+        try:
+            record = call.decode(WireReply(200, {}, route.answer(known, content)))
+        except CallFailed:
+            continue
+        if _fits(operation, record):
+            return route, _Reply(record)
+    raise ConfigurationError(
+        f"no example in {gateway}'s golden folder answers {call.request.method} {call.request.route} ({operation})"
+    )
+
+
+@frozen
+class _Reply:
+    """As much of a reply as operations look at."""
+
+    record: Any
+
+
+def _candidates(operation: Operation, known: Examples) -> list[Example | None]:
+    kinds = _ORDER.get(operation, ("customer", "customers"))
+    about_tokens = operation.endswith("payment_token")
+    found: list[Example | None] = []
+    for kind in (*kinds, "customers"):
+        usable = [it for it in known.all if it.kind == kind]
+        if kind == "plain":
+            usable = [it for it in usable if it.name.startswith("delete") and ("payment" in it.name) == about_tokens]
+        found += usable
+    return [*found, None]
+
+
+def _fits(operation: Operation, record: Any) -> bool:
+    """Whether `record` is what the operation may go on with: an empty list would be a mistaken answer."""
+    if operation in {Operation.DELETE, Operation.DELETE_PAYMENT_TOKEN}:
+        return record is None
+    if isinstance(record, Page):
+        return bool(record.items)
+    if isinstance(record, (tuple, list)):
+        return bool(record)
+    return isinstance(record, (Customer, PaymentToken))
+
+
+def _pattern(call: Call[Any], content: Content) -> str:
+    """A regular expression for the call's URL on any host, with the ids of `content` as named groups."""
+    named = {"id": content.customer.id, "reference": content.customer.reference or ""}
+    if content.token is not None:
+        named["token"] = content.token.token
+    quoted = {quote(value, safe=""): name for name, value in named.items() if value}
+    path, _, query = call.request.target.partition("?")
+    parts = [f"(?P<{quoted[part]}>[^/?]+)" if part in quoted else re.escape(part) for part in path.split("/")]
+    asked = ""
+    for pair in filter(None, query.split("&")):
+        name, _, value = pair.partition("=")
+        if value in quoted:
+            asked += rf"(?=[^#]*[?&]{re.escape(name)}=(?P<{quoted[value]}>[^&#]*))"
+    return rf"^https?://[^/]+{'/'.join(parts)}(?=[?]|$){asked}"
