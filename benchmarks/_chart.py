@@ -41,7 +41,7 @@ def chart(found: Findings) -> str:
         "<style>text{font:12px system-ui,sans-serif;fill:#57606a}.title{font-weight:600;font-size:15px}"
         ".small{font-size:11px}.case{font-weight:600}</style>"
         f'<rect width="{_WIDTH}" height="{y}" fill="#ffffff"/>'
-        '<text x="10" y="22" class="title">Upserts a second on one core</text>'
+        '<text x="10" y="22" class="title">Upserts a second on one core (logarithmic scale)</text>'
         f"{legend}{''.join(rows)}</svg>\n"
     )
 

@@ -130,7 +130,7 @@ def _thinned(step: int) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("gateway", "operation", "fault"), _thinned(11))
+@pytest.mark.parametrize(("gateway", "operation", "fault"), _thinned(19))
 async def test_a_fault_never_costs_a_customer(
     simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault
 ) -> None:
@@ -138,7 +138,7 @@ async def test_a_fault_never_costs_a_customer(
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize(("gateway", "operation", "fault"), _thinned(29))
+@pytest.mark.parametrize(("gateway", "operation", "fault"), _thinned(59))
 async def test_a_fault_never_costs_a_customer_on_aiohttp(
     simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault
 ) -> None:

@@ -4,7 +4,7 @@ httpcore's own ones send a request's head and body apart, each inside a time lim
 inside a third. Here a request that fits into the socket's buffer goes out in one piece when the answer is waited for.
 """
 
-import selectors
+import select
 import ssl
 from collections.abc import Iterable
 from typing import Any, Final
@@ -17,9 +17,6 @@ from attrs import define
 
 from wonder_customers import _border
 from wonder_customers._wire import Flight
-
-# A poll costs one system call, the default selector three; Windows has only the select.
-_Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 _AT_ONCE: Final = 16_384
 """Bytes that the buffer of a socket with nothing under way takes without a wait."""
@@ -165,6 +162,8 @@ def _readable(raw: Any) -> bool:
     """Whether there is something to read: on an idle connection, that it has ended."""
     if raw.fileno() < 0:
         return True
-    with _Selector() as selector:
-        selector.register(raw, selectors.EVENT_READ)
-        return bool(selector.select(0))
+    if not hasattr(select, "poll"):  # Windows, where select knows no limit to the numbers of sockets
+        return bool(select.select([raw], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(raw, select.POLLIN)
+    return bool(poll.poll(0))

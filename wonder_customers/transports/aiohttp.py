@@ -63,6 +63,11 @@ class _Wire(ResponseHandler):
             # aiohttp tells whoever waits for a head, but leaves whoever waits for the body waiting.
             body.set_exception(error)
 
+    def resume_reading(self, *flags: Any, **named: Any) -> None:
+        """Go on after a pause: aiohttp asks for it after every piece, and would run the parser once more each time."""
+        if self._reading_paused:
+            super().resume_reading(*flags, **named)  # its flags differ between aiohttp's versions
+
 
 class _Connector(aiohttp.TCPConnector):
     """aiohttp's connector, whose connections are `_Wire`. Those in use are counted by the lanes, so it has no limit."""
@@ -78,12 +83,9 @@ class _Lane:
 
     origin: Origin
     connection: Connection | None = None
+    wire: _Wire | None = None
     idle_since: float = 0.0
     served: bool = False
-
-    @property
-    def wire(self) -> _Wire | None:
-        return None if self.connection is None else cast("_Wire | None", self.connection.protocol)
 
 
 class AiohttpTransport(Lanes[_Lane]):
@@ -135,7 +137,7 @@ class AiohttpTransport(Lanes[_Lane]):
         return wire is not None and wire.is_connected() and not wire.should_close
 
     async def _close(self, lane: _Lane) -> None:
-        connection, lane.connection = lane.connection, None
+        connection, lane.connection, lane.wire = lane.connection, None, None
         if connection is not None:
             if connection.transport is not None:
                 # What is still in its buffers must not go out any more, and no TLS farewell be waited for.
@@ -184,7 +186,7 @@ class AiohttpTransport(Lanes[_Lane]):
             why = "no connection in time" if isinstance(error, TimeoutError) else "no connection"
             failure = WireFailure(f"{why} ({type(error).__name__})")
         else:
-            wire = cast("_Wire", lane.connection.protocol)
+            wire = lane.wire = cast("_Wire", lane.connection.protocol)
             # Once for all answers of this connection: nothing in it belongs to a single request.
             wire.set_response_params(
                 read_until_eof=True,
@@ -245,7 +247,8 @@ async def _body(payload: StreamReader) -> bytes:
     """
     parts: list[bytes] = []
     size = 0
-    while part := await payload.readany():
+    while not payload.at_eof():
+        part = await payload.readany()
         parts.append(part)
         size += len(part)
         if size > REPLY_LIMIT:

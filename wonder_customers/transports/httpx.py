@@ -58,8 +58,8 @@ class _Lane:
 class _OneConnection(httpx.AsyncHTTPTransport):
     """httpx's transport over a single connection where it has a pool.
 
-    The pool costs a fifth of a request, and all that it would do for one connection is done by the lanes. Whoever
-    patches httpx's transport, or httpcore's connection as respx does, meets the calls here as anywhere.
+    All that the pool would do for one connection is done by the lanes already. Whoever patches httpx's transport, or
+    httpcore's connection as respx does, meets the calls here as anywhere.
     """
 
     def __init__(self, origin: Origin, context: ssl.SSLContext) -> None:

@@ -1,6 +1,5 @@
 """Names, places and ways of writing from many countries: what the demo's customers are made of."""
 
-
 from attrs import frozen
 
 __all__ = ["COUNTRIES", "Country"]

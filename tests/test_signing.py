@@ -1,0 +1,81 @@
+"""A slow signature is made inline by a lone call, and off the event loop while others are under way."""
+
+import threading
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from scripted import wonder_account
+from wonder_customers import CustomerDraft, CustomerSession, Phone, RetryPolicy, Wonder
+from wonder_customers.dialects.wonder import WonderDialect
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def wonder() -> Wonder:
+    return wonder_account()
+
+
+@pytest.fixture
+def signers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The threads in which headers were made, in order."""
+    seen: list[int] = []
+    headers = WonderDialect.headers
+
+    def noted(*arguments: Any) -> Any:
+        seen.append(threading.get_ident())
+        return headers(*arguments)
+
+    monkeypatch.setattr(WonderDialect, "headers", noted)
+    return seen
+
+
+def reply(request: httpx.Request) -> httpx.Response:
+    reference = request.url.path.rpartition("/")[2]
+    customer = {"uuid": "u-1", "name": "Ada", "phone": "61234567", "reference_number": reference}
+    return httpx.Response(200, json={"code": 200, "data": {"customer": customer}})
+
+
+def opened(wonder: Wonder, answer: Any = reply, **policy: Any) -> CustomerSession[Wonder]:
+    return CustomerSession(wonder, retry=RetryPolicy(**policy), transport=httpx.MockTransport(answer))
+
+
+async def test_a_lone_call_signs_where_it_is(wonder: Wonder, signers: list[int]) -> None:
+    async with opened(wonder) as it:
+        for _ in range(3):
+            await it.get_by_reference("ref-1")
+    assert set(signers) == {threading.get_ident()}
+
+
+async def test_calls_beside_others_sign_in_threads(wonder: Wonder, signers: list[int]) -> None:
+    async def slow(request: httpx.Request) -> httpx.Response:
+        await anyio.sleep(0.05)
+        return reply(request)
+
+    async with opened(wonder, slow) as it, anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon(it.get_by_reference, f"ref-{number}")
+    assert signers.count(threading.get_ident()) == 1, "the first was alone"
+    assert len(signers) == 8
+
+
+async def test_a_call_that_is_cancelled_while_it_signs_has_sent_nothing(wonder: Wonder, signers: list[int]) -> None:
+    sent: list[httpx.Request] = []
+
+    async def hang(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async with opened(wonder, hang) as it, anyio.create_task_group() as group:
+        group.start_soon(it.get_by_reference, "ref-1")
+        await anyio.wait_all_tasks_blocked()
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await it.create(CustomerDraft(reference="ref-2", name="Ada", phone=Phone("+852", "61234567")))
+        assert it._shared.exchange.turns._doubts == {}
+        group.cancel_scope.cancel()
+    assert len(sent) == 1
