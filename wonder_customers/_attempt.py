@@ -218,5 +218,6 @@ def _scrub_error(error: CallFailed, call: Call[Any]) -> None:
     error.message = _scrub.scrub(error.message, body) if error.message else error.message
     if isinstance(error, Rejected):
         error.fields = {
-            name: tuple(_scrub.scrub(message, body) for message in messages) for name, messages in error.fields.items()
+            name[:200]: tuple(_scrub.scrub(message, body) for message in messages[:20])
+            for name, messages in list(error.fields.items())[:100]
         }

@@ -5,10 +5,11 @@ bytes again, a look at what the write has left, or the failure.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any, TypeVar, cast
 
+import anyio
 from attrs import define, evolve, field
 
 from wonder_customers import _waiting
@@ -58,6 +59,7 @@ class Trip:
     deadline: float
     turns_before: int
     requests: int = 0
+    doubtful: bool = False
     history: list[AttemptRecord] = field(factory=list)
     held: set[Key] = field(factory=set)
 
@@ -111,6 +113,11 @@ class Exchange:
             if subject is not None:
                 await self._hold(trip, *subject)
             return await self._walk(trip, steps, subject)
+        except CallFailed as error:
+            if trip.doubtful and error.applied == "no":
+                # A write of this verb is in doubt, whatever the look after it has said of itself.
+                raise self._told(trip, _in_doubt(error, dict([subject] if subject is not None else []))) from error
+            raise
         finally:
             for key in trip.held:
                 self.turns.give_back(key)
@@ -166,6 +173,7 @@ class Exchange:
                 ending.reply = Reply(None, ending.error.status, {}, ending.request_id, adopted=True)
             if ending.reply is not None:
                 budget.give_back(now.spent)
+                trip.doubtful = trip.doubtful and call.replay is Replay.READ
                 return ending.reply
             now.doubtful = now.doubtful or ending.evidence in _IN_DOUBT
             verdict = self._decide(trip, call, now, ending)
@@ -173,8 +181,9 @@ class Exchange:
                 found = await self._resolve(trip, call, now, ending)
                 if found is not None:
                     budget.give_back(now.spent)
+                    trip.doubtful = False
                     return found
-                if ending.evidence is not Evidence.UNKNOWN:
+                if ending.evidence not in _IN_DOUBT:
                     raise self._failure(trip, call, now, ending)
                 ending.evidence = Evidence.ABSENT
                 verdict = self._decide(trip, call, now, ending)
@@ -221,7 +230,12 @@ class Exchange:
             assert call is not None  # noqa: S101 - a keeper exists only where the dialect asks for one
             return (await self.perform(trip, call)).record
 
-        return await keeper.get(fetch)
+        token: str | None = None
+        with anyio.move_on_after(trip.deadline - self.clock()):
+            token = await keeper.get(fetch)
+        if token is None:
+            raise DeadlineExceeded("it was not sent: fetching the bearer token took all the time")
+        return token
 
     async def _sent(self, trip: Trip, call: Call[Any], keys: list[Key], bearer: str | None) -> Ending:
         """Send once, and remember a write that may still land, however this ends."""
@@ -231,6 +245,8 @@ class Exchange:
             ending = await self.attempts.make(trip.speaker, call, flight, trip.deadline - began, bearer)
         finally:
             known = ending is not None and ending.evidence not in _IN_DOUBT
+            if call.replay is not Replay.READ and flight.sent and not known:
+                trip.doubtful = True
             if keys and flight.sent and not known:
                 self.turns.doubt(keys, call.request.body, self.policy.settle)
         took = self.clock() - began
@@ -270,7 +286,9 @@ class Exchange:
             except CallFailed as error:
                 raise self._failure(trip, call, now, ending) from error
             if found is not None:
-                self.turns.landed(_keys(trip, call))
+                if call.replay is Replay.LOOKUP or not now.doubtful:
+                    # Of several attempts at an update, an earlier one may be under way still.
+                    self.turns.landed(_keys(trip, call))
                 return found
         return None
 
@@ -307,13 +325,7 @@ class Exchange:
         if call.replay is Replay.READ:
             error.applied = "no"
         elif now.doubtful and error.applied != "yes":
-            error.applied = "unknown"
-            silent = isinstance(error, (NotSent, NoAnswer, DeadlineExceeded))
-            once = call.replay in {Replay.LOOKUP, Replay.NONE}
-            if silent or (once and isinstance(error, Unavailable)):
-                unknown = OutcomeUnknown(error.why, applied="unknown", request_id=error.request_id)
-                unknown.__cause__ = error
-                error = unknown
+            error = _in_doubt(error, {}, once=call.replay in {Replay.LOOKUP, Replay.NONE})
         error.attempts = now.attempts
         error.reference = error.reference or call.reference
         error.id = error.id or call.id
@@ -330,6 +342,30 @@ class Exchange:
         error.operation = error.operation or trip.operation
         error.history = tuple(trip.history)
         error.elapsed = self.clock() - trip.started
+
+
+def _in_doubt(error: CallFailed, subject: Mapping[str, str], *, once: bool = False) -> CallFailed:
+    """`error`, when a write before it or with it may have been applied.
+
+    Args:
+        error: What ended the call.
+        subject: What the verb is about, where `error` does not say so itself.
+        once: The write is one that must not be repeated, so that a fault of the gateway's own leaves it unknown too.
+    """
+    error.applied = "unknown"
+    silent = isinstance(error, (NotSent, NoAnswer, DeadlineExceeded))
+    if not silent and not (once and isinstance(error, Unavailable)):
+        return error
+    unknown = OutcomeUnknown(
+        error.why,
+        applied="unknown",
+        attempts=error.attempts,
+        request_id=error.request_id,
+        reference=error.reference or subject.get("reference"),
+        id=error.id or subject.get("id"),
+    )
+    unknown.__cause__ = error
+    return unknown
 
 
 def _keys(trip: Trip, call: Call[Any]) -> list[Key]:

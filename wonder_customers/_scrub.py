@@ -7,14 +7,16 @@ from typing import Any, Final
 from wonder_customers.dialects.base import loose_object
 
 _MARK: Final = "…"
-_PERSONAL: Final = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+\.[^\s@<>\"']+|\+?\d(?:[ -]?\d){6,}")
+_LONGEST: Final = 1000
+_PERSONAL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}|\+?\d(?:[ -]?\d){6,}")
 
 
 def scrub(text: str, body: bytes) -> str:
     """`text` without any value that stood in the request's `body`, without e-mail addresses and long numbers.
 
-    Gateways quote what they refuse; their words end up in logs.
+    Gateways quote what they refuse; their words end up in logs. Of very long ones the beginning is kept.
     """
+    text = text[:_LONGEST]
     for value in sorted(set(_texts(loose_object(body))), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", _MARK, text, flags=re.IGNORECASE)
     return _PERSONAL.sub(_MARK, text)

@@ -40,6 +40,8 @@ def _moment(value: Any, _: type[datetime]) -> datetime:
         moment = datetime.fromisoformat(value)
     except ValueError:
         raise ValueError("expected an RFC 3339 time") from None
+    if moment.year in {1, 9999}:
+        raise ValueError("expected a time that UTC has, too")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -151,7 +151,7 @@ def _leaves(record: Any, whole: frozenset[str], path: str = "") -> Iterator[tupl
     None says something in a patch only, where it clears.
     """
     silent = UNSET if isinstance(record, CustomerPatch) else None
-    for name in _FIELDS[type(record)]:
+    for name in _FIELDS.get(type(record)) or tuple(attribute.name for attribute in fields(type(record))):
         value = getattr(record, name)
         if value is silent:
             continue

@@ -36,9 +36,11 @@ def choose(transport: Any, max_connections: int) -> Transport:
     Raises:
         ConfigurationError: `transport` is something else.
     """
-    if isinstance(transport, Transport):
+    # An httpx client has methods of the same names, and a class has them too.
+    usable = not isinstance(transport, type) and not hasattr(transport, "build_request")
+    if usable and isinstance(transport, Transport):
         return transport
-    if transport is not None and not hasattr(transport, "handle_async_request"):
+    if transport is not None and not (usable and hasattr(transport, "handle_async_request")):
         raise ConfigurationError(f"transport must be a Transport or an httpx transport, not {type(transport).__name__}")
     # Here and not above, so that a session with another transport never loads httpx.
     from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Final, Generic, Protocol, TypeVar
 
 import anyio
+from anyio.lowlevel import current_token
 
 from wonder_customers._wire import Flight, Origin, Outgoing, WireReply
 from wonder_customers.errors import ConfigurationError
@@ -56,6 +57,7 @@ class Lanes(ABC, Generic[AnyLane]):
         self._idle: dict[Origin, deque[AnyLane]] = {}
         self._open = 0
         self._closed = False
+        self._home: object = None
 
     @property
     def open_lanes(self) -> int:
@@ -84,7 +86,15 @@ class Lanes(ABC, Generic[AnyLane]):
         """Close the lane's connection, even when it is cancelled in here."""
 
     async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
-        """Send one request once, on a lane of its own."""
+        """Send one request once, on a lane of its own.
+
+        Raises:
+            ConfigurationError: The connections were opened on another event loop.
+            WireFailure: There is no whole answer.
+        """
+        self._home = self._home or current_token()
+        if self._home != current_token():
+            raise ConfigurationError("the transport's connections live on another event loop: give each loop its own")
         await self._places.acquire()
         try:
             return await self._on_a_lane(outgoing, flight)
@@ -95,11 +105,13 @@ class Lanes(ABC, Generic[AnyLane]):
         lane, gone = self._take(outgoing.origin)
         whole = False
         try:
-            for other in gone:
-                await self._close(other)
+            while gone:
+                await self._close(gone.pop())
             reply = await self._roundtrip(lane, outgoing, flight)
             whole = reply.headers.get("connection", "").lower() != "close"
         finally:
+            for other in gone:
+                await self._close(other)
             if whole and not self._closed:
                 await self._put_back(lane)
             else:

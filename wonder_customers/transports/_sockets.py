@@ -85,7 +85,7 @@ class Socket(httpcore.AsyncNetworkStream):
         with anyio.move_on_after(timeout) as scope:
             try:
                 await self._send()
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
                 raise httpcore.WriteError from error
         if scope.cancelled_caught:
             raise httpcore.WriteTimeout
@@ -105,7 +105,7 @@ class Socket(httpcore.AsyncNetworkStream):
                 got = await self._stream.receive(max_bytes)
             except anyio.EndOfStream:
                 return b""
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
                 raise httpcore.ReadError from error
         if scope.cancelled_caught:
             raise httpcore.ReadTimeout
@@ -116,7 +116,7 @@ class Socket(httpcore.AsyncNetworkStream):
         if self._held:
             try:
                 await self._send()
-            except anyio.BrokenResourceError:
+            except (anyio.BrokenResourceError, OSError):
                 # The gateway may have answered before it closed: what it said is worth reading.
                 return
 

@@ -73,7 +73,11 @@ class _OneConnection(httpx.AsyncHTTPTransport):
 
     def stands(self) -> bool:
         """Whether the connection was neither idle for too long nor ended by the gateway."""
-        return not self._connection.has_expired()
+        if self._connection.is_closed() or self._connection.has_expired():
+            return False
+        # What a gateway said after its answer would be read as the answer to the next request.
+        state = getattr(getattr(self._connection, "_connection", None), "_h11_state", None)
+        return state is None or not state.trailing_data[0]
 
 
 def _trace(watch: Watch) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
@@ -156,6 +160,8 @@ class HttpxTransport(Lanes[_Lane]):
             return WireReply(flight.status, flight.headers, await _body(response))
         except httpx.TransportError as error:
             failure = _failure(error, lane, watch)
+        except httpcore.ConnectionNotAvailable:
+            failure = WireFailure("the connection had ended")
         # Raised out here, so that httpx's error, which holds the whole request, does not hang on to ours.
         raise failure
 

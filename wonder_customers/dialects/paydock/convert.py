@@ -255,7 +255,7 @@ def token_reply(token: PaymentToken) -> Json:
     card, address = body.pop("card", {}), body.pop("address", {})
     body.pop("default", None)
     for name in _CARD_NUMBERS:
-        if str(card.get(name, "")).isdecimal():
+        if str(card.get(name, "")).isdecimal() and len(card[name]) <= 4:
             card[name] = int(card[name])
     return {**body, **card, **address, **extra}
 
