@@ -58,6 +58,7 @@ class Lanes(ABC, Generic[AnyLane]):
         self._open = 0
         self._closed = False
         self._home: object = None
+        self._binds = True
 
     @property
     def open_lanes(self) -> int:
@@ -93,7 +94,7 @@ class Lanes(ABC, Generic[AnyLane]):
             WireFailure: There is no whole answer.
         """
         self._home = self._home or current_token()
-        if self._home != current_token():
+        if self._binds and self._home != current_token():
             raise ConfigurationError("the transport's connections live on another event loop: give each loop its own")
         await self._places.acquire()
         try:

@@ -122,6 +122,8 @@ class HttpxTransport(Lanes[_Lane]):
         self._context = ssl_context
         self._proxy = proxy
         self._mounted = mounted
+        # What a transport of the caller's own holds, and on which event loop, is the caller's to know.
+        self._binds = mounted is None
 
     def _new(self, origin: Origin) -> _Lane:
         if self._mounted is not None:
