@@ -1,22 +1,15 @@
-"""Doubts that outlive a call, answers nobody asked for, and peers that end connections in their own ways."""
+"""Doubts that outlive a call, and replies that try to break what reads them."""
 
-import socket
-import ssl
-import threading
 import time
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 
-from raw import OK, Peer, RawServer
 from scripted import SILENT, STALE, UUID, bench, draft, hang, lost, monri_customer, real_time, reply
 from wonder_customers import (
-    ConfigurationError,
     CustomerDraft,
     CustomerPatch,
-    CustomerSession,
     DeadlineExceeded,
     InvalidReply,
     Monri,
@@ -25,7 +18,6 @@ from wonder_customers import (
     RetryPolicy,
 )
 from wonder_customers._scrub import scrub
-from wonder_customers.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -100,105 +92,3 @@ async def test_a_draft_of_a_class_of_ones_own_is_a_draft() -> None:
         pass
 
     assert (await bench(MADE).create(Ours(reference="r-1", name="Ada"))).record.id == UUID
-
-
-@pytest.mark.parametrize("wrong", [HttpxTransport, httpx.MockTransport])
-async def test_a_class_is_no_transport(wrong: object) -> None:
-    with pytest.raises(ConfigurationError, match="transport must be"):
-        CustomerSession(Monri("k", "t"), transport=wrong)
-
-
-async def test_an_httpx_client_is_no_transport() -> None:
-    async with httpx.AsyncClient() as client:
-        with pytest.raises(ConfigurationError, match="transport must be"):
-            CustomerSession(Monri("k", "t"), transport=client)
-
-
-async def test_what_comes_after_an_answer_is_not_the_answer_to_the_next_request() -> None:
-    late = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 2\r\n\r\n{}"
-    asked: list[bytes] = []
-
-    def script(peer: Peer) -> None:
-        while request := peer.request():
-            asked.append(request.split(b" ", 1)[0])
-            body = b'{"status":"approved","uuid":"%s","merchant_customer_id":"r-1","name":"Ada"}' % UUID.encode()
-            peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body) + late)
-
-    with RawServer(script) as server:
-        account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-        async with CustomerSession(account) as session:
-            for _ in range(3):
-                assert (await session.get(UUID)).id == UUID
-                made = await session.raw.create(CustomerDraft(reference="r-1", name="Ada"))
-                assert made.attempts == 1
-    assert asked == [b"GET", b"POST"] * 3
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n",
-        b"HTTP/1.1 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 2\r\n",
-    ],
-)
-async def test_connections_that_end_without_much_ado_are_replaced(head: bytes) -> None:
-    def script(peer: Peer) -> None:
-        peer.request()
-        peer.say(head + b"\r\n{}")
-
-    with RawServer(script) as server:
-        account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-        async with CustomerSession(account) as session:
-            for _ in range(3):
-                with pytest.raises(InvalidReply):
-                    await session.get(UUID)
-
-
-async def test_a_broken_tls_record_leaves_the_outcome_unknown() -> None:
-    import trustme
-
-    authority = trustme.CA()
-    server_side, client_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
-    authority.issue_cert("127.0.0.1").configure_cert(server_side)
-    authority.configure_trust(client_side)
-
-    def serve(listening: socket.socket) -> None:
-        connection, _ = listening.accept()
-        with connection:
-            inside = server_side.wrap_socket(connection.dup(), server_side=True)
-            inside.recv(65536)
-            connection.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
-            inside.detach()
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=serve, args=(listening,))
-        thread.start()
-        transport = HttpxTransport(ssl_context=client_side)
-        account = Monri("k", "t", base_url=f"https://127.0.0.1:{listening.getsockname()[1]}")
-        async with CustomerSession(account, transport=transport) as session:
-            with pytest.raises(OutcomeUnknown) as caught:
-                await session.create(CustomerDraft(name="Ada"))
-        thread.join()
-    assert caught.value.applied == "unknown"
-    assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
-
-
-def test_connections_of_another_event_loop_are_not_used() -> None:
-    transport = HttpxTransport()
-
-    def forever(peer: Peer) -> None:
-        while peer.request():
-            peer.say(OK)
-
-    with RawServer(forever) as server:
-
-        async def once() -> None:
-            account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
-            async with CustomerSession(account, transport=transport) as session:
-                with pytest.raises(InvalidReply):
-                    await session.get(UUID)
-            await transport.aclose()
-
-        anyio.run(once)
-        with pytest.raises(ConfigurationError, match="another event loop"):
-            anyio.run(once)
