@@ -93,9 +93,13 @@ class Lanes(ABC, Generic[AnyLane]):
             ConfigurationError: The connections were opened on another event loop.
             WireFailure: There is no whole answer.
         """
-        self._home = self._home or current_token()
-        if self._binds and self._home != current_token():
-            raise ConfigurationError("the transport's connections live on another event loop: give each loop its own")
+        if self._binds:
+            here = current_token()
+            self._home = self._home or here
+            if self._home != here:
+                raise ConfigurationError(
+                    "the transport's connections live on another event loop: give each loop its own. Nothing was sent."
+                )
         await self._places.acquire()
         try:
             return await self._on_a_lane(outgoing, flight)

@@ -104,7 +104,6 @@ class AiohttpTransport(Lanes[_Lane]):
     def __init__(self, *, max_connections: int = 32, ssl_context: ssl.SSLContext | None = None) -> None:
         super().__init__(max_connections)
         self._context = ssl_context
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._connector: _Connector | None = None
         self._doors: dict[Origin, aiohttp.ClientRequest] = {}
 
@@ -115,18 +114,11 @@ class AiohttpTransport(Lanes[_Lane]):
             ConfigurationError: This is not asyncio, or another event loop than that of the first request.
         """
         _border.check(outgoing.origin.host)
-        self._check_loop()
-        return await super().send(outgoing, flight)
-
-    def _check_loop(self) -> None:
         try:
-            loop = asyncio.get_running_loop()
+            asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigurationError("AiohttpTransport runs on asyncio only. Nothing was sent.") from None
-        if self._loop is None:
-            self._loop = loop
-        if self._loop is not loop:
-            raise ConfigurationError("this AiohttpTransport belongs to another event loop. Nothing was sent.")
+        return await super().send(outgoing, flight)
 
     def _new(self, origin: Origin) -> _Lane:
         return _Lane(origin)
@@ -204,7 +196,8 @@ class AiohttpTransport(Lanes[_Lane]):
         door = self._doors.get(origin)
         if door is None:
             context: Any = (self._context or default_context()) if origin.scheme == "https" else True
-            door = self._doors[origin] = aiohttp.ClientRequest("GET", URL(str(origin)), loop=self._loop, ssl=context)
+            loop = asyncio.get_running_loop()
+            door = self._doors[origin] = aiohttp.ClientRequest("GET", URL(str(origin)), loop=loop, ssl=context)
         return self._connector, door
 
 
