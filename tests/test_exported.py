@@ -59,7 +59,9 @@ def test_star_import_gives_the_same() -> None:
     assert space.keys() - {"__builtins__"} == set(wonder_customers.__all__)
 
 
-@pytest.mark.parametrize("name", ["errors", "records", "retry", "secret", "session", "dialects", "transports"])
+@pytest.mark.parametrize(
+    "name", ["errors", "events", "records", "retry", "secret", "session", "dialects", "transports"]
+)
 def test_each_modules_all_is_sorted_and_exists(name: str) -> None:
     module = importlib.import_module(f"wonder_customers.{name}")
     names = module.__all__

@@ -19,6 +19,9 @@ async def test_a_free_turn_is_taken_at_once_and_leaves_nothing() -> None:
     assert await it.take(KEY, 0)
     it.give_back(KEY)
     assert (it._turns, it.finished) == ({}, 1)
+    assert await it.take(KEY, 0)
+    it.give_back(KEY)
+    assert (it._turns, it.finished) == ({}, 2), "each that ends is seen by those that began before it"
 
 
 async def test_those_who_wait_come_in_order() -> None:
@@ -44,6 +47,9 @@ async def test_who_waits_in_vain_is_told_and_leaves_the_line() -> None:
     assert not await it.take(KEY, 0.01)
     it.give_back(KEY)
     assert (it._turns, it.finished) == ({}, 1)
+    assert await it.take(KEY, 0)
+    it.give_back(KEY)
+    assert (it._turns, it.finished) == ({}, 2), "each that ends is seen by those that began before it"
 
 
 async def test_a_cancelled_wait_leaves_the_line() -> None:

@@ -28,14 +28,23 @@ class Turns:
     _turns: dict[Key, deque[anyio.Event]] = field(factory=dict)
     _doubts: dict[Key, tuple[int, float]] = field(factory=dict)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a turn now."""
+        return sum(len(waiting) for waiting in list(self._turns.values()))
+
+    def take_at_once(self, key: Key) -> bool:
+        """Hold the turn of `key` until `give_back`; False when somebody holds it."""
+        if key in self._turns:
+            return False
+        self._turns[key] = deque()
+        return True
+
     async def take(self, key: Key, within: float) -> bool:
         """Hold the turn of `key` until `give_back`; False when others kept it for all of `within` seconds."""
-        waiting = self._turns.get(key)
-        if waiting is None:
-            # The usual case, without a wait: nobody else writes this customer.
-            self._turns[key] = deque()
+        if self.take_at_once(key):
             return True
-        mine = anyio.Event()
+        waiting, mine = self._turns[key], anyio.Event()
         waiting.append(mine)
         try:
             with anyio.move_on_after(within):
@@ -80,6 +89,8 @@ class Turns:
 
     def wait(self, keys: Iterable[Key], body: bytes | None) -> float:
         """Seconds that a write with `body` must still hold back; 0 for the bytes that are in doubt themselves."""
+        if not self._doubts:
+            return 0.0
         now, same = self.clock(), hash(body)
         doubts = (self._doubts[key] for key in keys if key in self._doubts)
         return max((until - now for mark, until in doubts if mark != same), default=0.0)

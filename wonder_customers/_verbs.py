@@ -1,11 +1,11 @@
 """The verbs with the facts of their calls, and what a session shares with its views."""
 
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from anyio.lowlevel import current_token
 from attrs import define, field
 
+from wonder_customers import _waiting
 from wonder_customers._attempt import Speaker
 from wonder_customers._bearer import Bearer
 from wonder_customers._exchange import Exchange
@@ -22,7 +22,11 @@ from wonder_customers.records import (
     Reply,
 )
 from wonder_customers.retry import RetryBudget, RetryPolicy
-from wonder_customers.transports import Transport
+from wonder_customers.secret import concealed, secrets_of
+from wonder_customers.transports import HasLanes, Transport
+
+if TYPE_CHECKING:  # loaded only where somebody looks
+    from wonder_customers.events import Stats
 
 T = TypeVar("T")
 
@@ -39,6 +43,7 @@ class Shared:
     bearers: dict[Account, Bearer] = field(factory=dict)
     loop: object = None
     closed: bool = False
+    views: int = 0
 
     def speaker(self, account: Account) -> Speaker:
         """Who speaks for `account`: one retry budget per gateway host, one bearer token per account."""
@@ -47,7 +52,31 @@ class Shared:
         bearer = None
         if dialect.token_call() is not None:
             bearer = self.bearers.setdefault(account, Bearer(self.exchange.clock))
-        return Speaker(dialect, hash(account), budget, bearer)
+        return Speaker(dialect, hash(account), budget, bearer, secrets_of(account))
+
+    def stats(self) -> "Stats":
+        """What was done so far, and what is under way."""
+        from wonder_customers.events import Lanes, Stats  # noqa: PLC0415 - who never asks does not pay for the import
+
+        exchange, lanes = self.exchange, None
+        if isinstance(self.transport, HasLanes):
+            it = self.transport
+            lanes = Lanes(it.open_lanes, it.busy_lanes, it.idle_lanes, it.waiting_requests)
+        counts = exchange.counts
+        return Stats(
+            begun=counts.begun,
+            succeeded=counts.succeeded,
+            failed=dict(counts.failed),
+            attempts=counts.attempts,
+            retries=counts.retries,
+            looks=counts.looks,
+            # Lists first: another thread may ask while this one's event loop adds a host.
+            budget={str(origin): budget.tokens for origin, budget in list(self.budgets.items())},
+            lanes=lanes,
+            waiting_for_turn=exchange.turns.waiting,
+            views=self.views,
+            observer_failures=0 if exchange.watch is None else exchange.watch.failures,
+        )
 
     def check_open(self) -> None:
         """Refuse a session that is not open, or open on another event loop."""
@@ -57,7 +86,7 @@ class Shared:
             raise SessionClosed(
                 "the session is not open yet: use it inside `async with CustomerSession(…)`. Nothing was sent."
             )
-        if self.loop != current_token():
+        if self.loop != _waiting.here():
             raise SessionClosed(
                 "the session was opened on another event loop, and its connections live there: open one session per"
                 " loop. Nothing was sent."
@@ -126,15 +155,16 @@ class RawVerbs:
         """See `CustomerSession.delete`."""
         return await self._run(Operation.DELETE, self._ready(Operation.DELETE).delete(id), ("id", id))
 
-    async def page(
+    @concealed
+    def page(
         self, limit: int | None = None, cursor: str | None = None, filters: Mapping[str, str] | None = None
-    ) -> Reply[Page[Customer]]:
-        """One page of `CustomerSession.list`."""
+    ) -> Coroutine[Any, Any, Reply[Page[Customer]]]:
+        """One page of `CustomerSession.list`. What somebody searches for stays in no frame while it is awaited."""
         dialect = self._ready(Operation.LIST)
         size = dialect.page_limit if limit is None else limit
         if type(size) is not int or not 1 <= size <= 1000:
             raise InvalidRecord(dialect.gateway, [Violation("limit", "limit", "must be a whole number from 1 to 1000")])
-        return await self._run(Operation.LIST, dialect.page(size, cursor, filters or {}))
+        return self._run(Operation.LIST, dialect.page(size, cursor, filters or {}))
 
     async def list_payment_tokens(self, customer_id: str) -> Reply[tuple[PaymentToken, ...]]:
         """See `CustomerSession.list_payment_tokens`."""

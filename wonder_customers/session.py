@@ -1,10 +1,8 @@
 """`CustomerSession`: the verbs, and views of the same connections for other accounts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
-
-from anyio.lowlevel import current_token
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from wonder_customers import _waiting
 from wonder_customers._attempt import Attempts
@@ -17,6 +15,10 @@ from wonder_customers.errors import ConfigurationError, SessionClosed
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.transports import choose
+
+if TYPE_CHECKING:  # loaded only where somebody watches
+    from wonder_customers._watch import Watch
+    from wonder_customers.events import Observer, Stats
 
 __all__ = ["CustomerSession"]
 
@@ -36,6 +38,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         transport: None for the default one, a `Transport`, or an httpx transport of your own. What you pass stays
             yours to close.
         max_connections: The most connections at a time, over all views of this session.
+        observers: Called with an event whenever a call, an attempt or a wait begins or ends; see
+            `wonder_customers.events`.
 
     Raises:
         ConfigurationError: An argument cannot work.
@@ -48,13 +52,15 @@ class CustomerSession(Generic[AnyAccount_co]):
         retry: RetryPolicy | None = None,
         transport: Any = None,
         max_connections: int = 32,
+        observers: "Iterable[Observer]" = (),
     ) -> None:
         _check_account(account)
         policy = RetryPolicy() if retry is None else retry
         if not isinstance(policy, RetryPolicy):
             raise ConfigurationError("retry must be a RetryPolicy")
         chosen = choose(transport, max_connections)
-        exchange = Exchange(Attempts(chosen, policy), policy, Turns(_waiting.clock))
+        watch = _watch(observers)
+        exchange = Exchange(Attempts(chosen, policy), policy, Turns(_waiting.clock), watch=watch)
         shared = Shared(chosen, exchange, policy, own_transport=chosen is not transport)
         self._bind(account, shared, owner=True)
 
@@ -78,7 +84,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         if self._owner:
             if self._shared.closed or self._shared.loop is not None:
                 raise SessionClosed("a session is opened once: make a new CustomerSession")
-            self._shared.loop = current_token()
+            self._shared.loop = _waiting.here()
+            if self._shared.exchange.watch is not None:
+                self._shared.exchange.watch.opened(self._shared.stats)
         return self
 
     async def __aexit__(
@@ -86,8 +94,12 @@ class CustomerSession(Generic[AnyAccount_co]):
     ) -> None:
         if self._owner:
             self._shared.closed = True
-            if self._shared.own_transport:
-                await self._shared.transport.aclose()
+            try:
+                if self._shared.own_transport:
+                    await self._shared.transport.aclose()
+            finally:
+                if self._shared.exchange.watch is not None:
+                    self._shared.exchange.watch.closed()
 
     def for_account(self, account: OtherAccount) -> "CustomerSession[OtherAccount]":
         """A view on the same connections for another merchant of the same or another gateway.
@@ -97,7 +109,15 @@ class CustomerSession(Generic[AnyAccount_co]):
         _check_account(account)
         view: CustomerSession[OtherAccount] = CustomerSession.__new__(CustomerSession)
         view._bind(account, self._shared, owner=False)
+        self._shared.views += 1
         return view
+
+    def stats(self) -> "Stats":
+        """What this session and its views have done so far, and what they are doing; see `wonder_customers.events`.
+
+        It waits for nothing, sends nothing, and may be asked from any thread and after the session was closed.
+        """
+        return self._shared.stats()
 
     def validate(self, draft: CustomerDraft) -> None:
         """Hold `draft` against the gateway's documented limits, without sending anything.
@@ -193,6 +213,11 @@ class CustomerSession(Generic[AnyAccount_co]):
             limit: Customers per request (1 to 1000), not in all.
             cursor: Where an earlier page ended, to go on from there.
             filters: The gateway's own query parameters, such as ``{"search": "Ada"}`` at Paydock.
+
+        Raises:
+            InvalidRecord: While iterating, before anything is sent: the limit, the cursor or the filters cannot work.
+            Unsupported: The gateway's lists know no filters (Monri).
+            CallFailed: A page could not be fetched.
         """
         return Listing(self.raw, limit, cursor, filters)
 
@@ -247,3 +272,11 @@ def _check_account(account: object) -> None:
         raise ConfigurationError(
             f"account must be Wonder(…), Paydock(…), Monri(…) or the like, not {type(account).__name__}"
         )
+
+
+def _watch(observers: Any) -> "Watch | None":
+    if not observers:
+        return None
+    from wonder_customers._watch import Watch  # noqa: PLC0415 - who has no observers does not pay for the import
+
+    return Watch(observers)

@@ -1,14 +1,12 @@
 """Starlette and FastAPI: one session for the whole process, errors as answers, and clients that leave.
 
-::
-
-    app = FastAPI(lifespan=customer_lifespan(Wonder.from_environment))
-    install_error_answers(app)
+app = FastAPI(lifespan=customer_lifespan(Wonder.from_environment))
+install_error_answers(app)
 
 
-    @app.get("/customers/{id}")
-    async def show(id: str, customers: Annotated[CustomerSession[Wonder], Depends(customer_session)]) -> ...:
-        return await customers.get(id)
+@app.get("/customers/{id}")
+async def show(id: str, customers: Annotated[CustomerSession[Wonder], Depends(customer_session)]) -> ...:
+    return await customers.get(id)
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -50,7 +48,7 @@ def customer_lifespan(account: Any, *, around: Callable[[Any], Any] | None = Non
         account: The account, or a function that makes it when the app starts (so that importing the app needs no
             credentials), such as ``Wonder.from_environment``.
         around: Another lifespan of yours, entered first and left last.
-        **options: What `CustomerSession` takes: `retry`, `transport`, `max_connections`.
+        **options: What `CustomerSession` takes: `retry`, `transport`, `max_connections`, `observers`.
     """
 
     @asynccontextmanager

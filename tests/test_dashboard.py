@@ -1,0 +1,70 @@
+"""The dashboard asks for the metrics that are exported to Prometheus, under the names they have there."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import anyio
+import pytest
+
+from scripted import MONRI, REFUSED, SILENT, bench, draft, monri_customer, reply
+from wonder_customers import CustomerSession, OutcomeUnknown, Rejected
+
+pytest.importorskip("opentelemetry.exporter.prometheus", reason="needs OpenTelemetry's SDK and Prometheus exporter")
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import REGISTRY, generate_latest
+
+from wonder_customers.contrib.otel import Metrics
+
+MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
+MISSING = reply(404, {"status": "invalid-request", "message": "Customer not found"})
+
+
+def test_the_dashboard_asks_for_what_is_exported_and_for_all_of_it() -> None:
+    reader = PrometheusMetricReader()
+    meters = MeterProvider(metric_readers=[reader])
+    try:
+        exported = anyio.run(_exported, meters, lambda: generate_latest(REGISTRY).decode())
+    finally:
+        meters.shutdown()
+    labels: defaultdict[str, set[str]] = defaultdict(set)
+    for name, held in re.findall(r"^(\w+)(?:\{(.*)\})? ", exported, re.MULTILINE):
+        labels[name] |= set(re.findall(r'(\w+)="', held))
+    ours = {name for name in labels if re.match("wonder_customers_|http_client_", name)}
+    board = json.loads((files("wonder_customers.contrib.otel") / "grafana.json").read_text(encoding="utf-8"))
+    asked: set[str] = set()
+    for panel in board["panels"]:
+        for target in panel.get("targets", ()):
+            names = set(re.findall(r"\b(?:wonder_customers|http_client)_\w+(?=\{|\)|\[)", target["expr"])) & ours
+            assert len(names) == 1, target["expr"]
+            (name,) = names
+            used = set(re.findall(r"(\w+)(?:=~|!=|=)\"", target["expr"]))
+            used |= {word for part in re.findall(r"by \((.*?)\)", target["expr"]) for word in part.split(", ")}
+            used |= set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
+            assert used <= labels[name], f"{target['expr']} asks for {used - labels[name]}"
+            asked.add(name)
+    families = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in ours}
+    assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked} == families
+    page = (Path(__file__).parent.parent / "docs" / "operating.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\bwonder_customers_[a-z_]+(?=[ {])", page)) <= ours
+    variables = {variable["name"]: variable["query"] for variable in board["templating"]["list"]}
+    name, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variables["gateway"]).groups()  # type: ignore[union-attr]
+    assert label in labels[name]
+
+
+async def _exported(meters: MeterProvider, text: Callable[[], str]) -> str:
+    """What a Prometheus server would read after a story in which everything happened."""
+    it = bench(REFUSED, SILENT, MISSING, MADE, reply(400, {"message": "no"}), SILENT, *[reply(502, b"")] * 3)
+    async with CustomerSession(MONRI, observers=[Metrics(meters)]) as opened:
+        it.exchange.watch = opened._shared.exchange.watch
+        await it.create(draft())
+        with pytest.raises(Rejected):
+            await it.create(draft(reference="r-2"))
+        with pytest.raises(OutcomeUnknown):
+            await it.create(draft(reference="r-3"))
+        return text()

@@ -1,0 +1,391 @@
+"""Observers: what they are told, in which order, and that nothing they do reaches a call."""
+
+import logging
+import subprocess
+import sys
+from collections import defaultdict
+from contextlib import suppress
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+from wired import HEX24, Wire, answer, paydock
+
+from scripted import REFUSED, SILENT, UUID, Bench, bench, draft, hang, lost, monri_customer, real_time, reply
+from wonder_customers import (
+    CallFailed,
+    ConfigurationError,
+    CustomerPatch,
+    CustomerSession,
+    InvalidRecord,
+    Monri,
+    OutcomeUnknown,
+    RetryPolicy,
+)
+from wonder_customers._watch import Watch
+from wonder_customers.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CallEnded,
+    CallStarted,
+    Closed,
+    Event,
+    Looked,
+    Looking,
+    Opened,
+    Waiting,
+)
+
+pytestmark = pytest.mark.anyio
+
+MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
+MISSING = reply(404, {"status": "invalid-request", "message": "Customer not found"})
+ROUTE = "/v2/customers/{uuid}"
+REFERENCE_ROUTE = "/v2/merchants/customers/{merchant_customer_id}"
+CUSTOMER = {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX24, "reference": "35"}}}
+
+
+def watched(it: Bench) -> list[Event]:
+    """Everything that an observer of the bench is told."""
+    told: list[Event] = []
+    it.exchange.watch = Watch([told.append])
+    return told
+
+
+def outline(events: list[Event]) -> list[str]:
+    """One line per event, with what sets it apart."""
+    lines = []
+    for event in events:
+        match event:
+            case AttemptStarted():
+                lines.append(f"{event.method} {event.route} #{event.number} ({event.request})")
+            case AttemptEnded():
+                lines.append(f"{event.outcome} {event.status} {event.error} applied={event.applied}")
+            case Waiting():
+                lines.append(f"wait {event.reason} {event.seconds:g} {event.tokens}")
+            case Looked():
+                lines.append(f"looked {event.found} {event.error}")
+            case CallEnded():
+                end = f"end {event.error} applied={event.applied} requests={event.requests}"
+                lines.append(end + (" adopted" if event.adopted else ""))
+            case _:
+                lines.append(event.name)
+    return lines
+
+
+class TestTheStoryOfACall:
+    async def test_a_read(self) -> None:
+        it = bench(MADE)
+        told = watched(it)
+        it.script.takes = 0.25
+        await it.get(UUID)
+        started, attempt, ended, end = told
+        assert isinstance(started, CallStarted)
+        assert (started.gateway, started.operation, started.host, started.port) == (
+            "monri",
+            "get",
+            it.dialect.origin.host,
+            443,
+        )
+        assert isinstance(attempt, AttemptStarted)
+        assert (attempt.call, attempt.method, attempt.route) == (started, "GET", ROUTE)
+        assert (attempt.number, attempt.request) == (1, 1)
+        assert isinstance(ended, AttemptEnded)
+        assert (ended.attempt, ended.elapsed) == (attempt, 0.25)
+        assert isinstance(end, CallEnded)
+        assert (end.call, end.elapsed) == (started, 0.25)
+        assert outline(told)[2:] == ["answered 200 None applied=no", "end None applied=no requests=1"]
+
+    async def test_each_call_has_a_number_and_an_identity_of_its_own(self) -> None:
+        it = bench(MADE, endless=True)
+        told = watched(it)
+        await it.get(UUID)
+        await it.get(UUID)
+        one, other = (event for event in told if isinstance(event, CallStarted))
+        assert other.number == one.number + 1
+        assert len({one, other}) == 2
+
+    async def test_a_retry_names_the_wait_and_the_tokens(self) -> None:
+        it = bench(lost(sent=True), reply(429, {}, retry_after="3"), REFUSED, MADE, policy=RetryPolicy(attempts=4))
+        told = watched(it)
+        await it.get(UUID)
+        assert outline(told)[1:] == [
+            f"GET {ROUTE} #1 (1)",
+            "no answer None NoAnswer applied=no",
+            "wait retry 0.25 486",
+            f"GET {ROUTE} #2 (2)",
+            "answered 429 RateLimited applied=no",
+            "wait throttled 3 481",
+            f"GET {ROUTE} #3 (3)",
+            "not sent None NotSent applied=no",
+            "wait retry 1 481",
+            f"GET {ROUTE} #4 (4)",
+            "answered 200 None applied=no",
+            "end None applied=no requests=4",
+        ]
+
+    async def test_a_create_in_doubt_is_looked_for_and_adopted(self) -> None:
+        it = bench(SILENT, MISSING, MADE)
+        told = watched(it)
+        await it.create(draft())
+        assert outline(told) == [
+            "call_started",
+            "POST /v2/customers #1 (1)",
+            "no answer None NoAnswer applied=unknown",
+            "wait settle 0.5 500",
+            "looking",
+            f"GET {REFERENCE_ROUTE} #1 (2)",
+            "answered 404 NotFound applied=no",
+            "looked False None",
+            "wait settle 1 500",
+            "looking",
+            f"GET {REFERENCE_ROUTE} #1 (3)",
+            "answered 200 None applied=no",
+            "looked True None",
+            "end None applied=yes requests=3 adopted",
+        ]
+        looks = [event for event in told if isinstance(event, Looking)]
+        assert [event.looking for event in told if isinstance(event, Looked)] == looks
+
+    async def test_a_create_that_nobody_can_settle(self) -> None:
+        it = bench(SILENT, endless=True)
+        told = watched(it)
+        with pytest.raises(OutcomeUnknown):
+            await it.create(draft(reference=None))
+        assert outline(told)[-2:] == [
+            "no answer None NoAnswer applied=unknown",
+            "end OutcomeUnknown applied=unknown requests=1",
+        ]
+
+    async def test_a_look_that_fails(self) -> None:
+        it = bench(SILENT, reply(502, b""), endless=False, policy=RetryPolicy(attempts=1))
+        told = watched(it)
+        with pytest.raises(OutcomeUnknown):
+            await it.create(draft())
+        assert outline(told)[-3:] == [
+            "answered 502 Unavailable applied=no",
+            "looked False Unavailable",
+            "end OutcomeUnknown applied=unknown requests=2",
+        ]
+
+    @pytest.mark.parametrize("operation", ["get", "delete"])
+    async def test_a_lost_body(self, operation: str) -> None:
+        it = bench(lost(sent=True, status=200), MADE, policy=RetryPolicy(attempts=1))
+        told = watched(it)
+        if operation == "get":
+            with pytest.raises(CallFailed):
+                await it.get(UUID)
+            assert outline(told)[2] == "body lost 200 NoAnswer applied=no"
+        else:
+            await it.update(UUID, CustomerPatch(name="Ada"))
+            assert outline(told)[2] == "body lost 200 InvalidReply applied=yes"
+            assert outline(told)[-1] == "end None applied=yes requests=2 adopted"
+
+    async def test_a_refused_token_is_the_same_request_again(self) -> None:
+        token = reply(200, {"access_token": "t", "token_type": "Bearer", "expires_in": 900, "status": "approved"})
+        it = bench(token, reply(401, {}), token, MADE, account=Monri("key", "token", auth="oauth"))
+        told = watched(it)
+        await it.get(UUID)
+        assert [line for line in outline(told) if "#" in line] == [
+            "POST /v2/oauth #1 (1)",
+            f"GET {ROUTE} #1 (2)",
+            "POST /v2/oauth #1 (3)",
+            f"GET {ROUTE} #2 (4)",
+        ]
+
+    async def test_a_write_waits_for_its_turn_and_for_a_doubt(self) -> None:
+        it = bench(hang(sent=True), MADE, policy=RetryPolicy(settle=0.05))
+        told = watched(real_time(it))
+        async with anyio.create_task_group() as group, anyio.create_task_group() as first:
+            first.start_soon(partial(it.update, UUID, CustomerPatch(name="Ada")))
+            while len(it.script.steps) > 1:
+                await anyio.lowlevel.checkpoint()
+            group.start_soon(partial(it.update, UUID, CustomerPatch(name="Grace")))
+            while it.exchange.turns.waiting == 0:
+                await anyio.lowlevel.checkpoint()
+            first.cancel_scope.cancel()
+        waits = [event for event in told if isinstance(event, Waiting)]
+        assert [event.reason for event in waits] == ["turn", "doubt"]
+        assert 59 < waits[0].seconds <= 60
+        assert 0 < waits[1].seconds <= 0.05
+        assert outline(told)[-1] == "end None applied=yes requests=1"
+
+    @pytest.mark.parametrize(
+        ("step", "attempt", "end"),
+        [
+            (hang(sent=True), "no answer None Cancelled applied=unknown", "unknown"),
+            (hang(sent=False), "not sent None Cancelled applied=no", "no"),
+            (hang(sent=True, status=200), "body lost 200 Cancelled applied=unknown", "unknown"),
+        ],
+    )
+    async def test_a_cancelled_call_ends_like_any_other(self, step: Any, attempt: str, end: str) -> None:
+        it = bench(step)
+        told = watched(it)
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(it.update, UUID, CustomerPatch(name="Ada")))
+            while it.script.steps:
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+        assert outline(told)[2:] == [attempt, f"end Cancelled applied={end} requests=1"]
+
+    @pytest.mark.parametrize(
+        ("step", "attempt"),
+        [
+            (MADE, "answered 200 None applied=yes"),
+            (reply(422, {"status": "invalid-request"}), "answered 422 Rejected applied=no"),
+            (reply(200, b"no JSON"), "answered 200 InvalidReply applied=unknown"),
+        ],
+    )
+    async def test_an_answered_write_has_done_what_the_answer_says(self, step: Any, attempt: str) -> None:
+        it = bench(step)
+        told = watched(it)
+        with suppress(CallFailed):
+            await it.update(UUID, CustomerPatch(name="Ada"))
+        assert outline(told)[2] == attempt
+
+    async def test_a_cancelled_attempt_tells_how_long_it_took(self) -> None:
+        it = bench(hang(sent=True))
+        it.script.takes = 0.25
+        told = watched(it)
+        async with anyio.create_task_group() as group:
+            group.start_soon(it.get, UUID)
+            while it.script.steps:
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+        assert [event.elapsed for event in told if isinstance(event, AttemptEnded)] == [0.25]
+
+    async def test_an_error_that_is_no_outcome_ends_it_too(self) -> None:
+        def refuse(outgoing: object, flight: object) -> Any:
+            raise ConfigurationError("no request may leave this machine")
+
+        it = bench(refuse)
+        told = watched(it)
+        with pytest.raises(ConfigurationError):
+            await it.create(draft())
+        assert outline(told)[2:] == [
+            "not sent None ConfigurationError applied=no",
+            "end ConfigurationError applied=no requests=1",
+        ]
+
+
+class TestSessions:
+    async def test_a_session_tells_when_it_opens_and_closes_and_a_view_does_not(self) -> None:
+        told: list[Event] = []
+        wire = Wire(answer(200, CUSTOMER))
+        it = CustomerSession(paydock(), transport=wire.session(paydock())._shared.transport, observers=[told.append])
+        async with it, it.for_account(paydock()) as view:
+            await view.get(HEX24)
+        assert [event.name for event in told] == [
+            "session_opened",
+            "call_started",
+            "attempt_started",
+            "attempt_ended",
+            "call_ended",
+            "session_closed",
+        ]
+        opened, closed = told[0], told[-1]
+        assert isinstance(opened, Opened)
+        assert isinstance(closed, Closed)
+        assert closed.opened is opened
+        assert opened.stats() == it.stats()
+
+    async def test_what_is_refused_beforehand_is_no_call(self) -> None:
+        told: list[Event] = []
+        async with CustomerSession(
+            paydock(), transport=Wire().session(paydock())._shared.transport, observers=[told.append]
+        ) as it:
+            with pytest.raises(InvalidRecord):
+                await it.get("..")
+        assert [event.name for event in told] == ["session_opened", "session_closed"]
+        assert it.stats().begun == 0
+
+
+class TestObservers:
+    async def test_one_that_raises_is_named_once_and_changes_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+        told: list[Event] = []
+
+        def broken(event: Event) -> None:
+            raise ValueError("4111 1111 1111 1111")
+
+        it = bench(SILENT, MISSING, MADE)
+        it.exchange.watch = watch = Watch([broken, told.append])
+        with caplog.at_level(logging.DEBUG, "wonder_customers"):
+            answer = await it.create(draft())
+        assert answer.adopted
+        assert (len(told), watch.failures) == (14, 14)
+        (record,) = caplog.records
+        assert (record.levelno, record.getMessage()) == (
+            logging.ERROR,
+            f"observer_failed observer={broken.__qualname__} error=ValueError",
+        )
+        assert record.exc_info is None
+        assert "4111" not in repr(vars(record))
+
+    async def test_one_that_ends_the_program_does(self) -> None:
+        class Stop(BaseException):
+            pass
+
+        def stop(event: Event) -> None:
+            if isinstance(event, AttemptEnded):
+                raise Stop
+
+        it = bench(MADE)
+        it.exchange.watch = Watch([stop])
+        with pytest.raises(Stop):
+            await it.create(draft())
+        assert it.exchange.turns.waiting == 0
+        assert it.exchange.turns.take_at_once((1, "reference", "r-1"))
+
+    async def test_it_is_called_in_the_callers_context(self) -> None:
+        who: ContextVar[str] = ContextVar("who")
+        seen: defaultdict[CallStarted, set[str]] = defaultdict(set)
+
+        def observer(event: Event) -> None:
+            assert not isinstance(event, (Opened, Closed))
+            seen[event if isinstance(event, CallStarted) else event.call].add(who.get())
+
+        it = bench(MADE, endless=True)
+        it.exchange.watch = watch = Watch([observer])
+
+        async def caller(name: str) -> None:
+            who.set(name)
+            await it.get(UUID)
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(caller, str(number))
+        assert watch.failures == 0
+        assert sorted(seen.values(), key=min) == sorted(({str(number)} for number in range(20)), key=min)
+
+    async def test_what_cannot_be_one_is_refused(self) -> None:
+        async def late(event: Event) -> None:
+            """Nobody would wait for it."""
+
+        class Late:
+            async def __call__(self, event: Event) -> None:
+                """Nobody would wait for it."""
+
+        for wrong, why in (
+            ([late], "must not be async, no call waits for it; .*late is"),
+            ([Late()], "must not be async"),
+            ([Late], "must be callable with one event; .*Late is not"),
+            (["print"], "must be callable with one event; str is not"),
+            (5, "must be a list"),
+        ):
+            with pytest.raises(ConfigurationError, match=why):
+                CustomerSession(paydock(), observers=wrong)  # type: ignore[arg-type]
+
+    def test_without_one_nothing_of_it_is_loaded(self) -> None:
+        code = (
+            "import sys, anyio, wonder_customers as w\n"
+            "async def main():\n"
+            "    async with w.CustomerSession(w.Paydock('k'), observers=[]): pass\n"
+            "anyio.run(main)\n"
+            "print(*sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        loaded = set(done.stdout.split())
+        assert "wonder_customers.session" in loaded
+        assert loaded.isdisjoint({"wonder_customers.events", "wonder_customers._watch", "opentelemetry"})

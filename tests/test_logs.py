@@ -1,0 +1,230 @@
+"""Log lines: stable names, an allow-list of fields, levels, silence by default, and no datum at any level."""
+
+import base64
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from attrs import evolve
+
+from chaos.gateways import POLICY, session
+from scripted import SILENT, UUID, bench, draft, monri_customer, reply
+from wonder_customers import (
+    CallFailed,
+    CardSource,
+    CustomerDraft,
+    CustomerPatch,
+    NotFound,
+    OutcomeUnknown,
+    Phone,
+    Rejected,
+    Unsupported,
+    Wonder,
+)
+from wonder_customers._watch import Watch
+from wonder_customers.contrib.logs import log_events
+from wonder_customers.simulator import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
+MISSING = reply(404, {"status": "invalid-request", "message": "Customer not found"})
+USUAL = vars(logging.LogRecord("", 0, "", 0, "", (), None)).keys() | {"message", "taskName"}
+CALL = {"event", "call", "gateway", "operation"}
+ATTEMPT = CALL | {"method", "route", "number", "request"}
+FIELDS = {
+    "session_opened": {"event"},
+    "call_started": CALL | {"host", "port"},
+    "attempt_started": ATTEMPT,
+    "attempt_ended": ATTEMPT | {"outcome", "status", "applied", "error", "elapsed"},
+    "waiting": CALL | {"reason", "seconds", "tokens"},
+    "looking": CALL,
+    "looked": CALL | {"found", "error"},
+    "call_ended": CALL | {"error", "applied", "requests", "adopted", "elapsed"},
+    "session_closed": {
+        "event",
+        *("begun", "succeeded", "failures", "attempts", "retries", "looks", "observer_failures"),
+    },
+}
+
+
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in USUAL}
+
+
+@pytest.fixture
+def everything() -> Iterator[list[logging.LogRecord]]:
+    """Every record of every logger of the process, at the lowest level there is."""
+    records: list[logging.LogRecord] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    root, handler = logging.getLogger(), Keep(level=1)
+    named = [logging.getLogger(name) for name in ("httpx", "httpcore", "h11", "aiohttp", "anyio", "wonder_customers")]
+    before = [(logger, logger.level) for logger in (root, *named)]
+    root.addHandler(handler)
+    for logger, _ in before:
+        logger.setLevel(1)
+    yield records
+    root.removeHandler(handler)
+    for logger, level in before:
+        logger.setLevel(level)
+
+
+async def test_each_event_is_a_line_and_the_same_as_fields(everything: list[logging.LogRecord]) -> None:
+    it = bench(SILENT, MISSING, MADE)
+    it.exchange.watch = Watch([log_events])
+    await it.create(draft())
+    ours = [record for record in everything if record.name == "wonder_customers"]
+    lines = [f"{record.levelname} {record.getMessage()}" for record in ours]
+    call = f"call={fields(ours[0])['call']} gateway=monri operation=create"
+    post = f"{call} method=POST route=/v2/customers number=1 request=1"
+    find = f"{call} method=GET route=/v2/merchants/customers/{{merchant_customer_id}} number=1"
+    assert lines == [
+        f"DEBUG call_started {call} host={it.dialect.origin.host} port=443",
+        f"DEBUG attempt_started {post}",
+        f'DEBUG attempt_ended {post} outcome="no answer" applied=unknown error=NoAnswer elapsed=0.0',
+        f"INFO waiting {call} reason=settle seconds=0.5 tokens=500",
+        f"INFO looking {call}",
+        f"DEBUG attempt_started {find} request=2",
+        f"DEBUG attempt_ended {find} request=2 outcome=answered status=404 applied=no error=NotFound elapsed=0.0",
+        f"INFO looked {call} found=False",
+        f"INFO waiting {call} reason=settle seconds=1.0 tokens=500",
+        f"INFO looking {call}",
+        f"DEBUG attempt_started {find} request=3",
+        f"DEBUG attempt_ended {find} request=3 outcome=answered status=200 applied=no elapsed=0.0",
+        f"INFO looked {call} found=True",
+        f"DEBUG call_ended {call} applied=yes requests=3 adopted=True elapsed=1.5",
+    ]
+    for record in ours:
+        assert fields(record).keys() == FIELDS[fields(record)["event"]]
+
+
+@pytest.mark.parametrize(
+    ("steps", "error", "level"),
+    [
+        ([reply(404, {})], NotFound, "INFO"),
+        ([reply(400, {"message": "no"})], Rejected, "INFO"),
+        ([SILENT, *[reply(502, b"")] * 3], OutcomeUnknown, "WARNING"),
+    ],
+)
+async def test_the_level_says_whether_somebody_should_look(
+    everything: list[logging.LogRecord], steps: list[Any], error: type[CallFailed], level: str
+) -> None:
+    it = bench(*steps)
+    it.exchange.watch = Watch([log_events])
+    with pytest.raises(error):
+        await it.create(draft())
+    (ended,) = (record for record in everything if getattr(record, "event", "") == "call_ended")
+    assert (ended.levelname, fields(ended)["error"]) == (level, error.__name__)
+
+
+async def test_a_level_that_is_off_costs_no_line(everything: list[logging.LogRecord]) -> None:
+    logging.getLogger("wonder_customers").setLevel(logging.INFO)
+    it = bench(MADE)
+    it.exchange.watch = Watch([log_events])
+    await it.get(UUID)
+    assert [record for record in everything if record.name == "wonder_customers"] == []
+
+
+def test_a_program_that_does_not_configure_logging_sees_none() -> None:
+    code = (
+        "import anyio, httpx, wonder_customers as w\n"
+        "from wonder_customers.contrib.logs import log_events\n"
+        "def broken(event): raise ValueError\n"
+        "async def main():\n"
+        "    silent = httpx.MockTransport(lambda request: httpx.Response(502))\n"
+        "    policy = w.RetryPolicy(attempts=1)\n"
+        "    options = {'retry': policy, 'transport': silent, 'observers': [log_events, broken]}\n"
+        "    async with w.CustomerSession(w.Paydock('k'), **options) as it:\n"
+        "        try: await it.create(w.CustomerDraft(name='Ada'))\n"
+        "        except w.OutcomeUnknown: print(it.stats().observer_failures)\n"
+        "anyio.run(main)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("5\n", "")
+
+
+CANARY = CustomerDraft(
+    reference="canary-reference-7c1f",
+    first_name="Canaria",
+    last_name="Birdsworth",
+    email="canaria.birdsworth@canary.example",
+    phone=Phone("+44", "7911998877"),
+)
+PATCH = CustomerPatch(first_name="Canaria", last_name="Featherstone")
+CARD = CardSource("4111111111111111", "12", "2031", holder_name="CANARIA BIRDSWORTH", cvv="917")
+RETURN = "https://shop.example/canary-ref"
+WONDER_CARD = evolve(CARD, transaction_type="no_show", success_return_url=RETURN, fail_return_url=RETURN)
+PERSONAL = ("canary-ref", "Canaria", "Birdsworth", "Featherstone", "canary.example", "7911998877", "4111111111111111")
+HASTY = evolve(POLICY, settle=0.02)
+FAULTS = ("read_close", "truncated_body", "server_error", "rate_limited", "huge_headers", "bad_chunk", "stale_rst")
+
+
+def forms(value: str) -> set[str]:
+    """A value as it is, and as it would stand in a URL or in base64, wherever in it it began."""
+    parts = {base64.b64encode(b" " * pad + value.encode()).decode().rstrip("=")[4:-2] for pad in range(3)}
+    return {value, quote(value, safe=""), *(part for part in parts if len(part) >= 8)}
+
+
+async def every_verb(it: Any) -> None:
+    """Use everything that carries a datum, whatever comes of it."""
+    verbs: list[Any] = [lambda: it.upsert(CANARY), lambda: it.get_by_reference(CANARY.reference)]
+    made = None
+    for verb in verbs:
+        try:
+            made = await verb()
+        except CallFailed:
+            continue
+    if made is None:
+        return
+    for verb in (
+        lambda: it.update(made.id, PATCH),
+        lambda: it.get(made.id),
+        lambda: it.raw.page(limit=3),
+        lambda: it.create_payment_token(made.id, WONDER_CARD if isinstance(it.account, Wonder) else CARD),
+    ):
+        try:
+            await verb()
+        except (CallFailed, Unsupported):
+            continue
+
+
+@pytest.mark.parametrize("gateway", ["monri", "paydock", pytest.param("wonder", marks=pytest.mark.long)])
+async def test_no_logger_of_the_process_writes_a_datum_or_a_key(
+    gateway: str, simulator: SimulatorServer, everything: list[logging.LogRecord], anyio_backend: str
+) -> None:
+    theirs = httpx.AsyncHTTPTransport()
+    transports: list[Any] = [None, theirs]
+    if anyio_backend == "asyncio":
+        aiohttp = pytest.importorskip("wonder_customers.transports.aiohttp", reason="needs the extra `fast`")
+        transports.append(aiohttp.AiohttpTransport())
+    for transport in transports:
+        async with session(simulator, gateway, HASTY, transport=transport, observers=[log_events]) as it:
+            await every_verb(it)
+            for fault in FAULTS if transport is None else FAULTS[:2]:
+                simulator.faults.clear()
+                simulator.faults.add(fault, times=2)
+                await every_verb(it)
+        if transport is not None:
+            await transport.aclose()
+    assert any(record.name.startswith("httpcore.") for record in everything)
+    assert {getattr(record, "event", "") for record in everything} > FIELDS.keys() - {"waiting", "looking", "looked"}
+    written = "\n".join(f"{record.getMessage()} {vars(record)}" for record in everything)
+    keys = [value for name, value in simulator.environment().items() if not name.endswith("_URL")]
+    for value in (*PERSONAL, *(line for key in keys for line in key.splitlines() if len(line) > 12)):
+        assert not [form for form in forms(value) if form in written], value
+
+
+def test_every_event_has_its_fields() -> None:
+    assert FIELDS.keys() == {
+        *("session_opened", "session_closed", "call_started", "call_ended", "attempt_started", "attempt_ended"),
+        *("waiting", "looking", "looked"),
+    }

@@ -1,0 +1,99 @@
+"""`session.stats()`: what it counts, who waits, and what each transport tells of its connections."""
+
+from typing import Any
+
+import anyio
+import attrs
+import pytest
+from wired import HEX24, paydock
+
+from chaos.gateways import GATEWAYS, fresh, session
+from scripted import SILENT, UUID, bench, draft, reply
+from wonder_customers import CustomerPatch, CustomerSession, NotFound, OutcomeUnknown, RateLimited, RetryPolicy
+from wonder_customers.simulator import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+async def test_it_counts(gateway: str, simulator: SimulatorServer) -> None:
+    before = simulator.faults.requests.total()
+    async with session(simulator, gateway, max_connections=3) as it:
+        made = await it.upsert(fresh(gateway))
+        with pytest.raises(NotFound):
+            await it.get("0" * 24)
+        simulator.faults.add("rate_limited", gateway=gateway)
+        await it.get(made.id)
+        for _ in range(2):
+            it.for_account(it.account)
+        stats = it.stats()
+        assert (stats.begun, stats.succeeded, dict(stats.failed)) == (3, 2, {"NotFound": 1})
+        assert (stats.failures, stats.under_way, stats.retries, stats.looks, stats.views) == (1, 0, 1, 0, 2)
+        assert stats.attempts == simulator.faults.requests.total() - before
+        assert stats.lanes is not None
+        assert (stats.lanes.open, stats.lanes.busy, stats.lanes.idle, stats.lanes.waiting) == (1, 0, 1, 0)
+        assert dict(stats.budget) == {str(simulator.origin): 500}
+    assert it.stats() == attrs.evolve(stats, lanes=attrs.evolve(stats.lanes, open=0, idle=0))
+
+
+async def test_a_throttled_call_that_fails_keeps_its_tokens_taken() -> None:
+    it = bench(reply(429, {}), endless=True)
+    with pytest.raises(RateLimited):
+        await it.get(UUID)
+    assert (it.speaker.budget.tokens, it.exchange.counts.retries) == (490, 2)
+    assert it.exchange.counts.failed == {"RateLimited": 1}
+
+
+async def test_it_shows_who_waits(simulator: SimulatorServer) -> None:
+    simulator.faults.add("read_hang", times=None)
+    async with session(simulator, "paydock", max_connections=2) as it:
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(it.get, HEX24)
+            for _ in range(3):
+                group.start_soon(it.update, HEX24, CustomerPatch(name="Ada"))
+            with anyio.fail_after(2):
+                while it.stats().attempts < 6 or it.stats().waiting_for_turn < 2:
+                    await anyio.lowlevel.checkpoint()
+            stats = await anyio.to_thread.run_sync(it.stats)
+            group.cancel_scope.cancel()
+        assert (stats.under_way, stats.waiting_for_turn) == (8, 2)
+        assert stats.lanes is not None
+        assert (stats.lanes.busy, stats.lanes.waiting) == (2, 4)
+        after = it.stats()
+    assert (after.under_way, after.waiting_for_turn, dict(after.failed)) == (0, 0, {"Cancelled": 8})
+    assert after.lanes is not None
+    assert (after.lanes.busy, after.lanes.waiting) == (0, 0)
+
+
+async def test_a_transport_without_figures_has_none() -> None:
+    class Plain:
+        async def send(self, outgoing: object, flight: object) -> Any:
+            raise AssertionError
+
+        async def aclose(self) -> None:
+            """Nothing is open."""
+
+    async with CustomerSession(paydock(), transport=Plain()) as it:
+        assert it.stats().lanes is None
+
+
+async def test_the_fast_transport_tells_its_lanes_too(simulator: SimulatorServer, anyio_backend: str) -> None:
+    aiohttp = pytest.importorskip("wonder_customers.transports.aiohttp", reason="needs the extra `fast`")
+    if anyio_backend != "asyncio":
+        pytest.skip("aiohttp runs on asyncio only")
+    transport = aiohttp.AiohttpTransport(max_connections=2)
+    async with session(simulator, "monri", transport=transport) as it:
+        await it.upsert(fresh("monri"))
+        lanes = it.stats().lanes
+        assert lanes is not None
+        assert (lanes.open, lanes.busy, lanes.idle, lanes.waiting) == (1, 0, 1, 0)
+    await transport.aclose()
+
+
+async def test_every_look_is_counted() -> None:
+    missing = reply(404, {"message": "Customer not found"})
+    it = bench(SILENT, missing, missing, missing, missing, missing, policy=RetryPolicy(attempts=1))
+    with pytest.raises(OutcomeUnknown):
+        await it.create(draft())
+    assert it.exchange.counts.looks == it.script.lines().count("GET /v2/merchants/customers/r-1") == 5

@@ -1,0 +1,362 @@
+"""OpenTelemetry: the trace of a call and of a bulk job, the metrics, the dashboard, and no datum in any of them."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import attrs
+import pytest
+
+from chaos.gateways import session
+from scripted import REFUSED, SILENT, UUID, Bench, bench, draft, hang, monri_customer, reply
+from wonder_customers import (
+    CustomerDraft,
+    CustomerPatch,
+    CustomerSession,
+    NotFound,
+    Phone,
+    Rejected,
+    RetryPolicy,
+)
+from wonder_customers._watch import Watch
+from wonder_customers.dialects import package, simulator
+from wonder_customers.events import Observer
+from wonder_customers.simulator import SimulatorServer
+from wonder_customers.sync import Journal, Options, Tries, sync
+
+sdk = pytest.importorskip("opentelemetry.sdk", reason="needs the extra `otel` and OpenTelemetry's SDK")
+
+from opentelemetry.sdk.metrics import MeterProvider  # noqa: E402 - only where it is installed, here and below
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: E402
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider  # noqa: E402
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: E402
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: E402
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF  # noqa: E402
+from opentelemetry.trace import SpanKind, StatusCode  # noqa: E402
+
+from wonder_customers.contrib.otel import Metrics, Spans  # noqa: E402
+
+pytestmark = pytest.mark.anyio
+
+MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
+MISSING = reply(404, {"status": "invalid-request", "message": "Customer not found"})
+FIND = "GET /v2/merchants/customers/{merchant_customer_id}"
+OURS = "wonder_customers."
+
+
+@attrs.define
+class Kept:
+    """What a program's telemetry has collected."""
+
+    traces: TracerProvider
+    spans: InMemorySpanExporter
+    meters: MeterProvider
+    reader: InMemoryMetricReader
+
+    @property
+    def observers(self) -> list[Observer]:
+        return [Spans(self.traces), Metrics(self.meters)]
+
+    def tree(self) -> list[str]:
+        """The finished spans, children indented below their parent, with what sets each apart."""
+        below: defaultdict[int | None, list[ReadableSpan]] = defaultdict(list)
+        finished = self.spans.get_finished_spans()
+        known = {span.context.span_id for span in finished}
+        for span in sorted(finished, key=lambda it: it.start_time or 0):
+            parent = span.parent.span_id if span.parent is not None and span.parent.span_id in known else None
+            below[parent].append(span)
+        return list(_lines(below, None, ""))
+
+    def metrics(self) -> dict[str, list[tuple[dict[str, Any], Any]]]:
+        """Every metric by its name: attributes and value, for histograms the count and the sum."""
+        found: dict[str, list[tuple[dict[str, Any], Any]]] = {}
+        data = self.reader.get_metrics_data()
+        for scope in [scope for one in data.resource_metrics for scope in one.scope_metrics] if data else []:
+            for metric in scope.metrics:
+                points = [(dict(point.attributes or {}), _value(point)) for point in metric.data.data_points]
+                found[metric.name] = points
+        return found
+
+
+def _lines(below: Any, parent: int | None, indent: str) -> Iterator[str]:
+    for span in below[parent]:
+        told = dict(span.attributes or {})
+        facts = [str(told[key]) for key in ("http.response.status_code", "error.type") if key in told]
+        facts += [
+            f"{key.removeprefix(OURS).removeprefix('http.request.')}={told[key]}"
+            for key in sorted(told)
+            if key.startswith(OURS) and key not in {OURS + "gateway", OURS + "operation"}
+        ]
+        if "http.request.resend_count" in told:
+            facts.append(f"resend={told['http.request.resend_count']}")
+        if span.status.status_code is StatusCode.ERROR:
+            facts.append("ERROR")
+        yield " ".join([indent + span.name, *facts])
+        yield from _lines(below, span.context.span_id, indent + "  ")
+
+
+def _value(point: Any) -> Any:
+    return (point.count, round(point.sum, 6)) if hasattr(point, "bucket_counts") else point.value
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    reader, spans = InMemoryMetricReader(), InMemorySpanExporter()
+    traces, meters = TracerProvider(), MeterProvider(metric_readers=[reader])
+    traces.add_span_processor(SimpleSpanProcessor(spans))
+    yield Kept(traces, spans, meters, reader)
+    meters.shutdown()
+    traces.shutdown()
+
+
+def observed(it: Bench, kept: Kept) -> Bench:
+    it.exchange.watch = Watch(kept.observers)
+    return it
+
+
+class TestSpans:
+    async def test_a_read_and_all_its_attributes(self, kept: Kept) -> None:
+        it = observed(bench(MADE), kept)
+        with kept.traces.get_tracer("caller").start_as_current_span("the caller's") as mine:
+            await it.get(UUID)
+        attempt, call, _ = kept.spans.get_finished_spans()
+        assert (call.name, call.kind, call.status.status_code) == ("monri get", SpanKind.INTERNAL, StatusCode.UNSET)
+        assert call.parent is not None
+        assert call.parent.span_id == mine.get_span_context().span_id
+        assert call.attributes == {"wonder_customers.gateway": "monri", "wonder_customers.operation": "get"}
+        assert attempt.parent is not None
+        assert attempt.parent.span_id == call.context.span_id
+        assert (attempt.name, attempt.kind) == ("GET /v2/customers/{uuid}", SpanKind.CLIENT)
+        assert attempt.attributes == {
+            "http.request.method": "GET",
+            "url.template": "/v2/customers/{uuid}",
+            "server.address": it.dialect.origin.host,
+            "server.port": 443,
+            "http.response.status_code": 200,
+        }
+        assert (call.start_time or 0) <= (attempt.start_time or 0) <= (attempt.end_time or 0) <= (call.end_time or 0)
+        scope = attempt.instrumentation_scope
+        assert scope is not None
+        assert (scope.name, (scope.schema_url or "").rpartition("/")[0]) == (
+            "wonder_customers",
+            "https://opentelemetry.io/schemas",
+        )
+
+    async def test_retries_count_and_waits_tell_why(self, kept: Kept) -> None:
+        it = observed(bench(REFUSED, reply(429, {}), MADE), kept)
+        await it.get(UUID)
+        assert kept.tree() == [
+            "monri get",
+            "  GET /v2/customers/{uuid} NotSent outcome=not sent ERROR",
+            "  wait reason=retry",
+            "  GET /v2/customers/{uuid} 429 RateLimited resend=1 ERROR",
+            "  wait reason=throttled",
+            "  GET /v2/customers/{uuid} 200 resend=2",
+        ]
+
+    async def test_finding_nobody_is_an_answer_and_the_callers_error(self, kept: Kept) -> None:
+        with pytest.raises(NotFound):
+            await observed(bench(MISSING), kept).get(UUID)
+        with pytest.raises(NotFound):
+            await observed(bench(MISSING), kept).update(UUID, CustomerPatch(name="Ada"))
+        assert kept.tree() == [
+            "monri get NotFound ERROR",
+            "  GET /v2/customers/{uuid} 404",
+            "monri update NotFound ERROR",
+            "  POST /v2/customers/{uuid} 404 NotFound ERROR",
+        ]
+
+    async def test_a_cancelled_call_leaves_no_span_open(self, kept: Kept) -> None:
+        it = observed(bench(hang(sent=True)), kept)
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(it.update, UUID, CustomerPatch(name="Ada")))
+            while it.script.steps:
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+        assert kept.tree() == [
+            "monri update Cancelled applied=unknown ERROR",
+            "  POST /v2/customers/{uuid} Cancelled applied=unknown outcome=no answer ERROR",
+        ]
+
+    async def test_calls_at_the_same_time_do_not_mix(self, kept: Kept) -> None:
+        it = observed(bench(MADE, endless=True), kept)
+        tracer = kept.traces.get_tracer("caller")
+
+        async def caller(number: int) -> None:
+            with tracer.start_as_current_span(f"caller {number}"):
+                await it.get(UUID)
+
+        async with anyio.create_task_group() as group:
+            for number in range(50):
+                group.start_soon(caller, number)
+        read = ["  monri get", "    GET /v2/customers/{uuid} 200"]
+        lines = kept.tree()
+        assert sorted(lines[::3]) == sorted(f"caller {number}" for number in range(50))
+        assert (lines[1::3], lines[2::3]) == ([read[0]] * 50, [read[1]] * 50)
+
+    async def test_what_is_not_sampled_is_not_exported(self, kept: Kept) -> None:
+        spans = InMemorySpanExporter()
+        provider = TracerProvider(sampler=ALWAYS_OFF)
+        provider.add_span_processor(SimpleSpanProcessor(spans))
+        it = bench(SILENT, MISSING, MADE)
+        it.exchange.watch = watch = Watch([Spans(provider)])
+        await it.create(draft())
+        assert (spans.get_finished_spans(), watch.failures) == ((), 0)
+
+    async def test_without_an_sdk_it_costs_nothing_and_keeps_nothing(self) -> None:
+        it, spans = bench(SILENT, MISSING, MADE), Spans()
+        it.exchange.watch = watch = Watch([spans, Metrics()])
+        await it.create(draft())
+        assert (watch.failures, spans._stories) == (0, {})
+
+
+class TestMetrics:
+    async def test_calls_attempts_retries_and_looks(self, kept: Kept) -> None:
+        it = observed(bench(REFUSED, SILENT, MISSING, MADE, reply(400, {"message": "no"})), kept)
+        it.script.takes = 0.125
+        await it.create(draft())
+        with pytest.raises(Rejected):
+            await it.update(UUID, CustomerPatch(name="Ada"))
+        create = {"wonder_customers.gateway": "monri", "wonder_customers.operation": "create"}
+        update = {"wonder_customers.gateway": "monri", "wonder_customers.operation": "update"}
+        server: dict[str, Any] = {"server.address": it.dialect.origin.host, "server.port": 443}
+        server[OURS + "gateway"] = "monri"
+        post = {**server, "http.request.method": "POST", "url.template": "/v2/customers"}
+        find = {**server, "http.request.method": "GET", "url.template": FIND.removeprefix("GET ")}
+        change = {**server, "http.request.method": "POST", "url.template": "/v2/customers/{uuid}"}
+        found = kept.metrics()
+        assert found["wonder_customers.call.duration"] == [
+            ({**create, "wonder_customers.adopted": True}, (1, 2.25)),
+            ({**update, "error.type": "Rejected"}, (1, 0.125)),
+        ]
+        assert found["http.client.request.duration"] == [
+            ({**post, "error.type": "NotSent"}, (1, 0.125)),
+            ({**post, "error.type": "NoAnswer"}, (1, 0.125)),
+            ({**find, "http.response.status_code": 404}, (1, 0.125)),
+            ({**find, "http.response.status_code": 200}, (1, 0.125)),
+            ({**change, "http.response.status_code": 400, "error.type": "Rejected"}, (1, 0.125)),
+        ]
+        assert found["wonder_customers.retries"] == [({**create, "wonder_customers.reason": "retry"}, 1)]
+        assert found["wonder_customers.looks"] == [
+            ({**create, "wonder_customers.found": False}, 1),
+            ({**create, "wonder_customers.found": True}, 1),
+        ]
+        assert found["wonder_customers.wait.duration"] == [
+            ({**create, "wonder_customers.reason": "retry"}, (1, 0.25)),
+            ({**create, "wonder_customers.reason": "settle"}, (2, 1.5)),
+        ]
+
+    async def test_buckets_are_those_that_the_conventions_advise(self, kept: Kept) -> None:
+        await observed(bench(MADE), kept).get(UUID)
+        data = kept.reader.get_metrics_data()
+        assert data is not None
+        (scope,) = data.resource_metrics[0].scope_metrics
+        bounds = {
+            metric.name: list(metric.data.data_points[0].explicit_bounds)  # type: ignore[union-attr]
+            for metric in scope.metrics
+        }
+        advised = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
+        assert bounds == {
+            "http.client.request.duration": advised,
+            "wonder_customers.call.duration": [*advised, 30, 60],
+        }
+
+    async def test_gauges_are_the_sums_over_open_sessions(self, kept: Kept, simulator: SimulatorServer) -> None:
+        simulator.faults.add("read_hang", times=None, method="POST")
+        observers = kept.observers
+        async with session(simulator, "paydock", observers=observers, max_connections=2) as one:
+            async with session(simulator, "monri", observers=observers) as other, anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(partial(one.update, "5f0c2f7a9b1e8d00deadbeef", CustomerPatch(first_name="Ada")))
+                group.start_soon(other.create, CustomerDraft(reference="g-1", name="Ada"))
+                group.start_soon(one.create, CustomerDraft(reference="g-2", first_name="Ada"))
+                with anyio.fail_after(2):
+                    while (one.stats().attempts, other.stats().attempts, one.stats().waiting_for_turn) != (2, 1, 2):
+                        await anyio.lowlevel.checkpoint()
+                found = await anyio.to_thread.run_sync(kept.metrics)
+                group.cancel_scope.cancel()
+            after = kept.metrics()
+        host = {"server.address": "127.0.0.1", "server.port": urlsplit(simulator.origin).port}
+        assert found["wonder_customers.retry_budget"] == [(host, 1000)]
+        assert after["wonder_customers.retry_budget"] == [(host, 500)]
+        state = "wonder_customers.lane.state"
+        assert found["wonder_customers.lanes"] == [({state: "busy"}, 3), ({state: "idle"}, 0)]
+        assert found["wonder_customers.calls.active"] == [({}, 5)]
+        assert found["wonder_customers.calls.waiting"] == [({}, 2)]
+        assert found["wonder_customers.requests.waiting"] == [({}, 0)]
+        assert after["wonder_customers.calls.active"] == [({}, 0)]
+        assert "wonder_customers.lanes" not in kept.metrics()
+
+
+PATIENT = RetryPolicy(attempts=3, read_timeout=1.0, base=0.01, settle=0.05)
+
+
+def people() -> list[CustomerDraft]:
+    """A hundred customers, each with values that are nobody else's and that look like nothing else."""
+    return [
+        CustomerDraft(
+            reference=f"kunde-{number:04}",
+            name=f"Kanarija Vrabac{number:03}",
+            email=f"vrabac{number:03}@ptica.example",
+            phone=Phone("+385", f"9123{number:05}"),
+            description=f"kanta{number:03}",
+            metadata={"segment": f"jato{number:03}"},
+        )
+        for number in range(100)
+    ]
+
+
+def values(record: Any) -> Iterator[str]:
+    """Every text in a record, whatever it stands in."""
+    if isinstance(record, dict):
+        for item in record.values():
+            yield from values(item)
+    elif isinstance(record, str) and record:
+        yield record
+
+
+async def test_the_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
+    with SimulatorServer([simulator("monri")], faults=True) as server:
+        account = package("monri").ACCOUNT.from_environment(server.environment())
+        create: dict[str, Any] = {"gateway": "monri", "method": "POST", "path": r"/v2/customers$"}
+        server.faults.add("server_error", applied=False, **create)
+        server.faults.add("read_close", applied=True, **create)
+        drafts = people()
+        journal = Journal.open(tmp_path / "journal", gateway="monri", endpoint=account.base_url)
+        async with CustomerSession(account, retry=PATIENT, observers=kept.observers) as opened:
+            with kept.traces.get_tracer("caller").start_as_current_span("nightly import"):
+                job = sync(opened, drafts, journal=journal, workers=1, options=Options(tries=Tries(settle=0.05)))
+                outcomes = [outcome async for outcome in job]
+            assert opened.stats().observer_failures == 0
+            measured = kept.metrics()
+        assert [outcome.status for outcome in outcomes] == ["created"] * 100
+        assert server.store.ledger("monri") == {str(it.reference): 1 for it in drafts}
+        ids = {str(it["uuid"]) for it in server.store.customers("monri")}
+        keys = [value for name, value in server.environment().items() if not name.endswith("_URL")]
+    usual = ["  monri upsert applied=yes", f"    {FIND} 404", "    POST /v2/customers 200 applied=yes"]
+    assert kept.tree() == [
+        "nightly import",
+        "  monri upsert adopted=True applied=yes",
+        f"    {FIND} 404",
+        "    POST /v2/customers 503 Unavailable applied=unknown ERROR",
+        "    wait reason=settle",
+        "    look found=False",
+        f"      {FIND} 404",
+        "    wait reason=retry",
+        "    POST /v2/customers NoAnswer applied=unknown outcome=no answer resend=1 ERROR",
+        "    wait reason=settle",
+        "    look found=True",
+        f"      {FIND} 200",
+        *usual * 99,
+    ]
+    spans = kept.spans.get_finished_spans()
+    assert len({span.context.trace_id for span in spans}) == 1
+    assert [value[0] for _, value in measured["wonder_customers.call.duration"]] == [1, 99]
+    written = "\n".join([*(span.to_json() for span in spans), repr(measured)])
+    personal = {value for it in drafts for value in values(attrs.asdict(it))}
+    assert (len(personal), len(ids), len(keys)) == (601, 100, 2)
+    assert [value for value in (*personal - {"+385"}, *ids, *keys) if value in written] == []

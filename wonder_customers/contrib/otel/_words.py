@@ -1,0 +1,15 @@
+"""The words of this library's own in spans and metrics, and which conventions the others are from."""
+
+from typing import Final
+
+SCOPE: Final = "wonder_customers"
+SCHEMA: Final = "https://opentelemetry.io/schemas/1.44.0"
+
+GATEWAY: Final = "wonder_customers.gateway"
+OPERATION: Final = "wonder_customers.operation"
+APPLIED: Final = "wonder_customers.applied"
+ADOPTED: Final = "wonder_customers.adopted"
+OUTCOME: Final = "wonder_customers.outcome"
+REASON: Final = "wonder_customers.reason"
+FOUND: Final = "wonder_customers.found"
+STATE: Final = "wonder_customers.lane.state"

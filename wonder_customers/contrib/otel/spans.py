@@ -1,0 +1,187 @@
+"""An observer that makes a span of every call, attempt, look and wait.
+
+| span                               | kind     | parent and meaning |
+|------------------------------------|----------|---|
+| ``monri upsert``: gateway and verb | INTERNAL | the caller's current span; one verb of the session |
+| ``POST /v2/customers``: a request  | CLIENT   | the verb, or the look that sends it; one attempt |
+| ``look``                           | INTERNAL | the verb; asks what a write without an answer has left |
+| ``wait``                           | INTERNAL | the verb, or the look; why is its ``wonder_customers.reason`` |
+
+Looks and waits are spans and no span events: they take time, and OpenTelemetry is giving its span events up. No span is
+made the current one, and no header is added to requests: a gateway is no part of your trace.
+
+``url.full`` is left out although the conventions ask for it, because paths hold ids and references; ``url.template``
+stands in its place. ``error.type`` is the class name of the library's error. A GET that finds nobody is not marked as
+an error: it is an answer, and the call says whether it was the one that was hoped for. What goes without saying
+(``answered``, ``applied`` where it is ``no``) is not written, because every attribute costs time.
+"""
+
+from collections.abc import Callable, Mapping
+from time import time_ns
+from typing import Any
+
+from attrs import define
+from opentelemetry.context import Context, get_current
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    TracerProvider,
+    get_tracer,
+    set_span_in_context,
+)
+
+from wonder_customers.contrib.otel._words import (
+    ADOPTED,
+    APPLIED,
+    FOUND,
+    GATEWAY,
+    OPERATION,
+    OUTCOME,
+    REASON,
+    SCHEMA,
+    SCOPE,
+)
+from wonder_customers.events import (
+    AttemptEnded,
+    AttemptStarted,
+    CallEnded,
+    CallStarted,
+    Event,
+    Looked,
+    Looking,
+    Waiting,
+)
+
+__all__ = ["Spans"]
+
+Attributes = dict[str, str | bool | int | float]
+
+
+@define(eq=False)
+class _Story:
+    """One call's open spans, the context in which its next one begins, and since when its attempt is under way."""
+
+    call: Span
+    outside: Context
+    within: Context
+    since: int = 0
+    look: Span | None = None
+    wait: Span | None = None
+
+
+class Spans:
+    """Makes spans of what sessions do; one may observe any number of sessions.
+
+    Args:
+        provider: Where the spans go; None for the program's own.
+    """
+
+    def __init__(self, provider: TracerProvider | None = None) -> None:
+        self._tracer = get_tracer(SCOPE, tracer_provider=provider, schema_url=SCHEMA)
+        self._stories: dict[CallStarted, _Story] = {}
+        self._chapters: Mapping[type[Event], Callable[[Any], None]] = {
+            CallStarted: self._call_started,
+            AttemptStarted: self._attempt_started,
+            AttemptEnded: self._attempt_ended,
+            Waiting: self._waiting,
+            Looking: self._looking,
+            Looked: self._looked,
+            CallEnded: self._call_ended,
+        }
+
+    def __call__(self, event: Event) -> None:
+        """Take one event of a session."""
+        chapter = self._chapters.get(type(event))
+        if chapter is not None:
+            chapter(event)
+
+    def _call_started(self, event: CallStarted) -> None:
+        attributes: Attributes = {GATEWAY: event.gateway, OPERATION: event.operation}
+        current = get_current()  # said once, it is not looked for again and again
+        span = self._tracer.start_span(f"{event.gateway} {event.operation}", current, SpanKind.INTERNAL, attributes)
+        context = set_span_in_context(span, current)
+        self._stories[event] = _Story(span, context, context)
+
+    def _call_ended(self, event: CallEnded) -> None:
+        story = self._stories.pop(event.call)
+        _end_wait(story)
+        attributes: Attributes = {}
+        if event.applied != "no":
+            attributes[APPLIED] = event.applied
+        if event.adopted:
+            attributes[ADOPTED] = True
+        _end(story.call, attributes, event.error)
+
+    def _attempt_started(self, event: AttemptStarted) -> None:
+        story = self._stories[event.call]
+        _end_wait(story)
+        story.since = time_ns()
+
+    def _attempt_ended(self, event: AttemptEnded) -> None:
+        # Nothing can be inside an attempt, so its span is made when all is known: half the work of filling it later.
+        story, attempt = self._stories[event.call], event.attempt
+        attributes: Attributes = {
+            "http.request.method": attempt.method,
+            "url.template": attempt.route,
+            "server.address": event.call.host,
+            "server.port": event.call.port,
+        }
+        if event.status is not None:
+            attributes["http.response.status_code"] = event.status
+        if event.outcome != "answered":
+            attributes[OUTCOME] = event.outcome
+        if event.applied != "no":
+            attributes[APPLIED] = event.applied
+        if attempt.number > 1:
+            attributes["http.request.resend_count"] = attempt.number - 1
+        failed = event.error is not None and not answered_nobody(event)
+        if failed:
+            attributes["error.type"] = str(event.error)
+        name = f"{attempt.method} {attempt.route}"
+        span = self._tracer.start_span(name, story.within, SpanKind.CLIENT, attributes, start_time=story.since)
+        if failed:
+            span.set_status(_FAILED)
+        span.end()
+
+    def _waiting(self, event: Waiting) -> None:
+        story = self._stories[event.call]
+        _end_wait(story)
+        story.wait = self._tracer.start_span("wait", story.within, attributes={REASON: event.reason})
+
+    def _looking(self, event: Looking) -> None:
+        story = self._stories[event.call]
+        _end_wait(story)
+        story.look = self._tracer.start_span("look", story.outside)
+        story.within = set_span_in_context(story.look)
+
+    def _looked(self, event: Looked) -> None:
+        story = self._stories[event.call]
+        _end_wait(story)
+        if story.look is not None:
+            _end(story.look, {FOUND: event.found}, event.error)
+        story.look, story.within = None, story.outside
+
+
+_FAILED = Status(StatusCode.ERROR)
+
+
+def answered_nobody(event: AttemptEnded) -> bool:
+    """Whether a read found nobody, which the conventions let a client count as an answer like any other."""
+    return event.error == "NotFound" and event.attempt.method == "GET"
+
+
+def _end_wait(story: _Story) -> None:
+    if story.wait is not None:
+        story.wait.end()
+        story.wait = None
+
+
+def _end(span: Span, attributes: Attributes, error: str | None) -> None:
+    if error is not None:
+        attributes["error.type"] = error
+        span.set_status(_FAILED)
+    if attributes:
+        span.set_attributes(attributes)
+    span.end()
