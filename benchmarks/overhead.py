@@ -28,7 +28,9 @@ OURS, HTTPX = "wonder_customers", "httpx.AsyncClient"
 
 
 class Idle:
-    """A transport that has its one answer ready."""
+    """A transport that has its one answer ready, and so ends in time."""
+
+    ends_in_time = True
 
     async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
         """Answer."""

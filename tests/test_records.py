@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import attrs
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from wonder_customers import (
     Phone,
     Reply,
     VaultToken,
+    _telephone,
 )
 
 PERSONAL: dict[str, Any] = {
@@ -203,3 +205,26 @@ def test_equal_records_are_equal_and_a_changed_one_is_not() -> None:
     one = Customer("c", created_at=datetime(2024, 5, 1, tzinfo=UTC))
     assert one == Customer("c", created_at=datetime(2024, 5, 1, tzinfo=UTC))
     assert attrs.evolve(one, email="x") != one
+
+
+@given(
+    st.builds(
+        "+{}{}{}".format,
+        st.sampled_from(sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)),
+        st.sampled_from(["", "0", "1", "8", "06"]),
+        st.text("0123456789 ", max_size=14),
+    )
+)
+def test_the_short_way_to_a_calling_code_ends_where_the_long_one_does(text: str) -> None:
+    shortly = _telephone._plainly(text)
+    assert shortly in (None, _telephone._thoroughly(text))
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_every_regions_numbers_are_split_where_the_telephone_library_splits_them(region: str) -> None:
+    example = phonenumbers.example_number(region)
+    assert example is not None
+    text = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+    number = phonenumbers.national_significant_number(example)
+    assert Phone.parse(text) == Phone(f"+{example.country_code}", number)
+    assert Phone(f"+{example.country_code}", number).e164() == text

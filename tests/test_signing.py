@@ -1,14 +1,17 @@
 """A slow signature is made inline by a lone call, and off the event loop while others are under way."""
 
 import threading
+from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
 from scripted import wonder_account
-from wonder_customers import CustomerDraft, CustomerSession, Phone, RetryPolicy, Wonder
+from wonder_customers import CustomerDraft, CustomerSession, Phone, RetryPolicy, Wonder, _attempt
+from wonder_customers._signers import Signers
 from wonder_customers.dialects.wonder import WonderDialect
 
 pytestmark = pytest.mark.anyio
@@ -43,6 +46,11 @@ def opened(wonder: Wonder, answer: Any = reply, **policy: Any) -> CustomerSessio
     return CustomerSession(wonder, retry=RetryPolicy(**policy), transport=httpx.MockTransport(answer))
 
 
+async def slow(request: httpx.Request) -> httpx.Response:
+    await anyio.sleep(0.05)
+    return reply(request)
+
+
 async def test_a_lone_call_signs_where_it_is(wonder: Wonder, signers: list[int]) -> None:
     async with opened(wonder) as it:
         for _ in range(3):
@@ -50,16 +58,46 @@ async def test_a_lone_call_signs_where_it_is(wonder: Wonder, signers: list[int])
     assert set(signers) == {threading.get_ident()}
 
 
-async def test_calls_beside_others_sign_in_threads(wonder: Wonder, signers: list[int]) -> None:
-    async def slow(request: httpx.Request) -> httpx.Response:
-        await anyio.sleep(0.05)
-        return reply(request)
-
+async def test_of_calls_beside_others_as_many_sign_in_threads_as_there_are_cores(
+    wonder: Wonder, signers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_attempt, "Signers", partial(Signers, 2))
     async with opened(wonder, slow) as it, anyio.create_task_group() as group:
         for number in range(8):
             group.start_soon(it.get_by_reference, f"ref-{number}")
-    assert signers.count(threading.get_ident()) == 1, "the first was alone"
+    here = threading.get_ident()
     assert len(signers) == 8
+    assert signers[0] == here, "the first was alone"
+    assert 1 <= len(set(signers) - {here}) <= 2
+
+
+async def test_between_two_signatures_of_its_own_the_event_loop_has_its_turn(
+    wonder: Wonder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, signed = 0, []
+    headers = WonderDialect.headers
+
+    def noted(*arguments: Any) -> Any:
+        signed.append(turns)
+        return headers(*arguments)
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(_attempt, "Signers", partial(Signers, 1))
+    monkeypatch.setattr(WonderDialect, "headers", noted)
+    async with opened(wonder, slow) as it, anyio.create_task_group() as group:
+        async with anyio.create_task_group() as calls:
+            group.start_soon(count)
+            for number in range(8):
+                calls.start_soon(it.get_by_reference, f"ref-{number}")
+        group.cancel_scope.cancel()
+    assert len(signed) == 8
+    # The order of what runs in one turn of the loop is the loop's own, so the count may lie beside it by one.
+    assert max(map(signed.count, signed)) <= 2
 
 
 async def test_a_call_that_is_cancelled_while_it_signs_has_sent_nothing(wonder: Wonder, signers: list[int]) -> None:

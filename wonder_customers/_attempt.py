@@ -5,15 +5,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar
-from uuid import UUID, uuid4
 
 import anyio
-import anyio.to_thread
 from attrs import define, field
 
-from wonder_customers import _scrub
 from wonder_customers._bearer import Bearer
-from wonder_customers._wire import Flight, Header, Origin, Outgoing, Replay, Timeouts, WireFailure, WireReply
+from wonder_customers._scrub import Carried
+from wonder_customers._signers import Signers
+from wonder_customers._wire import Flight, Header, Origin, Outgoing, Replay, TimeIsUp, Timeouts, WireFailure, WireReply
 from wonder_customers.dialects.base import Call, Dialect
 from wonder_customers.errors import (
     CallFailed,
@@ -29,6 +28,7 @@ from wonder_customers.errors import (
 )
 from wonder_customers.records import Reply
 from wonder_customers.retry import Evidence, RetryBudget, RetryPolicy, retry_after
+from wonder_customers.secret import Secret, without_frames
 from wonder_customers.transports import Transport
 
 T = TypeVar("T")
@@ -50,6 +50,7 @@ class Speaker:
         merchant: Tells one account's customers from another's, in turns.
         budget: The retry tokens of the gateway's host, shared by the whole session.
         bearer: Keeps the account's bearer token, None where it needs none.
+        secrets: The account's credentials, for taking them out of the gateway's words.
         headers: What stands in every request.
     """
 
@@ -57,12 +58,15 @@ class Speaker:
     merchant: int
     budget: RetryBudget
     bearer: Bearer | None
+    secrets: tuple[Secret, ...] = ()
     headers: tuple[Header, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         host = str(self.dialect.origin).partition("://")[2]
         self.headers = ((b"Host", host.encode("ascii")), *_COMMON)
 
+
+_VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 _NO_ERROR: Final = NotSent("no attempt was made")
 """Stands where there is a reply; nobody looks at it or writes into it."""
@@ -101,63 +105,90 @@ class Attempts:
     policy: RetryPolicy
     wall: Callable[[], float] = time.time
     _under_way: int = 0
-    _signers: anyio.CapacityLimiter | None = None
+    _signers: Signers | None = None
+    _digits: str = ""
     _timeouts: Timeouts = field(init=False)
+    _longest: float = field(init=False)
+    _ends_in_time: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         policy = self.policy
-        self._timeouts = Timeouts(policy.connect_timeout, policy.read_timeout, policy.write_timeout)
+        limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
+        self._timeouts, self._longest = Timeouts(*limits), max(limits)
+        self._ends_in_time = getattr(self.transport, "ends_in_time", False) is True
 
     async def make(
-        self, speaker: Speaker, call: Call[Any], flight: Flight, remaining: float, bearer: str | None
+        self, speaker: Speaker, call: Call[Any], flight: Flight, remaining: float, bearer: Secret | None
     ) -> Ending:
         """Send `call` once, within `remaining` seconds. `flight` is filled even when this is cancelled."""
         if remaining <= 0:
             return Ending(Evidence.NOT_SENT, error=DeadlineExceeded("the deadline passed before it could be sent"))
-        unique = uuid4()
+        unique = self._unique()
         reply: WireReply | None = None
         words: str | None = None
         self._under_way += 1
         try:
-            with anyio.move_on_after(remaining):
-                own = await self._signed(speaker.dialect, call, unique.hex[:16], bearer) if call.signed else ()
-                outgoing = self._outgoing(speaker, call, remaining, unique, own)
-                try:
-                    reply = await self.transport.send(outgoing, flight)
-                except WireFailure as failure:
-                    words = str(failure)
+            sign = self._signing(speaker, call, unique, bearer)
+            aside = call.signed and speaker.dialect.signs_slowly and self._under_way > 1
+            if self._ends_in_time and not aside:
+                reply = await self.transport.send(self._outgoing(speaker, call, remaining, unique, sign()), flight)
+            else:
+                with anyio.move_on_after(remaining):
+                    own = await self._signed_aside(sign) if aside else sign()
+                    reply = await self.transport.send(self._outgoing(speaker, call, remaining, unique, own), flight)
+        except TimeIsUp:
+            pass
+        except WireFailure as failure:
+            words = str(failure)
+        except BaseException as error:
+            # Below this, frames hold the request's bytes and the keys in plain.
+            without_frames(error, keep_others=True)
+            raise
         finally:
             self._under_way -= 1
-        request_id = _request_id(flight) or str(unique)
+        request_id = _request_id(flight) or unique
         if reply is None:
             ending = self._lost(call, flight, speaker.dialect.origin, words, request_id)
         else:
             ending = self._answered(call, reply, request_id)
         ending.request_id = request_id
         if ending.reply is None:
-            _scrub_error(ending.error, call)
+            carried = Carried(call.request, speaker.secrets if bearer is None else (*speaker.secrets, bearer))
+            carried.out_of_error(ending.error)
+            ending.request_id = carried.out_of_id(request_id)
         return ending
 
-    async def _signed(self, dialect: Dialect, call: Call[Any], nonce: str, bearer: str | None) -> tuple[Header, ...]:
-        """The headers that authenticate the call."""
-        if not dialect.signs_slowly or self._under_way == 1:
-            return dialect.headers(call.request, self.wall(), nonce, bearer)
-        # While others are under way, their answers must not wait for this signature. No more threads than cores: they
-        # would only wait for each other.
-        if self._signers is None:
-            self._signers = anyio.CapacityLimiter(os.cpu_count() or 1)
-        sign = partial(dialect.headers, call.request, self.wall(), nonce, bearer)
-        return await anyio.to_thread.run_sync(sign, limiter=self._signers)
+    def _unique(self) -> str:
+        """A random UUID, of version 4."""
+        if not self._digits:
+            # For many at once: each time the system is asked, another thread may take the interpreter's lock.
+            self._digits = os.urandom(1024).hex()
+        mine, self._digits = self._digits[:32], self._digits[32:]
+        return f"{mine[:8]}-{mine[8:12]}-4{mine[13:16]}-{_VARIANT[mine[16]]}{mine[17:20]}-{mine[20:]}"
+
+    def _signing(
+        self, speaker: Speaker, call: Call[Any], unique: str, bearer: Secret | None
+    ) -> Callable[[], tuple[Header, ...]]:
+        """Makes the headers that authenticate the call."""
+        if not call.signed:
+            return tuple
+        return partial(speaker.dialect.headers, call.request, self.wall(), f"{unique[:8]}{unique[-8:]}", bearer)
+
+    async def _signed_aside(self, sign: Callable[[], tuple[Header, ...]]) -> tuple[Header, ...]:
+        self._signers = self._signers or Signers()
+        return await self._signers.make(sign)
 
     def _outgoing(
-        self, speaker: Speaker, call: Call[Any], remaining: float, unique: UUID, own: tuple[Header, ...]
+        self, speaker: Speaker, call: Call[Any], remaining: float, unique: str, own: tuple[Header, ...]
     ) -> Outgoing:
         request, usual = call.request, self._timeouts
         length = ((b"Content-Length", b"%d" % len(request.body)),) if request.body else ()
-        headers = (*speaker.headers, (b"X-Request-ID", str(unique).encode("ascii")), *own, *length)
+        headers = (*speaker.headers, (b"X-Request-ID", unique.encode("ascii")), *own, *length)
         limits = (usual.connect, usual.read, usual.write)
-        timeouts = usual if remaining >= max(limits) else Timeouts(*(min(limit, remaining) for limit in limits))
-        return Outgoing(speaker.dialect.origin, request.method, request.target, headers, request.body, timeouts)
+        timeouts = usual if remaining >= self._longest else Timeouts(*(min(limit, remaining) for limit in limits))
+        return Outgoing(
+            speaker.dialect.origin, request.method, request.target, headers, request.body, timeouts, remaining
+        )
 
     def _lost(self, call: Call[Any], flight: Flight, origin: Origin, words: str | None, request_id: str) -> Ending:
         """What is known when no whole answer came; without the transport's words, the deadline is what ended it."""
@@ -206,18 +237,3 @@ def _request_id(flight: Flight) -> str | None:
     """The id a gateway gave the request. Bounded, because it goes into messages."""
     named = flight.headers.get("x-request-id") or flight.headers.get("x-correlation-id")
     return named[:100] if named and named.isprintable() else None
-
-
-def _scrub_error(error: CallFailed, call: Call[Any]) -> None:
-    """Take what the request carried out of the gateway's words."""
-    if not isinstance(error, Refused):
-        return
-    body = call.request.body
-    error.why = _scrub.scrub(error.why, body)
-    error.args = (error.why,)
-    error.message = _scrub.scrub(error.message, body) if error.message else error.message
-    if isinstance(error, Rejected):
-        error.fields = {
-            name[:200]: tuple(_scrub.scrub(message, body) for message in messages[:20])
-            for name, messages in list(error.fields.items())[:100]
-        }

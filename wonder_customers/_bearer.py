@@ -7,6 +7,7 @@ import anyio
 from attrs import define, field
 
 from wonder_customers.dialects.base import AccessToken
+from wonder_customers.secret import Secret
 
 _MARGIN: Final = 0.1
 """The part of a token's lifetime in which it is not used any more: clocks differ and requests take time."""
@@ -25,7 +26,7 @@ class Bearer:
     _token: AccessToken | None = None
     _until: float = 0.0
 
-    async def get(self, fetch: Callable[[], Awaitable[AccessToken]]) -> str:
+    async def get(self, fetch: Callable[[], Awaitable[AccessToken]]) -> Secret:
         """The token; `fetch` is awaited by one caller only, the others wait for it.
 
         Raises:
@@ -39,7 +40,7 @@ class Bearer:
                     self._until = asked + self._token.lifetime * (1 - _MARGIN)
         return self._token.value
 
-    def drop(self, token: str) -> None:
+    def drop(self, token: Secret) -> None:
         """Forget `token` if it is still the one in use, because the gateway refused it."""
         if self._token is not None and self._token.value == token:
             self._token = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from math import inf
 
 from attrs import define, field, frozen
 
@@ -18,7 +19,7 @@ class Replay(Enum):
     NONE = "none"  # a create that cannot be told from another one
 
 
-@frozen
+@frozen(cache_hash=True)
 class Origin:
     """Where a gateway listens. `host` is lower case, without the brackets of an IPv6 address."""
 
@@ -44,7 +45,7 @@ class WireRequest:
     """
 
     method: str
-    target: str
+    target: str = field(repr=False)
     route: str
     body: bytes = field(default=b"", repr=False)
 
@@ -60,14 +61,19 @@ class Timeouts:
 
 @frozen
 class Outgoing:
-    """One attempt as it goes out: signed, addressed, with its time limits."""
+    """One attempt as it goes out: signed, addressed, with its time limits.
+
+    Attributes:
+        within: Seconds for all of it, the wait for a free connection included: what is left of the call's deadline.
+    """
 
     origin: Origin
     method: str
-    target: str
+    target: str = field(repr=False)
     headers: tuple[Header, ...] = field(repr=False)
     body: bytes = field(repr=False)
     timeouts: Timeouts
+    within: float = inf
 
 
 @define
@@ -83,7 +89,7 @@ class Flight:
 
     sent: bool = False
     status: int | None = None
-    headers: Mapping[str, str] = field(factory=dict)
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
     stale: bool = False
 
 
@@ -92,7 +98,7 @@ class WireReply:
     """A whole answer. Header names are in lower case."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
 
@@ -101,3 +107,7 @@ class WireFailure(Exception):
 
     The message names the phase and the kind of failure and never a header, a body or a URL.
     """
+
+
+class TimeIsUp(WireFailure):
+    """The attempt used up its total time."""

@@ -7,17 +7,15 @@ Sources of the fields: the gateways' own customer documents (Wonder "Create a cu
 Monri "Customers API"), and the answers their official clients read.
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from enum import Enum
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final, Generic, Literal, TypeVar
 
-import phonenumbers
 from attrs import field, frozen
 
-from wonder_customers.secret import Secret, optional_secret, secret
+from wonder_customers.secret import Secret, guarded, optional_secret, secret
 
 __all__ = [
     "UNSET",
@@ -64,16 +62,11 @@ def _private(default: Any = None) -> Any:
     return field(default=default, repr=False)
 
 
-_NUMBER = re.compile(r"\s*[+\uff0b][\d\s().\-/\u2010-\u2015]*")
+@cache
+def _split() -> Callable[[str], tuple[str, str] | None]:
+    from wonder_customers._telephone import split  # noqa: PLC0415 - the telephone library is large
 
-
-@lru_cache(1024)
-def _parsed(text: str) -> phonenumbers.PhoneNumber:
-    # Kept for a moment, because a write looks at one number four times: limit, body, and the answers to both requests.
-    # The telephone library passes over letters and extensions, which then would be lost.
-    if not _NUMBER.fullmatch(text):
-        raise phonenumbers.NumberParseException(phonenumbers.NumberParseException.NOT_A_NUMBER, "not digits only")
-    return phonenumbers.parse(text)
+    return split
 
 
 @frozen
@@ -94,23 +87,17 @@ class Phone:
 
         A leading zero that belongs to the number (Italy) is kept.
         """
-        try:
-            parsed = _parsed(text)
-        except phonenumbers.NumberParseException:
-            return cls(None, text)
-        return cls(f"+{parsed.country_code}", phonenumbers.national_significant_number(parsed))
+        parts = _split()(text)
+        return cls(None, text) if parts is None else cls(f"+{parts[0]}", parts[1])
 
     def e164(self) -> str | None:
         """The number in E.164 (``+`` and at most 15 digits), or None when it cannot be written so, or not whole.
 
         A national trunk prefix is dropped where the country's plan drops it. An extension has no place in E.164.
         """
-        try:
-            parsed = _parsed(f"{self.dial_code or ''}{self.number}")
-        except phonenumbers.NumberParseException:
-            return None
-        text = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-        return text if len(text) <= 16 else None
+        parts = _split()(f"{self.dial_code or ''}{self.number}")
+        text = "" if parts is None else f"+{parts[0]}{parts[1]}"
+        return text if 1 < len(text) <= 16 else None
 
 
 @frozen
@@ -130,6 +117,7 @@ class Address:
     company: str | None = _private()
 
 
+@guarded
 @frozen
 class CardSource:
     """A payment card in full. Needs a merchant who may handle card numbers (PCI DSS); prefer a token.
@@ -157,10 +145,11 @@ class CardSource:
     address: Address | None = _private()
     nickname: str | None = _private()
     transaction_type: str | None = None
-    success_return_url: str | None = None
-    fail_return_url: str | None = None
+    success_return_url: str | None = _private()
+    fail_return_url: str | None = _private()
 
 
+@guarded
 @frozen
 class OneTimeToken:
     """A token made in the customer's browser that stands for all the payment details (Paydock: usable once, 3 h)."""
@@ -168,6 +157,7 @@ class OneTimeToken:
     token: Secret = field(converter=secret)
 
 
+@guarded
 @frozen
 class VaultToken:
     """A stored card or account, by its vault token. Without `gateway_id` no acquiring gateway is tied to it."""

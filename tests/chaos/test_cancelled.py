@@ -2,8 +2,10 @@
 
 import gc
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -73,7 +75,7 @@ async def cancel_by_task(it: CustomerSession[Monri], id: str, dice: random.Rando
 @pytest.mark.parametrize("way", [cancel_by_scope, cancel_by_task])
 @pytest.mark.skipif(not FILES.is_dir(), reason="counts open files in /proc, which only Linux has")
 async def test_cancelled_calls_leave_nothing_behind(
-    plain_simulator: SimulatorServer, anyio_backend: str, way: object, calls: int
+    plain_simulator: SimulatorServer, kind: Callable[..., Any], anyio_backend: str, way: object, calls: int
 ) -> None:
     if anyio_backend == "trio" and way is cancel_by_task:
         pytest.skip("trio has no cancellation of single tasks but by scope")
@@ -81,13 +83,13 @@ async def test_cancelled_calls_leave_nothing_behind(
     tasks_before = all_tasks(anyio_backend)
     dice = random.Random(7)
     policy = RetryPolicy(deadline=20)
-    async with session(plain_simulator, "monri", policy, max_connections=16) as it:
+    transport = kind(max_connections=16)
+    async with aclosing(transport), session(plain_simulator, "monri", policy, transport=transport) as it:
         customer = await it.create(fresh("monri"))
         cancelled = 0
         while cancelled < calls:
             cancelled += await way(it, customer.id, dice)  # type: ignore[operator]
-        transport = it._shared.transport
-        assert transport.busy_lanes == 0  # type: ignore[attr-defined]
+        assert transport.busy_lanes == 0
         succeeded = 0
 
         async def call() -> None:
@@ -99,9 +101,9 @@ async def test_cancelled_calls_leave_nothing_behind(
             for _ in range(100):
                 group.start_soon(call)
         assert succeeded == 100
-        assert transport.open_lanes <= 16  # type: ignore[attr-defined]
+        assert transport.open_lanes <= 16
         assert it._shared.exchange.turns._turns == {}
-    assert transport.open_lanes == 0  # type: ignore[attr-defined]
+    assert transport.open_lanes == 0
     assert all_tasks(anyio_backend) == tasks_before
     # The server's ends close when it notices, in its own thread.
     until(lambda: open_files() <= before)

@@ -1,6 +1,8 @@
 """One session, hundreds of tasks, all gateways, faults of every kind, and a server that restarts meanwhile."""
 
 from collections import defaultdict
+from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any
 
 import anyio
@@ -41,7 +43,8 @@ MIXED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, anyio_backend: str) -> None:
+@pytest.mark.parametrize("kind", ["default", pytest.param("aiohttp", marks=pytest.mark.long)], indirect=True)
+async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     for number, (name, more) in enumerate(MIXED):
         simulator.faults.add(name, times=None, probability=0.02, seed=number, **more)
     allowed: dict[tuple[str, str], set[str | None]] = defaultdict(lambda: {None})
@@ -60,7 +63,8 @@ async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, anyio
             else:
                 allowed[key] = {name}
 
-    async with session(simulator, "monri", POLICY, max_connections=24) as it:
+    transport = kind(max_connections=24)
+    async with aclosing(transport), session(simulator, "monri", POLICY, transport=transport) as it:
         views = {
             gateway: it.for_account(dialects.package(gateway).ACCOUNT.from_environment(simulator.environment()))
             for gateway in GATEWAYS
@@ -72,10 +76,9 @@ async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, anyio
             for _ in range(2):
                 await anyio.sleep(0.5)
                 await anyio.to_thread.run_sync(simulator.restart)
-        transport = it._shared.transport
-        assert transport.busy_lanes == 0  # type: ignore[attr-defined]
-        assert transport.open_lanes <= 24  # type: ignore[attr-defined]
-    assert transport.open_lanes == 0  # type: ignore[attr-defined]
+        assert transport.busy_lanes == 0
+        assert transport.open_lanes <= 24
+    assert transport.open_lanes == 0
     simulator.faults.clear()
     await anyio.sleep(0.5)  # longer than the zombies' delay: what was late has landed
     for (gateway, reference), states in allowed.items():

@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import anyio
 import pytest
 
-pytest.importorskip("aiohttp", reason="the extra `fast` is not installed")
+aiohttp = pytest.importorskip("aiohttp", reason="the extra `fast` is not installed")
 
 from transports.test_lanes import (
     HEAD,
@@ -176,7 +177,8 @@ async def test_a_request_that_is_too_large_for_the_socket_at_once_is_waited_for(
 
     transport = AiohttpTransport()
     with RawServer(script) as server:
-        _, end = await flown(transport, outgoing(server.port, method="POST", body=b"x" * 8_000_000))
+        big = outgoing(server.port, method="POST", body=b"x" * 8_000_000, timeouts=Timeouts(2, 2, 2))
+        _, end = await flown(transport, big)
         await transport.aclose()
     assert isinstance(end, WireReply)
     assert got[0] > 8_000_000
@@ -224,3 +226,32 @@ def test_another_event_loop_is_refused_by_name() -> None:
             with asyncio.Runner() as other, pytest.raises(ConfigurationError, match="another event loop"):
                 other.run(call(transport))
             runner.run(transport.aclose())
+
+
+async def test_closing_under_way_ends_what_all_lanes_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[Any] = []
+    close = aiohttp.TCPConnector.close
+
+    def closing(self: Any, **more: Any) -> Any:
+        closed.append(self)
+        return close(self, **more)
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "close", closing)
+    transport = AiohttpTransport()
+    arrived, go = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        arrived.set()
+        go.wait(2)
+        peer.say(OK)
+
+    with RawServer(script) as server:
+        async with anyio.create_task_group() as group:
+            group.start_soon(flown, transport, outgoing(server.port, timeouts=Timeouts(2, 2, 2)))
+            await anyio.to_thread.run_sync(arrived.wait, 2)
+            await transport.aclose()
+            assert not closed
+            go.set()
+    assert len(closed) == 1
+    assert closed[0].closed

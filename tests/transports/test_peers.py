@@ -3,15 +3,20 @@
 import socket
 import ssl
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import anyio
 import httpx
 import pytest
 import trustme
+from attrs import evolve
+from transports.test_lanes import flown, once, outgoing
 
 from raw import OK, Peer, RawServer
 from scripted import UUID
 from wonder_customers import ConfigurationError, CustomerDraft, CustomerSession, InvalidReply, Monri, OutcomeUnknown
+from wonder_customers._wire import Origin, WireFailure
 from wonder_customers.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
@@ -115,3 +120,27 @@ def test_connections_of_another_event_loop_are_not_used() -> None:
         anyio.run(once)
         with pytest.raises(ConfigurationError, match="another event loop"):
             anyio.run(once)
+
+
+@pytest.mark.parametrize("then", [Peer.reset, lambda peer: None, lambda peer: peer.socket.recv(1)])
+async def test_a_proxy_that_does_not_let_a_request_through_was_sent_none(then: Callable[[Peer], None]) -> None:
+    def script(peer: Peer) -> None:
+        assert peer.request().startswith(b"CONNECT ")
+        then(peer)
+
+    with RawServer(script) as proxy:
+        transport = HttpxTransport(proxy=f"http://127.0.0.1:{proxy.port}")
+        request = evolve(outgoing(9), origin=Origin("https", "127.0.0.1", 9))
+        flight, end = await flown(transport, request)
+        await transport.aclose()
+    assert isinstance(end, WireFailure)
+    assert not flight.sent
+
+
+async def test_another_protocol_that_nobody_asked_for_is_no_answer(kind: Callable[..., Any]) -> None:
+    transport = kind()
+    with RawServer(once(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")) as server:
+        flight, end = await flown(transport, outgoing(server.port))
+    assert isinstance(end, WireFailure)
+    assert (flight.sent, flight.status) == (True, None)
+    assert transport.open_lanes == 0

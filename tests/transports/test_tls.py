@@ -1,33 +1,40 @@
 """Certificates are checked before a byte is sent."""
 
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
 import anyio
 import pytest
 
 from chaos.gateways import fresh, session
 from wonder_customers import CustomerSession, NotSent, Paydock, RetryPolicy
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
 
 QUICK = RetryPolicy(base=0.01)
 
 
-def over_tls(simulator: SimulatorServer, validity: str, transport: HttpxTransport | None) -> CustomerSession[Paydock]:
+def over_tls(simulator: SimulatorServer, validity: str, transport: Any) -> CustomerSession[Paydock]:
     account = Paydock(simulator.environment()["PAYDOCK_SECRET_KEY"], base_url=f"{simulator.tls(validity)}/v1/")
     return CustomerSession(account, retry=QUICK, transport=transport)
 
 
-async def test_a_certificate_of_a_trusted_authority_is_accepted(simulator: SimulatorServer) -> None:
-    transport = HttpxTransport(ssl_context=simulator.authority.client_context())
+async def test_a_certificate_of_a_trusted_authority_is_accepted(
+    simulator: SimulatorServer, kind: Callable[..., Any]
+) -> None:
+    transport = kind(ssl_context=simulator.authority.client_context())
     async with over_tls(simulator, "good", transport) as it:
         customer = await it.create(fresh("paydock"))
         assert (await it.get(customer.id)).id == customer.id
     await transport.aclose()
 
 
-async def test_an_expired_certificate_is_refused_and_nothing_is_sent(simulator: SimulatorServer) -> None:
-    transport = HttpxTransport(ssl_context=simulator.authority.client_context())
+async def test_an_expired_certificate_is_refused_and_nothing_is_sent(
+    simulator: SimulatorServer, kind: Callable[..., Any]
+) -> None:
+    transport = kind(ssl_context=simulator.authority.client_context())
     before = sum(simulator.faults.requests.values())
     async with over_tls(simulator, "expired", transport) as it:
         with pytest.raises(NotSent) as caught:
@@ -37,16 +44,18 @@ async def test_an_expired_certificate_is_refused_and_nothing_is_sent(simulator: 
     await transport.aclose()
 
 
-async def test_an_authority_that_is_not_known_is_refused(simulator: SimulatorServer) -> None:
-    async with over_tls(simulator, "good", None) as it:
+async def test_an_authority_that_is_not_known_is_refused(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
+    transport = kind()
+    async with aclosing(transport), over_tls(simulator, "good", transport) as it:
         with pytest.raises(NotSent):
             await it.create(fresh("paydock"))
 
 
-async def test_a_server_that_speaks_no_tls_is_refused(simulator: SimulatorServer) -> None:
+async def test_a_server_that_speaks_no_tls_is_refused(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
+    transport = kind()
     plain = simulator.origin.replace("http://", "https://")
     account = Paydock("key", base_url=f"{plain}/v1/")
-    async with CustomerSession(account, retry=QUICK) as it:
+    async with aclosing(transport), CustomerSession(account, retry=QUICK, transport=transport) as it:
         with anyio.fail_after(5), pytest.raises(NotSent):
             await it.create(fresh("paydock"))
 

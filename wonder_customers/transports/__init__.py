@@ -1,16 +1,20 @@
-"""How bytes reach a gateway: the two-method `Transport` and the choice of one."""
+"""How bytes reach a gateway: the two-method `Transport`, what it may tell of itself, and the choice of one."""
 
 from typing import Any, Protocol, runtime_checkable
 
 from wonder_customers._wire import Flight, Outgoing, WireReply
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["Transport", "choose"]
+__all__ = ["HasLanes", "Transport", "choose"]
 
 
 @runtime_checkable
 class Transport(Protocol):
-    """Carries requests to gateways."""
+    """Carries requests to gateways.
+
+    A request may take ``outgoing.within`` seconds. After that the session cancels `send`, unless the transport has an
+    attribute ``ends_in_time`` that is true: then it must end by itself, with `TimeIsUp`.
+    """
 
     async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
         """Send one request once and return its whole answer.
@@ -20,10 +24,32 @@ class Transport(Protocol):
 
         Raises:
             WireFailure: There is no whole answer.
+            TimeIsUp: There is none within the request's time.
         """
 
     async def aclose(self) -> None:
         """Close every connection."""
+
+
+@runtime_checkable
+class HasLanes(Protocol):
+    """What a transport with a pool of connections may tell of it, for `CustomerSession.stats`; both shipped ones do."""
+
+    @property
+    def open_lanes(self) -> int:
+        """Connections that exist now."""
+
+    @property
+    def busy_lanes(self) -> int:
+        """Requests under way now."""
+
+    @property
+    def idle_lanes(self) -> int:
+        """Connections that wait for a request."""
+
+    @property
+    def waiting_requests(self) -> int:
+        """Requests that wait for a connection."""
 
 
 def choose(transport: Any, max_connections: int) -> Transport:

@@ -7,12 +7,12 @@ closed. Nothing can leak, because a lane that saw trouble is never used again.
 from abc import ABC, abstractmethod
 from collections import deque
 from time import monotonic
-from typing import Final, Generic, Protocol, TypeVar
+from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 import anyio
-from anyio.lowlevel import current_token
+from anyio.lowlevel import checkpoint_if_cancelled, current_token
 
-from wonder_customers._wire import Flight, Origin, Outgoing, WireReply
+from wonder_customers._wire import Flight, Origin, Outgoing, TimeIsUp, WireReply
 from wonder_customers.errors import ConfigurationError
 
 KEEP_ALIVE: Final = 4.0
@@ -39,6 +39,16 @@ class Lane(Protocol):
 AnyLane = TypeVar("AnyLane", bound=Lane)
 
 
+class Bell(Protocol):
+    """Tells one request in the queue that a place is its own now; an `anyio.Event` is one."""
+
+    def set(self) -> object:
+        """Ring."""
+
+    def is_set(self) -> bool:
+        """Whether it rang."""
+
+
 class Lanes(ABC, Generic[AnyLane]):
     """A stack of idle lanes per origin, and the number of requests that may be under way.
 
@@ -49,11 +59,14 @@ class Lanes(ABC, Generic[AnyLane]):
         ConfigurationError: `max_connections` is no positive whole number.
     """
 
+    ends_in_time: ClassVar[bool] = True
+
     def __init__(self, max_connections: int) -> None:
         if type(max_connections) is not int or not 1 <= max_connections <= 10_000:
             raise ConfigurationError("max_connections must be a whole number from 1 to 10000")
         self._max = max_connections
-        self._places = anyio.Semaphore(max_connections, fast_acquire=True)
+        self._free = max_connections
+        self._queue: deque[Bell] = deque()
         self._idle: dict[Origin, deque[AnyLane]] = {}
         self._open = 0
         self._closed = False
@@ -68,7 +81,17 @@ class Lanes(ABC, Generic[AnyLane]):
     @property
     def busy_lanes(self) -> int:
         """Requests under way now."""
-        return self._max - self._places.value
+        return self._max - self._free
+
+    @property
+    def idle_lanes(self) -> int:
+        """Lanes that wait for a request."""
+        return sum(len(stack) for stack in list(self._idle.values()))
+
+    @property
+    def waiting_requests(self) -> int:
+        """Requests that wait for a place."""
+        return len(self._queue)
 
     @abstractmethod
     def _new(self, origin: Origin) -> AnyLane:
@@ -79,8 +102,8 @@ class Lanes(ABC, Generic[AnyLane]):
         """Whether an idle lane's connection still stands, as far as this side can see."""
 
     @abstractmethod
-    async def _roundtrip(self, lane: AnyLane, outgoing: Outgoing, flight: Flight) -> WireReply:
-        """Send one request and read its whole answer."""
+    async def _roundtrip(self, lane: AnyLane, outgoing: Outgoing, flight: Flight, until: float) -> WireReply:
+        """Send one request and read its whole answer; raise `TimeIsUp` at `until` on the monotonic clock."""
 
     @abstractmethod
     async def _close(self, lane: AnyLane) -> None:
@@ -94,33 +117,82 @@ class Lanes(ABC, Generic[AnyLane]):
             WireFailure: There is no whole answer.
         """
         if self._binds:
-            here = current_token()
-            self._home = self._home or here
-            if self._home != here:
-                raise ConfigurationError(
-                    "the transport's connections live on another event loop: give each loop its own. Nothing was sent."
-                )
-        await self._places.acquire()
+            self._stay_home()
+        # Whoever is cancelled already must not write first and hear of it then.
+        await checkpoint_if_cancelled()
+        until = monotonic() + outgoing.within
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait_for_a_place(until)
         try:
-            return await self._on_a_lane(outgoing, flight)
+            return await self._on_a_lane(outgoing, flight, until)
         finally:
-            self._places.release()
+            self._pass_on()
 
-    async def _on_a_lane(self, outgoing: Outgoing, flight: Flight) -> WireReply:
+    def _here(self) -> object:
+        """What tells this event loop from any other."""
+        return current_token()
+
+    def _stay_home(self) -> None:
+        here = self._here()
+        self._home = self._home or here
+        if self._home != here:
+            raise ConfigurationError(
+                "the transport's connections live on another event loop: give each loop its own. Nothing was sent."
+            )
+
+    async def _wait_for_a_place(self, until: float) -> None:
+        bell = self._bell()
+        self._queue.append(bell)
+        try:
+            await self._hear(bell, until)
+        except BaseException:
+            # The place may have come at the same moment: then it goes on to the next.
+            self._leave(bell)
+            raise
+        if not bell.is_set() or monotonic() >= until:
+            self._leave(bell)
+            raise TimeIsUp("no connection was free in time")
+
+    def _bell(self) -> Bell:
+        return anyio.Event()
+
+    async def _hear(self, bell: Bell, until: float) -> None:
+        """Wait until `bell` rings, or until it is too late."""
+        assert isinstance(bell, anyio.Event)  # noqa: S101 - made above
+        with anyio.move_on_after(until - monotonic()):
+            await bell.wait()
+
+    def _leave(self, bell: Bell) -> None:
+        if bell.is_set():
+            self._pass_on()
+        else:
+            self._queue.remove(bell)
+
+    def _pass_on(self) -> None:
+        """Give a place to whoever waited longest, or back."""
+        if self._queue:
+            self._queue.popleft().set()
+        else:
+            self._free += 1
+
+    async def _on_a_lane(self, outgoing: Outgoing, flight: Flight, until: float) -> WireReply:
         lane, gone = self._take(outgoing.origin)
         whole = False
         try:
             while gone:
                 await self._close(gone.pop())
-            reply = await self._roundtrip(lane, outgoing, flight)
-            whole = reply.headers.get("connection", "").lower() != "close"
+            reply = await self._roundtrip(lane, outgoing, flight, until)
+            said = reply.headers.get("connection")
+            whole = said is None or said.lower() != "close"
         finally:
             for other in gone:
                 await self._close(other)
-            if whole and not self._closed:
-                await self._put_back(lane)
-            else:
+            if not whole or self._closed:
                 await self._discard(lane)
+            elif self._put_back(lane):
+                await self._drop_old(lane.origin)
         return reply
 
     def _take(self, origin: Origin) -> tuple[AnyLane, list[AnyLane]]:
@@ -130,9 +202,10 @@ class Lanes(ABC, Generic[AnyLane]):
         """
         gone: list[AnyLane] = []
         idle = self._idle.get(origin)
+        young = monotonic() - KEEP_ALIVE
         while idle:
             lane = idle.pop()
-            if self._usable(lane):
+            if lane.idle_since >= young and self._usable(lane):
                 return lane, gone
             gone.append(lane)
             self._open -= 1
@@ -147,13 +220,20 @@ class Lanes(ABC, Generic[AnyLane]):
         stack = min((stack for stack in self._idle.values() if stack), key=lambda stack: stack[0].idle_since)
         return stack.popleft()
 
-    async def _put_back(self, lane: AnyLane) -> None:
+    def _put_back(self, lane: AnyLane) -> bool:
+        """Keep the lane; True when there are old ones to drop."""
         lane.served = True
         lane.idle_since = now = monotonic()
-        stack = self._idle.setdefault(lane.origin, deque())
+        stack = self._idle.get(lane.origin)
+        if stack is None:
+            stack = self._idle[lane.origin] = deque()
         stack.append(lane)
         # The stack keeps few lanes warm and lets the others grow old at its bottom.
-        while stack and now - stack[0].idle_since > KEEP_ALIVE:
+        return now - stack[0].idle_since > KEEP_ALIVE
+
+    async def _drop_old(self, origin: Origin) -> None:
+        stack = self._idle[origin]
+        while stack and monotonic() - stack[0].idle_since > KEEP_ALIVE:
             await self._discard(stack.popleft())
 
     async def _discard(self, lane: AnyLane) -> None:

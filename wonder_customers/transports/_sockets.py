@@ -7,6 +7,8 @@ inside a third. Here a request that fits into the socket's buffer goes out in on
 import select
 import ssl
 from collections.abc import Iterable
+from math import inf
+from time import monotonic
 from typing import Any, Final
 
 import anyio
@@ -28,13 +30,20 @@ class Watch:
 
     Attributes:
         flight: Where `sent` is written.
+        until: When its time is up, on the monotonic clock. No wait of these sockets is longer.
         seen: Anything at all was seen: these sockets, or a trace, are at work.
         heard: A byte of the answer, or its whole head, came.
     """
 
     flight: Flight
+    until: float = inf
     seen: bool = False
     heard: bool = False
+
+    def left(self, timeout: float | None) -> float:
+        """Seconds for a phase that may take `timeout`."""
+        left = self.until - monotonic()
+        return left if timeout is None or left < timeout else timeout
 
 
 class Backend(httpcore.AsyncNetworkBackend):
@@ -60,7 +69,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         # Here and nowhere before, so that a test which patches what lies above the sockets is not kept from it.
         _border.check(host)
         try:
-            with anyio.fail_after(timeout):
+            with anyio.fail_after(self.watch.left(timeout)):
                 return Socket(self, await anyio.connect_tcp(host, port, local_host=local_address))
         except TimeoutError as error:
             raise httpcore.ConnectTimeout from error
@@ -75,6 +84,7 @@ class Socket(httpcore.AsyncNetworkStream):
         self._backend = backend
         self._stream = stream
         self._held = b""
+        self._raw = stream.extra(SocketAttribute.raw_socket, None)  # noqa: S610 - no Django here
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Hold small pieces until the answer is waited for; send large ones."""
@@ -82,7 +92,7 @@ class Socket(httpcore.AsyncNetworkStream):
         self._held += buffer
         if len(self._held) <= _AT_ONCE:
             return
-        with anyio.move_on_after(timeout) as scope:
+        with anyio.move_on_after(self._backend.watch.left(timeout)) as scope:
             try:
                 await self._send()
             except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError) as error:
@@ -99,7 +109,7 @@ class Socket(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         """The next bytes of the answer; none when it has ended."""
         got = b""
-        with anyio.move_on_after(timeout) as scope:
+        with anyio.move_on_after(self._backend.watch.left(timeout)) as scope:
             try:
                 await self._send_what_is_held()
                 got = await self._stream.receive(max_bytes)
@@ -133,7 +143,7 @@ class Socket(httpcore.AsyncNetworkStream):
         """The same connection inside TLS."""
         inside = None
         try:
-            with anyio.fail_after(timeout):
+            with anyio.fail_after(self._backend.watch.left(timeout)):
                 inside = await TLSStream.wrap(
                     self._stream, hostname=server_hostname, ssl_context=ssl_context, standard_compatible=False
                 )
@@ -149,17 +159,46 @@ class Socket(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """What httpcore asks about a connection."""
         if info == "ssl_object":
-            return self._stream.extra(TLSAttribute.ssl_object, None)  # noqa: S610 - no Django here
-        raw = self._stream.extra(SocketAttribute.raw_socket, None)  # noqa: S610
+            return self._stream.extra(TLSAttribute.ssl_object, None)  # noqa: S610
         if info == "socket":
-            return raw
+            return self._raw
         if info == "is_readable":
-            return raw is None or _readable(raw)
+            return self.readable()
         return None
+
+    def readable(self) -> bool:
+        """Whether there is something to read: on an idle connection, that it has ended or speaks unasked."""
+        return self._raw is None or _readable(self._raw) or unread(self._stream)
+
+
+def unread(stream: Any) -> bool:
+    """Whether a stream of anyio's or trio's holds what it took from the system's socket and nobody has read.
+
+    That must be asked while nothing is under way: where the answer is yes, a byte of it may be gone.
+    """
+    while stream is not None:
+        # On asyncio, anyio keeps here what came faster than it was read. It tells nobody, and neither does the system.
+        if getattr(getattr(stream, "_protocol", None), "read_queue", None):
+            return True
+        tls = getattr(stream, "_ssl_object", None)
+        if tls is not None and _opens(tls):
+            return True
+        stream = getattr(stream, "transport_stream", None)
+    return False
+
+
+def _opens(tls: ssl.SSLObject) -> bool:
+    """Whether there is something to read in TLS: a record that came with others is sealed, so only reading tells."""
+    try:
+        tls.read(1)
+    except ssl.SSLWantReadError:
+        return False
+    except ssl.SSLError:
+        return True
+    return True
 
 
 def _readable(raw: Any) -> bool:
-    """Whether there is something to read: on an idle connection, that it has ended."""
     if raw.fileno() < 0:
         return True
     if not hasattr(select, "poll"):  # Windows, where select knows no limit to the numbers of sockets

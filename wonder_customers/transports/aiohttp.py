@@ -7,7 +7,10 @@ written here, so this knows by itself whether any have left.
 
 import asyncio
 import ssl
+from collections.abc import Mapping
 from functools import partial
+from math import inf
+from time import monotonic
 from typing import Any, Final, cast
 
 import aiohttp
@@ -19,15 +22,18 @@ from attrs import define
 from yarl import URL
 
 from wonder_customers import _border
-from wonder_customers._wire import Flight, Origin, Outgoing, Timeouts, WireFailure, WireReply
+from wonder_customers._wire import Flight, Origin, Outgoing, TimeIsUp, WireFailure, WireReply
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.transports._lanes import KEEP_ALIVE, REPLY_LIMIT, Lanes
-from wonder_customers.transports._tls import default_context
+from wonder_customers.transports._alarm import Alarm, Place
+from wonder_customers.transports._lanes import KEEP_ALIVE, REPLY_LIMIT, Bell, Lanes
+from wonder_customers.transports._tls import default_context, verified
 
 __all__ = ["AiohttpTransport"]
 
 _LONGEST_LINE: Final = 65_536
 """Bytes of a status line or a header that are read at most."""
+
+_BLANK_LINE: Final = b"\r\n\r\n"
 
 _WORDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (TimeoutError, "no answer in time"),
@@ -45,18 +51,67 @@ class _Wire(ResponseHandler):
 
     Attributes:
         heard: A byte has come since the last request went out.
+        patience: Seconds it waits for the next piece.
+        until: When the answer must be whole.
+        due: When the next piece must be here.
+        whole: How many bytes had come when the last answer was whole; -1 where something else came with them.
     """
 
     heard: bool = False
+    patience: float = inf
+    until: float = inf
+    due: float = inf
+    whole: int = -1
+    _came: int = 0
+    _head: int = 0
+    _last: bytes = b""
+
+    def ask(self, patience: float, until: float) -> None:
+        """A request goes out now."""
+        self.patience, self.until, self.heard = patience, until, False
+        self._came, self._head, self._last = 0, 0, b""
+
+    def answered(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """The answer is whole. If more has come, this is no connection for another request.
+
+        aiohttp's parser keeps the beginning of a message, tells nobody, and would take it for the next answer's.
+        """
+        if "transfer-encoding" in headers:
+            ended = self._last.endswith(_BLANK_LINE)
+        else:
+            ended = self._came == self._head + len(body)
+        self.whole = self._came if ended else -1
+
+    @property
+    def silent(self) -> bool:
+        """Nothing came after the last answer."""
+        return self._came == self.whole
+
+    def be_patient(self) -> None:
+        """Wait anew for the next piece."""
+        self.due = min(monotonic() + self.patience, self.until)
+
+    def too_late(self) -> None:
+        """End the wait for an answer."""
+        error = TimeoutError()
+        self.set_exception(error)
+        if self._payload is not None:
+            self._payload.set_exception(error)
 
     def data_received(self, data: bytes) -> None:
         """Give the parser the head by itself: a broken body in the same packet would make it forget the status."""
+        self.be_patient()
+        self._came += len(data)
+        if not self._head:
+            end = (self._last + data).find(_BLANK_LINE) + len(_BLANK_LINE)
+            if end >= len(_BLANK_LINE):
+                self._head = self._came - len(self._last) - len(data) + end
+        self._last = data[-4:] if len(data) >= 4 else (self._last + data)[-4:]
         if not self.heard:
             self.heard = True
-            end = data.find(b"\r\n\r\n") + 4
-            if 4 <= end < len(data):
-                super().data_received(data[:end])
-                data = data[end:]
+            if 0 < self._head < len(data):
+                super().data_received(data[: self._head])
+                data = data[self._head :]
         super().data_received(data)
         body, error = self._payload, self.exception()
         if error is not None and body is not None and not body.is_eof():
@@ -95,30 +150,42 @@ class AiohttpTransport(Lanes[_Lane]):
 
     Args:
         max_connections: Lanes at most, over all gateways; further requests wait within their deadline.
-        ssl_context: For those who pin certificates or trust a private authority. TLS 1.2 is the least.
+        ssl_context: For those who pin certificates or trust a private authority. It must check certificates and host
+            names; TLS 1.2 is the least.
 
     Raises:
-        ConfigurationError: `max_connections` is no positive whole number.
+        ConfigurationError: `max_connections` is no positive whole number, or `ssl_context` does not check.
     """
 
     def __init__(self, *, max_connections: int = 32, ssl_context: ssl.SSLContext | None = None) -> None:
         super().__init__(max_connections)
-        self._context = ssl_context
+        self._context = None if ssl_context is None else verified(ssl_context)
         self._connector: _Connector | None = None
         self._doors: dict[Origin, aiohttp.ClientRequest] = {}
+        self._alarm: Alarm | None = None
 
-    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
-        """Send one request once, on a lane of its own.
-
-        Raises:
-            ConfigurationError: This is not asyncio, or another event loop than that of the first request.
-        """
-        _border.check(outgoing.origin.host)
+    def _here(self) -> object:
         try:
-            asyncio.get_running_loop()
+            return asyncio.get_running_loop()
         except RuntimeError:
             raise ConfigurationError("AiohttpTransport runs on asyncio only. Nothing was sent.") from None
-        return await super().send(outgoing, flight)
+
+    def _bell(self) -> Place:
+        return Place()
+
+    async def _hear(self, bell: Bell, until: float) -> None:
+        place, alarm = cast("Place", bell), self._ringing()
+        place.due = until
+        alarm.watch(place)
+        try:
+            await place.answer
+        finally:
+            alarm.forget(place)
+
+    def _ringing(self) -> Alarm:
+        if self._alarm is None:
+            self._alarm = Alarm()
+        return self._alarm
 
     def _new(self, origin: Origin) -> _Lane:
         return _Lane(origin)
@@ -126,7 +193,7 @@ class AiohttpTransport(Lanes[_Lane]):
     def _usable(self, lane: _Lane) -> bool:
         wire = lane.wire
         # aiohttp wants a connection closed that has something to say while nobody asked.
-        return wire is not None and wire.is_connected() and not wire.should_close
+        return wire is not None and wire.silent and wire.is_connected() and not wire.should_close
 
     async def _close(self, lane: _Lane) -> None:
         connection, lane.connection, lane.wire = lane.connection, None, None
@@ -135,48 +202,60 @@ class AiohttpTransport(Lanes[_Lane]):
                 # What is still in its buffers must not go out any more, and no TLS farewell be waited for.
                 connection.transport.abort()
             connection.close()
+        if self._closed:
+            await self._end()
 
     async def aclose(self) -> None:
         """Close every idle lane; busy ones close when their request ends."""
         await super().aclose()
-        if self._connector is not None and not self._open:
-            await self._connector.close()
+        await self._end()
 
-    async def _roundtrip(self, lane: _Lane, outgoing: Outgoing, flight: Flight) -> WireReply:
-        request = _bytes(outgoing)
-        wire = lane.wire
+    async def _end(self) -> None:
+        """Let go of what all lanes share, if there is none left."""
+        if self._open:
+            return
+        if self._alarm is not None:
+            self._alarm.stop()
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            await connector.close()
+
+    async def _roundtrip(self, lane: _Lane, outgoing: Outgoing, flight: Flight, until: float) -> WireReply:
+        request, timeouts = _bytes(outgoing), outgoing.timeouts
+        wire, alarm = lane.wire, self._ringing()
         if wire is None:  # not `or`: aiohttp's connection is falsy while it has nothing to read
-            wire = await self._connect(lane, outgoing.timeouts)
+            wire = await self._connect(lane, timeouts.connect, until)
         if wire.transport is None or wire.transport.is_closing():
             raise WireFailure("no connection: it ended before it was used")
-        wire.heard = False
+        wire.ask(timeouts.read, until)
         flight.sent = True
         try:
             wire.transport.write(request)
-            await self._written(wire, outgoing.timeouts)
-            wire.read_timeout = outgoing.timeouts.read
-            wire.start_timeout()
+            if wire.writing_paused:
+                async with asyncio.timeout(min(timeouts.write, until - monotonic())):
+                    await wire._drain_helper()  # noqa: SLF001 - aiohttp's own writer waits with it
+            wire.be_patient()
+            alarm.watch(wire)
             return await _reply(wire, flight)
         except _BROKEN as error:
             flight.stale = lane.served and not wire.heard and not isinstance(error, TimeoutError)
-            words = next(words for kind, words in _WORDS if isinstance(error, kind))
-            failure = WireFailure(f"{words} ({type(error).__name__})")
+            failure = _failure(next(words for kind, words in _WORDS if isinstance(error, kind)), error, until)
+        finally:
+            alarm.forget(wire)
         # Raised out here, so that aiohttp's error, which holds the request's facts, does not hang on to ours.
         raise failure
 
-    async def _written(self, wire: _Wire, timeouts: Timeouts) -> None:
-        if wire.writing_paused:
-            async with asyncio.timeout(timeouts.write):
-                await wire._drain_helper()  # noqa: SLF001 - aiohttp's own writer waits with it
-
-    async def _connect(self, lane: _Lane, timeouts: Timeouts) -> _Wire:
+    async def _connect(self, lane: _Lane, patience: float, until: float) -> _Wire:
+        _border.check(lane.origin.host)
         connector, door = self._door(lane.origin)
-        limits = aiohttp.ClientTimeout(connect=timeouts.connect, sock_connect=timeouts.connect)
         try:
-            lane.connection = await connector.connect(door, [], limits)
+            # aiohttp's own limits are rounded up to whole seconds, and there is none where no time is left.
+            async with asyncio.timeout(min(patience, until - monotonic())):
+                lane.connection = await connector.connect(door, [], aiohttp.ClientTimeout())
         except _BROKEN as error:
-            why = "no connection in time" if isinstance(error, TimeoutError) else "no connection"
-            failure = WireFailure(f"{why} ({type(error).__name__})")
+            failure = _failure(
+                "no connection in time" if isinstance(error, TimeoutError) else "no connection", error, until
+            )
         else:
             wire = lane.wire = cast("_Wire", lane.connection.protocol)
             # Once for all answers of this connection: nothing in it belongs to a single request.
@@ -195,10 +274,15 @@ class AiohttpTransport(Lanes[_Lane]):
             self._connector = _Connector()
         door = self._doors.get(origin)
         if door is None:
-            context: Any = (self._context or default_context()) if origin.scheme == "https" else True
+            context: Any = verified(self._context or default_context()) if origin.scheme == "https" else True
             loop = asyncio.get_running_loop()
             door = self._doors[origin] = aiohttp.ClientRequest("GET", URL(str(origin)), loop=loop, ssl=context)
         return self._connector, door
+
+
+def _failure(words: str, error: Exception, until: float) -> WireFailure:
+    late = isinstance(error, TimeoutError) and monotonic() >= until
+    return (TimeIsUp if late else WireFailure)(f"{words} ({type(error).__name__})")
 
 
 def _bytes(outgoing: Outgoing) -> bytes:
@@ -207,20 +291,27 @@ def _bytes(outgoing: Outgoing) -> bytes:
     Raises:
         WireFailure: The request line or a header cannot stand in HTTP.
     """
-    lines = [f"{outgoing.method} {outgoing.target} HTTP/1.1".encode("ascii")]
-    lines += [b"%b: %b" % header for header in outgoing.headers]
-    head = b"\r\n".join(lines)
-    breaks = len(lines) - 1
-    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head or lines[0].count(b" ") != 2:
+    line = f"{outgoing.method} {outgoing.target} HTTP/1.1".encode("ascii")
+    head = b"\r\n".join((line, *map(b": ".join, outgoing.headers)))
+    breaks = len(outgoing.headers)
+    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head or line.count(b" ") != 2:
         raise WireFailure("the request could not be put into HTTP")
     return b"%b\r\n\r\n%b" % (head, outgoing.body)
 
 
 async def _reply(wire: _Wire, flight: Flight) -> WireReply:
+    """The whole answer.
+
+    Raises:
+        aiohttp.ClientPayloadError: Its body is compressed, although that was not asked for, too large or too short.
+    """
     while True:
         message, payload = await wire.read()
+        if message.code == 101:
+            # No other protocol was asked for: this is no answer.
+            raise aiohttp.ClientPayloadError
         # An interim answer, such as 103, comes before the answer.
-        if not 100 <= message.code < 200 or message.code == 101:
+        if not 100 <= message.code < 200:
             break
     flight.status = message.code
     # A header that comes twice counts by its last value, as on the default transport.
@@ -229,21 +320,19 @@ async def _reply(wire: _Wire, flight: Flight) -> WireReply:
     }
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise aiohttp.ClientPayloadError
-    return WireReply(message.code, headers, await _body(payload))
+    # Most bodies came with their head and are there by now.
+    body = payload.read_nowait() if payload.is_eof() else await _awaited(payload)
+    if len(body) > REPLY_LIMIT:
+        raise aiohttp.ClientPayloadError
+    wire.answered(body, headers)
+    return WireReply(message.code, headers, body)
 
 
-async def _body(payload: StreamReader) -> bytes:
-    """The body's bytes as sent.
-
-    Raises:
-        aiohttp.ClientPayloadError: It ended too early or is too large.
-    """
+async def _awaited(payload: StreamReader) -> bytes:
     parts: list[bytes] = []
     size = 0
-    while not payload.at_eof():
+    while size <= REPLY_LIMIT and not payload.at_eof():
         part = await payload.readany()
         parts.append(part)
         size += len(part)
-        if size > REPLY_LIMIT:
-            raise aiohttp.ClientPayloadError
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return b"".join(parts)

@@ -5,9 +5,12 @@ shared pool here: each lane is one httpx transport with one connection.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import cache
+from time import monotonic
+from types import FunctionType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import anyio
 import httpcore
@@ -15,33 +18,40 @@ import httpx
 from attrs import define
 
 from wonder_customers import _border
-from wonder_customers._wire import Flight, Origin, Outgoing, WireFailure, WireReply
+from wonder_customers._wire import Flight, Origin, Outgoing, TimeIsUp, WireFailure, WireReply
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import Secret, concealed
 from wonder_customers.transports._lanes import KEEP_ALIVE, REPLY_LIMIT, Lanes
-from wonder_customers.transports._sockets import Backend, Watch
-from wonder_customers.transports._tls import default_context
+from wonder_customers.transports._line import Line, refuse_compression, told
+from wonder_customers.transports._sockets import Backend, Watch, unread
+from wonder_customers.transports._tls import default_context, verified
 
 __all__ = ["HttpxTransport"]
 
 _SENDING = "send_request_headers.started"
-_NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-)
-_WORDS: Final[tuple[tuple[type[httpx.TransportError], str], ...]] = (
-    (httpx.ConnectTimeout, "no connection in time"),
-    (httpx.ConnectError, "no connection"),
-    (httpx.ReadTimeout, "no answer in time"),
-    (httpx.WriteTimeout, "the request could not be written in time"),
-    (httpx.ReadError, "the connection broke while waiting for the answer"),
-    (httpx.WriteError, "the connection broke while sending"),
-    (httpx.RemoteProtocolError, "the connection ended, or the answer was no HTTP"),
-    (httpx.LocalProtocolError, "the request could not be put into HTTP"),
-    (httpx.ProxyError, "the proxy refused"),
-    (httpx.TransportError, "the transport failed"),
+_NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
+_CUT = frozenset({"RemoteProtocolError", "ReadError", "WriteError"})
+_WORDS: Final[Mapping[str, str]] = {
+    "ConnectTimeout": "no connection in time",
+    "ConnectError": "no connection",
+    "ReadTimeout": "no answer in time",
+    "WriteTimeout": "the request could not be written in time",
+    "ReadError": "the connection broke while waiting for the answer",
+    "WriteError": "the connection broke while sending",
+    "RemoteProtocolError": "the connection ended, or the answer was no HTTP",
+    "LocalProtocolError": "the request could not be put into HTTP",
+    "ProxyError": "the proxy refused",
+    "ConnectionNotAvailable": "the connection had ended",
+}
+"""By the names of the errors, which httpx has from httpcore."""
+
+_ERRORS = (
+    httpcore.ConnectionNotAvailable,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
 )
 
 
@@ -49,7 +59,7 @@ _WORDS: Final[tuple[tuple[type[httpx.TransportError], str], ...]] = (
 class _Lane:
     """One connection at most, for one request at a time."""
 
-    transport: httpx.AsyncBaseTransport
+    carrier: Line | httpx.AsyncBaseTransport
     origin: Origin
     idle_since: float = 0.0
     served: bool = False
@@ -73,11 +83,20 @@ class _OneConnection(httpx.AsyncHTTPTransport):
 
     def stands(self) -> bool:
         """Whether the connection was neither idle for too long nor ended by the gateway."""
-        if self._connection.is_closed() or self._connection.has_expired():
-            return False
-        # What a gateway said after its answer would be read as the answer to the next request.
-        state = getattr(getattr(self._connection, "_connection", None), "_h11_state", None)
-        return state is None or not state.trailing_data[0]
+        return not self._connection.is_closed() and not self._connection.has_expired() and _is_silent(self._connection)
+
+
+def _is_silent(connection: Any) -> bool:
+    """Whether nothing came after the last answer on a connection of httpcore's, or on the one inside it.
+
+    It would be read as the answer to the next request.
+    """
+    while connection is not None and not hasattr(connection, "_h11_state"):
+        connection = getattr(connection, "_connection", None)
+    if connection is None:
+        return True
+    state, stream = connection._h11_state, connection._network_stream  # noqa: SLF001 - nobody else knows
+    return not state.trailing_data[0] and not unread(getattr(stream, "_stream", None))
 
 
 def _trace(watch: Watch) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
@@ -89,7 +108,8 @@ def _trace(watch: Watch) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
             # Asked at the socket too: a transport of the caller's own, or a proxy, may lead elsewhere.
             _border.check(str(info["host"]))
         elif event.endswith(_SENDING):
-            watch.flight.sent = True
+            # To a proxy, the first request is its own: ours follows when the proxy has let it through.
+            watch.flight.sent = info["request"].method != b"CONNECT"
         elif event.endswith("receive_response_headers.complete"):
             watch.heard = True
 
@@ -101,27 +121,34 @@ class HttpxTransport(Lanes[_Lane]):
 
     Args:
         max_connections: Lanes at most, over all gateways; further requests wait within their deadline.
-        ssl_context: For those who pin certificates or trust a private authority. TLS 1.2 is the least.
-        proxy: The URL of a proxy. The environment's proxies are not used.
+        ssl_context: For those who pin certificates or trust a private authority. It must check certificates and host
+            names; TLS 1.2 is the least.
+        proxy: The URL of a proxy, as a `Secret` where it holds a password. The environment's proxies are not used.
         mounted: An httpx transport to use instead of lanes (``MockTransport``, ``ASGITransport``, …). It stays yours to
             close.
 
     Raises:
-        ConfigurationError: `max_connections` is no positive whole number.
+        ConfigurationError: `max_connections` is no positive whole number, `ssl_context` or the one of `mounted` does
+            not check, or `proxy` cannot be used.
     """
 
+    @concealed
     def __init__(
         self,
         *,
         max_connections: int = 32,
         ssl_context: ssl.SSLContext | None = None,
-        proxy: str | None = None,
+        proxy: Secret | str | None = None,
         mounted: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(max_connections)
-        self._context = ssl_context
-        self._proxy = proxy
+        self._context = None if ssl_context is None else verified(ssl_context)
+        self._proxy = None if proxy is None else _proxy(proxy.reveal() if isinstance(proxy, Secret) else proxy)
         self._mounted = mounted
+        # httpx's own transports keep their context here; what others do is known to nobody but their owner.
+        theirs = getattr(getattr(mounted, "_pool", None), "_ssl_context", None)
+        if theirs is not None:
+            verified(theirs)
         # What a transport of the caller's own holds, and on which event loop, is the caller's to know.
         self._binds = mounted is None
 
@@ -129,43 +156,62 @@ class HttpxTransport(Lanes[_Lane]):
         if self._mounted is not None:
             return _Lane(self._mounted, origin)
         # Every lane must have a context of the session's, or httpx would build one for each.
-        context = self._context or (default_context() if origin.scheme == "https" else _plain())
+        context = verified(self._context or default_context()) if origin.scheme == "https" else _plain()
         if self._proxy is None:
-            return _Lane(_OneConnection(origin, context), origin)
+            return _Lane(Line(origin, context) if _as_shipped() else _OneConnection(origin, context), origin)
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
         transport = httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False, proxy=self._proxy)
         return _Lane(transport, origin)
 
     def _usable(self, lane: _Lane) -> bool:
-        # A pool behind a proxy looks after its connection itself, and a mounted transport is its owner's.
-        return not isinstance(lane.transport, _OneConnection) or lane.transport.stands()
+        carrier = lane.carrier
+        if isinstance(carrier, Line):
+            return _as_shipped() and carrier.stands()
+        if isinstance(carrier, _OneConnection):
+            return carrier.stands()
+        if carrier is self._mounted:
+            return True
+        # A pool behind a proxy looks after its one connection, but not for what came unasked.
+        pool: Any = getattr(carrier, "_pool", None)
+        return all(map(_is_silent, pool.connections))
 
     async def _close(self, lane: _Lane) -> None:
-        if lane.transport is not self._mounted:
+        if lane.carrier is not self._mounted:
             # Closing reaches the socket before its first wait, so even a cancellation in here leaves nothing open.
             with anyio.CancelScope(shield=True):
-                await lane.transport.aclose()
+                await lane.carrier.aclose()
 
-    async def _roundtrip(self, lane: _Lane, outgoing: Outgoing, flight: Flight) -> WireReply:
-        watch, request = Watch(flight), _request(outgoing)
-        if isinstance(lane.transport, _OneConnection):
-            lane.transport.backend.watch = watch
-        else:
-            request.extensions["trace"] = _trace(watch)
+    async def _roundtrip(self, lane: _Lane, outgoing: Outgoing, flight: Flight, until: float) -> WireReply:
+        watch, carrier = Watch(flight, until), lane.carrier
         try:
-            response = await lane.transport.handle_async_request(request)
-            flight.sent = True
-            flight.status = response.status_code
-            flight.headers = {
-                name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw
-            }
-            return WireReply(flight.status, flight.headers, await _body(response))
-        except httpx.TransportError as error:
+            if isinstance(carrier, Line):
+                return await carrier.exchange(outgoing, watch)
+            with anyio.move_on_after(until - monotonic()):
+                return await _through_httpx(carrier, outgoing, watch)
+            failure: WireFailure = TimeIsUp("no answer in time")
+        except (httpx.TransportError, *_ERRORS) as error:
             failure = _failure(error, lane, watch)
-        except httpcore.ConnectionNotAvailable:
-            failure = WireFailure("the connection had ended")
         # Raised out here, so that httpx's error, which holds the whole request, does not hang on to ours.
         raise failure
+
+
+def _as_shipped() -> bool:
+    """Whether httpx and httpcore send with their own code, and not with what a test or a tracer put in its place."""
+    return all(
+        type(method) is FunctionType and method.__globals__["__name__"].startswith(("httpx.", "httpcore."))
+        for method in (httpx.AsyncHTTPTransport.handle_async_request, httpcore.AsyncHTTPConnection.handle_async_request)
+    )
+
+
+def _proxy(url: object) -> httpx.Proxy:
+    """The proxy at `url`, tried out as far as that goes without a connection."""
+    try:
+        proxy = httpx.Proxy(url if isinstance(url, str) and urlsplit(url).hostname else "")
+        httpx.AsyncHTTPTransport(verify=_plain(), trust_env=False, proxy=proxy)
+    except (ValueError, httpx.InvalidURL, ImportError) as error:
+        more = "; this one needs `pip install 'httpx[socks]'`" if isinstance(error, ImportError) else ""
+        raise ConfigurationError(f"proxy must be the URL of a proxy, such as http://proxy.example:3128{more}") from None
+    return proxy
 
 
 @cache
@@ -232,17 +278,24 @@ class _Once(AsyncIterator[bytes]):
         return piece
 
 
-async def _body(response: httpx.Response) -> bytes:
-    """The body's bytes as sent.
+async def _through_httpx(transport: httpx.AsyncBaseTransport, outgoing: Outgoing, watch: Watch) -> WireReply:
+    """Send with a transport of httpx's.
 
     Raises:
-        httpx.RemoteProtocolError: It is compressed, although that was not asked for, or too large.
+        httpcore.RemoteProtocolError: The answer's body is compressed, although that was not asked for, or too large.
     """
+    request, flight = _request(outgoing), watch.flight
+    if isinstance(transport, _OneConnection):
+        transport.backend.watch = watch
+    else:
+        request.extensions["trace"] = _trace(watch)
+    response = await transport.handle_async_request(request)
+    flight.sent = True
+    flight.status, flight.headers = response.status_code, told(response.headers.raw)
     parts: list[bytes] = []
     size = 0
     try:
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
-            raise httpx.RemoteProtocolError("unasked compression")
+        refuse_compression(flight)
         async for part in _stream(response):
             size += len(part)
             parts.append(part)
@@ -253,8 +306,8 @@ async def _body(response: httpx.Response) -> bytes:
     finally:
         await response.aclose()
     if size > REPLY_LIMIT:
-        raise httpx.RemoteProtocolError("too large")
-    return b"".join(parts)
+        raise httpcore.RemoteProtocolError("too large")
+    return WireReply(flight.status, flight.headers, b"".join(parts))
 
 
 def _stream(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -262,12 +315,12 @@ def _stream(response: httpx.Response) -> AsyncIterator[bytes]:
     return response.stream.__aiter__()
 
 
-def _failure(error: httpx.TransportError, lane: _Lane, watch: Watch) -> WireFailure:
-    flight = watch.flight
+def _failure(error: Exception, lane: _Lane, watch: Watch) -> WireFailure:
+    flight, names = watch.flight, [kind.__name__ for kind in type(error).__mro__]
     if not watch.seen and flight.status is None:
         # A transport that reports nothing (a mock, an ASGI app): its own class of error is all there is to go by.
-        flight.sent = not isinstance(error, _NEVER_SENT)
-    cut = isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError))
-    flight.stale = lane.served and cut and flight.sent and not watch.heard
-    words = next(words for kind, words in _WORDS if isinstance(error, kind))
-    return WireFailure(f"{words} ({type(error).__name__})")
+        flight.sent = _NEVER_SENT.isdisjoint(names)
+    flight.stale = lane.served and not _CUT.isdisjoint(names) and flight.sent and not watch.heard
+    words = next((_WORDS[name] for name in names if name in _WORDS), "the transport failed")
+    late = "TimeoutException" in names and monotonic() >= watch.until
+    return (TimeIsUp if late else WireFailure)(f"{words} ({type(error).__name__})")

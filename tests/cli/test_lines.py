@@ -1,0 +1,35 @@
+"""Commands use the fast transport and event loop where the extra is installed, and the default ones where not."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+
+from wonder_customers import Monri
+from wonder_customers.cli import lines
+from wonder_customers.transports.httpx import HttpxTransport
+
+ACCOUNT = Monri("key", "token", base_url="http://127.0.0.1:1")
+
+
+async def kinds() -> tuple[str, Any]:
+    from asyncio import get_running_loop
+
+    async with lines.session(ACCOUNT, max_connections=40) as session:
+        transport: Any = session._shared.transport
+    assert transport._closed
+    return type(get_running_loop()).__module__, transport
+
+
+def test_with_the_extra_both_are_fast() -> None:
+    module = pytest.importorskip("wonder_customers.transports.aiohttp", reason="the extra `fast` is not installed")
+    loop, transport = lines.run(kinds)
+    assert isinstance(transport, module.AiohttpTransport)
+    assert loop.startswith("uvloop") == (find_spec("uvloop") is not None)
+
+
+def test_without_it_both_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "find_spec", lambda name: None)
+    loop, transport = lines.run(kinds)
+    assert isinstance(transport, HttpxTransport)
+    assert loop.startswith("asyncio")

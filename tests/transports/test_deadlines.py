@@ -1,0 +1,159 @@
+"""A transport ends each request within its whole time, whatever it waits for, and says that this is why."""
+
+import threading
+import time
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import anyio
+import pytest
+from attrs import evolve
+from transports.test_lanes import HEAD, flown, forever, hang, outgoing
+
+from raw import OK, Peer, RawServer
+from wonder_customers._wire import Origin, Outgoing, TimeIsUp, Timeouts, WireReply
+
+pytestmark = pytest.mark.anyio
+
+PATIENT = Timeouts(5, 5, 5)
+
+
+def within(seconds: float, port: int, **more: Any) -> Outgoing:
+    return evolve(outgoing(port, timeouts=PATIENT, **more), within=seconds)
+
+
+def trickle(peer: Peer) -> None:
+    """Answer so slowly that no single wait is long."""
+    peer.request()
+    peer.say(HEAD + b"Content-Length: 1000\r\n\r\n")
+    pause = threading.Event()
+    while not pause.wait(0.02):
+        peer.say(b"x")  # until the client is gone
+
+
+@pytest.mark.parametrize(("script", "status"), [(hang, None), (trickle, 201)], ids=["silence", "a trickle"])
+async def test_an_answer_that_takes_too_long(kind: Callable[..., Any], script: Any, status: int | None) -> None:
+    transport = kind()
+    with RawServer(script) as server:
+        began = monotonic()
+        flight, end = await flown(transport, within(0.2, server.port))
+        took = monotonic() - began
+    assert isinstance(end, TimeIsUp)
+    assert (flight.sent, flight.status, flight.stale) == (True, status, False)
+    assert 0.15 <= took < 0.6
+    assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
+
+
+async def test_a_place_that_does_not_come_in_time(kind: Callable[..., Any]) -> None:
+    transport = kind(max_connections=1)
+    arrived = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        arrived.set()
+        hang(peer)
+
+    with RawServer(script) as server:
+        async with anyio.create_task_group() as group:
+            group.start_soon(flown, transport, within(5, server.port))
+            assert await anyio.to_thread.run_sync(arrived.wait, 2)
+            flight, end = await flown(transport, within(0.1, server.port))
+            assert isinstance(end, TimeIsUp)
+            assert not flight.sent
+            assert (transport.waiting_requests, transport.busy_lanes) == (0, 1)
+            group.cancel_scope.cancel()
+    assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
+
+
+async def test_a_place_goes_to_the_next_when_the_first_in_the_queue_gave_up(kind: Callable[..., Any]) -> None:
+    transport, ends = kind(max_connections=1), []
+    release = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        release.wait(2)
+        peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        forever(peer)
+
+    async def fly(seconds: float) -> None:
+        ends.append((await flown(transport, within(seconds, server.port)))[1])
+
+    with RawServer(script) as server:
+        async with anyio.create_task_group() as group:
+            group.start_soon(fly, 5)
+            await anyio.sleep(0.05)
+            group.start_soon(fly, 0.05)
+            group.start_soon(fly, 5)
+            await anyio.sleep(0.15)
+            release.set()
+        await transport.aclose()
+    assert sum(isinstance(end, TimeIsUp) for end in ends) == 1
+    assert sum(isinstance(end, WireReply) for end in ends) == 2
+
+
+async def test_a_place_that_comes_too_late_is_not_used(kind: Callable[..., Any]) -> None:
+    transport, first, go = kind(max_connections=1), [], threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        go.wait(2)
+        peer.say(OK)
+        forever(peer)
+
+    async def fly() -> None:
+        first.append((await flown(transport, within(5, server.port)))[1])
+
+    with RawServer(script) as server:
+        async with anyio.create_task_group() as group:
+            group.start_soon(fly)
+            await anyio.sleep(0.05)
+
+            async def block() -> None:
+                await anyio.sleep(0.05)
+                go.set()
+                time.sleep(0.3)  # noqa: ASYNC251 - the answer and the deadline come while the event loop is held up
+
+            group.start_soon(block)
+            flight, end = await flown(transport, within(0.15, server.port))
+        await transport.aclose()
+    assert isinstance(first[0], WireReply)
+    assert isinstance(end, TimeIsUp)
+    assert not flight.sent
+    assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_no_connection_is_opened_without_time(kind: Callable[..., Any], seconds: float, scheme: str) -> None:
+    transport = kind()
+    with RawServer(hang) as server:
+        request = evolve(within(seconds, server.port), origin=Origin(scheme, "127.0.0.1", server.port))
+        with anyio.fail_after(2):
+            flight, end = await flown(transport, request)
+    assert isinstance(end, TimeIsUp)
+    assert not flight.sent
+
+
+async def test_a_handshake_that_takes_all_the_time(kind: Callable[..., Any]) -> None:
+    transport = kind()
+    with RawServer(hang) as server:
+        request = evolve(within(0.2, server.port), origin=Origin("https", "127.0.0.1", server.port))
+        began = monotonic()
+        flight, end = await flown(transport, request)
+    assert monotonic() - began < 0.6
+    assert isinstance(end, TimeIsUp)
+    assert not flight.sent
+
+
+@pytest.mark.long
+async def test_long_limits_are_not_rounded_up(kind: Callable[..., Any]) -> None:
+    transport = kind()
+    with RawServer(hang) as server:
+        request = evolve(within(5.1, server.port), origin=Origin("https", "127.0.0.1", server.port))
+        patient = evolve(request, timeouts=Timeouts(30, 30, 30))
+        began = monotonic()
+        flight, end = await flown(transport, patient)
+    assert monotonic() - began < 5.3
+    assert isinstance(end, TimeIsUp)
+    assert not flight.sent

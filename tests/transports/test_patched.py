@@ -1,0 +1,73 @@
+"""Whoever puts something in the place of httpx's or httpcore's sending meets the calls of the default transport."""
+
+import functools
+from typing import Any
+
+import httpcore
+import httpx
+import pytest
+import respx
+from transports.test_lanes import flown, forever, outgoing
+
+from raw import RawServer, dead_port
+from wonder_customers._wire import WireReply
+from wonder_customers.transports.httpx import HttpxTransport
+
+pytestmark = pytest.mark.anyio
+
+
+async def answered(transport: HttpxTransport, port: int) -> bytes:
+    _, end = await flown(transport, outgoing(port))
+    assert isinstance(end, WireReply), end
+    return end.body
+
+
+async def test_respx_answers_in_the_gateways_stead() -> None:
+    transport = HttpxTransport()
+    with dead_port() as port, respx.mock:
+        respx.get(f"http://127.0.0.1:{port}/v1/customers").respond(json={"by": "respx"})
+        assert await answered(transport, port) == b'{"by":"respx"}'
+    await transport.aclose()
+
+
+async def test_a_method_of_httpx_that_a_test_replaces_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def handle(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"by": request.url.raw_path.decode()})
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle)
+    with dead_port() as port:
+        assert await answered(HttpxTransport(), port) == b'{"by":"/v1/customers?a=%2F"}'
+
+
+class Wrapped:
+    """What tracers put around a method: an object that shows everything the method has."""
+
+    def __init__(self, method: Any, seen: list[str]) -> None:
+        functools.update_wrapper(self, method)
+        self.method, self.seen = method, seen
+        self.__globals__ = method.__globals__
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    async def __call__(self, *arguments: Any) -> Any:
+        self.seen.append(type(arguments[1]).__module__.partition(".")[0])
+        return await self.method(*arguments)
+
+
+@pytest.mark.parametrize("kind", [httpx.AsyncHTTPTransport, httpcore.AsyncHTTPConnection])
+async def test_a_tracer_sees_requests_from_its_first_moment_to_its_last(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Any]
+) -> None:
+    transport = HttpxTransport()
+    seen: list[str] = []
+    with RawServer(forever) as server:
+        assert await answered(transport, server.port) == b"{}"
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, "handle_async_request", Wrapped(kind.handle_async_request, seen))
+            for _ in range(2):
+                assert await answered(transport, server.port) == b"{}"
+        assert await answered(transport, server.port) == b"{}"
+        assert len(seen) == 2
+        assert transport.open_lanes == 1
+        await transport.aclose()
