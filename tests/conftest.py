@@ -1,11 +1,13 @@
-"""What all tests share: both event loops, the simulator, and ``--long`` for what takes minutes."""
+"""What all tests share: both event loops, both transports, the simulator, and ``--long`` for what takes minutes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
+from wonder_customers.transports.httpx import HttpxTransport
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +31,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Every test marked ``anyio`` runs on both event loops."""
     return str(request.param)
+
+
+@pytest.fixture(params=["default", "aiohttp"])
+def kind(request: pytest.FixtureRequest, anyio_backend_name: str) -> Callable[..., Any]:
+    """Either transport: both have the same lanes and the same arguments."""
+    if request.param == "default":
+        return HttpxTransport
+    if anyio_backend_name != "asyncio":
+        pytest.skip("aiohttp runs on asyncio only")
+    module = pytest.importorskip("wonder_customers.transports.aiohttp", reason="the extra `fast` is not installed")
+    found: Callable[..., Any] = module.AiohttpTransport
+    return found
 
 
 @pytest.fixture(scope="session")

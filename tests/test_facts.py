@@ -39,11 +39,12 @@ from wonder_customers import (
     OutcomeUnknown,
     Rejected,
     RetryPolicy,
+    Secret,
     Wonder,
 )
 from wonder_customers._attempt import Attempts
-from wonder_customers._scrub import scrub
-from wonder_customers._wire import Flight, Timeouts, WireReply
+from wonder_customers._scrub import Carried
+from wonder_customers._wire import Flight, Timeouts, WireReply, WireRequest
 from wonder_customers.retry import Evidence
 
 pytestmark = pytest.mark.anyio
@@ -158,7 +159,7 @@ class TestTheHistory:
         assert told == [
             ("not sent", "it was not sent to https://ipgtest.monri.com: the wire broke", 0.5),
             ("no answer", "it was sent and not answered: the wire broke", 0.5),
-            ("HTTP 200", "it was answered with HTTP 200, but the body was lost: the wire broke", 0.5),
+            ("body lost", "it was answered with HTTP 200, but the body was lost: the wire broke", 0.5),
             ("HTTP 502", "refused with HTTP 502", 0.5),
             ("HTTP 404", "refused with HTTP 404", 0.5),
         ]
@@ -383,11 +384,11 @@ class TestTheToken:
         it = bench(reply(200, self.TOKEN), MADE, MADE, account=Monri("k", "t", auth="oauth"))
         await it.get(UUID)
         bearer: Any = it.speaker.bearer
-        bearer.drop("an older one")
+        bearer.drop(Secret("an older one"))
         await it.get(UUID)
         assert it.script.lines().count("POST /v2/oauth") == 1
-        bearer.drop("first")
-        bearer.drop("first")
+        bearer.drop(Secret("first"))
+        bearer.drop(Secret("first"))
         assert bearer._token is None
 
 
@@ -458,6 +459,10 @@ class TestErrors:
 
 
 class TestScrub:
+    @staticmethod
+    def request(body: bytes) -> WireRequest:
+        return WireRequest("POST", "/customers", "/customers", body)
+
     BODY = b"""{"customer": {"name": "Ada Lovelace", "first": "Ada", "meta": {"tags": ["VIP"]}, "code": "xy",
                               "others": ["Zoe", "Ann Zoe"]}}"""
 
@@ -476,11 +481,11 @@ class TestScrub:
         ],
     )
     def test_what_the_request_carried_goes(self, words: str, left: str) -> None:
-        assert scrub(words, self.BODY) == left
+        assert Carried(self.request(self.BODY)).out_of(words) == left
 
     @pytest.mark.parametrize("body", [b"", b"no json", b"[1]"])
     def test_a_body_that_cannot_be_read_is_no_trouble(self, body: bytes) -> None:
-        assert scrub("a@example.org is bad", body) == "… is bad"
+        assert Carried(self.request(body)).out_of("a@example.org is bad") == "… is bad"
 
 
 def test_attempts_read_the_time_by_themselves() -> None:

@@ -1,7 +1,5 @@
 """Everything this library raises, by meaning.
 
-::
-
     WonderCustomersError
     ├─ ConfigurationError      credentials, URLs or settings that cannot work
     ├─ SessionClosed           the session is not open (any more)

@@ -9,10 +9,8 @@ gateway's name, its value the package that holds the dialect. A dialect's packag
   the gateway's documented answers as ``golden/*_response.json``.
 """
 
-import pkgutil
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import ModuleType
 
 from wonder_customers.errors import ConfigurationError
@@ -25,6 +23,10 @@ __all__ = ["names", "package", "simulator"]
 @cache
 def _packages() -> dict[str, str]:
     """The importable name of each dialect's package, the shipped ones first."""
+    # Loading these takes longer than all of the dialects, and a session that is given its account never asks.
+    import pkgutil  # noqa: PLC0415
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     shipped = {entry.name: f"{__name__}.{entry.name}" for entry in pkgutil.iter_modules(__path__) if entry.ispkg}
     return shipped | {entry.name: entry.value for entry in entry_points(group=GROUP) if entry.name not in shipped}
 

@@ -1,4 +1,4 @@
-"""What every dialect shares: the account's address, the call, the operations, and how a refusal is read.
+"""What every dialect shares: the account's address, the call and the operations. How answers are read: `replies`.
 
 A dialect is pure: it turns an operation into calls and replies into records, and never waits, looks at a clock or
 touches a socket. An operation that needs several requests is a generator of calls, so the exchange stays the one
@@ -12,27 +12,11 @@ from enum import StrEnum
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
-import orjson
 from attrs import field, frozen
 
 from wonder_customers._border import is_loopback
 from wonder_customers._wire import Header, Origin, Replay, WireReply, WireRequest
-from wonder_customers.errors import (
-    CallFailed,
-    ConfigurationError,
-    Duplicate,
-    Forbidden,
-    InvalidRecord,
-    InvalidReply,
-    NotFound,
-    RateLimited,
-    Refused,
-    Rejected,
-    Unauthorized,
-    Unavailable,
-    Unsupported,
-    Violation,
-)
+from wonder_customers.errors import ConfigurationError, InvalidRecord, Unsupported, Violation
 from wonder_customers.records import (
     Customer,
     CustomerDraft,
@@ -116,7 +100,7 @@ def one(call: Call[T]) -> Steps[T]:
 class AccessToken:
     """A bearer token and the seconds it may be used, counted from the reply that brought it."""
 
-    value: str = field(repr=False)
+    value: Secret = field(converter=secret)
     lifetime: float = 0.0
 
 
@@ -157,8 +141,15 @@ class Dialect(ABC):
         return Unsupported(self.gateway, operation, self.lacks.get(operation, "its dialect does not speak of it"))
 
     @abstractmethod
-    def headers(self, request: WireRequest, now: float, nonce: str, bearer: str | None) -> tuple[Header, ...]:
-        """The headers that authenticate exactly this request, at Unix time `now`."""
+    def headers(self, request: WireRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
+        """The headers that authenticate exactly this request.
+
+        Args:
+            request: What will be sent, to the byte.
+            now: Unix time, in seconds.
+            nonce: 16 random hexadecimal digits, new for every attempt.
+            bearer: The token that `token_call` has fetched; None where there is no such call.
+        """
 
     def token_call(self) -> Call[AccessToken] | None:
         """The call that fetches a bearer token, None where the account needs none."""
@@ -190,7 +181,13 @@ class Dialect(ABC):
 
     @abstractmethod
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
-        """One page of customers."""
+        """One page of customers.
+
+        Args:
+            limit: How many it shall hold, 1 to 1000.
+            cursor: The `Page.cursor` of the page before; None for the first one.
+            filters: The gateway's own query parameters.
+        """
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
         """All of a customer's tokens."""
@@ -275,6 +272,12 @@ def key_text(value: Secret | str) -> Secret:
 def segment(gateway: str, name: str, value: object, longest: int = 255) -> str:
     """`value` percent-encoded as one segment of a path.
 
+    Args:
+        gateway: The gateway's name, for the error.
+        name: What the value is called there, such as ``id``.
+        value: An id or a reference of the caller's.
+        longest: Its characters at most, before encoding.
+
     Raises:
         InvalidRecord: It is empty, ``.``, ``..``, too long, holds control characters or is no text.
     """
@@ -282,24 +285,6 @@ def segment(gateway: str, name: str, value: object, longest: int = 255) -> str:
     if broken:
         raise InvalidRecord(gateway, [Violation(name, None, broken)])
     return quote(str(value), safe="")
-
-
-def matching(name: str, asked: str, read: Callable[[WireReply], Customer]) -> Callable[[WireReply], Customer]:
-    """Reads a customer with `read`, and refuses one whose `name` (``id`` or ``reference``) is not the one asked for.
-
-    Ids are hexadecimal, so their case says nothing. What an answer does not carry is not judged.
-    """
-
-    def decode(reply: WireReply) -> Customer:
-        customer = read(reply)
-        answered: str | None = getattr(customer, name)
-        same = answered in {asked, None} or (name == "id" and str(answered).casefold() == asked.casefold())
-        if not same:
-            why = f"the gateway answered with another customer: its {name} differs"
-            raise InvalidReply(why, status=reply.status, applied="unknown")
-        return customer
-
-    return decode
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -319,83 +304,3 @@ def unsafe_in_path(value: object, longest: int) -> str | None:
     if _SURROGATE.search(value):
         return "must be valid Unicode"
     return None
-
-
-def json_object(call: str, reply: WireReply) -> dict[str, Any]:
-    """The reply's body as a JSON object.
-
-    Raises:
-        InvalidReply: It is something else, or a redirect.
-    """
-    if reply.status // 100 == 3:
-        raise InvalidReply(f"HTTP {reply.status}: redirects are never followed", status=reply.status, applied="unknown")
-    try:
-        body = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        what = "an empty body" if not reply.body.strip() else "a body that is no JSON"
-        raise InvalidReply(
-            f"{call} answered HTTP {reply.status} with {what}", status=reply.status, applied="unknown"
-        ) from None
-    if not isinstance(body, dict):
-        raise InvalidReply(
-            f"{call} answered HTTP {reply.status} with a JSON {type(body).__name__} where an object belongs",
-            status=reply.status,
-            applied="unknown",
-        )
-    return body
-
-
-def loose_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in an error's body, empty when there is none: HTML, nothing, a list."""
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-_BY_STATUS: Mapping[int, type[Refused]] = {
-    401: Unauthorized,
-    403: Forbidden,
-    404: NotFound,
-    409: Duplicate,
-    410: NotFound,
-    429: RateLimited,
-}
-_TAKEN = re.compile(r"\b(already|taken|duplicate|not unique|must be unique)\b", re.IGNORECASE)
-_MISSING = re.compile(r"\b(not found|no such|(does not|doesn't) exist|unknown customer)\b", re.IGNORECASE)
-
-
-def refusal(
-    status: int,
-    *,
-    code: str | None = None,
-    message: str | None = None,
-    fields: Mapping[str, tuple[str, ...]] | None = None,
-) -> CallFailed:
-    """The error that a refusal means.
-
-    The gateways' documents do not fix a status for "not there" and "already there": Monri answers a taken reference
-    with 400, Wonder's and Monri's answers for an unknown customer are not documented. So a 400 or 422 is read by its
-    words too.
-    """
-    text = message or ""
-    kind = _BY_STATUS.get(status)
-    if kind is None and (status >= 500 or status == 408):
-        kind = Unavailable
-    if kind is None and status in {400, 422}:
-        kind = Duplicate if _TAKEN.search(text) else NotFound if _MISSING.search(text) else None
-    named = f" {code}" if code else ""
-    why = f"refused with HTTP {status}{named}" + (f": {text}" if text else "")
-    applied = "unknown" if kind is Unavailable else "no"
-    facts: dict[str, Any] = {"status": status, "code": code, "message": message, "applied": applied}
-    if kind is None:
-        return Rejected(why, fields=fields, **facts)
-    return kind(why, **facts)
-
-
-def text_of(value: object) -> str | None:
-    """`value` as a short line of text, None when it is empty: what a gateway may put where a message belongs."""
-    if value is None or value == "" or isinstance(value, (dict, list)):
-        return None
-    return str(value)[:500]

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from functools import cache, partial
+from typing import Any, TypeVar, get_args, get_origin
 
 from attrs import fields
 from cattrs import BaseValidationError, ClassValidationError, Converter
+from cattrs.fns import identity
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.v import format_exception
 
@@ -28,9 +30,17 @@ def _strict(kind: type[T]) -> Callable[[Any, type[T]], T]:
     return check
 
 
-def _or_none(read: Callable[[Any, type[T]], T], kind: type[T]) -> Callable[[Any, Any], T | None]:
-    """`read` for fields that may be null: cattrs' own way asks for the hook again at every value."""
-    return lambda value, _: None if value is None else read(value, kind)
+read_text = _strict(str)
+"""A text and nothing else, with the type as second argument that cattrs gives to every hook."""
+
+
+def _strict_or_none(kind: type[T]) -> Callable[[Any, Any], T | None]:
+    def check(value: Any, _: Any) -> T | None:
+        if value is not None and type(value) is not kind:
+            raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
+        return value
+
+    return check
 
 
 def _moment(value: Any, _: type[datetime]) -> datetime:
@@ -69,6 +79,21 @@ def _is_object(kind: Any) -> bool:
     return bool(kind == Mapping[str, Any])
 
 
+def _is_list(kind: Any) -> bool:
+    return get_origin(kind) is tuple
+
+
+def _a_list(converter: Converter, value: Any, kind: Any) -> tuple[Any, ...]:
+    """A JSON list as a tuple.
+
+    cattrs takes anything that can be walked through, a text too, and gathers an error for each item: a gateway could
+    fill the memory with them. Here the first one is enough.
+    """
+    if type(value) is not list:
+        raise TypeError(f"expected a list, got {type(value).__name__}")
+    return tuple(converter.structure(item, get_args(kind)[0]) for item in value)
+
+
 def strict_converter(*, milliseconds: bool = False) -> Converter:
     """A converter whose scalars never coerce: null never becomes ``"None"``, 1.9 never becomes 1.
 
@@ -76,19 +101,38 @@ def strict_converter(*, milliseconds: bool = False) -> Converter:
     """
     precision = "milliseconds" if milliseconds else "seconds"
     converter = Converter()
-    scalars: dict[type[Any], Callable[[Any, Any], Any]] = {kind: _strict(kind) for kind in (str, int, bool)}
-    for kind, read in (scalars | {datetime: _moment, date: _day}).items():
-        converter.register_structure_hook(kind, read)
-        converter.register_structure_hook(kind | None, _or_none(read, kind))
+    for kind in (str, int, bool):
+        converter.register_structure_hook(kind, _strict(kind))
+        converter.register_structure_hook(kind | None, _strict_or_none(kind))
+        # Written in place, where cattrs would ask at every value what it is.
+        converter.register_unstructure_hook(kind | None, identity)
+    reads(converter, datetime, _moment)
+    reads(converter, date, _day)
     converter.register_structure_hook_func(_is_object, an_object)
+    converter.register_structure_hook_func(_is_list, partial(_a_list, converter))
     converter.register_unstructure_hook(Secret, Secret.reveal)
-    converter.register_unstructure_hook(Unset, lambda value: value)
-    converter.register_unstructure_hook_func(_is_object, lambda value: value)
-    converter.register_unstructure_hook(date, date.isoformat)
-    converter.register_unstructure_hook(
-        datetime, lambda moment: moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+    converter.register_unstructure_hook(Unset, identity)
+    converter.register_unstructure_hook_func(_is_object, identity)
+    writes(converter, date, date.isoformat)
+    writes(
+        converter,
+        datetime,
+        lambda moment: moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z"),
     )
     return converter
+
+
+def reads(converter: Converter, kind: type[T], read: Callable[[Any, Any], T]) -> None:
+    """Have fields of `kind` read with `read`, and be None where they may be and the wire has null."""
+    converter.register_structure_hook(kind, read)
+    # cattrs' own way for those that may be None asks for the hook again at every value.
+    converter.register_structure_hook(kind | None, lambda value, _: None if value is None else read(value, kind))
+
+
+def writes(converter: Converter, kind: type[T], write: Callable[[T], Any]) -> None:
+    """Have fields of `kind` written with `write`, and as null where they are None."""
+    converter.register_unstructure_hook(kind, write)
+    converter.register_unstructure_hook(kind | None, lambda value: None if value is None else write(value))
 
 
 def _overrides(kind: type[Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -107,25 +151,38 @@ def reader(converter: Converter, kind: type[T], names: Mapping[str, str]) -> Cal
         kind: The record.
         names: The record's field names with the wire's names for them. Other fields are never read from the wire.
     """
-    hook = make_dict_structure_fn(kind, converter, **_overrides(kind, names))
+
+    @cache
+    def made() -> Callable[[Json, Any], T]:
+        # With the first answer, because cattrs writes and compiles code here: a third of the package's import.
+        return make_dict_structure_fn(kind, converter, **_overrides(kind, names))
 
     def read(body: Any, _: Any = None) -> T:
         # The generated hook takes anything that knows `in`: a list would come out as a record without fields.
-        return hook(an_object(body), kind)
+        return made()(an_object(body), kind)
 
-    converter.register_structure_hook(kind, read)
+    reads(converter, kind, read)
     return read
 
 
 def writer(converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool) -> Callable[[Any], Json]:
     """A function from a record of `kind` to a wire object; `sparse` leaves out fields at their default."""
-    hook = make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=sparse, **_overrides(kind, names))
-    converter.register_unstructure_hook(kind, hook)
-    return hook
+
+    @cache
+    def made() -> Callable[[Any], Json]:
+        return make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=sparse, **_overrides(kind, names))
+
+    def write(record: Any) -> Json:
+        return made()(record)
+
+    writes(converter, kind, write)
+    return write
 
 
 def rest(body: Json, known: frozenset[str]) -> Json:
     """The keys of `body` that have no home in the record."""
+    if body.keys() <= known:
+        return {}
     return {key: value for key, value in body.items() if key not in known}
 
 

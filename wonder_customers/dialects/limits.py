@@ -5,15 +5,16 @@ rows give the converters their renames, so a field cannot be checked under one n
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import orjson
 from attrs import evolve, fields, frozen
-from phonenumbers import SUPPORTED_REGIONS
 
 from wonder_customers.dialects.base import unsafe_in_path
+from wonder_customers.dialects.json_bodies import DEPTH, deeper_than
 from wonder_customers.errors import InvalidRecord, Violation
 from wonder_customers.records import (
     UNSET,
@@ -81,16 +82,20 @@ def one_of(*choices: str) -> Check:
     return lambda value: None if value in choices else f"must be one of {', '.join(choices)}"
 
 
-# The telephone library's regions are the assigned two-letter codes, Kosovo's XK, and two that are only reserved (AC and
-# TA); countries without telephones of their own are added.
-_COUNTRIES = SUPPORTED_REGIONS - {"AC", "TA"} | {"AQ", "BV", "GS", "HM", "PN", "TF", "UM"}
+@cache
+def _countries() -> frozenset[str]:
+    # The telephone library's regions are the assigned two-letter codes, Kosovo's XK, and two that are only reserved (AC
+    # and TA); countries without telephones of their own are added.
+    from wonder_customers._telephone import REGIONS  # noqa: PLC0415 - the telephone library is large
+
+    return REGIONS - {"AC", "TA"} | {"AQ", "BV", "GS", "HM", "PN", "TF", "UM"}
 
 
 def country(value: Any) -> str | None:
     """An ISO 3166-1 alpha-2 code."""
     return (
         None
-        if isinstance(value, str) and value in _COUNTRIES
+        if isinstance(value, str) and value in _countries()
         else "must be an ISO 3166-1 alpha-2 country code, in capitals"
     )
 
@@ -102,15 +107,17 @@ def e164(value: Any) -> str | None:
 
 
 def json_object(value: Any) -> str | None:
-    """A dictionary that JSON can hold, with text as keys."""
+    """A dictionary that JSON can hold, with text as keys, and not so deep that its answer could not be read."""
     if not isinstance(value, Mapping):
         return f"must be a dictionary, not {type(value).__name__}"
     try:
         # Read back, because a NaN or a moment is written, but as something else.
-        same = orjson.loads(orjson.dumps(dict(value))) == value
+        again = orjson.loads(orjson.dumps(dict(value)))
     except (orjson.JSONEncodeError, RecursionError):
-        same = False
-    return None if same else "must hold only JSON values, with text as keys"
+        again = None
+    if again != value:
+        return "must hold only JSON values, with text as keys"
+    return f"must be nested no deeper than {DEPTH // 2} levels" if deeper_than(DEPTH // 2, again) else None
 
 
 UUID = pattern(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}", "a UUID")
@@ -139,34 +146,44 @@ _PARTS: Mapping[str, tuple[type, ...]] = {
 }
 
 
-_FIELDS: Mapping[type, tuple[str, ...]] = {
-    kind: tuple(attribute.name for attribute in fields(kind))
-    for kind in (CustomerDraft, CustomerPatch, CardSource, OneTimeToken, VaultToken, Phone, Address)
-}
+_Places = tuple[tuple[str, tuple[type, ...] | None], ...]
 
 
-def _leaves(record: Any, whole: frozenset[str], path: str = "") -> Iterator[tuple[str, Any]]:
+@cache
+def _fields(kind: type, whole: frozenset[str], path: str) -> tuple[Callable[[Any], tuple[Any, ...]], _Places]:
+    """Reads all fields of a record, and says where each stands and which parts it may be, when `path` leads to it."""
+    names = [attribute.name for attribute in fields(kind)]
+    places = [f"{path}{name}" for name in names]
+    parts = [None if place in whole else _PARTS.get(place) for place in places]
+    # Of a single field, `attrgetter` gives the bare value.
+    read = attrgetter(*names) if len(names) > 1 else lambda record: (getattr(record, names[0]),)
+    return read, tuple(zip(places, parts, strict=True))
+
+
+def _leaves(record: Any, whole: frozenset[str], path: str = "") -> dict[str, Any]:
     """Every value that says something, by its path; parts named in `whole` stay in one piece.
 
     None says something in a patch only, where it clears.
     """
     silent = UNSET if isinstance(record, CustomerPatch) else None
-    for name in _FIELDS.get(type(record)) or tuple(attribute.name for attribute in fields(type(record))):
-        value = getattr(record, name)
+    kind: Any = type(record)
+    read, places = _fields(kind, whole, path)
+    found: dict[str, Any] = {}
+    for (place, parts), value in zip(places, read(record), strict=True):
         if value is silent:
             continue
-        at = f"{path}{name}"
-        if at in _PARTS and at not in whole and isinstance(value, _PARTS[at]):
-            yield from _leaves(value, whole, f"{at}.")
+        if parts is not None and isinstance(value, parts):
+            found |= _leaves(value, whole, f"{place}.")
         else:
-            yield at, value
+            found[place] = value
+    return found
 
 
 @cache
 def _known(rows: tuple[Row, ...]) -> tuple[frozenset[str], frozenset[str]]:
     """The parts that a table takes in one piece, and the fields that it has any row for."""
     names = frozenset(row.field for row in rows)
-    return names & _PARTS.keys(), frozenset(name.partition(".")[0] for name in names)
+    return names & frozenset(_PARTS), frozenset(name.partition(".")[0] for name in names)
 
 
 def violations(
@@ -182,15 +199,16 @@ def violations(
         path: Where `record` stands in the caller's record, such as ``payment_source.``.
     """
     whole, homes = _known(tuple(rows))
-    values = dict(_leaves(record, whole, path))
+    values = _leaves(record, whole, path)
     found = []
     for row in rows:
         value = values.pop(row.field, None)
-        if value is None:
-            # In a patch, None clears; whole addresses are cleared under their own name.
-            broken = "is required" if row.required and not partial else None
-        else:
+        if value is not None:
             broken = row.check(value)
+        elif row.required and not partial:
+            broken = "is required"
+        else:  # in a patch, None clears; whole addresses are cleared under their own name
+            continue
         if broken:
             found.append(Violation(row.field, row.wire, broken))
     for name, value in values.items():
@@ -240,7 +258,7 @@ def one_name(record: Draft) -> Draft:
     the gateway's table has no row for them, so they are named as violations instead of being dropped.
     """
     parts = (record.first_name, record.last_name)
-    if not any(map(_given, parts)):
+    if not (_given(parts[0]) or _given(parts[1])):
         return record
     blank = None if isinstance(record, CustomerDraft) else UNSET
     words = [part for part in parts if isinstance(part, str)]

@@ -57,6 +57,13 @@ def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, t
 
     Where the gateway tells the total, that decides. Else a page shorter than asked is the last one, unless more was
     asked for than the gateway promises to serve: then only an empty page is, because a gateway may cap in silence.
+
+    Args:
+        items: The records of the page.
+        offset: Where it began.
+        limit: How many were asked for.
+        promised: How many the gateway's documents promise to serve on a page.
+        total: How many there are in all, where the gateway says it.
     """
     after = offset + len(items)
     more = after < total if total is not None else len(items) >= min(limit, promised)

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wonder_customers.simulator.gateway import Gateway, reply
+from wonder_customers.simulator.openapi import openapi_routes
 from wonder_customers.simulator.store import Store
 
 ADMIN = "/_simulator"
@@ -55,7 +56,7 @@ def build_app(simulators: Iterable[Gateway], store: Store, extra: Iterable[Route
     handlers: MutableMapping[Any, Any] = {404: wrong_path, 405: wrong_path}
     routes = [route for gateway in gateways for route in gateway.routes]
     app = Starlette(
-        routes=[*routes, Route(f"{ADMIN}/ledger", ledger), *extra],
+        routes=[*routes, Route(f"{ADMIN}/ledger", ledger), *openapi_routes(ADMIN, gateways), *extra],
         exception_handlers=handlers,
     )
     app.router.redirect_slashes = False

@@ -112,7 +112,11 @@ def fault(
     applied: bool | None = None,
     **parameters: Any,
 ) -> Fault:
-    """Make a fault; the arguments are those of `Faults.add`."""
+    """Make a fault; the arguments are those of `Faults.add`.
+
+    Raises:
+        ValueError: There is no such fault, parameter or choice.
+    """
     if name not in KINDS:
         raise ValueError(f"no fault is called {name!r}; known are {', '.join(KINDS)}")
     kind = KINDS[name]

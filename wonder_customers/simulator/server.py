@@ -126,7 +126,11 @@ class SimulatorServer:
 
     @property
     def origin(self) -> str:
-        """Where the gateways are, as `http://127.0.0.1:PORT`."""
+        """Where the gateways are, as `http://127.0.0.1:PORT`.
+
+        Raises:
+            RuntimeError: The server was not started yet and takes a free port.
+        """
         if not self._port:
             raise RuntimeError("the server has no port before its first start")
         return f"http://{self._authority(self._port)}"

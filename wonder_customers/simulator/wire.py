@@ -98,7 +98,11 @@ class Client:
         return Message(event.method, event.target, tuple(event.headers.raw_items()))
 
     async def read_body(self) -> bytes:
-        """The rest of the request whose head was read last."""
+        """The rest of the request whose head was read last.
+
+        Raises:
+            ConnectionAbortedError: The client has gone.
+        """
         if self._http.they_are_waiting_for_100_continue:
             go_on = self._http.send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
             await self.write(go_on or b"")

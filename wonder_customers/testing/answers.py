@@ -19,8 +19,8 @@ __all__ = ["Answers"]
 class Answers:
     """Answers to all requests of one operation.
 
-    A gateway answers with the id or the reference it was asked for, and a session refuses other answers. So both are
-    taken over from the request, and from the operation's earlier requests, unless the test changes them.
+    A gateway answers with the id, the reference or the token it was asked for, and a session refuses other answers. So
+    they are taken over from the request, and from the operation's earlier requests, unless the test changes them.
 
     Args:
         gateway: The gateway's name.
@@ -45,6 +45,8 @@ class Answers:
             self._asked |= {name: unquote(value) for name, value in caught.items()}
             if route.write and "reference" not in caught:
                 self._asked |= self._reference_in(request.content)
+            if not route.write and "token" not in caught:
+                self._asked |= _token_in(request.content)
             return httpx.Response(200, content=route.answer(self._known, self._told()))
 
         return answer
@@ -66,6 +68,12 @@ class Answers:
         wire = next((key for key, value in payload.items() if value == draft.reference), None)
         found = None if wire is None else _find(orjson.loads(body), wire)
         return {"reference": found} if isinstance(found, str) else {}
+
+
+def _token_in(body: bytes) -> dict[str, str]:
+    """The token that a look asks for in its body, as Wonder's does."""
+    found = _find(orjson.loads(body), "token") if body else None
+    return {"token": found} if isinstance(found, str) else {}
 
 
 def _find(body: Any, key: str) -> Any:

@@ -1,6 +1,6 @@
 """The conformance suite: what every dialect must pass, those of other packages too.
 
-In a test module of the dialect's package::
+In a test module of the dialect's package:
 
     from wonder_customers.testing.conformance import DialectConformance
 

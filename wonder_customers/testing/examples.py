@@ -130,7 +130,11 @@ class Examples:
         return example.filled(token if example.kind == "token" else [token])
 
     def changed(self, changes: dict[str, Any], *, token: bool) -> tuple[Customer, PaymentToken | None]:
-        """The example records with `changes` on the token or on the customer."""
+        """The example records with `changes` on the token or on the customer.
+
+        Raises:
+            ConfigurationError: The changes are for a token, and the dialect ships no example of one.
+        """
         if token:
             if self.token is None:
                 raise ConfigurationError("the dialect ships no example of a payment token")

@@ -20,28 +20,25 @@ from wonder_customers.dialects.base import (
     Steps,
     credential,
     endpoint,
-    json_object,
     key_text,
-    loose_object,
-    matching,
     one,
-    refusal,
     segment,
-    text_of,
 )
-from wonder_customers.dialects.limits import refuse
+from wonder_customers.dialects.limits import UUID, refuse
 from wonder_customers.dialects.lists import offset_of, offset_page, query
 from wonder_customers.dialects.monri import convert
 from wonder_customers.dialects.monri.signing import authorization
+from wonder_customers.dialects.replies import another, json_object, loose_object, matching, refusal, same_id, text_of
 from wonder_customers.errors import ConfigurationError, Duplicate, InvalidReply, NotFound, Unsupported
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken
-from wonder_customers.secret import Secret
+from wonder_customers.secret import Secret, concealed, guarded
 
 __all__ = ["ACCOUNT", "Monri"]
 
 T = TypeVar("T")
 
 
+@guarded
 @frozen
 class Monri:
     """A merchant's account at Monri / WebPay.
@@ -74,8 +71,13 @@ class Monri:
         endpoint(self.base_url)
 
     @classmethod
+    @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Monri":
-        """The account in ``MONRI_MERCHANT_KEY``, ``MONRI_AUTHENTICITY_TOKEN``, ``MONRI_AUTH``, ``MONRI_BASE_URL``."""
+        """The account in ``MONRI_MERCHANT_KEY``, ``MONRI_AUTHENTICITY_TOKEN``, ``MONRI_AUTH``, ``MONRI_BASE_URL``.
+
+        Raises:
+            ConfigurationError: A variable is missing, named in the message, or cannot work.
+        """
         missing = [name for name in ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN") if not variables.get(name)]
         if missing:
             raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
@@ -116,10 +118,10 @@ class MonriDialect(Dialect):
         super().__init__(account.base_url)
         self._account = account
 
-    def headers(self, request: WireRequest, now: float, nonce: str, bearer: str | None) -> tuple[Header, ...]:
+    def headers(self, request: WireRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """The digest over this request, or the bearer token."""
         if bearer is not None:
-            return ((b"Authorization", b"Bearer " + bearer.encode("ascii")),)
+            return ((b"Authorization", b"Bearer " + bearer.reveal().encode("ascii")),)
         key, token = self._account.merchant_key.reveal(), self._account.authenticity_token.reveal()
         return ((b"Authorization", authorization(key, str(int(now)), token, request.target, request.body)),)
 
@@ -180,7 +182,11 @@ class MonriDialect(Dialect):
         return one(Call(request, Replay.IDEMPOTENT, _deleted(id), id=id, gone_is_done=True))
 
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
-        """``GET /v2/customers?limit=&offset=``, newest first. There are no filters."""
+        """``GET /v2/customers?limit=&offset=``, newest first.
+
+        Raises:
+            Unsupported: There are `filters`: the document knows none.
+        """
         if filters:
             raise Unsupported(self.gateway, "filter on lists", "the document knows limit and offset only")
         offset = offset_of(self.gateway, cursor)
@@ -203,7 +209,7 @@ class MonriDialect(Dialect):
             offset = int(cursor)
             target = f"/v2/customers/{place}/payment-methods{self._places(self.page_limit, offset)}"
             request = self._request("GET", target, "/v2/customers/{uuid}/payment-methods")
-            items = yield from one(Call(request, Replay.READ, _tokens, id=customer_id))
+            items = yield from one(Call(request, Replay.READ, _tokens(customer_id), id=customer_id))
             new = {item.token: item for item in items if item.token not in found}
             found |= new
             cursor = offset_page(items, offset, self.page_limit, promised=self.page_limit).cursor if new else None
@@ -298,8 +304,21 @@ def _listed(reply: WireReply) -> list[Any]:
     return items
 
 
-def _tokens(reply: WireReply) -> list[PaymentToken]:
-    return [convert.read_token(item, reply.status) for item in _listed(reply)]
+def _tokens(asked: str) -> Callable[[WireReply], list[PaymentToken]]:
+    """Reads a customer's payment methods.
+
+    The gateway takes the merchant's own id in place of the uuid too, so only where a uuid was asked for, the owner's
+    is compared with it.
+    """
+
+    def decode(reply: WireReply) -> list[PaymentToken]:
+        found = [convert.read_token(item, reply.status) for item in _listed(reply)]
+        owners = [it.customer_id for it in found if it.customer_id] if UUID(asked) is None else []
+        if not all(same_id(asked, owner) for owner in owners):
+            raise another("customer", "customer_uuid", reply)
+        return found
+
+    return decode
 
 
 def _deleted(asked: str) -> Callable[[WireReply], None]:
@@ -311,10 +330,9 @@ def _deleted(asked: str) -> Callable[[WireReply], None]:
         body = _approved(reply)
         if body.get("deleted") is False:
             raise refusal(400, message="the gateway did not delete the customer")
-        if asked not in (body.get("uuid") or asked, body.get("id")):
-            raise InvalidReply(
-                "the gateway answered with another customer: its id differs", status=reply.status, applied="unknown"
-            )
+        named = [it for it in (body.get("uuid"), body.get("id")) if it]
+        if named and not any(same_id(asked, it) for it in named):
+            raise another("customer", "id", reply)
 
     return decode
 

@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from wonder_customers.dialects.conversion import Json, decoded, reader, rest, strict_converter, writer
+from wonder_customers.dialects.conversion import (
+    Json,
+    decoded,
+    read_text,
+    reader,
+    reads,
+    rest,
+    strict_converter,
+    writer,
+    writes,
+)
 from wonder_customers.dialects.limits import (
     Row,
     country,
@@ -66,8 +76,8 @@ _CUSTOMER_KEYS = frozenset(_HELD.values()) - {"extra"} | frozenset(_ADDRESS.valu
 _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra", "card"} | frozenset(_CARD.values())
 
 _converter = strict_converter()
-_converter.register_structure_hook(Phone, lambda value, _: Phone.parse(_converter.structure(value, str)))
-_converter.register_unstructure_hook(Phone, _phone_text)
+reads(_converter, Phone, lambda value, _: Phone.parse(read_text(value, str)))
+writes(_converter, Phone, _phone_text)
 _read_address = reader(_converter, Address, _ADDRESS)
 _read_card = reader(_converter, CardSummary, _CARD)
 _read_token = reader(_converter, PaymentToken, _TOKEN)

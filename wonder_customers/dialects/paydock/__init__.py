@@ -19,10 +19,7 @@ from wonder_customers.dialects.base import (
     Steps,
     credential,
     endpoint,
-    json_object,
     key_text,
-    loose_object,
-    matching,
     one,
     segment,
     unsafe_in_path,
@@ -31,6 +28,7 @@ from wonder_customers.dialects.limits import refuse
 from wonder_customers.dialects.lists import offset_of, offset_page, query
 from wonder_customers.dialects.paydock import convert
 from wonder_customers.dialects.paydock.refusals import refused
+from wonder_customers.dialects.replies import another, json_object, loose_object, matching, same_id
 from wonder_customers.errors import (
     Ambiguous,
     ConfigurationError,
@@ -47,13 +45,14 @@ from wonder_customers.records import (
     PaymentSource,
     PaymentToken,
 )
-from wonder_customers.secret import Secret
+from wonder_customers.secret import Secret, concealed, guarded
 
 __all__ = ["ACCOUNT", "Paydock"]
 
 T = TypeVar("T")
 
 
+@guarded
 @frozen
 class Paydock:
     """A merchant's account at Paydock or one of its white labels.
@@ -87,10 +86,17 @@ class Paydock:
         endpoint(self.base_url)
 
     @classmethod
+    @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Paydock":
-        """The account in ``PAYDOCK_SECRET_KEY`` or ``PAYDOCK_ACCESS_TOKEN``, and ``PAYDOCK_BASE_URL``."""
+        """The account in ``PAYDOCK_SECRET_KEY`` or ``PAYDOCK_ACCESS_TOKEN``, and ``PAYDOCK_BASE_URL``.
+
+        Raises:
+            ConfigurationError: Neither of the two is set, or both are, or one cannot work.
+        """
         key, token = variables.get("PAYDOCK_SECRET_KEY"), variables.get("PAYDOCK_ACCESS_TOKEN")
-        if bool(key) == bool(token):
+        if key and token:
+            raise ConfigurationError("PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set: unset one of them")
+        if not key and not token:
             raise ConfigurationError("set either PAYDOCK_SECRET_KEY or PAYDOCK_ACCESS_TOKEN in the environment")
         return cls(key or None, access_token=token or None, base_url=variables.get("PAYDOCK_BASE_URL") or cls.SANDBOX)
 
@@ -119,7 +125,7 @@ class PaydockDialect(Dialect):
         elif account.access_token is not None:
             self._headers = ((b"x-access-token", account.access_token.reveal().encode("ascii")),)
 
-    def headers(self, request: WireRequest, now: float, nonce: str, bearer: str | None) -> tuple[Header, ...]:
+    def headers(self, request: WireRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """The key or the token; nothing is signed."""
         return self._headers
 
@@ -155,6 +161,7 @@ class PaydockDialect(Dialect):
 
         Raises:
             Ambiguous: More than one customer holds the reference.
+            InvalidRecord: The reference is no text that could be one.
         """
         broken = unsafe_in_path(reference, 255)
         if broken:
@@ -219,7 +226,11 @@ class PaydockDialect(Dialect):
         return customer.payment_tokens
 
     def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
-        """``POST /customers/{id}`` with the source, which is added to the others."""
+        """``POST /customers/{id}`` with the source, which is added to the others.
+
+        Raises:
+            InvalidRecord: It is no card, one-time or vault token, or breaks their documented limits.
+        """
         if not convert.adds_source(source):
             raise InvalidRecord(
                 self.gateway,
@@ -241,11 +252,11 @@ class PaydockDialect(Dialect):
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
         """The payment source with this id, in ``GET /customers/{id}``."""
         segment(self.gateway, "token", token.token)
-        return self._source(self._by_id(customer_id), token.token)
+        return self._source(self._by_id(customer_id), token)
 
-    def _source(self, read: Call[Customer], token: str) -> Steps[PaymentToken]:
+    def _source(self, read: Call[Customer], token: PaymentToken) -> Steps[PaymentToken]:
         customer = yield from one(read)
-        found = next((it for it in customer.payment_tokens if it.token == token), None)
+        found = next((it for it in customer.payment_tokens if it.token == token.token), None)
         if found is None:
             raise NotFound("the customer has no such payment source", status=404, id=customer.id)
         return found
@@ -329,10 +340,9 @@ def _archived(id: str) -> Callable[[WireReply], None]:
         if not reply.body.strip() and reply.status < 300:
             return
         data = _accepted(reply).get("data")
-        if isinstance(data, dict) and data.get("_id") not in (None, id):
-            raise InvalidReply(
-                "the gateway answered with another customer: its id differs", status=reply.status, applied="unknown"
-            )
+        answered = data.get("_id") if isinstance(data, dict) else None
+        if answered is not None and not same_id(id, answered):
+            raise another("customer", "_id", reply)
 
     return decode
 

@@ -8,7 +8,18 @@ from typing import Any
 
 from attrs import evolve
 
-from wonder_customers.dialects.conversion import Json, an_object, decoded, reader, rest, strict_converter, writer
+from wonder_customers.dialects.conversion import (
+    Json,
+    an_object,
+    decoded,
+    read_text,
+    reader,
+    reads,
+    rest,
+    strict_converter,
+    writer,
+    writes,
+)
 from wonder_customers.dialects.limits import (
     HEX24,
     UUID,
@@ -137,12 +148,12 @@ _TOKEN_KEYS = (
 )
 
 _converter = strict_converter(milliseconds=True)
-_converter.register_structure_hook(Phone, lambda value, _: Phone.parse(_converter.structure(value, str)))
-_converter.register_unstructure_hook(Phone, Phone.e164)
+reads(_converter, Phone, lambda value, _: Phone.parse(read_text(value, str)))
+writes(_converter, Phone, Phone.e164)
 _read_address = reader(_converter, Address, _ADDRESS)
 _read_card = reader(_converter, CardSummary, _CARD)
 _read_token = reader(_converter, PaymentToken, _TOKEN)
-_converter.register_structure_hook(PaymentToken, lambda value, _: _token(an_object(value)))
+reads(_converter, PaymentToken, lambda value, _: _token(an_object(value)))
 _read_customer = reader(_converter, Customer, _HELD)
 _write_address = writer(_converter, Address, _ADDRESS, sparse=True)
 _write_card_source = writer(

@@ -6,7 +6,7 @@ customers answer the same way is inferred).
 
 from typing import Any
 
-from wonder_customers.dialects.base import refusal, text_of
+from wonder_customers.dialects.replies import refusal, text_of
 from wonder_customers.errors import CallFailed
 
 

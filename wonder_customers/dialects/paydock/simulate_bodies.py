@@ -52,7 +52,11 @@ def success(status: int, kind: str, data: object, resource: Mapping[str, object]
 
 
 def fail(status: int, message: str, code: str, path: str = "", messages: tuple[str, ...] = ()) -> NoReturn:
-    """Refuse, with both error objects."""
+    """Refuse, with both error objects.
+
+    Raises:
+        GatewayError: Always.
+    """
     details = {"path": path, "messages": list(messages)}
     legacy = code if code == "token_required" else "".join(word.capitalize() for word in code.split("_"))
     error = {"message": message, "code": legacy, "details": details}
@@ -62,7 +66,11 @@ def fail(status: int, message: str, code: str, path: str = "", messages: tuple[s
 
 
 def unknown_key() -> NoReturn:
-    """Refuse a secret key that is nobody's, in the old form."""
+    """Refuse a secret key that is nobody's, in the old form.
+
+    Raises:
+        GatewayError: Always.
+    """
     error, resource = {"message": "No user with provided secret key"}, {"type": "user", "data": None}
     raise GatewayError(403, {"status": 403, "error": error, "resource": resource}, _headers())
 

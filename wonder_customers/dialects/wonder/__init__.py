@@ -4,14 +4,13 @@ Sources: Wonder's customer documents ("Create a customer", "Get customer by ref 
 "Authentication"; paths of the token endpoints as its mobile client uses them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import environ
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import orjson
 from attrs import evolve, field, frozen
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from wonder_customers._wire import Header, Replay, WireReply, WireRequest
 from wonder_customers.dialects.base import (
@@ -22,22 +21,18 @@ from wonder_customers.dialects.base import (
     Steps,
     credential,
     endpoint,
-    json_object,
     key_text,
-    loose_object,
-    matching,
     one,
-    refusal,
     segment,
-    text_of,
 )
 from wonder_customers.dialects.limits import refuse
 from wonder_customers.dialects.lists import offset_of, offset_page, query
+from wonder_customers.dialects.replies import another, json_object, loose_object, matching, refusal, same_id, text_of
 from wonder_customers.dialects.wonder import convert
 from wonder_customers.dialects.wonder.signing import ALGORITHM, load_key, message, request_time, signature
 from wonder_customers.errors import ConfigurationError, InvalidReply, NotFound
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
-from wonder_customers.secret import Secret
+from wonder_customers.secret import Secret, concealed, guarded
 
 __all__ = ["ACCOUNT", "Wonder"]
 
@@ -46,6 +41,7 @@ T = TypeVar("T")
 _ROOT = "/svc/payment/api/v1/openapi"
 
 
+@guarded
 @frozen
 class Wonder:
     """A merchant's account at Wonder.
@@ -67,7 +63,8 @@ class Wonder:
     app_id: str
     private_key: Secret = field(converter=key_text)
     base_url: str = SANDBOX
-    _key: RSAPrivateKey = field(init=False, eq=False, repr=False)
+    # Any, because other converters resolve the types of all fields, and to import this one takes long.
+    _key: Any = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         credential("app_id", self.app_id)
@@ -77,8 +74,13 @@ class Wonder:
         object.__setattr__(self, "_key", load_key(self.private_key))
 
     @classmethod
+    @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Wonder":
-        """The account in ``WONDER_APP_ID``, ``WONDER_PRIVATE_KEY`` (PEM text or a file's path), ``WONDER_BASE_URL``."""
+        """The account in ``WONDER_APP_ID``, ``WONDER_PRIVATE_KEY`` (PEM text or a file's path), ``WONDER_BASE_URL``.
+
+        Raises:
+            ConfigurationError: A variable is missing, named in the message, or cannot work.
+        """
         missing = [name for name in ("WONDER_APP_ID", "WONDER_PRIVATE_KEY") if not variables.get(name)]
         if missing:
             raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
@@ -119,7 +121,7 @@ class WonderDialect(Dialect):
         self._account = account
         self._root = self.prefix + _ROOT
 
-    def headers(self, request: WireRequest, now: float, nonce: str, bearer: str | None) -> tuple[Header, ...]:
+    def headers(self, request: WireRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """``Credential``, ``Nonce`` and ``Signature`` over exactly this request."""
         time = request_time(now)
         mark = self._account.sign(message(nonce, time, request.method, request.target, request.body))
@@ -158,7 +160,7 @@ class WonderDialect(Dialect):
         draft, cleared, broken = convert.merged(held, patch)
         refuse(self.gateway, broken)
         written = yield from one(evolve(self._write(draft, cleared), id=id))
-        if written.id != id:
+        if not same_id(id, written.id):
             raise InvalidReply("the update answered with another customer's id", applied="yes", id=id)
         return written
 
@@ -195,7 +197,7 @@ class WonderDialect(Dialect):
         if token.verify_uuid:
             asked["verify_uuid"] = self._text("verify_uuid", token.verify_uuid)
         request = self._tokens_request("POST", customer_id, "/check", {"payment_token": asked})
-        return one(Call(request, Replay.READ, _token, id=customer_id))
+        return one(Call(request, Replay.READ, _same_token(token.token), id=customer_id))
 
     def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
         """``DELETE /customers/{uuid}/payment_tokens`` with the token in a JSON body, as the mobile client does."""
@@ -297,6 +299,16 @@ def _token(reply: WireReply) -> PaymentToken:
     if body is None:
         raise NotFound("the answer holds no payment token", status=reply.status)
     return convert.read_token(body, reply.status)
+
+
+def _same_token(asked: str) -> Callable[[WireReply], PaymentToken]:
+    def decode(reply: WireReply) -> PaymentToken:
+        answered = _token(reply)
+        if not same_id(asked, answered.token):
+            raise another("payment token", "token", reply)
+        return answered
+
+    return decode
 
 
 def _made_token(reply: WireReply) -> PaymentToken:

@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import asdict
 
-from wonder_customers.dialects.conversion import Json, an_object, decoded, reader, rest, strict_converter, writer
+from wonder_customers.dialects.conversion import Json, an_object, decoded, reader, reads, rest, strict_converter, writer
 from wonder_customers.dialects.limits import (
     UUID,
     Row,
@@ -114,7 +114,7 @@ _converter = strict_converter()
 _read_phone = reader(_converter, Phone, _PHONE)
 _read_card = reader(_converter, CardSummary, _CARD)
 _read_token = reader(_converter, PaymentToken, _TOKEN)
-_converter.register_structure_hook(PaymentToken, lambda value, _: _token(an_object(value)))
+reads(_converter, PaymentToken, lambda value, _: _token(an_object(value)))
 _read_customer = reader(_converter, Customer, _HELD)
 _write_phone = writer(_converter, Phone, _PHONE, sparse=True)
 _write_address = writer(_converter, Address, _BILLING, sparse=True)

@@ -5,23 +5,24 @@ Source: Wonder's "Authentication" page for the headers; the order of the steps a
 
 import hmac
 from base64 import b64encode
+from functools import cache
 from hashlib import sha256
 from time import gmtime, strftime
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from typing import TYPE_CHECKING
 
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret
 
+# The cryptographic library is loaded with the first key: who speaks to other gateways does not wait for it.
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+
 ALGORITHM = "Wonder-RSA-SHA256"
-_PADDING, _HASH = PKCS1v15(), SHA256()
 
 
-def load_key(pem: Secret) -> RSAPrivateKey:
+def load_key(pem: Secret) -> "RSAPrivateKey":
     r"""The RSA private key in PEM text; line breaks may be written as ``\n``, as environment files do.
 
     Raises:
@@ -33,8 +34,12 @@ def load_key(pem: Secret) -> RSAPrivateKey:
     return key
 
 
-def _loaded(pem: Secret) -> RSAPrivateKey | str:
+def _loaded(pem: Secret) -> "RSAPrivateKey | str":
     """The key, or why there is none; apart, so that no frame of a traceback holds the text."""
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
     try:
         key = load_pem_private_key(pem.reveal().replace("\\n", "\n").strip().encode(), password=None)
     except TypeError:
@@ -67,6 +72,14 @@ def message(nonce: str, time: str, method: str, uri: str, body: bytes) -> bytes:
     return hmac.digest(second, content, sha256).hex().encode()
 
 
-def signature(key: RSAPrivateKey, signed: bytes) -> bytes:
+@cache
+def _scheme() -> "tuple[PKCS1v15, SHA256]":
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+
+    return PKCS1v15(), SHA256()
+
+
+def signature(key: "RSAPrivateKey", signed: bytes) -> bytes:
     """The value of the ``Signature`` header: base64 of RSASSA-PKCS1-v1_5 with SHA-256 over `signed`."""
-    return b64encode(key.sign(signed, _PADDING, _HASH))
+    return b64encode(key.sign(signed, *_scheme()))

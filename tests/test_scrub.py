@@ -1,0 +1,60 @@
+"""What a request carried is taken out of the gateway's words, and nothing else is."""
+
+import orjson
+import pytest
+
+from wonder_customers._scrub import Carried
+from wonder_customers._wire import WireRequest
+
+PAD = "x" * 10_000
+
+
+def words(value: object, text: str) -> str:
+    """`text` of a gateway that was sent `value`."""
+    return Carried(WireRequest("POST", "/", "/", orjson.dumps({"field": value}))).out_of(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "left"),
+    [
+        ("Abcdef", "is Abcdefg", "is …g"),
+        ("Abcdef", "is ABCDEF", "is …"),
+        ("Abcde", "is Abcdefg", "is Abcdefg"),
+        ("Abcde", "is ABCDE.", "is …."),
+        ("Abc", "is ABC, not Abcd", "is …, not Abcd"),
+        ("Li", "Mr Li, li and LI", "Mr …, li and LI"),
+        ("li", "Mr Li and li", "Mr Li and li"),
+        ("L", "L is short", "L is short"),
+        ("Ö", "Mr Ö", "Mr …"),
+        ("李", "李明 is there", "…明 is there"),
+        ("12", "12 of 12", "12 of 12"),
+        (123, "the 123 is wrong", "the … is wrong"),
+    ],
+)
+def test_a_short_value_goes_only_where_it_stands_by_itself(value: object, text: str, left: str) -> None:
+    assert words(value, text) == left
+
+
+def whole(value: str, text: str) -> str:
+    """The beginning of very long words."""
+    return Carried(WireRequest("POST", "/", "/", orjson.dumps({"field": value})))._whole(text)
+
+
+@pytest.mark.parametrize("kept", [3, 4, 9])
+def test_where_long_words_were_cut_the_beginning_of_a_value_goes_too(kept: int) -> None:
+    before = "." * (4000 - kept)
+    assert whole("Katharina", before + "KATHARINA" + PAD) == before
+
+
+def test_of_two_values_at_the_cut_the_longer_beginning_goes() -> None:
+    request = WireRequest("POST", "/", "/", b'{"name": "rina Berg", "other": "Katharina"}')
+    assert Carried(request)._whole("." * 3992 + "Katharina Berg" + PAD) == "." * 3992
+
+
+def test_two_letters_at_the_cut_say_nothing() -> None:
+    assert whole("Katharina", "." * 3998 + "Katharina" + PAD) == "." * 3998 + "Ka"
+
+
+def test_words_of_just_the_length_that_is_read_were_not_cut() -> None:
+    text = "." * 3997 + "Kat"
+    assert whole("Katharina", text) == text

@@ -1,0 +1,389 @@
+"""What could write down a canary, played through, each by itself.
+
+They are the plain part of the canary test, and what the mutations are held against.
+"""
+
+import copy
+import os
+import pickle
+import pprint
+import string
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import attrs
+import cattrs
+import httpx
+import orjson
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from trust.bulk_scenarios import cards_in_files, headless, queried, sync_commands
+from trust.canaries import (
+    CARD,
+    CARD_SOURCE,
+    CITY,
+    CVV,
+    EMAIL,
+    MEMBER,
+    NAME,
+    NOTE,
+    ONE_TIME,
+    PAYMENT_TOKEN,
+    VAULT,
+    WONDER_CARD,
+    draft,
+)
+from trust.stage import GATEWAYS, HASTY, KEY, MERCHANTS, Stage, command
+from trust.written import Written
+from wired import ACCOUNTS, HEX24, UUID, Wire, answer, golden, monri_oauth, private_key
+
+from wonder_customers import (
+    CardSource,
+    CustomerDraft,
+    CustomerPatch,
+    CustomerSession,
+    Monri,
+    OneTimeToken,
+    Paydock,
+    PaymentToken,
+    RetryPolicy,
+    Secret,
+    VaultToken,
+    Wonder,
+    WonderCustomersError,
+)
+from wonder_customers.contrib.logs import log_events
+from wonder_customers.contrib.otel import Spans
+from wonder_customers.dialects import package
+from wonder_customers.events import Event, Observer
+from wonder_customers.transports.aiohttp import AiohttpTransport
+from wonder_customers.transports.httpx import HttpxTransport
+
+# Secrets and records
+
+
+def secrets(stage: Stage) -> None:
+    """Everything that anybody does to a value that he does not know to be secret."""
+    hidden = Secret(KEY)
+    ways: tuple[Callable[[Any], object], ...] = (
+        repr, str, format, "{:>30}".format, "%s".__mod__, pprint.pformat, len, iter, list, bytes, vars, orjson.dumps,
+        lambda it: string.Template("$it").substitute(it=it), lambda it: f"{it!a}", lambda it: it.__getstate__(),
+        lambda it: it.__reduce__(), copy.copy, copy.deepcopy, partial(orjson.dumps, default=str),
+        lambda it: {name: getattr(it, name) for name in type(it).__slots__},
+        *(partial(pickle.dumps, protocol=it) for it in range(6)), cattrs.Converter().unstructure,
+        lambda it: setattr(it, "other", 1), lambda it: it < Secret("x"), lambda it: it + "x",
+    )  # fmt: skip
+    for way in ways:
+        _done(stage, way, hidden)
+    sources = (CardSource(CARD, cvv=CVV), OneTimeToken(ONE_TIME), VaultToken(VAULT))
+    stage.written.add(*map(repr, (*sources, WONDER_CARD, *(draft(gateway, "r", CARD_SOURCE) for gateway in GATEWAYS))))
+    for holder in (*sources, CustomerDraft(payment_source=sources[0]), *(make() for _, make in MERCHANTS)):
+        for show in (repr, attrs.asdict, attrs.astuple, cattrs.Converter().unstructure, pickle.dumps, copy.copy):
+            _done(stage, show, holder)
+    sessions = [CustomerSession(make()) for _, make in MERCHANTS]
+    stage.written.add(*(repr((it, vars(it), it.raw, it.account)) for it in sessions))
+
+
+def _done(stage: Stage, way: Callable[[Any], object], value: object) -> None:
+    try:
+        stage.written.add(repr(way(value)))
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        stage.written.error(error)
+
+
+def constructors(stage: Stage) -> None:
+    """Every constructor that takes a secret, and refuses something else."""
+    attempts: tuple[Callable[[], object], ...] = (
+        lambda: Monri(KEY, f"{KEY} blank"),
+        lambda: Monri(KEY, KEY, auth=KEY),  # type: ignore[arg-type]
+        lambda: Monri(KEY, KEY, base_url=f"https://user:{KEY}@host/"),
+        lambda: Monri(KEY.encode(), KEY),  # type: ignore[arg-type]
+        lambda: Paydock(KEY, access_token=KEY),
+        lambda: Paydock(f"{KEY}\n"),
+        lambda: Paydock(secret=KEY),  # type: ignore[call-arg]
+        lambda: Paydock(KEY, KEY),  # type: ignore[call-arg]
+        lambda: Wonder("app", KEY),
+        lambda: Wonder("app/x", private_key()),
+        lambda: Wonder("app", private_key(), base_url="http://gateway.example"),
+        lambda: Wonder("app", private_key().replace("-----END", "END")),
+        lambda: Secret(KEY.encode()),  # type: ignore[arg-type]
+        lambda: CardSource(CARD.encode(), cvv=CVV),  # type: ignore[arg-type]
+        lambda: CardSource(CARD, cvv=(CVV,)),  # type: ignore[arg-type]
+        lambda: CardSource(CARD, pin=CVV),  # type: ignore[call-arg]
+        lambda: OneTimeToken([CARD]),  # type: ignore[arg-type]
+        lambda: VaultToken({"token": VAULT}),  # type: ignore[arg-type]
+        lambda: HttpxTransport(proxy=f"ftp://user:{KEY}@proxy.example"),
+        lambda: HttpxTransport(proxy=Secret(f"gopher://user:{KEY}@proxy.example")),
+    )
+    for attempt in attempts:
+        try:
+            made = attempt()
+        except (WonderCustomersError, TypeError) as error:
+            stage.written.error(error)
+        else:
+            raise AssertionError(f"{made!r} was made")
+
+
+def environment(stage: Stage) -> None:
+    """Credentials in the environment of which one cannot work."""
+    spoilt = {
+        "wonder": ({"WONDER_BASE_URL": "http://gateway.example"}, {"WONDER_PRIVATE_KEY": f"-----BEGIN {KEY}"}),
+        "paydock": ({"PAYDOCK_ACCESS_TOKEN": KEY}, {"PAYDOCK_SECRET_KEY": f"{KEY} {KEY}"}),
+        "monri": ({"MONRI_AUTH": "none"}, {"MONRI_MERCHANT_KEY": ""}),
+    }
+    for gateway, changes in spoilt.items():
+        for change in changes:
+            try:
+                package(gateway).ACCOUNT.from_environment(stage.variables | change)
+            except WonderCustomersError as error:
+                stage.written.error(error)
+            else:
+                raise AssertionError(f"{gateway} took {change}")
+            command(stage, "get", gateway, "1", "--debug", change=change)
+
+
+# Gateways that talk
+
+
+def echo(stage: Stage) -> None:
+    """A gateway that refuses, and tells everybody all that it was sent."""
+    anyio.run(_echo, stage)
+
+
+async def _echo(stage: Stage) -> None:
+    for gateway, make in MERCHANTS:
+        token = answer(200, {"status": "approved", "access_token": KEY, "expires_in": 60})
+        first = [token] if make is monri_oauth else []
+        for call in _calls(gateway):
+            for loud in (False, True):
+                wire = Wire(*first, *[partial(_parrot, gateway, loud=loud)] * 3)
+                async with wire.session(make()) as session:
+                    await stage.tried(partial(call, session))
+
+
+def _calls(gateway: str) -> Iterable[Callable[[CustomerSession[Any]], Any]]:
+    card = WONDER_CARD if gateway == "wonder" else CARD_SOURCE
+    yield lambda it: it.create(draft(gateway, "r-1", None if gateway == "wonder" else CARD_SOURCE))
+    yield lambda it: it.upsert(draft(gateway, "r-1"))
+    yield lambda it: it.update(UUID, CustomerPatch(email=EMAIL))
+    yield lambda it: it.get(UUID)
+    yield lambda it: it.get_by_reference("r-1")
+    yield lambda it: it.raw.page(10, None, {} if gateway == "monri" else {"search": NAME, "filter[email][_eq]": EMAIL})
+    yield lambda it: it.raw.page(10, None, {"search": NAME, "limit": EMAIL})
+    yield lambda it: it.list_payment_tokens(UUID)
+    if gateway != "monri":
+        yield lambda it: it.create_payment_token(UUID, card)
+        yield lambda it: it.check_payment_token(UUID, PaymentToken(PAYMENT_TOKEN))
+        yield lambda it: it.delete_payment_token(UUID, PaymentToken(PAYMENT_TOKEN))
+    if gateway != "wonder":
+        yield lambda it: it.delete(UUID)
+
+
+def _parrot(gateway: str, request: httpx.Request, *, loud: bool = False) -> httpx.Response:
+    sent = [value.decode("latin-1") for value in dict(request.headers.raw).values()]
+    sent += [str(value) for value in httpx.QueryParams(request.url.query).values()]
+    sent += _texts(orjson.loads(request.content)) if request.content else []
+    # Of what only the gateway knows, the credential's own half is what was sent: a time or a nonce says nothing.
+    sent = [value for value in sent if value.upper() not in {"APPLICATION/JSON", "IDENTITY", "WONDER-CUSTOMERS"}]
+    words = ", ".join(value.upper() if loud else value for value in sent)
+    if request.method == "GET":
+        words += f" (it belongs to {EMAIL}, call 7911 987654)"
+    refused: dict[str, Any]
+    if gateway == "wonder":
+        refused = {"code": words, "error_code": words, "message": words}
+    elif gateway == "monri":
+        refused = {"status": words, "message": words}
+    else:
+        details = {"path": words, "messages": [words, words]}
+        refused = {"status": 400, "error": {"message": words}, "error_summary": {"message": words, "code": words}}
+        refused["error_summary"]["details"] = details
+    return answer(400, refused, x_request_id=words.encode("ascii", "replace").decode()[:90])
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _texts(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [str(value)]
+
+
+_ANSWERS = {
+    "wonder": ("create_response", ("data", "customer")),
+    "paydock": ("customer_response", ("resource", "data")),
+    "monri": ("create_response", ()),
+}
+
+
+def garbled(stage: Stage) -> None:
+    """Answers full of a customer's data in which one thing is wrong."""
+    anyio.run(_garbled, stage)
+
+
+_OPEN = {"uuid", "_id", "id", "reference", "reference_number", "merchant_customer_id", "status", "gateway_id"}
+"""What errors and records show on purpose, in the gateways' words."""
+
+
+async def _garbled(stage: Stage) -> None:
+    for gateway, (name, path) in _ANSWERS.items():
+        plain = _planted(golden(gateway, name), path)
+        fields = list(_at(plain, path))
+        for number, field in enumerate(fields):
+            wrong = ({"canary": NAME}, [EMAIL], 5 if field in _OPEN else NAME)[number % 3]
+            body = copy.deepcopy(plain)
+            _at(body, path)[field] = wrong
+            await _answered(stage, gateway, orjson.dumps(body))
+        text = orjson.dumps(plain)
+        for spoilt in (text[:-1], text + b"x", text.replace(b'"', b'"name":"x","name":"y","', 1), b"[" * 70 + text):
+            await _answered(stage, gateway, spoilt)
+
+
+async def _answered(stage: Stage, gateway: str, body: bytes) -> None:
+    async with Wire(answer(200, body)).session(ACCOUNTS[gateway]()) as session:
+        await stage.tried(lambda: session.raw.get(UUID))
+
+
+def _planted(body: Any, path: tuple[str, ...]) -> Any:
+    body = copy.deepcopy(body)
+    held = _at(body, path)
+    held |= {"name": NAME, "email": EMAIL, "first_name": NAME, "description": NOTE, "city": CITY, "number": CARD}
+    held |= {"masked_pan": CARD, "meta": {"member": MEMBER}, "metadata": {"member": MEMBER}, "later": MEMBER}
+    return body
+
+
+def _at(body: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        body = body[name]
+    return body
+
+
+def masked(stage: Stage) -> None:
+    """A gateway that forgets to mask a card number: a record shows its last four digits, on purpose or not."""
+    anyio.run(_masked, stage)
+
+
+async def _masked(stage: Stage) -> None:
+    card = {"number": CARD, "masked_pan": CARD, "card_number_last4": CARD}
+    wonder = {"code": 200, "data": {"payment_tokens": [{"token": "t", "credit_card": card}]}}
+    monri = {"status": "approved", "data": [{"token": "t", **card}]}
+    paydock = {"status": 200, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "t", **card}]}}}
+    for gateway, body in (("wonder", wonder), ("monri", monri), ("paydock", paydock)):
+        async with Wire(answer(200, body)).session(ACCOUNTS[gateway]()) as session:
+            (token,) = await session.list_payment_tokens(HEX24)
+            stage.written.add(repr(token), repr(token.card), str(attrs.asdict(token.card)) if token.card else "")
+            assert token.card is not None
+            assert token.card.last4 == CARD[-4:]
+
+
+# The wire
+
+
+def cancelled(stage: Stage) -> None:
+    """Callers who give up while the answer is waited for: the frames below them held the whole request."""
+    for backend, kind in (("asyncio", HttpxTransport), ("asyncio", AiohttpTransport), ("trio", HttpxTransport)):
+        anyio.run(_cancelled, stage, kind, backend=backend)
+
+
+async def _cancelled(stage: Stage, kind: type[Any]) -> None:
+    for gateway in GATEWAYS:
+        stage.simulator.faults.add("read_hang", gateway=gateway, times=1, applied=False)
+        async with aclosing(kind()) as transport, _session(stage, gateway, transport, RetryPolicy()) as session:
+            with anyio.move_on_after(0.05):
+                try:
+                    await session.create(draft(gateway, "r-cancelled"))
+                except anyio.get_cancelled_exc_class() as error:
+                    stage.written.error(error)
+                    raise
+        stage.simulator.faults.clear()
+
+
+def _traces(written: Written) -> TracerProvider:
+    """OpenTelemetry's traces, every span of which is written down."""
+
+    class Told(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            written.add(span.to_json())
+
+    provider = TracerProvider()
+    provider.add_span_processor(Told())
+    return provider
+
+
+def _session(stage: Stage, gateway: str, transport: Any, policy: RetryPolicy = HASTY) -> CustomerSession[Any]:
+    def told(event: Event) -> None:
+        stage.written.add(repr(event))
+
+    observers: list[Observer] = [log_events, Spans(_traces(stage.written)), told]
+    return CustomerSession(stage.account(gateway), retry=policy, transport=transport, observers=observers)
+
+
+def broken(stage: Stage) -> None:
+    """What ends a request in the middle of the transport, and is no failure of the wire."""
+    anyio.run(_broken, stage)
+
+
+async def _broken(stage: Stage) -> None:
+    before = os.environ.get("WONDER_CUSTOMERS_LOOPBACK_ONLY")
+    os.environ["WONDER_CUSTOMERS_LOOPBACK_ONLY"] = "1"
+    try:
+        for account in (
+            Paydock(KEY, base_url="https://gateway.example/v1/"),
+            Monri(KEY, "t", base_url="https://gateway.example"),
+        ):
+            for kind in (HttpxTransport, AiohttpTransport):
+                async with aclosing(kind()) as transport, CustomerSession(account, transport=transport) as session:
+                    await stage.tried(lambda it=session: it.create(draft("paydock", "r-1")))  # type: ignore[misc]
+    finally:
+        if before is None:
+            del os.environ["WONDER_CUSTOMERS_LOOPBACK_ONLY"]
+        from wonder_customers import _border
+
+        _border.refused.clear()
+
+
+def illegal_header(stage: Stage) -> None:
+    """A credential that cannot stand in a header, of an account that does not look at it: h11 quotes the value."""
+    anyio.run(_illegal_header, stage)
+
+
+async def _illegal_header(stage: Stage) -> None:
+    for kind in (HttpxTransport, AiohttpTransport):
+        account = Paydock("k", base_url=f"{stage.simulator.origin}/v1/")
+        object.__setattr__(account, "secret_key", Secret(f"{KEY}\n"))
+        async with aclosing(kind()) as transport, CustomerSession(account, transport=transport, retry=HASTY) as session:
+            await stage.tried(lambda it=session: it.create(draft("paydock", "r-1")))  # type: ignore[misc]
+
+
+async def faulty(stage: Stage, gateway: str, transport: Any, fault: str, more: Mapping[str, Any]) -> None:
+    """Every operation of a gateway whose network commits one fault, on customers made of canaries."""
+    reference = f"r-{uuid4().hex[:8]}"
+    async with _session(stage, gateway, transport) as session:
+        where = {} if fault in {"refuse", "accept_rst"} else {"gateway": gateway}
+        made = await session.create(draft(gateway, reference))
+        sent = stage.simulator.faults
+        for call in _faulty_calls(gateway, made.id, reference):
+            sent.add(fault, **(where | dict(more)))
+            await stage.tried(partial(call, session))
+            sent.clear()
+
+
+def _faulty_calls(gateway: str, id: str, reference: str) -> Iterable[Callable[[CustomerSession[Any]], Any]]:
+    yield lambda it: it.create(draft(gateway, f"{reference}-new"))
+    yield lambda it: it.upsert(draft(gateway, reference))
+    yield lambda it: it.update(id, CustomerPatch(email=EMAIL, name=f"{NAME} II"))
+    yield lambda it: it.get(id)
+    yield lambda it: it.list_payment_tokens(id)
+    if gateway != "monri":
+        yield lambda it: it.create_payment_token(id, WONDER_CARD if gateway == "wonder" else CARD_SOURCE)
+
+
+SCENARIOS: dict[str, Callable[[Stage], None]] = {
+    it.__name__: it
+    for it in (
+        secrets, constructors, environment, echo, garbled, masked, cancelled, broken, illegal_header, sync_commands,
+        cards_in_files, headless, queried,
+    )
+}  # fmt: skip

@@ -1,0 +1,136 @@
+"""Whatever comes in through any door: a result, or an error of the library's own tree.
+
+The quick part of the fuzzing. For more of it, guided by coverage: ``python tests/trust/fuzz.py --runs 4700000``.
+"""
+
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from strategies import JSON
+from trust import doors
+from wired import ACCOUNTS
+
+from wonder_customers import ConfigurationError
+from wonder_customers.dialects import replies
+from wonder_customers.sync.journal import Journal
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = sorted((ROOT / "wonder_customers" / "dialects").glob("*/golden/*response*.json"))
+QUICK = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+LONG = settings(QUICK, max_examples=2500)
+
+KINDS = [door for number, door in enumerate(doors.DOORS) if door not in doors.DOORS[:number]]
+
+
+@pytest.mark.parametrize("door", KINDS, ids=lambda it: it.__name__)
+@QUICK
+@given(data=st.binary(max_size=200))
+@example(data=b"")
+def test_any_bytes(door: Any, data: bytes) -> None:
+    door(data)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("door", KINDS, ids=lambda it: it.__name__)
+@LONG
+@given(data=st.binary(max_size=2000))
+def test_many_more_bytes(door: Any, data: bytes) -> None:
+    door(data)
+
+
+KEYS = [
+    "code", "error_code", "message", "data", "customer", "customers", "payment_token", "payment_tokens", "success",
+    "uuid", "name", "dial_code", "phone", "default_payment_token", "token", "default", "credit_card", "state",
+    "status", "error", "error_summary", "details", "messages", "path", "resource", "count", "_id", "default_source",
+    "payment_sources", "meta", "archived", "created_at", "id", "metadata", "deleted", "merchant_customer_id",
+    "masked_pan", "access_token", "expires_in", "keep_until", "customer_uuid", "errors",
+]  # fmt: skip
+ENVELOPES = st.recursive(
+    JSON
+    | st.sampled_from(["approved", "200", 200, "2024-02-30T00:00:00Z", "9999-12-31T23:59:59-14:00", "active", 2**63]),
+    lambda inner: st.dictionaries(st.sampled_from(KEYS), inner, max_size=5) | st.lists(inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("speaker", range(4))
+@QUICK
+@given(operation=st.integers(0, len(doors.OPERATIONS) - 1), status=st.sampled_from(doors.STATUSES), body=ENVELOPES)
+def test_any_json_made_of_the_gateways_own_words(speaker: int, operation: int, status: int, body: Any) -> None:
+    doors.answered(doors.speakers()[speaker], operation, status, json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("speaker", range(4))
+@QUICK
+@given(data=st.data(), operation=st.integers(0, len(doors.OPERATIONS) - 1), status=st.sampled_from(doors.STATUSES))
+def test_documented_answers_with_a_few_bytes_changed(
+    speaker: int, data: st.DataObject, operation: int, status: int
+) -> None:
+    body = bytearray(data.draw(st.sampled_from(GOLDEN)).read_bytes())
+    for _ in range(data.draw(st.integers(0, 3))):
+        start = data.draw(st.integers(0, len(body)))
+        body[start : start + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
+    doors.answered(doors.speakers()[speaker], operation, status, bytes(body))
+
+
+@pytest.mark.parametrize("damages", [40, pytest.param(2000, marks=pytest.mark.long)])
+def test_a_damaged_journal(tmp_path: Path, damages: int) -> None:
+    path, dice, ends = tmp_path / "journal", random.Random(damages), Counter[str]()
+    made = Journal.open(path, gateway="monri", endpoint="https://gateway.example")
+    made.begin({"source": "customers.csv"})
+    made.end("finished", {"created": 1})
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "INSERT INTO rows (reference, number, run, state, attempts, at) VALUES ('r', 1, 1, 'done', 1, 0)"
+        )
+        connection.commit()
+    whole = path.read_bytes()
+    for _ in range(damages):
+        body = bytearray(whole)
+        for _ in range(dice.randrange(1, 40)):
+            body[dice.randrange(len(body))] = dice.randrange(256)
+        for left in tmp_path.glob("journal-*"):
+            left.unlink()
+        path.write_bytes(body[: dice.choice([len(body), dice.randrange(len(body))])])
+        try:
+            journal = Journal.existing(path)
+            journal.last_run(), journal.states(), journal.codes()
+            with journal.reader() as find:
+                find(["r"])
+            ends["read"] += 1
+        except ConfigurationError as error:
+            ends[str(error)[-40:]] += 1
+    assert len(ends) > 2, "they are not all damaged alike"
+
+
+def test_an_error_of_somebody_else_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(body: bytes) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(replies, "parsed", breaks)
+    for speaker in range(len(ACCOUNTS)):
+        with pytest.raises(ZeroDivisionError):
+            doors.knock(bytes([0, speaker, 2, 0]) + b"{}")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(find_spec("atheris") is None, reason="the extra `fuzz` is not installed (atheris, on Linux only)")
+def test_the_harness_runs_and_counts(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "tests/trust/fuzz.py"), "--runs", "4000", "--findings", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "stat::number_of_executed_units: 4000" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,235 @@
+"""JSON that is no JSON, says two things at once, or cannot be held: refused, with what is known told."""
+
+import json
+from collections.abc import Awaitable, Callable
+from itertools import product
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import JSON
+from wired import ACCOUNTS, HEX24, UUID, Wire, answer, golden
+
+from wonder_customers import (
+    CardSource,
+    CustomerDraft,
+    CustomerPatch,
+    CustomerSession,
+    InvalidRecord,
+    InvalidReply,
+    PaymentToken,
+    Phone,
+    RateLimited,
+    Rejected,
+    Unavailable,
+)
+from wonder_customers.dialects.json_bodies import DEPTH, UnreadableJson, deeper_than, parsed
+
+
+def nested(levels: int, kind: str = "[]") -> bytes:
+    opening = b"[" if kind == "[]" else b'{"a":'
+    return opening * (levels - 1) + (b"[]" if kind == "[]" else b"{}") + kind[1].encode() * (levels - 1)
+
+
+HOSTILE: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "an empty body"),
+    "blanks": (b" \n", "an empty body"),
+    "HTML": (b"<html></html>", "no JSON"),
+    "half": (b'{"a":', "no JSON"),
+    "two documents": (b'{"a":1}{"a":1}', "no JSON"),
+    "something after it": (b'{"a":1} x', "no JSON"),
+    "a comma too many": (b'{"a":1,}', "no JSON"),
+    "a comment": (b'{"a":1/**/}', "no JSON"),
+    "byte order mark": (b'\xef\xbb\xbf{"a":1}', "no JSON"),
+    "UTF-16": ('{"a":1}'.encode("utf-16"), "no JSON"),
+    "not UTF-8": (b'{"a":"\xff"}', "no JSON"),
+    "a control character": (b'{"a":"\x00"}', "no JSON"),
+    "a lone surrogate": (b'{"a":"\\ud800"}', "no JSON"),
+    "NaN": (b'{"a":NaN}', "no JSON"),
+    "Infinity": (b'{"a":Infinity}', "no JSON"),
+    "a float that is infinite": (b'{"a":1e999}', "no JSON"),
+    "a leading zero": (b'{"a":01}', "no JSON"),
+    "a key twice": (b'{"a":1,"a":2}', "names a key twice"),
+    "a key twice, alike": (b'{"a":1,"a":1}', "names a key twice"),
+    "a key twice, spaced": (b'{"a" :1,\n"a"\t: 2}', "names a key twice"),
+    "a key twice, escaped": (b'{"a":1,"\\u0061":2}', "names a key twice"),
+    "a key twice, deep down": (b'{"a":[{"b":{"c":1,"d":2,"c":3}}]}', "names a key twice"),
+    "a key twice, made up for by quotes": (b'{"a":1,"a":"\\u0022\\u0022","b":"\\u0022"}', "names a key twice"),
+    "a key twice, empty": (b'{"":1,"":2}', "names a key twice"),
+    "a key twice, quotes in it": (b'{"\\"":1,"\\"":2}', "names a key twice"),
+    "a whole number of 65 bits": (b'{"a":18446744073709551616}', "more than 64 bits"),
+    "a negative one": (b'{"a":-9223372036854775809}', "more than 64 bits"),
+    "a hundred digits": (b'{"a":[' + b"9" * 100 + b"]}", "more than 64 bits"),
+    "lists in lists": (nested(DEPTH + 1), f"deeper than {DEPTH}"),
+    "objects in objects": (nested(DEPTH + 1, "{}"), f"deeper than {DEPTH}"),
+    "a thousand levels": (nested(1000), f"deeper than {DEPTH}"),
+    "a million levels": (b"[" * 1_000_000, "no JSON"),
+}
+FINE: dict[str, tuple[bytes, Any]] = {
+    "the same key in two objects": (b'[{"a":1},{"a":1}]', [{"a": 1}, {"a": 1}]),
+    "the same key further down": (b'{"a":{"a":1}}', {"a": {"a": 1}}),
+    "keys that differ in case": (b'{"a":1,"A":2}', {"a": 1, "A": 2}),
+    "a quote in a text": (b'{"a":"say \\"b\\":","b":1}', {"a": 'say "b":', "b": 1}),
+    "a quote by its number": (b'{"a":"\\u0022:","b":1}', {"a": '":', "b": 1}),
+    "the letters u0022": (b'{"a":"\\\\u0022"}', {"a": "\\u0022"}),
+    "braces in a text": (b'{"a":"' + b"{[" * 100 + b'"}', {"a": "{[" * 100}),
+    "the greatest whole numbers": (b"[18446744073709551615,-9223372036854775808]", [2**64 - 1, -(2**63)]),
+    "a long number in a text": (b'{"a":"' + b"1" * 40 + b'"}', {"a": "1" * 40}),
+    "a long fraction": (b"[0.12345678901234567890123]", [0.12345678901234568]),
+    "as deep as may be": (nested(DEPTH), None),
+    "a pair of surrogates": (b'["\\ud83d\\ude00"]', ["\U0001f600"]),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_cannot_be_trusted_is_not_read(name: str) -> None:
+    body, why = HOSTILE[name]
+    with pytest.raises(UnreadableJson, match=why):
+        parsed(body)
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_what_only_looks_odd_is_read_as_it_stands(name: str) -> None:
+    body, value = FINE[name]
+    assert parsed(body) == (json.loads(body) if value is None else value)
+
+
+def _strict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise UnreadableJson("a key comes twice")
+    return dict(pairs)
+
+
+PIECES = st.lists(
+    st.sampled_from([
+        "{", "}", "[", "]", ",", ":", '"', "\\", '"a"', '"a":', '"b":1', '\\"', "\\u0022", "u0022", "\\u0061", "1",
+        "0.5", " ", "18446744073709551615", "18446744073709551616", '"\\""', "null", "{}", '{"a":1}', '"":',
+    ]),
+    max_size=14,
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=PIECES | JSON.map(json.dumps) | JSON.map(lambda it: json.dumps(it, ensure_ascii=False, indent=1)))
+def test_it_is_read_exactly_where_the_standard_library_told_to_be_strict_reads_it(text: str) -> None:
+    body = text.encode("utf-8", "surrogatepass")
+    try:
+        expected = json.loads(text, object_pairs_hook=_strict)
+        if any(not -(2**63) <= number < 2**64 for number in _whole_numbers(expected)):
+            raise UnreadableJson
+        orjson.loads(body)
+    except ValueError:
+        with pytest.raises(UnreadableJson):
+            parsed(body)
+    else:
+        assert parsed(body) == expected
+
+
+def _whole_numbers(value: Any) -> list[int]:
+    if isinstance(value, (dict, list)):
+        return [it for item in (value.values() if isinstance(value, dict) else value) for it in _whole_numbers(item)]
+    return [value] if type(value) is int else []
+
+
+@given(value=JSON, levels=st.integers(0, 6))
+def test_how_deep_a_value_is(value: Any, levels: int) -> None:
+    def depth(it: Any) -> int:
+        if not isinstance(it, (dict, list)):
+            return 0
+        return 1 + max(map(depth, it.values() if isinstance(it, dict) else it), default=0)
+
+    assert deeper_than(levels, [value]) == (depth([value]) > levels)
+
+
+# In answers
+
+DRAFT = CustomerDraft(reference="35", name="Ada Lovelace", phone=Phone("+44", "7911123456"))
+CARD = CardSource(
+    "4111111111111111", "12", "2030", "Ada Lovelace", transaction_type="no_show",
+    success_return_url="https://shop.example/ok", fail_return_url="https://shop.example/no",
+)  # fmt: skip
+READS: dict[str, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
+    "get": lambda it: it.get(UUID),
+    "get_by_reference": lambda it: it.get_by_reference("35"),
+    "list": lambda it: it.raw.page(10),
+    "list_payment_tokens": lambda it: it.list_payment_tokens(UUID),
+}
+WRITES: dict[str, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
+    "create": lambda it: it.create(DRAFT),
+    "create without a reference": lambda it: it.create(CustomerDraft(name="Ada")),
+    "update": lambda it: it.update(UUID, CustomerPatch(email="ada@example.org")),
+    "delete": lambda it: it.delete(UUID),
+    "delete_payment_token": lambda it: it.delete_payment_token(UUID, PaymentToken(UUID)),
+}
+LACKS = {("wonder", "delete"), ("wonder", "create without a reference"), ("monri", "delete_payment_token")}
+SPOILT = ("a key twice", "a whole number of 65 bits", "lists in lists", "NaN", "half")
+
+
+def spoilt(gateway: str, name: str) -> bytes:
+    """A right answer with something hostile beside what the library reads."""
+    whole = orjson.dumps(golden(gateway, {"paydock": "customer_response"}.get(gateway, "create_response")))
+    hostile = HOSTILE[name][0]
+    return whole[:20] if name == "half" else whole[:-1] + b',"later":' + hostile + b"}"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize(
+    ("gateway", "operation"), [it for it in product(ACCOUNTS, [*READS, *WRITES]) if it not in LACKS]
+)
+async def test_an_answer_with_it_is_an_invalid_reply_that_says_what_is_known(gateway: str, operation: str) -> None:
+    for name in SPOILT:
+        first = []
+        if (gateway, operation) == ("wonder", "update"):  # it reads first
+            customer = {"uuid": UUID, "reference_number": "35", "name": "Ada", "phone": "1", "dial_code": "+44"}
+            first = [answer(200, {"code": 200, "data": {"customer": customer}})]
+        wire = Wire(*first, answer(200, spoilt(gateway, name)))
+        async with wire.session(ACCOUNTS[gateway](), attempts=3) as session:
+            with pytest.raises(InvalidReply) as caught:
+                await (READS | WRITES)[operation](session)
+        assert caught.value.applied == ("no" if operation in READS else "unknown")
+        assert caught.value.status == 200
+        assert wire.answers == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+async def test_a_refusal_with_it_keeps_the_meaning_of_its_status_and_loses_its_words(gateway: str) -> None:
+    body = b'{"message":"taken","message":"not found","code":1e5,"status":"x","error":{"message":"a","message":"b"}}'
+    for status, kind, applied in ((400, Rejected, "no"), (429, RateLimited, "no"), (503, Unavailable, "unknown")):
+        async with Wire(answer(status, body)).session(ACCOUNTS[gateway]()) as session:
+            with pytest.raises(kind) as caught:
+                await session.update(UUID, CustomerPatch(name="Ada")) if gateway != "wonder" else await session.create(
+                    DRAFT
+                )
+        assert (caught.value.message, caught.value.code) == (None, None)
+        assert caught.value.applied == applied
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_list_that_is_a_text_or_endless_fills_neither_the_memory_nor_the_log() -> None:
+    endless: tuple[Any, ...] = ("x" * 100_000, {str(number): {} for number in range(1000)}, [5] * 50_000)
+    for sources in endless:
+        body = {"status": 200, "resource": {"data": {"_id": HEX24, "payment_sources": sources}}}
+        async with Wire(answer(200, body)).session(ACCOUNTS["paydock"]()) as session:
+            with pytest.raises(InvalidReply, match="payment_sources: expected") as caught:
+                await session.get(HEX24)
+        assert len(str(caught.value)) < 500
+
+
+def test_metadata_that_could_not_be_read_back_is_refused_before_it_is_sent() -> None:
+    monri = ACCOUNTS["monri"]().dialect()
+    deep: Any = "x"
+    for _ in range(DEPTH // 2 - 1):
+        deep = [deep]
+    monri.validate(CustomerDraft(name="Ada", metadata={"a": deep}))
+    with pytest.raises(InvalidRecord, match=f"nested no deeper than {DEPTH // 2} levels"):
+        monri.validate(CustomerDraft(name="Ada", metadata={"a": [deep]}))
+    endless: dict[str, Any] = {}
+    endless["again"] = endless
+    with pytest.raises(InvalidRecord, match="must hold only JSON values"):
+        monri.validate(CustomerDraft(name="Ada", metadata=endless))

@@ -1,0 +1,43 @@
+"""The gateways' interfaces as OpenAPI documents, for tools that test or generate clients from them.
+
+A gateway's document is the file ``openapi.json`` beside its simulator, written from the gateway's own documents.
+"""
+
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from wonder_customers.simulator.gateway import Gateway, reply
+
+__all__ = ["document", "openapi_routes"]
+
+
+@cache
+def document(simulator: type[Gateway]) -> dict[str, Any] | None:
+    """The OpenAPI document of a simulator's gateway, None where there is none."""
+    place = files(simulator.__module__.rpartition(".")[0]) / "openapi.json"
+    if not place.is_file():
+        return None
+    found: dict[str, Any] = orjson.loads(place.read_bytes())
+    return found
+
+
+def openapi_routes(prefix: str, gateways: Iterable[Gateway]) -> list[Route]:
+    """``{prefix}/openapi/{gateway}.json``: each gateway's document, with this server as the place where it listens."""
+
+    def published(gateway: Gateway) -> Route:
+        async def endpoint(request: Request) -> Response:
+            found = document(type(gateway))
+            if found is None:
+                return reply(404, {"message": f"{gateway.name} has no OpenAPI document"})
+            return reply(200, {**found, "servers": [{"url": str(request.base_url).rstrip("/")}]})
+
+        return Route(f"{prefix}/openapi/{gateway.name}.json", endpoint)
+
+    return [published(gateway) for gateway in gateways]
