@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -26,25 +25,19 @@ __all__ = [
 ]
 
 
-Limits = tuple[type | tuple[type, ...], float, float]
+@frozen
+class _Within:
+    """Refuses a setting of another type or beyond its limits; True and False are no numbers here."""
 
+    low: float
+    high: float
+    whole: bool = False
 
-def _within(limits: Limits, policy: object, attribute: "Attribute[Any]", value: float) -> None:
-    """Refuse a setting of another type or beyond its limits; True and False are no numbers here."""
-    kind, low, high = limits
-    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
-        what = "a whole number" if kind is int else "a number"
-        raise ConfigurationError(f"RetryPolicy({attribute.name}=…) must be {what} from {low} to {high}")
-
-
-def _number(default: float, low: float, high: float) -> float:
-    made: float = field(default=default, validator=partial(_within, ((int, float), low, high)))
-    return made
-
-
-def _whole(default: int, low: int, high: int) -> int:
-    made: int = field(default=default, validator=partial(_within, (int, low, high)))
-    return made
+    def __call__(self, policy: object, attribute: "Attribute[Any]", value: float) -> None:
+        kind = int if self.whole else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kind) or not self.low <= value <= self.high:
+            what = "a whole number" if self.whole else "a number"
+            raise ConfigurationError(f"RetryPolicy({attribute.name}=…) must be {what} from {self.low} to {self.high}")
 
 
 _SHORT, _DAY = 0.001, 86_400.0
@@ -71,19 +64,19 @@ class RetryPolicy:
         throttle_cost: Tokens a retry after "too many requests" takes.
     """
 
-    attempts: int = _whole(3, 1, 1000)
-    deadline: float = _number(60.0, _SHORT, _DAY)
-    connect_timeout: float = _number(5.0, _SHORT, _DAY)
-    read_timeout: float = _number(30.0, _SHORT, _DAY)
-    write_timeout: float = _number(10.0, _SHORT, _DAY)
-    base: float = _number(0.5, 0, _DAY)
-    throttle_base: float = _number(1.0, 0, _DAY)
-    factor: float = _number(2.0, 1, 10)
-    cap: float = _number(8.0, 0, _DAY)
-    settle: float = _number(10.0, 0, _DAY)
-    budget: int = _whole(500, 0, 1_000_000)
-    transient_cost: int = _whole(14, 0, 1_000_000)
-    throttle_cost: int = _whole(5, 0, 1_000_000)
+    attempts: int = field(default=3, validator=_Within(1, 1000, whole=True))
+    deadline: float = field(default=60.0, validator=_Within(_SHORT, _DAY))
+    connect_timeout: float = field(default=5.0, validator=_Within(_SHORT, _DAY))
+    read_timeout: float = field(default=30.0, validator=_Within(_SHORT, _DAY))
+    write_timeout: float = field(default=10.0, validator=_Within(_SHORT, _DAY))
+    base: float = field(default=0.5, validator=_Within(0, _DAY))
+    throttle_base: float = field(default=1.0, validator=_Within(0, _DAY))
+    factor: float = field(default=2.0, validator=_Within(1, 10))
+    cap: float = field(default=8.0, validator=_Within(0, _DAY))
+    settle: float = field(default=10.0, validator=_Within(0, _DAY))
+    budget: int = field(default=500, validator=_Within(0, 1_000_000, whole=True))
+    transient_cost: int = field(default=14, validator=_Within(0, 1_000_000, whole=True))
+    throttle_cost: int = field(default=5, validator=_Within(0, 1_000_000, whole=True))
 
 
 @define
@@ -181,17 +174,15 @@ _RESENDABLE = frozenset({Replay.READ, Replay.IDEMPOTENT, Replay.NATURAL_UPSERT})
 def decide(policy: RetryPolicy, now: Situation) -> Verdict:  # noqa: PLR0911 - one return per row of the table
     """What follows an attempt that brought no result.
 
-    ==================  ======  ================  ==============  ===========  ============
-    evidence            read    update or delete  natural upsert  look-up      neither
-    ==================  ======  ================  ==============  ===========  ============
-    not sent            retry   retry             retry           retry        retry
-    unknown             retry   retry             retry           resolve      raise
-    absent              –       –                 –               retry once   –
-    throttled           wait    wait              wait            wait         wait
-    applied, body lost  retry   resolve           resolve         resolve      raise
-    taken               raise   raise             raise           resolve (1)  raise
-    answered            raise   raise             raise           raise        raise
-    ==================  ======  ================  ==============  ===========  ============
+    | evidence           | read  | update, delete | natural upsert | look-up     | neither |
+    |--------------------|-------|----------------|----------------|-------------|---------|
+    | not sent           | retry | retry          | retry          | retry       | retry   |
+    | unknown            | retry | retry          | retry          | resolve     | raise   |
+    | absent             | –     | –              | –              | retry once  | –       |
+    | throttled          | wait  | wait           | wait           | wait        | wait    |
+    | applied, body lost | retry | resolve        | resolve        | resolve     | raise   |
+    | taken              | raise | raise          | raise          | resolve (1) | raise   |
+    | answered           | raise | raise          | raise          | raise       | raise   |
 
     (1) after an earlier attempt in doubt, which then may be what took it; else raise. A retry needs an attempt left,
     room before the deadline and, unless nothing was sent, tokens of the budget. A read on a stale connection goes out

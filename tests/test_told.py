@@ -1,0 +1,141 @@
+"""What an error says of its verb: what it was about, what was applied, and which request it speaks of."""
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from scripted import (
+    HEX,
+    PAYDOCK,
+    REFUSED,
+    SILENT,
+    UUID,
+    bench,
+    draft,
+    lost,
+    monri_customer,
+    reply,
+    wonder_account,
+    wonder_customer,
+)
+from wonder_customers import (
+    CustomerPatch,
+    Duplicate,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    Rejected,
+    RetryPolicy,
+    Unavailable,
+)
+from wonder_customers.dialects.base import Hold, Steps
+
+pytestmark = pytest.mark.anyio
+
+OURS = monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456")
+MADE = reply(200, OURS)
+OTHER = reply(200, OURS | {"name": "ADA"})
+MISSING = reply(404, {"message": "Customer not found"})
+DOWN = reply(503, b"")
+
+
+class TestAfterADoubt:
+    """An upsert's create was not answered, and the look after it found another name: the record has to be updated."""
+
+    async def test_a_write_that_did_not_go_out_names_what_the_verb_is_about(self) -> None:
+        it = bench(MISSING, SILENT, OTHER, OTHER, REFUSED, REFUSED, REFUSED)
+        with pytest.raises(OutcomeUnknown, match="it was not sent to ") as caught:
+            await it.upsert(draft())
+        error = caught.value
+        assert (error.applied, error.reference, error.id, error.attempts) == ("unknown", "r-1", UUID, 3)
+        assert isinstance(error.__cause__, NotSent)
+
+    async def test_a_read_that_fails_counts_its_own_attempts(self) -> None:
+        it = bench(MISSING, SILENT, OTHER, SILENT, SILENT, SILENT)
+        with pytest.raises(OutcomeUnknown) as caught:
+            await it.upsert(draft())
+        assert (caught.value.attempts, len(caught.value.history)) == (3, 6)
+
+    async def test_a_gateway_in_trouble_is_called_that_by_a_read(self) -> None:
+        it = bench(MISSING, SILENT, OTHER, DOWN, DOWN, DOWN)
+        with pytest.raises(Unavailable) as caught:
+            await it.upsert(draft())
+        assert caught.value.applied == "unknown"
+
+    async def test_what_was_found_is_no_doubt_any_more(self) -> None:
+        it = bench(SILENT, MADE, MISSING)
+
+        def steps() -> Steps[Any]:
+            yield from it.dialect.create(draft())
+            return (yield from it.dialect.get(UUID))
+
+        with pytest.raises(NotFound) as caught:
+            await it.exchange.run(it.speaker, "create", steps(), ("reference", "r-1"))
+        assert caught.value.applied == "no"
+
+
+@pytest.mark.parametrize(("name", "value"), [("reference", "r-1"), ("id", UUID)])
+async def test_where_a_request_names_nobody_the_verb_does(name: str, value: str) -> None:
+    it = bench(SILENT, *[MISSING] * 5, REFUSED, policy=RetryPolicy(attempts=1))
+
+    def steps() -> Steps[Any]:
+        with suppress(OutcomeUnknown):
+            yield from it.dialect.create(draft())
+        return (yield from it.dialect.page(1, None, {}))
+
+    with pytest.raises(OutcomeUnknown) as caught:
+        await it.exchange.run(it.speaker, "upsert", steps(), (name, value))
+    assert {"reference": caught.value.reference, "id": caught.value.id} == {"reference": None, "id": None, name: value}
+
+
+async def test_a_create_held_back_by_anothers_record_was_not_sent() -> None:
+    it = bench(SILENT, *[MISSING] * 9, policy=RetryPolicy(deadline=8))
+    with pytest.raises(OutcomeUnknown):
+        await it.create(draft(name="ADA"))
+    it.script.steps[:] = [OTHER]
+    with pytest.raises(Duplicate) as caught:
+        await it.create(draft())
+    assert caught.value.applied == "no"
+    assert it.script.lines().count("POST /v2/customers") == 1
+
+
+@pytest.mark.parametrize("status", [200, 204])
+async def test_a_delete_whose_words_were_lost_keeps_the_gateways_id_of_the_request(status: int) -> None:
+    done = await bench(lost(sent=True, status=status, x_request_id="theirs")).delete(UUID)
+    assert (done.record, done.request_id) == (None, "theirs")
+
+
+async def test_an_operation_may_need_no_request() -> None:
+    it = bench()
+
+    def steps() -> Steps[str]:
+        yield Hold("r-1")
+        return "nothing to do"
+
+    done = await it.exchange.run(it.speaker, "update", steps(), None)
+    assert (done.record, done.status, done.attempts, it.exchange.turns._turns) == ("nothing to do", 0, 0, {})
+
+
+async def test_a_refusal_is_kept_only_so_long() -> None:
+    names = ["n" * 201, *(f"field-{number}" for number in range(100))]
+    details = [{"param_name": name, "description": f"wrong {time}"} for name in names for time in range(21)]
+    refused = reply(422, {"status": 422, "error": {"message": "invalid", "details": details}})
+    with pytest.raises(Rejected) as caught:
+        await bench(refused, account=PAYDOCK).update(HEX, CustomerPatch(name="Ada"))
+    fields = caught.value.fields
+    assert (len(fields), {len(messages) for messages in fields.values()}) == (100, {20})
+    assert max(len(name) for name in fields) == 200
+
+
+async def test_of_an_answer_that_was_lost_a_read_makes_another() -> None:
+    it = bench(lost(sent=True, status=200), MADE)
+    assert (await it.get(UUID)).record.id == UUID
+    assert it.clock.waits, "and waits before it"
+
+
+async def test_a_wonder_update_that_nobody_answered_names_the_customer() -> None:
+    it = bench(reply(200, wonder_customer()), SILENT, SILENT, SILENT, account=wonder_account())
+    with pytest.raises(OutcomeUnknown) as caught:
+        await it.update(UUID, CustomerPatch(name="Ada L."))
+    assert (caught.value.reference, caught.value.id) == ("r-1", UUID)
