@@ -4,16 +4,17 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 from cyclopts import App, Parameter
 
 from wonder_customers.cli.accounts import GATEWAYS, account_from_environment
-from wonder_customers.cli.sync_jobs import Task, account, beside, journal_path, run
+from wonder_customers.cli.sync_jobs import Task, Where, account, beside, journal_path, run
 from wonder_customers.cli.sync_looks import migration, show_plan, show_status, show_verification
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.sync.journal import Journal
 from wonder_customers.sync.options import Options
-from wonder_customers.sync.sources import RowReader, fingerprint, read
+from wonder_customers.sync.partition import Source
+from wonder_customers.sync.sources import fingerprint
 
 __all__ = ["commands"]
 
@@ -57,9 +58,14 @@ class Columns:
         found: dict[str, str] = {}
         if self.map_file is not None:
             try:
-                found |= tomllib.loads(self.map_file.read_text(encoding="utf-8")).get("columns", {})
-            except (OSError, tomllib.TOMLDecodeError) as error:
-                raise ConfigurationError(f"{self.map_file} cannot be read: {error}") from None
+                columns = tomllib.loads(self.map_file.read_text(encoding="utf-8")).get("columns")
+            except OSError as error:
+                raise ConfigurationError(f"{self.map_file} cannot be read: {error.strerror}") from None
+            except ValueError as error:
+                raise ConfigurationError(f"{self.map_file} is no TOML file: {error}") from None
+            if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
+                raise ConfigurationError(f'{self.map_file} has no table [columns] whose lines are "COLUMN" = "FIELD"')
+            found |= columns
         for pair in self.map:
             column, equals, field = pair.rpartition("=")
             if not equals:
@@ -95,6 +101,27 @@ class Limits:
 
 @Parameter(name="*")
 @frozen
+class Engine:
+    """Where it runs."""
+
+    on: Annotated[
+        str | None, Parameter(help="ray (this machine) or ray://HOST:PORT (a cluster) for workers in other processes.")
+    ] = None
+    processes: Annotated[int, Parameter(help="Workers on Ray, each with --workers customers under way.")] = 2
+    shared_limit: Annotated[
+        str | None,
+        Parameter(help="redis://HOST:PORT that keeps --rate for several plain processes together (Valkey or Redis)."),
+    ] = None
+    shared_name: Annotated[str | None, Parameter(help="What these processes have in common (default: GATEWAY).")] = None
+
+    def facts(self, gateway: str) -> dict[str, Any]:
+        """What the journal keeps of it."""
+        name = self.shared_name or gateway
+        return {"on": self.on, "processes": self.processes, "shared_limit": self.shared_limit, "shared_name": name}
+
+
+@Parameter(name="*")
+@frozen
 class Output:
     """What is written besides the journal."""
 
@@ -107,7 +134,13 @@ class Output:
 
 
 def source_facts(file: Path, columns: Columns, limits: Limits) -> dict[str, Any]:
-    """What the journal keeps, to do a run again."""
+    """What the journal keeps, to do a run again.
+
+    Raises:
+        ConfigurationError: The file or an option cannot be used.
+    """
+    if str(file) == "-" and columns.query is None:
+        raise ConfigurationError("- stands for the rows of a query: say which with --query, or name a file")
     return {
         "source": str(file) if str(file) == "-" else str(file.resolve()),
         "fingerprint": fingerprint(file, columns.query),
@@ -121,15 +154,22 @@ def source_facts(file: Path, columns: Columns, limits: Limits) -> dict[str, Any]
     }
 
 
-def rows_of(facts: dict[str, Any]) -> RowReader:
-    """The rows of the source that `source_facts` describe."""
-    return read(
+def source_of(facts: dict[str, Any]) -> Source:
+    """The source that `source_facts` describe."""
+    return Source(
         facts["source"],
-        mapping=facts["mapping"],
-        unknown="ignore" if facts["ignore_unknown"] else "refuse",
-        query=facts["query"],
-        form=facts["format"],
+        facts["mapping"],
+        "ignore" if facts["ignore_unknown"] else "refuse",
+        facts["query"],
+        facts["format"],
     )
+
+
+def where_of(facts: dict[str, Any]) -> Where:
+    """Where the run that facts describe runs."""
+    where = Where()
+    names = ("on", "processes", "shared_limit", "shared_name")
+    return evolve(where, **{name: facts[name] for name in names if name in facts})
 
 
 @commands.command
@@ -144,11 +184,20 @@ def sync(
     simulator: Annotated[bool, Parameter(help="Try it against a simulator inside this process.")] = False,
     columns: Columns = Columns(),
     limits: Limits = Limits(),
+    engine: Engine = Engine(),
     output: Output = Output(),
 ) -> int:
     """Bring every row of a file to a gateway; rows that have not changed since the last time are not sent."""
-    facts = {**source_facts(file, columns, limits), "full": full}
-    rows = rows_of(facts)
+    facts = {**source_facts(file, columns, limits), **engine.facts(to), "full": full}
+    source = source_of(facts)
+    if simulator and engine.on is not None:
+        raise ConfigurationError(
+            "--simulator lives inside this process, where workers on Ray do not reach it: start one beside it with"
+            " `wonder-customers simulator`, whose settings it prints"
+        )
+    if source.query is None:
+        # Columns that cannot be used are told before anything is made; a query is not run twice for that.
+        source.read().close()
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
         options = Options(
@@ -162,7 +211,6 @@ def sync(
         task = Task(
             owner,
             to,
-            rows,
             f"{file} → {to}",
             facts["source"],
             opened,
@@ -172,8 +220,9 @@ def sync(
             output.report,
             output.html,
             resumable=not simulator or journal is not None,
+            where=where_of(facts),
         )
-        return run(task)
+        return run(task, source)
 
 
 @commands.command
@@ -192,7 +241,9 @@ def plan(
     facts = source_facts(file, columns, limits)
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         known = Journal.open(path, gateway=to, endpoint=owner.base_url) if path.exists() else None
-        return show_plan(owner, rows_of(facts), known, rate=facts["rate"], look_up=look_up, workers=limits.workers)
+        return show_plan(
+            owner, source_of(facts).read(), known, rate=facts["rate"], look_up=look_up, workers=limits.workers
+        )
 
 
 @commands.command
@@ -241,7 +292,7 @@ def verify(
     opened, facts = _last_run(journal)
     limit = Limits(rate=rate).per_second() if rate is not None else facts["rate"]
     owner = account_from_environment(opened.gateway)
-    return show_verification(owner, rows_of(facts), sample=sample, rate=limit, workers=facts["workers"])
+    return show_verification(owner, source_of(facts).read(), sample=sample, rate=limit, workers=facts["workers"])
 
 
 @commands.command
@@ -266,7 +317,7 @@ def migrate(
     options = Options(rate=rate, workers=limits.workers, max_failures=limits.max_failures, facts=facts)
     letters = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl")
     task = Task(
-        owner, to, (), f"{source} → {to}", source, opened, options, letters, output.dead_letter_values, output.report,
+        owner, to, f"{source} → {to}", source, opened, options, letters, output.dead_letter_values, output.report,
         output.html, resumable=False,
     )  # fmt: skip
     return migration(account_from_environment(source), task, accept_losses=accept_losses)
@@ -307,7 +358,6 @@ def _again(opened: Journal, facts: dict[str, Any], output: Output, **how: Any) -
         Task(
             owner,
             opened.gateway,
-            rows_of(facts),
             title,
             facts["source"],
             opened,
@@ -316,5 +366,7 @@ def _again(opened: Journal, facts: dict[str, Any], output: Output, **how: Any) -
             output.dead_letter_values,
             output.report,
             output.html,
-        )
+            where=where_of(facts),
+        ),
+        source_of(facts),
     )

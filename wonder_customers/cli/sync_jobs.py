@@ -3,7 +3,8 @@
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,25 +13,57 @@ import anyio
 import orjson
 from attrs import frozen
 
+from wonder_customers.cli import lines
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.codes import DONE, FAILED, INTERRUPTED
 from wonder_customers.cli.output import say
 from wonder_customers.cli.sync_screen import Screen, ending_table
 from wonder_customers.dialects import simulator
 from wonder_customers.dialects.base import Account
-from wonder_customers.errors import SyncFailed
+from wonder_customers.errors import ConfigurationError, SyncFailed
 from wonder_customers.session import CustomerSession
 from wonder_customers.sync import report as reports
-from wonder_customers.sync.engine import Job
 from wonder_customers.sync.journal import Journal
 from wonder_customers.sync.letters import DeadLetters
-from wonder_customers.sync.options import BULK, Options, Rows
+from wonder_customers.sync.options import BULK, Options
+from wonder_customers.sync.paced import PacedTransport, PerRequest
 from wonder_customers.sync.page import page
+from wonder_customers.sync.partition import Source, run_partition, whole
+from wonder_customers.sync.report import AnyJob
+from wonder_customers.sync.shared_limit import SharedLimit
 
-__all__ = ["STOPPED", "Task", "account", "beside", "bulk_session", "journal_path", "run", "run_with"]
+__all__ = [
+    "STOPPED",
+    "Task",
+    "Where",
+    "account",
+    "beside",
+    "bulk_session",
+    "check_folders",
+    "journal_path",
+    "run",
+    "run_with",
+]
 
 STOPPED = 3
-"""The job stopped by itself: too many failures, refused credentials, a full disk."""
+"""The job stopped by itself: too many failures, refused credentials, a full disk; or another job uses its journal."""
+
+
+@frozen
+class Where:
+    """Where a job runs.
+
+    Attributes:
+        on: The engine; None for this process.
+        processes: How many workers an engine has.
+        shared_limit: The store that keeps the rate for several processes; None when there is only this one.
+        shared_name: What these processes have in common.
+    """
+
+    on: str | None = None
+    processes: int = 2
+    shared_limit: str | None = None
+    shared_name: str = "default"
 
 
 @frozen
@@ -40,7 +73,6 @@ class Task:
     Attributes:
         account: Whose customers.
         gateway: The gateway's name.
-        rows: What to bring.
         title: What the person sees.
         source: Where the rows come from, for the report.
         journal: The journal; None for none.
@@ -50,11 +82,11 @@ class Task:
         report: The file for the JSON report, None for none.
         html: The file for the page, None for none.
         resumable: The journal is kept.
+        where: Where the job runs.
     """
 
     account: Account
     gateway: str
-    rows: Rows
     title: str
     source: str
     journal: Journal | None
@@ -64,6 +96,7 @@ class Task:
     report: Path | None = None
     html: Path | None = None
     resumable: bool = True
+    where: Where = Where()
 
 
 @contextmanager
@@ -99,31 +132,86 @@ def beside(source: Path, ending: str) -> Path:
     return named.with_name(f"{named.name}.{ending}")
 
 
-def bulk_session(owner: Account, options: Options) -> CustomerSession[Any]:
+def bulk_session(
+    owner: Account, options: Options, limits: PerRequest | None = None
+) -> AbstractAsyncContextManager[CustomerSession[Any]]:
     """A session for bulk work: the job tries again by itself, and every worker has a connection."""
-    return CustomerSession(owner, retry=BULK, max_connections=max(32, options.workers))
+    wrapped = None if limits is None else partial(PacedTransport, limits=limits)
+    return lines.session(owner, retry=BULK, max_connections=max(32, options.workers), wrapped=wrapped)
 
 
-def run(task: Task) -> int:
-    """Run the job to its end; the exit code."""
+def run(task: Task, source: Source) -> int:
+    """Bring a source to the gateway; the exit code."""
+    check_folders(task)
 
     async def work() -> int:
-        async with bulk_session(task.account, task.options) as session:
-            return await run_with(task, session, task.rows)
+        if task.where.on is not None:
+            try:
+                fleet = await _fleet(task, source, task.where.on)
+            except SyncFailed as error:
+                say(f"wonder-customers: {error}", "red")
+                return STOPPED
+            return await run_with(task, fleet)
+        limits = await _shared(task)
+        async with bulk_session(task.account, task.options, limits) as session:
+            job = run_partition(whole(source), session, task.journal, limits, options=task.options)
+            return await run_with(task, job)
 
-    return anyio.run(work)
+    return lines.run(work)
 
 
-async def run_with(task: Task, session: CustomerSession[Any], rows: Rows) -> int:
-    """Run the job over a session that is open; the exit code."""
+async def _fleet(task: Task, source: Source, on: str) -> AnyJob:
+    """The job on many workers."""
+    from wonder_customers.sync.ray import Cluster, sync_on_ray  # noqa: PLC0415 - an extra, only for those who ask
+
+    if task.where.shared_limit is not None:
+        raise ConfigurationError("--shared-limit is for plain processes; on Ray, the workers keep --rate together")
+    cluster, journal = Cluster.of(on), task.journal
+    if journal is None:
+        raise ConfigurationError("a job on many workers needs a journal")
+    say("Counting the rows and starting the workers …", "dim")
+    return await sync_on_ray(
+        source,
+        journal.path,
+        cluster=cluster,
+        workers=task.where.processes,
+        options=task.options,
+        values=task.letter_values,
+    )
+
+
+async def _shared(task: Task) -> PerRequest | None:
+    """The limit that several processes keep together, once it has answered.
+
+    Raises:
+        ConfigurationError: It cannot be asked, or there is no rate to keep.
+    """
+    where, rate = task.where, task.options.rate
+    if where.shared_limit is None:
+        return None
+    if where.on is not None:
+        raise ConfigurationError(
+            "--shared-limit is for plain processes: on Ray the workers keep --rate together anyway"
+        )
+    if rate is None:
+        raise ConfigurationError("--shared-limit needs --rate: the requests per second of all processes together")
+    limiter = SharedLimit(where.shared_limit, rate, where.shared_name, lambda words: say(words, "yellow"))
+    await limiter.check()
+    return PerRequest(limiter)
+
+
+async def run_with(task: Task, job: AnyJob) -> int:
+    """Run a job to its end; the exit code."""
     started, clock = time.time(), time.monotonic()
     message: str | None = None
-    job = Job(session, rows, task.journal, task.options)
-    with DeadLetters(task.letters, values=task.letter_values, append=task.options.resume) as letters:
-        try:
-            await _watched(job, letters, task.title)
-        except SyncFailed as error:
-            message = str(error)
+    letters = DeadLetters(task.letters, values=task.letter_values, append=task.options.resume)
+    try:
+        await _watched(job, letters, task.title)
+    except SyncFailed as error:
+        message = str(error)
+        if not job.begun:
+            say(f"wonder-customers: {message}", "red")
+            return STOPPED
     facts = reports.build(
         job,
         gateway=task.gateway,
@@ -135,10 +223,10 @@ async def run_with(task: Task, session: CustomerSession[Any], rows: Rows) -> int
     _tell(task, job, facts, message, letters)
     _write(task, facts)
     reports.check_balance(job)
-    return _code(job)
+    return _code(job) if message is None else STOPPED
 
 
-async def _watched(job: Job, letters: DeadLetters, title: str) -> None:
+async def _watched(job: AnyJob, letters: DeadLetters, title: str) -> None:
     """Go through the job, with a bar, and with signals that end it in order or at once."""
     failure: SyncFailed | None = None
     with Screen(job, title) as screen:
@@ -146,9 +234,11 @@ async def _watched(job: Job, letters: DeadLetters, title: str) -> None:
             group.start_soon(_signals, job, group.cancel_scope)
             group.start_soon(screen.refresh)
             try:
+                # The letters of earlier runs go when this one has the journal: they may be another job's until then.
                 async with job:
-                    async for outcome in job:
-                        letters.add(outcome)
+                    with letters:
+                        async for outcome in job:
+                            letters.add(outcome)
             except SyncFailed as error:
                 failure = error
             group.cancel_scope.cancel()
@@ -156,7 +246,7 @@ async def _watched(job: Job, letters: DeadLetters, title: str) -> None:
         raise failure
 
 
-async def _signals(job: Job, scope: anyio.CancelScope) -> None:
+async def _signals(job: AnyJob, scope: anyio.CancelScope) -> None:
     # Windows delivers no signals to the event loop; there Ctrl-C ends the process, and the journal knows the rest.
     with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as caught:
         asked = False
@@ -170,12 +260,26 @@ async def _signals(job: Job, scope: anyio.CancelScope) -> None:
             say("Finishing what is under way. A second signal stops at once, and can be resumed too.", "yellow")
 
 
-def _tell(task: Task, job: Job, facts: Mapping[str, Any], message: str | None, letters: DeadLetters) -> None:
-    ending_table(dict(facts), f"{task.title}: {job.ending}")
+_ENDINGS = {
+    "paused": "the first rows are done",
+    "refused": "stopped, the credentials were refused",
+    "failures": "stopped, too many rows failed",
+    "journal": "stopped, the journal cannot be written",
+    "source": "stopped, the source cannot be read",
+}
+
+
+def _tell(task: Task, job: AnyJob, facts: Mapping[str, Any], message: str | None, letters: DeadLetters) -> None:
+    ending_table(dict(facts), f"{task.title}: {_ENDINGS.get(job.ending, job.ending)}")
     if message is not None:
         say(message, "red")
     if letters.count:
-        say(f"{letters.count:,} rows that did not arrive are in {letters.path}, with the reason of each.", "yellow")
+        rows = (
+            "1 row that did not arrive is" if letters.count == 1 else f"{letters.count:,} rows that did not arrive are"
+        )
+        say(f"{rows} in {letters.path}, with the reason of each.", "yellow")
+    if not job.rows_read and job.ending == "finished":
+        say(f"{task.source} holds no rows: is it the right file?", "yellow")
     if task.journal is None or not task.resumable:
         return
     if job.ending in {"interrupted", "paused"}:
@@ -184,16 +288,31 @@ def _tell(task: Task, job: Job, facts: Mapping[str, Any], message: str | None, l
         say(f"Send the failed rows again with: wonder-customers retry-failed {task.journal.path}", "yellow")
 
 
+def check_folders(task: Task) -> None:
+    """Refuse beforehand what a job of hours could not write at its end."""
+    for file in (task.report, task.html, task.letters):
+        if file is not None and not file.resolve().parent.is_dir():
+            raise ConfigurationError(f"{file} cannot be written: there is no such folder. Nothing was sent.")
+
+
 def _write(task: Task, facts: dict[str, Any]) -> None:
     if task.report is not None:
-        task.report.write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-        say(f"The report is in {task.report}.")
+        _save(task.report, "report", orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if task.html is not None:
-        task.html.write_text(page(facts), encoding="utf-8")
-        say(f"The page is in {task.html}.")
+        _save(task.html, "page", page(facts).encode())
 
 
-def _code(job: Job) -> int:
+def _save(file: Path, what: str, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise SyncFailed(
+            f"the {what} {file} could not be written: {error.strerror}. The job itself ended as told above."
+        ) from None
+    say(f"The {what} is in {file}.")
+
+
+def _code(job: AnyJob) -> int:
     if job.ending == "interrupted":
         return INTERRUPTED
     if job.ending not in {"finished", "paused"}:

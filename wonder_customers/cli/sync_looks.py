@@ -2,14 +2,15 @@
 
 from typing import Any
 
-import anyio
 from rich.table import Table
 
+from wonder_customers.cli import lines
 from wonder_customers.cli.codes import DONE, FAILED, USAGE
 from wonder_customers.cli.output import cell, console, json_line, say
-from wonder_customers.cli.sync_jobs import Task, bulk_session, run_with
+from wonder_customers.cli.sync_jobs import Task, bulk_session, check_folders, run_with
 from wonder_customers.cli.sync_screen import clock
 from wonder_customers.dialects.base import Account
+from wonder_customers.sync.engine import Job
 from wonder_customers.sync.journal import Journal
 from wonder_customers.sync.migration import Losses, losses, migrated
 from wonder_customers.sync.options import Options, Rows
@@ -28,7 +29,7 @@ def show_plan(
         async with bulk_session(owner, Options(workers=workers)) as session:
             return await plan(session, rows, journal=journal, rate=rate, look_up=look_up, workers=workers)
 
-    found = anyio.run(ask)
+    found = lines.run(ask)
     _print_counts(
         "the plan; nothing was written",
         {
@@ -78,7 +79,7 @@ def show_verification(owner: Account, rows: Rows, *, sample: int | None, rate: f
         async with bulk_session(owner, Options(workers=workers)) as session:
             return await verify(session, rows, sample=sample, rate=rate, workers=workers)
 
-    found = anyio.run(ask)
+    found = lines.run(ask)
     counts = {**dict(found.counts.most_common()), "read back": found.checked}
     _print_counts(f"{found.checked:,} of {found.rows:,} rows were read back", counts)
     for finding in found.findings[:20]:
@@ -92,6 +93,7 @@ def show_verification(owner: Account, rows: Rows, *, sample: int | None, rate: f
 
 def migration(origin: Account, task: Task, *, accept_losses: bool) -> int:
     """List what a migration loses, and do it."""
+    check_folders(task)
 
     async def work() -> int:
         async with bulk_session(origin, task.options) as source, bulk_session(task.account, task.options) as target:
@@ -100,9 +102,9 @@ def migration(origin: Account, task: Task, *, accept_losses: bool) -> int:
             if found.any and not accept_losses:
                 say("Nothing was written. Accept these losses with --accept-losses.", "yellow")
                 return USAGE
-            return await run_with(task, target, migrated(source, target))
+            return await run_with(task, Job(target, migrated(source, target), task.journal, task.options))
 
-    return anyio.run(work)
+    return lines.run(work)
 
 
 def _show_losses(found: Losses, target: str) -> None:

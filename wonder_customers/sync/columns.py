@@ -103,7 +103,7 @@ class Columns:
         paths = tuple(_path(name, wanted, reading.unknown) for name in names)
         strange = [name for name, path in zip(names, paths, strict=True) if path == ""]
         if strange:
-            raise ConfigurationError(_strange(strange))
+            raise ConfigurationError(_strange(strange, told=any(paths)))
         used = [path for path in paths if path]
         twice = sorted({path for path in used if used.count(path) > 1})
         if twice:
@@ -165,8 +165,20 @@ def _path(name: str, wanted: Mapping[str, str], unknown: Unknown) -> str | None:
     return None if unknown == "ignore" or not plain else ""
 
 
-def _strange(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name[:40]) for name in names[:8])
+_LOOKS_LIKE_DATA = re.compile(r"@|[0-9]{5}")
+
+
+def _strange(names: Sequence[str], *, told: bool) -> str:
+    """What to say of columns that nobody knows.
+
+    Where none is known, the first line may be no line of names but the first customer, whom a message must not quote.
+    """
+    if not told:
+        return (
+            f"none of the first line's {len(names)} columns is a field of a customer. If it names columns, say which"
+            " field each is with --map 'COLUMN=FIELD'; if it holds the first customer, put a line of names before it"
+        )
+    shown = ", ".join("one that looks like data" if _LOOKS_LIKE_DATA.search(it) else repr(it[:40]) for it in names[:8])
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return (
         f"no field of a customer is called {shown}{more}: say which field it is with --map 'COLUMN=FIELD', keep it with"

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO
@@ -13,6 +13,7 @@ import orjson
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.sync.columns import Columns, Reading, without
 from wonder_customers.sync.rows import Row
+from wonder_customers.sync.stretch import Stretch
 
 __all__ = ["csv_rows"]
 
@@ -23,7 +24,9 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
 
-def csv_rows(file: BinaryIO, number: int, reading: Reading, where: str = "") -> Generator[Row, None, int]:
+def csv_rows(
+    file: BinaryIO, number: int, reading: Reading, where: str = "", stretch: Stretch | None = None
+) -> Generator[Row, None, int]:
     """The rows of a CSV file, whose first line names the columns.
 
     Args:
@@ -31,6 +34,7 @@ def csv_rows(file: BinaryIO, number: int, reading: Reading, where: str = "") -> 
         number: How many rows went before this file.
         reading: How the columns are read.
         where: Goes before the line in a row's place, such as ``customers.csv, ``.
+        stretch: The part of the file whose rows are read; afterwards, and between two rows, where the reading stands.
 
     Returns:
         The number of the last row.
@@ -39,24 +43,35 @@ def csv_rows(file: BinaryIO, number: int, reading: Reading, where: str = "") -> 
         ConfigurationError: The columns cannot be used.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
-    lines = _lines(file)
+    stretch = stretch or Stretch()
+    head = Stretch()
+    lines = _lines(file, head)
     first = next(lines, None)
     if first is None:
         return number
     separator = _EXCEL_SEPARATOR.fullmatch(first)
     if separator is None:
         lines = chain([first], lines)
-    reader = csv.reader(lines, delimiter=separator[1] if separator else _delimiter(first), strict=True)
+    delimiter = separator[1] if separator else _delimiter(first)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         header = next(filter(None, reader), [])
     except csv.Error as error:
         raise ConfigurationError(f"{where}line 1: the column names cannot be read ({error})") from None
     columns = Columns.match(header, reading)
-    return (yield from _rows(reader, columns, number, where, 1 if separator else 0))
+    if stretch.offset:
+        file.seek(stretch.offset)
+    else:
+        stretch.whole, stretch.offset, stretch.encoding = head.whole, head.offset, head.encoding
+        stretch.line = reader.line_num + (1 if separator else 0)
+    if not stretch.whole:
+        reader = csv.reader(_decoded(file, stretch), delimiter=delimiter, strict=True)
+    return (yield from _rows(reader, columns, number, where, stretch))
 
 
-def _rows(reader: Any, columns: Columns, number: int, where: str, before: int) -> Generator[Row, None, int]:
+def _rows(reader: Any, columns: Columns, number: int, where: str, stretch: Stretch) -> Generator[Row, None, int]:
     width, key, cards = len(columns.names), columns.reference, columns.cards
+    before = stretch.line - reader.line_num
     while True:
         line = before + reader.line_num + 1
         try:
@@ -64,13 +79,13 @@ def _rows(reader: Any, columns: Columns, number: int, where: str, before: int) -
         except StopIteration:
             return number
         except csv.Error as error:
-            number += 1
+            number, stretch.line = number + 1, before + reader.line_num
             place = f"{where}line {line}"
             yield Row(number, problem=f"{place}: {_words(error)}", place=place)
             continue
         if not any(values):
             continue
-        number += 1
+        number, stretch.line = number + 1, before + reader.line_num
         place = f"{where}line {line}"
         if len(values) > width:
             if any(map(str.strip, values[width:])):
@@ -109,35 +124,50 @@ def _delimiter(line: str) -> str:
     return max(",;\t|", key=bare.count)
 
 
-def _lines(file: BinaryIO) -> Iterator[str]:
+def _lines(file: BinaryIO, head: Stretch) -> Iterator[str]:
     """The file's lines as text: UTF-8, UTF-16 with its mark, else Windows-1252."""
     first = file.readline()
     if first.startswith(_UTF16):
         # The mark is read again by a text layer that knows it; the line just read goes before.
-        text = io.TextIOWrapper(io.BufferedReader(_Rejoined(first, file)), "utf-16", "surrogateescape", newline="")
-        return iter(text)
+        head.whole = True
+        return _utf16(io.TextIOWrapper(io.BufferedReader(_Rejoined(first, file)), "utf-16", newline=""))
     if b"\r" in first.rstrip(b"\r\n"):
+        head.whole = True
         return iter(
             io.TextIOWrapper(io.BufferedReader(_Rejoined(first, file)), "utf-8", "surrogateescape", newline=None)
         )
-    return _decoded(chain([first.removeprefix(b"\xef\xbb\xbf")] if first else [], file))
+    bare = first.removeprefix(b"\xef\xbb\xbf")
+    head.offset = len(first) - len(bare)
+    return _decoded(chain([bare] if bare else [], file), head)
 
 
-def _decoded(lines: Iterator[bytes]) -> Iterator[str]:
+def _utf16(lines: Iterable[str]) -> Iterator[str]:
+    number = 0
+    try:
+        for number, line in enumerate(lines, 1):  # noqa: B007 - told below
+            yield line
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            f"the file begins as UTF-16 text and is none after line {number}: export it again, best as UTF-8"
+        ) from None
+
+
+def _decoded(lines: Iterable[bytes], stretch: Stretch) -> Iterator[str]:
     """Decode line by line: the first bytes beyond ASCII decide between UTF-8 and Windows-1252 for the whole file."""
-    encoding, sure = "utf-8", False
     for line in lines:
+        stretch.offset += len(line)
         if line.isascii():
             yield line.decode("ascii")
-            continue
-        try:
-            yield line.decode(encoding)
-        except UnicodeDecodeError:
-            # Bytes that fit neither become lone surrogates, which the row is then refused for by its line.
-            if not sure:
-                encoding = "cp1252"
-            yield line.decode(encoding, "surrogateescape")
-        sure = True
+        else:
+            try:
+                yield line.decode(stretch.encoding or "utf-8")
+            except UnicodeDecodeError:
+                # Bytes that fit neither become lone surrogates, which the row is then refused for by its line.
+                stretch.encoding = stretch.encoding or "cp1252"
+                yield line.decode(stretch.encoding, "surrogateescape")
+            stretch.encoding = stretch.encoding or "utf-8"
+        if stretch.offset >= stretch.end:
+            return
 
 
 class _Rejoined(io.RawIOBase):

@@ -49,8 +49,12 @@ class Digests:
         return hmac.digest(self.key, orjson.dumps(payload, option=_SORTED), "sha256")[:16]
 
 
-def key_of(journal: Path) -> bytes:
+def key_of(journal: Path, *, make: bool = True) -> bytes:
     """The key of a journal; made and kept beside it (readable by its owner only) when there is none.
+
+    Args:
+        journal: The journal's file.
+        make: Make a key when there is none.
 
     Raises:
         ConfigurationError: The key in the environment is shorter than 16 characters, the file holds no key, or a
@@ -63,6 +67,11 @@ def key_of(journal: Path) -> bytes:
         return named.encode()
     path = journal.with_name(journal.name + ".key")
     if not path.exists():
+        if not make:
+            raise ConfigurationError(
+                f"this process has not the key of {journal}: set {VARIABLE} in the environment of all workers, or let"
+                f" them read {path}"
+            )
         if journal.exists():
             raise ConfigurationError(
                 f"{journal} is there without its key {path.name}: restore it, or start a new journal"

@@ -1,6 +1,6 @@
 """The bulk job: reader → sieve → bounded queue → workers → pace → session, with the journal beside it."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -13,14 +13,15 @@ from wonder_customers.errors import ConfigurationError, Forbidden, SyncFailed, U
 from wonder_customers.session import CustomerSession
 from wonder_customers.sync.capacity import Capacity
 from wonder_customers.sync.delivery import Delivery
+from wonder_customers.sync.entries import RowJournal
 from wonder_customers.sync.feed import Feed
-from wonder_customers.sync.journal import Journal
+from wonder_customers.sync.limiter import Limiter
 from wonder_customers.sync.options import Options, Rows
 from wonder_customers.sync.pace import Pace
 from wonder_customers.sync.rows import Outcome
 from wonder_customers.sync.sieve import Item, Sieve
 from wonder_customers.sync.sources import RowReader
-from wonder_customers.sync.stops import Ending, Stop, Thresholds
+from wonder_customers.sync.stops import Ending, Stop, Thresholds, raise_stop
 from wonder_customers.sync.tally import Tally
 from wonder_customers.sync.tries import Trier
 from wonder_customers.sync.upserts import requests_per_upsert
@@ -34,10 +35,11 @@ def sync(
     session: CustomerSession[Any],
     rows: Rows,
     *,
-    journal: Journal | None = None,
+    journal: RowJournal | None = None,
     rate: float | None = None,
     workers: int = 16,
     options: Options | None = None,
+    limiter: Limiter | None = None,
 ) -> "Job":
     """Bring every row to the gateway, and tell what became of each.
 
@@ -52,6 +54,7 @@ def sync(
         rate: Requests per second at most; None lets the gateway's answers decide.
         workers: Rows under way at a time at most.
         options: Everything else; its `rate` and `workers` are replaced by those given here.
+        limiter: Asked before every request, such as a `SharedLimit` that several processes keep together.
 
     Raises:
         ConfigurationError: An option cannot work.
@@ -59,7 +62,7 @@ def sync(
             type next; `Job.stopped` says it in one word.
     """
     chosen = evolve(options or Options(), rate=rate, workers=workers)
-    return Job(session, rows, journal, chosen)
+    return Job(session, rows, journal, chosen, limiter=limiter)
 
 
 class Job(AsyncIterator[Outcome]):
@@ -75,9 +78,11 @@ class Job(AsyncIterator[Outcome]):
         self,
         session: CustomerSession[Any],
         rows: Rows,
-        journal: Journal | None,
+        journal: RowJournal | None,
         options: Options,
         *,
+        limiter: Limiter | None = None,
+        repeats: Mapping[int, int] | None = None,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         self._session, self._rows, self._journal, self._options = session, rows, journal, options
@@ -85,9 +90,9 @@ class Job(AsyncIterator[Outcome]):
         self.capacity = Capacity(options.workers)
         self.tally = Tally(self.capacity)
         self.stopped: Stop | None = None
-        self._sieve = Sieve(session, journal, options.only, options.full)
+        self._sieve = Sieve(session, journal, options.only, options.full, repeats=repeats)
         self._feed = Feed(rows, options.first)
-        self._pace = Pace(self.capacity, options.rate, requests_per_upsert(session), clock)
+        self._pace = Pace(self.capacity, options.rate, requests_per_upsert(session), clock, limiter=limiter)
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
         self._stack = AsyncExitStack()
         self._begun = False
@@ -99,6 +104,11 @@ class Job(AsyncIterator[Outcome]):
     def stop(self) -> None:
         """Take no more rows, let those under way end, and end. The second call changes nothing."""
         self._halt("interrupted", "it was interrupted")
+
+    @property
+    def begun(self) -> bool:
+        """Whether it got so far that rows were read: it has the journal, if there is one."""
+        return self._begun
 
     @property
     def fraction(self) -> float | None:
@@ -149,24 +159,26 @@ class Job(AsyncIterator[Outcome]):
             self._waiting = iter(batch)
             return next(self._waiting)
         await self.__aexit__(None, None, None)
-        self._raise_stop()
+        raise_stop(self.stopped, self.tally.rows, None if self._journal is None else self._journal.name)
         raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
         if self._begun:
             raise SyncFailed("a job runs once: make a new one. Nothing was sent.")
-        self._begun = True
         if self._journal is not None:
             self._journal.begin(self._options.facts, resume=self._options.resume)
             self._stack.callback(self._end)
+        self._begun = True
         self.tally.begin(self._clock())
         self._stopping = anyio.Event()
         trier = Trier(self._pace, self._options.tries, self._stopping, self.tally.observe, self._clock)
         self._delivery = Delivery(self._session, self._journal, trier)
+        if self._journal is not None:
+            self._delivery.wall = self._journal.clock
         outcomes, self._outcomes = anyio.create_memory_object_stream[list[Outcome]](self._options.workers)
         group = await self._stack.enter_async_context(anyio.create_task_group())
         if self._journal is not None:
-            group.start_soon(self._journal.writer.serve)
+            group.start_soon(self._journal.serve)
         group.start_soon(self._run, outcomes)
         return self
 
@@ -212,7 +224,7 @@ class Job(AsyncIterator[Outcome]):
         finally:
             self.tally.tick(self._clock(), self.rate, last=True)
             if self._journal is not None:
-                self._journal.writer.stop()
+                self._journal.stop()
 
     async def _read(self, items: MemoryObjectSendStream[Item], outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         async with self._feed:
@@ -237,6 +249,8 @@ class Job(AsyncIterator[Outcome]):
                     await items.send(item)
         except ConfigurationError as error:
             self._halt("source", str(error))
+        except SyncFailed as error:
+            self._halt("journal", str(error))
 
     async def _work(
         self, items: MemoryObjectReceiveStream[Item], outcomes: MemoryObjectSendStream[list[Outcome]]
@@ -277,20 +291,9 @@ class Job(AsyncIterator[Outcome]):
             self.stopped = Stop(ending, why)
         if self._begun:
             self._stopping.set()
+            self._pace.halt()
 
     def _end(self) -> None:
         """After the last row was written."""
         if self._journal is not None:
             self._journal.end(self.ending, self.tally.counts)
-
-    def _raise_stop(self) -> None:
-        stopped = self.stopped
-        if stopped is None or stopped.ending in {"paused", "interrupted"}:
-            return
-        said = f"the job stopped after {self.tally.rows} rows: {stopped.why.rstrip('.')}."
-        if self._journal is not None and stopped.ending != "journal":
-            said += (
-                " What was applied stays applied and is in the journal. When the cause is gone, go on with:"
-                f" wonder-customers resume {self._journal.path}"
-            )
-        raise SyncFailed(said)

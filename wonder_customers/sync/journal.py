@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from time import time
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import orjson
 from attrs import define, field, frozen
@@ -21,11 +21,12 @@ from wonder_customers.errors import ConfigurationError, SyncFailed
 from wonder_customers.sync._lock import Lock
 from wonder_customers.sync._writer import Writer
 from wonder_customers.sync.digest import Digests, key_of
+from wonder_customers.sync.entries import Entry, State
 
-__all__ = ["Entry", "Journal", "Run"]
+__all__ = ["Change", "Journal", "Run"]
 
-State = Literal["sending", "done", "failed", "unknown", "held"]
-"""``failed``: the gateway does not take it. ``unknown``: perhaps applied. ``held``: not applied, to be sent again."""
+Change = tuple[str, list[Any]]
+"""One change of a row: ``sending``, ``done``, ``ended`` or ``same``, with what the method of that name takes."""
 
 VERSION = 1
 
@@ -54,22 +55,6 @@ _FIND = """
 SELECT reference, number, run, state, result, raw, payload, id, attempts, code, at FROM rows
 WHERE reference IN (SELECT value FROM json_each(?))
 """
-
-
-class Entry(NamedTuple):
-    """What the journal knows of one reference."""
-
-    reference: str
-    number: int
-    run: int
-    state: State
-    result: str | None
-    raw: bytes | None
-    payload: bytes | None
-    id: str | None
-    attempts: int
-    code: str | None
-    at: float
 
 
 @frozen
@@ -132,6 +117,8 @@ class Journal:
             ConfigurationError: The journal belongs to another gateway, its key is missing, or it is no journal.
         """
         where = Path(path)
+        if where.is_dir():
+            raise ConfigurationError(f"{where} is a folder and no journal. Name a file with --journal.")
         mine = {"version": str(VERSION), "gateway": gateway, "endpoint": endpoint}
         with _reading(where):
             key = key_of(where)
@@ -160,6 +147,11 @@ class Journal:
         about = facts_about(where)
         return cls.open(where, gateway=about["gateway"], endpoint=about["endpoint"], clock=clock)
 
+    @property
+    def name(self) -> str:
+        """How a person names it when going on after an interruption."""
+        return str(self.path)
+
     # Runs
 
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> Run:
@@ -168,7 +160,7 @@ class Journal:
         Raises:
             SyncFailed: Another process uses it, or there is nothing to resume.
         """
-        self._lock.take()
+        self.hold()
         last = self.last_run()
         if resume:
             if last is None:
@@ -192,6 +184,14 @@ class Journal:
             )
         self.release()
 
+    def hold(self) -> None:
+        """Take the journal for this process, without beginning a run.
+
+        Raises:
+            SyncFailed: Another process uses it.
+        """
+        self._lock.take()
+
     def release(self) -> None:
         """Let go of the journal."""
         self._lock.release()
@@ -199,8 +199,9 @@ class Journal:
     def last_run(self) -> Run | None:
         """The latest run, None when there was none."""
         rows = self._query("SELECT run, started, ended, ending, facts, counts FROM runs ORDER BY run DESC LIMIT 1")
-        for run, started, ended, ending, facts, counts in rows:
-            return Run(run, started, ended, ending, orjson.loads(facts), orjson.loads(counts or "{}"))
+        with _reading(self.path):
+            for run, started, ended, ending, facts, counts in rows:
+                return Run(run, started, ended, ending, orjson.loads(facts), orjson.loads(counts or "{}"))
         return None
 
     def states(self) -> dict[str, int]:
@@ -220,30 +221,54 @@ class Journal:
         Raises:
             SyncFailed: It could not be written, so the request must not go out.
         """
-        await self.writer.commit(_SENDING, [reference, number, self.run, raw, payload, self.clock()])
+        await self.writer.commit(*self._statement("sending", [reference, number, raw, payload]))
 
     def done(
-        self,
-        reference: str,
-        number: int,
-        raw: bytes | None,
-        payload: bytes,
-        *,
-        result: str,
-        id: str,
-        attempts: int,
+        self, reference: str, number: int, raw: bytes | None, payload: bytes, *, result: str, id: str, attempts: int
     ) -> None:
         """Write that the gateway holds the row."""
-        values = [result, id, attempts, number, self.run, raw, payload, self.clock(), reference]
-        self.writer.post(_DONE, values)
+        self.writer.post(*self._statement("done", [reference, number, raw, payload, result, id, attempts]))
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Write how a row ended that the gateway did not take for certain."""
-        self.writer.post(_ENDED, [state, attempts, code, self.clock(), reference])
+        self.writer.post(*self._statement("ended", [reference, state, attempts, code]))
 
     def same(self, reference: str, raw: bytes) -> None:
         """Write that other raw values make the same payload, so that the next run sees it at a glance."""
-        self.writer.post(_SEEN, [raw, reference])
+        self.writer.post(*self._statement("same", [reference, raw]))
+
+    async def merge(self, changes: Sequence[Change]) -> None:
+        """Write what another process tells of its rows, in that order; returns when it is on the disk.
+
+        Raises:
+            SyncFailed: It could not be written.
+        """
+        statements = [self._statement(*change) for change in changes]
+        for statement in statements[:-1]:
+            self.writer.post(*statement)
+        for statement in statements[-1:]:
+            await self.writer.commit(*statement)
+
+    def _statement(self, kind: str, values: list[Any]) -> tuple[str, list[Any]]:
+        now = self.clock()
+        if kind == "sending":
+            reference, number, raw, payload = values
+            return _SENDING, [reference, number, self.run, raw, payload, now]
+        if kind == "done":
+            reference, number, raw, payload, result, held, attempts = values
+            return _DONE, [result, held, attempts, number, self.run, raw, payload, now, reference]
+        if kind == "ended":
+            reference, *how = values
+            return _ENDED, [*how, now, reference]
+        return _SEEN, values[::-1]
+
+    async def serve(self) -> None:
+        """Write what is handed over, until `stop` and everything before it."""
+        await self.writer.serve()
+
+    def stop(self) -> None:
+        """Let `serve` end after the last row."""
+        self.writer.stop()
 
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
@@ -251,8 +276,9 @@ class Journal:
         with closing(connect(self.path)) as connection:
 
             def find(references: Sequence[str]) -> dict[str, Entry]:
-                rows = connection.execute(_FIND, [orjson.dumps(references).decode()])
-                return {row[0]: Entry._make(row) for row in rows}
+                with _reading(self.path):
+                    rows = connection.execute(_FIND, [orjson.dumps(references).decode()])
+                    return {row[0]: Entry._make(row) for row in rows}
 
             yield find
 
@@ -272,7 +298,8 @@ def facts_about(path: Path) -> dict[str, str]:
         ConfigurationError: It is no journal.
     """
     with _reading(path), closing(connect(path)) as connection:
-        return dict(connection.execute("SELECT name, value FROM about"))
+        found = dict(connection.execute("SELECT name, value FROM about"))
+        return {name: found[name] for name in ("gateway", "endpoint", "version")}
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -288,7 +315,14 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise ConfigurationError(f"{path} cannot be used as a journal: {error}") from None
+        raise ConfigurationError(f"{path} cannot be used as a journal: {error}. Name another with --journal.") from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be used as a journal: {error.strerror}. Name another with --journal."
+        ) from None
+    except (ValueError, KeyError) as error:  # texts that are no Unicode, facts that are no JSON, names that are gone
+        why = type(error).__name__
+        raise ConfigurationError(f"the journal {path} is damaged ({why}): restore it from a copy.") from None
 
 
 @contextmanager

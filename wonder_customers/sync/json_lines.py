@@ -8,6 +8,7 @@ import orjson
 
 from wonder_customers.sync.columns import Columns, Reading, flat, names_reference, without
 from wonder_customers.sync.rows import Row
+from wonder_customers.sync.stretch import Stretch
 
 __all__ = ["DEAD_LETTER", "Forms", "json_rows", "object_row"]
 
@@ -40,19 +41,26 @@ class Forms:
         return self._found[names]
 
 
-def json_rows(file: BinaryIO, number: int, reading: Reading, where: str = "") -> Generator[Row, None, int]:
+def json_rows(
+    file: BinaryIO, number: int, reading: Reading, where: str = "", stretch: Stretch | None = None
+) -> Generator[Row, None, int]:
     """The rows of a file of JSON lines; the arguments are those of `csv_rows`.
 
     Raises:
         ConfigurationError: The keys of an object cannot be used.
     """
-    forms = Forms(reading)
-    for line, text in enumerate(file, 1):
-        bare = text.removeprefix(b"\xef\xbb\xbf").strip() if line == 1 else text.strip()
-        if not bare:
-            continue
-        number += 1
-        yield _row(bare, number, f"{where}line {line}", forms)
+    forms, stretch = Forms(reading), stretch or Stretch()
+    if stretch.offset:
+        file.seek(stretch.offset)
+    for text in file:
+        stretch.offset += len(text)
+        stretch.line += 1
+        bare = text.removeprefix(b"\xef\xbb\xbf").strip() if stretch.line == 1 else text.strip()
+        if bare:
+            number += 1
+            yield _row(bare, number, f"{where}line {stretch.line}", forms)
+        if stretch.offset >= stretch.end:
+            break
     return number
 
 

@@ -1,6 +1,7 @@
 """Dead letters: the rows that did not arrive, as JSON lines with the reason, to be looked at and fed back in."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -8,6 +9,7 @@ from typing import Any, Self, TextIO
 import orjson
 from attrs import asdict, fields
 
+from wonder_customers.errors import SyncFailed
 from wonder_customers.records import CustomerDraft
 from wonder_customers.sync.rows import Outcome
 
@@ -30,29 +32,48 @@ class DeadLetters:
         self.path = path
         self.count = 0
         self._there = _numbers(path) if append else frozenset[int]()
-        self._values = values
+        self._values, self._append = values, append
         self._file: TextIO | None = None
-        if not append:
-            path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
+        # A device or a pipe of that name is not ours to remove.
+        if not self._append and self.path.is_file():
+            self.path.unlink()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._close()
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def add(self, outcome: Outcome) -> None:
-        """Write a row that failed; those that are in the file already are passed over."""
+        """Write a row that failed; those that are in the file already are passed over.
+
+        Raises:
+            SyncFailed: The file cannot be written.
+        """
         if outcome.ok:
             return
-        self.count += 1
-        if outcome.number in self._there:
-            return
+        try:
+            if outcome.number not in self._there:
+                self._write(outcome)
+            self.count += 1
+        except OSError as error:
+            with suppress(OSError):
+                self._close()
+            raise SyncFailed(
+                f"rows that did not arrive could not be written to {self.path}: {error.strerror}. Make room there, or"
+                " name another file with --failures, and go on."
+            ) from None
+
+    def _write(self, outcome: Outcome) -> None:
         if self._file is None:
-            unfinished = self.path.exists() and _breaks_off(self.path)
+            unfinished = self.path.is_file() and _breaks_off(self.path)
             self._file = self.path.open("a", encoding="utf-8")
             if unfinished:
                 # A process that died may have left half a line, which must not spoil the next one.

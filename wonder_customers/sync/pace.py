@@ -8,8 +8,13 @@ import anyio
 from attrs import define, field
 
 from wonder_customers.sync.capacity import Capacity, Verdict
+from wonder_customers.sync.limiter import Limiter
 
-__all__ = ["Pace"]
+__all__ = ["Halted", "Pace"]
+
+
+class Halted(Exception):
+    """The job stopped before the call was made."""
 
 
 @define(eq=False)
@@ -25,6 +30,7 @@ class Pace:
         usual: Requests that a row usually takes.
         clock: Seconds that only grow.
         sleep: Waits.
+        limiter: Keeps a rate together with other processes; None when there are none.
         busy: Rows under way.
     """
 
@@ -33,10 +39,14 @@ class Pace:
     usual: float = 1.0
     clock: Callable[[], float] = anyio.current_time
     sleep: Callable[[float], Any] = anyio.sleep
+    limiter: Limiter | None = None
     busy: int = field(default=0, init=False)
     _next: float = field(default=0.0, init=False)
     _held: int = field(default=0, init=False)
     _queue: "deque[anyio.Event]" = field(factory=deque, init=False)
+    _owed: float = field(default=0.0, init=False)
+    _asking: "set[anyio.CancelScope]" = field(factory=set, init=False)
+    _halted: bool = field(default=False, init=False)
 
     @property
     def rate(self) -> float | None:
@@ -49,10 +59,15 @@ class Pace:
 
         Returns:
             When it went, on the clock.
+
+        Raises:
+            Halted: `halt` was called while the limiter was asked; no `leave` follows then.
         """
         await self._place()
         try:
             await self._token()
+            if self.limiter is not None:
+                await self._ask(self.limiter)
         except BaseException:
             self._free()
             raise
@@ -71,6 +86,7 @@ class Pace:
         now, rate = self.clock(), self.rate
         if rate is not None:
             self._next += (requests - self.usual) / rate
+        self._owed += requests - self.usual
         if verdict is not None:
             self.usual += (requests - self.usual) * 0.02
             again = self.capacity.ended(verdict, began=began, now=now, requests=requests, busy=self.busy)
@@ -79,6 +95,30 @@ class Pace:
                 self._next = max(self._next, now + retry_after)
         self.busy -= 1
         self._free()
+
+    def halt(self) -> None:
+        """Let nobody wait for the limiter any more: it may be away, and a job has to end."""
+        self._halted = True
+        for scope in self._asking:
+            scope.cancel()
+
+    async def _ask(self, limiter: Limiter) -> None:
+        """Pay the limiter for the row's usual requests, and for what the rows before have left unpaid."""
+        self._owed += self.usual
+        due = int(self._owed)
+        if due < 1:
+            return
+        self._owed -= due
+        with anyio.CancelScope() as scope:
+            self._asking.add(scope)
+            try:
+                if self._halted:
+                    scope.cancel()
+                await limiter.take(due)
+            finally:
+                self._asking.discard(scope)
+        if scope.cancelled_caught:
+            raise Halted
 
     async def _place(self) -> None:
         if self._held < int(self.capacity.concurrency) and not self._queue:

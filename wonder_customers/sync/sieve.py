@@ -1,7 +1,7 @@
 """Which rows have to be sent: the sieve holds every row against the journal before anything goes out."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import Literal, Self
 
@@ -10,10 +10,10 @@ from attrs import define, field, frozen
 from wonder_customers.errors import InvalidRecord
 from wonder_customers.records import CustomerDraft
 from wonder_customers.session import CustomerSession
-from wonder_customers.sync.journal import Entry, Journal
+from wonder_customers.sync.entries import Entry, RowJournal
 from wonder_customers.sync.rows import Outcome, Row, Status
 
-__all__ = ["Item", "Only", "Sieve"]
+__all__ = ["Item", "Only", "Seen", "Sieve"]
 
 Only = Literal["all", "failed"]
 """Which rows a run is about: all, or those that failed or are in doubt since an earlier run."""
@@ -52,21 +52,25 @@ class Sieve:
         only: Which rows the run is about.
         full: Send unchanged rows too.
         observing: Nothing is to be written, in the journal neither.
+        repeats: The rows that repeat an earlier one, with that one, where they are known beforehand: when the rows are
+            a part of a source.
         passed_over: Rows that are no part of the run.
     """
 
     session: CustomerSession[object]  # type: ignore[type-var]  # any account
-    journal: Journal | None
+    journal: RowJournal | None
     only: Only = "all"
     full: bool = False
     observing: bool = False
+    repeats: Mapping[int, int] | None = None
     passed_over: int = field(default=0, init=False)
     _stack: ExitStack = field(factory=ExitStack, init=False)
     _find: Callable[[Sequence[str]], dict[str, Entry]] = field(default=lambda _: {}, init=False)
-    _seen: "Seen" = field(init=False)
+    _seen: "Seen | None" = field(default=None, init=False)
 
     def __enter__(self) -> Self:
-        self._seen = self._stack.enter_context(closing(Seen()))
+        if self.repeats is None:
+            self._seen = self._stack.enter_context(closing(Seen()))
         if self.journal is not None:
             self._find = self._stack.enter_context(self.journal.reader())
         return self
@@ -77,7 +81,7 @@ class Sieve:
     def sift(self, rows: Sequence[Row]) -> tuple[list[Outcome], list[Item]]:
         """Part rows into those that need nothing, with their outcomes, and those that have to be sent."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
-        repeated = self._seen.repeated(named)
+        repeated = (self.repeats or {}) if self._seen is None else self._seen.repeated(named)
         entries = self._find([reference for reference, _ in named]) if named else {}
         outcomes: list[Outcome] = []
         items: list[Item] = []
@@ -113,7 +117,7 @@ class Sieve:
             )  # fmt: skip
         return None
 
-    def _again(self, entry: Entry, journal: Journal) -> bool:
+    def _again(self, entry: Entry, journal: RowJournal) -> bool:
         """Whether a row is sent although it was confirmed: once in this run, also when the run is resumed."""
         return self.full and entry.run != journal.run
 

@@ -3,8 +3,9 @@
 import gzip
 import hashlib
 import io
+import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from importlib import import_module
@@ -19,9 +20,10 @@ from wonder_customers.sync.columns import Reading, Unknown
 from wonder_customers.sync.csv_files import csv_rows
 from wonder_customers.sync.json_lines import json_rows
 from wonder_customers.sync.rows import Row
+from wonder_customers.sync.stretch import Stretch
 from wonder_customers.sync.tables import query_rows
 
-__all__ = ["RowReader", "fingerprint", "read"]
+__all__ = ["Format", "RowReader", "files", "fingerprint", "read", "rows_of_file"]
 
 Format = Literal["csv", "jsonl", "parquet"]
 
@@ -44,17 +46,24 @@ class RowReader(Iterator[Row]):
 
     Attributes:
         fraction: How much of the source was read so far, from 0 to 1; None where nobody knows.
+        packed: The file that is open is packed.
     """
 
     def __init__(self, rows: Callable[["RowReader"], Iterator[Row]], size: int | None) -> None:
         self.file: BinaryIO | None = None
+        self.packed = False
         self.before = 0
         self._size = size
         self._stack = ExitStack()
         self._closed = False
         # The first row is read at once, so that columns that cannot be used are told before anything begins.
         following = rows(self)
-        self._rows = chain([first], following) if (first := next(following, None)) is not None else following
+        try:
+            first = next(following, None)
+        except BaseException:
+            self.close()
+            raise
+        self._rows = following if first is None else chain([first], following)
 
     def __iter__(self) -> "RowReader":
         return self
@@ -92,7 +101,9 @@ class RowReader(Iterator[Row]):
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
         self.file = raw
-        return self._stack.enter_context(_unpacked(path, raw))
+        contents = _unpacked(path, raw)
+        self.packed = contents is not raw
+        return self._stack.enter_context(contents)
 
     def close(self) -> None:
         """Close the files."""
@@ -132,24 +143,61 @@ def read(
     if query is not None:
         source = None if str(path) == "-" else _existing(where)
         return RowReader(lambda _: query_rows(query, source, 0, reading), None)
-    files = _files(where, form)
-    chosen = [(file, form or _format(file)) for file in files]
-    size = sum(file.stat().st_size for file in files)
+    chosen = files(where, form)
+    size = sum(file.stat().st_size for file, _ in chosen)
     return RowReader(partial(_all_rows, chosen, reading), size)
 
 
-def _all_rows(files: list[tuple[Path, Format]], reading: Reading, reader: RowReader) -> Iterator[Row]:
+def files(path: Path, form: Format | None = None) -> list[tuple[Path, Format]]:
+    """The files of a source and their formats, in the order in which they are read.
+
+    Raises:
+        ConfigurationError: There are none, or a name does not tell the format.
+    """
+    return [(file, form or _format(file)) for file in _files(path, form)]
+
+
+def rows_of_file(
+    reader: RowReader,
+    file: tuple[Path, Format],
+    number: int,
+    reading: Reading,
+    *,
+    where: str = "",
+    stretch: Stretch | None = None,
+) -> Generator[Row, None, int]:
+    """The rows of one file, or of a stretch of it.
+
+    Args:
+        reader: Opens and closes it.
+        file: The file and its format.
+        number: How many rows went before.
+        reading: How the columns are read.
+        where: Goes before the line in a row's place.
+        stretch: The part of a text file to read; afterwards, and between two rows, where the reading stands.
+
+    Returns:
+        The number of the last row.
+
+    Raises:
+        ConfigurationError: It cannot be read, or its columns cannot be used.
+    """
+    path, form = file
+    try:
+        if form == "parquet":
+            return (yield from query_rows("SELECT * FROM source", path, number, reading, where))
+        read_rows = csv_rows if form == "csv" else json_rows
+        return (yield from read_rows(reader.open(path), number, reading, where, stretch))
+    except _unreadable() as error:
+        raise ConfigurationError(f"{path.name} cannot be read to its end: {error}") from None
+
+
+def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowReader) -> Iterator[Row]:
     number = 0
     try:
-        for path, form in files:
-            where = f"{path.name}, " if len(files) > 1 else ""
-            if form == "parquet":
-                rows = query_rows("SELECT * FROM source", path, number, reading, where)
-            else:
-                rows = (csv_rows if form == "csv" else json_rows)(reader.open(path), number, reading, where)
-            number = yield from rows
-    except (OSError, EOFError, zlib.error) as error:
-        raise ConfigurationError(f"the source cannot be read any further after row {number}: {error}") from None
+        for file in chosen:
+            where = f"{file[0].name}, " if len(chosen) > 1 else ""
+            number = yield from rows_of_file(reader, file, number, reading, where=where)
     finally:
         reader.close()
 
@@ -197,6 +245,12 @@ def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
     if magic == b"\x28\xb5\x2f\xfd":
         return _zstd(path, raw)
     return raw
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What a file that cannot be read, or unpacked, raises; zstd's error is known only where it was loaded."""
+    loaded = [sys.modules[name] for name in ("compression.zstd", "zstandard") if name in sys.modules]
+    return (OSError, EOFError, zlib.error, *(module.ZstdError for module in loaded))
 
 
 def _zstd(path: Path, raw: BinaryIO) -> BinaryIO:

@@ -5,7 +5,9 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
-__all__ = ["Stop", "Thresholds"]
+from wonder_customers.errors import SyncFailed
+
+__all__ = ["Ending", "Stop", "Thresholds", "raise_stop"]
 
 Ending = Literal["finished", "paused", "interrupted", "refused", "failures", "journal", "source"]
 """How a run ended: all rows seen; the first rows of a canary; by the user; credentials refused; too many failures; the
@@ -18,6 +20,28 @@ class Stop:
 
     ending: Ending
     why: str
+
+
+def raise_stop(stopped: Stop | None, rows: int, journal: str | None) -> None:
+    """Say why a job stopped, unless it was asked to.
+
+    Args:
+        stopped: Why; None when it has not.
+        rows: Rows that have an outcome.
+        journal: The journal's name, None without one.
+
+    Raises:
+        SyncFailed: It stopped by itself.
+    """
+    if stopped is None or stopped.ending in {"paused", "interrupted"}:
+        return
+    said = f"the job stopped after {rows} rows: {stopped.why.rstrip('.')}."
+    if journal is not None and stopped.ending != "journal":
+        said += (
+            " What was applied stays applied and is in the journal. When the cause is gone, go on with:"
+            f" wonder-customers resume {journal}"
+        )
+    raise SyncFailed(said)
 
 
 @define(eq=False)

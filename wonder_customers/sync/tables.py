@@ -1,6 +1,7 @@
 """Parquet files, and any SQL over files and databases, through DuckDB."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,20 @@ from wonder_customers.errors import ConfigurationError
 from wonder_customers.sync.columns import Columns, Reading, without
 from wonder_customers.sync.rows import Row
 
-__all__ = ["query_rows"]
+__all__ = ["opened", "query_rows", "quoted_name", "reference_of"]
 
 _BATCH = 2000
 
 
 def query_rows(
-    sql: str, path: Path | None, number: int, reading: Reading, where: str = ""
+    sql: str,
+    path: Path | None,
+    number: int,
+    reading: Reading,
+    where: str = "",
+    *,
+    before: int = 0,
+    parameters: Sequence[object] = (),
 ) -> Generator[Row, None, int]:
     """The rows of a query.
 
@@ -27,9 +35,24 @@ def query_rows(
         number: How many rows went before.
         reading: How the columns are read.
         where: Goes before the row in its place.
+        before: How many rows of the file or query went before.
+        parameters: What the question marks of `sql` stand for.
 
     Raises:
         ConfigurationError: DuckDB is not installed, the query fails, or its columns cannot be used.
+    """
+    with opened(path) as connection:
+        result = connection.execute(sql, list(parameters))
+        names = [column[0] for column in result.description or ()]
+        return (yield from _rows(result, Columns.match(names, reading), number, where, number - before))
+
+
+@contextmanager
+def opened(path: Path | None) -> Iterator[Any]:
+    """A DuckDB connection in which ``source`` stands for `path`.
+
+    Raises:
+        ConfigurationError: DuckDB is not installed, or a query fails.
     """
     duckdb = _duckdb()
     connection = duckdb.connect()
@@ -37,17 +60,14 @@ def query_rows(
         # One thread and insertion order, so that a second reading numbers the rows alike.
         connection.execute("SET threads = 1; SET preserve_insertion_order = true")
         _attach(connection, path)
-        result = connection.execute(sql)
-        names = [column[0] for column in result.description or ()]
-        return (yield from _rows(result, Columns.match(names, reading), number, where))
+        yield connection
     except duckdb.Error as error:
-        raise ConfigurationError(f"the query cannot be run: {_first_line(error)}") from None
+        raise ConfigurationError(f"the query cannot be run: {_words(error)}") from None
     finally:
         connection.close()
 
 
-def _rows(result: Any, columns: Columns, number: int, where: str) -> Generator[Row, None, int]:
-    start = number
+def _rows(result: Any, columns: Columns, number: int, where: str, start: int) -> Generator[Row, None, int]:
     while batch := result.fetchmany(_BATCH):
         for values in batch:
             number += 1
@@ -56,12 +76,17 @@ def _rows(result: Any, columns: Columns, number: int, where: str) -> Generator[R
             shown = without(values, columns.cards)
             yield Row(
                 number,
-                reference=None if key is None else str(key).strip() or None,
+                reference=reference_of(key),
                 place=place,
                 material=orjson.dumps(shown, default=str) + columns.mark,
                 build=partial(columns.draft, _texts(values), place),
             )
     return number
+
+
+def reference_of(key: object) -> str | None:
+    """The reference that a cell holds."""
+    return None if key is None else str(key).strip() or None
 
 
 def _texts(values: Any) -> list[Any]:
@@ -84,8 +109,23 @@ def _quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:300]
+def quoted_name(name: str) -> str:
+    """A column's name as SQL takes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+_SQL_ERRORS = frozenset({
+    "BinderException", "CatalogException", "IOException", "NotImplementedException", "OutOfMemoryException",
+    "ParserException", "PermissionException", "SyntaxException",
+})  # fmt: skip
+"""DuckDB's errors that come before a row is read; the others quote what stands in it."""
+
+
+def _words(error: Exception) -> str:
+    kind = type(error).__name__
+    if kind in _SQL_ERRORS:
+        return str(error).partition("\n")[0][:300]
+    return f"a value that it read was refused ({kind}); TRY_CAST makes NULL of what cannot be converted"
 
 
 def _duckdb() -> Any:

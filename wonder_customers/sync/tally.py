@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -118,6 +118,17 @@ class Tally:
         for code in filter(None, map(_code, outcomes)):
             known = code in self.reasons or len(self.reasons) < MOST_REASONS
             self.reasons[code if known else "other"] += 1
+
+    def replace(
+        self, counts: Mapping[str, int], reasons: Mapping[str, int], sent: int, latencies: Mapping[int, int]
+    ) -> None:
+        """Take over what others have counted: all of it, not what came since the last time."""
+        self.counts, self.reasons, self.sent = Counter(counts), Counter(reasons), sent
+        since = Counter(latencies)
+        since.subtract(self.latencies.classes)
+        self._recent.classes.update(since)
+        self._recent.count += since.total()
+        self.latencies = Latencies(Counter(latencies), sum(latencies.values()))
 
     def observe(self, seconds: float, _verdict: Verdict) -> None:
         """Count a row's time at the gateway."""

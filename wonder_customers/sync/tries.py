@@ -21,7 +21,7 @@ from wonder_customers.errors import (
 )
 from wonder_customers.records import Reply
 from wonder_customers.sync.capacity import Verdict
-from wonder_customers.sync.pace import Pace
+from wonder_customers.sync.pace import Halted, Pace
 
 __all__ = ["PASSING", "Count", "Halted", "Trier", "Tries", "each"]
 
@@ -40,10 +40,6 @@ PASSING = (
 )
 """Failures that another try may not meet. A `Duplicate` is one: the next upsert looks and finds the customer."""
 _FAULTS = (NotSent, NoAnswer, OutcomeUnknown, DeadlineExceeded, Unavailable)
-
-
-class Halted(Exception):
-    """The job stopped before the call was made."""
 
 
 @frozen
@@ -112,11 +108,16 @@ class Trier:
             Halted: The job stopped before the first try.
         """
         started, count = self.clock(), count or Count()
-        first = count.tried
+        first, failure = count.tried, _NO_FAILURE
         while True:
             try:
                 return await self._paced(verb, argument, count)
+            except Halted:
+                if failure is None:
+                    raise
+                raise failure from None
             except PASSING as error:
+                failure = error
                 wait = self._wait(error, count.tried - first, self.clock() - started)
                 doubtful = once and error.applied != "no"
                 if wait is None or doubtful or await self._stopped_within(wait):
@@ -158,6 +159,7 @@ class Trier:
 
 
 _GIVEN_UP: Verdict | None = None
+_NO_FAILURE: CallFailed | None = None
 _NO_WAIT: float | None = None
 
 

@@ -1,0 +1,314 @@
+"""How long do a million, a hundred million and a billion customers take, and how large does the journal grow?
+
+``python -m benchmarks capacity`` measures jobs of 10,000 to a million rows on this machine, and runs jobs that are too
+large for it in virtual time: workers take partitions, share a gateway's limit, die now and then and are replaced. The
+simulation is held against the measured jobs before anything is believed.
+"""
+
+import argparse
+import heapq
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from math import ceil
+from pathlib import Path
+from statistics import median
+
+import anyio
+import orjson
+from attrs import frozen
+
+from benchmarks._findings import Figure, Findings, Target
+from benchmarks.sync import ACCOUNT, Instant, _run, _source
+from wonder_customers.sync import Index, Journal, Source, sources
+from wonder_customers.sync.index import SIZE
+from wonder_customers.sync.journal import Change, connect
+from wonder_customers.sync.leases import Leases
+from wonder_customers.sync.progress import Progress
+
+CUSTOMERS = (1_000_000, 100_000_000, 1_000_000_000)
+LIMITS = (25, 100, 1000)
+RESTART = 5.0
+"""Seconds from a worker's death until its partition is taken up again; local Ray takes one to two."""
+SETTLE = 10.0
+"""Seconds that a row in doubt waits before it is sent again."""
+DEATHS = 1 / 86_400
+"""Deaths per worker and second: one a day."""
+ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+@frozen
+class Speeds:
+    """What one machine does.
+
+    Attributes:
+        index: Rows per second of the index pass.
+        unchanged: Rows per second that are found to be confirmed already.
+        sent: Rows per second that one worker sends, when no limit and no gateway holds it up.
+        journal: Bytes of the journal per row.
+        partitions: Bytes of the file of partitions per row.
+    """
+
+    index: float
+    unchanged: float
+    sent: float
+    journal: float
+    partitions: float
+
+
+@frozen
+class Outlook:
+    """How a job goes.
+
+    Attributes:
+        seconds: From the first request to the last.
+        index: Seconds of the index pass before them.
+        deaths: Workers that died and were replaced.
+        journal: Bytes of the journal.
+        partitions: Bytes of the file of partitions.
+    """
+
+    seconds: float
+    index: float
+    deaths: int
+    journal: float
+    partitions: float
+
+
+def simulate(
+    customers: int,
+    limit: float,
+    speeds: Speeds,
+    *,
+    workers: int = 8,
+    requests: int = 2,
+    changed: float = 1.0,
+    deaths: float = DEATHS,
+) -> Outlook:
+    """Run a job in virtual time, partition by partition.
+
+    Args:
+        customers: Rows.
+        limit: Requests per second of all workers together.
+        speeds: What a worker does.
+        workers: How many there are.
+        requests: Requests per row: 1 where an upsert is native (Wonder), else 2.
+        changed: The share of rows that has to be sent.
+        deaths: Deaths per worker and second.
+    """
+    dice, died = random.Random(7), 0
+    partitions, left = ceil(customers / SIZE), customers
+    # All that are busy share the limit evenly, and none is faster than its machine.
+    each = min(limit / requests / workers, speeds.sent)
+    free = [0.0] * workers
+    for _ in range(partitions):
+        rows = min(SIZE, left)
+        left -= rows
+        now, done = heapq.heappop(free), 0.0
+        while True:
+            fresh = rows - done
+            took = done / speeds.unchanged + fresh * (1 - changed) / speeds.unchanged + fresh * changed / each
+            death = dice.expovariate(deaths) if deaths else took
+            if death >= took:
+                break
+            # What was confirmed before it died stays so; what was under way waits until it has settled.
+            died, now, done = died + 1, now + death + RESTART + SETTLE, done + fresh * death / took
+        heapq.heappush(free, now + took)
+    return Outlook(max(free), customers / speeds.index, died, customers * speeds.journal, customers * speeds.partitions)
+
+
+def _journaled(folder: Path, source: Path) -> Journal:
+    """A journal that says of every row what a run writes: that it goes out, and that it is done."""
+    journal = Journal.open(folder / "journal", gateway="monri", endpoint=ACCOUNT.base_url)
+
+    async def write() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(journal.serve)
+            changes: list[Change] = []
+            for row in sources.read(source):
+                raw = journal.digests.row(row.material or b"")
+                changes.append(("sending", [row.reference, row.number, raw, raw]))
+                changes.append(("done", [row.reference, row.number, raw, raw, "created", ID, 1]))
+                if len(changes) >= 400:
+                    await journal.merge(changes)
+                    changes = []
+            await journal.merge(changes)
+            journal.stop()
+
+    journal.begin({})
+    anyio.run(write)
+    journal.end("finished", {})
+    with closing(connect(journal.path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    return journal
+
+
+def _finish(partitions: Path) -> None:
+    """Hand in a result for every partition, as workers do."""
+    progress = Progress(SIZE, 0, Counter(created=SIZE), latencies=Counter(dict.fromkeys(range(20, 40), 50)))
+    with closing(Leases(partitions)) as leases:
+        while (lease := leases.take("worker-0")) is not None:
+            leases.finish(lease.key, {"progress": progress.to_dict(), "failures": [], "place": lease.key[0]})
+    with closing(connect(partitions)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+
+
+def _job(rows: int, *, warm: bool = False) -> dict[str, float]:
+    """Measure a job over rows that are all confirmed, and what it leaves on the disk."""
+    if not warm:
+        # What is done once per process is no part of a row.
+        _job(1000, warm=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = _source(folder / "c.csv", rows)
+        began = time.perf_counter()
+        Leases.create(folder / "p", Index(Source(str(source))), {})
+        indexed = time.perf_counter()
+        _finish(folder / "p")
+        begun = time.perf_counter()
+        journal = _journaled(folder, source)
+        written = time.perf_counter()
+        anyio.run(_run, source, journal)
+        ended = time.perf_counter()
+        return {
+            "index": indexed - began,
+            "unchanged": ended - written,
+            "journaled": written - begun,
+            "journal": journal.path.stat().st_size,
+            "partitions": (folder / "p").stat().st_size,
+        }
+
+
+def _sent(rows: int) -> dict[str, float]:
+    """Measure a job that sends every row to a gateway that answers at once."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = _source(folder / "c.csv", rows)
+        journal = Journal.open(folder / "journal", gateway="monri", endpoint=ACCOUNT.base_url)
+        began = time.perf_counter()
+        anyio.run(_run, source, journal, Instant())
+        return {"sent": time.perf_counter() - began, "journal": journal.path.stat().st_size}
+
+
+def _fresh(case: str, rows: int) -> dict[str, float]:
+    """A case in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.capacity", case, "--rows", str(rows)]
+    found: dict[str, float] = orjson.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    return found
+
+
+def _off(simulated: float, measured: float) -> float:
+    """By how much a simulated figure misses a measured one, in per cent."""
+    return 100 * abs(simulated / measured - 1)
+
+
+def measure(*, quick: bool) -> Findings:
+    """Measure small jobs, and simulate large ones."""
+    sizes = (2_000, 10_000) if quick else (10_000, 100_000, 1_000_000)
+    points = {rows: _fresh("job", rows) for rows in sizes}
+    sending = {rows: _fresh("sent", rows) for rows in (sizes[0], 3 * sizes[0])}
+    middle = sizes[len(sizes) // 2]
+    # The speeds are those of the middle job; the largest has to follow from them.
+    speeds = Speeds(
+        middle / points[middle]["index"],
+        middle / points[middle]["unchanged"],
+        median(rows / found["sent"] for rows, found in sending.items()),
+        points[middle]["journal"] / middle,
+        points[middle]["partitions"] / middle,
+    )
+    figures = [
+        Figure(f"{rows:,} rows", what, value, unit)
+        for rows, found in points.items()
+        for what, value, unit in (
+            ("index pass", rows / found["index"], "rows/s"),
+            ("unchanged", rows / found["unchanged"], "rows/s"),
+            ("journal", found["journal"] / rows, "bytes/row"),
+            ("partitions", found["partitions"] / rows, "bytes/row"),
+        )
+    ]
+    figures += [Figure(f"{rows:,} rows", "sent", rows / it["sent"], "rows/s") for rows, it in sending.items()]
+    for customers in CUSTOMERS[:1] if quick else CUSTOMERS:
+        figures += _outlook(customers, speeds)
+    largest = sizes[-1]
+    one = simulate(largest, 1e9, speeds, workers=1, changed=0.0, deaths=0.0)
+    writing = 3 * sizes[0]
+    sent = simulate(writing, 1e9, speeds, workers=1, deaths=0.0)
+    targets = (
+        Target("time of the largest unchanged job, % off", _off(one.seconds, points[largest]["unchanged"]), most=25),
+        Target("its index pass, % off", _off(one.index, points[largest]["index"]), most=25),
+        Target("its journal, % off", _off(one.journal, points[largest]["journal"]), most=10),
+        Target("time of a job that sends, % off", _off(sent.seconds, sending[writing]["sent"]), most=25),
+    )
+    notes = (
+        "Simulated: 8 workers, one death per worker and day, 2 requests per customer (Paydock, Monri; Wonder needs 1).",
+        "The journal's rows have references like c-123456, digests and a UUID.",
+    )
+    return Findings(__doc__ or "", tuple(figures), targets, notes)
+
+
+def _outlook(customers: int, speeds: Speeds) -> list[Figure]:
+    case = f"{customers:,} customers"
+    first = {limit: simulate(customers, limit, speeds) for limit in LIMITS}
+    found = first[LIMITS[0]]
+    nightly = simulate(customers, LIMITS[1], speeds, changed=0.01)
+    hours = [Figure(case, f"at {limit}/s", outlook.seconds / 3600, "h") for limit, outlook in first.items()]
+    return [
+        Figure(case, "index pass", found.index / 3600, "h"),
+        *hours,
+        Figure(case, "1 % changed, at 100/s", nightly.seconds / 3600, "h"),
+        Figure(case, "journal", found.journal / 1e9, "GB"),
+        Figure(case, "partitions", found.partitions / 1e9, "GB"),
+        Figure(case, "deaths at 25/s", found.deaths, ""),
+    ]
+
+
+def table(results: Mapping[str, list[Mapping[str, object]]]) -> str:
+    """The table of the documentation's page, from the results that were kept."""
+    values = {(it["case"], it["contender"]): float(str(it["value"])) for it in results["figures"]}
+    columns = ("index pass", *(f"at {limit}/s" for limit in LIMITS), "1 % changed, at 100/s", "journal", "partitions")
+    lines = ["| customers | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for customers in CUSTOMERS:
+        case = f"{customers:,} customers"
+        cells = [_told(name, values[case, name]) for name in columns]
+        lines.append(f"| {customers:,} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def checks(results: Mapping[str, list[Mapping[str, object]]]) -> str:
+    """The table of how far the simulation was off."""
+    lines = ["| simulated against measured | off by |", "|---|---|"]
+    lines += [
+        f"| {str(it['promise']).partition(',')[0]} | {float(str(it['value'])):.2g} % |" for it in results["targets"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _told(name: str, value: float) -> str:
+    if name in {"journal", "partitions"}:
+        return f"{_short(value)} GB" if value >= 1 else f"{_short(1000 * value)} MB"
+    for unit, size in (("days", 24.0), ("h", 1.0), ("min", 1 / 60)):
+        if value >= 2 * size:
+            return f"{_short(value / size)} {unit}"
+    return f"{_short(3600 * value)} s"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def main() -> None:
+    """Run one case, for `_fresh` or by hand."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", choices=("job", "sent"))
+    parser.add_argument("--rows", type=int, default=10_000)
+    chosen = parser.parse_args()
+    sys.stdout.write(orjson.dumps((_job if chosen.case == "job" else _sent)(chosen.rows)).decode() + "\n")
+
+
+if __name__ == "__main__":
+    main()

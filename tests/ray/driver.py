@@ -1,0 +1,29 @@
+"""A job on Ray in a process of its own: ``python driver.py GATEWAY SOURCE JOURNAL RATE [resume]``."""
+
+import sys
+from pathlib import Path
+
+import anyio
+import orjson
+from sync.people import PATIENT, QUICK
+
+from wonder_customers.dialects import package
+from wonder_customers.sync import Journal, Options, Source
+from wonder_customers.sync.ray import sync_on_ray
+
+
+async def main(gateway: str, source: str, path: str, rate: float, *, resume: bool) -> None:
+    account = package(gateway).ACCOUNT.from_environment()
+    Journal.open(path, gateway=gateway, endpoint=account.base_url)
+    options = Options(
+        rate=rate or None, tries=PATIENT, failure_share=None, facts={"source": source}, resume=resume, workers=32
+    )
+    job = await sync_on_ray(Source(source), Path(path), options=options, policy=QUICK, size=250)
+    failed = [outcome.number async for outcome in job]
+    facts = {"counts": job.tally.counts, "read": job.rows_read, "unfinished": job.unfinished, "failed": failed}
+    sys.stdout.write(orjson.dumps({**facts, "requests": job.capacity.accepted}).decode() + "\n")
+
+
+if __name__ == "__main__":
+    program, gateway, source, path, rate, *more = sys.argv
+    anyio.run(lambda: main(gateway, source, path, float(rate), resume=more == ["resume"]))

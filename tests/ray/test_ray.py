@@ -1,0 +1,280 @@
+"""A job on a real Ray: the same as in one process, whoever is killed."""
+
+import os
+import random
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import anyio
+import orjson
+import pytest
+from sync.people import HEADER, PATIENT, QUICK, line, write_csv
+
+from wonder_customers import CustomerSession
+from wonder_customers.cli.app import run
+from wonder_customers.dialects import package
+from wonder_customers.dialects.paydock.simulate import Simulator
+from wonder_customers.simulator.gateway import Call
+from wonder_customers.simulator.server import SimulatorServer
+from wonder_customers.sync import Journal, Verification, sources, verify
+from wonder_customers.sync.digest import VARIABLE
+
+pytest.importorskip("ray", reason="needs the extra ray")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the actors' processes through /proc"),
+]
+
+DRIVER = Path(__file__).with_name("driver.py")
+MARK = "WONDER_CUSTOMERS_TEST"
+KEY = "one key for all journals here"
+ROWS = "SELECT reference, number, run, state, result, raw, payload, attempts, code FROM rows ORDER BY reference"
+
+
+class Timed(Simulator):
+    """Paydock, which notes when each request arrives."""
+
+    arrivals: ClassVar[list[float]] = []
+
+    def authenticate(self, call: Call) -> str:
+        Timed.arrivals.append(time.monotonic())
+        return super().authenticate(call)
+
+
+@pytest.fixture
+def server() -> Iterator[SimulatorServer]:
+    Timed.arrivals.clear()
+    with SimulatorServer([Timed]) as made:
+        yield made
+
+
+class Machine:
+    """The processes of one test: those that it starts, and those that Ray starts for them."""
+
+    def __init__(self, server: SimulatorServer, folder: Path) -> None:
+        self.mark = f"{MARK}={uuid4().hex}"
+        name, _, value = self.mark.partition("=")
+        path = os.pathsep.join(filter(None, sys.path))
+        more = {"PYTHONPATH": path, VARIABLE: KEY, name: value, "COLUMNS": "200"}
+        self.environment = {**os.environ, **server.environment(), **more}
+        self.folder = folder
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, *words]
+        with (self.folder / "err").open("a") as errors:
+            process = subprocess.Popen(
+                command, env=self.environment, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=self.folder
+            )
+        self.started.append(process)
+        return process
+
+    def finish(self, process: "subprocess.Popen[str]", seconds: float = 150) -> str:
+        """What it has printed, once it has ended well."""
+        output, _ = process.communicate(timeout=seconds)
+        assert process.returncode == 0, output + (self.folder / "err").read_text()[-3000:]
+        return output
+
+    def processes(self, title: str) -> list[int]:
+        """Processes of this test with such a title."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                ours = self.mark.encode() in (entry / "environ").read_bytes().split(b"\0")
+                if ours and title.encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except (OSError, ValueError):
+                continue
+        return sorted(found)
+
+    def kill(self, title: str, dice: random.Random) -> bool:
+        """Kill one of the processes with such a title, if there is any."""
+        found = self.processes(title)
+        if found:
+            os.kill(dice.choice(found), signal.SIGKILL)
+        return bool(found)
+
+
+@pytest.fixture
+def machine(server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    monkeypatch.setenv(VARIABLE, KEY)
+    made = Machine(server, tmp_path)
+    yield made
+    for _ in range(100):
+        left = made.processes("")
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if not left:
+            break
+        time.sleep(0.1)
+    for process in made.started:
+        process.communicate(timeout=10)
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 120) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it does not come true"
+        assert process.poll() is None, "the job has ended before"
+        time.sleep(0.01)
+
+
+def arrived(goal: int) -> bool:
+    return len(Timed.arrivals) >= goal
+
+
+def check_rate(rate: float) -> None:
+    """No second after the first sees more than the rate and five per cent."""
+    times = sorted(Timed.arrivals)
+    begin = bisect_left(times, times[0] + 1)
+    worst = max(bisect_left(times, at + 1) - place for place, at in enumerate(times) if place >= begin)
+    assert worst <= rate * 1.05, (worst, rate)
+
+
+async def read_back(account: Any, source: Path) -> Verification:
+    async with CustomerSession(account, retry=QUICK) as session:
+        return await verify(session, sources.read(source), tries=PATIENT)
+
+
+def check_end(server: SimulatorServer, source: Path, journal: Path, rows: int) -> None:
+    """Nothing is lost, and nothing was created twice."""
+    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
+    assert Journal.existing(journal).states() == {"done": rows}
+    account = package("paydock").ACCOUNT.from_environment(server.environment())
+    found = anyio.run(read_back, account, source)
+    assert (found.checked, found.counts["equal"]) == (rows, rows), found.findings[:5]
+
+
+def rows_in(journal: Path) -> list[Any]:
+    with closing(sqlite3.connect(journal)) as connection:
+        return connection.execute(ROWS).fetchall()
+
+
+def run_both_ways(machine: Machine, server: SimulatorServer, folder: Path, rows: int) -> None:
+    """Run a job in one process and on two workers, and hold everything that is left of them against each other."""
+    lines = [line(number) for number in range(rows)]
+    lines[rows // 5], lines[rows * 4 // 5], lines[77] = line(3), line(50), "c-77,Bad,bad@example.com,no-phone"
+    (folder / "c.csv").write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
+    found: dict[str, Any] = {}
+    for name, more in {"one": (), "two": ("--on", "ray", "--processes", "2")}.items():
+        server.store._connection.executescript("DELETE FROM customers; DELETE FROM history")
+        files = ["--journal", f"{name}.journal", "--report", f"{name}.json", "--failures", f"{name}.failed.jsonl"]
+        process = machine.start("-m", "wonder_customers", "sync", "c.csv", "--to", "paydock", *files, *more)
+        output, _ = process.communicate(timeout=100 + rows / 50)
+        assert process.returncode == 2, output + (folder / "err").read_text()
+        report = orjson.loads((folder / f"{name}.json").read_bytes())
+        letters = sorted((folder / f"{name}.failed.jsonl").read_text().splitlines())
+        facts = {key: report[key] for key in ("rows", "adds_up", "failures", "ending", "why")}
+        held = sorted(body["reference"] for body in server.store.customers("paydock"))
+        sent = report["requests"]["sent"]
+        found[name] = facts, letters, held, sent, rows_in(folder / f"{name}.journal"), server.store.ledger("paydock")
+    assert found["one"][:5] == found["two"][:5]
+    assert set(found["two"][5].values()) == {1}
+    assert found["two"][0]["rows"]["created"] == rows - 3
+
+
+def test_five_thousand_rows_on_two_workers_are_as_in_one_process(
+    machine: Machine, server: SimulatorServer, tmp_path: Path
+) -> None:
+    run_both_ways(machine, server, tmp_path, 5000)
+    assert list(tmp_path.glob("*.partitions*")) == []
+    # What Ray has written down tells of no customer and no credential.
+    secrets = [server.environment()["PAYDOCK_SECRET_KEY"], KEY, "Ada Nr 1234", "ada.1234@example.com"]
+    logs = [path for path in Path("/tmp/ray/session_latest/logs").rglob("*") if path.is_file()]
+    assert logs
+    told = b"".join(path.read_bytes() for path in (*logs, tmp_path / "err"))
+    assert [secret for secret in secrets if secret.encode() in told] == []
+
+
+def test_whoever_is_killed_nothing_is_lost_or_doubled_and_the_rate_is_kept(
+    machine: Machine, server: SimulatorServer, tmp_path: Path
+) -> None:
+    rows, rate, dice = 2500, 200, random.Random(20)
+    source, journal = write_csv(tmp_path / "c.csv", rows), tmp_path / "journal"
+    words = [str(DRIVER), "paydock", str(source), str(journal), str(rate)]
+    victims = ["ray::_Worker", "ray::_Limiter", "ray::Coordinator", "ray::_Worker"]
+    dice.shuffle(victims)
+    process = machine.start(*words)
+    goal = 0
+    for victim in (*victims[:2], "driver", *victims[2:]):
+        goal += dice.randrange(500, 850)
+        wait_for(partial(arrived, goal), process)
+        if victim == "driver":
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            process = machine.start(*words, "resume")
+        else:
+            wait_for(partial(machine.kill, victim, dice), process)
+    # Ray itself prints a line for everyone who died.
+    report = orjson.loads(machine.finish(process).splitlines()[-1])
+    assert (report["read"], report["unfinished"], report["failed"]) == (rows, 0, [])
+    assert sum(report["counts"].values()) == rows
+    check_rate(rate)
+    check_end(server, source, journal, rows)
+
+
+def test_a_job_on_a_cluster_is_interrupted_and_goes_on(
+    machine: Machine, server: SimulatorServer, tmp_path: Path
+) -> None:
+    rows = 400
+    write_csv(tmp_path / "c.csv", rows)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    # What --on sets by itself for a Ray of its own, whoever runs a cluster sets for it.
+    machine.environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid4().hex, "RAY_USAGE_STATS_ENABLED": "0"}
+    ray = str(Path(sys.executable).with_name("ray"))
+    head = ["start", "--head", f"--port={port}", "--include-dashboard=false", "--object-store-memory=80000000"]
+    subprocess.run([ray, *head], env=machine.environment, check=True, stdout=subprocess.DEVNULL, cwd=tmp_path)
+    command = ["-m", "wonder_customers", "sync", "c.csv", "--to", "paydock", "--rate", "150/s"]
+    process = machine.start(*command, "--on", f"ray://127.0.0.1:{port}", "--report", "r.json")
+    wait_for(partial(arrived, 150), process)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    report = orjson.loads((tmp_path / "r.json").read_bytes())
+    assert (report["ending"], report["adds_up"]) == ("interrupted", True)
+    assert 0 < report["rows"]["created"] < rows
+    journal = tmp_path / "c.csv.paydock.journal"
+    machine.finish(machine.start("-m", "wonder_customers", "resume", journal.name, "--report", "r.json"))
+    report = orjson.loads((tmp_path / "r.json").read_bytes())
+    assert (report["ending"], report["rows"]["created"], report["rows"]["read"]) == ("finished", rows, rows)
+    check_end(server, tmp_path / "c.csv", journal, rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["dask"], "--on takes ray (this machine) or ray://HOST:PORT (a cluster), not 'dask'"),
+        (["ray://"], "not 'ray://'"),
+        (["ray", "--processes", "0"], "a job needs at least 1 worker"),
+        (["ray", "--simulator"], "--simulator lives inside this process"),
+        (["ray", "--shared-limit", "redis://127.0.0.1", "--rate", "5"], "--shared-limit is for plain processes"),
+    ],
+)
+def test_what_cannot_work_is_said_before_anything_is_started(
+    words: list[str],
+    told: str,
+    machine: Machine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in machine.environment.items():
+        monkeypatch.setenv(name, value)
+    source = write_csv(tmp_path / "c.csv", 3)
+    assert run(["sync", str(source), "--to", "paydock", "--on", *words]) == 1
+    assert told in capsys.readouterr().err.replace("\n", " ")
+    assert machine.processes("ray::") == []

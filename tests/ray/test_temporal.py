@@ -1,0 +1,92 @@
+"""The recipe for Temporal, as the page has it: its activities run, and its workflow is one."""
+
+import base64
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+from pages import ROOT, blocks
+from sync.people import write_csv
+from sync.test_shared_limit import SERVER, Redis
+
+from wonder_customers.dialects import simulator
+from wonder_customers.simulator.server import SimulatorServer
+
+pytest.importorskip("limits", reason="needs the extra shared-limit")
+pytest.importorskip("temporalio", reason="needs temporalio")
+from temporalio.client import WorkflowHistory
+from temporalio.testing import ActivityEnvironment
+from temporalio.worker import Replayer
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(SERVER is None, reason="needs redis-server or valkey-server: apt-get install redis-server"),
+]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    (code,) = [block.code for block in blocks(ROOT / "docs/ray.md", "python")]
+    assert len(code.splitlines()) <= 45
+    (tmp_path / "bring.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield import_module("bring")
+    del sys.modules["bring"]
+
+
+def begun(path: str) -> WorkflowHistory:
+    """A workflow's first step, as a server tells it: that it began, and has asked for the activity ``cut``."""
+    queue, kind = {"name": "q"}, {"name": "Bring"}
+    text = base64.b64encode(orjson.dumps(path)).decode()
+    payload = {"metadata": {"encoding": base64.b64encode(b"json/plain").decode()}, "data": text}
+    started = {"workflowType": kind, "taskQueue": queue, "input": {"payloads": [payload]}, "workflowTaskTimeout": "10s"}
+    completed = {"scheduledEventId": "2", "startedEventId": "3"}
+    scheduled = {"activityId": "1", "activityType": {"name": "cut"}, "workflowTaskCompletedEventId": "4"}
+    events: list[dict[str, Any]] = [
+        {"workflowExecutionStartedEventAttributes": started},
+        {"workflowTaskScheduledEventAttributes": {"taskQueue": queue}},
+        {"workflowTaskStartedEventAttributes": {"scheduledEventId": "2"}},
+        {"workflowTaskCompletedEventAttributes": completed},
+        {"activityTaskScheduledEventAttributes": scheduled},
+    ]
+    for number, event in enumerate(events, 1):
+        (name,) = event
+        words = re.sub(r"([A-Z])", r"_\1", name.removesuffix("EventAttributes")).upper()
+        event |= {"eventId": str(number), "eventType": f"EVENT_TYPE_{words}", "eventTime": "2026-01-01T00:00:00Z"}
+    return WorkflowHistory.from_json("w", {"events": events})
+
+
+async def work(recipe: Any, source: Path) -> list[dict[str, int]]:
+    replayed = await Replayer(workflows=[recipe.Bring]).replay_workflow(begun(str(source)))
+    assert replayed.replay_failure is None
+    partitions = ActivityEnvironment().run(recipe.cut, str(source))
+    return [await ActivityEnvironment().run(recipe.bring, partition) for partition in (*partitions, *partitions)]
+
+
+def test_the_recipe_brings_every_row_and_a_second_attempt_sends_none(
+    recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, redis = tmp_path / "journals", Redis(tmp_path)
+    folder.mkdir()
+    redis.start()
+    source = tmp_path / "c"
+    source.mkdir()
+    write_csv(source / "a.csv", 5)
+    shutil.copy(source / "a.csv", source / "b.csv")
+    try:
+        with SimulatorServer([simulator("paydock")]) as server:
+            for name, value in {**server.environment(), "JOURNALS": str(folder), "LIMITS": redis.url}.items():
+                monkeypatch.setitem(os.environ, name, value)
+            counts = anyio.run(work, recipe, source)
+            assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(5)}
+    finally:
+        redis.kill()
+    assert counts == [{"created": 5}, {"duplicate": 5}, {"unchanged": 5}, {"duplicate": 5}]

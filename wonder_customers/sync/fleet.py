@@ -1,0 +1,354 @@
+"""A job on many workers, as the one who started it sees it: like a `Job`, and it knows no engine."""
+
+import glob
+import secrets
+from collections.abc import AsyncIterator, Container, Mapping
+from contextlib import AsyncExitStack, closing, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import anyio
+import anyio.to_thread
+from anyio.streams.memory import MemoryObjectSendStream
+from attrs import evolve, frozen
+
+from wonder_customers.errors import ConfigurationError, SyncFailed
+from wonder_customers.records import CustomerDraft
+from wonder_customers.sync.capacity import Capacity
+from wonder_customers.sync.index import Index
+from wonder_customers.sync.journal import Journal
+from wonder_customers.sync.leases import Leases
+from wonder_customers.sync.limiter import Away
+from wonder_customers.sync.options import Options
+from wonder_customers.sync.partition import Source
+from wonder_customers.sync.progress import Progress, outcome_of
+from wonder_customers.sync.rows import Outcome
+from wonder_customers.sync.stops import Ending, Stop, raise_stop
+from wonder_customers.sync.tally import Tally
+
+__all__ = ["DriversView", "Engine", "Fleet", "PartitionedSource"]
+
+LOOK = 0.2
+"""Seconds between two looks at how the job stands."""
+
+
+class DriversView(Protocol):
+    """The coordinator, as the driver sees it. Every call raises `Away` while the coordinator cannot be reached."""
+
+    async def stop(self, ending: Ending, why: str) -> None:
+        """Lease nothing more, and have everybody end."""
+
+    async def standing(self, after: int) -> dict[str, Any]:
+        """How the job stands."""
+
+    async def end(self, ending: Ending) -> None:
+        """Write how the run ended, and let go of the journal."""
+
+
+class Engine(Protocol):
+    """An engine: it runs the coordinator and the workers somewhere, and brings back those that die."""
+
+    @property
+    def coordinator(self) -> DriversView:
+        """The coordinator."""
+
+    async def lead(self) -> None:
+        """Keep the coordinator serving until it was asked to end.
+
+        Raises:
+            ConfigurationError, SyncFailed: It cannot serve.
+        """
+
+    async def work(self) -> None:
+        """Keep the workers working until there is nothing more to do."""
+
+    async def dismiss(self) -> None:
+        """End everything, at once."""
+
+
+@frozen
+class PartitionedSource:
+    """A source, cut into partitions.
+
+    Attributes:
+        source: The source.
+        partitions: The file that `Leases` works with.
+        rows: Rows in all.
+        cut_short: The source has more rows than were asked for.
+        first: How many were asked for; None for all.
+        values: Read the rows that failed once more, so that their outcomes hold their drafts.
+    """
+
+    source: Source
+    partitions: Path
+    rows: int
+    cut_short: bool
+    first: int | None = None
+    values: bool = False
+
+    @classmethod
+    def lay_out(
+        cls, source: Source, journal: Path, options: Options, *, size: int, values: bool = False, wait: float = 0.0
+    ) -> "PartitionedSource":
+        """Cut a source, and write its partitions beside the journal.
+
+        Args:
+            source: The source.
+            journal: The journal's file.
+            options: How the job works: `facts`, `first` and `resume` are what counts here.
+            size: Rows per partition, about.
+            values: Read the rows that failed once more, so that their outcomes hold their drafts.
+            wait: Seconds that the journal may still be in the hands of a job whose driver has been killed.
+
+        Raises:
+            ConfigurationError: The source cannot be read.
+            SyncFailed: Another job uses the journal.
+        """
+        index, facts = Index(source, size, options.first), {"facts": dict(options.facts), "resume": options.resume}
+        path = journal.with_name(f"{journal.name}.{secrets.token_hex(4)}.partitions")
+        found = Journal.existing(journal)
+        _hold(found, monotonic() + wait)
+        try:
+            # What a process left behind that was killed.
+            for old in journal.parent.glob(f"{glob.escape(journal.name)}.*.partitions*"):
+                old.unlink(missing_ok=True)
+            Leases.create(path, index, facts)
+        finally:
+            found.release()
+        return cls(source, path, index.rows, index.cut_short, options.first, values)
+
+    def remove(self) -> None:
+        """Delete the file of partitions, after the job."""
+        for ending in ("", "-wal", "-shm"):
+            self.partitions.with_name(self.partitions.name + ending).unlink(missing_ok=True)
+
+    def drafts(self, place: int, numbers: Container[int]) -> dict[int, CustomerDraft]:
+        """The drafts of some rows of a partition; those that cannot be read have none.
+
+        Raises:
+            ConfigurationError: The source has changed.
+        """
+        with closing(Leases(self.partitions)) as leases:
+            partition = leases.partition(place)
+        with closing(partition.read()) as rows:
+            return {row.number: row.draft for row in rows if row.number in numbers and row.draft is not None}
+
+
+def _hold(journal: Journal, until: float) -> None:
+    while True:
+        try:
+            return journal.hold()
+        except SyncFailed:
+            if monotonic() > until:
+                raise
+        sleep(LOOK)
+
+
+class Fleet(AsyncIterator[Outcome]):
+    """A job on many workers. Iterate over it for the rows that did not arrive; the others are only counted.
+
+    Args:
+        engine: Runs the coordinator and the workers.
+        source: What there is to do.
+        journal: The journal, for messages.
+        workers: Rows under way at a time at most, of all workers together.
+        rate: Requests per second at most, of all workers together.
+
+    Attributes:
+        tally: The counts and curves so far.
+        capacity: What was found out about the gateway.
+        stopped: Why the job ended before the end of its source; None while it runs and when it finished.
+    """
+
+    def __init__(
+        self, engine: Engine, source: PartitionedSource, journal: Path, *, workers: int, rate: float | None
+    ) -> None:
+        self._engine, self._source, self._journal = engine, source, journal
+        self._ceiling = rate
+        self.capacity = Capacity(workers)
+        self.tally = Tally(self.capacity)
+        self.stopped: Stop | None = None
+        self._progress = Progress()
+        self._told = self._parts = 0
+        self._asked_to_stop = False
+        self._stack = AsyncExitStack()
+        self._begun = self._closed = False
+        self._worked = False
+        self._led, self._answered, self._decided = anyio.Event(), anyio.Event(), anyio.Event()
+        self._refused: ConfigurationError | SyncFailed | None = None
+
+    # What a caller uses, as of a `Job`
+
+    def stop(self) -> None:
+        """Take no more rows, let those under way end, and end."""
+        self._asked_to_stop = True
+
+    @property
+    def begun(self) -> bool:
+        """Whether it got so far that rows could be read: the coordinator has the journal."""
+        return self._answered.is_set()
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the source is done, from 0 to 1."""
+        return (self.tally.rows + self.passed_over) / self._source.rows if self._source.rows else 1.0
+
+    @property
+    def rate(self) -> float | None:
+        """Requests per second that may go out now, None for any number."""
+        return min((it for it in (self._ceiling, self.capacity.rate) if it is not None), default=None)
+
+    @property
+    def rows_read(self) -> int:
+        """Rows of the source that were read."""
+        return self._progress.read
+
+    @property
+    def passed_over(self) -> int:
+        """Rows that were read and are no part of this run."""
+        return self._progress.passed_over
+
+    @property
+    def unfinished(self) -> int:
+        """Rows that were read and have no outcome."""
+        return self.rows_read - self.passed_over - self.tally.rows
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended, in one word."""
+        return "finished" if self.stopped is None else self.stopped.ending
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        if not self._begun:
+            await self.__aenter__()
+        if self._closed:
+            raise StopAsyncIteration
+        async for outcome in self._outcomes:
+            return outcome
+        await self.__aexit__(None, None, None)
+        raise_stop(self.stopped, self.tally.rows, str(self._journal))
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        if self._begun:
+            raise SyncFailed("a job runs once: make a new one. Nothing was sent.")
+        self._begun = True
+        self.tally.begin(anyio.current_time())
+        given, self._outcomes = anyio.create_memory_object_stream[Outcome](1000)
+        group = await self._stack.enter_async_context(anyio.create_task_group())
+        group.start_soon(self._run, given)
+        # As a job in this process, it has not begun before it has the journal.
+        await self._decided.wait()
+        if not self.begun:
+            self._outcomes.close()
+            await self._stack.aclose()
+            raise self._refused or SyncFailed("the job ended before it began. Nothing was sent.")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if error is None:
+            self.stop()
+            async for _ in self._outcomes:
+                pass
+        elif self.stopped is None:
+            self.stopped = Stop("interrupted", "it was cancelled")
+        self._outcomes.close()
+        try:
+            await self._stack.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            # The caller's own error comes out as it is, not wrapped by the machinery around it.
+            if list(group.exceptions) != [error]:
+                raise
+
+    # The machinery
+
+    async def _run(self, given: MemoryObjectSendStream[Outcome]) -> None:
+        try:
+            with given:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._lead, group.cancel_scope)
+                    await self._work(given)
+        finally:
+            self._decided.set()
+            self.tally.tick(anyio.current_time(), self.rate, last=True)
+            with anyio.CancelScope(shield=True):
+                await self._engine.dismiss()
+                await anyio.to_thread.run_sync(self._source.remove)
+
+    async def _lead(self, scope: anyio.CancelScope) -> None:
+        try:
+            await self._engine.lead()
+            self._led.set()
+        except (ConfigurationError, SyncFailed) as error:
+            if self.begun:
+                self.stopped = Stop("journal", str(error))
+            self._refused = error
+            scope.cancel()
+
+    async def _work(self, given: MemoryObjectSendStream[Outcome]) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._look, given)
+            await self._engine.work()
+            self._worked = True
+        if self._source.cut_short and self.stopped is None:
+            self.stopped = Stop("paused", f"the first {self._source.first} rows were asked for")
+        # Until it has really ended: it may die between its word and the deed.
+        while not self._led.is_set():
+            with suppress(Away):
+                await self._engine.coordinator.end(self.ending)
+            with anyio.move_on_after(LOOK):
+                await self._led.wait()
+
+    async def _look(self, given: MemoryObjectSendStream[Outcome]) -> None:
+        """See how the job stands, until there is nothing more to see."""
+        while True:
+            worked, known = self._worked, False
+            with suppress(Away):
+                known = await self._take_note(given)
+            if worked and known:
+                return
+            await anyio.sleep(LOOK)
+
+    async def _take_note(self, given: MemoryObjectSendStream[Outcome]) -> bool:
+        """Whether everything that there is to know is known."""
+        if self._asked_to_stop:
+            await self._engine.coordinator.stop("interrupted", "it was interrupted")
+        standing = await self._engine.coordinator.standing(self._told)
+        self._answered.set()
+        self._decided.set()
+        found = self._progress = Progress.from_dict(standing["progress"])
+        self.tally.replace(found.counts, found.reasons, found.sent, found.latencies)
+        self.capacity.accepted, self.capacity.throttled = found.accepted, found.throttled
+        self.capacity.troubled, self.capacity.rate = found.troubled, found.rate
+        self.capacity.concurrency = found.concurrency or self.capacity.concurrency
+        self.tally.tick(anyio.current_time(), self.rate)
+        if standing["stopped"] is not None:
+            self.stopped = Stop(*standing["stopped"])
+        for result in standing["results"]:
+            await self._tell(result, given)
+            self._told += 1
+        for result in standing["parts"][self._parts :]:
+            await self._tell(result, given)
+            self._parts += 1
+        return bool(self._told == standing["done"])
+
+    async def _tell(self, result: Mapping[str, Any], given: MemoryObjectSendStream[Outcome]) -> None:
+        """Give the outcomes of the rows that did not arrive."""
+        outcomes, drafts = [outcome_of(plain) for plain in result["failures"]], dict[int, CustomerDraft]()
+        if outcomes and self._source.values:
+            # A row does not travel, so the few whose values were asked for are read once more, here.
+            numbers = {outcome.number for outcome in outcomes}
+            with suppress(ConfigurationError):
+                drafts = await anyio.to_thread.run_sync(self._source.drafts, result["place"], numbers)
+        for outcome in outcomes:
+            await given.send(evolve(outcome, draft=drafts.get(outcome.number)))
