@@ -2,19 +2,21 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from attrs import frozen
+from pages import files
 
 import wonder_customers
 
 ROOT = Path(wonder_customers.__file__).parent.parent
 ENTRY = ROOT / "wonder_customers" / "testing" / "entry"
 """Where the plug-in's own module lies; the wheel installs it beside the package."""
-FOURTH = Path(__file__).parent / "plugin" / "fourth"
+FOURTH = files(Path(__file__).parent.parent / "docs" / "adding-a-gateway.md")
+"""The files of the gateway that the page on adding one builds."""
 
 SETTINGS = """
 [pytest]
@@ -69,10 +71,26 @@ def run_project(
     return run_python(*command, folder=folder, site=site, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
 
 
+def write_fourth(package: Path) -> None:
+    """Write the fourth gateway's one folder as `package`."""
+    for name, text in FOURTH.items():
+        folder, _, rest = name.partition("/")
+        if folder == "acme_gateway":
+            file = package / rest
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+
+
 def install_fourth(site: Path) -> None:
     """Put the fourth gateway into `site` as an installer would: its one folder, and metadata with its entry point."""
-    shutil.copytree(FOURTH / "acme_gateway", site / "acme_gateway")
-    metadata = site / "acme_gateway-1.0.dist-info"
+    write_fourth(site / "acme_gateway")
+    project = tomllib.loads(FOURTH["pyproject.toml"])["project"]
+    metadata = site / f"acme_gateway-{project['version']}.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-gateway\nVersion: 1.0\n", encoding="utf-8")
-    (metadata / "entry_points.txt").write_text("[wonder_customers.dialects]\nacme = acme_gateway\n", encoding="utf-8")
+    about = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    (metadata / "METADATA").write_text(about, encoding="utf-8")
+    points = "".join(
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
+        for group, entries in project["entry-points"].items()
+    )
+    (metadata / "entry_points.txt").write_text(points, encoding="utf-8")

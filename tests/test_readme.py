@@ -7,34 +7,65 @@ import sys
 from pathlib import Path
 
 import pytest
+from pages import ROOT, Page, blocks
+from projects import run_project, run_python
 
 from wonder_customers import dialects
 from wonder_customers.dialects.base import Operation
 from wonder_customers.simulator import SimulatorServer
 
-README = Path(__file__).parent.parent / "README.md"
+README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
+PROGRAM, TEST = blocks(README, "python")
+CUSTOMERS = "reference,name,email\nc-1,Ada Lovelace,ada@example.org\nc-2,Grace Hopper,grace@example.org\n"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
-
-
-@pytest.mark.parametrize("code", blocks("python"))
-def test_its_code_runs_against_the_simulator(simulator: SimulatorServer, code: str) -> None:
+def test_its_program_runs_against_the_simulator(simulator: SimulatorServer) -> None:
     environment = {**os.environ, **simulator.environment()}
     ran = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", PROGRAM.code], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert "customer-1815" in ran.stdout
 
 
+def test_its_test_passes(tmp_path: Path) -> None:
+    head = "import pytest\nfrom wonder_customers import NotFound\n\npytestmark = pytest.mark.anyio\n\n\n"
+    outcome = run_project(tmp_path, head + TEST.code)
+    assert (outcome.code, outcome.count("passed")) == (0, 2), outcome.text
+
+
+def test_its_commands_run(
+    simulator: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "customers.csv").write_text(CUSTOMERS, encoding="utf-8")
+
+    def printed() -> str:
+        output = capsys.readouterr()
+        return output.out + output.err
+
+    Page(tmp_path, simulator.environment(), printed).try_all(blocks(README, "sh"), monkeypatch)
+    assert (tmp_path / "report.html").exists()
+
+
 def test_its_two_commands_come_first() -> None:
-    assert blocks("sh")[:2] == [
+    assert [block.code for block in blocks(README, "sh")[:2]] == [
         "pip install '.[cli]' && wonder-customers demo\n",
         "pip install -e '.[dev]' && pytest\n",
     ]
+
+
+def test_the_tables_are_those_of_the_code(tmp_path: Path) -> None:
+    checked = run_python(str(ROOT / "docs" / "figures.py"), "--check", folder=tmp_path)
+    assert checked.code == 0, checked.text
+
+
+def test_its_pictures_need_no_network() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", TEXT)
+    assert len(pictures) == 2
+    for name in pictures:
+        drawn = (ROOT / name).read_text(encoding="utf-8")
+        assert set(re.findall(r"https?://[^\s\"'<)]+", drawn)) <= {"http://www.w3.org/2000/svg"}
 
 
 def test_its_table_of_operations_is_the_dialects_own() -> None:

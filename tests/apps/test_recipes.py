@@ -7,13 +7,18 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served import ROOT, served
+from pages import ROOT, blocks
+from served import served
 
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
 
-PAGE = (ROOT / "docs" / "web-apps.md").read_text(encoding="utf-8")
-RECIPES = dict(re.findall(r"^```python\n# (\w+)_shop\.py: [^\n]*\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
+BLOCKS = blocks(ROOT / "docs" / "web-apps.md", "python")
+RECIPES = {
+    found[1]: block.code
+    for block in BLOCKS
+    if (found := re.match(r"# (\w+)_shop\.py: [^\n]*\n", block.code)) is not None
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def simulated() -> Iterator[SimulatorServer]:
 
 def test_all_recipes_are_here() -> None:
     assert list(RECIPES) == ["fastapi", "litestar", "django", "aiohttp"]
-    assert PAGE.count("```python") == len(RECIPES)
+    assert len(BLOCKS) == len(RECIPES)
 
 
 @pytest.mark.parametrize("framework", RECIPES)

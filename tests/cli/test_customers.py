@@ -107,7 +107,7 @@ def test_a_list_is_filtered_as_the_gateway_can(command: Command, variables: Vari
     nothing = command("list", "paydock", "--filter", "reference=nobody", env=variables)
     assert nothing == (0, "", "paydock holds no such customers.\n")
     code, _, err = command("list", "paydock", "--filter", "reference", env=variables)
-    assert (code, err) == (1, "wonder-customers: --filter takes NAME=VALUE\n")
+    assert (code, err) == (1, "wonder-customers: --filter takes NAME=VALUE, not 'reference'\n")
 
 
 @pytest.mark.parametrize("gateway", ["monri", "paydock"])

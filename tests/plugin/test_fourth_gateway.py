@@ -1,22 +1,18 @@
-"""A fourth gateway is one folder and an entry point: everything else finds it."""
+"""A fourth gateway is one folder and an entry point: everything else finds it.
 
+It is built from the blocks of docs/adding-a-gateway.md, and from nothing else.
+"""
+
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from projects import Outcome, install_fourth, run_project, run_python
+from pages import ROOT
+from projects import FOURTH, Outcome, install_fourth, run_project, run_python, write_fourth
 
-CONFORMANCE = """
-from wonder_customers.testing.conformance import DialectConformance
-
-
-class TestAcme(DialectConformance):
-    gateway = "acme"
-
-
-class TestAcmeOnTrio(DialectConformance):
-    gateway = "acme"
-    backend = "trio"
-"""
+CONFORMANCE = FOURTH["tests/test_acme.py"]
 
 FIXTURES = """
 import pytest
@@ -91,6 +87,39 @@ def test_the_command_line_lists_and_serves_it(tmp_path: Path, site: Path) -> Non
     assert "export ACME_API_KEY=" in served.text
     asked = commanded(tmp_path, site, "check", "acme", ACME_API_KEY="k", ACME_BASE_URL="http://127.0.0.1:9")
     assert asked.text.startswith("gateway")
-    assert "Calling again is safe" in asked.text
+    assert "Calling again is safe" in " ".join(asked.text.split())
     unknown = commanded(tmp_path, site, "get", "beta", "1")
     assert "known are monri, paydock, wonder, acme" in unknown.text
+
+
+def test_it_touches_one_folder(tmp_path: Path) -> None:
+    """The page names no other file; and copied among the shipped dialects, the folder needs no entry point either."""
+    own = {"pyproject.toml", "tests/test_acme.py"}
+    assert {name.partition("/")[0] for name in FOURTH.keys() - own} == {"acme_gateway"}
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT / "wonder_customers", tree / "wonder_customers", ignore=shutil.ignore_patterns("__pycache__"))
+    write_fourth(tree / "wonder_customers" / "dialects" / "acme")
+    listed = run_python(
+        "-c", "from wonder_customers import dialects; print(dialects.names(), dialects.simulator('acme').__module__)",
+        folder=tmp_path, PYTHONPATH=str(tree),
+    )  # fmt: skip
+    assert listed.text == "('acme', 'monri', 'paydock', 'wonder') wonder_customers.dialects.acme.simulate"
+
+
+def test_its_style_is_that_of_the_house(tmp_path: Path) -> None:
+    install_fourth(tmp_path)
+    settings = ("--config", str(ROOT / "pyproject.toml"))
+    for command in (("check", "--no-cache", "--ignore", "INP001"), ("format", "--check", "--no-cache")):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *settings, str(tmp_path / "acme_gateway")],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.long
+def test_its_types_hold(tmp_path: Path) -> None:
+    install_fourth(tmp_path)
+    command = ("-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "-p", "acme_gateway")
+    checked = run_python(*command, folder=tmp_path, MYPYPATH=str(ROOT))
+    assert checked.code == 0, checked.text

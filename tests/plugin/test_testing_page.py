@@ -4,18 +4,20 @@ import re
 from pathlib import Path
 
 import pytest
-from projects import ENTRY, ROOT, run_project
+from pages import ROOT, blocks
+from projects import ENTRY, run_project
 
-PAGE = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^## ([^\n]*)\n(?:(?!^## ).)*?^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+FILE = ROOT / "docs" / "testing.md"
+PAGE = FILE.read_text(encoding="utf-8")
+BLOCKS = [block.code for block in blocks(FILE, "python")]
 
 
 def test_the_examples_pass(tmp_path: Path) -> None:
-    assert len(BLOCKS) == PAGE.count("```python") == 5
-    for number, (_, block) in enumerate(BLOCKS[1:], 2):
-        (tmp_path / f"test_block_{number}.py").write_text(block, encoding="utf-8")
+    assert len(BLOCKS) == 5
+    for number, code in enumerate(BLOCKS[1:], 2):
+        (tmp_path / f"test_block_{number}.py").write_text(code, encoding="utf-8")
     plugins = ("anyio.pytest_plugin", "_hypothesis_pytestplugin")
-    outcome = run_project(tmp_path, BLOCKS[0][1], plugins=plugins)
+    outcome = run_project(tmp_path, BLOCKS[0], plugins=plugins)
     assert outcome.code == 0, outcome.text
     assert outcome.count("passed") > 40
 

@@ -7,6 +7,8 @@ who has not installed them is told how to, and not shown a traceback.
 import sys
 from importlib.util import find_spec
 
+from wonder_customers.cli.codes import INTERRUPTED
+
 __all__ = ["main"]
 
 _NEEDED = ("cyclopts", "rich", "starlette", "uvicorn")
@@ -24,6 +26,8 @@ def main() -> None:
             "  pip install 'wonder-customers[cli]'\n"
         )
         sys.exit(1)
-    from wonder_customers.cli.app import run  # noqa: PLC0415 - it needs the packages that were just looked for
-
+    try:
+        from wonder_customers.cli.app import run  # noqa: PLC0415 - it needs the packages that were just looked for
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     sys.exit(run(sys.argv[1:]))

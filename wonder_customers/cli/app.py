@@ -1,5 +1,6 @@
 """The application: its commands, and how each of them ends."""
 
+import errno
 import os
 import sys
 import traceback
@@ -29,7 +30,8 @@ app = App(
     name="wonder-customers",
     help="Customers of the payment gateways Wonder, Paydock and Monri: one vocabulary, one command line.",
     version=_version,
-    default_parameter=Parameter(negative=()),
+    # That a switch is off until it is given goes without saying.
+    default_parameter=Parameter(negative=(), show_default=lambda value: str(value) if value else None),
     group_commands=Group("Many customers", sort_key=2),
 )
 _HELP = Group("Help", sort_key=3)
@@ -47,7 +49,10 @@ for _path, _group, _help in (
     ("customers:delete", _SINGLE, "Delete (Monri) or archive (Paydock) a customer."),
 ):
     app.command(f"wonder_customers.cli.{_path}", name=_path.partition(":")[2], help=_help, group=_group)
-app.command(commands, name="*")
+for _name in commands:
+    # One by one, so that a command that is mistyped is told which ones there are.
+    if not _name.startswith("-"):
+        app.command(commands[_name], name=_name)
 
 
 @app.meta.default
@@ -71,9 +76,27 @@ def _launch(
     except (WonderCustomersError, OSError) as error:
         if debug:
             traceback.print_exc()
-        say(f"wonder-customers: {error}", "red")
-        return FAILED if isinstance(error, (CallFailed, SyncFailed)) else USAGE
+        return _failed(error)
     return code if isinstance(code, int) else DONE
+
+
+_CURES = {
+    errno.ENOSPC: " Make room there, or let it go elsewhere.",
+    errno.EACCES: " Ask for the right to use it, or name another one.",
+    errno.EADDRINUSE: " Choose another one with --port.",
+}
+
+
+def _failed(error: WonderCustomersError | OSError) -> int:
+    """Say why a command failed; its exit code."""
+    told = str(error)
+    if isinstance(error, OSError):
+        place = "" if error.filename is None else f"{error.filename}: "
+        told = f"{place}{error.strerror or error}.{_CURES.get(error.errno or 0, '')}"
+        if error.errno == errno.ENOSPC and not place:
+            told = f"what is printed cannot be written: {told}"
+    say(f"wonder-customers: {told}", "red")
+    return FAILED if isinstance(error, (CallFailed, SyncFailed)) else USAGE
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -88,6 +111,9 @@ def run(arguments: Sequence[str]) -> int:
         # It has been printed already.
         say("`wonder-customers --help` lists the commands, `wonder-customers COMMAND --help` what each one takes.")
         return USAGE
+    except OSError as error:
+        # Help that cannot be written.
+        return _failed(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     # Help has no code of its own.

@@ -78,7 +78,11 @@ def delete(
     gateway: Gateway, id: Annotated[str, Parameter(help="The gateway's own id.")], /, *, json: Json = False
 ) -> None:
     """Delete (Monri) or archive (Paydock) a customer. Wonder knows no way to."""
-    ask(gateway, lambda session: session.delete(id))
+    try:
+        ask(gateway, lambda session: session.delete(id))
+    except KeyboardInterrupt:
+        say(f"It may have been deleted: `wonder-customers get {gateway} {id}` shows it.", "yellow")
+        raise
     if json:
         json_line({"gateway": gateway, "id": id, "deleted": True})
     else:
@@ -88,5 +92,5 @@ def delete(
 def _filters(pairs: tuple[str, ...]) -> dict[str, str]:
     wrong = [pair for pair in pairs if not pair.partition("=")[1]]
     if wrong:
-        raise ConfigurationError("--filter takes NAME=VALUE")
+        raise ConfigurationError(f"--filter takes NAME=VALUE, not {wrong[0]!r}")
     return dict(pair.split("=", 1) for pair in pairs)

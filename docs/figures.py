@@ -1,0 +1,210 @@
+"""What the pages show of the code: the tables of operations, and the picture of the demo.
+
+``python docs/figures.py`` makes all of it anew, ``--tables`` the tables only. ``--check`` says whether the tables are
+true, and changes nothing.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+from rich.terminal_theme import TerminalTheme
+from rich.text import Text
+
+from wonder_customers._wire import Replay
+from wonder_customers.dialects import names, package
+from wonder_customers.dialects.base import Dialect, Operation
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.retry import Evidence, Resolve, Retry, RetryPolicy, Situation, decide
+from wonder_customers.testing.accounts import account_at, mock_origin
+from wonder_customers.testing.routes import routes
+
+ROOT = Path(__file__).parent.parent
+GATEWAYS = ("wonder", "paydock", "monri")
+_COLUMNS = 112
+_THEME = TerminalTheme(
+    (24, 28, 34),
+    (214, 219, 226),
+    [(60, 66, 76), (240, 113, 120), (140, 200, 120), (240, 190, 100), (110, 170, 250), (200, 150, 240), (90, 200, 210),
+     (214, 219, 226)],
+    [(120, 128, 140), (255, 140, 145), (165, 220, 145), (250, 210, 130), (140, 190, 255), (220, 175, 250),
+     (120, 220, 225), (255, 255, 255)],
+)  # fmt: skip
+_SHOWN = """\
+<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
+<title>The output of wonder-customers demo</title>
+<style>
+.{unique_id}-matrix {{ font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace;
+  font-size: {char_height}px; line-height: {line_height}px; }}
+.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: sans-serif; }}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>
+{lines}
+</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+"""rich's own frame without the fonts, which it would fetch from the network."""
+
+
+def dialect(gateway: str) -> Dialect:
+    """The dialect of `gateway`, for an account that goes nowhere."""
+    return account_at(gateway, mock_origin(gateway)).dialect()
+
+
+def requests(gateway: str, operation: Operation) -> tuple[str, ...]:
+    """What `operation` sends at `gateway` where every look-up finds what it asks for; nothing where it is lacking."""
+    try:
+        return tuple(f"{route.method} {route.template}" for route in routes(gateway, operation))
+    except ConfigurationError:
+        return ()
+
+
+def _short(gateway: str, operation: Operation) -> str:
+    sent = requests(gateway, operation)
+    return "–" if not sent else "yes" if len(sent) == 1 else f"yes, {len(sent)} requests"
+
+
+def _whole(gateway: str, operation: Operation) -> str:
+    return "<br>".join(f"`{request}`" for request in requests(gateway, operation)) or "–"
+
+
+def _table(cell: Callable[[str, Operation], str]) -> str:
+    head = "| operation | " + " | ".join(package(gateway).ACCOUNT.__name__ for gateway in GATEWAYS) + " |\n"
+    rows = (f"| `{it}` | " + " | ".join(cell(gateway, it) for gateway in GATEWAYS) + " |\n" for it in Operation)
+    return head + "|---|---|---|---|\n" + "".join(rows)
+
+
+def _lacking() -> str:
+    rows = []
+    for gateway in GATEWAYS:
+        reasons: dict[str, list[str]] = {}
+        for operation, why in dialect(gateway).lacks.items():
+            reasons.setdefault(why, []).append(f"`{operation}`")
+        rows += [f"- {package(gateway).ACCOUNT.__name__}, {', '.join(of)}: {why}.\n" for why, of in reasons.items()]
+    return "\n" + "".join(rows)
+
+
+_KINDS = {
+    Replay.READ: "read",
+    Replay.IDEMPOTENT: "update, delete",
+    Replay.NATURAL_UPSERT: "Wonder's create and upsert",
+    Replay.LOOKUP: "create with a reference",
+    Replay.NONE: "create without",
+}
+_ENDINGS = {
+    Evidence.NOT_SENT: "no byte of it left",
+    Evidence.UNKNOWN: "sent, and no answer; or a 5xx",
+    Evidence.THROTTLED: "429: too many requests",
+    Evidence.BODY_LOST: "2xx, and the body was lost",
+    Evidence.ANSWERED: "refused",
+}
+
+
+def _follows(evidence: Evidence, replay: Replay) -> str:
+    """What the decision says after a first attempt that ended like this, in a few words."""
+    policy = RetryPolicy()
+    now = Situation(evidence, replay, 1, policy.deadline, policy.budget, findable=replay is not Replay.NONE)
+    verdict = decide(policy, now)
+    if isinstance(verdict, Retry):
+        return "wait, then again" if evidence is Evidence.THROTTLED else "again"
+    if not isinstance(verdict, Resolve):
+        return "raise"
+    if evidence is Evidence.BODY_LOST:
+        return "fetch it"
+    return f"look it up; not there: {_follows(Evidence.ABSENT, replay)}, once"
+
+
+def _decisions() -> str:
+    head = f"| what happened | {' | '.join(_KINDS.values())} |\n|---|{'---|' * len(_KINDS)}\n"
+    rows = (f"| {words} | {' | '.join(_follows(it, kind) for kind in _KINDS)} |\n" for it, words in _ENDINGS.items())
+    return head + "".join(rows)
+
+
+def _costs() -> str:
+    kept = json.loads((ROOT / "benchmarks" / "results" / "observe.json").read_text(encoding="utf-8"))
+    told = [it for it in kept["figures"] if it["case"] == "more for a read"]
+    rows = (f"| {it['contender']} | {it['value']:.0f} |\n" if it["value"] >= 1 else
+            f"| {it['contender']} | {it['value']:.1f} |\n" for it in told)  # fmt: skip
+    return "| who watches | µs |\n|---|---|\n" + "".join(rows)
+
+
+def _layers() -> str:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    layers = next(it["layers"] for it in contracts if it["type"] == "layers")
+    named = (layer.replace("wonder_customers.", "").replace(" | ", " · ") for layer in layers)
+    return "```text\n" + "".join(f"{layer}\n" for layer in named) + "```\n"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "operations": lambda: _table(_short),
+    "requests": lambda: _table(_whole),
+    "lacking": _lacking,
+    "decisions": _decisions,
+    "layers": _layers,
+    "costs": _costs,
+}
+
+
+def renewed(text: str) -> str:
+    """A page with every table in it made anew."""
+    for name, made in TABLES.items():
+        start = f"<!-- {name}: made by docs/figures.py -->\n"
+        before, found, rest = text.partition(start)
+        if found:
+            text = before + start + made() + "<!-- end -->" + rest.partition("<!-- end -->")[2]
+    return text
+
+
+def pages() -> list[Path]:
+    """Every page that may show a table."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def demo_picture() -> str:
+    """The output of ``wonder-customers demo``, as a terminal shows it, as SVG."""
+    colours = {"FORCE_COLOR": "1", "TTY_INTERACTIVE": "0", "COLUMNS": str(_COLUMNS), "TERM": "xterm-256color"}
+    done = subprocess.run(
+        [sys.executable, "-m", "wonder_customers", "demo"],
+        env={**os.environ, **colours}, capture_output=True, text=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    screen = Console(record=True, width=_COLUMNS, file=StringIO())
+    screen.print(Text.assemble(("$ ", "bold green"), ("wonder-customers demo", "bold")))
+    screen.print(Text.from_ansi(done.stdout.rstrip()))
+    return screen.export_svg(title="wonder-customers demo", theme=_THEME, code_format=_SHOWN, unique_id="demo")
+
+
+def main(arguments: list[str]) -> int:
+    """Make everything anew, or check the tables."""
+    assert set(GATEWAYS) <= set(names())
+    stale = [page for page in pages() if renewed(page.read_text(encoding="utf-8")) != page.read_text(encoding="utf-8")]
+    if "--check" in arguments:
+        for page in stale:
+            print(f"{page.relative_to(ROOT)}: a table is out of date; run python docs/figures.py --tables")
+        return bool(stale)
+    for page in stale:
+        page.write_text(renewed(page.read_text(encoding="utf-8")), encoding="utf-8")
+    if "--tables" not in arguments:
+        (ROOT / "docs" / "demo.svg").write_text(demo_picture(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,56 @@
+"""Every block of the documentation runs, against gateways of its own page."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pages import ROOT, Page, blocks, extras_offered
+
+from wonder_customers import dialects
+from wonder_customers.simulator import SimulatorServer
+
+DOCS = ROOT / "docs"
+ELSEWHERE = {
+    "docs/testing.md": "tests/plugin/test_testing_page.py",
+    "docs/web-apps.md": "tests/apps/test_recipes.py",
+    "docs/adding-a-gateway.md": "tests/plugin/test_fourth_gateway.py",
+}
+"""Pages whose blocks are files of a project, with the tests that build it."""
+
+PAGES = [
+    path for path in sorted(DOCS.rglob("*.md")) if path.relative_to(ROOT).as_posix() not in ELSEWHERE and blocks(path)
+]
+
+
+@pytest.fixture
+def started() -> Iterator[SimulatorServer]:
+    with SimulatorServer([dialects.simulator(name) for name in dialects.names()], faults=True) as server:
+        yield server
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
+def test_its_blocks_run(
+    page: Path,
+    started: SimulatorServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+
+    def printed() -> str:
+        output = capsys.readouterr()
+        return output.out + output.err
+
+    Page(tmp_path, started.environment(), printed).try_all(blocks(page), monkeypatch)
+
+
+@pytest.mark.parametrize(("page", "test"), ELSEWHERE.items())
+def test_the_other_pages_have_tests_of_their_own(page: str, test: str) -> None:
+    assert Path(page).name in (ROOT / test).read_text(encoding="utf-8") + (ROOT / "tests/projects.py").read_text()
+
+
+def test_the_quick_start_lists_every_extra() -> None:
+    page = (DOCS / "quick-start.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `([\w-]+)` \| ", page, re.MULTILINE))
+    assert listed == extras_offered() - {"dev", "docs", "fuzz"}

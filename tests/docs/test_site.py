@@ -1,0 +1,68 @@
+"""The site builds without a warning, and shows itself without a network."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from pages import ROOT
+
+import wonder_customers
+
+
+class Fetched(HTMLParser):
+    """What a browser fetches to show a page, and the anchors on it."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = {name: value or "" for name, value in attrs}
+        self.anchors.add(named.get("id", ""))
+        if tag in {"script", "img", "iframe", "source"}:
+            self.urls.append(named.get("src", ""))
+        if tag == "link" and {"stylesheet", "icon", "preload"} & set(named.get("rel", "").split()):
+            self.urls.append(named.get("href", ""))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("mkdocs", reason="the pages need: pip install 'wonder-customers[docs]'")
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.mark.long
+def test_no_page_fetches_anything_from_elsewhere(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 30
+    for page in pages:
+        away = [url for url in Fetched(page).urls if re.match(r"(https?:)?//", url)]
+        assert not away, f"{page.name} fetches {away}"
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"(@import|url\()[\s\"'(]*(https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
+
+
+@pytest.mark.long
+def test_everything_public_is_in_the_reference(site: Path) -> None:
+    anchors = {anchor for page in (site / "reference").glob("*.html") for anchor in Fetched(page).anchors}
+    documented = {anchor.rpartition(".")[2] for anchor in anchors if anchor.startswith("wonder_customers.")}
+    assert set(wonder_customers.__all__) <= documented
+
+
+@pytest.mark.long
+def test_the_docstrings_are_markdown(site: Path) -> None:
+    """What is another markup would show as it was typed."""
+    for page in (site / "reference").glob("*.html"):
+        strange = re.search(r"<p>[^<]*====|::</p>|:(class|func|meth|mod|attr):", page.read_text(encoding="utf-8"))
+        assert strange is None, f"{page.name}: {strange}"
