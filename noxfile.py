@@ -1,0 +1,138 @@
+"""Every check by its name.
+
+``nox`` alone runs what every change must pass, in the environment that ``pip install -e '.[dev]'`` made. ``nox --list``
+shows the rest; some of them make an environment of their own with uv.
+"""
+
+import os
+import socket
+from hashlib import sha256
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.sessions = ["style", "types", "pages", "tests"]
+nox.options.error_on_missing_interpreters = False
+
+HERE = Path(__file__).parent
+DIST = HERE / "dist"
+ADVISORIES = "api.osv.dev"
+WALK = "tests/chaos/test_machine.py"
+
+
+@nox.session(venv_backend="none")
+def style(session: nox.Session) -> None:
+    """Lint, format, spelling and the layers of the architecture."""
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("codespell")
+    session.run("lint-imports")
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """The types of everything."""
+    session.run("mypy")
+
+
+@nox.session(venv_backend="none")
+def pages(session: nox.Session) -> None:
+    """Build the documentation; whatever mkdocs warns of is an error."""
+    quiet = {"NO_MKDOCS_2_WARNING": "1"}  # the theme's advertisement of another program
+    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", "build/site", env=quiet)
+
+
+@nox.session(venv_backend="none")
+def tests(session: nox.Session) -> None:
+    """The tests that take three minutes."""
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def long(session: nox.Session) -> None:
+    """The tests that take longer, but for the random walk."""
+    session.run("pytest", "--long", "-m", "long", "--ignore", WALK, *session.posargs)
+
+
+@nox.session(python="3.11", venv_backend="uv")
+def trust(session: nox.Session) -> None:
+    """What needs the extra `fuzz`: the simulator held to its OpenAPI documents, and a short run of the fuzzer."""
+    session.install("-e", ".[dev,fuzz]")
+    session.run("pytest", "-q", "--long", "tests/trust/test_openapi.py", "tests/trust/test_fuzz.py", *session.posargs)
+
+
+@nox.session(python="3.11", venv_backend="uv")
+def fuzz(session: nox.Session) -> None:
+    """A night's fuzzing: ``nox -s fuzz -- --runs 4700000 --corpus FOLDER``."""
+    session.install("-e", ".[dev,fuzz]")
+    session.run("python", "tests/trust/fuzz.py", *(session.posargs or ("--runs", "4700000")))
+
+
+@nox.session(venv_backend="none")
+def walk(session: nox.Session) -> None:
+    """The random walk of 100,000 steps."""
+    session.run("pytest", "--long", "-m", "long", WALK, *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def coverage(session: nox.Session) -> None:
+    """The plain tests once more, counting which branches they take."""
+    session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
+    session.run("coverage", "combine", "--quiet", success_codes=[0, 1])
+    session.run("coverage", "report")
+
+
+@nox.session(venv_backend="none")
+def mutants(session: nox.Session) -> None:
+    """Change the retry machinery in every small way, and see which change no test notices."""
+    session.run("mutmut", "run", "--max-children", str(os.cpu_count() or 1))
+    session.run("mutmut", "results")
+
+
+@nox.session(python=["3.11", "3.12", "3.13"], venv_backend="uv")
+def pythons(session: nox.Session) -> None:
+    """The plain tests on one version of Python."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session(python="3.11", venv_backend="uv")
+def lowest(session: nox.Session) -> None:
+    """The plain tests with the lowest version of each dependency that the package allows."""
+    session.install("--resolution", "lowest-direct", "-e", ".[dev]")
+    session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session(python="3.11", venv_backend="uv")
+def package(session: nox.Session) -> None:
+    """Build twice: the same wheel, byte by byte. Beside it, what an environment made from it holds (CycloneDX)."""
+    session.install("build", "cyclonedx-bom")
+    built = set[str]()
+    for way in ((), ("--sdist", "--wheel")):  # the wheel from the archive of the sources, then from the sources
+        for old in DIST.glob("*"):
+            old.unlink()
+        session.run("python", "-m", "build", "--installer", "uv", "--outdir", str(DIST), *way, silent=True)
+        built.add(" ".join(sha256(file.read_bytes()).hexdigest() for file in sorted(DIST.iterdir())))
+    if len(built) > 1:
+        session.error("two builds of the same sources differ")
+    wheel = next(DIST.glob("*.whl"))
+    inside, (_, version, *_) = Path(session.create_tmp()) / "installed", wheel.name.split("-")
+    wanted = f"wonder-customers[cli,fast]=={version}"
+    session.run("uv", "venv", "--quiet", "--clear", str(inside), external=True)
+    install = ("uv", "pip", "install", "--quiet", "--refresh-package", "wonder-customers")
+    session.run(*install, "--python", str(inside), "--find-links", str(DIST), wanted, external=True)
+    bill = str(DIST / "sbom.cdx.json")
+    session.run("cyclonedx-py", "environment", "--output-reproducible", "--output-file", bill, str(inside))
+    session.log(f"{wheel.name} {sha256(wheel.read_bytes()).hexdigest()}")
+
+
+@nox.session(python="3.11", venv_backend="uv")
+def audit(session: nox.Session) -> None:
+    """Ask for known weaknesses of what the package and its extras would install today."""
+    try:
+        socket.create_connection((ADVISORIES, 443), timeout=5).close()
+    except OSError as error:
+        session.skip(f"{ADVISORIES} cannot be asked from here: {error}")
+    session.install("pip-audit", ".[cli,duckdb,fast,otel,pytest,starlette,zstd]")
+    session.run("pip-audit", "--strict", "--skip-editable", "--vulnerability-service", "osv", *session.posargs)
