@@ -21,6 +21,7 @@ from wonder_customers import (
     CustomerSession,
     InvalidRecord,
     Monri,
+    NotFound,
     OutcomeUnknown,
     RetryPolicy,
 )
@@ -255,6 +256,16 @@ class TestTheStoryOfACall:
                 await anyio.lowlevel.checkpoint()
             group.cancel_scope.cancel()
         assert [event.elapsed for event in told if isinstance(event, AttemptEnded)] == [0.25]
+
+    async def test_a_call_that_fails_tells_how_long_it_took(self) -> None:
+        it = bench(MISSING)
+        it.script.takes = 0.25
+        told = watched(it)
+        with pytest.raises(NotFound):
+            await it.get(UUID)
+        end = told[-1]
+        assert isinstance(end, CallEnded)
+        assert (end.elapsed, end.adopted, end.error) == (0.25, False, "NotFound")
 
     async def test_an_error_that_is_no_outcome_ends_it_too(self) -> None:
         def refuse(outgoing: object, flight: object) -> Any:

@@ -3,6 +3,7 @@
 import orjson
 import pytest
 
+from wonder_customers import Rejected
 from wonder_customers._scrub import Carried
 from wonder_customers._wire import WireRequest
 
@@ -58,3 +59,32 @@ def test_two_letters_at_the_cut_say_nothing() -> None:
 def test_words_of_just_the_length_that_is_read_were_not_cut() -> None:
     text = "." * 3997 + "Kat"
     assert whole("Katharina", text) == text
+
+
+def query(target: str, text: str) -> str:
+    """`text` of a gateway that was asked for `target`."""
+    return Carried(WireRequest("GET", target, "/")).out_of(text)
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "left"),
+    [
+        ("/customers?search=Ada&limit=100", "Ada of 100", "… of 100"),
+        ("/customers?search=who%3FAda", "who?Ada", "…"),
+        ("/customers?q=12a&limit=345", "12a 345", "… 345"),
+    ],
+)
+def test_what_was_searched_for_goes_and_a_limit_does_not(target: str, text: str, left: str) -> None:
+    assert query(target, text) == left
+
+
+def test_truth_says_nothing_of_anybody() -> None:
+    assert words([True, False, None, "Ada"], "True, False, None and Ada") == "True, False, None and …"
+
+
+def test_a_refusals_code_is_cleaned_and_an_empty_one_stays() -> None:
+    request = WireRequest("POST", "/", "/", b'{"name": "Katharina"}')
+    for code, left in (("no_Katharina", "no_…"), (None, None), ("", "")):
+        error = Rejected("refused", status=422, code=code)
+        Carried(request).out_of_error(error)
+        assert error.code == left

@@ -31,7 +31,7 @@ async def test_stories_are_whole_in_a_crowd_under_faults_and_cancellations(simul
     told: list[Event] = []
     for number, name in enumerate(FAULTS):
         simulator.faults.add(name, times=None, probability=0.04, seed=number)
-    policy = attrs.evolve(POLICY, read_timeout=0.1, deadline=1.0, settle=0.1)
+    policy = attrs.evolve(POLICY, read_timeout=0.5, deadline=10.0, settle=0.1)
     drafts = []
     async with session(simulator, "monri", policy, observers=[told.append]) as it:
 

@@ -201,7 +201,7 @@ def test_five_thousand_rows_on_two_workers_are_as_in_one_process(
 def test_whoever_is_killed_nothing_is_lost_or_doubled_and_the_rate_is_kept(
     machine: Machine, server: SimulatorServer, tmp_path: Path
 ) -> None:
-    rows, rate, dice = 2500, 200, random.Random(20)
+    rows, rate, dice = 2000, 200, random.Random(20)
     source, journal = write_csv(tmp_path / "c.csv", rows), tmp_path / "journal"
     words = [str(DRIVER), "paydock", str(source), str(journal), str(rate)]
     victims = ["ray::_Worker", "ray::_Limiter", "ray::Coordinator", "ray::_Worker"]
@@ -209,7 +209,7 @@ def test_whoever_is_killed_nothing_is_lost_or_doubled_and_the_rate_is_kept(
     process = machine.start(*words)
     goal = 0
     for victim in (*victims[:2], "driver", *victims[2:]):
-        goal += dice.randrange(500, 850)
+        goal += dice.randrange(400, 680)
         wait_for(partial(arrived, goal), process)
         if victim == "driver":
             process.send_signal(signal.SIGKILL)

@@ -143,6 +143,7 @@ async def test_whoever_dies_each_customer_is_there_once(
     assert found.counts["equal"] == rows
 
 
+@pytest.mark.long
 async def test_a_worker_that_nobody_hears_sends_nothing_more(
     account: Account, server: SimulatorServer, tmp_path: Path
 ) -> None:
@@ -213,6 +214,7 @@ async def test_the_first_rows_only(account: Account, server: SimulatorServer, tm
     assert last.ending == "paused"
 
 
+@pytest.mark.long
 async def test_failures_are_counted_over_all_workers(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     server.faults.add("server_error", times=None, method="POST", status=400)
     slots = Slots(200.0)
@@ -320,6 +322,7 @@ async def test_a_coordinator_that_comes_back_knows_that_the_job_stopped(
         await engine.coordinator.end("failures")
 
 
+@pytest.mark.long
 async def test_leaving_early_ends_the_fleet_in_order(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(mixed(tmp_path / "c.csv", 300)))
     job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
@@ -331,6 +334,7 @@ async def test_leaving_early_ends_the_fleet_in_order(account: Account, server: S
     assert "sending" not in Journal.existing(tmp_path / "j").states()
 
 
+@pytest.mark.long
 async def test_the_error_of_the_loop_comes_out_as_it_is(
     account: Account, server: SimulatorServer, tmp_path: Path
 ) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-aiohttp = pytest.importorskip("aiohttp", reason="the extra `fast` is not installed")
+pytest.importorskip("aiohttp", reason="the extra `fast` is not installed")
 
+import aiohttp
 from transports.test_lanes import (
     HEAD,
     flown,
@@ -229,10 +230,10 @@ def test_another_event_loop_is_refused_by_name() -> None:
 
 
 async def test_closing_under_way_ends_what_all_lanes_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    closed: list[Any] = []
+    closed: list[aiohttp.TCPConnector] = []
     close = aiohttp.TCPConnector.close
 
-    def closing(self: Any, **more: Any) -> Any:
+    def closing(self: aiohttp.TCPConnector, **more: Any) -> Any:
         closed.append(self)
         return close(self, **more)
 

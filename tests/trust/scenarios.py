@@ -55,10 +55,12 @@ from wonder_customers import (
     Wonder,
     WonderCustomersError,
 )
+from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.contrib.logs import log_events
 from wonder_customers.contrib.otel import Spans
 from wonder_customers.dialects import package
 from wonder_customers.events import Event, Observer
+from wonder_customers.sync.shared_limit import SharedLimit
 from wonder_customers.transports.aiohttp import AiohttpTransport
 from wonder_customers.transports.httpx import HttpxTransport
 
@@ -115,6 +117,7 @@ def constructors(stage: Stage) -> None:
         lambda: CardSource(CARD, pin=CVV),  # type: ignore[call-arg]
         lambda: OneTimeToken([CARD]),  # type: ignore[arg-type]
         lambda: VaultToken({"token": VAULT}),  # type: ignore[arg-type]
+        lambda: SharedLimit(f"redis://user:{KEY}@limits.example", 5.0),
         lambda: HttpxTransport(proxy=f"ftp://user:{KEY}@proxy.example"),
         lambda: HttpxTransport(proxy=Secret(f"gopher://user:{KEY}@proxy.example")),
     )
@@ -136,12 +139,13 @@ def environment(stage: Stage) -> None:
     }
     for gateway, changes in spoilt.items():
         for change in changes:
-            try:
-                package(gateway).ACCOUNT.from_environment(stage.variables | change)
-            except WonderCustomersError as error:
-                stage.written.error(error)
-            else:
-                raise AssertionError(f"{gateway} took {change}")
+            for make in (package(gateway).ACCOUNT.from_environment, partial(account_from_environment, gateway)):
+                try:
+                    make(stage.variables | change)
+                except WonderCustomersError as error:
+                    stage.written.error(error)
+                else:
+                    raise AssertionError(f"{gateway} took {change}")
             command(stage, "get", gateway, "1", "--debug", change=change)
 
 
@@ -360,9 +364,10 @@ async def _illegal_header(stage: Stage) -> None:
 async def faulty(stage: Stage, gateway: str, transport: Any, fault: str, more: Mapping[str, Any]) -> None:
     """Every operation of a gateway whose network commits one fault, on customers made of canaries."""
     reference = f"r-{uuid4().hex[:8]}"
+    async with _session(stage, gateway, transport, RetryPolicy()) as calm:
+        made = await calm.create(draft(gateway, reference))
     async with _session(stage, gateway, transport) as session:
         where = {} if fault in {"refuse", "accept_rst"} else {"gateway": gateway}
-        made = await session.create(draft(gateway, reference))
         sent = stage.simulator.faults
         for call in _faulty_calls(gateway, made.id, reference):
             sent.add(fault, **(where | dict(more)))

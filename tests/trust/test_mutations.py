@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import pytest
 from attrs import frozen
+from trust import scenarios
 from trust.canaries import EMAIL
 from trust.scenarios import SCENARIOS
 from trust.stage import Stage, play
@@ -38,6 +39,8 @@ from wonder_customers.simulator import SimulatorServer
 from wonder_customers.sync import columns
 from wonder_customers.sync.digest import Digests
 from wonder_customers.sync.letters import DeadLetters
+from wonder_customers.sync.shared_limit import SharedLimit
+from wonder_customers.sync.worker import Worker
 from wonder_customers.transports.httpx import HttpxTransport
 
 PACKAGE = Path(wonder_customers.__file__).parent
@@ -151,6 +154,8 @@ REDACTIONS = [
     decorated("dialects.wonder.Wonder.from_environment concealed", "environment", Wonder, "from_environment"),
     decorated("dialects.paydock.Paydock.from_environment concealed", "environment", Paydock, "from_environment"),
     decorated("dialects.monri.Monri.from_environment concealed", "environment", Monri, "from_environment"),
+    decorated("sync.shared_limit.SharedLimit guarded", "constructors", SharedLimit, "__init__"),
+    decorated("cli.accounts.account_from_environment concealed", "environment", scenarios, "account_from_environment"),
     decorated("_verbs.RawVerbs.page concealed", "echo", RawVerbs, "page"),
     decorated("transports.httpx.HttpxTransport.__init__ concealed", "constructors", HttpxTransport, "__init__"),
     Redaction(
@@ -264,6 +269,7 @@ OPEN = {
     "Outgoing": {"origin", "method", "timeouts", "within"},
     "Flight": {"sent", "status", "stale"},
     "WireReply": {"status"},
+    "Worker": {"name", "coordinator", "limiter", "options", "policy", "patience"},
     "Outcome": {
         "number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place",
         "replayed",
@@ -278,7 +284,7 @@ def test_what_carries_customers_or_keys_shows_no_other_field() -> None:
     shown = {
         kind.__name__: {attribute.name for attribute in attrs.fields(kind) if attribute.repr}
         for kind in _classes()
-        if kind.__module__.removeprefix("wonder_customers.") in carriers or kind is AccessToken
+        if kind.__module__.removeprefix("wonder_customers.") in carriers or kind in {AccessToken, Worker}
     }
     assert {name: fields for name, fields in shown.items() if fields and name not in _HARMLESS} == OPEN
 

@@ -92,13 +92,13 @@ def test_errors_behind_an_error_keep_their_words_and_lose_their_frames_where_oth
 
 
 def test_neither_of_two_errors_behind_an_error_keeps_its_frames() -> None:
-    def failed(text: str) -> ValueError:
-        with pytest.raises(ValueError, match=text) as caught:
-            json.loads(text)
+    def failed() -> ValueError:
+        with pytest.raises(ValueError, match="Expecting value") as caught:
+            json.loads("")
         return caught.value
 
     error = KeyError("x")
-    error.__cause__, error.__context__ = failed("cause"), failed("context")
+    error.__cause__, error.__context__ = failed(), failed()
     without_frames(error, keep_others=True)
     for behind in (error.__cause__, error.__context__):
         assert behind is not None

@@ -6,6 +6,7 @@ from os import environ
 from wonder_customers.dialects import names, package
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import concealed
 
 __all__ = ["GATEWAYS", "account_from_environment", "is_set_up"]
 
@@ -18,6 +19,7 @@ def is_set_up(gateway: str, variables: Mapping[str, str] = environ) -> bool:
     return any(name.startswith(f"{gateway.upper()}_") for name in variables)
 
 
+@concealed
 def account_from_environment(gateway: str, variables: Mapping[str, str] = environ) -> Account:
     """The account of `gateway` that the environment variables describe.
 

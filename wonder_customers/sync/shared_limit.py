@@ -18,6 +18,7 @@ import anyio.to_thread
 from attrs import define, field
 
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import guarded
 from wonder_customers.sync.limiter import TOLERANCE
 
 __all__ = ["PASSWORD", "SharedLimit"]
@@ -41,6 +42,7 @@ def _silent(_words: str) -> None:
     """Told, and forgotten."""
 
 
+@guarded
 @define(eq=False)
 class SharedLimit:
     """Keeps a rate together with all processes that use the same store and name.

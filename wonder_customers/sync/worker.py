@@ -192,7 +192,7 @@ class Worker:
     limiter: Limiter | None = None
     options: Options = field(factory=Options)
     policy: RetryPolicy = BULK
-    variables: Mapping[str, str] = environ
+    variables: Mapping[str, str] = field(default=environ, repr=False)
     patience: float = 120.0
 
     async def work(self) -> None:
