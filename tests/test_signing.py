@@ -117,3 +117,23 @@ async def test_a_call_that_is_cancelled_while_it_signs_has_sent_nothing(wonder: 
         assert it._shared.exchange.turns._doubts == {}
         group.cancel_scope.cancel()
     assert len(sent) == 1
+
+
+async def test_the_second_of_two_calls_signs_in_a_thread_and_a_lone_one_after_them_does_not(
+    wonder: Wonder, signers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_attempt, "Signers", partial(Signers, 2))
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        await anyio.wait_all_tasks_blocked()
+        return reply(request)
+
+    async with opened(wonder, slow) as it:
+        async with anyio.create_task_group() as group:
+            group.start_soon(it.get_by_reference, "ref-1")
+            group.start_soon(it.get_by_reference, "ref-2")
+        here = threading.get_ident()
+        assert [signer == here for signer in signers] == [True, False]
+        for _ in range(2):
+            await it.get_by_reference("ref-1")
+        assert [signer == here for signer in signers] == [True, False, True, True]

@@ -1,5 +1,6 @@
 """What an error says of its verb: what it was about, what was applied, and which request it speaks of."""
 
+import uuid
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +23,7 @@ from scripted import (
 from wonder_customers import (
     CustomerPatch,
     Duplicate,
+    Monri,
     NotFound,
     NotSent,
     OutcomeUnknown,
@@ -75,8 +77,8 @@ class TestAfterADoubt:
         assert caught.value.applied == "no"
 
 
-@pytest.mark.parametrize(("name", "value"), [("reference", "r-1"), ("id", UUID)])
-async def test_where_a_request_names_nobody_the_verb_does(name: str, value: str) -> None:
+@pytest.mark.parametrize("subject", [("reference", "r-1"), ("id", UUID), None])
+async def test_where_a_request_names_nobody_the_verb_does(subject: tuple[str, str] | None) -> None:
     it = bench(SILENT, *[MISSING] * 5, REFUSED, policy=RetryPolicy(attempts=1))
 
     def steps() -> Steps[Any]:
@@ -85,8 +87,35 @@ async def test_where_a_request_names_nobody_the_verb_does(name: str, value: str)
         return (yield from it.dialect.page(1, None, {}))
 
     with pytest.raises(OutcomeUnknown) as caught:
-        await it.exchange.run(it.speaker, "upsert", steps(), (name, value))
-    assert {"reference": caught.value.reference, "id": caught.value.id} == {"reference": None, "id": None, name: value}
+        await it.exchange.run(it.speaker, "upsert", steps(), subject)
+    named = {"reference": None, "id": None} | dict([subject] if subject else [])
+    assert {"reference": caught.value.reference, "id": caught.value.id} == named
+
+
+async def test_every_attempt_keeps_the_id_of_its_own_request() -> None:
+    it = bench(reply(200, OURS, x_request_id="the read's"), lost(sent=True), lost(sent=True), lost(sent=True))
+    with pytest.raises(OutcomeUnknown) as caught:
+        await it.upsert(draft(name="Grace"))
+    first, *others = (attempt.request_id for attempt in caught.value.history)
+    assert first == "the read's"
+    assert [str(uuid.UUID(str(own))) for own in others] == others
+    assert {uuid.UUID(str(own)).version for own in others} == {4}
+
+
+async def test_a_refusal_that_quotes_the_bearer_token_does_not_tell_it() -> None:
+    token = {"access_token": "open-sesame", "token_type": "Bearer", "expires_in": 900, "status": "approved"}
+    it = bench(reply(200, token), reply(422, {"message": "open-sesame is bad"}), account=Monri("k", "t", auth="oauth"))
+    with pytest.raises(Rejected) as caught:
+        await it.get(UUID)
+    assert caught.value.message == "… is bad"
+
+
+async def test_an_attempt_is_given_the_time_that_is_left() -> None:
+    it = bench(SILENT, MADE)
+    it.script.takes = 2.0
+    await it.get(UUID)
+    first, second = it.script.sent
+    assert (first.within, second.within) == (60.0, 60.0 - 2.0 - it.clock.waits[0])
 
 
 async def test_a_create_held_back_by_anothers_record_was_not_sent() -> None:
