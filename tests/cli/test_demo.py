@@ -30,6 +30,13 @@ from wonder_customers.cli.demo.report import print_report
 
 DEMO = [sys.executable, "-W", "error", "-m", "wonder_customers", "demo"]
 GATEWAYS = ["monri", "paydock", "wonder"]
+START = """
+import os, signal, sys
+for name in ("SIGHUP", "SIGINT", "SIGTERM"):
+    signal.signal(signal.Signals[name], signal.SIG_IGN if name == sys.argv[1] else signal.SIG_DFL)
+os.execv(sys.executable, sys.argv[2:])
+"""
+"""Starts a command that is deaf to one signal, whatever these tests themselves are deaf to."""
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +92,20 @@ def test_nothing_is_left(shown: "CompletedProcess[str]", folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "after", "code"), [(signal.SIGINT, 0.0, 130), (signal.SIGTERM, 2.5, 143), (signal.SIGHUP, 0.5, 129)]
+    ("how", "after", "code", "deaf_to"),
+    [
+        (signal.SIGINT, 0.0, 130, ""),
+        (signal.SIGTERM, 2.5, 143, "SIGINT"),  # as a shell starts what it runs in the background
+        (signal.SIGHUP, 0.5, 129, ""),
+    ],
 )
 def test_an_interrupted_demo_ends_quietly_and_leaves_nothing(
-    bare: dict[str, str], tmp_path: Path, how: signal.Signals, after: float, code: int
+    bare: dict[str, str], tmp_path: Path, how: signal.Signals, after: float, code: int, deaf_to: str
 ) -> None:
     environment = bare | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", START, deaf_to, *DEMO]
     with subprocess.Popen(
-        DEMO, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("1,000 customers")

@@ -75,12 +75,15 @@ def _ending_on_request() -> Iterator[None]:
     asked: list[int] = []
 
     def leave(number: int, frame: FrameType | None) -> None:
-        # As if by Ctrl-C, which the event loop knows how to take.
+        # As if by Ctrl-C, which the event loop knows how to take; a shell's background jobs are started deaf to it.
         asked.append(number)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.raise_signal(signal.SIGINT)
 
-    # Not every system has a terminal that hangs up.
-    wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # Not every system has a terminal that hangs up, and under nohup nobody wants to hear of it.
+    known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    wanted = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, leave) for number in wanted}
     try:
         yield
