@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import anyio
 from rich.console import Console
@@ -75,16 +75,16 @@ def _ending_on_request() -> Iterator[None]:
     asked: list[int] = []
 
     def leave(number: int, frame: FrameType | None) -> None:
-        # As if by Ctrl-C, which the event loop knows how to take; a shell's background jobs are started deaf to it.
+        # As if by Ctrl-C, which the event loop knows how to take.
         asked.append(number)
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.raise_signal(signal.SIGINT)
 
     # Not every system has a terminal that hangs up, and under nohup nobody wants to hear of it.
     known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     wanted = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, leave) for number in wanted}
+    before: dict[int, Any] = {number: signal.signal(number, leave) for number in wanted}
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its background jobs so
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
