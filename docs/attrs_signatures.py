@@ -7,6 +7,8 @@ from typing import Any
 import attrs
 import griffe
 
+from wonder_customers import ConfigurationError
+
 _KINDS: dict[Any, griffe.ParameterKind] = {
     inspect.Parameter.POSITIONAL_OR_KEYWORD: griffe.ParameterKind.positional_or_keyword,
     inspect.Parameter.KEYWORD_ONLY: griffe.ParameterKind.keyword_only,
@@ -23,7 +25,7 @@ class AttrsSignatures(griffe.Extension):
             return
         try:
             kind = getattr(import_module(cls.module.path), cls.name)
-        except ImportError:
+        except (ImportError, ConfigurationError):
             # An optional part that is not installed here.
             return
         defaults = {it.alias: it.default for it in attrs.fields(kind)}

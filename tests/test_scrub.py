@@ -71,11 +71,16 @@ def query(target: str, text: str) -> str:
     [
         ("/customers?search=Ada&limit=100", "Ada of 100", "… of 100"),
         ("/customers?search=who%3FAda", "who?Ada", "…"),
+        ("/customers?search=who?Ada", "who?Ada", "…"),
         ("/customers?q=12a&limit=345", "12a 345", "… 345"),
     ],
 )
 def test_what_was_searched_for_goes_and_a_limit_does_not(target: str, text: str, left: str) -> None:
     assert query(target, text) == left
+
+
+def test_of_two_values_that_begin_alike_the_longer_goes() -> None:
+    assert words(["katharina", "Katharina Berg"], "Katharina Berg is there") == "… is there"
 
 
 def test_truth_says_nothing_of_anybody() -> None:

@@ -106,7 +106,7 @@ class SharedLimit:
         item = RateLimitItemPerSecond(self.room, 1, "wonder-customers")
 
         def hit(tick: int, requests: int) -> bool:
-            return limiter.hit(item, self.name, str(tick), cost=requests)
+            return bool(limiter.hit(item, self.name, str(tick), cost=requests))
 
         self._hit, self._errors = hit, StorageError
 
