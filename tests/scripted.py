@@ -66,6 +66,7 @@ class Script:
     sent: list[Outgoing] = field(factory=list)
     concurrent: int = 0
     most_concurrent: int = 0
+    ends_in_time: bool = False
 
     async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
         self.sent.append(outgoing)

@@ -257,6 +257,17 @@ class TestTheStoryOfACall:
             group.cancel_scope.cancel()
         assert [event.elapsed for event in told if isinstance(event, AttemptEnded)] == [0.25]
 
+    async def test_a_doubt_that_stays_is_told_like_any_other_end(self) -> None:
+        other = reply(200, monri_customer(merchant_customer_id="r-1", name="ADA", phone="+447911123456"))
+        it = bench(MISSING, SILENT, other, SILENT, SILENT, SILENT)
+        told = watched(it)
+        began = it.clock.now
+        with pytest.raises(OutcomeUnknown):
+            await it.upsert(draft())
+        end = told[-1]
+        assert isinstance(end, CallEnded)
+        assert (end.error, end.applied, end.elapsed) == ("OutcomeUnknown", "unknown", it.clock.now - began)
+
     async def test_a_call_that_fails_tells_how_long_it_took(self) -> None:
         it = bench(MISSING)
         it.script.takes = 0.25

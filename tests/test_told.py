@@ -4,6 +4,7 @@ import uuid
 from contextlib import suppress
 from typing import Any
 
+import anyio
 import pytest
 
 from scripted import (
@@ -16,12 +17,14 @@ from scripted import (
     draft,
     lost,
     monri_customer,
+    real_time,
     reply,
     wonder_account,
     wonder_customer,
 )
 from wonder_customers import (
     CustomerPatch,
+    DeadlineExceeded,
     Duplicate,
     Monri,
     NotFound,
@@ -31,6 +34,8 @@ from wonder_customers import (
     RetryPolicy,
     Unavailable,
 )
+from wonder_customers._attempt import Attempts
+from wonder_customers._wire import Flight, Outgoing, WireReply
 from wonder_customers.dialects.base import Hold, Steps
 
 pytestmark = pytest.mark.anyio
@@ -116,6 +121,24 @@ async def test_an_attempt_is_given_the_time_that_is_left() -> None:
     await it.get(UUID)
     first, second = it.script.sent
     assert (first.within, second.within) == (60.0, 60.0 - 2.0 - it.clock.waits[0])
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_a_transport_that_keeps_the_time_itself_is_not_broken_off(own: bool) -> None:
+    async def late(outgoing: Outgoing, flight: Flight) -> WireReply:
+        await anyio.sleep(0.3)
+        answer = MADE(outgoing, flight)
+        assert isinstance(answer, WireReply)
+        return answer
+
+    it = real_time(bench(late, policy=RetryPolicy(deadline=0.1)))
+    it.script.ends_in_time = own
+    it.exchange.attempts = Attempts(it.script, it.exchange.policy)
+    if own:
+        assert (await it.get(UUID)).record.id == UUID
+    else:
+        with pytest.raises(DeadlineExceeded):
+            await it.get(UUID)
 
 
 async def test_a_create_held_back_by_anothers_record_was_not_sent() -> None:
