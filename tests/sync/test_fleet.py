@@ -332,22 +332,3 @@ async def test_leaving_early_ends_the_fleet_in_order(account: Account, server: S
     assert job.ending in {"interrupted", "finished"}
     assert reports.adds_up(job)
     assert "sending" not in Journal.existing(tmp_path / "j").states()
-
-
-@pytest.mark.long
-async def test_the_error_of_the_loop_comes_out_as_it_is(
-    account: Account, server: SimulatorServer, tmp_path: Path
-) -> None:
-    source = Source(str(mixed(tmp_path / "c.csv", 100)))
-    job, engine = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
-
-    async def divide() -> None:
-        async with job:
-            async for outcome in job:
-                outcome.number / 0
-
-    with pytest.raises(ZeroDivisionError):
-        await divide()
-    assert (job.ending, engine.present) == ("interrupted", None)
-    with pytest.raises(SyncFailed, match="runs once"):
-        await job.__aenter__()
