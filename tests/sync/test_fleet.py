@@ -1,7 +1,9 @@
 """A job on many workers keeps what a job keeps, whatever engine runs it and whoever dies."""
 
+import math
 import random
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -10,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
+from anyio.lowlevel import checkpoint
 from sync.inside import fleet, until
 from sync.people import HEADER, PATIENT, QUICK, line, write_csv
 
@@ -20,7 +24,10 @@ from wonder_customers.sync import Journal, Options, Outcome, Source, run_partiti
 from wonder_customers.sync import report as reports
 from wonder_customers.sync.coordinator import Briefing, check_key, key_mark
 from wonder_customers.sync.digest import VARIABLE, Digests, key_of
+from wonder_customers.sync.entries import Entry
+from wonder_customers.sync.journal import Change
 from wonder_customers.sync.limiter import Grant, LeasedSlots, Slots
+from wonder_customers.sync.shipped import ShippedJournal
 
 pytestmark = pytest.mark.anyio
 
@@ -332,3 +339,54 @@ async def test_leaving_early_ends_the_fleet_in_order(account: Account, server: S
     assert job.ending in {"interrupted", "finished"}
     assert reports.adds_up(job)
     assert "sending" not in Journal.existing(tmp_path / "j").states()
+
+
+@pytest.mark.long
+async def test_the_error_of_the_loop_comes_out_as_it_is(
+    account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source = Source(str(mixed(tmp_path / "c.csv", 100)))
+    job, engine = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
+
+    async def divide() -> None:
+        async with job:
+            async for outcome in job:
+                outcome.number / 0
+
+    with pytest.raises(ZeroDivisionError):
+        await divide()
+    assert (job.ending, engine.present) == ("interrupted", None)
+    with pytest.raises(SyncFailed, match="runs once"):
+        await job.__aenter__()
+
+
+async def test_a_cancelled_job_is_not_kept_by_a_thread_that_asks_for_entries() -> None:
+    """A cancellation that was told before the question began is not told again: who waited for it would for ever."""
+    asking, cancelled, patience = threading.Event(), threading.Event(), list[float]()
+
+    async def ask(references: list[str]) -> list[Entry]:
+        patience.append(anyio.current_effective_deadline())
+        return []
+
+    async def ship(changes: list[Change]) -> None:
+        raise AssertionError
+
+    journal = ShippedJournal(ship, ask, Digests(b"key"), 1, "j")
+
+    def look() -> None:
+        asking.set()
+        assert cancelled.wait(5)
+        with journal.reader() as find:
+            assert find(["r-1"]) == {}
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.to_thread.run_sync, look)
+        with anyio.fail_after(5):
+            while not asking.is_set():
+                await checkpoint()
+        group.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            for _ in range(5):
+                await checkpoint()
+        cancelled.set()
+    assert patience == [math.inf]
