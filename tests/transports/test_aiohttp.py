@@ -32,6 +32,8 @@ from transports.test_lanes import (
     test_no_more_connections_than_allowed,
     test_old_lanes_are_closed_by_the_next_request,
     test_the_request_goes_out_byte_for_byte,
+    test_what_cannot_stand_in_http_is_not_sent,
+    under_way,
 )
 
 from raw import OK, Peer, RawServer
@@ -56,6 +58,7 @@ SHARED = (
     test_no_more_connections_than_allowed,
     test_old_lanes_are_closed_by_the_next_request,
     test_the_request_goes_out_byte_for_byte,
+    test_what_cannot_stand_in_http_is_not_sent,
 )
 """Found in this module by pytest, and run with the transport below."""
 
@@ -239,20 +242,8 @@ async def test_closing_under_way_ends_what_all_lanes_share(monkeypatch: pytest.M
 
     monkeypatch.setattr(aiohttp.TCPConnector, "close", closing)
     transport = AiohttpTransport()
-    arrived, go = threading.Event(), threading.Event()
-
-    def script(peer: Peer) -> None:
-        peer.request()
-        arrived.set()
-        go.wait(2)
-        peer.say(OK)
-
-    with RawServer(script) as server:
-        async with anyio.create_task_group() as group:
-            group.start_soon(flown, transport, outgoing(server.port, timeouts=Timeouts(2, 2, 2)))
-            await anyio.to_thread.run_sync(arrived.wait, 2)
-            await transport.aclose()
-            assert not closed
-            go.set()
+    async with under_way(transport):
+        await transport.aclose()
+        assert not closed
     assert len(closed) == 1
     assert closed[0].closed

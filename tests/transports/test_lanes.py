@@ -2,12 +2,14 @@
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+from attrs import evolve
 
 from raw import OK, Peer, RawServer, dead_port
 from wonder_customers import ConfigurationError
@@ -65,6 +67,25 @@ def forever(peer: Peer) -> None:
     """Answer every request in good order."""
     while peer.request():
         peer.say(OK)
+
+
+@asynccontextmanager
+async def under_way(transport: Transport) -> AsyncIterator[None]:
+    """Within it, a request has come to the server; it is answered afterwards."""
+    arrived, go = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        arrived.set()
+        go.wait(2)
+        peer.say(OK)
+
+    with RawServer(script) as server:
+        async with anyio.create_task_group() as group:
+            group.start_soon(flown, transport, outgoing(server.port, timeouts=Timeouts(2, 2, 2)))
+            await anyio.to_thread.run_sync(arrived.wait, 2)
+            yield
+            go.set()
 
 
 def hang(peer: Peer) -> None:
@@ -256,21 +277,38 @@ async def test_a_cancelled_request_leaves_nothing_open(kind: Kind) -> None:
 
 async def test_closing_while_a_request_is_under_way_leaves_nothing_open(kind: Kind) -> None:
     transport = kind()
-    arrived, go = threading.Event(), threading.Event()
-
-    def script(peer: Peer) -> None:
-        peer.request()
-        arrived.set()
-        go.wait(2)
-        peer.say(OK)
-
-    with RawServer(script) as server:
-        async with anyio.create_task_group() as group:
-            group.start_soon(flown, transport, outgoing(server.port, timeouts=Timeouts(2, 2, 2)))
-            await anyio.to_thread.run_sync(arrived.wait, 2)
-            await transport.aclose()
-            go.set()
+    async with under_way(transport):
+        await transport.aclose()
     assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
+
+
+NOT_HTTP: list[dict[str, Any]] = [
+    {"headers": ((b"Host", b"127.0.0.1"), (b"X-Key", b"private\r\nX-Other: 1"))},
+    {"headers": ((b"Host", b"127.0.0.1"), (b"X-Key", b"private\nX-Other: 1"))},
+    {"headers": ((b"Host", b"127.0.0.1"), (b"X-Key", b"private\r"))},
+    {"headers": ((b"Host", b"127.0.0.1"), (b"X-Key", b"private\0"))},
+    {"headers": ((b"Host", b"127.0.0.1"), (b"X-Key", b"private\x1b[2J"))},
+    {"headers": ((b"Host", b"127.0.0.1"), (b"X Key", b"private"))},
+    {"headers": ((b"Host", b"127.0.0.1"), (b"X-Key:", b"private"))},
+    {"headers": ((b"Host", b"127.0.0.1"), (b"", b"private"))},
+    {"target": "/private HTTP/1.1\r\nX-Other:"},
+    {"target": "/private one"},
+    {"target": "/priv\u00e9"},
+    {"target": ""},
+    {"method": "GET /private"},
+]
+
+
+@pytest.mark.parametrize("what", NOT_HTTP)
+async def test_what_cannot_stand_in_http_is_not_sent(what: dict[str, Any], kind: Kind) -> None:
+    transport = kind()
+    with RawServer(forever) as server:
+        flight, ended = await flown(transport, evolve(outgoing(server.port), **what))
+        assert flight == Flight()
+        assert str(ended) == "the request could not be put into HTTP"
+        assert transport.open_lanes == 0
+        assert isinstance((await flown(transport, outgoing(server.port)))[1], WireReply)
+        await transport.aclose()
 
 
 async def test_an_httpx_transport_of_your_own_is_used_and_stays_yours() -> None:

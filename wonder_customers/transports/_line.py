@@ -6,6 +6,7 @@ itself, and its sockets know what went over them, so half of the cost of a reque
 
 import ssl
 from contextlib import suppress
+from functools import cache
 from typing import Any, Final
 
 import h11
@@ -13,6 +14,7 @@ import httpcore
 
 from wonder_customers._wire import Flight, Origin, Outgoing, WireReply
 from wonder_customers.transports._lanes import REPLY_LIMIT
+from wonder_customers.transports._request import written
 from wonder_customers.transports._sockets import Backend, Socket, Watch
 
 __all__ = ["Line"]
@@ -21,6 +23,14 @@ _LONGEST_HEAD: Final = 100 * 1024
 """Bytes of an answer's head that are read at most, as in httpcore."""
 
 _AT_A_TIME: Final = 65_536
+
+_END: Final = h11.EndOfMessage()
+
+
+@cache
+def _asked(method: str) -> h11.Request:
+    # The answer's end depends on the method alone, and h11 would take longer to write a request than all the rest.
+    return h11.Request(method=method, target="/", headers=[("Host", "")])
 
 
 class Line:
@@ -55,7 +65,8 @@ class Line:
         timeouts = outgoing.timeouts
         if self._socket is None:
             self._socket = await self._connected(timeouts.connect)
-        request = self._bytes(outgoing)
+        request = written(outgoing)
+        self._ask(outgoing.method)
         # The gateway may have answered before it closed: what it said is worth reading.
         with suppress(httpcore.WriteError):
             await self._socket.write(request, timeouts.write)
@@ -73,15 +84,10 @@ class Line:
             return await stream.start_tls(self._context, self._origin.host, within)
         return stream
 
-    def _bytes(self, outgoing: Outgoing) -> bytes:
-        state = self._state
-        try:
-            request = h11.Request(method=outgoing.method, target=outgoing.target, headers=list(outgoing.headers))
-            head = state.send(request)
-            body = state.send(h11.Data(outgoing.body)) if outgoing.body else b""
-            return b"%b%b%b" % (head, body, state.send(h11.EndOfMessage()))
-        except h11.LocalProtocolError as error:
-            raise httpcore.LocalProtocolError from error
+    def _ask(self, method: str) -> None:
+        """Tell h11 that a whole request went out: it reads the answer by what was asked."""
+        self._state.send(_asked(method))
+        self._state.send(_END)
 
     async def _read(self, socket: Socket, patience: float, flight: Flight) -> WireReply:
         parts: list[bytes] = []

@@ -26,6 +26,7 @@ from wonder_customers._wire import Flight, Origin, Outgoing, TimeIsUp, WireFailu
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports._alarm import Alarm, Place
 from wonder_customers.transports._lanes import KEEP_ALIVE, REPLY_LIMIT, Bell, Lanes
+from wonder_customers.transports._request import written
 from wonder_customers.transports._tls import default_context, verified
 
 __all__ = ["AiohttpTransport"]
@@ -221,7 +222,7 @@ class AiohttpTransport(Lanes[_Lane]):
             await connector.close()
 
     async def _roundtrip(self, lane: _Lane, outgoing: Outgoing, flight: Flight, until: float) -> WireReply:
-        request, timeouts = _bytes(outgoing), outgoing.timeouts
+        request, timeouts = written(outgoing), outgoing.timeouts
         wire, alarm = lane.wire, self._ringing()
         if wire is None:  # not `or`: aiohttp's connection is falsy while it has nothing to read
             wire = await self._connect(lane, timeouts.connect, until)
@@ -283,20 +284,6 @@ class AiohttpTransport(Lanes[_Lane]):
 def _failure(words: str, error: Exception, until: float) -> WireFailure:
     late = isinstance(error, TimeoutError) and monotonic() >= until
     return (TimeIsUp if late else WireFailure)(f"{words} ({type(error).__name__})")
-
-
-def _bytes(outgoing: Outgoing) -> bytes:
-    """The whole request.
-
-    Raises:
-        WireFailure: The request line or a header cannot stand in HTTP.
-    """
-    line = f"{outgoing.method} {outgoing.target} HTTP/1.1".encode("ascii")
-    head = b"\r\n".join((line, *map(b": ".join, outgoing.headers)))
-    breaks = len(outgoing.headers)
-    if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head or line.count(b" ") != 2:
-        raise WireFailure("the request could not be put into HTTP")
-    return b"%b\r\n\r\n%b" % (head, outgoing.body)
 
 
 async def _reply(wire: _Wire, flight: Flight) -> WireReply:
