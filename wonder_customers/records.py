@@ -10,7 +10,7 @@ Monri "Customers API"), and the answers their official clients read.
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from attrs import field, frozen
@@ -95,6 +95,11 @@ class Phone:
 
         A national trunk prefix is dropped where the country's plan drops it. An extension has no place in E.164.
         """
+        return self._e164
+
+    @cached_property
+    def _e164(self) -> str | None:
+        # Asked for when a draft is checked and when it is written.
         parts = _split()(f"{self.dial_code or ''}{self.number}")
         text = "" if parts is None else f"+{parts[0]}{parts[1]}"
         return text if 1 < len(text) <= 16 else None
