@@ -163,6 +163,6 @@ def measure(*, quick: bool) -> Findings:
             "CPU time of one read in one attempt, over a transport that has its answer ready.",
             "The SDK with an exporter that drops everything; exporting costs more, elsewhere.",
             "Log lines of the level DEBUG are made and thrown away.",
-            f"By hand: for the call and for the attempt, without attributes. Both take {cost(BARE_BOTH):.0f} µs in the SDK.",
+            f"By hand: for call and attempt, without attributes. Both take {cost(BARE_BOTH):.0f} µs in the SDK.",
         ),
     )
