@@ -19,6 +19,7 @@ from wonder_customers import (
     Duplicate,
     InvalidRecord,
     InvalidReply,
+    MissingExtra,
     NoAnswer,
     NotFound,
     NotSent,
@@ -64,6 +65,8 @@ def full(kind: type[WonderCustomersError]) -> WonderCustomersError:
     """An error with every field filled."""
     if kind is Unsupported:
         return Unsupported("wonder", "delete", "there is none")
+    if kind is MissingExtra:
+        return MissingExtra("this", ["that"], "fast")
     if kind is InvalidRecord:
         return InvalidRecord("monri", [Violation("address.city", "city", "must be text"), Violation("x", None, "no")])
     if issubclass(kind, CallFailed):

@@ -2,6 +2,7 @@
 
     WonderCustomersError
     ├─ ConfigurationError      credentials, URLs or settings that cannot work
+    │  └─ MissingExtra         the packages of a part are not installed; an ImportError, too
     ├─ SessionClosed           the session is not open (any more)
     ├─ Unsupported             the gateway has no such operation
     ├─ InvalidRecord           the record breaks the gateway's documented limits; all violations at once
@@ -20,7 +21,7 @@ Every `CallFailed` tells whether the call was applied, after how many requests i
 holds a request body or a credential, and every error survives pickling with all its fields.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -37,6 +38,7 @@ __all__ = [
     "Forbidden",
     "InvalidRecord",
     "InvalidReply",
+    "MissingExtra",
     "NoAnswer",
     "NotFound",
     "NotSent",
@@ -72,6 +74,18 @@ class WonderCustomersError(Exception):
 
 class ConfigurationError(WonderCustomersError):
     """Credentials, URLs or settings that cannot work. Nothing was sent."""
+
+
+class MissingExtra(ConfigurationError, ModuleNotFoundError):
+    """A part is used whose packages are not installed; the message says how to install them. It is an ImportError too.
+
+    Attributes:
+        extra: The extra that has them.
+    """
+
+    def __init__(self, who: str, packages: Iterable[str], extra: str) -> None:
+        super().__init__(f"{who} needs {', '.join(packages)}: pip install 'wonder-customers[{extra}]'")
+        self.extra = extra
 
 
 class SessionClosed(WonderCustomersError):

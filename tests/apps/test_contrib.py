@@ -22,6 +22,7 @@ from wonder_customers import (
     Forbidden,
     InvalidRecord,
     InvalidReply,
+    MissingExtra,
     Monri,
     NoAnswer,
     NotFound,
@@ -66,6 +67,7 @@ ANSWERS: list[tuple[WonderCustomersError, int]] = [
     (Forbidden("secret words", status=403), 502),
     (InvalidReply("secret words"), 502),
     (ConfigurationError("secret words"), 500),
+    (MissingExtra("this", ["secret words"], "fast"), 500),
     (SyncFailed("secret words"), 500),
 ]
 

@@ -14,13 +14,16 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, Final, TypeVar
 
 import anyio
-from starlette.applications import Starlette
-from starlette.requests import HTTPConnection, Request
-from starlette.responses import JSONResponse, Response
 
+from wonder_customers._extras import needed
 from wonder_customers.contrib.problems import MEDIA_TYPE, problem
 from wonder_customers.errors import ConfigurationError, WonderCustomersError
 from wonder_customers.session import CustomerSession
+
+with needed("starlette", "starlette", by=__name__):
+    from starlette.applications import Starlette
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import JSONResponse, Response
 
 __all__ = [
     "ClientGone",

@@ -13,6 +13,7 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
+from wonder_customers._extras import needed
 from wonder_customers.errors import ConfigurationError
 
 GROUP = "wonder_customers.dialects"
@@ -54,6 +55,9 @@ def simulator(name: str) -> type:
 
     Raises:
         ConfigurationError: No dialect has that name.
+        MissingExtra: The simulator's packages are not installed.
     """
-    found: type = import_module(f"{package(name).__name__}.simulate").Simulator
+    with needed("cli", "starlette", "uvicorn", by="the simulator"):
+        module = import_module(f"{package(name).__name__}.simulate")
+    found: type = module.Simulator
     return found

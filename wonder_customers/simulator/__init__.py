@@ -5,11 +5,14 @@ from the gateways' documents and shares no code with the client, so that one mis
 sides.
 """
 
-from wonder_customers.simulator.app import build_app
-from wonder_customers.simulator.faults import KINDS, Faults
-from wonder_customers.simulator.gateway import Call, Gateway, GatewayError
-from wonder_customers.simulator.server import SimulatorServer
-from wonder_customers.simulator.store import Condition, Customer, Record, Store
+from wonder_customers._extras import needed
+
+with needed("cli", "starlette", "uvicorn", by="the simulator"):
+    from wonder_customers.simulator.app import build_app
+    from wonder_customers.simulator.faults import KINDS, Faults
+    from wonder_customers.simulator.gateway import Call, Gateway, GatewayError
+    from wonder_customers.simulator.server import SimulatorServer
+    from wonder_customers.simulator.store import Condition, Customer, Record, Store
 
 __all__ = [
     "KINDS",

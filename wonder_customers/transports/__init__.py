@@ -1,11 +1,11 @@
 """How bytes reach a gateway: the two-method `Transport`, what it may tell of itself, and the choice of one."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from wonder_customers._wire import Flight, Outgoing, WireReply
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["HasLanes", "Transport", "choose"]
+__all__ = ["HasLanes", "Transport", "choose", "has_lanes"]
 
 
 @runtime_checkable
@@ -31,7 +31,6 @@ class Transport(Protocol):
         """Close every connection."""
 
 
-@runtime_checkable
 class HasLanes(Protocol):
     """What a transport with a pool of connections may tell of it, for `CustomerSession.stats`; both shipped ones do."""
 
@@ -50,6 +49,12 @@ class HasLanes(Protocol):
     @property
     def waiting_requests(self) -> int:
         """Requests that wait for a connection."""
+
+
+def has_lanes(transport: Any) -> TypeGuard[HasLanes]:
+    """Whether a transport tells of its lanes, or passes on what the one inside it tells."""
+    # From Python 3.12 on, `isinstance` with a protocol does not see what `__getattr__` passes on.
+    return all(hasattr(transport, name) for name in ("open_lanes", "busy_lanes", "idle_lanes", "waiting_requests"))
 
 
 def choose(transport: Any, max_connections: int) -> Transport:

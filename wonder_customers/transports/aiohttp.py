@@ -13,21 +13,24 @@ from math import inf
 from time import monotonic
 from typing import Any, Final, cast
 
-import aiohttp
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import EofStream, StreamReader
 from attrs import define
-from yarl import URL
 
 from wonder_customers import _border
+from wonder_customers._extras import needed
 from wonder_customers._wire import Flight, Origin, Outgoing, TimeIsUp, WireFailure, WireReply
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports._alarm import Alarm, Place
 from wonder_customers.transports._lanes import KEEP_ALIVE, REPLY_LIMIT, Bell, Lanes
 from wonder_customers.transports._request import written
 from wonder_customers.transports._tls import default_context, verified
+
+with needed("fast", "aiohttp", by=__name__):
+    import aiohttp
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+    from aiohttp.http_exceptions import HttpProcessingError
+    from aiohttp.streams import EofStream, StreamReader
+    from yarl import URL
 
 __all__ = ["AiohttpTransport"]
 

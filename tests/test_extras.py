@@ -1,0 +1,64 @@
+"""Who uses a part whose packages are not installed reads the command that installs them."""
+
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from pages import ROOT
+
+from wonder_customers import MissingExtra
+from wonder_customers._extras import needed
+
+USED_WITHOUT = """
+import sys
+from wonder_customers.sync import sources
+sys.modules.update(dict.fromkeys(sys.argv[1].split()))
+try:
+    {use}
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+PARTS = [
+    ("fast", "aiohttp", "import wonder_customers.transports.aiohttp", "wonder_customers.transports.aiohttp"),
+    ("otel", "opentelemetry", "from wonder_customers.contrib.otel import Spans", "wonder_customers.contrib.otel"),
+    ("otel", "opentelemetry", "import wonder_customers.contrib.otel.metrics", "wonder_customers.contrib.otel"),
+    ("starlette", "starlette", "import wonder_customers.contrib.starlette", "wonder_customers.contrib.starlette"),
+    ("cli", "uvicorn", "from wonder_customers.simulator import SimulatorServer", "the simulator"),
+    ("cli", "starlette", "from wonder_customers.dialects import simulator; simulator('monri')", "the simulator"),
+    ("pytest", "respx", "from wonder_customers.testing import make_draft", "wonder_customers.testing"),
+    ("ray", "ray", "from wonder_customers.sync.ray import sync_on_ray", "work on Ray"),
+    (
+        "shared-limit",
+        "limits",
+        "from wonder_customers.sync.shared_limit import SharedLimit; SharedLimit('redis://localhost', 1)",
+        "a shared limit",
+    ),
+    ("duckdb", "duckdb", "list(sources.read('c.parquet'))", "reading Parquet files and queries"),
+    ("zstd", "zstandard compression.zstd", "list(sources.read('c.csv.zst'))", "c.csv.zst"),
+]
+
+
+@pytest.mark.parametrize(("extra", "packages", "use", "who"), PARTS, ids=[f"{it[0]}: {it[2][:40]}" for it in PARTS])
+def test_a_missing_package_is_told_with_what_to_install(
+    tmp_path: Path, extra: str, packages: str, use: str, who: str
+) -> None:
+    (tmp_path / "c.parquet").write_bytes(b"PAR1")
+    (tmp_path / "c.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    done = subprocess.run(
+        [sys.executable, "-c", USED_WITHOUT.format(use=use), packages],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    missing = packages.partition(" ")[0]
+    assert done.stdout == f"MissingExtra {who} needs {missing}: pip install 'wonder-customers[{extra}]'\n"
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert any(requirement.startswith(missing) for requirement in extras[extra])
+
+
+def test_what_an_extra_does_not_bring_is_told_as_python_tells_it() -> None:
+    missing = pytest.raises(ModuleNotFoundError, match="No module named 'nothing_of_ours'")
+    with missing as told, needed("fast", "aiohttp", by="this"):
+        import_module("nothing_of_ours")
+    assert not isinstance(told.value, MissingExtra)
