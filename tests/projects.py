@@ -40,7 +40,7 @@ class Outcome:
 def run_python(*arguments: str, folder: Path, site: Path | None = None, **environment: str) -> Outcome:
     """Run Python in `folder`, with this library and what `site` holds."""
     paths = [str(ROOT), str(ENTRY), *([str(site)] if site else [])]
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "WONDER", "COV"))}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "WONDER"))}
     variables |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"} | environment
     done = subprocess.run(
         [sys.executable, *arguments],

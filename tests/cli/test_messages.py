@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -210,6 +211,29 @@ def test_ctrl_c_while_a_deletion_is_under_way(gateways: SimulatorServer, bare: d
         _, err = process.communicate(timeout=20)
     assert process.returncode == INTERRUPTED
     assert err == "It may have been deleted: `wonder-customers get monri customer-1` shows it.\n"
+
+
+LOADED_UNTIL_CTRL_C = """
+import sys
+
+print("loading", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_ctrl_c_while_the_package_loads(tmp_path: Path, bare: dict[str, str]) -> None:
+    """The installed command, interrupted in the first package that the library's own import needs."""
+    (tmp_path / "attrs.py").write_text(LOADED_UNTIL_CTRL_C, encoding="utf-8")
+    script = Path(sysconfig.get_path("scripts"), "wonder-customers")
+    with subprocess.Popen(
+        [script, "check"], env=bare | {"PYTHONPATH": str(tmp_path)}, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (INTERRUPTED, "", "")
 
 
 def test_ctrl_c_while_the_command_line_loads() -> None:

@@ -1,13 +1,15 @@
 """The command line: ``wonder-customers``.
 
-``main`` is the script's entry point. It stays importable without the packages of the extra ``cli``, so that a person
-who has not installed them is told how to, and not shown a traceback.
+The script comes to ``main`` through ``wonder_customers_cli``, which is installed beside the package. It stays
+importable without the packages of the extra ``cli``, so that a person who has not installed them is told how to, and
+not shown a traceback.
 """
 
 import sys
 from importlib.util import find_spec
 
 from wonder_customers.cli.codes import INTERRUPTED
+from wonder_customers.errors import MissingExtra
 
 __all__ = ["main"]
 
@@ -21,10 +23,7 @@ def main() -> None:
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
-        sys.stderr.write(
-            f"wonder-customers: the command line needs {', '.join(missing)}. Install it with:\n"
-            "  pip install 'wonder-customers[cli]'\n"
-        )
+        sys.stderr.write(f"wonder-customers: {MissingExtra('the command line', missing, 'cli')}\n")
         sys.exit(1)
     try:
         from wonder_customers.cli.app import run  # noqa: PLC0415 - it needs the packages that were just looked for
