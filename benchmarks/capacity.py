@@ -26,10 +26,10 @@ from attrs import frozen
 from benchmarks._findings import Figure, Findings, Target
 from benchmarks.sync import ACCOUNT, Instant, _run, _source
 from wonder_customers.sync import Index, Journal, Source, sources
-from wonder_customers.sync.index import SIZE
+from wonder_customers.sync.distributed.index import SIZE
+from wonder_customers.sync.distributed.leases import Leases
+from wonder_customers.sync.distributed.progress import Progress
 from wonder_customers.sync.journal import Change, connect
-from wonder_customers.sync.leases import Leases
-from wonder_customers.sync.progress import Progress
 
 CUSTOMERS = (1_000_000, 100_000_000, 1_000_000_000)
 LIMITS = (25, 100, 1000)

@@ -145,10 +145,12 @@ def _costs() -> str:
     return "| who watches | µs |\n|---|---|\n" + "".join(rows)
 
 
-def _layers() -> str:
+def _layers(container: str = "") -> str:
+    """The contract's layers: of the package, or of one folder in it."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
-    layers = next(it["layers"] for it in contracts if it["type"] == "layers")
+    containers = [f"wonder_customers.{container}"] if container else []
+    layers = next(it["layers"] for it in contracts if "layers" in it and it.get("containers", []) == containers)
     named = (layer.replace("wonder_customers.", "").replace(" | ", " · ") for layer in layers)
     return "```text\n" + "".join(f"{layer}\n" for layer in named) + "```\n"
 
@@ -159,6 +161,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "lacking": _lacking,
     "decisions": _decisions,
     "layers": _layers,
+    "layers of sync": lambda: _layers("sync"),
     "costs": _costs,
 }
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from examples import CARD
 from wired import ACCOUNTS, APP_ID, HEX24, UUID, Wire, private_key
 
 from wonder_customers import (
@@ -76,15 +77,7 @@ UNSAFE: dict[str, Any] = {
 }
 UNSAFE_TEXTS = pytest.mark.parametrize("value", UNSAFE.values(), ids=UNSAFE)
 CARDS = {
-    "Wonder": CardSource(
-        "4111111111111111",
-        expire_month="12",
-        expire_year="2030",
-        holder_name="Ada Lovelace",
-        transaction_type="no_show",
-        success_return_url="https://shop.example/ok",
-        fail_return_url="https://shop.example/no",
-    ),
+    "Wonder": CARD,
     "Paydock": CardSource(
         "4111111111111111", expire_month="12", expire_year="2030", holder_name="Ada Lovelace", gateway_id=HEX24
     ),

@@ -23,7 +23,7 @@ from wonder_customers.records import (
 )
 from wonder_customers.retry import RetryBudget, RetryPolicy
 from wonder_customers.secret import concealed, secrets_of
-from wonder_customers.transports import HasLanes, Transport
+from wonder_customers.transports import Transport, has_lanes
 
 if TYPE_CHECKING:  # loaded only where somebody looks
     from wonder_customers.events import Stats
@@ -59,7 +59,7 @@ class Shared:
         from wonder_customers.events import Lanes, Stats  # noqa: PLC0415 - who never asks does not pay for the import
 
         exchange, lanes = self.exchange, None
-        if isinstance(self.transport, HasLanes):
+        if has_lanes(self.transport):
             it = self.transport
             lanes = Lanes(it.open_lanes, it.busy_lanes, it.idle_lanes, it.waiting_requests)
         counts = exchange.counts

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from examples import CARD, DRAFT
 from wired import ACCOUNTS, HEX24, UUID, Wire, answer, golden
 
 from wonder_customers import (
     Ambiguous,
     CallFailed,
-    CardSource,
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
@@ -37,17 +37,7 @@ IDS = {"wonder": UUID, "paydock": HEX24, "monri": UUID}
 Session = CustomerSession[Any]
 Verb = Callable[[Session], Awaitable[Any]]
 
-DRAFT = CustomerDraft(reference="35", name="Ada Lovelace", phone=Phone("+852", "12345678"))
 TOKEN = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
-CARD = CardSource(
-    "4111111111111111",
-    expire_month="12",
-    expire_year="2030",
-    holder_name="Ada Lovelace",
-    transaction_type="no_show",
-    success_return_url="https://shop.example/ok",
-    fail_return_url="https://shop.example/no",
-)
 
 
 async def failure(gateway: str, *answers: tuple[int, Any], verb: Verb | None = None, **headers: str) -> CallFailed:

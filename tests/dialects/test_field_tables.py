@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve, fields_dict, frozen
+from examples import CARD, DRAFT
 from wired import golden
 
 from wonder_customers import (
@@ -61,16 +62,6 @@ def _card_violations(source: CardSource) -> list[Violation]:
     return []
 
 
-WONDER_DRAFT = CustomerDraft(reference="35", name="Ada Lovelace", phone=Phone("+852", "12345678"))
-WONDER_CARD = CardSource(
-    "4111111111111111",
-    expire_month="12",
-    expire_year="2030",
-    holder_name="Ada Lovelace",
-    transaction_type="no_show",
-    success_return_url="https://shop.example/ok",
-    fail_return_url="https://shop.example/no",
-)
 PAYDOCK_DRAFTS = {
     "1": CustomerDraft(
         payment_source=CardSource(
@@ -83,11 +74,9 @@ PAYDOCK_DRAFTS = {
 }
 PAYDOCK_FACTS = DOCUMENTS["paydock"]["request"] | DOCUMENTS["paydock"]["request_of_clients"]
 TABLES = {
-    "wonder": Table(
-        DOCUMENTS["wonder"]["request"], wonder.ROWS, WONDER_DRAFT, wonder.broken_limits, wonder.customer_fields
-    ),
+    "wonder": Table(DOCUMENTS["wonder"]["request"], wonder.ROWS, DRAFT, wonder.broken_limits, wonder.customer_fields),
     "wonder card": Table(
-        DOCUMENTS["wonder"]["card_request"], wonder.CARD_ROWS, WONDER_CARD, _card_violations, wonder.card_body
+        DOCUMENTS["wonder"]["card_request"], wonder.CARD_ROWS, CARD, _card_violations, wonder.card_body
     ),
     "monri": Table(
         DOCUMENTS["monri"]["request"], monri.ROWS, CustomerDraft(), monri.broken_limits, monri.customer_body

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from examples import FULL_CARD
 from wired import golden
 
 from wonder_customers import (
@@ -141,22 +142,8 @@ def test_wonders_payment_tokens_of_both_generations_are_read_and_written_back() 
     assert wonder.read_token(golden("wonder", "create_payment_token_response_older")["data"]["payment_token"]) == older
 
 
-WONDER_CARD = CardSource(
-    "4111111111111111",
-    expire_month="12",
-    expire_year="2030",
-    holder_name="Ada Lovelace",
-    cvv="123",
-    nickname="Main card",
-    transaction_type="recurring_payment",
-    success_return_url="https://shop.example/ok",
-    fail_return_url="https://shop.example/no",
-    address=Address(line1="1 Queen's Road", city="Hong Kong", state="HK", postcode="999077", country="HKG"),
-)
-
-
 def test_wonders_card_is_written_field_for_field() -> None:
-    assert wonder.card_body(wonder.checked_card(WONDER_CARD)) == golden("wonder", "create_payment_token_request")
+    assert wonder.card_body(wonder.checked_card(FULL_CARD)) == golden("wonder", "create_payment_token_request")
 
 
 # Paydock

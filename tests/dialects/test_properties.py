@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from examples import CARD, DRAFT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import DRAFTS, JSON, references
@@ -13,13 +14,10 @@ from wired import ACCOUNTS, HEX24, UUID, golden
 
 from wonder_customers import (
     Address,
-    CardSource,
     Customer,
-    CustomerDraft,
     CustomerPatch,
     InvalidRecord,
     PaymentToken,
-    Phone,
     VaultToken,
     WonderCustomersError,
 )
@@ -110,16 +108,6 @@ def test_any_text_as_an_id_is_a_request_or_an_invalid_record(gateway: str, text:
         assert len(text) < 3 or text not in shown
 
 
-DRAFT = CustomerDraft(reference="35", name="Ada Lovelace", phone=Phone("+852", "12345678"))
-CARD = CardSource(
-    "4111111111111111",
-    expire_month="12",
-    expire_year="2030",
-    holder_name="Ada Lovelace",
-    transaction_type="no_show",
-    success_return_url="https://shop.example/ok",
-    fail_return_url="https://shop.example/no",
-)
 OPERATIONS: dict[str, Callable[[Dialect, str], Any]] = {
     "create": lambda dialect, gateway: dialect.create(DRAFT),
     "get": lambda dialect, gateway: dialect.get(HEX24),

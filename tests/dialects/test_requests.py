@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 import pytest
 from attrs import frozen
+from examples import DRAFT, FULL_CARD
 from wired import ACCOUNTS, HEX24, UUID, Wire, answer, golden
 
 from wonder_customers import (
     Address,
-    CardSource,
     Customer,
     CustomerDraft,
     CustomerPatch,
@@ -77,20 +77,7 @@ async def _all(session: Session, **options: Any) -> list[str]:
     return [customer.id async for customer in session.list(**options)]
 
 
-DRAFT = CustomerDraft(reference="35", name="Ada Lovelace", phone=Phone("+852", "12345678"))
 WONDER_SENT = {"customer": {"reference_number": "35", "name": "Ada Lovelace", "dial_code": "+852", "phone": "12345678"}}
-CARD = CardSource(
-    "4111111111111111",
-    expire_month="12",
-    expire_year="2030",
-    holder_name="Ada Lovelace",
-    cvv="123",
-    nickname="Main card",
-    transaction_type="recurring_payment",
-    success_return_url="https://shop.example/ok",
-    fail_return_url="https://shop.example/no",
-    address=Address(line1="1 Queen's Road", city="Hong Kong", state="HK", postcode="999077", country="HKG"),
-)
 WONDER = {
     "create": Case(lambda s: s.create(DRAFT), ((200, wonder_customer()),), (f"POST {P}",), (WONDER_SENT,), _is(UUID)),
     "upsert": Case(lambda s: s.upsert(DRAFT), ((200, wonder_customer()),), (f"POST {P}",), (WONDER_SENT,), _is(UUID)),
@@ -133,7 +120,7 @@ WONDER = {
         _tokens(TOKEN, "0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "6d2f6cf0-7f5f-4e0b-a3c6-f5a0f4e0b8a3"),
     ),
     "create_payment_token": Case(
-        lambda s: s.create_payment_token(UUID, CARD),
+        lambda s: s.create_payment_token(UUID, FULL_CARD),
         ((200, golden("wonder", "create_payment_token_response_older")),),
         (f"POST {P}/{UUID}/payment_tokens",),
         (golden("wonder", "create_payment_token_request"),),

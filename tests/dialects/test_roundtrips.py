@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from attrs import evolve
+from examples import CARD
 
 from wonder_customers import (
     Address,
@@ -237,16 +239,7 @@ async def test_a_wonder_card_waits_for_its_holder_and_then_succeeds(
     opened: Open, simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(simulator.gateways["wonder"], "checks_until_final", 1)
-    card = CardSource(
-        "4111111111111111",
-        expire_month="12",
-        expire_year="2030",
-        holder_name="Ada Lovelace",
-        cvv="123",
-        transaction_type="recurring_payment",
-        success_return_url="https://shop.example/ok",
-        fail_return_url="https://shop.example/no",
-    )
+    card = evolve(CARD, cvv="123", transaction_type="recurring_payment")
     async with opened("wonder") as session:
         customer = await session.create(draft("wonder", "payer"))
         token = await session.create_payment_token(customer.id, card)

@@ -20,6 +20,9 @@ import anyio
 import orjson
 import pytest
 from sync.people import HEADER, PATIENT, QUICK, line, write_csv
+from trust import bulk_scenarios as canaries
+from trust.canaries import CITY, EMAIL, NAME, Birds
+from trust.written import Written
 
 from wonder_customers import CustomerSession
 from wonder_customers.cli.app import run
@@ -55,7 +58,7 @@ class Timed(Simulator):
 @pytest.fixture
 def server() -> Iterator[SimulatorServer]:
     Timed.arrivals.clear()
-    with SimulatorServer([Timed]) as made:
+    with SimulatorServer([Timed], faults=True) as made:
         yield made
 
 
@@ -190,12 +193,28 @@ def test_five_thousand_rows_on_two_workers_are_as_in_one_process(
 ) -> None:
     run_both_ways(machine, server, tmp_path, 5000)
     assert list(tmp_path.glob("*.partitions*")) == []
-    # What Ray has written down tells of no customer and no credential.
-    secrets = [server.environment()["PAYDOCK_SECRET_KEY"], KEY, "Ada Nr 1234", "ada.1234@example.com"]
-    logs = [path for path in Path("/tmp/ray/session_latest/logs").rglob("*") if path.is_file()]
-    assert logs
-    told = b"".join(path.read_bytes() for path in (*logs, tmp_path / "err"))
-    assert [secret for secret in secrets if secret.encode() in told] == []
+
+
+def test_no_canary_gets_out_of_a_job_on_ray(machine: Machine, server: SimulatorServer, tmp_path: Path) -> None:
+    rows = [canaries.ROW.format(f"c-{number}") for number in range(200)]
+    rows[50] = f'bad-1,{NAME},{EMAIL},"{NAME}"'
+    rows[150] = f"c-8,{NAME},x,,{EMAIL},{CITY}"
+    (tmp_path / "c.csv").write_text("\n".join([canaries.HEADER, *rows]) + "\n", encoding="utf-8")
+    server.faults.add("server_error", gateway="paydock", method="POST", status=400, times=1)
+    outputs = ("--report", "r.json", "--html", "r.html", "--debug")
+    process = machine.start("-m", "wonder_customers", "sync", "c.csv", "--to", "paydock", "--on", "ray", *outputs)
+    output, _ = process.communicate(timeout=150)
+    assert process.returncode == 2, output + (tmp_path / "err").read_text()
+    assert orjson.loads((tmp_path / "r.json").read_bytes())["rows"]["created"] == 197
+    (tmp_path / "c.csv").unlink()
+    written = Written()
+    written.add(output)
+    written.folder(tmp_path)
+    ours = len(written.pieces)
+    written.folder(Path("/tmp/ray/session_latest/logs"))
+    assert len(written.pieces) > ours
+    keys = {"secret key": server.environment()["PAYDOCK_SECRET_KEY"], "journal's key": KEY}
+    assert Birds(keys).found(*written.pieces) == set()
 
 
 def test_whoever_is_killed_nothing_is_lost_or_doubled_and_the_rate_is_kept(

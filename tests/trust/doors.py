@@ -16,12 +16,11 @@ from typing import Any, Final
 
 import orjson
 from attrs import asdict
+from examples import CARD, DRAFT
 from wired import ACCOUNTS, HEX24, UUID, monri_oauth
 
 from wonder_customers import (
-    CardSource,
     Customer,
-    CustomerDraft,
     CustomerPatch,
     Page,
     PaymentToken,
@@ -45,16 +44,6 @@ from wonder_customers.transports import aiohttp as by_aiohttp
 from wonder_customers.transports import httpx as by_httpx
 from wonder_customers.transports._line import Line
 
-DRAFT = CustomerDraft(reference="35", name="Ada Lovelace", phone=Phone("+852", "12345678"))
-CARD = CardSource(
-    "4111111111111111",
-    expire_month="12",
-    expire_year="2030",
-    holder_name="Ada Lovelace",
-    transaction_type="no_show",
-    success_return_url="https://shop.example/ok",
-    fail_return_url="https://shop.example/no",
-)
 PATCH = CustomerPatch(email="ada@example.org")
 TOKEN = PaymentToken("4b281da4-d145-4233-b957-2018cf9aa0fb", verify_uuid=UUID)
 

@@ -13,7 +13,6 @@ from strategies import JSON
 from wired import ACCOUNTS, HEX24, UUID, Wire, answer, golden
 
 from wonder_customers import (
-    CardSource,
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
@@ -146,10 +145,6 @@ def test_how_deep_a_value_is(value: Any, levels: int) -> None:
 # In answers
 
 DRAFT = CustomerDraft(reference="35", name="Ada Lovelace", phone=Phone("+44", "7911123456"))
-CARD = CardSource(
-    "4111111111111111", "12", "2030", "Ada Lovelace", transaction_type="no_show",
-    success_return_url="https://shop.example/ok", fail_return_url="https://shop.example/no",
-)  # fmt: skip
 READS: dict[str, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
     "get": lambda it: it.get(UUID),
     "get_by_reference": lambda it: it.get_by_reference("35"),

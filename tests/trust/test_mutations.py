@@ -38,9 +38,9 @@ from wonder_customers.dialects.base import AccessToken
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.sync import columns
 from wonder_customers.sync.digest import Digests
+from wonder_customers.sync.distributed.worker import Worker
 from wonder_customers.sync.letters import DeadLetters
 from wonder_customers.sync.shared_limit import SharedLimit
-from wonder_customers.sync.worker import Worker
 from wonder_customers.transports.httpx import HttpxTransport
 
 PACKAGE = Path(wonder_customers.__file__).parent

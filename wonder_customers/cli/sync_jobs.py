@@ -23,13 +23,13 @@ from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError, SyncFailed
 from wonder_customers.session import CustomerSession
 from wonder_customers.sync import report as reports
+from wonder_customers.sync.distributed.paced import PacedTransport, PerRequest
+from wonder_customers.sync.distributed.partition import Source, run_partition, whole
+from wonder_customers.sync.job import Job
 from wonder_customers.sync.journal import Journal
 from wonder_customers.sync.letters import DeadLetters
 from wonder_customers.sync.options import BULK, Options
-from wonder_customers.sync.paced import PacedTransport, PerRequest
 from wonder_customers.sync.page import page
-from wonder_customers.sync.partition import Source, run_partition, whole
-from wonder_customers.sync.report import AnyJob
 from wonder_customers.sync.shared_limit import SharedLimit
 
 __all__ = [
@@ -160,7 +160,7 @@ def run(task: Task, source: Source) -> int:
     return lines.run(work)
 
 
-async def _fleet(task: Task, source: Source, on: str) -> AnyJob:
+async def _fleet(task: Task, source: Source, on: str) -> Job:
     """The job on many workers."""
     from wonder_customers.sync.ray import Cluster, sync_on_ray  # noqa: PLC0415 - an extra, only for those who ask
 
@@ -200,7 +200,7 @@ async def _shared(task: Task) -> PerRequest | None:
     return PerRequest(limiter)
 
 
-async def run_with(task: Task, job: AnyJob) -> int:
+async def run_with(task: Task, job: Job) -> int:
     """Run a job to its end; the exit code."""
     started, clock = time.time(), time.monotonic()
     message: str | None = None
@@ -226,7 +226,7 @@ async def run_with(task: Task, job: AnyJob) -> int:
     return _code(job) if message is None else STOPPED
 
 
-async def _watched(job: AnyJob, letters: DeadLetters, title: str) -> None:
+async def _watched(job: Job, letters: DeadLetters, title: str) -> None:
     """Go through the job, with a bar, and with signals that end it in order or at once."""
     failure: SyncFailed | None = None
     with Screen(job, title) as screen:
@@ -246,7 +246,7 @@ async def _watched(job: AnyJob, letters: DeadLetters, title: str) -> None:
         raise failure
 
 
-async def _signals(job: AnyJob, scope: anyio.CancelScope) -> None:
+async def _signals(job: Job, scope: anyio.CancelScope) -> None:
     # Windows delivers no signals to the event loop; there Ctrl-C ends the process, and the journal knows the rest.
     with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as caught:
         asked = False
@@ -269,7 +269,7 @@ _ENDINGS = {
 }
 
 
-def _tell(task: Task, job: AnyJob, facts: Mapping[str, Any], message: str | None, letters: DeadLetters) -> None:
+def _tell(task: Task, job: Job, facts: Mapping[str, Any], message: str | None, letters: DeadLetters) -> None:
     ending_table(dict(facts), f"{task.title}: {_ENDINGS.get(job.ending, job.ending)}")
     if message is not None:
         say(message, "red")
@@ -312,7 +312,7 @@ def _save(file: Path, what: str, content: bytes) -> None:
     say(f"The {what} is in {file}.")
 
 
-def _code(job: AnyJob) -> int:
+def _code(job: Job) -> int:
     if job.ending == "interrupted":
         return INTERRUPTED
     if job.ending not in {"finished", "paused"}:

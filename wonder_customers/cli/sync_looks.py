@@ -10,7 +10,7 @@ from wonder_customers.cli.output import cell, console, json_line, say
 from wonder_customers.cli.sync_jobs import Task, bulk_session, check_folders, run_with
 from wonder_customers.cli.sync_screen import clock
 from wonder_customers.dialects.base import Account
-from wonder_customers.sync.engine import Job
+from wonder_customers.sync.engine import LocalJob
 from wonder_customers.sync.journal import Journal
 from wonder_customers.sync.migration import Losses, losses, migrated
 from wonder_customers.sync.options import Options, Rows
@@ -102,7 +102,7 @@ def migration(origin: Account, task: Task, *, accept_losses: bool) -> int:
             if found.any and not accept_losses:
                 say("Nothing was written. Accept these losses with --accept-losses.", "yellow")
                 return USAGE
-            return await run_with(task, Job(target, migrated(source, target), task.journal, task.options))
+            return await run_with(task, LocalJob(target, migrated(source, target), task.journal, task.options))
 
     return lines.run(work)
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from wonder_customers.cli.output import cell, console
-from wonder_customers.sync.report import AnyJob
+from wonder_customers.sync.job import Job
 
 __all__ = ["Screen", "clock", "ending_table"]
 
@@ -23,7 +23,7 @@ _LINE_EVERY = 10.0
 class Screen:
     """Shows how a job goes on, on standard error."""
 
-    def __init__(self, job: AnyJob, title: str) -> None:
+    def __init__(self, job: Job, title: str) -> None:
         self._job = job
         self._console: Console = console(stderr=True)
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"))

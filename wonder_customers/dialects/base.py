@@ -29,7 +29,6 @@ from wonder_customers.records import (
 from wonder_customers.secret import Secret, secret
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
 class Operation(StrEnum):

@@ -5,13 +5,14 @@ answered, so that it can be planned, stopped, resumed and verified. See `sync`.
 """
 
 from wonder_customers.sync import sources
-from wonder_customers.sync.engine import Job, sync
-from wonder_customers.sync.index import Index
+from wonder_customers.sync.distributed.index import Index
+from wonder_customers.sync.distributed.partition import Partition, Source, run_partition, whole
+from wonder_customers.sync.engine import sync
+from wonder_customers.sync.job import Job
 from wonder_customers.sync.journal import Journal
-from wonder_customers.sync.limiter import Limiter
 from wonder_customers.sync.migration import Losses, losses, migrated
 from wonder_customers.sync.options import BULK, Options
-from wonder_customers.sync.partition import Partition, Source, run_partition, whole
+from wonder_customers.sync.pace import Limiter
 from wonder_customers.sync.planning import Plan, plan
 from wonder_customers.sync.rows import Outcome, Row
 from wonder_customers.sync.tries import Tries

@@ -1,9 +1,8 @@
 """The bulk job: reader → sieve → bounded queue → workers → pace → session, with the journal beside it."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -11,22 +10,20 @@ from attrs import evolve
 
 from wonder_customers.errors import ConfigurationError, Forbidden, SyncFailed, Unauthorized
 from wonder_customers.session import CustomerSession
-from wonder_customers.sync.capacity import Capacity
 from wonder_customers.sync.delivery import Delivery
 from wonder_customers.sync.entries import RowJournal
 from wonder_customers.sync.feed import Feed
-from wonder_customers.sync.limiter import Limiter
+from wonder_customers.sync.job import Job
 from wonder_customers.sync.options import Options, Rows
-from wonder_customers.sync.pace import Pace
+from wonder_customers.sync.pace import Limiter, Pace
 from wonder_customers.sync.rows import Outcome
 from wonder_customers.sync.sieve import Item, Sieve
 from wonder_customers.sync.sources import RowReader
-from wonder_customers.sync.stops import Ending, Stop, Thresholds, raise_stop
-from wonder_customers.sync.tally import Tally
+from wonder_customers.sync.stops import Ending, Stop, Thresholds
 from wonder_customers.sync.tries import Trier
 from wonder_customers.sync.upserts import requests_per_upsert
 
-__all__ = ["Job", "sync"]
+__all__ = ["LocalJob", "sync"]
 
 _TICK = 0.2
 
@@ -40,7 +37,7 @@ def sync(
     workers: int = 16,
     options: Options | None = None,
     limiter: Limiter | None = None,
-) -> "Job":
+) -> Job:
     """Bring every row to the gateway, and tell what became of each.
 
     Iterate over what this returns: ``async for outcome in sync(session, drafts): …``. To leave the loop early, use
@@ -62,17 +59,11 @@ def sync(
             type next; `Job.stopped` says it in one word.
     """
     chosen = evolve(options or Options(), rate=rate, workers=workers)
-    return Job(session, rows, journal, chosen, limiter=limiter)
+    return LocalJob(session, rows, journal, chosen, limiter=limiter)
 
 
-class Job(AsyncIterator[Outcome]):
-    """A bulk job. Iterate over it for the outcomes, in the order in which rows end.
-
-    Attributes:
-        tally: The counts and curves so far.
-        capacity: What was found out about the gateway.
-        stopped: Why the job ended before the end of its source; None while it runs and when it finished.
-    """
+class LocalJob(Job):
+    """A job in this process: a reader, and workers on one session."""
 
     def __init__(
         self,
@@ -85,34 +76,28 @@ class Job(AsyncIterator[Outcome]):
         repeats: Mapping[int, int] | None = None,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
+        super().__init__(options.workers, None if journal is None else journal.name)
         self._session, self._rows, self._journal, self._options = session, rows, journal, options
         self._clock = clock
-        self.capacity = Capacity(options.workers)
-        self.tally = Tally(self.capacity)
-        self.stopped: Stop | None = None
         self._sieve = Sieve(session, journal, options.only, options.full, repeats=repeats)
         self._feed = Feed(rows, options.first)
         self._pace = Pace(self.capacity, options.rate, requests_per_upsert(session), clock, limiter=limiter)
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
-        self._stack = AsyncExitStack()
-        self._begun = False
-        self._closed = False
-        self._waiting: Iterator[Outcome] = iter(())
 
     # What a caller uses
 
     def stop(self) -> None:
-        """Take no more rows, let those under way end, and end. The second call changes nothing."""
+        """Take no more rows, let those under way end, and end."""
         self._halt("interrupted", "it was interrupted")
 
     @property
     def begun(self) -> bool:
-        """Whether it got so far that rows were read: it has the journal, if there is one."""
-        return self._begun
+        """Whether it has the journal, if there is one, and reads."""
+        return self._used
 
     @property
     def fraction(self) -> float | None:
-        """How much of the source is done, from 0 to 1; None where nobody knows."""
+        """How much of the source is done: of a file what was read of it, of any other source nobody knows."""
         read = self._rows.fraction if isinstance(self._rows, RowReader) else None
         if read is None or not self.rows_read:
             return read
@@ -121,90 +106,38 @@ class Job(AsyncIterator[Outcome]):
 
     @property
     def rate(self) -> float | None:
-        """Requests per second that may go out now, None for any number."""
+        """Requests per second by the ceiling and by what the gateway's answers allow."""
         return self._pace.rate
 
     @property
     def rows_read(self) -> int:
-        """Rows of the source that were read."""
+        """Rows that the feed has read."""
         return self._feed.read
 
     @property
     def passed_over(self) -> int:
-        """Rows that were read and are no part of this run (``only="failed"``)."""
+        """Rows that the sieve has left out."""
         return self._sieve.passed_over
 
-    @property
-    def unfinished(self) -> int:
-        """Rows that were read and have no outcome; 0 when the job finished, or the counts do not add up."""
-        return self.rows_read - self.passed_over - self.tally.rows
+    # The machinery
 
-    @property
-    def ending(self) -> Ending:
-        """How it ended, in one word."""
-        return "finished" if self.stopped is None else self.stopped.ending
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Outcome:
-        if not self._begun:
-            await self.__aenter__()
-        if self._closed:
-            raise StopAsyncIteration
-        # Most of a million outcomes come from a batch that is here already, so this is the short way.
-        for outcome in self._waiting:
-            return outcome
-        async for batch in self._outcomes:
-            self._waiting = iter(batch)
-            return next(self._waiting)
-        await self.__aexit__(None, None, None)
-        raise_stop(self.stopped, self.tally.rows, None if self._journal is None else self._journal.name)
-        raise StopAsyncIteration
-
-    async def __aenter__(self) -> Self:
-        if self._begun:
-            raise SyncFailed("a job runs once: make a new one. Nothing was sent.")
+    async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
         if self._journal is not None:
             self._journal.begin(self._options.facts, resume=self._options.resume)
-            self._stack.callback(self._end)
-        self._begun = True
+            stack.callback(self._end)
+        self._used = True
         self.tally.begin(self._clock())
         self._stopping = anyio.Event()
         trier = Trier(self._pace, self._options.tries, self._stopping, self.tally.observe, self._clock)
         self._delivery = Delivery(self._session, self._journal, trier)
         if self._journal is not None:
             self._delivery.wall = self._journal.clock
-        outcomes, self._outcomes = anyio.create_memory_object_stream[list[Outcome]](self._options.workers)
-        group = await self._stack.enter_async_context(anyio.create_task_group())
+        outcomes, given = anyio.create_memory_object_stream[list[Outcome]](self._options.workers)
+        group = await stack.enter_async_context(anyio.create_task_group())
         if self._journal is not None:
             group.start_soon(self._journal.serve)
         group.start_soon(self._run, outcomes)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if error is None:
-            # Left before the end: the rows under way end in order, and nobody hears of them.
-            if self._outcomes.statistics().open_send_streams:
-                self.stop()
-            async for _ in self._outcomes:
-                pass
-        elif self.stopped is None:
-            self.stopped = Stop("interrupted", "it was cancelled")
-        self._outcomes.close()
-        try:
-            await self._stack.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as group:
-            # The caller's own error comes out as it is, not wrapped by the machinery around it.
-            if list(group.exceptions) != [error]:
-                raise
-
-    # The machinery
+        return given
 
     async def _run(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         """Everything between the source and the outcomes."""
@@ -289,7 +222,7 @@ class Job(AsyncIterator[Outcome]):
     def _halt(self, ending: Ending, why: str) -> None:
         if self.stopped is None or self.stopped.ending == "paused":
             self.stopped = Stop(ending, why)
-        if self._begun:
+        if self._used:
             self._stopping.set()
             self._pace.halt()
 

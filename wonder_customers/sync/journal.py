@@ -305,8 +305,12 @@ def facts_about(path: Path) -> dict[str, str]:
 def connect(path: Path) -> sqlite3.Connection:
     """A connection to a journal: what it commits has survived a power cut."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    connection.execute("PRAGMA journal_mode = WAL").close()
-    connection.execute("PRAGMA synchronous = FULL").close()
+    try:
+        connection.execute("PRAGMA journal_mode = WAL").close()
+        connection.execute("PRAGMA synchronous = FULL").close()
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -2,19 +2,25 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from attrs import define, field
 
 from wonder_customers.sync.capacity import Capacity, Verdict
-from wonder_customers.sync.limiter import Limiter
 
-__all__ = ["Halted", "Pace"]
+__all__ = ["Halted", "Limiter", "Pace"]
 
 
 class Halted(Exception):
     """The job stopped before the call was made."""
+
+
+class Limiter(Protocol):
+    """Says when requests may go."""
+
+    async def take(self, requests: int) -> None:
+        """Wait until so many requests may go. While the limit cannot be asked, nothing may."""
 
 
 @define(eq=False)

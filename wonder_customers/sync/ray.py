@@ -17,29 +17,28 @@ from uuid import uuid4
 import anyio
 from attrs import define, evolve, field, frozen
 
+from wonder_customers._extras import needed
 from wonder_customers.errors import ConfigurationError, SyncFailed, WonderCustomersError
 from wonder_customers.retry import RetryPolicy
-from wonder_customers.sync.coordinator import Briefing, Coordinator, Key
+from wonder_customers.sync.distributed.coordinator import Briefing, Coordinator, Key
+from wonder_customers.sync.distributed.fleet import Fleet, PartitionedSource
+from wonder_customers.sync.distributed.index import SIZE
+from wonder_customers.sync.distributed.partition import Source
+from wonder_customers.sync.distributed.slots import PATIENCE, Away, Grant, LeasedSlots, Slots
+from wonder_customers.sync.distributed.worker import Worker
 from wonder_customers.sync.entries import Entry
-from wonder_customers.sync.fleet import Fleet, PartitionedSource
-from wonder_customers.sync.index import SIZE
 from wonder_customers.sync.journal import Change
-from wonder_customers.sync.limiter import PATIENCE, Away, Grant, LeasedSlots, Slots
 from wonder_customers.sync.options import BULK, Options
-from wonder_customers.sync.partition import Source
 from wonder_customers.sync.stops import Ending
-from wonder_customers.sync.worker import Worker
 
 # Before Ray is imported: nothing is reported to anybody, and who has no token cannot send it work.
 for _name, _value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}.items():
     os.environ.setdefault(_name, _value)
 
-try:
+with needed("ray", "ray", by="work on Ray"):
     import ray
     from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-except ImportError:
-    raise ConfigurationError("`--on ray` needs Ray: pip install 'wonder-customers[ray]'") from None
 
 __all__ = ["Cluster", "RayEngine", "sync_on_ray"]
 

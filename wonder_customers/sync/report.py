@@ -6,19 +6,15 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from wonder_customers.errors import SyncFailed
-from wonder_customers.sync.engine import Job
-from wonder_customers.sync.fleet import Fleet
+from wonder_customers.sync.job import Job
 
-__all__ = ["STATUSES", "AnyJob", "build", "check_balance"]
-
-AnyJob = Job | Fleet
-"""A job in this process, or on many workers."""
+__all__ = ["STATUSES", "build", "check_balance"]
 
 STATUSES = ("created", "updated", "written", "unchanged", "failed", "invalid", "duplicate")
 
 
 def build(
-    job: AnyJob, *, gateway: str, source: str, journal: str | None, seconds: float, started: float
+    job: Job, *, gateway: str, source: str, journal: str | None, seconds: float, started: float
 ) -> dict[str, Any]:
     """The report of a run that ended. It holds counts, codes and curves; nothing of any customer.
 
@@ -64,12 +60,12 @@ def build(
     }
 
 
-def adds_up(job: AnyJob) -> bool:
+def adds_up(job: Job) -> bool:
     """Whether every row has exactly one outcome; of a job that stopped early, those that it began may be open."""
     return job.unfinished == 0 if job.ending in {"finished", "paused"} else job.unfinished >= 0
 
 
-def check_balance(job: AnyJob) -> None:
+def check_balance(job: Job) -> None:
     """Raise when rows have gone missing between the source and the report.
 
     Raises:

@@ -17,9 +17,10 @@ import anyio
 import anyio.to_thread
 from attrs import define, field
 
+from wonder_customers._extras import needed
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import guarded
-from wonder_customers.sync.limiter import TOLERANCE
+from wonder_customers.sync.distributed.slots import TOLERANCE
 
 __all__ = ["PASSWORD", "SharedLimit"]
 
@@ -82,15 +83,13 @@ class SharedLimit:
         self._connect()
 
     def _connect(self) -> None:
-        try:
+        with needed("shared-limit", "limits", "redis", by="a shared limit"):
             from limits import RateLimitItemPerSecond  # noqa: PLC0415 - an extra
             from limits.errors import StorageError  # noqa: PLC0415
             from limits.storage import storage_from_string  # noqa: PLC0415
             from limits.strategies import FixedWindowRateLimiter  # noqa: PLC0415
             from redis.backoff import NoBackoff  # noqa: PLC0415
             from redis.retry import Retry  # noqa: PLC0415
-        except ImportError:
-            raise ConfigurationError("a shared limit needs: pip install 'wonder-customers[shared-limit]'") from None
         # A store that was restarted has forgotten what was taken, so nobody may reconnect without being noticed.
         how: dict[str, Any] = {
             "wrap_exceptions": True,

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 import orjson
 
-from wonder_customers.errors import ConfigurationError
+from wonder_customers.errors import ConfigurationError, MissingExtra
 from wonder_customers.sync.columns import Reading, Unknown
 from wonder_customers.sync.csv_files import csv_rows
 from wonder_customers.sync.json_lines import json_rows
@@ -249,7 +249,7 @@ def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
 
 def _unreadable() -> tuple[type[Exception], ...]:
     """What a file that cannot be read, or unpacked, raises; zstd's error is known only where it was loaded."""
-    loaded = [sys.modules[name] for name in ("compression.zstd", "zstandard") if name in sys.modules]
+    loaded = [module for name in ("compression.zstd", "zstandard") if (module := sys.modules.get(name)) is not None]
     return (OSError, EOFError, zlib.error, *(module.ZstdError for module in loaded))
 
 
@@ -260,7 +260,7 @@ def _zstd(path: Path, raw: BinaryIO) -> BinaryIO:
         except ImportError:
             continue
         return io.BufferedReader(opener(raw, "rb"))
-    raise ConfigurationError(f"{path.name} is packed with zstd: pip install 'wonder-customers[zstd]'")
+    raise MissingExtra(path.name, ["zstandard"], "zstd")
 
 
 def fingerprint(path: str | Path, query: str | None = None) -> str:

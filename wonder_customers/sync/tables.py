@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from wonder_customers._extras import needed
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.sync.columns import Columns, Reading, without
 from wonder_customers.sync.rows import Row
@@ -129,10 +130,6 @@ def _words(error: Exception) -> str:
 
 
 def _duckdb() -> Any:
-    try:
+    with needed("duckdb", "duckdb", by="reading Parquet files and queries"):
         import duckdb  # noqa: PLC0415 - an extra, imported where it is needed
-    except ImportError:
-        raise ConfigurationError(
-            "reading this needs DuckDB: pip install 'wonder-customers[duckdb]'. CSV and JSON lines need nothing."
-        ) from None
     return duckdb

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from wonder_customers.sync.columns import Columns
-from wonder_customers.sync.partition import Partition, Source, bare
+from wonder_customers.sync.distributed.partition import Partition, Source, bare
 from wonder_customers.sync.rows import Row
 from wonder_customers.sync.sieve import Seen
 from wonder_customers.sync.sources import Format, RowReader, files, fingerprint, rows_of_file
@@ -57,10 +57,10 @@ class Index:
     _cut: int = field(default=0, init=False)
     _named: list[tuple[str, int]] = field(factory=list, init=False)
     _repeats: dict[int, int] = field(factory=dict, init=False)
-    _seen: Seen = field(factory=Seen, init=False)
+    _seen: Seen = field(init=False)
 
     def __iter__(self) -> Iterator[Partition]:
-        with closing(self._seen):
+        with closing(Seen()) as self._seen:
             if self.source.query is not None:
                 yield from self._query(self.source.query)
                 return

@@ -11,8 +11,7 @@ import anyio
 from attrs import define
 
 from wonder_customers._wire import Flight, Outgoing, WireFailure, WireReply
-from wonder_customers.sync.limiter import Limiter
-from wonder_customers.sync.pace import Halted
+from wonder_customers.sync.pace import Halted, Limiter
 from wonder_customers.transports import Transport
 
 __all__ = ["PacedTransport", "PerRequest"]

@@ -1,9 +1,7 @@
 """A job on many workers keeps what a job keeps, whatever engine runs it and whoever dies."""
 
-import math
 import random
 import sqlite3
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -14,20 +12,16 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from anyio.lowlevel import checkpoint
-from sync.inside import fleet, until
+from sync.distributed.inside import Inside, fleet, until
 from sync.people import HEADER, PATIENT, QUICK, line, write_csv
 
 from wonder_customers import ConfigurationError, CustomerSession, SyncFailed
 from wonder_customers.simulator.server import SimulatorServer
-from wonder_customers.sync import Journal, Options, Outcome, Source, run_partition, verify, whole
+from wonder_customers.sync import Job, Journal, Options, Outcome, Source, run_partition, verify, whole
 from wonder_customers.sync import report as reports
-from wonder_customers.sync.coordinator import Briefing, check_key, key_mark
 from wonder_customers.sync.digest import VARIABLE, Digests, key_of
-from wonder_customers.sync.entries import Entry
-from wonder_customers.sync.journal import Change
-from wonder_customers.sync.limiter import Grant, LeasedSlots, Slots
-from wonder_customers.sync.shipped import ShippedJournal
+from wonder_customers.sync.distributed.coordinator import Briefing, check_key, key_mark
+from wonder_customers.sync.distributed.slots import Grant, LeasedSlots, Slots
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +40,11 @@ ROWS = "SELECT reference, number, run, state, result, raw, payload, attempts, co
 def rows_in(journal: Path) -> list[Any]:
     with closing(sqlite3.connect(journal)) as connection:
         return connection.execute(ROWS).fetchall()
+
+
+async def drain(job: Job) -> None:
+    async for _ in job:
+        pass
 
 
 def mixed(path: Path, rows: int) -> Path:
@@ -159,12 +158,7 @@ async def test_a_worker_that_nobody_hears_sends_nothing_more(
         account("monri"), "monri", source, tmp_path / "j", server.environment(), workers=1, lasts=0.6, size=400
     )
     async with anyio.create_task_group() as group:
-
-        async def run() -> None:
-            async for _ in job:
-                pass
-
-        group.start_soon(run)
+        group.start_soon(drain, job)
         await until(lambda: server.faults.requests.total() >= 100)
         engine.lines["w0"].cut = True
         await anyio.sleep(0.7)
@@ -185,12 +179,7 @@ async def test_a_job_that_was_interrupted_goes_on(account: Account, server: Simu
     options = Options(tries=PATIENT, failure_share=None, facts=facts)
     job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options)
     async with anyio.create_task_group() as group:
-
-        async def run() -> None:
-            async for _ in job:
-                pass
-
-        group.start_soon(run)
+        group.start_soon(drain, job)
         await until(lambda: server.faults.requests.total() >= 200)
         job.stop()
     assert job.ending == "interrupted"
@@ -329,6 +318,28 @@ async def test_a_coordinator_that_comes_back_knows_that_the_job_stopped(
         await engine.coordinator.end("failures")
 
 
+class Starting(Inside):
+    """An engine that takes for ever to start its coordinator."""
+
+    async def lead(self) -> None:
+        await anyio.sleep_forever()
+
+
+async def test_a_fleet_that_is_cancelled_before_it_began_leaves_nothing(
+    account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source = Source(str(write_csv(tmp_path / "c.csv", 30)))
+    job, engine = await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment(), kind=Starting)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(job.__aenter__)
+            await until(lambda: len(engine.lines) == 2)
+            scope.cancel()
+    assert not job.begun
+    assert (engine.present, left_behind(tmp_path)) == (None, [])
+    assert server.store.ledger("monri") == {}
+
+
 @pytest.mark.long
 async def test_leaving_early_ends_the_fleet_in_order(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(mixed(tmp_path / "c.csv", 300)))
@@ -358,35 +369,3 @@ async def test_the_error_of_the_loop_comes_out_as_it_is(
     assert (job.ending, engine.present) == ("interrupted", None)
     with pytest.raises(SyncFailed, match="runs once"):
         await job.__aenter__()
-
-
-async def test_a_cancelled_job_is_not_kept_by_a_thread_that_asks_for_entries() -> None:
-    """A cancellation that was told before the question began is not told again: who waited for it would for ever."""
-    asking, cancelled, patience = threading.Event(), threading.Event(), list[float]()
-
-    async def ask(references: list[str]) -> list[Entry]:
-        patience.append(anyio.current_effective_deadline())
-        return []
-
-    async def ship(changes: list[Change]) -> None:
-        raise AssertionError
-
-    journal = ShippedJournal(ship, ask, Digests(b"key"), 1, "j")
-
-    def look() -> None:
-        asking.set()
-        assert cancelled.wait(5)
-        with journal.reader() as find:
-            assert find(["r-1"]) == {}
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(anyio.to_thread.run_sync, look)
-        with anyio.fail_after(5):
-            while not asking.is_set():
-                await checkpoint()
-        group.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True):
-            for _ in range(5):
-                await checkpoint()
-        cancelled.set()
-    assert patience == [math.inf]

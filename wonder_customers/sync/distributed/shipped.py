@@ -127,14 +127,14 @@ class ShippedJournal:
         def find(references: Sequence[str]) -> dict[str, Entry]:
             found: dict[str, Entry] = {}
             for begin in range(0, len(references), ASKED):
-                entries = anyio.from_thread.run(self._asked, list(references[begin : begin + ASKED]))
-                found |= {entry[0]: Entry._make(entry) for entry in entries}
+                found |= anyio.from_thread.run(self._asked, list(references[begin : begin + ASKED]))
             return found
 
         yield find
 
-    async def _asked(self, references: list[str]) -> list[Entry]:
+    async def _asked(self, references: list[str]) -> dict[str, Entry]:
         # The thread that waits for this is not left alone when its task is cancelled, and a cancellation that was told
         # before this began is never told again: what looks for it would look for ever.
         with anyio.CancelScope(shield=True):
-            return await self.ask(references)
+            entries = await self.ask(references)
+        return {entry[0]: Entry._make(entry) for entry in entries}

@@ -14,7 +14,7 @@ from sync.people import write_csv
 
 from wonder_customers import ConfigurationError
 from wonder_customers.sync import Partition, Row, Source
-from wonder_customers.sync.index import Index
+from wonder_customers.sync.distributed.index import Index
 
 Facts = tuple[int, str | None, str, bytes | None, str | None, object]
 

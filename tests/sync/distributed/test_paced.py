@@ -8,12 +8,13 @@ import pytest
 from sync.people import PATIENT, QUICK, draft
 
 from wonder_customers import CustomerSession, NotSent
+from wonder_customers.events import Lanes
 from wonder_customers.simulator.server import SimulatorServer
 from wonder_customers.sync import Options, sync
-from wonder_customers.sync import paced as paced_module
+from wonder_customers.sync.distributed import paced as paced_module
+from wonder_customers.sync.distributed.paced import PacedTransport, PerRequest
 from wonder_customers.sync.pace import Halted
-from wonder_customers.sync.paced import PacedTransport, PerRequest
-from wonder_customers.transports import HasLanes, choose
+from wonder_customers.transports import choose
 
 pytestmark = pytest.mark.anyio
 
@@ -69,9 +70,8 @@ async def test_without_a_moment_nothing_is_sent_and_it_is_said_so(
 ) -> None:
     monkeypatch.setattr(paced_module, "LONGEST", 0.05)
     transport = PacedTransport(choose(None, 8), PerRequest(limiter))
-    assert isinstance(transport, HasLanes)
     async with CustomerSession(account("monri"), retry=QUICK, transport=transport) as session:
-        assert session.stats() is not None
+        assert session.stats().lanes == Lanes(open=0, busy=0, idle=0, waiting=0)
         with pytest.raises(NotSent, match=words):
             await session.get_by_reference("c-1")
     await transport.aclose()

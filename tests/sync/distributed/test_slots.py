@@ -13,7 +13,7 @@ from trio.testing import MockClock
 
 from wonder_customers import ConfigurationError
 from wonder_customers.sync.capacity import Capacity
-from wonder_customers.sync.limiter import HORIZON, LEAD, LEASE, Away, Grant, LeasedSlots, Slots
+from wonder_customers.sync.distributed.slots import HORIZON, LEAD, LEASE, Away, Grant, LeasedSlots, Slots
 from wonder_customers.sync.pace import Halted, Pace
 
 VIRTUAL = [pytest.param(("trio", {"clock": MockClock(autojump_threshold=0)}), id="virtual time")]

@@ -8,7 +8,7 @@ import pytest
 from sync.people import write_csv
 
 from wonder_customers.sync import Index, Source
-from wonder_customers.sync.leases import Leases
+from wonder_customers.sync.distributed.leases import Leases
 
 
 class Clock:

@@ -1,32 +1,30 @@
-"""A job on many workers, as the one who started it sees it: like a `Job`, and it knows no engine."""
+"""A job on many workers, as the one who started it sees it: it knows no engine."""
 
 import glob
 import secrets
-from collections.abc import AsyncIterator, Container, Mapping
+from collections.abc import Container, Mapping
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from time import monotonic, sleep
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import anyio
 import anyio.to_thread
-from anyio.streams.memory import MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import evolve, frozen
 
 from wonder_customers.errors import ConfigurationError, SyncFailed
 from wonder_customers.records import CustomerDraft
-from wonder_customers.sync.capacity import Capacity
-from wonder_customers.sync.index import Index
+from wonder_customers.sync.distributed.index import Index
+from wonder_customers.sync.distributed.leases import Leases
+from wonder_customers.sync.distributed.partition import Source
+from wonder_customers.sync.distributed.progress import Progress, outcome_of
+from wonder_customers.sync.distributed.slots import Away
+from wonder_customers.sync.job import Job
 from wonder_customers.sync.journal import Journal
-from wonder_customers.sync.leases import Leases
-from wonder_customers.sync.limiter import Away
 from wonder_customers.sync.options import Options
-from wonder_customers.sync.partition import Source
-from wonder_customers.sync.progress import Progress, outcome_of
 from wonder_customers.sync.rows import Outcome
-from wonder_customers.sync.stops import Ending, Stop, raise_stop
-from wonder_customers.sync.tally import Tally
+from wonder_customers.sync.stops import Ending, Stop
 
 __all__ = ["DriversView", "Engine", "Fleet", "PartitionedSource"]
 
@@ -146,7 +144,7 @@ def _hold(journal: Journal, until: float) -> None:
         sleep(LOOK)
 
 
-class Fleet(AsyncIterator[Outcome]):
+class Fleet(Job):
     """A job on many workers. Iterate over it for the rows that did not arrive; the others are only counted.
 
     Args:
@@ -155,31 +153,20 @@ class Fleet(AsyncIterator[Outcome]):
         journal: The journal, for messages.
         workers: Rows under way at a time at most, of all workers together.
         rate: Requests per second at most, of all workers together.
-
-    Attributes:
-        tally: The counts and curves so far.
-        capacity: What was found out about the gateway.
-        stopped: Why the job ended before the end of its source; None while it runs and when it finished.
     """
 
     def __init__(
         self, engine: Engine, source: PartitionedSource, journal: Path, *, workers: int, rate: float | None
     ) -> None:
-        self._engine, self._source, self._journal = engine, source, journal
-        self._ceiling = rate
-        self.capacity = Capacity(workers)
-        self.tally = Tally(self.capacity)
-        self.stopped: Stop | None = None
+        super().__init__(workers, str(journal))
+        self._engine, self._source, self._ceiling = engine, source, rate
         self._progress = Progress()
         self._told = self._parts = 0
-        self._asked_to_stop = False
-        self._stack = AsyncExitStack()
-        self._begun = self._closed = False
-        self._worked = False
-        self._led, self._answered, self._decided = anyio.Event(), anyio.Event(), anyio.Event()
+        self._asked_to_stop = self._answered = self._worked = False
+        self._led, self._decided = anyio.Event(), anyio.Event()
         self._refused: ConfigurationError | SyncFailed | None = None
 
-    # What a caller uses, as of a `Job`
+    # What a caller uses
 
     def stop(self) -> None:
         """Take no more rows, let those under way end, and end."""
@@ -187,97 +174,52 @@ class Fleet(AsyncIterator[Outcome]):
 
     @property
     def begun(self) -> bool:
-        """Whether it got so far that rows could be read: the coordinator has the journal."""
-        return self._answered.is_set()
+        """Whether the coordinator has the journal."""
+        return self._answered
 
     @property
     def fraction(self) -> float | None:
-        """How much of the source is done, from 0 to 1."""
+        """How much of the source is done: its rows were counted."""
         return (self.tally.rows + self.passed_over) / self._source.rows if self._source.rows else 1.0
 
     @property
     def rate(self) -> float | None:
-        """Requests per second that may go out now, None for any number."""
+        """Requests per second by the ceiling and by what all workers have found."""
         return min((it for it in (self._ceiling, self.capacity.rate) if it is not None), default=None)
 
     @property
     def rows_read(self) -> int:
-        """Rows of the source that were read."""
+        """Rows that all workers have read."""
         return self._progress.read
 
     @property
     def passed_over(self) -> int:
-        """Rows that were read and are no part of this run."""
+        """Rows that all workers have left out."""
         return self._progress.passed_over
-
-    @property
-    def unfinished(self) -> int:
-        """Rows that were read and have no outcome."""
-        return self.rows_read - self.passed_over - self.tally.rows
-
-    @property
-    def ending(self) -> Ending:
-        """How it ended, in one word."""
-        return "finished" if self.stopped is None else self.stopped.ending
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Outcome:
-        if not self._begun:
-            await self.__aenter__()
-        if self._closed:
-            raise StopAsyncIteration
-        async for outcome in self._outcomes:
-            return outcome
-        await self.__aexit__(None, None, None)
-        raise_stop(self.stopped, self.tally.rows, str(self._journal))
-        raise StopAsyncIteration
-
-    async def __aenter__(self) -> Self:
-        if self._begun:
-            raise SyncFailed("a job runs once: make a new one. Nothing was sent.")
-        self._begun = True
-        self.tally.begin(anyio.current_time())
-        given, self._outcomes = anyio.create_memory_object_stream[Outcome](1000)
-        group = await self._stack.enter_async_context(anyio.create_task_group())
-        group.start_soon(self._run, given)
-        # As a job in this process, it has not begun before it has the journal.
-        await self._decided.wait()
-        if not self.begun:
-            self._outcomes.close()
-            await self._stack.aclose()
-            raise self._refused or SyncFailed("the job ended before it began. Nothing was sent.")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if error is None:
-            self.stop()
-            async for _ in self._outcomes:
-                pass
-        elif self.stopped is None:
-            self.stopped = Stop("interrupted", "it was cancelled")
-        self._outcomes.close()
-        try:
-            await self._stack.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as group:
-            # The caller's own error comes out as it is, not wrapped by the machinery around it.
-            if list(group.exceptions) != [error]:
-                raise
 
     # The machinery
 
-    async def _run(self, given: MemoryObjectSendStream[Outcome]) -> None:
+    async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
+        self._used = True
+        self.tally.begin(anyio.current_time())
+        outcomes, given = anyio.create_memory_object_stream[list[Outcome]](1)
+        stack.enter_context(given)
+        group = await stack.enter_async_context(anyio.create_task_group())
+        group.start_soon(self._run, outcomes)
+        # As a job in this process, it has not begun before it has the journal.
+        await self._decided.wait()
+        if not self.begun:
+            self._closed = True
+            await stack.aclose()
+            raise self._refused or SyncFailed("the job ended before it began. Nothing was sent.")
+        return given
+
+    async def _run(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         try:
-            with given:
+            with outcomes:
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._lead, group.cancel_scope)
-                    await self._work(given)
+                    await self._work(outcomes)
         finally:
             self._decided.set()
             self.tally.tick(anyio.current_time(), self.rate, last=True)
@@ -295,9 +237,9 @@ class Fleet(AsyncIterator[Outcome]):
             self._refused = error
             scope.cancel()
 
-    async def _work(self, given: MemoryObjectSendStream[Outcome]) -> None:
+    async def _work(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(self._look, given)
+            group.start_soon(self._look, outcomes)
             await self._engine.work()
             self._worked = True
         if self._source.cut_short and self.stopped is None:
@@ -309,22 +251,22 @@ class Fleet(AsyncIterator[Outcome]):
             with anyio.move_on_after(LOOK):
                 await self._led.wait()
 
-    async def _look(self, given: MemoryObjectSendStream[Outcome]) -> None:
+    async def _look(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         """See how the job stands, until there is nothing more to see."""
         while True:
             worked, known = self._worked, False
             with suppress(Away):
-                known = await self._take_note(given)
+                known = await self._take_note(outcomes)
             if worked and known:
                 return
             await anyio.sleep(LOOK)
 
-    async def _take_note(self, given: MemoryObjectSendStream[Outcome]) -> bool:
+    async def _take_note(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> bool:
         """Whether everything that there is to know is known."""
         if self._asked_to_stop:
             await self._engine.coordinator.stop("interrupted", "it was interrupted")
         standing = await self._engine.coordinator.standing(self._told)
-        self._answered.set()
+        self._answered = True
         self._decided.set()
         found = self._progress = Progress.from_dict(standing["progress"])
         self.tally.replace(found.counts, found.reasons, found.sent, found.latencies)
@@ -335,20 +277,20 @@ class Fleet(AsyncIterator[Outcome]):
         if standing["stopped"] is not None:
             self.stopped = Stop(*standing["stopped"])
         for result in standing["results"]:
-            await self._tell(result, given)
+            await self._tell(result, outcomes)
             self._told += 1
         for result in standing["parts"][self._parts :]:
-            await self._tell(result, given)
+            await self._tell(result, outcomes)
             self._parts += 1
         return bool(self._told == standing["done"])
 
-    async def _tell(self, result: Mapping[str, Any], given: MemoryObjectSendStream[Outcome]) -> None:
+    async def _tell(self, result: Mapping[str, Any], outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         """Give the outcomes of the rows that did not arrive."""
-        outcomes, drafts = [outcome_of(plain) for plain in result["failures"]], dict[int, CustomerDraft]()
-        if outcomes and self._source.values:
+        told, drafts = [outcome_of(plain) for plain in result["failures"]], dict[int, CustomerDraft]()
+        if told and self._source.values:
             # A row does not travel, so the few whose values were asked for are read once more, here.
-            numbers = {outcome.number for outcome in outcomes}
+            numbers = {outcome.number for outcome in told}
             with suppress(ConfigurationError):
                 drafts = await anyio.to_thread.run_sync(self._source.drafts, result["place"], numbers)
-        for outcome in outcomes:
-            await given.send(evolve(outcome, draft=drafts.get(outcome.number)))
+        if told:
+            await outcomes.send([evolve(outcome, draft=drafts.get(outcome.number)) for outcome in told])

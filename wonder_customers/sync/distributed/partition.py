@@ -15,10 +15,11 @@ from attrs import asdict, evolve, field, frozen
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.session import CustomerSession
 from wonder_customers.sync.columns import Reading, Unknown
-from wonder_customers.sync.engine import Job
+from wonder_customers.sync.engine import LocalJob
 from wonder_customers.sync.entries import RowJournal
-from wonder_customers.sync.limiter import Limiter
+from wonder_customers.sync.job import Job
 from wonder_customers.sync.options import Options
+from wonder_customers.sync.pace import Limiter
 from wonder_customers.sync.rows import Row
 from wonder_customers.sync.sources import Format, RowReader, fingerprint, read, rows_of_file
 from wonder_customers.sync.stretch import Encoding, Stretch
@@ -214,4 +215,4 @@ def run_partition(
     if partition.kind != "source":
         chosen = evolve(chosen, first=None)
     repeats = None if partition.repeats is None else dict(partition.repeats)
-    return Job(session, partition.read(), journal, chosen, limiter=limiter, repeats=repeats)
+    return LocalJob(session, partition.read(), journal, chosen, limiter=limiter, repeats=repeats)

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 from attrs import define, field, frozen
 
+from wonder_customers.sync.distributed.partition import Partition
 from wonder_customers.sync.journal import connect
-from wonder_customers.sync.partition import Partition
 
 __all__ = ["LASTS", "Lease", "Leases"]
 

@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from math import ceil, inf
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 from attrs import define, field, frozen
 
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["Away", "Grant", "LeasedSlots", "Limiter", "Slots"]
+__all__ = ["Away", "Grant", "LeasedSlots", "Slots"]
 
 HORIZON = 0.1
 """Seconds that slots are granted ahead at most."""
@@ -30,13 +30,6 @@ PATIENCE = 0.2
 """Seconds between two tries to reach whoever grants the slots."""
 DRIFT = 5e-4
 """Seconds per second that two machines' clocks may run apart: what the kernel corrects them by at most."""
-
-
-class Limiter(Protocol):
-    """Says when requests may go."""
-
-    async def take(self, requests: int) -> None:
-        """Wait until so many requests may go. While the limit cannot be asked, nothing may."""
 
 
 class Away(Exception):

@@ -11,12 +11,13 @@ from sync.people import PATIENT, QUICK
 
 from wonder_customers import SyncFailed
 from wonder_customers.sync import Options
-from wonder_customers.sync.coordinator import Coordinator
-from wonder_customers.sync.fleet import Fleet, PartitionedSource
+from wonder_customers.sync.distributed.coordinator import Coordinator
+from wonder_customers.sync.distributed.fleet import Fleet, PartitionedSource
+from wonder_customers.sync.distributed.partition import Source
+from wonder_customers.sync.distributed.slots import Away
+from wonder_customers.sync.distributed.worker import Worker
 from wonder_customers.sync.journal import Journal
-from wonder_customers.sync.limiter import Away, Limiter
-from wonder_customers.sync.partition import Source
-from wonder_customers.sync.worker import Worker
+from wonder_customers.sync.pace import Limiter
 
 
 class Line:
@@ -120,7 +121,7 @@ async def fleet(
     options = how.pop("options", None) or Options(tries=PATIENT, failure_share=None)
     Journal.open(path, gateway=gateway, endpoint=account.base_url)
     divided = PartitionedSource.lay_out(source, path, options, size=size, values=how.pop("values", False))
-    engine = Inside(path, divided, variables, options=options, **how)
+    engine = how.pop("kind", Inside)(path, divided, variables, options=options, **how)
     return Fleet(engine, divided, path, workers=options.workers, rate=None), engine
 
 

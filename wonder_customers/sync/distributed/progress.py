@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import asdict, define, field
 
-from wonder_customers.sync.engine import Job
+from wonder_customers.sync.job import Job
 from wonder_customers.sync.rows import Outcome
 
 __all__ = ["Progress", "outcome_of", "told"]

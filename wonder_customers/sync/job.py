@@ -1,0 +1,139 @@
+"""A bulk job as its caller has it: begun once, gone through, ended in order, whoever does the work."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from wonder_customers.errors import SyncFailed
+from wonder_customers.sync.capacity import Capacity
+from wonder_customers.sync.rows import Outcome
+from wonder_customers.sync.stops import Ending, Stop, raise_stop
+from wonder_customers.sync.tally import Tally
+
+__all__ = ["Job"]
+
+
+class Job(AsyncIterator[Outcome], ABC):
+    """A bulk job. Iterate over it for the outcomes, in the order in which rows end.
+
+    `sync`, `run_partition` and `sync_on_ray` make one.
+
+    Args:
+        workers: Rows under way at a time at most.
+        journal: The journal's name, for messages; None without one.
+
+    Attributes:
+        tally: The counts and curves so far.
+        capacity: What was found out about the gateway.
+        stopped: Why the job ended before the end of its source; None while it runs and when it finished.
+    """
+
+    _outcomes: MemoryObjectReceiveStream[list[Outcome]]
+    _stack: AsyncExitStack
+
+    def __init__(self, workers: int, journal: str | None) -> None:
+        self.capacity = Capacity(workers)
+        self.tally = Tally(self.capacity)
+        self.stopped: Stop | None = None
+        self._named = journal
+        self._used = self._closed = False
+        self._waiting: Iterator[Outcome] = iter(())
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Take no more rows, let those under way end, and end. The second call changes nothing."""
+
+    @property
+    @abstractmethod
+    def begun(self) -> bool:
+        """Whether it got so far that rows could be read: it has the journal, if there is one."""
+
+    @property
+    @abstractmethod
+    def fraction(self) -> float | None:
+        """How much of the source is done, from 0 to 1; None where nobody knows."""
+
+    @property
+    @abstractmethod
+    def rate(self) -> float | None:
+        """Requests per second that may go out now, None for any number."""
+
+    @property
+    @abstractmethod
+    def rows_read(self) -> int:
+        """Rows of the source that were read."""
+
+    @property
+    @abstractmethod
+    def passed_over(self) -> int:
+        """Rows that were read and are no part of this run (``only="failed"``)."""
+
+    @property
+    def unfinished(self) -> int:
+        """Rows that were read and have no outcome; 0 when the job finished, or the counts do not add up."""
+        return self.rows_read - self.passed_over - self.tally.rows
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended, in one word."""
+        return "finished" if self.stopped is None else self.stopped.ending
+
+    @abstractmethod
+    async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
+        """Begin the work in tasks that `stack` ends, and mark the job as `_used` when it cannot begin again.
+
+        Returns:
+            Where the outcomes come out; it ends with the work.
+        """
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        if not self._used:
+            await self.__aenter__()
+        if self._closed:
+            raise StopAsyncIteration
+        # Most of a million outcomes come from a batch that is here already, so this is the short way.
+        for outcome in self._waiting:
+            return outcome
+        async for batch in self._outcomes:
+            self._waiting = iter(batch)
+            return next(self._waiting)
+        await self.__aexit__(None, None, None)
+        raise_stop(self.stopped, self.tally.rows, self._named)
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        if self._used:
+            raise SyncFailed("a job runs once: make a new one. Nothing was sent.")
+        async with AsyncExitStack() as stack:
+            self._outcomes = await self._begin(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if error is None:
+            # Left before the end: the rows under way end in order, and nobody hears of them.
+            if self._outcomes.statistics().open_send_streams:
+                self.stop()
+            async for _ in self._outcomes:
+                pass
+        elif self.stopped is None:
+            self.stopped = Stop("interrupted", "it was cancelled")
+        self._outcomes.close()
+        try:
+            await self._stack.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            # The caller's own error comes out as it is, not wrapped by the machinery around it.
+            if list(group.exceptions) != [error]:
+                raise
