@@ -31,7 +31,7 @@ from wonder_customers.dialects.paydock.simulate import Simulator
 from wonder_customers.simulator.gateway import Call
 from wonder_customers.simulator.server import SimulatorServer
 from wonder_customers.sync import Journal, Verification, sources, verify
-from wonder_customers.sync.digest import VARIABLE
+from wonder_customers.sync.journal.digest import VARIABLE
 
 pytest.importorskip("ray", reason="needs the extra ray")
 pytestmark = [

@@ -9,8 +9,8 @@ import pytest
 
 from wonder_customers import ConfigurationError, SyncFailed
 from wonder_customers.sync import Journal
-from wonder_customers.sync._writer import GROUP
-from wonder_customers.sync.digest import VARIABLE, Digests
+from wonder_customers.sync.journal._writer import GROUP
+from wonder_customers.sync.journal.digest import VARIABLE, Digests
 
 
 def opened(folder: Path) -> Journal:

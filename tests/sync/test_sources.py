@@ -9,7 +9,7 @@ import pytest
 from wonder_customers import ConfigurationError
 from wonder_customers.records import CardSource, Phone, VaultToken
 from wonder_customers.sync import Row, sources
-from wonder_customers.sync.csv_files import LONGEST_FIELD
+from wonder_customers.sync.sources.csv_files import LONGEST_FIELD
 
 HEAD = "reference,name\n"
 

@@ -36,11 +36,11 @@ from wonder_customers._scrub import Carried
 from wonder_customers._verbs import RawVerbs
 from wonder_customers.dialects.base import AccessToken
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.sync import columns
-from wonder_customers.sync.digest import Digests
 from wonder_customers.sync.distributed.worker import Worker
+from wonder_customers.sync.journal.digest import Digests
 from wonder_customers.sync.letters import DeadLetters
 from wonder_customers.sync.shared_limit import SharedLimit
+from wonder_customers.sync.sources import columns
 from wonder_customers.transports.httpx import HttpxTransport
 
 PACKAGE = Path(wonder_customers.__file__).parent
@@ -177,17 +177,23 @@ REDACTIONS = [
     Redaction("_scrub.Carried.case", "echo", rewritten(Carried, "_without_values", "re.IGNORECASE", "0")),
     Redaction("_scrub._PERSONAL", "echo", rewritten(Carried, "out_of", "_PERSONAL.sub(_MARK, ", "str(")),
     Redaction("records.CardSummary _masked", "masked", _unmask),
-    Redaction("sync.digest.row", "sync_commands", instead(Digests, "row", lambda _, material: material)),
-    Redaction("sync.digest.payload", "sync_commands", instead(Digests, "payload", lambda _, it: str(it).encode())),
+    Redaction("sync.journal.digest.row", "sync_commands", instead(Digests, "row", lambda _, material: material)),
+    Redaction(
+        "sync.journal.digest.payload", "sync_commands", instead(Digests, "payload", lambda _, it: str(it).encode())
+    ),
     Redaction(
         "sync.letters.values",
         "sync_commands",
         rewritten(DeadLetters, "_write", "self._values and outcome.draft is not None", "outcome.draft is not None"),
     ),
-    Redaction("sync.columns.told", "headless", rewritten(columns, "_strange", "if not told:", "if False:")),
-    Redaction("sync.columns._LOOKS_LIKE_DATA", "headless", instead(columns, "_LOOKS_LIKE_DATA", re.compile(r"(?!)"))),
+    Redaction("sync.sources.columns.told", "headless", rewritten(columns, "_strange", "if not told:", "if False:")),
     Redaction(
-        "sync.tables._words", "queried", rewritten(_module("sync.tables"), "_words", "if kind in _SQL_ERRORS:", "if 1:")
+        "sync.sources.columns._LOOKS_LIKE_DATA", "headless", instead(columns, "_LOOKS_LIKE_DATA", re.compile(r"(?!)"))
+    ),
+    Redaction(
+        "sync.sources.tables._words",
+        "queried",
+        rewritten(_module("sync.sources.tables"), "_words", "if kind in _SQL_ERRORS:", "if 1:"),
     ),
 ]
 
@@ -280,7 +286,7 @@ as stars. Whoever shows one more field has to say so here."""
 
 
 def test_what_carries_customers_or_keys_shows_no_other_field() -> None:
-    carriers = {"records", "_wire", "sync.rows", "sync.digest", *(f"dialects.{it}" for it in dialects.names())}
+    carriers = {"records", "_wire", "sync.rows", "sync.journal.digest", *(f"dialects.{it}" for it in dialects.names())}
     shown = {
         kind.__name__: {attribute.name for attribute in attrs.fields(kind) if attribute.repr}
         for kind in _classes()

@@ -10,7 +10,7 @@ from attrs import define
 from wonder_customers.errors import CallFailed, Forbidden, NotFound, Refused, Unauthorized
 from wonder_customers.records import Applied, Customer, Reply
 from wonder_customers.session import CustomerSession
-from wonder_customers.sync.entries import RowJournal, State
+from wonder_customers.sync.journal.entries import RowJournal, State
 from wonder_customers.sync.rows import Outcome, Status
 from wonder_customers.sync.sieve import Item
 from wonder_customers.sync.tries import PASSING, Count, Halted, Trier

@@ -11,9 +11,9 @@ from attrs import evolve
 from wonder_customers.errors import ConfigurationError, Forbidden, SyncFailed, Unauthorized
 from wonder_customers.session import CustomerSession
 from wonder_customers.sync.delivery import Delivery
-from wonder_customers.sync.entries import RowJournal
 from wonder_customers.sync.feed import Feed
 from wonder_customers.sync.job import Job
+from wonder_customers.sync.journal.entries import RowJournal
 from wonder_customers.sync.options import Options, Rows
 from wonder_customers.sync.pace import Limiter, Pace
 from wonder_customers.sync.rows import Outcome

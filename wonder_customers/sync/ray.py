@@ -26,8 +26,8 @@ from wonder_customers.sync.distributed.index import SIZE
 from wonder_customers.sync.distributed.partition import Source
 from wonder_customers.sync.distributed.slots import PATIENCE, Away, Grant, LeasedSlots, Slots
 from wonder_customers.sync.distributed.worker import Worker
-from wonder_customers.sync.entries import Entry
 from wonder_customers.sync.journal import Change
+from wonder_customers.sync.journal.entries import Entry
 from wonder_customers.sync.options import BULK, Options
 from wonder_customers.sync.stops import Ending
 

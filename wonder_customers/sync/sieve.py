@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from wonder_customers.errors import InvalidRecord
 from wonder_customers.records import CustomerDraft
 from wonder_customers.session import CustomerSession
-from wonder_customers.sync.entries import Entry, RowJournal
+from wonder_customers.sync.journal.entries import Entry, RowJournal
 from wonder_customers.sync.rows import Outcome, Row, Status
 
 __all__ = ["Item", "Only", "Seen", "Sieve"]

@@ -8,10 +8,10 @@ import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 
-from wonder_customers.sync.digest import Digests
 from wonder_customers.sync.distributed.shipped import ShippedJournal
-from wonder_customers.sync.entries import Entry
 from wonder_customers.sync.journal import Change
+from wonder_customers.sync.journal.digest import Digests
+from wonder_customers.sync.journal.entries import Entry
 
 pytestmark = pytest.mark.anyio
 

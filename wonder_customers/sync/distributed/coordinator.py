@@ -16,11 +16,11 @@ import anyio.to_thread
 from attrs import define, field
 
 from wonder_customers.errors import ConfigurationError, SyncFailed
-from wonder_customers.sync.digest import Digests
 from wonder_customers.sync.distributed.leases import LASTS, Leases
 from wonder_customers.sync.distributed.progress import Progress
-from wonder_customers.sync.entries import Entry
 from wonder_customers.sync.journal import Change, Journal
+from wonder_customers.sync.journal.digest import Digests
+from wonder_customers.sync.journal.entries import Entry
 from wonder_customers.sync.stops import Ending, Stop
 
 __all__ = ["Briefing", "Coordinator", "Key", "check_key", "key_mark"]

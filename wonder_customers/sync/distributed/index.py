@@ -13,13 +13,13 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from wonder_customers.sync.columns import Columns
 from wonder_customers.sync.distributed.partition import Partition, Source, bare
 from wonder_customers.sync.rows import Row
 from wonder_customers.sync.sieve import Seen
 from wonder_customers.sync.sources import Format, RowReader, files, fingerprint, rows_of_file
-from wonder_customers.sync.stretch import Stretch
-from wonder_customers.sync.tables import opened, quoted_name, reference_of
+from wonder_customers.sync.sources.columns import Columns
+from wonder_customers.sync.sources.stretch import Stretch
+from wonder_customers.sync.sources.tables import opened, quoted_name, reference_of
 
 __all__ = ["SIZE", "Index"]
 

@@ -14,16 +14,16 @@ from attrs import asdict, evolve, field, frozen
 
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.session import CustomerSession
-from wonder_customers.sync.columns import Reading, Unknown
 from wonder_customers.sync.engine import LocalJob
-from wonder_customers.sync.entries import RowJournal
 from wonder_customers.sync.job import Job
+from wonder_customers.sync.journal.entries import RowJournal
 from wonder_customers.sync.options import Options
 from wonder_customers.sync.pace import Limiter
 from wonder_customers.sync.rows import Row
 from wonder_customers.sync.sources import Format, RowReader, fingerprint, read, rows_of_file
-from wonder_customers.sync.stretch import Encoding, Stretch
-from wonder_customers.sync.tables import query_rows, quoted_name
+from wonder_customers.sync.sources.columns import Reading, Unknown
+from wonder_customers.sync.sources.stretch import Encoding, Stretch
+from wonder_customers.sync.sources.tables import query_rows, quoted_name
 
 __all__ = ["Kind", "Partition", "Source", "run_partition", "whole"]
 

@@ -15,9 +15,9 @@ import anyio.from_thread
 from attrs import define, field
 
 from wonder_customers.errors import SyncFailed
-from wonder_customers.sync.digest import Digests
-from wonder_customers.sync.entries import Entry, State
 from wonder_customers.sync.journal import Change
+from wonder_customers.sync.journal.digest import Digests
+from wonder_customers.sync.journal.entries import Entry, State
 
 __all__ = ["ShippedJournal"]
 

@@ -17,16 +17,16 @@ from wonder_customers.dialects import package
 from wonder_customers.errors import ConfigurationError, SyncFailed
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.sync.digest import Digests, key_of
 from wonder_customers.sync.distributed.coordinator import Briefing, Key, check_key
 from wonder_customers.sync.distributed.paced import PacedTransport, PerRequest
 from wonder_customers.sync.distributed.partition import Partition, run_partition
 from wonder_customers.sync.distributed.progress import Progress, told
 from wonder_customers.sync.distributed.shipped import ShippedJournal
 from wonder_customers.sync.distributed.slots import PATIENCE, Away
-from wonder_customers.sync.entries import Entry
 from wonder_customers.sync.job import Job
 from wonder_customers.sync.journal import Change
+from wonder_customers.sync.journal.digest import Digests, key_of
+from wonder_customers.sync.journal.entries import Entry
 from wonder_customers.sync.options import BULK, Options
 from wonder_customers.sync.pace import Halted, Limiter
 from wonder_customers.sync.stops import Ending, Stop

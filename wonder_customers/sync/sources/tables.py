@@ -10,8 +10,8 @@ import orjson
 
 from wonder_customers._extras import needed
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.sync.columns import Columns, Reading, without
 from wonder_customers.sync.rows import Row
+from wonder_customers.sync.sources.columns import Columns, Reading, without
 
 __all__ = ["opened", "query_rows", "quoted_name", "reference_of"]
 

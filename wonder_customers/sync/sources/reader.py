@@ -1,7 +1,6 @@
-"""Where rows come from: files, folders and queries, read as a stream."""
+"""The rows of files, folders and queries as one stream, and the unpacking of what is packed."""
 
 import gzip
-import hashlib
 import io
 import sys
 import zlib
@@ -11,34 +10,18 @@ from functools import partial
 from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
-
-import orjson
+from typing import Any, BinaryIO, cast
 
 from wonder_customers.errors import ConfigurationError, MissingExtra
-from wonder_customers.sync.columns import Reading, Unknown
-from wonder_customers.sync.csv_files import csv_rows
-from wonder_customers.sync.json_lines import json_rows
 from wonder_customers.sync.rows import Row
-from wonder_customers.sync.stretch import Stretch
-from wonder_customers.sync.tables import query_rows
+from wonder_customers.sync.sources.columns import Reading, Unknown
+from wonder_customers.sync.sources.csv_files import csv_rows
+from wonder_customers.sync.sources.json_lines import json_rows
+from wonder_customers.sync.sources.paths import Format, existing, files
+from wonder_customers.sync.sources.stretch import Stretch
+from wonder_customers.sync.sources.tables import query_rows
 
-__all__ = ["Format", "RowReader", "files", "fingerprint", "read", "rows_of_file"]
-
-Format = Literal["csv", "jsonl", "parquet"]
-
-_FORMATS: Mapping[str, Format] = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-_PACKED = frozenset({".gz", ".zst", ".zstd"})
-_EDGE = 1 << 16
+__all__ = ["RowReader", "read", "rows_of_file"]
 
 
 class RowReader(Iterator[Row]):
@@ -141,20 +124,11 @@ def read(
     """
     where, reading = Path(path), Reading(mapping or {}, unknown)
     if query is not None:
-        source = None if str(path) == "-" else _existing(where)
+        source = None if str(path) == "-" else existing(where)
         return RowReader(lambda _: query_rows(query, source, 0, reading), None)
     chosen = files(where, form)
     size = sum(file.stat().st_size for file, _ in chosen)
     return RowReader(partial(_all_rows, chosen, reading), size)
-
-
-def files(path: Path, form: Format | None = None) -> list[tuple[Path, Format]]:
-    """The files of a source and their formats, in the order in which they are read.
-
-    Raises:
-        ConfigurationError: There are none, or a name does not tell the format.
-    """
-    return [(file, form or _format(file)) for file in _files(path, form)]
 
 
 def rows_of_file(
@@ -202,40 +176,6 @@ def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowRe
         reader.close()
 
 
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise ConfigurationError(f"there is no file or folder {path}")
-    return path
-
-
-def _files(path: Path, form: Format | None) -> list[Path]:
-    """The files of a source, in the order in which they are read."""
-    if not _existing(path).is_dir():
-        return [path]
-    files = sorted(file for file in path.iterdir() if file.is_file() and (form or _suffix(file) in _FORMATS))
-    # What earlier runs left beside a source is no part of it.
-    files = [file for file in files if not file.name.endswith(".failed.jsonl")]
-    if not files:
-        raise ConfigurationError(f"the folder {path} holds no {', '.join(sorted(_FORMATS))} file")
-    return files
-
-
-def _suffix(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _PACKED:
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
-
-
-def _format(path: Path) -> Format:
-    try:
-        return _FORMATS[_suffix(path)]
-    except KeyError:
-        raise ConfigurationError(
-            f"{path.name}: the name does not tell the format; say it with --format csv, jsonl or parquet"
-        ) from None
-
-
 def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
     """The file's contents; packed ones are known by their first bytes."""
     magic = raw.read(4)
@@ -261,26 +201,3 @@ def _zstd(path: Path, raw: BinaryIO) -> BinaryIO:
             continue
         return io.BufferedReader(opener(raw, "rb"))
     raise MissingExtra(path.name, ["zstandard"], "zstd")
-
-
-def fingerprint(path: str | Path, query: str | None = None) -> str:
-    """A short text that changes when the source does: sizes, times, and the files' first and last 64 kB.
-
-    Raises:
-        ConfigurationError: There is no such source.
-    """
-    found = hashlib.sha256((query or "").encode())
-    if str(path) != "-":
-        where = _existing(Path(path))
-        for file in _files(where, None):
-            facts = file.stat()
-            found.update(orjson.dumps([file.name, facts.st_size, facts.st_mtime_ns]))
-            found.update(_edges(file, facts.st_size))
-    return found.hexdigest()[:32]
-
-
-def _edges(path: Path, size: int) -> bytes:
-    with path.open("rb") as file:
-        first = file.read(_EDGE)
-        file.seek(max(0, size - _EDGE))
-        return first + file.read(_EDGE)

@@ -1,9 +1,8 @@
-"""The journal: what is about to happen to a row, and what happened.
+"""The journal in one SQLite file per source and gateway.
 
-One SQLite file per source and gateway (WAL, synchronous FULL). It holds references, keyed digests, states, the
-gateway's ids, attempts and codes; never a payload, never anything of a card. ``sending`` is on the disk before the
-request goes out and ``done`` is written after the answer, so a row that says ``sending`` when a process starts is one
-whose outcome only the gateway knows.
+The file (WAL, synchronous FULL) holds references, keyed digests, states, the gateway's ids, attempts and codes; never a
+payload, never anything of a card. ``sending`` is on the disk before the request goes out and ``done`` is written after
+the answer, so a row that says ``sending`` when a process starts is one whose outcome only the gateway knows.
 """
 
 import sqlite3
@@ -18,12 +17,12 @@ import orjson
 from attrs import define, field, frozen
 
 from wonder_customers.errors import ConfigurationError, SyncFailed
-from wonder_customers.sync._lock import Lock
-from wonder_customers.sync._writer import Writer
-from wonder_customers.sync.digest import Digests, key_of
-from wonder_customers.sync.entries import Entry, State
+from wonder_customers.sync.journal._lock import Lock
+from wonder_customers.sync.journal._writer import Writer
+from wonder_customers.sync.journal.digest import Digests, key_of
+from wonder_customers.sync.journal.entries import Entry, State
 
-__all__ = ["Change", "Journal", "Run"]
+__all__ = ["Change", "Journal", "Run", "connect"]
 
 Change = tuple[str, list[Any]]
 """One change of a row: ``sending``, ``done``, ``ended`` or ``same``, with what the method of that name takes."""

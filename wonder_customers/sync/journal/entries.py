@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Protocol
 
-from wonder_customers.sync.digest import Digests
+from wonder_customers.sync.journal.digest import Digests
 
 __all__ = ["Entry", "RowJournal", "State"]
 

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import orjson
 
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.sync.columns import Columns, Reading, without
 from wonder_customers.sync.rows import Row
-from wonder_customers.sync.stretch import Stretch
+from wonder_customers.sync.sources.columns import Columns, Reading, without
+from wonder_customers.sync.sources.stretch import Stretch
 
 __all__ = ["csv_rows"]
 

@@ -6,9 +6,9 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from wonder_customers.sync.columns import Columns, Reading, flat, names_reference, without
 from wonder_customers.sync.rows import Row
-from wonder_customers.sync.stretch import Stretch
+from wonder_customers.sync.sources.columns import Columns, Reading, flat, names_reference, without
+from wonder_customers.sync.sources.stretch import Stretch
 
 __all__ = ["DEAD_LETTER", "Forms", "json_rows", "object_row"]
 
