@@ -189,6 +189,12 @@ def monri_customer(**changes: object) -> dict[str, object]:
     return {"status": "approved", "uuid": UUID, "deleted": False} | empty | changes
 
 
+MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
+"""Monri has made the customer of `draft`."""
+MISSING = reply(404, {"status": "invalid-request", "message": "Customer not found"})
+"""Monri has no such customer."""
+
+
 def paydock_customer(**changes: object) -> dict[str, object]:
     """A customer inside Paydock's envelope."""
     return {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX} | changes}}

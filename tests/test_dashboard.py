@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from scripted import MONRI, REFUSED, SILENT, bench, draft, monri_customer, reply
+from scripted import MADE, MISSING, MONRI, REFUSED, SILENT, bench, draft, reply
 from wonder_customers import CustomerSession, OutcomeUnknown, Rejected
 
 pytest.importorskip("opentelemetry.exporter.prometheus", reason="needs OpenTelemetry's SDK and Prometheus exporter")
@@ -20,9 +20,6 @@ from opentelemetry.sdk.metrics import MeterProvider
 from prometheus_client import REGISTRY, generate_latest
 
 from wonder_customers.contrib.otel import Metrics
-
-MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
-MISSING = reply(404, {"status": "invalid-request", "message": "Customer not found"})
 
 
 def test_the_dashboard_asks_for_what_is_exported_and_for_all_of_it() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from scripted import SILENT, STALE, UUID, bench, draft, hang, lost, monri_customer, real_time, reply
+from scripted import MADE, SILENT, STALE, UUID, bench, draft, hang, lost, monri_customer, real_time, reply
 from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
@@ -22,7 +22,6 @@ from wonder_customers._wire import WireRequest
 
 pytestmark = pytest.mark.anyio
 
-MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
 OTHER = reply(200, monri_customer(merchant_customer_id="r-1", name="ADA", phone="+447911123456"))
 MISSING = reply(404, {"message": "Customer not found"})
 WITHOUT_TOKEN = r"^monri get: it was not sent: fetching the bearer token took all the time \("

@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from chaos.gateways import POLICY, session
-from scripted import SILENT, UUID, bench, draft, monri_customer, reply
+from scripted import MADE, MISSING, SILENT, UUID, bench, draft, reply
 from wonder_customers import (
     CallFailed,
     CardSource,
@@ -32,8 +32,6 @@ from wonder_customers.simulator import SimulatorServer
 
 pytestmark = pytest.mark.anyio
 
-MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
-MISSING = reply(404, {"status": "invalid-request", "message": "Customer not found"})
 USUAL = {"message", "taskName"}
 CALL = {"event", "call", "gateway", "operation"}
 ATTEMPT = CALL | {"method", "route", "number", "request"}

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from wired import ACCOUNTS, HEX24, SECRET_KEY, UUID, Wire, answer, paydock
+from wired import ACCOUNTS, HEX24, SECRET_KEY, UUID, Session, Wire, answer, paydock
 
 from wonder_customers import (
     CustomerDraft,
@@ -23,7 +23,6 @@ from wonder_customers import (
     VaultToken,
 )
 
-Session = CustomerSession[Any]
 CUSTOMER = {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX24, "reference": "35"}}}
 DRAFT = CustomerDraft(reference="35", name="Lovelace", phone=Phone("+852", "12345678"))
 

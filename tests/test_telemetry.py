@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from chaos.gateways import session
-from scripted import REFUSED, SILENT, UUID, Bench, bench, draft, hang, monri_customer, reply
+from scripted import MADE, MISSING, REFUSED, SILENT, UUID, Bench, bench, draft, hang, reply
 from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
@@ -42,8 +42,6 @@ from wonder_customers.contrib.otel import Metrics, Spans  # noqa: E402
 
 pytestmark = pytest.mark.anyio
 
-MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
-MISSING = reply(404, {"status": "invalid-request", "message": "Customer not found"})
 FIND = "GET /v2/merchants/customers/{merchant_customer_id}"
 OURS = "wonder_customers."
 

@@ -1,7 +1,7 @@
 """Accounts for tests, and a gateway that answers from a script and remembers every byte it was sent."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -21,6 +21,10 @@ AUTHENTICITY_TOKEN = "7db11ea5d4a1af32421b564c79b946d1ead3daf0"
 
 UUID = "4b281da4-d145-4233-b957-2018cf9aa0fb"
 HEX24 = "5f0c2f7a9b1e8d00deadbeef"
+
+Session = CustomerSession[Any]
+Verb = Callable[[Session], Awaitable[Any]]
+"""Something to call on a session."""
 
 Answer = httpx.Response | Callable[[httpx.Request], httpx.Response]
 
@@ -91,7 +95,7 @@ class Wire:
         """The request bodies as JSON, None where there is none."""
         return [json.loads(request.content) if request.content else None for request in self.requests]
 
-    def session(self, account: Account, **policy: Any) -> CustomerSession[Any]:
+    def session(self, account: Account, **policy: Any) -> Session:
         """A session that sends here, each call once unless `policy` says otherwise."""
         retry = RetryPolicy(**{"attempts": 1, "base": 0.0, "throttle_base": 0.0, "settle": 0.0} | policy)
         return CustomerSession(account, retry=retry, transport=httpx.MockTransport(self._reply))

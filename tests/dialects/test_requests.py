@@ -3,51 +3,26 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 import pytest
 from attrs import frozen
+from dialects.bodies import TOKEN, WONDER_PATH, ids_of, monri_customer, paydock_customer, paydock_list, wonder_customer
 from examples import DRAFT, FULL_CARD
-from wired import ACCOUNTS, HEX24, UUID, Wire, answer, golden
+from wired import ACCOUNTS, HEX24, UUID, Session, Wire, answer, golden
 
 from wonder_customers import (
     Address,
     Customer,
     CustomerDraft,
     CustomerPatch,
-    CustomerSession,
-    NotFound,
     OneTimeToken,
     PaymentToken,
     Phone,
-    Unsupported,
     VaultToken,
 )
 
 pytestmark = pytest.mark.anyio
 
-P = "/svc/payment/api/v1/openapi/customers"
-TOKEN = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
 SOURCE = "5f0c2f7a9b1e8d0012345678"
-Session = CustomerSession[Any]
-
-
-def wonder_customer(**changed: Any) -> dict[str, Any]:
-    body = {"uuid": UUID, "reference_number": "35", "name": "Ada Lovelace", "dial_code": "+852", "phone": "12345678"}
-    return {"code": 200, "message": "success", "data": {"customer": {**body, **changed}}}
-
-
-def paydock_customer(**changed: Any) -> dict[str, Any]:
-    data = {"_id": HEX24, "reference": "35", "first_name": "Ada", "last_name": "Lovelace", **changed}
-    return {"status": 200, "error": None, "resource": {"type": "customer", "data": data}}
-
-
-def paydock_list(*customers: dict[str, Any], count: int | None = None) -> dict[str, Any]:
-    resource = {"type": "customer", "data": list(customers), "limit": 1000, "skip": 0, "query_token": "qt"}
-    return {"status": 200, "error": None, "resource": resource | ({} if count is None else {"count": count})}
-
-
-def monri_customer(**changed: Any) -> dict[str, Any]:
-    return {**golden("monri", "create_response"), **changed}
 
 
 @frozen
@@ -73,22 +48,26 @@ def _token(token: str, state: str | None) -> Callable[[Any], bool]:
     return lambda it: (it.token, it.state) == (token, state)
 
 
-async def _all(session: Session, **options: Any) -> list[str]:
-    return [customer.id async for customer in session.list(**options)]
-
-
 WONDER_SENT = {"customer": {"reference_number": "35", "name": "Ada Lovelace", "dial_code": "+852", "phone": "12345678"}}
 WONDER = {
-    "create": Case(lambda s: s.create(DRAFT), ((200, wonder_customer()),), (f"POST {P}",), (WONDER_SENT,), _is(UUID)),
-    "upsert": Case(lambda s: s.upsert(DRAFT), ((200, wonder_customer()),), (f"POST {P}",), (WONDER_SENT,), _is(UUID)),
-    "get": Case(lambda s: s.get(UUID), ((200, wonder_customer()),), (f"GET {P}/{UUID}",), (None,), _is(UUID)),
+    "create": Case(
+        lambda s: s.create(DRAFT), ((200, wonder_customer()),), (f"POST {WONDER_PATH}",), (WONDER_SENT,), _is(UUID)
+    ),
+    "upsert": Case(
+        lambda s: s.upsert(DRAFT), ((200, wonder_customer()),), (f"POST {WONDER_PATH}",), (WONDER_SENT,), _is(UUID)
+    ),
+    "get": Case(lambda s: s.get(UUID), ((200, wonder_customer()),), (f"GET {WONDER_PATH}/{UUID}",), (None,), _is(UUID)),
     "get_by_reference": Case(
-        lambda s: s.get_by_reference("35"), ((200, wonder_customer()),), (f"GET {P}/ref/35",), (None,), _is(UUID)
+        lambda s: s.get_by_reference("35"),
+        ((200, wonder_customer()),),
+        (f"GET {WONDER_PATH}/ref/35",),
+        (None,),
+        _is(UUID),
     ),
     "update": Case(
         lambda s: s.update(UUID, CustomerPatch(name="Augusta", email=None)),
         ((200, wonder_customer(email="a@b.c")), (200, wonder_customer(name="Augusta"))),
-        (f"GET {P}/{UUID}", f"POST {P}"),
+        (f"GET {WONDER_PATH}/{UUID}", f"POST {WONDER_PATH}"),
         (None, {"customer": {**WONDER_SENT["customer"], "name": "Augusta", "email": None}}),
         _is(UUID),
     ),
@@ -98,38 +77,45 @@ WONDER = {
             (200, wonder_customer(default_payment_token={"token": TOKEN, "token_type": "CreditCard"})),
             (200, wonder_customer(name="Augusta")),
         ),
-        (f"GET {P}/{UUID}", f"POST {P}"),
+        (f"GET {WONDER_PATH}/{UUID}", f"POST {WONDER_PATH}"),
         (None, {"customer": {**WONDER_SENT["customer"], "name": "Augusta", "default_payment_token": TOKEN}}),
         _is(UUID),
     ),
     "list": Case(
-        lambda s: _all(s, limit=2, filters={"linked_source_type": "User"}),
+        lambda s: ids_of(s, limit=2, filters={"linked_source_type": "User"}),
         ((200, golden("wonder", "list_response")), (200, {"code": 200, "data": {"customers": []}})),
-        (f"GET {P}?limit=2&offset=0&linked_source_type=User", f"GET {P}?limit=2&offset=2&linked_source_type=User"),
+        (
+            f"GET {WONDER_PATH}?limit=2&offset=0&linked_source_type=User",
+            f"GET {WONDER_PATH}?limit=2&offset=2&linked_source_type=User",
+        ),
         (None, None),
         lambda it: it == ["feac5c50-010a-4582-a84a-673357245ffb", "0b5a7c8e-1f73-4d51-8d36-7ac28f7f5a10"],
     ),
     "list without customers": Case(
-        _all, ((200, {"code": 200, "data": {}}),), (f"GET {P}?limit=100&offset=0",), (None,), lambda it: it == []
+        ids_of,
+        ((200, {"code": 200, "data": {}}),),
+        (f"GET {WONDER_PATH}?limit=100&offset=0",),
+        (None,),
+        lambda it: it == [],
     ),
     "list_payment_tokens": Case(
         lambda s: s.list_payment_tokens(UUID),
         ((200, golden("wonder", "list_payment_tokens_response")),),
-        (f"GET {P}/{UUID}/payment_tokens",),
+        (f"GET {WONDER_PATH}/{UUID}/payment_tokens",),
         (None,),
         _tokens(TOKEN, "0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "6d2f6cf0-7f5f-4e0b-a3c6-f5a0f4e0b8a3"),
     ),
     "create_payment_token": Case(
         lambda s: s.create_payment_token(UUID, FULL_CARD),
         ((200, golden("wonder", "create_payment_token_response_older")),),
-        (f"POST {P}/{UUID}/payment_tokens",),
+        (f"POST {WONDER_PATH}/{UUID}/payment_tokens",),
         (golden("wonder", "create_payment_token_request"),),
         _token("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "pending"),
     ),
     "check_payment_token by its text": Case(
         lambda s: s.check_payment_token(UUID, TOKEN),
         ((200, {"code": 200, "data": {"payment_token": {"token": TOKEN, "state": "success"}}}),),
-        (f"POST {P}/{UUID}/payment_tokens/check",),
+        (f"POST {WONDER_PATH}/{UUID}/payment_tokens/check",),
         (golden("wonder", "check_payment_token_request"),),
         _token(TOKEN, "success"),
     ),
@@ -139,14 +125,14 @@ WONDER = {
             PaymentToken("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", verify_uuid="9a1b0c7e-54a0-4a0a-b2b7-64f5a2f0b9d2"),
         ),
         ((200, golden("wonder", "create_payment_token_response_older")),),
-        (f"POST {P}/{UUID}/payment_tokens/check",),
+        (f"POST {WONDER_PATH}/{UUID}/payment_tokens/check",),
         (golden("wonder", "check_payment_token_request_older"),),
         _token("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "pending"),
     ),
     "delete_payment_token": Case(
         lambda s: s.delete_payment_token(UUID, TOKEN),
         ((200, golden("wonder", "delete_payment_token_response")),),
-        (f"DELETE {P}/{UUID}/payment_tokens",),
+        (f"DELETE {WONDER_PATH}/{UUID}/payment_tokens",),
         (golden("wonder", "delete_payment_token_request"),),
         lambda it: it is None,
     ),
@@ -207,7 +193,7 @@ PAYDOCK = {
         lambda it: it is None,
     ),
     "list": Case(
-        lambda s: _all(s, limit=1, filters={"search": "Ada & Co", "archived": "false"}),
+        lambda s: ids_of(s, limit=1, filters={"search": "Ada & Co", "archived": "false"}),
         (
             (200, paydock_list({"_id": HEX24}, count=2)),
             (200, paydock_list({"_id": "5f0c2f7a9b1e8d0000000002"}, count=2)),
@@ -343,14 +329,14 @@ MONRI = {
         lambda s: s.delete(UUID), ((204, None),), (f"DELETE /v2/customers/{UUID}",), (None,), lambda it: it is None
     ),
     "list": Case(
-        _all,
+        ids_of,
         ((200, golden("monri", "list_response")),),
         ("GET /v2/customers?limit=50&offset=0",),
         (None,),
         lambda it: it == [UUID],
     ),
     "list with uuids": Case(
-        lambda s: _all(s, cursor="50"),
+        lambda s: ids_of(s, cursor="50"),
         ((200, {"status": "approved", "data": [monri_customer()]}),),
         ("GET /v2/customers?limit=50&offset=50",),
         (None,),
@@ -406,96 +392,3 @@ async def test_every_verb_is_either_shown_here_or_known_to_be_unsupported(gatewa
             "monri": {"create_payment_token", "check_payment_token", "delete_payment_token"},
         }[gateway]
     )
-
-
-@pytest.mark.parametrize(
-    ("gateway", "verb", "call"),
-    [
-        ("wonder", "delete", lambda s: s.delete(UUID)),
-        ("monri", "create_payment_token", lambda s: s.create_payment_token(UUID, VaultToken(TOKEN))),
-        ("monri", "check_payment_token", lambda s: s.check_payment_token(UUID, TOKEN)),
-        ("monri", "delete_payment_token", lambda s: s.delete_payment_token(UUID, TOKEN)),
-        ("monri", "filter on lists", lambda s: _all(s, filters={"name": "Ada"})),
-    ],
-)
-async def test_what_a_gateway_cannot_do_is_said_without_touching_the_wire(
-    gateway: str, verb: str, call: Callable[[Session], Awaitable[Any]]
-) -> None:
-    wire = Wire()
-    async with wire.session(ACCOUNTS[gateway]()) as session:
-        with pytest.raises(Unsupported) as caught:
-            await call(session)
-    assert wire.requests == []
-    assert (caught.value.gateway, caught.value.operation) == (gateway, verb)
-    assert str(caught.value).endswith("Nothing was sent.")
-
-
-@pytest.mark.parametrize("gateway", ACCOUNTS)
-@pytest.mark.parametrize("reference", ["a/b?c#d é", "100%", "%2F", "a+b", "日本", "🙂", "a&b=c", " ", "...", "~._-"])
-async def test_a_reference_stays_one_percent_encoded_piece_of_the_request_line(gateway: str, reference: str) -> None:
-    wire = Wire(answer(404, {"status": 404, "error": {"message": "Not found"}}))
-    async with wire.session(ACCOUNTS[gateway]()) as session:
-        with pytest.raises(NotFound):
-            await session.get_by_reference(reference)
-    encoded = "".join(
-        chr(byte) if (chr(byte).isalnum() and byte < 128) or chr(byte) in "~._-" else f"%{byte:02X}"
-        for byte in reference.encode()
-    )
-    assert wire.lines == [
-        {
-            "wonder": f"GET {P}/ref/{encoded}",
-            "paydock": f"GET /v1/customers?limit=1000&skip=0&reference={encoded}",
-            "monri": f"GET /v2/merchants/customers/{encoded}",
-        }[gateway]
-    ]
-
-
-async def test_a_paydock_reference_on_two_customers_is_looked_for_on_every_page() -> None:
-    others = [{"_id": f"{number:024x}", "reference": "350"} for number in range(1000)]
-    wire = Wire(answer(200, paydock_list(*others)), answer(200, paydock_list({"_id": HEX24, "reference": "35"})))
-    async with wire.session(ACCOUNTS["paydock"]()) as session:
-        assert (await session.get_by_reference("35")).id == HEX24
-    assert wire.lines == [
-        "GET /v1/customers?limit=1000&skip=0&reference=35",
-        "GET /v1/customers?limit=1000&skip=1000&reference=35",
-    ]
-
-
-async def test_an_archived_paydock_customer_does_not_hold_its_reference_any_more() -> None:
-    archived = {"_id": "a" * 24, "reference": "35", "archived": True}
-    wire = Wire(
-        answer(200, paydock_list(archived, {"_id": HEX24, "reference": "35"})), answer(200, paydock_list(archived))
-    )
-    async with wire.session(ACCOUNTS["paydock"]()) as session:
-        assert (await session.get_by_reference("35")).id == HEX24
-        with pytest.raises(NotFound):
-            await session.get_by_reference("35")
-
-
-async def test_an_empty_page_ends_a_list_whatever_its_count_says() -> None:
-    wire = Wire(answer(200, paydock_list({"_id": HEX24}, count=5)), answer(200, paydock_list(count=5)))
-    async with wire.session(ACCOUNTS["paydock"]()) as session:
-        assert await _all(session, limit=1) == [HEX24]
-    assert len(wire.requests) == 2
-
-
-async def test_an_upsert_without_a_reference_is_a_create() -> None:
-    for gateway, made in (("paydock", paydock_customer(reference=None)), ("monri", monri_customer())):
-        wire = Wire(answer(200, made))
-        async with wire.session(ACCOUNTS[gateway]()) as session:
-            await session.upsert(CustomerDraft(name="Test"))
-        assert [request.method for request in wire.requests] == ["POST"]
-
-
-async def test_monris_payment_methods_are_read_page_after_page() -> None:
-    (method,) = golden("monri", "payment_methods_response")["data"]
-    full = [{**method, "token": f"t{number}", "id": f"t{number}"} for number in range(50)]
-
-    def page(request: httpx.Request) -> httpx.Response:
-        return answer(200, {"status": "approved", "data": full if "offset=0" in str(request.url) else [method]})
-
-    wire = Wire(page, page)
-    async with wire.session(ACCOUNTS["monri"]()) as session:
-        tokens = await session.list_payment_tokens(UUID)
-    assert [it.token for it in tokens] == [*(f"t{number}" for number in range(50)), method["token"]]
-    assert [line.rpartition("?")[2] for line in wire.lines] == ["limit=50&offset=0", "limit=50&offset=50"]

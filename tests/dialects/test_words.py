@@ -4,6 +4,7 @@ import pytest
 
 from scripted import (
     HEX,
+    MADE,
     MONRI,
     PAYDOCK,
     SILENT,
@@ -20,7 +21,6 @@ from wonder_customers import ConfigurationError, Duplicate, InvalidReply, Monri,
 
 pytestmark = pytest.mark.anyio
 
-MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
 MISSING = reply(404, {"message": "Customer not found"})
 SILENTLY_TAKEN = reply(400, {"status": "invalid-request", "message": "merchant_customer_id is invalid"})
 

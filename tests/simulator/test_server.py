@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from simulator.bare import connect
 
 from wonder_customers.simulator import SimulatorServer
 
@@ -34,10 +35,6 @@ BOTH = pytest.mark.parametrize("faults", [False, True])
 
 def port_of(server: SimulatorServer) -> int:
     return int(server.origin.rpartition(":")[2])
-
-
-def connection_to(server: SimulatorServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port_of(server)), timeout=5)
 
 
 def exchange(connection: socket.socket, request: bytes = b"GET /v1/x HTTP/1.1\r\nHost: x\r\n\r\n") -> int:
@@ -71,7 +68,7 @@ def test_stop_is_quick_and_leaves_nothing(simulators: Any, faults: bool) -> None
     threads = threading.active_count()
     server = SimulatorServer(simulators, faults=faults)
     server.start()
-    connections = [connection_to(server) for _ in range(20)]
+    connections = [connect(server) for _ in range(20)]
     for connection in connections:
         assert exchange(connection) == 404
     begin = time.monotonic()
@@ -82,7 +79,7 @@ def test_stop_is_quick_and_leaves_nothing(simulators: Any, faults: bool) -> None
         assert connection.recv(1) == b""
         connection.close()
     with pytest.raises(ConnectionRefusedError):
-        connection_to(server)
+        connect(server)
     server.stop()
     del server
     gc.collect()
@@ -93,7 +90,7 @@ def test_restart_keeps_port_and_state(simulators: Any, faults: bool, caller_of: 
     with SimulatorServer(simulators, faults=faults) as server:
         origin, caller = server.origin, caller_of(server)
         made = caller.paydock("POST", "/customers", {"reference": "r"}).json()["resource"]["data"]
-        with connection_to(server) as old:
+        with connect(server) as old:
             exchange(old)
             server.restart()
             assert old.recv(1) == b""
@@ -238,7 +235,7 @@ def test_https(simulators: Any, faults: bool, caller_of: Callable[[Any], Any]) -
 
 def test_chunked_bodies_and_expect(simulators: Any) -> None:
     for faults in (False, True):
-        with SimulatorServer(simulators, faults=faults) as server, connection_to(server) as connection:
+        with SimulatorServer(simulators, faults=faults) as server, connect(server) as connection:
             key = server.environment()["PAYDOCK_SECRET_KEY"].encode()
             head = b"POST /v1/customers HTTP/1.1\r\nHost: x\r\nx-user-secret-key: " + key + b"\r\n"
             chunks = b'8\r\n{"refere\r\n7\r\nnce":1}\r\n0\r\n\r\n'

@@ -1,0 +1,28 @@
+"""What input that cannot work must meet: an error of the library's own, nothing sent, and all that the error shows."""
+
+import traceback
+
+import pytest
+from wired import ACCOUNTS, Verb, Wire
+
+from wonder_customers import InvalidRecord
+
+GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
+
+
+def told(error: BaseException, *, local_values: bool = False) -> str:
+    """Everything that an error may show: its words, its repr, its fields, its formatted traceback."""
+    trace = traceback.TracebackException.from_exception(error, capture_locals=local_values)
+    return "\n".join((str(error), repr(error), repr(vars(error)), *trace.format()))
+
+
+async def refused(gateway: str, verb: Verb) -> InvalidRecord:
+    """The `InvalidRecord` that a verb raises, with nothing sent."""
+    wire = Wire()
+    async with wire.session(ACCOUNTS[gateway]()) as session:
+        with pytest.raises(InvalidRecord) as caught:
+            await verb(session)
+    assert wire.requests == []
+    assert caught.value.gateway == gateway
+    assert "Nothing was sent" in str(caught.value)
+    return caught.value

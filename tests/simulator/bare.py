@@ -1,0 +1,38 @@
+"""A client with a bare socket, and what the ledger tells of it."""
+
+import http.client
+import json
+import socket
+
+from wonder_customers.simulator import SimulatorServer
+
+
+def connect(server: SimulatorServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", int(server.origin.rpartition(":")[2])), timeout=5)
+
+
+def create(server: SimulatorServer, reference: str = "r", *headers: str) -> bytes:
+    """A request that creates a customer."""
+    body = json.dumps({"reference": reference}).encode()
+    key = server.environment()["PAYDOCK_SECRET_KEY"]
+    lines = ["POST /v1/customers HTTP/1.1", "Host: x", f"x-user-secret-key: {key}", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, *headers, "", ""]).encode() + body
+
+
+def everything(connection: socket.socket) -> bytes:
+    """All bytes until the server closes."""
+    received = b""
+    while piece := connection.recv(1 << 20):
+        received += piece
+    return received
+
+
+def answer(connection: socket.socket) -> http.client.HTTPResponse:
+    """One whole answer, read as its headers say."""
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return response
+
+
+def created(server: SimulatorServer) -> int:
+    return server.store.ledger("paydock").get("r", 0)

@@ -1,0 +1,51 @@
+"""Clients that hang, leave or send no request: the server outlives them."""
+
+import socket
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from simulator.bare import connect, create, created, everything
+
+from wonder_customers.simulator import SimulatorServer
+
+
+def test_stop_is_quick_with_hanging_connections(server: SimulatorServer) -> None:
+    for name in ("blackhole", "read_hang", "drip"):
+        server.faults.add(name, gateway="paydock")
+    connections = [connect(server) for _ in range(4)]
+    for connection in connections[:3]:
+        connection.sendall(create(server))
+    server.faults.add("blackhole")
+    last = connect(server)
+    threads = threading.active_count()
+    begin = time.monotonic()
+    server.stop()
+    assert time.monotonic() - begin < 0.5
+    assert threading.active_count() == threads - 1
+    for connection in [*connections, last]:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "nonsense", [b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /v1/x HTTP/1.1\r\nHost"]
+)
+def test_what_is_no_request(server: SimulatorServer, nonsense: bytes) -> None:
+    with connect(server) as connection:
+        connection.sendall(nonsense)
+        connection.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError):
+            everything(connection)
+    with connect(server) as connection:
+        connection.sendall(create(server))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 201")
+
+
+def test_a_client_that_leaves_inside_its_request(server: SimulatorServer) -> None:
+    with connect(server) as connection:
+        connection.sendall(create(server)[:-3])
+    with connect(server) as connection:
+        connection.sendall(create(server))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 201")
+    assert created(server) == 1

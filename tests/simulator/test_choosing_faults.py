@@ -1,0 +1,128 @@
+"""Which requests a fault befalls, and the ways to say so."""
+
+import http.client
+import json
+from collections import Counter
+from contextlib import closing
+from typing import Any
+
+import pytest
+from simulator.bare import answer, connect, create, created
+
+from wonder_customers.simulator import SimulatorServer
+
+
+def test_faults_choose_their_requests(server: SimulatorServer) -> None:
+    server.faults.add("rate_limited", gateway="monri")
+    server.faults.add("rate_limited", method="get")
+    server.faults.add("rate_limited", path="^/v1/charges")
+    server.faults.add("server_error", gateway="paydock", method="POST", path="customers$")
+    with connect(server) as connection:
+        statuses = []
+        for _ in range(2):
+            connection.sendall(create(server))
+            statuses.append(connection.recv(65536).split()[1])
+    assert statuses == [b"503", b"201"]
+    assert [fault["method"] for fault in server.faults.waiting()] == [None, "GET", None]
+    assert server.faults.seen == ["server_error"]
+
+
+def test_probability_is_repeatable(server: SimulatorServer) -> None:
+    runs = []
+    for _ in range(2):
+        server.faults.add("server_error", times=None, probability=0.5, seed=7)
+        with connect(server) as connection:
+            statuses = []
+            for _ in range(40):
+                connection.sendall(create(server))
+                statuses.append(connection.recv(65536).split()[1])
+        runs.append(statuses)
+        server.faults.clear()
+    assert runs[0] == runs[1]
+    assert set(Counter(runs[0])) == {b"503", b"201"}
+
+
+def test_faults_by_header(server: SimulatorServer) -> None:
+    with connect(server) as connection:
+        connection.sendall(create(server, "r", "X-Simulator-Fault: rate_limited; retry_after=7"))
+        with closing(answer(connection)) as response:
+            assert (response.status, response.getheader("retry-after")) == (429, "7")
+            response.read()
+        connection.sendall(create(server, "r", "x-simulator-fault: server_error;status=502;applied=true"))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 502")
+        for wrong, text in (("nonsense", "known are refuse, blackhole"), ("drip;times=2", "times cannot be chosen")):
+            connection.sendall(create(server, "r", f"x-simulator-fault: {wrong}"))
+            with closing(answer(connection)) as response:
+                assert response.status == 400
+                assert text in json.loads(response.read())["message"]
+        connection.sendall(create(server))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 201")
+    assert server.faults.seen == ["rate_limited", "server_error"]
+    assert created(server) == 2
+
+
+@pytest.mark.parametrize("name", ["accept_rst", "refuse;seconds=0.01"])
+def test_connection_faults_by_header(server: SimulatorServer, name: str) -> None:
+    with connect(server) as connection:
+        connection.sendall(create(server, "r", f"X-Simulator-Fault: {name}"))
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
+    assert created(server) == 0
+
+
+def test_faults_over_http(server: SimulatorServer) -> None:
+    def admin(method: str, what: str = "faults", body: Any = None) -> Any:
+        connection = http.client.HTTPConnection(server.origin.removeprefix("http://"), timeout=5)
+        with closing(connection):
+            connection.request(method, f"/_simulator/{what}", json.dumps(body) if body else None)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+
+    status, shown = admin("POST", body={"name": "server_error", "gateway": "paydock", "status": 500, "times": None})
+    assert (status, shown["faults"][0]["status"]) == (200, 500)
+    with connect(server) as connection:
+        connection.sendall(create(server))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 500")
+    assert admin("GET")[1]["seen"] == ["server_error"]
+    rows = admin("GET", "requests")[1]["requests"]
+    assert rows == [{"gateway": "paydock", "method": "POST", "path": "/v1/customers", "count": 1}]
+    assert admin("GET", "ledger")[1]["paydock"] == {}
+    assert admin("DELETE")[1]["faults"] == []
+    wrong: list[Any] = [{"name": "nonsense"}, {"gateway": "monri"}, [1], {"name": "drip", "color": 1}]
+    for body in wrong:
+        status, shown = admin("POST", body=body)
+        assert status == 400
+        assert shown["message"]
+    assert admin("POST", body={"name": "refuse", "seconds": 0.05})[0] == 200
+    with pytest.raises(ConnectionRefusedError):
+        connect(server)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"name": "nonsense"}, "known are refuse, blackhole"),
+        ({"name": "drip", "speed": 1}, "drip has no parameter speed; it has interval"),
+        ({"name": "bad_chunk", "speed": 1}, "it has none"),
+        ({"name": "drip", "interval": "slow"}, "must be of type float"),
+        ({"name": "rate_limited", "applied": True}, "applied cannot be chosen"),
+        ({"name": "accept_rst", "gateway": "monri"}, "before a request is read"),
+        ({"name": "drip", "times": 0}, "times must be 1 or more"),
+        ({"name": "drip", "path": "("}, "no regular expression"),
+    ],
+)
+def test_wrong_faults(server: SimulatorServer, arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        server.faults.add(**arguments)
+    assert server.faults.waiting() == []
+
+
+def test_faults_survive_a_restart(server: SimulatorServer) -> None:
+    server.faults.add("server_error")
+    server.restart()
+    with connect(server) as connection:
+        connection.sendall(create(server))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 503")
+    server.faults.add("refuse", times=None)
+    server.restart()
+    connect(server).close()

@@ -1,0 +1,218 @@
+"""Credentials, keys and places that cannot work: refused when the account is made, and shown nowhere."""
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from refusals import GATEWAY, told
+from wired import APP_ID, private_key
+
+from wonder_customers import ConfigurationError, Monri, Paydock, Secret, Wonder
+
+HIDDEN = "s3cr3t-k3y"
+BAD_CREDENTIALS = {
+    "empty": "",
+    "blank": " ",
+    "newline at the end": f"{HIDDEN}\n",
+    "header injected": f"{HIDDEN}\r\nX-Evil: 1",
+    "blank inside": f"{HIDDEN} {HIDDEN}",
+    "tab": f"\t{HIDDEN}",
+    "null": f"{HIDDEN}\x00",
+    "not ASCII": f"{HIDDEN}é",
+    "lone surrogate": f"{HIDDEN}\ud800",
+}
+ACCOUNT_WITH: dict[str, Callable[[Any], Any]] = {
+    "wonder app_id": lambda value: Wonder(value, private_key()),
+    "paydock secret_key": Paydock,
+    "paydock access_token": lambda value: Paydock(access_token=value),
+    "monri merchant_key": lambda value: Monri(value, "token"),
+    "monri authenticity_token": lambda value: Monri("key", value),
+}
+
+
+@pytest.mark.parametrize("place", ACCOUNT_WITH)
+@pytest.mark.parametrize("value", BAD_CREDENTIALS.values(), ids=BAD_CREDENTIALS)
+def test_a_credential_that_cannot_stand_in_a_header_is_refused_and_not_shown(place: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=place.partition(" ")[2]) as caught:
+        ACCOUNT_WITH[place](value)
+    assert HIDDEN not in told(caught.value)
+
+
+@pytest.mark.parametrize("place", [it for it in ACCOUNT_WITH if "app_id" not in it])
+@pytest.mark.parametrize("wrap", [Secret, str])
+def test_a_refused_secret_is_in_no_local_variable_of_the_traceback(place: str, wrap: Callable[[str], Any]) -> None:
+    """Those of the caller excepted, whose plain text it was."""
+    with pytest.raises(ConfigurationError) as caught:
+        ACCOUNT_WITH[place](wrap(f"{HIDDEN}\n"))
+    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    assert caught.value.__context__ is None
+    for frame in trace.stack:
+        assert frame.filename == __file__ or HIDDEN not in str(frame.locals)
+
+
+@pytest.mark.parametrize("place", ACCOUNT_WITH)
+@pytest.mark.parametrize("value", [5, b"bytes", ["list"], True], ids=repr)
+def test_a_credential_of_another_type_is_a_configuration_error(place: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        ACCOUNT_WITH[place](value)
+
+
+def test_none_is_no_credential_either() -> None:
+    none: Any = None
+    for kind, given in ((Wonder, (none, private_key())), (Wonder, (APP_ID, none)), (Monri, (none, "t"))):
+        with pytest.raises(ConfigurationError):
+            kind(*given)
+
+
+def test_paydock_needs_exactly_one_credential() -> None:
+    for given in ({}, {"secret_key": HIDDEN, "access_token": HIDDEN}):
+        with pytest.raises(ConfigurationError, match="either secret_key or access_token") as caught:
+            Paydock(**given)
+        assert HIDDEN not in told(caught.value)
+
+
+def test_monris_auth_is_one_of_two_words() -> None:
+    for auth in ("basic", "", None, "Digest", ["oauth"]):
+        with pytest.raises(ConfigurationError, match="auth must be"):
+            Monri("key", "token", auth=auth)  # type: ignore[arg-type]
+
+
+def _pem(key: Any, *, encryption: KeySerializationEncryption | None = None, form: str = "PKCS8") -> str:
+    place = {"PKCS8": PrivateFormat.PKCS8, "PKCS1": PrivateFormat.TraditionalOpenSSL}[form]
+    text: bytes = key.private_bytes(Encoding.PEM, place, encryption or NoEncryption())
+    return text.decode()
+
+
+def _key() -> rsa.RSAPrivateKey:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key = load_pem_private_key(private_key().encode(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    return key
+
+
+BAD_KEYS: dict[str, tuple[Callable[[], str], str]] = {
+    "empty": (lambda: "", "no private key"),
+    "blank": (lambda: " \n", "no private key"),
+    "garbage": (lambda: "MIIEvQIBADAN", "no private key"),
+    "garbage in PEM": (lambda: "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "no private key"),
+    "cut short": (lambda: private_key()[:-200], "no private key"),
+    "not ASCII": (lambda: private_key().replace("A", "é", 1), "no private key"),
+    "lone surrogate": (lambda: "\ud800", "no private key"),
+    "encrypted": (lambda: _pem(_key(), encryption=BestAvailableEncryption(b"pass")), "encrypted"),
+    "encrypted, older form": (
+        lambda: _pem(_key(), encryption=BestAvailableEncryption(b"pass"), form="PKCS1"),
+        "encrypted",
+    ),
+    "elliptic curve": (lambda: _pem(ec.generate_private_key(ec.SECP256R1())), "RSA key"),
+    "Edwards curve": (lambda: _pem(ed25519.Ed25519PrivateKey.generate()), "RSA key"),
+    "DSA": (lambda: _pem(dsa.generate_private_key(1024)), "RSA key"),
+    "RSA of 1024 bits": (lambda: _pem(rsa.generate_private_key(65537, 1024)), "2048 bits"),
+    "the public half": (
+        lambda: _key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+        "no private key",
+    ),
+    "a certificate": (lambda: "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----", "no private key"),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), BAD_KEYS.values(), ids=BAD_KEYS)
+def test_what_is_no_plain_rsa_key_is_refused_and_no_line_of_it_is_shown(make: Callable[[], str], words: str) -> None:
+    pem = Secret(make())
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        Wonder(APP_ID, pem)
+    shown = told(caught.value, local_values=True)
+    for line in filter(None, pem.reveal().splitlines()[1:-1]):
+        assert line not in shown
+
+
+def test_a_key_may_have_escaped_line_breaks_and_stray_blanks() -> None:
+    Wonder(APP_ID, private_key().replace("\n", "\\n"))
+    Wonder(APP_ID, f"\n  {private_key()}\n\n")
+
+
+BAD_URLS: dict[str, Any] = {
+    "http to another machine": "http://gateway.wonder.today",
+    "http to another machine by address": "http://192.0.2.1/",
+    "http to what only looks like this machine": "http://localhost.evil.example/",
+    "http to what only looks like loopback": "http://127.0.0.1.evil.example/",
+    "user": f"https://user@{HIDDEN}.example/",
+    "user and password": f"https://user:{HIDDEN}@gateway.example/",
+    "user on loopback": f"http://user:{HIDDEN}@127.0.0.1/",
+    "query": f"https://gateway.example/?key={HIDDEN}",
+    "fragment": f"https://gateway.example/#{HIDDEN}",
+    "file": "file:///etc/passwd",
+    "ftp": "ftp://gateway.example/",
+    "no scheme": "gateway.example",
+    "no host": "https:///v1",
+    "empty": "",
+    "blank": " ",
+    "blank inside": "https://gateway .example/",
+    "newline": "https://gateway.example/\r\nX: 1",
+    "not ASCII": "https://gatewäy.example/",
+    "bad port": "https://gateway.example:99999/",
+    "no port number": "https://gateway.example:port/",
+    "bad IPv6": "https://[::1/",
+    "None": None,
+    "bytes": b"https://gateway.example/",
+    "number": 5,
+}
+AT: dict[str, Callable[[Any], Any]] = {
+    "wonder": lambda url: Wonder(APP_ID, private_key(), base_url=url),
+    "paydock": lambda url: Paydock("key", base_url=url),
+    "monri": lambda url: Monri("key", "token", base_url=url),
+}
+
+
+@GATEWAY
+@pytest.mark.parametrize("url", BAD_URLS.values(), ids=BAD_URLS)
+def test_a_base_url_that_is_not_https_or_says_more_than_a_place_is_refused(gateway: str, url: Any) -> None:
+    with pytest.raises(ConfigurationError, match="base_url") as caught:
+        AT[gateway](url)
+    assert HIDDEN not in str(caught.value).replace(f"{HIDDEN}.example", "")
+
+
+@GATEWAY
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://gateway.example",
+        "https://gateway.example:8443/v1/",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080/",
+        "http://localhost/v1/",
+        "http://api.localhost:1",
+        "HTTPS://GATEWAY.EXAMPLE/",
+    ],
+)
+def test_https_anywhere_and_http_on_this_machine_are_taken(gateway: str, url: str) -> None:
+    assert AT[gateway](url).base_url == url
+
+
+@GATEWAY
+def test_missing_variables_are_named_and_present_ones_not_shown(gateway: str) -> None:
+    account: Any = {"wonder": Wonder, "paydock": Paydock, "monri": Monri}[gateway]
+    for variables in ({}, {"MONRI_MERCHANT_KEY": HIDDEN, "WONDER_PRIVATE_KEY": HIDDEN}):
+        with pytest.raises(ConfigurationError, match=f"{gateway.upper()}_") as caught:
+            account.from_environment(variables)
+        assert HIDDEN not in told(caught.value)
+
+
+def test_a_key_variable_may_name_a_file_and_a_wrong_name_is_told_without_it(tmp_path: Any) -> None:
+    place = tmp_path / "key.pem"
+    place.write_text(private_key())
+    assert Wonder.from_environment({"WONDER_APP_ID": APP_ID, "WONDER_PRIVATE_KEY": str(place)}).app_id == APP_ID
+    for wrong in (tmp_path / HIDDEN, tmp_path):
+        with pytest.raises(ConfigurationError, match="WONDER_PRIVATE_KEY is neither") as caught:
+            Wonder.from_environment({"WONDER_APP_ID": APP_ID, "WONDER_PRIVATE_KEY": str(wrong)})
+        assert HIDDEN not in told(caught.value)

@@ -1,0 +1,214 @@
+"""Customers and cards that break limits: every broken one named at once, nothing sent, and nothing private shown."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from refusals import GATEWAY, refused, told
+from wired import ACCOUNTS, HEX24, UUID
+
+from wonder_customers import Address, CardSource, CustomerDraft, CustomerPatch, InvalidRecord, Phone, Secret
+
+WRONG: Any = CustomerDraft(
+    reference="a\nprivate",
+    name="private " * 100,
+    first_name="private",
+    last_name=5,  # type: ignore[arg-type]
+    email="private@" + "x" * 300,
+    phone=Phone("+private852", "private" * 50),
+    company_name="private" * 50,
+    description="private" * 50,
+    metadata={"private": object()},
+    address=Address(line1="pr", line2="private", city="pr", postcode="private-private", country="private"),
+    default_payment_method="private",
+    default_payment_token="private",
+    payment_source=CardSource(
+        "4111111111111112", expire_month="13", expire_year="30", holder_name="", cvv="private", gateway_id="private"
+    ),
+)
+EVERYTHING_WRONG = {
+    "wonder": {
+        "reference": "reference_number",
+        "name": "name",
+        "email": "email",
+        "phone.dial_code": "dial_code",
+        "phone.number": "phone",
+        "company_name": "company_name",
+        "default_payment_method": "default_payment_method",
+        "default_payment_token": "default_payment_token",
+        **dict.fromkeys(("first_name", "last_name", "description", "metadata")),
+        **dict.fromkeys(f"address.{name}" for name in ("line1", "line2", "city", "postcode", "country")),
+        **dict.fromkeys(
+            f"payment_source.{name}"
+            for name in ("number", "expire_month", "expire_year", "holder_name", "cvv", "gateway_id")
+        ),
+    },
+    "paydock": {
+        "reference": "reference",
+        "email": "email",
+        "phone": "phone",
+        "company_name": "company_name",
+        "description": "description",
+        "metadata": "meta",
+        "default_payment_token": "default_source",
+        "last_name": "last_name",
+        "payment_source.number": "payment_source.card_number",
+        "payment_source.expire_month": "payment_source.expire_month",
+        "payment_source.expire_year": "payment_source.expire_year",
+        "payment_source.holder_name": "payment_source.card_name",
+        "payment_source.cvv": "payment_source.card_ccv",
+        "payment_source.gateway_id": "payment_source.gateway_id",
+        **dict.fromkeys(("name", "default_payment_method")),
+        **dict.fromkeys(f"address.{name}" for name in ("line1", "line2", "city", "postcode", "country")),
+    },
+    "monri": {
+        "reference": "merchant_customer_id",
+        "name": "name",
+        "email": "email",
+        "phone": "phone",
+        "description": "description",
+        "metadata": "metadata",
+        "address.line1": "address",
+        "address.city": "city",
+        "address.postcode": "zip_code",
+        "address.country": "country",
+        **dict.fromkeys(
+            (
+                "first_name",
+                "last_name",
+                "company_name",
+                "address.line2",
+                "default_payment_method",
+                "default_payment_token",
+            )
+        ),
+        **dict.fromkeys(
+            f"payment_source.{name}"
+            for name in ("number", "expire_month", "expire_year", "holder_name", "cvv", "gateway_id")
+        ),
+    },
+}
+
+
+@GATEWAY
+@pytest.mark.anyio
+async def test_a_draft_with_everything_wrong_lists_every_field_at_once(gateway: str) -> None:
+    for verb in ("create", "upsert"):
+        error = await refused(gateway, lambda session, verb=verb: getattr(session, verb)(WRONG))  # type: ignore[misc]
+        found = {it.field: it.wire_field for it in error.violations}
+        assert found == EVERYTHING_WRONG[gateway]
+        assert len(found) == len(error.violations)
+        for violation in error.violations:
+            assert violation.limit
+            assert str(violation) in str(error)
+            assert violation.wire_field is None or violation.wire_field in str(violation)
+        shown = told(error, local_values=True)
+        assert "4111111111111112" not in shown
+        assert "private " not in told(error)
+        assert "private@" not in told(error)
+
+
+KINDS: Any = CustomerDraft(
+    reference=["private"],  # type: ignore[arg-type]
+    name={"private": 1},  # type: ignore[arg-type]
+    first_name=b"private",  # type: ignore[arg-type]
+    last_name=object(),  # type: ignore[arg-type]
+    email=float("nan"),  # type: ignore[arg-type]
+    phone="private",  # type: ignore[arg-type]
+    company_name=True,  # type: ignore[arg-type]
+    description=datetime.now(UTC),  # type: ignore[arg-type]
+    metadata="private",
+    address="private",  # type: ignore[arg-type]
+    default_payment_method=["private"],  # type: ignore[arg-type]
+    default_payment_token={"private"},  # type: ignore[arg-type]
+    payment_source="private",  # type: ignore[arg-type]
+)
+
+
+@GATEWAY
+@pytest.mark.anyio
+async def test_a_draft_with_the_wrong_kind_of_thing_in_every_field_names_each(gateway: str) -> None:
+    error = await refused(gateway, lambda session: session.create(KINDS))
+    named = {it.field.partition(".")[0] for it in error.violations}
+    assert named == {
+        "reference",
+        "name",
+        "first_name",
+        "last_name",
+        "email",
+        "phone",
+        "company_name",
+        "description",
+        "metadata",
+        "address",
+        "default_payment_method",
+        "default_payment_token",
+        "payment_source",
+    }
+    assert "private" not in str(error)
+
+
+@GATEWAY
+@pytest.mark.anyio
+async def test_a_patch_is_held_against_the_limits_before_anything_is_sent(gateway: str) -> None:
+    patches = [
+        CustomerPatch(email="private@" + "x" * 300),
+        CustomerPatch(reference="a\nb"),
+        CustomerPatch(phone="private"),  # type: ignore[arg-type]
+        CustomerPatch(default_payment_token="private", name=5),  # type: ignore[arg-type]
+        CustomerPatch(first_name="private", name="another"),
+    ]
+    for patch in patches:
+        error = await refused(gateway, lambda session, patch=patch: session.update(HEX24, patch))  # type: ignore[misc]
+        assert "private" not in told(error)
+
+
+@pytest.mark.anyio
+async def test_what_wonder_requires_cannot_be_cleared() -> None:
+    for field in ("name", "phone", "reference"):
+        patch = CustomerPatch(**{field: None})
+        error = await refused("wonder", lambda session, patch=patch: session.update(UUID, patch))  # type: ignore[misc]
+        assert [it.field.partition(".")[0] for it in error.violations] == [field]
+
+
+METADATA: dict[str, Any] = {
+    "nan": {"a": float("nan")},
+    "infinity": {"a": [float("inf")]},
+    "a moment": {"a": datetime.now(UTC)},
+    "bytes": {"a": b"x"},
+    "a secret": {"a": Secret("hidden")},
+    "numbers as keys": {1: "x"},
+    "a set": {"a": {1}},
+    "a huge number": {"a": 2**64},
+    "surrogates": {"a": "\ud800"},
+    "a list": ["a"],
+}
+_loop: dict[str, Any] = {}
+_loop["self"] = _loop
+METADATA["itself"] = _loop
+
+
+@pytest.mark.parametrize("metadata", METADATA.values(), ids=METADATA)
+@pytest.mark.anyio
+async def test_metadata_that_json_would_change_or_cannot_hold_is_refused(metadata: Any) -> None:
+    error = await refused("monri", lambda session: session.create(CustomerDraft(metadata=metadata)))
+    assert [(it.field, it.wire_field) for it in error.violations] == [("metadata", "metadata")]
+
+
+def test_every_broken_limit_of_a_card_is_named_and_no_digit_of_it() -> None:
+    with pytest.raises(InvalidRecord) as caught:
+        ACCOUNTS["wonder"]().dialect().create_payment_token(UUID, WRONG.payment_source)
+    assert [it.field for it in caught.value.violations] == [
+        "number",
+        "expire_month",
+        "expire_year",
+        "cvv",
+        "holder_name",
+        "transaction_type",
+        "success_return_url",
+        "fail_return_url",
+        "gateway_id",
+    ]
+    shown = told(caught.value, local_values=True)
+    assert "4111" not in shown
+    assert "private" not in shown.replace("gateway_id='private'", "")

@@ -1,0 +1,53 @@
+"""Sessions and retry policies that cannot work are refused when they are made."""
+
+from typing import Any
+
+import pytest
+from wired import ACCOUNTS
+
+from wonder_customers import ConfigurationError, CustomerSession, Paydock, RetryPolicy
+
+BAD_SESSIONS: dict[str, dict[str, Any]] = {
+    "no account": {"account": None},
+    "a class": {"account": Paydock},
+    "a text": {"account": "paydock"},
+    "retry of another type": {"retry": 3},
+    "transport of another type": {"transport": 5},
+    "no connections": {"max_connections": 0},
+    "fewer than none": {"max_connections": -1},
+    "a truth": {"max_connections": True},
+    "half a connection": {"max_connections": 1.5},
+    "too many": {"max_connections": 10**6},
+}
+
+
+@pytest.mark.parametrize("options", BAD_SESSIONS.values(), ids=BAD_SESSIONS)
+def test_a_session_that_cannot_work_is_refused_when_it_is_made(options: dict[str, Any]) -> None:
+    account = options.get("account", ACCOUNTS["paydock"]())
+    with pytest.raises(ConfigurationError):
+        CustomerSession(account, **{name: value for name, value in options.items() if name != "account"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attempts": 0},
+        {"attempts": True},
+        {"attempts": 2.0},
+        {"attempts": "3"},
+        {"deadline": 0},
+        {"deadline": -1},
+        {"deadline": float("nan")},
+        {"deadline": float("inf")},
+        {"deadline": None},
+        {"read_timeout": 0},
+        {"base": -0.1},
+        {"factor": 0.5},
+        {"budget": -1},
+    ],
+    ids=repr,
+)
+def test_a_policy_that_cannot_work_names_the_setting(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(ConfigurationError, match=rf"RetryPolicy\({name}="):
+        RetryPolicy(**wrong)

@@ -1,0 +1,141 @@
+"""Who is told of calls and sessions, and what an observer may do."""
+
+import logging
+import subprocess
+import sys
+from collections import defaultdict
+from contextvars import ContextVar
+
+import anyio
+import pytest
+from wired import HEX24, Wire, answer, paydock
+
+from scripted import MADE, MISSING, SILENT, UUID, bench, draft
+from wonder_customers import ConfigurationError, CustomerSession, InvalidRecord
+from wonder_customers._watch import Watch
+from wonder_customers.events import AttemptEnded, CallStarted, Closed, Event, Opened
+
+pytestmark = pytest.mark.anyio
+
+CUSTOMER = {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX24, "reference": "35"}}}
+
+
+class TestSessions:
+    async def test_a_session_tells_when_it_opens_and_closes_and_a_view_does_not(self) -> None:
+        told: list[Event] = []
+        wire = Wire(answer(200, CUSTOMER))
+        it = CustomerSession(paydock(), transport=wire.session(paydock())._shared.transport, observers=[told.append])
+        async with it, it.for_account(paydock()) as view:
+            await view.get(HEX24)
+        assert [event.name for event in told] == [
+            "session_opened",
+            "call_started",
+            "attempt_started",
+            "attempt_ended",
+            "call_ended",
+            "session_closed",
+        ]
+        opened, closed = told[0], told[-1]
+        assert isinstance(opened, Opened)
+        assert isinstance(closed, Closed)
+        assert closed.opened is opened
+        assert opened.stats() == it.stats()
+
+    async def test_what_is_refused_beforehand_is_no_call(self) -> None:
+        told: list[Event] = []
+        async with CustomerSession(
+            paydock(), transport=Wire().session(paydock())._shared.transport, observers=[told.append]
+        ) as it:
+            with pytest.raises(InvalidRecord):
+                await it.get("..")
+        assert [event.name for event in told] == ["session_opened", "session_closed"]
+        assert it.stats().begun == 0
+
+
+class TestObservers:
+    async def test_one_that_raises_is_named_once_and_changes_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+        told: list[Event] = []
+
+        def broken(event: Event) -> None:
+            raise ValueError("4111 1111 1111 1111")
+
+        it = bench(SILENT, MISSING, MADE)
+        it.exchange.watch = watch = Watch([broken, told.append])
+        with caplog.at_level(logging.DEBUG, "wonder_customers"):
+            answer = await it.create(draft())
+        assert answer.adopted
+        assert (len(told), watch.failures) == (14, 14)
+        (record,) = caplog.records
+        assert (record.levelno, record.getMessage()) == (
+            logging.ERROR,
+            f"observer_failed observer={broken.__qualname__} error=ValueError",
+        )
+        assert record.exc_info is None
+        assert "4111" not in repr(vars(record))
+
+    async def test_one_that_ends_the_program_does(self) -> None:
+        class Stop(BaseException):
+            pass
+
+        def stop(event: Event) -> None:
+            if isinstance(event, AttemptEnded):
+                raise Stop
+
+        it = bench(MADE)
+        it.exchange.watch = Watch([stop])
+        with pytest.raises(Stop):
+            await it.create(draft())
+        assert it.exchange.turns.waiting == 0
+        assert it.exchange.turns.take_at_once((1, "reference", "r-1"))
+
+    async def test_it_is_called_in_the_callers_context(self) -> None:
+        who: ContextVar[str] = ContextVar("who")
+        seen: defaultdict[CallStarted, set[str]] = defaultdict(set)
+
+        def observer(event: Event) -> None:
+            assert not isinstance(event, (Opened, Closed))
+            seen[event if isinstance(event, CallStarted) else event.call].add(who.get())
+
+        it = bench(MADE, endless=True)
+        it.exchange.watch = watch = Watch([observer])
+
+        async def caller(name: str) -> None:
+            who.set(name)
+            await it.get(UUID)
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(caller, str(number))
+        assert watch.failures == 0
+        assert sorted(seen.values(), key=min) == sorted(({str(number)} for number in range(20)), key=min)
+
+    async def test_what_cannot_be_one_is_refused(self) -> None:
+        async def late(event: Event) -> None:
+            """Nobody would wait for it."""
+
+        class Late:
+            async def __call__(self, event: Event) -> None:
+                """Nobody would wait for it."""
+
+        for wrong, why in (
+            ([late], "must not be async, no call waits for it; .*late is"),
+            ([Late()], "must not be async"),
+            ([Late], "must be callable with one event; .*Late is not"),
+            (["print"], "must be callable with one event; str is not"),
+            (5, "must be a list"),
+        ):
+            with pytest.raises(ConfigurationError, match=why):
+                CustomerSession(paydock(), observers=wrong)  # type: ignore[arg-type]
+
+    def test_without_one_nothing_of_it_is_loaded(self) -> None:
+        code = (
+            "import sys, anyio, wonder_customers as w\n"
+            "async def main():\n"
+            "    async with w.CustomerSession(w.Paydock('k'), observers=[]): pass\n"
+            "anyio.run(main)\n"
+            "print(*sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        loaded = set(done.stdout.split())
+        assert "wonder_customers.session" in loaded
+        assert loaded.isdisjoint({"wonder_customers.events", "wonder_customers._watch", "opentelemetry"})
