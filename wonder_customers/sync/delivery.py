@@ -56,7 +56,7 @@ class Delivery:
                 once = item.draft.payment_source is not None
                 reply = await self.trier.call(self.session.raw.upsert, item.draft, once=once, count=count)
         except CallFailed as error:
-            return self._failed(item, error, count.tried, doubtful=doubtful)
+            return self._failed(item, error, count.tried, doubtful=doubtful or count.doubted)
         except Halted:
             if self.journal is not None and not doubtful:
                 self.journal.ended(item.reference, "held", 0, None)

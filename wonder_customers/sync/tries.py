@@ -63,9 +63,15 @@ class Tries:
 
 @define
 class Count:
-    """How often something was tried."""
+    """How often something was tried.
+
+    Attributes:
+        tried: Tries so far.
+        doubted: One of them may have been applied, and may still be: what a later one meets says nothing of it.
+    """
 
     tried: int = 0
+    doubted: bool = False
 
 
 def _unobserved(_seconds: float, _verdict: Verdict) -> None:
@@ -101,7 +107,7 @@ class Trier:
             verb: One of ``session.raw``.
             argument: Its argument.
             once: Do not repeat it when it may have been applied.
-            count: Counts the tries.
+            count: Counts the tries, and keeps their doubts.
 
         Raises:
             CallFailed: The last failure.
@@ -135,6 +141,7 @@ class Trier:
             requests, verdict = reply.attempts, "ok"
         except CallFailed as error:
             requests, verdict = max(1, len(error.history)), _verdict(error)
+            count.doubted = count.doubted or error.applied == "unknown"
             after = error.retry_after if isinstance(error, Refused) else None
             raise
         finally:
