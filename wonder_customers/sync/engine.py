@@ -40,7 +40,7 @@ def sync(
 ) -> Job:
     """Bring every row to the gateway, and tell what became of each.
 
-    Iterate over what this returns: ``async for outcome in sync(session, drafts): …``. To leave the loop early, use
+    Iterate over what this returns: ``async for outcome in sync(session, drafts): …``. Where the loop may end early, use
     ``async with sync(…) as job:`` around it: the block's end lets the rows under way end in order.
 
     Args:
@@ -123,16 +123,20 @@ class LocalJob(Job):
 
     async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
         if self._journal is not None:
+            self._journal.check(self._session.gateway, self._session.account.base_url)
             self._journal.begin(self._options.facts, resume=self._options.resume)
             stack.callback(self._end)
         self._used = True
         self.tally.begin(self._clock())
         self._stopping = anyio.Event()
+        if self.stopped is not None:
+            self._stopping.set()
         trier = Trier(self._pace, self._options.tries, self._stopping, self.tally.observe, self._clock)
         self._delivery = Delivery(self._session, self._journal, trier)
         if self._journal is not None:
             self._delivery.wall = self._journal.clock
         outcomes, given = anyio.create_memory_object_stream[list[Outcome]](self._options.workers)
+        stack.enter_context(given)
         group = await stack.enter_async_context(anyio.create_task_group())
         if self._journal is not None:
             group.start_soon(self._journal.serve)

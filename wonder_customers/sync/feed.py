@@ -7,6 +7,7 @@ from typing import Self
 import anyio
 from attrs import define, field
 
+from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.sync.options import Rows
 from wonder_customers.sync.rows import Outcome, Row
@@ -122,4 +123,8 @@ class Feed:
 
 def _row(given: Row | CustomerDraft, numbers: "count[int]") -> Row:
     number = next(numbers)
-    return given if isinstance(given, Row) else Row(number, given)
+    if isinstance(given, Row):
+        return given
+    if not isinstance(given, CustomerDraft):
+        raise ConfigurationError(f"row {number} is of the type {type(given).__name__}, and no CustomerDraft")
+    return Row(number, given)

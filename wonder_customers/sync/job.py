@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from wonder_customers.errors import SyncFailed
@@ -20,7 +21,8 @@ __all__ = ["Job"]
 class Job(AsyncIterator[Outcome], ABC):
     """A bulk job. Iterate over it for the outcomes, in the order in which rows end.
 
-    `sync`, `run_partition` and `sync_on_ray` make one.
+    Where an error may end the loop, or ``break`` does, iterate inside ``async with``: only then is the job ended in
+    order before the program goes on. `sync`, `run_partition` and `sync_on_ray` make one.
 
     Args:
         workers: Rows under way at a time at most.
@@ -40,7 +42,7 @@ class Job(AsyncIterator[Outcome], ABC):
         self.tally = Tally(self.capacity)
         self.stopped: Stop | None = None
         self._named = journal
-        self._used = self._closed = False
+        self._used = self._closed = self._bare = False
         self._waiting: Iterator[Outcome] = iter(())
 
     @abstractmethod
@@ -96,14 +98,20 @@ class Job(AsyncIterator[Outcome], ABC):
     async def __anext__(self) -> Outcome:
         if not self._used:
             await self.__aenter__()
+            self._bare = True
         if self._closed:
             raise StopAsyncIteration
         # Most of a million outcomes come from a batch that is here already, so this is the short way.
         for outcome in self._waiting:
             return outcome
-        async for batch in self._outcomes:
-            self._waiting = iter(batch)
-            return next(self._waiting)
+        try:
+            async for batch in self._outcomes:
+                self._waiting = iter(batch)
+                return next(self._waiting)
+        except anyio.get_cancelled_exc_class() as error:
+            if self._bare:
+                await self.__aexit__(type(error), error, error.__traceback__)
+            raise
         await self.__aexit__(None, None, None)
         raise_stop(self.stopped, self.tally.rows, self._named)
         raise StopAsyncIteration
@@ -113,6 +121,7 @@ class Job(AsyncIterator[Outcome], ABC):
             raise SyncFailed("a job runs once: make a new one. Nothing was sent.")
         async with AsyncExitStack() as stack:
             self._outcomes = await self._begin(stack)
+            stack.push_async_exit(self._leave)
             self._stack = stack.pop_all()
         return self
 
@@ -122,6 +131,19 @@ class Job(AsyncIterator[Outcome], ABC):
         if self._closed:
             return
         self._closed = True
+        try:
+            await self._stack.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            # One error comes out as it is, the caller's own as any other, not wrapped by the machinery around it.
+            alone = _alone(group)
+            if alone is None:
+                raise
+        else:
+            return
+        if alone is not error:
+            raise alone
+
+    async def _leave(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             # Left before the end: the rows under way end in order, and nobody hears of them.
             if self._outcomes.statistics().open_send_streams:
@@ -130,10 +152,13 @@ class Job(AsyncIterator[Outcome], ABC):
                 pass
         elif self.stopped is None:
             self.stopped = Stop("interrupted", "it was cancelled")
-        self._outcomes.close()
-        try:
-            await self._stack.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as group:
-            # The caller's own error comes out as it is, not wrapped by the machinery around it.
-            if list(group.exceptions) != [error]:
-                raise
+
+
+def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """The one error in a group, however deep it is; None when there are more."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        if len(error.exceptions) > 1:
+            return None
+        error = error.exceptions[0]
+    return error

@@ -57,6 +57,9 @@ class ShippedJournal:
         """Unix time where the one journal is: settle times are counted on one clock only."""
         return time() + self.ahead
 
+    def check(self, gateway: str, endpoint: str) -> None:
+        """Nothing: the worker has held its account against the one journal."""
+
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> None:
         """Nothing: the run is begun where the one journal is."""
 

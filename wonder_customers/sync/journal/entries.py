@@ -47,6 +47,13 @@ class RowJournal(Protocol):
     def name(self) -> str:
         """How a person names it when going on after an interruption."""
 
+    def check(self, gateway: str, endpoint: str) -> None:
+        """Hold the journal against the place where a job sends its rows.
+
+        Raises:
+            ConfigurationError: It vouches for another one, whose customers this one does not know.
+        """
+
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> object:
         """Take the journal for this job."""
 
