@@ -104,8 +104,12 @@ class _Tenancy:
         """The lease."""
         return self.partition.place, self.token
 
-    async def reach(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def reach(self, call: Callable[[], Awaitable[T]], *, renews: bool = False) -> T:
         """Make a call until it gets through.
+
+        Args:
+            call: The call.
+            renews: Unless the answer is False, it shows that the lease was still ours when it was made.
 
         Raises:
             SyncFailed: The lease has ended meanwhile.
@@ -118,7 +122,7 @@ class _Tenancy:
                 self.check()
                 await anyio.sleep(PATIENCE)
             else:
-                if answer is not False:
+                if renews and answer is not False:
                     self.until = max(self.until, asked + self.lasts)
                 return answer
 
@@ -148,7 +152,7 @@ class _Tenancy:
 
     async def ship(self, changes: list[Change]) -> None:
         """Bring changes to the journal; returns when they are on its disk."""
-        if not await self.reach(lambda: self.coordinator.write(self.key, changes)):
+        if not await self.reach(lambda: self.coordinator.write(self.key, changes), renews=True):
             self.leave()
         self.check()
 
