@@ -216,3 +216,31 @@ def test_a_key_variable_may_name_a_file_and_a_wrong_name_is_told_without_it(tmp_
         with pytest.raises(ConfigurationError, match="WONDER_PRIVATE_KEY is neither") as caught:
             Wonder.from_environment({"WONDER_APP_ID": APP_ID, "WONDER_PRIVATE_KEY": str(wrong)})
         assert HIDDEN not in told(caught.value)
+
+
+NAMED = {
+    "wonder": ("WONDER_APP_ID", "WONDER_PRIVATE_KEY", "WONDER_BASE_URL"),
+    "paydock": ("PAYDOCK_SECRET_KEY", "PAYDOCK_BASE_URL"),
+    "monri": ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN", "MONRI_AUTH", "MONRI_BASE_URL"),
+}
+ENVIRONMENTS: dict[str, Any] = {"wonder": Wonder, "paydock": Paydock, "monri": Monri}
+
+
+@GATEWAY
+@pytest.mark.parametrize("variables", [None, 5, HIDDEN, [HIDDEN], dict], ids=lambda it: type(it).__name__)
+def test_what_is_no_environment_is_refused(gateway: str, variables: Any) -> None:
+    with pytest.raises(ConfigurationError, match="mapping of text, such as") as caught:
+        ENVIRONMENTS[gateway].from_environment(variables)
+    assert HIDDEN not in told(caught.value, local_values=True).replace(repr(variables), "")
+
+
+@pytest.mark.parametrize(("gateway", "name"), [(gateway, name) for gateway, names in NAMED.items() for name in names])
+@pytest.mark.parametrize("value", [5, b"bytes", ["list"], True, 0, b""], ids=repr)
+def test_a_variable_that_is_no_text_is_named(gateway: str, name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must be text, not {type(value).__name__}"):
+        ENVIRONMENTS[gateway].from_environment(dict.fromkeys(NAMED[gateway], HIDDEN) | {name: value})
+
+
+def test_a_key_file_in_the_home_of_nobody_is_told() -> None:
+    with pytest.raises(ConfigurationError, match="WONDER_PRIVATE_KEY is neither"):
+        Wonder.from_environment({"WONDER_APP_ID": APP_ID, "WONDER_PRIVATE_KEY": "~nobody-of-that-name/key.pem"})

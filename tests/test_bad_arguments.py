@@ -8,7 +8,18 @@ from examples import CARD
 from refusals import GATEWAY, refused, told
 from wired import ACCOUNTS, HEX24, UUID, Session
 
-from wonder_customers import CardSource, CustomerDraft, CustomerPatch, OneTimeToken, PaymentToken, Phone, VaultToken
+from wonder_customers import (
+    CardSource,
+    Customer,
+    CustomerDraft,
+    CustomerPatch,
+    CustomerSession,
+    InvalidRecord,
+    OneTimeToken,
+    PaymentToken,
+    Phone,
+    VaultToken,
+)
 
 UNSAFE: dict[str, Any] = {
     "dots": "..",
@@ -116,6 +127,26 @@ async def test_what_is_no_draft_is_refused_by_create_and_upsert(gateway: str, dr
         error = await refused(gateway, lambda session, verb=verb: getattr(session, verb)(draft))  # type: ignore[misc]
         assert [it.field for it in error.violations] == ["draft"]
         assert "Lovelace" not in told(error)
+
+
+@GATEWAY
+@pytest.mark.parametrize("draft", [*NO_DRAFTS, b"Lovelace"], ids=[*(type(it).__name__ for it in NO_DRAFTS), "bytes"])
+def test_what_is_no_draft_is_refused_where_nothing_is_sent_either(gateway: str, draft: Any) -> None:
+    session, held = CustomerSession(ACCOUNTS[gateway]()), Customer(id="1")
+    verbs = (session.validate, session.payload, lambda it: session.differences(it, held))
+    for verb in verbs:
+        with pytest.raises(InvalidRecord) as caught:
+            verb(draft)
+        assert [it.field for it in caught.value.violations] == ["draft"]
+        assert "Lovelace" not in told(caught.value)
+
+
+@GATEWAY
+@pytest.mark.parametrize("customer", [None, {}, CustomerDraft(), Customer], ids=repr)
+def test_what_is_no_customer_is_not_compared(gateway: str, customer: Any) -> None:
+    with pytest.raises(InvalidRecord) as caught:
+        CustomerSession(ACCOUNTS[gateway]()).differences(CustomerDraft(reference="c-1"), customer)
+    assert [it.field for it in caught.value.violations] == ["customer"]
 
 
 @GATEWAY

@@ -30,8 +30,7 @@ def test_its_program_runs_against_the_simulator(simulator: SimulatorServer) -> N
 
 
 def test_its_test_passes(tmp_path: Path) -> None:
-    head = "import pytest\nfrom wonder_customers import NotFound\n\npytestmark = pytest.mark.anyio\n\n\n"
-    outcome = run_project(tmp_path, head + TEST.code)
+    outcome = run_project(tmp_path, TEST.code)
     assert (outcome.code, outcome.count("passed")) == (0, 2), outcome.text
 
 

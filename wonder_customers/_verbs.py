@@ -31,6 +31,17 @@ if TYPE_CHECKING:  # loaded only where somebody looks
 T = TypeVar("T")
 
 
+def expect(dialect: Dialect, name: str, value: object, kind: type) -> None:
+    """Refuse an argument of another kind before a dialect looks into it.
+
+    Raises:
+        InvalidRecord: It is one; nothing was sent.
+    """
+    if not isinstance(value, kind):
+        broken = Violation(name, None, f"must be a {kind.__name__}, not {type(value).__name__}")
+        raise InvalidRecord(dialect.gateway, [broken])
+
+
 @define(eq=False)
 class Shared:
     """What a session and its views have in common."""
@@ -119,21 +130,16 @@ class RawVerbs:
             raise Unsupported(dialect.gateway, operation, dialect.lacks[operation])
         return dialect
 
-    def _expect(self, name: str, value: object, kind: type) -> None:
-        if not isinstance(value, kind):
-            broken = Violation(name, None, f"must be a {kind.__name__}, not {type(value).__name__}")
-            raise InvalidRecord(self._speaker.dialect.gateway, [broken])
-
     async def create(self, draft: CustomerDraft) -> Reply[Customer]:
         """See `CustomerSession.create`."""
         dialect = self._ready(Operation.CREATE)
-        self._expect("draft", draft, CustomerDraft)
+        expect(dialect, "draft", draft, CustomerDraft)
         return await self._run(Operation.CREATE, dialect.create(draft), ("reference", draft.reference))
 
     async def upsert(self, draft: CustomerDraft) -> Reply[Customer]:
         """See `CustomerSession.upsert`."""
         dialect = self._ready(Operation.UPSERT)
-        self._expect("draft", draft, CustomerDraft)
+        expect(dialect, "draft", draft, CustomerDraft)
         return await self._run(Operation.UPSERT, dialect.upsert(draft), ("reference", draft.reference))
 
     async def get(self, id: str) -> Reply[Customer]:
@@ -148,7 +154,7 @@ class RawVerbs:
     async def update(self, id: str, patch: CustomerPatch) -> Reply[Customer]:
         """See `CustomerSession.update`."""
         dialect = self._ready(Operation.UPDATE)
-        self._expect("patch", patch, CustomerPatch)
+        expect(dialect, "patch", patch, CustomerPatch)
         return await self._run(Operation.UPDATE, dialect.update(id, patch), ("id", id))
 
     async def delete(self, id: str) -> Reply[None]:

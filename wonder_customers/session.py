@@ -8,7 +8,7 @@ from wonder_customers import _waiting
 from wonder_customers._attempt import Attempts
 from wonder_customers._exchange import Exchange
 from wonder_customers._turns import Turns
-from wonder_customers._verbs import Listing, RawVerbs, Shared
+from wonder_customers._verbs import Listing, RawVerbs, Shared, expect
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.marks import DeletesCustomers, StoresPaymentTokens
 from wonder_customers.errors import ConfigurationError, SessionClosed
@@ -72,6 +72,11 @@ class CustomerSession(Generic[AnyAccount_co]):
         self.raw: RawVerbs = RawVerbs(shared, speaker)
 
     @property
+    def gateway(self) -> str:
+        """The gateway's name: ``wonder``, ``paydock``, ``monri``, or that of a gateway of your own."""
+        return self._dialect.gateway
+
+    @property
     def account(self) -> AnyAccount_co:
         """The account this session or view speaks for."""
         return self._account
@@ -123,16 +128,28 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Hold `draft` against the gateway's documented limits, without sending anything.
 
         Raises:
-            InvalidRecord: The gateway cannot take it; all violations are listed.
+            InvalidRecord: The gateway cannot take it, all violations are listed; or it is no draft.
         """
+        expect(self._dialect, "draft", draft, CustomerDraft)
         self._dialect.validate(draft)
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """The customer's fields as `draft` would put them on this gateway's wire, without any payment source."""
+        """The customer's fields as `draft` would put them on this gateway's wire, without any payment source.
+
+        Raises:
+            InvalidRecord: It is no draft.
+        """
+        expect(self._dialect, "draft", draft, CustomerDraft)
         return self._dialect.payload(draft)
 
     def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-        """The names of the fields of `draft` that `customer`, as the gateway holds it, does not repeat."""
+        """The names of the fields of `draft` that `customer`, as the gateway holds it, does not repeat.
+
+        Raises:
+            InvalidRecord: They are no draft and no customer.
+        """
+        expect(self._dialect, "draft", draft, CustomerDraft)
+        expect(self._dialect, "customer", customer, Customer)
         return self._dialect.differences(draft, customer)
 
     async def check(self) -> None:

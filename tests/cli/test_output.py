@@ -57,7 +57,9 @@ def test_ctrl_c_ends_a_call_quietly(variables: dict[str, str], bare: dict[str, s
     assert printed == (b"", b"")
 
 
-@pytest.mark.parametrize("arguments", [("check",), ("check", "--json")])
+@pytest.mark.parametrize(
+    "arguments", [("check",), ("check", "--json"), ("--help",), ("--version",), ("sync", "--help")]
+)
 def test_a_reader_that_has_gone_is_no_error(
     variables: dict[str, str], bare: dict[str, str], arguments: tuple[str, ...]
 ) -> None:

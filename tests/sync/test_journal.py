@@ -124,3 +124,27 @@ def test_there_is_nothing_to_resume_in_a_fresh_journal(tmp_path: Path) -> None:
         journal.begin({}, resume=True)
     journal.release()
     assert journal.last_run() is None
+
+
+def test_another_key_is_refused_before_every_row_looks_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert opened(tmp_path).digests == opened(tmp_path).digests
+    key = (tmp_path / "j.key").read_text()
+    (tmp_path / "j.key").write_text("ab" * 32)
+    for open_again in (opened, lambda folder: Journal.existing(folder / "j")):
+        with pytest.raises(ConfigurationError, match=r"another key.*Nothing was sent\. Restore j\.key") as caught:
+            open_again(tmp_path)
+        assert key not in str(caught.value)
+    (tmp_path / "j.key").write_text(key)
+    assert opened(tmp_path).digests.key.hex() == key
+    monkeypatch.setenv(VARIABLE, "long enough to be a key")
+    with pytest.raises(ConfigurationError, match=VARIABLE):
+        opened(tmp_path)
+
+
+def test_a_journal_without_a_mark_takes_the_key_it_is_opened_with_first(tmp_path: Path) -> None:
+    opened(tmp_path)._execute("DELETE FROM about WHERE name = 'key'", [])
+    (tmp_path / "j.key").write_text("ab" * 32)
+    opened(tmp_path)
+    (tmp_path / "j.key").write_text("cd" * 32)
+    with pytest.raises(ConfigurationError, match="another key"):
+        opened(tmp_path)

@@ -1,6 +1,7 @@
 """Files as real people have them: each works, or is named with its line."""
 
 import gzip
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -266,3 +267,57 @@ def test_a_fingerprint_changes_with_the_source(tmp_path: Path) -> None:
     assert before == sources.fingerprint(path)
     path.write_text(HEAD + "c-1,Ada\n")
     assert sources.fingerprint(path) != before
+
+
+@pytest.mark.parametrize("encoding", ["utf-32", "utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"])
+def test_an_encoding_that_is_not_read_is_told(encoding: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="does not look like text in UTF-8, UTF-16 or Windows-1252"):
+        rows_of(tmp_path, f"{HEAD}c-1,Ada\n".encode(encoding))
+
+
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"PK\x03\x04\x14\0\0\0\x08\0abc"])
+@pytest.mark.parametrize("unknown", ["refuse", "ignore"])
+def test_what_is_no_text_is_told(data: bytes, unknown: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="does not look like text in UTF-8, UTF-16 or Windows-1252"):
+        rows_of(tmp_path, data, unknown=unknown)
+
+
+def test_a_mapped_column_that_one_table_has_not_is_a_slip(tmp_path: Path) -> None:
+    mapping = {"Stadtt": "address.city"}
+    with pytest.raises(ConfigurationError, match=r"no column is called 'Stadtt', which is mapped to 'address\.city'"):
+        rows_of(tmp_path, "reference,Stadt\nc-1,Wien\n", mapping=mapping, unknown="ignore")
+    assert names(rows_of(tmp_path, '{"reference": "c-1", "name": "Ada"}\n', "c.jsonl", mapping=mapping)) == ["Ada"]
+
+
+def test_of_several_files_each_may_lack_a_mapped_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("reference,Name\nc-1,Ada\n")
+    (tmp_path / "b.csv").write_text("reference,Vorname\nc-2,Grace\n")
+    assert names(list(sources.read(tmp_path, mapping={"Vorname": "name"}))) == ["Ada", "Grace"]
+
+
+def test_a_folder_whose_entries_are_no_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{HEAD}c-1,Ada\n")
+    (tmp_path / "archive").mkdir()
+    assert len(list(sources.read(tmp_path))) == len(list(sources.read(tmp_path, form="csv"))) == 1
+    (tmp_path / "b.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(ConfigurationError, match=r"b\.csv is a link to a file that is not there: restore"):
+        sources.read(tmp_path)
+    (tmp_path / "b.csv").rename(tmp_path / "b")
+    assert len(list(sources.read(tmp_path))) == 1
+    with pytest.raises(ConfigurationError, match="b is a link to a file that is not there"):
+        sources.read(tmp_path, form="csv")
+    (tmp_path / "b").unlink()
+    (tmp_path / "c.csv").mkdir()
+    for look in (sources.read, sources.fingerprint):
+        with pytest.raises(ConfigurationError, match=r"c\.csv is a folder with the name of a file: rename it"):
+            look(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_source(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.csv")
+    for look in (sources.read, sources.fingerprint):
+        with pytest.raises(ConfigurationError, match=r"p\.csv is a pipe or a device, .* save it to a file first"):
+            look(tmp_path / "p.csv")
+    with pytest.raises(ConfigurationError, match=r"p\.csv is a pipe or a device with the name of a file"):
+        sources.read(tmp_path)

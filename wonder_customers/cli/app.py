@@ -12,7 +12,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from wonder_customers.cli.codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED, USAGE
-from wonder_customers.cli.output import say
+from wonder_customers.cli.output import console, say
 from wonder_customers.cli.sync import commands
 from wonder_customers.errors import CallFailed, SyncFailed, WonderCustomersError
 
@@ -70,14 +70,19 @@ def _launch(
         code = app(tokens, exit_on_error=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has gone (`… | head`): what is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return _unread()
     except (WonderCustomersError, OSError) as error:
         if debug:
             traceback.print_exc()
         return _failed(error)
     return code if isinstance(code, int) else DONE
+
+
+def _unread() -> int:
+    """End quietly because the reader has gone (``… | head``); the exit code."""
+    # What is still buffered must not fail again at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
 
 
 _CURES = {
@@ -106,7 +111,12 @@ def run(arguments: Sequence[str]) -> int:
             # A customer's name must not fail on a terminal that knows only ASCII.
             stream.reconfigure(errors="backslashreplace")
     try:
+        app.console = console(wide=False)
         code = app.meta(arguments, exit_on_error=False, result_action="return_value")
+        # Help and the version are printed outside of any command.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unread()
     except CycloptsError:
         # It has been printed already.
         say("`wonder-customers --help` lists the commands, `wonder-customers COMMAND --help` what each one takes.")

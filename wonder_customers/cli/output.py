@@ -23,10 +23,15 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console on standard output, or on standard error; without escape codes unless it is a terminal."""
+def console(*, stderr: bool = False, wide: bool = True) -> Console:
+    """A console on standard output, or on standard error; without escape codes unless it is a terminal.
+
+    Args:
+        stderr: On standard error.
+        wide: Fold nothing where nobody looks.
+    """
     made = _Console(stderr=stderr, highlight=False)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
+    if wide and not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _WIDE
     return made
 

@@ -13,7 +13,7 @@ from wonder_customers.cli.sync_looks import migration, show_plan, show_status, s
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.sync.distributed.partition import Source
 from wonder_customers.sync.journal import Journal
-from wonder_customers.sync.options import Options
+from wonder_customers.sync.options import Options, check_rate
 from wonder_customers.sync.sources import fingerprint
 
 __all__ = ["commands"]
@@ -79,7 +79,9 @@ class Columns:
 class Limits:
     """How fast, and when to stop."""
 
-    rate: Annotated[str | None, Parameter(help="Requests per second at most, such as 25/s.")] = None
+    rate: Annotated[
+        str | None, Parameter(allow_leading_hyphen=True, help="Requests per second at most, such as 25/s.")
+    ] = None
     workers: Annotated[int, Parameter(help="Customers under way at a time at most.")] = 16
     max_failures: Annotated[int | None, Parameter(help="Stop at so many failed rows.")] = None
 
@@ -94,9 +96,11 @@ class Limits:
         number, _, unit = self.rate.strip().partition("/")
         seconds = {"": 1, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
         try:
-            return float(number) / seconds[unit.strip()]
+            found = float(number) / seconds[unit.strip()]
         except (ValueError, KeyError):
             raise ConfigurationError(f"--rate takes a number per second, such as 25/s, not {self.rate!r}") from None
+        check_rate(found)
+        return found
 
 
 @Parameter(name="*")
@@ -286,7 +290,9 @@ def verify(
     /,
     *,
     sample: Annotated[int | None, Parameter(help="Read back only so many rows, drawn at random.")] = None,
-    rate: Annotated[str | None, Parameter(help="Requests per second at most, such as 25/s.")] = None,
+    rate: Annotated[
+        str | None, Parameter(allow_leading_hyphen=True, help="Requests per second at most, such as 25/s.")
+    ] = None,
 ) -> int:
     """Read the customers of a journal's source back and compare them with it."""
     opened, facts = _last_run(journal)

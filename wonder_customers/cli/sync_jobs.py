@@ -293,6 +293,8 @@ def check_folders(task: Task) -> None:
     for file in (task.report, task.html, task.letters):
         if file is not None and not file.resolve().parent.is_dir():
             raise ConfigurationError(f"{file} cannot be written: there is no such folder. Nothing was sent.")
+        if file is not None and file.is_dir():
+            raise ConfigurationError(f"{file} cannot be written: it is a folder. Name a file in it. Nothing was sent.")
 
 
 def _write(task: Task, facts: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """How a job works, and what it takes."""
 
 from collections.abc import AsyncIterable, Iterable, Mapping
+from math import inf
 from typing import Any
 
 from attrs import field, frozen
@@ -12,13 +13,30 @@ from wonder_customers.sync.rows import Row
 from wonder_customers.sync.sieve import Only
 from wonder_customers.sync.tries import Tries
 
-__all__ = ["BULK", "Options", "Rows"]
+__all__ = ["BULK", "Options", "Rows", "check_rate"]
 
 Rows = Iterable[Row | CustomerDraft] | AsyncIterable[Row | CustomerDraft]
 """What a job takes: rows of a source, or any drafts."""
 
 BULK = RetryPolicy(attempts=1, deadline=120.0)
 """The retry policy for a session that a bulk job uses: the job itself tries again, and has to see every refusal."""
+
+
+SLOWEST = 1 / 3600
+"""The lowest rate, in requests per second: one in an hour. A job at a lower one only looks as if it hung."""
+
+
+def check_rate(rate: float | None) -> None:
+    """Refuse a rate at which nothing would happen.
+
+    Args:
+        rate: Requests per second, None for no ceiling.
+
+    Raises:
+        ConfigurationError: It is lower than one request in an hour, or no number.
+    """
+    if rate is not None and not SLOWEST <= rate < inf:
+        raise ConfigurationError(f"the rate must be a number of at least 1 request in an hour, not {rate:g} per second")
 
 
 @frozen(kw_only=True)
@@ -50,9 +68,10 @@ class Options:
     resume: bool = False
 
     def __attrs_post_init__(self) -> None:
-        if self.rate is not None and not self.rate > 0:
-            raise ConfigurationError("the rate must be more than 0 requests per second")
+        check_rate(self.rate)
         if self.workers < 1:
             raise ConfigurationError("a job needs at least 1 worker")
         if self.first is not None and self.first < 1:
             raise ConfigurationError("the number of first rows must be at least 1")
+        if self.max_failures is not None and self.max_failures < 1:
+            raise ConfigurationError("the number of failures to stop at must be at least 1")

@@ -11,12 +11,12 @@ from typing import Any
 import anyio
 from attrs import define, field
 
-from wonder_customers.errors import NotFound
+from wonder_customers.errors import ConfigurationError, NotFound
 from wonder_customers.session import CustomerSession
 from wonder_customers.sync.capacity import Capacity
 from wonder_customers.sync.feed import Feed
 from wonder_customers.sync.journal import Journal
-from wonder_customers.sync.options import Rows
+from wonder_customers.sync.options import Rows, check_rate
 from wonder_customers.sync.pace import Pace
 from wonder_customers.sync.rows import Outcome
 from wonder_customers.sync.sieve import Item, Sieve
@@ -107,13 +107,16 @@ async def plan(
         clock: Seconds that only grow.
 
     Raises:
-        ConfigurationError: The source cannot be read.
+        ConfigurationError: The source cannot be read, or the rate or `look_up` cannot work.
         CallFailed: A look-up failed.
     """
     found = Plan(rate=rate)
     trier = Trier(Pace(Capacity(workers), rate, 1.0, clock), Tries(), clock=clock)
     feed, sieve = Feed(rows), Sieve(session, journal, observing=True)
-    async with feed:
+    async with feed:  # it closes the source, whatever is refused
+        check_rate(rate)
+        if look_up < 0:
+            raise ConfigurationError("the number of rows to look up must be 0 or more. Nothing was looked up.")
         with sieve:
             while (sifted := await feed.next(sieve)) is not None:
                 _settled(found, sifted[0])

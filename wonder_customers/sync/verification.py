@@ -9,12 +9,12 @@ from typing import Any, Literal
 import anyio
 from attrs import define, field, frozen
 
-from wonder_customers.errors import Ambiguous, InvalidRecord, NotFound
+from wonder_customers.errors import Ambiguous, ConfigurationError, InvalidRecord, NotFound
 from wonder_customers.records import CustomerDraft
 from wonder_customers.session import CustomerSession
 from wonder_customers.sync.capacity import Capacity
 from wonder_customers.sync.feed import Feed
-from wonder_customers.sync.options import Rows
+from wonder_customers.sync.options import Rows, check_rate
 from wonder_customers.sync.pace import Pace
 from wonder_customers.sync.rows import Row
 from wonder_customers.sync.tries import Trier, Tries, each
@@ -106,7 +106,7 @@ async def verify(
         clock: Seconds that only grow.
 
     Raises:
-        ConfigurationError: The source cannot be read.
+        ConfigurationError: The source cannot be read, or the sample or the rate cannot work.
         CallFailed: The gateway could not be asked.
     """
     found = Verification()
@@ -116,7 +116,10 @@ async def verify(
     async def check(row: Row) -> None:
         found.add(await _finding(session, trier, row))
 
-    async with Feed(rows) as feed:
+    async with Feed(rows) as feed:  # it closes the source, whatever is refused
+        check_rate(rate)
+        if sample is not None and sample < 1:
+            raise ConfigurationError("the sample must be at least 1 row. Nothing was read back.")
         if sample is not None:
             await each(await _sampled(feed, sample, dice or random.Random()), check, workers)  # noqa: S311 - no secret
         else:

@@ -1,5 +1,6 @@
 """How bytes reach a gateway: the two-method `Transport`, what it may tell of itself, and the choice of one."""
 
+from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 from wonder_customers._wire import Flight, Outgoing, WireReply
@@ -70,6 +71,11 @@ def choose(transport: Any, max_connections: int) -> Transport:
     # An httpx client has methods of the same names, and a class has them too.
     usable = not isinstance(transport, type) and not hasattr(transport, "build_request")
     if usable and isinstance(transport, Transport):
+        for name in ("send", "aclose"):
+            method = getattr(transport, name)
+            # A plain function may well give what can be awaited; a generator never does.
+            if not callable(method) or isgeneratorfunction(method) or isasyncgenfunction(method):
+                raise ConfigurationError(f"the transport's {name} must be an async method: {type(transport).__name__}")
         return transport
     if transport is not None and not (usable and hasattr(transport, "handle_async_request")):
         raise ConfigurationError(f"transport must be a Transport or an httpx transport, not {type(transport).__name__}")

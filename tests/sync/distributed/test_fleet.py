@@ -19,9 +19,9 @@ from wonder_customers import ConfigurationError, CustomerSession, SyncFailed
 from wonder_customers.simulator.server import SimulatorServer
 from wonder_customers.sync import Job, Journal, Options, Outcome, Source, run_partition, verify, whole
 from wonder_customers.sync import report as reports
-from wonder_customers.sync.distributed.coordinator import Briefing, check_key, key_mark
+from wonder_customers.sync.distributed.coordinator import Briefing, check_key
 from wonder_customers.sync.distributed.slots import Grant, LeasedSlots, Slots
-from wonder_customers.sync.journal.digest import VARIABLE, Digests, key_of
+from wonder_customers.sync.journal.digest import VARIABLE, Digests, key_mark, key_of
 
 pytestmark = pytest.mark.anyio
 

@@ -23,6 +23,7 @@ from wonder_customers.dialects.base import (
     key_text,
     one,
     segment,
+    settings,
 )
 from wonder_customers.dialects.limits import UUID, refuse
 from wonder_customers.dialects.lists import offset_of, offset_page, query
@@ -78,16 +79,14 @@ class Monri:
         Raises:
             ConfigurationError: A variable is missing, named in the message, or cannot work.
         """
-        missing = [name for name in ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN") if not variables.get(name)]
+        needed = ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN")
+        given = settings(variables, *needed, "MONRI_AUTH", "MONRI_BASE_URL")
+        missing = [name for name in needed if name not in given]
         if missing:
             raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
-        auth: Any = variables.get("MONRI_AUTH") or "digest"
-        return cls(
-            Secret(variables["MONRI_MERCHANT_KEY"]),
-            Secret(variables["MONRI_AUTHENTICITY_TOKEN"]),
-            auth=auth,
-            base_url=variables.get("MONRI_BASE_URL") or cls.SANDBOX,
-        )
+        auth: Any = given.get("MONRI_AUTH", "digest")
+        key, token = (Secret(given[name]) for name in needed)
+        return cls(key, token, auth=auth, base_url=given.get("MONRI_BASE_URL", cls.SANDBOX))
 
     def dialect(self) -> "MonriDialect":
         """The dialect that speaks for this account."""

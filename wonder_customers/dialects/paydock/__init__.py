@@ -22,6 +22,7 @@ from wonder_customers.dialects.base import (
     key_text,
     one,
     segment,
+    settings,
     unsafe_in_path,
 )
 from wonder_customers.dialects.limits import refuse
@@ -93,12 +94,13 @@ class Paydock:
         Raises:
             ConfigurationError: Neither of the two is set, or both are, or one cannot work.
         """
-        key, token = variables.get("PAYDOCK_SECRET_KEY"), variables.get("PAYDOCK_ACCESS_TOKEN")
+        given = settings(variables, "PAYDOCK_SECRET_KEY", "PAYDOCK_ACCESS_TOKEN", "PAYDOCK_BASE_URL")
+        key, token = given.get("PAYDOCK_SECRET_KEY"), given.get("PAYDOCK_ACCESS_TOKEN")
         if key and token:
             raise ConfigurationError("PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set: unset one of them")
         if not key and not token:
             raise ConfigurationError("set either PAYDOCK_SECRET_KEY or PAYDOCK_ACCESS_TOKEN in the environment")
-        return cls(key or None, access_token=token or None, base_url=variables.get("PAYDOCK_BASE_URL") or cls.SANDBOX)
+        return cls(key, access_token=token, base_url=given.get("PAYDOCK_BASE_URL", cls.SANDBOX))
 
     def dialect(self) -> "PaydockDialect":
         """The dialect that speaks for this account."""

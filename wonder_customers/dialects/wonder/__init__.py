@@ -24,6 +24,7 @@ from wonder_customers.dialects.base import (
     key_text,
     one,
     segment,
+    settings,
 )
 from wonder_customers.dialects.limits import refuse
 from wonder_customers.dialects.lists import offset_of, offset_page, query
@@ -81,16 +82,18 @@ class Wonder:
         Raises:
             ConfigurationError: A variable is missing, named in the message, or cannot work.
         """
-        missing = [name for name in ("WONDER_APP_ID", "WONDER_PRIVATE_KEY") if not variables.get(name)]
+        needed = ("WONDER_APP_ID", "WONDER_PRIVATE_KEY")
+        given = settings(variables, *needed, "WONDER_BASE_URL")
+        missing = [name for name in needed if name not in given]
         if missing:
             raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
-        pem = variables["WONDER_PRIVATE_KEY"]
+        pem = given["WONDER_PRIVATE_KEY"]
         if "-----BEGIN" not in pem:
             try:
                 pem = Path(pem).expanduser().read_text(encoding="ascii")
-            except (OSError, ValueError):
+            except (OSError, ValueError, RuntimeError):  # the last: there is no such user's home
                 raise ConfigurationError("WONDER_PRIVATE_KEY is neither PEM text nor a readable file") from None
-        return cls(variables["WONDER_APP_ID"], Secret(pem), base_url=variables.get("WONDER_BASE_URL") or cls.SANDBOX)
+        return cls(given["WONDER_APP_ID"], Secret(pem), base_url=given.get("WONDER_BASE_URL", cls.SANDBOX))
 
     def sign(self, signed: bytes) -> bytes:
         """The base64 signature over `signed`."""

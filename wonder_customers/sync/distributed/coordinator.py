@@ -19,11 +19,11 @@ from wonder_customers.errors import ConfigurationError, SyncFailed
 from wonder_customers.sync.distributed.leases import LASTS, Leases
 from wonder_customers.sync.distributed.progress import Progress
 from wonder_customers.sync.journal import Change, Journal
-from wonder_customers.sync.journal.digest import Digests
+from wonder_customers.sync.journal.digest import Digests, key_mark
 from wonder_customers.sync.journal.entries import Entry
 from wonder_customers.sync.stops import Ending, Stop
 
-__all__ = ["Briefing", "Coordinator", "Key", "check_key", "key_mark"]
+__all__ = ["Briefing", "Coordinator", "Key", "check_key"]
 
 RESULTS = 500
 """Results that are told at once at most."""
@@ -53,11 +53,6 @@ class Briefing:
     run: int
     wall: float
     lasts: float
-
-
-def key_mark(digests: Digests) -> bytes:
-    """Something that only who has the key can make, and from which nobody can find the key."""
-    return digests.payload({"": "the key of this journal"})
 
 
 @define(eq=False)

@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["Digests", "key_of"]
+__all__ = ["Digests", "key_mark", "key_of"]
 
 VARIABLE = "WONDER_CUSTOMERS_SYNC_KEY"
 _SORTED = orjson.OPT_SORT_KEYS
@@ -47,6 +47,11 @@ class Digests:
     def payload(self, payload: dict[str, Any]) -> bytes:
         """The digest of what would be sent."""
         return hmac.digest(self.key, orjson.dumps(payload, option=_SORTED), "sha256")[:16]
+
+
+def key_mark(digests: Digests) -> bytes:
+    """Something that only who has the key can make, and from which nobody can find the key."""
+    return digests.payload({"": "the key of this journal"})
 
 
 def key_of(journal: Path, *, make: bool = True) -> bytes:

@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 from wonder_customers.errors import ConfigurationError, SyncFailed
 from wonder_customers.sync.journal._lock import Lock
 from wonder_customers.sync.journal._writer import Writer
-from wonder_customers.sync.journal.digest import Digests, key_of
+from wonder_customers.sync.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.sync.journal.entries import Entry, State
 
 __all__ = ["Change", "Journal", "Run", "connect"]
@@ -113,17 +113,21 @@ class Journal:
             clock: Unix time.
 
         Raises:
-            ConfigurationError: The journal belongs to another gateway, its key is missing, or it is no journal.
+            ConfigurationError: The journal belongs to another gateway, its key is missing or another one, or it is no
+                journal.
         """
         where = Path(path)
         if where.is_dir():
             raise ConfigurationError(f"{where} is a folder and no journal. Name a file with --journal.")
         mine = {"version": str(VERSION), "gateway": gateway, "endpoint": endpoint}
         with _reading(where):
-            key = key_of(where)
+            digests = Digests(key_of(where))
+            mark = key_mark(digests).hex()
             with closing(connect(where)) as connection:
                 connection.executescript(_SCHEMA)
                 connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", mine.items())
+                # A journal of before there were marks takes the key that it is opened with.
+                connection.execute("INSERT OR IGNORE INTO about VALUES ('key', ?)", [mark])
                 held = dict(connection.execute("SELECT name, value FROM about"))
         wrong = [name for name, value in mine.items() if held.get(name) != value]
         if wrong:
@@ -131,7 +135,13 @@ class Journal:
                 f"{where} is the journal of {held.get('gateway')} at {held.get('endpoint')} (format"
                 f" {held.get('version')}), not of {gateway} at {endpoint}: name another one with --journal"
             )
-        return cls(where, gateway, endpoint, Digests(key), clock)
+        if held["key"] != mark:
+            raise ConfigurationError(
+                f"{where} was written under another key, by which every row would look changed and be sent again."
+                f" Nothing was sent. Restore {where.name}.key, or {VARIABLE} in the environment if the key was kept"
+                " there (and unset it if not); without that key, name another journal with --journal."
+            )
+        return cls(where, gateway, endpoint, digests, clock)
 
     @classmethod
     def existing(cls, path: str | Path, *, clock: Callable[[], float] = time) -> "Journal":
@@ -152,6 +162,18 @@ class Journal:
         return str(self.path)
 
     # Runs
+
+    def check(self, gateway: str, endpoint: str) -> None:
+        """Hold the journal against the place where a job sends its rows.
+
+        Raises:
+            ConfigurationError: It vouches for another one, whose customers this one does not know.
+        """
+        if (gateway, endpoint) != (self.gateway, self.endpoint):
+            raise ConfigurationError(
+                f"{self.path} is the journal of {self.gateway} at {self.endpoint}, not of {gateway} at {endpoint}: open"
+                " another one. Nothing was sent."
+            )
 
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> Run:
         """Take the journal for this process, and begin a run or go on with the last one.
@@ -307,7 +329,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL").close()
         connection.execute("PRAGMA synchronous = FULL").close()
-    except sqlite3.Error:
+    except BaseException:
         connection.close()
         raise
     return connection

@@ -52,10 +52,13 @@ class Reading:
     Attributes:
         mapping: Their column name with our field; an empty field leaves the column out.
         unknown: What to do with columns that are no field and not in `mapping`.
+        one_table: The source is one table, so a column in `mapping` that it has not is a slip. Of several files, or of
+            objects with optional keys, each may lack some.
     """
 
     mapping: Mapping[str, str] = field(factory=dict)
     unknown: Unknown = "refuse"
+    one_table: bool = False
 
 
 @define
@@ -89,7 +92,7 @@ class Columns:
 
         Raises:
             ConfigurationError: A column holds security codes, or card data that was not asked for by name; a column is
-                unknown, mapped to no field or there twice; there is no column for the reference.
+                unknown, mapped to no field, mapped and not there, or there twice; there is no column for the reference.
         """
         wanted = {_plain(name): path.strip() for name, path in reading.mapping.items()}
         for name in names:
@@ -101,6 +104,13 @@ class Columns:
                 " metadata.KEY"
             )
         paths = tuple(_path(name, wanted, reading.unknown) for name in names)
+        absent = wanted.keys() - map(_plain, names) if reading.one_table else set()
+        if absent and any(paths):
+            missing = next(name for name in reading.mapping if _plain(name) in absent)
+            raise ConfigurationError(
+                f"no column is called {missing!r}, which is mapped to {reading.mapping[missing]!r}: correct the name,"
+                " or leave it out of the mapping. Nothing was sent."
+            )
         strange = [name for name, path in zip(names, paths, strict=True) if path == ""]
         if strange:
             raise ConfigurationError(_strange(strange, told=any(paths)))

@@ -21,6 +21,10 @@ LONGEST_FIELD = 16 << 20
 """Characters a field may have. A quote that is never closed would otherwise swallow the rest of the file."""
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+"""Control characters that UTF-32, UTF-16 without its mark and binary files are full of, and texts have none of."""
+_LOOK = 4096
+"""Bytes behind the first line in which they are looked for."""
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
 
@@ -56,9 +60,16 @@ def csv_rows(
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         header = next(filter(None, reader), [])
-    except csv.Error as error:
-        raise ConfigurationError(f"{where}line 1: the column names cannot be read ({error})") from None
-    columns = Columns.match(header, reading)
+        columns = Columns.match(header, reading)
+    except (csv.Error, ConfigurationError) as error:
+        if _NO_TEXT.search(first) or (not head.whole and _NO_TEXT.search(file.read(_LOOK).decode("latin-1"))):
+            raise ConfigurationError(
+                f"{where}line 1: this does not look like text in UTF-8, UTF-16 or Windows-1252: export it as CSV again,"
+                " best in UTF-8. Nothing was sent."
+            ) from None
+        if isinstance(error, csv.Error):
+            raise ConfigurationError(f"{where}line 1: the column names cannot be read ({error})") from None
+        raise
     if stretch.offset:
         file.seek(stretch.offset)
     else:

@@ -31,7 +31,8 @@ def files(path: Path, form: Format | None = None) -> list[tuple[Path, Format]]:
     """The files of a source and their formats, in the order in which they are read.
 
     Raises:
-        ConfigurationError: There are none, or a name does not tell the format.
+        ConfigurationError: There are none, one of them is no file (a pipe, a broken link, a folder with a file's name),
+            or a name does not tell the format.
     """
     return [(file, form or _format(file)) for file in _files(path, form)]
 
@@ -66,13 +67,32 @@ def existing(path: Path) -> Path:
 def _files(path: Path, form: Format | None) -> list[Path]:
     """The files of a source, in the order in which they are read."""
     if not existing(path).is_dir():
+        if not path.is_file():
+            raise ConfigurationError(
+                f"{path} is a pipe or a device, which can be read once only, and a job must be able to read its source"
+                " again: save it to a file first and name that. Nothing was sent."
+            )
         return [path]
-    files = sorted(file for file in path.iterdir() if file.is_file() and (form or _suffix(file) in _FORMATS))
     # What earlier runs left beside a source is no part of it.
-    files = [file for file in files if not file.name.endswith(".failed.jsonl")]
+    entries = sorted(entry for entry in path.iterdir() if not entry.name.endswith(".failed.jsonl"))
+    for entry in entries:
+        # A folder without a file's name is none of the source's; whatever else is no file would be missing rows.
+        if not entry.is_file() and (_suffix(entry) in _FORMATS or (form and not entry.is_dir())):
+            raise ConfigurationError(_no_file(entry))
+    files = [entry for entry in entries if entry.is_file() and (form or _suffix(entry) in _FORMATS)]
     if not files:
         raise ConfigurationError(f"the folder {path} holds no {', '.join(sorted(_FORMATS))} file")
     return files
+
+
+def _no_file(entry: Path) -> str:
+    """What to say of an entry of a folder that has a source's name and is no file."""
+    if not entry.exists():
+        return (
+            f"{entry} is a link to a file that is not there: restore that file, or remove the link. Nothing was sent."
+        )
+    what = "a folder" if entry.is_dir() else "a pipe or a device"
+    return f"{entry} is {what} with the name of a file: rename it, or move it out of there. Nothing was sent."
 
 
 def _suffix(path: Path) -> str:

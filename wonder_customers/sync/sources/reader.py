@@ -12,6 +12,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from attrs import evolve
+
 from wonder_customers.errors import ConfigurationError, MissingExtra
 from wonder_customers.sync.rows import Row
 from wonder_customers.sync.sources.columns import Reading, Unknown
@@ -113,7 +115,8 @@ def read(
             own tables.
         mapping: Their column name with our field, such as ``{"Stadt": "address.city"}``; an empty field leaves the
             column out. Columns named like fields need none: ``reference``, ``email``, ``phone`` (international),
-            ``phone.number``, ``address.city``, ``metadata.tier``.
+            ``phone.number``, ``address.city``, ``metadata.tier``. A column that one table (CSV, Parquet, a query) does
+            not have is refused.
         unknown: What to do with columns that are no field: ``refuse`` or ``ignore``.
         query: SQL that selects the rows. ``source`` stands for `path`.
         form: The format, where the name does not tell it.
@@ -122,11 +125,13 @@ def read(
         ConfigurationError: The source cannot be read, holds card data that was not asked for by name, or a security
             code.
     """
-    where, reading = Path(path), Reading(mapping or {}, unknown)
+    where, reading = Path(path), Reading(mapping or {}, unknown, one_table=True)
     if query is not None:
         source = None if str(path) == "-" else existing(where)
         return RowReader(lambda _: query_rows(query, source, 0, reading), None)
     chosen = files(where, form)
+    if len(chosen) > 1 or chosen[0][1] == "jsonl":
+        reading = evolve(reading, one_table=False)
     size = sum(file.stat().st_size for file, _ in chosen)
     return RowReader(partial(_all_rows, chosen, reading), size)
 

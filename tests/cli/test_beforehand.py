@@ -1,0 +1,120 @@
+"""What a bulk command refuses before it sends anything, and what it says."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sync.people import write_csv
+
+from wonder_customers.cli.codes import USAGE
+from wonder_customers.dialects import names, simulator
+from wonder_customers.simulator.server import SimulatorServer
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def gateways() -> Iterator[SimulatorServer]:
+    with SimulatorServer([simulator(name) for name in names()]) as server:
+        yield server
+
+
+@pytest.fixture
+def refused(
+    command: Command, gateways: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """What a command says that is wrong usage and asks the gateway for nothing."""
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "c.csv", 2)
+
+    def call(*words: str) -> str:
+        asked = dict(gateways.store.requests)
+        code, _, err = command(*words, env=gateways.environment())
+        assert (code, gateways.store.requests) == (USAGE, asked)
+        return err.removeprefix("wonder-customers: ").removesuffix("\n")
+
+    return call
+
+
+RATE = "the rate must be a number of at least 1 request in an hour, not "
+OPTIONS: dict[tuple[str, ...], str] = {
+    ("--rate", "-5/s"): f"{RATE}-5 per second",
+    ("--rate", "0"): f"{RATE}0 per second",
+    ("--rate", "1e-300"): f"{RATE}1e-300 per second",
+    ("--rate", "0.9/h"): f"{RATE}0.00025 per second",
+    ("--rate", "inf"): f"{RATE}inf per second",
+    ("--rate", "nan"): f"{RATE}nan per second",
+    (
+        "--map",
+        "nosuchcolumn=name",
+    ): "no column is called 'nosuchcolumn', which is mapped to 'name': correct the name, or"
+    " leave it out of the mapping. Nothing was sent.",
+}
+FOLDER = ". cannot be written: it is a folder. Name a file in it. Nothing was sent."
+OF_SYNC: dict[tuple[str, ...], str] = {
+    ("--max-failures", "-1"): "the number of failures to stop at must be at least 1",
+    ("--max-failures", "0"): "the number of failures to stop at must be at least 1",
+    ("--failures", "."): FOLDER,
+    ("--report", "."): FOLDER,
+    ("--html", "."): FOLDER,
+}
+
+
+@pytest.mark.parametrize(("words", "told"), OPTIONS.items(), ids=[" ".join(it) for it in OPTIONS])
+@pytest.mark.parametrize("verb", ["sync", "plan"])
+def test_an_option_that_cannot_work(refused: Callable[..., str], verb: str, words: tuple[str, ...], told: str) -> None:
+    assert refused(verb, "c.csv", "--to", "monri", *words) == told
+
+
+@pytest.mark.parametrize(("words", "told"), OF_SYNC.items(), ids=[" ".join(it) for it in OF_SYNC])
+def test_an_option_of_sync_that_cannot_work(refused: Callable[..., str], words: tuple[str, ...], told: str) -> None:
+    assert refused("sync", "c.csv", "--to", "monri", *words) == told
+
+
+def test_looking_at_fewer_rows_than_none(refused: Callable[..., str]) -> None:
+    told = "the number of rows to look up must be 0 or more. Nothing was looked up."
+    assert refused("plan", "c.csv", "--to", "monri", "--look-up", "-1") == told
+
+
+def test_a_sample_or_a_rate_that_cannot_work(
+    refused: Callable[..., str], command: Command, gateways: SimulatorServer
+) -> None:
+    assert command("sync", "c.csv", "--to", "monri", env=gateways.environment())[0] == 0
+    for size in ("0", "-1"):
+        told = "the sample must be at least 1 row. Nothing was read back."
+        assert refused("verify", "c.csv.monri.journal", "--sample", size) == told
+    assert refused("verify", "c.csv.monri.journal", "--rate", "-5/s") == f"{RATE}-5 per second"
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="this system has no /dev/stdin")
+def test_a_pipe_cannot_be_read_again(bare: dict[str, str], gateways: SimulatorServer, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            "wonder_customers",
+            "sync",
+            "/dev/stdin",
+            "--to",
+            "monri",
+            "--journal",
+            "j",
+        ],
+        input="reference,name\nc-1,Ada\n",
+        cwd=tmp_path,
+        env=bare | gateways.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == USAGE
+    assert done.stderr == (
+        "wonder-customers: /dev/stdin is a pipe or a device, which can be read once only, and a job must be able to"
+        " read its source again: save it to a file first and name that. Nothing was sent.\n"
+    )
+    assert not list(tmp_path.iterdir())
