@@ -75,6 +75,21 @@ async def test_a_job_that_is_cancelled_while_it_is_waited_for_ends_in_order(acco
     assert (scope.cancelled_caught, heard, job.ending) == (True, 0, "interrupted")
 
 
+@pytest.mark.parametrize("explicit", [True, False])
+async def test_a_job_that_is_cancelled_at_its_very_end_ends_in_order(explicit: bool, account: Account) -> None:
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        job, heard = sync(session, [draft(number) for number in range(3)], workers=1), 0
+        with anyio.CancelScope() as scope:
+            async with AsyncExitStack() as stack:
+                if explicit:
+                    await stack.enter_async_context(job)
+                async for _ in job:
+                    heard += 1
+                    if heard == 3:
+                        scope.cancel()
+    assert (scope.cancelled_caught, heard, job.tally.rows) == (True, 3, 3)
+
+
 def _broken() -> Iterator[CustomerDraft]:
     yield draft(1)
     raise LookupError
