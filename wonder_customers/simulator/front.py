@@ -69,10 +69,12 @@ class Front:
         if self._reopening is not None:
             self._reopening.cancel()
         self._shut()
-        while self._tasks:
-            for task in self._tasks:
+        while ending := self._tasks.copy():
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            # From Python 3.12 on this does not wait at all when all are done, so that none would have left the set.
+            await asyncio.gather(*ending, return_exceptions=True)
+            self._tasks -= ending
         for accepted in self._accepted:
             accepted.close()
         for client in self._clients:

@@ -165,13 +165,19 @@ class SimulatorServer:
             raise
 
     def stop(self) -> None:
-        """Stop serving and drop all connections, if the server runs; the state stays."""
+        """Stop serving and drop all connections, if the server runs; the state stays.
+
+        Raises:
+            RuntimeError: It does not stop.
+        """
         thread, self._thread = self._thread, None
         if thread is None:
             return
         if self._loop is not None and self._stopping is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
         thread.join(_PATIENCE)
+        if thread.is_alive():
+            raise RuntimeError(f"the server did not stop within {_PATIENCE:g} s and may still hold its port")
 
     def restart(self) -> None:
         """Stop and start again on the same port: connections are dropped, the state is kept."""

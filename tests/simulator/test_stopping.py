@@ -1,0 +1,56 @@
+"""The simulator's server stops, whatever it is doing, and says so when it does not."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from wonder_customers import dialects
+from wonder_customers.simulator import SimulatorServer, server
+from wonder_customers.simulator.faults import Faults
+from wonder_customers.simulator.front import Front
+from wonder_customers.simulator.wire import bound_socket
+
+
+def ends(work: Callable[[], None], within: float) -> bool:
+    """Whether it ends; an event loop that never comes round cannot be interrupted from inside."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(within)
+    return not thread.is_alive()
+
+
+def test_a_front_closes_whose_last_task_has_just_ended() -> None:
+    async def nothing() -> None:
+        pass
+
+    async def close_at_once() -> None:
+        front = Front(bound_socket("127.0.0.1", 0), ("127.0.0.1", 1), Faults(), lambda path: ("", ""))
+        front.open()
+        front.spawn(nothing())
+        await asyncio.sleep(0)
+        await front.close()
+
+    assert ends(lambda: asyncio.run(close_at_once()), within=10)
+
+
+def test_a_server_that_does_not_stop_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    going_on = threading.Event()
+
+    class Busy(SimulatorServer):
+        def busy(self) -> None:
+            self._running_loop().call_soon_threadsafe(going_on.wait)
+
+    it = Busy([dialects.simulator("monri")])
+    it.start()
+    thread = it._thread
+    assert thread is not None
+    it.busy()
+    with monkeypatch.context() as patched:
+        patched.setattr(server, "_PATIENCE", 0.1)
+        with pytest.raises(RuntimeError, match=r"did not stop within 0\.1 s and may still hold its port"):
+            it.stop()
+    going_on.set()
+    thread.join(10)
+    assert not thread.is_alive()
