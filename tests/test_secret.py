@@ -78,6 +78,8 @@ def test_it_cannot_be_changed(hidden: Secret) -> None:
     for name in ("_value", "other"):
         with pytest.raises(AttributeError):
             setattr(value, name, "x")
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        del hidden._reveal
     assert hidden.reveal() == HIDDEN
 
 

@@ -7,7 +7,7 @@ Sources of the fields: the gateways' own customer documents (Wonder "Create a cu
 Monri "Customers API"), and the answers their official clients read.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from enum import Enum
 from functools import cache, cached_property
@@ -368,9 +368,3 @@ class Reply(Generic[T]):
 
 
 Applied = Literal["no", "yes", "unknown"]
-
-
-def filled(record: Any, names: Iterable[str]) -> dict[str, Any]:
-    """The fields of `record` among `names` that hold a value (neither None nor `UNSET`)."""
-    values = ((name, getattr(record, name)) for name in names)
-    return {name: value for name, value in values if value is not None and value is not UNSET}

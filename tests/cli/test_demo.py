@@ -49,7 +49,7 @@ def folder() -> Iterator[Path]:
 def shown(bare: dict[str, str], folder: Path) -> "CompletedProcess[str]":
     """The demo, run once, without a terminal and without a single variable of any gateway."""
     environment = bare | {"TMPDIR": str(folder)}
-    return subprocess.run(DEMO, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(DEMO, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_every_customer_lands_and_nothing_mismatches(shown: "CompletedProcess[str]") -> None:

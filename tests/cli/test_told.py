@@ -1,0 +1,172 @@
+"""What the bulk commands print of a plan, a journal, a sample and a migration, and what they refuse."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sync.people import write_csv
+
+from wonder_customers.cli import sync_screen
+from wonder_customers.cli.codes import FAILED, USAGE
+from wonder_customers.dialects import names, simulator
+from wonder_customers.simulator.server import SimulatorServer
+from wonder_customers.sync import Journal
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def gateways() -> Iterator[SimulatorServer]:
+    with SimulatorServer([simulator(name) for name in names()], faults=True) as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    return tmp_path
+
+
+@pytest.fixture
+def typed(command: Command, gateways: SimulatorServer, folder: Path) -> Command:
+    """Runs a command in a folder of its own, with the simulated gateways' variables."""
+    return lambda *words, **more: command(*words, env=gateways.environment() | {"COLUMNS": "160"} | more)
+
+
+def test_a_plan_names_the_fields_that_would_change(typed: Command, folder: Path) -> None:
+    write_csv(folder / "old.csv", 3)
+    assert typed("sync", "old.csv", "--to", "monri")[0] == 0
+    new = write_csv(folder / "new.csv", 3)
+    new.write_text(new.read_text().replace("Ada Nr 1 v1", "Eve").replace("ada.1@example.com", "eve@example.com"))
+    code, out, _ = typed("plan", "new.csv", "--to", "monri")
+    assert code == 0
+    assert "row 2, c-1: email, name would change" in out or "row 2, c-1: name, email would change" in out
+
+
+def test_a_plan_tells_how_many_rows_are_in_doubt(typed: Command, gateways: SimulatorServer, folder: Path) -> None:
+    write_csv(folder / "doubt.csv", 2)
+    assert typed("sync", "doubt.csv", "--to", "wonder", "--first", "1")[0] == 0
+    journal = Journal.existing(folder / "doubt.csv.wonder.journal")
+    journal._execute("UPDATE rows SET state = ?", ["sending"])
+    write_csv(folder / "doubt.csv", 2, version="2")
+    code, out, _ = typed("plan", "doubt.csv", "--to", "wonder", "--journal", str(journal.path))
+    assert code == 0
+    assert "1 rows are in doubt since an earlier run; the gateway is asked first." in out
+
+
+def test_status_tells_what_was_not_taken_and_how_to_go_on(
+    typed: Command, gateways: SimulatorServer, folder: Path
+) -> None:
+    write_csv(folder / "s.csv", 30)
+    gateways.faults.add("server_error", times=None, status=400, method="POST")
+    assert typed("sync", "s.csv", "--to", "wonder", "--max-failures", "3")[0] == 3
+    code, out, _ = typed("status", "s.csv.wonder.journal")
+    assert code == 0
+    assert "not taken" in out
+    assert "run 1: failures" in out
+    assert "Go on with: wonder-customers resume s.csv.wonder.journal" in out
+
+
+def test_a_sample_tells_how_sure_it_is(typed: Command, gateways: SimulatorServer, folder: Path) -> None:
+    write_csv(folder / "v.csv", 20)
+    assert typed("sync", "v.csv", "--to", "monri")[0] == 0
+    code, out, _ = typed("verify", "v.csv.monri.journal", "--sample", "10")
+    assert code == 0
+    assert "10 of 20 rows were read back" in out
+    assert "Between 0.00% and 27.75% of all rows are wrong (95 % confidence)." in out
+
+
+def test_a_migration_tells_who_cannot_come(typed: Command, gateways: SimulatorServer, folder: Path) -> None:
+    rows = [
+        "reference,name,email,phone",
+        f"m-1,{'Ada' * 20},a@example.com,+385 91 234 5678",  # Monri takes fifty characters
+        "m-2,Eve,e@example.com,+385 91 234 5678",
+    ]
+    (folder / "m.csv").write_text("\n".join(rows) + "\n")
+    assert typed("sync", "m.csv", "--to", "paydock")[0] == 0
+    nameless = "UPDATE customers SET reference = NULL, body = json_remove(body, '$.reference') WHERE reference = 'm-2'"
+    gateways.store._connection.execute(nameless).close()
+    code, out, err = typed("migrate", "--from", "paydock", "--to", "monri")
+    assert code == USAGE
+    assert "monri does not take the value of" in out
+    assert "1 customers have no reference and cannot be sent." in err
+
+
+@pytest.mark.parametrize("verb", ["resume", "verify", "retry-failed"])
+def test_a_journal_without_a_run_is_told(verb: str, typed: Command, folder: Path) -> None:
+    Journal.open(folder / "j", gateway="monri", endpoint="https://example.com/")
+    code, _, err = typed(verb, "j")
+    assert code == USAGE
+    assert "j holds no run. Start one with `sync`." in err
+
+
+def test_a_migrations_journal_is_gone_on_with_by_migrating_again(typed: Command, folder: Path) -> None:
+    write_csv(folder / "c.csv", 1)
+    assert typed("sync", "c.csv", "--to", "paydock")[0] == 0
+    assert typed("migrate", "--from", "paydock", "--to", "wonder", "--accept-losses", "--journal", "mj")[0] == 0
+    code, _, err = typed("resume", "mj")
+    assert code == USAGE
+    assert "run it again: wonder-customers migrate --from paydock --to wonder" in err
+
+
+def test_a_journal_of_another_place_is_not_gone_on_with(
+    typed: Command, gateways: SimulatorServer, folder: Path
+) -> None:
+    write_csv(folder / "c.csv", 1)
+    assert typed("sync", "c.csv", "--to", "monri")[0] == 0
+    code, _, err = typed("resume", "c.csv.monri.journal", MONRI_BASE_URL="https://ipgtest.monri.com/")
+    assert code == USAGE
+    assert f"the journal is of monri at {gateways.origin}, the" in err
+    assert "the environment names https://ipgtest.monri.com/" in err
+
+
+def test_workers_on_ray_do_not_reach_a_simulator_inside_this_process(typed: Command, folder: Path) -> None:
+    write_csv(folder / "c.csv", 1)
+    code, _, err = typed("sync", "c.csv", "--to", "monri", "--on", "ray", "--simulator")
+    assert code == USAGE
+    assert "start one beside it with `wonder-customers simulator`" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        pytest.param(
+            ("--shared-limit", "redis://127.0.0.1:1", "--on", "ray", "--rate", "5"),
+            "--shared-limit is for plain",
+            marks=pytest.mark.long,  # Ray takes seconds to load
+        ),
+        (("--shared-limit", "redis://127.0.0.1:1"), "--shared-limit needs --rate"),
+    ],
+)
+def test_a_shared_limit_where_there_can_be_none(
+    words: tuple[str, ...], told: str, typed: Command, folder: Path
+) -> None:
+    pytest.importorskip("limits", reason="needs the extra shared-limit")
+    if "ray" in words:
+        pytest.importorskip("ray", reason="needs the extra ray")
+    write_csv(folder / "c.csv", 1)
+    code, _, err = typed("sync", "c.csv", "--to", "monri", *words)
+    assert code == USAGE
+    assert told in err
+
+
+def test_a_terminal_sees_a_bar_with_what_happens(typed: Command, gateways: SimulatorServer, folder: Path) -> None:
+    write_csv(folder / "c.csv", 40)
+    gateways.faults.add("rate_limited", gateway="paydock", times=2)
+    gateways.faults.add("server_error", gateway="paydock", status=400, times=2, method="POST")
+    code, out, err = typed("sync", "c.csv", "--to", "paydock", "--rate", "40/s", FORCE_COLOR="1", TERM="xterm-256color")
+    assert code == FAILED
+    assert "\x1b[" in err
+    for words in ("c.csv → paydock", " rows · ", "/s · p50 ", " left", "refused (429)", " failed"):
+        assert words in err, words
+    assert "adds up" in out
+
+
+def test_a_bar_says_only_what_is_known() -> None:
+    unknown = dict.fromkeys(("rows_per_second", "p50", "p95", "seconds_left"))
+    assert sync_screen._words({"rows": 0, "throttled": 0, "failed": 0, **unknown}) == "0 rows"
+    known = {"rows_per_second": 12.4, "p50": 0.05, "p95": 0.2, "seconds_left": 200}
+    assert sync_screen._words({"rows": 1234, "throttled": 5, "failed": 6, **known}) == (
+        "1,234 rows · 12/s · p50 50 ms, p95 200 ms · 5 refused (429) · 6 failed · 3 min left"
+    )

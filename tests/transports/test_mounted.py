@@ -1,0 +1,40 @@
+"""A transport of httpx's that a user brings along."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from wonder_customers import Monri, NoAnswer, RetryPolicy
+from wonder_customers.session import CustomerSession
+from wonder_customers.transports._lanes import REPLY_LIMIT
+
+pytestmark = pytest.mark.anyio
+
+PIECE = b"x" * (1 << 20)
+
+
+class Endless(httpx.AsyncByteStream):
+    """An answer that never ends, and knows how much of it was taken and that it was closed."""
+
+    def __init__(self) -> None:
+        self.taken, self.closed = 0, False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while not self.closed:
+            self.taken += len(PIECE)
+            yield PIECE
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_an_answer_without_end_is_cut_off() -> None:
+    body = Endless()
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=body))
+    account = Monri("key", "token", base_url="http://127.0.0.1:9")
+    async with CustomerSession(account, transport=transport, retry=RetryPolicy(attempts=1)) as session:
+        with pytest.raises(NoAnswer, match="the body was lost"):
+            await session.get("c-1")
+    assert body.closed
+    assert body.taken == REPLY_LIMIT + len(PIECE)
