@@ -40,7 +40,7 @@ def refused(
 
 RATE = "the rate must be a number of at least 1 request in an hour, not "
 OPTIONS: dict[tuple[str, ...], str] = {
-    ("--rate", "-5/s"): f"{RATE}-5 per second",
+    ("--rate=-5/s",): f"{RATE}-5 per second",
     ("--rate", "0"): f"{RATE}0 per second",
     ("--rate", "1e-300"): f"{RATE}1e-300 per second",
     ("--rate", "0.9/h"): f"{RATE}0.00025 per second",
@@ -85,7 +85,7 @@ def test_a_sample_or_a_rate_that_cannot_work(
     for size in ("0", "-1"):
         told = "the sample must be at least 1 row. Nothing was read back."
         assert refused("verify", "c.csv.monri.journal", "--sample", size) == told
-    assert refused("verify", "c.csv.monri.journal", "--rate", "-5/s") == f"{RATE}-5 per second"
+    assert refused("verify", "c.csv.monri.journal", "--rate=-5/s") == f"{RATE}-5 per second"
 
 
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="this system has no /dev/stdin")
