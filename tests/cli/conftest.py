@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from wonder_customers.cli.app import run
-from wonder_customers.dialects import names
+from wonder_customers.dialects import names, simulator
+from wonder_customers.simulator.server import SimulatorServer
 
 ORIGIN = "WONDER_CUSTOMERS_SIMULATOR"
 COMMAND = (sys.executable, "-W", "error", "-m", "wonder_customers")
@@ -25,6 +26,13 @@ def bare_environment(**variables: str) -> dict[str, str]:
 
 Typed = Callable[..., "subprocess.CompletedProcess[str]"]
 Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def gateways() -> Iterator[SimulatorServer]:
+    """All gateways, with faults, for one test."""
+    with SimulatorServer([simulator(name) for name in names()], faults=True) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -2,23 +2,16 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sync.people import write_csv
 
 from wonder_customers.cli.codes import USAGE
-from wonder_customers.dialects import names, simulator
 from wonder_customers.simulator.server import SimulatorServer
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def gateways() -> Iterator[SimulatorServer]:
-    with SimulatorServer([simulator(name) for name in names()]) as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,24 +1,16 @@
 """What the commands for single customers say to machines, and how they show what is nested."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import anyio
-import pytest
 
 from wonder_customers import CardSource, Customer, CustomerDraft, CustomerSession
 from wonder_customers.cli.accounts import account_from_environment
-from wonder_customers.dialects import names, simulator
 from wonder_customers.simulator.server import SimulatorServer
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def gateways() -> Iterator[SimulatorServer]:
-    with SimulatorServer([simulator(name) for name in names()], faults=True) as server:
-        yield server
 
 
 async def _created(variables: dict[str, str], draft: CustomerDraft) -> Customer:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -15,7 +15,6 @@ from sync.people import write_csv
 
 from wonder_customers.cli.codes import FAILED, INTERRUPTED, USAGE
 from wonder_customers.cli.sync_jobs import STOPPED
-from wonder_customers.dialects import names, simulator
 from wonder_customers.simulator.server import SimulatorServer
 
 Command = Callable[..., tuple[int, str, str]]
@@ -39,12 +38,6 @@ sys.meta_path.insert(0, Interrupting())
 from wonder_customers.cli import main
 main()
 """
-
-
-@pytest.fixture
-def gateways() -> Iterator[SimulatorServer]:
-    with SimulatorServer([simulator(name) for name in names()], faults=True) as server:
-        yield server
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from sync.people import write_csv
 
 from wonder_customers.cli import sync_screen
 from wonder_customers.cli.sync import commands
-from wonder_customers.dialects import names, simulator
+from wonder_customers.dialects import names
 from wonder_customers.errors import CallFailed, SyncFailed, WonderCustomersError
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -65,12 +65,6 @@ class Terminal:
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         return [orjson.loads(line) for line in (self.folder / name).read_bytes().splitlines()]
-
-
-@pytest.fixture
-def gateways() -> Any:
-    with SimulatorServer([simulator(name) for name in names()], faults=True) as server:
-        yield server
 
 
 @pytest.fixture

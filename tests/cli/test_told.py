@@ -1,6 +1,6 @@
 """What the bulk commands print of a plan, a journal, a sample and a migration, and what they refuse."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,17 +8,10 @@ from sync.people import write_csv
 
 from wonder_customers.cli import sync_screen
 from wonder_customers.cli.codes import FAILED, USAGE
-from wonder_customers.dialects import names, simulator
 from wonder_customers.simulator.server import SimulatorServer
 from wonder_customers.sync import Journal
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def gateways() -> Iterator[SimulatorServer]:
-    with SimulatorServer([simulator(name) for name in names()], faults=True) as server:
-        yield server
 
 
 @pytest.fixture
