@@ -8,12 +8,12 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from sync.people import QUICK, draft
+from sync.people import QUICK, draft, write_csv
 
 from wonder_customers import ConfigurationError, CustomerSession, SessionClosed, SyncFailed
 from wonder_customers.records import CustomerDraft
 from wonder_customers.simulator.server import SimulatorServer
-from wonder_customers.sync import Job, Journal, sync
+from wonder_customers.sync import Job, Journal, sources, sync
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +26,17 @@ async def test_a_job_that_is_stopped_before_it_begins_sends_nothing(account: Acc
         job.stop()
         assert [outcome async for outcome in job] == []
     assert (job.ending, server.store.ledger("monri")) == ("interrupted", {})
+
+
+async def test_a_job_that_cannot_begin_closes_its_source(account: Account, tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
+    rows = sources.read(write_csv(tmp_path / "c.csv", 3))
+    assert rows.file is not None
+    assert not rows.file.closed
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        with pytest.raises(ConfigurationError):
+            await anext(sync(session, rows, journal=journal))
+    assert rows.file.closed
 
 
 async def test_the_journal_of_another_gateway_vouches_for_nobody_here(

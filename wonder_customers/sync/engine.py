@@ -122,6 +122,7 @@ class LocalJob(Job):
     # The machinery
 
     async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
+        stack.push_async_exit(self._feed)  # for a job that cannot begin: its source may be an open file
         if self._journal is not None:
             self._journal.check(self._session.gateway, self._session.account.base_url)
             self._journal.begin(self._options.facts, resume=self._options.resume)
