@@ -131,13 +131,11 @@ class Attempts:
             sign = self._signing(speaker, call, unique, bearer)
             aside = call.signed and speaker.dialect.signs_slowly and self._under_way > 1
             if self._ends_in_time and not aside:
-                outgoing = self._outgoing(speaker, call, remaining, unique, sign())
-                reply = _whole(await _awaitable(self.transport.send(outgoing, flight), flight), flight)
+                reply = await self._sent(self._outgoing(speaker, call, remaining, unique, sign()), flight)
             else:
                 with anyio.move_on_after(remaining):
                     own = await self._signed_aside(sign) if aside else sign()
-                    outgoing = self._outgoing(speaker, call, remaining, unique, own)
-                    reply = _whole(await _awaitable(self.transport.send(outgoing, flight), flight), flight)
+                    reply = await self._sent(self._outgoing(speaker, call, remaining, unique, own), flight)
         except TimeIsUp:
             pass
         except WireFailure as failure:
@@ -159,6 +157,18 @@ class Attempts:
             carried.out_of_error(ending.error)
             ending.request_id = carried.out_of_id(request_id)
         return ending
+
+    async def _sent(self, outgoing: Outgoing, flight: Flight) -> WireReply:
+        """What the transport answers. One of somebody's own may be no real one: then nobody knows what it has sent."""
+        answer: Any = self.transport.send(outgoing, flight)
+        if not hasattr(answer, "__await__"):
+            flight.sent = True
+            raise WireFailure(f"the transport's send is not async: it gave {type(answer).__name__} at once")
+        reply = await answer
+        if not isinstance(reply, WireReply):
+            flight.sent = True
+            raise WireFailure(f"the transport answered with {type(reply).__name__} instead of a WireReply")
+        return reply
 
     def _unique(self) -> str:
         """A random UUID, of version 4."""
@@ -220,22 +230,6 @@ class Attempts:
                 error.retry_after = wait
             return Ending(_evidence(error), error=error, asked_wait=wait)
         return Ending(Evidence.ANSWERED, Reply(record, reply.status, reply.headers, request_id))
-
-
-def _awaitable(answer: Any, flight: Flight) -> Any:
-    """What a transport's `send` gave, which can be awaited. A transport of somebody's own may be no real one."""
-    if not hasattr(answer, "__await__"):
-        flight.sent = True
-        raise WireFailure(f"the transport's send is not async: it gave {type(answer).__name__} at once")
-    return answer
-
-
-def _whole(answer: object, flight: Flight) -> WireReply:
-    """A transport's answer, which is one. Of another, nobody knows what was sent for it."""
-    if not isinstance(answer, WireReply):
-        flight.sent = True
-        raise WireFailure(f"the transport answered with {type(answer).__name__} instead of a WireReply")
-    return answer
 
 
 def _evidence(error: CallFailed) -> Evidence:

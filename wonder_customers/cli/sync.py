@@ -74,14 +74,15 @@ class Columns:
         return found
 
 
+Rate = Annotated[str | None, Parameter(allow_leading_hyphen=True, help="Requests per second at most, such as 25/s.")]
+
+
 @Parameter(name="*")
 @frozen
 class Limits:
     """How fast, and when to stop."""
 
-    rate: Annotated[
-        str | None, Parameter(allow_leading_hyphen=True, help="Requests per second at most, such as 25/s.")
-    ] = None
+    rate: Rate = None
     workers: Annotated[int, Parameter(help="Customers under way at a time at most.")] = 16
     max_failures: Annotated[int | None, Parameter(help="Stop at so many failed rows.")] = None
 
@@ -290,9 +291,7 @@ def verify(
     /,
     *,
     sample: Annotated[int | None, Parameter(help="Read back only so many rows, drawn at random.")] = None,
-    rate: Annotated[
-        str | None, Parameter(allow_leading_hyphen=True, help="Requests per second at most, such as 25/s.")
-    ] = None,
+    rate: Rate = None,
 ) -> int:
     """Read the customers of a journal's source back and compare them with it."""
     opened, facts = _last_run(journal)

@@ -241,25 +241,31 @@ def endpoint(base_url: object) -> tuple[Origin, str]:
     return Origin(url.scheme, host, port or {"https": 443, "http": 80}[url.scheme]), url.path.rstrip("/")
 
 
-def settings(variables: object, *names: str) -> dict[str, str]:
+def settings(variables: object, *names: str, required: tuple[str, ...] = ()) -> dict[str, str]:
     """Those of an environment's variables that an account is made of; an empty one counts as missing.
 
     Args:
         variables: What ``from_environment`` was given.
         names: The account's variables.
+        required: Those without which there is no account.
 
     Raises:
-        ConfigurationError: It is no mapping, or one of the variables is no text. No value is shown.
+        ConfigurationError: It is no mapping, one of the variables is no text, or a required one is missing. No value is
+            shown.
     """
     if not isinstance(variables, Mapping):
         raise ConfigurationError(
             f"from_environment takes a mapping of text, such as os.environ, not {type(variables).__name__}"
         )
-    found = {name: variables[name] for name in names if variables.get(name) is not None}
+    found = {name: variables[name] for name in (*required, *names) if variables.get(name) is not None}
     for name, value in found.items():
         if not isinstance(value, str):
             raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
-    return {name: value for name, value in found.items() if value}
+    given = {name: value for name, value in found.items() if value}
+    missing = [name for name in required if name not in given]
+    if missing:
+        raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
+    return given
 
 
 def credential(name: str, value: Secret | str) -> None:

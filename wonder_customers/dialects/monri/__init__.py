@@ -79,13 +79,10 @@ class Monri:
         Raises:
             ConfigurationError: A variable is missing, named in the message, or cannot work.
         """
-        needed = ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN")
-        given = settings(variables, *needed, "MONRI_AUTH", "MONRI_BASE_URL")
-        missing = [name for name in needed if name not in given]
-        if missing:
-            raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
+        required = ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN")
+        given = settings(variables, "MONRI_AUTH", "MONRI_BASE_URL", required=required)
         auth: Any = given.get("MONRI_AUTH", "digest")
-        key, token = (Secret(given[name]) for name in needed)
+        key, token = (Secret(given[name]) for name in required)
         return cls(key, token, auth=auth, base_url=given.get("MONRI_BASE_URL", cls.SANDBOX))
 
     def dialect(self) -> "MonriDialect":

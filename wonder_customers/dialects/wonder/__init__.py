@@ -82,11 +82,7 @@ class Wonder:
         Raises:
             ConfigurationError: A variable is missing, named in the message, or cannot work.
         """
-        needed = ("WONDER_APP_ID", "WONDER_PRIVATE_KEY")
-        given = settings(variables, *needed, "WONDER_BASE_URL")
-        missing = [name for name in needed if name not in given]
-        if missing:
-            raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
+        given = settings(variables, "WONDER_BASE_URL", required=("WONDER_APP_ID", "WONDER_PRIVATE_KEY"))
         pem = given["WONDER_PRIVATE_KEY"]
         if "-----BEGIN" not in pem:
             try:
