@@ -40,8 +40,8 @@ class Verbs:
     upsert: Callable[[str], Awaitable[Any]]
 
 
-Opened = AbstractAsyncContextManager[Verbs]
-Opener = Callable[[int], Opened]
+SessionStarted = AbstractAsyncContextManager[Verbs]
+Opener = Callable[[int], SessionStarted]
 
 
 def draft(reference: str) -> CustomerDraft:
@@ -71,7 +71,7 @@ async def ours(port: int, transport: Any = None) -> AsyncIterator[Verbs]:
         await transport.aclose()
 
 
-def ours_on_aiohttp(port: int) -> Opened:
+def ours_on_aiohttp(port: int) -> SessionStarted:
     """This library on `AiohttpTransport`."""
     from wonder_customers.transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - an extra
 
@@ -103,7 +103,7 @@ async def handwritten_httpx(port: int, limits: httpx.Limits | None = None) -> As
         yield Verbs(get, upsert)
 
 
-def httpx_with_32(port: int) -> Opened:
+def httpx_with_32(port: int) -> SessionStarted:
     """The same with as many connections as this library's default."""
     return handwritten_httpx(port, httpx.Limits(max_connections=32, max_keepalive_connections=32))
 

@@ -25,11 +25,11 @@ from attrs import frozen
 
 from benchmarks._findings import Figure, Findings, Target
 from benchmarks.sync import ACCOUNT, Instant, _run, _source
-from wonder_customers.sync import Index, Journal, Source, sources
-from wonder_customers.sync.distributed.index import SIZE
-from wonder_customers.sync.distributed.leases import Leases
-from wonder_customers.sync.distributed.progress import Progress
-from wonder_customers.sync.journal import Change, connect
+from wonder_customers.bulk import Index, Journal, Source, sources
+from wonder_customers.bulk.distributed.index import SIZE
+from wonder_customers.bulk.distributed.leases import Leases
+from wonder_customers.bulk.distributed.progress import Progress
+from wonder_customers.bulk.journal import Change, connect
 
 CUSTOMERS = (1_000_000, 100_000_000, 1_000_000_000)
 LIMITS = (25, 100, 1000)

@@ -9,7 +9,7 @@ import orjson
 from benchmarks._canned import answer
 from benchmarks._contenders import draft
 from benchmarks._findings import ROUNDS, Findings, alternate, microseconds, summed_up
-from wonder_customers.dialects.monri import convert
+from wonder_customers.dialects.monri import codec
 from wonder_customers.records import Address, Customer, Phone
 
 _BODY = answer(b"m", b"00000000-0000-4000-8000-000000000001").partition(b"\r\n\r\n")[2]
@@ -91,17 +91,17 @@ def _write_by_hand() -> bytes:
 
 CASES = {
     "decode a customer": {
-        "wonder_customers": lambda: convert.read_customer(orjson.loads(_BODY)),
+        "wonder_customers": lambda: codec.read_customer(orjson.loads(_BODY)),
         "by hand": _read_by_hand,
         "msgspec.Struct": lambda: _decoder.decode(_BODY),
         "orjson dictionaries": lambda: orjson.loads(_BODY),
     },
     "encode a draft": {
-        "wonder_customers": lambda: orjson.dumps(convert.customer_body(_DRAFT)),
+        "wonder_customers": lambda: orjson.dumps(codec.customer_body(_DRAFT)),
         "by hand": _write_by_hand,
         "msgspec.Struct": lambda: msgspec.json.encode(_struct),
     },
-    "check a draft's limits": {"wonder_customers": lambda: convert.broken_limits(_DRAFT)},
+    "check a draft's limits": {"wonder_customers": lambda: codec.broken_limits(_DRAFT)},
 }
 
 

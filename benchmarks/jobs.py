@@ -12,8 +12,8 @@ from benchmarks._contenders import LIBRARY, ON_AIOHTTP, account, draft
 from benchmarks._findings import ROUNDS, Findings, Target, summed_up
 from benchmarks._loop import on_any_core, run
 from wonder_customers import CustomerSession
+from wonder_customers.bulk import BULK, Journal, sync
 from wonder_customers.records import CustomerDraft
-from wonder_customers.sync import BULK, Journal, sync
 
 _WORKERS = 16
 """A job's own number of workers; as many tasks make the bare calls."""

@@ -18,15 +18,15 @@ from benchmarks._findings import ROUNDS, Findings, Target, alternate, microsecon
 from benchmarks._loop import run
 from benchmarks.overhead import Idle
 from wonder_customers import CustomerSession
-from wonder_customers._attempt import Speaker
-from wonder_customers._trip import Counts, Trip
-from wonder_customers._wire import Replay, WireRequest
+from wonder_customers._core.attempt import AccountContext
+from wonder_customers._core.context import CallContext, Counts
 from wonder_customers.contrib.logs import log_events
 from wonder_customers.contrib.otel import Metrics, Spans
 from wonder_customers.dialects.base import Call
 from wonder_customers.events import AttemptEnded, CallEnded, CallStarted, Event, Observer
-from wonder_customers.records import Reply
+from wonder_customers.records import Response
 from wonder_customers.retry import RetryBudget
+from wonder_customers.wire import HttpRequest, Replay
 
 _REFERENCES = [f"00000000-0000-4000-8000-{number:012d}" for number in range(2000)]
 
@@ -88,15 +88,15 @@ def _nothing(event: Event) -> None:
 
 def _unwatched() -> Callable[[], None]:
     """All that a call does for observers when there are none: the counting, and finding that nobody watches."""
-    dialect, counts, reply = account(1).dialect(), Counts(), Reply(None, 200, {})
-    trip = Trip(Speaker(dialect, 1, RetryBudget(500), None), "get", 0.0, 60.0, 0)
-    call = Call(WireRequest("GET", "/", "/"), Replay.READ, str)
+    dialect, counts, reply = account(1).dialect(), Counts(), Response(None, 200, {})
+    context = CallContext(AccountContext(dialect, 1, RetryBudget(500), None), "get", 0.0, 60.0, 0)
+    call = Call(HttpRequest("GET", "/", "/"), Replay.READ, str)
 
     def seam() -> None:
-        trip.begin(counts, None)
+        context.begin(counts, None)
         counts.attempts += 1
-        trip.begin_attempt(call, 1)
-        trip.succeed(counts, reply)
+        context.begin_attempt(call, 1)
+        context.succeed(counts, reply)
 
     return seam
 

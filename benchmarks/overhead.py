@@ -14,7 +14,7 @@ from benchmarks._contenders import FIELDS, TOKEN, account, draft
 from benchmarks._findings import ROUNDS, Findings, Target, summed_up
 from benchmarks._loop import run
 from wonder_customers import CustomerSession
-from wonder_customers._wire import Flight, Outgoing, WireReply
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 _REFERENCES = [f"00000000-0000-4000-8000-{number:012d}" for number in range(5000)]
 """More than any cache inside holds, so that every call is about somebody new."""
@@ -31,10 +31,10 @@ class Idle:
 
     ends_in_time = True
 
-    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Answer."""
-        flight.sent, flight.status, flight.headers = True, 200, _HEADERS
-        return WireReply(200, _HEADERS, _body(outgoing.target, outgoing.body))
+        transmission.sent, transmission.status, transmission.headers = True, 200, _HEADERS
+        return HttpResponse(200, _HEADERS, _body(signed_request.target, signed_request.body))
 
     async def aclose(self) -> None:
         """Nothing is open."""

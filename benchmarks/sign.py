@@ -18,11 +18,11 @@ from benchmarks._contenders import account
 from benchmarks._findings import ROUNDS, Findings, Target, alternate, microseconds, summed_up
 from benchmarks._loop import on_any_core, run
 from wonder_customers import CustomerDraft, CustomerSession, Phone, Wonder
-from wonder_customers._wire import WireRequest
+from wonder_customers.wire import HttpRequest
 
 _KEY = generate_private_key(public_exponent=65537, key_size=2048)
 _PEM = _KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-_REQUEST = WireRequest("POST", "/v2/customers", "/v2/customers", b"x" * 300)
+_REQUEST = HttpRequest("POST", "/v2/customers", "/v2/customers", b"x" * 300)
 _CROWD = 32
 
 

@@ -19,14 +19,14 @@ import orjson
 
 from benchmarks._findings import Figure, Findings, Target
 from wonder_customers import CustomerSession, Monri
-from wonder_customers._wire import Flight, Outgoing, WireReply
+from wonder_customers.bulk import BULK, Journal, Options, sources, sync
+from wonder_customers.bulk.journal import connect
 from wonder_customers.dialects import names, package, simulator
-from wonder_customers.dialects.wonder.simulate import Simulator as WonderSimulator
+from wonder_customers.dialects.wonder.simulator import Simulator as WonderSimulator
 from wonder_customers.records import CustomerDraft, Phone
 from wonder_customers.simulator.gateway import Call, GatewayError
 from wonder_customers.simulator.server import SimulatorServer
-from wonder_customers.sync import BULK, Journal, Options, sources, sync
-from wonder_customers.sync.journal import connect
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 HEADER = "reference,name,email,phone,address.city,address.country,address.line1\n"
 ACCOUNT = Monri("token", "key")
@@ -68,15 +68,19 @@ async def _run(source: Path, journal: Journal, transport: Any = None) -> None:
 class Instant:
     """A transport that answers at once: nobody is there, and whoever is made is echoed."""
 
-    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Answer as Monri does."""
-        flight.sent = True
-        if outgoing.method == "GET":
-            flight.status = 404
-            return WireReply(404, {}, b'{"status":"error","message":"customer not found"}')
-        flight.status = 201
-        body = {**orjson.loads(outgoing.body), "uuid": "0f8fad5b-d9cb-469f-a165-70867728950e", "status": "approved"}
-        return WireReply(201, {}, orjson.dumps(body))
+        transmission.sent = True
+        if signed_request.method == "GET":
+            transmission.status = 404
+            return HttpResponse(404, {}, b'{"status":"error","message":"customer not found"}')
+        transmission.status = 201
+        body = {
+            **orjson.loads(signed_request.body),
+            "uuid": "0f8fad5b-d9cb-469f-a165-70867728950e",
+            "status": "approved",
+        }
+        return HttpResponse(201, {}, orjson.dumps(body))
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -164,7 +168,7 @@ def measure(*, quick: bool) -> Findings:
 
 def kills(rows: int) -> None:
     """Kill a job three times at random moments, for every gateway."""
-    from sync.test_kill import run_with_kills  # noqa: PLC0415 - the test, at full size
+    from bulk.test_kill import run_with_kills  # noqa: PLC0415 - the test, at full size
 
     for gateway in names():
         with (

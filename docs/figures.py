@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from wonder_customers._wire import Replay
 from wonder_customers.dialects import names, package
 from wonder_customers.dialects.base import Dialect, Operation
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.retry import Evidence, Resolve, Retry, RetryPolicy, Situation, decide
+from wonder_customers.retry import Evidence, Resolve, Retry, RetryPolicy, RetryState, decide
 from wonder_customers.testing.accounts import account_at, mock_origin
 from wonder_customers.testing.routes import routes
+from wonder_customers.wire import Replay
 
 ROOT = Path(__file__).parent.parent
 GATEWAYS = ("wonder", "paydock", "monri")
@@ -95,9 +95,11 @@ def _lacking() -> str:
     rows = []
     for gateway in GATEWAYS:
         reasons: dict[str, list[str]] = {}
-        for operation, why in dialect(gateway).lacks.items():
-            reasons.setdefault(why, []).append(f"`{operation}`")
-        rows += [f"- {package(gateway).ACCOUNT.__name__}, {', '.join(of)}: {why}.\n" for why, of in reasons.items()]
+        for operation, reason in dialect(gateway).unsupported_operations.items():
+            reasons.setdefault(reason, []).append(f"`{operation}`")
+        rows += [
+            f"- {package(gateway).ACCOUNT.__name__}, {', '.join(of)}: {reason}.\n" for reason, of in reasons.items()
+        ]
     return "\n" + "".join(rows)
 
 
@@ -120,7 +122,7 @@ _ENDINGS = {
 def _follows(evidence: Evidence, replay: Replay) -> str:
     """What the decision says after a first attempt that ended like this, in a few words."""
     policy = RetryPolicy()
-    now = Situation(evidence, replay, 1, policy.deadline, policy.budget, findable=replay is not Replay.NONE)
+    now = RetryState(evidence, replay, 1, policy.deadline, policy.budget, findable=replay is not Replay.NONE)
     verdict = decide(policy, now)
     if isinstance(verdict, Retry):
         return "wait, then again" if evidence is Evidence.THROTTLED else "again"

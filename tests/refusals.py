@@ -5,7 +5,7 @@ import traceback
 import pytest
 from wired import ACCOUNTS, Verb, Wire
 
-from wonder_customers import InvalidRecord
+from wonder_customers import InvalidRecordError
 
 GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
 
@@ -16,11 +16,11 @@ def told(error: BaseException, *, local_values: bool = False) -> str:
     return "\n".join((str(error), repr(error), repr(vars(error)), *trace.format()))
 
 
-async def refused(gateway: str, verb: Verb) -> InvalidRecord:
-    """The `InvalidRecord` that a verb raises, with nothing sent."""
+async def refused(gateway: str, verb: Verb) -> InvalidRecordError:
+    """The `InvalidRecordError` that a verb raises, with nothing sent."""
     wire = Wire()
     async with wire.session(ACCOUNTS[gateway]()) as session:
-        with pytest.raises(InvalidRecord) as caught:
+        with pytest.raises(InvalidRecordError) as caught:
             await verb(session)
     assert wire.requests == []
     assert caught.value.gateway == gateway

@@ -1,4 +1,4 @@
-"""A transport that follows a script, and a clock that only the exchange's own waits move."""
+"""A transport that follows a script, and a clock that only the executor's own waits move."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,15 +10,15 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from wonder_customers import CustomerDraft, Monri, Paydock, Phone, RetryPolicy, Wonder
-from wonder_customers._attempt import Attempts, Speaker
-from wonder_customers._bearer import Bearer
-from wonder_customers._exchange import Exchange
-from wonder_customers._turns import Turns
-from wonder_customers._wire import Flight, Outgoing, WireFailure, WireReply
+from wonder_customers._core.access_tokens import AccessTokenCache
+from wonder_customers._core.attempt import AccountContext, AttemptRunner
+from wonder_customers._core.executor import Executor
+from wonder_customers._core.write_locks import WriteLocks
 from wonder_customers.dialects.base import Account
 from wonder_customers.retry import RetryBudget
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
 
-Step = Callable[[Outgoing, Flight], WireReply | Awaitable[WireReply]]
+Step = Callable[[SignedRequest, Transmission], HttpResponse | Awaitable[HttpResponse]]
 
 UUID = "4b281da4-d145-4233-b957-2018cf9aa0fb"
 HEX = "5f0c2f7a9b1e8d0012345678"
@@ -27,11 +27,11 @@ HEX = "5f0c2f7a9b1e8d0012345678"
 def reply(status: int, body: object = None, **headers: str) -> Step:
     """The gateway answers; underscores in header names stand for hyphens."""
 
-    def step(outgoing: Outgoing, flight: Flight) -> WireReply:
-        flight.sent, flight.status = True, status
-        flight.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    def step(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        transmission.sent, transmission.status = True, status
+        transmission.headers = {name.replace("_", "-"): value for name, value in headers.items()}
         raw = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
-        return WireReply(status, flight.headers, raw)
+        return HttpResponse(status, transmission.headers, raw)
 
     return step
 
@@ -39,10 +39,10 @@ def reply(status: int, body: object = None, **headers: str) -> Step:
 def lost(*, sent: bool, status: int | None = None, stale: bool = False, **headers: str) -> Step:
     """There is no whole answer."""
 
-    def step(outgoing: Outgoing, flight: Flight) -> WireReply:
-        flight.sent, flight.status, flight.stale = sent, status, stale
-        flight.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        raise WireFailure("the wire broke")
+    def step(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        transmission.sent, transmission.status, transmission.stale = sent, status, stale
+        transmission.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        raise TransportError("the wire broke")
 
     return step
 
@@ -63,21 +63,21 @@ class Script:
     clock: "Clock"
     endless: bool = False
     takes: float = 0.0
-    sent: list[Outgoing] = field(factory=list)
+    sent: list[SignedRequest] = field(factory=list)
     concurrent: int = 0
     most_concurrent: int = 0
     ends_in_time: bool = False
 
-    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
-        self.sent.append(outgoing)
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        self.sent.append(signed_request)
         self.concurrent += 1
         self.most_concurrent = max(self.most_concurrent, self.concurrent)
         try:
             await anyio.lowlevel.checkpoint()
             step = self.steps[0] if self.endless and len(self.steps) == 1 else self.steps.pop(0)
             self.clock.now += self.takes
-            answer = step(outgoing, flight)
-            return answer if isinstance(answer, WireReply) else await answer
+            answer = step(signed_request, transmission)
+            return answer if isinstance(answer, HttpResponse) else await answer
         finally:
             self.concurrent -= 1
 
@@ -91,7 +91,7 @@ class Script:
 
 @define(eq=False)
 class Clock:
-    """Time that passes only where the exchange waits."""
+    """Time that passes only where the executor waits."""
 
     now: float = 1000.0
     waits: list[float] = field(factory=list)
@@ -108,8 +108,8 @@ class Clock:
 def hang(*, sent: bool, status: int | None = None) -> Step:
     """The wire stays silent for ever."""
 
-    async def wait(outgoing: Outgoing, flight: Flight) -> WireReply:
-        flight.sent, flight.status = sent, status
+    async def wait(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        transmission.sent, transmission.status = sent, status
         await anyio.sleep_forever()
         raise AssertionError
 
@@ -118,33 +118,33 @@ def hang(*, sent: bool, status: int | None = None) -> Step:
 
 @define(eq=False)
 class Bench:
-    """An exchange over a script, with everything that varies held fixed."""
+    """An executor over a script, with everything that varies held fixed."""
 
     script: Script
-    exchange: Exchange
-    speaker: Speaker
+    executor: Executor
+    account_context: AccountContext
     clock: Clock
 
     @property
     def dialect(self) -> Any:
-        return self.speaker.dialect
+        return self.account_context.dialect
 
     async def create(self, draft: CustomerDraft) -> Any:
         subject = ("reference", draft.reference) if draft.reference else None
-        return await self.exchange.run(self.speaker, "create", self.dialect.create(draft), subject)
+        return await self.executor.run(self.account_context, "create", self.dialect.create(draft), subject)
 
     async def upsert(self, draft: CustomerDraft) -> Any:
         subject = ("reference", draft.reference) if draft.reference else None
-        return await self.exchange.run(self.speaker, "upsert", self.dialect.upsert(draft), subject)
+        return await self.executor.run(self.account_context, "upsert", self.dialect.upsert(draft), subject)
 
     async def get(self, id: str) -> Any:
-        return await self.exchange.run(self.speaker, "get", self.dialect.get(id), None)
+        return await self.executor.run(self.account_context, "get", self.dialect.get(id), None)
 
     async def update(self, id: str, patch: Any) -> Any:
-        return await self.exchange.run(self.speaker, "update", self.dialect.update(id, patch), ("id", id))
+        return await self.executor.run(self.account_context, "update", self.dialect.update(id, patch), ("id", id))
 
     async def delete(self, id: str) -> Any:
-        return await self.exchange.run(self.speaker, "delete", self.dialect.delete(id), ("id", id))
+        return await self.executor.run(self.account_context, "delete", self.dialect.delete(id), ("id", id))
 
 
 MONRI = Monri("key-of-the-merchant", "token-of-the-merchant")
@@ -155,17 +155,17 @@ def bench(*steps: Step, account: Account = MONRI, policy: RetryPolicy | None = N
     policy = policy or RetryPolicy()
     clock = Clock()
     script = Script(list(steps), clock, endless=endless)
-    attempts = Attempts(script, policy, wall=lambda: 1_700_000_000.0)
-    exchange = Exchange(attempts, policy, Turns(clock), clock=clock, sleep=clock.sleep, draw=lambda: 0.5)
+    attempts = AttemptRunner(script, policy, wall=lambda: 1_700_000_000.0)
+    executor = Executor(attempts, policy, WriteLocks(clock), clock=clock, sleep=clock.sleep, draw=lambda: 0.5)
     dialect = account.dialect()
-    bearer = Bearer(clock) if dialect.token_call() is not None else None
-    return Bench(script, exchange, Speaker(dialect, 1, RetryBudget(policy.budget), bearer), clock)
+    bearer = AccessTokenCache(clock) if dialect.token_call() is not None else None
+    return Bench(script, executor, AccountContext(dialect, 1, RetryBudget(policy.budget), bearer), clock)
 
 
 def real_time(it: Bench) -> Bench:
     """The same bench on the event loop's own clock."""
-    it.exchange.clock, it.exchange.sleep = anyio.current_time, anyio.sleep
-    it.exchange.turns.clock = anyio.current_time
+    it.executor.clock, it.executor.sleep = anyio.current_time, anyio.sleep
+    it.executor.turns.clock = anyio.current_time
     return it
 
 

@@ -14,7 +14,7 @@ from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
-    InvalidRecord,
+    InvalidRecordError,
     OneTimeToken,
     PaymentToken,
     Phone,
@@ -135,7 +135,7 @@ def test_what_is_no_draft_is_refused_where_nothing_is_sent_either(gateway: str, 
     session, held = CustomerSession(ACCOUNTS[gateway]()), Customer(id="1")
     verbs = (session.validate, session.payload, lambda it: session.differences(it, held))
     for verb in verbs:
-        with pytest.raises(InvalidRecord) as caught:
+        with pytest.raises(InvalidRecordError) as caught:
             verb(draft)
         assert [it.field for it in caught.value.violations] == ["draft"]
         assert "Lovelace" not in told(caught.value)
@@ -144,7 +144,7 @@ def test_what_is_no_draft_is_refused_where_nothing_is_sent_either(gateway: str, 
 @GATEWAY
 @pytest.mark.parametrize("customer", [None, {}, CustomerDraft(), Customer], ids=repr)
 def test_what_is_no_customer_is_not_compared(gateway: str, customer: Any) -> None:
-    with pytest.raises(InvalidRecord) as caught:
+    with pytest.raises(InvalidRecordError) as caught:
         CustomerSession(ACCOUNTS[gateway]()).differences(CustomerDraft(reference="c-1"), customer)
     assert [it.field for it in caught.value.violations] == ["customer"]
 

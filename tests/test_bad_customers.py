@@ -7,7 +7,7 @@ import pytest
 from refusals import GATEWAY, refused, told
 from wired import ACCOUNTS, HEX24, UUID
 
-from wonder_customers import Address, CardSource, CustomerDraft, CustomerPatch, InvalidRecord, Phone, Secret
+from wonder_customers import Address, CardSource, CustomerDraft, CustomerPatch, InvalidRecordError, Phone, Secret
 
 WRONG: Any = CustomerDraft(
     reference="a\nprivate",
@@ -196,7 +196,7 @@ async def test_metadata_that_json_would_change_or_cannot_hold_is_refused(metadat
 
 
 def test_every_broken_limit_of_a_card_is_named_and_no_digit_of_it() -> None:
-    with pytest.raises(InvalidRecord) as caught:
+    with pytest.raises(InvalidRecordError) as caught:
         ACCOUNTS["wonder"]().dialect().create_payment_token(UUID, WRONG.payment_source)
     assert [it.field for it in caught.value.violations] == [
         "number",

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from scripted import MADE, MISSING, MONRI, REFUSED, SILENT, bench, draft, reply
-from wonder_customers import CustomerSession, OutcomeUnknown, Rejected
+from wonder_customers import CustomerSession, InvalidRequestError, OutcomeUnknownError
 
 pytest.importorskip("opentelemetry.exporter.prometheus", reason="needs OpenTelemetry's SDK and Prometheus exporter")
 
@@ -58,10 +58,10 @@ async def _exported(meters: MeterProvider, text: Callable[[], str]) -> str:
     """What a Prometheus server would read after a story in which everything happened."""
     it = bench(REFUSED, SILENT, MISSING, MADE, reply(400, {"message": "no"}), SILENT, *[reply(502, b"")] * 3)
     async with CustomerSession(MONRI, observers=[Metrics(meters)]) as opened:
-        it.exchange.watch = opened._shared.exchange.watch
+        it.executor.observers = opened._shared.executor.observers
         await it.create(draft())
-        with pytest.raises(Rejected):
+        with pytest.raises(InvalidRequestError):
             await it.create(draft(reference="r-2"))
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknownError):
             await it.create(draft(reference="r-3"))
         return text()

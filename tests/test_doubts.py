@@ -10,15 +10,15 @@ from scripted import MADE, SILENT, STALE, UUID, bench, draft, hang, lost, monri_
 from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
-    DeadlineExceeded,
-    InvalidReply,
+    DeadlineExceededError,
+    InvalidResponseError,
     Monri,
-    NotFound,
-    OutcomeUnknown,
+    NotFoundError,
+    OutcomeUnknownError,
     RetryPolicy,
 )
-from wonder_customers._scrub import Carried
-from wonder_customers._wire import WireRequest
+from wonder_customers._core.redaction import Redactor
+from wonder_customers.wire import HttpRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ async def test_a_create_on_a_stale_connection_is_sent_once_more_like_any_other()
 
 async def test_a_doubtful_create_is_not_forgotten_by_the_reads_after_it() -> None:
     it = bench(MISSING, SILENT, OTHER, SILENT, SILENT, SILENT)
-    with pytest.raises(OutcomeUnknown) as caught:
+    with pytest.raises(OutcomeUnknownError) as caught:
         await it.upsert(draft())
     error = caught.value
     assert (error.applied, error.reference, error.gateway, error.operation) == ("unknown", "r-1", "monri", "upsert")
@@ -43,7 +43,7 @@ async def test_a_doubtful_create_is_not_forgotten_by_the_reads_after_it() -> Non
 
 async def test_a_refusal_after_a_doubtful_create_does_not_clear_it() -> None:
     it = bench(MISSING, SILENT, OTHER, reply(404, {"message": "Customer not found"}))
-    with pytest.raises(NotFound) as caught:
+    with pytest.raises(NotFoundError) as caught:
         await it.upsert(draft())
     assert caught.value.applied == "unknown"
 
@@ -56,14 +56,14 @@ async def test_a_doubt_that_a_later_write_has_settled_is_none() -> None:
 async def test_an_earlier_attempt_may_land_although_a_later_one_was_seen() -> None:
     it = bench(SILENT, lost(sent=True, status=200), MADE)
     await it.update(UUID, CustomerPatch(name="Ada"))
-    assert it.exchange.turns.wait([(1, "id", UUID)], b"other") > 9
+    assert it.executor.turns.wait([(1, "id", UUID)], b"other") > 9
 
 
 async def test_waiting_for_a_token_ends_with_the_callers_own_deadline() -> None:
     it = real_time(bench(hang(sent=True), endless=True, account=Monri("k", "t", auth="oauth")))
 
     async def young(*, task_status: Any) -> None:
-        it.exchange.policy = RetryPolicy(deadline=5)
+        it.executor.policy = RetryPolicy(deadline=5)
         task_status.started()
         with anyio.move_on_after(2):
             await it.get(UUID)
@@ -71,20 +71,20 @@ async def test_waiting_for_a_token_ends_with_the_callers_own_deadline() -> None:
     async with anyio.create_task_group() as group:
         await group.start(young)
         await anyio.wait_all_tasks_blocked()
-        it.exchange.policy = RetryPolicy(deadline=0.1)
-        with anyio.fail_after(1), pytest.raises(DeadlineExceeded, match=WITHOUT_TOKEN):
+        it.executor.policy = RetryPolicy(deadline=0.1)
+        with anyio.fail_after(1), pytest.raises(DeadlineExceededError, match=WITHOUT_TOKEN):
             await it.get(UUID)
         group.cancel_scope.cancel()
 
 
 async def test_a_long_refusal_is_read_in_no_time() -> None:
     began = time.perf_counter()
-    Carried(WireRequest("GET", "/", "/")).out_of("a" * 1_000_000)
+    Redactor(HttpRequest("GET", "/", "/")).out_of("a" * 1_000_000)
     assert time.perf_counter() - began < 1, "it once took time by the square"
 
 
 async def test_a_time_that_utc_does_not_have_is_an_invalid_reply() -> None:
-    with pytest.raises(InvalidReply, match="created_at"):
+    with pytest.raises(InvalidResponseError, match="created_at"):
         await bench(reply(200, monri_customer(created_at="0001-01-01T00:00:00+08:00"))).get(UUID)
 
 

@@ -11,22 +11,22 @@ from wired import ACCOUNTS, HEX24, UUID, Wire, answer
 
 import wonder_customers
 from wonder_customers import (
-    Ambiguous,
+    AmbiguousReferenceError,
     AttemptRecord,
-    CallFailed,
+    CallError,
+    ConflictError,
     CustomerDraft,
-    DeadlineExceeded,
-    Duplicate,
-    InvalidRecord,
-    InvalidReply,
-    MissingExtra,
-    NoAnswer,
-    NotFound,
-    NotSent,
-    OutcomeUnknown,
-    Refused,
-    Rejected,
-    Unsupported,
+    DeadlineExceededError,
+    GatewayError,
+    InvalidRecordError,
+    InvalidRequestError,
+    InvalidResponseError,
+    MissingExtraError,
+    NoResponseError,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
+    UnsupportedOperationError,
     Violation,
     WonderCustomersError,
     errors,
@@ -40,7 +40,7 @@ def tree(kind: type[WonderCustomersError] = WonderCustomersError) -> Iterator[ty
 
 
 SHIPPED = sorted({kind for kind in tree() if kind.__module__ == errors.__name__}, key=lambda kind: kind.__name__)
-CALLS = [kind for kind in SHIPPED if issubclass(kind, CallFailed)]
+CALLS = [kind for kind in SHIPPED if issubclass(kind, CallError)]
 
 FACTS: dict[str, Any] = {
     "gateway": "monri",
@@ -63,16 +63,18 @@ FACTS: dict[str, Any] = {
 
 def full(kind: type[WonderCustomersError]) -> WonderCustomersError:
     """An error with every field filled."""
-    if kind is Unsupported:
-        return Unsupported("wonder", "delete", "there is none")
-    if kind is MissingExtra:
-        return MissingExtra("this", ["that"], "fast")
-    if kind is InvalidRecord:
-        return InvalidRecord("monri", [Violation("address.city", "city", "must be text"), Violation("x", None, "no")])
-    if issubclass(kind, CallFailed):
+    if kind is UnsupportedOperationError:
+        return UnsupportedOperationError("wonder", "delete", "there is none")
+    if kind is MissingExtraError:
+        return MissingExtraError("this", ["that"], "fast")
+    if kind is InvalidRecordError:
+        return InvalidRecordError(
+            "monri", [Violation("address.city", "city", "must be text"), Violation("x", None, "no")]
+        )
+    if issubclass(kind, CallError):
         known: set[str] = set()
         for base in kind.__mro__:
-            if "__init__" in vars(base) and issubclass(base, CallFailed):
+            if "__init__" in vars(base) and issubclass(base, CallError):
                 known |= inspect.signature(base.__init__).parameters.keys()
         return kind("what happened", **{name: value for name, value in FACTS.items() if name in known})
     return kind("what happened")
@@ -114,10 +116,10 @@ def test_every_error_can_be_copied_and_keeps_its_notes(kind: type[WonderCustomer
 
 
 @pytest.mark.parametrize("kind", CALLS)
-def test_the_fields_that_a_class_names_are_those_it_was_given(kind: type[CallFailed]) -> None:
+def test_the_fields_that_a_class_names_are_those_it_was_given(kind: type[CallError]) -> None:
     error = full(kind)
     for name, value in vars(error).items():
-        assert value == ("what happened" if name == "why" else FACTS[name]), name
+        assert value == ("what happened" if name == "reason" else FACTS[name]), name
     assert {"gateway", "operation", "applied", "attempts", "history", "request_id", "elapsed"} <= vars(error).keys()
 
 
@@ -127,27 +129,27 @@ def test_the_fields_that_a_class_names_are_those_it_was_given(kind: type[CallFai
     [("no", "Nothing was applied."), ("yes", "has applied it"), ("unknown", "may have been applied")],
 )
 def test_the_message_says_what_happened_whether_it_was_applied_how_often_and_what_next(
-    kind: type[CallFailed], applied: Any, words: str
+    kind: type[CallError], applied: Any, words: str
 ) -> None:
     error = full(kind)
-    assert isinstance(error, CallFailed)
+    assert isinstance(error, CallError)
     error.applied = applied
     text = str(error)
     assert text.startswith("monri create: what happened (3 attempts in 12.35 s, request id 5c3b)")
     assert words in text
-    assert error.advice
-    assert text.endswith(error.advice)
+    assert error.hint
+    assert text.endswith(error.hint)
 
 
 def test_each_class_gives_advice_of_its_own() -> None:
-    advices = [kind.advice for kind in CALLS if kind not in {CallFailed, Refused}]
+    advices = [kind.hint for kind in CALLS if kind not in {CallError, GatewayError}]
     assert len(set(advices)) == len(advices)
-    assert CallFailed.advice not in advices
+    assert CallError.hint not in advices
 
 
 def test_one_attempt_is_singular_and_an_error_without_facts_is_still_readable() -> None:
-    assert "(1 attempt in 0.00 s)" in str(NotSent("x", attempts=1))
-    assert str(NotFound("gone")).startswith("call: gone (0 attempts in 0.00 s). Nothing was applied.")
+    assert "(1 attempt in 0.00 s)" in str(NotSentError("x", attempts=1))
+    assert str(NotFoundError("gone")).startswith("call: gone (0 attempts in 0.00 s). Nothing was applied.")
 
 
 def test_a_violation_names_both_fields_and_the_limit() -> None:
@@ -156,19 +158,19 @@ def test_a_violation_names_both_fields_and_the_limit() -> None:
 
 
 def test_an_invalid_record_lists_all_violations_in_order() -> None:
-    error = InvalidRecord("monri", [Violation("a", "A", "x"), Violation("b", None, "y")])
+    error = InvalidRecordError("monri", [Violation("a", "A", "x"), Violation("b", None, "y")])
     assert str(error) == "monri cannot take this record: a (on the wire: A): x; b: y. Nothing was sent."
     assert [it.field for it in error.violations] == ["a", "b"]
 
 
 def test_refusals_carry_the_gateways_own_facts() -> None:
-    error = Rejected(
+    error = InvalidRequestError(
         "no", status=400, code="E1", message="bad phone", retry_after=1.5, fields={"phone": ["bad", "odd"]}
     )
     assert (error.status, error.code, error.message, error.retry_after) == (400, "E1", "bad phone", 1.5)
     assert error.fields == {"phone": ("bad", "odd")}
-    assert Duplicate("x", ids=["a"]).ids == Ambiguous("x", ids=["a"]).ids == ("a",)
-    assert InvalidReply("x", status=200).status == 200
+    assert ConflictError("x", ids=["a"]).ids == AmbiguousReferenceError("x", ids=["a"]).ids == ("a",)
+    assert InvalidResponseError("x", status=200).status == 200
 
 
 def test_one_except_clause_catches_everything() -> None:
@@ -185,8 +187,8 @@ async def test_resolving_asks_by_id_first_then_by_reference_and_none_means_not_t
     held = {"status": "approved", "uuid": UUID, "merchant_customer_id": "35"}
     wire = Wire(answer(200, held), answer(200, held), answer(404, None))
     async with wire.session(ACCOUNTS["monri"]()) as session:
-        by_id = OutcomeUnknown("x", operation="update", id=UUID, reference="35")
-        by_reference = OutcomeUnknown("x", operation="create", reference="35")
+        by_id = OutcomeUnknownError("x", operation="update", id=UUID, reference="35")
+        by_reference = OutcomeUnknownError("x", operation="create", reference="35")
         first, second = await by_id.resolve(session), await by_reference.resolve(session)
         assert first == second
         assert await by_reference.resolve(session) is None
@@ -202,7 +204,7 @@ async def test_resolving_a_token_write_lists_the_customers_tokens() -> None:
     body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "s"}]}}}
     wire = Wire(answer(200, body))
     async with wire.session(ACCOUNTS["paydock"]()) as session:
-        found = await OutcomeUnknown("x", operation="create_payment_token", id=HEX24).resolve(session)
+        found = await OutcomeUnknownError("x", operation="create_payment_token", id=HEX24).resolve(session)
     assert isinstance(found, tuple)
     assert [it.token for it in found] == ["s"]
 
@@ -210,9 +212,9 @@ async def test_resolving_a_token_write_lists_the_customers_tokens() -> None:
 @pytest.mark.anyio
 async def test_what_has_neither_id_nor_reference_cannot_be_resolved_and_asks_nothing() -> None:
     wire = Wire()
-    error = OutcomeUnknown("x", operation="create")
+    error = OutcomeUnknownError("x", operation="create")
     async with wire.session(ACCOUNTS["monri"]()) as session:
-        with pytest.raises(OutcomeUnknown) as caught:
+        with pytest.raises(OutcomeUnknownError) as caught:
             await error.resolve(session)
     assert caught.value is error
     assert wire.requests == []
@@ -222,7 +224,7 @@ async def test_what_has_neither_id_nor_reference_cannot_be_resolved_and_asks_not
 async def test_errors_of_real_calls_survive_pickling_and_tell_every_request() -> None:
     wire = Wire(answer(503, None), answer(503, None, X_Request_ID="theirs"))
     async with wire.session(ACCOUNTS["monri"](), attempts=2) as session:
-        with pytest.raises(CallFailed) as caught:
+        with pytest.raises(CallError) as caught:
             await session.get(UUID)
     error = caught.value
     assert (error.attempts, len(error.history), error.request_id) == (2, 2, "theirs")
@@ -237,17 +239,17 @@ async def test_a_request_id_of_the_gateway_is_told_only_when_it_is_short_plain_t
     for sent, told in (("abc", "abc"), ("x" * 300, "x" * 100)):
         wire = Wire(answer(404, None, X_Correlation_ID=sent))
         async with wire.session(ACCOUNTS["paydock"]()) as session:
-            with pytest.raises(NotFound) as caught:
+            with pytest.raises(NotFoundError) as caught:
                 await session.get(HEX24)
         assert caught.value.request_id == told
 
 
 @pytest.mark.anyio
 async def test_deadlines_and_lost_answers_are_told_apart_from_refusals() -> None:
-    for kind in (DeadlineExceeded, NoAnswer, NotSent, OutcomeUnknown, InvalidReply):
-        assert not issubclass(kind, Refused)
+    for kind in (DeadlineExceededError, NoResponseError, NotSentError, OutcomeUnknownError, InvalidResponseError):
+        assert not issubclass(kind, GatewayError)
     wire = Wire(answer(500, None))
     async with wire.session(ACCOUNTS["paydock"]()) as session:
-        with pytest.raises(OutcomeUnknown) as caught:
+        with pytest.raises(OutcomeUnknownError) as caught:
             await session.create(CustomerDraft(name="Ada"))
     assert caught.value.__cause__ is not None

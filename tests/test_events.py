@@ -22,16 +22,24 @@ from scripted import (
     real_time,
     reply,
 )
-from wonder_customers import CallFailed, ConfigurationError, CustomerPatch, Monri, NotFound, OutcomeUnknown, RetryPolicy
-from wonder_customers._watch import Watch
+from wonder_customers import (
+    CallError,
+    ConfigurationError,
+    CustomerPatch,
+    Monri,
+    NotFoundError,
+    OutcomeUnknownError,
+    RetryPolicy,
+)
+from wonder_customers._core.observers import ObserverGroup
 from wonder_customers.events import (
     AttemptEnded,
     AttemptStarted,
     CallEnded,
     CallStarted,
     Event,
-    Looked,
-    Looking,
+    LookupEnded,
+    LookupStarted,
     Waiting,
 )
 
@@ -44,7 +52,7 @@ REFERENCE_ROUTE = "/v2/merchants/customers/{merchant_customer_id}"
 def watched(it: Bench) -> list[Event]:
     """Everything that an observer of the bench is told."""
     told: list[Event] = []
-    it.exchange.watch = Watch([told.append])
+    it.executor.observers = ObserverGroup([told.append])
     return told
 
 
@@ -59,11 +67,11 @@ def outline(events: list[Event]) -> list[str]:
                 lines.append(f"{event.outcome} {event.status} {event.error} applied={event.applied}")
             case Waiting():
                 lines.append(f"wait {event.reason} {event.seconds:g} {event.tokens}")
-            case Looked():
+            case LookupEnded():
                 lines.append(f"looked {event.found} {event.error}")
             case CallEnded():
                 end = f"end {event.error} applied={event.applied} requests={event.requests}"
-                lines.append(end + (" adopted" if event.adopted else ""))
+                lines.append(end + (" adopted" if event.recovered else ""))
             case _:
                 lines.append(event.name)
     return lines
@@ -107,13 +115,13 @@ class TestTheStoryOfACall:
         await it.get(UUID)
         assert outline(told)[1:] == [
             f"GET {ROUTE} #1 (1)",
-            "no answer None NoAnswer applied=no",
+            "no answer None NoResponseError applied=no",
             "wait retry 0.25 486",
             f"GET {ROUTE} #2 (2)",
-            "answered 429 RateLimited applied=no",
+            "answered 429 RateLimitError applied=no",
             "wait throttled 3 481",
             f"GET {ROUTE} #3 (3)",
-            "not sent None NotSent applied=no",
+            "not sent None NotSentError applied=no",
             "wait retry 1 481",
             f"GET {ROUTE} #4 (4)",
             "answered 200 None applied=no",
@@ -127,41 +135,41 @@ class TestTheStoryOfACall:
         assert outline(told) == [
             "call_started",
             "POST /v2/customers #1 (1)",
-            "no answer None NoAnswer applied=unknown",
-            "wait settle 0.5 500",
-            "looking",
+            "no answer None NoResponseError applied=unknown",
+            "wait confirmation 0.5 500",
+            "lookup_started",
             f"GET {REFERENCE_ROUTE} #1 (2)",
-            "answered 404 NotFound applied=no",
+            "answered 404 NotFoundError applied=no",
             "looked False None",
-            "wait settle 1 500",
-            "looking",
+            "wait confirmation 1 500",
+            "lookup_started",
             f"GET {REFERENCE_ROUTE} #1 (3)",
             "answered 200 None applied=no",
             "looked True None",
             "end None applied=yes requests=3 adopted",
         ]
-        looks = [event for event in told if isinstance(event, Looking)]
-        assert [event.looking for event in told if isinstance(event, Looked)] == looks
+        lookups = [event for event in told if isinstance(event, LookupStarted)]
+        assert [event.looking for event in told if isinstance(event, LookupEnded)] == lookups
 
     async def test_a_create_that_nobody_can_settle(self) -> None:
         it = bench(SILENT, endless=True)
         told = watched(it)
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknownError):
             await it.create(draft(reference=None))
         assert outline(told)[-2:] == [
-            "no answer None NoAnswer applied=unknown",
-            "end OutcomeUnknown applied=unknown requests=1",
+            "no answer None NoResponseError applied=unknown",
+            "end OutcomeUnknownError applied=unknown requests=1",
         ]
 
     async def test_a_look_that_fails(self) -> None:
         it = bench(SILENT, reply(502, b""), endless=False, policy=RetryPolicy(attempts=1))
         told = watched(it)
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
         assert outline(told)[-3:] == [
             "answered 502 Unavailable applied=no",
             "looked False Unavailable",
-            "end OutcomeUnknown applied=unknown requests=2",
+            "end OutcomeUnknownError applied=unknown requests=2",
         ]
 
     @pytest.mark.parametrize("operation", ["get", "delete"])
@@ -169,16 +177,18 @@ class TestTheStoryOfACall:
         it = bench(lost(sent=True, status=200), MADE, policy=RetryPolicy(attempts=1))
         told = watched(it)
         if operation == "get":
-            with pytest.raises(CallFailed):
+            with pytest.raises(CallError):
                 await it.get(UUID)
-            assert outline(told)[2] == "body lost 200 NoAnswer applied=no"
+            assert outline(told)[2] == "body lost 200 NoResponseError applied=no"
         else:
             await it.update(UUID, CustomerPatch(name="Ada"))
-            assert outline(told)[2] == "body lost 200 InvalidReply applied=yes"
+            assert outline(told)[2] == "body lost 200 InvalidResponseError applied=yes"
             assert outline(told)[-1] == "end None applied=yes requests=2 adopted"
 
     async def test_a_refused_token_is_the_same_request_again(self) -> None:
-        token = reply(200, {"access_token": "t", "token_type": "Bearer", "expires_in": 900, "status": "approved"})
+        token = reply(
+            200, {"access_token": "t", "token_type": "AccessTokenCache", "expires_in": 900, "status": "approved"}
+        )
         it = bench(token, reply(401, {}), token, MADE, account=Monri("key", "token", auth="oauth"))
         told = watched(it)
         await it.get(UUID)
@@ -190,18 +200,18 @@ class TestTheStoryOfACall:
         ]
 
     async def test_a_write_waits_for_its_turn_and_for_a_doubt(self) -> None:
-        it = bench(hang(sent=True), MADE, policy=RetryPolicy(settle=0.05))
+        it = bench(hang(sent=True), MADE, policy=RetryPolicy(confirmation_window=0.05))
         told = watched(real_time(it))
         async with anyio.create_task_group() as group, anyio.create_task_group() as first:
             first.start_soon(partial(it.update, UUID, CustomerPatch(name="Ada")))
             while len(it.script.steps) > 1:
                 await anyio.lowlevel.checkpoint()
             group.start_soon(partial(it.update, UUID, CustomerPatch(name="Grace")))
-            while it.exchange.turns.waiting == 0:
+            while it.executor.turns.waiting == 0:
                 await anyio.lowlevel.checkpoint()
             first.cancel_scope.cancel()
         waits = [event for event in told if isinstance(event, Waiting)]
-        assert [event.reason for event in waits] == ["turn", "doubt"]
+        assert [event.reason for event in waits] == ["lock", "unconfirmed"]
         assert 59 < waits[0].seconds <= 60
         assert 0 < waits[1].seconds <= 0.05
         assert outline(told)[-1] == "end None applied=yes requests=1"
@@ -229,13 +239,13 @@ class TestTheStoryOfACall:
         [
             (MADE, "answered 200 None applied=yes"),
             (reply(422, {"status": "invalid-request"}), "answered 422 Rejected applied=no"),
-            (reply(200, b"no JSON"), "answered 200 InvalidReply applied=unknown"),
+            (reply(200, b"no JSON"), "answered 200 InvalidResponseError applied=unknown"),
         ],
     )
     async def test_an_answered_write_has_done_what_the_answer_says(self, step: Any, attempt: str) -> None:
         it = bench(step)
         told = watched(it)
-        with suppress(CallFailed):
+        with suppress(CallError):
             await it.update(UUID, CustomerPatch(name="Ada"))
         assert outline(told)[2] == attempt
 
@@ -255,24 +265,24 @@ class TestTheStoryOfACall:
         it = bench(MISSING, SILENT, other, SILENT, SILENT, SILENT)
         told = watched(it)
         began = it.clock.now
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknownError):
             await it.upsert(draft())
         end = told[-1]
         assert isinstance(end, CallEnded)
-        assert (end.error, end.applied, end.elapsed) == ("OutcomeUnknown", "unknown", it.clock.now - began)
+        assert (end.error, end.applied, end.elapsed) == ("OutcomeUnknownError", "unknown", it.clock.now - began)
 
     async def test_a_call_that_fails_tells_how_long_it_took(self) -> None:
         it = bench(MISSING)
         it.script.takes = 0.25
         told = watched(it)
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await it.get(UUID)
         end = told[-1]
         assert isinstance(end, CallEnded)
-        assert (end.elapsed, end.adopted, end.error) == (0.25, False, "NotFound")
+        assert (end.elapsed, end.recovered, end.error) == (0.25, False, "NotFoundError")
 
     async def test_an_error_that_is_no_outcome_ends_it_too(self) -> None:
-        def refuse(outgoing: object, flight: object) -> Any:
+        def refuse(signed_request: object, transmission: object) -> Any:
             raise ConfigurationError("no request may leave this machine")
 
         it = bench(refuse)

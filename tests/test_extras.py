@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from pages import ROOT
 
-from wonder_customers import MissingExtra
-from wonder_customers._extras import needed
+from wonder_customers import MissingExtraError
+from wonder_customers._support.extras import needed
 
 USED_WITHOUT = """
 import sys
-from wonder_customers.sync import sources
+from wonder_customers.bulk import sources
 sys.modules.update(dict.fromkeys(sys.argv[1].split()))
 try:
     {use}
@@ -29,11 +29,11 @@ PARTS = [
     ("cli", "uvicorn", "from wonder_customers.simulator import SimulatorServer", "the simulator"),
     ("cli", "starlette", "from wonder_customers.dialects import simulator; simulator('monri')", "the simulator"),
     ("pytest", "respx", "from wonder_customers.testing import make_draft", "wonder_customers.testing"),
-    ("ray", "ray", "from wonder_customers.sync.ray import sync_on_ray", "work on Ray"),
+    ("ray", "ray", "from wonder_customers.bulk.ray import sync_on_ray", "work on Ray"),
     (
         "shared-limit",
         "limits",
-        "from wonder_customers.sync.shared_limit import SharedLimit; SharedLimit('redis://localhost', 1)",
+        "from wonder_customers.bulk.shared_limit import SharedLimit; SharedLimit('redis://localhost', 1)",
         "a shared limit",
     ),
     ("duckdb", "duckdb", "list(sources.read('c.parquet'))", "reading Parquet files and queries"),
@@ -52,7 +52,7 @@ def test_a_missing_package_is_told_with_what_to_install(
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
     missing = packages.partition(" ")[0]
-    assert done.stdout == f"MissingExtra {who} needs {missing}: pip install 'wonder-customers[{extra}]'\n"
+    assert done.stdout == f"MissingExtraError {who} needs {missing}: pip install 'wonder-customers[{extra}]'\n"
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert any(requirement.startswith(missing) for requirement in extras[extra])
 
@@ -61,4 +61,4 @@ def test_what_an_extra_does_not_bring_is_told_as_python_tells_it() -> None:
     missing = pytest.raises(ModuleNotFoundError, match="No module named 'nothing_of_ours'")
     with missing as told, needed("fast", "aiohttp", by="this"):
         import_module("nothing_of_ours")
-    assert not isinstance(told.value, MissingExtra)
+    assert not isinstance(told.value, MissingExtraError)

@@ -15,18 +15,18 @@ from attrs import evolve
 from chaos.gateways import POLICY, session
 from scripted import MADE, MISSING, SILENT, UUID, bench, draft, reply
 from wonder_customers import (
-    CallFailed,
+    CallError,
     CardSource,
     CustomerDraft,
     CustomerPatch,
-    NotFound,
-    OutcomeUnknown,
+    InvalidRequestError,
+    NotFoundError,
+    OutcomeUnknownError,
     Phone,
-    Rejected,
-    Unsupported,
+    UnsupportedOperationError,
     Wonder,
 )
-from wonder_customers._watch import Watch
+from wonder_customers._core.observers import ObserverGroup
 from wonder_customers.contrib.logs import log_events
 from wonder_customers.simulator import SimulatorServer
 
@@ -36,17 +36,17 @@ USUAL = {"message", "taskName"}
 CALL = {"event", "call", "gateway", "operation"}
 ATTEMPT = CALL | {"method", "route", "number", "request"}
 FIELDS = {
-    "session_opened": {"event"},
+    "session_started": {"event"},
     "call_started": CALL | {"host", "port"},
     "attempt_started": ATTEMPT,
     "attempt_ended": ATTEMPT | {"outcome", "status", "applied", "error", "elapsed"},
     "waiting": CALL | {"reason", "seconds", "tokens"},
-    "looking": CALL,
-    "looked": CALL | {"found", "error"},
-    "call_ended": CALL | {"error", "applied", "requests", "adopted", "elapsed"},
-    "session_closed": {
+    "lookup_started": CALL,
+    "lookup_ended": CALL | {"found", "error"},
+    "call_ended": CALL | {"error", "applied", "requests", "recovered", "elapsed"},
+    "session_ended": {
         "event",
-        *("begun", "succeeded", "failures", "attempts", "retries", "looks", "observer_failures"),
+        *("begun", "succeeded", "failures", "attempts", "retries", "lookups", "observer_failures"),
     },
 }
 
@@ -82,7 +82,7 @@ def everything() -> Iterator[list[logging.LogRecord]]:
 
 async def test_each_event_is_a_line_and_the_same_as_fields(everything: list[logging.LogRecord]) -> None:
     it = bench(SILENT, MISSING, MADE)
-    it.exchange.watch = Watch([log_events])
+    it.executor.observers = ObserverGroup([log_events])
     await it.create(draft())
     ours = [record for record in everything if record.name == "wonder_customers"]
     lines = [f"{record.levelname} {record.getMessage()}" for record in ours]
@@ -92,18 +92,18 @@ async def test_each_event_is_a_line_and_the_same_as_fields(everything: list[logg
     assert lines == [
         f"DEBUG call_started {call} host={it.dialect.origin.host} port=443",
         f"DEBUG attempt_started {post}",
-        f'DEBUG attempt_ended {post} outcome="no answer" applied=unknown error=NoAnswer elapsed=0.0',
-        f"INFO waiting {call} reason=settle seconds=0.5 tokens=500",
+        f'DEBUG attempt_ended {post} outcome="no answer" applied=unknown error=NoResponseError elapsed=0.0',
+        f"INFO waiting {call} reason=confirmation seconds=0.5 tokens=500",
         f"INFO looking {call}",
         f"DEBUG attempt_started {find} request=2",
-        f"DEBUG attempt_ended {find} request=2 outcome=answered status=404 applied=no error=NotFound elapsed=0.0",
+        f"DEBUG attempt_ended {find} request=2 outcome=answered status=404 applied=no error=NotFoundError elapsed=0.0",
         f"INFO looked {call} found=False",
-        f"INFO waiting {call} reason=settle seconds=1.0 tokens=500",
+        f"INFO waiting {call} reason=confirmation seconds=1.0 tokens=500",
         f"INFO looking {call}",
         f"DEBUG attempt_started {find} request=3",
         f"DEBUG attempt_ended {find} request=3 outcome=answered status=200 applied=no elapsed=0.0",
         f"INFO looked {call} found=True",
-        f"DEBUG call_ended {call} applied=yes requests=3 adopted=True elapsed=1.5",
+        f"DEBUG call_ended {call} applied=yes requests=3 recovered=True elapsed=1.5",
     ]
     for record in ours:
         assert fields(record).keys() == FIELDS[fields(record)["event"]]
@@ -112,16 +112,16 @@ async def test_each_event_is_a_line_and_the_same_as_fields(everything: list[logg
 @pytest.mark.parametrize(
     ("steps", "error", "level"),
     [
-        ([reply(404, {})], NotFound, "INFO"),
-        ([reply(400, {"message": "no"})], Rejected, "INFO"),
-        ([SILENT, *[reply(502, b"")] * 3], OutcomeUnknown, "WARNING"),
+        ([reply(404, {})], NotFoundError, "INFO"),
+        ([reply(400, {"message": "no"})], InvalidRequestError, "INFO"),
+        ([SILENT, *[reply(502, b"")] * 3], OutcomeUnknownError, "WARNING"),
     ],
 )
 async def test_the_level_says_whether_somebody_should_look(
-    everything: list[logging.LogRecord], steps: list[Any], error: type[CallFailed], level: str
+    everything: list[logging.LogRecord], steps: list[Any], error: type[CallError], level: str
 ) -> None:
     it = bench(*steps)
-    it.exchange.watch = Watch([log_events])
+    it.executor.observers = ObserverGroup([log_events])
     with pytest.raises(error):
         await it.create(draft())
     (ended,) = (record for record in everything if getattr(record, "event", "") == "call_ended")
@@ -131,7 +131,7 @@ async def test_the_level_says_whether_somebody_should_look(
 async def test_a_level_that_is_off_costs_no_line(everything: list[logging.LogRecord]) -> None:
     logging.getLogger("wonder_customers").setLevel(logging.INFO)
     it = bench(MADE)
-    it.exchange.watch = Watch([log_events])
+    it.executor.observers = ObserverGroup([log_events])
     await it.get(UUID)
     assert [record for record in everything if record.name == "wonder_customers"] == []
 
@@ -147,7 +147,7 @@ def test_a_program_that_does_not_configure_logging_sees_none() -> None:
         "    options = {'retry': policy, 'transport': silent, 'observers': [log_events, broken]}\n"
         "    async with w.CustomerSession(w.Paydock('k'), **options) as it:\n"
         "        try: await it.create(w.CustomerDraft(name='Ada'))\n"
-        "        except w.OutcomeUnknown: print(it.stats().observer_failures)\n"
+        "        except w.OutcomeUnknownError: print(it.stats().observer_failures)\n"
         "anyio.run(main)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -166,7 +166,7 @@ CARD = CardSource("4111111111111111", "12", "2031", holder_name="CANARIA BIRDSWO
 RETURN = "https://shop.example/canary-ref"
 WONDER_CARD = evolve(CARD, transaction_type="no_show", success_return_url=RETURN, fail_return_url=RETURN)
 PERSONAL = ("canary-ref", "Canaria", "Birdsworth", "Featherstone", "canary.example", "7911998877", "4111111111111111")
-HASTY = evolve(POLICY, settle=0.02)
+HASTY = evolve(POLICY, confirmation_window=0.02)
 FAULTS = ("read_close", "truncated_body", "server_error", "rate_limited", "huge_headers", "bad_chunk", "stale_rst")
 
 
@@ -183,7 +183,7 @@ async def every_verb(it: Any) -> None:
     for verb in verbs:
         try:
             made = await verb()
-        except CallFailed:
+        except CallError:
             continue
     if made is None:
         return
@@ -195,7 +195,7 @@ async def every_verb(it: Any) -> None:
     ):
         try:
             await verb()
-        except (CallFailed, Unsupported):
+        except (CallError, UnsupportedOperationError):
             continue
 
 
@@ -218,7 +218,11 @@ async def test_no_logger_of_the_process_writes_a_datum_or_a_key(
         if transport is not None:
             await transport.aclose()
     assert any(record.name.startswith("httpcore.") for record in everything)
-    assert {getattr(record, "event", "") for record in everything} > FIELDS.keys() - {"waiting", "looking", "looked"}
+    assert {getattr(record, "event", "") for record in everything} > FIELDS.keys() - {
+        "waiting",
+        "lookup_started",
+        "lookup_ended",
+    }
     written = "\n".join(f"{record.getMessage()} {vars(record)}" for record in everything)
     keys = [value for name, value in simulator.environment().items() if not name.endswith("_URL")]
     for value in (*PERSONAL, *(line for key in keys for line in key.splitlines() if len(line) > 12)):
@@ -227,6 +231,6 @@ async def test_no_logger_of_the_process_writes_a_datum_or_a_key(
 
 def test_every_event_has_its_fields() -> None:
     assert FIELDS.keys() == {
-        *("session_opened", "session_closed", "call_started", "call_ended", "attempt_started", "attempt_ended"),
-        *("waiting", "looking", "looked"),
+        *("session_started", "session_ended", "call_started", "call_ended", "attempt_started", "attempt_ended"),
+        *("waiting", "lookup_started", "lookup_ended"),
     }

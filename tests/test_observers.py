@@ -11,9 +11,9 @@ import pytest
 from wired import HEX24, Wire, answer, paydock
 
 from scripted import MADE, MISSING, SILENT, UUID, bench, draft
-from wonder_customers import ConfigurationError, CustomerSession, InvalidRecord
-from wonder_customers._watch import Watch
-from wonder_customers.events import AttemptEnded, CallStarted, Closed, Event, Opened
+from wonder_customers import ConfigurationError, CustomerSession, InvalidRecordError
+from wonder_customers._core.observers import ObserverGroup
+from wonder_customers.events import AttemptEnded, CallStarted, Event, SessionEnded, SessionStarted
 
 pytestmark = pytest.mark.anyio
 
@@ -28,16 +28,16 @@ class TestSessions:
         async with it, it.for_account(paydock()) as view:
             await view.get(HEX24)
         assert [event.name for event in told] == [
-            "session_opened",
+            "session_started",
             "call_started",
             "attempt_started",
             "attempt_ended",
             "call_ended",
-            "session_closed",
+            "session_ended",
         ]
         opened, closed = told[0], told[-1]
-        assert isinstance(opened, Opened)
-        assert isinstance(closed, Closed)
+        assert isinstance(opened, SessionStarted)
+        assert isinstance(closed, SessionEnded)
         assert closed.opened is opened
         assert opened.stats() == it.stats()
 
@@ -46,9 +46,9 @@ class TestSessions:
         async with CustomerSession(
             paydock(), transport=Wire().session(paydock())._shared.transport, observers=[told.append]
         ) as it:
-            with pytest.raises(InvalidRecord):
+            with pytest.raises(InvalidRecordError):
                 await it.get("..")
-        assert [event.name for event in told] == ["session_opened", "session_closed"]
+        assert [event.name for event in told] == ["session_started", "session_ended"]
         assert it.stats().begun == 0
 
 
@@ -60,11 +60,11 @@ class TestObservers:
             raise ValueError("4111 1111 1111 1111")
 
         it = bench(SILENT, MISSING, MADE)
-        it.exchange.watch = watch = Watch([broken, told.append])
+        it.executor.observers = observers = ObserverGroup([broken, told.append])
         with caplog.at_level(logging.DEBUG, "wonder_customers"):
             answer = await it.create(draft())
-        assert answer.adopted
-        assert (len(told), watch.failures) == (14, 14)
+        assert answer.recovered
+        assert (len(told), observers.failures) == (14, 14)
         (record,) = caplog.records
         assert (record.levelno, record.getMessage()) == (
             logging.ERROR,
@@ -82,22 +82,22 @@ class TestObservers:
                 raise Stop
 
         it = bench(MADE)
-        it.exchange.watch = Watch([stop])
+        it.executor.observers = ObserverGroup([stop])
         with pytest.raises(Stop):
             await it.create(draft())
-        assert it.exchange.turns.waiting == 0
-        assert it.exchange.turns.take_at_once((1, "reference", "r-1"))
+        assert it.executor.turns.waiting == 0
+        assert it.executor.turns.take_at_once((1, "reference", "r-1"))
 
     async def test_it_is_called_in_the_callers_context(self) -> None:
         who: ContextVar[str] = ContextVar("who")
         seen: defaultdict[CallStarted, set[str]] = defaultdict(set)
 
         def observer(event: Event) -> None:
-            assert not isinstance(event, (Opened, Closed))
+            assert not isinstance(event, (SessionStarted, SessionEnded))
             seen[event if isinstance(event, CallStarted) else event.call].add(who.get())
 
         it = bench(MADE, endless=True)
-        it.exchange.watch = watch = Watch([observer])
+        it.executor.observers = observers = ObserverGroup([observer])
 
         async def caller(name: str) -> None:
             who.set(name)
@@ -106,7 +106,7 @@ class TestObservers:
         async with anyio.create_task_group() as group:
             for number in range(20):
                 group.start_soon(caller, str(number))
-        assert watch.failures == 0
+        assert observers.failures == 0
         assert sorted(seen.values(), key=min) == sorted(({str(number)} for number in range(20)), key=min)
 
     async def test_what_cannot_be_one_is_refused(self) -> None:
@@ -117,14 +117,14 @@ class TestObservers:
             async def __call__(self, event: Event) -> None:
                 """Nobody would wait for it."""
 
-        for wrong, why in (
+        for wrong, reason in (
             ([late], "must not be async, no call waits for it; .*late is"),
             ([Late()], "must not be async"),
             ([Late], "must be callable with one event; .*Late is not"),
             (["print"], "must be callable with one event; str is not"),
             (5, "must be a list"),
         ):
-            with pytest.raises(ConfigurationError, match=why):
+            with pytest.raises(ConfigurationError, match=reason):
                 CustomerSession(paydock(), observers=wrong)  # type: ignore[arg-type]
 
     def test_without_one_nothing_of_it_is_loaded(self) -> None:
@@ -138,4 +138,4 @@ class TestObservers:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         loaded = set(done.stdout.split())
         assert "wonder_customers.session" in loaded
-        assert loaded.isdisjoint({"wonder_customers.events", "wonder_customers._watch", "opentelemetry"})
+        assert loaded.isdisjoint({"wonder_customers.events", "wonder_customers._core.observers", "opentelemetry"})

@@ -78,8 +78,10 @@ def test_its_table_of_operations_is_the_dialects_own() -> None:
     assert {operation for _, operation in told} == set(Operation)
     for (gateway, operation), offered in told.items():
         account = dialects.package(gateway)
-        lacks = next(kind.lacks for name, kind in vars(account).items() if name == f"{gateway.title()}Dialect")
-        assert offered == (operation not in lacks), f"{gateway} {operation}"
+        unsupported_operations = next(
+            kind.unsupported_operations for name, kind in vars(account).items() if name == f"{gateway.title()}Dialect"
+        )
+        assert offered == (operation not in unsupported_operations), f"{gateway} {operation}"
 
 
 def _operations(names: str) -> list[str]:

@@ -23,10 +23,10 @@ from wonder_customers import (
     Page,
     PaymentToken,
     Phone,
-    Reply,
+    Response,
     VaultToken,
-    _telephone,
 )
+from wonder_customers._support import phone_numbers
 
 PERSONAL: dict[str, Any] = {
     "name": "Lovelace",
@@ -77,7 +77,12 @@ RECORDS: list[Any] = [
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda it: type(it).__name__)
 def test_a_records_repr_shows_no_personal_datum(record: Any) -> None:
-    for text in (repr(record), repr([record]), repr(Page([record], "1")), repr(Reply(record, 200, {"x": "Lovelace"}))):
+    for text in (
+        repr(record),
+        repr([record]),
+        repr(Page([record], "1")),
+        repr(Response(record, 200, {"x": "Lovelace"})),
+    ):
         for private in ("Lovelace", "2079460958", "4111", "987", "1234", "2030"):
             assert private not in text
     for shown in ("r-1", "c-1"):
@@ -216,8 +221,8 @@ def test_equal_records_are_equal_and_a_changed_one_is_not() -> None:
     )
 )
 def test_the_short_way_to_a_calling_code_ends_where_the_long_one_does(text: str) -> None:
-    shortly = _telephone._plainly(text)
-    assert shortly in (None, _telephone._thoroughly(text))
+    shortly = phone_numbers._plainly(text)
+    assert shortly in (None, phone_numbers._thoroughly(text))
 
 
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))

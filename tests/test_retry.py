@@ -10,28 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wonder_customers import ConfigurationError, RetryPolicy
-from wonder_customers._wire import Replay
 from wonder_customers.retry import (
     Evidence,
     Raise,
     Resolve,
     Retry,
     RetryBudget,
-    Situation,
+    RetryState,
     backoff,
     decide,
+    lookup_schedule,
     retry_after,
-    settle_times,
 )
+from wonder_customers.wire import Replay
 
 POLICY = RetryPolicy()
 READ, IDEMPOTENT, UPSERT, LOOKUP, NONE = Replay
 EVERY = tuple(Replay)
 
 
-def situation(evidence: Evidence, replay: Replay = READ, attempts: int = 1, **facts: object) -> Situation:
+def situation(evidence: Evidence, replay: Replay = READ, attempts: int = 1, **facts: object) -> RetryState:
     usual: dict[str, object] = {"remaining": 60.0, "tokens": 500, "draw": 0.5, "findable": replay is not NONE}
-    return Situation(evidence, replay, attempts, **(usual | facts))  # type: ignore[arg-type]
+    return RetryState(evidence, replay, attempts, **(usual | facts))  # type: ignore[arg-type]
 
 
 TRANSIENT, FREE, THROTTLED = Retry(0.25, 14), Retry(0.25, 0), Retry(0.5, 5)
@@ -63,10 +63,10 @@ def test_the_table(evidence: Evidence, replay: Replay, verdict: object) -> None:
 
 
 def test_a_taken_reference_is_looked_up_only_after_an_attempt_in_doubt() -> None:
-    assert decide(POLICY, situation(Evidence.TAKEN, LOOKUP, doubtful=True)) == Resolve()
+    assert decide(POLICY, situation(Evidence.TAKEN, LOOKUP, unconfirmed=True)) == Resolve()
     assert decide(POLICY, situation(Evidence.TAKEN, LOOKUP)) == Raise()
-    assert decide(POLICY, situation(Evidence.TAKEN, NONE, doubtful=True)) == Raise()
-    assert decide(POLICY, situation(Evidence.TAKEN, UPSERT, doubtful=True)) == Raise()
+    assert decide(POLICY, situation(Evidence.TAKEN, NONE, unconfirmed=True)) == Raise()
+    assert decide(POLICY, situation(Evidence.TAKEN, UPSERT, unconfirmed=True)) == Raise()
 
 
 def test_what_is_absent_is_sent_once_more_and_not_twice() -> None:
@@ -117,7 +117,7 @@ def test_waits_double_from_the_base_to_the_cap() -> None:
 
 @given(
     st.builds(
-        Situation,
+        RetryState,
         st.sampled_from(Evidence),
         st.sampled_from(Replay),
         st.integers(1, 12),
@@ -126,12 +126,12 @@ def test_waits_double_from_the_base_to_the_cap() -> None:
         retry_after=st.none() | st.floats(0, 1e10),
         draw=st.floats(0, 1, exclude_max=True),
         findable=st.booleans(),
-        doubtful=st.booleans(),
+        unconfirmed=st.booleans(),
         resent=st.booleans(),
     ),
     st.builds(RetryPolicy, attempts=st.integers(1, 10)),
 )
-def test_whatever_happens_the_decision_is_safe(now: Situation, policy: RetryPolicy) -> None:
+def test_whatever_happens_the_decision_is_safe(now: RetryState, policy: RetryPolicy) -> None:
     verdict = decide(policy, now)
     if isinstance(verdict, Retry):
         assert now.attempts < policy.attempts
@@ -176,18 +176,18 @@ def test_a_budget_stays_between_nothing_and_its_size(moves: list[tuple[bool, int
         assert 0 <= budget.tokens <= 100
 
 
-@pytest.mark.parametrize("settle", [0.0, 0.3, 0.5, 1.0, 5.0, 10.0, 30.0])
-def test_the_last_look_is_at_the_settle_time(settle: float) -> None:
-    looks = list(accumulate(settle_times(settle)))
-    assert looks[-1] == pytest.approx(settle)
-    assert looks == sorted(looks)
-    assert looks[: len(looks) - 1] == [0.5, 1.5, 3.5, 7.5, 15.5][: len(looks) - 1]
+@pytest.mark.parametrize("confirmation_window", [0.0, 0.3, 0.5, 1.0, 5.0, 10.0, 30.0])
+def test_the_last_look_is_at_the_settle_time(confirmation_window: float) -> None:
+    lookups = list(accumulate(lookup_schedule(confirmation_window)))
+    assert lookups[-1] == pytest.approx(confirmation_window)
+    assert lookups == sorted(lookups)
+    assert lookups[: len(lookups) - 1] == [0.5, 1.5, 3.5, 7.5, 15.5][: len(lookups) - 1]
 
 
 def test_the_looks_are_spread_over_the_settle_time() -> None:
-    assert list(settle_times(10.0)) == [0.5, 1.0, 2.0, 4.0, 2.5]
-    assert list(settle_times(0.5)) == [0.5]
-    assert list(settle_times(0.0)) == [0.0]
+    assert list(lookup_schedule(10.0)) == [0.5, 1.0, 2.0, 4.0, 2.5]
+    assert list(lookup_schedule(0.5)) == [0.5]
+    assert list(lookup_schedule(0.0)) == [0.0]
 
 
 NOW = 1_700_000_000.0
@@ -240,7 +240,7 @@ def test_no_retry_after_can_break_the_client(text: str) -> None:
         {"factor": 0.5},
         {"cap": True},
         {"budget": -1},
-        {"settle": None},
+        {"confirmation_window": None},
     ],
 )
 def test_a_policy_that_cannot_work_is_refused_by_name(wrong: dict[str, object]) -> None:
@@ -268,7 +268,7 @@ def test_what_a_setting_must_be_is_told() -> None:
         {"base": 0},
         {"factor": 1},
         {"factor": 10},
-        {"settle": 0},
+        {"confirmation_window": 0},
         {"budget": 0},
         {"budget": 1_000_000},
     ],
@@ -280,5 +280,5 @@ def test_the_limits_of_a_policy_are_part_of_it(limits: dict[str, float]) -> None
 def test_the_defaults_are_the_documented_ones() -> None:
     assert repr(POLICY) == (
         "RetryPolicy(attempts=3, deadline=60.0, connect_timeout=5.0, read_timeout=30.0, write_timeout=10.0, base=0.5, "
-        "throttle_base=1.0, factor=2.0, cap=8.0, settle=10.0, budget=500, transient_cost=14, throttle_cost=5)"
+        "throttle_base=1.0, factor=2.0, cap=8.0, confirmation_window=10.0, budget=500, transient_cost=14, throttle_cost=5)"
     )

@@ -14,12 +14,12 @@ from wonder_customers import (
     CustomerPatch,
     CustomerSession,
     Monri,
-    NotSent,
+    NotSentError,
     Paydock,
     PaymentToken,
     Phone,
-    Reply,
-    SessionClosed,
+    Response,
+    SessionClosedError,
     VaultToken,
 )
 
@@ -60,7 +60,7 @@ async def test_a_closed_session_refuses_every_verb_and_sends_nothing(
     async with wire.session(ACCOUNTS[gateway]()) as session:
         view = session.for_account(ACCOUNTS[gateway]())
     for used in (session, view, session.for_account(paydock())):
-        with pytest.raises(SessionClosed, match=r"is closed.*Nothing was sent") as caught:
+        with pytest.raises(SessionClosedError, match=r"is closed.*Nothing was sent") as caught:
             await verb(used)
         assert "Lovelace" not in str(caught.value)
     assert wire.requests == []
@@ -74,7 +74,7 @@ async def test_a_session_that_was_never_opened_refuses_every_verb(
 ) -> None:
     wire = Wire()
     session = wire.session(ACCOUNTS[gateway]())
-    with pytest.raises(SessionClosed, match=r"not open yet.*async with.*Nothing was sent"):
+    with pytest.raises(SessionClosedError, match=r"not open yet.*async with.*Nothing was sent"):
         await verb(session)
     assert wire.requests == []
 
@@ -84,11 +84,11 @@ async def test_a_session_is_opened_once() -> None:
     wire = Wire(answer(200, CUSTOMER))
     session = wire.session(paydock())
     async with session:
-        with pytest.raises(SessionClosed, match="opened once"):
+        with pytest.raises(SessionClosedError, match="opened once"):
             async with session:
                 raise AssertionError("it must not open")
         assert (await session.get(HEX24)).id == HEX24
-    with pytest.raises(SessionClosed, match="opened once"):
+    with pytest.raises(SessionClosedError, match="opened once"):
         async with session:
             raise AssertionError("it must not open")
 
@@ -105,7 +105,7 @@ def test_a_session_of_another_event_loop_refuses_every_verb(
         await session.__aenter__()
 
     async def used() -> None:
-        with pytest.raises(SessionClosed, match=r"another event loop.*one session per loop.*Nothing was sent"):
+        with pytest.raises(SessionClosedError, match=r"another event loop.*one session per loop.*Nothing was sent"):
             await verb(session)
 
     anyio.run(opened, backend=backends[0])
@@ -120,7 +120,7 @@ def test_a_session_of_another_loop_in_another_thread_refuses_too() -> None:
         async with wire.session(paydock()) as session:
 
             async def elsewhere() -> None:
-                with pytest.raises(SessionClosed, match="another event loop"):
+                with pytest.raises(SessionClosedError, match="another event loop"):
                     await session.get(HEX24)
 
             await asyncio.to_thread(asyncio.run, elsewhere())
@@ -135,7 +135,7 @@ async def test_a_session_can_be_made_before_any_loop_runs_and_is_closed_by_an_ex
     with pytest.raises(ZeroDivisionError):
         async with session:
             raise ZeroDivisionError
-    with pytest.raises(SessionClosed):
+    with pytest.raises(SessionClosedError):
         await session.get(HEX24)
 
 
@@ -191,11 +191,11 @@ async def test_raw_verbs_give_the_facts_around_the_record() -> None:
     wire = Wire(answer(503, None), answer(200, CUSTOMER, X_Correlation_ID="c-1"))
     async with wire.session(paydock(), attempts=2) as session:
         reply = await session.raw.get(HEX24)
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, Response)
     assert (reply.record.id, reply.status, reply.request_id, reply.attempts) == (HEX24, 200, "c-1", 2)
     assert reply.headers["x-correlation-id"] == "c-1"
     assert reply.elapsed >= 0
-    assert not reply.adopted
+    assert not reply.recovered
 
 
 @pytest.mark.anyio
@@ -254,7 +254,7 @@ async def test_a_connection_that_was_never_made_is_not_sent_and_the_error_names_
 
     wire = Wire(refuse)
     async with wire.session(paydock()) as session:
-        with pytest.raises(NotSent) as caught:
+        with pytest.raises(NotSentError) as caught:
             await session.create(DRAFT)
     assert caught.value.applied == "no"
     assert SECRET_KEY not in f"{caught.value} {vars(caught.value)}"

@@ -8,7 +8,7 @@ import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 
-from wonder_customers._signers import Signers
+from wonder_customers._core.signing import SignerPool
 
 pytestmark = pytest.mark.anyio
 
@@ -39,12 +39,12 @@ async def until_busy(desk: Desk, threads: int) -> None:
 
 
 async def test_one_core_makes_all_of_them_here() -> None:
-    desk, signers = Desk(), Signers(1)
+    desk, signers = Desk(), SignerPool(1)
     assert [await signers.make(partial(desk.sign, number)) for number in range(3)] == desk.here == [0, 1, 2]
 
 
 async def test_every_core_has_a_thread_and_what_is_more_is_made_here() -> None:
-    desk, signers = Desk(), Signers(2)
+    desk, signers = Desk(), SignerPool(2)
     for _ in range(2):
         async with anyio.create_task_group() as group:
             for number in range(2):
@@ -58,7 +58,7 @@ async def test_every_core_has_a_thread_and_what_is_more_is_made_here() -> None:
 
 async def test_threads_that_the_program_keeps_busy_are_not_waited_for() -> None:
     limiter = anyio.to_thread.current_default_thread_limiter()
-    desk, signers = Desk(), Signers(2)
+    desk, signers = Desk(), SignerPool(2)
     desk.let_go()
     everything = [object() for _ in range(int(limiter.available_tokens))]
     for borrower in everything:

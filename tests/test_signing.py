@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from scripted import wonder_account
-from wonder_customers import CustomerDraft, CustomerSession, Phone, RetryPolicy, Wonder, _attempt
-from wonder_customers._signers import Signers
+from wonder_customers import CustomerDraft, CustomerSession, Phone, RetryPolicy, Wonder
+from wonder_customers._core import attempt
+from wonder_customers._core.signing import SignerPool
 from wonder_customers.dialects.wonder import WonderDialect
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +62,7 @@ async def test_a_lone_call_signs_where_it_is(wonder: Wonder, signers: list[int])
 async def test_of_calls_beside_others_as_many_sign_in_threads_as_there_are_cores(
     wonder: Wonder, signers: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_attempt, "Signers", partial(Signers, 2))
+    monkeypatch.setattr(attempt, "SignerPool", partial(SignerPool, 2))
     async with opened(wonder, slow) as it, anyio.create_task_group() as group:
         for number in range(8):
             group.start_soon(it.get_by_reference, f"ref-{number}")
@@ -87,7 +88,7 @@ async def test_between_two_signatures_of_its_own_the_event_loop_has_its_turn(
             turns += 1
             await anyio.lowlevel.checkpoint()
 
-    monkeypatch.setattr(_attempt, "Signers", partial(Signers, 1))
+    monkeypatch.setattr(attempt, "SignerPool", partial(SignerPool, 1))
     monkeypatch.setattr(WonderDialect, "headers", noted)
     async with opened(wonder, slow) as it, anyio.create_task_group() as group:
         async with anyio.create_task_group() as calls:
@@ -114,7 +115,7 @@ async def test_a_call_that_is_cancelled_while_it_signs_has_sent_nothing(wonder: 
         with anyio.CancelScope() as scope:
             scope.cancel()
             await it.create(CustomerDraft(reference="ref-2", name="Ada", phone=Phone("+852", "61234567")))
-        assert it._shared.exchange.turns._doubts == {}
+        assert it._shared.executor.turns._doubts == {}
         group.cancel_scope.cancel()
     assert len(sent) == 1
 
@@ -122,7 +123,7 @@ async def test_a_call_that_is_cancelled_while_it_signs_has_sent_nothing(wonder: 
 async def test_the_second_of_two_calls_signs_in_a_thread_and_a_lone_one_after_them_does_not(
     wonder: Wonder, signers: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_attempt, "Signers", partial(Signers, 2))
+    monkeypatch.setattr(attempt, "SignerPool", partial(SignerPool, 2))
 
     async def slow(request: httpx.Request) -> httpx.Response:
         await anyio.wait_all_tasks_blocked()

@@ -9,7 +9,14 @@ from wired import HEX24, paydock
 
 from chaos.gateways import GATEWAYS, fresh, session
 from scripted import SILENT, UUID, bench, draft, reply
-from wonder_customers import CustomerPatch, CustomerSession, NotFound, OutcomeUnknown, RateLimited, RetryPolicy
+from wonder_customers import (
+    CustomerPatch,
+    CustomerSession,
+    NotFoundError,
+    OutcomeUnknownError,
+    RateLimitError,
+    RetryPolicy,
+)
 from wonder_customers.simulator import SimulatorServer
 
 pytestmark = pytest.mark.anyio
@@ -20,28 +27,33 @@ async def test_it_counts(gateway: str, simulator: SimulatorServer) -> None:
     before = simulator.faults.requests.total()
     async with session(simulator, gateway, max_connections=3) as it:
         made = await it.upsert(fresh(gateway))
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await it.get("0" * 24)
         simulator.faults.add("rate_limited", gateway=gateway)
         await it.get(made.id)
         for _ in range(2):
             it.for_account(it.account)
         stats = it.stats()
-        assert (stats.begun, stats.succeeded, dict(stats.failed)) == (3, 2, {"NotFound": 1})
-        assert (stats.failures, stats.under_way, stats.retries, stats.looks, stats.views) == (1, 0, 1, 0, 2)
+        assert (stats.begun, stats.succeeded, dict(stats.failed)) == (3, 2, {"NotFoundError": 1})
+        assert (stats.failures, stats.under_way, stats.retries, stats.lookups, stats.views) == (1, 0, 1, 0, 2)
         assert stats.attempts == simulator.faults.requests.total() - before
-        assert stats.lanes is not None
-        assert (stats.lanes.open, stats.lanes.busy, stats.lanes.idle, stats.lanes.waiting) == (1, 0, 1, 0)
+        assert stats.connections is not None
+        assert (stats.connections.open, stats.connections.busy, stats.connections.idle, stats.connections.waiting) == (
+            1,
+            0,
+            1,
+            0,
+        )
         assert dict(stats.budget) == {str(simulator.origin): 500}
-    assert it.stats() == attrs.evolve(stats, lanes=attrs.evolve(stats.lanes, open=0, idle=0))
+    assert it.stats() == attrs.evolve(stats, connections=attrs.evolve(stats.connections, open=0, idle=0))
 
 
 async def test_a_throttled_call_that_fails_keeps_its_tokens_taken() -> None:
     it = bench(reply(429, {}), endless=True)
-    with pytest.raises(RateLimited):
+    with pytest.raises(RateLimitError):
         await it.get(UUID)
-    assert (it.speaker.budget.tokens, it.exchange.counts.retries) == (490, 2)
-    assert it.exchange.counts.failed == {"RateLimited": 1}
+    assert (it.account_context.budget.tokens, it.executor.counts.retries) == (490, 2)
+    assert it.executor.counts.failed == {"RateLimitError": 1}
 
 
 async def test_it_shows_who_waits(simulator: SimulatorServer) -> None:
@@ -58,24 +70,24 @@ async def test_it_shows_who_waits(simulator: SimulatorServer) -> None:
             stats = await anyio.to_thread.run_sync(it.stats)
             group.cancel_scope.cancel()
         assert (stats.under_way, stats.waiting_for_turn) == (8, 2)
-        assert stats.lanes is not None
-        assert (stats.lanes.busy, stats.lanes.waiting) == (2, 4)
+        assert stats.connections is not None
+        assert (stats.connections.busy, stats.connections.waiting) == (2, 4)
         after = it.stats()
     assert (after.under_way, after.waiting_for_turn, dict(after.failed)) == (0, 0, {"Cancelled": 8})
-    assert after.lanes is not None
-    assert (after.lanes.busy, after.lanes.waiting) == (0, 0)
+    assert after.connections is not None
+    assert (after.connections.busy, after.connections.waiting) == (0, 0)
 
 
 async def test_a_transport_without_figures_has_none() -> None:
     class Plain:
-        async def send(self, outgoing: object, flight: object) -> Any:
+        async def send(self, signed_request: object, transmission: object) -> Any:
             raise AssertionError
 
         async def aclose(self) -> None:
             """Nothing is open."""
 
     async with CustomerSession(paydock(), transport=Plain()) as it:
-        assert it.stats().lanes is None
+        assert it.stats().connections is None
 
 
 async def test_the_fast_transport_tells_its_lanes_too(simulator: SimulatorServer, anyio_backend: str) -> None:
@@ -85,15 +97,15 @@ async def test_the_fast_transport_tells_its_lanes_too(simulator: SimulatorServer
     transport = aiohttp.AiohttpTransport(max_connections=2)
     async with session(simulator, "monri", transport=transport) as it:
         await it.upsert(fresh("monri"))
-        lanes = it.stats().lanes
-        assert lanes is not None
-        assert (lanes.open, lanes.busy, lanes.idle, lanes.waiting) == (1, 0, 1, 0)
+        connections = it.stats().connections
+        assert connections is not None
+        assert (connections.open, connections.busy, connections.idle, connections.waiting) == (1, 0, 1, 0)
     await transport.aclose()
 
 
 async def test_every_look_is_counted() -> None:
     missing = reply(404, {"message": "Customer not found"})
     it = bench(SILENT, missing, missing, missing, missing, missing, policy=RetryPolicy(attempts=1))
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
-    assert it.exchange.counts.looks == it.script.lines().count("GET /v2/merchants/customers/r-1") == 5
+    assert it.executor.counts.lookups == it.script.lines().count("GET /v2/merchants/customers/r-1") == 5

@@ -17,16 +17,16 @@ from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
-    NotFound,
+    InvalidRequestError,
+    NotFoundError,
     Phone,
-    Rejected,
     RetryPolicy,
 )
-from wonder_customers._watch import Watch
+from wonder_customers._core.observers import ObserverGroup
+from wonder_customers.bulk import Journal, Options, Tries, sync
 from wonder_customers.dialects import package, simulator
 from wonder_customers.events import Observer
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.sync import Journal, Options, Tries, sync
 
 sdk = pytest.importorskip("opentelemetry.sdk", reason="needs the extra `otel` and OpenTelemetry's SDK")
 
@@ -112,7 +112,7 @@ def kept() -> Iterator[Kept]:
 
 
 def observed(it: Bench, kept: Kept) -> Bench:
-    it.exchange.watch = Watch(kept.observers)
+    it.executor.observers = ObserverGroup(kept.observers)
     return it
 
 
@@ -149,23 +149,23 @@ class TestSpans:
         await it.get(UUID)
         assert kept.tree() == [
             "monri get",
-            "  GET /v2/customers/{uuid} NotSent outcome=not sent ERROR",
+            "  GET /v2/customers/{uuid} NotSentError outcome=not sent ERROR",
             "  wait reason=retry",
-            "  GET /v2/customers/{uuid} 429 RateLimited resend=1 ERROR",
+            "  GET /v2/customers/{uuid} 429 RateLimitError resend=1 ERROR",
             "  wait reason=throttled",
             "  GET /v2/customers/{uuid} 200 resend=2",
         ]
 
     async def test_finding_nobody_is_an_answer_and_the_callers_error(self, kept: Kept) -> None:
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await observed(bench(MISSING), kept).get(UUID)
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await observed(bench(MISSING), kept).update(UUID, CustomerPatch(name="Ada"))
         assert kept.tree() == [
-            "monri get NotFound ERROR",
+            "monri get NotFoundError ERROR",
             "  GET /v2/customers/{uuid} 404",
-            "monri update NotFound ERROR",
-            "  POST /v2/customers/{uuid} 404 NotFound ERROR",
+            "monri update NotFoundError ERROR",
+            "  POST /v2/customers/{uuid} 404 NotFoundError ERROR",
         ]
 
     async def test_a_cancelled_call_leaves_no_span_open(self, kept: Kept) -> None:
@@ -201,15 +201,15 @@ class TestSpans:
         provider = TracerProvider(sampler=ALWAYS_OFF)
         provider.add_span_processor(SimpleSpanProcessor(spans))
         it = bench(SILENT, MISSING, MADE)
-        it.exchange.watch = watch = Watch([Spans(provider)])
+        it.executor.observers = observers = ObserverGroup([Spans(provider)])
         await it.create(draft())
-        assert (spans.get_finished_spans(), watch.failures) == ((), 0)
+        assert (spans.get_finished_spans(), observers.failures) == ((), 0)
 
     async def test_without_an_sdk_it_costs_nothing_and_keeps_nothing(self) -> None:
         it, spans = bench(SILENT, MISSING, MADE), Spans()
-        it.exchange.watch = watch = Watch([spans, Metrics()])
+        it.executor.observers = observers = ObserverGroup([spans, Metrics()])
         await it.create(draft())
-        assert (watch.failures, spans._stories) == (0, {})
+        assert (observers.failures, spans._stories) == (0, {})
 
 
 class TestMetrics:
@@ -217,7 +217,7 @@ class TestMetrics:
         it = observed(bench(REFUSED, SILENT, MISSING, MADE, reply(400, {"message": "no"})), kept)
         it.script.takes = 0.125
         await it.create(draft())
-        with pytest.raises(Rejected):
+        with pytest.raises(InvalidRequestError):
             await it.update(UUID, CustomerPatch(name="Ada"))
         create = {"wonder_customers.gateway": "monri", "wonder_customers.operation": "create"}
         update = {"wonder_customers.gateway": "monri", "wonder_customers.operation": "update"}
@@ -228,24 +228,24 @@ class TestMetrics:
         change = {**server, "http.request.method": "POST", "url.template": "/v2/customers/{uuid}"}
         found = kept.metrics()
         assert found["wonder_customers.call.duration"] == [
-            ({**create, "wonder_customers.adopted": True}, (1, 2.25)),
-            ({**update, "error.type": "Rejected"}, (1, 0.125)),
+            ({**create, "wonder_customers.recovered": True}, (1, 2.25)),
+            ({**update, "error.type": "InvalidRequestError"}, (1, 0.125)),
         ]
         assert found["http.client.request.duration"] == [
-            ({**post, "error.type": "NotSent"}, (1, 0.125)),
-            ({**post, "error.type": "NoAnswer"}, (1, 0.125)),
+            ({**post, "error.type": "NotSentError"}, (1, 0.125)),
+            ({**post, "error.type": "NoResponseError"}, (1, 0.125)),
             ({**find, "http.response.status_code": 404}, (1, 0.125)),
             ({**find, "http.response.status_code": 200}, (1, 0.125)),
-            ({**change, "http.response.status_code": 400, "error.type": "Rejected"}, (1, 0.125)),
+            ({**change, "http.response.status_code": 400, "error.type": "InvalidRequestError"}, (1, 0.125)),
         ]
         assert found["wonder_customers.retries"] == [({**create, "wonder_customers.reason": "retry"}, 1)]
-        assert found["wonder_customers.looks"] == [
+        assert found["wonder_customers.lookups"] == [
             ({**create, "wonder_customers.found": False}, 1),
             ({**create, "wonder_customers.found": True}, 1),
         ]
         assert found["wonder_customers.wait.duration"] == [
             ({**create, "wonder_customers.reason": "retry"}, (1, 0.25)),
-            ({**create, "wonder_customers.reason": "settle"}, (2, 1.5)),
+            ({**create, "wonder_customers.reason": "confirmation"}, (2, 1.5)),
         ]
 
     async def test_buckets_are_those_that_the_conventions_advise(self, kept: Kept) -> None:
@@ -282,15 +282,15 @@ class TestMetrics:
         assert found["wonder_customers.retry_budget"] == [(host, 1000)]
         assert after["wonder_customers.retry_budget"] == [(host, 500)]
         state = "wonder_customers.lane.state"
-        assert found["wonder_customers.lanes"] == [({state: "busy"}, 3), ({state: "idle"}, 0)]
+        assert found["wonder_customers.connections"] == [({state: "busy"}, 3), ({state: "idle"}, 0)]
         assert found["wonder_customers.calls.active"] == [({}, 5)]
         assert found["wonder_customers.calls.waiting"] == [({}, 2)]
         assert found["wonder_customers.requests.waiting"] == [({}, 0)]
         assert after["wonder_customers.calls.active"] == [({}, 0)]
-        assert "wonder_customers.lanes" not in kept.metrics()
+        assert "wonder_customers.connections" not in kept.metrics()
 
 
-PATIENT = RetryPolicy(attempts=3, read_timeout=1.0, base=0.01, settle=0.05)
+PATIENT = RetryPolicy(attempts=3, read_timeout=1.0, base=0.01, confirmation_window=0.05)
 
 
 def people() -> list[CustomerDraft]:
@@ -327,7 +327,9 @@ async def test_the_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
         journal = Journal.open(tmp_path / "journal", gateway="monri", endpoint=account.base_url)
         async with CustomerSession(account, retry=PATIENT, observers=kept.observers) as opened:
             with kept.traces.get_tracer("caller").start_as_current_span("nightly import"):
-                job = sync(opened, drafts, journal=journal, workers=1, options=Options(tries=Tries(settle=0.05)))
+                job = sync(
+                    opened, drafts, journal=journal, workers=1, options=Options(tries=Tries(confirmation_window=0.05))
+                )
                 outcomes = [outcome async for outcome in job]
             assert opened.stats().observer_failures == 0
             measured = kept.metrics()
@@ -338,15 +340,15 @@ async def test_the_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
     usual = ["  monri upsert applied=yes", f"    {FIND} 404", "    POST /v2/customers 200 applied=yes"]
     assert kept.tree() == [
         "nightly import",
-        "  monri upsert adopted=True applied=yes",
+        "  monri upsert recovered=True applied=yes",
         f"    {FIND} 404",
         "    POST /v2/customers 503 Unavailable applied=unknown ERROR",
-        "    wait reason=settle",
+        "    wait reason=confirmation",
         "    look found=False",
         f"      {FIND} 404",
         "    wait reason=retry",
-        "    POST /v2/customers NoAnswer applied=unknown outcome=no answer resend=1 ERROR",
-        "    wait reason=settle",
+        "    POST /v2/customers NoResponseError applied=unknown outcome=no answer resend=1 ERROR",
+        "    wait reason=confirmation",
         "    look found=True",
         f"      {FIND} 200",
         *usual * 99,

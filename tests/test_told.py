@@ -23,20 +23,20 @@ from scripted import (
     wonder_customer,
 )
 from wonder_customers import (
+    ConflictError,
     CustomerPatch,
-    DeadlineExceeded,
-    Duplicate,
+    DeadlineExceededError,
+    GatewayUnavailableError,
+    InvalidRequestError,
     Monri,
-    NotFound,
-    NotSent,
-    OutcomeUnknown,
-    Rejected,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
     RetryPolicy,
-    Unavailable,
 )
-from wonder_customers._attempt import Attempts
-from wonder_customers._wire import Flight, Outgoing, WireReply
-from wonder_customers.dialects.base import Hold, Steps
+from wonder_customers._core.attempt import AttemptRunner
+from wonder_customers.dialects.base import LockReference, Steps
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 pytestmark = pytest.mark.anyio
 
@@ -52,21 +52,21 @@ class TestAfterADoubt:
 
     async def test_a_write_that_did_not_go_out_names_what_the_verb_is_about(self) -> None:
         it = bench(MISSING, SILENT, OTHER, OTHER, REFUSED, REFUSED, REFUSED)
-        with pytest.raises(OutcomeUnknown, match="it was not sent to ") as caught:
+        with pytest.raises(OutcomeUnknownError, match="it was not sent to ") as caught:
             await it.upsert(draft())
         error = caught.value
         assert (error.applied, error.reference, error.id, error.attempts) == ("unknown", "r-1", UUID, 3)
-        assert isinstance(error.__cause__, NotSent)
+        assert isinstance(error.__cause__, NotSentError)
 
     async def test_a_read_that_fails_counts_its_own_attempts(self) -> None:
         it = bench(MISSING, SILENT, OTHER, SILENT, SILENT, SILENT)
-        with pytest.raises(OutcomeUnknown) as caught:
+        with pytest.raises(OutcomeUnknownError) as caught:
             await it.upsert(draft())
         assert (caught.value.attempts, len(caught.value.history)) == (3, 6)
 
     async def test_a_gateway_in_trouble_is_called_that_by_a_read(self) -> None:
         it = bench(MISSING, SILENT, OTHER, DOWN, DOWN, DOWN)
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(GatewayUnavailableError) as caught:
             await it.upsert(draft())
         assert caught.value.applied == "unknown"
 
@@ -77,8 +77,8 @@ class TestAfterADoubt:
             yield from it.dialect.create(draft())
             return (yield from it.dialect.get(UUID))
 
-        with pytest.raises(NotFound) as caught:
-            await it.exchange.run(it.speaker, "create", steps(), ("reference", "r-1"))
+        with pytest.raises(NotFoundError) as caught:
+            await it.executor.run(it.account_context, "create", steps(), ("reference", "r-1"))
         assert caught.value.applied == "no"
 
 
@@ -87,19 +87,19 @@ async def test_where_a_request_names_nobody_the_verb_does(subject: tuple[str, st
     it = bench(SILENT, *[MISSING] * 5, REFUSED, policy=RetryPolicy(attempts=1))
 
     def steps() -> Steps[Any]:
-        with suppress(OutcomeUnknown):
+        with suppress(OutcomeUnknownError):
             yield from it.dialect.create(draft())
         return (yield from it.dialect.page(1, None, {}))
 
-    with pytest.raises(OutcomeUnknown) as caught:
-        await it.exchange.run(it.speaker, "upsert", steps(), subject)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await it.executor.run(it.account_context, "upsert", steps(), subject)
     named = {"reference": None, "id": None} | dict([subject] if subject else [])
     assert {"reference": caught.value.reference, "id": caught.value.id} == named
 
 
 async def test_every_attempt_keeps_the_id_of_its_own_request() -> None:
     it = bench(reply(200, OURS, x_request_id="the read's"), lost(sent=True), lost(sent=True), lost(sent=True))
-    with pytest.raises(OutcomeUnknown) as caught:
+    with pytest.raises(OutcomeUnknownError) as caught:
         await it.upsert(draft(name="Grace"))
     first, *others = (attempt.request_id for attempt in caught.value.history)
     assert first == "the read's"
@@ -108,9 +108,9 @@ async def test_every_attempt_keeps_the_id_of_its_own_request() -> None:
 
 
 async def test_a_refusal_that_quotes_the_bearer_token_does_not_tell_it() -> None:
-    token = {"access_token": "open-sesame", "token_type": "Bearer", "expires_in": 900, "status": "approved"}
+    token = {"access_token": "open-sesame", "token_type": "AccessTokenCache", "expires_in": 900, "status": "approved"}
     it = bench(reply(200, token), reply(422, {"message": "open-sesame is bad"}), account=Monri("k", "t", auth="oauth"))
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequestError) as caught:
         await it.get(UUID)
     assert caught.value.message == "… is bad"
 
@@ -125,28 +125,28 @@ async def test_an_attempt_is_given_the_time_that_is_left() -> None:
 
 @pytest.mark.parametrize("own", [True, False])
 async def test_a_transport_that_keeps_the_time_itself_is_not_broken_off(own: bool) -> None:
-    async def late(outgoing: Outgoing, flight: Flight) -> WireReply:
+    async def late(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         await anyio.sleep(0.3)
-        answer = MADE(outgoing, flight)
-        assert isinstance(answer, WireReply)
+        answer = MADE(signed_request, transmission)
+        assert isinstance(answer, HttpResponse)
         return answer
 
     it = real_time(bench(late, policy=RetryPolicy(deadline=0.1)))
     it.script.ends_in_time = own
-    it.exchange.attempts = Attempts(it.script, it.exchange.policy)
+    it.executor.attempts = AttemptRunner(it.script, it.executor.policy)
     if own:
         assert (await it.get(UUID)).record.id == UUID
     else:
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(DeadlineExceededError):
             await it.get(UUID)
 
 
 async def test_a_create_held_back_by_anothers_record_was_not_sent() -> None:
     it = bench(SILENT, *[MISSING] * 9, policy=RetryPolicy(deadline=8))
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknownError):
         await it.create(draft(name="ADA"))
     it.script.steps[:] = [OTHER]
-    with pytest.raises(Duplicate) as caught:
+    with pytest.raises(ConflictError) as caught:
         await it.create(draft())
     assert caught.value.applied == "no"
     assert it.script.lines().count("POST /v2/customers") == 1
@@ -162,18 +162,18 @@ async def test_an_operation_may_need_no_request() -> None:
     it = bench()
 
     def steps() -> Steps[str]:
-        yield Hold("r-1")
+        yield LockReference("r-1")
         return "nothing to do"
 
-    done = await it.exchange.run(it.speaker, "update", steps(), None)
-    assert (done.record, done.status, done.attempts, it.exchange.turns._turns) == ("nothing to do", 0, 0, {})
+    done = await it.executor.run(it.account_context, "update", steps(), None)
+    assert (done.record, done.status, done.attempts, it.executor.turns._turns) == ("nothing to do", 0, 0, {})
 
 
 async def test_a_refusal_is_kept_only_so_long() -> None:
     names = ["n" * 201, *(f"field-{number}" for number in range(100))]
     details = [{"param_name": name, "description": f"wrong {time}"} for name in names for time in range(21)]
     refused = reply(422, {"status": 422, "error": {"message": "invalid", "details": details}})
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequestError) as caught:
         await bench(refused, account=PAYDOCK).update(HEX, CustomerPatch(name="Ada"))
     fields = caught.value.fields
     assert (len(fields), {len(messages) for messages in fields.values()}) == (100, {20})
@@ -188,6 +188,6 @@ async def test_of_an_answer_that_was_lost_a_read_makes_another() -> None:
 
 async def test_a_wonder_update_that_nobody_answered_names_the_customer() -> None:
     it = bench(reply(200, wonder_customer()), SILENT, SILENT, SILENT, account=wonder_account())
-    with pytest.raises(OutcomeUnknown) as caught:
+    with pytest.raises(OutcomeUnknownError) as caught:
         await it.update(UUID, CustomerPatch(name="Ada L."))
     assert (caught.value.reference, caught.value.id) == ("r-1", UUID)

@@ -1,17 +1,17 @@
-"""Turns: one after the other, in order, and never lost by a cancellation."""
+"""WriteLocks: one after the other, in order, and never lost by a cancellation."""
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from wonder_customers._turns import Turns
+from wonder_customers._core.write_locks import WriteLocks
 
 pytestmark = pytest.mark.anyio
 KEY = ("reference", "ref-1")
 
 
-def turns() -> Turns:
-    return Turns(anyio.current_time)
+def turns() -> WriteLocks:
+    return WriteLocks(anyio.current_time)
 
 
 async def test_a_free_turn_is_taken_at_once_and_leaves_nothing() -> None:

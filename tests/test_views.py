@@ -6,7 +6,15 @@ import anyio
 import pytest
 
 from chaos.gateways import fresh, session
-from wonder_customers import ConfigurationError, CustomerSession, Monri, NotFound, Paydock, SessionClosed, dialects
+from wonder_customers import (
+    ConfigurationError,
+    CustomerSession,
+    Monri,
+    NotFoundError,
+    Paydock,
+    SessionClosedError,
+    dialects,
+)
 from wonder_customers.simulator import SimulatorServer
 
 pytestmark = pytest.mark.anyio
@@ -29,14 +37,14 @@ async def test_views_share_connections_and_keep_merchants_apart(simulator: Simul
     async with session(simulator, "monri", max_connections=4) as it:
         view = it.for_account(Monri.from_environment(other))
         made = await it.create(fresh("monri"))
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await view.get(made.id)
         draft = fresh("monri")
         async with anyio.create_task_group() as group:
             for _ in range(20):
                 group.start_soon(view.upsert, draft)
                 group.start_soon(it.upsert, draft)
-        assert it._shared.transport.open_lanes <= 4  # type: ignore[attr-defined]
+        assert it._shared.transport.open_connections <= 4  # type: ignore[attr-defined]
         mine, theirs = (
             await it.get_by_reference(str(draft.reference)),
             await view.get_by_reference(str(draft.reference)),
@@ -67,7 +75,7 @@ async def test_a_view_ends_with_its_session(simulator: SimulatorServer) -> None:
         async with view:
             await view.create(fresh("monri"))
         await it.create(fresh("monri"))
-    with pytest.raises(SessionClosed):
+    with pytest.raises(SessionClosedError):
         await view.create(fresh("monri"))
 
 

@@ -97,5 +97,5 @@ class Wire:
 
     def session(self, account: Account, **policy: Any) -> Session:
         """A session that sends here, each call once unless `policy` says otherwise."""
-        retry = RetryPolicy(**{"attempts": 1, "base": 0.0, "throttle_base": 0.0, "settle": 0.0} | policy)
+        retry = RetryPolicy(**{"attempts": 1, "base": 0.0, "throttle_base": 0.0, "confirmation_window": 0.0} | policy)
         return CustomerSession(account, retry=retry, transport=httpx.MockTransport(self._reply))

@@ -2,22 +2,22 @@
 
     WonderCustomersError
     ├─ ConfigurationError      credentials, URLs or settings that cannot work
-    │  └─ MissingExtra         the packages of a part are not installed; an ImportError, too
-    ├─ SessionClosed           the session is not open (any more)
+    │  └─ MissingExtraError         the packages of a part are not installed; an ImportError, too
+    ├─ SessionClosedError           the session is not open (any more)
     ├─ Unsupported             the gateway has no such operation
-    ├─ InvalidRecord           the record breaks the gateway's documented limits; all violations at once
-    ├─ CallFailed              a call ended without its result
-    │  ├─ NotSent              no byte of the request reached the gateway
-    │  ├─ NoAnswer             a read got no whole answer
-    │  ├─ OutcomeUnknown       a write was sent and may or may not have been applied
-    │  ├─ DeadlineExceeded     time ran out before the outcome could matter
-    │  ├─ InvalidReply         the gateway answered with something that is not in its documents
+    ├─ InvalidRecordError           the record breaks the gateway's documented limits; all violations at once
+    ├─ CallError              a call ended without its result
+    │  ├─ NotSentError              no byte of the request reached the gateway
+    │  ├─ NoResponseError             a read got no whole answer
+    │  ├─ OutcomeUnknownError       a write was sent and may or may not have been applied
+    │  ├─ DeadlineExceededError     time ran out before the outcome could matter
+    │  ├─ InvalidResponseError         the gateway answered with something that is not in its documents
     │  ├─ Ambiguous            more than one customer holds the reference
     │  └─ Refused              the gateway said no
-    │     └─ Unauthorized · Forbidden · NotFound · Duplicate · Rejected · RateLimited · Unavailable
-    └─ SyncFailed              a bulk job could not run or go on
+    │     └─ Unauthorized · Forbidden · NotFoundError · Duplicate · Rejected · RateLimitError · Unavailable
+    └─ BulkError              a bulk job could not run or go on
 
-Every `CallFailed` tells whether the call was applied, after how many requests it ended, and what to do next. No error
+Every `CallError` tells whether the call was applied, after how many requests it ended, and what to do next. No error
 holds a request body or a credential, and every error survives pickling with all its fields.
 """
 
@@ -29,28 +29,28 @@ from attrs import frozen
 from wonder_customers.records import Applied, Customer, PaymentToken
 
 __all__ = [
-    "Ambiguous",
+    "AmbiguousReferenceError",
     "AttemptRecord",
-    "CallFailed",
+    "AuthenticationError",
+    "BulkError",
+    "CallError",
     "ConfigurationError",
-    "DeadlineExceeded",
-    "Duplicate",
-    "Forbidden",
-    "InvalidRecord",
-    "InvalidReply",
-    "MissingExtra",
-    "NoAnswer",
-    "NotFound",
-    "NotSent",
-    "OutcomeUnknown",
-    "RateLimited",
-    "Refused",
-    "Rejected",
-    "SessionClosed",
-    "SyncFailed",
-    "Unauthorized",
-    "Unavailable",
-    "Unsupported",
+    "ConflictError",
+    "DeadlineExceededError",
+    "GatewayError",
+    "GatewayUnavailableError",
+    "InvalidRecordError",
+    "InvalidRequestError",
+    "InvalidResponseError",
+    "MissingExtraError",
+    "NoResponseError",
+    "NotFoundError",
+    "NotSentError",
+    "OutcomeUnknownError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "SessionClosedError",
+    "UnsupportedOperationError",
     "Violation",
     "WonderCustomersError",
 ]
@@ -76,7 +76,7 @@ class ConfigurationError(WonderCustomersError):
     """Credentials, URLs or settings that cannot work. Nothing was sent."""
 
 
-class MissingExtra(ConfigurationError, ModuleNotFoundError):
+class MissingExtraError(ConfigurationError, ModuleNotFoundError):
     """A part is used whose packages are not installed; the message says how to install them. It is an ImportError too.
 
     Attributes:
@@ -88,11 +88,11 @@ class MissingExtra(ConfigurationError, ModuleNotFoundError):
         self.extra = extra
 
 
-class SessionClosed(WonderCustomersError):
+class SessionClosedError(WonderCustomersError):
     """The session is used outside its ``async with`` block. Nothing was sent."""
 
 
-class Unsupported(WonderCustomersError):
+class UnsupportedOperationError(WonderCustomersError):
     """The gateway has no such operation. Known beforehand: nothing was sent.
 
     Attributes:
@@ -100,8 +100,8 @@ class Unsupported(WonderCustomersError):
         operation: The verb that was asked for.
     """
 
-    def __init__(self, gateway: str, operation: str, why: str) -> None:
-        super().__init__(f"{gateway} has no {operation}: {why}. Nothing was sent.")
+    def __init__(self, gateway: str, operation: str, reason: str) -> None:
+        super().__init__(f"{gateway} has no {operation}: {reason}. Nothing was sent.")
         self.gateway = gateway
         self.operation = operation
 
@@ -124,7 +124,7 @@ class Violation:
         return f"{self.field}{f' (on the wire: {self.wire_field})' if self.wire_field else ''}: {self.limit}"
 
 
-class InvalidRecord(WonderCustomersError):
+class InvalidRecordError(WonderCustomersError):
     """A record breaks the gateway's documented limits. All violations are listed; nothing was sent.
 
     Attributes:
@@ -156,8 +156,8 @@ class AttemptRecord:
     request_id: str | None = None
 
 
-class Reads(Protocol):
-    """The reads that `OutcomeUnknown.resolve` needs; a session has them."""
+class CustomerReader(Protocol):
+    """The reads that `OutcomeUnknownError.resolve` needs; a session has them."""
 
     async def get(self, id: str, /) -> Customer:
         """The customer with this id."""
@@ -176,7 +176,7 @@ _APPLIED = {
 }
 
 
-class CallFailed(WonderCustomersError):
+class CallError(WonderCustomersError):
     """A call ended without its result.
 
     Attributes:
@@ -192,11 +192,11 @@ class CallFailed(WonderCustomersError):
         id: The gateway's id of the customer where the call had one.
     """
 
-    advice = "See the gateway's documents."
+    hint = "See the gateway's documents."
 
     def __init__(
         self,
-        why: str,
+        reason: str,
         *,
         gateway: str = "",
         operation: str = "",
@@ -208,8 +208,8 @@ class CallFailed(WonderCustomersError):
         reference: str | None = None,
         id: str | None = None,
     ) -> None:
-        super().__init__(why)
-        self.why = why
+        super().__init__(reason)
+        self.reason = reason
         self.gateway = gateway
         self.operation = operation
         self.applied: Applied = applied
@@ -224,32 +224,32 @@ class CallFailed(WonderCustomersError):
         times = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'} in {self.elapsed:.2f} s"
         mark = f", request id {self.request_id}" if self.request_id else ""
         call = f"{self.gateway} {self.operation}".strip() or "call"
-        return f"{call}: {self.why} ({times}{mark}). {_APPLIED[self.applied]} {self.advice}"
+        return f"{call}: {self.reason} ({times}{mark}). {_APPLIED[self.applied]} {self.hint}"
 
 
-class NotSent(CallFailed):
+class NotSentError(CallError):
     """No byte of the request reached the gateway: refused connections, failed TLS, no free connection in time."""
 
-    advice = "Calling again is safe: check that the gateway's host can be reached."
+    hint = "Calling again is safe: check that the gateway's host can be reached."
 
 
-class NoAnswer(CallFailed):
+class NoResponseError(CallError):
     """A read was sent and no whole answer came, as often as the retry policy allowed."""
 
-    advice = "It was a read: call again when the gateway answers."
+    hint = "It was a read: call again when the gateway answers."
 
 
-class OutcomeUnknown(CallFailed):
+class OutcomeUnknownError(CallError):
     """A write was sent and no answer tells whether it was applied."""
 
     @property
-    def advice(self) -> str:  # type: ignore[override]
+    def hint(self) -> str:  # type: ignore[override]
         """What to do next: ask the gateway, where there is something to ask for."""
         if self.reference is None and self.id is None:
             return "Do not simply repeat it: it had no reference, so look for the customer in the gateway's list first."
         return "Do not simply repeat it: `await error.resolve(session)` asks the gateway what it holds now."
 
-    async def resolve(self, session: Reads) -> Customer | tuple[PaymentToken, ...] | None:
+    async def resolve(self, session: CustomerReader) -> Customer | tuple[PaymentToken, ...] | None:
         """Ask the gateway what it holds now.
 
         Args:
@@ -260,8 +260,8 @@ class OutcomeUnknown(CallFailed):
             that the write was lost: it may still be under way). After a write to payment tokens, the customer's tokens.
 
         Raises:
-            OutcomeUnknown: The call had neither a reference nor an id to ask for.
-            CallFailed: The question itself failed.
+            OutcomeUnknownError: The call had neither a reference nor an id to ask for.
+            CallError: The question itself failed.
         """
         if self.id is not None and self.operation.endswith("payment_token"):
             return await session.list_payment_tokens(self.id)
@@ -270,46 +270,46 @@ class OutcomeUnknown(CallFailed):
                 return await session.get(self.id)
             if self.reference is not None:
                 return await session.get_by_reference(self.reference)
-        except NotFound:
+        except NotFoundError:
             return None
         raise self
 
 
-class DeadlineExceeded(CallFailed):
+class DeadlineExceededError(CallError):
     """The call's deadline passed, and nothing was applied."""
 
-    advice = "Calling again is safe: allow more time with RetryPolicy(deadline=…) or look at the gateway's health."
+    hint = "Calling again is safe: allow more time with RetryPolicy(deadline=…) or look at the gateway's health."
 
 
-class InvalidReply(CallFailed):
+class InvalidResponseError(CallError):
     """The gateway answered with something its documents do not know: no JSON, a missing id, a wrong type.
 
     Attributes:
         status: The HTTP status that came with it.
     """
 
-    advice = "Read the customer back before you repeat a write, and report the reply's form."
+    hint = "Read the customer back before you repeat a write, and report the reply's form."
 
-    def __init__(self, why: str, *, status: int = 0, **facts: Any) -> None:
-        super().__init__(why, **facts)
+    def __init__(self, reason: str, *, status: int = 0, **facts: Any) -> None:
+        super().__init__(reason, **facts)
         self.status = status
 
 
-class Ambiguous(CallFailed):
+class AmbiguousReferenceError(CallError):
     """More than one customer holds the reference. Nothing was deleted; a person has to choose.
 
     Attributes:
         ids: The gateway's ids of all of them.
     """
 
-    advice = "Nothing was deleted: keep one of the customers and archive the others."
+    hint = "Nothing was deleted: keep one of the customers and archive the others."
 
-    def __init__(self, why: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
-        super().__init__(why, **facts)
+    def __init__(self, reason: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
+        super().__init__(reason, **facts)
         self.ids: tuple[str, ...] = tuple(ids)
 
 
-class Refused(CallFailed):
+class GatewayError(CallError):
     """The gateway said no.
 
     Attributes:
@@ -321,7 +321,7 @@ class Refused(CallFailed):
 
     def __init__(
         self,
-        why: str,
+        reason: str,
         *,
         status: int = 0,
         code: str | None = None,
@@ -329,71 +329,71 @@ class Refused(CallFailed):
         retry_after: float | None = None,
         **facts: Any,
     ) -> None:
-        super().__init__(why, **facts)
+        super().__init__(reason, **facts)
         self.status = status
         self.code = code
         self.message = message
         self.retry_after = retry_after
 
 
-class Unauthorized(Refused):
+class AuthenticationError(GatewayError):
     """The credentials or the signature were not accepted."""
 
-    advice = "Check the credentials, that they belong to this environment, and this machine's clock."
+    hint = "Check the credentials, that they belong to this environment, and this machine's clock."
 
 
-class Forbidden(Refused):
+class PermissionDeniedError(GatewayError):
     """The credentials are known, but may not do this."""
 
-    advice = "Check the credentials and the permissions of the account."
+    hint = "Check the credentials and the permissions of the account."
 
 
-class NotFound(Refused):
+class NotFoundError(GatewayError):
     """The gateway knows no such customer or token."""
 
-    advice = "Check the id and that it was made in this environment by this account."
+    hint = "Check the id and that it was made in this environment by this account."
 
 
-class Duplicate(Refused):
+class ConflictError(GatewayError):
     """A customer with this reference is there already, and is not the one that was to be created.
 
     Attributes:
         ids: The ids of the customers that hold the reference, where they are known.
     """
 
-    advice = "Use upsert to bring the existing customer up to date, or another reference."
+    hint = "Use upsert to bring the existing customer up to date, or another reference."
 
-    def __init__(self, why: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
-        super().__init__(why, **facts)
+    def __init__(self, reason: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
+        super().__init__(reason, **facts)
         self.ids: tuple[str, ...] = tuple(ids)
 
 
-class Rejected(Refused):
+class InvalidRequestError(GatewayError):
     """The gateway understood the request and does not accept its contents.
 
     Attributes:
         fields: The gateway's own messages by wire field, where it names fields.
     """
 
-    advice = "Correct the record; the same call will be refused again."
+    hint = "Correct the record; the same call will be refused again."
 
-    def __init__(self, why: str, *, fields: Mapping[str, Sequence[str]] | None = None, **facts: Any) -> None:
-        super().__init__(why, **facts)
+    def __init__(self, reason: str, *, fields: Mapping[str, Sequence[str]] | None = None, **facts: Any) -> None:
+        super().__init__(reason, **facts)
         found = {name: tuple(messages) for name, messages in (fields or {}).items()}
         self.fields: dict[str, tuple[str, ...]] = found
 
 
-class RateLimited(Refused):
+class RateLimitError(GatewayError):
     """Too many requests. The request was not processed."""
 
-    advice = "Wait at least `retry_after` seconds, then call again."
+    hint = "Wait at least `retry_after` seconds, then call again."
 
 
-class Unavailable(Refused):
+class GatewayUnavailableError(GatewayError):
     """The gateway answered with a fault of its own (5xx)."""
 
-    advice = "Try again later; after a write, read the customer back first."
+    hint = "Try again later; after a write, read the customer back first."
 
 
-class SyncFailed(WonderCustomersError):
+class BulkError(WonderCustomersError):
     """A bulk job could not run or go on; its message says where it stands and how to resume."""

@@ -16,7 +16,7 @@ to the logger ``wonder_customers``, and all are counted in `Stats.observer_failu
 
 The events of one call come in this order; what stands in brackets may come any number of times, or not at all:
 
-    CallStarted  [Waiting]  [AttemptStarted  AttemptEnded]  [Looking  [AttemptStarted  AttemptEnded]  Looked]  CallEnded
+    CallStarted  [Waiting]  [AttemptStarted  AttemptEnded]  [LookupStarted  [AttemptStarted  AttemptEnded]  LookupEnded]  CallEnded
 
 Whatever ends a call, cancellation included, its `CallEnded` comes, and an `AttemptEnded` for every `AttemptStarted`.
 Events of different calls mix. Those of one call hold the same `CallStarted`, which can be a key of a dict.
@@ -37,15 +37,15 @@ __all__ = [
     "AttemptStarted",
     "CallEnded",
     "CallStarted",
-    "Closed",
+    "ConnectionStats",
     "Event",
-    "Lanes",
-    "Looked",
-    "Looking",
+    "LookupEnded",
+    "LookupStarted",
     "Observer",
-    "Opened",
     "Outcome",
     "Reason",
+    "SessionEnded",
+    "SessionStarted",
     "Stats",
     "Waiting",
 ]
@@ -53,17 +53,17 @@ __all__ = [
 Outcome = Literal["not sent", "no answer", "body lost", "answered"]
 """How far an attempt came: nothing was sent, nothing came back, the status came and the body did not, or all came."""
 
-Reason = Literal["retry", "throttled", "settle", "doubt", "turn"]
+Reason = Literal["retry", "throttled", "confirmation", "unconfirmed", "lock"]
 """Why a call waits.
 
-``retry``: before the same request goes out again. ``throttled``: the same, after "too many requests". ``settle``:
+``retry``: before the same request goes out again. ``throttled``: the same, after "too many requests". ``confirmation_window``:
 before a look at what a write without an answer has left. ``doubt``: an earlier write for the same customer may still
 land. ``turn``: another write for the same customer is under way.
 """
 
 
 @frozen
-class Lanes:
+class ConnectionStats:
     """The connections of a session.
 
     Attributes:
@@ -83,7 +83,7 @@ class Lanes:
 class Stats:
     """What a session has done since it was made, and what it is doing, with all of its views.
 
-    What is refused before anything is sent (`InvalidRecord`, `Unsupported`) is no call.
+    What is refused before anything is sent (`InvalidRecordError`, `UnsupportedOperationError`) is no call.
 
     Attributes:
         begun: Calls that began.
@@ -93,7 +93,7 @@ class Stats:
         retries: Waits before the same request went out again.
         looks: Looks at what a write without an answer has left.
         budget: Retry tokens left, by gateway host such as ``https://api.paydock.com``.
-        lanes: The connections; None when the transport does not tell.
+        connections: The connections; None when the transport does not tell.
         waiting_for_turn: Calls that wait while another write for their customer is under way.
         views: How many views `CustomerSession.for_account` has made.
         observer_failures: How often an observer raised.
@@ -104,9 +104,9 @@ class Stats:
     failed: Mapping[str, int]
     attempts: int
     retries: int
-    looks: int
+    lookups: int
     budget: Mapping[str, int]
-    lanes: Lanes | None
+    connections: ConnectionStats | None
     waiting_for_turn: int
     views: int
     observer_failures: int
@@ -123,27 +123,27 @@ class Stats:
 
 
 @frozen(eq=False)
-class Opened:
+class SessionStarted:
     """The session's ``async with`` block has begun.
 
     Attributes:
         stats: Gives the session's figures at any time, from any thread.
     """
 
-    name: ClassVar = "session_opened"
+    name: ClassVar = "session_started"
     stats: Callable[[], Stats] = field(repr=False)
 
 
 @frozen(eq=False)
-class Closed:
+class SessionEnded:
     """The session's ``async with`` block has ended.
 
     Attributes:
         opened: How it began.
     """
 
-    name: ClassVar = "session_closed"
-    opened: Opened
+    name: ClassVar = "session_ended"
+    opened: SessionStarted
 
 
 @frozen(eq=False)
@@ -229,19 +229,19 @@ class Waiting:
 
 
 @frozen(eq=False)
-class Looking:
+class LookupStarted:
     """A look at what a write without an answer has left; its requests follow as attempts.
 
     Attributes:
         call: Of this call.
     """
 
-    name: ClassVar = "looking"
+    name: ClassVar = "lookup_started"
     call: CallStarted
 
 
 @frozen(eq=False)
-class Looked:
+class LookupEnded:
     """A look has ended.
 
     Attributes:
@@ -251,9 +251,9 @@ class Looked:
         error: The class name of what the look ended with, ``Cancelled``, or None.
     """
 
-    name: ClassVar = "looked"
+    name: ClassVar = "lookup_ended"
     call: CallStarted
-    looking: Looking
+    looking: LookupStarted
     found: bool
     error: str | None
 
@@ -276,11 +276,21 @@ class CallEnded:
     error: str | None
     applied: Applied
     requests: int
-    adopted: bool
+    recovered: bool
     elapsed: float
 
 
-Event = Opened | CallStarted | AttemptStarted | AttemptEnded | Waiting | Looking | Looked | CallEnded | Closed
+Event = (
+    SessionStarted
+    | CallStarted
+    | AttemptStarted
+    | AttemptEnded
+    | Waiting
+    | LookupStarted
+    | LookupEnded
+    | CallEnded
+    | SessionEnded
+)
 """Everything an observer can be given. The class attribute `name` of each is stable."""
 
 Observer = Callable[[Event], object]

@@ -30,7 +30,7 @@ __all__ = [
     "PaymentSource",
     "PaymentToken",
     "Phone",
-    "Reply",
+    "Response",
     "Unset",
     "VaultToken",
 ]
@@ -64,7 +64,7 @@ def _private(default: Any = None) -> Any:
 
 @cache
 def _split() -> Callable[[str], tuple[str, str] | None]:
-    from wonder_customers._telephone import split  # noqa: PLC0415 - the telephone library is large
+    from wonder_customers._support.phone_numbers import split  # noqa: PLC0415 - the telephone library is large
 
     return split
 
@@ -345,7 +345,7 @@ class Page(Generic[T]):
 
 
 @frozen
-class Reply(Generic[T]):
+class Response(Generic[T]):
     """A record with the facts of the call that brought it (``session.raw``).
 
     Attributes:
@@ -364,7 +364,7 @@ class Reply(Generic[T]):
     request_id: str | None = None
     attempts: int = 1
     elapsed: float = 0.0
-    adopted: bool = False
+    recovered: bool = False
 
 
 Applied = Literal["no", "yes", "unknown"]

@@ -9,18 +9,18 @@ from typing import Any
 
 from attrs import Attribute, define, field, frozen
 
-from wonder_customers._wire import Replay
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.wire import Replay
 
 __all__ = [
+    "Decision",
     "Evidence",
     "Raise",
     "Resolve",
     "Retry",
     "RetryBudget",
     "RetryPolicy",
-    "Situation",
-    "Verdict",
+    "RetryState",
     "decide",
 ]
 
@@ -73,7 +73,7 @@ class RetryPolicy:
     throttle_base: float = field(default=1.0, validator=_Within(0, _DAY))
     factor: float = field(default=2.0, validator=_Within(1, 10))
     cap: float = field(default=8.0, validator=_Within(0, _DAY))
-    settle: float = field(default=10.0, validator=_Within(0, _DAY))
+    confirmation_window: float = field(default=10.0, validator=_Within(0, _DAY))
     budget: int = field(default=500, validator=_Within(0, 1_000_000, whole=True))
     transient_cost: int = field(default=14, validator=_Within(0, 1_000_000, whole=True))
     throttle_cost: int = field(default=5, validator=_Within(0, 1_000_000, whole=True))
@@ -120,7 +120,7 @@ class Evidence(Enum):
 
 
 @frozen
-class Situation:
+class RetryState:
     """Everything the decision looks at.
 
     Attributes:
@@ -144,7 +144,7 @@ class Situation:
     retry_after: float | None = None
     draw: float = 1.0
     findable: bool = False
-    doubtful: bool = False
+    unconfirmed: bool = False
     resent: bool = False
 
 
@@ -166,12 +166,12 @@ class Raise:
     """End the call with the failure at hand."""
 
 
-Verdict = Retry | Resolve | Raise
+Decision = Retry | Resolve | Raise
 
 _RESENDABLE = frozenset({Replay.READ, Replay.IDEMPOTENT, Replay.NATURAL_UPSERT})
 
 
-def decide(policy: RetryPolicy, now: Situation) -> Verdict:  # noqa: PLR0911 - one return per row of the table
+def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 - one return per row of the table
     """What follows an attempt that brought no result.
 
     | evidence           | read  | update, delete | natural upsert | look-up     | neither |
@@ -197,7 +197,7 @@ def decide(policy: RetryPolicy, now: Situation) -> Verdict:  # noqa: PLR0911 - o
         case Evidence.THROTTLED:
             return _retry(policy, now, base=policy.throttle_base, cost=policy.throttle_cost)
         case Evidence.TAKEN:
-            return Resolve() if lookup and now.doubtful else Raise()
+            return Resolve() if lookup and now.unconfirmed else Raise()
         case Evidence.ABSENT:
             return Raise() if now.resent else _retry(policy, now, base=0.0, cost=policy.transient_cost)
         case Evidence.STALE if now.replay is Replay.READ:
@@ -210,7 +210,7 @@ def decide(policy: RetryPolicy, now: Situation) -> Verdict:  # noqa: PLR0911 - o
             return Resolve() if lookup else Raise()
 
 
-def _retry(policy: RetryPolicy, now: Situation, *, base: float, cost: int) -> Verdict:
+def _retry(policy: RetryPolicy, now: RetryState, *, base: float, cost: int) -> Decision:
     after = max(backoff(policy, now.attempts, base=base, draw=now.draw), now.retry_after or 0.0)
     if now.attempts >= policy.attempts or after >= now.remaining or cost > now.tokens:
         return Raise()
@@ -223,9 +223,9 @@ def backoff(policy: RetryPolicy, attempts: int, *, base: float, draw: float) -> 
     return min(policy.cap, base * policy.factor ** min(attempts - 1, 64)) * draw
 
 
-def settle_times(settle: float) -> Iterator[float]:
-    """The waits between the looks for a write in doubt: 0.5, 1, 2, 4 … seconds, the last look at `settle`."""
-    wait, left = 0.5, settle
+def lookup_schedule(confirmation_window: float) -> Iterator[float]:
+    """The waits between the looks for a write in doubt: 0.5, 1, 2, 4 … seconds, the last look at `confirmation_window`."""
+    wait, left = 0.5, confirmation_window
     while True:
         yield min(wait, left)
         left -= wait

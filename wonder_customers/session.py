@@ -4,20 +4,20 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from wonder_customers import _waiting
-from wonder_customers._attempt import Attempts
-from wonder_customers._exchange import Exchange
-from wonder_customers._turns import Turns
-from wonder_customers._verbs import Listing, RawVerbs, Shared, expect
+from wonder_customers._core.attempt import AttemptRunner
+from wonder_customers._core.executor import Executor
+from wonder_customers._core.operations import Listing, RawOperations, SessionState, expect
+from wonder_customers._core.write_locks import WriteLocks
+from wonder_customers._support import clock
 from wonder_customers.dialects.base import Account
-from wonder_customers.dialects.marks import DeletesCustomers, StoresPaymentTokens
-from wonder_customers.errors import ConfigurationError, SessionClosed
+from wonder_customers.dialects.capabilities import DeletesCustomers, StoresPaymentTokens
+from wonder_customers.errors import ConfigurationError, SessionClosedError
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.transports import choose
 
 if TYPE_CHECKING:  # loaded only where somebody watches
-    from wonder_customers._watch import Watch
+    from wonder_customers._core.observers import ObserverGroup
     from wonder_customers.events import Observer, Stats
 
 __all__ = ["CustomerSession"]
@@ -59,17 +59,19 @@ class CustomerSession(Generic[AnyAccount_co]):
         if not isinstance(policy, RetryPolicy):
             raise ConfigurationError("retry must be a RetryPolicy")
         chosen = choose(transport, max_connections)
-        watch = _watch(observers)
-        exchange = Exchange(Attempts(chosen, policy), policy, Turns(_waiting.clock), watch=watch)
-        shared = Shared(chosen, exchange, policy, own_transport=chosen is not transport)
+        observer_group = _observer_group(observers)
+        executor = Executor(
+            AttemptRunner(chosen, policy), policy, WriteLocks(clock.monotonic), observers=observer_group
+        )
+        shared = SessionState(chosen, executor, policy, own_transport=chosen is not transport)
         self._bind(account, shared, owner=True)
 
-    def _bind(self, account: Any, shared: Shared, *, owner: bool) -> None:
+    def _bind(self, account: Any, shared: SessionState, *, owner: bool) -> None:
         self._account: AnyAccount_co = account
         self._shared, self._owner = shared, owner
-        speaker = shared.speaker(account)
-        self._dialect = speaker.dialect
-        self.raw: RawVerbs = RawVerbs(shared, speaker)
+        account_context = shared.account_context(account)
+        self._dialect = account_context.dialect
+        self.raw: RawOperations = RawOperations(shared, account_context)
 
     @property
     def gateway(self) -> str:
@@ -88,10 +90,10 @@ class CustomerSession(Generic[AnyAccount_co]):
     async def __aenter__(self) -> Self:
         if self._owner:
             if self._shared.closed or self._shared.loop is not None:
-                raise SessionClosed("a session is opened once: make a new CustomerSession")
-            self._shared.loop = _waiting.here()
-            if self._shared.exchange.watch is not None:
-                self._shared.exchange.watch.opened(self._shared.stats)
+                raise SessionClosedError("a session is opened once: make a new CustomerSession")
+            self._shared.loop = clock.running_loop()
+            if self._shared.executor.observers is not None:
+                self._shared.executor.observers.opened(self._shared.stats)
         return self
 
     async def __aexit__(
@@ -103,8 +105,8 @@ class CustomerSession(Generic[AnyAccount_co]):
                 if self._shared.own_transport:
                     await self._shared.transport.aclose()
             finally:
-                if self._shared.exchange.watch is not None:
-                    self._shared.exchange.watch.closed()
+                if self._shared.executor.observers is not None:
+                    self._shared.executor.observers.closed()
 
     def for_account(self, account: OtherAccount) -> "CustomerSession[OtherAccount]":
         """A view on the same connections for another merchant of the same or another gateway.
@@ -128,7 +130,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Hold `draft` against the gateway's documented limits, without sending anything.
 
         Raises:
-            InvalidRecord: The gateway cannot take it, all violations are listed; or it is no draft.
+            InvalidRecordError: The gateway cannot take it, all violations are listed; or it is no draft.
         """
         expect(self._dialect, "draft", draft, CustomerDraft)
         self._dialect.validate(draft)
@@ -137,7 +139,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         """The customer's fields as `draft` would put them on this gateway's wire, without any payment source.
 
         Raises:
-            InvalidRecord: It is no draft.
+            InvalidRecordError: It is no draft.
         """
         expect(self._dialect, "draft", draft, CustomerDraft)
         return self._dialect.payload(draft)
@@ -146,7 +148,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         """The names of the fields of `draft` that `customer`, as the gateway holds it, does not repeat.
 
         Raises:
-            InvalidRecord: They are no draft and no customer.
+            InvalidRecordError: They are no draft and no customer.
         """
         expect(self._dialect, "draft", draft, CustomerDraft)
         expect(self._dialect, "customer", customer, Customer)
@@ -156,21 +158,21 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Find out whether the credentials are right, by asking for one customer.
 
         Raises:
-            Unauthorized, Forbidden: They are not.
-            CallFailed: The gateway could not be asked.
+            AuthenticationError, PermissionDeniedError: They are not.
+            CallError: The gateway could not be asked.
         """
         await self.raw.page(limit=1)
 
     async def create(self, draft: CustomerDraft) -> Customer:
         """Make a customer. On Wonder this is an upsert by reference; elsewhere a reference that is taken is refused.
 
-        Without a reference nothing can be looked up afterwards, so a lost answer ends in `OutcomeUnknown`.
+        Without a reference nothing can be looked up afterwards, so a lost answer ends in `OutcomeUnknownError`.
 
         Raises:
-            InvalidRecord: The draft breaks the gateway's limits; nothing was sent.
-            Duplicate: Another customer holds the reference (Monri; Paydock does not check).
-            OutcomeUnknown: It may have been made; `OutcomeUnknown.resolve` asks.
-            CallFailed: Anything else that ended the call.
+            InvalidRecordError: The draft breaks the gateway's limits; nothing was sent.
+            ConflictError: Another customer holds the reference (Monri; Paydock does not check).
+            OutcomeUnknownError: It may have been made; `OutcomeUnknownError.resolve` asks.
+            CallError: Anything else that ended the call.
         """
         return (await self.raw.create(draft)).record
 
@@ -178,8 +180,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Make the customer with this reference, or bring it up to date: the fields of the draft are written.
 
         Raises:
-            Ambiguous: Several customers hold the reference (Paydock).
-            InvalidRecord, OutcomeUnknown, CallFailed: As for `create`.
+            AmbiguousReferenceError: Several customers hold the reference (Paydock).
+            InvalidRecordError, OutcomeUnknownError, CallError: As for `create`.
         """
         return (await self.raw.upsert(draft)).record
 
@@ -187,8 +189,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         """The customer with the gateway's own `id`.
 
         Raises:
-            NotFound: There is none.
-            CallFailed: The call ended otherwise.
+            NotFoundError: There is none.
+            CallError: The call ended otherwise.
         """
         return (await self.raw.get(id)).record
 
@@ -196,9 +198,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         """The customer with your own `reference`, matched exactly.
 
         Raises:
-            NotFound: There is none.
-            Ambiguous: Several hold it (Paydock).
-            CallFailed: The call ended otherwise.
+            NotFoundError: There is none.
+            AmbiguousReferenceError: Several hold it (Paydock).
+            CallError: The call ended otherwise.
         """
         return (await self.raw.get_by_reference(reference)).record
 
@@ -206,8 +208,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Change some fields: those left `UNSET` stay, None clears. On Wonder: read, merge and write.
 
         Raises:
-            NotFound: There is no such customer.
-            InvalidRecord, OutcomeUnknown, CallFailed: As for `create`.
+            NotFoundError: There is no such customer.
+            InvalidRecordError, OutcomeUnknownError, CallError: As for `create`.
         """
         return (await self.raw.update(id, patch)).record
 
@@ -215,9 +217,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Delete softly (Monri) or archive (Paydock). Wonder has no such operation.
 
         Raises:
-            Unsupported: The gateway has none; nothing was sent.
-            NotFound: There is no such customer.
-            CallFailed: The call ended otherwise.
+            UnsupportedOperationError: The gateway has none; nothing was sent.
+            NotFoundError: There is no such customer.
+            CallError: The call ended otherwise.
         """
         await self.raw.delete(id)
 
@@ -232,9 +234,9 @@ class CustomerSession(Generic[AnyAccount_co]):
             filters: The gateway's own query parameters, such as ``{"search": "Ada"}`` at Paydock.
 
         Raises:
-            InvalidRecord: While iterating, before anything is sent: the limit, the cursor or the filters cannot work.
-            Unsupported: The gateway's lists know no filters (Monri).
-            CallFailed: A page could not be fetched.
+            InvalidRecordError: While iterating, before anything is sent: the limit, the cursor or the filters cannot work.
+            UnsupportedOperationError: The gateway's lists know no filters (Monri).
+            CallError: A page could not be fetched.
         """
         return Listing(self.raw, limit, cursor, filters)
 
@@ -242,8 +244,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         """A customer's stored ways to pay.
 
         Raises:
-            NotFound: There is no such customer.
-            CallFailed: The call ended otherwise.
+            NotFoundError: There is no such customer.
+            CallError: The call ended otherwise.
         """
         return (await self.raw.list_payment_tokens(customer_id)).record
 
@@ -253,9 +255,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Store a way to pay. On Wonder it may come back ``pending``: the cardholder visits `verify_url`, then check.
 
         Raises:
-            Unsupported: The gateway has none (Monri); nothing was sent.
-            OutcomeUnknown: It may have been stored; it is never sent twice.
-            InvalidRecord, CallFailed: As for `create`.
+            UnsupportedOperationError: The gateway has none (Monri); nothing was sent.
+            OutcomeUnknownError: It may have been stored; it is never sent twice.
+            InvalidRecordError, CallError: As for `create`.
         """
         return (await self.raw.create_payment_token(customer_id, source)).record
 
@@ -265,9 +267,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         """The present state of one token.
 
         Raises:
-            Unsupported: The gateway has none (Monri); nothing was sent.
-            NotFound: The customer has no such token.
-            CallFailed: The call ended otherwise.
+            UnsupportedOperationError: The gateway has none (Monri); nothing was sent.
+            NotFoundError: The customer has no such token.
+            CallError: The call ended otherwise.
         """
         return (await self.raw.check_payment_token(customer_id, token)).record
 
@@ -277,9 +279,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Delete (Wonder) or archive (Paydock) one token.
 
         Raises:
-            Unsupported: The gateway has none (Monri); nothing was sent.
-            NotFound: The customer has no such token.
-            CallFailed: The call ended otherwise.
+            UnsupportedOperationError: The gateway has none (Monri); nothing was sent.
+            NotFoundError: The customer has no such token.
+            CallError: The call ended otherwise.
         """
         await self.raw.delete_payment_token(customer_id, token)
 
@@ -291,9 +293,9 @@ def _check_account(account: object) -> None:
         )
 
 
-def _watch(observers: Any) -> "Watch | None":
+def _observer_group(observers: Any) -> "ObserverGroup | None":
     if not observers:
         return None
-    from wonder_customers._watch import Watch  # noqa: PLC0415 - who has no observers does not pay for the import
+    from wonder_customers._core.observers import ObserverGroup  # noqa: PLC0415 - who has no observers does not pay for the import
 
-    return Watch(observers)
+    return ObserverGroup(observers)

@@ -34,7 +34,7 @@ from wonder_customers.transports.httpx import HttpxTransport
 PATIENCE = RetryPolicy(
     deadline=float(environ.get("SHOP_DEADLINE", "20")),
     read_timeout=float(environ.get("SHOP_READ_TIMEOUT", "5")),
-    settle=float(environ.get("SHOP_SETTLE", "2")),
+    confirmation_window=float(environ.get("SHOP_SETTLE", "2")),
     base=0.02,
 )
 LINES = HttpxTransport(max_connections=8)
@@ -127,5 +127,5 @@ async def card_state(request: Request, id: str, token: str, customers: Customers
 
 @app.get("/health")
 async def health() -> dict[str, int]:
-    """Lanes in use, lanes open, and sign-ups that were cancelled because the visitor had left."""
-    return {"busy": LINES.busy_lanes, "open": LINES.open_lanes, "left": len(LEFT)}
+    """ConnectionStats in use, connections open, and sign-ups that were cancelled because the visitor had left."""
+    return {"busy": LINES.busy_connections, "open": LINES.open_connections, "left": len(LEFT)}

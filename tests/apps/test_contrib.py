@@ -14,28 +14,28 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from wonder_customers import (
-    Ambiguous,
+    AmbiguousReferenceError,
+    AuthenticationError,
+    BulkError,
     ConfigurationError,
+    ConflictError,
     CustomerSession,
-    DeadlineExceeded,
-    Duplicate,
-    Forbidden,
-    InvalidRecord,
-    InvalidReply,
-    MissingExtra,
+    DeadlineExceededError,
+    GatewayUnavailableError,
+    InvalidRecordError,
+    InvalidRequestError,
+    InvalidResponseError,
+    MissingExtraError,
     Monri,
-    NoAnswer,
-    NotFound,
-    NotSent,
-    OutcomeUnknown,
+    NoResponseError,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
     Paydock,
-    RateLimited,
-    Rejected,
-    SessionClosed,
-    SyncFailed,
-    Unauthorized,
-    Unavailable,
-    Unsupported,
+    PermissionDeniedError,
+    RateLimitError,
+    SessionClosedError,
+    UnsupportedOperationError,
     Violation,
     WonderCustomersError,
 )
@@ -50,25 +50,25 @@ from wonder_customers.contrib.starlette import (
 
 ACCOUNT = Monri("key", "token")
 ANSWERS: list[tuple[WonderCustomersError, int]] = [
-    (InvalidRecord("monri", [Violation("name", "name", "must have 1 to 50 characters")]), 422),
-    (Rejected("secret words", status=400), 422),
-    (NotFound("secret words", status=404), 404),
-    (Duplicate("secret words", status=409), 409),
-    (Ambiguous("secret words"), 409),
-    (Unsupported("monri", "create_payment_token", "why"), 501),
-    (RateLimited("secret words", status=429, retry_after=2.2), 503),
-    (Unavailable("secret words", status=500, applied="unknown"), 503),
-    (NotSent("secret words"), 503),
-    (SessionClosed("secret words"), 503),
-    (DeadlineExceeded("secret words"), 504),
-    (NoAnswer("secret words"), 504),
-    (OutcomeUnknown("secret words", applied="unknown", request_id="r-1"), 504),
-    (Unauthorized("secret words", status=401), 502),
-    (Forbidden("secret words", status=403), 502),
-    (InvalidReply("secret words"), 502),
+    (InvalidRecordError("monri", [Violation("name", "name", "must have 1 to 50 characters")]), 422),
+    (InvalidRequestError("secret words", status=400), 422),
+    (NotFoundError("secret words", status=404), 404),
+    (ConflictError("secret words", status=409), 409),
+    (AmbiguousReferenceError("secret words"), 409),
+    (UnsupportedOperationError("monri", "create_payment_token", "why"), 501),
+    (RateLimitError("secret words", status=429, retry_after=2.2), 503),
+    (GatewayUnavailableError("secret words", status=500, applied="unknown"), 503),
+    (NotSentError("secret words"), 503),
+    (SessionClosedError("secret words"), 503),
+    (DeadlineExceededError("secret words"), 504),
+    (NoResponseError("secret words"), 504),
+    (OutcomeUnknownError("secret words", applied="unknown", request_id="r-1"), 504),
+    (AuthenticationError("secret words", status=401), 502),
+    (PermissionDeniedError("secret words", status=403), 502),
+    (InvalidResponseError("secret words"), 502),
     (ConfigurationError("secret words"), 500),
-    (MissingExtra("this", ["secret words"], "fast"), 500),
-    (SyncFailed("secret words"), 500),
+    (MissingExtraError("this", ["secret words"], "fast"), 500),
+    (BulkError("secret words"), 500),
 ]
 
 
@@ -92,7 +92,7 @@ def test_every_error_of_the_library_is_in_the_table() -> None:
     kinds = set(WonderCustomersError.__subclasses__())
     while more := {sub for kind in kinds for sub in kind.__subclasses__()} - kinds:
         kinds |= more
-    abstract = {"CallFailed", "Refused"}
+    abstract = {"CallError", "GatewayError"}
     assert {kind.__name__ for kind in kinds if kind.__module__ == "wonder_customers.errors"} - abstract == {
         type(error).__name__ for error, _ in ANSWERS
     }
@@ -180,7 +180,7 @@ async def test_work_is_cancelled_when_the_client_leaves() -> None:
 @pytest.mark.anyio
 async def test_work_that_ends_first_gives_its_result_or_its_own_error() -> None:
     async def fails() -> None:
-        raise NotFound("nobody") from LookupError("cause")
+        raise NotFoundError("nobody") from LookupError("cause")
 
     async def nothing() -> None:
         """None is a result, too."""
@@ -188,7 +188,7 @@ async def test_work_that_ends_first_gives_its_result_or_its_own_error() -> None:
     work: Callable[[], Awaitable[None]] = nothing
     with anyio.fail_after(2):
         await while_connected(connected(anyio.Event()), work)
-        with pytest.raises(NotFound) as error:
+        with pytest.raises(NotFoundError) as error:
             await while_connected(connected(anyio.Event()), fails)
     assert isinstance(error.value.__cause__, LookupError)
 

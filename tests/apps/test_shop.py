@@ -70,13 +70,13 @@ async def crowd(shop: Served, patience: dict[int, float | None]) -> list[httpx.R
 
 
 async def quiet(shop: Served) -> dict[str, int]:
-    """The shop's lanes when the last visitor's call has ended."""
+    """The shop's connections when the last visitor's call has ended."""
     async with visitor(shop) as browser:
         with anyio.fail_after(10):
             while True:
-                lanes: dict[str, int] = (await browser.get("/health")).json()
-                if not lanes["busy"]:
-                    return lanes
+                connections: dict[str, int] = (await browser.get("/health")).json()
+                if not connections["busy"]:
+                    return connections
                 await anyio.sleep(0.02)
 
 
@@ -123,9 +123,9 @@ def test_two_hundred_sign_ups_with_clients_that_leave(shop: Served, simulated: S
 
     stayed = anyio.run(crowd, shop, patience)
     assert [answer.status_code for answer in stayed if answer.status_code != 201] == []
-    lanes = anyio.run(quiet, shop)
-    assert lanes["left"] >= VISITORS // 20, "hardly a call was cancelled: the test proves nothing"
-    assert lanes["open"] <= 8
+    connections = anyio.run(quiet, shop)
+    assert connections["left"] >= VISITORS // 20, "hardly a call was cancelled: the test proves nothing"
+    assert connections["open"] <= 8
 
     simulated.faults.clear()
     back = anyio.run(crowd, shop, dict.fromkeys(sorted(leaving)))

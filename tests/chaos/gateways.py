@@ -20,7 +20,7 @@ POLICY = RetryPolicy(
     base=0.01,
     throttle_base=0.01,
     cap=0.05,
-    settle=0.4,
+    confirmation_window=0.4,
 )
 
 NAME_FIELD = {"wonder": "name", "paydock": "first_name", "monri": "name"}

@@ -89,7 +89,7 @@ async def test_cancelled_calls_leave_nothing_behind(
         cancelled = 0
         while cancelled < calls:
             cancelled += await way(it, customer.id, dice)  # type: ignore[operator]
-        assert transport.busy_lanes == 0
+        assert transport.busy_connections == 0
         succeeded = 0
 
         async def call() -> None:
@@ -101,9 +101,9 @@ async def test_cancelled_calls_leave_nothing_behind(
             for _ in range(100):
                 group.start_soon(call)
         assert succeeded == 100
-        assert transport.open_lanes <= 16
-        assert it._shared.exchange.turns._turns == {}
-    assert transport.open_lanes == 0
+        assert transport.open_connections <= 16
+        assert it._shared.executor.turns._turns == {}
+    assert transport.open_connections == 0
     assert all_tasks(anyio_backend) == tasks_before
     # The server's ends close when it notices, in its own thread.
     until(lambda: open_files() <= before)

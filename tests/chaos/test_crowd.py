@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from chaos.gateways import GATEWAYS, fresh, names, session
-from wonder_customers import CallFailed, CustomerDraft, RetryPolicy, dialects
+from wonder_customers import CallError, CustomerDraft, RetryPolicy, dialects
 from wonder_customers.simulator import SimulatorServer
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ POLICY = RetryPolicy(
     base=0.02,
     throttle_base=0.02,
     cap=0.2,
-    settle=0.8,
+    confirmation_window=0.8,
     budget=100_000,
 )
 MIXED: list[tuple[str, dict[str, Any]]] = [
@@ -48,7 +48,7 @@ async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, kind:
     for number, (name, more) in enumerate(MIXED):
         simulator.faults.add(name, times=None, probability=0.02, seed=number, **more)
     allowed: dict[tuple[str, str], set[str | None]] = defaultdict(lambda: {None})
-    failed: list[CallFailed] = []
+    failed: list[CallError] = []
 
     async def write_three_times(view: object, gateway: str) -> None:
         draft = fresh(gateway)
@@ -56,7 +56,7 @@ async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, kind:
         for name in ("First", "Second", "Third"):
             try:
                 await view.upsert(CustomerDraft(reference=draft.reference, name=name, phone=draft.phone))  # type: ignore[attr-defined]
-            except CallFailed as error:
+            except CallError as error:
                 failed.append(error)
                 if error.applied != "no":
                     allowed[key] = allowed[key] | {name}
@@ -76,9 +76,9 @@ async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, kind:
             for _ in range(2):
                 await anyio.sleep(0.5)
                 await anyio.to_thread.run_sync(simulator.restart)
-        assert transport.busy_lanes == 0
-        assert transport.open_lanes <= 24
-    assert transport.open_lanes == 0
+        assert transport.busy_connections == 0
+        assert transport.open_connections <= 24
+    assert transport.open_connections == 0
     simulator.faults.clear()
     await anyio.sleep(0.5)  # longer than the zombies' delay: what was late has landed
     for (gateway, reference), states in allowed.items():

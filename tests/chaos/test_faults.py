@@ -14,8 +14,8 @@ from attrs import field, frozen
 
 from chaos.gateways import GATEWAYS, POLICY, fresh, name_of, names, offers, session, until
 from wonder_customers import (
-    Ambiguous,
-    CallFailed,
+    AmbiguousReferenceError,
+    CallError,
     Customer,
     CustomerDraft,
     CustomerPatch,
@@ -167,11 +167,11 @@ async def _survive(
             error = caught
         took = time.monotonic() - began
         requests = sum(simulator.faults.requests.values()) - before
-        assert transport.busy_lanes == 0
-        assert transport.open_lanes <= 1
+        assert transport.busy_connections == 0
+        assert transport.open_connections <= 1
         budget = it.raw._speaker.budget
         assert 0 <= budget.tokens <= budget.size
-    assert transport.open_lanes == 0, "a closed transport has no lane"
+    assert transport.open_connections == 0, "a closed transport has no lane"
     simulator.faults.clear()
     if fault.name == "zombie" and operation.name in WRITES and operation.method != "GET":
         _wait_for_the_zombie(simulator, gateway, reference, operation)
@@ -204,7 +204,7 @@ def _check_state(held: list[Any], operation: Operation, result: Any, error: Wond
         if isinstance(result, Customer):
             assert name_of(result) == after[0]
         return
-    assert isinstance(error, CallFailed)
+    assert isinstance(error, CallError)
     if operation.name not in WRITES:
         assert error.applied == "no"
     allowed = {"no": [before], "yes": [after], "unknown": [before, after]}[error.applied]
@@ -221,9 +221,9 @@ async def test_what_a_proxy_doubled_at_a_gateway_without_unique_references_is_na
     simulator.faults.add("duplicate", gateway="paydock", method="POST")
     async with session(simulator, "paydock") as it:
         made = await it.create(draft)
-        with pytest.raises(Ambiguous) as caught:
+        with pytest.raises(AmbiguousReferenceError) as caught:
             await it.get_by_reference(str(draft.reference))
-        with pytest.raises(Ambiguous):
+        with pytest.raises(AmbiguousReferenceError):
             await it.upsert(draft)
     assert made.id in caught.value.ids
     assert len(names(simulator, "paydock", str(draft.reference))) == len(caught.value.ids) == 2

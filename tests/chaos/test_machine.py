@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from chaos.world import CANCELLED, KINDS, POLICY, World, new_world
-from wonder_customers import CallFailed, CustomerDraft, CustomerPatch, Phone, WonderCustomersError
+from wonder_customers import CallError, CustomerDraft, CustomerPatch, Phone, WonderCustomersError
 
 PHONE = Phone("+44", "7911123456")
 NAME_FIELD = {"wonder": "name", "paydock": "first_name", "monri": "name"}
@@ -69,7 +69,7 @@ class Machine(RuleBasedStateMachine):
             arguments = (it.id,) if operation == "delete" else (it.id, CustomerPatch(name=name))
         try:
             result = await self.world.run(operation, *arguments, subject=subject)
-        except CallFailed as error:
+        except CallError as error:
             self.most_attempts = max(self.most_attempts, error.attempts)
             self._learn(it, name, error.applied)
         else:
@@ -161,8 +161,8 @@ class Machine(RuleBasedStateMachine):
             held = None if gone else body[NAME_FIELD[self.world.gateway]]
             assert held in it.states, f"{it.reference}: {held} is not among {it.states}"
         assert self.most_attempts <= POLICY.attempts
-        assert 0 <= self.world.speaker.budget.tokens <= POLICY.budget
-        assert self.world.exchange.turns._turns == {}, "a turn was never given back"
+        assert 0 <= self.world.account_context.budget.tokens <= POLICY.budget
+        assert self.world.executor.turns._turns == {}, "a turn was never given back"
 
     def teardown(self) -> None:
         """What is still late lands, and nothing changes by it that was certain."""

@@ -8,17 +8,17 @@ import attrs
 import pytest
 
 from chaos.gateways import POLICY, fresh, session
-from wonder_customers import CallFailed
+from wonder_customers import CallError
 from wonder_customers.events import (
     AttemptEnded,
     AttemptStarted,
     CallEnded,
     CallStarted,
-    Closed,
     Event,
-    Looked,
-    Looking,
-    Opened,
+    LookupEnded,
+    LookupStarted,
+    SessionEnded,
+    SessionStarted,
 )
 from wonder_customers.simulator import SimulatorServer
 
@@ -31,7 +31,7 @@ async def test_stories_are_whole_in_a_crowd_under_faults_and_cancellations(simul
     told: list[Event] = []
     for number, name in enumerate(FAULTS):
         simulator.faults.add(name, times=None, probability=0.04, seed=number)
-    policy = attrs.evolve(POLICY, read_timeout=0.5, deadline=10.0, settle=0.1)
+    policy = attrs.evolve(POLICY, read_timeout=0.5, deadline=10.0, confirmation_window=0.1)
     drafts = []
     async with session(simulator, "monri", policy, observers=[told.append]) as it:
 
@@ -41,7 +41,7 @@ async def test_stories_are_whole_in_a_crowd_under_faults_and_cancellations(simul
                 try:
                     await it.upsert(made)
                     await it.get_by_reference(str(made.reference))
-                except CallFailed:
+                except CallError:
                     return
 
         async with anyio.create_task_group() as group:
@@ -50,7 +50,7 @@ async def test_stories_are_whole_in_a_crowd_under_faults_and_cancellations(simul
         stats = it.stats()
     stories: defaultdict[CallStarted, list[Event]] = defaultdict(list)
     for event in told[1:-1]:
-        assert not isinstance(event, (Opened, Closed))
+        assert not isinstance(event, (SessionStarted, SessionEnded))
         stories[event if isinstance(event, CallStarted) else event.call].append(event)
     for call, story in stories.items():
         _is_whole(call, story)
@@ -59,9 +59,9 @@ async def test_stories_are_whole_in_a_crowd_under_faults_and_cancellations(simul
     assert stats.under_way == stats.observer_failures == 0
     assert stats.succeeded == sum(event.error is None for event in ended)
     assert stats.attempts == sum(event.requests for event in ended)
-    assert stats.looks == sum(isinstance(event, Looking) for event in told)
+    assert stats.lookups == sum(isinstance(event, LookupStarted) for event in told)
     assert {event.error for event in ended} >= {None, "Cancelled"}
-    assert stats.looks > 0 < stats.retries
+    assert stats.lookups > 0 < stats.retries
     written = repr(told)
     for made in drafts:
         assert str(made.reference) not in written
@@ -78,7 +78,7 @@ def _is_whole(call: CallStarted, story: list[Event]) -> None:
         assert isinstance(before, AttemptStarted) == isinstance(after, AttemptEnded)
         if isinstance(after, AttemptEnded):
             assert after.attempt is before
-    looks = [event for event in story if isinstance(event, (Looking, Looked))]
-    for begun, done in zip(looks[::2], looks[1::2], strict=True):
-        assert isinstance(done, Looked)
+    lookups = [event for event in story if isinstance(event, (LookupStarted, LookupEnded))]
+    for begun, done in zip(lookups[::2], lookups[1::2], strict=True):
+        assert isinstance(done, LookupEnded)
         assert done.looking is begun

@@ -13,13 +13,13 @@ import orjson
 from attrs import define, field
 
 from wonder_customers import RetryPolicy, dialects
-from wonder_customers._attempt import Attempts, Speaker
-from wonder_customers._exchange import Exchange
-from wonder_customers._turns import Turns
-from wonder_customers._wire import Flight, Outgoing, Timeouts, WireFailure, WireReply
+from wonder_customers._core.attempt import AccountContext, AttemptRunner
+from wonder_customers._core.executor import Executor
+from wonder_customers._core.write_locks import WriteLocks
 from wonder_customers.retry import RetryBudget
 from wonder_customers.simulator import Store, build_app
 from wonder_customers.transports.httpx import HttpxTransport
+from wonder_customers.wire import HttpResponse, SignedRequest, Timeouts, Transmission, TransportError
 
 ORIGIN = "http://127.0.0.1:1"
 LANDING = 0.9
@@ -37,9 +37,9 @@ class Network:
     """
 
     transport: HttpxTransport
-    settle: float
+    confirmation_window: float
     plan: list[tuple[str, float]] = field(factory=list)
-    late: list[tuple[float, Outgoing]] = field(factory=list)
+    late: list[tuple[float, SignedRequest]] = field(factory=list)
     cancel: Callable[[], None] = lambda: None
     now: float = 1000.0
     sent: list[str] = field(factory=list)
@@ -53,104 +53,124 @@ class Network:
         while due := min((it for it in self.late if it[0] <= end), key=lambda it: it[0], default=None):
             self.late.remove(due)
             self.now = max(self.now, due[0])
-            await self.deliver(due[1], Flight())
+            await self.deliver(due[1], Transmission())
         self.now = end
         await anyio.lowlevel.checkpoint()
 
-    async def deliver(self, outgoing: Outgoing, flight: Flight) -> WireReply:
-        return await self.transport.send(outgoing, flight)
+    async def deliver(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        return await self.transport.send(signed_request, transmission)
 
-    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         await anyio.lowlevel.checkpoint()
-        self.sent.append(outgoing.method)
+        self.sent.append(signed_request.method)
         kind, share = self.plan.pop(0) if self.plan else ("good", 0.0)
-        behaviour: Callable[[Network, Outgoing, Flight, float], Awaitable[WireReply]] = KINDS[kind]
-        return await behaviour(self, outgoing, flight, share)
+        behaviour: Callable[[Network, SignedRequest, Transmission, float], Awaitable[HttpResponse]] = KINDS[kind]
+        return await behaviour(self, signed_request, transmission, share)
 
     async def aclose(self) -> None:
         """There is nothing to close."""
 
 
-async def good(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    return await net.deliver(outgoing, flight)
+async def good(net: Network, signed_request: SignedRequest, transmission: Transmission, share: float) -> HttpResponse:
+    return await net.deliver(signed_request, transmission)
 
 
-async def not_sent(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    raise WireFailure("refused")
+async def not_sent(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+) -> HttpResponse:
+    raise TransportError("refused")
 
 
-async def lost_before(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    flight.sent = True
-    raise WireFailure("the request was lost")
+async def lost_before(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+) -> HttpResponse:
+    transmission.sent = True
+    raise TransportError("the request was lost")
 
 
-async def stale(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    flight.sent = flight.stale = True
-    raise WireFailure("the connection was stale")
+async def stale(net: Network, signed_request: SignedRequest, transmission: Transmission, share: float) -> HttpResponse:
+    transmission.sent = transmission.stale = True
+    raise TransportError("the connection was stale")
 
 
-async def lost_after(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    await net.deliver(outgoing, Flight())
-    flight.sent = True
-    raise WireFailure("the answer was lost")
+async def lost_after(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+) -> HttpResponse:
+    await net.deliver(signed_request, Transmission())
+    transmission.sent = True
+    raise TransportError("the answer was lost")
 
 
-async def body_lost(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    await net.deliver(outgoing, flight)
-    raise WireFailure("the body was lost")
+async def body_lost(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+) -> HttpResponse:
+    await net.deliver(signed_request, transmission)
+    raise TransportError("the body was lost")
 
 
-async def late(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    flight.sent = True
-    net.late.append((net.now + share * net.settle * LANDING, outgoing))
-    raise WireFailure("nobody knows where the request is")
+async def late(net: Network, signed_request: SignedRequest, transmission: Transmission, share: float) -> HttpResponse:
+    transmission.sent = True
+    net.late.append((net.now + share * net.confirmation_window * LANDING, signed_request))
+    raise TransportError("nobody knows where the request is")
 
 
-async def twice(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    reply = await net.deliver(outgoing, flight)
+async def twice(net: Network, signed_request: SignedRequest, transmission: Transmission, share: float) -> HttpResponse:
+    reply = await net.deliver(signed_request, transmission)
     # Paydock takes the second of two equal creates as another customer, and no client can keep a proxy from sending it.
-    if not outgoing.target.endswith("/v1/customers"):
-        await net.deliver(outgoing, Flight())
+    if not signed_request.target.endswith("/v1/customers"):
+        await net.deliver(signed_request, Transmission())
     return reply
 
 
-def _answer(flight: Flight, status: int) -> WireReply:
-    flight.sent, flight.status, flight.headers = True, status, {}
-    return WireReply(status, {}, orjson.dumps({"message": "made up"}))
+def _answer(transmission: Transmission, status: int) -> HttpResponse:
+    transmission.sent, transmission.status, transmission.headers = True, status, {}
+    return HttpResponse(status, {}, orjson.dumps({"message": "made up"}))
 
 
-async def throttled(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    return _answer(flight, 429)
+async def throttled(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+) -> HttpResponse:
+    return _answer(transmission, 429)
 
 
-async def broken_before(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    return _answer(flight, 503)
+async def broken_before(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+) -> HttpResponse:
+    return _answer(transmission, 503)
 
 
-async def broken_after(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    await net.deliver(outgoing, Flight())
-    return _answer(flight, 500)
+async def broken_after(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+) -> HttpResponse:
+    await net.deliver(signed_request, Transmission())
+    return _answer(transmission, 500)
 
 
-async def _cancelled(net: Network, flight: Flight, *, sent: bool) -> WireReply:
-    flight.sent = sent
+async def _cancelled(net: Network, transmission: Transmission, *, sent: bool) -> HttpResponse:
+    transmission.sent = sent
     net.cancel()
     await anyio.lowlevel.checkpoint()
-    raise WireFailure("the caller could not be cancelled")
+    raise TransportError("the caller could not be cancelled")
 
 
-async def cancelled_before(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    return await _cancelled(net, flight, sent=False)
+async def cancelled_before(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+) -> HttpResponse:
+    return await _cancelled(net, transmission, sent=False)
 
 
-async def cancelled_after(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    await net.deliver(outgoing, Flight())
-    return await _cancelled(net, flight, sent=True)
+async def cancelled_after(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+) -> HttpResponse:
+    await net.deliver(signed_request, Transmission())
+    return await _cancelled(net, transmission, sent=True)
 
 
-async def cancelled_late(net: Network, outgoing: Outgoing, flight: Flight, share: float) -> WireReply:
-    net.late.append((net.now + share * net.settle * LANDING, outgoing))
-    return await _cancelled(net, flight, sent=True)
+async def cancelled_late(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+) -> HttpResponse:
+    net.late.append((net.now + share * net.confirmation_window * LANDING, signed_request))
+    return await _cancelled(net, transmission, sent=True)
 
 
 KINDS: dict[str, Any] = {
@@ -176,43 +196,45 @@ KINDS: dict[str, Any] = {
 
 @define(eq=False)
 class World:
-    """One gateway, the wire to it, and an exchange."""
+    """One gateway, the wire to it, and an executor."""
 
     gateway: str
     store: Store
     network: Network
-    exchange: Exchange
-    speaker: Speaker
+    executor: Executor
+    account_context: AccountContext
 
     async def run(self, operation: str, *arguments: Any, subject: tuple[str, str]) -> Any:
         """Perform one verb; None when it was cancelled on the way."""
         result: list[Any] = []
         with anyio.CancelScope() as scope:
             self.network.cancel = scope.cancel
-            steps = getattr(self.speaker.dialect, operation)(*arguments)
-            result.append((await self.exchange.run(self.speaker, operation, steps, subject)).record)
+            steps = getattr(self.account_context.dialect, operation)(*arguments)
+            result.append((await self.executor.run(self.account_context, operation, steps, subject)).record)
         return result[0] if result else CANCELLED
 
 
 CANCELLED = "cancelled"
-POLICY = RetryPolicy(deadline=60, settle=10)
+POLICY = RetryPolicy(deadline=60, confirmation_window=10)
 
 
 def new_world(gateway: str) -> World:
     store = Store()
     simulator = dialects.simulator(gateway)(store)
     app = httpx.ASGITransport(build_app([simulator], store))
-    network = Network(HttpxTransport(mounted=app), POLICY.settle)
+    network = Network(HttpxTransport(mounted=app), POLICY.confirmation_window)
     account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment(ORIGIN))
-    exchange = Exchange(
-        Attempts(network, POLICY),
+    executor = Executor(
+        AttemptRunner(network, POLICY),
         POLICY,
-        Turns(network.clock),
+        WriteLocks(network.clock),
         clock=network.clock,
         sleep=network.sleep,
         draw=lambda: 0.5,
     )
-    return World(gateway, store, network, exchange, Speaker(account.dialect(), 1, RetryBudget(POLICY.budget), None))
+    return World(
+        gateway, store, network, executor, AccountContext(account.dialect(), 1, RetryBudget(POLICY.budget), None)
+    )
 
 
 __all__ = ["CANCELLED", "KINDS", "POLICY", "Timeouts", "World", "new_world"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sync.people import write_csv
+from bulk.people import write_csv
 
 from wonder_customers.cli.codes import USAGE
 from wonder_customers.simulator.server import SimulatorServer

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from wonder_customers import Monri
-from wonder_customers.cli import lines
+from wonder_customers.cli import runtime
 from wonder_customers.transports.httpx import HttpxTransport
 
 ACCOUNT = Monri("key", "token", base_url="http://127.0.0.1:1")
@@ -15,7 +15,7 @@ ACCOUNT = Monri("key", "token", base_url="http://127.0.0.1:1")
 async def kinds() -> tuple[str, Any]:
     from asyncio import get_running_loop
 
-    async with lines.session(ACCOUNT, max_connections=40) as session:
+    async with runtime.session(ACCOUNT, max_connections=40) as session:
         transport: Any = session._shared.transport
     assert transport._closed
     return type(get_running_loop()).__module__, transport
@@ -23,13 +23,13 @@ async def kinds() -> tuple[str, Any]:
 
 def test_with_the_extra_both_are_fast() -> None:
     module = pytest.importorskip("wonder_customers.transports.aiohttp", reason="the extra `fast` is not installed")
-    loop, transport = lines.run(kinds)
+    loop, transport = runtime.run(kinds)
     assert isinstance(transport, module.AiohttpTransport)
     assert loop.startswith("uvloop") == (find_spec("uvloop") is not None)
 
 
 def test_without_it_both_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "find_spec", lambda name: None)
-    loop, transport = lines.run(kinds)
+    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
+    loop, transport = runtime.run(kinds)
     assert isinstance(transport, HttpxTransport)
     assert loop.startswith("asyncio")

@@ -10,8 +10,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from bulk.people import write_csv
 from pages import ROOT
-from sync.people import write_csv
 
 from wonder_customers.cli.codes import FAILED, INTERRUPTED, USAGE
 from wonder_customers.cli.sync_jobs import STOPPED

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 import pytest
-from sync.people import write_csv
+from bulk.people import write_csv
 
 from wonder_customers.cli import sync_screen
 from wonder_customers.cli.sync import commands
 from wonder_customers.dialects import names
-from wonder_customers.errors import CallFailed, SyncFailed, WonderCustomersError
+from wonder_customers.errors import BulkError, CallError, WonderCustomersError
 from wonder_customers.simulator.server import SimulatorServer
 
 PROGRAM = """
@@ -54,7 +54,7 @@ class Terminal:
             try:
                 code = commands(words, result_action="return_value")
             except WonderCustomersError as error:
-                code = 2 if isinstance(error, (CallFailed, SyncFailed)) else 1
+                code = 2 if isinstance(error, (CallError, BulkError)) else 1
                 sys.stderr.write(f"{error}\n")
         output = self._captured.readouterr()
         return code, output.out + output.err

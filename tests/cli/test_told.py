@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sync.people import write_csv
+from bulk.people import write_csv
 
+from wonder_customers.bulk import Journal
 from wonder_customers.cli import sync_screen
 from wonder_customers.cli.codes import FAILED, USAGE
 from wonder_customers.simulator.server import SimulatorServer
-from wonder_customers.sync import Journal
 
 Command = Callable[..., tuple[int, str, str]]
 

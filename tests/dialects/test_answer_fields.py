@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from dialects.documented import DOCUMENTS
 
-from wonder_customers import InvalidReply
-from wonder_customers.dialects.monri import convert as monri
-from wonder_customers.dialects.paydock import convert as paydock
-from wonder_customers.dialects.wonder import convert as wonder
+from wonder_customers import InvalidResponseError
+from wonder_customers.dialects.monri import codec as monri
+from wonder_customers.dialects.paydock import codec as paydock
+from wonder_customers.dialects.wonder import codec as wonder
 
 READERS: dict[tuple[str, str], tuple[Callable[[Any], Any], Callable[[Any], dict[str, Any]]]] = {
     ("wonder", "customer"): (wonder.read_customer, wonder.customer_reply),
@@ -84,7 +84,7 @@ def test_a_missing_id_is_an_invalid_reply_that_names_it(gateway: str, kind: str)
     read, _ = READERS[gateway, kind]
     for name in DOCUMENTS[gateway]["required_in_response"].get(kind, ["token"]):
         body = {key: value for key, value in _full(gateway, kind).items() if key not in {name, "id"}}
-        with pytest.raises(InvalidReply, match=rf"\b{name}: missing"):
+        with pytest.raises(InvalidResponseError, match=rf"\b{name}: missing"):
             read(body)
 
 
@@ -106,7 +106,7 @@ def test_a_wrong_type_is_an_invalid_reply_that_names_the_wire_field_and_not_the_
             continue
         if isinstance(wrong, str) and gateway == "paydock" and type_ == "number":
             continue  # months and years are texts in requests; both are read
-        with pytest.raises(InvalidReply) as caught:
+        with pytest.raises(InvalidResponseError) as caught:
             read(_full(gateway, kind) | {name: wrong})
         text = str(caught.value)
         assert name in text.partition("cannot be read: ")[2].replace(":", ".").replace("[", ".").split("."), text
@@ -129,7 +129,7 @@ def test_a_wrong_type_inside_an_object_is_named_with_its_path(gateway: str, kind
     body = _full(gateway, kind)
     target = body[outer][0] if isinstance(body[outer], list) else body[outer]
     target[inner] = 12345.5
-    with pytest.raises(InvalidReply, match=rf"{outer}.*\b{inner}: expected str, got float"):
+    with pytest.raises(InvalidResponseError, match=rf"{outer}.*\b{inner}: expected str, got float"):
         read(body)
 
 
@@ -151,9 +151,9 @@ def test_the_path_in_the_message_is_the_wires_own_and_not_the_records(gateway: s
     for name in outer:
         target = target[name]
     target[last] = 5
-    with pytest.raises(InvalidReply) as caught:
+    with pytest.raises(InvalidResponseError) as caught:
         read(body)
-    assert caught.value.why.endswith(f"cannot be read: {path}: expected str, got int")
+    assert caught.value.reason.endswith(f"cannot be read: {path}: expected str, got int")
 
 
 @OBJECTS

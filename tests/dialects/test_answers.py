@@ -9,12 +9,12 @@ from examples import DRAFT
 from wired import ACCOUNTS, HEX24, UUID, Session, Verb, Wire, answer
 
 from wonder_customers import (
-    Ambiguous,
+    AmbiguousReferenceError,
     CustomerDraft,
     CustomerPatch,
-    InvalidReply,
-    NotFound,
-    OutcomeUnknown,
+    InvalidResponseError,
+    NotFoundError,
+    OutcomeUnknownError,
     Phone,
     VaultToken,
 )
@@ -42,8 +42,8 @@ async def test_another_customers_record_is_never_taken_for_the_one_asked_for(gat
     if (gateway, verb) in {("wonder", "delete"), ("paydock", "get_by_reference")}:
         return  # the one is unsupported, the other a search, which compares by itself
     error = await failure(gateway, (200, OTHERS[gateway]), verb=calls[verb])
-    assert isinstance(error, InvalidReply)
-    assert "other" not in error.why.replace("another", "")
+    assert isinstance(error, InvalidResponseError)
+    assert "other" not in error.reason.replace("another", "")
     assert error.applied == (
         "no" if verb.startswith("get") or (gateway == "wonder" and verb == "update") else "unknown"
     )
@@ -56,7 +56,7 @@ async def test_a_wonder_update_answered_with_another_uuid_says_that_it_was_appli
     error = await failure(
         "wonder", (200, good), (200, other), verb=lambda s: s.update(UUID, CustomerPatch(name="Augusta"))
     )
-    assert isinstance(error, InvalidReply)
+    assert isinstance(error, InvalidResponseError)
     assert error.applied == "yes"
 
 
@@ -64,7 +64,7 @@ async def test_two_paydock_customers_with_one_reference_are_ambiguous_and_nothin
     data = [{"_id": "a" * 24, "reference": "35"}, {"_id": "b" * 24, "reference": "35"}]
     body = {"status": 200, "error": None, "resource": {"type": "customer", "data": data, "count": 2}}
     error = await failure("paydock", (200, body), verb=lambda s: s.upsert(DRAFT))
-    assert isinstance(error, Ambiguous)
+    assert isinstance(error, AmbiguousReferenceError)
     assert error.ids == ("a" * 24, "b" * 24)
     assert error.reference == "35"
 
@@ -73,20 +73,22 @@ async def test_paydock_sources_that_do_not_show_the_new_one_may_not_be_asked_for
     body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": []}}}
     verb: Verb = lambda s: s.create_payment_token(HEX24, VaultToken(TOKEN))  # noqa: E731
     error = await failure("paydock", (200, body), (200, body), verb=verb)
-    assert isinstance(error, InvalidReply)
+    assert isinstance(error, InvalidResponseError)
     assert error.applied == "yes"
 
 
 async def test_a_token_that_the_customer_does_not_have_is_not_found() -> None:
     body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "x"}]}}}
-    assert isinstance(await failure("paydock", (200, body), verb=lambda s: s.check_payment_token(HEX24, "y")), NotFound)
+    assert isinstance(
+        await failure("paydock", (200, body), verb=lambda s: s.check_payment_token(HEX24, "y")), NotFoundError
+    )
 
 
 async def test_a_list_that_ignores_the_offset_ends_with_an_error_and_not_never() -> None:
     page = {"status": "approved", "data": [{"uuid": f"u{number}"} for number in range(2)]}
     wire = Wire(answer(200, page), answer(200, page))
     async with wire.session(ACCOUNTS["monri"]()) as session:
-        with pytest.raises(InvalidReply, match="does not heed the offset"):
+        with pytest.raises(InvalidResponseError, match="does not heed the offset"):
             _ = [it async for it in session.list(limit=2)]
 
 
@@ -111,7 +113,7 @@ async def test_a_list_that_is_no_list_is_an_invalid_reply(gateway: str, body: An
     async def walk(session: Session) -> None:
         assert [it async for it in session.list()]
 
-    assert isinstance(await failure(gateway, (200, body), verb=walk), InvalidReply)
+    assert isinstance(await failure(gateway, (200, body), verb=walk), InvalidResponseError)
 
 
 async def test_personal_data_that_a_gateway_quotes_is_taken_out_of_its_words() -> None:
@@ -134,5 +136,5 @@ async def test_personal_data_that_a_gateway_quotes_is_taken_out_of_its_words() -
 async def test_a_create_that_a_gateway_failed_over_may_have_been_applied() -> None:
     for gateway in ("paydock", "monri"):
         error = await failure(gateway, (500, None), verb=lambda s: s.create(CustomerDraft(name="Ada")))
-        assert isinstance(error, OutcomeUnknown)
+        assert isinstance(error, OutcomeUnknownError)
         assert error.applied == "unknown"

@@ -19,9 +19,9 @@ from wonder_customers import (
     Phone,
     VaultToken,
 )
-from wonder_customers.dialects.monri import convert as monri
-from wonder_customers.dialects.paydock import convert as paydock
-from wonder_customers.dialects.wonder import convert as wonder
+from wonder_customers.dialects.monri import codec as monri
+from wonder_customers.dialects.paydock import codec as paydock
+from wonder_customers.dialects.wonder import codec as wonder
 from wonder_customers.records import PaymentSource
 
 # Wonder

@@ -8,7 +8,7 @@ import pytest
 from dialects.bodies import TOKEN, WONDER_PATH, ids_of, monri_customer, paydock_customer, paydock_list
 from wired import ACCOUNTS, HEX24, UUID, Session, Wire, answer, golden
 
-from wonder_customers import CustomerDraft, NotFound, Unsupported, VaultToken
+from wonder_customers import CustomerDraft, NotFoundError, UnsupportedOperationError, VaultToken
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ async def test_what_a_gateway_cannot_do_is_said_without_touching_the_wire(
 ) -> None:
     wire = Wire()
     async with wire.session(ACCOUNTS[gateway]()) as session:
-        with pytest.raises(Unsupported) as caught:
+        with pytest.raises(UnsupportedOperationError) as caught:
             await call(session)
     assert wire.requests == []
     assert (caught.value.gateway, caught.value.operation) == (gateway, verb)
@@ -40,7 +40,7 @@ async def test_what_a_gateway_cannot_do_is_said_without_touching_the_wire(
 async def test_a_reference_stays_one_percent_encoded_piece_of_the_request_line(gateway: str, reference: str) -> None:
     wire = Wire(answer(404, {"status": 404, "error": {"message": "Not found"}}))
     async with wire.session(ACCOUNTS[gateway]()) as session:
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await session.get_by_reference(reference)
     encoded = "".join(
         chr(byte) if (chr(byte).isalnum() and byte < 128) or chr(byte) in "~._-" else f"%{byte:02X}"
@@ -73,7 +73,7 @@ async def test_an_archived_paydock_customer_does_not_hold_its_reference_any_more
     )
     async with wire.session(ACCOUNTS["paydock"]()) as session:
         assert (await session.get_by_reference("35")).id == HEX24
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await session.get_by_reference("35")
 
 

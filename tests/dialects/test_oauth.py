@@ -9,7 +9,13 @@ import httpx
 import pytest
 from wired import MERCHANT_KEY, UUID, Wire, answer, monri_oauth
 
-from wonder_customers import CallFailed, InvalidReply, Rejected, Unauthorized, Unavailable
+from wonder_customers import (
+    AuthenticationError,
+    CallError,
+    GatewayUnavailableError,
+    InvalidRequestError,
+    InvalidResponseError,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +37,7 @@ class Gate(Wire):
                 200,
                 {"status": "approved", "access_token": f"bearer-{self.fetched}", "expires_in": self.lifetime},
             )
-        if self.refuse or request.headers["authorization"] != f"Bearer bearer-{self.fetched}":
+        if self.refuse or request.headers["authorization"] != f"AccessTokenCache bearer-{self.fetched}":
             self.refuse = max(0, self.refuse - 1)
             return answer(401, {"status": "error", "message": "Access token is invalid or expired"})
         return answer(200, {"status": "approved", "uuid": UUID})
@@ -78,7 +84,7 @@ async def test_a_token_that_is_refused_is_fetched_anew_once_without_costing_an_a
 async def test_a_gateway_that_refuses_every_token_ends_in_unauthorized() -> None:
     gate = Gate(refuse=99)
     async with gate.session(monri_oauth(), attempts=3) as session:
-        with pytest.raises(Unauthorized):
+        with pytest.raises(AuthenticationError):
             await session.get(UUID)
     assert gate.fetched == 2
     assert len(gate.requests) == 4
@@ -87,22 +93,22 @@ async def test_a_gateway_that_refuses_every_token_ends_in_unauthorized() -> None
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
-        (401, {"status": "error", "message": "Invalid client credentials"}, Unauthorized),
-        (200, {"status": "invalid-request", "message": "no"}, Rejected),
-        (200, {"status": "approved"}, InvalidReply),
-        (200, {"status": "approved", "access_token": ""}, InvalidReply),
-        (200, {"status": "approved", "access_token": "two words"}, InvalidReply),
-        (200, {"status": "approved", "access_token": "a\r\nX-Evil: 1"}, InvalidReply),
-        (200, {"status": "approved", "access_token": "tökén"}, InvalidReply),
-        (200, {"status": "approved", "access_token": 5}, InvalidReply),
-        (200, b"<html>", InvalidReply),
-        (503, None, Unavailable),
+        (401, {"status": "error", "message": "Invalid client credentials"}, AuthenticationError),
+        (200, {"status": "invalid-request", "message": "no"}, InvalidRequestError),
+        (200, {"status": "approved"}, InvalidResponseError),
+        (200, {"status": "approved", "access_token": ""}, InvalidResponseError),
+        (200, {"status": "approved", "access_token": "two words"}, InvalidResponseError),
+        (200, {"status": "approved", "access_token": "a\r\nX-Evil: 1"}, InvalidResponseError),
+        (200, {"status": "approved", "access_token": "tökén"}, InvalidResponseError),
+        (200, {"status": "approved", "access_token": 5}, InvalidResponseError),
+        (200, b"<html>", InvalidResponseError),
+        (503, None, GatewayUnavailableError),
     ],
 )
-async def test_without_a_usable_token_nothing_else_is_sent(status: int, body: Any, kind: type[CallFailed]) -> None:
+async def test_without_a_usable_token_nothing_else_is_sent(status: int, body: Any, kind: type[CallError]) -> None:
     wire = Wire(answer(status, body))
     async with wire.session(monri_oauth()) as session:
-        with pytest.raises(CallFailed) as caught:
+        with pytest.raises(CallError) as caught:
             await session.delete(UUID)
     assert type(caught.value) is kind
     assert caught.value.applied == "no"
@@ -125,7 +131,7 @@ async def test_the_token_is_in_no_log_no_repr_and_no_traceback(caplog: pytest.Lo
     caplog.set_level(logging.DEBUG)
     gate = Gate(refuse=99)
     async with gate.session(monri_oauth()) as session:
-        with pytest.raises(Unauthorized) as caught:
+        with pytest.raises(AuthenticationError) as caught:
             await session.get(UUID)
         shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
         texts = (caplog.text, repr(session), repr(vars(session)), repr(session.raw), shown, repr(vars(caught.value)))

@@ -16,13 +16,13 @@ from wonder_customers import (
     Address,
     Customer,
     CustomerPatch,
-    InvalidRecord,
+    InvalidRecordError,
     PaymentToken,
     VaultToken,
     WonderCustomersError,
 )
-from wonder_customers._wire import WireReply
-from wonder_customers.dialects.base import Call, Dialect, Hold
+from wonder_customers.dialects.base import Call, Dialect, LockReference
+from wonder_customers.wire import HttpResponse
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
@@ -31,7 +31,7 @@ GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
 def _calls(steps: Any) -> Call[Any]:
     """The first request of an operation."""
     step = next(steps)
-    assert not isinstance(step, Hold)
+    assert not isinstance(step, LockReference)
     call: Call[Any] = step
     return call
 
@@ -57,7 +57,7 @@ def test_what_a_valid_draft_says_comes_back_from_a_gateway_that_keeps_it(gateway
     dialect = ACCOUNTS[gateway]().dialect()
     call = _calls(dialect.create(draft))
     reply = json.dumps(_stored(gateway, json.loads(call.request.body))).encode()
-    customer: Customer = call.decode(WireReply(200, {}, reply))
+    customer: Customer = call.decode(HttpResponse(200, {}, reply))
     assert customer.extra == {}
     assert dialect.differences(draft, customer) == ()
     for name in ("reference", "name", "first_name", "last_name", "email", "description", "metadata"):
@@ -100,7 +100,7 @@ def test_any_text_as_an_id_is_a_request_or_an_invalid_record(gateway: str, text:
     for operation in (dialect.get, dialect.get_by_reference, dialect.list_payment_tokens):
         try:
             call = _calls(operation(text))
-        except InvalidRecord as error:
+        except InvalidRecordError as error:
             shown = str(error)
         else:
             shown = ""
@@ -132,7 +132,7 @@ def _decode_all(gateway: str, status: int, body: bytes) -> None:
         except WonderCustomersError:
             continue  # unsupported
         try:
-            call.decode(WireReply(status, {}, body))
+            call.decode(HttpResponse(status, {}, body))
         except WonderCustomersError as error:
             str(error)
 

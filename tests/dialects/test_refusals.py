@@ -8,55 +8,62 @@ from examples import CARD
 from wired import ACCOUNTS, UUID, golden
 
 from wonder_customers import (
-    Duplicate,
-    Forbidden,
-    InvalidReply,
-    NotFound,
-    RateLimited,
-    Refused,
-    Rejected,
-    Unauthorized,
-    Unavailable,
+    AuthenticationError,
+    ConflictError,
+    GatewayError,
+    GatewayUnavailableError,
+    InvalidRequestError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
 )
 
 pytestmark = pytest.mark.anyio
 
-REFUSALS: list[tuple[str, int, Any, type[Refused], str | None, str | None]] = [
+REFUSALS: list[tuple[str, int, Any, type[GatewayError], str | None, str | None]] = [
     # Wonder: a number in good answers, a string in bad ones, two generations of names, refusals inside HTTP 200.
-    ("wonder", 400, {"code": "E000001", "message": "name is required"}, Rejected, "E000001", "name is required"),
+    (
+        "wonder",
+        400,
+        {"code": "E000001", "message": "name is required"},
+        InvalidRequestError,
+        "E000001",
+        "name is required",
+    ),
     (
         "wonder",
         401,
         {"code": "E000002", "message": "Invalid Credential Format."},
-        Unauthorized,
+        AuthenticationError,
         "E000002",
         "Invalid Credential Format.",
     ),
-    ("wonder", 403, {"error_code": "E9", "error_message": "no", "data": {}}, Forbidden, "E9", "no"),
-    ("wonder", 404, {"code": "E000404", "message": "Customer not found", "data": None}, NotFound, "E000404", None),
-    ("wonder", 400, {"code": "E1", "message": "customer does not exist"}, NotFound, "E1", None),
-    ("wonder", 500, {"code": "E000003", "message": "internal error"}, Unavailable, "E000003", None),
-    ("wonder", 200, {"code": 400, "message": "bad phone"}, Rejected, "400", "bad phone"),
-    ("wonder", 200, {"code": 401, "message": "who?"}, Unauthorized, "401", "who?"),
-    ("wonder", 200, {"code": 404, "message": "Customer not found"}, NotFound, "404", None),
-    ("wonder", 200, {"code": 500, "message": "oops"}, Unavailable, "500", "oops"),
-    ("wonder", 200, {"code": "E000002", "message": "x", "data": {}}, Rejected, "E000002", "x"),
-    ("wonder", 200, {"code": 0, "message": "string"}, Rejected, "0", "string"),
-    ("wonder", 200, {"code": 200, "error_code": "E100", "message": "", "data": {}}, Rejected, "E100", None),
-    ("wonder", 200, {"error_code": "E100", "error_message": "older", "data": {}}, Rejected, "E100", "older"),
-    ("wonder", 200, {"code": 404, "data": None}, NotFound, "404", None),
-    ("wonder", 403, b"<html><body>Forbidden</body></html>", Forbidden, None, None),
-    ("wonder", 502, b"<html>Bad Gateway</html>", Unavailable, None, None),
-    ("wonder", 503, None, Unavailable, None, None),
-    ("wonder", 404, ["not", "an", "object"], NotFound, None, None),
-    ("wonder", 429, {"message": "slow down"}, RateLimited, None, "slow down"),
+    ("wonder", 403, {"error_code": "E9", "error_message": "no", "data": {}}, PermissionDeniedError, "E9", "no"),
+    ("wonder", 404, {"code": "E000404", "message": "Customer not found", "data": None}, NotFoundError, "E000404", None),
+    ("wonder", 400, {"code": "E1", "message": "customer does not exist"}, NotFoundError, "E1", None),
+    ("wonder", 500, {"code": "E000003", "message": "internal error"}, GatewayUnavailableError, "E000003", None),
+    ("wonder", 200, {"code": 400, "message": "bad phone"}, InvalidRequestError, "400", "bad phone"),
+    ("wonder", 200, {"code": 401, "message": "who?"}, AuthenticationError, "401", "who?"),
+    ("wonder", 200, {"code": 404, "message": "Customer not found"}, NotFoundError, "404", None),
+    ("wonder", 200, {"code": 500, "message": "oops"}, GatewayUnavailableError, "500", "oops"),
+    ("wonder", 200, {"code": "E000002", "message": "x", "data": {}}, InvalidRequestError, "E000002", "x"),
+    ("wonder", 200, {"code": 0, "message": "string"}, InvalidRequestError, "0", "string"),
+    ("wonder", 200, {"code": 200, "error_code": "E100", "message": "", "data": {}}, InvalidRequestError, "E100", None),
+    ("wonder", 200, {"error_code": "E100", "error_message": "older", "data": {}}, InvalidRequestError, "E100", "older"),
+    ("wonder", 200, {"code": 404, "data": None}, NotFoundError, "404", None),
+    ("wonder", 403, b"<html><body>Forbidden</body></html>", PermissionDeniedError, None, None),
+    ("wonder", 502, b"<html>Bad Gateway</html>", GatewayUnavailableError, None, None),
+    ("wonder", 503, None, GatewayUnavailableError, None, None),
+    ("wonder", 404, ["not", "an", "object"], NotFoundError, None, None),
+    ("wonder", 429, {"message": "slow down"}, RateLimitError, None, "slow down"),
     # Paydock: two error objects side by side, the older one irregular.
-    ("paydock", 404, golden("paydock", "error_not_found"), NotFound, "not_found", "Not found"),
+    ("paydock", 404, golden("paydock", "error_not_found"), NotFoundError, "not_found", "Not found"),
     (
         "paydock",
         400,
         golden("paydock", "error_validation"),
-        Rejected,
+        InvalidRequestError,
         "validation_error",
         "param validation failed",
     ),
@@ -64,12 +71,12 @@ REFUSALS: list[tuple[str, int, Any, type[Refused], str | None, str | None]] = [
         "paydock",
         403,
         golden("paydock", "error_wrong_key_older"),
-        Forbidden,
+        PermissionDeniedError,
         None,
         "No user with provided secret key",
     ),
-    ("paydock", 403, golden("paydock", "error_forbidden"), Forbidden, "token_required", "Access forbidden"),
-    ("paydock", 404, golden("paydock", "error_wrong_path_older"), NotFound, None, "Wrong Api path"),
+    ("paydock", 403, golden("paydock", "error_forbidden"), PermissionDeniedError, "token_required", "Access forbidden"),
+    ("paydock", 404, golden("paydock", "error_wrong_path_older"), NotFoundError, None, "Wrong Api path"),
     (
         "paydock",
         400,
@@ -78,7 +85,7 @@ REFUSALS: list[tuple[str, int, Any, type[Refused], str | None, str | None]] = [
             "error": {"message": "older words", "code": "UnfulfilledCondition"},
             "error_summary": {"message": "newer words", "code": "unfulfilled_condition", "details": {"messages": []}},
         },
-        Rejected,
+        InvalidRequestError,
         "unfulfilled_condition",
         "newer words",
     ),
@@ -86,28 +93,49 @@ REFUSALS: list[tuple[str, int, Any, type[Refused], str | None, str | None]] = [
         "paydock",
         400,
         {"error": {"message": {"message": "inner", "http_status_code": 400, "errors": ["a", "b"]}}},
-        Rejected,
+        InvalidRequestError,
         None,
         "inner",
     ),
-    ("paydock", 400, {"error": {"message": {"errors": ["a", "b"]}}}, Rejected, None, "a; b"),
-    ("paydock", 400, {"error": "just text"}, Rejected, None, "just text"),
-    ("paydock", 400, {"error": ["odd"]}, Rejected, None, None),
-    ("paydock", 200, {"status": 400, "error": {"message": "hidden"}, "resource": None}, Rejected, None, "hidden"),
-    ("paydock", 200, {"status": 404, "error_summary": {"message": "gone"}}, NotFound, None, "gone"),
-    ("paydock", 500, {"error": {"message": "internal"}}, Unavailable, None, "internal"),
-    ("paydock", 408, b"", Unavailable, None, None),
-    ("paydock", 401, {"message": "unauthorized"}, Unauthorized, None, None),
-    ("paydock", 502, b"<html>", Unavailable, None, None),
+    ("paydock", 400, {"error": {"message": {"errors": ["a", "b"]}}}, InvalidRequestError, None, "a; b"),
+    ("paydock", 400, {"error": "just text"}, InvalidRequestError, None, "just text"),
+    ("paydock", 400, {"error": ["odd"]}, InvalidRequestError, None, None),
+    (
+        "paydock",
+        200,
+        {"status": 400, "error": {"message": "hidden"}, "resource": None},
+        InvalidRequestError,
+        None,
+        "hidden",
+    ),
+    ("paydock", 200, {"status": 404, "error_summary": {"message": "gone"}}, NotFoundError, None, "gone"),
+    ("paydock", 500, {"error": {"message": "internal"}}, GatewayUnavailableError, None, "internal"),
+    ("paydock", 408, b"", GatewayUnavailableError, None, None),
+    ("paydock", 401, {"message": "unauthorized"}, AuthenticationError, None, None),
+    ("paydock", 502, b"<html>", GatewayUnavailableError, None, None),
     # Monri: the word in `status` decides, whatever HTTP says.
-    ("monri", 200, {"status": "invalid-request", "message": "no good"}, Rejected, "invalid-request", "no good"),
-    ("monri", 200, {"status": "error", "message": "broken"}, Rejected, "error", "broken"),
-    ("monri", 200, {"status": "frozen", "uuid": UUID}, Rejected, "frozen", None),
-    ("monri", 200, {"status": "invalid-request", "message": "Customer not found"}, NotFound, "invalid-request", None),
-    ("monri", 401, {"status": "error", "message": "Invalid digest"}, Unauthorized, "error", "Invalid digest"),
-    ("monri", 404, b"", NotFound, None, None),
-    ("monri", 400, b"<html>", Rejected, None, None),
-    ("monri", 500, {"status": "error"}, Unavailable, "error", None),
+    (
+        "monri",
+        200,
+        {"status": "invalid-request", "message": "no good"},
+        InvalidRequestError,
+        "invalid-request",
+        "no good",
+    ),
+    ("monri", 200, {"status": "error", "message": "broken"}, InvalidRequestError, "error", "broken"),
+    ("monri", 200, {"status": "frozen", "uuid": UUID}, InvalidRequestError, "frozen", None),
+    (
+        "monri",
+        200,
+        {"status": "invalid-request", "message": "Customer not found"},
+        NotFoundError,
+        "invalid-request",
+        None,
+    ),
+    ("monri", 401, {"status": "error", "message": "Invalid digest"}, AuthenticationError, "error", "Invalid digest"),
+    ("monri", 404, b"", NotFoundError, None, None),
+    ("monri", 400, b"<html>", InvalidRequestError, None, None),
+    ("monri", 500, {"status": "error"}, GatewayUnavailableError, "error", None),
 ]
 
 
@@ -117,11 +145,11 @@ REFUSALS: list[tuple[str, int, Any, type[Refused], str | None, str | None]] = [
     ids=[f"{gateway} {status} {str(body)[:40]}" for gateway, status, body, *_ in REFUSALS],
 )
 async def test_each_documented_refusal_has_one_meaning(
-    gateway: str, status: int, body: Any, kind: type[Refused], code: str | None, message: str | None
+    gateway: str, status: int, body: Any, kind: type[GatewayError], code: str | None, message: str | None
 ) -> None:
     error = await failure(gateway, (status, body))
     assert type(error) is kind
-    assert isinstance(error, Refused)
+    assert isinstance(error, GatewayError)
     assert error.code == code
     if message is not None:
         assert error.message == message
@@ -155,7 +183,7 @@ async def test_paydocks_details_are_read_in_each_of_their_forms(details: Any, fi
     for name in ("error", "error_summary"):
         body = {"status": 400, name: {"message": "no", "details": details}}
         error = await failure("paydock", (400, body))
-        assert isinstance(error, Rejected)
+        assert isinstance(error, InvalidRequestError)
         assert error.fields == fields
 
 
@@ -203,11 +231,11 @@ async def test_what_no_document_knows_is_an_invalid_reply_and_no_write_is_said_t
     gateway: str, status: int, body: Any
 ) -> None:
     read = await failure(gateway, (status, body))
-    assert isinstance(read, InvalidReply)
+    assert isinstance(read, InvalidResponseError)
     assert read.status == status
     assert read.applied == "no"
     written = await failure(gateway, (status, body), verb=create)
-    assert isinstance(written, InvalidReply)
+    assert isinstance(written, InvalidResponseError)
     assert written.applied == "unknown"
 
 
@@ -222,41 +250,43 @@ async def test_what_no_document_knows_is_an_invalid_reply_and_no_write_is_said_t
 async def test_an_accepted_answer_without_a_customer_is_not_found_for_a_read_and_unknown_for_a_write(
     gateway: str, body: Any
 ) -> None:
-    assert isinstance(await failure(gateway, (200, body)), NotFound)
+    assert isinstance(await failure(gateway, (200, body)), NotFoundError)
     written = await failure(gateway, (200, body), verb=create)
-    assert isinstance(written, InvalidReply)
+    assert isinstance(written, InvalidResponseError)
     assert written.applied == "unknown"
 
 
 async def test_a_made_token_that_is_not_shown_may_have_been_made() -> None:
     body = {"code": 200, "data": {"payment_token": None}}
     error = await failure("wonder", (200, body), verb=lambda s: s.create_payment_token(UUID, CARD))
-    assert isinstance(error, InvalidReply)
+    assert isinstance(error, InvalidResponseError)
     assert error.applied == "unknown"
-    assert isinstance(await failure("wonder", (200, body), verb=lambda s: s.check_payment_token(UUID, "t")), NotFound)
+    assert isinstance(
+        await failure("wonder", (200, body), verb=lambda s: s.check_payment_token(UUID, "t")), NotFoundError
+    )
 
 
 async def test_wonder_says_inside_200_that_a_token_was_not_deleted() -> None:
     body = {"code": 200, "data": {"success": False}}
     error = await failure("wonder", (200, body), verb=lambda s: s.delete_payment_token(UUID, "t"))
-    assert isinstance(error, Rejected)
+    assert isinstance(error, InvalidRequestError)
 
 
 async def test_monri_says_inside_200_that_a_customer_was_not_deleted() -> None:
     body = {"status": "approved", "id": UUID, "deleted": False}
-    assert isinstance(await failure("monri", (200, body), verb=lambda s: s.delete(UUID)), Rejected)
+    assert isinstance(await failure("monri", (200, body), verb=lambda s: s.delete(UUID)), InvalidRequestError)
 
 
 @pytest.mark.parametrize("message", ["Merchant customer has already been taken", "merchant_customer_id duplicate"])
 async def test_monris_400_for_a_taken_reference_is_a_duplicate(message: str) -> None:
     error = await failure("monri", (400, {"status": "invalid-request", "message": message}), verb=create)
-    assert type(error) is Duplicate
+    assert type(error) is ConflictError
     assert (error.applied, error.reference) == ("no", "35")
 
 
 async def test_a_409_is_a_duplicate_everywhere() -> None:
     for gateway in ACCOUNTS:
-        assert type(await failure(gateway, (409, None), verb=create)) is Duplicate
+        assert type(await failure(gateway, (409, None), verb=create)) is ConflictError
 
 
 @pytest.mark.parametrize(
@@ -264,5 +294,5 @@ async def test_a_409_is_a_duplicate_everywhere() -> None:
 )
 async def test_a_throttled_call_tells_how_long_to_wait(text: str, seconds: float | None) -> None:
     error = await failure("monri", (429, None), Retry_After=text)
-    assert isinstance(error, RateLimited)
+    assert isinstance(error, RateLimitError)
     assert error.retry_after == seconds

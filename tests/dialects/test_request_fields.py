@@ -14,16 +14,16 @@ from wonder_customers import (
     CardSource,
     CustomerDraft,
     CustomerPatch,
-    InvalidRecord,
+    InvalidRecordError,
     OneTimeToken,
     Phone,
     VaultToken,
     Violation,
 )
-from wonder_customers.dialects.limits import Row
-from wonder_customers.dialects.monri import convert as monri
-from wonder_customers.dialects.paydock import convert as paydock
-from wonder_customers.dialects.wonder import convert as wonder
+from wonder_customers.dialects.field_rules import Row
+from wonder_customers.dialects.monri import codec as monri
+from wonder_customers.dialects.paydock import codec as paydock
+from wonder_customers.dialects.wonder import codec as wonder
 
 UUID = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
 HEX = "5f0c2f7a9b1e8d0012345678"
@@ -46,7 +46,7 @@ class Table:
 def _card_violations(source: CardSource) -> list[Violation]:
     try:
         wonder.checked_card(source)
-    except InvalidRecord as error:
+    except InvalidRecordError as error:
         return list(error.violations)
     return []
 

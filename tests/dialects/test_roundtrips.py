@@ -9,26 +9,26 @@ from examples import CARD
 
 from wonder_customers import (
     Address,
-    Ambiguous,
+    AmbiguousReferenceError,
+    AuthenticationError,
     CardSource,
+    ConflictError,
     Customer,
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
-    Duplicate,
-    Forbidden,
     Monri,
-    NotFound,
+    NotFoundError,
     Page,
     Paydock,
+    PermissionDeniedError,
     Phone,
     RetryPolicy,
-    Unauthorized,
     Wonder,
     dialects,
 )
-from wonder_customers.dialects.wonder import simulate as wonder_simulate
-from wonder_customers.dialects.wonder.simulate_signature import first_key
+from wonder_customers.dialects.wonder import simulator as wonder_simulate
+from wonder_customers.dialects.wonder.simulator_signature import first_key
 from wonder_customers.simulator import SimulatorServer
 
 pytestmark = pytest.mark.anyio
@@ -175,7 +175,7 @@ async def test_deleting_twice_is_harmless_and_the_customer_is_marked(opened: Ope
             await session.delete(made.id)
             assert (await session.get(made.id)).deleted is True
             unknown = "4b281da4-d145-4233-b957-2018cf9aa0fb" if gateway == "monri" else "f" * 24
-            with pytest.raises(NotFound):
+            with pytest.raises(NotFoundError):
                 await session.delete(unknown)
 
 
@@ -206,12 +206,12 @@ async def test_paydocks_reference_filter_is_a_search_but_references_are_matched_
     monkeypatch.setattr(simulator.gateways["paydock"], "fuzzy_reference", True)
     async with opened("paydock") as session:
         long = await session.create(draft("paydock", "customer-10"))
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await session.get_by_reference("customer-1")
         short = await session.upsert(draft("paydock", "customer-1"))
         assert short.id != long.id
         assert (await session.get_by_reference("customer-1")).id == short.id
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await session.get_by_reference("CUSTOMER-1")
 
 
@@ -219,7 +219,7 @@ async def test_two_paydock_customers_with_one_reference_are_ambiguous(opened: Op
     async with opened("paydock") as session:
         one, two = [await session.create(draft("paydock", "twice")) for _ in range(2)]
         for verb in (session.get_by_reference("twice"), session.upsert(draft("paydock", "twice"))):
-            with pytest.raises(Ambiguous) as caught:
+            with pytest.raises(AmbiguousReferenceError) as caught:
                 await verb
             assert set(caught.value.ids) == {one.id, two.id}
         await session.delete(one.id)
@@ -229,7 +229,7 @@ async def test_two_paydock_customers_with_one_reference_are_ambiguous(opened: Op
 async def test_a_taken_monri_reference_is_a_duplicate_and_upsert_brings_it_up_to_date(opened: Open) -> None:
     async with opened("monri") as session:
         made = await session.create(draft("monri", "mine"))
-        with pytest.raises(Duplicate):
+        with pytest.raises(ConflictError):
             await session.create(draft("monri", "mine"))
         assert (await session.upsert(draft("monri", "mine", name="Augusta"))).id == made.id
         assert (await session.get(made.id)).name == "Augusta"
@@ -251,7 +251,7 @@ async def test_a_wonder_card_waits_for_its_holder_and_then_succeeds(
         assert (listed.token, listed.state, listed.default) == (token.token, "success", True)
         await session.delete_payment_token(customer.id, token)
         assert await session.list_payment_tokens(customer.id) == ()
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await session.check_payment_token(customer.id, token.token)
 
 
@@ -267,7 +267,7 @@ async def test_a_paydock_source_is_added_checked_and_archived(opened: Open) -> N
         }
         assert (await session.check_payment_token(customer.id, token.token)).token == token.token
         await session.delete_payment_token(customer.id, token)
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             await session.check_payment_token(customer.id, token)
 
 
@@ -299,10 +299,10 @@ async def test_wrong_credentials_are_told_by_check(simulator: SimulatorServer) -
     origin = simulator.origin
     key = simulator.environment()["WONDER_PRIVATE_KEY"]
     wrong: list[tuple[Any, type[Exception]]] = [
-        (Wonder("00000000-0000-4000-8000-000000000000", key, base_url=origin), Unauthorized),
-        (Paydock("not-the-key", base_url=f"{origin}/v1/"), Forbidden),
-        (Monri("not-the-key", "not-the-token", base_url=origin), Unauthorized),
-        (Monri("not-the-key", "not-the-token", auth="oauth", base_url=origin), Unauthorized),
+        (Wonder("00000000-0000-4000-8000-000000000000", key, base_url=origin), AuthenticationError),
+        (Paydock("not-the-key", base_url=f"{origin}/v1/"), PermissionDeniedError),
+        (Monri("not-the-key", "not-the-token", base_url=origin), AuthenticationError),
+        (Monri("not-the-key", "not-the-token", auth="oauth", base_url=origin), AuthenticationError),
     ]
     for account, kind in wrong:
         async with CustomerSession(account) as session:

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from wired import HEX24, UUID, golden
 
-from wonder_customers import InvalidReply, Phone
-from wonder_customers.dialects.monri import convert as monri
-from wonder_customers.dialects.paydock import convert as paydock
-from wonder_customers.dialects.wonder import convert as wonder
+from wonder_customers import InvalidResponseError, Phone
+from wonder_customers.dialects.monri import codec as monri
+from wonder_customers.dialects.paydock import codec as paydock
+from wonder_customers.dialects.wonder import codec as wonder
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ async def test_times_come_out_as_moments_with_a_zone(text: str, expected: dateti
 
 @pytest.mark.parametrize("text", ["yesterday", "2019-02-30T00:00:00Z", "", 1549970553, "2019-02-12T25:00:00Z"])
 async def test_what_is_no_time_is_an_invalid_reply_without_the_value(text: object) -> None:
-    with pytest.raises(InvalidReply, match="created_at: expected an RFC 3339 time") as caught:
+    with pytest.raises(InvalidResponseError, match="created_at: expected an RFC 3339 time") as caught:
         monri.read_customer({"uuid": UUID, "created_at": text})
     assert str(text) not in str(caught.value) or not text
 
@@ -39,7 +39,7 @@ async def test_null_is_never_the_text_none_and_false_is_never_true() -> None:
     customer = monri.read_customer({**golden("monri", "create_response"), "name": None, "deleted": False})
     assert (customer.name, customer.deleted) == (None, False)
     for wrong in ("false", 0, 1, "true"):
-        with pytest.raises(InvalidReply, match="deleted: expected bool"):
+        with pytest.raises(InvalidResponseError, match="deleted: expected bool"):
             monri.read_customer({"uuid": UUID, "deleted": wrong})
 
 

@@ -17,7 +17,7 @@ from scripted import (
     wonder_account,
     wonder_customer,
 )
-from wonder_customers import ConfigurationError, Duplicate, InvalidReply, Monri, Rejected, Wonder
+from wonder_customers import ConfigurationError, ConflictError, InvalidRequestError, InvalidResponseError, Monri, Wonder
 
 pytestmark = pytest.mark.anyio
 
@@ -27,24 +27,24 @@ SILENTLY_TAKEN = reply(400, {"status": "invalid-request", "message": "merchant_c
 
 async def test_a_rejection_after_a_doubt_may_mean_that_the_first_create_landed() -> None:
     answer = await bench(SILENT, *[MISSING] * 5, SILENTLY_TAKEN, MADE).create(draft())
-    assert (answer.record.id, answer.adopted) == (UUID, True)
+    assert (answer.record.id, answer.recovered) == (UUID, True)
 
 
 async def test_a_rejection_after_a_doubt_that_left_nothing_is_raised_as_it_is() -> None:
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequestError) as caught:
         await bench(SILENT, *[MISSING] * 5, SILENTLY_TAKEN, *[MISSING] * 6).create(draft())
     assert (caught.value.applied, caught.value.attempts) == ("unknown", 2)
 
 
 async def test_a_rejection_without_a_doubt_is_final() -> None:
     it = bench(SILENTLY_TAKEN)
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequestError) as caught:
         await it.create(draft())
     assert (caught.value.applied, len(it.script.sent)) == ("no", 1)
 
 
 async def test_monris_list_of_errors_is_read() -> None:
-    with pytest.raises(Duplicate, match="has already been taken; Name is too long"):
+    with pytest.raises(ConflictError, match="has already been taken; Name is too long"):
         await bench(reply(422, {"errors": ["Reference has already been taken", "Name is too long"]})).create(draft())
 
 
@@ -54,7 +54,7 @@ async def test_empty_details_do_not_hide_the_older_ones() -> None:
         "error": {"message": "bad", "details": {"path": "email", "messages": ["is no e-mail"]}},
         "error_summary": {"message": "bad", "code": "validation_error", "details": {"messages": []}},
     }
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(InvalidRequestError) as caught:
         await bench(reply(400, body), account=PAYDOCK).create(draft())
     assert caught.value.fields == {"email": ("is no e-mail",)}
 
@@ -67,7 +67,7 @@ async def test_the_case_of_an_id_says_nothing() -> None:
 
 
 async def test_the_case_of_a_reference_does() -> None:
-    with pytest.raises(InvalidReply, match="reference differs"):
+    with pytest.raises(InvalidResponseError, match="reference differs"):
         await bench(reply(200, monri_customer(merchant_customer_id="R-1"))).create(draft())
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import anyio
 import orjson
-from sync.people import PATIENT, QUICK
+from bulk.people import PATIENT, QUICK
 
+from wonder_customers.bulk import Journal, Options, Source
+from wonder_customers.bulk.ray import sync_on_ray
 from wonder_customers.dialects import package
-from wonder_customers.sync import Journal, Options, Source
-from wonder_customers.sync.ray import sync_on_ray
 
 
 async def main(gateway: str, source: str, path: str, rate: float, *, resume: bool) -> None:

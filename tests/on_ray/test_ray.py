@@ -19,19 +19,19 @@ from uuid import uuid4
 import anyio
 import orjson
 import pytest
-from sync.people import HEADER, PATIENT, QUICK, line, write_csv
+from bulk.people import HEADER, PATIENT, QUICK, line, write_csv
 from trust import bulk_scenarios as canaries
 from trust.canaries import CITY, EMAIL, NAME, Birds
 from trust.written import Written
 
 from wonder_customers import CustomerSession
+from wonder_customers.bulk import Journal, Verification, sources, verify
+from wonder_customers.bulk.journal.digest import VARIABLE
 from wonder_customers.cli.app import run
 from wonder_customers.dialects import package
-from wonder_customers.dialects.paydock.simulate import Simulator
+from wonder_customers.dialects.paydock.simulator import Simulator
 from wonder_customers.simulator.gateway import Call
 from wonder_customers.simulator.server import SimulatorServer
-from wonder_customers.sync import Journal, Verification, sources, verify
-from wonder_customers.sync.journal.digest import VARIABLE
 
 pytest.importorskip("ray", reason="needs the extra ray")
 pytestmark = [
@@ -179,7 +179,7 @@ def run_both_ways(machine: Machine, server: SimulatorServer, folder: Path, rows:
         assert process.returncode == 2, output + (folder / "err").read_text()
         report = orjson.loads((folder / f"{name}.json").read_bytes())
         letters = sorted((folder / f"{name}.failed.jsonl").read_text().splitlines())
-        facts = {key: report[key] for key in ("rows", "adds_up", "failures", "ending", "why")}
+        facts = {key: report[key] for key in ("rows", "adds_up", "failures", "ending", "reason")}
         held = sorted(body["reference"] for body in server.store.customers("paydock"))
         sent = report["requests"]["sent"]
         found[name] = facts, letters, held, sent, rows_in(folder / f"{name}.journal"), server.store.ledger("paydock")

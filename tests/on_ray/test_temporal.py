@@ -13,9 +13,9 @@ from typing import Any
 import anyio
 import orjson
 import pytest
+from bulk.people import write_csv
+from bulk.test_shared_limit import SERVER, Redis
 from pages import ROOT, blocks
-from sync.people import write_csv
-from sync.test_shared_limit import SERVER, Redis
 
 from wonder_customers.dialects import simulator
 from wonder_customers.simulator.server import SimulatorServer

@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from wonder_customers import ConfigurationError, CustomerSession, Monri, NotSent, RetryPolicy, _border
+from wonder_customers import ConfigurationError, CustomerSession, Monri, NotSentError, RetryPolicy
+from wonder_customers._support import loopback_guard
 
 ONCE = RetryPolicy(attempts=1, deadline=5)
 
@@ -23,21 +24,21 @@ class Elsewhere(list[str]):
 def refused(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was refused in this test."""
     kept: list[str] = []
-    monkeypatch.setenv(_border.VARIABLE, "1")
-    monkeypatch.setattr(_border, "refused", Elsewhere(kept))
+    monkeypatch.setenv(loopback_guard.VARIABLE, "1")
+    monkeypatch.setattr(loopback_guard, "refused", Elsewhere(kept))
     return kept
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "shop.localhost"])
 def test_this_machine_may_be_called(refused: list[str], host: str) -> None:
-    _border.check(host)
+    loopback_guard.check(host)
     assert refused == []
 
 
 @pytest.mark.parametrize("host", ["gateway.wonder.today", "10.0.0.1", "localhost.example", "2001:db8::1"])
 def test_others_may_not(refused: list[str], host: str) -> None:
     with pytest.raises(ConfigurationError, match="no request may leave this machine") as error:
-        _border.check(host)
+        loopback_guard.check(host)
     assert refused == [str(error.value)]
     assert "test_border.py::test_others_may_not" in refused[0]
 
@@ -45,10 +46,10 @@ def test_others_may_not(refused: list[str], host: str) -> None:
 @pytest.mark.parametrize("value", ["", "0", None])
 def test_without_the_variable_everybody_may_be_called(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
     if value is None:
-        monkeypatch.delenv(_border.VARIABLE, raising=False)
+        monkeypatch.delenv(loopback_guard.VARIABLE, raising=False)
     else:
-        monkeypatch.setenv(_border.VARIABLE, value)
-    _border.check("gateway.wonder.today")
+        monkeypatch.setenv(loopback_guard.VARIABLE, value)
+    loopback_guard.check("gateway.wonder.today")
 
 
 @pytest.mark.anyio
@@ -61,7 +62,7 @@ async def test_nothing_is_sent_and_no_place_is_lost(refused: list[str], own: boo
         for _ in range(3):
             with pytest.raises(ConfigurationError, match=r"about to call nobody\.invalid"):
                 await session.check()
-        with pytest.raises(NotSent):
+        with pytest.raises(NotSentError):
             await session.for_account(Monri("key", "token", base_url="http://127.0.0.1:9")).check()
     assert len(refused) == 3
     if transport is not None:

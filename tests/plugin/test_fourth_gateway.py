@@ -17,7 +17,7 @@ CONFORMANCE = FOURTH["tests/test_acme.py"]
 FIXTURES = """
 import pytest
 
-from wonder_customers import Unauthorized, dialects
+from wonder_customers import AuthenticationError, dialects
 from wonder_customers.testing import make_draft
 
 anyio = pytest.mark.anyio
@@ -35,7 +35,7 @@ async def test_it_is_mocked(gateway_mock, customer_session):
     made = await customer_session.create(make_draft(reference="r-1"))
     assert (made.name, made.reference, made.extra) == ("Grace", "r-1", {"tier": "gold"})
     acme.refuse("bad_key", status=401)
-    with pytest.raises(Unauthorized, match="bad_key"):
+    with pytest.raises(AuthenticationError, match="bad_key"):
         await customer_session.delete(made.id)
 
 
@@ -66,7 +66,7 @@ def test_a_broken_dialect_fails_it(tmp_path: Path, site: Path) -> None:
     source = site / "acme_gateway" / "__init__.py"
     honest = source.read_text(encoding="utf-8")
     broken = honest.replace("segment(self.gateway, 'id', id)", "id").replace(
-        "refuse(self.gateway, convert.broken_limits(draft))", "pass"
+        "refuse(self.gateway, codec.broken_limits(draft))", "pass"
     )
     assert broken != honest
     source.write_text(broken, encoding="utf-8")
@@ -103,7 +103,7 @@ def test_it_touches_one_folder(tmp_path: Path) -> None:
         "-c", "from wonder_customers import dialects; print(dialects.names(), dialects.simulator('acme').__module__)",
         folder=tmp_path, PYTHONPATH=str(tree),
     )  # fmt: skip
-    assert listed.text == "('acme', 'monri', 'paydock', 'wonder') wonder_customers.dialects.acme.simulate"
+    assert listed.text == "('acme', 'monri', 'paydock', 'wonder') wonder_customers.dialects.acme.simulator"
 
 
 def test_its_style_is_that_of_the_house(tmp_path: Path) -> None:

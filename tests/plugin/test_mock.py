@@ -7,19 +7,19 @@ import httpx
 import pytest
 
 from wonder_customers import (
+    AuthenticationError,
     ConfigurationError,
     Customer,
     CustomerPatch,
     CustomerSession,
-    Forbidden,
-    InvalidReply,
-    NotFound,
+    GatewayError,
+    GatewayUnavailableError,
+    InvalidResponseError,
+    NotFoundError,
     PaymentToken,
-    RateLimited,
-    Refused,
+    PermissionDeniedError,
+    RateLimitError,
     RetryPolicy,
-    Unauthorized,
-    Unavailable,
     dialects,
 )
 from wonder_customers.dialects.base import Operation
@@ -51,7 +51,9 @@ CALLS: dict[Operation, Callable[[CustomerSession[Any], Any], Awaitable[Any]]] = 
 
 def offered() -> list[tuple[str, Operation]]:
     accounts = {gateway: account_at(gateway, mock_origin(gateway)).dialect() for gateway in GATEWAYS}
-    return [(gateway, it) for gateway in GATEWAYS for it in Operation if it not in accounts[gateway].lacks]
+    return [
+        (gateway, it) for gateway in GATEWAYS for it in Operation if it not in accounts[gateway].unsupported_operations
+    ]
 
 
 @pytest.mark.parametrize(("gateway", "operation"), offered())
@@ -89,7 +91,7 @@ async def test_an_answer_about_somebody_else_can_be_told() -> None:
     mock = GatewayMock()
     mock.monri.get(id="somebody else")
     async with mock.monri.session() as session:
-        with pytest.raises(InvalidReply, match="another customer"):
+        with pytest.raises(InvalidResponseError, match="another customer"):
             await session.get("c-1")
 
 
@@ -102,20 +104,20 @@ async def test_a_helper_called_again_replaces_its_answer() -> None:
     assert (len(mock.router.routes), route.call_count, len(mock.calls)) == (1, 1, 1)
 
 
-REFUSALS: list[tuple[str, dict[str, Any], type[Refused], int]] = [
-    ("invalid_token", {}, Unauthorized, 401),
-    ("token_required", {}, Forbidden, 403),
-    ("not_found", {}, NotFound, 404),
-    ("E000123", {"status": 404, "message": "gone"}, NotFound, 404),
-    ("rate_limited", {"retry_after": 90}, RateLimited, 429),
-    ("unavailable", {}, Unavailable, 503),
+REFUSALS: list[tuple[str, dict[str, Any], type[GatewayError], int]] = [
+    ("invalid_token", {}, AuthenticationError, 401),
+    ("token_required", {}, PermissionDeniedError, 403),
+    ("not_found", {}, NotFoundError, 404),
+    ("E000123", {"status": 404, "message": "gone"}, NotFoundError, 404),
+    ("rate_limited", {"retry_after": 90}, RateLimitError, 429),
+    ("unavailable", {}, GatewayUnavailableError, 503),
 ]
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
 @pytest.mark.parametrize(("code", "facts", "kind", "status"), REFUSALS)
 async def test_refusals_are_in_the_gateways_own_form(
-    gateway: str, code: str, facts: dict[str, Any], kind: type[Refused], status: int
+    gateway: str, code: str, facts: dict[str, Any], kind: type[GatewayError], status: int
 ) -> None:
     mock = GatewayMock()
     mock.gateway(gateway).refuse(code, **facts)
@@ -145,18 +147,18 @@ async def test_waits_that_are_skipped_still_count_towards_the_deadline() -> None
     policy = RetryPolicy(attempts=100, deadline=60)
     with no_waits() as skipped:
         async with mock.monri.session(retry=policy) as session:
-            with pytest.raises(RateLimited) as limited:
+            with pytest.raises(RateLimitError) as limited:
                 await session.get("c-1")
             assert limited.value.attempts == 3
             assert skipped.total <= 60
             assert limited.value.elapsed >= 40
     async with mock.monri.session(retry=RetryPolicy(attempts=2, throttle_base=0, deadline=5)) as session:
-        with pytest.raises(RateLimited, match=r"in 0\.\d\d s"):
+        with pytest.raises(RateLimitError, match=r"in 0\.\d\d s"):
             await session.get("c-1")
 
 
 async def test_an_error_in_the_mock_reaches_the_test_as_it_is() -> None:
-    """The exchange neither retries nor wraps what is no failure of the wire."""
+    """The executor neither retries nor wraps what is no failure of the wire."""
     mock = GatewayMock()
     mock.router.get(path="/v2/customers/c-1").mock(side_effect=ZeroDivisionError)
     async with mock.monri.session() as session:

@@ -191,7 +191,7 @@ import os
 
 import pytest
 
-from wonder_customers import CustomerSession, Monri, NotSent, RetryPolicy
+from wonder_customers import CustomerSession, Monri, NotSentError, RetryPolicy
 
 GUARD = "WONDER_CUSTOMERS_LOOPBACK_ONLY"
 
@@ -202,7 +202,7 @@ async def test_it_may_leave():
     assert GUARD not in os.environ
     account = Monri("key", "token", base_url="https://nobody.invalid")
     async with CustomerSession(account, retry=RetryPolicy(attempts=1, deadline=5)) as session:
-        with pytest.raises(NotSent):
+        with pytest.raises(NotSentError):
             await session.check()
 
 

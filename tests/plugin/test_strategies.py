@@ -22,9 +22,9 @@ def test_drafts_are_taken(gateway: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("gateway", GATEWAYS)
 @given(data=st.data())
 def test_customers_are_such_as_the_gateway_answers(gateway: str, data: st.DataObject) -> None:
-    convert = dialects.package(gateway).convert
+    codec = dialects.package(gateway).codec
     customer = data.draw(strategies.customers(gateway))
-    assert convert.read_customer(convert.customer_reply(customer)) == customer
+    assert codec.read_customer(codec.customer_reply(customer)) == customer
 
 
 @given(strategies.drafts(name=st.just("Ada")), strategies.payment_tokens())

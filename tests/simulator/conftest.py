@@ -15,10 +15,10 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from wonder_customers.dialects.monri import simulate as monri_simulate
-from wonder_customers.dialects.paydock import simulate as paydock_simulate
-from wonder_customers.dialects.wonder import simulate as wonder_simulate
-from wonder_customers.dialects.wonder import simulate_signature
+from wonder_customers.dialects.monri import simulator as monri_simulate
+from wonder_customers.dialects.paydock import simulator as paydock_simulate
+from wonder_customers.dialects.wonder import simulator as wonder_simulate
+from wonder_customers.dialects.wonder import simulator_signature
 from wonder_customers.simulator import SimulatorServer
 
 SIMULATORS = (wonder_simulate.Simulator, paydock_simulate.Simulator, monri_simulate.Simulator)
@@ -111,7 +111,7 @@ def shared_server() -> Iterator[SimulatorServer]:
 @pytest.fixture
 def call(shared_server: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
     """A caller who is a merchant of its own at every gateway; all share one RSA key, to save time."""
-    monkeypatch.setattr(wonder_simulate, "new_key", simulate_signature.first_key)
+    monkeypatch.setattr(wonder_simulate, "new_key", simulator_signature.first_key)
     environment: dict[str, str] = {}
     for gateway in shared_server.gateways.values():
         environment |= gateway.add_merchant(shared_server.origin)

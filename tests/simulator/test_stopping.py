@@ -8,8 +8,8 @@ import pytest
 
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer, server
+from wonder_customers.simulator.fault_proxy import Front
 from wonder_customers.simulator.faults import Faults
-from wonder_customers.simulator.front import Front
 from wonder_customers.simulator.wire import bound_socket
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from wonder_customers.dialects.wonder.simulate_signature import message
+from wonder_customers.dialects.wonder.simulator_signature import message
 from wonder_customers.simulator import Call
 
 DRAFT = {"name": "禚雨欣", "dial_code": "+852", "phone": "013 9957 0539", "reference_number": "35"}

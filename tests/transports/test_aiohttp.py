@@ -15,7 +15,7 @@ from transports.test_lanes import (
     flown,
     forever,
     once,
-    outgoing,
+    signed_request,
     test_a_cancelled_request_leaves_nothing_open,
     test_a_connection_that_is_never_accepted_was_sent_nothing,
     test_a_connection_that_is_reset_at_once_brings_no_status,
@@ -38,8 +38,8 @@ from transports.test_lanes import (
 
 from raw import OK, Peer, RawServer
 from wonder_customers import ConfigurationError
-from wonder_customers._wire import Flight, Origin, Outgoing, Timeouts, WireFailure, WireReply
 from wonder_customers.transports.aiohttp import AiohttpTransport
+from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Timeouts, Transmission, TransportError
 
 SHARED = (
     test_a_cancelled_request_leaves_nothing_open,
@@ -86,11 +86,11 @@ async def test_a_get_is_never_sent_twice_in_silence() -> None:
 
     transport = AiohttpTransport()
     with RawServer(script) as server:
-        await flown(transport, outgoing(server.port))
-        flight, end = await flown(transport, outgoing(server.port))
+        await flown(transport, signed_request(server.port))
+        transmission, end = await flown(transport, signed_request(server.port))
         assert server.connections == 1
-    assert isinstance(end, WireFailure)
-    assert flight.stale
+    assert isinstance(end, TransportError)
+    assert transmission.stale
     assert len(requests) == 2
 
 
@@ -105,8 +105,8 @@ async def test_cookies_and_redirects_are_left_alone() -> None:
     transport = AiohttpTransport()
     with RawServer(script) as server:
         for _ in range(2):
-            _, end = await flown(transport, outgoing(server.port))
-            assert isinstance(end, WireReply)
+            _, end = await flown(transport, signed_request(server.port))
+            assert isinstance(end, HttpResponse)
             assert end.status == 302
         await transport.aclose()
     assert len(seen) == 2
@@ -116,10 +116,10 @@ async def test_cookies_and_redirects_are_left_alone() -> None:
 async def test_an_interim_answer_is_passed_over() -> None:
     transport = AiohttpTransport()
     with RawServer(once(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK)) as server:
-        flight, end = await flown(transport, outgoing(server.port))
+        transmission, end = await flown(transport, signed_request(server.port))
         await transport.aclose()
-    assert isinstance(end, WireReply)
-    assert (end.body, flight.status) == (b"{}", 200)
+    assert isinstance(end, HttpResponse)
+    assert (end.body, transmission.status) == (b"{}", 200)
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 3, 7])
@@ -136,8 +136,8 @@ async def test_an_answer_may_come_in_any_pieces(pieces: int) -> None:
     transport = AiohttpTransport()
     with RawServer(script) as server:
         for _ in range(3):
-            _, end = await flown(transport, outgoing(server.port))
-            assert isinstance(end, WireReply)
+            _, end = await flown(transport, signed_request(server.port))
+            assert isinstance(end, HttpResponse)
             assert (end.status, end.body) == (201, b"{}")
         assert server.connections == 1
         await transport.aclose()
@@ -154,8 +154,8 @@ async def test_an_answer_that_nobody_asked_for_ends_the_lane() -> None:
 
     with RawServer(script) as server:
         for _ in range(2):
-            _, end = await flown(transport, outgoing(server.port))
-            assert isinstance(end, WireReply)
+            _, end = await flown(transport, signed_request(server.port))
+            assert isinstance(end, HttpResponse)
             bodies.append(end.body)
         assert server.connections == 2
         await transport.aclose()
@@ -166,10 +166,10 @@ async def test_an_answer_that_nobody_asked_for_ends_the_lane() -> None:
     "header", [(b"X-A", b"1\r\nX-B: 2"), (b"X-A", b"1\n2"), (b"X-A", b"1\r2"), (b"X\r\nA", b"1"), (b"X-A", b"\0")]
 )
 async def test_no_header_can_smuggle_another(header: tuple[bytes, bytes]) -> None:
-    request = Outgoing(Origin("http", "127.0.0.1", 9), "GET", "/", (header,), b"", Timeouts(1, 1, 1))
-    flight, end = await flown(AiohttpTransport(), request)
-    assert isinstance(end, WireFailure)
-    assert not flight.sent
+    request = SignedRequest(Origin("http", "127.0.0.1", 9), "GET", "/", (header,), b"", Timeouts(1, 1, 1))
+    transmission, end = await flown(AiohttpTransport(), request)
+    assert isinstance(end, TransportError)
+    assert not transmission.sent
 
 
 async def test_a_request_that_is_too_large_for_the_socket_at_once_is_waited_for() -> None:
@@ -181,10 +181,10 @@ async def test_a_request_that_is_too_large_for_the_socket_at_once_is_waited_for(
 
     transport = AiohttpTransport()
     with RawServer(script) as server:
-        big = outgoing(server.port, method="POST", body=b"x" * 8_000_000, timeouts=Timeouts(2, 2, 2))
+        big = signed_request(server.port, method="POST", body=b"x" * 8_000_000, timeouts=Timeouts(2, 2, 2))
         _, end = await flown(transport, big)
         await transport.aclose()
-    assert isinstance(end, WireReply)
+    assert isinstance(end, HttpResponse)
     assert got[0] > 8_000_000
 
 
@@ -196,19 +196,19 @@ async def test_a_request_that_the_gateway_does_not_read_ends_in_time() -> None:
         done.wait(5)
 
     with RawServer(script) as server:
-        big = outgoing(server.port, method="POST", body=b"x" * 30_000_000, timeouts=Timeouts(1, 0.2, 0.2))
-        flight, end = await flown(transport, big)
+        big = signed_request(server.port, method="POST", body=b"x" * 30_000_000, timeouts=Timeouts(1, 0.2, 0.2))
+        transmission, end = await flown(transport, big)
         done.set()
-    assert isinstance(end, WireFailure)
-    assert flight.sent
-    assert transport.open_lanes == 0
+    assert isinstance(end, TransportError)
+    assert transmission.sent
+    assert transport.open_connections == 0
 
 
 def test_trio_is_refused_by_name() -> None:
     async def call() -> None:
         transport = AiohttpTransport()
         with pytest.raises(ConfigurationError, match="asyncio only"):
-            await transport.send(outgoing(9), Flight())
+            await transport.send(signed_request(9), Transmission())
         await transport.aclose()
 
     anyio.run(call, backend="trio")
@@ -218,7 +218,7 @@ def test_another_event_loop_is_refused_by_name() -> None:
     with RawServer(forever) as server:
 
         async def call(transport: AiohttpTransport) -> None:
-            await transport.send(outgoing(server.port), Flight())
+            await transport.send(signed_request(server.port), Transmission())
 
         async def first() -> AiohttpTransport:
             transport = AiohttpTransport()

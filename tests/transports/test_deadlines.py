@@ -9,18 +9,18 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
-from transports.test_lanes import HEAD, flown, forever, hang, outgoing
+from transports.test_lanes import HEAD, flown, forever, hang, signed_request
 
 from raw import OK, Peer, RawServer
-from wonder_customers._wire import Origin, Outgoing, TimeIsUp, Timeouts, WireReply
+from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Timeouts, TransportTimeout
 
 pytestmark = pytest.mark.anyio
 
 PATIENT = Timeouts(5, 5, 5)
 
 
-def within(seconds: float, port: int, **more: Any) -> Outgoing:
-    return evolve(outgoing(port, timeouts=PATIENT, **more), within=seconds)
+def within(seconds: float, port: int, **more: Any) -> SignedRequest:
+    return evolve(signed_request(port, timeouts=PATIENT, **more), within=seconds)
 
 
 def trickle(peer: Peer) -> None:
@@ -37,12 +37,12 @@ async def test_an_answer_that_takes_too_long(kind: Callable[..., Any], script: A
     transport = kind()
     with RawServer(script) as server:
         began = monotonic()
-        flight, end = await flown(transport, within(0.2, server.port))
+        transmission, end = await flown(transport, within(0.2, server.port))
         took = monotonic() - began
-    assert isinstance(end, TimeIsUp)
-    assert (flight.sent, flight.status, flight.stale) == (True, status, False)
+    assert isinstance(end, TransportTimeout)
+    assert (transmission.sent, transmission.status, transmission.stale) == (True, status, False)
     assert 0.15 <= took < 0.6
-    assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
+    assert (transport.open_connections, transport.busy_connections) == (0, 0)
 
 
 async def test_a_place_that_does_not_come_in_time(kind: Callable[..., Any]) -> None:
@@ -58,12 +58,12 @@ async def test_a_place_that_does_not_come_in_time(kind: Callable[..., Any]) -> N
         async with anyio.create_task_group() as group:
             group.start_soon(flown, transport, within(5, server.port))
             assert await anyio.to_thread.run_sync(arrived.wait, 2)
-            flight, end = await flown(transport, within(0.1, server.port))
-            assert isinstance(end, TimeIsUp)
-            assert not flight.sent
-            assert (transport.waiting_requests, transport.busy_lanes) == (0, 1)
+            transmission, end = await flown(transport, within(0.1, server.port))
+            assert isinstance(end, TransportTimeout)
+            assert not transmission.sent
+            assert (transport.waiting_requests, transport.busy_connections) == (0, 1)
             group.cancel_scope.cancel()
-    assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
+    assert (transport.open_connections, transport.busy_connections) == (0, 0)
 
 
 async def test_a_place_goes_to_the_next_when_the_first_in_the_queue_gave_up(kind: Callable[..., Any]) -> None:
@@ -88,8 +88,8 @@ async def test_a_place_goes_to_the_next_when_the_first_in_the_queue_gave_up(kind
             await anyio.sleep(0.15)
             release.set()
         await transport.aclose()
-    assert sum(isinstance(end, TimeIsUp) for end in ends) == 1
-    assert sum(isinstance(end, WireReply) for end in ends) == 2
+    assert sum(isinstance(end, TransportTimeout) for end in ends) == 1
+    assert sum(isinstance(end, HttpResponse) for end in ends) == 2
 
 
 async def test_a_place_that_comes_too_late_is_not_used(kind: Callable[..., Any]) -> None:
@@ -115,12 +115,12 @@ async def test_a_place_that_comes_too_late_is_not_used(kind: Callable[..., Any])
                 time.sleep(0.3)  # noqa: ASYNC251 - the answer and the deadline come while the event loop is held up
 
             group.start_soon(block)
-            flight, end = await flown(transport, within(0.15, server.port))
+            transmission, end = await flown(transport, within(0.15, server.port))
         await transport.aclose()
-    assert isinstance(first[0], WireReply)
-    assert isinstance(end, TimeIsUp)
-    assert not flight.sent
-    assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
+    assert isinstance(first[0], HttpResponse)
+    assert isinstance(end, TransportTimeout)
+    assert not transmission.sent
+    assert (transport.open_connections, transport.busy_connections) == (0, 0)
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
@@ -130,9 +130,9 @@ async def test_no_connection_is_opened_without_time(kind: Callable[..., Any], se
     with RawServer(hang) as server:
         request = evolve(within(seconds, server.port), origin=Origin(scheme, "127.0.0.1", server.port))
         with anyio.fail_after(2):
-            flight, end = await flown(transport, request)
-    assert isinstance(end, TimeIsUp)
-    assert not flight.sent
+            transmission, end = await flown(transport, request)
+    assert isinstance(end, TransportTimeout)
+    assert not transmission.sent
 
 
 async def test_a_handshake_that_takes_all_the_time(kind: Callable[..., Any]) -> None:
@@ -140,10 +140,10 @@ async def test_a_handshake_that_takes_all_the_time(kind: Callable[..., Any]) -> 
     with RawServer(hang) as server:
         request = evolve(within(0.2, server.port), origin=Origin("https", "127.0.0.1", server.port))
         began = monotonic()
-        flight, end = await flown(transport, request)
+        transmission, end = await flown(transport, request)
     assert monotonic() - began < 0.6
-    assert isinstance(end, TimeIsUp)
-    assert not flight.sent
+    assert isinstance(end, TransportTimeout)
+    assert not transmission.sent
 
 
 @pytest.mark.long
@@ -153,7 +153,7 @@ async def test_long_limits_are_not_rounded_up(kind: Callable[..., Any]) -> None:
         request = evolve(within(5.1, server.port), origin=Origin("https", "127.0.0.1", server.port))
         patient = evolve(request, timeouts=Timeouts(30, 30, 30))
         began = monotonic()
-        flight, end = await flown(transport, patient)
+        transmission, end = await flown(transport, patient)
     assert monotonic() - began < 5.3
-    assert isinstance(end, TimeIsUp)
-    assert not flight.sent
+    assert isinstance(end, TransportTimeout)
+    assert not transmission.sent

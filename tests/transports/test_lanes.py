@@ -13,10 +13,10 @@ from attrs import evolve
 
 from raw import OK, Peer, RawServer, dead_port
 from wonder_customers import ConfigurationError
-from wonder_customers._wire import Flight, Origin, Outgoing, Timeouts, WireFailure, WireReply
 from wonder_customers.transports import Transport, choose
-from wonder_customers.transports._lanes import KEEP_ALIVE, REPLY_LIMIT
 from wonder_customers.transports.httpx import HttpxTransport
+from wonder_customers.transports.pool import KEEP_ALIVE, REPLY_LIMIT
+from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Timeouts, Transmission, TransportError
 
 pytestmark = pytest.mark.anyio
 
@@ -33,22 +33,22 @@ def kind() -> Kind:
 SOON = Timeouts(connect=0.5, read=0.5, write=0.5)
 
 
-def outgoing(
+def signed_request(
     port: int, *, method: str = "GET", body: bytes = b"", timeouts: Timeouts = SOON, host: str = "127.0.0.1"
-) -> Outgoing:
+) -> SignedRequest:
     headers = [(b"Host", f"{host}:{port}".encode()), (b"X-Key", b"secret-of-the-merchant")]
     if method == "POST":
         headers.append((b"Content-Length", str(len(body)).encode()))
-    return Outgoing(Origin("http", host, port), method, "/v1/customers?a=%2F", tuple(headers), body, timeouts)
+    return SignedRequest(Origin("http", host, port), method, "/v1/customers?a=%2F", tuple(headers), body, timeouts)
 
 
-async def flown(transport: Transport, request: Outgoing) -> tuple[Flight, WireReply | WireFailure]:
+async def flown(transport: Transport, request: SignedRequest) -> tuple[Transmission, HttpResponse | TransportError]:
     """Send once; what the transport saw and how it ended."""
-    flight = Flight()
+    transmission = Transmission()
     try:
-        return flight, await transport.send(request, flight)
-    except WireFailure as failure:
-        return flight, failure
+        return transmission, await transport.send(request, transmission)
+    except TransportError as failure:
+        return transmission, failure
 
 
 def once(*data: bytes, then: Callable[[Peer], None] = lambda peer: None) -> Callable[[Peer], None]:
@@ -82,7 +82,7 @@ async def under_way(transport: Transport) -> AsyncIterator[None]:
 
     with RawServer(script) as server:
         async with anyio.create_task_group() as group:
-            group.start_soon(flown, transport, outgoing(server.port, timeouts=Timeouts(2, 2, 2)))
+            group.start_soon(flown, transport, signed_request(server.port, timeouts=Timeouts(2, 2, 2)))
             await anyio.to_thread.run_sync(arrived.wait, 2)
             yield
             go.set()
@@ -109,34 +109,36 @@ ENDINGS: list[tuple[str, Callable[[Peer], None], bool, int | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "script", "sent", "status"), ENDINGS, ids=[ending[0] for ending in ENDINGS])
+@pytest.mark.parametrize(
+    ("name", "script", "sent", "status"), ENDINGS, ids=[attempt_result[0] for attempt_result in ENDINGS]
+)
 async def test_a_lane_says_what_it_saw(
     kind: Kind, name: str, script: Callable[[Peer], None], sent: bool, status: int | None
 ) -> None:
     transport = kind()
     with RawServer(script) as server:
-        flight, end = await flown(transport, outgoing(server.port, method="POST", body=b"{}"))
-    assert isinstance(end, WireFailure), name
-    assert (flight.sent, flight.status, flight.stale) == (sent, status, False)
+        transmission, end = await flown(transport, signed_request(server.port, method="POST", body=b"{}"))
+    assert isinstance(end, TransportError), name
+    assert (transmission.sent, transmission.status, transmission.stale) == (sent, status, False)
     assert "secret" not in str(end)
     assert end.__cause__ is None
     assert end.__context__ is None, "httpx's error holds the request"
-    assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
+    assert (transport.open_connections, transport.busy_connections) == (0, 0)
 
 
 async def test_a_connection_that_is_reset_at_once_brings_no_status(kind: Kind) -> None:
     with RawServer(Peer.reset) as server:
-        flight, end = await flown(kind(), outgoing(server.port))
+        transmission, end = await flown(kind(), signed_request(server.port))
     # Whether the request was under way when the reset came in is the network's to say.
-    assert isinstance(end, WireFailure)
-    assert flight.status is None
+    assert isinstance(end, TransportError)
+    assert transmission.status is None
 
 
 async def test_a_refused_connection_was_sent_nothing(kind: Kind) -> None:
     with dead_port() as port:
-        flight, end = await flown(kind(), outgoing(port))
-    assert isinstance(end, WireFailure)
-    assert not flight.sent
+        transmission, end = await flown(kind(), signed_request(port))
+    assert isinstance(end, TransportError)
+    assert not transmission.sent
 
 
 async def test_a_connection_that_is_never_accepted_was_sent_nothing(kind: Kind) -> None:
@@ -146,24 +148,24 @@ async def test_a_connection_that_is_never_accepted_was_sent_nothing(kind: Kind) 
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
-        flight, end = await flown(kind(), outgoing(port, timeouts=Timeouts(0.2, 0.2, 0.2)))
+        transmission, end = await flown(kind(), signed_request(port, timeouts=Timeouts(0.2, 0.2, 0.2)))
         for filler in fillers:
             filler.close()
-    assert isinstance(end, WireFailure)
-    assert not flight.sent
+    assert isinstance(end, TransportError)
+    assert not transmission.sent
 
 
 async def test_a_good_answer_is_whole_and_its_lane_is_kept(kind: Kind) -> None:
     transport = kind()
     with RawServer(forever) as server:
         for _ in range(3):
-            flight, end = await flown(transport, outgoing(server.port))
-            assert isinstance(end, WireReply)
-            assert (end.status, end.body, flight.status) == (200, b"{}", 200)
+            transmission, end = await flown(transport, signed_request(server.port))
+            assert isinstance(end, HttpResponse)
+            assert (end.status, end.body, transmission.status) == (200, b"{}", 200)
         assert server.connections == 1
-        assert (transport.open_lanes, transport.busy_lanes) == (1, 0)
+        assert (transport.open_connections, transport.busy_connections) == (1, 0)
         await transport.aclose()
-    assert transport.open_lanes == 0
+    assert transport.open_connections == 0
 
 
 async def test_the_request_goes_out_byte_for_byte(kind: Kind) -> None:
@@ -175,7 +177,7 @@ async def test_the_request_goes_out_byte_for_byte(kind: Kind) -> None:
 
     transport = kind()
     with RawServer(script) as server:
-        await flown(transport, outgoing(server.port, method="POST", body=b'{"a":1}'))
+        await flown(transport, signed_request(server.port, method="POST", body=b'{"a":1}'))
         await transport.aclose()
     head, _, body = seen[0].partition(b"\r\n\r\n")
     assert head.split(b"\r\n")[0] == b"POST /v1/customers?a=%2F HTTP/1.1"
@@ -186,8 +188,8 @@ async def test_the_request_goes_out_byte_for_byte(kind: Kind) -> None:
 async def test_a_server_that_says_close_is_believed(kind: Kind) -> None:
     transport = kind()
     with RawServer(once(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")) as server:
-        await flown(transport, outgoing(server.port))
-        assert transport.open_lanes == 0
+        await flown(transport, signed_request(server.port))
+        assert transport.open_connections == 0
 
 
 async def test_a_connection_that_was_closed_while_idle_is_not_used_again(kind: Kind) -> None:
@@ -202,9 +204,9 @@ async def test_a_connection_that_was_closed_while_idle_is_not_used_again(kind: K
     transport = kind()
     with RawServer(script) as server:
         for _ in range(3):
-            flight, end = await flown(transport, outgoing(server.port))
-            assert isinstance(end, WireReply), end
-            assert flight.sent
+            transmission, end = await flown(transport, signed_request(server.port))
+            assert isinstance(end, HttpResponse), end
+            assert transmission.sent
             assert await anyio.to_thread.run_sync(closed.wait, 2)
             closed.clear()
         await transport.aclose()
@@ -219,10 +221,10 @@ async def test_a_kept_connection_that_breaks_before_an_answer_is_stale(kind: Kin
 
     transport = kind()
     with RawServer(script) as server:
-        await flown(transport, outgoing(server.port))
-        flight, end = await flown(transport, outgoing(server.port))
-    assert isinstance(end, WireFailure)
-    assert (flight.sent, flight.stale) == (True, True)
+        await flown(transport, signed_request(server.port))
+        transmission, end = await flown(transport, signed_request(server.port))
+    assert isinstance(end, TransportError)
+    assert (transmission.sent, transmission.stale) == (True, True)
 
 
 async def test_no_more_connections_than_allowed(kind: Kind) -> None:
@@ -230,9 +232,9 @@ async def test_no_more_connections_than_allowed(kind: Kind) -> None:
     with RawServer(forever) as server:
         async with anyio.create_task_group() as group:
             for _ in range(50):
-                group.start_soon(flown, transport, outgoing(server.port))
+                group.start_soon(flown, transport, signed_request(server.port))
         assert server.connections <= 3
-        assert transport.open_lanes <= 3
+        assert transport.open_connections <= 3
         await transport.aclose()
 
 
@@ -241,14 +243,14 @@ async def test_lanes_of_one_gateway_make_room_for_another(kind: Kind) -> None:
     with RawServer(forever) as one, RawServer(forever) as other:
         for server in (one, one, other, one, other, other):
             async with anyio.create_task_group() as group:
-                group.start_soon(flown, transport, outgoing(server.port))
-                group.start_soon(flown, transport, outgoing(server.port))
-            assert transport.open_lanes <= 2
+                group.start_soon(flown, transport, signed_request(server.port))
+                group.start_soon(flown, transport, signed_request(server.port))
+            assert transport.open_connections <= 2
         await transport.aclose()
 
 
 async def test_old_lanes_are_closed_by_the_next_request(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wonder_customers.transports import _lanes as module
+    from wonder_customers.transports import pool as module
 
     now = [0.0]
     monkeypatch.setattr(module, "monotonic", lambda: now[0])
@@ -256,11 +258,11 @@ async def test_old_lanes_are_closed_by_the_next_request(kind: Kind, monkeypatch:
     with RawServer(forever) as server:
         async with anyio.create_task_group() as group:
             for _ in range(5):
-                group.start_soon(flown, transport, outgoing(server.port))
-        assert transport.open_lanes == 5
+                group.start_soon(flown, transport, signed_request(server.port))
+        assert transport.open_connections == 5
         now[0] += KEEP_ALIVE + 0.1
-        await flown(transport, outgoing(server.port))
-        assert transport.open_lanes == 1
+        await flown(transport, signed_request(server.port))
+        assert transport.open_connections == 1
         await transport.aclose()
     assert KEEP_ALIVE < 5
 
@@ -271,15 +273,15 @@ async def test_a_cancelled_request_leaves_nothing_open(kind: Kind) -> None:
         with anyio.move_on_after(0.1):
             async with anyio.create_task_group() as group:
                 for _ in range(20):
-                    group.start_soon(flown, transport, outgoing(server.port))
-        assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
+                    group.start_soon(flown, transport, signed_request(server.port))
+        assert (transport.open_connections, transport.busy_connections) == (0, 0)
 
 
 async def test_closing_while_a_request_is_under_way_leaves_nothing_open(kind: Kind) -> None:
     transport = kind()
     async with under_way(transport):
         await transport.aclose()
-    assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
+    assert (transport.open_connections, transport.busy_connections) == (0, 0)
 
 
 NOT_HTTP: list[dict[str, Any]] = [
@@ -303,11 +305,11 @@ NOT_HTTP: list[dict[str, Any]] = [
 async def test_what_cannot_stand_in_http_is_not_sent(what: dict[str, Any], kind: Kind) -> None:
     transport = kind()
     with RawServer(forever) as server:
-        flight, ended = await flown(transport, evolve(outgoing(server.port), **what))
-        assert flight == Flight()
+        transmission, ended = await flown(transport, evolve(signed_request(server.port), **what))
+        assert transmission == Transmission()
         assert str(ended) == "the request could not be put into HTTP"
-        assert transport.open_lanes == 0
-        assert isinstance((await flown(transport, outgoing(server.port)))[1], WireReply)
+        assert transport.open_connections == 0
+        assert isinstance((await flown(transport, signed_request(server.port)))[1], HttpResponse)
         await transport.aclose()
 
 
@@ -320,8 +322,8 @@ async def test_an_httpx_transport_of_your_own_is_used_and_stays_yours() -> None:
 
     own = Own(lambda request: httpx.Response(200, json={"path": request.url.raw_path.decode()}))
     transport: Any = choose(own, 4)
-    _, end = await flown(transport, outgoing(443, host="example.org"))
-    assert isinstance(end, WireReply)
+    _, end = await flown(transport, signed_request(443, host="example.org"))
+    assert isinstance(end, HttpResponse)
     assert end.body == b'{"path":"/v1/customers?a=%2F"}'
     await transport.aclose()
     assert closed == []
@@ -345,9 +347,9 @@ async def test_a_transport_that_reports_nothing_is_judged_by_its_errors(error: t
     def answer(request: httpx.Request) -> httpx.Response:
         raise error("secret-of-the-merchant")
 
-    flight, end = await flown(choose(httpx.MockTransport(answer), 4), outgoing(1))
-    assert isinstance(end, WireFailure)
-    assert flight.sent is sent
+    transmission, end = await flown(choose(httpx.MockTransport(answer), 4), signed_request(1))
+    assert isinstance(end, TransportError)
+    assert transmission.sent is sent
     assert "secret" not in str(end)
 
 

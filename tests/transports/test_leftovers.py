@@ -9,11 +9,11 @@ import anyio
 import pytest
 import trustme
 from attrs import evolve
-from transports.test_lanes import flown, outgoing
+from transports.test_lanes import flown, signed_request
 
 from raw import OK, Peer, RawServer
-from wonder_customers._wire import Origin, Outgoing, WireReply
 from wonder_customers.transports.httpx import HttpxTransport
+from wonder_customers.wire import HttpResponse, Origin, SignedRequest
 
 pytestmark = pytest.mark.anyio
 
@@ -28,12 +28,12 @@ def of_size(size: int) -> bytes:
     return head % (b"x" * (size - len(head) + 2))
 
 
-async def bodies(transport: Any, request: Outgoing, between: Callable[[], Any] = lambda: None) -> list[bytes]:
+async def bodies(transport: Any, request: SignedRequest, between: Callable[[], Any] = lambda: None) -> list[bytes]:
     """The bodies of two answers."""
     found = []
     for _ in range(2):
         _, end = await flown(transport, request)
-        assert isinstance(end, WireReply), end
+        assert isinstance(end, HttpResponse), end
         found.append(end.body)
         await anyio.to_thread.run_sync(between)
     await transport.aclose()
@@ -72,7 +72,7 @@ class Talkative:
 )
 async def test_what_comes_with_an_answer(kind: Callable[..., Any], answer: bytes, behind: bytes, later: bytes) -> None:
     with RawServer(Talkative(answer, behind, later)) as server:
-        assert (await bodies(kind(), outgoing(server.port)))[1] == b"{}"
+        assert (await bodies(kind(), signed_request(server.port)))[1] == b"{}"
         assert server.connections == 2
 
 
@@ -93,7 +93,7 @@ async def test_what_comes_while_nobody_asks(kind: Callable[..., Any]) -> None:
         said.wait(2)
 
     with RawServer(script) as server:
-        assert await bodies(kind(), outgoing(server.port), between) == [b"{}", b"{}"]
+        assert await bodies(kind(), signed_request(server.port), between) == [b"{}", b"{}"]
         assert server.connections == 2
 
 
@@ -154,7 +154,7 @@ async def test_what_comes_with_an_answer_but_is_sealed_apart(
             first.clear()
 
     with RawServer(script) as server:
-        request = evolve(outgoing(server.port), origin=Origin("https", "127.0.0.1", server.port))
+        request = evolve(signed_request(server.port), origin=Origin("https", "127.0.0.1", server.port))
         assert await bodies(kind(ssl_context=ours), request) == [b"{}", b"{}"]
         assert server.connections == 2
 
@@ -171,7 +171,7 @@ async def test_a_sealed_connection_with_nothing_left_over_is_kept(
             sealed.say(OK)
 
     with RawServer(script) as server:
-        request = evolve(outgoing(server.port), origin=Origin("https", "127.0.0.1", server.port))
+        request = evolve(signed_request(server.port), origin=Origin("https", "127.0.0.1", server.port))
         assert await bodies(kind(ssl_context=ours), request) == [b"{}", b"{}"]
         assert server.connections == 1
 
@@ -179,5 +179,5 @@ async def test_a_sealed_connection_with_nothing_left_over_is_kept(
 async def test_what_comes_with_an_answer_through_a_proxy() -> None:
     with RawServer(Talkative(OK, FOREIGN)) as proxy:
         transport = HttpxTransport(proxy=f"http://127.0.0.1:{proxy.port}")
-        assert await bodies(transport, outgoing(9)) == [b"{}", b"{}"]
+        assert await bodies(transport, signed_request(9)) == [b"{}", b"{}"]
         assert proxy.connections == 2

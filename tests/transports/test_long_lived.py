@@ -9,13 +9,13 @@ import pytest
 from attrs import evolve
 
 from chaos.gateways import fresh, session
-from wonder_customers import CallFailed, RetryPolicy
+from wonder_customers import CallError, RetryPolicy
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.transports import _lanes
+from wonder_customers.transports import pool
 
 pytestmark = pytest.mark.anyio
 
-ONCE = RetryPolicy(attempts=1, deadline=0.5, read_timeout=0.2, write_timeout=0.2, settle=0.1)
+ONCE = RetryPolicy(attempts=1, deadline=0.5, read_timeout=0.2, write_timeout=0.2, confirmation_window=0.1)
 METADATA = {f"k{number}": "x" * 400 for number in range(2500)}
 """A megabyte, which no buffer of the system takes at once when nobody reads."""
 
@@ -23,20 +23,20 @@ METADATA = {f"k{number}": "x" * 400 for number in range(2500)}
 async def test_connections_that_a_crowd_left_are_closed_when_few_calls_go_on(
     simulator: SimulatorServer, kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_lanes, "KEEP_ALIVE", 0.3)
+    monkeypatch.setattr(pool, "KEEP_ALIVE", 0.3)
     transport = kind(max_connections=8)
     async with aclosing(transport), session(simulator, "monri", transport=transport) as it:
         made = await it.create(fresh("monri"))
         async with anyio.create_task_group() as group:
             for _ in range(8):
                 group.start_soon(it.get, made.id)
-        left = transport.open_lanes
+        left = transport.open_connections
         with anyio.fail_after(5):
-            while transport.open_lanes > 1:
+            while transport.open_connections > 1:
                 await it.get(made.id)
                 await anyio.sleep(0.01)
         assert left > 1
-        assert transport.idle_lanes == 1
+        assert transport.idle_connections == 1
 
 
 async def test_a_large_request_arrives_whole(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
@@ -56,8 +56,8 @@ async def test_a_large_request_that_nobody_takes_ends_in_time_and_says_whether_i
     draft = evolve(fresh("monri"), metadata=METADATA)
     async with aclosing(transport), session(simulator, "monri", ONCE, transport=transport) as it:
         simulator.faults.add(fault, times=None)
-        with anyio.fail_after(2), pytest.raises(CallFailed) as caught:
+        with anyio.fail_after(2), pytest.raises(CallError) as caught:
             await it.create(draft)
-        assert transport.open_lanes == 0
+        assert transport.open_connections == 0
     assert caught.value.applied in {"no", "unknown"}
     assert simulator.store.ledger("monri").get(str(draft.reference), 0) == 0

@@ -5,11 +5,18 @@ from typing import Any
 import pytest
 from wired import monri
 
-from wonder_customers import ConfigurationError, CustomerDraft, CustomerSession, NoAnswer, OutcomeUnknown, RetryPolicy
-from wonder_customers._wire import Flight, Outgoing, WireReply
+from wonder_customers import (
+    ConfigurationError,
+    CustomerDraft,
+    CustomerSession,
+    NoResponseError,
+    OutcomeUnknownError,
+    RetryPolicy,
+)
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 ONCE = RetryPolicy(attempts=1)
-FOUND = WireReply(200, {}, b'{"uuid": "1", "merchant_customer_id": "c-1"}')
+FOUND = HttpResponse(200, {}, b'{"uuid": "1", "merchant_customer_id": "c-1"}')
 
 
 class Own:
@@ -18,7 +25,7 @@ class Own:
     def __init__(self, answer: Any) -> None:
         self.answer = answer
 
-    async def send(self, outgoing: Outgoing, flight: Flight) -> Any:
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> Any:
         return self.answer
 
     async def aclose(self) -> None:
@@ -26,17 +33,17 @@ class Own:
 
 
 class AtOnce(Own):
-    def send(self, outgoing: Outgoing, flight: Flight) -> Any:
+    def send(self, signed_request: SignedRequest, transmission: Transmission) -> Any:
         return self.answer
 
 
 class Delegating(Own):
-    def send(self, outgoing: Outgoing, flight: Flight) -> Any:
-        return super().send(outgoing, flight)
+    def send(self, signed_request: SignedRequest, transmission: Transmission) -> Any:
+        return super().send(signed_request, transmission)
 
 
 class Generating(Own):
-    async def send(self, outgoing: Outgoing, flight: Flight) -> Any:
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> Any:
         yield self.answer
 
 
@@ -57,9 +64,9 @@ async def test_a_plain_function_may_give_what_can_be_awaited() -> None:
 
 
 WRONG = [
-    (Own(None), "answered with NoneType instead of a WireReply"),
-    (Own({"status": 200}), "answered with dict instead of a WireReply"),
-    (AtOnce(FOUND), "send is not async: it gave WireReply at once"),
+    (Own(None), "answered with NoneType instead of a HttpResponse"),
+    (Own({"status": 200}), "answered with dict instead of a HttpResponse"),
+    (AtOnce(FOUND), "send is not async: it gave HttpResponse at once"),
 ]
 
 
@@ -67,7 +74,7 @@ WRONG = [
 @pytest.mark.anyio
 async def test_an_answer_that_is_none_leaves_a_read_unanswered_and_a_write_unknown(transport: Own, words: str) -> None:
     async with CustomerSession(monri(), transport=transport, retry=ONCE) as session:
-        with pytest.raises(NoAnswer, match=words):
+        with pytest.raises(NoResponseError, match=words):
             await session.get("1")
-        with pytest.raises(OutcomeUnknown, match=words):
+        with pytest.raises(OutcomeUnknownError, match=words):
             await session.create(CustomerDraft(reference="c-1", name="Ada"))

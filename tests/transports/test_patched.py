@@ -7,18 +7,18 @@ import httpcore
 import httpx
 import pytest
 import respx
-from transports.test_lanes import flown, forever, outgoing
+from transports.test_lanes import flown, forever, signed_request
 
 from raw import RawServer, dead_port
-from wonder_customers._wire import WireReply
 from wonder_customers.transports.httpx import HttpxTransport
+from wonder_customers.wire import HttpResponse
 
 pytestmark = pytest.mark.anyio
 
 
 async def answered(transport: HttpxTransport, port: int) -> bytes:
-    _, end = await flown(transport, outgoing(port))
-    assert isinstance(end, WireReply), end
+    _, end = await flown(transport, signed_request(port))
+    assert isinstance(end, HttpResponse), end
     return end.body
 
 
@@ -69,5 +69,5 @@ async def test_a_tracer_sees_requests_from_its_first_moment_to_its_last(
                 assert await answered(transport, server.port) == b"{}"
         assert await answered(transport, server.port) == b"{}"
         assert len(seen) == 2
-        assert transport.open_lanes == 1
+        assert transport.open_connections == 1
         await transport.aclose()

@@ -11,13 +11,20 @@ import httpx
 import pytest
 import trustme
 from attrs import evolve
-from transports.test_lanes import flown, once, outgoing
+from transports.test_lanes import flown, once, signed_request
 
 from raw import OK, Peer, RawServer
 from scripted import UUID
-from wonder_customers import ConfigurationError, CustomerDraft, CustomerSession, InvalidReply, Monri, OutcomeUnknown
-from wonder_customers._wire import Origin, WireFailure
+from wonder_customers import (
+    ConfigurationError,
+    CustomerDraft,
+    CustomerSession,
+    InvalidResponseError,
+    Monri,
+    OutcomeUnknownError,
+)
 from wonder_customers.transports.httpx import HttpxTransport
+from wonder_customers.wire import Origin, TransportError
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +77,7 @@ async def test_connections_that_end_without_much_ado_are_replaced(head: bytes) -
         account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
         async with CustomerSession(account) as session:
             for _ in range(3):
-                with pytest.raises(InvalidReply):
+                with pytest.raises(InvalidResponseError):
                     await session.get(UUID)
 
 
@@ -94,11 +101,11 @@ async def test_a_broken_tls_record_leaves_the_outcome_unknown() -> None:
         transport = HttpxTransport(ssl_context=client_side)
         account = Monri("k", "t", base_url=f"https://127.0.0.1:{listening.getsockname()[1]}")
         async with CustomerSession(account, transport=transport) as session:
-            with pytest.raises(OutcomeUnknown) as caught:
+            with pytest.raises(OutcomeUnknownError) as caught:
                 await session.create(CustomerDraft(name="Ada"))
         thread.join()
     assert caught.value.applied == "unknown"
-    assert (transport.open_lanes, transport.busy_lanes) == (0, 0)
+    assert (transport.open_connections, transport.busy_connections) == (0, 0)
 
 
 def test_connections_of_another_event_loop_are_not_used() -> None:
@@ -113,7 +120,7 @@ def test_connections_of_another_event_loop_are_not_used() -> None:
         async def once() -> None:
             account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
             async with CustomerSession(account, transport=transport) as session:
-                with pytest.raises(InvalidReply):
+                with pytest.raises(InvalidResponseError):
                     await session.get(UUID)
             await transport.aclose()
 
@@ -130,17 +137,17 @@ async def test_a_proxy_that_does_not_let_a_request_through_was_sent_none(then: C
 
     with RawServer(script) as proxy:
         transport = HttpxTransport(proxy=f"http://127.0.0.1:{proxy.port}")
-        request = evolve(outgoing(9), origin=Origin("https", "127.0.0.1", 9))
-        flight, end = await flown(transport, request)
+        request = evolve(signed_request(9), origin=Origin("https", "127.0.0.1", 9))
+        transmission, end = await flown(transport, request)
         await transport.aclose()
-    assert isinstance(end, WireFailure)
-    assert not flight.sent
+    assert isinstance(end, TransportError)
+    assert not transmission.sent
 
 
 async def test_another_protocol_that_nobody_asked_for_is_no_answer(kind: Callable[..., Any]) -> None:
     transport = kind()
     with RawServer(once(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")) as server:
-        flight, end = await flown(transport, outgoing(server.port))
-    assert isinstance(end, WireFailure)
-    assert (flight.sent, flight.status) == (True, None)
-    assert transport.open_lanes == 0
+        transmission, end = await flown(transport, signed_request(server.port))
+    assert isinstance(end, TransportError)
+    assert (transmission.sent, transmission.status) == (True, None)
+    assert transport.open_connections == 0

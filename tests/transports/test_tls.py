@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from chaos.gateways import fresh, session
-from wonder_customers import CustomerSession, NotSent, Paydock, RetryPolicy
+from wonder_customers import CustomerSession, NotSentError, Paydock, RetryPolicy
 from wonder_customers.simulator import SimulatorServer
 
 pytestmark = pytest.mark.anyio
@@ -37,7 +37,7 @@ async def test_an_expired_certificate_is_refused_and_nothing_is_sent(
     transport = kind(ssl_context=simulator.authority.client_context())
     before = sum(simulator.faults.requests.values())
     async with over_tls(simulator, "expired", transport) as it:
-        with pytest.raises(NotSent) as caught:
+        with pytest.raises(NotSentError) as caught:
             await it.create(fresh("paydock"))
     assert caught.value.applied == "no"
     assert sum(simulator.faults.requests.values()) == before
@@ -47,7 +47,7 @@ async def test_an_expired_certificate_is_refused_and_nothing_is_sent(
 async def test_an_authority_that_is_not_known_is_refused(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     transport = kind()
     async with aclosing(transport), over_tls(simulator, "good", transport) as it:
-        with pytest.raises(NotSent):
+        with pytest.raises(NotSentError):
             await it.create(fresh("paydock"))
 
 
@@ -56,7 +56,7 @@ async def test_a_server_that_speaks_no_tls_is_refused(simulator: SimulatorServer
     plain = simulator.origin.replace("http://", "https://")
     account = Paydock("key", base_url=f"{plain}/v1/")
     async with aclosing(transport), CustomerSession(account, retry=QUICK, transport=transport) as it:
-        with anyio.fail_after(5), pytest.raises(NotSent):
+        with anyio.fail_after(5), pytest.raises(NotSentError):
             await it.create(fresh("paydock"))
 
 

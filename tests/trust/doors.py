@@ -30,19 +30,27 @@ from wonder_customers import (
     WonderCustomersError,
     dialects,
 )
-from wonder_customers._scrub import Carried
-from wonder_customers._wire import Flight, Origin, Outgoing, Timeouts, WireFailure, WireReply, WireRequest
+from wonder_customers._core.redaction import Redactor
+from wonder_customers.bulk.sources import read
 from wonder_customers.cli.output import printable
-from wonder_customers.dialects.base import Call, Dialect, Hold, credential, endpoint, segment
-from wonder_customers.dialects.json_bodies import DEPTH, UnreadableJson, deeper_than, parsed
-from wonder_customers.dialects.lists import offset_of, query
-from wonder_customers.errors import CallFailed
-from wonder_customers.records import Reply
+from wonder_customers.dialects.base import Call, Dialect, LockReference, credential, endpoint, segment
+from wonder_customers.dialects.json import DEPTH, UnreadableJson, deeper_than, parsed
+from wonder_customers.dialects.pagination import offset_of, query
+from wonder_customers.errors import CallError
+from wonder_customers.records import Response
 from wonder_customers.retry import retry_after
-from wonder_customers.sync.sources import read
 from wonder_customers.transports import aiohttp as by_aiohttp
 from wonder_customers.transports import httpx as by_httpx
 from wonder_customers.transports._line import Line
+from wonder_customers.wire import (
+    HttpRequest,
+    HttpResponse,
+    Origin,
+    SignedRequest,
+    Timeouts,
+    Transmission,
+    TransportError,
+)
 
 PATCH = CustomerPatch(email="ada@example.org")
 TOKEN = PaymentToken("4b281da4-d145-4233-b957-2018cf9aa0fb", verify_uuid=UUID)
@@ -92,10 +100,10 @@ def answers(data: bytes) -> None:
     answered(speakers()[which], operation, STATUSES[status], data)
 
 
-def answered(speaker: tuple[str, Dialect], operation: int, status: int, body: bytes) -> None:
+def answered(account_context: tuple[str, Dialect], operation: int, status: int, body: bytes) -> None:
     """Walk through an operation whose requests are all answered alike."""
-    gateway, dialect = speaker
-    reply = WireReply(status, {}, body)
+    gateway, dialect = account_context
+    reply = HttpResponse(status, {}, body)
     try:
         steps = OPERATIONS[operation](dialect, gateway)
         step = next(steps)
@@ -103,23 +111,23 @@ def answered(speaker: tuple[str, Dialect], operation: int, status: int, body: by
         return  # the gateway has no such operation
     try:
         for _ in range(_STEPS):
-            if isinstance(step, Hold):
+            if isinstance(step, LockReference):
                 step = steps.send(True)
                 continue
             try:
                 record = step.decode(reply)
-            except CallFailed as error:
+            except CallError as error:
                 _sound_error(error, step)
                 step = steps.throw(error)
             else:
                 _sound_record(gateway, dialect, record)
-                step = steps.send(Reply(record, status, {}))
+                step = steps.send(Response(record, status, {}))
     except (WonderCustomersError, StopIteration) as end:
         str(end)
 
 
-def _sound_error(error: CallFailed, call: Call[Any]) -> None:
-    Carried(call.request).out_of_error(error)
+def _sound_error(error: CallError, call: Call[Any]) -> None:
+    Redactor(call.request).out_of_error(error)
     assert error.applied in {"no", "yes", "unknown"}
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert len(str(error)) < 5000, "a gateway fills no log"
@@ -135,7 +143,7 @@ def _sound_record(gateway: str, dialect: Dialect, record: Any) -> None:
             assert isinstance(item.id, str)
             assert not deeper_than(DEPTH + 10, dict(item.extra))
             dialect.differences(DRAFT, item)
-            dialects.package(gateway).convert.customer_reply(item)
+            dialects.package(gateway).codec.customer_reply(item)
 
 
 def json_bodies(data: bytes) -> None:
@@ -176,8 +184,8 @@ def waits(data: bytes) -> None:
 def words(data: bytes) -> None:
     """A gateway's words about what it was sent: none of it comes through."""
     sent = {"name": "Ada Lovelace", "phone": "+85212345678", "cvv": "737", "meta": {"note": "née Byron"}}
-    request = WireRequest("POST", "/customers?search=Lovelace", "/customers", orjson.dumps(sent))
-    said = Carried(request).out_of(data.decode("utf-8", "replace"))
+    request = HttpRequest("POST", "/customers?search=Lovelace", "/customers", orjson.dumps(sent))
+    said = Redactor(request).out_of(data.decode("utf-8", "replace"))
     assert len(said) <= 1000
     for value in ("ada lovelace", "12345678", "née byron"):
         assert value not in said.casefold()
@@ -186,7 +194,7 @@ def words(data: bytes) -> None:
 # The bytes before they are an answer
 
 _ORIGIN = Origin("http", "127.0.0.1", 1)
-_OUTGOING = Outgoing(_ORIGIN, "GET", "/v2/customers/1", ((b"Host", b"127.0.0.1"),), b"", Timeouts(1, 1, 1))
+_OUTGOING = SignedRequest(_ORIGIN, "GET", "/v2/customers/1", ((b"Host", b"127.0.0.1"),), b"", Timeouts(1, 1, 1))
 
 
 class _Said:
@@ -216,13 +224,13 @@ def _pieces(data: bytes) -> list[bytes]:
 
 def wire(data: bytes) -> None:
     """Any bytes as the answer on the default transport's connection."""
-    transport, line, flight = by_httpx.HttpxTransport(), Line(_ORIGIN, by_httpx._plain()), Flight()
+    transport, line, transmission = by_httpx.HttpxTransport(), Line(_ORIGIN, by_httpx._plain()), Transmission()
     line._socket = _Said(_pieces(data))  # type: ignore[assignment]
-    walk = transport._roundtrip(by_httpx._Lane(line, _ORIGIN), _OUTGOING, flight, inf)
+    walk = transport._roundtrip(by_httpx._Lane(line, _ORIGIN), _OUTGOING, transmission, inf)
     try:
         walk.send(None)
-    except (StopIteration, WireFailure) as end:
-        _sound_flight(flight, end)
+    except (StopIteration, TransportError) as end:
+        _sound_flight(transmission, end)
 
 
 class _Open(asyncio.Transport):
@@ -258,17 +266,17 @@ def aiohttp_wire(data: bytes) -> None:
         for piece in _pieces(data):
             heard.data_received(piece)
         heard.connection_lost(None)
-        flight = Flight()
+        transmission = Transmission()
         with suppress(*by_aiohttp._BROKEN):
-            _sound_flight(flight, StopIteration(await by_aiohttp._reply(heard, flight)))
+            _sound_flight(transmission, StopIteration(await by_aiohttp._reply(heard, transmission)))
 
     _loop().run_until_complete(hear())
 
 
-def _sound_flight(flight: Flight, end: Exception) -> None:
+def _sound_flight(transmission: Transmission, end: Exception) -> None:
     if isinstance(end, StopIteration):
-        assert isinstance(end.value, WireReply)
-        assert end.value.status == flight.status
+        assert isinstance(end.value, HttpResponse)
+        assert end.value.status == transmission.status
         waits(end.value.headers.get("retry-after", "").encode("latin-1"))
 
 

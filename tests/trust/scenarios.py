@@ -55,12 +55,12 @@ from wonder_customers import (
     Wonder,
     WonderCustomersError,
 )
+from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.contrib.logs import log_events
 from wonder_customers.contrib.otel import Spans
 from wonder_customers.dialects import package
 from wonder_customers.events import Event, Observer
-from wonder_customers.sync.shared_limit import SharedLimit
 from wonder_customers.transports.aiohttp import AiohttpTransport
 from wonder_customers.transports.httpx import HttpxTransport
 
@@ -343,9 +343,9 @@ async def _broken(stage: Stage) -> None:
     finally:
         if before is None:
             del os.environ["WONDER_CUSTOMERS_LOOPBACK_ONLY"]
-        from wonder_customers import _border
+        from wonder_customers._support import loopback_guard
 
-        _border.refused.clear()
+        loopback_guard.refused.clear()
 
 
 def illegal_header(stage: Stage) -> None:

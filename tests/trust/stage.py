@@ -25,7 +25,7 @@ from wonder_customers.simulator import SimulatorServer
 
 HASTY = RetryPolicy(
     attempts=2, deadline=0.5, connect_timeout=0.06, read_timeout=0.06, write_timeout=0.06,
-    base=0.001, throttle_base=0.001, cap=0.002, settle=0.02,
+    base=0.001, throttle_base=0.001, cap=0.002, confirmation_window=0.02,
 )  # fmt: skip
 GATEWAYS = tuple(ACCOUNTS)
 MERCHANTS: tuple[tuple[str, Callable[[], Any]], ...] = (*ACCOUNTS.items(), ("monri", monri_oauth))

@@ -78,8 +78,8 @@ def test_no_canary_gets_out_of_a_failed_test_of_a_users_own(tmp_path: Path) -> N
 def _case(number: int, fault: Fault, gateway: str, transport: str) -> Any:
     """A case of the matrix; the quick run takes every third fault, each on another gateway and transport."""
     turn = [*product(GATEWAYS, TRANSPORTS)][number // 3 % 6]
-    marks: Any = () if number % 3 == 0 and turn == (gateway, transport) else pytest.mark.long
-    return pytest.param(fault, gateway, transport, id=f"{gateway}-{transport}-{fault}", marks=marks)
+    capabilities: Any = () if number % 3 == 0 and turn == (gateway, transport) else pytest.mark.long
+    return pytest.param(fault, gateway, transport, id=f"{gateway}-{transport}-{fault}", marks=capabilities)
 
 
 MATRIX = [

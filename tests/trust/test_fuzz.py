@@ -22,8 +22,8 @@ from trust import doors
 from wired import ACCOUNTS
 
 from wonder_customers import ConfigurationError
-from wonder_customers.dialects import replies
-from wonder_customers.sync.journal import Journal
+from wonder_customers.bulk.journal import Journal
+from wonder_customers.dialects import responses
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = sorted((ROOT / "wonder_customers" / "dialects").glob("*/golden/*response*.json"))
@@ -69,21 +69,21 @@ ENVELOPES = st.recursive(
 @pytest.mark.parametrize("speaker", range(4))
 @QUICK
 @given(operation=st.integers(0, len(doors.OPERATIONS) - 1), status=st.sampled_from(doors.STATUSES), body=ENVELOPES)
-def test_any_json_made_of_the_gateways_own_words(speaker: int, operation: int, status: int, body: Any) -> None:
-    doors.answered(doors.speakers()[speaker], operation, status, json.dumps(body).encode())
+def test_any_json_made_of_the_gateways_own_words(account_context: int, operation: int, status: int, body: Any) -> None:
+    doors.answered(doors.speakers()[account_context], operation, status, json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("speaker", range(4))
 @QUICK
 @given(data=st.data(), operation=st.integers(0, len(doors.OPERATIONS) - 1), status=st.sampled_from(doors.STATUSES))
 def test_documented_answers_with_a_few_bytes_changed(
-    speaker: int, data: st.DataObject, operation: int, status: int
+    account_context: int, data: st.DataObject, operation: int, status: int
 ) -> None:
     body = bytearray(data.draw(st.sampled_from(GOLDEN)).read_bytes())
     for _ in range(data.draw(st.integers(0, 3))):
         start = data.draw(st.integers(0, len(body)))
         body[start : start + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
-    doors.answered(doors.speakers()[speaker], operation, status, bytes(body))
+    doors.answered(doors.speakers()[account_context], operation, status, bytes(body))
 
 
 @pytest.mark.parametrize("damages", [40, pytest.param(2000, marks=pytest.mark.long)])
@@ -120,10 +120,10 @@ def test_an_error_of_somebody_else_would_be_noticed(monkeypatch: pytest.MonkeyPa
     def breaks(body: bytes) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(replies, "parsed", breaks)
-    for speaker in range(len(ACCOUNTS)):
+    monkeypatch.setattr(responses, "parsed", breaks)
+    for account_context in range(len(ACCOUNTS)):
         with pytest.raises(ZeroDivisionError):
-            doors.knock(bytes([0, speaker, 2, 0]) + b"{}")
+            doors.knock(bytes([0, account_context, 2, 0]) + b"{}")
 
 
 @pytest.mark.long

@@ -16,15 +16,15 @@ from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
-    InvalidRecord,
-    InvalidReply,
+    GatewayUnavailableError,
+    InvalidRecordError,
+    InvalidRequestError,
+    InvalidResponseError,
     PaymentToken,
     Phone,
-    RateLimited,
-    Rejected,
-    Unavailable,
+    RateLimitError,
 )
-from wonder_customers.dialects.json_bodies import DEPTH, UnreadableJson, deeper_than, parsed
+from wonder_customers.dialects.json import DEPTH, UnreadableJson, deeper_than, parsed
 
 
 def nested(levels: int, kind: str = "[]") -> bytes:
@@ -84,8 +84,8 @@ FINE: dict[str, tuple[bytes, Any]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_cannot_be_trusted_is_not_read(name: str) -> None:
-    body, why = HOSTILE[name]
-    with pytest.raises(UnreadableJson, match=why):
+    body, reason = HOSTILE[name]
+    with pytest.raises(UnreadableJson, match=reason):
         parsed(body)
 
 
@@ -182,7 +182,7 @@ async def test_an_answer_with_it_is_an_invalid_reply_that_says_what_is_known(gat
             first = [answer(200, {"code": 200, "data": {"customer": customer}})]
         wire = Wire(*first, answer(200, spoilt(gateway, name)))
         async with wire.session(ACCOUNTS[gateway](), attempts=3) as session:
-            with pytest.raises(InvalidReply) as caught:
+            with pytest.raises(InvalidResponseError) as caught:
                 await (READS | WRITES)[operation](session)
         assert caught.value.applied == ("no" if operation in READS else "unknown")
         assert caught.value.status == 200
@@ -194,7 +194,11 @@ async def test_an_answer_with_it_is_an_invalid_reply_that_says_what_is_known(gat
 @pytest.mark.parametrize("gateway", ACCOUNTS)
 async def test_a_refusal_with_it_keeps_the_meaning_of_its_status_and_loses_its_words(gateway: str) -> None:
     body = b'{"message":"taken","message":"not found","code":1e5,"status":"x","error":{"message":"a","message":"b"}}'
-    for status, kind, applied in ((400, Rejected, "no"), (429, RateLimited, "no"), (503, Unavailable, "unknown")):
+    for status, kind, applied in (
+        (400, InvalidRequestError, "no"),
+        (429, RateLimitError, "no"),
+        (503, GatewayUnavailableError, "unknown"),
+    ):
         async with Wire(answer(status, body)).session(ACCOUNTS[gateway]()) as session:
             with pytest.raises(kind) as caught:
                 await session.update(UUID, CustomerPatch(name="Ada")) if gateway != "wonder" else await session.create(
@@ -211,7 +215,7 @@ async def test_a_list_that_is_a_text_or_endless_fills_neither_the_memory_nor_the
     for sources in endless:
         body = {"status": 200, "resource": {"data": {"_id": HEX24, "payment_sources": sources}}}
         async with Wire(answer(200, body)).session(ACCOUNTS["paydock"]()) as session:
-            with pytest.raises(InvalidReply, match="payment_sources: expected") as caught:
+            with pytest.raises(InvalidResponseError, match="payment_sources: expected") as caught:
                 await session.get(HEX24)
         assert len(str(caught.value)) < 500
 
@@ -222,9 +226,9 @@ def test_metadata_that_could_not_be_read_back_is_refused_before_it_is_sent() -> 
     for _ in range(DEPTH // 2 - 1):
         deep = [deep]
     monri.validate(CustomerDraft(name="Ada", metadata={"a": deep}))
-    with pytest.raises(InvalidRecord, match=f"nested no deeper than {DEPTH // 2} levels"):
+    with pytest.raises(InvalidRecordError, match=f"nested no deeper than {DEPTH // 2} levels"):
         monri.validate(CustomerDraft(name="Ada", metadata={"a": [deep]}))
     endless: dict[str, Any] = {}
     endless["again"] = endless
-    with pytest.raises(InvalidRecord, match="must hold only JSON values"):
+    with pytest.raises(InvalidRecordError, match="must hold only JSON values"):
         monri.validate(CustomerDraft(name="Ada", metadata=endless))

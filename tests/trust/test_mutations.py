@@ -32,15 +32,15 @@ from wonder_customers import (
     Wonder,
     dialects,
 )
-from wonder_customers._scrub import Carried
-from wonder_customers._verbs import RawVerbs
+from wonder_customers._core.operations import RawOperations
+from wonder_customers._core.redaction import Redactor
+from wonder_customers.bulk.dead_letters import DeadLetters
+from wonder_customers.bulk.distributed.worker import Worker
+from wonder_customers.bulk.journal.digest import Digests
+from wonder_customers.bulk.shared_limit import SharedLimit
+from wonder_customers.bulk.sources import columns
 from wonder_customers.dialects.base import AccessToken
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.sync.distributed.worker import Worker
-from wonder_customers.sync.journal.digest import Digests
-from wonder_customers.sync.letters import DeadLetters
-from wonder_customers.sync.shared_limit import SharedLimit
-from wonder_customers.sync.sources import columns
 from wonder_customers.transports.httpx import HttpxTransport
 
 PACKAGE = Path(wonder_customers.__file__).parent
@@ -124,11 +124,11 @@ def decorated(where: str, scenario: str, owner: Any, name: str) -> Redaction:
 
 
 def _error(part: str, old: str, new: str) -> Redaction:
-    return Redaction(f"_scrub.out_of_error.{part}", "echo", rewritten(Carried, "out_of_error", old, new))
+    return Redaction(f"_core.redaction.out_of_error.{part}", "echo", rewritten(Redactor, "out_of_error", old, new))
 
 
 def _values(part: str, old: str) -> Redaction:
-    return Redaction(f"_scrub.Carried.{part}", "echo", rewritten(Carried, "__init__", old, "*()"))
+    return Redaction(f"_core.redaction.Redactor.{part}", "echo", rewritten(Redactor, "__init__", old, "*()"))
 
 
 def _unmask(patched: pytest.MonkeyPatch) -> None:
@@ -154,19 +154,25 @@ REDACTIONS = [
     decorated("dialects.wonder.Wonder.from_environment concealed", "environment", Wonder, "from_environment"),
     decorated("dialects.paydock.Paydock.from_environment concealed", "environment", Paydock, "from_environment"),
     decorated("dialects.monri.Monri.from_environment concealed", "environment", Monri, "from_environment"),
-    decorated("sync.shared_limit.SharedLimit guarded", "constructors", SharedLimit, "__init__"),
+    decorated("bulk.shared_limit.SharedLimit guarded", "constructors", SharedLimit, "__init__"),
     decorated("cli.accounts.account_from_environment concealed", "environment", scenarios, "account_from_environment"),
-    decorated("_verbs.RawVerbs.page concealed", "echo", RawVerbs, "page"),
+    decorated("_core.operations.RawOperations.page concealed", "echo", RawOperations, "page"),
     decorated("transports.httpx.HttpxTransport.__init__ concealed", "constructors", HttpxTransport, "__init__"),
     Redaction(
-        "_attempt.Attempts.make without_frames", "cancelled", instead(_module("_attempt"), "without_frames", _nothing)
+        "_core.attempt.AttemptRunner.make without_frames",
+        "cancelled",
+        instead(_module("_core.attempt"), "without_frames", _nothing),
     ),
     Redaction(
-        "_scrub.Carried.out_of_error without_frames", "garbled", instead(_module("_scrub"), "without_frames", _nothing)
+        "_core.redaction.Redactor.out_of_error without_frames",
+        "garbled",
+        instead(_module("_core.redaction"), "without_frames", _nothing),
     ),
-    Redaction("_attempt.Attempts.make out_of_error", "echo", instead(Carried, "out_of_error", _nothing)),
-    Redaction("_attempt.Attempts.make out_of_id", "echo", instead(Carried, "out_of_id", lambda _, text: text)),
-    _error("why", "error.why = self.out_of(error.why)", "pass"),
+    Redaction("_core.attempt.AttemptRunner.make out_of_error", "echo", instead(Redactor, "out_of_error", _nothing)),
+    Redaction(
+        "_core.attempt.AttemptRunner.make out_of_id", "echo", instead(Redactor, "out_of_id", lambda _, text: text)
+    ),
+    _error("reason", "error.reason = self.out_of(error.reason)", "pass"),
     _error("message", "self.out_of(error.message) if error.message else error.message", "error.message"),
     _error("code", "self.out_of(error.code) if error.code else error.code", "error.code"),
     _error("names", "self.out_of(name[:200])", "name[:200]"),
@@ -174,26 +180,26 @@ REDACTIONS = [
     _values("body", "*_texts(loose_object(request.body))"),
     _values("query", "*_queried(request.target)"),
     _values("secrets", "*(it.reveal() for it in secrets)"),
-    Redaction("_scrub.Carried.case", "echo", rewritten(Carried, "_without_values", "re.IGNORECASE", "0")),
-    Redaction("_scrub._PERSONAL", "echo", rewritten(Carried, "out_of", "_PERSONAL.sub(_MARK, ", "str(")),
+    Redaction("_core.redaction.Redactor.case", "echo", rewritten(Redactor, "_without_values", "re.IGNORECASE", "0")),
+    Redaction("_core.redaction._PERSONAL", "echo", rewritten(Redactor, "out_of", "_PERSONAL.sub(_MARK, ", "str(")),
     Redaction("records.CardSummary _masked", "masked", _unmask),
-    Redaction("sync.journal.digest.row", "sync_commands", instead(Digests, "row", lambda _, material: material)),
+    Redaction("bulk.journal.digest.row", "sync_commands", instead(Digests, "row", lambda _, material: material)),
     Redaction(
-        "sync.journal.digest.payload", "sync_commands", instead(Digests, "payload", lambda _, it: str(it).encode())
+        "bulk.journal.digest.payload", "sync_commands", instead(Digests, "payload", lambda _, it: str(it).encode())
     ),
     Redaction(
-        "sync.letters.values",
+        "bulk.letters.values",
         "sync_commands",
         rewritten(DeadLetters, "_write", "self._values and outcome.draft is not None", "outcome.draft is not None"),
     ),
-    Redaction("sync.sources.columns.told", "headless", rewritten(columns, "_strange", "if not told:", "if False:")),
+    Redaction("bulk.sources.columns.told", "headless", rewritten(columns, "_strange", "if not told:", "if False:")),
     Redaction(
-        "sync.sources.columns._LOOKS_LIKE_DATA", "headless", instead(columns, "_LOOKS_LIKE_DATA", re.compile(r"(?!)"))
+        "bulk.sources.columns._LOOKS_LIKE_DATA", "headless", instead(columns, "_LOOKS_LIKE_DATA", re.compile(r"(?!)"))
     ),
     Redaction(
-        "sync.sources.tables._words",
+        "bulk.sources.tables._words",
         "queried",
-        rewritten(_module("sync.sources.tables"), "_words", "if kind in _SQL_ERRORS:", "if 1:"),
+        rewritten(_module("bulk.sources.tables"), "_words", "if kind in _SQL_ERRORS:", "if 1:"),
     ),
 ]
 
@@ -201,8 +207,8 @@ REDACTIONS = [
 def _case(redaction: Redaction) -> Any:
     """The quick run takes the first of each scenario, and leaves out the bulk jobs, which take longest."""
     first = next(it for it in REDACTIONS if it.scenario == redaction.scenario) is redaction
-    marks: Any = () if first and redaction.scenario != "sync_commands" else pytest.mark.long
-    return pytest.param(redaction, id=redaction.where.replace(" ", "-"), marks=marks)
+    capabilities: Any = () if first and redaction.scenario != "sync_commands" else pytest.mark.long
+    return pytest.param(redaction, id=redaction.where.replace(" ", "-"), marks=capabilities)
 
 
 @pytest.mark.parametrize("redaction", [_case(it) for it in REDACTIONS])
@@ -266,15 +272,15 @@ OPEN = {
     },
     "Customer": {"id", "reference", "status", "deleted", "created_at", "updated_at", "deleted_at"},
     "Page": {"items", "cursor", "total"},
-    "Reply": {"record", "status", "request_id", "attempts", "elapsed", "adopted"},
+    "Response": {"record", "status", "request_id", "attempts", "elapsed", "recovered"},
     "Wonder": {"app_id", "private_key", "base_url"},
     "Paydock": {"secret_key", "access_token", "base_url"},
     "Monri": {"merchant_key", "authenticity_token", "auth", "base_url"},
     "AccessToken": {"value", "lifetime"},
-    "WireRequest": {"method", "route"},
-    "Outgoing": {"origin", "method", "timeouts", "within"},
-    "Flight": {"sent", "status", "stale"},
-    "WireReply": {"status"},
+    "HttpRequest": {"method", "route"},
+    "SignedRequest": {"origin", "method", "timeouts", "within"},
+    "Transmission": {"sent", "status", "stale"},
+    "HttpResponse": {"status"},
     "Worker": {"name", "coordinator", "limiter", "options", "policy", "patience"},
     "Outcome": {
         "number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place",
@@ -286,7 +292,7 @@ as stars. Whoever shows one more field has to say so here."""
 
 
 def test_what_carries_customers_or_keys_shows_no_other_field() -> None:
-    carriers = {"records", "_wire", "sync.rows", "sync.journal.digest", *(f"dialects.{it}" for it in dialects.names())}
+    carriers = {"records", "_wire", "bulk.rows", "sync.journal.digest", *(f"dialects.{it}" for it in dialects.names())}
     shown = {
         kind.__name__: {attribute.name for attribute in attrs.fields(kind) if attribute.repr}
         for kind in _classes()

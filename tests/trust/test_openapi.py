@@ -18,14 +18,14 @@ from wired import ACCOUNTS
 
 from chaos.gateways import fresh
 from wonder_customers import CustomerSession, WonderCustomersError
-from wonder_customers._wire import WireReply, WireRequest
 from wonder_customers.dialects import package
-from wonder_customers.dialects.base import Hold
-from wonder_customers.dialects.monri.simulate import Simulator
-from wonder_customers.errors import CallFailed
+from wonder_customers.dialects.base import LockReference
+from wonder_customers.dialects.monri.simulator import Simulator
+from wonder_customers.errors import CallError
 from wonder_customers.simulator import Call, SimulatorServer
 from wonder_customers.simulator.gateway import reply
 from wonder_customers.simulator.openapi import document
+from wonder_customers.wire import HttpRequest, HttpResponse
 
 GATEWAYS = pytest.mark.parametrize("gateway", ACCOUNTS)
 HIDDEN = {"/svc/payment/api/v1/echo", "/svc/payment/api/v1/openapi/echo", "/svc/payment/3ds/{verify_uuid}"}
@@ -92,11 +92,11 @@ def _requests(gateway: str) -> Any:
                 steps = operation(dialect, gateway)
                 step = next(steps)
                 for _ in range(3):
-                    if not isinstance(step, Hold):
+                    if not isinstance(step, LockReference):
                         yield step.request
                         try:
-                            step.decode(WireReply(404, {}, b"{}"))
-                        except CallFailed as error:
+                            step.decode(HttpResponse(404, {}, b"{}"))
+                        except CallError as error:
                             step = steps.throw(error)
             except (WonderCustomersError, StopIteration):
                 continue
@@ -234,7 +234,7 @@ def _signer(simulator: SimulatorServer, gateway: str) -> Callable[[Any], Any]:
 
     def signed(prepared: Any) -> Any:
         body = prepared.body or b""
-        request = WireRequest(
+        request = HttpRequest(
             prepared.method, prepared.path_url, "", body if isinstance(body, bytes) else body.encode()
         )
         for name, value in dialect.headers(request, time.time(), "0123456789abcdef", None):

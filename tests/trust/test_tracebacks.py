@@ -12,7 +12,7 @@ from trust.canaries import CARD_SOURCE, EMAIL, PAYMENT_TOKEN, WONDER_CARD, Birds
 from wired import ACCOUNTS, HEX24, UUID, Wire, answer
 
 from chaos.gateways import session as opened
-from wonder_customers import CustomerSession, NotFound, Paydock, PaymentToken, RetryPolicy, Secret
+from wonder_customers import CustomerSession, NotFoundError, Paydock, PaymentToken, RetryPolicy, Secret
 from wonder_customers.secret import concealed, secrets_of, without_frames
 from wonder_customers.simulator import SimulatorServer
 
@@ -38,7 +38,7 @@ async def test_a_fault_in_a_mock_of_ones_own_can_be_found() -> None:
 
 async def test_an_error_of_the_librarys_own_starts_where_it_is_raised_for_good() -> None:
     async with Wire(answer(404, {"message": "x"})).session(ACCOUNTS["monri"]()) as session:
-        with pytest.raises(NotFound) as caught:
+        with pytest.raises(NotFoundError) as caught:
             await session.get(UUID)
     names = [frame.f_code.co_name for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
     assert names[1:3] == ["get", "get"], "the session's verb and the raw one"

@@ -20,22 +20,22 @@ from wonder_customers import (
     ConfigurationError,
     CustomerPatch,
     CustomerSession,
-    InvalidReply,
+    InvalidResponseError,
     Monri,
-    NotSent,
+    NotSentError,
     Paydock,
     PaymentToken,
     RetryPolicy,
     Secret,
 )
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.transports._tls import default_context
 from wonder_customers.transports.aiohttp import AiohttpTransport
 from wonder_customers.transports.httpx import HttpxTransport
+from wonder_customers.transports.tls import default_context
 
 pytestmark = pytest.mark.anyio
 
-ONCE = RetryPolicy(attempts=1, base=0.0, settle=0.0)
+ONCE = RetryPolicy(attempts=1, base=0.0, confirmation_window=0.0)
 TRANSPORTS = pytest.mark.parametrize("kind", [HttpxTransport, AiohttpTransport])
 ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
@@ -105,7 +105,7 @@ async def test_a_server_that_knows_only_tls_1_1_gets_no_byte_of_a_request(
             aclosing(kind(ssl_context=simulator.authority.client_context())) as transport,
             CustomerSession(account, retry=ONCE, transport=transport) as it,
         ):
-            with pytest.raises(NotSent):
+            with pytest.raises(NotSentError):
                 await it.get(HEX24)
         until(lambda: seen == ["TLSv1.1", None])
 
@@ -137,7 +137,7 @@ async def test_a_certificate_for_another_host_is_refused(simulator: SimulatorSer
             if fits:
                 await it.create(fresh("paydock"))
             else:
-                with pytest.raises(NotSent):
+                with pytest.raises(NotSentError):
                     await it.create(fresh("paydock"))
     assert sum(simulator.faults.requests.values()) == seen + 1
 
@@ -163,7 +163,7 @@ def old() -> ssl.SSLContext:
 
 @TRANSPORTS
 @pytest.mark.parametrize(
-    ("make", "why"),
+    ("make", "reason"),
     [
         (blind, "must check certificates"),
         (nameless, "host names"),
@@ -174,9 +174,9 @@ def old() -> ssl.SSLContext:
     ],
 )
 async def test_there_is_no_way_to_turn_checking_off(
-    kind: Callable[..., Any], make: Callable[[], Any], why: str
+    kind: Callable[..., Any], make: Callable[[], Any], reason: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=why):
+    with pytest.raises(ConfigurationError, match=reason):
         kind(ssl_context=make())
 
 
@@ -233,7 +233,7 @@ async def test_a_redirect_is_never_followed(kind: Callable[..., Any]) -> None:
         async with aclosing(kind()) as transport, CustomerSession(account, retry=ONCE, transport=transport) as it:
             for call in OPERATIONS.values():
                 for status in STATUSES:
-                    with pytest.raises(InvalidReply, match=f"HTTP {status}: redirects are never followed"):
+                    with pytest.raises(InvalidResponseError, match=f"HTTP {status}: redirects are never followed"):
                         await call(it)
     assert len(heard) == len(OPERATIONS) * len(STATUSES)
     assert all(b" /v1/customers" in request.partition(b"\r\n")[0] for request in heard)
@@ -307,7 +307,7 @@ async def test_an_answer_about_somebody_else_is_an_invalid_reply(gateway: str, o
     if (gateway, operation) == ("wonder", "update"):  # the read before the write is checked as well
         answers = [enclosed(gateway, right), *answers]
     async with Wire(*(answer(200, body) for body in answers)).session(ACCOUNTS[gateway]()) as session:
-        with pytest.raises(InvalidReply, match=r"another (customer|payment token)") as caught:
+        with pytest.raises(InvalidResponseError, match=r"another (customer|payment token)") as caught:
             await call(session, who)
     assert caught.value.applied in ({"unknown", "yes"} if operation in {"create", "update", "delete"} else {"no"})
 
@@ -365,7 +365,7 @@ async def test_a_proxy_that_is_asked_for_is_used(simulator: SimulatorServer) -> 
             async with aclosing(HttpxTransport(proxy=given)) as transport:
                 account = Monri("k", "t", base_url="https://gateway.localhost")
                 async with CustomerSession(account, retry=ONCE, transport=transport) as it:
-                    with anyio.fail_after(5), pytest.raises(NotSent, match="the proxy refused"):
+                    with anyio.fail_after(5), pytest.raises(NotSentError, match="the proxy refused"):
                         await it.get(UUID)
     assert [request.split(b" ")[:2] for request in heard] == [[b"CONNECT", b"gateway.localhost:443"]] * 2
     assert all(b"Proxy-Authorization: Basic dXNlcjpwYXNz" in request for request in heard)

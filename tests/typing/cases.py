@@ -17,7 +17,7 @@ from wonder_customers import (
     Page,
     Paydock,
     PaymentToken,
-    Reply,
+    Response,
     Wonder,
 )
 from wonder_customers.dialects.base import Account
@@ -34,7 +34,7 @@ async def results(session: CustomerSession[Paydock], draft: CustomerDraft) -> No
     assert_type(await session.update("c", CustomerPatch(name=None)), Customer)
     assert_type(await session.list_payment_tokens("c"), tuple[PaymentToken, ...])
     assert_type(await session.create_payment_token("c", CARD), PaymentToken)
-    assert_type(await session.raw.get("c"), Reply[Customer])
+    assert_type(await session.raw.get("c"), Response[Customer])
     async for customer in session.list(limit=10):
         assert_type(customer, Customer)
     async for page in session.list().pages():

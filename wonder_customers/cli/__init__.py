@@ -9,7 +9,7 @@ import sys
 from importlib.util import find_spec
 
 from wonder_customers.cli.codes import INTERRUPTED
-from wonder_customers.errors import MissingExtra
+from wonder_customers.errors import MissingExtraError
 
 __all__ = ["main"]
 
@@ -23,7 +23,7 @@ def main() -> None:
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
-        sys.stderr.write(f"wonder-customers: {MissingExtra('the command line', missing, 'cli')}\n")
+        sys.stderr.write(f"wonder-customers: {MissingExtraError('the command line', missing, 'cli')}\n")
         sys.exit(1)
     try:
         from wonder_customers.cli.app import run  # noqa: PLC0415 - it needs the packages that were just looked for

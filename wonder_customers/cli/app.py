@@ -14,7 +14,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from wonder_customers.cli.codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED, USAGE
 from wonder_customers.cli.output import console, say
 from wonder_customers.cli.sync import commands
-from wonder_customers.errors import CallFailed, SyncFailed, WonderCustomersError
+from wonder_customers.errors import BulkError, CallError, WonderCustomersError
 
 __all__ = ["app", "run"]
 
@@ -101,7 +101,7 @@ def _failed(error: WonderCustomersError | OSError) -> int:
         if error.errno == errno.ENOSPC and not place:
             told = f"what is printed cannot be written: {told}"
     say(f"wonder-customers: {told}", "red")
-    return FAILED if isinstance(error, (CallFailed, SyncFailed)) else USAGE
+    return FAILED if isinstance(error, (CallError, BulkError)) else USAGE
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from wonder_customers.cli import lines
+from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
@@ -27,7 +27,7 @@ def ask(gateway: str, question: Callable[[CustomerSession[Any]], Awaitable[T]], 
     """
 
     async def asked() -> T:
-        async with lines.session(account_from_environment(gateway), retry=retry) as session:
+        async with runtime.session(account_from_environment(gateway), retry=retry) as session:
             return await question(session)
 
-    return lines.run(asked)
+    return runtime.run(asked)

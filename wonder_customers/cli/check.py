@@ -14,10 +14,10 @@ from wonder_customers.cli.codes import DONE, FAILED, USAGE
 from wonder_customers.cli.output import cell, console, json_line
 from wonder_customers.cli.tables import plain_table
 from wonder_customers.dialects import names
-from wonder_customers.errors import CallFailed, ConfigurationError, Forbidden, Unauthorized
+from wonder_customers.errors import AuthenticationError, CallError, ConfigurationError, PermissionDeniedError
 from wonder_customers.retry import RetryPolicy
 
-__all__ = ["Verdict", "check"]
+__all__ = ["Decision", "check"]
 
 _IMPATIENT: Final = RetryPolicy(attempts=2, deadline=15.0)
 """Someone who asks whether the credentials are right waits in front of the terminal."""
@@ -28,7 +28,7 @@ _STYLES: Final = {"right": "green", "wrong": "bold red", "unknown": "yellow", "n
 
 
 @frozen
-class Verdict:
+class Decision:
     """What came of trying a gateway's credentials.
 
     Attributes:
@@ -69,21 +69,21 @@ def check(
     return max(verdict.code for verdict in counting)
 
 
-def _verdict(gateway: str) -> Verdict:
+def _verdict(gateway: str) -> Decision:
     try:
         account = account_from_environment(gateway)
     except ConfigurationError as error:
-        return Verdict(gateway, "wrong" if is_set_up(gateway) else "not set up", message=str(error))
+        return Decision(gateway, "wrong" if is_set_up(gateway) else "not set up", message=str(error))
     try:
         ask(gateway, lambda session: session.check(), _IMPATIENT)
-    except (Unauthorized, Forbidden) as error:
-        return Verdict(gateway, "wrong", account.base_url, str(error))
-    except CallFailed as error:
-        return Verdict(gateway, "unknown", account.base_url, str(error))
-    return Verdict(gateway, "right", account.base_url)
+    except (AuthenticationError, PermissionDeniedError) as error:
+        return Decision(gateway, "wrong", account.base_url, str(error))
+    except CallError as error:
+        return Decision(gateway, "unknown", account.base_url, str(error))
+    return Decision(gateway, "right", account.base_url)
 
 
-def _show(screen: Console, verdicts: Iterable[Verdict]) -> None:
+def _show(screen: Console, verdicts: Iterable[Decision]) -> None:
     """A table, and below it the messages, which are too long for narrow terminals."""
     table = plain_table("gateway", "credentials", "at")
     for verdict in verdicts:

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 from attrs import evolve, frozen
 from cyclopts import App, Parameter
 
+from wonder_customers.bulk.distributed.partition import Source
+from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.options import Options, check_rate
+from wonder_customers.bulk.sources import fingerprint
 from wonder_customers.cli.accounts import GATEWAYS, account_from_environment
+from wonder_customers.cli.inspect_commands import migration, show_plan, show_status, show_verification
 from wonder_customers.cli.sync_jobs import Task, Where, account, beside, journal_path, run
-from wonder_customers.cli.sync_looks import migration, show_plan, show_status, show_verification
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.sync.distributed.partition import Source
-from wonder_customers.sync.journal import Journal
-from wonder_customers.sync.options import Options, check_rate
-from wonder_customers.sync.sources import fingerprint
 
 __all__ = ["commands"]
 

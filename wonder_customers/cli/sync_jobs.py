@@ -13,24 +13,24 @@ import anyio
 import orjson
 from attrs import frozen
 
-from wonder_customers.cli import lines
+from wonder_customers.bulk import report as reports
+from wonder_customers.bulk.dead_letters import DeadLetters
+from wonder_customers.bulk.distributed.paced import PacedTransport, PerRequest
+from wonder_customers.bulk.distributed.partition import Source, run_partition, whole
+from wonder_customers.bulk.html_report import page
+from wonder_customers.bulk.job import Job
+from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.options import BULK, Options
+from wonder_customers.bulk.shared_limit import SharedLimit
+from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.codes import DONE, FAILED, INTERRUPTED
 from wonder_customers.cli.output import say
 from wonder_customers.cli.sync_screen import Screen, ending_table
 from wonder_customers.dialects import simulator
 from wonder_customers.dialects.base import Account
-from wonder_customers.errors import ConfigurationError, SyncFailed
+from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.session import CustomerSession
-from wonder_customers.sync import report as reports
-from wonder_customers.sync.distributed.paced import PacedTransport, PerRequest
-from wonder_customers.sync.distributed.partition import Source, run_partition, whole
-from wonder_customers.sync.job import Job
-from wonder_customers.sync.journal import Journal
-from wonder_customers.sync.letters import DeadLetters
-from wonder_customers.sync.options import BULK, Options
-from wonder_customers.sync.page import page
-from wonder_customers.sync.shared_limit import SharedLimit
 
 __all__ = [
     "STOPPED",
@@ -124,12 +124,12 @@ def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: b
         yield beside(source, f"{gateway}.journal")
 
 
-def beside(source: Path, ending: str) -> Path:
+def beside(source: Path, end_state: str) -> Path:
     """A file beside a source, named after it: ``customers.csv`` has ``customers.csv.failed.jsonl``."""
     if str(source) == "-":
-        return Path(f"query.{ending}")
+        return Path(f"query.{end_state}")
     named = source if source.name else source.resolve()
-    return named.with_name(f"{named.name}.{ending}")
+    return named.with_name(f"{named.name}.{end_state}")
 
 
 def bulk_session(
@@ -137,7 +137,7 @@ def bulk_session(
 ) -> AbstractAsyncContextManager[CustomerSession[Any]]:
     """A session for bulk work: the job tries again by itself, and every worker has a connection."""
     wrapped = None if limits is None else partial(PacedTransport, limits=limits)
-    return lines.session(owner, retry=BULK, max_connections=max(32, options.workers), wrapped=wrapped)
+    return runtime.session(owner, retry=BULK, max_connections=max(32, options.workers), wrapped=wrapped)
 
 
 def run(task: Task, source: Source) -> int:
@@ -148,7 +148,7 @@ def run(task: Task, source: Source) -> int:
         if task.where.on is not None:
             try:
                 fleet = await _fleet(task, source, task.where.on)
-            except SyncFailed as error:
+            except BulkError as error:
                 say(f"wonder-customers: {error}", "red")
                 return STOPPED
             return await run_with(task, fleet)
@@ -157,12 +157,12 @@ def run(task: Task, source: Source) -> int:
             job = run_partition(whole(source), session, task.journal, limits, options=task.options)
             return await run_with(task, job)
 
-    return lines.run(work)
+    return runtime.run(work)
 
 
 async def _fleet(task: Task, source: Source, on: str) -> Job:
     """The job on many workers."""
-    from wonder_customers.sync.ray import Cluster, sync_on_ray  # noqa: PLC0415 - an extra, only for those who ask
+    from wonder_customers.bulk.ray import Cluster, sync_on_ray  # noqa: PLC0415 - an extra, only for those who ask
 
     if task.where.shared_limit is not None:
         raise ConfigurationError("--shared-limit is for plain processes; on Ray, the workers keep --rate together")
@@ -207,7 +207,7 @@ async def run_with(task: Task, job: Job) -> int:
     letters = DeadLetters(task.letters, values=task.letter_values, append=task.options.resume)
     try:
         await _watched(job, letters, task.title)
-    except SyncFailed as error:
+    except BulkError as error:
         message = str(error)
         if not job.begun:
             say(f"wonder-customers: {message}", "red")
@@ -228,7 +228,7 @@ async def run_with(task: Task, job: Job) -> int:
 
 async def _watched(job: Job, letters: DeadLetters, title: str) -> None:
     """Go through the job, with a bar, and with signals that end it in order or at once."""
-    failure: SyncFailed | None = None
+    failure: BulkError | None = None
     with Screen(job, title) as screen:
         async with anyio.create_task_group() as group:
             group.start_soon(_signals, job, group.cancel_scope)
@@ -239,7 +239,7 @@ async def _watched(job: Job, letters: DeadLetters, title: str) -> None:
                     with letters:
                         async for outcome in job:
                             letters.add(outcome)
-            except SyncFailed as error:
+            except BulkError as error:
                 failure = error
             group.cancel_scope.cancel()
     if failure is not None:
@@ -270,7 +270,7 @@ _ENDINGS = {
 
 
 def _tell(task: Task, job: Job, facts: Mapping[str, Any], message: str | None, letters: DeadLetters) -> None:
-    ending_table(dict(facts), f"{task.title}: {_ENDINGS.get(job.ending, job.ending)}")
+    ending_table(dict(facts), f"{task.title}: {_ENDINGS.get(job.end_state, job.end_state)}")
     if message is not None:
         say(message, "red")
     if letters.count:
@@ -278,11 +278,11 @@ def _tell(task: Task, job: Job, facts: Mapping[str, Any], message: str | None, l
             "1 row that did not arrive is" if letters.count == 1 else f"{letters.count:,} rows that did not arrive are"
         )
         say(f"{rows} in {letters.path}, with the reason of each.", "yellow")
-    if not job.rows_read and job.ending == "finished":
+    if not job.rows_read and job.end_state == "finished":
         say(f"{task.source} holds no rows: is it the right file?", "yellow")
     if task.journal is None or not task.resumable:
         return
-    if job.ending in {"interrupted", "paused"}:
+    if job.end_state in {"interrupted", "paused"}:
         say(f"Go on with: wonder-customers resume {task.journal.path}", "yellow")
     elif job.tally.counts["failed"] and message is None:
         say(f"Send the failed rows again with: wonder-customers retry-failed {task.journal.path}", "yellow")
@@ -308,15 +308,15 @@ def _save(file: Path, what: str, content: bytes) -> None:
     try:
         file.write_bytes(content)
     except OSError as error:
-        raise SyncFailed(
+        raise BulkError(
             f"the {what} {file} could not be written: {error.strerror}. The job itself ended as told above."
         ) from None
     say(f"The {what} is in {file}.")
 
 
 def _code(job: Job) -> int:
-    if job.ending == "interrupted":
+    if job.end_state == "interrupted":
         return INTERRUPTED
-    if job.ending not in {"finished", "paused"}:
+    if job.end_state not in {"finished", "paused"}:
         return STOPPED
     return FAILED if job.tally.failures else DONE

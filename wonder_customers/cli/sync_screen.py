@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
+from wonder_customers.bulk.job import Job
 from wonder_customers.cli.output import cell, console
-from wonder_customers.sync.job import Job
 
 __all__ = ["Screen", "clock", "ending_table"]
 

@@ -8,8 +8,8 @@ are listed below, and what is not listed stays out.
 
 | event               | level  | keys |
 |---------------------|--------|---|
-| ``session_opened``  | DEBUG  | – |
-| ``session_closed``  | INFO   | begun, succeeded, failures, attempts, retries, looks, observer_failures |
+| ``session_started``  | DEBUG  | – |
+| ``session_ended``  | INFO   | begun, succeeded, failures, attempts, retries, looks, observer_failures |
 | ``call_started``    | DEBUG  | call, gateway, operation, host, port |
 | ``attempt_started`` | DEBUG  | call, gateway, operation, method, route, number, request |
 | ``attempt_ended``   | DEBUG  | the same and outcome, status, applied, error, elapsed |
@@ -32,11 +32,11 @@ from wonder_customers.events import (
     AttemptStarted,
     CallEnded,
     CallStarted,
-    Closed,
     Event,
-    Looked,
-    Looking,
-    Opened,
+    LookupEnded,
+    LookupStarted,
+    SessionEnded,
+    SessionStarted,
     Waiting,
 )
 
@@ -46,17 +46,17 @@ _LOG: Final = logging.getLogger("wonder_customers")
 
 _ATTEMPT: Final = ("method", "route", "number", "request")
 _ALLOWED: Final[Mapping[type[Event], tuple[int, tuple[str, ...]]]] = {
-    Opened: (logging.DEBUG, ()),
+    SessionStarted: (logging.DEBUG, ()),
     CallStarted: (logging.DEBUG, ("host", "port")),
     AttemptStarted: (logging.DEBUG, _ATTEMPT),
     AttemptEnded: (logging.DEBUG, ("outcome", "status", "applied", "error", "elapsed")),
     Waiting: (logging.INFO, ("reason", "seconds", "tokens")),
-    Looking: (logging.INFO, ()),
-    Looked: (logging.INFO, ("found", "error")),
-    CallEnded: (logging.DEBUG, ("error", "applied", "requests", "adopted", "elapsed")),
-    Closed: (logging.INFO, ()),
+    LookupStarted: (logging.INFO, ()),
+    LookupEnded: (logging.INFO, ("found", "error")),
+    CallEnded: (logging.DEBUG, ("error", "applied", "requests", "recovered", "elapsed")),
+    SessionEnded: (logging.INFO, ()),
 }
-_TOTALS: Final = ("begun", "succeeded", "failures", "attempts", "retries", "looks", "observer_failures")
+_TOTALS: Final = ("begun", "succeeded", "failures", "attempts", "retries", "lookups", "observer_failures")
 
 
 def log_events(event: Event) -> None:
@@ -72,9 +72,9 @@ def log_events(event: Event) -> None:
 
 def _context(event: Event) -> dict[str, Any]:
     """What tells one call, and one attempt, from another."""
-    if isinstance(event, Closed):
+    if isinstance(event, SessionEnded):
         return _picked(event.opened.stats(), _TOTALS)
-    if isinstance(event, Opened):
+    if isinstance(event, SessionStarted):
         return {}
     call = event if isinstance(event, CallStarted) else event.call
     known = {"call": call.number, "gateway": call.gateway, "operation": call.operation}

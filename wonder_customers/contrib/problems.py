@@ -7,21 +7,21 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from wonder_customers.errors import (
-    Ambiguous,
-    CallFailed,
-    DeadlineExceeded,
-    Duplicate,
-    InvalidRecord,
-    NoAnswer,
-    NotFound,
-    NotSent,
-    OutcomeUnknown,
-    RateLimited,
-    Refused,
-    Rejected,
-    SessionClosed,
-    Unavailable,
-    Unsupported,
+    AmbiguousReferenceError,
+    CallError,
+    ConflictError,
+    DeadlineExceededError,
+    GatewayError,
+    GatewayUnavailableError,
+    InvalidRecordError,
+    InvalidRequestError,
+    NoResponseError,
+    NotFoundError,
+    NotSentError,
+    OutcomeUnknownError,
+    RateLimitError,
+    SessionClosedError,
+    UnsupportedOperationError,
     WonderCustomersError,
 )
 
@@ -46,20 +46,20 @@ class Problem:
 
 
 _STATUSES: Final[tuple[tuple[type[WonderCustomersError], int, str], ...]] = (
-    (InvalidRecord, 422, "The record breaks the gateway's limits."),
-    (Rejected, 422, "The payment gateway does not accept this record."),
-    (NotFound, 404, "There is no such customer or payment token."),
-    (Duplicate, 409, "Another customer holds this reference."),
-    (Ambiguous, 409, "Several customers hold this reference."),
-    (Unsupported, 501, "The payment gateway cannot do this."),
-    (RateLimited, 503, "The payment gateway is busy."),
-    (Unavailable, 503, "The payment gateway is not available."),
-    (NotSent, 503, "The payment gateway cannot be reached."),
-    (SessionClosed, 503, "This service is shutting down."),
-    (DeadlineExceeded, 504, "The payment gateway did not answer in time."),
-    (NoAnswer, 504, "The payment gateway did not answer."),
-    (OutcomeUnknown, 504, "The payment gateway did not answer: the change may or may not have been made."),
-    (CallFailed, 502, "The payment gateway's answer cannot be used."),
+    (InvalidRecordError, 422, "The record breaks the gateway's limits."),
+    (InvalidRequestError, 422, "The payment gateway does not accept this record."),
+    (NotFoundError, 404, "There is no such customer or payment token."),
+    (ConflictError, 409, "Another customer holds this reference."),
+    (AmbiguousReferenceError, 409, "Several customers hold this reference."),
+    (UnsupportedOperationError, 501, "The payment gateway cannot do this."),
+    (RateLimitError, 503, "The payment gateway is busy."),
+    (GatewayUnavailableError, 503, "The payment gateway is not available."),
+    (NotSentError, 503, "The payment gateway cannot be reached."),
+    (SessionClosedError, 503, "This service is shutting down."),
+    (DeadlineExceededError, 504, "The payment gateway did not answer in time."),
+    (NoResponseError, 504, "The payment gateway did not answer."),
+    (OutcomeUnknownError, 504, "The payment gateway did not answer: the change may or may not have been made."),
+    (CallError, 502, "The payment gateway's answer cannot be used."),
     (WonderCustomersError, 500, "This service is not set up for payments."),
 )
 """The first that fits answers. Credentials that a gateway refuses are this service's mistake: 502, never 401."""
@@ -74,10 +74,10 @@ def problem(error: WonderCustomersError) -> Problem:
     status, title = next((status, title) for kind, status, title in _STATUSES if isinstance(error, kind))
     body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
     headers: dict[str, str] = {}
-    if isinstance(error, InvalidRecord):
+    if isinstance(error, InvalidRecordError):
         body["violations"] = [{"field": it.field, "limit": it.limit} for it in error.violations]
-    if isinstance(error, CallFailed):
+    if isinstance(error, CallError):
         body |= {"applied": error.applied, "request_id": error.request_id}
-    if isinstance(error, Refused) and error.retry_after is not None and status == 503:
+    if isinstance(error, GatewayError) and error.retry_after is not None and status == 503:
         headers["Retry-After"] = str(ceil(error.retry_after))
     return Problem(status, body, headers)

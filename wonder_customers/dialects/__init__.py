@@ -4,8 +4,8 @@ Other packages add a gateway through the entry-point group ``wonder_customers.di
 gateway's name, its value the package that holds the dialect. A dialect's package offers
 
 * ``ACCOUNT``: the account class (credentials and base URL) with its ``dialect()`` method and ``from_environment()``;
-* a module ``simulate`` with a ``Simulator`` class, the gateway's stand-in (see `wonder_customers.simulator`);
-* for `wonder_customers.testing`: a module ``convert`` with ``read_customer`` and its inverse ``customer_reply``, and
+* a module ``simulator`` with a ``Simulator`` class, the gateway's stand-in (see `wonder_customers.simulator`);
+* for `wonder_customers.testing`: a module ``codec`` with ``read_customer`` and its inverse ``customer_reply``, and
   the gateway's documented answers as ``golden/*_response.json``.
 """
 
@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
-from wonder_customers._extras import needed
+from wonder_customers._support.extras import needed
 from wonder_customers.errors import ConfigurationError
 
 GROUP = "wonder_customers.dialects"
@@ -55,9 +55,9 @@ def simulator(name: str) -> type:
 
     Raises:
         ConfigurationError: No dialect has that name.
-        MissingExtra: The simulator's packages are not installed.
+        MissingExtraError: The simulator's packages are not installed.
     """
     with needed("cli", "starlette", "uvicorn", by="the simulator"):
-        module = import_module(f"{package(name).__name__}.simulate")
+        module = import_module(f"{package(name).__name__}.simulator")
     found: type = module.Simulator
     return found

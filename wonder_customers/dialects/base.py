@@ -14,9 +14,8 @@ from urllib.parse import quote, urlsplit
 
 from attrs import field, frozen
 
-from wonder_customers._border import is_loopback
-from wonder_customers._wire import Header, Origin, Replay, WireReply, WireRequest
-from wonder_customers.errors import ConfigurationError, InvalidRecord, Unsupported, Violation
+from wonder_customers._support.loopback_guard import is_loopback
+from wonder_customers.errors import ConfigurationError, InvalidRecordError, UnsupportedOperationError, Violation
 from wonder_customers.records import (
     Customer,
     CustomerDraft,
@@ -24,9 +23,10 @@ from wonder_customers.records import (
     Page,
     PaymentSource,
     PaymentToken,
-    Reply,
+    Response,
 )
 from wonder_customers.secret import Secret, secret
+from wonder_customers.wire import Header, HttpRequest, HttpResponse, Origin, Replay
 
 T = TypeVar("T")
 
@@ -54,28 +54,28 @@ class Call(Generic[T]):
     Attributes:
         request: What goes onto the wire, unsigned.
         replay: What repeating it would do.
-        decode: Turns the reply into the record, or raises the `CallFailed` that says why not.
-        find: The reads that show what this write has left; None where there are none.
-        conflicts: The names of the fields in which a record that `find` brought is not the one this write meant.
+        decode: Turns the reply into the record, or raises the `CallError` that says why not.
+        lookup: The reads that show what this write has left; None where there are none.
+        conflicts: The names of the fields in which a record that `lookup` brought is not the one this write meant.
         reference: The customer's reference, for errors.
         id: The gateway's id of the customer, for errors.
         signed: Whether the account's credentials go with it.
         gone_is_done: A "not found" after an attempt without an answer means that this delete had been applied.
     """
 
-    request: WireRequest
+    request: HttpRequest
     replay: Replay
-    decode: Callable[[WireReply], T]
-    find: "Callable[[], Steps[T]] | None" = None
-    conflicts: Callable[[T], tuple[str, ...]] | None = None
+    decode: Callable[[HttpResponse], T]
+    lookup: "Callable[[], Steps[T]] | None" = None
+    mismatches: Callable[[T], tuple[str, ...]] | None = None
     reference: str | None = None
     id: str | None = None
     signed: bool = True
-    gone_is_done: bool = False
+    not_found_is_success: bool = False
 
 
 @frozen
-class Hold:
+class LockReference:
     """Asks for the turn of the customer with this reference until the operation ends.
 
     The answer is whether another write of the session ended since the operation began, so that what was read before may
@@ -85,13 +85,13 @@ class Hold:
     reference: str
 
 
-Steps = Generator[Call[Any] | Hold, Any, T]
+Steps = Generator[Call[Any] | LockReference, Any, T]
 """An operation: yields calls, is sent their replies (or thrown their failures), returns the record."""
 
 
 def one(call: Call[T]) -> Steps[T]:
     """The operation that is a single call."""
-    reply: Reply[T] = yield call
+    reply: Response[T] = yield call
     return reply.record
 
 
@@ -126,7 +126,7 @@ class Dialect(ABC):
     """
 
     gateway: ClassVar[str]
-    lacks: ClassVar[Mapping[Operation, str]] = {}
+    unsupported_operations: ClassVar[Mapping[Operation, str]] = {}
     page_limit: ClassVar[int]
     signs_slowly: ClassVar[bool] = False
 
@@ -135,12 +135,14 @@ class Dialect(ABC):
         self.prefix: str
         self.origin, self.prefix = endpoint(base_url)
 
-    def unsupported(self, operation: Operation) -> Unsupported:
+    def unsupported(self, operation: Operation) -> UnsupportedOperationError:
         """The error for an operation that the gateway lacks."""
-        return Unsupported(self.gateway, operation, self.lacks.get(operation, "its dialect does not speak of it"))
+        return UnsupportedOperationError(
+            self.gateway, operation, self.unsupported_operations.get(operation, "its dialect does not speak of it")
+        )
 
     @abstractmethod
-    def headers(self, request: WireRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
+    def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """The headers that authenticate exactly this request.
 
         Args:
@@ -206,7 +208,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecord` when the gateway cannot take `draft`."""
+        """Raise `InvalidRecordError` when the gateway cannot take `draft`."""
 
     @abstractmethod
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
@@ -305,11 +307,11 @@ def segment(gateway: str, name: str, value: object, longest: int = 255) -> str:
         longest: Its characters at most, before encoding.
 
     Raises:
-        InvalidRecord: It is empty, ``.``, ``..``, too long, holds control characters or is no text.
+        InvalidRecordError: It is empty, ``.``, ``..``, too long, holds control characters or is no text.
     """
     broken = unsafe_in_path(value, longest)
     if broken:
-        raise InvalidRecord(gateway, [Violation(name, None, broken)])
+        raise InvalidRecordError(gateway, [Violation(name, None, broken)])
     return quote(str(value), safe="")
 
 

@@ -176,7 +176,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: list[Fault] = []
+        self.clock: list[Fault] = []
         self._refuse: Callable[[float | None], None] | None = None
         self._reopen: Callable[[], None] | None = None
         self.seen: list[str] = []
@@ -232,19 +232,19 @@ class Faults:
             self.seen.append(name)
             return
         with self._lock:
-            self._waiting.append(made)
+            self.clock.append(made)
 
     def clear(self) -> None:
         """Switch all faults off; connections that hang already stay so."""
         with self._lock:
-            self._waiting.clear()
+            self.clock.clear()
         if self._reopen is not None:
             self._reopen()
 
     def waiting(self) -> list[dict[str, Any]]:
         """The faults that are switched on."""
         with self._lock:
-            return [waiting.described() for waiting in self._waiting]
+            return [waiting.described() for waiting in self.clock]
 
     def connect(self, refuse: Callable[[float | None], None], reopen: Callable[[], None]) -> None:
         """Let the faults reach the listening socket of a server that has just started."""
@@ -259,15 +259,15 @@ class Faults:
         return self._take(lambda waiting: not waiting.at_accept and waiting.matches(gateway, method, path))
 
     def _take(self, wanted: Callable[[Fault], bool]) -> Fault | None:
-        if not self._waiting:
+        if not self.clock:
             return None
         with self._lock:
-            found = next(filter(wanted, self._waiting), None)
+            found = next(filter(wanted, self.clock), None)
             if found is None:
                 return None
             if found.times is not None:
                 found.times -= 1
                 if found.times <= 0:
-                    self._waiting.remove(found)
+                    self.clock.remove(found)
             self.seen.append(found.name)
             return found

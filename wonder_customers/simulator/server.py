@@ -16,8 +16,8 @@ from starlette.types import ASGIApp
 
 from wonder_customers.simulator.admin import admin_routes
 from wonder_customers.simulator.app import build_app, directory
+from wonder_customers.simulator.fault_proxy import Front
 from wonder_customers.simulator.faults import Faults
-from wonder_customers.simulator.front import Front
 from wonder_customers.simulator.gateway import Gateway
 from wonder_customers.simulator.store import Store
 from wonder_customers.simulator.tls import Authority

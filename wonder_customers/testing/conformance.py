@@ -21,17 +21,16 @@ import anyio
 import pytest
 
 from wonder_customers import dialects
-from wonder_customers._wire import Replay
 from wonder_customers.dialects.base import Account, Call, Dialect, Operation
 from wonder_customers.errors import (
+    AuthenticationError,
     ConfigurationError,
-    Forbidden,
-    InvalidRecord,
-    NotFound,
-    OutcomeUnknown,
-    RateLimited,
-    Unauthorized,
-    Unsupported,
+    InvalidRecordError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    RateLimitError,
+    UnsupportedOperationError,
 )
 from wonder_customers.records import Customer, CustomerPatch
 from wonder_customers.retry import RetryPolicy
@@ -41,12 +40,13 @@ from wonder_customers.testing.examples import examples
 from wonder_customers.testing.factories import OPTIONAL_FIELDS, carried, make_draft, make_source
 from wonder_customers.testing.routes import routes
 from wonder_customers.testing.simulated import CustomerSimulator
+from wonder_customers.wire import Replay
 
 __all__ = ["DialectConformance"]
 
 T = TypeVar("T")
 
-_POLICY = RetryPolicy(deadline=10, read_timeout=1, base=0.01, throttle_base=0.01, settle=0.3)
+_POLICY = RetryPolicy(deadline=10, read_timeout=1, base=0.01, throttle_base=0.01, confirmation_window=0.3)
 _UNKNOWN = "00000000-0000-4000-8000-000000000000"
 _MARKS = {
     "deletes_customers": (Operation.DELETE,),
@@ -103,14 +103,14 @@ class DialectConformance:
         assert 1 <= dialect.page_limit <= 1000
 
     def test_what_it_lacks_is_an_operation_with_a_reason(self, dialect: Dialect) -> None:
-        """`lacks` names operations, each with a reason that people can read."""
-        assert dialect.lacks.keys() <= set(Operation)
-        assert all(reason.strip() for reason in dialect.lacks.values())
+        """`unsupported_operations` names operations, each with a reason that people can read."""
+        assert dialect.unsupported_operations.keys() <= set(Operation)
+        assert all(reason.strip() for reason in dialect.unsupported_operations.values())
 
     def test_the_marks_for_type_checkers_agree_with_what_it_lacks(self, account: Account, dialect: Dialect) -> None:
         """Where a type checker lets a verb pass, the gateway has it; and the other way round."""
         for mark, operations in _MARKS.items():
-            offered = all(it not in dialect.lacks for it in operations)
+            offered = all(it not in dialect.unsupported_operations for it in operations)
             assert getattr(account, mark, False) is offered, f"ACCOUNT.{mark} must be {offered}"
 
     def test_credentials_come_from_the_environment_and_are_not_shown(self, simulated: CustomerSimulator) -> None:
@@ -148,10 +148,10 @@ class DialectConformance:
         assert isinstance(call, Call)
         assert call.replay in {Replay.LOOKUP, Replay.NATURAL_UPSERT, Replay.NONE}
         if call.replay is not Replay.NONE:
-            assert call.find is not None, "say how to look for what the create has left"
+            assert call.lookup is not None, "say how to look for what the create has left"
             assert call.reference is not None, "errors name the reference"
         if call.replay is Replay.LOOKUP:
-            assert call.conflicts is not None, "a customer that is found need not be the one that was meant"
+            assert call.mismatches is not None, "a customer that is found need not be the one that was meant"
 
     def test_reads_are_reads_and_routes_hold_no_ids(self, dialect: Dialect) -> None:
         """What logs may show of a request names nobody."""
@@ -164,7 +164,7 @@ class DialectConformance:
     @pytest.mark.parametrize("id", ["", ".", "..", "a\x00b", "a\nb", "x" * 300])
     def test_ids_that_would_change_the_path_are_refused(self, dialect: Dialect, id: str) -> None:
         """No id reaches another endpoint."""
-        with pytest.raises(InvalidRecord):
+        with pytest.raises(InvalidRecordError):
             dialect.get(id)
 
     def test_ids_are_encoded(self, dialect: Dialect) -> None:
@@ -182,7 +182,7 @@ class DialectConformance:
             if name in held:
                 assert dialect.payload(draft) != dialect.payload(make_draft(reference=draft.reference)), name
             else:
-                with pytest.raises(InvalidRecord) as refused:
+                with pytest.raises(InvalidRecordError) as refused:
                     dialect.validate(draft)
                 assert name in {violation.field.partition(".")[0] for violation in refused.value.violations}
 
@@ -191,9 +191,9 @@ class DialectConformance:
     def test_its_examples_can_be_read_and_written(self, dialect: Dialect) -> None:
         """The documented customer survives the way to the wire and back, and answers every operation."""
         known = examples(self.gateway)
-        convert, customer = known.convert, known.customer
-        assert convert.read_customer(convert.customer_reply(customer)) == customer
-        for operation in (it for it in Operation if it not in dialect.lacks):
+        codec, customer = known.codec, known.customer
+        assert codec.read_customer(codec.customer_reply(customer)) == customer
+        for operation in (it for it in Operation if it not in dialect.unsupported_operations):
             assert routes(self.gateway, operation)
 
     def test_a_customer_lives(self, simulated: CustomerSimulator, account: Account, dialect: Dialect) -> None:
@@ -210,7 +210,7 @@ class DialectConformance:
             assert (await session.upsert(draft)).id == made.id
             await session.create(make_draft())
             listed = [customer async for customer in session.list(limit=1)]
-            if Operation.DELETE not in dialect.lacks:
+            if Operation.DELETE not in dialect.unsupported_operations:
                 await session.delete(made.id)
             return listed
 
@@ -223,9 +223,9 @@ class DialectConformance:
 
         async def life(session: CustomerSession[Any]) -> None:
             customer = await session.create(make_draft())
-            if Operation.LIST_PAYMENT_TOKENS not in dialect.lacks:
+            if Operation.LIST_PAYMENT_TOKENS not in dialect.unsupported_operations:
                 assert await session.list_payment_tokens(customer.id) == ()
-            if source is not None and Operation.CREATE_PAYMENT_TOKEN not in dialect.lacks:
+            if source is not None and Operation.CREATE_PAYMENT_TOKEN not in dialect.unsupported_operations:
                 token = await session.create_payment_token(customer.id, source)
                 assert (await session.check_payment_token(customer.id, token)).token == token.token
                 await session.delete_payment_token(customer.id, token)
@@ -235,7 +235,7 @@ class DialectConformance:
     def test_what_it_lacks_is_refused_before_anything_is_sent(
         self, simulated: CustomerSimulator, account: Account, dialect: Dialect
     ) -> None:
-        """`Unsupported` comes at once."""
+        """`UnsupportedOperationError` comes at once."""
         calls: dict[Operation, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
             Operation.DELETE: lambda session: session.delete(_UNKNOWN),
             Operation.LIST_PAYMENT_TOKENS: lambda session: session.list_payment_tokens(_UNKNOWN),
@@ -243,8 +243,8 @@ class DialectConformance:
             Operation.CHECK_PAYMENT_TOKEN: lambda session: session.check_payment_token(_UNKNOWN, "t"),
             Operation.DELETE_PAYMENT_TOKEN: lambda session: session.delete_payment_token(_UNKNOWN, "t"),
         }
-        for operation in dialect.lacks:
-            with pytest.raises(Unsupported):
+        for operation in dialect.unsupported_operations:
+            with pytest.raises(UnsupportedOperationError):
                 self.run(account, calls[operation])
         assert not simulated.faults.requests
 
@@ -252,15 +252,15 @@ class DialectConformance:
 
     def test_an_unknown_customer_is_not_found(self, account: Account) -> None:
         """By its id, which looks like one of the gateway's, and by its reference."""
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             self.run(account, lambda session: session.get(examples(self.gateway).customer.id))
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFoundError):
             self.run(account, lambda session: session.get_by_reference("nobody"))
 
     def test_wrong_credentials_are_refused(self, simulated: CustomerSimulator) -> None:
         """Credentials that the gateway never gave are refused, and the error says so (Paydock: with 403)."""
         stranger = account_at(self.gateway, simulated.origin)
-        with pytest.raises((Unauthorized, Forbidden)):
+        with pytest.raises((AuthenticationError, PermissionDeniedError)):
             self.run(stranger, lambda session: session.check())
 
     @pytest.mark.parametrize("fault", ["read_close", "truncated_body", "headers_rst"])
@@ -270,18 +270,18 @@ class DialectConformance:
         """The create was applied and its answer lost: it is found again, or reported as unknown, and never doubled."""
         draft = make_draft()
         simulated.faults.add(fault, gateway=self.gateway, method="POST", applied=True)
-        with suppress(OutcomeUnknown):
+        with suppress(OutcomeUnknownError):
             made = self.run(account, lambda session: session.create(draft))
             assert made.reference in {draft.reference, None}
         assert simulated.faults.seen == [fault]
         assert simulated.ledger(self.gateway) == {draft.reference: 1}
 
     def test_too_many_requests_are_waited_out(self, simulated: CustomerSimulator, account: Account) -> None:
-        """A 429 is retried after what the gateway asked; one that asks too much is `RateLimited`."""
+        """A 429 is retried after what the gateway asked; one that asks too much is `RateLimitError`."""
         simulated.faults.add("rate_limited", gateway=self.gateway, retry_after=0)
         self.run(account, lambda session: session.create(make_draft()))
         simulated.faults.add("rate_limited", gateway=self.gateway, retry_after=3600)
-        with pytest.raises(RateLimited) as limited:
+        with pytest.raises(RateLimitError) as limited:
             self.run(account, lambda session: session.check())
         assert limited.value.retry_after == 3600
 

@@ -16,7 +16,7 @@ import orjson
 from attrs import evolve, frozen
 
 from wonder_customers.dialects import package
-from wonder_customers.errors import ConfigurationError, InvalidReply
+from wonder_customers.errors import ConfigurationError, InvalidResponseError
 from wonder_customers.records import Customer, PaymentToken
 
 __all__ = ["Content", "Example", "Examples", "examples", "swapped"]
@@ -79,7 +79,7 @@ class Examples:
 
     def __init__(self, gateway: str) -> None:
         home = package(gateway)
-        self.convert: Any = import_module(f"{home.__name__}.convert")
+        self.codec: Any = import_module(f"{home.__name__}.codec")
         golden = files(home) / "golden"
         found = sorted(golden.iterdir(), key=lambda it: it.name) if golden.is_dir() else []
         bodies = {
@@ -94,20 +94,20 @@ class Examples:
         single = next((it for it in self.all if it.kind == "customer"), None)
         if single is None:
             raise ConfigurationError(f"{gateway} ships no golden/create_response.json with a customer to answer with")
-        self.customer: Customer = self.convert.read_customer(_at(single.body, single.path))
+        self.customer: Customer = self.codec.read_customer(_at(single.body, single.path))
         self.token: PaymentToken | None = self._token()
 
     def _token(self) -> PaymentToken | None:
         for it in self.all:
             if it.kind in {"token", "tokens"}:
                 held = _at(it.body, it.path)
-                found: PaymentToken = self.convert.read_token(held[0] if isinstance(held, list) else held)
+                found: PaymentToken = self.codec.read_token(held[0] if isinstance(held, list) else held)
                 return found
         return next(iter(self.customer.payment_tokens), self.customer.default_payment_token)
 
     def _example(self, name: str, body: Any) -> Example:
         tokens = "payment" in name
-        read = self.convert.read_token if tokens else self.convert.read_customer
+        read = self.codec.read_token if tokens else self.codec.read_customer
         what = "token" if tokens else "customer"
         if not name.startswith("delete"):
             for path, part in _parts(body):
@@ -119,14 +119,14 @@ class Examples:
 
     def rendered(self, example: Example, content: Content) -> Any:
         """The answer of `example` with `content`."""
-        customer: Any = self.convert.customer_reply(content.customer)
+        customer: Any = self.codec.customer_reply(content.customer)
         if example.kind == "customer":
             return example.filled(customer)
         if example.kind == "customers":
             return example.filled([customer])
         if example.kind == "plain":
             return swapped(example.body, {self.customer.id: content.customer.id})
-        token = self.convert.token_reply(content.token)
+        token = self.codec.token_reply(content.token)
         return example.filled(token if example.kind == "token" else [token])
 
     def changed(self, changes: dict[str, Any], *, token: bool) -> tuple[Customer, PaymentToken | None]:
@@ -159,7 +159,7 @@ def _parts(body: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
 def _reads(read: Callable[[Any], Any], part: Any) -> bool:
     try:
         read(part)
-    except InvalidReply:
+    except InvalidResponseError:
         return False
     return True
 

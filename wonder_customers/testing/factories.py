@@ -6,7 +6,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from wonder_customers.dialects.base import Account, Operation
-from wonder_customers.errors import InvalidRecord
+from wonder_customers.errors import InvalidRecordError
 from wonder_customers.records import (
     Address,
     CardSource,
@@ -83,12 +83,12 @@ def make_source(account: Account) -> PaymentSource | None:
         VaultToken("0f8fad5b-d9cb-469f-a165-70867728950e"),
         OneTimeToken("c3a9a5b1-45d6-4b2c-8e1a-6a5f3c2b1d00"),
     )
-    if Operation.CREATE_PAYMENT_TOKEN in dialect.lacks:
+    if Operation.CREATE_PAYMENT_TOKEN in dialect.unsupported_operations:
         return None
     for source in sources:
         try:
             dialect.create_payment_token("customer-1", source).close()
-        except InvalidRecord:
+        except InvalidRecordError:
             continue
         return source
     return None
@@ -101,7 +101,7 @@ def carried(account: Account) -> dict[str, Any]:
     for name, value in OPTIONAL_FIELDS.items():
         try:
             dialect.validate(evolve(plain, **{name: value}))
-        except InvalidRecord:
+        except InvalidRecordError:
             continue
         found[name] = value
     return found

@@ -250,8 +250,8 @@ def _unmocked(request: httpx.Request) -> str:
     for gateway in names():
         helpers: list[str] = []
         template = ""
-        lacks = account_at(gateway, mock_origin(gateway)).dialect().lacks
-        for operation in (it for it in Operation if it not in lacks):
+        unsupported_operations = account_at(gateway, mock_origin(gateway)).dialect().unsupported_operations
+        for operation in (it for it in Operation if it not in unsupported_operations):
             for route in routes(gateway, operation):
                 if route.match(request.method, url) is not None:
                     helpers.append(f"gateway_mock.{gateway}.{operation}(…)")

@@ -11,11 +11,11 @@ from typing import Any, Final
 import orjson
 from attrs import frozen
 
-from wonder_customers._wire import WireReply
 from wonder_customers.dialects.base import Call
-from wonder_customers.errors import CallFailed, ConfigurationError, Refused
+from wonder_customers.errors import CallError, ConfigurationError, GatewayError
 from wonder_customers.testing.accounts import account_at, mock_origin, stand_in
 from wonder_customers.testing.examples import examples, swapped
+from wonder_customers.wire import HttpResponse
 
 __all__ = ["STATUSES", "refusal_body"]
 
@@ -67,10 +67,10 @@ def _form(gateway: str) -> _Form:
         said = body.get("status") if isinstance(body, dict) else None
         status = said if isinstance(said, int) else 404
         try:
-            call.decode(WireReply(status, {}, orjson.dumps(body)))
-        except Refused as error:
+            call.decode(HttpResponse(status, {}, orjson.dumps(body)))
+        except GatewayError as error:
             if error.code is not None:
                 return _Form(body, status, error.code, error.message)
-        except CallFailed:
+        except CallError:
             continue
     raise ConfigurationError(f"nothing shows how {gateway} says a code: ship a golden/error_refused.json that does")

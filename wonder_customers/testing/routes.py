@@ -9,13 +9,13 @@ from urllib.parse import quote
 import orjson
 from attrs import evolve, field, frozen
 
-from wonder_customers._wire import Replay, WireReply
-from wonder_customers.dialects.base import Call, Dialect, Hold, Operation, Steps
-from wonder_customers.errors import CallFailed, ConfigurationError
+from wonder_customers.dialects.base import Call, Dialect, LockReference, Operation, Steps
+from wonder_customers.errors import CallError, ConfigurationError
 from wonder_customers.records import Customer, CustomerPatch, Page, PaymentToken
 from wonder_customers.testing.accounts import account_at, mock_origin
 from wonder_customers.testing.examples import Content, Example, Examples, examples
 from wonder_customers.testing.factories import make_draft, make_source
+from wonder_customers.wire import HttpResponse, Replay
 
 __all__ = ["Route", "routes"]
 
@@ -84,15 +84,15 @@ def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
         ConfigurationError: The gateway lacks the operation, or no example of its dialect can answer it.
     """
     dialect = account_at(gateway, mock_origin(gateway)).dialect()
-    if operation in dialect.lacks:
-        raise ConfigurationError(f"{gateway} has no {operation}: {dialect.lacks[operation]}")
+    if operation in dialect.unsupported_operations:
+        raise ConfigurationError(f"{gateway} has no {operation}: {dialect.unsupported_operations[operation]}")
     known = examples(gateway)
     found: list[Route] = []
     steps = _steps(gateway, dialect, operation, known)
     try:
         step = next(steps)
         while True:
-            if isinstance(step, Hold):
+            if isinstance(step, LockReference):
                 step = steps.send(False)
                 continue
             route, reply = _answered(gateway, operation, step, known)
@@ -137,8 +137,8 @@ def _answered(gateway: str, operation: Operation, call: Call[Any], known: Exampl
         adds_here = adds and example is not None and example.kind == "customer"
         route = Route(call.request.method, pattern, call.request.route, example, adds_here, write)
         try:
-            record = call.decode(WireReply(200, {}, route.answer(known, content)))
-        except CallFailed:
+            record = call.decode(HttpResponse(200, {}, route.answer(known, content)))
+        except CallError:
             continue
         if _fits(operation, record):
             return route, _Reply(record)

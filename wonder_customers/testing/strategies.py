@@ -50,7 +50,7 @@ def drafts(gateway: str | None = None, **fields: st.SearchStrategy[Any]) -> st.S
 
 def customers(gateway: str) -> st.SearchStrategy[Customer]:
     """Customers as `gateway` might answer them: its documented example, with other ids and names."""
-    convert, example = examples(gateway).convert, examples(gateway).customer
+    codec, example = examples(gateway).codec, examples(gateway).customer
 
     def read(id: str, draft: CustomerDraft) -> Customer:
         whole = example.name is not None
@@ -61,7 +61,7 @@ def customers(gateway: str) -> st.SearchStrategy[Customer]:
             name=draft.name if whole else None,
             first_name=None if whole else draft.name,
         )
-        found: Customer = convert.read_customer(convert.customer_reply(changed))
+        found: Customer = codec.read_customer(codec.customer_reply(changed))
         return found
 
     return st.builds(read, references(), drafts(gateway))

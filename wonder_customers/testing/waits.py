@@ -7,7 +7,7 @@ from time import monotonic
 import anyio.lowlevel
 from attrs import define, field
 
-from wonder_customers import _waiting
+from wonder_customers._support import clock
 
 __all__ = ["SkippedWaits", "no_waits"]
 
@@ -43,5 +43,5 @@ class SkippedWaits:
 def no_waits() -> Iterator[SkippedWaits]:
     """Let no session of this process sleep between its attempts; what they would have waited is in `waits`."""
     skipped = SkippedWaits()
-    with _waiting.kept_by(skipped):
+    with clock.replaced_by(skipped):
         yield skipped

@@ -3,10 +3,10 @@
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Any, Protocol, TypeGuard, runtime_checkable
 
-from wonder_customers._wire import Flight, Outgoing, WireReply
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
-__all__ = ["HasLanes", "Transport", "choose", "has_lanes"]
+__all__ = ["HasConnections", "Transport", "choose", "has_connections"]
 
 
 @runtime_checkable
@@ -14,37 +14,37 @@ class Transport(Protocol):
     """Carries requests to gateways.
 
     A request may take ``outgoing.within`` seconds. After that the session cancels `send`, unless the transport has an
-    attribute ``ends_in_time`` that is true: then it must end by itself, with `TimeIsUp`.
+    attribute ``ends_in_time`` that is true: then it must end by itself, with `TransportTimeout`.
     """
 
-    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Send one request once and return its whole answer.
 
         Whatever happens, cancellation included, `flight` must tell the truth when this ends: `sent` as soon as a byte
         may have left, `status` and `headers` once they arrived.
 
         Raises:
-            WireFailure: There is no whole answer.
-            TimeIsUp: There is none within the request's time.
+            TransportError: There is no whole answer.
+            TransportTimeout: There is none within the request's time.
         """
 
     async def aclose(self) -> None:
         """Close every connection."""
 
 
-class HasLanes(Protocol):
+class HasConnections(Protocol):
     """What a transport with a pool of connections may tell of it, for `CustomerSession.stats`; both shipped ones do."""
 
     @property
-    def open_lanes(self) -> int:
+    def open_connections(self) -> int:
         """Connections that exist now."""
 
     @property
-    def busy_lanes(self) -> int:
+    def busy_connections(self) -> int:
         """Requests under way now."""
 
     @property
-    def idle_lanes(self) -> int:
+    def idle_connections(self) -> int:
         """Connections that wait for a request."""
 
     @property
@@ -52,10 +52,13 @@ class HasLanes(Protocol):
         """Requests that wait for a connection."""
 
 
-def has_lanes(transport: Any) -> TypeGuard[HasLanes]:
+def has_connections(transport: Any) -> TypeGuard[HasConnections]:
     """Whether a transport tells of its lanes, or passes on what the one inside it tells."""
     # From Python 3.12 on, `isinstance` with a protocol does not see what `__getattr__` passes on.
-    return all(hasattr(transport, name) for name in ("open_lanes", "busy_lanes", "idle_lanes", "waiting_requests"))
+    return all(
+        hasattr(transport, name)
+        for name in ("open_connections", "busy_connections", "idle_connections", "waiting_requests")
+    )
 
 
 def choose(transport: Any, max_connections: int) -> Transport:

@@ -32,19 +32,19 @@ class Alarm:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiting: set[Waiting] = set()
+        self.clock: set[Waiting] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._rings = inf
 
     def watch(self, it: Waiting) -> None:
         """End the wait of `it` when it is due. It may be put off by moving its `due`."""
-        self._waiting.add(it)
+        self.clock.add(it)
         if it.due < self._rings:
             self._wind(it.due, monotonic())
 
     def forget(self, it: Waiting) -> None:
         """The wait of `it` has ended. The timer stays: the next wait needs it as well."""
-        self._waiting.discard(it)
+        self.clock.discard(it)
 
     def stop(self) -> None:
         """Nobody waits any more."""
@@ -59,9 +59,9 @@ class Alarm:
 
     def _ring(self) -> None:
         self._rings, now = inf, monotonic()
-        for it in [it for it in self._waiting if it.due <= now]:
+        for it in [it for it in self.clock if it.due <= now]:
             it.too_late()
-        due = min((it.due for it in self._waiting if it.due > now), default=inf)
+        due = min((it.due for it in self.clock if it.due > now), default=inf)
         if due < inf:
             self._wind(due, now)
 

@@ -12,10 +12,10 @@ from typing import Any, Final
 import h11
 import httpcore
 
-from wonder_customers._wire import Flight, Origin, Outgoing, WireReply
-from wonder_customers.transports._lanes import REPLY_LIMIT
 from wonder_customers.transports._request import written
 from wonder_customers.transports._sockets import Backend, Socket, Watch
+from wonder_customers.transports.pool import REPLY_LIMIT
+from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmission
 
 __all__ = ["Line"]
 
@@ -59,18 +59,18 @@ class Line:
         if self._socket is not None:
             await self._socket.aclose()
 
-    async def exchange(self, outgoing: Outgoing, watch: Watch) -> WireReply:
+    async def exchange(self, signed_request: SignedRequest, watch: Watch) -> HttpResponse:
         """Send a request and read its whole answer."""
         self._backend.watch = watch
-        timeouts = outgoing.timeouts
+        timeouts = signed_request.timeouts
         if self._socket is None:
             self._socket = await self._connected(timeouts.connect)
-        request = written(outgoing)
-        self._ask(outgoing.method)
+        request = written(signed_request)
+        self._ask(signed_request.method)
         # The gateway may have answered before it closed: what it said is worth reading.
         with suppress(httpcore.WriteError):
             await self._socket.write(request, timeouts.write)
-        reply = await self._read(self._socket, timeouts.read, watch.flight)
+        reply = await self._read(self._socket, timeouts.read, watch.transmission)
         if self._state.our_state is h11.DONE and self._state.their_state is h11.DONE:
             self._state.start_next_cycle()
         else:
@@ -89,7 +89,7 @@ class Line:
         self._state.send(_asked(method))
         self._state.send(_END)
 
-    async def _read(self, socket: Socket, patience: float, flight: Flight) -> WireReply:
+    async def _read(self, socket: Socket, patience: float, transmission: Transmission) -> HttpResponse:
         parts: list[bytes] = []
         size = 0
         while True:
@@ -100,13 +100,13 @@ class Line:
                 if size > REPLY_LIMIT:
                     raise httpcore.RemoteProtocolError("too large")
             elif isinstance(event, h11.Response):
-                flight.sent, flight.status = True, event.status_code
-                flight.headers = told(event.headers)
-                refuse_compression(flight)
+                transmission.sent, transmission.status = True, event.status_code
+                transmission.headers = told(event.headers)
+                refuse_compression(transmission)
             elif not isinstance(event, h11.InformationalResponse):
                 break
-        assert flight.status is not None  # noqa: S101 - h11 ends no answer that it did not begin
-        return WireReply(flight.status, flight.headers, parts[0] if len(parts) == 1 else b"".join(parts))
+        assert transmission.status is not None  # noqa: S101 - h11 ends no answer that it did not begin
+        return HttpResponse(transmission.status, transmission.headers, parts[0] if len(parts) == 1 else b"".join(parts))
 
     async def _event(self, socket: Socket, patience: float) -> Any:
         while True:
@@ -127,11 +127,11 @@ def told(headers: Any) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
 
 
-def refuse_compression(flight: Flight) -> None:
+def refuse_compression(transmission: Transmission) -> None:
     """Refuse a body that is compressed although that was not asked for.
 
     Raises:
         httpcore.RemoteProtocolError: It is.
     """
-    if flight.headers.get("content-encoding", "identity").lower() != "identity":
+    if transmission.headers.get("content-encoding", "identity").lower() != "identity":
         raise httpcore.RemoteProtocolError("unasked compression")

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from wonder_customers._wire import Outgoing, WireFailure
+from wonder_customers.wire import SignedRequest, TransportError
 
 __all__ = ["written"]
 
@@ -13,15 +13,15 @@ _HEAD: Final = re.compile(
 """A request line and header lines (RFC 9112, sections 3 and 5)."""
 
 
-def written(outgoing: Outgoing) -> bytes:
+def written(signed_request: SignedRequest) -> bytes:
     """The whole request.
 
     Raises:
-        WireFailure: The request line or a header cannot stand in HTTP.
+        TransportError: The request line or a header cannot stand in HTTP.
     """
-    line = f"{outgoing.method} {outgoing.target} HTTP/1.1".encode()
-    head = b"\r\n".join((line, *map(b": ".join, outgoing.headers)))
+    line = f"{signed_request.method} {signed_request.target} HTTP/1.1".encode()
+    head = b"\r\n".join((line, *map(b": ".join, signed_request.headers)))
     # The pattern would take a line that came inside a value for a header; the number of lines does not.
-    if not _HEAD.fullmatch(head) or head.count(b"\n") != len(outgoing.headers):
-        raise WireFailure("the request could not be put into HTTP")
-    return b"%b\r\n\r\n%b" % (head, outgoing.body)
+    if not _HEAD.fullmatch(head) or head.count(b"\n") != len(signed_request.headers):
+        raise TransportError("the request could not be put into HTTP")
+    return b"%b\r\n\r\n%b" % (head, signed_request.body)

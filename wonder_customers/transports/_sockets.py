@@ -17,8 +17,8 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 from attrs import define
 
-from wonder_customers import _border
-from wonder_customers._wire import Flight
+from wonder_customers._support import loopback_guard
+from wonder_customers.wire import Transmission
 
 _AT_ONCE: Final = 16_384
 """Bytes that the buffer of a socket with nothing under way takes without a wait."""
@@ -35,7 +35,7 @@ class Watch:
         heard: A byte of the answer, or its whole head, came.
     """
 
-    flight: Flight
+    transmission: Transmission
     until: float = inf
     seen: bool = False
     heard: bool = False
@@ -54,7 +54,7 @@ class Backend(httpcore.AsyncNetworkBackend):
     """
 
     def __init__(self) -> None:
-        self.watch = Watch(Flight())
+        self.watch = Watch(Transmission())
 
     async def connect_tcp(
         self,
@@ -67,7 +67,7 @@ class Backend(httpcore.AsyncNetworkBackend):
         """A connection."""
         self.watch.seen = True
         # Here and nowhere before, so that a test which patches what lies above the sockets is not kept from it.
-        _border.check(host)
+        loopback_guard.check(host)
         try:
             with anyio.fail_after(self.watch.left(timeout)):
                 return Socket(self, await anyio.connect_tcp(host, port, local_host=local_address))
@@ -103,7 +103,7 @@ class Socket(httpcore.AsyncNetworkStream):
     async def _send(self) -> None:
         piece, self._held = self._held, b""
         # Before the first byte can leave, so that no cancellation comes in between.
-        self._backend.watch.flight.sent = True
+        self._backend.watch.transmission.sent = True
         await self._stream.send(piece)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109

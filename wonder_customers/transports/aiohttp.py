@@ -15,14 +15,14 @@ from typing import Any, Final, cast
 
 from attrs import define
 
-from wonder_customers import _border
-from wonder_customers._extras import needed
-from wonder_customers._wire import Flight, Origin, Outgoing, TimeIsUp, WireFailure, WireReply
+from wonder_customers._support import loopback_guard
+from wonder_customers._support.extras import needed
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports._alarm import Alarm, Place
-from wonder_customers.transports._lanes import KEEP_ALIVE, REPLY_LIMIT, Bell, Lanes
 from wonder_customers.transports._request import written
-from wonder_customers.transports._tls import default_context, verified
+from wonder_customers.transports.pool import KEEP_ALIVE, REPLY_LIMIT, Bell, Lanes
+from wonder_customers.transports.tls import default_context, verified
+from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmission, TransportError, TransportTimeout
 
 with needed("fast", "aiohttp", by=__name__):
     import aiohttp
@@ -224,15 +224,17 @@ class AiohttpTransport(Lanes[_Lane]):
         if connector is not None:
             await connector.close()
 
-    async def _roundtrip(self, lane: _Lane, outgoing: Outgoing, flight: Flight, until: float) -> WireReply:
-        request, timeouts = written(outgoing), outgoing.timeouts
+    async def _roundtrip(
+        self, lane: _Lane, signed_request: SignedRequest, transmission: Transmission, until: float
+    ) -> HttpResponse:
+        request, timeouts = written(signed_request), signed_request.timeouts
         wire, alarm = lane.wire, self._ringing()
         if wire is None:  # not `or`: aiohttp's connection is falsy while it has nothing to read
             wire = await self._connect(lane, timeouts.connect, until)
         if wire.transport is None or wire.transport.is_closing():
-            raise WireFailure("no connection: it ended before it was used")
+            raise TransportError("no connection: it ended before it was used")
         wire.ask(timeouts.read, until)
-        flight.sent = True
+        transmission.sent = True
         try:
             wire.transport.write(request)
             if wire.writing_paused:
@@ -240,9 +242,9 @@ class AiohttpTransport(Lanes[_Lane]):
                     await wire._drain_helper()  # noqa: SLF001 - aiohttp's own writer waits with it
             wire.be_patient()
             alarm.watch(wire)
-            return await _reply(wire, flight)
+            return await _reply(wire, transmission)
         except _BROKEN as error:
-            flight.stale = lane.served and not wire.heard and not isinstance(error, TimeoutError)
+            transmission.stale = lane.served and not wire.heard and not isinstance(error, TimeoutError)
             failure = _failure(next(words for kind, words in _WORDS if isinstance(error, kind)), error, until)
         finally:
             alarm.forget(wire)
@@ -250,7 +252,7 @@ class AiohttpTransport(Lanes[_Lane]):
         raise failure
 
     async def _connect(self, lane: _Lane, patience: float, until: float) -> _Wire:
-        _border.check(lane.origin.host)
+        loopback_guard.check(lane.origin.host)
         connector, door = self._door(lane.origin)
         try:
             # aiohttp's own limits are rounded up to whole seconds, and there is none where no time is left.
@@ -284,12 +286,12 @@ class AiohttpTransport(Lanes[_Lane]):
         return self._connector, door
 
 
-def _failure(words: str, error: Exception, until: float) -> WireFailure:
+def _failure(words: str, error: Exception, until: float) -> TransportError:
     late = isinstance(error, TimeoutError) and monotonic() >= until
-    return (TimeIsUp if late else WireFailure)(f"{words} ({type(error).__name__})")
+    return (TransportTimeout if late else TransportError)(f"{words} ({type(error).__name__})")
 
 
-async def _reply(wire: _Wire, flight: Flight) -> WireReply:
+async def _reply(wire: _Wire, transmission: Transmission) -> HttpResponse:
     """The whole answer.
 
     Raises:
@@ -303,9 +305,9 @@ async def _reply(wire: _Wire, flight: Flight) -> WireReply:
         # An interim answer, such as 103, comes before the answer.
         if not 100 <= message.code < 200:
             break
-    flight.status = message.code
+    transmission.status = message.code
     # A header that comes twice counts by its last value, as on the default transport.
-    flight.headers = headers = {
+    transmission.headers = headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in message.raw_headers
     }
     if headers.get("content-encoding", "identity").lower() != "identity":
@@ -315,7 +317,7 @@ async def _reply(wire: _Wire, flight: Flight) -> WireReply:
     if len(body) > REPLY_LIMIT:
         raise aiohttp.ClientPayloadError
     wire.answered(body, headers)
-    return WireReply(message.code, headers, body)
+    return HttpResponse(message.code, headers, body)
 
 
 async def _awaited(payload: StreamReader) -> bytes:

@@ -17,14 +17,14 @@ import httpcore
 import httpx
 from attrs import define
 
-from wonder_customers import _border
-from wonder_customers._wire import Flight, Origin, Outgoing, TimeIsUp, WireFailure, WireReply
+from wonder_customers._support import loopback_guard
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed
-from wonder_customers.transports._lanes import KEEP_ALIVE, REPLY_LIMIT, Lanes
 from wonder_customers.transports._line import Line, refuse_compression, told
 from wonder_customers.transports._sockets import Backend, Watch, unread
-from wonder_customers.transports._tls import default_context, verified
+from wonder_customers.transports.pool import KEEP_ALIVE, REPLY_LIMIT, Lanes
+from wonder_customers.transports.tls import default_context, verified
+from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmission, TransportError, TransportTimeout
 
 __all__ = ["HttpxTransport"]
 
@@ -106,10 +106,10 @@ def _trace(watch: Watch) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
         watch.seen = True
         if event.endswith("connect_tcp.started"):
             # Asked at the socket too: a transport of the caller's own, or a proxy, may lead elsewhere.
-            _border.check(str(info["host"]))
+            loopback_guard.check(str(info["host"]))
         elif event.endswith(_SENDING):
             # To a proxy, the first request is its own: ours follows when the proxy has let it through.
-            watch.flight.sent = info["request"].method != b"CONNECT"
+            watch.transmission.sent = info["request"].method != b"CONNECT"
         elif event.endswith("receive_response_headers.complete"):
             watch.heard = True
 
@@ -181,14 +181,16 @@ class HttpxTransport(Lanes[_Lane]):
             with anyio.CancelScope(shield=True):
                 await lane.carrier.aclose()
 
-    async def _roundtrip(self, lane: _Lane, outgoing: Outgoing, flight: Flight, until: float) -> WireReply:
-        watch, carrier = Watch(flight, until), lane.carrier
+    async def _roundtrip(
+        self, lane: _Lane, signed_request: SignedRequest, transmission: Transmission, until: float
+    ) -> HttpResponse:
+        watch, carrier = Watch(transmission, until), lane.carrier
         try:
             if isinstance(carrier, Line):
-                return await carrier.exchange(outgoing, watch)
+                return await carrier.exchange(signed_request, watch)
             with anyio.move_on_after(until - monotonic()):
-                return await _through_httpx(carrier, outgoing, watch)
-            failure: WireFailure = TimeIsUp("no answer in time")
+                return await _through_httpx(carrier, signed_request, watch)
+            failure: TransportError = TransportTimeout("no answer in time")
         except (httpx.TransportError, *_ERRORS) as error:
             failure = _failure(error, lane, watch)
         # Raised out here, so that httpx's error, which holds the whole request, does not hang on to ours.
@@ -235,8 +237,8 @@ def _url(origin: Origin, target: str) -> httpx.URL:
     return url
 
 
-def _request(outgoing: Outgoing) -> httpx.Request:
-    timeouts = outgoing.timeouts
+def _request(signed_request: SignedRequest) -> httpx.Request:
+    timeouts = signed_request.timeouts
     times = {
         "connect": timeouts.connect,
         "read": timeouts.read,
@@ -244,10 +246,10 @@ def _request(outgoing: Outgoing) -> httpx.Request:
         "pool": timeouts.connect,
     }
     return httpx.Request(
-        outgoing.method,
-        _url(outgoing.origin, outgoing.target),
-        headers=list(outgoing.headers),
-        stream=_Body(outgoing.body),
+        signed_request.method,
+        _url(signed_request.origin, signed_request.target),
+        headers=list(signed_request.headers),
+        stream=_Body(signed_request.body),
         extensions={"timeout": times},
     )
 
@@ -278,24 +280,26 @@ class _Once(AsyncIterator[bytes]):
         return piece
 
 
-async def _through_httpx(transport: httpx.AsyncBaseTransport, outgoing: Outgoing, watch: Watch) -> WireReply:
+async def _through_httpx(
+    transport: httpx.AsyncBaseTransport, signed_request: SignedRequest, watch: Watch
+) -> HttpResponse:
     """Send with a transport of httpx's.
 
     Raises:
         httpcore.RemoteProtocolError: The answer's body is compressed, although that was not asked for, or too large.
     """
-    request, flight = _request(outgoing), watch.flight
+    request, transmission = _request(signed_request), watch.transmission
     if isinstance(transport, _OneConnection):
         transport.backend.watch = watch
     else:
         request.extensions["trace"] = _trace(watch)
     response = await transport.handle_async_request(request)
-    flight.sent = True
-    flight.status, flight.headers = response.status_code, told(response.headers.raw)
+    transmission.sent = True
+    transmission.status, transmission.headers = response.status_code, told(response.headers.raw)
     parts: list[bytes] = []
     size = 0
     try:
-        refuse_compression(flight)
+        refuse_compression(transmission)
         async for part in _stream(response):
             size += len(part)
             parts.append(part)
@@ -307,7 +311,7 @@ async def _through_httpx(transport: httpx.AsyncBaseTransport, outgoing: Outgoing
         await response.aclose()
     if size > REPLY_LIMIT:
         raise httpcore.RemoteProtocolError("too large")
-    return WireReply(flight.status, flight.headers, b"".join(parts))
+    return HttpResponse(transmission.status, transmission.headers, b"".join(parts))
 
 
 def _stream(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -315,12 +319,12 @@ def _stream(response: httpx.Response) -> AsyncIterator[bytes]:
     return response.stream.__aiter__()
 
 
-def _failure(error: Exception, lane: _Lane, watch: Watch) -> WireFailure:
-    flight, names = watch.flight, [kind.__name__ for kind in type(error).__mro__]
-    if not watch.seen and flight.status is None:
+def _failure(error: Exception, lane: _Lane, watch: Watch) -> TransportError:
+    transmission, names = watch.transmission, [kind.__name__ for kind in type(error).__mro__]
+    if not watch.seen and transmission.status is None:
         # A transport that reports nothing (a mock, an ASGI app): its own class of error is all there is to go by.
-        flight.sent = _NEVER_SENT.isdisjoint(names)
-    flight.stale = lane.served and not _CUT.isdisjoint(names) and flight.sent and not watch.heard
+        transmission.sent = _NEVER_SENT.isdisjoint(names)
+    transmission.stale = lane.served and not _CUT.isdisjoint(names) and transmission.sent and not watch.heard
     words = next((_WORDS[name] for name in names if name in _WORDS), "the transport failed")
     late = "TimeoutException" in names and monotonic() >= watch.until
-    return (TimeIsUp if late else WireFailure)(f"{words} ({type(error).__name__})")
+    return (TransportTimeout if late else TransportError)(f"{words} ({type(error).__name__})")

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 
 from wonder_customers.records import Customer
 
-__all__ = ["unlike"]
+__all__ = ["changed_fields"]
 
 _NEVER_SHOWN = {("wonder", "company_name")}
 """What a gateway takes and has in none of its documented answers, so that nobody can read it back."""
 
 
-def unlike(gateway: str, cells: Mapping[str, str], customer: Customer) -> tuple[str, ...]:
+def changed_fields(gateway: str, cells: Mapping[str, str], customer: Customer) -> tuple[str, ...]:
     """The columns whose cell the customer does not repeat.
 
     Args:

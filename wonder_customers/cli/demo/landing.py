@@ -10,16 +10,16 @@ from typing import Final
 import anyio
 from attrs import define, evolve, frozen
 
-from wonder_customers._wire import Flight, Outgoing, WireReply
+from wonder_customers.bulk import BULK, Outcome, Row, sources, sync
+from wonder_customers.bulk.rows import Status
 from wonder_customers.cli.demo.people import COLUMNS, Person
 from wonder_customers.cli.demo.reading import Reading
 from wonder_customers.dialects.base import Account
-from wonder_customers.errors import InvalidRecord
+from wonder_customers.errors import InvalidRecordError
 from wonder_customers.records import Address, CustomerDraft, Phone
 from wonder_customers.session import CustomerSession
-from wonder_customers.sync import BULK, Outcome, Row, sources, sync
-from wonder_customers.sync.rows import Status
 from wonder_customers.transports import Transport, choose
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 __all__ = ["Landing", "land", "left_out", "start_with_old", "write_csv"]
 
@@ -82,10 +82,10 @@ class _Counting:
     inner: Transport
     sent: int = 0
 
-    async def send(self, outgoing: Outgoing, flight: Flight) -> WireReply:
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Count one request and hand it on."""
         self.sent += 1
-        return await self.inner.send(outgoing, flight)
+        return await self.inner.send(signed_request, transmission)
 
     async def aclose(self) -> None:
         """Close the other one."""
@@ -104,7 +104,7 @@ def left_out(account: Account) -> tuple[str, ...]:
     """The columns that the account's gateway has no field for, as its own validation says."""
     try:
         account.dialect().validate(_EVERYTHING)
-    except InvalidRecord as refused:
+    except InvalidRecordError as refused:
         homeless = {violation.field for violation in refused.violations if violation.wire_field is None}
         return tuple(name for name in COLUMNS if name in homeless or name.partition(".")[0] in homeless)
     return ()

@@ -6,12 +6,12 @@ from typing import Any, Final
 import anyio
 from attrs import define, field
 
-from wonder_customers.cli.demo.comparison import unlike
+from wonder_customers.bulk import Outcome, Row
+from wonder_customers.cli.demo.comparison import changed_fields
 from wonder_customers.cli.demo.people import Person
-from wonder_customers.errors import CallFailed
+from wonder_customers.errors import CallError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.session import CustomerSession
-from wonder_customers.sync import Outcome, Row
 
 __all__ = ["Reading"]
 
@@ -60,13 +60,13 @@ class Reading:
     async def _read(self, number: int, reference: str, draft: CustomerDraft, person: Person, outcome: Outcome) -> None:
         try:
             customer = await self.session.get_by_reference(reference)
-        except CallFailed as error:
+        except CallError as error:
             self.surprises.append(f"row {number} could not be read back: {error}")
             return
         self.done += 1
         sent = {column: text for column, text in person.cells.items() if column not in self.left_out}
         # Two opinions: the library's own comparison, and the cells against the record.
-        unequal = {*self.session.differences(draft, customer), *unlike(self.gateway, sent, customer)}
+        unequal = {*self.session.differences(draft, customer), *changed_fields(self.gateway, sent, customer)}
         if outcome.id is not None and outcome.id != customer.id:
             unequal.add("id")
         if unequal:

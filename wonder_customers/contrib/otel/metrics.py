@@ -23,7 +23,16 @@ from wonder_customers.contrib.otel._words import (
     STATE,
 )
 from wonder_customers.contrib.otel.spans import answered_nobody
-from wonder_customers.events import AttemptEnded, CallEnded, Closed, Event, Looked, Opened, Stats, Waiting
+from wonder_customers.events import (
+    AttemptEnded,
+    CallEnded,
+    Event,
+    LookupEnded,
+    SessionEnded,
+    SessionStarted,
+    Stats,
+    Waiting,
+)
 
 __all__ = ["Metrics"]
 
@@ -43,7 +52,7 @@ class Metrics:
     """
 
     def __init__(self, provider: MeterProvider | None = None) -> None:
-        self._sessions: dict[Opened, Callable[[], Stats]] = {}
+        self._sessions: dict[SessionStarted, Callable[[], Stats]] = {}
         meter = get_meter(SCOPE, meter_provider=provider, schema_url=SCHEMA)
         self._calls = meter.create_histogram(
             "wonder_customers.call.duration",
@@ -67,22 +76,22 @@ class Metrics:
             "wonder_customers.retries", "{request}", "Requests that went out again after a failure."
         )
         self._looks = meter.create_counter(
-            "wonder_customers.looks", "{look}", "Looks at what a write without an answer has left."
+            "wonder_customers.lookups", "{look}", "Looks at what a write without an answer has left."
         )
         self._gauges(meter)
         self._measures: Mapping[type[Event], Callable[[Any], None]] = {
-            Opened: self._opened,
+            SessionStarted: self._opened,
             AttemptEnded: self._attempt_ended,
-            Waiting: self._waiting,
-            Looked: self._looked,
+            Waiting: self.clock,
+            LookupEnded: self._looked,
             CallEnded: self._call_ended,
-            Closed: self._closed,
+            SessionEnded: self._closed,
         }
 
     def _gauges(self, meter: Meter) -> None:
         gauge, sum_of = meter.create_observable_gauge, self._sum_of
         gauge("wonder_customers.retry_budget", sum_of(_budget), "{token}", "Retry tokens left.")
-        gauge("wonder_customers.lanes", sum_of(_lanes), "{connection}", "Connections.")
+        gauge("wonder_customers.connections", sum_of(_lanes), "{connection}", "Connections.")
         gauge("wonder_customers.requests.waiting", sum_of(_queue), "{request}", "Requests that wait for a connection.")
         gauge("wonder_customers.calls.waiting", sum_of(_turns), "{call}", "Calls that wait for another write to end.")
         gauge("wonder_customers.calls.active", sum_of(_active), "{call}", "Calls that have begun and not ended.")
@@ -108,10 +117,10 @@ class Metrics:
         if measure is not None:
             measure(event)
 
-    def _opened(self, event: Opened) -> None:
+    def _opened(self, event: SessionStarted) -> None:
         self._sessions[event] = event.stats
 
-    def _closed(self, event: Closed) -> None:
+    def _closed(self, event: SessionEnded) -> None:
         self._sessions.pop(event.opened, None)
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
@@ -135,13 +144,13 @@ class Metrics:
         }
         if event.applied == "unknown":
             attributes[APPLIED] = event.applied
-        if event.adopted:
+        if event.recovered:
             attributes[ADOPTED] = True
         if event.error is not None:
             attributes["error.type"] = event.error
         self._calls.record(event.elapsed, attributes)
 
-    def _waiting(self, event: Waiting) -> None:
+    def clock(self, event: Waiting) -> None:
         attributes: Attributes = {
             GATEWAY: event.call.gateway,
             OPERATION: event.call.operation,
@@ -151,7 +160,7 @@ class Metrics:
         if event.reason in {"retry", "throttled"}:
             self._retries.add(1, attributes)
 
-    def _looked(self, event: Looked) -> None:
+    def _looked(self, event: LookupEnded) -> None:
         call = event.call
         self._looks.add(1, {GATEWAY: call.gateway, OPERATION: call.operation, FOUND: event.found})
 
@@ -164,14 +173,14 @@ def _budget(stats: Stats) -> Iterator[tuple[Attributes, int]]:
 
 
 def _lanes(stats: Stats) -> Iterator[tuple[Attributes, int]]:
-    if stats.lanes is not None:
-        yield {STATE: "busy"}, stats.lanes.busy
-        yield {STATE: "idle"}, stats.lanes.idle
+    if stats.connections is not None:
+        yield {STATE: "busy"}, stats.connections.busy
+        yield {STATE: "idle"}, stats.connections.idle
 
 
 def _queue(stats: Stats) -> Iterator[tuple[Attributes, int]]:
-    if stats.lanes is not None:
-        yield {}, stats.lanes.waiting
+    if stats.connections is not None:
+        yield {}, stats.connections.waiting
 
 
 def _turns(stats: Stats) -> Iterator[tuple[Attributes, int]]:

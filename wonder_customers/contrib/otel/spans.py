@@ -49,8 +49,8 @@ from wonder_customers.events import (
     CallEnded,
     CallStarted,
     Event,
-    Looked,
-    Looking,
+    LookupEnded,
+    LookupStarted,
     Waiting,
 )
 
@@ -85,9 +85,9 @@ class Spans:
             CallStarted: self._call_started,
             AttemptStarted: self._attempt_started,
             AttemptEnded: self._attempt_ended,
-            Waiting: self._waiting,
-            Looking: self._looking,
-            Looked: self._looked,
+            Waiting: self.clock,
+            LookupStarted: self._looking,
+            LookupEnded: self._looked,
             CallEnded: self._call_ended,
         }
 
@@ -110,7 +110,7 @@ class Spans:
         attributes: Attributes = {}
         if event.applied != "no":
             attributes[APPLIED] = event.applied
-        if event.adopted:
+        if event.recovered:
             attributes[ADOPTED] = True
         _end(story.call, attributes, event.error)
 
@@ -145,18 +145,18 @@ class Spans:
             span.set_status(_FAILED)
         span.end()
 
-    def _waiting(self, event: Waiting) -> None:
+    def clock(self, event: Waiting) -> None:
         story = self._stories[event.call]
         _end_wait(story)
         story.wait = self._tracer.start_span("wait", story.within, attributes={REASON: event.reason})
 
-    def _looking(self, event: Looking) -> None:
+    def _looking(self, event: LookupStarted) -> None:
         story = self._stories[event.call]
         _end_wait(story)
         story.look = self._tracer.start_span("look", story.outside)
         story.within = set_span_in_context(story.look)
 
-    def _looked(self, event: Looked) -> None:
+    def _looked(self, event: LookupEnded) -> None:
         story = self._stories[event.call]
         _end_wait(story)
         if story.look is not None:
@@ -169,7 +169,7 @@ _FAILED = Status(StatusCode.ERROR)
 
 def answered_nobody(event: AttemptEnded) -> bool:
     """Whether a read found nobody, which the conventions let a client count as an answer like any other."""
-    return event.error == "NotFound" and event.attempt.method == "GET"
+    return event.error == "NotFoundError" and event.attempt.method == "GET"
 
 
 def _end_wait(story: _Story) -> None:

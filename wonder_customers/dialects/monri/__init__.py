@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal, TypeVar
 import orjson
 from attrs import field, frozen
 
-from wonder_customers._wire import Header, Replay, WireReply, WireRequest
 from wonder_customers.dialects.base import (
     AccessToken,
     Call,
@@ -25,14 +24,21 @@ from wonder_customers.dialects.base import (
     segment,
     settings,
 )
-from wonder_customers.dialects.limits import UUID, refuse
-from wonder_customers.dialects.lists import offset_of, offset_page, query
-from wonder_customers.dialects.monri import convert
+from wonder_customers.dialects.field_rules import UUID, refuse
+from wonder_customers.dialects.monri import codec
 from wonder_customers.dialects.monri.signing import authorization
-from wonder_customers.dialects.replies import another, json_object, loose_object, matching, refusal, same_id, text_of
-from wonder_customers.errors import ConfigurationError, Duplicate, InvalidReply, NotFound, Unsupported
+from wonder_customers.dialects.pagination import offset_of, offset_page, query
+from wonder_customers.dialects.responses import another, json_object, loose_object, matching, refusal, same_id, text_of
+from wonder_customers.errors import (
+    ConfigurationError,
+    ConflictError,
+    InvalidResponseError,
+    NotFoundError,
+    UnsupportedOperationError,
+)
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken
 from wonder_customers.secret import Secret, concealed, guarded
+from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
 
 __all__ = ["ACCOUNT", "Monri"]
 
@@ -104,7 +110,7 @@ class MonriDialect(Dialect):
 
     gateway = "monri"
     page_limit = 50
-    lacks: ClassVar[Mapping[Operation, str]] = {
+    unsupported_operations: ClassVar[Mapping[Operation, str]] = {
         Operation.CREATE_PAYMENT_TOKEN: _NO_TOKENS,
         Operation.CHECK_PAYMENT_TOKEN: _NO_TOKENS,
         Operation.DELETE_PAYMENT_TOKEN: _NO_TOKENS,
@@ -114,10 +120,10 @@ class MonriDialect(Dialect):
         super().__init__(account.base_url)
         self._account = account
 
-    def headers(self, request: WireRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
+    def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """The digest over this request, or the bearer token."""
         if bearer is not None:
-            return ((b"Authorization", b"Bearer " + bearer.reveal().encode("ascii")),)
+            return ((b"Authorization", b"AccessTokenCache " + bearer.reveal().encode("ascii")),)
         key, token = self._account.merchant_key.reveal(), self._account.authenticity_token.reveal()
         return ((b"Authorization", authorization(key, str(int(now)), token, request.target, request.body)),)
 
@@ -148,15 +154,15 @@ class MonriDialect(Dialect):
         if draft.reference is not None:
             try:
                 held = yield from one(self._by_reference(draft.reference))
-            except NotFound:
+            except NotFoundError:
                 held = None
         if held is None:
             try:
                 return (yield from one(self._create(draft)))
-            except Duplicate:
+            except ConflictError:
                 # Somebody else made it between the look-up and the create, or a lost create of ours was not it.
                 held = yield from one(self._by_reference(draft.reference or ""))
-        return (yield from one(self._write(held.id, convert.customer_body(draft), draft.reference)))
+        return (yield from one(self._write(held.id, codec.customer_body(draft), draft.reference)))
 
     def get(self, id: str) -> Steps[Customer]:
         """``GET /v2/customers/{uuid}``."""
@@ -168,29 +174,29 @@ class MonriDialect(Dialect):
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """``POST /v2/customers/{uuid}``: what the patch does not name stays."""
-        refuse(self.gateway, convert.broken_limits(patch))
-        return one(self._write(id, convert.customer_body(patch), None))
+        refuse(self.gateway, codec.broken_limits(patch))
+        return one(self._write(id, codec.customer_body(patch), None))
 
     def delete(self, id: str) -> Steps[None]:
         """``DELETE /v2/customers/{uuid}``: a soft delete."""
         place = segment(self.gateway, "id", id)
         request = self._request("DELETE", f"/v2/customers/{place}", "/v2/customers/{uuid}")
-        return one(Call(request, Replay.IDEMPOTENT, _deleted(id), id=id, gone_is_done=True))
+        return one(Call(request, Replay.IDEMPOTENT, _deleted(id), id=id, not_found_is_success=True))
 
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
         """``GET /v2/customers?limit=&offset=``, newest first.
 
         Raises:
-            Unsupported: There are `filters`: the document knows none.
+            UnsupportedOperationError: There are `filters`: the document knows none.
         """
         if filters:
-            raise Unsupported(self.gateway, "filter on lists", "the document knows limit and offset only")
+            raise UnsupportedOperationError(self.gateway, "filter on lists", "the document knows limit and offset only")
         offset = offset_of(self.gateway, cursor)
         request = self._request("GET", f"/v2/customers{self._places(limit, offset)}", "/v2/customers")
         return one(Call(request, Replay.READ, lambda reply: self._page(reply, limit, offset)))
 
-    def _page(self, reply: WireReply, limit: int, offset: int) -> Page[Customer]:
-        items = [convert.read_customer(item, reply.status) for item in _listed(reply)]
+    def _page(self, reply: HttpResponse, limit: int, offset: int) -> Page[Customer]:
+        items = [codec.read_customer(item, reply.status) for item in _listed(reply)]
         return offset_page(items, offset, limit, promised=self.page_limit)
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
@@ -212,28 +218,28 @@ class MonriDialect(Dialect):
         return tuple(found.values())
 
     def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecord` when the gateway cannot take `draft`."""
-        refuse(self.gateway, convert.broken_limits(draft))
+        """Raise `InvalidRecordError` when the gateway cannot take `draft`."""
+        refuse(self.gateway, codec.broken_limits(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """The customer's fields as `draft` puts them on the wire."""
-        return convert.customer_body(draft)
+        return codec.customer_body(draft)
 
     def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
         """The fields of `draft` that the gateway's answer does not repeat."""
-        return convert.differences(draft, customer)
+        return codec.differences(draft, customer)
 
     def _create(self, draft: CustomerDraft) -> Call[Customer]:
         reference = draft.reference
-        request = self._request("POST", "/v2/customers", "/v2/customers", convert.customer_body(draft))
+        request = self._request("POST", "/v2/customers", "/v2/customers", codec.customer_body(draft))
         if reference is None:
             return Call(request, Replay.NONE, _customer)
         return Call(
             request,
             Replay.LOOKUP,
             matching("reference", reference, _customer),
-            find=lambda: one(self._by_reference(reference)),
-            conflicts=lambda customer: convert.differences(draft, customer, strict=False),
+            lookup=lambda: one(self._by_reference(reference)),
+            mismatches=lambda customer: codec.differences(draft, customer, strict=False),
             reference=reference,
         )
 
@@ -244,7 +250,7 @@ class MonriDialect(Dialect):
             request,
             Replay.IDEMPOTENT,
             matching("id", id, _customer),
-            find=lambda: one(self._by_id(id)),
+            lookup=lambda: one(self._by_id(id)),
             reference=reference,
             id=id,
         )
@@ -264,11 +270,11 @@ class MonriDialect(Dialect):
     def _places(self, limit: int, offset: int) -> str:
         return query(self.gateway, {"limit": limit, "offset": offset}, {})
 
-    def _request(self, method: str, target: str, route: str, body: Any = None) -> WireRequest:
-        return WireRequest(method, self.prefix + target, route, b"" if body is None else orjson.dumps(body))
+    def _request(self, method: str, target: str, route: str, body: Any = None) -> HttpRequest:
+        return HttpRequest(method, self.prefix + target, route, b"" if body is None else orjson.dumps(body))
 
 
-def _approved(reply: WireReply) -> dict[str, Any]:
+def _approved(reply: HttpResponse) -> dict[str, Any]:
     """The body of an accepted answer: HTTP 2xx and a ``status`` of ``approved`` (or none)."""
     if reply.status >= 400:
         body = loose_object(reply.body)
@@ -276,7 +282,7 @@ def _approved(reply: WireReply) -> dict[str, Any]:
     body = json_object("Monri", reply)
     word = body.get("status")
     if not isinstance(word, str | None):
-        raise InvalidReply("the answer's status is no text", status=reply.status, applied="unknown")
+        raise InvalidResponseError("the answer's status is no text", status=reply.status, applied="unknown")
     if word not in {"approved", None}:
         raise refusal(400, code=text_of(word), message=_words(body))
     return body
@@ -289,26 +295,26 @@ def _words(body: dict[str, Any]) -> str | None:
     return text_of(body.get("message")) or text_of(listed)
 
 
-def _customer(reply: WireReply) -> Customer:
-    return convert.read_customer(_approved(reply), reply.status)
+def _customer(reply: HttpResponse) -> Customer:
+    return codec.read_customer(_approved(reply), reply.status)
 
 
-def _listed(reply: WireReply) -> list[Any]:
+def _listed(reply: HttpResponse) -> list[Any]:
     items = _approved(reply).get("data")
     if not isinstance(items, list):
-        raise InvalidReply("the list's data is no list", status=reply.status)
+        raise InvalidResponseError("the list's data is no list", status=reply.status)
     return items
 
 
-def _tokens(asked: str) -> Callable[[WireReply], list[PaymentToken]]:
+def _tokens(asked: str) -> Callable[[HttpResponse], list[PaymentToken]]:
     """Reads a customer's payment methods.
 
     The gateway takes the merchant's own id in place of the uuid too, so only where a uuid was asked for, the owner's
     is compared with it.
     """
 
-    def decode(reply: WireReply) -> list[PaymentToken]:
-        found = [convert.read_token(item, reply.status) for item in _listed(reply)]
+    def decode(reply: HttpResponse) -> list[PaymentToken]:
+        found = [codec.read_token(item, reply.status) for item in _listed(reply)]
         owners = [it.customer_id for it in found if it.customer_id] if UUID(asked) is None else []
         if not all(same_id(asked, owner) for owner in owners):
             raise another("customer", "customer_uuid", reply)
@@ -317,10 +323,10 @@ def _tokens(asked: str) -> Callable[[WireReply], list[PaymentToken]]:
     return decode
 
 
-def _deleted(asked: str) -> Callable[[WireReply], None]:
+def _deleted(asked: str) -> Callable[[HttpResponse], None]:
     """Reads the answer to a deletion: ``id`` in the document, ``uuid`` in the gateway's own clients."""
 
-    def decode(reply: WireReply) -> None:
+    def decode(reply: HttpResponse) -> None:
         if not reply.body.strip() and reply.status < 300:
             return
         body = _approved(reply)
@@ -333,10 +339,10 @@ def _deleted(asked: str) -> Callable[[WireReply], None]:
     return decode
 
 
-def _access_token(reply: WireReply) -> AccessToken:
+def _access_token(reply: HttpResponse) -> AccessToken:
     body = _approved(reply)
     token, lifetime = body.get("access_token"), body.get("expires_in")
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise InvalidReply("the token answer holds no usable access_token", status=reply.status)
+        raise InvalidResponseError("the token answer holds no usable access_token", status=reply.status)
     known = isinstance(lifetime, (int, float)) and not isinstance(lifetime, bool) and lifetime > 0
     return AccessToken(token, float(lifetime) if known and lifetime is not None else 300.0)

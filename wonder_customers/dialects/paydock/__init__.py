@@ -12,7 +12,6 @@ import orjson
 from attrs import evolve, field, frozen
 from attrs.converters import optional
 
-from wonder_customers._wire import Header, Replay, WireReply, WireRequest
 from wonder_customers.dialects.base import (
     Call,
     Dialect,
@@ -25,17 +24,17 @@ from wonder_customers.dialects.base import (
     settings,
     unsafe_in_path,
 )
-from wonder_customers.dialects.limits import refuse
-from wonder_customers.dialects.lists import offset_of, offset_page, query
-from wonder_customers.dialects.paydock import convert
-from wonder_customers.dialects.paydock.refusals import refused
-from wonder_customers.dialects.replies import another, json_object, loose_object, matching, same_id
+from wonder_customers.dialects.field_rules import refuse
+from wonder_customers.dialects.pagination import offset_of, offset_page, query
+from wonder_customers.dialects.paydock import codec
+from wonder_customers.dialects.paydock.errors import refused
+from wonder_customers.dialects.responses import another, json_object, loose_object, matching, same_id
 from wonder_customers.errors import (
-    Ambiguous,
+    AmbiguousReferenceError,
     ConfigurationError,
-    InvalidRecord,
-    InvalidReply,
-    NotFound,
+    InvalidRecordError,
+    InvalidResponseError,
+    NotFoundError,
     Violation,
 )
 from wonder_customers.records import (
@@ -47,6 +46,7 @@ from wonder_customers.records import (
     PaymentToken,
 )
 from wonder_customers.secret import Secret, concealed, guarded
+from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
 
 __all__ = ["ACCOUNT", "Paydock"]
 
@@ -114,7 +114,7 @@ class PaydockDialect(Dialect):
     """Paydock's way of speaking.
 
     References are not unique and the list's filter is a search, so references are compared exactly here and two
-    hits are an `Ambiguous` error. Deleting archives. Payment tokens are the customer's payment sources.
+    hits are an `AmbiguousReferenceError` error. Deleting archives. Payment tokens are the customer's payment sources.
     """
 
     gateway = "paydock"
@@ -127,7 +127,7 @@ class PaydockDialect(Dialect):
         elif account.access_token is not None:
             self._headers = ((b"x-access-token", account.access_token.reveal().encode("ascii")),)
 
-    def headers(self, request: WireRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
+    def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """The key or the token; nothing is signed."""
         return self._headers
 
@@ -149,7 +149,7 @@ class PaydockDialect(Dialect):
             try:
                 held = yield from self._by_reference(draft.reference)
                 return (yield from one(self._write(held.id, draft)))
-            except NotFound as missing:
+            except NotFoundError as missing:
                 if missing.id is not None:
                     raise
         return (yield from one(self._create(draft)))
@@ -162,12 +162,12 @@ class PaydockDialect(Dialect):
         """``GET /customers?reference=``, all pages, compared exactly.
 
         Raises:
-            Ambiguous: More than one customer holds the reference.
-            InvalidRecord: The reference is no text that could be one.
+            AmbiguousReferenceError: More than one customer holds the reference.
+            InvalidRecordError: The reference is no text that could be one.
         """
         broken = unsafe_in_path(reference, 255)
         if broken:
-            raise InvalidRecord(self.gateway, [Violation("reference", "reference", broken)])
+            raise InvalidRecordError(self.gateway, [Violation("reference", "reference", broken)])
         return self._by_reference(reference)
 
     def _by_reference(self, reference: str) -> Steps[Customer]:
@@ -180,9 +180,9 @@ class PaydockDialect(Dialect):
             # A page without news ends the walk, so that a gateway that ignores `skip` cannot keep it going.
             cursor = page.cursor if len(hits) > before or any(it.reference != reference for it in page.items) else None
         if not hits:
-            raise NotFound("no customer holds this reference", status=404, reference=reference)
+            raise NotFoundError("no customer holds this reference", status=404, reference=reference)
         if len(hits) > 1:
-            raise Ambiguous(
+            raise AmbiguousReferenceError(
                 f"{len(hits)} customers hold this reference: {', '.join(hits)}",
                 ids=tuple(hits),
                 reference=reference,
@@ -191,13 +191,13 @@ class PaydockDialect(Dialect):
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """``POST /customers/{id}``: what the patch does not name stays; a payment source is added to the others."""
-        refuse(self.gateway, convert.broken_limits(patch))
+        refuse(self.gateway, codec.broken_limits(patch))
         return one(self._write(id, patch))
 
     def delete(self, id: str) -> Steps[None]:
         """``DELETE /customers/{id}``: archives the customer."""
-        request = WireRequest("DELETE", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}")
-        return one(Call(request, Replay.IDEMPOTENT, _archived(id), id=id, gone_is_done=True))
+        request = HttpRequest("DELETE", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}")
+        return one(Call(request, Replay.IDEMPOTENT, _archived(id), id=id, not_found_is_success=True))
 
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
         """``GET /customers?limit=&skip=`` (1000 at most), with the gateway's filters, such as ``{"search": "Ada"}``."""
@@ -208,16 +208,16 @@ class PaydockDialect(Dialect):
     ) -> Call[Page[Customer]]:
         target = f"{self.prefix}/customers{query(self.gateway, {'limit': limit, 'skip': skip}, filters)}"
 
-        def decode(reply: WireReply) -> Page[Customer]:
+        def decode(reply: HttpResponse) -> Page[Customer]:
             resource = _accepted(reply)
             data, count = resource.get("data"), resource.get("count")
             if not isinstance(data, list):
-                raise InvalidReply("the list's data is no list", status=reply.status)
-            items = [convert.read_customer(item, reply.status) for item in data]
+                raise InvalidResponseError("the list's data is no list", status=reply.status)
+            items = [codec.read_customer(item, reply.status) for item in data]
             total = count if type(count) is int and count >= 0 else None
             return offset_page(items, skip, limit, promised=1000, total=total)
 
-        return Call(WireRequest("GET", target, "/customers"), Replay.READ, decode, reference=reference)
+        return Call(HttpRequest("GET", target, "/customers"), Replay.READ, decode, reference=reference)
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
         """The payment sources in ``GET /customers/{id}``."""
@@ -231,15 +231,15 @@ class PaydockDialect(Dialect):
         """``POST /customers/{id}`` with the source, which is added to the others.
 
         Raises:
-            InvalidRecord: It is no card, one-time or vault token, or breaks their documented limits.
+            InvalidRecordError: It is no card, one-time or vault token, or breaks their documented limits.
         """
-        if not convert.adds_source(source):
-            raise InvalidRecord(
+        if not codec.adds_source(source):
+            raise InvalidRecordError(
                 self.gateway,
                 [Violation("payment_source", "payment_source", "must be a card, a one-time or a vault token")],
             )
         patch = CustomerPatch(payment_source=source)
-        refuse(self.gateway, convert.broken_limits(patch))
+        refuse(self.gateway, codec.broken_limits(patch))
         return self._add_source(customer_id, patch)
 
     def _add_source(self, customer_id: str, patch: CustomerPatch) -> Steps[PaymentToken]:
@@ -248,7 +248,9 @@ class PaydockDialect(Dialect):
         known = {token.token for token in before.payment_tokens}
         added = [token for token in after.payment_tokens if token.token not in known]
         if not added:
-            raise InvalidReply("the answer does not show the added payment source", applied="yes", id=customer_id)
+            raise InvalidResponseError(
+                "the answer does not show the added payment source", applied="yes", id=customer_id
+            )
         return added[-1]
 
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
@@ -260,7 +262,7 @@ class PaydockDialect(Dialect):
         customer = yield from one(read)
         found = next((it for it in customer.payment_tokens if it.token == token.token), None)
         if found is None:
-            raise NotFound("the customer has no such payment source", status=404, id=customer.id)
+            raise NotFoundError("the customer has no such payment source", status=404, id=customer.id)
         return found
 
     def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
@@ -270,75 +272,77 @@ class PaydockDialect(Dialect):
             segment(self.gateway, "token", token.token),
         )
         target = f"{self.prefix}/customers/{customer}/payment_sources/{source}"
-        request = WireRequest("DELETE", target, "/customers/{id}/payment_sources/{payment_source_id}")
-        return one(Call(request, Replay.IDEMPOTENT, _done, id=customer_id, gone_is_done=True))
+        request = HttpRequest("DELETE", target, "/customers/{id}/payment_sources/{payment_source_id}")
+        return one(Call(request, Replay.IDEMPOTENT, _done, id=customer_id, not_found_is_success=True))
 
     def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecord` when the gateway cannot take `draft`."""
-        refuse(self.gateway, convert.broken_limits(draft))
+        """Raise `InvalidRecordError` when the gateway cannot take `draft`."""
+        refuse(self.gateway, codec.broken_limits(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """The customer's fields as `draft` puts them on the wire."""
-        return convert.customer_body(evolve(draft, payment_source=None))
+        return codec.customer_body(evolve(draft, payment_source=None))
 
     def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
         """The fields of `draft` that the gateway's answer does not repeat."""
-        return convert.differences(draft, customer)
+        return codec.differences(draft, customer)
 
     def _create(self, draft: CustomerDraft) -> Call[Customer]:
         reference = draft.reference
-        body = orjson.dumps(convert.customer_body(draft))
-        request = WireRequest("POST", f"{self.prefix}/customers", "/customers", body)
+        body = orjson.dumps(codec.customer_body(draft))
+        request = HttpRequest("POST", f"{self.prefix}/customers", "/customers", body)
         if reference is None:
             return Call(request, Replay.NONE, _written)
         return Call(
             request,
             Replay.LOOKUP,
             matching("reference", reference, _written),
-            find=lambda: self._by_reference(reference),
-            conflicts=lambda customer: convert.differences(draft, customer, strict=False),
+            lookup=lambda: self._by_reference(reference),
+            mismatches=lambda customer: codec.differences(draft, customer, strict=False),
             reference=reference,
         )
 
     def _write(self, id: str, record: CustomerDraft | CustomerPatch) -> Call[Customer]:
         place = segment(self.gateway, "id", id)
-        body = orjson.dumps(convert.customer_body(record))
-        request = WireRequest("POST", f"{self.prefix}/customers/{place}", "/customers/{id}", body)
-        if convert.adds_source(record.payment_source):
+        body = orjson.dumps(codec.customer_body(record))
+        request = HttpRequest("POST", f"{self.prefix}/customers/{place}", "/customers/{id}", body)
+        if codec.adds_source(record.payment_source):
             return Call(request, Replay.NONE, matching("id", id, _written), id=id)
-        return Call(request, Replay.IDEMPOTENT, matching("id", id, _written), find=lambda: one(self._by_id(id)), id=id)
+        return Call(
+            request, Replay.IDEMPOTENT, matching("id", id, _written), lookup=lambda: one(self._by_id(id)), id=id
+        )
 
     def _by_id(self, id: str) -> Call[Customer]:
-        request = WireRequest("GET", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}")
+        request = HttpRequest("GET", f"{self.prefix}/customers/{segment(self.gateway, 'id', id)}", "/customers/{id}")
         return Call(request, Replay.READ, matching("id", id, _customer), id=id)
 
 
-def _accepted(reply: WireReply) -> dict[str, Any]:
+def _accepted(reply: HttpResponse) -> dict[str, Any]:
     """The ``resource`` of an accepted answer: HTTP 2xx and no error object."""
     body = loose_object(reply.body) if reply.status >= 400 else json_object("Paydock", reply)
     if reply.status >= 400 or body.get("error") or body.get("error_summary"):
         raise refused(reply.status, body)
     resource = body.get("resource")
     if not isinstance(resource, dict):
-        raise InvalidReply("the answer has no resource object", status=reply.status, applied="unknown")
+        raise InvalidResponseError("the answer has no resource object", status=reply.status, applied="unknown")
     return resource
 
 
-def _customer(reply: WireReply) -> Customer:
+def _customer(reply: HttpResponse) -> Customer:
     data = _accepted(reply).get("data")
     if data is None:
-        raise NotFound("the answer holds no customer", status=reply.status)
-    return convert.read_customer(data, reply.status)
+        raise NotFoundError("the answer holds no customer", status=reply.status)
+    return codec.read_customer(data, reply.status)
 
 
-def _written(reply: WireReply) -> Customer:
-    return convert.read_customer(_accepted(reply).get("data"), reply.status)
+def _written(reply: HttpResponse) -> Customer:
+    return codec.read_customer(_accepted(reply).get("data"), reply.status)
 
 
-def _archived(id: str) -> Callable[[WireReply], None]:
+def _archived(id: str) -> Callable[[HttpResponse], None]:
     """Reads the answer to an archive, which may hold the customer."""
 
-    def decode(reply: WireReply) -> None:
+    def decode(reply: HttpResponse) -> None:
         if not reply.body.strip() and reply.status < 300:
             return
         data = _accepted(reply).get("data")
@@ -349,6 +353,6 @@ def _archived(id: str) -> Callable[[WireReply], None]:
     return decode
 
 
-def _done(reply: WireReply) -> None:
+def _done(reply: HttpResponse) -> None:
     if reply.body.strip() or reply.status >= 300:
         _accepted(reply)

@@ -12,11 +12,10 @@ from typing import Any, ClassVar, Literal, TypeVar
 import orjson
 from attrs import evolve, field, frozen
 
-from wonder_customers._wire import Header, Replay, WireReply, WireRequest
 from wonder_customers.dialects.base import (
     Call,
     Dialect,
-    Hold,
+    LockReference,
     Operation,
     Steps,
     credential,
@@ -26,14 +25,15 @@ from wonder_customers.dialects.base import (
     segment,
     settings,
 )
-from wonder_customers.dialects.limits import refuse
-from wonder_customers.dialects.lists import offset_of, offset_page, query
-from wonder_customers.dialects.replies import another, json_object, loose_object, matching, refusal, same_id, text_of
-from wonder_customers.dialects.wonder import convert
+from wonder_customers.dialects.field_rules import refuse
+from wonder_customers.dialects.pagination import offset_of, offset_page, query
+from wonder_customers.dialects.responses import another, json_object, loose_object, matching, refusal, same_id, text_of
+from wonder_customers.dialects.wonder import codec
 from wonder_customers.dialects.wonder.signing import ALGORITHM, load_key, message, request_time, signature
-from wonder_customers.errors import ConfigurationError, InvalidReply, NotFound
+from wonder_customers.errors import ConfigurationError, InvalidResponseError, NotFoundError
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
 from wonder_customers.secret import Secret, concealed, guarded
+from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
 
 __all__ = ["ACCOUNT", "Wonder"]
 
@@ -113,14 +113,16 @@ class WonderDialect(Dialect):
     gateway = "wonder"
     page_limit = 100
     signs_slowly = True
-    lacks: ClassVar[Mapping[Operation, str]] = {Operation.DELETE: "its documents know no way to delete a customer"}
+    unsupported_operations: ClassVar[Mapping[Operation, str]] = {
+        Operation.DELETE: "its documents know no way to delete a customer"
+    }
 
     def __init__(self, account: Wonder) -> None:
         super().__init__(account.base_url)
         self._account = account
         self._root = self.prefix + _ROOT
 
-    def headers(self, request: WireRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
+    def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """``Credential``, ``Nonce`` and ``Signature`` over exactly this request."""
         time = request_time(now)
         mark = self._account.sign(message(nonce, time, request.method, request.target, request.body))
@@ -149,18 +151,18 @@ class WonderDialect(Dialect):
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """Read, merge, write. ``company_name`` is in no answer: it stays as the gateway treats omissions."""
-        refuse(self.gateway, convert.broken_patch(patch))
+        refuse(self.gateway, codec.broken_patch(patch))
         return self._update(self._by_id(id), id, patch)
 
     def _update(self, read: Call[Customer], id: str, patch: CustomerPatch) -> Steps[Customer]:
         held = yield from one(read)
-        if held.reference is not None and (yield Hold(held.reference)):
+        if held.reference is not None and (yield LockReference(held.reference)):
             held = yield from one(read)
-        draft, cleared, broken = convert.merged(held, patch)
+        draft, cleared, broken = codec.merged(held, patch)
         refuse(self.gateway, broken)
         written = yield from one(evolve(self._write(draft, cleared), id=id))
         if not same_id(id, written.id):
-            raise InvalidReply("the update answered with another customer's id", applied="yes", id=id)
+            raise InvalidResponseError("the update answered with another customer's id", applied="yes", id=id)
         return written
 
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
@@ -170,11 +172,11 @@ class WonderDialect(Dialect):
         """
         offset = offset_of(self.gateway, cursor)
         target = f"{self._root}/customers{query(self.gateway, {'limit': limit, 'offset': offset}, filters)}"
-        request = WireRequest("GET", target, "/customers")
+        request = HttpRequest("GET", target, "/customers")
         return one(Call(request, Replay.READ, lambda reply: self._page(reply, limit, offset)))
 
-    def _page(self, reply: WireReply, limit: int, offset: int) -> Page[Customer]:
-        items = [convert.read_customer(item, reply.status) for item in _list("customers", reply)]
+    def _page(self, reply: HttpResponse, limit: int, offset: int) -> Page[Customer]:
+        items = [codec.read_customer(item, reply.status) for item in _list("customers", reply)]
         return offset_page(items, offset, limit, promised=1000)
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
@@ -183,8 +185,8 @@ class WonderDialect(Dialect):
 
     def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
         """``POST /customers/{uuid}/payment_tokens``; the token may come back ``pending`` with a `verify_url`."""
-        card = convert.checked_card(source)
-        request = self._tokens_request("POST", customer_id, body=convert.card_body(card))
+        card = codec.checked_card(source)
+        request = self._tokens_request("POST", customer_id, body=codec.card_body(card))
         return one(Call(request, Replay.NONE, _made_token, id=customer_id))
 
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
@@ -201,52 +203,52 @@ class WonderDialect(Dialect):
     def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
         """``DELETE /customers/{uuid}/payment_tokens`` with the token in a JSON body, as the mobile client does."""
         request = self._tokens_request("DELETE", customer_id, body={"token": self._text("token", token.token)})
-        return one(Call(request, Replay.IDEMPOTENT, _deleted, id=customer_id, gone_is_done=True))
+        return one(Call(request, Replay.IDEMPOTENT, _deleted, id=customer_id, not_found_is_success=True))
 
     def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecord` when the gateway cannot take `draft`."""
-        refuse(self.gateway, convert.broken_limits(draft))
+        """Raise `InvalidRecordError` when the gateway cannot take `draft`."""
+        refuse(self.gateway, codec.broken_limits(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """The customer's fields as `draft` puts them on the wire."""
-        return convert.customer_fields(draft)
+        return codec.customer_fields(draft)
 
     def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
         """The fields of `draft` that the gateway's answer does not repeat."""
-        return convert.differences(draft, customer)
+        return codec.differences(draft, customer)
 
     def _write(self, draft: CustomerDraft, cleared: Iterable[str] = ()) -> Call[Customer]:
         reference = draft.reference or ""
-        body = orjson.dumps({"customer": convert.customer_fields(draft, cleared)})
+        body = orjson.dumps({"customer": codec.customer_fields(draft, cleared)})
         return Call(
-            WireRequest("POST", f"{self._root}/customers", "/customers", body),
+            HttpRequest("POST", f"{self._root}/customers", "/customers", body),
             Replay.NATURAL_UPSERT,
             matching("reference", reference, _written),
-            find=lambda: one(self._by_reference(reference)),
+            lookup=lambda: one(self._by_reference(reference)),
             reference=reference,
         )
 
     def _by_id(self, id: str) -> Call[Customer]:
-        request = WireRequest("GET", f"{self._root}/customers/{segment(self.gateway, 'id', id)}", "/customers/{uuid}")
+        request = HttpRequest("GET", f"{self._root}/customers/{segment(self.gateway, 'id', id)}", "/customers/{uuid}")
         return Call(request, Replay.READ, matching("id", id, _customer), id=id)
 
     def _by_reference(self, reference: str) -> Call[Customer]:
         place = segment(self.gateway, "reference", reference)
-        request = WireRequest("GET", f"{self._root}/customers/ref/{place}", "/customers/ref/{reference_number}")
+        request = HttpRequest("GET", f"{self._root}/customers/ref/{place}", "/customers/ref/{reference_number}")
         return Call(request, Replay.READ, matching("reference", reference, _customer), reference=reference)
 
     def _text(self, name: str, value: str) -> str:
         segment(self.gateway, name, value)
         return value
 
-    def _tokens_request(self, method: str, customer_id: str, tail: str = "", body: Any = None) -> WireRequest:
+    def _tokens_request(self, method: str, customer_id: str, tail: str = "", body: Any = None) -> HttpRequest:
         place = segment(self.gateway, "customer_id", customer_id)
         target = f"{self._root}/customers/{place}/payment_tokens{tail}"
         route = f"/customers/{{uuid}}/payment_tokens{tail}"
-        return WireRequest(method, target, route, b"" if body is None else orjson.dumps(body))
+        return HttpRequest(method, target, route, b"" if body is None else orjson.dumps(body))
 
 
-def _accepted(reply: WireReply) -> Any:
+def _accepted(reply: HttpResponse) -> Any:
     """The ``data`` of an accepted answer: HTTP 2xx, a ``code`` of 200 (or none), no ``error_code``.
 
     The code is a number in good answers and a string in bad ones, and a refusal may come with HTTP 200.
@@ -257,7 +259,9 @@ def _accepted(reply: WireReply) -> Any:
     if reply.status >= 400:
         raise refusal(reply.status, code=error_code or text_of(code), message=message)
     if isinstance(code, (dict, list, bool)):
-        raise InvalidReply("the answer's code is neither a number nor a text", status=reply.status, applied="unknown")
+        raise InvalidResponseError(
+            "the answer's code is neither a number nor a text", status=reply.status, applied="unknown"
+        )
     if error_code or code not in {None, 200, "200"}:
         number = int(str(code)) if str(code).isdecimal() and len(str(code)) == 3 else 400
         hidden = number if 400 <= number <= 599 else 400
@@ -265,43 +269,43 @@ def _accepted(reply: WireReply) -> Any:
     return body.get("data")
 
 
-def _part(name: str, reply: WireReply) -> Any:
+def _part(name: str, reply: HttpResponse) -> Any:
     data = _accepted(reply)
     if not isinstance(data, dict):
-        raise InvalidReply("the answer has no data object", status=reply.status, applied="unknown")
+        raise InvalidResponseError("the answer has no data object", status=reply.status, applied="unknown")
     return data.get(name)
 
 
-def _customer(reply: WireReply) -> Customer:
+def _customer(reply: HttpResponse) -> Customer:
     body = _part("customer", reply)
     if body is None:
-        raise NotFound("the answer holds no customer", status=reply.status)
-    return convert.read_customer(body, reply.status)
+        raise NotFoundError("the answer holds no customer", status=reply.status)
+    return codec.read_customer(body, reply.status)
 
 
-def _written(reply: WireReply) -> Customer:
+def _written(reply: HttpResponse) -> Customer:
     """The customer after a write: an accepted answer without one does not mean that there is none."""
-    return convert.read_customer(_part("customer", reply), reply.status)
+    return codec.read_customer(_part("customer", reply), reply.status)
 
 
-def _list(name: str, reply: WireReply) -> list[Any]:
+def _list(name: str, reply: HttpResponse) -> list[Any]:
     items = _part(name, reply)
     if items is None:
         return []
     if not isinstance(items, list):
-        raise InvalidReply(f"{name} is no list", status=reply.status)
+        raise InvalidResponseError(f"{name} is no list", status=reply.status)
     return items
 
 
-def _token(reply: WireReply) -> PaymentToken:
+def _token(reply: HttpResponse) -> PaymentToken:
     body = _part("payment_token", reply)
     if body is None:
-        raise NotFound("the answer holds no payment token", status=reply.status)
-    return convert.read_token(body, reply.status)
+        raise NotFoundError("the answer holds no payment token", status=reply.status)
+    return codec.read_token(body, reply.status)
 
 
-def _same_token(asked: str) -> Callable[[WireReply], PaymentToken]:
-    def decode(reply: WireReply) -> PaymentToken:
+def _same_token(asked: str) -> Callable[[HttpResponse], PaymentToken]:
+    def decode(reply: HttpResponse) -> PaymentToken:
         answered = _token(reply)
         if not same_id(asked, answered.token):
             raise another("payment token", "token", reply)
@@ -310,15 +314,15 @@ def _same_token(asked: str) -> Callable[[WireReply], PaymentToken]:
     return decode
 
 
-def _made_token(reply: WireReply) -> PaymentToken:
-    return convert.read_token(_part("payment_token", reply), reply.status)
+def _made_token(reply: HttpResponse) -> PaymentToken:
+    return codec.read_token(_part("payment_token", reply), reply.status)
 
 
-def _tokens(reply: WireReply) -> tuple[PaymentToken, ...]:
-    return tuple(convert.read_token(item, reply.status) for item in _list("payment_tokens", reply))
+def _tokens(reply: HttpResponse) -> tuple[PaymentToken, ...]:
+    return tuple(codec.read_token(item, reply.status) for item in _list("payment_tokens", reply))
 
 
-def _deleted(reply: WireReply) -> None:
+def _deleted(reply: HttpResponse) -> None:
     if not reply.body.strip() and reply.status < 300:
         return
     data = _accepted(reply)

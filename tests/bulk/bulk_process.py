@@ -1,0 +1,32 @@
+"""A bulk job in a process of its own, to be killed: ``python bulk_process.py GATEWAY SOURCE JOURNAL [resume]``."""
+
+import sys
+from collections import Counter
+
+import anyio
+import orjson
+
+from wonder_customers import CustomerSession, RetryPolicy
+from wonder_customers.bulk import Journal, Options, Tries, sources, sync
+from wonder_customers.dialects import package
+
+POLICY = RetryPolicy(
+    attempts=1, deadline=20.0, connect_timeout=1.0, read_timeout=1.0, write_timeout=1.0, confirmation_window=0.4
+)
+
+
+async def main(gateway: str, source: str, journal: str, *, resume: bool) -> None:
+    account = package(gateway).ACCOUNT.from_environment()
+    opened = Journal.open(journal, gateway=gateway, endpoint=account.base_url)
+    tries = Tries(base=0.02, cap=0.2, confirmation_window=0.4)
+    options = Options(tries=tries, failure_share=None, facts={"source": source}, resume=resume)
+    counts: Counter[str] = Counter()
+    async with CustomerSession(account, retry=POLICY) as session:
+        job = sync(session, sources.read(source), journal=opened, options=options)
+        async for outcome in job:
+            counts[outcome.status] += 1
+    sys.stdout.write(orjson.dumps({"counts": counts, "read": job.rows_read, "unfinished": job.unfinished}).decode())
+
+
+if __name__ == "__main__":
+    anyio.run(lambda: main(*sys.argv[1:4], resume=sys.argv[4:] == ["resume"]))

@@ -1,0 +1,133 @@
+"""An engine inside this process: the contract that every engine keeps, without one."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+from attrs import define, field
+from bulk.people import PATIENT, QUICK
+
+from wonder_customers import BulkError
+from wonder_customers.bulk import Options
+from wonder_customers.bulk.distributed.coordinator import Coordinator
+from wonder_customers.bulk.distributed.distributed_job import DistributedJob, PartitionedSource
+from wonder_customers.bulk.distributed.partition import Source
+from wonder_customers.bulk.distributed.slots import Unreachable
+from wonder_customers.bulk.distributed.worker import Worker
+from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.pace import Limiter
+
+
+class Line:
+    """A way to the coordinator that can be cut; who comes later gets the coordinator of then."""
+
+    def __init__(self, engine: "Inside") -> None:
+        self._engine, self.cut = engine, False
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        async def call(*arguments: Any) -> Any:
+            await anyio.lowlevel.checkpoint()
+            if self.cut or self._engine.present is None:
+                raise Unreachable
+            present = self._engine.present
+            try:
+                answer = await getattr(present, name)(*arguments)
+            except BulkError:
+                if self._engine.present is present:
+                    raise
+                # Who was asked has died meanwhile.
+                raise Unreachable from None
+            if self.cut:
+                raise Unreachable
+            return answer
+
+        return call
+
+
+@define(eq=False)
+class Inside:
+    """Runs everything in tasks, which `kill` and `depose` end as if their machines had died."""
+
+    journal: Path
+    source: PartitionedSource
+    variables: Mapping[str, str]
+    workers: int = 2
+    options: Options = field(factory=lambda: Options(tries=PATIENT, failure_share=None))
+    limiter: Limiter | None = None
+    lasts: float = 5.0
+    max_failures: int | None = None
+    present: Coordinator | None = None
+    problems: list[Exception] = field(factory=list)
+    lines: dict[str, Line] = field(factory=dict)
+    _scopes: dict[str, anyio.CancelScope] = field(factory=dict)
+    _led: anyio.CancelScope = field(factory=anyio.CancelScope)
+
+    @property
+    def coordinator(self) -> Any:
+        return Line(self)
+
+    async def lead(self) -> None:
+        while True:
+            self.present = Coordinator(self.journal, self.source.partitions, self.lasts, self.max_failures)
+            with anyio.CancelScope() as self._led:
+                await self.present.serve()
+                return
+
+    async def work(self) -> None:
+        async with anyio.create_task_group() as group:
+            for number in range(self.workers):
+                group.start_soon(self._tend, f"w{number}")
+
+    async def _tend(self, name: str) -> None:
+        while True:
+            line = self.lines[name] = Line(self)
+            worker = Worker(name, line, self.limiter, self.options, QUICK, self.variables)
+            with anyio.CancelScope() as self._scopes[name]:
+                try:
+                    await worker.work()
+                except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+                    self.problems.append(error)
+                    with suppress(Unreachable):
+                        await self.coordinator.stop("refused", str(error))
+                return
+            line.cut = True
+            while True:
+                try:
+                    await self.coordinator.release(name)
+                    break
+                except Unreachable:
+                    await anyio.sleep(0.01)
+
+    async def dismiss(self) -> None:
+        self.depose()
+
+    def kill(self, name: str) -> None:
+        """End a worker in the middle of whatever it does; nothing it does afterwards is heard."""
+        self.lines[name].cut = True
+        self._scopes[name].cancel()
+
+    def depose(self) -> None:
+        """End the coordinator."""
+        self.present = None
+        self._led.cancel()
+
+
+async def fleet(
+    account: Any, gateway: str, source: Source, path: Path, variables: Mapping[str, str], *, size: int = 20, **how: Any
+) -> tuple[DistributedJob, Inside]:
+    """A fleet over a source, and the engine in this process that runs it."""
+    options = how.pop("options", None) or Options(tries=PATIENT, failure_share=None)
+    Journal.open(path, gateway=gateway, endpoint=account.base_url)
+    divided = PartitionedSource.lay_out(source, path, options, size=size, values=how.pop("values", False))
+    engine = how.pop("kind", Inside)(path, divided, variables, options=options, **how)
+    return DistributedJob(engine, divided, path, workers=options.workers, rate=None), engine
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something has come true."""
+    while True:
+        if condition():
+            return
+        await anyio.sleep(0.002)

@@ -1,0 +1,371 @@
+"""A job on many workers keeps what a job keeps, whatever engine runs it and whoever dies."""
+
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from bulk.distributed.inside import Inside, fleet, until
+from bulk.people import HEADER, PATIENT, QUICK, line, write_csv
+
+from wonder_customers import BulkError, ConfigurationError, CustomerSession
+from wonder_customers.bulk import Job, Journal, Options, Outcome, Source, run_partition, verify, whole
+from wonder_customers.bulk import report as reports
+from wonder_customers.bulk.distributed.coordinator import WorkerConfig, check_key
+from wonder_customers.bulk.distributed.slots import Grant, LeasedSlots, Slots
+from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
+from wonder_customers.simulator.server import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["asyncio", pytest.param("trio", marks=pytest.mark.long)])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Ray's workers run on asyncio; that nothing depends on it is seen in the long tests."""
+    return str(request.param)
+
+
+Account = Callable[[str], Any]
+
+ROWS = "SELECT reference, number, run, state, result, raw, payload, attempts, code FROM rows ORDER BY reference"
+
+
+def rows_in(journal: Path) -> list[Any]:
+    with closing(sqlite3.connect(journal)) as connection:
+        return connection.execute(ROWS).fetchall()
+
+
+async def drain(job: Job) -> None:
+    async for _ in job:
+        pass
+
+
+def mixed(path: Path, rows: int) -> Path:
+    """A source with everything that can be wrong in it: repeated, invalid and unreadable rows, and good ones."""
+    lines = [line(number) for number in range(rows)]
+    lines[rows // 2] = line(3)
+    lines[rows - 2] = line(rows // 3)
+    lines[7] = "c-7,Bad,bad@example.com,no-phone"
+    lines[rows // 4] = "c-x,too,many,columns,here"
+    lines[rows // 5] = f'c-{rows // 5},"Two\nlines",two@example.com,+385 91 234 5678'
+    path.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def left_behind(folder: Path) -> list[str]:
+    """Files of partitions, which nobody needs after a job."""
+    return [path.name for path in folder.iterdir() if "partitions" in path.name]
+
+
+async def local(account: Any, source: Source, path: Path, **how: Any) -> tuple[Any, list[Outcome]]:
+    journal = Journal.open(path, gateway="paydock", endpoint=account.base_url)
+    async with CustomerSession(account, retry=QUICK) as session:
+        job = run_partition(
+            whole(source), session, journal, options=Options(**{"tries": PATIENT, "failure_share": None, **how})
+        )
+        return job, [outcome async for outcome in job if not outcome.ok]
+
+
+def plain(outcomes: list[Outcome]) -> list[Any]:
+    return sorted(
+        (it.number, it.reference, it.status, it.reason, it.code, it.applied, it.attempts, it.place) for it in outcomes
+    )
+
+
+def told(job: Any) -> dict[str, Any]:
+    facts = reports.build(job, gateway="paydock", source="s", journal=None, seconds=1.0, started=0.0)
+    return {name: facts[name] for name in ("rows", "adds_up", "failures", "ending", "reason")}
+
+
+async def test_the_same_rows_journal_and_report_as_in_one_process(
+    account: Account, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "one key for both journals")
+    source = Source(str(mixed(tmp_path / "c.csv", 200)))
+    one, letters = await local(account("paydock"), source, tmp_path / "one")
+    state = sorted(body["reference"] for body in server.store.customers("paydock"))
+    server.store._connection.executescript("DELETE FROM customers; DELETE FROM history")
+    many, engine = await fleet(
+        account("paydock"), "paydock", source, tmp_path / "many", server.environment(), values=True
+    )
+    async with many:
+        outcomes = [outcome async for outcome in many]
+    assert [outcome async for outcome in many] == []
+    assert not engine.problems
+    assert plain(outcomes) == plain(letters)
+    assert {it.number: it.draft for it in outcomes} == {it.number: it.draft for it in letters}
+    assert told(many) == told(one)
+    assert many.capacity.accepted == one.capacity.accepted
+    assert rows_in(tmp_path / "many") == rows_in(tmp_path / "one")
+    assert sorted(body["reference"] for body in server.store.customers("paydock")) == state
+    assert many.tally.latencies.count == one.tally.latencies.count
+    last = Journal.existing(tmp_path / "many").last_run()
+    assert last is not None
+    assert (last.end_state, dict(last.counts)) == ("finished", dict(one.tally.counts))
+    # And a second time: nothing has changed, so nothing is sent.
+    again, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "many", server.environment())
+    assert len([outcome async for outcome in again]) == len(letters)
+    assert (again.tally.counts["unchanged"], again.capacity.accepted) == (196, 0)
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
+async def test_whoever_dies_each_customer_is_there_once(
+    seed: int, account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    rows, dice = 150, random.Random(seed)
+    source = Source(str(write_csv(tmp_path / "c.csv", rows)))
+    job, engine = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), lasts=1.0)
+    deaths = 0
+
+    def reached(goal: int) -> bool:
+        return server.faults.requests.total() >= goal
+
+    async def strike() -> None:
+        nonlocal deaths
+        for goal in accumulate(dice.randrange(20, 60) for _ in range(6)):
+            await until(partial(reached, goal))
+            engine.depose() if dice.random() < 0.3 else engine.kill(dice.choice(["w0", "w1"]))
+            deaths += 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(strike)
+        with anyio.fail_after(60):
+            outcomes = [outcome async for outcome in job]
+        group.cancel_scope.cancel()
+    assert deaths >= 3
+    assert (outcomes, engine.problems) == ([], [])
+    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
+    assert (job.end_state, job.rows_read, job.unfinished, reports.adds_up(job)) == ("finished", rows, 0, True)
+    assert Journal.existing(tmp_path / "j").states() == {"done": rows}
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        found = await verify(session, source.read(), tries=PATIENT)
+    assert found.counts["equal"] == rows
+
+
+@pytest.mark.long
+async def test_a_worker_that_nobody_hears_sends_nothing_more(
+    account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source = Source(str(write_csv(tmp_path / "c.csv", 400)))
+    job, engine = await fleet(
+        account("monri"), "monri", source, tmp_path / "j", server.environment(), workers=1, lasts=0.6, size=400
+    )
+    async with anyio.create_task_group() as group:
+        group.start_soon(drain, job)
+        await until(lambda: server.faults.requests.total() >= 100)
+        engine.lines["w0"].cut = True
+        await anyio.sleep(0.7)
+        before = server.faults.requests.total()
+        await anyio.sleep(0.3)
+        assert server.faults.requests.total() == before
+        assert before < 400
+        engine.lines["w0"].cut = False
+        with anyio.fail_after(20):
+            await until(lambda: job.tally.rows == 400)
+    assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(400)}
+    assert job.end_state == "finished"
+
+
+async def test_a_job_that_was_interrupted_goes_on(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+    source = Source(str(write_csv(tmp_path / "c.csv", 300)))
+    facts: dict[str, Any] = {"source": source.path}
+    options = Options(tries=PATIENT, failure_share=None, facts=facts)
+    job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options)
+    async with anyio.create_task_group() as group:
+        group.start_soon(drain, job)
+        await until(lambda: server.faults.requests.total() >= 200)
+        job.stop()
+    assert job.end_state == "interrupted"
+    assert 0 < job.tally.rows < 300
+    last = Journal.existing(tmp_path / "j").last_run()
+    assert last is not None
+    assert (last.number, last.end_state, last.facts) == (1, "interrupted", facts)
+    options = Options(tries=PATIENT, failure_share=None, facts=facts, resume=True)
+    job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options)
+    assert [outcome async for outcome in job] == []
+    assert (job.end_state, job.tally.counts["created"], job.capacity.accepted < 600) == ("finished", 300, True)
+    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(300)}
+    last = Journal.existing(tmp_path / "j").last_run()
+    assert last is not None
+    assert (last.number, last.end_state) == (1, "finished")
+
+
+async def test_the_first_rows_only(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+    source = Source(str(write_csv(tmp_path / "c.csv", 100)))
+    options = Options(tries=PATIENT, first=50)
+    job, _ = await fleet(account("wonder"), "wonder", source, tmp_path / "j", server.environment(), options=options)
+    assert [outcome async for outcome in job] == []
+    assert (job.end_state, job.tally.rows, job.unfinished) == ("paused", 50, 0)
+    assert job.stopped is not None
+    assert job.stopped.reason == "the first 50 rows were asked for"
+    last = Journal.existing(tmp_path / "j").last_run()
+    assert last is not None
+    assert last.end_state == "paused"
+
+
+@pytest.mark.long
+async def test_failures_are_counted_over_all_workers(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+    server.faults.add("server_error", times=None, method="POST", status=400)
+    slots = Slots(200.0)
+
+    async def grant(wanted: int, least: int) -> Grant:
+        return slots.grant(wanted, least)
+
+    source = Source(str(write_csv(tmp_path / "c.csv", 2000)))
+    job, _ = await fleet(
+        account("monri"),
+        "monri",
+        source,
+        tmp_path / "j",
+        server.environment(),
+        size=200,
+        max_failures=30,
+        limiter=LeasedSlots(grant),
+    )
+    with pytest.raises(BulkError, match="rows failed, which is the limit that was set"):
+        [outcome async for outcome in job]
+    assert job.end_state == "failures"
+    assert 30 <= job.tally.counts["failed"] < 2000
+
+
+@pytest.mark.parametrize("wrong", ["credentials", "none", "endpoint"])
+async def test_a_worker_that_cannot_work_says_why(
+    wrong: str, account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source, variables = Source(str(write_csv(tmp_path / "c.csv", 30))), dict(server.environment())
+    words = {
+        "credentials": "refused the credentials",
+        "none": "MONRI_",
+        "endpoint": "this worker's environment names",
+    }
+    if wrong == "credentials":
+        variables["MONRI_MERCHANT_KEY"] = "0" * 24
+    elif wrong == "none":
+        variables = {}
+    elif wrong == "endpoint":
+        variables["MONRI_BASE_URL"] = "http://127.0.0.1:1"
+    job, _ = await fleet(account("monri"), "monri", source, tmp_path / "j", variables)
+    with pytest.raises(BulkError, match=words[wrong]):
+        [outcome async for outcome in job]
+    assert server.store.ledger("monri") == {}
+
+
+async def test_a_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal.open(tmp_path / "j", gateway="monri", endpoint="https://example.com")
+    briefing = WorkerConfig("monri", "https://example.com", str(tmp_path / "j"), key_mark(journal.digests), 1, 0.0, 1.0)
+    check_key(Digests(key_of(tmp_path / "j", make=False)), briefing)
+    monkeypatch.setenv(VARIABLE, "another key, and a long one")
+    with pytest.raises(ConfigurationError, match="has another key than the journal"):
+        check_key(Digests(key_of(tmp_path / "j", make=False)), briefing)
+    monkeypatch.delenv(VARIABLE)
+    with pytest.raises(ConfigurationError, match="has not the key of"):
+        key_of(tmp_path / "elsewhere", make=False)
+    assert not (tmp_path / "elsewhere.key").exists()
+
+
+async def test_a_source_that_changes_stops_the_job(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "c.csv", 30)
+    job, _ = await fleet(account("monri"), "monri", Source(str(path)), tmp_path / "j", server.environment())
+    write_csv(path, 31)
+    with pytest.raises(BulkError, match="not what it was when its rows were counted"):
+        [outcome async for outcome in job]
+    assert (job.end_state, server.store.ledger("monri")) == ("source", {})
+
+
+async def test_a_journal_that_is_taken_is_told(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+    source = Source(str(write_csv(tmp_path / "c.csv", 30)))
+    job, _ = await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment())
+    other = Journal.existing(tmp_path / "j")
+    other.begin({})
+    with pytest.raises(BulkError, match="another run uses this journal"):
+        [outcome async for outcome in job]
+    assert not job.begun
+    assert left_behind(tmp_path) == []
+    left = tmp_path / "j.1.partitions"
+    left.touch()
+    with pytest.raises(BulkError, match="another run uses this journal"):
+        await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment())
+    assert left.exists()
+    other.release()
+    await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment())
+    assert not left.exists()
+    assert server.store.ledger("monri") == {}
+
+
+async def test_a_coordinator_that_comes_back_knows_that_the_job_stopped(
+    account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source = Source(str(write_csv(tmp_path / "c.csv", 30)))
+    _, engine = await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment())
+    async with anyio.create_task_group() as group:
+        group.start_soon(engine.lead)
+        await until(lambda: engine.present is not None)
+        assert await engine.coordinator.lease("w0") is not None
+        await engine.coordinator.stop("failures", "too many")
+        await engine.coordinator.stop("interrupted", "")
+        engine.depose()
+        await until(lambda: engine.present is not None)
+        assert await engine.coordinator.lease("w1") is None
+        assert await engine.coordinator.over()
+        assert (await engine.coordinator.standing(0))["stopped"] == ("failures", "too many")
+        await engine.coordinator.end("failures")
+
+
+class Starting(Inside):
+    """An engine that takes for ever to start its coordinator."""
+
+    async def lead(self) -> None:
+        await anyio.sleep_forever()
+
+
+async def test_a_fleet_that_is_cancelled_before_it_began_leaves_nothing(
+    account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source = Source(str(write_csv(tmp_path / "c.csv", 30)))
+    job, engine = await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment(), kind=Starting)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as group:
+            group.start_soon(job.__aenter__)
+            await until(lambda: len(engine.lines) == 2)
+            scope.cancel()
+    assert not job.begun
+    assert (engine.present, left_behind(tmp_path)) == (None, [])
+    assert server.store.ledger("monri") == {}
+
+
+@pytest.mark.long
+async def test_leaving_early_ends_the_fleet_in_order(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+    source = Source(str(mixed(tmp_path / "c.csv", 300)))
+    job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
+    async with job:
+        async for _ in job:
+            break
+    assert job.end_state in {"interrupted", "finished"}
+    assert reports.adds_up(job)
+    assert "sending" not in Journal.existing(tmp_path / "j").states()
+
+
+@pytest.mark.long
+async def test_the_error_of_the_loop_comes_out_as_it_is(
+    account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source = Source(str(mixed(tmp_path / "c.csv", 100)))
+    job, engine = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
+
+    async def divide() -> None:
+        async with job:
+            async for outcome in job:
+                outcome.number / 0
+
+    with pytest.raises(ZeroDivisionError):
+        await divide()
+    assert (job.end_state, engine.present) == ("interrupted", None)
+    with pytest.raises(BulkError, match="runs once"):
+        await job.__aenter__()

@@ -1,0 +1,94 @@
+"""Leases: one holder at a time, and a file that whoever comes next goes on with."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk.people import write_csv
+
+from wonder_customers.bulk import Index, Source
+from wonder_customers.bulk.distributed.leases import Leases
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    index = Index(Source(str(write_csv(tmp_path / "c.csv", 30))), 10)
+    assert Leases.create(tmp_path / "p", index, {"resume": False}) == 3
+    return tmp_path / "p"
+
+
+def result(number: int = 0) -> dict[str, Any]:
+    return {"number": number}
+
+
+def test_each_partition_has_one_holder_and_one_result(path: Path) -> None:
+    with closing(Leases(path)) as leases:
+        taken = [leases.take(holder) for holder in "abca"]
+        assert [it and it.key for it in taken] == [(0, 1), (1, 1), (2, 1), None]
+        assert leases.left == 3
+        assert taken[1] is not None
+        assert taken[1].partition == leases.partition(1)
+        assert leases.finish((1, 1), result(1))
+        assert not leases.finish((1, 1), result(2))
+        assert not leases.renew((1, 1))
+        assert leases.finish((0, 1), result(3))
+        assert (leases.results(0), leases.results(1), leases.left, leases.done) == (
+            [result(1), result(3)], [result(3)], 1, 2,
+        )  # fmt: skip
+
+
+def test_who_died_is_replaced_and_heard_no_more(path: Path) -> None:
+    with closing(Leases(path)) as leases:
+        leases.take("a")
+        leases.release("a")
+        assert not leases.holds((0, 1))
+        again = leases.take("b")
+        assert again is not None
+        assert again.key == (0, 2)
+        assert not leases.renew((0, 1))
+        assert not leases.finish((0, 1), result())
+        leases.give_back((0, 1))
+        assert leases.holds((0, 2))
+        leases.give_back((0, 2))
+        assert not leases.holds((0, 2))
+
+
+def test_a_lease_lasts_as_long_as_it_is_renewed(path: Path) -> None:
+    clock = Clock()
+    with closing(Leases(path, clock, 10.0)) as leases:
+        leases.take("a")
+        for _ in range(5):
+            clock.now += 9
+            assert leases.renew((0, 1))
+        clock.now += 11
+        assert not leases.renew((0, 1))
+        again = leases.take("b")
+        assert again is not None
+        assert again.key == (0, 2)
+
+
+def test_the_next_life_goes_on_with_leases_and_results(path: Path) -> None:
+    clock = Clock()
+    with closing(Leases(path, clock, 10.0)) as leases:
+        leases.take("a")
+        leases.take("b")
+        leases.finish((1, 1), result(1))
+        leases.remember("run", 7)
+    clock.now += 1000
+    with closing(Leases(path, clock, 10.0)) as leases:
+        assert (leases.fact("run"), leases.fact("resume"), leases.fact("x")) == (7, False, None)
+        assert (leases.left, leases.done, leases.results(0)) == (2, 1, [result(1)])
+        assert leases.renew((0, 1))
+        third = leases.take("c")
+        assert third is not None
+        assert third.key == (2, 1)
+        clock.now += 11
+        assert not leases.holds((0, 1))

@@ -1,0 +1,214 @@
+"""Partitions read one by one are the source read as a whole, whatever is in it."""
+
+import csv
+import gzip
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk.people import write_csv
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wonder_customers import ConfigurationError
+from wonder_customers.bulk import Partition, Row, Source
+from wonder_customers.bulk.distributed.index import Index
+
+Facts = tuple[int, str | None, str, bytes | None, str | None, object]
+
+
+def facts_of(row: Row) -> Facts:
+    return row.number, row.reference, row.place, row.material, row.problem, row.draft
+
+
+def cut(source: Source, size: int, first: int | None = None) -> list[Partition]:
+    """The partitions, after a journey."""
+    found = [Partition.from_json(made.to_json()) for made in Index(source, size, first)]
+    assert pickle.loads(pickle.dumps(found)) == found
+    return found
+
+
+def check(source: Source, size: int) -> list[Partition]:
+    """Cut a source, and hold the rows of all partitions against those of the whole."""
+    whole = [facts_of(row) for row in source.read()]
+    found = cut(source, size)
+    assert [facts_of(row) for partition in found for row in partition.read()] == whole
+    assert [partition.place for partition in found] == list(range(len(found)))
+    assert sum(partition.rows or 0 for partition in found) == len(whole)
+    assert cut(source, size) == found
+    seen: dict[str, int] = {}
+    repeats = {}
+    for number, reference, *_ in whole:
+        if reference is not None and seen.setdefault(reference, number) != number:
+            repeats[number] = seen[reference]
+    assert {number: first for partition in found for number, first in partition.repeats or ()} == repeats
+    return found
+
+
+CELLS = st.text(st.sampled_from(list('ab ,;"\n\r\té€Žя\x00\x85\u2028=')), max_size=6)
+ROWS = st.lists(st.lists(CELLS, min_size=1, max_size=4), max_size=12)
+
+
+@st.composite
+def csv_files(draw: st.DrawFn) -> bytes:
+    """Files as writers make them, and with raw lines that no writer would make in between."""
+    text = io.StringIO(newline="")
+    if draw(st.booleans()):
+        text.write("sep=;\n")
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    writer = csv.writer(text, delimiter=";", lineterminator=end)
+    text.write(draw(st.sampled_from(['reference;name;"em\nail"', "Reference;NAME;x", '\n"reference";name'])) + end)
+    for row in draw(ROWS):
+        if draw(st.booleans()):
+            writer.writerow(row)
+        else:
+            text.write(";".join(row) + end)
+    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16"]))
+    return text.getvalue().encode(encoding, "replace")
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=csv_files(), size=st.integers(1, 5), packed=st.booleans())
+def test_any_csv_file_in_parts_is_the_whole(data: bytes, size: int, packed: bool, tmp_path: Path) -> None:
+    path = tmp_path / ("c.csv.gz" if packed else "c.csv")
+    path.write_bytes(gzip.compress(data) if packed else data)
+    source = Source(str(path), unknown="ignore")
+    try:
+        list(source.read())
+    except ConfigurationError:
+        with pytest.raises(ConfigurationError):
+            cut(source, size)
+        return
+    found = check(source, size)
+    if packed or data.startswith(b"\xff\xfe"):
+        assert len(found) <= 1
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    lines=st.lists(
+        st.sampled_from(
+            [
+                '{"reference": "a"}',
+                '{"reference": "é", "name": "x\\ny"}',
+                "",
+                "{",
+                "[1]",
+                '{"name": "n"}',
+                '{"reference":7}',
+            ]
+        )
+    ),
+    size=st.integers(1, 4),
+    marked=st.booleans(),
+)
+def test_any_json_lines_in_parts_are_the_whole(lines: list[str], size: int, marked: bool, tmp_path: Path) -> None:
+    path = tmp_path / "c.jsonl"
+    path.write_bytes((b"\xef\xbb\xbf" if marked else b"") + "\n".join(lines).encode())
+    check(Source(str(path)), size)
+
+
+def test_a_folder_is_cut_file_by_file_and_numbered_through(tmp_path: Path) -> None:
+    folder = tmp_path / "customers"
+    folder.mkdir()
+    for name, rows in (("a.csv", 5), ("b.csv", 0), ("c.csv", 3)):
+        write_csv(folder / name, rows)
+    (folder / "d.csv.gz").write_bytes(gzip.compress((folder / "a.csv").read_bytes()))
+    (folder / "e.csv").write_bytes((folder / "a.csv").read_text().encode("utf-16"))
+    (folder / "f.csv").write_bytes((folder / "a.csv").read_bytes().replace(b"\n", b"\r"))
+    found = check(Source(str(folder)), 2)
+    assert [(it.kind, it.number, it.rows) for it in found] == [
+        *[("bytes", 0, 2), ("bytes", 2, 2), ("bytes", 4, 1)],
+        *[("bytes", 5, 2), ("bytes", 7, 1)],
+        *[("file", 8, 5), ("file", 13, 5), ("file", 18, 5)],
+    ]
+    assert dict(found[3].repeats or ()) == {6: 1, 7: 2}
+
+
+def test_zstd_stays_whole(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard", reason="needs the extra zstd")
+    path = tmp_path / "c.csv.zst"
+    path.write_bytes(zstandard.ZstdCompressor().compress(write_csv(tmp_path / "c.csv", 20).read_bytes()))
+    assert [it.kind for it in check(Source(str(path)), 4)] == ["file"]
+
+
+def test_parquet_is_cut_at_its_row_groups(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    path = tmp_path / "c.parquet"
+    duckdb.execute(
+        "COPY (SELECT 'c-' || (range % 9000) AS Kunde, 'Ada ' || range AS name FROM range(10000))"
+        f" TO '{path}' (FORMAT parquet, ROW_GROUP_SIZE 2048)"
+    )
+    source = Source(str(path), {"Kunde": "reference"})
+    assert [(it.begin, it.end) for it in check(source, 1000)] == [
+        (0, 2048), (2048, 4096), (4096, 6144), (6144, 8192), (8192, 10_000),
+    ]  # fmt: skip
+    assert [it.rows for it in check(source, 4000)] == [4096, 4096, 1808]
+    assert [it.rows for it in cut(source, 1000, 3000)] == [2048, 952]
+
+
+@pytest.mark.parametrize("kind", ["VARCHAR", "INTEGER", "DATE"])
+def test_a_query_is_cut_into_ranges_of_its_references(kind: str, tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    database = tmp_path / "c.duckdb"
+    value = "DATE '2020-01-01' + i" if kind == "DATE" else f"CAST(i AS {kind})"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            f"CREATE TABLE people AS SELECT {value} AS id, 'Ada' || j AS who FROM"
+            " (SELECT CASE WHEN range % 10 = 0 THEN NULL ELSE CAST(hash(range) % 70 AS INTEGER) END AS i, range AS j"
+            " FROM range(200))"
+        )
+    query = "SELECT id AS reference, who AS name FROM people WHERE who <> 'x'; "
+    source = Source(str(database), query=query)
+    found = cut(source, 15)
+    assert cut(source, 15) == found
+    assert len(found) > 5
+    rows = [row for partition in found for row in partition.read()]
+    assert [row.number for row in rows] == list(range(1, 201))
+    ordered = Source(str(database), query=f"SELECT * FROM ({query.strip('; ')}) ORDER BY reference NULLS FIRST, name")
+    whole = list(ordered.read())
+    if kind == "VARCHAR":
+        assert [facts_of(row) for row in rows] == [facts_of(row) for row in whole]
+    assert sorted(str(row.reference) for row in rows) == sorted(str(row.reference) for row in whole)
+    # Rows with one reference are in one partition, and all but the first of them repeat it.
+    homes: dict[str, set[int]] = {}
+    for partition in found:
+        for row in partition.read():
+            if row.reference is not None:
+                homes.setdefault(row.reference, set()).add(partition.place)
+    assert all(len(places) == 1 for places in homes.values())
+    assert sum(len(partition.repeats or ()) for partition in found) == 180 - len(homes)
+
+
+def test_the_first_rows_only(tmp_path: Path) -> None:
+    source = Source(str(write_csv(tmp_path / "c.csv", 10)))
+    for first, sizes, more in ((7, [3, 3, 1], True), (6, [3, 3], True), (10, [3, 3, 3, 1], False)):
+        index = Index(source, 3, first)
+        found = list(index)
+        assert ([it.rows for it in found], index.cut_short, index.rows) == (sizes, more, first)
+        assert [row.number for it in found for row in it.read()] == list(range(1, first + 1))
+
+
+def test_a_source_that_changed_is_told_before_a_row_is_read(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "c.csv", 10)
+    found = cut(Source(str(path)), 4)
+    path.write_text(path.read_text().replace("Ada Nr 9", "Eve Nr 9"))
+    with pytest.raises(ConfigurationError, match="not what it was when its rows were counted"):
+        found[0].read()
+
+
+def test_a_query_that_gives_fewer_rows_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    path = write_csv(tmp_path / "c.csv", 10)
+    found = cut(Source("-", query=f"SELECT * FROM '{path}'"), 4)
+    write_csv(path, 9)
+    with pytest.raises(ConfigurationError, match="not what it was"):
+        [list(partition.read()) for partition in found]
+
+
+def test_a_descriptor_holds_no_row(tmp_path: Path) -> None:
+    source = Source(str(write_csv(tmp_path / "c.csv", 50)))
+    told: Any = b"".join(it.to_json() for it in cut(source, 10))
+    assert all(personal not in told for personal in (b"Ada", b"example.com", b"91 234", b"c-17"))

@@ -1,0 +1,41 @@
+"""A worker's hold on a partition."""
+
+from contextlib import closing
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+from bulk.people import write_csv
+
+from wonder_customers.bulk import Index, Journal, Source
+from wonder_customers.bulk.distributed.leases import Leases
+from wonder_customers.bulk.distributed.worker import _Tenancy
+from wonder_customers.bulk.journal.entries import Entry
+from wonder_customers.bulk.tries import Halted
+
+pytestmark = pytest.mark.anyio
+
+
+class Journalled:
+    """What of a coordinator answers without a lease."""
+
+    def __init__(self, path: Path) -> None:
+        self.journal = Journal.open(path, gateway="monri", endpoint="https://example.org")
+
+    async def find(self, references: list[str]) -> list[Entry]:
+        with self.journal.reader() as find:
+            return list(find(references).values())
+
+
+async def test_an_answer_about_rows_does_not_lengthen_the_lease(tmp_path: Path) -> None:
+    index = Index(Source(str(write_csv(tmp_path / "c.csv", 3))), 10)
+    assert Leases.create(tmp_path / "p", index, {"resume": False}) == 1
+    with closing(Leases(tmp_path / "p")) as leases:
+        partition = leases.partition(0)
+    view: Any = Journalled(tmp_path / "j")
+    ended = _Tenancy(view, partition, 1, 30.0, None, until=monotonic() - 1)
+    assert await ended.ask(["c-1"]) == []
+    with pytest.raises(Halted):
+        await ended.take(1)
+    assert ended.lost

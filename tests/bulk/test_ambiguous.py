@@ -1,0 +1,25 @@
+"""A gateway that holds one reference twice: reading back says so, and does not choose."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from bulk.people import QUICK, draft
+
+from wonder_customers import CustomerSession
+from wonder_customers.bulk import verify
+from wonder_customers.simulator.server import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_reference_that_two_customers_hold_is_found(
+    account: Callable[[str], Any], server: SimulatorServer
+) -> None:
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        server.faults.add("duplicate", gateway="paydock", method="POST")
+        await session.create(draft(1))
+        await session.create(draft(2))
+        found = await verify(session, [draft(1), draft(2)])
+    assert [(it.reference, it.verdict) for it in found.findings] == [("c-1", "ambiguous")]
+    assert (found.checked, found.wrong) == (2, 1)

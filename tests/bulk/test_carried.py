@@ -1,0 +1,39 @@
+"""What a migration carries over: names in a form that the target takes, and nobody who was deleted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from bulk.people import QUICK, draft
+
+from wonder_customers import CustomerDraft, CustomerSession, Phone
+from wonder_customers.bulk import losses, migrated
+from wonder_customers.bulk.migrate import carried
+from wonder_customers.dialects import names
+from wonder_customers.simulator.server import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+Account = Callable[[str], Any]
+BOTH = CustomerDraft("c-1", "Ada King", first_name="Ada", last_name="Lovelace", phone=Phone("+385", "912345678"))
+
+
+@pytest.mark.parametrize("gateway", names())
+async def test_of_a_name_whole_and_in_parts_that_differ_the_parts_are_carried(gateway: str, account: Account) -> None:
+    async with CustomerSession(account(gateway), retry=QUICK) as target:
+        taken, left = carried(target, BOTH)
+        target.validate(taken)
+    assert (taken.name, taken.first_name, taken.last_name) == (None, "Ada", "Lovelace")
+    assert left == []
+
+
+async def test_who_was_archived_is_counted_and_left_out(account: Account, server: SimulatorServer) -> None:
+    async with (
+        CustomerSession(account("paydock"), retry=QUICK) as source,
+        CustomerSession(account("monri"), retry=QUICK) as target,
+    ):
+        made = [await source.create(draft(number)) for number in range(3)]
+        await source.delete(made[1].id)
+        found = await losses(source, target)
+        assert (found.customers, found.deleted) in {(3, 1), (2, 0)}
+        assert [it.reference async for it in migrated(source, target)] == ["c-2", "c-0"]

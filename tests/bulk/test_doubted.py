@@ -1,0 +1,46 @@
+"""A row that may have been applied stays in doubt, whatever its later tries meet."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk.people import QUICK, draft
+
+from wonder_customers import BulkError, CustomerSession
+from wonder_customers.bulk import Journal, Options, Outcome, sync
+from wonder_customers.bulk.tries import Tries
+from wonder_customers.dialects import names
+from wonder_customers.simulator.server import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+LATER: dict[str, dict[str, Any]] = {
+    "throttled": {"name": "rate_limited", "retry_after": 0},
+    "away": {"name": "server_error", "status": 503},
+    "refused": {"name": "server_error", "status": 400},
+    "locked out": {"name": "server_error", "status": 401},
+}
+
+
+@pytest.mark.parametrize("later", LATER)
+@pytest.mark.parametrize("gateway", names())
+async def test_a_doubt_outlives_what_comes_after_it(
+    gateway: str, later: str, account: Callable[[str], Any], server: SimulatorServer, tmp_path: Path
+) -> None:
+    owner = account(gateway)
+    journal = Journal.open(tmp_path / "j", gateway=gateway, endpoint=owner.base_url)
+    # Where a try begins with a look, that one would find what was applied; nobody outside can tell the difference.
+    server.faults.add("read_close", gateway=gateway, method="POST", applied=gateway == "wonder")
+    server.faults.add(**LATER[later], gateway=gateway, method="POST", times=None)
+    outcomes: list[Outcome] = []
+    twice = Options(tries=Tries(most=2, base=0.01, cap=0.01), failure_share=None)
+    async with CustomerSession(owner, retry=QUICK) as session:
+        ends = pytest.raises(BulkError) if later == "locked out" else nullcontext()
+        with ends:
+            async with sync(session, [draft(1)], journal=journal, options=twice) as job:
+                outcomes = [outcome async for outcome in job]
+    assert server.faults.seen[:2] == ["read_close", LATER[later]["name"]]
+    assert journal.states() == {"unknown": 1}
+    assert all(outcome.applied == "unknown" for outcome in outcomes)

@@ -1,0 +1,130 @@
+"""However a job is left or cannot begin, its caller hears of it in one error, and nothing goes out unasked."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+from bulk.people import QUICK, draft, write_csv
+
+from wonder_customers import BulkError, ConfigurationError, CustomerSession, SessionClosedError
+from wonder_customers.bulk import Job, Journal, sources, sync
+from wonder_customers.records import CustomerDraft
+from wonder_customers.simulator.server import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+Account = Callable[[str], Any]
+
+
+async def test_a_job_that_is_stopped_before_it_begins_sends_nothing(account: Account, server: SimulatorServer) -> None:
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        job = sync(session, [draft(number) for number in range(20)])
+        job.stop()
+        assert [outcome async for outcome in job] == []
+    assert (job.end_state, server.store.ledger("monri")) == ("interrupted", {})
+
+
+async def test_a_job_that_cannot_begin_closes_its_source(account: Account, tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
+    rows = sources.read(write_csv(tmp_path / "c.csv", 3))
+    assert rows.file is not None
+    assert not rows.file.closed
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        with pytest.raises(ConfigurationError):
+            await anext(sync(session, rows, journal=journal))
+    assert rows.file.closed
+
+
+async def test_the_journal_of_another_gateway_vouches_for_nobody_here(
+    account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        with pytest.raises(
+            ConfigurationError, match=r"is the journal of wonder at .*, not of monri at .* Nothing was sent"
+        ):
+            await anext(sync(session, [draft(1)], journal=journal))
+        assert session.gateway == "monri"
+    assert (journal.states(), server.store.ledger("monri")) == ({}, {})
+    journal.hold()  # it was not taken
+
+
+@pytest.mark.parametrize("within", [True, False])
+async def test_the_callers_own_error_comes_out_as_it_is_whoever_waits(within: bool, account: Account) -> None:
+    """Outcomes that nobody has read yet are in the way of the workers."""
+    error = ValueError()
+
+    async def fail(job: Job) -> None:
+        async with job:
+            if within:
+                await anext(job)
+            while job.tally.rows < 3:
+                await checkpoint()
+            raise error
+
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        job = sync(session, [draft(number) for number in range(40)], workers=2)
+        with pytest.raises(ValueError) as caught:
+            await fail(job)
+    assert (caught.value, job.end_state) == (error, "interrupted")
+
+
+async def test_a_job_that_is_cancelled_while_it_is_waited_for_ends_in_order(account: Account) -> None:
+    async def slowly() -> AsyncIterator[CustomerDraft]:
+        yield draft(1)
+        await anyio.sleep_forever()
+
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        job, heard = sync(session, slowly()), 0
+        with anyio.move_on_after(0.3) as scope:
+            async for _ in job:
+                heard += 1
+    assert (scope.cancelled_caught, heard, job.end_state) == (True, 0, "interrupted")
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+async def test_a_job_that_is_cancelled_at_its_very_end_ends_in_order(explicit: bool, account: Account) -> None:
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        job, heard = sync(session, [draft(number) for number in range(3)], workers=1), 0
+        with anyio.CancelScope() as scope:
+            async with AsyncExitStack() as stack:
+                if explicit:
+                    await stack.enter_async_context(job)
+                async for _ in job:
+                    heard += 1
+                    if heard == 3:
+                        scope.cancel()
+    assert (scope.cancelled_caught, heard, job.tally.rows) == (True, 3, 3)
+
+
+def _broken() -> Iterator[CustomerDraft]:
+    yield draft(1)
+    raise LookupError
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+async def test_an_error_of_the_source_comes_out_as_it_is(explicit: bool, account: Account) -> None:
+    async with CustomerSession(account("paydock"), retry=QUICK) as session, AsyncExitStack() as stack:
+        job = sync(session, _broken())
+        stack.enter_context(pytest.raises(LookupError))
+        if explicit:
+            await stack.enter_async_context(job)
+        [outcome async for outcome in job]
+
+
+async def test_what_is_no_draft_is_named(account: Account) -> None:
+    rows: list[Any] = [draft(1), "Ada"]
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        with pytest.raises(BulkError, match="row 2 is of the type str, and no CustomerDraft"):
+            [outcome async for outcome in sync(session, rows)]
+
+
+async def test_a_session_that_is_closed_is_told_of_by_itself(account: Account) -> None:
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        pass
+    with pytest.raises(SessionClosedError):
+        [outcome async for outcome in sync(session, [draft(1)], workers=1)]

@@ -1,0 +1,150 @@
+"""The journal by itself: what is on the disk when, its key, and its lock."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+
+from wonder_customers import BulkError, ConfigurationError
+from wonder_customers.bulk import Journal
+from wonder_customers.bulk.journal._writer import GROUP
+from wonder_customers.bulk.journal.digest import VARIABLE, Digests
+
+
+def opened(folder: Path) -> Journal:
+    return Journal.open(folder / "j", gateway="monri", endpoint="https://example.com/", clock=lambda: 1000.0)
+
+
+def rows_on_disk(folder: Path) -> int:
+    """What another process would see."""
+    connection = sqlite3.connect(folder / "j")
+    try:
+        count: int = connection.execute("SELECT count(*) FROM rows").fetchone()[0]
+    finally:
+        connection.close()
+    return count
+
+
+@pytest.mark.anyio
+async def test_sending_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.begin({})
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.writer.serve)
+        for number in range(5):
+            await journal.sending(f"c-{number}", number, b"raw", b"payload")
+            assert rows_on_disk(tmp_path) == number + 1
+        journal.done("c-0", 0, b"raw", b"payload", result="created", id="x", attempts=1)
+        journal.ended("c-1", "unknown", 2, "OutcomeUnknownError")
+        journal.writer.stop()
+    journal.end("finished", {"created": 1})
+    assert journal.states() == {"done": 1, "sending": 3, "unknown": 1}
+    with journal.reader() as find:
+        found = find(["c-0", "c-1", "nobody"])
+    assert (found["c-0"].state, found["c-0"].id, found["c-0"].result, found["c-0"].at) == (
+        "done",
+        "x",
+        "created",
+        1000.0,
+    )
+    assert (found["c-1"].code, found["c-1"].attempts) == ("OutcomeUnknownError", 2)
+    assert "nobody" not in found
+
+
+@pytest.mark.anyio
+async def test_nothing_is_lost_when_everything_is_cancelled(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.begin({})
+    async with anyio.create_task_group() as outer:
+        outer.start_soon(journal.writer.serve)
+        with anyio.CancelScope() as scope:
+            for number in range(3 * GROUP):
+                journal.writer.post("INSERT INTO about VALUES (?, 'x')", [str(number)])
+            scope.cancel()
+            await anyio.lowlevel.checkpoint()
+        outer.cancel_scope.cancel()
+        journal.writer.stop()
+    connection = sqlite3.connect(tmp_path / "j")
+    assert connection.execute("SELECT count(*) FROM about WHERE value = 'x'").fetchone() == (3 * GROUP,)
+    connection.close()
+    assert threading.active_count() < 50
+    journal.release()
+
+
+@pytest.mark.anyio
+async def test_after_a_failed_write_nothing_is_written_and_everybody_is_told(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    journal.begin({})
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.writer.serve)
+        journal.writer.post("INSERT INTO nowhere VALUES (1)", [])
+        for number in range(2):
+            with pytest.raises(BulkError, match="wonder-customers resume"):
+                await journal.sending(f"c-{number}", number, None, b"payload")
+        journal.writer.stop()
+    journal.end("journal", {})
+    assert rows_on_disk(tmp_path) == 0
+
+
+def test_digests_depend_on_the_key(tmp_path: Path) -> None:
+    first, second = Digests(b"a" * 32), Digests(b"b" * 32)
+    assert first.row(b"x") == Digests(b"a" * 32).row(b"x") != second.row(b"x")
+    assert first.payload({"a": 1, "b": 2}) == first.payload({"b": 2, "a": 1}) != second.payload({"a": 1, "b": 2})
+    assert len(first.row(b"x")) == len(first.payload({})) == 16
+    assert "aaaa" not in repr(first)
+
+
+def test_the_key_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "short")
+    with pytest.raises(ConfigurationError, match="at least 16"):
+        opened(tmp_path)
+    monkeypatch.setenv(VARIABLE, "long enough to be a key")
+    assert opened(tmp_path).digests == opened(tmp_path).digests
+    assert not (tmp_path / "j.key").exists()
+
+
+@pytest.mark.parametrize("content", ["", "zz"])
+def test_a_broken_key_is_told(content: str, tmp_path: Path) -> None:
+    (tmp_path / "j.key").write_text(content)
+    with pytest.raises(ConfigurationError, match="holds no key"):
+        opened(tmp_path)
+
+
+def test_what_is_no_journal_is_told(tmp_path: Path) -> None:
+    (tmp_path / "j").write_text("reference,name\n" * 1000)
+    with pytest.raises(ConfigurationError, match="cannot be used as a journal"):
+        Journal.existing(tmp_path / "j")
+
+
+def test_there_is_nothing_to_resume_in_a_fresh_journal(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    with pytest.raises(BulkError, match="no run to resume"):
+        journal.begin({}, resume=True)
+    journal.release()
+    assert journal.last_run() is None
+
+
+def test_another_key_is_refused_before_every_row_looks_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert opened(tmp_path).digests == opened(tmp_path).digests
+    key = (tmp_path / "j.key").read_text()
+    (tmp_path / "j.key").write_text("ab" * 32)
+    for open_again in (opened, lambda folder: Journal.existing(folder / "j")):
+        with pytest.raises(ConfigurationError, match=r"another key.*Nothing was sent\. Restore j\.key") as caught:
+            open_again(tmp_path)
+        assert key not in str(caught.value)
+    (tmp_path / "j.key").write_text(key)
+    assert opened(tmp_path).digests.key.hex() == key
+    monkeypatch.setenv(VARIABLE, "long enough to be a key")
+    with pytest.raises(ConfigurationError, match=VARIABLE):
+        opened(tmp_path)
+
+
+def test_a_journal_without_a_mark_takes_the_key_it_is_opened_with_first(tmp_path: Path) -> None:
+    opened(tmp_path)._execute("DELETE FROM about WHERE name = 'key'", [])
+    (tmp_path / "j.key").write_text("ab" * 32)
+    opened(tmp_path)
+    (tmp_path / "j.key").write_text("cd" * 32)
+    with pytest.raises(ConfigurationError, match="another key"):
+        opened(tmp_path)

@@ -1,0 +1,114 @@
+"""A job that is killed again and again: each customer is there exactly once in the end, with the last payload."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+from bulk.people import PATIENT, QUICK, write_csv
+
+from wonder_customers import CustomerSession
+from wonder_customers.bulk import Journal, sources, verify
+from wonder_customers.dialects import names
+from wonder_customers.simulator import KINDS
+from wonder_customers.simulator.server import SimulatorServer
+
+PROGRAM = Path(__file__).with_name("bulk_process.py")
+PARAMETERS: dict[str, dict[str, Any]] = {
+    "zombie": {"delay": 0.2},
+    "refuse": {"seconds": 0.1},
+    "drip": {"interval": 0.002},
+    "rate_limited": {"retry_after": 0.1},
+}
+ELSEWHERE = {"expired_tls", "refuse"}
+
+
+def misbehave(server: SimulatorServer, gateway: str, share: float, seed: int) -> None:
+    """Switch every kind of fault on; together they strike so large a share of the requests."""
+    kinds = sorted(KINDS.keys() - ELSEWHERE)
+    for place, kind in enumerate(kinds):
+        more = dict(PARAMETERS.get(kind, {}))
+        if kind == "duplicate" and gateway == "paydock":
+            # Paydock lets two customers share a reference: a create that the network doubles makes two.
+            more["method"] = "GET"
+        server.faults.add(kind, times=None, probability=share / len(kinds), seed=seed + place, **more)
+
+
+def start(gateway: str, source: Path, journal: Path, server: SimulatorServer, *more: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, str(PROGRAM), gateway, str(source), str(journal), *more]
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, **server.environment(), "PYTHONPATH": path}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
+
+
+def kill_after(process: "subprocess.Popen[str]", server: SimulatorServer, more: int) -> bool:
+    """Kill the process when so many more requests have come in; False when it had ended before."""
+    goal = server.faults.requests.total() + more
+    while process.poll() is None:
+        if server.faults.requests.total() >= goal:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            return True
+        time.sleep(0.002)
+    process.communicate()
+    return False
+
+
+def run_with_kills(
+    gateway: str, rows: int, kills: int, share: float, server: SimulatorServer, folder: Path, account: Any
+) -> None:
+    dice = random.Random(f"{gateway} {rows}")
+    source, journal = write_csv(folder / "customers.csv", rows), folder / "journal"
+    misbehave(server, gateway, share, seed=rows)
+    more: list[str] = []
+    for _ in range(kills):
+        process = start(gateway, source, journal, server, *more)
+        assert kill_after(process, server, dice.randrange(1, rows // (kills + 1)))
+        more = ["resume"]
+    process = start(gateway, source, journal, server, *more)
+    output, _ = process.communicate(timeout=600 + rows / 10)
+    assert process.returncode == 0
+    report = orjson.loads(output)
+    server.faults.clear()
+    # Every row has an outcome, and none but good ones.
+    assert (report["read"], report["unfinished"]) == (rows, 0)
+    assert sum(report["counts"].values()) == rows
+    assert report["counts"].keys() <= {"created", "updated", "written"}
+    # Each customer was made exactly once.
+    ledger = server.store.ledger(gateway)
+    assert ledger == {f"c-{number}": 1 for number in range(rows)}
+    # The gateway holds what the source says.
+    found = anyio.run(_verified, account(gateway), source)
+    assert (found.checked, found.counts["equal"]) == (rows, rows), found.findings[:5]
+    states = Journal.existing(journal).states()
+    assert states == {"done": rows}
+
+
+async def _verified(account: Any, source: Path) -> Any:
+    async with CustomerSession(account, retry=QUICK) as session:
+        return await verify(session, sources.read(source), tries=PATIENT)
+
+
+@pytest.mark.parametrize(
+    "gateway", [pytest.param(name, marks=[pytest.mark.long] * (name != "paydock")) for name in names()]
+)
+def test_a_killed_job_ends_with_each_customer_once(
+    gateway: str, server: SimulatorServer, tmp_path: Path, account: Callable[[str], Any]
+) -> None:
+    run_with_kills(gateway, 100, 2, 0.1, server, tmp_path, account)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("gateway", names())
+def test_five_thousand_rows_with_faults_and_three_kills(
+    gateway: str, server: SimulatorServer, tmp_path: Path, account: Callable[[str], Any]
+) -> None:
+    run_with_kills(gateway, 5000, 3, 0.02, server, tmp_path, account)

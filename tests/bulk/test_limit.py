@@ -1,0 +1,50 @@
+"""A job against a gateway that really allows 200 requests per second."""
+
+import time
+from typing import ClassVar
+
+import pytest
+from bulk.people import draft
+
+from wonder_customers import CustomerSession
+from wonder_customers.bulk import BULK, sync
+from wonder_customers.dialects import package
+from wonder_customers.dialects.wonder.simulator import Simulator
+from wonder_customers.simulator.gateway import Call, GatewayError
+from wonder_customers.simulator.server import SimulatorServer
+
+
+class Limited(Simulator):
+    """Wonder, which takes 200 requests per second, and 20 at once."""
+
+    tokens, last = 20.0, 0.0
+    taken: ClassVar[list[float]] = []
+    refused = 0
+
+    def authenticate(self, call: Call) -> str:
+        now, mine = time.monotonic(), Limited
+        mine.tokens, mine.last = min(20.0, mine.tokens + (now - mine.last) * 200), now
+        if mine.tokens < 1:
+            mine.refused += 1
+            raise GatewayError(429, {"message": "Too Many Requests"}, {"Retry-After": "1"})
+        mine.tokens -= 1
+        mine.taken.append(now)
+        return super().authenticate(call)
+
+
+@pytest.mark.long
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_limit_settles_near_what_the_gateway_takes() -> None:
+    rows = 6000
+    with SimulatorServer([Limited]) as server:
+        account = package("wonder").ACCOUNT.from_environment(server.environment())
+        async with CustomerSession(account, retry=BULK) as session:
+            job = sync(session, (draft(number) for number in range(rows)))
+            async for outcome in job:
+                assert outcome.ok, outcome
+    settled = Limited.taken[rows // 2 :]
+    assert 180 <= len(settled) / (settled[-1] - settled[0]) <= 220
+    assert Limited.refused < 0.02 * (rows + Limited.refused)
+    assert job.capacity.throttled == Limited.refused
+    assert 170 <= (job.rate or 0) <= 220

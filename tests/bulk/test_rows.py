@@ -1,0 +1,76 @@
+"""What one row may hold, and what is told of the row that holds something else."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk.people import HEADER, line
+
+from wonder_customers import ConfigurationError
+from wonder_customers.bulk import sources
+
+
+def drafts(folder: Path, data: str | bytes, name: str = "c.csv", **how: Any) -> list[Any]:
+    """The rows' drafts, or what is told of them."""
+    path = folder / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return [row.draft or row.problem for row in sources.read(path, **how)]
+
+
+def test_metadata_in_one_column_is_a_json_object(tmp_path: Path) -> None:
+    data = """reference,metadata,metadata.tier
+c-1,"{""a"": [1, {""b"": 2}], ""tier"": ""x""}",gold
+c-2,{not json,
+c-3,"[1, 2]",
+c-4,,silver
+"""
+    first, second, third, fourth = drafts(tmp_path, data)
+    assert first.metadata == {"a": [1, {"b": 2}], "tier": "gold"}
+    assert second == "line 3, column metadata: must be a JSON object"
+    assert third == "line 4, column metadata: must be a JSON object"
+    assert fourth.metadata == {"tier": "silver"}
+
+
+def test_a_vault_token_and_a_card_in_one_row_are_refused(tmp_path: Path) -> None:
+    mapping = {"token": "payment_source.vault_token", "card": "payment_source.number"}
+    (told,) = drafts(tmp_path, "reference,token,card\nc-1,abc,4111111111111111\n", mapping=mapping)
+    assert told == "line 2: the payment source is a vault token and a card at once"
+
+
+def test_utf_16_that_breaks_off_is_told_with_its_line(tmp_path: Path) -> None:
+    whole = "\n".join([HEADER, *(line(number) for number in range(3))]).encode("utf-16")
+    with pytest.raises(ConfigurationError, match="is none after line 3: export it again, best as UTF-8"):
+        drafts(tmp_path, whole[:-1])
+
+
+def test_rows_of_a_thousand_forms_are_read_as_well_as_rows_of_one(tmp_path: Path) -> None:
+    data = "".join(f'{{"reference": "c-{number}", "metadata.k{number}": "{number}"}}\n' for number in range(1100))
+    found = drafts(tmp_path, data + data, "c.jsonl")
+    assert [draft.metadata for draft in found] == [{f"k{number}": str(number)} for number in range(1100)] * 2
+
+
+def test_a_file_that_goes_away_between_two_is_told(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(f"{HEADER}\n{line(1)}\n")
+    rows = sources.read(tmp_path)
+    assert next(rows).reference == "c-1"
+    (tmp_path / "b.csv").unlink()
+    with pytest.raises(ConfigurationError, match=r"b\.csv cannot be read: No such file or directory"):
+        next(rows)
+
+
+def test_a_row_shows_its_place_and_reference_only(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text(f"{HEADER}\n{line(7)}\n")
+    (row,) = sources.read(tmp_path / "c.csv")
+    assert repr(row) == "<Row 1 'c-7'>"
+
+
+def test_how_far_a_query_is_nobody_knows_and_a_closed_file_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    path = tmp_path / "c.csv"
+    path.write_text(f"{HEADER}\n{line(1)}\n{line(2)}\n")
+    assert sources.read(path, query="SELECT * FROM source").fraction is None
+    rows = sources.read(path)
+    assert len(list(rows)) == 2
+    rows.close()
+    assert rows.fraction == 1.0

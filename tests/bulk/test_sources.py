@@ -1,0 +1,323 @@
+"""Files as real people have them: each works, or is named with its line."""
+
+import gzip
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from wonder_customers import ConfigurationError
+from wonder_customers.bulk import Row, sources
+from wonder_customers.bulk.sources.csv_files import LONGEST_FIELD
+from wonder_customers.records import CardSource, Phone, VaultToken
+
+HEAD = "reference,name\n"
+
+
+def rows_of(folder: Path, data: str | bytes, name: str = "c.csv", **how: object) -> list[Row]:
+    path = folder / name
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return list(sources.read(path, **how))  # type: ignore[arg-type]
+
+
+def names(rows: list[Row]) -> list[str | None]:
+    return [row.draft.name if row.draft else row.problem for row in rows]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "reference,name\nc-1,Žofie Ünal\n".encode(),
+        "\ufeffreference,name\nc-1,Žofie Ünal\n".encode(),
+        "reference;name\r\nc-1;Žofie Ünal\r\n".encode("cp1252"),
+        "reference\tname\nc-1\tŽofie Ünal\n".encode("utf-16"),
+        "sep=|\nreference|name\nc-1|Žofie Ünal\n".encode(),
+        "reference,name\rc-1,Žofie Ünal\r".encode(),
+        ' Reference ,NAME\n"c-1","Žofie Ünal"\n'.encode(),
+        "\nreference,name\n\n\n,\nc-1,Žofie Ünal\n,,\n".encode(),
+    ],
+    ids=["utf-8", "mark", "windows-1252 semicolons", "utf-16 tabs", "sep=", "old Mac", "blanks", "empty lines"],
+)
+def test_every_way_to_write_a_csv_file(data: bytes, tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, data)
+    assert names(rows) == ["Žofie Ünal"]
+    assert (rows[0].number, rows[0].reference) == (1, "c-1")
+
+
+def test_line_breaks_in_quotes_keep_the_line_numbers_right(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, 'reference,description\nc-1,"one\ntwo\nthree"\nc-2,x,too,much\n')
+    assert rows[0].draft is not None
+    assert rows[0].draft.description == "one\ntwo\nthree"
+    assert rows[1].problem == "line 5: has 4 columns where the first line names 2"
+
+
+def test_leading_zeros_stay(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "reference,name,phone\n007,Bond,0912345678\n008,Bond,+385 91 2345678\n")
+    assert [row.reference for row in rows] == ["007", "008"]
+    assert [row.draft.phone for row in rows if row.draft] == [Phone(None, "0912345678"), Phone("+385", "912345678")]
+
+
+@pytest.mark.parametrize("number", ["4.5E+12", "3,85912E+11", "385912e11"])
+def test_a_number_that_a_spreadsheet_shortened_is_named(number: str, tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, f'reference,name,Phone\nc-1,Ada,"{number}"\nc-2,Grace,\n')
+    assert rows[0].problem is not None
+    assert rows[0].problem.startswith("line 2, column Phone: a spreadsheet has shortened this number")
+    assert number not in rows[0].problem
+    assert rows[1].problem is None
+
+
+def test_excel_dates_are_kept_as_they_are_written(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "reference,metadata.Since,metadata.until\nc-1,45123,01.02.2024\n")
+    assert rows[0].draft is not None
+    assert rows[0].draft.metadata == {"Since": "45123", "until": "01.02.2024"}
+
+
+def test_two_hundred_columns(tmp_path: Path) -> None:
+    head = ",".join(["reference", *(f"metadata.k{number}" for number in range(199))])
+    rows = rows_of(tmp_path, f"{head}\n" + ",".join(["c-1", *map(str, range(199))]) + "\n")
+    assert rows[0].draft is not None
+    assert rows[0].draft.metadata == {f"k{number}": str(number) for number in range(199)}
+
+
+def test_a_row_of_a_megabyte(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, f"{HEAD}c-1,{'x' * 1_000_000}\nc-2,Ada\n")
+    assert [len(name or "") for name in names(rows)] == [1_000_000, 3]
+
+
+def test_a_quote_that_is_never_closed_is_named_with_its_line(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, f'{HEAD}c-1,Ada\nc-2,"Grace\nc-3,Joan\n')
+    assert names(rows) == ["Ada", "line 3: a quote is opened here and never closed"]
+
+
+def test_a_quote_that_swallows_too_much_is_named_with_its_line(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, f'{HEAD}c-2,"{"x" * (LONGEST_FIELD + 10)}\nc-3,Joan\n')
+    assert rows[0].problem is not None
+    assert rows[0].problem.startswith("line 2: a field is longer than 16 MB")
+
+
+def test_bytes_that_are_no_text_are_named_with_line_and_column(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, HEAD.encode() + "c-1,Žofie\n".encode() + b"c-2,\xff\xfe\nc-\xff,Ada\n")
+    assert names(rows)[:2] == ["Žofie", "line 3, column name: is neither UTF-8 nor Windows-1252 text"]
+    assert rows[2].reference is None
+    assert rows[2].problem == "line 4, column reference: is neither UTF-8 nor Windows-1252 text"
+
+
+def test_a_short_row_has_empty_fields(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "reference,name,email\nc-1,Ada\n")
+    assert rows[0].draft is not None
+    assert rows[0].draft.email is None
+
+
+def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
+    assert rows_of(tmp_path, b"") == []
+    assert rows_of(tmp_path, b"", "c.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    ("head", "mapping", "words"),
+    [
+        ("reference,CVV", {}, "security codes"),
+        ("reference,CVV", {"CVV": ""}, "security codes"),
+        ("reference,card-cvc2", {}, "security codes"),
+        ("reference,x", {"x": "payment_source.cvv"}, "security codes"),
+        ("reference,metadata.security_code", {}, "security codes"),
+        ("reference,Card Number", {}, "looks like card data"),
+        ("reference,PAN", {}, "looks like card data"),
+        ("reference,expiry date", {}, "looks like card data"),
+        ("reference,Card Number", {"card number": "metadata.x"}, "looks like card data"),
+        ("reference,payment_source.number", {}, "looks like card data"),
+        ("reference,Stadt,Ort", {}, "'Stadt', 'Ort'"),
+        ("name", {}, "no column holds the reference"),
+        ("reference,name,Name", {}, "more than one column holds name"),
+        ("reference,x", {"x": "surname"}, "no field of a customer is called 'surname'"),
+    ],
+)
+def test_columns_that_cannot_be_used(head: str, mapping: Mapping[str, str], words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        rows_of(tmp_path, f"{head}\n1,2,3\n", mapping=mapping)
+
+
+def test_card_columns_that_are_asked_for_by_name(tmp_path: Path) -> None:
+    mapping = {
+        "Card No": "payment_source.number",
+        "MM": "payment_source.expire_month",
+        "YY": "payment_source.expire_year",
+    }
+    data = "reference,Card No,MM,YY\nc-1,4111111111111111,12,2030\nc-2,4111111111111111,,\n"
+    rows = rows_of(tmp_path, data, mapping=mapping)
+    assert rows[0].draft is not None
+    assert isinstance(rows[0].draft.payment_source, CardSource)
+    assert b"4111" not in (rows[0].material or b"")
+    assert rows[1].problem == "line 3: a card needs payment_source.number, .expire_month and .expire_year"
+    vault = rows_of(tmp_path, "reference,token\nc-1,abc\n", mapping={"token": "payment_source.vault_token"})
+    assert vault[0].draft is not None
+    assert vault[0].draft.payment_source == VaultToken("abc")
+
+
+def test_a_card_column_may_be_left_out_by_name(tmp_path: Path) -> None:
+    assert names(rows_of(tmp_path, "reference,name,pan\nc-1,Ada,4111\n", mapping={"pan": ""})) == ["Ada"]
+
+
+def test_columns_are_mapped_left_out_and_ignored(tmp_path: Path) -> None:
+    data = "Kundennr;Stadt;Notiz;Tel\nc-1;Wien;x;+43 1 2345678\n"
+    mapping = {"kundennr": "reference", "Stadt": "address.city", "tel": "phone"}
+    rows = rows_of(tmp_path, data, mapping=mapping, unknown="ignore")
+    assert rows[0].draft is not None
+    assert rows[0].draft.address is not None
+    assert (rows[0].reference, rows[0].draft.address.city) == ("c-1", "Wien")
+    assert rows[0].draft.phone == Phone("+43", "12345678")
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    data = """{"reference": "c-1", "name": "Ada", "address": {"city": "Wien"}, "metadata": {"a": [1, {"b": 2}]}}
+
+{"reference": 7, "phone": {"dial_code": "+385", "number": "91"}, "address.city": "Split"}
+{"reference": "c-3", "name": 5.5}
+{"name": "nobody"}
+[1]
+{"reference": "c-4"
+{"reference": "c-5", "phone": "+43 1 2345678", "phone.number": "1"}
+"""
+    rows = rows_of(tmp_path, data, "c.jsonl")
+    assert [row.reference for row in rows] == ["c-1", "7", "c-3", None, None, None, "c-5"]
+    assert rows[0].draft is not None
+    assert rows[0].draft.metadata == {"a": [1, {"b": 2}]}
+    assert rows[1].draft is not None
+    assert rows[1].draft.phone == Phone("+385", "91")
+    assert [row.problem for row in rows[2:]] == [
+        "line 4, column name: must be text, not float",
+        "line 5: has no reference",
+        "line 6: must be a JSON object",
+        "line 7: is not JSON (at character 19)",
+        "line 8: the phone is given whole and in parts",
+    ]
+    with pytest.raises(ConfigurationError, match="security codes"):
+        rows_of(tmp_path, '{"reference": "c", "payment_source": {"cvv": "123"}}\n', "d.jsonl")
+
+
+def test_packed_files_and_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "customers"
+    folder.mkdir()
+    (folder / "b.csv.gz").write_bytes(gzip.compress(b"reference,name\nc-3,Joan\n"))
+    (folder / "a.csv").write_text("reference,name\nc-1,Ada\nc-2,Grace,,!\n")
+    (folder / "a.csv.failed.jsonl").write_text("{}\n")
+    (folder / "notes.pdf").write_text("no")
+    rows = list(sources.read(folder))
+    assert [(row.number, row.reference, row.place) for row in rows] == [
+        (1, "c-1", "a.csv, line 2"),
+        (2, None, "a.csv, line 3"),
+        (3, "c-3", "b.csv.gz, line 2"),
+    ]
+
+
+def test_zstd(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard", reason="needs the extra zstd")
+    packed = zstandard.ZstdCompressor().compress(b"reference,name\n" + b"".join(b"c-%d,Ada\n" % n for n in range(5000)))
+    assert len(rows_of(tmp_path, packed, "c.csv.zst")) == 5000
+
+
+def test_a_broken_package_is_told(tmp_path: Path) -> None:
+    whole = gzip.compress(b"reference,name\n" + b"".join(b"c-%d,Ada\n" % number for number in range(5000)))
+    with pytest.raises(ConfigurationError, match="cannot be read to its end"):
+        rows_of(tmp_path, whole[: len(whole) // 2], "c.csv.gz")
+
+
+def test_parquet_and_queries(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    csv, parquet = tmp_path / "c.csv", tmp_path / "c.parquet"
+    csv.write_text("id,person,since\n1,Ada,2024-01-02\n2,Grace,2024-01-03\n")
+    duckdb.execute(f"COPY (SELECT id AS reference, person AS name FROM '{csv}') TO '{parquet}' (FORMAT parquet)")
+    assert [(row.reference, row.draft and row.draft.name) for row in sources.read(parquet)] == [
+        ("1", "Ada"),
+        ("2", "Grace"),
+    ]
+    query = "SELECT id AS reference, person AS name, since AS 'metadata.since' FROM source WHERE id > 1"
+    rows = list(sources.read(csv, query=query))
+    assert rows[0].draft is not None
+    assert rows[0].draft.metadata == {"since": "2024-01-03"}
+    assert rows[0].place == "row 1"
+    with pytest.raises(ConfigurationError, match="the query cannot be run"):
+        list(sources.read(csv, query="SELECT nothing FROM source"))
+    own = list(sources.read("-", query=f"SELECT id AS reference FROM '{csv}'"))
+    assert [row.reference for row in own] == ["1", "2"]
+
+
+@pytest.mark.parametrize("name", ["missing.csv", "c.xlsx", "empty"])
+def test_sources_that_are_none(name: str, tmp_path: Path) -> None:
+    (tmp_path / "c.xlsx").write_bytes(b"PK")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigurationError):
+        sources.read(tmp_path / name)
+
+
+def test_the_reader_tells_how_far_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(HEAD + "".join(f"c-{number},Ada\n" for number in range(20_000)))
+    reader = sources.read(path)
+    assert 0 < (reader.fraction or 0) < 0.5
+    assert len(list(reader)) == 20_000
+    reader.close()
+
+
+def test_a_fingerprint_changes_with_the_source(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(HEAD)
+    before = sources.fingerprint(path)
+    assert before == sources.fingerprint(path)
+    path.write_text(HEAD + "c-1,Ada\n")
+    assert sources.fingerprint(path) != before
+
+
+@pytest.mark.parametrize("encoding", ["utf-32", "utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"])
+def test_an_encoding_that_is_not_read_is_told(encoding: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="does not look like text in UTF-8, UTF-16 or Windows-1252"):
+        rows_of(tmp_path, f"{HEAD}c-1,Ada\n".encode(encoding))
+
+
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"PK\x03\x04\x14\0\0\0\x08\0abc"])
+@pytest.mark.parametrize("unknown", ["refuse", "ignore"])
+def test_what_is_no_text_is_told(data: bytes, unknown: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="does not look like text in UTF-8, UTF-16 or Windows-1252"):
+        rows_of(tmp_path, data, unknown=unknown)
+
+
+def test_a_mapped_column_that_one_table_has_not_is_a_slip(tmp_path: Path) -> None:
+    mapping = {"Stadtt": "address.city"}
+    with pytest.raises(ConfigurationError, match=r"no column is called 'Stadtt', which is mapped to 'address\.city'"):
+        rows_of(tmp_path, "reference,Stadt\nc-1,Wien\n", mapping=mapping, unknown="ignore")
+    assert names(rows_of(tmp_path, '{"reference": "c-1", "name": "Ada"}\n', "c.jsonl", mapping=mapping)) == ["Ada"]
+
+
+def test_of_several_files_each_may_lack_a_mapped_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("reference,Name\nc-1,Ada\n")
+    (tmp_path / "b.csv").write_text("reference,Vorname\nc-2,Grace\n")
+    assert names(list(sources.read(tmp_path, mapping={"Vorname": "name"}))) == ["Ada", "Grace"]
+
+
+def test_a_folder_whose_entries_are_no_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{HEAD}c-1,Ada\n")
+    (tmp_path / "archive").mkdir()
+    assert len(list(sources.read(tmp_path))) == len(list(sources.read(tmp_path, form="csv"))) == 1
+    (tmp_path / "b.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(ConfigurationError, match=r"b\.csv is a link to a file that is not there: restore"):
+        sources.read(tmp_path)
+    (tmp_path / "b.csv").rename(tmp_path / "b")
+    assert len(list(sources.read(tmp_path))) == 1
+    with pytest.raises(ConfigurationError, match="b is a link to a file that is not there"):
+        sources.read(tmp_path, form="csv")
+    (tmp_path / "b").unlink()
+    (tmp_path / "c.csv").mkdir()
+    for look in (sources.read, sources.fingerprint):
+        with pytest.raises(ConfigurationError, match=r"c\.csv is a folder with the name of a file: rename it"):
+            look(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_source(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.csv")
+    for look in (sources.read, sources.fingerprint):
+        with pytest.raises(ConfigurationError, match=r"p\.csv is a pipe or a device, .* save it to a file first"):
+            look(tmp_path / "p.csv")
+    with pytest.raises(ConfigurationError, match=r"p\.csv is a pipe or a device with the name of a file"):
+        sources.read(tmp_path)

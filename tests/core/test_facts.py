@@ -1,0 +1,284 @@
+"""What goes out with every request, and what replies and errors tell of it."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from core.monri_replies import DOWN
+
+from scripted import (
+    HEX,
+    MADE,
+    MISSING,
+    PAYDOCK,
+    REFUSED,
+    SILENT,
+    UUID,
+    bench,
+    draft,
+    lost,
+    monri_customer,
+    paydock_customer,
+    reply,
+    wonder_customer,
+)
+from wonder_customers import (
+    ConflictError,
+    Customer,
+    DeadlineExceededError,
+    InvalidRequestError,
+    InvalidResponseError,
+    Monri,
+    NotFoundError,
+    OutcomeUnknownError,
+    RetryPolicy,
+    Wonder,
+)
+from wonder_customers._core.attempt import AttemptRunner
+from wonder_customers._core.redaction import Redactor
+from wonder_customers.retry import Evidence
+from wonder_customers.wire import HttpRequest, Timeouts, Transmission
+
+pytestmark = pytest.mark.anyio
+
+
+class TestTheRequest:
+    async def test_its_headers_are_these_and_no_others(self) -> None:
+        it = bench(MADE, MADE)
+        await it.create(draft())
+        await it.get(UUID)
+        created, read = it.script.sent
+        headers = dict(created.headers)
+        assert re.fullmatch(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", headers.pop(b"X-Request-ID"))
+        assert headers.pop(b"Authorization").startswith(b"WP3-v2.1 ")
+        assert headers == {
+            b"Host": b"ipgtest.monri.com",
+            b"Accept": b"application/json",
+            b"Accept-Encoding": b"identity",
+            b"Content-Type": b"application/json",
+            b"User-Agent": b"wonder-customers",
+            b"Content-Length": str(len(created.body)).encode(),
+        }
+        assert b"Content-Length" not in dict(read.headers)
+        assert created.body == b'{"merchant_customer_id":"r-1","name":"Ada","phone":"+447911123456"}'
+        assert str(created.origin) == "https://ipgtest.monri.com"
+
+    async def test_a_port_of_its_own_stands_in_the_host(self) -> None:
+        it = bench(MADE, account=Monri("k", "t", base_url="http://127.0.0.1:8080"))
+        await it.get(UUID)
+        assert dict(it.script.sent[0].headers)[b"Host"] == b"127.0.0.1:8080"
+
+    async def test_no_phase_may_last_longer_than_what_is_left(self) -> None:
+        it = bench(reply(429, {}, retry_after="52"), MADE)
+        await it.get(UUID)
+        assert [request.timeouts for request in it.script.sent] == [Timeouts(5.0, 30.0, 10.0), Timeouts(5.0, 8.0, 8.0)]
+
+    async def test_a_wonder_nonce_has_sixteen_characters(self, wonder: Wonder) -> None:
+        it = bench(reply(200, wonder_customer()), account=wonder)
+        await it.create(draft())
+        assert re.fullmatch(rb"[0-9A-Za-z]{16}", dict(it.script.sent[0].headers)[b"Nonce"])
+
+    async def test_without_time_nothing_goes_out(self) -> None:
+        it = bench()
+        call = next(it.dialect.get(UUID))
+        for remaining in (0.0, -1.0):
+            attempt_result = await it.executor.attempts.make(it.account_context, call, Transmission(), remaining, None)
+            assert (attempt_result.evidence, attempt_result.error.reason) == (
+                Evidence.NOT_SENT,
+                "the deadline passed before it could be sent",
+            )
+            assert isinstance(attempt_result.error, DeadlineExceededError)
+        assert it.script.sent == []
+
+    async def test_with_little_time_it_goes_out(self) -> None:
+        it = bench(MADE)
+        attempt_result = await it.executor.attempts.make(
+            it.account_context, next(it.dialect.get(UUID)), Transmission(), 0.5, None
+        )
+        assert attempt_result.reply is not None
+
+
+class TestTheReply:
+    async def test_it_tells_the_facts_of_the_call(self) -> None:
+        it = bench(REFUSED, lost(sent=True), reply(200, monri_customer(), x_request_id="gateway-1"))
+        it.script.takes = 0.5
+        answer = await it.get(UUID)
+        assert (answer.status, answer.headers, answer.request_id) == (200, {"x-request-id": "gateway-1"}, "gateway-1")
+        assert (answer.attempts, answer.elapsed, answer.recovered) == (3, 1.5 + 0.25 + 0.5, False)
+
+    async def test_what_an_operation_returns_is_the_record(self) -> None:
+        source = {"_id": HEX, "type": "card"}
+        it = bench(reply(200, paydock_customer(payment_sources=[source])), account=PAYDOCK)
+        answer = await it.executor.run(
+            it.account_context, "list_payment_tokens", it.dialect.list_payment_tokens(HEX), None
+        )
+        assert [token.token for token in answer.record] == [HEX]
+
+    async def test_a_delete_that_had_been_applied_tells_how_that_was_seen(self) -> None:
+        it = bench(SILENT, reply(404, {}, x_request_id="gone-1"))
+        answer = await it.delete(UUID)
+        facts = (answer.record, answer.status, answer.headers, answer.request_id, answer.recovered)
+        assert facts == (None, 404, {}, "gone-1", True)
+
+    async def test_a_very_long_request_id_is_cut(self) -> None:
+        answer = await bench(reply(200, monri_customer(), x_request_id="x" * 1000)).get(UUID)
+        assert answer.request_id == "x" * 100
+
+    async def test_an_unprintable_request_id_is_not_taken_over(self) -> None:
+        answer = await bench(reply(200, monri_customer(), x_request_id="a\x1b[31m")).get(UUID)
+        assert len(answer.request_id) == 36
+
+
+class TestTheHistory:
+    async def test_it_tells_every_request_in_order(self) -> None:
+        it = bench(
+            REFUSED,
+            SILENT,
+            lost(sent=True, status=200),
+            reply(502, b""),
+            reply(404, {}, x_request_id="last"),
+            policy=RetryPolicy(attempts=9),
+        )
+        it.script.takes = 0.5
+        with pytest.raises(NotFoundError) as caught:
+            await it.get(UUID)
+        told = [(record.outcome, record.cause, record.elapsed) for record in caught.value.history]
+        assert told == [
+            ("not sent", "it was not sent to https://ipgtest.monri.com: the wire broke", 0.5),
+            ("no answer", "it was sent and not answered: the wire broke", 0.5),
+            ("body lost", "it was answered with HTTP 200, but the body was lost: the wire broke", 0.5),
+            ("HTTP 502", "refused with HTTP 502", 0.5),
+            ("HTTP 404", "refused with HTTP 404", 0.5),
+        ]
+        ids = [record.request_id for record in caught.value.history]
+        assert len(set(ids)) == 5
+        assert ids[-1] == caught.value.request_id == "last"
+        assert caught.value.elapsed == pytest.approx(2.5 + sum(it.clock.waits))
+
+    async def test_good_answers_on_the_way_are_in_it(self) -> None:
+        it = bench(MADE, reply(400, {"message": "no"}))
+        with pytest.raises(InvalidRequestError) as caught:
+            await it.upsert(draft())
+        assert [(record.outcome, record.cause) for record in caught.value.history] == [
+            ("HTTP 200", "answered"),
+            ("HTTP 400", "refused with HTTP 400: no"),
+        ]
+        assert caught.value.attempts == 1
+
+    async def test_a_lost_body_of_a_write_is_in_it(self) -> None:
+        it = bench(lost(sent=True, status=201), endless=False)
+        with pytest.raises(InvalidResponseError) as caught:
+            await it.create(draft(reference=None))
+        assert [record.outcome for record in caught.value.history] == ["body lost"]
+        assert caught.value.reason == "it was answered with HTTP 201, but the body was lost: the wire broke"
+
+
+class TestErrors:
+    async def test_what_the_request_carried_is_taken_out_of_the_gateways_words(self) -> None:
+        words = "email ada@example.org of Ada Lovelace (+447911123456) is bad"
+        it = bench(reply(400, {"status": "invalid-request", "message": words}))
+        with pytest.raises(InvalidRequestError) as caught:
+            await it.create(draft(name="Ada Lovelace", email="ada@example.org"))
+        for text in (str(caught.value), repr(caught.value), caught.value.message or ""):
+            assert "ada@example.org" not in text
+            assert "Lovelace" not in text
+            assert "7911123456" not in text
+        assert "is bad" in str(caught.value)
+
+    async def test_the_gateways_request_id_is_told(self) -> None:
+        with pytest.raises(NotFoundError, match="request id abc-1"):
+            await bench(reply(404, {}, x_correlation_id="abc-1")).get(UUID)
+
+    async def test_without_one_our_own_is_told(self) -> None:
+        it = bench(reply(404, {}))
+        with pytest.raises(NotFoundError) as caught:
+            await it.get(UUID)
+        assert (caught.value.request_id or "").encode() == dict(it.script.sent[0].headers)[b"X-Request-ID"]
+
+    async def test_the_history_tells_every_request(self) -> None:
+        it = bench(REFUSED, SILENT, *[MISSING] * 5, DOWN, MADE)
+        answer = await it.create(draft())
+        assert answer.attempts == 9
+
+    async def test_an_unknown_outcome_can_be_resolved_later(self) -> None:
+        made = Customer(UUID, "r-1")
+
+        class Session:
+            async def get_by_reference(self, reference: str, /) -> Customer:
+                assert reference == "r-1"
+                return made
+
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await bench(SILENT, DOWN, DOWN, DOWN).create(draft())
+        assert await caught.value.resolve(Session()) is made  # type: ignore[arg-type]
+
+    async def test_a_conflict_names_the_customer_and_the_fields(self) -> None:
+        other = reply(200, monri_customer(merchant_customer_id="r-1", name="Grace", email="g@example.org"))
+        with pytest.raises(ConflictError) as caught:
+            await bench(SILENT, other).create(draft(email="a@example.org"))
+        assert caught.value.reason == f"a customer with this reference is there ({UUID}), but not with this email, name"
+        assert caught.value.attempts == 2
+
+    async def test_an_unknown_outcome_tells_why_and_under_which_id(self) -> None:
+        it = bench(reply(502, b"", x_request_id="bad-1"))
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await it.create(draft(reference=None))
+        assert (caught.value.reason, caught.value.request_id) == ("refused with HTTP 502", "bad-1")
+
+    async def test_what_was_applied_stays_applied(self) -> None:
+        it = bench(SILENT, *[MISSING] * 5, lost(sent=True, status=201), *[MISSING] * 6)
+        with pytest.raises(InvalidResponseError) as caught:
+            await it.create(draft())
+        assert caught.value.applied == "yes"
+
+    async def test_what_shows_up_late_is_still_found(self) -> None:
+        it = bench(lost(sent=True, status=201), MISSING, MISSING, MADE)
+        assert (await it.create(draft())).recovered
+        assert it.clock.waits == [0.0, 0.5, 1.0]
+
+    async def test_a_redirect_without_its_body_is_a_redirect(self) -> None:
+        it = bench(lost(sent=True, status=300))
+        with pytest.raises(InvalidResponseError, match="redirects are never followed"):
+            await it.get(UUID)
+
+    async def test_the_fields_of_a_rejection_are_scrubbed(self) -> None:
+        details = {"path": "email", "messages": ["the e-mail of Ada is none", "too long"]}
+        body = {"status": 400, "error_summary": {"message": "bad", "code": "validation_error", "details": details}}
+        with pytest.raises(InvalidRequestError) as caught:
+            await bench(reply(400, body), account=PAYDOCK).create(draft(email="ada@example.org"))
+        assert caught.value.fields == {"email": ("the e-mail of … is none", "too long")}
+        assert caught.value.message == "bad"
+
+
+class TestScrub:
+    @staticmethod
+    def request(body: bytes) -> HttpRequest:
+        return HttpRequest("POST", "/customers", "/customers", body)
+
+    BODY = b"""{"customer": {"name": "Ada Lovelace", "first": "Ada", "meta": {"tags": ["VIP"]}, "code": "xy",
+                              "others": ["Zoe", "Ann Zoe"]}}"""
+
+    @pytest.mark.parametrize(
+        ("words", "left"),
+        [
+            ("name Ada Lovelace is taken", "name … is taken"),
+            ("name ADA LOVELACE is taken", "name … is taken"),
+            ("Ada's tag VIP", "…'s tag …"),
+            ("both Ann Zoe and Zoe", "both … and …"),
+            ("Adamant", "Adamant"),
+            ("xy is short", "xy is short"),
+            ("write to a.b@example.org now", "write to … now"),
+            ("call +44 7911 123456 now", "call … now"),
+            ("HTTP 400 in 12 s", "HTTP 400 in 12 s"),
+        ],
+    )
+    def test_what_the_request_carried_goes(self, words: str, left: str) -> None:
+        assert Redactor(self.request(self.BODY)).out_of(words) == left
+
+    @pytest.mark.parametrize("body", [b"", b"no json", b"[1]"])
+    def test_a_body_that_cannot_be_read_is_no_trouble(self, body: bytes) -> None:
+        assert Redactor(self.request(body)).out_of("a@example.org is bad") == "… is bad"
+
+
+def test_attempts_read_the_time_by_themselves() -> None:
+    assert abs(AttemptRunner(None, RetryPolicy()).wall() - datetime.now(UTC).timestamp()) < 5  # type: ignore[arg-type]

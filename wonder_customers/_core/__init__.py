@@ -1,0 +1,1 @@
+"""One operation, from call to result."""

@@ -1,0 +1,40 @@
+"""Makes slow signatures while the answers to other calls must not wait."""
+
+import os
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import anyio
+import anyio.to_thread
+
+T = TypeVar("T")
+
+__all__ = ["SignerPool"]
+
+_CORES: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+"""The cores that this process may use."""
+
+
+class SignerPool:
+    """A thread for each core, and the event loop itself for what is more.
+
+    No more threads than cores: they would only wait for each other. While all are at work, the next signature is made
+    here, because a wait for them would cost more; but one at a time, so that the event loop has its turn in between.
+    The program's own use of anyio's threads takes none of these.
+    """
+
+    def __init__(self, cores: int = _CORES) -> None:
+        self._free = cores if cores > 1 else 0
+        self._threads = anyio.CapacityLimiter(cores)
+        self._turn = anyio.Lock()
+
+    async def make(self, sign: Callable[[], T]) -> T:
+        """What `sign` returns."""
+        if not self._free:
+            async with self._turn:
+                return sign()
+        self._free -= 1
+        try:
+            return await anyio.to_thread.run_sync(sign, limiter=self._threads)
+        finally:
+            self._free += 1

@@ -1,0 +1,1 @@
+"""Small helpers that any module may import: clock, loopback guard, extras, phone numbers."""

@@ -1,0 +1,178 @@
+"""The index pass: one reading of a source that cuts it into partitions.
+
+Where a row of a CSV file ends, only a parser knows that has read everything before: a line break may stand inside
+quotes. So the rows are found by the very code that reads them later, and the cuts are where it stands between two of
+them. The same pass notes which rows repeat an earlier reference, because who reads only a part cannot know.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, field
+
+from wonder_customers.bulk.change_filter import Seen
+from wonder_customers.bulk.distributed.partition import Partition, Source, bare
+from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.sources import Format, RowReader, files, fingerprint, rows_of_file
+from wonder_customers.bulk.sources.byte_range import ByteRange
+from wonder_customers.bulk.sources.columns import Columns
+from wonder_customers.bulk.sources.tables import opened, quoted_name, reference_of
+
+__all__ = ["SIZE", "Index"]
+
+SIZE = 1000
+"""Rows per partition, about."""
+_BATCH = 1000
+_INTEGERS = frozenset(f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG")) | {
+    "INTEGER",
+    "UINTEGER",
+}
+
+
+@define(eq=False)
+class Index:
+    """The partitions of a source. Iterate over it once.
+
+    Text files are cut into byte ranges, Parquet files at their row groups, queries into ranges of their references
+    (whose rows are numbered in that order). A packed file, one in UTF-16 and one with the line ends of old Macs stays
+    whole, because nobody can begin to read it in its middle.
+
+    Attributes:
+        source: The source.
+        size: Rows per partition; row groups that are larger stay whole, and rows with one reference stay together.
+        first: Only so many rows of the source; None for all.
+        rows: Rows that were counted so far.
+        cut_short: The source has more rows than `first`.
+    """
+
+    source: Source
+    size: int = SIZE
+    first: int | None = None
+    rows: int = field(default=0, init=False)
+    cut_short: bool = field(default=False, init=False)
+    _made: int = field(default=0, init=False)
+    _cut: int = field(default=0, init=False)
+    _named: list[tuple[str, int]] = field(factory=list, init=False)
+    _repeats: dict[int, int] = field(factory=dict, init=False)
+    _seen: Seen = field(init=False)
+
+    def __iter__(self) -> Iterator[Partition]:
+        with closing(Seen()) as self._seen:
+            if self.source.query is not None:
+                yield from self._query(self.source.query)
+                return
+            chosen = files(Path(self.source.path), self.source.form)
+            for file in chosen:
+                where = f"{file[0].name}, " if len(chosen) > 1 else ""
+                yield from self._row_groups(file, where) if file[1] == "parquet" else self._text(file, where)
+                if self.cut_short:
+                    return
+
+    def _take(self, reference: str | None) -> bool:
+        """Count a row; False when it is one more than are wanted."""
+        if self.rows == self.first:
+            self.cut_short = True
+            return False
+        self.rows += 1
+        # A row knows which references cannot be looked up.
+        if reference is not None and Row(self.rows, reference=reference).reference is not None:
+            self._named.append((reference, self.rows))
+        if len(self._named) >= _BATCH:
+            self._note()
+        return True
+
+    def _note(self) -> None:
+        self._repeats |= self._seen.repeated(self._named)
+        self._named.clear()
+
+    def _partition(self, **what: Any) -> Partition:
+        """The rows since the last cut."""
+        self._note()
+        repeats = tuple(sorted(self._repeats.items()))
+        made = Partition(
+            source=self.source, place=self._made, number=self._cut, rows=self.rows - self._cut, repeats=repeats, **what
+        )
+        self._repeats, self._cut, self._made = {}, self.rows, self._made + 1
+        return made
+
+    def _text(self, file: tuple[Path, Format], where: str) -> Iterator[Partition]:
+        facts = {"file": (str(file[0]), file[1]), "where": where, "fingerprint": fingerprint(file[0])}
+        stretch = ByteRange()
+
+        def rows(reader: RowReader) -> Iterator[Row]:
+            return rows_of_file(reader, file, self.rows, self.source.reading, where=where, stretch=stretch)
+
+        with closing(RowReader(rows, None)) as reader:
+            begin = end = evolve(stretch, offset=0, line=0, encoding=None)
+            for row in reader:
+                if not self._take(row.reference):
+                    break
+                end = evolve(stretch)
+                divisible = not (reader.packed or stretch.whole)
+                if divisible and self.rows - self._cut >= self.size:
+                    yield self._bytes(begin, end, facts)
+                    begin = end
+            if self.rows > self._cut:
+                whole = reader.packed or stretch.whole
+                yield self._partition(kind="file", **facts) if whole else self._bytes(begin, end, facts)
+
+    def _bytes(self, begin: ByteRange, end: ByteRange, facts: dict[str, Any]) -> Partition:
+        return self._partition(
+            kind="bytes", **facts, begin=begin.offset, end=end.offset, line=begin.line, encoding=begin.encoding
+        )
+
+    def _row_groups(self, file: tuple[Path, Format], where: str) -> Iterator[Partition]:
+        facts = {"file": (str(file[0]), file[1]), "where": where, "fingerprint": fingerprint(file[0])}
+        with opened(file[0]) as connection:
+            names = [column[0] for column in connection.execute("SELECT * FROM source LIMIT 0").description]
+            key = quoted_name(names[Columns.match(names, self.source.reading).reference])
+            sizes = connection.execute(
+                "SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata(?) ORDER BY row_group_id",
+                [str(file[0])],
+            ).fetchall()
+            found = connection.execute(f"SELECT {key} FROM source")  # noqa: S608 - quoted
+            references = (reference_of(row[0]) for batch in iter(lambda: found.fetchmany(_BATCH), []) for row in batch)
+            begin = end = 0
+            for _, size in sizes:
+                for reference in islice(references, size):
+                    if not self._take(reference):
+                        break
+                    end += 1
+                if self.rows - self._cut >= self.size or (self.cut_short and self.rows > self._cut):
+                    yield self._partition(kind="rows", **facts, begin=begin, end=end, line=begin)
+                    begin = end
+                if self.cut_short:
+                    return
+        if self.rows > self._cut:
+            yield self._partition(kind="rows", **facts, begin=begin, end=end, line=begin)
+
+    def _query(self, query: str) -> Iterator[Partition]:
+        path = None if self.source.path == "-" else Path(self.source.path)
+        mark = fingerprint(self.source.path, query)
+        with opened(path) as connection:
+            described = connection.execute(f"SELECT * FROM (\n{bare(query)}\n) LIMIT 0").description  # noqa: S608 - theirs
+            names = [column[0] for column in described]
+            place = Columns.match(names, self.source.reading).reference
+            key = quoted_name(names[place])
+            if str(described[place][1]) not in _INTEGERS:
+                key = f"CAST({key} AS VARCHAR)"
+            facts = {"key": (key, *names), "fingerprint": mark}
+            found = connection.execute(f"SELECT {key} FROM (\n{bare(query)}\n) ORDER BY 1 NULLS FIRST")  # noqa: S608
+            begin = last = None
+            for batch in iter(lambda: found.fetchmany(_BATCH), []):
+                for (value,) in batch:
+                    if self.rows - self._cut >= self.size and value != last and last is not None:
+                        line = self._cut
+                        yield self._partition(kind="keys", **facts, begin=begin, end=value, line=line)
+                        begin = value
+                    if not self._take(reference_of(value)):
+                        break
+                    last = value
+                if self.cut_short:
+                    break
+            if self.rows > self._cut:
+                line = self._cut
+                yield self._partition(kind="keys", **facts, begin=begin, end=None, line=line)

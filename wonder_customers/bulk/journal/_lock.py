@@ -1,0 +1,50 @@
+"""One process per journal: a lock that the operating system drops when the process dies."""
+
+import os
+from pathlib import Path
+
+from attrs import define
+
+from wonder_customers.errors import BulkError
+
+try:
+    import fcntl
+
+    _LOCKS = True
+except ImportError:  # Windows has no such lock; SQLite's own keeps the file whole there
+    _LOCKS = False
+
+__all__ = ["Lock"]
+
+
+@define(eq=False)
+class Lock:
+    """A lock on a file."""
+
+    path: Path
+    _descriptor: int | None = None
+
+    def take(self) -> None:
+        """Take the lock.
+
+        Raises:
+            BulkError: Another process holds it.
+        """
+        if self._descriptor is not None or not _LOCKS:
+            return
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise BulkError(
+                f"another run uses this journal already ({self.path.name}). Wait until it ends, or stop it."
+                " Nothing was sent."
+            ) from None
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go of it."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)

@@ -1,0 +1,170 @@
+"""One rate for several plain processes, kept in Valkey or Redis through the library ``limits``.
+
+Time is cut into ticks, and each tick has room for so many requests. Who wants to send takes room in a tick that is
+about to come, waits for it, and goes; room that came too late is not used. So the requests of all processes are spread
+evenly, however many there are. The processes' clocks have to agree to within some milliseconds, as NTP keeps them.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from math import floor
+from os import environ
+from time import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+from attrs import define, field
+
+from wonder_customers._support.extras import needed
+from wonder_customers.bulk.distributed.slots import TOLERANCE
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import guarded
+
+__all__ = ["PASSWORD", "SharedLimit"]
+
+PASSWORD = "WONDER_CUSTOMERS_LIMIT_PASSWORD"  # noqa: S105 - a variable's name
+"""The environment variable with the store's password."""
+
+TICK = 0.02
+"""Seconds that a tick has about."""
+TOGETHER = 2
+"""Requests that go together, as those of a row do: a tick has room for a multiple of them."""
+AHEAD = 0.3
+"""Seconds that a tick is ahead at most when room in it is taken."""
+TIMEOUT = 1.0
+"""Seconds that the store may take to answer."""
+AGAIN = 0.5
+"""Seconds until a store that was away is asked again."""
+
+
+def _silent(_words: str) -> None:
+    """Told, and forgotten."""
+
+
+@guarded
+@define(eq=False)
+class SharedLimit:
+    """Keeps a rate together with all processes that use the same store and name.
+
+    While the store cannot be asked, nothing goes: a limit that nobody keeps would be none.
+
+    Attributes:
+        url: The store, as ``redis://HOST:PORT/DATABASE``; ``rediss`` for TLS. It holds no password: that is in the
+            environment variable ``WONDER_CUSTOMERS_LIMIT_PASSWORD``.
+        rate: Requests per second of all processes together.
+        name: What the processes have in common, such as the merchant.
+        tell: Told in words when the store has gone and when it is back.
+        clock: Unix time.
+    """
+
+    url: str
+    rate: float
+    name: str = "default"
+    tell: Callable[[str], None] = _silent
+    clock: Callable[[], float] = time
+    room: int = field(init=False)
+    _tick: float = field(init=False)
+    _hit: Callable[[int, int], bool] = field(init=False)
+    _errors: type[Exception] = field(init=False)
+    _from: int = field(default=0, init=False)
+    _away: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.rate > 0:
+            raise ConfigurationError("a shared limit needs a rate: more than 0 requests per second")
+        self.room = TOGETHER * max(1, floor(self.rate * TICK / TOGETHER))
+        self._tick = self.room / self.rate
+        if urlsplit(self.url).password:
+            raise ConfigurationError(
+                f"the shared limit's address holds a password, which others can read: put it into {PASSWORD}"
+            )
+        self._connect()
+
+    def _connect(self) -> None:
+        with needed("shared-limit", "limits", "redis", by="a shared limit"):
+            from limits import RateLimitItemPerSecond  # noqa: PLC0415 - an extra
+            from limits.errors import StorageError  # noqa: PLC0415
+            from limits.storage import storage_from_string  # noqa: PLC0415
+            from limits.strategies import FixedWindowRateLimiter  # noqa: PLC0415
+            from redis.backoff import NoBackoff  # noqa: PLC0415
+            from redis.retry import Retry  # noqa: PLC0415
+        # A store that was restarted has forgotten what was taken, so nobody may reconnect without being noticed.
+        how: dict[str, Any] = {
+            "wrap_exceptions": True,
+            "socket_timeout": TIMEOUT,
+            "socket_connect_timeout": TIMEOUT,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        if environ.get(PASSWORD):
+            how["password"] = environ[PASSWORD]
+        if urlsplit(self.url).scheme not in {"redis", "rediss"}:
+            raise ConfigurationError("the shared limit's address is redis://HOST:PORT or rediss://HOST:PORT")
+        limiter = FixedWindowRateLimiter(storage_from_string(self.url, **how))
+        item = RateLimitItemPerSecond(self.room, 1, "wonder-customers")
+
+        def hit(tick: int, requests: int) -> bool:
+            return bool(limiter.hit(item, self.name, str(tick), cost=requests))
+
+        self._hit, self._errors = hit, StorageError
+
+    async def check(self) -> None:
+        """See whether the store answers.
+
+        Raises:
+            ConfigurationError: It does not.
+        """
+        try:
+            await anyio.to_thread.run_sync(self._hit, -1, 0)
+        except self._errors as error:
+            raise ConfigurationError(
+                f"the shared limit at {self._where} cannot be asked ({error.__cause__ or error}). Nothing was sent."
+            ) from None
+
+    async def take(self, requests: int) -> None:
+        """Wait until so many requests may go."""
+        while requests > 0:
+            some = min(requests, self.room)
+            while not await self._reached(some):
+                pass
+            requests -= some
+
+    async def _reached(self, requests: int) -> bool:
+        """Take room in the next tick that has any, and wait for it; False when that did not work out."""
+        tick = max(self._from, floor(self.clock() / self._tick) + 1)
+        early = tick * self._tick - self.clock() - AHEAD
+        if early > 0:
+            await anyio.sleep(early)
+            return False
+        try:
+            taken = await anyio.to_thread.run_sync(partial(self._hit, tick, requests))
+        except self._errors as error:
+            await self._wait(error)
+            return False
+        if self._away:
+            self._away = False
+            self.tell(f"The shared limit at {self._where} is back.")
+        if not taken:
+            self._from = max(self._from, tick + 1)
+            return False
+        wait = tick * self._tick - self.clock()
+        if wait > 0:
+            await anyio.sleep(wait)
+        return self.clock() <= tick * self._tick + TOLERANCE
+
+    async def _wait(self, error: Exception) -> None:
+        if not self._away:
+            self._away = True
+            self.tell(
+                f"The shared limit at {self._where} cannot be asked ({error.__cause__ or error}). Nothing is sent until"
+                " it can."
+            )
+        await anyio.sleep(AGAIN)
+        # What others have taken before the store went is past by then.
+        self._from = max(self._from, floor((self.clock() + AHEAD) / self._tick) + 1)
+
+    @property
+    def _where(self) -> str:
+        parts = urlsplit(self.url)
+        return f"{parts.hostname}:{parts.port or 6379}"

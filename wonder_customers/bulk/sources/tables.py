@@ -1,0 +1,135 @@
+"""Parquet files, and any SQL over files and databases, through DuckDB."""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from wonder_customers._support.extras import needed
+from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.sources.columns import Columns, Reading, without
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["opened", "query_rows", "quoted_name", "reference_of"]
+
+_BATCH = 2000
+
+
+def query_rows(
+    sql: str,
+    path: Path | None,
+    number: int,
+    reading: Reading,
+    where: str = "",
+    *,
+    before: int = 0,
+    parameters: Sequence[object] = (),
+) -> Generator[Row, None, int]:
+    """The rows of a query.
+
+    Args:
+        sql: One SELECT; without a `path`, it names its own files or tables. The name ``source`` stands for `path`.
+        path: A file that DuckDB can read, or a DuckDB or SQLite database to look into.
+        number: How many rows went before.
+        reading: How the columns are read.
+        where: Goes before the row in its place.
+        before: How many rows of the file or query went before.
+        parameters: What the question marks of `sql` stand for.
+
+    Raises:
+        ConfigurationError: DuckDB is not installed, the query fails, or its columns cannot be used.
+    """
+    with opened(path) as connection:
+        result = connection.execute(sql, list(parameters))
+        names = [column[0] for column in result.description or ()]
+        return (yield from _rows(result, Columns.match(names, reading), number, where, number - before))
+
+
+@contextmanager
+def opened(path: Path | None) -> Iterator[Any]:
+    """A DuckDB connection in which ``source`` stands for `path`.
+
+    Raises:
+        ConfigurationError: DuckDB is not installed, or a query fails.
+    """
+    duckdb = _duckdb()
+    connection = duckdb.connect()
+    try:
+        # One thread and insertion order, so that a second reading numbers the rows alike.
+        connection.execute("SET threads = 1; SET preserve_insertion_order = true")
+        _attach(connection, path)
+        yield connection
+    except duckdb.Error as error:
+        raise ConfigurationError(f"the query cannot be run: {_words(error)}") from None
+    finally:
+        connection.close()
+
+
+def _rows(result: Any, columns: Columns, number: int, where: str, start: int) -> Generator[Row, None, int]:
+    while batch := result.fetchmany(_BATCH):
+        for values in batch:
+            number += 1
+            place = f"{where}row {number - start}"
+            key = values[columns.reference]
+            shown = without(values, columns.cards)
+            yield Row(
+                number,
+                reference=reference_of(key),
+                place=place,
+                material=orjson.dumps(shown, default=str) + columns.mark,
+                build=partial(columns.draft, _texts(values), place),
+            )
+    return number
+
+
+def reference_of(key: object) -> str | None:
+    """The reference that a cell holds."""
+    return None if key is None else str(key).strip() or None
+
+
+def _texts(values: Any) -> list[Any]:
+    """The values with dates, decimals and UUIDs as the text that people write for them."""
+    kept = (str, int, float, bool, dict, list, type(None))
+    return [value if isinstance(value, kept) else str(value) for value in values]
+
+
+def _attach(connection: Any, path: Path | None) -> None:
+    if path is None:
+        return
+    if path.suffix.lower() in {".db", ".sqlite", ".sqlite3", ".duckdb"}:
+        kind = "" if path.suffix.lower() == ".duckdb" else ", TYPE sqlite"
+        connection.execute(f"ATTACH {_quoted(path)} AS source (READ_ONLY{kind}); USE source")
+    else:
+        connection.execute(f"CREATE VIEW source AS SELECT * FROM {_quoted(path)}")  # noqa: S608 - quoted
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def quoted_name(name: str) -> str:
+    """A column's name as SQL takes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+_SQL_ERRORS = frozenset({
+    "BinderException", "CatalogException", "IOException", "NotImplementedException", "OutOfMemoryException",
+    "ParserException", "PermissionException", "SyntaxException",
+})  # fmt: skip
+"""DuckDB's errors that come before a row is read; the others quote what stands in it."""
+
+
+def _words(error: Exception) -> str:
+    kind = type(error).__name__
+    if kind in _SQL_ERRORS:
+        return str(error).partition("\n")[0][:300]
+    return f"a value that it read was refused ({kind}); TRY_CAST makes NULL of what cannot be converted"
+
+
+def _duckdb() -> Any:
+    with needed("duckdb", "duckdb", by="reading Parquet files and queries"):
+        import duckdb  # noqa: PLC0415 - an extra, imported where it is needed
+    return duckdb

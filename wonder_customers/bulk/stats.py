@@ -1,0 +1,188 @@
+"""What a job counts while it runs: rows by status, reasons, and the curves of a report. Its size does not grow."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any
+
+from attrs import asdict, define, field
+
+from wonder_customers.bulk.capacity import Capacity, Decision
+from wonder_customers.bulk.rows import Outcome
+
+__all__ = ["JobStats", "Latencies", "Point"]
+
+_status, _code = attrgetter("status"), attrgetter("code")
+
+_BOUNDS = tuple(0.0005 * 1.15**power for power in range(90))
+"""Upper bounds of the latency classes: half a millisecond to two minutes, each 15 % wider."""
+MOST_POINTS = 600
+MOST_REASONS = 200
+"""Different reasons that are told apart; a gateway may number its errors."""
+
+
+@define(eq=False)
+class Latencies:
+    """Latencies in classes of 15 % width."""
+
+    classes: "Counter[int]" = field(factory=Counter)
+    count: int = 0
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self.classes[bisect_right(_BOUNDS, seconds)] += 1
+        self.count += 1
+
+    def share(self, share: float) -> float | None:
+        """The latency in seconds below which `share` of them lie; None when there are none."""
+        left = share * self.count
+        for place in sorted(self.classes):
+            left -= self.classes[place]
+            if left <= 0:
+                return _BOUNDS[min(place, len(_BOUNDS) - 1)]
+        return None
+
+
+@define
+class Point:
+    """One point of the curves.
+
+    Attributes:
+        at: Seconds since the start, at the end of the interval.
+        seconds: The interval's length.
+        rows: Rows that ended in it.
+        sent: Rows that the gateway took.
+        throttled: Requests refused for their number.
+        p50: Median latency in seconds, None without requests.
+        p95: 95th percentile.
+        concurrency: The limit on concurrent rows.
+        rate: The limit on requests per second, None without one.
+    """
+
+    at: float
+    seconds: float
+    rows: int
+    sent: int
+    throttled: int
+    p50: float | None
+    p95: float | None
+    concurrency: float
+    rate: float | None
+
+
+@define(eq=False)
+class JobStats:
+    """The counts of one run.
+
+    Attributes:
+        capacity: What the job found out about the gateway.
+        started: When it began, on the job's clock.
+        counts: Rows by status.
+        reasons: Failed, invalid and duplicate rows by code.
+        sent: Rows that were sent, whatever became of them.
+        latencies: Of the rows that were sent.
+        points: The curves.
+        interval: Seconds between two points; doubles when there are too many of them.
+    """
+
+    capacity: Capacity
+    started: float = 0.0
+    counts: "Counter[str]" = field(factory=Counter)
+    reasons: "Counter[str]" = field(factory=Counter)
+    sent: int = 0
+    latencies: Latencies = field(factory=Latencies)
+    points: list[Point] = field(factory=list)
+    interval: float = 0.2
+    _recent: Latencies = field(factory=Latencies, init=False)
+    _closed_at: float = field(default=0.0, init=False)
+    _before: tuple[int, int, int] = field(default=(0, 0, 0), init=False)
+
+    def begin(self, now: float) -> None:
+        """Start the clock."""
+        self.started = self._closed_at = now
+
+    @property
+    def rows(self) -> int:
+        """Rows that have an outcome."""
+        return self.counts.total()
+
+    @property
+    def failures(self) -> int:
+        """Rows that the gateway does not hold as they are in the source."""
+        return self.counts["failed"] + self.counts["invalid"] + self.counts["duplicate"]
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Count outcomes."""
+        self.counts.update(map(_status, outcomes))
+        for code in filter(None, map(_code, outcomes)):
+            known = code in self.reasons or len(self.reasons) < MOST_REASONS
+            self.reasons[code if known else "other"] += 1
+
+    def replace(
+        self, counts: Mapping[str, int], reasons: Mapping[str, int], sent: int, latencies: Mapping[int, int]
+    ) -> None:
+        """Take over what others have counted: all of it, not what came since the last time."""
+        self.counts, self.reasons, self.sent = Counter(counts), Counter(reasons), sent
+        since = Counter(latencies)
+        since.subtract(self.latencies.classes)
+        self._recent.classes.update(since)
+        self._recent.count += since.total()
+        self.latencies = Latencies(Counter(latencies), sum(latencies.values()))
+
+    def observe(self, seconds: float, _verdict: Decision) -> None:
+        """Count a row's time at the gateway."""
+        self.latencies.add(seconds)
+        self._recent.add(seconds)
+
+    def tick(self, now: float, rate: float | None, *, last: bool = False) -> None:
+        """Close the interval that is running, if it is long enough.
+
+        Args:
+            now: The job's clock.
+            rate: The limit on requests per second.
+            last: However short it is, if anything happened in it.
+        """
+        seconds = now - self._closed_at
+        if seconds < self.interval and not (last and seconds > 0 and self.rows > self._before[0]):
+            return
+        rows, sent, throttled = self.rows, self.sent, self.capacity.throttled
+        before, recent = self._before, self._recent
+        self.points.append(
+            Point(
+                round(now - self.started, 3),
+                round(seconds, 3),
+                rows - before[0],
+                sent - before[1],
+                throttled - before[2],
+                recent.share(0.5),
+                recent.share(0.95),
+                round(self.capacity.concurrency, 1),
+                None if rate is None else round(rate, 1),
+            )
+        )
+        self._before, self._recent, self._closed_at = (rows, sent, throttled), Latencies(), now
+        if len(self.points) >= MOST_POINTS:
+            # A day's job has as many points as a minute's: pairs become one, and the next ones are twice as long.
+            self.points = [_joined(*pair) for pair in zip(self.points[::2], self.points[1::2], strict=False)]
+            self.interval *= 2
+
+    def curves(self) -> list[dict[str, Any]]:
+        """The points as plain data."""
+        return [asdict(point) for point in self.points]
+
+
+def _joined(first: Point, second: Point) -> Point:
+    worst = max((it for it in (first.p95, second.p95) if it is not None), default=None)
+    middle = [it for it in (first.p50, second.p50) if it is not None]
+    return Point(
+        second.at,
+        first.seconds + second.seconds,
+        first.rows + second.rows,
+        first.sent + second.sent,
+        first.throttled + second.throttled,
+        sum(middle) / len(middle) if middle else None,
+        worst,
+        second.concurrency,
+        second.rate,
+    )

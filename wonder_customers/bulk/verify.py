@@ -1,0 +1,163 @@
+"""Verifying: read customers back and hold them against the source."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from math import sqrt
+from typing import Any, Literal
+
+import anyio
+from attrs import define, field, frozen
+
+from wonder_customers.bulk.batches import Batches
+from wonder_customers.bulk.capacity import Capacity
+from wonder_customers.bulk.options import Rows, check_rate
+from wonder_customers.bulk.pace import Pace
+from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.tries import Trier, Tries, each
+from wonder_customers.errors import AmbiguousReferenceError, ConfigurationError, InvalidRecordError, NotFoundError
+from wonder_customers.records import CustomerDraft
+from wonder_customers.session import CustomerSession
+
+__all__ = ["Finding", "Verification", "verify", "wilson"]
+
+Decision = Literal["equal", "different", "missing", "ambiguous", "unreadable"]
+"""``unreadable`` rows cannot be at the gateway: they are invalid or have no reference."""
+
+MOST_FINDINGS = 1000
+
+
+@frozen
+class Finding:
+    """A row that the gateway does not hold as the source says."""
+
+    number: int
+    reference: str | None
+    verdict: Decision
+    fields: tuple[str, ...] = ()
+
+
+@define
+class Verification:
+    """What reading back has shown.
+
+    Attributes:
+        rows: Rows of the source.
+        checked: Rows that were read back.
+        counts: Rows by verdict.
+        findings: The first rows that are not as they should be.
+    """
+
+    rows: int = 0
+    checked: int = 0
+    counts: "Counter[str]" = field(factory=Counter)
+    findings: list[Finding] = field(factory=list)
+
+    @property
+    def wrong(self) -> int:
+        """Rows that were read back and are not as the source says."""
+        return self.checked - self.counts["equal"]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Between which shares of all rows the wrong ones lie, with 95 % confidence."""
+        return wilson(self.wrong, self.checked)
+
+    def add(self, finding: Finding) -> None:
+        """Count a row."""
+        self.counts[finding.verdict] += 1
+        self.checked += finding.verdict != "unreadable"
+        if finding.verdict != "equal" and len(self.findings) < MOST_FINDINGS:
+            self.findings.append(finding)
+
+
+def wilson(wrong: int, of: int) -> tuple[float, float]:
+    """The 95 % interval for a share, from `wrong` in a random sample of `of` (Wilson's score interval)."""
+    if of == 0:
+        return 0.0, 1.0
+    z, share = 1.959964, wrong / of
+    middle = share + z * z / (2 * of)
+    width = z * sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    scale = 1 + z * z / of
+    return max(0.0, (middle - width) / scale), min(1.0, (middle + width) / scale)
+
+
+async def verify(
+    session: CustomerSession[Any],
+    rows: Rows,
+    *,
+    sample: int | None = None,
+    rate: float | None = None,
+    workers: int = 16,
+    tries: Tries | None = None,
+    dice: random.Random | None = None,
+    clock: Callable[[], float] = anyio.current_time,
+) -> Verification:
+    """Read every customer of the source back, or a random sample of them, and compare.
+
+    Args:
+        session: An open session.
+        rows: The source.
+        sample: How many rows to read back, None for all.
+        rate: Requests per second at most.
+        workers: Reads at a time.
+        tries: How often and how long a read is tried.
+        dice: Draws the sample.
+        clock: Seconds that only grow.
+
+    Raises:
+        ConfigurationError: The source cannot be read, or the sample or the rate cannot work.
+        CallError: The gateway could not be asked.
+    """
+    found = Verification()
+    pace = Pace(Capacity(workers), rate, 1.0, clock)
+    trier = Trier(pace, tries or Tries(), clock=clock)
+
+    async def check(row: Row) -> None:
+        found.add(await _finding(session, trier, row))
+
+    async with Batches(rows) as feed:  # it closes the source, whatever is refused
+        check_rate(rate)
+        if sample is not None and sample < 1:
+            raise ConfigurationError("the sample must be at least 1 row. Nothing was read back.")
+        if sample is not None:
+            await each(await _sampled(feed, sample, dice or random.Random()), check, workers)  # noqa: S311 - no secret
+        else:
+            while batch := await feed.batch():
+                await each(batch, check, workers)
+    found.rows = feed.read
+    return found
+
+
+async def _sampled(feed: Batches, size: int, dice: random.Random) -> list[Row]:
+    """`size` rows of the source, each as likely as the others."""
+    chosen: list[Row] = []
+    while batch := await feed.batch():
+        for place, row in enumerate(batch, feed.read - len(batch)):
+            if place < size:
+                chosen.append(row)
+            elif (drawn := dice.randrange(place + 1)) < size:
+                chosen[drawn] = row
+    return chosen
+
+
+async def _finding(session: CustomerSession[Any], trier: Trier, row: Row) -> Finding:
+    draft = row.draft
+    if draft is None or draft.reference is None or not _valid(session, draft):
+        return Finding(row.number, row.reference, "unreadable")
+    try:
+        reply = await trier.call(session.raw.get_by_reference, draft.reference)
+    except NotFoundError:
+        return Finding(row.number, draft.reference, "missing")
+    except AmbiguousReferenceError:
+        return Finding(row.number, draft.reference, "ambiguous")
+    differing = session.differences(draft, reply.record)
+    return Finding(row.number, draft.reference, "different" if differing else "equal", differing)
+
+
+def _valid(session: CustomerSession[Any], draft: CustomerDraft) -> bool:
+    try:
+        session.validate(draft)
+    except InvalidRecordError:
+        return False
+    return True

@@ -1,0 +1,370 @@
+"""A stand-in for Wonder's customer API, written from Wonder's documents."""
+
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from wonder_customers.dialects.wonder.simulator_signature import (
+    check_signature,
+    credential,
+    first_key,
+    new_key,
+    refusal,
+)
+from wonder_customers.simulator import cards
+from wonder_customers.simulator.gateway import Call, Gateway, GatewayError, JsonObject, page, reply
+from wonder_customers.simulator.store import Condition, Customer, Record
+
+DECLINED_CARD = "4000000000000002"
+"""Binding this card ends as `failed`, every other one as `success`."""
+
+_PREFIX = "/svc/payment/api/v1"
+_CUSTOMERS = f"{_PREFIX}/openapi/customers"
+_VERIFY = "/svc/payment/3ds"
+
+_LENGTHS = {
+    "name": 255,
+    "email": 255,
+    "dial_code": 6,
+    "phone": 255,
+    "company_name": 255,
+    "reference_number": 255,
+}
+_REQUIRED = ("name", "phone", "reference_number")
+_ANSWERED = ("name", "email", "dial_code", "phone", "reference_number", "default_payment_method")
+_FILTERS = frozenset({*_LENGTHS, "uuid", "default_payment_method", "created_at", "updated_at"})
+_FILTER = re.compile(r"filter\[(\w+)\]\[_(eq|neq|gt|gte|lt|lte|contains|not_contains)\]")
+
+
+class Simulator(Gateway):
+    """Wonder's customers and payment tokens.
+
+    As documented (confidence as in the gateways' fact sheet, V: verbatim, I: inferred):
+
+    * The `Wonder-RSA-SHA256` headers are verified for real, over the target and body bytes as received, with
+      the 30-minute window [V]; success is 200 with `code` 200 [V, seed 000]; errors have a `code` string [V].
+    * Create is an upsert by `reference_number`, the `uuid` stays [V, seeds 000 and 002]; required fields and
+      lengths are those of seed 000. `company_name` is kept and filtered by, but not answered [V, answer
+      schema of seed 000].
+    * Lists take `limit` up to 1000, `offset` and the Query DSL [V].
+    * Token paths with the customer's uuid, `PUT` by uuid, and deletion by a JSON body are inferred [I].
+
+    Chosen, because the documents are silent:
+
+    * A field left out of a second create is left unchanged; null or "" clears it. Cleared texts are answered
+      as "".
+    * A `default_payment_token` that is none of the customer's tokens is accepted and shows no token (the
+      documented example sends one on a first create). `default_payment_method` is any text.
+    * Not found is HTTP 404 with code `E000404`; validation is 400 with `E000001`; all other codes but
+      `E000002` are invented too. Nonces may be used again.
+    * Lists give the oldest customer first and 20 by default; every customer counts as linked to a `User`.
+    * A card with `3ds` (and Alipay) starts as `pending` with a `verify_url`; a GET of that page, or the
+      `checks_until_final`-th check, ends it as `success`, or `failed` for `DECLINED_CARD`. Without `3ds` it
+      is final at once. Both the older and the newer token fields are answered.
+    """
+
+    name: ClassVar[str] = "wonder"
+    prefix: ClassVar[str] = "/svc"
+
+    checks_until_final: int | None = None
+    """After how many checks a pending token is final; None: only when its `verify_url` was visited."""
+
+    @property
+    def routes(self) -> list[Route]:
+        """All endpoints of the customer API, and the page that verifies a card."""
+        one = _CUSTOMERS + "/{uuid}"
+        tokens = f"{one}/payment_tokens"
+        return [
+            self.route(f"{_PREFIX}/echo", POST=self._echo),
+            self.route(f"{_PREFIX}/openapi/echo", POST=self._echo),
+            self.route(_CUSTOMERS, POST=self._create, GET=self._list),
+            self.route(f"{_CUSTOMERS}/by/token", POST=self._get_by_token),
+            self.route(_CUSTOMERS + "/ref/{reference}", GET=self._get_by_reference),
+            self.route(one, GET=self._get, PUT=self._update),
+            self.route(tokens, POST=self._create_token, GET=self._list_tokens, DELETE=self._delete_token),
+            self.route(f"{tokens}/check", POST=self._check_token),
+            self.open_route(_VERIFY + "/{verify_uuid}", GET=self._verify),
+        ]
+
+    # Merchants and signatures
+
+    def new_credentials(self, *, first: bool) -> tuple[str, dict[str, str]]:
+        """Make an AppID and a private key."""
+        app_id = str(uuid.uuid4())
+        return app_id, {"app_id": app_id, "private_key": first_key() if first else new_key()}
+
+    def variables(self, credentials: Mapping[str, str], origin: str) -> dict[str, str]:
+        """The variables of one merchant."""
+        return {
+            "WONDER_BASE_URL": origin,
+            "WONDER_APP_ID": credentials["app_id"],
+            "WONDER_PRIVATE_KEY": credentials["private_key"],
+        }
+
+    def authenticate(self, call: Call) -> str:
+        """The AppID whose key signed the call."""
+        app_id, request_time = credential(call, self.merchants, self.clock())
+        check_signature(call, request_time, self.merchants[app_id]["private_key"])
+        return app_id
+
+    def wrong_path(self, status: int) -> Response:
+        """The answer to an unknown path."""
+        return reply(
+            status,
+            {"code": f"E000{status}", "message": "Path not found." if status == 404 else "Not allowed."},
+        )
+
+    # Customers
+
+    def _echo(self, call: Call, merchant: str) -> Response:
+        return _success({"message": _object(call).get("message"), "app_id": merchant})
+
+    def _create(self, call: Call, merchant: str) -> Response:
+        sent = _object(call).get("customer")
+        if not isinstance(sent, dict):
+            raise refusal(400, "E000001", "customer is required.")
+        for field in _REQUIRED:
+            if not sent.get(field):
+                raise refusal(400, "E000001", f"customer.{field} is required.")
+        _validate(sent)
+        held = self.store.customer_by_reference(self.name, merchant, sent["reference_number"])
+        return self._write(merchant, held, sent)
+
+    def _update(self, call: Call, merchant: str) -> Response:
+        held = self._held(call, merchant)
+        sent = _wrapped(call, "customer")
+        _validate(sent)
+        return self._write(merchant, held, {**sent, "reference_number": held.reference})
+
+    def _write(self, merchant: str, held: Customer | None, sent: JsonObject) -> Response:
+        now = self.clock()
+        new = {"uuid": str(uuid.uuid4()), "created_at": _time(now), "default_payment_token": None}
+        body = {**(held.body if held else new), "updated_at": _time(now)}
+        body.update({field: sent[field] or "" for field in (*_LENGTHS, "default_payment_method") if field in sent})
+        if "default_payment_token" in sent:
+            body["default_payment_token"] = self._default_token(merchant, body["uuid"], sent["default_payment_token"])
+        created = held.created if held else now
+        customer = Customer(body["uuid"], body["reference_number"], deleted=False, created=created, body=body)
+        self.store.save_customer(self.name, merchant, customer, "updated" if held else "created", now)
+        return _success({"customer": _answered(body)})
+
+    def _default_token(self, merchant: str, owner: str, token: str | None) -> JsonObject | None:
+        found = self.store.record(self.name, merchant, "token", token) if token else None
+        return {**found.body["token"], "default": True} if found and found.owner == owner else None
+
+    def _held(self, call: Call, merchant: str) -> Customer:
+        found = self.store.customer(self.name, merchant, call.segments["uuid"])
+        return found or _missing("Customer")
+
+    def _get(self, call: Call, merchant: str) -> Response:
+        return _success({"customer": _answered(self._held(call, merchant).body)})
+
+    def _get_by_reference(self, call: Call, merchant: str) -> Response:
+        found = self.store.customer_by_reference(self.name, merchant, call.segments["reference"])
+        return _success({"customer": _answered((found or _missing("Customer")).body)})
+
+    def _get_by_token(self, call: Call, merchant: str) -> Response:
+        token = self._record(merchant, _object(call).get("token"))
+        found = self.store.customer(self.name, merchant, token.owner or "")
+        return _success({"customer": _answered((found or _missing("Customer")).body)})
+
+    def _list(self, call: Call, merchant: str) -> Response:
+        limit = _number(call, "limit", default=20, highest=1000)
+        offset = _number(call, "offset", default=0, highest=10**15)
+        linked = call.query.get("linked_source_type")
+        if linked not in {None, "User", "Store"}:
+            raise refusal(400, "E000001", "linked_source_type must be User or Store.")
+        conditions = _conditions(call.query)
+        if linked == "Store":
+            conditions.append(Condition(("deleted",), "eq", 1))
+        found, _ = self.store.select(self.name, merchant, conditions, limit=limit, offset=offset, count=False)
+        return _success({"customers": [_answered(customer.body) for customer in found]})
+
+    # Payment tokens
+
+    def _record(self, merchant: str, token: object) -> Record:
+        found = self.store.record(self.name, merchant, "token", token) if isinstance(token, str) else None
+        return found or _missing("Payment token")
+
+    def _create_token(self, call: Call, merchant: str) -> Response:
+        owner = self._held(call, merchant)
+        sent = _wrapped(call, "payment_token")
+        card, verify_uuid = sent.get("card"), str(uuid.uuid4())
+        body: JsonObject = {"token": str(uuid.uuid4()), "default": False, "state": "pending"}
+        if isinstance(card, dict):
+            body |= {"token_type": "CreditCard", "credit_card": _card(card)}
+            declined, verified = cards.digits(card["number"]) == DECLINED_CARD, "3ds" in card
+        elif isinstance(sent.get("alipay"), dict):
+            body |= {"token_type": "AlipayAutoDebit"}
+            declined, verified = False, True
+        else:
+            raise refusal(400, "E000001", "card or alipay is required.")
+        url = f"{call.origin}{_VERIFY}/{verify_uuid}" if verified else None
+        body |= {"verify_uuid": verify_uuid, "verify_url": url}
+        kept = {"token": body, "outcome": "failed" if declined else "success", "checks": 0}
+        record = Record(body["token"], owner.id, self.clock(), kept)
+        if verified:
+            self._save_token(merchant, record)
+        else:
+            self._finish(merchant, record)
+        return _success({"payment_token": body})
+
+    def _save_token(self, merchant: str, record: Record) -> None:
+        self.store.save_record(self.name, merchant, "token", record)
+        owner = self.store.customer(self.name, merchant, record.owner or "")
+        default = owner.body["default_payment_token"] if owner else None
+        if owner and default and default["token"] == record.id:
+            body = {**owner.body, "default_payment_token": {**record.body["token"], "default": True}}
+            changed = Customer(owner.id, owner.reference, owner.deleted, owner.created, body)
+            self.store.save_customer(self.name, merchant, changed, "updated", self.clock())
+
+    def _finish(self, merchant: str, record: Record) -> None:
+        token = record.body["token"]
+        token["state"] = record.body["outcome"]
+        if token["state"] == "failed":
+            token |= {"error_code": "E100001", "error_msg": "The card was declined by its issuer."}
+        self._save_token(merchant, record)
+
+    def _verify(self, call: Call) -> Response:
+        for merchant in self.merchants:
+            for record in self.store.records(self.name, merchant, "token"):
+                if record.body["token"]["verify_uuid"] == call.segments["verify_uuid"]:
+                    if record.body["token"]["state"] == "pending":
+                        self._finish(merchant, record)
+                    return page(f"Verification: {record.body['token']['state']}")
+        return self.wrong_path(404)
+
+    def _check_token(self, call: Call, merchant: str) -> Response:
+        sent = _object(call).get("payment_token")
+        if not isinstance(sent, dict) or not sent.get("token"):
+            raise refusal(400, "E000001", "payment_token.token is required.")
+        record = self._record(merchant, sent["token"])
+        owner, token = call.segments["uuid"], record.body["token"]
+        # The older page writes the path with the literal word "uuid", which may have been meant as it stands.
+        if owner not in {record.owner, "uuid"} or sent.get("verify_uuid", token["verify_uuid"]) != token["verify_uuid"]:
+            _missing("Payment token")
+        record.body["checks"] += 1
+        if token["state"] == "pending" and record.body["checks"] == self.checks_until_final:
+            self._finish(merchant, record)
+        else:
+            self._save_token(merchant, record)
+        return _success({"payment_token": self._with_default(merchant, record)})
+
+    def _list_tokens(self, call: Call, merchant: str) -> Response:
+        owner = self._held(call, merchant)
+        records = self.store.records(self.name, merchant, "token", owner.id)
+        return _success({"payment_tokens": [self._with_default(merchant, record) for record in records]})
+
+    def _with_default(self, merchant: str, record: Record) -> JsonObject:
+        owner = self.store.customer(self.name, merchant, record.owner or "")
+        default = owner.body["default_payment_token"] if owner else None
+        return {**record.body["token"], "default": default is not None and default["token"] == record.id}
+
+    def _delete_token(self, call: Call, merchant: str) -> Response:
+        owner = self._held(call, merchant)
+        record = self._record(merchant, _wrapped(call, "payment_token").get("token"))
+        if record.owner != owner.id:
+            _missing("Payment token")
+        self.store.delete_record(self.name, merchant, "token", record.id)
+        default = owner.body["default_payment_token"]
+        if default and default["token"] == record.id:
+            self._write(merchant, owner, {"default_payment_token": None})
+        return _success({"success": True})
+
+
+def _success(data: JsonObject) -> Response:
+    return reply(200, {"code": 200, "message": "success", "data": data})
+
+
+def _missing(what: str) -> Any:
+    raise GatewayError(404, {"code": "E000404", "message": f"{what} not found", "data": None})
+
+
+def _object(call: Call) -> JsonObject:
+    body = call.json()
+    if not isinstance(body, dict):
+        raise refusal(400, "E000001", "The body must be a JSON object.")
+    return body
+
+
+def _wrapped(call: Call, name: str) -> JsonObject:
+    """The body, or what it wraps under that name: for the bodies whose nesting the documents leave open."""
+    body = _object(call)
+    inner = body.get(name, body)
+    if not isinstance(inner, dict):
+        raise refusal(400, "E000001", f"{name} must be an object.")
+    return inner
+
+
+def _validate(sent: JsonObject) -> None:
+    for field, value in sent.items():
+        if field not in {*_LENGTHS, "default_payment_method", "default_payment_token"} or value is None:
+            continue
+        if not isinstance(value, str):
+            raise refusal(400, "E000001", f"customer.{field} must be a string.")
+        if len(value) > _LENGTHS.get(field, 255):
+            raise refusal(400, "E000001", f"customer.{field} must have at most {_LENGTHS.get(field, 255)} characters.")
+
+
+def _answered(body: JsonObject) -> JsonObject:
+    answer = {field: body.get(field) or "" for field in _ANSWERED}
+    answer["uuid"] = body["uuid"]
+    if body["default_payment_token"]:
+        answer["default_payment_token"] = body["default_payment_token"]
+    return answer
+
+
+def _card(sent: JsonObject) -> JsonObject:
+    number = cards.digits(sent.get("number"))
+    if number is None:
+        raise refusal(400, "E000001", "card.number must be a card number.")
+    for field in ("exp_month", "exp_year", "holder_name"):
+        if not sent.get(field):
+            raise refusal(400, "E000001", f"card.{field} is required.")
+    return {
+        "number": cards.masked(number),
+        "exp_month": str(sent["exp_month"]),
+        "exp_year": str(sent["exp_year"]),
+        "holder_name": sent["holder_name"],
+        "brand": cards.brand(number),
+        "billing_currency": "HKD",
+    }
+
+
+def _number(call: Call, name: str, default: int, highest: int) -> int:
+    number = call.number(name, default)
+    if number is None or number > highest:
+        raise refusal(400, "E000001", f"{name} must be a number up to {highest}.")
+    return number
+
+
+def _conditions(query: Mapping[str, str]) -> list[Condition]:
+    conditions = []
+    for name, value in query.items():
+        if not name.startswith("filter["):
+            continue
+        match = _FILTER.fullmatch(name)
+        if match is None or match[1] not in _FILTERS:
+            raise refusal(400, "E000001", f"{name} is no known filter.")
+        field, comparison = match.groups()
+        if field.endswith("_at"):
+            value = _parsed_time(value)  # noqa: PLW2901 - the same value, in the form it is stored in
+        conditions.append(Condition((field,), comparison, value))
+    return conditions
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _parsed_time(text: str) -> str:
+    try:
+        parsed = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        raise refusal(400, "E000001", "Times must be RFC 3339.") from None
+    return _time((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())

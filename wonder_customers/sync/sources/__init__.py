@@ -1,6 +1,0 @@
-"""Where rows come from: files, folders and queries, read as a stream."""
-
-from wonder_customers.sync.sources.paths import Format, files, fingerprint
-from wonder_customers.sync.sources.reader import RowReader, read, rows_of_file
-
-__all__ = ["Format", "RowReader", "files", "fingerprint", "read", "rows_of_file"]
