@@ -1,0 +1,145 @@
+"""One standard term per concept: replaced names and ornate phrases appear nowhere in the project's text."""
+
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PHRASES = (
+    "nobody",
+    "somebody",
+    "whoever",
+    "told",
+    "is no",
+    "are no",
+    "has no home",
+    "may land",
+    "may still land",
+    "a look",
+    "looks for",
+    "by half",
+    "in doubt",
+    "doubt",
+    "doubts",
+    "doubtful",
+    "reply",
+    "replies",
+    "lane",
+    "lanes",
+    "verb",
+    "verbs",
+    "in their stead",
+    "by heart",
+)
+"""Compared without regard to case, at word boundaries."""
+
+NAMES = (
+    "Alarm",
+    "Ambiguous",
+    "Away",
+    "Bell",
+    "Briefing",
+    "CallFailed",
+    "Carried",
+    "DeadlineExceeded",
+    "Duplicate",
+    "Ending",
+    "Exchange",
+    "Fleet",
+    "Flight",
+    "Forbidden",
+    "InvalidRecord",
+    "InvalidReply",
+    "Lane",
+    "Lanes",
+    "Line",
+    "MissingExtra",
+    "NoAnswer",
+    "NotFound",
+    "NotSent",
+    "OutcomeUnknown",
+    "Outgoing",
+    "PacedTransport",
+    "Place",
+    "RateLimited",
+    "Refused",
+    "Rejected",
+    "Reply",
+    "SessionClosed",
+    "Sieve",
+    "Speaker",
+    "SyncFailed",
+    "Tally",
+    "TimeIsUp",
+    "Trier",
+    "Tries",
+    "Trip",
+    "Turns",
+    "Unauthorized",
+    "Unavailable",
+    "Unsupported",
+    "WireFailure",
+    "WireReply",
+    "WireRequest",
+    "_border",
+    "_exchange",
+    "_lanes",
+    "_scrub",
+    "_speaker",
+    "_telephone",
+    "_trip",
+    "_turns",
+    "_verbs",
+    "_waiting",
+    "adopted",
+    "conflicts",
+    "gone_is_done",
+    "lacks",
+    "told",
+    "unlike",
+)
+"""Identifiers of Python code that standard terms have replaced."""
+
+FOLDERS = (
+    *sorted(f"wonder_customers/{it.name}" for it in (ROOT / "wonder_customers").iterdir() if it.name != "__pycache__"),
+    *sorted(f"tests/{it.name}" for it in (ROOT / "tests").iterdir() if it.name != "__pycache__"),
+    "benchmarks",
+    "docs",
+    "README.md",
+)
+
+PHRASE = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, PHRASES))})(?!\w)", re.IGNORECASE)
+NAME = frozenset(NAMES)
+
+# Documents of the gateways and their examples are quoted word for word.
+QUOTED = ("golden", "documents", "__pycache__")
+
+
+def texts(place: Path) -> list[Path]:
+    """The project's own text files below `place`."""
+    found = [place] if place.is_file() else sorted(it for it in place.rglob("*") if it.is_file())
+    kinds = {".py", ".md", ".toml", ".html", ".css", ".js", ".yml"}
+    return [it for it in found if it.suffix in kinds and not set(QUOTED) & set(it.parts) and it != Path(__file__)]
+
+
+def identifiers(text: str) -> list[tuple[int, str]]:
+    """The replaced names among the identifiers of Python source, with their lines."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return [(it.start[0], it.string) for it in tokens if it.type == tokenize.NAME and it.string in NAME]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_replaced_names_and_ornate_phrases_do_not_appear(folder: str) -> None:
+    findings = []
+    for path in texts(ROOT / folder):
+        text = path.read_text(encoding="utf-8")
+        where = path.relative_to(ROOT)
+        for number, line in enumerate(text.splitlines(), 1):
+            findings += [f"{where}:{number}: {it.group(0)!r} in {line.strip()[:100]}" for it in PHRASE.finditer(line)]
+        if path.suffix == ".py":
+            findings += [f"{where}:{number}: the name {name}" for number, name in identifiers(text)]
+    assert not findings, "\n".join(findings)
