@@ -10,7 +10,7 @@ import pytest
 from pages import ROOT
 
 from wonder_customers import MissingExtraError
-from wonder_customers._support.extras import needed
+from wonder_customers.errors import needed
 
 USED_WITHOUT = """
 import sys

@@ -21,7 +21,8 @@ Every `CallError` tells whether the call was applied, after how many requests it
 holds a request body or a credential, and every error survives pickling with all its fields.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -86,6 +87,27 @@ class MissingExtraError(ConfigurationError, ModuleNotFoundError):
     def __init__(self, who: str, packages: Iterable[str], extra: str) -> None:
         super().__init__(f"{who} needs {', '.join(packages)}: pip install 'wonder-customers[{extra}]'")
         self.extra = extra
+
+
+@contextmanager
+def needed(extra: str, *packages: str, by: str) -> Iterator[None]:
+    """Wrap the imports of an extra's packages.
+
+    Args:
+        extra: The name of the extra.
+        *packages: The import names of its packages.
+        by: The part of the library that needs them, for the message.
+
+    Raises:
+        MissingExtraError: One of `packages` is not installed. Other missing modules raise as usual.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in packages:
+            raise
+        raise MissingExtraError(by, [package], extra) from None
 
 
 class SessionClosedError(WonderCustomersError):

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from wonder_customers import ConfigurationError, CustomerSession, Monri, NotSentError, RetryPolicy
-from wonder_customers._support import loopback_guard
+from wonder_customers.transports import loopback_guard
 
 ONCE = RetryPolicy(attempts=1, deadline=5)
 

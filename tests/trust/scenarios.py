@@ -343,7 +343,7 @@ async def _broken(stage: Stage) -> None:
     finally:
         if before is None:
             del os.environ["WONDER_CUSTOMERS_LOOPBACK_ONLY"]
-        from wonder_customers._support import loopback_guard
+        from wonder_customers.transports import loopback_guard
 
         loopback_guard.refused.clear()
 

@@ -1,1 +1,1 @@
-"""Small helpers that any module may import: clock, loopback guard, extras, phone numbers."""
+"""Helpers without any dependency on the rest of the package: the clock, and phone numbers."""

@@ -17,7 +17,6 @@ from uuid import uuid4
 import anyio
 from attrs import define, evolve, field, frozen
 
-from wonder_customers._support.extras import needed
 from wonder_customers.bulk.distributed.coordinator import Coordinator, Key, WorkerConfig
 from wonder_customers.bulk.distributed.distributed_job import DistributedJob, PartitionedSource
 from wonder_customers.bulk.distributed.index import SIZE
@@ -28,7 +27,7 @@ from wonder_customers.bulk.journal import Change
 from wonder_customers.bulk.journal.entries import Entry
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.stop_reasons import AttemptResult
-from wonder_customers.errors import BulkError, ConfigurationError, WonderCustomersError
+from wonder_customers.errors import BulkError, ConfigurationError, WonderCustomersError, needed
 from wonder_customers.retry import RetryPolicy
 
 # Before Ray is imported: nothing is reported to anybody, and who has no token cannot send it work.

@@ -17,9 +17,8 @@ import anyio
 import anyio.to_thread
 from attrs import define, field
 
-from wonder_customers._support.extras import needed
 from wonder_customers.bulk.distributed.slots import TOLERANCE
-from wonder_customers.errors import ConfigurationError
+from wonder_customers.errors import ConfigurationError, needed
 from wonder_customers.secret import guarded
 
 __all__ = ["PASSWORD", "SharedLimit"]

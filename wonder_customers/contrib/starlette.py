@@ -15,9 +15,8 @@ from typing import Any, Final, TypeVar
 
 import anyio
 
-from wonder_customers._support.extras import needed
 from wonder_customers.contrib.problems import MEDIA_TYPE, problem
-from wonder_customers.errors import ConfigurationError, WonderCustomersError
+from wonder_customers.errors import ConfigurationError, WonderCustomersError, needed
 from wonder_customers.session import CustomerSession
 
 with needed("starlette", "starlette", by=__name__):

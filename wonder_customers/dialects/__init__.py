@@ -13,8 +13,7 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
-from wonder_customers._support.extras import needed
-from wonder_customers.errors import ConfigurationError
+from wonder_customers.errors import ConfigurationError, needed
 
 GROUP = "wonder_customers.dialects"
 

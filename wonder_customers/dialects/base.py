@@ -14,7 +14,6 @@ from urllib.parse import quote, urlsplit
 
 from attrs import field, frozen
 
-from wonder_customers._support.loopback_guard import is_loopback
 from wonder_customers.errors import ConfigurationError, InvalidRecordError, UnsupportedOperationError, Violation
 from wonder_customers.records import (
     Customer,
@@ -26,7 +25,7 @@ from wonder_customers.records import (
     Response,
 )
 from wonder_customers.secret import Secret, secret
-from wonder_customers.wire import Header, HttpRequest, HttpResponse, Origin, Replay
+from wonder_customers.wire import Header, HttpRequest, HttpResponse, Origin, Replay, is_loopback
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from the gateways' documents and shares no code with the client, so that one mis
 sides.
 """
 
-from wonder_customers._support.extras import needed
+from wonder_customers.errors import needed
 
 with needed("cli", "starlette", "uvicorn", by="the simulator"):
     from wonder_customers.simulator.app import build_app

@@ -10,7 +10,7 @@
 Needs the extra ``pytest``.
 """
 
-from wonder_customers._support.extras import needed
+from wonder_customers.errors import needed
 
 with needed("pytest", "respx", by=__name__):
     from wonder_customers.testing.factories import make_card, make_customer, make_draft, make_token

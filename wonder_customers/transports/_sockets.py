@@ -17,7 +17,7 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute, TLSStream
 from attrs import define
 
-from wonder_customers._support import loopback_guard
+from wonder_customers.transports import loopback_guard
 from wonder_customers.wire import Transmission
 
 _AT_ONCE: Final = 16_384

@@ -15,9 +15,8 @@ from typing import Any, Final, cast
 
 from attrs import define
 
-from wonder_customers._support import loopback_guard
-from wonder_customers._support.extras import needed
-from wonder_customers.errors import ConfigurationError
+from wonder_customers.errors import ConfigurationError, needed
+from wonder_customers.transports import loopback_guard
 from wonder_customers.transports._alarm import Alarm, Place
 from wonder_customers.transports._request import written
 from wonder_customers.transports.pool import KEEP_ALIVE, REPLY_LIMIT, Bell, Lanes

@@ -17,9 +17,9 @@ import httpcore
 import httpx
 from attrs import define
 
-from wonder_customers._support import loopback_guard
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed
+from wonder_customers.transports import loopback_guard
 from wonder_customers.transports._line import Line, refuse_compression, told
 from wonder_customers.transports._sockets import Backend, Watch, unread
 from wonder_customers.transports.pool import KEEP_ALIVE, REPLY_LIMIT, Lanes

@@ -8,10 +8,9 @@ from typing import Any
 
 import orjson
 
-from wonder_customers._support.extras import needed
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading, without
-from wonder_customers.errors import ConfigurationError
+from wonder_customers.errors import ConfigurationError, needed
 
 __all__ = ["opened", "query_rows", "quoted_name", "reference_of"]
 

@@ -9,7 +9,7 @@ attributes follow OpenTelemetry's semantic conventions for HTTP clients where th
 ``grafana.json`` beside this file is a dashboard for a Prometheus data source. ``docs/operating.md`` says more.
 """
 
-from wonder_customers._support.extras import needed
+from wonder_customers.errors import needed
 
 with needed("otel", "opentelemetry", by=__name__):
     from wonder_customers.contrib.otel.metrics import Metrics

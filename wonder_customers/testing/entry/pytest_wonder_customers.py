@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wonder_customers.testing import CustomerSimulator, GatewayMock, SkippedWaits
 
 _GUARD: Final = "WONDER_CUSTOMERS_LOOPBACK_ONLY"
-_BORDER: Final = "wonder_customers._support.loopback_guard"
+_BORDER: Final = "wonder_customers.transports.loopback_guard"
 _SCOPES: Final = ("function", "class", "module", "package", "session")
 _SET_BY_US = pytest.StashKey[bool]()
 _FAILED = pytest.StashKey[bool]()
