@@ -1,7 +1,7 @@
 """The same job on Ray: a coordinator, a limiter and workers, each an actor in a process of its own.
 
-Ray restarts who dies and carries calls; what to do then is decided by `DistributedJob`, `Coordinator` and `Worker`, which know
-nothing of it. No call is repeated by Ray itself: a repeated call would be a blind replay. What travels are descriptors,
+Ray restarts who dies and carries calls; what to do then is decided by `DistributedJob`, `Coordinator` and `Worker`,
+which know nothing of it. No call is repeated by Ray itself: a repeated call would be a blind replay. What travels are descriptors,
 references, digests, states and counts; rows are read and credentials found by the worker that needs them, in its own
 environment.
 """

@@ -1,4 +1,4 @@
-"""Marks on accounts by which type checkers know what a gateway can do, before a call is `UnsupportedOperationError` at run time.
+"""Capabilities of accounts, for type checkers: what a gateway can do, known before a call raises at run time.
 
 An account carries a mark as a class attribute, ``deletes_customers: ClassVar[Literal[True]] = True``, and a session's
 verb asks for it: ``CustomerSession[Wonder].delete`` is refused, since `Wonder` has no such mark. A session for
