@@ -1,9 +1,9 @@
-"""The same job on Ray: a coordinator, a limiter and workers, each an actor in a process of its own.
+"""The same job on Ray: a coordinator, a rate limiter and workers, each an actor in a process of its own.
 
-Ray restarts who dies and carries calls; what to do then is decided by `DistributedJob`, `Coordinator` and `Worker`,
-which know nothing of it. No call is repeated by Ray itself: a repeated call would be a blind replay. What travels are descriptors,
-references, digests, states and counts; rows are read and credentials found by the worker that needs them, in its own
-environment.
+Ray restarts actors that die and transports calls. `DistributedJob`, `Coordinator` and `Worker` decide what follows, and
+do not depend on Ray. Ray itself never repeats a call, because a repeated call could repeat a write. Only descriptors,
+references, digests, states and counts travel between processes: each worker reads its rows and finds its credentials
+in its own environment.
 """
 
 import os
