@@ -79,7 +79,7 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".[dev,ray,shared-limit]")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
-    beyond = ("tests/on_ray/test_ray.py", "tests/sync/test_shared_limit.py")
+    beyond = ("tests/on_ray/test_ray.py", "tests/bulk/test_shared_limit.py")
     session.run("coverage", "run", "-m", "pytest", "-q", "--long", *beyond, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")

@@ -52,6 +52,19 @@ def _simulator() -> Iterator[SimulatorServer]:
 
 
 @pytest.fixture
+def server() -> Iterator[SimulatorServer]:
+    """A new simulator of the three gateways, with faults, for one test."""
+    with SimulatorServer([dialects.simulator(name) for name in dialects.names()], faults=True) as server:
+        yield server
+
+
+@pytest.fixture
+def account(server: SimulatorServer) -> Callable[[str], Any]:
+    """Return the account of a gateway at `server`."""
+    return lambda gateway: dialects.package(gateway).ACCOUNT.from_environment(server.environment())
+
+
+@pytest.fixture
 def simulator(_simulator: SimulatorServer) -> Iterator[SimulatorServer]:
     """The three gateways on a loopback port, with faults to switch on; faults are cleared after each test."""
     yield _simulator

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from wired import ACCOUNTS, HEX24, UUID, Wire, answer
+from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, json_response
 
 import wonder_customers
 from wonder_customers import (
@@ -185,7 +185,7 @@ def test_one_except_clause_catches_everything() -> None:
 @pytest.mark.anyio
 async def test_resolving_asks_by_id_first_then_by_reference_and_none_means_not_there() -> None:
     held = {"status": "approved", "uuid": UUID, "merchant_customer_id": "35"}
-    wire = Wire(answer(200, held), answer(200, held), answer(404, None))
+    wire = MockGateway(json_response(200, held), json_response(200, held), json_response(404, None))
     async with wire.session(ACCOUNTS["monri"]()) as session:
         by_id = OutcomeUnknownError("x", operation="update", id=UUID, reference="35")
         by_reference = OutcomeUnknownError("x", operation="create", reference="35")
@@ -202,7 +202,7 @@ async def test_resolving_asks_by_id_first_then_by_reference_and_none_means_not_t
 @pytest.mark.anyio
 async def test_resolving_a_token_write_lists_the_customers_tokens() -> None:
     body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "s"}]}}}
-    wire = Wire(answer(200, body))
+    wire = MockGateway(json_response(200, body))
     async with wire.session(ACCOUNTS["paydock"]()) as session:
         found = await OutcomeUnknownError("x", operation="create_payment_token", id=HEX24).resolve(session)
     assert isinstance(found, tuple)
@@ -211,7 +211,7 @@ async def test_resolving_a_token_write_lists_the_customers_tokens() -> None:
 
 @pytest.mark.anyio
 async def test_what_has_neither_id_nor_reference_cannot_be_resolved_and_asks_nothing() -> None:
-    wire = Wire()
+    wire = MockGateway()
     error = OutcomeUnknownError("x", operation="create")
     async with wire.session(ACCOUNTS["monri"]()) as session:
         with pytest.raises(OutcomeUnknownError) as caught:
@@ -222,7 +222,7 @@ async def test_what_has_neither_id_nor_reference_cannot_be_resolved_and_asks_not
 
 @pytest.mark.anyio
 async def test_errors_of_real_calls_survive_pickling_and_tell_every_request() -> None:
-    wire = Wire(answer(503, None), answer(503, None, X_Request_ID="theirs"))
+    wire = MockGateway(json_response(503, None), json_response(503, None, X_Request_ID="theirs"))
     async with wire.session(ACCOUNTS["monri"](), attempts=2) as session:
         with pytest.raises(CallError) as caught:
             await session.get(UUID)
@@ -237,7 +237,7 @@ async def test_errors_of_real_calls_survive_pickling_and_tell_every_request() ->
 @pytest.mark.anyio
 async def test_a_request_id_of_the_gateway_is_told_only_when_it_is_short_plain_text() -> None:
     for sent, told in (("abc", "abc"), ("x" * 300, "x" * 100)):
-        wire = Wire(answer(404, None, X_Correlation_ID=sent))
+        wire = MockGateway(json_response(404, None, X_Correlation_ID=sent))
         async with wire.session(ACCOUNTS["paydock"]()) as session:
             with pytest.raises(NotFoundError) as caught:
                 await session.get(HEX24)
@@ -248,7 +248,7 @@ async def test_a_request_id_of_the_gateway_is_told_only_when_it_is_short_plain_t
 async def test_deadlines_and_lost_answers_are_told_apart_from_refusals() -> None:
     for kind in (DeadlineExceededError, NoResponseError, NotSentError, OutcomeUnknownError, InvalidResponseError):
         assert not issubclass(kind, GatewayError)
-    wire = Wire(answer(500, None))
+    wire = MockGateway(json_response(500, None))
     async with wire.session(ACCOUNTS["paydock"]()) as session:
         with pytest.raises(OutcomeUnknownError) as caught:
             await session.create(CustomerDraft(name="Ada"))

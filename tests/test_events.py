@@ -7,20 +7,20 @@ from typing import Any
 import anyio
 import pytest
 
-from scripted import (
-    MADE,
-    MISSING,
-    REFUSED,
-    SILENT,
+from scripted_transport import (
+    CONNECTION_REFUSED,
+    CREATED,
+    NO_RESPONSE,
+    NOT_FOUND,
     UUID,
-    Bench,
-    bench,
+    Harness,
     draft,
     hang,
-    lost,
+    make_harness,
     monri_customer,
-    real_time,
-    reply,
+    no_response,
+    respond,
+    use_real_time,
 )
 from wonder_customers import (
     CallError,
@@ -49,7 +49,7 @@ ROUTE = "/v2/customers/{uuid}"
 REFERENCE_ROUTE = "/v2/merchants/customers/{merchant_customer_id}"
 
 
-def watched(it: Bench) -> list[Event]:
+def watched(it: Harness) -> list[Event]:
     """Everything that an observer of the bench is told."""
     told: list[Event] = []
     it.executor.observers = ObserverGroup([told.append])
@@ -79,7 +79,7 @@ def outline(events: list[Event]) -> list[str]:
 
 class TestTheStoryOfACall:
     async def test_a_read(self) -> None:
-        it = bench(MADE)
+        it = make_harness(CREATED)
         told = watched(it)
         it.script.takes = 0.25
         await it.get(UUID)
@@ -101,7 +101,7 @@ class TestTheStoryOfACall:
         assert outline(told)[2:] == ["answered 200 None applied=no", "end None applied=no requests=1"]
 
     async def test_each_call_has_a_number_and_an_identity_of_its_own(self) -> None:
-        it = bench(MADE, endless=True)
+        it = make_harness(CREATED, endless=True)
         told = watched(it)
         await it.get(UUID)
         await it.get(UUID)
@@ -110,7 +110,13 @@ class TestTheStoryOfACall:
         assert len({one, other}) == 2
 
     async def test_a_retry_names_the_wait_and_the_tokens(self) -> None:
-        it = bench(lost(sent=True), reply(429, {}, retry_after="3"), REFUSED, MADE, policy=RetryPolicy(attempts=4))
+        it = make_harness(
+            no_response(sent=True),
+            respond(429, {}, retry_after="3"),
+            CONNECTION_REFUSED,
+            CREATED,
+            policy=RetryPolicy(attempts=4),
+        )
         told = watched(it)
         await it.get(UUID)
         assert outline(told)[1:] == [
@@ -129,7 +135,7 @@ class TestTheStoryOfACall:
         ]
 
     async def test_a_create_in_doubt_is_looked_for_and_adopted(self) -> None:
-        it = bench(SILENT, MISSING, MADE)
+        it = make_harness(NO_RESPONSE, NOT_FOUND, CREATED)
         told = watched(it)
         await it.create(draft())
         assert outline(told) == [
@@ -152,7 +158,7 @@ class TestTheStoryOfACall:
         assert [event.looking for event in told if isinstance(event, LookupEnded)] == lookups
 
     async def test_a_create_that_nobody_can_settle(self) -> None:
-        it = bench(SILENT, endless=True)
+        it = make_harness(NO_RESPONSE, endless=True)
         told = watched(it)
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft(reference=None))
@@ -162,7 +168,7 @@ class TestTheStoryOfACall:
         ]
 
     async def test_a_look_that_fails(self) -> None:
-        it = bench(SILENT, reply(502, b""), endless=False, policy=RetryPolicy(attempts=1))
+        it = make_harness(NO_RESPONSE, respond(502, b""), endless=False, policy=RetryPolicy(attempts=1))
         told = watched(it)
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
@@ -174,7 +180,7 @@ class TestTheStoryOfACall:
 
     @pytest.mark.parametrize("operation", ["get", "delete"])
     async def test_a_lost_body(self, operation: str) -> None:
-        it = bench(lost(sent=True, status=200), MADE, policy=RetryPolicy(attempts=1))
+        it = make_harness(no_response(sent=True, status=200), CREATED, policy=RetryPolicy(attempts=1))
         told = watched(it)
         if operation == "get":
             with pytest.raises(CallError):
@@ -186,10 +192,10 @@ class TestTheStoryOfACall:
             assert outline(told)[-1] == "end None applied=yes requests=2 adopted"
 
     async def test_a_refused_token_is_the_same_request_again(self) -> None:
-        token = reply(
+        token = respond(
             200, {"access_token": "t", "token_type": "AccessTokenCache", "expires_in": 900, "status": "approved"}
         )
-        it = bench(token, reply(401, {}), token, MADE, account=Monri("key", "token", auth="oauth"))
+        it = make_harness(token, respond(401, {}), token, CREATED, account=Monri("key", "token", auth="oauth"))
         told = watched(it)
         await it.get(UUID)
         assert [line for line in outline(told) if "#" in line] == [
@@ -200,8 +206,8 @@ class TestTheStoryOfACall:
         ]
 
     async def test_a_write_waits_for_its_turn_and_for_a_doubt(self) -> None:
-        it = bench(hang(sent=True), MADE, policy=RetryPolicy(confirmation_window=0.05))
-        told = watched(real_time(it))
+        it = make_harness(hang(sent=True), CREATED, policy=RetryPolicy(confirmation_window=0.05))
+        told = watched(use_real_time(it))
         async with anyio.create_task_group() as group, anyio.create_task_group() as first:
             first.start_soon(partial(it.update, UUID, CustomerPatch(name="Ada")))
             while len(it.script.steps) > 1:
@@ -225,7 +231,7 @@ class TestTheStoryOfACall:
         ],
     )
     async def test_a_cancelled_call_ends_like_any_other(self, step: Any, attempt: str, end: str) -> None:
-        it = bench(step)
+        it = make_harness(step)
         told = watched(it)
         async with anyio.create_task_group() as group:
             group.start_soon(partial(it.update, UUID, CustomerPatch(name="Ada")))
@@ -237,20 +243,20 @@ class TestTheStoryOfACall:
     @pytest.mark.parametrize(
         ("step", "attempt"),
         [
-            (MADE, "answered 200 None applied=yes"),
-            (reply(422, {"status": "invalid-request"}), "answered 422 Rejected applied=no"),
-            (reply(200, b"no JSON"), "answered 200 InvalidResponseError applied=unknown"),
+            (CREATED, "answered 200 None applied=yes"),
+            (respond(422, {"status": "invalid-request"}), "answered 422 Rejected applied=no"),
+            (respond(200, b"no JSON"), "answered 200 InvalidResponseError applied=unknown"),
         ],
     )
     async def test_an_answered_write_has_done_what_the_answer_says(self, step: Any, attempt: str) -> None:
-        it = bench(step)
+        it = make_harness(step)
         told = watched(it)
         with suppress(CallError):
             await it.update(UUID, CustomerPatch(name="Ada"))
         assert outline(told)[2] == attempt
 
     async def test_a_cancelled_attempt_tells_how_long_it_took(self) -> None:
-        it = bench(hang(sent=True))
+        it = make_harness(hang(sent=True))
         it.script.takes = 0.25
         told = watched(it)
         async with anyio.create_task_group() as group:
@@ -261,8 +267,8 @@ class TestTheStoryOfACall:
         assert [event.elapsed for event in told if isinstance(event, AttemptEnded)] == [0.25]
 
     async def test_a_doubt_that_stays_is_told_like_any_other_end(self) -> None:
-        other = reply(200, monri_customer(merchant_customer_id="r-1", name="ADA", phone="+447911123456"))
-        it = bench(MISSING, SILENT, other, SILENT, SILENT, SILENT)
+        other = respond(200, monri_customer(merchant_customer_id="r-1", name="ADA", phone="+447911123456"))
+        it = make_harness(NOT_FOUND, NO_RESPONSE, other, NO_RESPONSE, NO_RESPONSE, NO_RESPONSE)
         told = watched(it)
         began = it.clock.now
         with pytest.raises(OutcomeUnknownError):
@@ -272,7 +278,7 @@ class TestTheStoryOfACall:
         assert (end.error, end.applied, end.elapsed) == ("OutcomeUnknownError", "unknown", it.clock.now - began)
 
     async def test_a_call_that_fails_tells_how_long_it_took(self) -> None:
-        it = bench(MISSING)
+        it = make_harness(NOT_FOUND)
         it.script.takes = 0.25
         told = watched(it)
         with pytest.raises(NotFoundError):
@@ -285,7 +291,7 @@ class TestTheStoryOfACall:
         def refuse(signed_request: object, transmission: object) -> Any:
             raise ConfigurationError("no request may leave this machine")
 
-        it = bench(refuse)
+        it = make_harness(refuse)
         told = watched(it)
         with pytest.raises(ConfigurationError):
             await it.create(draft())

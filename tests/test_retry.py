@@ -280,5 +280,6 @@ def test_the_limits_of_a_policy_are_part_of_it(limits: dict[str, float]) -> None
 def test_the_defaults_are_the_documented_ones() -> None:
     assert repr(POLICY) == (
         "RetryPolicy(attempts=3, deadline=60.0, connect_timeout=5.0, read_timeout=30.0, write_timeout=10.0, base=0.5, "
-        "throttle_base=1.0, factor=2.0, cap=8.0, confirmation_window=10.0, budget=500, transient_cost=14, throttle_cost=5)"
+        "throttle_base=1.0, factor=2.0, cap=8.0, confirmation_window=10.0, budget=500, transient_cost=14, "
+        "throttle_cost=5)"
     )

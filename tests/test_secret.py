@@ -13,7 +13,7 @@ import attrs
 import cattrs
 import orjson
 import pytest
-from wired import ACCOUNTS, MERCHANT_KEY, SECRET_KEY, private_key
+from mock_gateway import ACCOUNTS, MERCHANT_KEY, SECRET_KEY, private_key
 
 from wonder_customers import (
     CardSource,

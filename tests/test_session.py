@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from wired import ACCOUNTS, HEX24, SECRET_KEY, UUID, Session, Wire, answer, paydock
+from mock_gateway import ACCOUNTS, HEX24, SECRET_KEY, UUID, MockGateway, Session, json_response, paydock
 
 from wonder_customers import (
     CustomerDraft,
@@ -56,7 +56,7 @@ GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
 async def test_a_closed_session_refuses_every_verb_and_sends_nothing(
     gateway: str, verb: Callable[[Session], Awaitable[Any]]
 ) -> None:
-    wire = Wire()
+    wire = MockGateway()
     async with wire.session(ACCOUNTS[gateway]()) as session:
         view = session.for_account(ACCOUNTS[gateway]())
     for used in (session, view, session.for_account(paydock())):
@@ -72,7 +72,7 @@ async def test_a_closed_session_refuses_every_verb_and_sends_nothing(
 async def test_a_session_that_was_never_opened_refuses_every_verb(
     gateway: str, verb: Callable[[Session], Awaitable[Any]]
 ) -> None:
-    wire = Wire()
+    wire = MockGateway()
     session = wire.session(ACCOUNTS[gateway]())
     with pytest.raises(SessionClosedError, match=r"not open yet.*async with.*Nothing was sent"):
         await verb(session)
@@ -81,7 +81,7 @@ async def test_a_session_that_was_never_opened_refuses_every_verb(
 
 @pytest.mark.anyio
 async def test_a_session_is_opened_once() -> None:
-    wire = Wire(answer(200, CUSTOMER))
+    wire = MockGateway(json_response(200, CUSTOMER))
     session = wire.session(paydock())
     async with session:
         with pytest.raises(SessionClosedError, match="opened once"):
@@ -98,7 +98,7 @@ async def test_a_session_is_opened_once() -> None:
 def test_a_session_of_another_event_loop_refuses_every_verb(
     verb: Callable[[Session], Awaitable[Any]], backends: tuple[str, str]
 ) -> None:
-    wire = Wire()
+    wire = MockGateway()
     session = wire.session(paydock())
 
     async def opened() -> None:
@@ -114,7 +114,7 @@ def test_a_session_of_another_event_loop_refuses_every_verb(
 
 
 def test_a_session_of_another_loop_in_another_thread_refuses_too() -> None:
-    wire = Wire()
+    wire = MockGateway()
 
     async def main() -> None:
         async with wire.session(paydock()) as session:
@@ -131,7 +131,7 @@ def test_a_session_of_another_loop_in_another_thread_refuses_too() -> None:
 
 @pytest.mark.anyio
 async def test_a_session_can_be_made_before_any_loop_runs_and_is_closed_by_an_exception() -> None:
-    session = Wire().session(paydock())
+    session = MockGateway().session(paydock())
     with pytest.raises(ZeroDivisionError):
         async with session:
             raise ZeroDivisionError
@@ -150,7 +150,7 @@ class Owned(httpx.MockTransport):
 
 @pytest.mark.anyio
 async def test_a_transport_of_yours_stays_open() -> None:
-    transport = Owned(lambda request: answer(200, CUSTOMER))
+    transport = Owned(lambda request: json_response(200, CUSTOMER))
     async with CustomerSession(paydock(), transport=transport) as session:
         await session.get(HEX24)
     assert not transport.closed
@@ -159,7 +159,7 @@ async def test_a_transport_of_yours_stays_open() -> None:
 @pytest.mark.anyio
 async def test_a_view_speaks_for_its_own_account_over_the_same_wire() -> None:
     monri = {"status": "approved", "uuid": UUID}
-    wire = Wire(answer(200, CUSTOMER), answer(200, CUSTOMER), answer(200, monri))
+    wire = MockGateway(json_response(200, CUSTOMER), json_response(200, CUSTOMER), json_response(200, monri))
     async with wire.session(paydock()) as session:
         other = session.for_account(Paydock("other-key"))
         third = other.for_account(Monri("key", "token", base_url="https://ipg.monri.com"))
@@ -179,7 +179,7 @@ async def test_a_view_speaks_for_its_own_account_over_the_same_wire() -> None:
 
 @pytest.mark.anyio
 async def test_leaving_a_view_does_not_close_its_session() -> None:
-    wire = Wire(answer(200, CUSTOMER))
+    wire = MockGateway(json_response(200, CUSTOMER))
     async with wire.session(paydock()) as session:
         async with session.for_account(paydock()):
             pass
@@ -188,7 +188,7 @@ async def test_leaving_a_view_does_not_close_its_session() -> None:
 
 @pytest.mark.anyio
 async def test_raw_verbs_give_the_facts_around_the_record() -> None:
-    wire = Wire(answer(503, None), answer(200, CUSTOMER, X_Correlation_ID="c-1"))
+    wire = MockGateway(json_response(503, None), json_response(200, CUSTOMER, X_Correlation_ID="c-1"))
     async with wire.session(paydock(), attempts=2) as session:
         reply = await session.raw.get(HEX24)
     assert isinstance(reply, Response)
@@ -201,7 +201,7 @@ async def test_raw_verbs_give_the_facts_around_the_record() -> None:
 @pytest.mark.anyio
 async def test_a_list_can_be_walked_with_anext_and_ends() -> None:
     body = {"status": 200, "error": None, "resource": {"data": [{"_id": "a"}, {"_id": "b"}], "count": 2}}
-    wire = Wire(answer(200, body))
+    wire = MockGateway(json_response(200, body))
     async with wire.session(paydock()) as session:
         listing = session.list()
         assert [(await anext(listing)).id, (await anext(listing)).id] == ["a", "b"]
@@ -211,7 +211,7 @@ async def test_a_list_can_be_walked_with_anext_and_ends() -> None:
 
 @pytest.mark.anyio
 async def test_check_asks_for_one_customer() -> None:
-    wire = Wire(answer(200, {"status": 200, "error": None, "resource": {"data": [], "count": 0}}))
+    wire = MockGateway(json_response(200, {"status": 200, "error": None, "resource": {"data": [], "count": 0}}))
     async with wire.session(paydock()) as session:
         await session.check()
     assert wire.lines == ["GET /v1/customers?limit=1&skip=0"]
@@ -219,7 +219,7 @@ async def test_check_asks_for_one_customer() -> None:
 
 @pytest.mark.anyio
 async def test_payload_and_validate_send_nothing_and_leave_payment_sources_out() -> None:
-    wire = Wire()
+    wire = MockGateway()
     draft = CustomerDraft(reference="35", name="Ada", payment_source=VaultToken(UUID))
     session = wire.session(paydock())
     session.validate(draft)
@@ -229,7 +229,7 @@ async def test_payload_and_validate_send_nothing_and_leave_payment_sources_out()
 
 def test_a_sessions_repr_says_gateway_and_state() -> None:
     async def main() -> None:
-        session = Wire().session(paydock())
+        session = MockGateway().session(paydock())
         assert repr(session) == "<CustomerSession paydock not open yet>"
         async with session:
             assert repr(session) == "<CustomerSession paydock open>"
@@ -240,7 +240,7 @@ def test_a_sessions_repr_says_gateway_and_state() -> None:
 
 @pytest.mark.anyio
 async def test_a_redirect_is_never_followed() -> None:
-    wire = Wire(answer(302, None, Location="https://evil.example/"))
+    wire = MockGateway(json_response(302, None, Location="https://evil.example/"))
     async with wire.session(paydock()) as session:
         with pytest.raises(Exception, match="redirects are never followed"):
             await session.get(HEX24)
@@ -252,7 +252,7 @@ async def test_a_connection_that_was_never_made_is_not_sent_and_the_error_names_
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("All connection attempts failed", request=request)
 
-    wire = Wire(refuse)
+    wire = MockGateway(refuse)
     async with wire.session(paydock()) as session:
         with pytest.raises(NotSentError) as caught:
             await session.create(DRAFT)

@@ -5,10 +5,10 @@ from typing import Any
 import anyio
 import attrs
 import pytest
-from wired import HEX24, paydock
+from mock_gateway import HEX24, paydock
 
 from chaos.gateways import GATEWAYS, fresh, session
-from scripted import SILENT, UUID, bench, draft, reply
+from scripted_transport import NO_RESPONSE, UUID, draft, make_harness, respond
 from wonder_customers import (
     CustomerPatch,
     CustomerSession,
@@ -49,7 +49,7 @@ async def test_it_counts(gateway: str, simulator: SimulatorServer) -> None:
 
 
 async def test_a_throttled_call_that_fails_keeps_its_tokens_taken() -> None:
-    it = bench(reply(429, {}), endless=True)
+    it = make_harness(respond(429, {}), endless=True)
     with pytest.raises(RateLimitError):
         await it.get(UUID)
     assert (it.account_context.budget.tokens, it.executor.counts.retries) == (490, 2)
@@ -104,8 +104,8 @@ async def test_the_fast_transport_tells_its_lanes_too(simulator: SimulatorServer
 
 
 async def test_every_look_is_counted() -> None:
-    missing = reply(404, {"message": "Customer not found"})
-    it = bench(SILENT, missing, missing, missing, missing, missing, policy=RetryPolicy(attempts=1))
+    missing = respond(404, {"message": "Customer not found"})
+    it = make_harness(NO_RESPONSE, missing, missing, missing, missing, missing, policy=RetryPolicy(attempts=1))
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
     assert it.executor.counts.lookups == it.script.lines().count("GET /v2/merchants/customers/r-1") == 5

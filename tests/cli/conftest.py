@@ -5,12 +5,12 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
 from wonder_customers.cli.app import run
-from wonder_customers.dialects import names, simulator
-from wonder_customers.simulator.server import SimulatorServer
+from wonder_customers.dialects import names
 
 ORIGIN = "WONDER_CUSTOMERS_SIMULATOR"
 COMMAND = (sys.executable, "-W", "error", "-m", "wonder_customers")
@@ -26,13 +26,6 @@ def bare_environment(**variables: str) -> dict[str, str]:
 
 Typed = Callable[..., "subprocess.CompletedProcess[str]"]
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def gateways() -> Iterator[SimulatorServer]:
-    """All gateways, with faults, for one test."""
-    with SimulatorServer([simulator(name) for name in names()], faults=True) as server:
-        yield server
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +79,13 @@ def exports() -> Iterator[str]:
 def variables(exports: str) -> dict[str, str]:
     """The variables in those lines."""
     return dict(word.split("=", 1) for word in shlex.split(exports) if word != "export")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a temporary folder the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

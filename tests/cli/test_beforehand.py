@@ -16,16 +16,16 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def refused(
-    command: Command, gateways: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., str]:
     """What a command says that is wrong usage and asks the gateway for nothing."""
     monkeypatch.chdir(tmp_path)
     write_csv(tmp_path / "c.csv", 2)
 
     def call(*words: str) -> str:
-        asked = dict(gateways.store.requests)
-        code, _, err = command(*words, env=gateways.environment())
-        assert (code, gateways.store.requests) == (USAGE, asked)
+        asked = dict(server.store.requests)
+        code, _, err = command(*words, env=server.environment())
+        assert (code, server.store.requests) == (USAGE, asked)
         return err.removeprefix("wonder-customers: ").removesuffix("\n")
 
     return call
@@ -72,9 +72,9 @@ def test_looking_at_fewer_rows_than_none(refused: Callable[..., str]) -> None:
 
 
 def test_a_sample_or_a_rate_that_cannot_work(
-    refused: Callable[..., str], command: Command, gateways: SimulatorServer
+    refused: Callable[..., str], command: Command, server: SimulatorServer
 ) -> None:
-    assert command("sync", "c.csv", "--to", "monri", env=gateways.environment())[0] == 0
+    assert command("sync", "c.csv", "--to", "monri", env=server.environment())[0] == 0
     for size in ("0", "-1"):
         told = "the sample must be at least 1 row. Nothing was read back."
         assert refused("verify", "c.csv.monri.journal", "--sample", size) == told
@@ -82,7 +82,7 @@ def test_a_sample_or_a_rate_that_cannot_work(
 
 
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="this system has no /dev/stdin")
-def test_a_pipe_cannot_be_read_again(bare: dict[str, str], gateways: SimulatorServer, tmp_path: Path) -> None:
+def test_a_pipe_cannot_be_read_again(bare: dict[str, str], server: SimulatorServer, tmp_path: Path) -> None:
     done = subprocess.run(
         [
             sys.executable,
@@ -99,7 +99,7 @@ def test_a_pipe_cannot_be_read_again(bare: dict[str, str], gateways: SimulatorSe
         ],
         input="reference,name\nc-1,Ada\n",
         cwd=tmp_path,
-        env=bare | gateways.environment(),
+        env=bare | server.environment(),
         capture_output=True,
         text=True,
         timeout=60,

@@ -40,15 +40,15 @@ os.execv(sys.executable, sys.argv[2:])
 
 
 @pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         yield Path(name)
 
 
 @pytest.fixture(scope="module")
-def shown(bare: dict[str, str], folder: Path) -> "CompletedProcess[str]":
+def shown(bare: dict[str, str], temporary_folder: Path) -> "CompletedProcess[str]":
     """The demo, run once, without a terminal and without a single variable of any gateway."""
-    environment = bare | {"TMPDIR": str(folder)}
+    environment = bare | {"TMPDIR": str(temporary_folder)}
     return subprocess.run(DEMO, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -86,9 +86,9 @@ def test_it_ends_with_what_to_type_next(shown: "CompletedProcess[str]") -> None:
     ]
 
 
-def test_nothing_is_left(shown: "CompletedProcess[str]", folder: Path) -> None:
+def test_nothing_is_left(shown: "CompletedProcess[str]", temporary_folder: Path) -> None:
     assert shown.returncode == 0
-    assert list(folder.iterdir()) == []
+    assert list(temporary_folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(

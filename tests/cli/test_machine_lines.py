@@ -18,8 +18,8 @@ async def _created(variables: dict[str, str], draft: CustomerDraft) -> Customer:
         return await session.create(draft)
 
 
-def test_a_deletion_is_a_line_of_json(command: Command, gateways: SimulatorServer) -> None:
-    variables = gateways.environment()
+def test_a_deletion_is_a_line_of_json(command: Command, server: SimulatorServer) -> None:
+    variables = server.environment()
     made = anyio.run(partial(_created, variables, CustomerDraft("c-1", "Ada")))
     code, out, err = command("delete", "paydock", made.id, "--json", env=variables)
     assert (code, err) == (0, "")
@@ -27,16 +27,16 @@ def test_a_deletion_is_a_line_of_json(command: Command, gateways: SimulatorServe
 
 
 def test_a_gateway_that_answers_with_an_error_leaves_the_credentials_unknown(
-    command: Command, gateways: SimulatorServer
+    command: Command, server: SimulatorServer
 ) -> None:
-    gateways.faults.add("server_error", times=None, status=500)
-    code, out, _ = command("check", "paydock", "--json", env=gateways.environment())
+    server.faults.add("server_error", times=None, status=500)
+    code, out, _ = command("check", "paydock", "--json", env=server.environment())
     assert code == 2
     assert json.loads(out)["credentials"] == "unknown"
 
 
-def test_cards_are_shown_one_below_the_other_without_their_numbers(command: Command, gateways: SimulatorServer) -> None:
-    variables = gateways.environment()
+def test_cards_are_shown_one_below_the_other_without_their_numbers(command: Command, server: SimulatorServer) -> None:
+    variables = server.environment()
     card = CardSource("4111111111111111", "12", "2031", "Ada Lovelace", "123", gateway_id="5" * 24)
     made = anyio.run(
         partial(_created, variables, CustomerDraft("c-1", "Ada", email="a@example.com", payment_source=card))

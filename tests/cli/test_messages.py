@@ -40,12 +40,6 @@ main()
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @full
 @pytest.mark.parametrize("arguments", [("--help",), ("check",)])
 def test_output_that_cannot_be_written(bare: dict[str, str], arguments: tuple[str, ...]) -> None:
@@ -59,21 +53,21 @@ def test_output_that_cannot_be_written(bare: dict[str, str], arguments: tuple[st
 
 
 @full
-def test_a_report_that_cannot_be_written(command: Command, gateways: SimulatorServer, folder: Path) -> None:
+def test_a_report_that_cannot_be_written(command: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 2)
     (folder / "r.json").symlink_to(FULL)
-    code, out, err = command("sync", "c.csv", "--to", "monri", "--report", "r.json", env=gateways.environment())
+    code, out, err = command("sync", "c.csv", "--to", "monri", "--report", "r.json", env=server.environment())
     assert code == FAILED
     assert "adds up" in out
     assert "the report r.json could not be written: No space left on device. The job itself ended as told above" in err
 
 
 @full
-def test_dead_letters_that_cannot_be_written(command: Command, gateways: SimulatorServer, folder: Path) -> None:
+def test_dead_letters_that_cannot_be_written(command: Command, server: SimulatorServer, folder: Path) -> None:
     """And what is no file of ours is not removed to make room for them."""
     (folder / "c.csv").write_text("reference,name\nc-1,\nc-2,Ada\n", encoding="utf-8")
     (folder / "f.jsonl").symlink_to(FULL)
-    code, _, err = command("sync", "c.csv", "--to", "wonder", "--failures", "f.jsonl", env=gateways.environment())
+    code, _, err = command("sync", "c.csv", "--to", "wonder", "--failures", "f.jsonl", env=server.environment())
     assert code == STOPPED
     assert "could not be written to f.jsonl: No space left on device" in err
     assert "rows that did not arrive are in" not in err
@@ -82,25 +76,25 @@ def test_dead_letters_that_cannot_be_written(command: Command, gateways: Simulat
 
 @pytest.mark.parametrize("option", ["--report", "--html", "--failures"])
 def test_a_folder_that_is_missing_is_told_before_anything_is_sent(
-    command: Command, gateways: SimulatorServer, folder: Path, option: str
+    command: Command, server: SimulatorServer, folder: Path, option: str
 ) -> None:
     write_csv(folder / "c.csv", 2)
-    code, _, err = command("sync", "c.csv", "--to", "monri", option, "no/r", env=gateways.environment())
+    code, _, err = command("sync", "c.csv", "--to", "monri", option, "no/r", env=server.environment())
     assert (code, err) == (
         USAGE,
         "wonder-customers: no/r cannot be written: there is no such folder. Nothing was sent.\n",
     )
-    assert gateways.store.ledger("monri") == {}
+    assert server.store.ledger("monri") == {}
 
 
 def test_a_journal_that_another_job_uses(
-    command: Command, gateways: SimulatorServer, bare: dict[str, str], folder: Path
+    command: Command, server: SimulatorServer, bare: dict[str, str], folder: Path
 ) -> None:
     """The second job does nothing at all: not even to the letters of the first."""
     write_csv(folder / "c.csv", 200)
-    gateways.faults.add("server_error", times=None, method="POST", status=400, probability=0.5, seed=1)
+    server.faults.add("server_error", times=None, method="POST", status=400, probability=0.5, seed=1)
     words = ("sync", "c.csv", "--to", "monri", "--rate", "50/s")
-    environment = bare | gateways.environment() | {"PYTHONPATH": str(ROOT)}
+    environment = bare | server.environment() | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [*COMMAND, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as first:
@@ -109,7 +103,7 @@ def test_a_journal_that_another_job_uses(
         while not letters.exists() and time.monotonic() < until:
             time.sleep(0.01)
         before = letters.stat().st_ino
-        code, out, err = command(*words, env=gateways.environment())
+        code, out, err = command(*words, env=server.environment())
         first.terminate()
     assert (code, out) == (STOPPED, "")
     assert err.startswith("wonder-customers: another run uses this journal already")
@@ -126,20 +120,20 @@ def test_a_journal_that_another_job_uses(
     ],
 )
 def test_a_journal_that_cannot_be_one(
-    command: Command, gateways: SimulatorServer, folder: Path, path: str, told: str
+    command: Command, server: SimulatorServer, folder: Path, path: str, told: str
 ) -> None:
     write_csv(folder / "c.csv", 1)
     (folder / "text").write_text("no database", encoding="utf-8")
     (folder / "text.key").write_text("00" * 32, encoding="utf-8")
-    code, _, err = command("sync", "c.csv", "--to", "monri", "--journal", path, env=gateways.environment())
+    code, _, err = command("sync", "c.csv", "--to", "monri", "--journal", path, env=server.environment())
     assert code == USAGE
     assert told in err
     assert err.endswith("with --journal.\n")
 
 
-def test_an_empty_source_is_pointed_out(command: Command, gateways: SimulatorServer, folder: Path) -> None:
+def test_an_empty_source_is_pointed_out(command: Command, server: SimulatorServer, folder: Path) -> None:
     (folder / "c.csv").write_text("reference,name\n", encoding="utf-8")
-    code, _, err = command("sync", "c.csv", "--to", "monri", env=gateways.environment())
+    code, _, err = command("sync", "c.csv", "--to", "monri", env=server.environment())
     assert (code, err) == (0, f"{folder / 'c.csv'} holds no rows: is it the right file?\n")
 
 
@@ -183,22 +177,22 @@ def test_two_credentials_at_once(command: Command) -> None:
     assert (code, err) == (USAGE, told)
 
 
-def test_a_wrong_clock_is_among_the_causes(command: Command, gateways: SimulatorServer) -> None:
-    gateways.gateways["wonder"].clock = lambda: time.time() + 7200
-    code, out, _ = command("check", "wonder", env=gateways.environment())
+def test_a_wrong_clock_is_among_the_causes(command: Command, server: SimulatorServer) -> None:
+    server.gateways["wonder"].clock = lambda: time.time() + 7200
+    code, out, _ = command("check", "wonder", env=server.environment())
     assert code == FAILED
     assert "Request Time Expired" in out
     assert "this machine's clock" in out
 
 
-def test_ctrl_c_while_a_deletion_is_under_way(gateways: SimulatorServer, bare: dict[str, str]) -> None:
-    gateways.faults.add("read_hang", method="DELETE")
+def test_ctrl_c_while_a_deletion_is_under_way(server: SimulatorServer, bare: dict[str, str]) -> None:
+    server.faults.add("read_hang", method="DELETE")
     with subprocess.Popen(
         [*COMMAND, "delete", "monri", "customer-1"],
-        env=bare | gateways.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=bare | server.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         until = time.monotonic() + 20
-        while not gateways.faults.seen and time.monotonic() < until:
+        while not server.faults.seen and time.monotonic() < until:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)

@@ -69,15 +69,15 @@ class Terminal:
 
 @pytest.fixture
 def terminal(
-    tmp_path: Path, gateways: SimulatorServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Terminal:
-    return Terminal(tmp_path, gateways, monkeypatch, capsys)
+    return Terminal(tmp_path, server, monkeypatch, capsys)
 
 
-def test_plan_sync_verify_and_again(terminal: Terminal, gateways: SimulatorServer) -> None:
+def test_plan_sync_verify_and_again(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 30)
     code, text = terminal.run("plan", "c.csv", "--to", "paydock", "--rate", "30/s")
-    assert (code, gateways.store.ledger("paydock")) == (0, {})
+    assert (code, server.store.ledger("paydock")) == (0, {})
     assert "60 requests, 2 s at 30 requests/s. 30 customers were looked up." in text
     code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--report", "r.json", "--html", "r.html")
     assert code == 0, text
@@ -94,7 +94,7 @@ def test_plan_sync_verify_and_again(terminal: Terminal, gateways: SimulatorServe
     assert code == 0
     assert "unchanged │     30" in text
     assert terminal.run("verify", "c.csv.paydock.journal")[0] == 0
-    gateways.store._connection.execute("UPDATE customers SET body = replace(body, 'Ada Nr 7 v1', 'Eve')").close()
+    server.store._connection.execute("UPDATE customers SET body = replace(body, 'Ada Nr 7 v1', 'Eve')").close()
     code, text = terminal.run("verify", "c.csv.paydock.journal")
     assert code == 2
     assert "row 8, c-7: different: first_name" in text
@@ -104,12 +104,12 @@ def test_plan_sync_verify_and_again(terminal: Terminal, gateways: SimulatorServe
     assert (facts["run"], facts["ending"], facts["states"]) == (2, "finished", {"done": 30})
 
 
-def test_failures_go_to_a_file_that_can_be_fed_back_in(terminal: Terminal, gateways: SimulatorServer) -> None:
+def test_failures_go_to_a_file_that_can_be_fed_back_in(terminal: Terminal, server: SimulatorServer) -> None:
     source = write_csv(terminal.folder / "c.csv", 6)
     source.write_text(
         source.read_text() + "c-x,Bad,bad@example.com,no-phone-at-all\nc-1,Twin,t@example.com,+385 91 234 5678\n"
     )
-    gateways.faults.add("server_error", times=1, method="POST", path="customers$", status=400)
+    server.faults.add("server_error", times=1, method="POST", path="customers$", status=400)
     code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--workers", "1")
     assert code == 2
     assert "3 rows that did not arrive are in c.csv.failed.jsonl" in text
@@ -135,37 +135,37 @@ def test_failures_go_to_a_file_that_can_be_fed_back_in(terminal: Terminal, gatew
     )
     code, text = terminal.run("sync", "fixed.jsonl", "--to", "paydock")
     assert code == 0, text
-    assert gateways.store.ledger("paydock") == {**{f"c-{number}": 1 for number in range(6)}, "c-x": 1, "c-y": 1}
+    assert server.store.ledger("paydock") == {**{f"c-{number}": 1 for number in range(6)}, "c-x": 1, "c-y": 1}
 
 
-def test_retry_failed_sends_what_failed(terminal: Terminal, gateways: SimulatorServer) -> None:
+def test_retry_failed_sends_what_failed(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 5)
-    gateways.faults.add("server_error", times=2, method="POST", path="customers$", status=400)
+    server.faults.add("server_error", times=2, method="POST", path="customers$", status=400)
     assert terminal.run("sync", "c.csv", "--to", "wonder")[0] == 2
     code, text = terminal.run("retry-failed", "c.csv.wonder.journal")
     assert code == 0
     assert "written   │      2" in text
-    assert gateways.store.ledger("wonder") == {f"c-{number}": 1 for number in range(5)}
+    assert server.store.ledger("wonder") == {f"c-{number}": 1 for number in range(5)}
 
 
-def begun(gateways: SimulatorServer, gateway: str, customers: int) -> None:
+def begun(server: SimulatorServer, gateway: str, customers: int) -> None:
     """Wait until a process that was started has made so many customers."""
     until = time.monotonic() + 30
-    while len(gateways.store.created(gateway)) < customers and time.monotonic() < until:
+    while len(server.store.created(gateway)) < customers and time.monotonic() < until:
         time.sleep(0.005)
 
 
-def test_a_signal_ends_the_run_in_order_and_resume_goes_on(terminal: Terminal, gateways: SimulatorServer) -> None:
+def test_a_signal_ends_the_run_in_order_and_resume_goes_on(terminal: Terminal, server: SimulatorServer) -> None:
     source = write_csv(terminal.folder / "c.csv", 120)
     process = terminal.start("sync", "c.csv", "--to", "monri", "--rate", "100/s")
-    begun(gateways, "monri", 5)
+    begun(server, "monri", 5)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Finishing what is under way" in errors
     assert "Go on with: wonder-customers resume c.csv.monri.journal" in errors
     assert "not reached" in output
-    assert 5 <= len(gateways.store.created("monri")) < 120
+    assert 5 <= len(server.store.created("monri")) < 120
     stamp = source.stat()
     source.write_text(source.read_text().replace("Ada Nr 119", "Eve Nr 119"))
     code, text = terminal.run("resume", "c.csv.monri.journal")
@@ -176,14 +176,14 @@ def test_a_signal_ends_the_run_in_order_and_resume_goes_on(terminal: Terminal, g
     code, text = terminal.run("resume", "c.csv.monri.journal", "--report", "r.json")
     assert code == 0, text
     assert terminal.json("r.json")["rows"]["created"] == 120
-    assert gateways.store.ledger("monri") == {f"c-{number}": 1 for number in range(120)}
+    assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(120)}
 
 
-def test_the_second_signal_stops_at_once_and_can_be_resumed(terminal: Terminal, gateways: SimulatorServer) -> None:
+def test_the_second_signal_stops_at_once_and_can_be_resumed(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 60)
-    gateways.faults.add("read_hang", times=None, method="POST", probability=0.2, seed=3)
+    server.faults.add("read_hang", times=None, method="POST", probability=0.2, seed=3)
     process = terminal.start("sync", "c.csv", "--to", "wonder")
-    begun(gateways, "wonder", 20)
+    begun(server, "wonder", 20)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
@@ -192,13 +192,13 @@ def test_the_second_signal_stops_at_once_and_can_be_resumed(terminal: Terminal, 
     assert time.monotonic() - began < 5
     assert process.returncode == 130
     assert "resume c.csv.wonder.journal" in errors
-    gateways.faults.clear()
+    server.faults.clear()
     code, text = terminal.run("resume", "c.csv.wonder.journal")
     assert code == 0, text
-    assert gateways.store.ledger("wonder") == {f"c-{number}": 1 for number in range(60)}
+    assert server.store.ledger("wonder") == {f"c-{number}": 1 for number in range(60)}
 
 
-def test_refused_credentials_stop_with_their_own_code(terminal: Terminal, gateways: SimulatorServer) -> None:
+def test_refused_credentials_stop_with_their_own_code(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 50)
     terminal.environment["PAYDOCK_SECRET_KEY"] = "wrong"
     code, text = terminal.run("sync", "c.csv", "--to", "paydock")
@@ -207,9 +207,9 @@ def test_refused_credentials_stop_with_their_own_code(terminal: Terminal, gatewa
     assert "wrong" not in text
 
 
-def test_too_many_failures_stop_with_their_own_code(terminal: Terminal, gateways: SimulatorServer) -> None:
+def test_too_many_failures_stop_with_their_own_code(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 50)
-    gateways.faults.add("server_error", times=None, status=400)
+    server.faults.add("server_error", times=None, status=400)
     code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--max-failures", "3")
     assert code == 3
     assert "rows failed, which is the limit that was set" in text
@@ -223,7 +223,7 @@ def test_a_simulator_needs_nothing_and_leaves_nothing(terminal: Terminal) -> Non
     assert [path.name for path in terminal.folder.iterdir()] == ["c.csv"]
 
 
-def test_columns_are_mapped_by_arguments_and_by_a_file(terminal: Terminal, gateways: SimulatorServer) -> None:
+def test_columns_are_mapped_by_arguments_and_by_a_file(terminal: Terminal, server: SimulatorServer) -> None:
     (terminal.folder / "k.csv").write_text("Nr;Name;Mail;Tel;Extra\n1;Ada;a@example.com;+43 1 2345678;x\n")
     (terminal.folder / "map.toml").write_text('[columns]\nNr = "reference"\nMail = "email"\n')
     code, text = terminal.run("sync", "k.csv", "--to", "monri", "--map-file", "map.toml", "--map", "Tel=phone")
@@ -232,45 +232,45 @@ def test_columns_are_mapped_by_arguments_and_by_a_file(terminal: Terminal, gatew
         "sync", "k.csv", "--to", "monri", "--map-file", "map.toml", "--map", "Tel=phone", "--ignore-unknown"
     )
     assert code == 0, text
-    assert gateways.store.customers("monri")[0]["email"] == "a@example.com"
+    assert server.store.customers("monri")[0]["email"] == "a@example.com"
 
 
-def test_a_query_is_a_source(terminal: Terminal, gateways: SimulatorServer) -> None:
+def test_a_query_is_a_source(terminal: Terminal, server: SimulatorServer) -> None:
     pytest.importorskip("duckdb", reason="needs the extra duckdb")
     write_csv(terminal.folder / "c.csv", 5)
     query = "SELECT reference, upper(name) AS name, email, phone FROM 'c.csv' WHERE reference <> 'c-3'"
     code, text = terminal.run("sync", "-", "--query", query, "--to", "monri")
     assert code == 0, text
-    assert gateways.store.ledger("monri") == {"c-0": 1, "c-1": 1, "c-2": 1, "c-4": 1}
+    assert server.store.ledger("monri") == {"c-0": 1, "c-1": 1, "c-2": 1, "c-4": 1}
     assert terminal.run("resume", "query.monri.journal")[0] == 0
     assert terminal.run("sync", ".", "--to", "wonder")[0] == 0
 
 
-def test_a_trial_with_the_first_rows(terminal: Terminal, gateways: SimulatorServer) -> None:
+def test_a_trial_with_the_first_rows(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 40)
     code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--first", "7")
-    assert (code, len(gateways.store.ledger("wonder"))) == (0, 7)
+    assert (code, len(server.store.ledger("wonder"))) == (0, 7)
     assert "Go on with: wonder-customers resume" in text
     assert terminal.run("resume", "c.csv.wonder.journal")[0] == 0
-    assert len(gateways.store.ledger("wonder")) == 40
+    assert len(server.store.ledger("wonder")) == 40
 
 
-def test_migrate_lists_losses_first(terminal: Terminal, gateways: SimulatorServer) -> None:
+def test_migrate_lists_losses_first(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 8)
     data = "reference,name,email,phone,description\nd-1,Eve,e@example.com,+385 91 234 5678,tall\n"
     (terminal.folder / "d.csv").write_text(data)
     assert terminal.run("sync", "c.csv", "--to", "paydock")[0] == 0
     assert terminal.run("sync", "d.csv", "--to", "paydock")[0] == 0
     code, text = terminal.run("migrate", "--from", "paydock", "--to", "wonder")
-    assert (code, gateways.store.ledger("wonder")) == (1, {})
+    assert (code, server.store.ledger("wonder")) == (1, {})
     assert "description" in text
     assert "--accept-losses" in text
     code, text = terminal.run("migrate", "--from", "paydock", "--to", "wonder", "--accept-losses")
     assert code == 0, text
-    assert len(gateways.store.ledger("wonder")) == 9
-    sent = gateways.store.requests.copy()
+    assert len(server.store.ledger("wonder")) == 9
+    sent = server.store.requests.copy()
     assert terminal.run("migrate", "--from", "paydock", "--to", "wonder", "--accept-losses")[0] == 0
-    assert {key[0] for key in gateways.store.requests - sent} == {"paydock"}
+    assert {key[0] for key in server.store.requests - sent} == {"paydock"}
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_times_are_told_as_people_say_them() -> None:
 
 
 def test_progress_is_told_in_json_lines_where_nobody_watches(
-    terminal: Terminal, gateways: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync_screen, "_LINE_EVERY", 0.2)
     write_csv(terminal.folder / "c.csv", 60)

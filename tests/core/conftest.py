@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripted import wonder_account
+from scripted_transport import wonder_account
 from wonder_customers import Wonder
 
 

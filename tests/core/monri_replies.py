@@ -1,10 +1,18 @@
 """What Monri replies to the calls of these tests."""
 
-from scripted import SILENT, STALE, UUID, lost, monri_customer, reply
+from scripted_transport import NO_RESPONSE, STALE_CONNECTION, UUID, monri_customer, no_response, respond
 
-OTHER = reply(200, monri_customer(merchant_customer_id="r-1", name="Grace", phone="+447911123456"))
-DOWN = reply(502, b"<html>")
-DOUBTFUL = [SILENT, STALE, DOWN, reply(500, {}), reply(503, {}), reply(504, {}), lost(sent=True, status=500)]
+OTHER = respond(200, monri_customer(merchant_customer_id="r-1", name="Grace", phone="+447911123456"))
+DOWN = respond(502, b"<html>")
+DOUBTFUL = [
+    NO_RESPONSE,
+    STALE_CONNECTION,
+    DOWN,
+    respond(500, {}),
+    respond(503, {}),
+    respond(504, {}),
+    no_response(sent=True, status=500),
+]
 
 CREATE = "POST /v2/customers"
 FIND = "GET /v2/merchants/customers/r-1"

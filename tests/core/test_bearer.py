@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from scripted import MADE, UUID, bench, draft, reply
+from scripted_transport import CREATED, UUID, draft, make_harness, respond
 from wonder_customers import AuthenticationError, Monri, Secret
 
 pytestmark = pytest.mark.anyio
@@ -12,17 +12,19 @@ pytestmark = pytest.mark.anyio
 
 class TestBearer:
     TOKEN = staticmethod(
-        reply(200, {"access_token": "first", "token_type": "AccessTokenCache", "expires_in": 900, "status": "approved"})
+        respond(
+            200, {"access_token": "first", "token_type": "AccessTokenCache", "expires_in": 900, "status": "approved"}
+        )
     )
     NEXT = staticmethod(
-        reply(
+        respond(
             200, {"access_token": "second", "token_type": "AccessTokenCache", "expires_in": 900, "status": "approved"}
         )
     )
     ACCOUNT = Monri("key", "token", auth="oauth")
 
     async def test_a_refused_token_is_fetched_anew_once(self) -> None:
-        it = bench(self.TOKEN, reply(401, {}), self.NEXT, MADE, account=self.ACCOUNT)
+        it = make_harness(self.TOKEN, respond(401, {}), self.NEXT, CREATED, account=self.ACCOUNT)
         await it.create(draft())
         assert [dict(out.headers).get(b"Authorization") for out in it.script.sent] == [
             None,
@@ -32,18 +34,18 @@ class TestBearer:
         ]
 
     async def test_two_refusals_are_the_credentials(self) -> None:
-        it = bench(self.TOKEN, reply(401, {}), self.NEXT, reply(401, {}), account=self.ACCOUNT)
+        it = make_harness(self.TOKEN, respond(401, {}), self.NEXT, respond(401, {}), account=self.ACCOUNT)
         with pytest.raises(AuthenticationError):
             await it.create(draft())
 
     async def test_a_token_that_cannot_be_fetched_ends_the_call_with_its_error(self) -> None:
-        it = bench(reply(401, {"message": "no such client"}), account=self.ACCOUNT)
+        it = make_harness(respond(401, {"message": "no such client"}), account=self.ACCOUNT)
         with pytest.raises(AuthenticationError) as caught:
             await it.create(draft())
         assert caught.value.applied == "no"
 
     async def test_a_token_is_used_until_shortly_before_it_expires(self) -> None:
-        it = bench(self.TOKEN, MADE, MADE, self.NEXT, MADE, account=self.ACCOUNT)
+        it = make_harness(self.TOKEN, CREATED, CREATED, self.NEXT, CREATED, account=self.ACCOUNT)
         await it.get(UUID)
         it.clock.now += 809
         await it.get(UUID)
@@ -56,14 +58,16 @@ class TestTheToken:
     TOKEN: ClassVar = {"access_token": "first", "expires_in": 900, "status": "approved"}
 
     async def test_it_is_fetched_anew_at_the_very_end_of_its_time(self) -> None:
-        it = bench(reply(200, self.TOKEN), MADE, reply(200, self.TOKEN), MADE, account=Monri("k", "t", auth="oauth"))
+        it = make_harness(
+            respond(200, self.TOKEN), CREATED, respond(200, self.TOKEN), CREATED, account=Monri("k", "t", auth="oauth")
+        )
         await it.get(UUID)
         it.clock.now += 810
         await it.get(UUID)
         assert it.script.lines().count("POST /v2/oauth") == 2
 
     async def test_only_the_refused_one_is_forgotten(self) -> None:
-        it = bench(reply(200, self.TOKEN), MADE, MADE, account=Monri("k", "t", auth="oauth"))
+        it = make_harness(respond(200, self.TOKEN), CREATED, CREATED, account=Monri("k", "t", auth="oauth"))
         await it.get(UUID)
         bearer: Any = it.account_context.bearer
         bearer.drop(Secret("an older one"))

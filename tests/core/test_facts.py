@@ -6,20 +6,20 @@ from datetime import UTC, datetime
 import pytest
 from core.monri_replies import DOWN
 
-from scripted import (
-    HEX,
-    MADE,
-    MISSING,
+from scripted_transport import (
+    CONNECTION_REFUSED,
+    CREATED,
+    HEX24,
+    NO_RESPONSE,
+    NOT_FOUND,
     PAYDOCK,
-    REFUSED,
-    SILENT,
     UUID,
-    bench,
     draft,
-    lost,
+    make_harness,
     monri_customer,
+    no_response,
     paydock_customer,
-    reply,
+    respond,
     wonder_customer,
 )
 from wonder_customers import (
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.anyio
 
 class TestTheRequest:
     async def test_its_headers_are_these_and_no_others(self) -> None:
-        it = bench(MADE, MADE)
+        it = make_harness(CREATED, CREATED)
         await it.create(draft())
         await it.get(UUID)
         created, read = it.script.sent
@@ -64,22 +64,22 @@ class TestTheRequest:
         assert str(created.origin) == "https://ipgtest.monri.com"
 
     async def test_a_port_of_its_own_stands_in_the_host(self) -> None:
-        it = bench(MADE, account=Monri("k", "t", base_url="http://127.0.0.1:8080"))
+        it = make_harness(CREATED, account=Monri("k", "t", base_url="http://127.0.0.1:8080"))
         await it.get(UUID)
         assert dict(it.script.sent[0].headers)[b"Host"] == b"127.0.0.1:8080"
 
     async def test_no_phase_may_last_longer_than_what_is_left(self) -> None:
-        it = bench(reply(429, {}, retry_after="52"), MADE)
+        it = make_harness(respond(429, {}, retry_after="52"), CREATED)
         await it.get(UUID)
         assert [request.timeouts for request in it.script.sent] == [Timeouts(5.0, 30.0, 10.0), Timeouts(5.0, 8.0, 8.0)]
 
     async def test_a_wonder_nonce_has_sixteen_characters(self, wonder: Wonder) -> None:
-        it = bench(reply(200, wonder_customer()), account=wonder)
+        it = make_harness(respond(200, wonder_customer()), account=wonder)
         await it.create(draft())
         assert re.fullmatch(rb"[0-9A-Za-z]{16}", dict(it.script.sent[0].headers)[b"Nonce"])
 
     async def test_without_time_nothing_goes_out(self) -> None:
-        it = bench()
+        it = make_harness()
         call = next(it.dialect.get(UUID))
         for remaining in (0.0, -1.0):
             attempt_result = await it.executor.attempts.make(it.account_context, call, Transmission(), remaining, None)
@@ -91,7 +91,7 @@ class TestTheRequest:
         assert it.script.sent == []
 
     async def test_with_little_time_it_goes_out(self) -> None:
-        it = bench(MADE)
+        it = make_harness(CREATED)
         attempt_result = await it.executor.attempts.make(
             it.account_context, next(it.dialect.get(UUID)), Transmission(), 0.5, None
         )
@@ -100,43 +100,45 @@ class TestTheRequest:
 
 class TestTheReply:
     async def test_it_tells_the_facts_of_the_call(self) -> None:
-        it = bench(REFUSED, lost(sent=True), reply(200, monri_customer(), x_request_id="gateway-1"))
+        it = make_harness(
+            CONNECTION_REFUSED, no_response(sent=True), respond(200, monri_customer(), x_request_id="gateway-1")
+        )
         it.script.takes = 0.5
         answer = await it.get(UUID)
         assert (answer.status, answer.headers, answer.request_id) == (200, {"x-request-id": "gateway-1"}, "gateway-1")
         assert (answer.attempts, answer.elapsed, answer.recovered) == (3, 1.5 + 0.25 + 0.5, False)
 
     async def test_what_an_operation_returns_is_the_record(self) -> None:
-        source = {"_id": HEX, "type": "card"}
-        it = bench(reply(200, paydock_customer(payment_sources=[source])), account=PAYDOCK)
+        source = {"_id": HEX24, "type": "card"}
+        it = make_harness(respond(200, paydock_customer(payment_sources=[source])), account=PAYDOCK)
         answer = await it.executor.run(
-            it.account_context, "list_payment_tokens", it.dialect.list_payment_tokens(HEX), None
+            it.account_context, "list_payment_tokens", it.dialect.list_payment_tokens(HEX24), None
         )
-        assert [token.token for token in answer.record] == [HEX]
+        assert [token.token for token in answer.record] == [HEX24]
 
     async def test_a_delete_that_had_been_applied_tells_how_that_was_seen(self) -> None:
-        it = bench(SILENT, reply(404, {}, x_request_id="gone-1"))
+        it = make_harness(NO_RESPONSE, respond(404, {}, x_request_id="gone-1"))
         answer = await it.delete(UUID)
         facts = (answer.record, answer.status, answer.headers, answer.request_id, answer.recovered)
         assert facts == (None, 404, {}, "gone-1", True)
 
     async def test_a_very_long_request_id_is_cut(self) -> None:
-        answer = await bench(reply(200, monri_customer(), x_request_id="x" * 1000)).get(UUID)
+        answer = await make_harness(respond(200, monri_customer(), x_request_id="x" * 1000)).get(UUID)
         assert answer.request_id == "x" * 100
 
     async def test_an_unprintable_request_id_is_not_taken_over(self) -> None:
-        answer = await bench(reply(200, monri_customer(), x_request_id="a\x1b[31m")).get(UUID)
+        answer = await make_harness(respond(200, monri_customer(), x_request_id="a\x1b[31m")).get(UUID)
         assert len(answer.request_id) == 36
 
 
 class TestTheHistory:
     async def test_it_tells_every_request_in_order(self) -> None:
-        it = bench(
-            REFUSED,
-            SILENT,
-            lost(sent=True, status=200),
-            reply(502, b""),
-            reply(404, {}, x_request_id="last"),
+        it = make_harness(
+            CONNECTION_REFUSED,
+            NO_RESPONSE,
+            no_response(sent=True, status=200),
+            respond(502, b""),
+            respond(404, {}, x_request_id="last"),
             policy=RetryPolicy(attempts=9),
         )
         it.script.takes = 0.5
@@ -156,7 +158,7 @@ class TestTheHistory:
         assert caught.value.elapsed == pytest.approx(2.5 + sum(it.clock.waits))
 
     async def test_good_answers_on_the_way_are_in_it(self) -> None:
-        it = bench(MADE, reply(400, {"message": "no"}))
+        it = make_harness(CREATED, respond(400, {"message": "no"}))
         with pytest.raises(InvalidRequestError) as caught:
             await it.upsert(draft())
         assert [(record.outcome, record.cause) for record in caught.value.history] == [
@@ -166,7 +168,7 @@ class TestTheHistory:
         assert caught.value.attempts == 1
 
     async def test_a_lost_body_of_a_write_is_in_it(self) -> None:
-        it = bench(lost(sent=True, status=201), endless=False)
+        it = make_harness(no_response(sent=True, status=201), endless=False)
         with pytest.raises(InvalidResponseError) as caught:
             await it.create(draft(reference=None))
         assert [record.outcome for record in caught.value.history] == ["body lost"]
@@ -176,7 +178,7 @@ class TestTheHistory:
 class TestErrors:
     async def test_what_the_request_carried_is_taken_out_of_the_gateways_words(self) -> None:
         words = "email ada@example.org of Ada Lovelace (+447911123456) is bad"
-        it = bench(reply(400, {"status": "invalid-request", "message": words}))
+        it = make_harness(respond(400, {"status": "invalid-request", "message": words}))
         with pytest.raises(InvalidRequestError) as caught:
             await it.create(draft(name="Ada Lovelace", email="ada@example.org"))
         for text in (str(caught.value), repr(caught.value), caught.value.message or ""):
@@ -187,16 +189,16 @@ class TestErrors:
 
     async def test_the_gateways_request_id_is_told(self) -> None:
         with pytest.raises(NotFoundError, match="request id abc-1"):
-            await bench(reply(404, {}, x_correlation_id="abc-1")).get(UUID)
+            await make_harness(respond(404, {}, x_correlation_id="abc-1")).get(UUID)
 
     async def test_without_one_our_own_is_told(self) -> None:
-        it = bench(reply(404, {}))
+        it = make_harness(respond(404, {}))
         with pytest.raises(NotFoundError) as caught:
             await it.get(UUID)
         assert (caught.value.request_id or "").encode() == dict(it.script.sent[0].headers)[b"X-Request-ID"]
 
     async def test_the_history_tells_every_request(self) -> None:
-        it = bench(REFUSED, SILENT, *[MISSING] * 5, DOWN, MADE)
+        it = make_harness(CONNECTION_REFUSED, NO_RESPONSE, *[NOT_FOUND] * 5, DOWN, CREATED)
         answer = await it.create(draft())
         assert answer.attempts == 9
 
@@ -209,35 +211,35 @@ class TestErrors:
                 return made
 
         with pytest.raises(OutcomeUnknownError) as caught:
-            await bench(SILENT, DOWN, DOWN, DOWN).create(draft())
+            await make_harness(NO_RESPONSE, DOWN, DOWN, DOWN).create(draft())
         assert await caught.value.resolve(Session()) is made  # type: ignore[arg-type]
 
     async def test_a_conflict_names_the_customer_and_the_fields(self) -> None:
-        other = reply(200, monri_customer(merchant_customer_id="r-1", name="Grace", email="g@example.org"))
+        other = respond(200, monri_customer(merchant_customer_id="r-1", name="Grace", email="g@example.org"))
         with pytest.raises(ConflictError) as caught:
-            await bench(SILENT, other).create(draft(email="a@example.org"))
+            await make_harness(NO_RESPONSE, other).create(draft(email="a@example.org"))
         assert caught.value.reason == f"a customer with this reference is there ({UUID}), but not with this email, name"
         assert caught.value.attempts == 2
 
     async def test_an_unknown_outcome_tells_why_and_under_which_id(self) -> None:
-        it = bench(reply(502, b"", x_request_id="bad-1"))
+        it = make_harness(respond(502, b"", x_request_id="bad-1"))
         with pytest.raises(OutcomeUnknownError) as caught:
             await it.create(draft(reference=None))
         assert (caught.value.reason, caught.value.request_id) == ("refused with HTTP 502", "bad-1")
 
     async def test_what_was_applied_stays_applied(self) -> None:
-        it = bench(SILENT, *[MISSING] * 5, lost(sent=True, status=201), *[MISSING] * 6)
+        it = make_harness(NO_RESPONSE, *[NOT_FOUND] * 5, no_response(sent=True, status=201), *[NOT_FOUND] * 6)
         with pytest.raises(InvalidResponseError) as caught:
             await it.create(draft())
         assert caught.value.applied == "yes"
 
     async def test_what_shows_up_late_is_still_found(self) -> None:
-        it = bench(lost(sent=True, status=201), MISSING, MISSING, MADE)
+        it = make_harness(no_response(sent=True, status=201), NOT_FOUND, NOT_FOUND, CREATED)
         assert (await it.create(draft())).recovered
         assert it.clock.waits == [0.0, 0.5, 1.0]
 
     async def test_a_redirect_without_its_body_is_a_redirect(self) -> None:
-        it = bench(lost(sent=True, status=300))
+        it = make_harness(no_response(sent=True, status=300))
         with pytest.raises(InvalidResponseError, match="redirects are never followed"):
             await it.get(UUID)
 
@@ -245,7 +247,7 @@ class TestErrors:
         details = {"path": "email", "messages": ["the e-mail of Ada is none", "too long"]}
         body = {"status": 400, "error_summary": {"message": "bad", "code": "validation_error", "details": details}}
         with pytest.raises(InvalidRequestError) as caught:
-            await bench(reply(400, body), account=PAYDOCK).create(draft(email="ada@example.org"))
+            await make_harness(respond(400, body), account=PAYDOCK).create(draft(email="ada@example.org"))
         assert caught.value.fields == {"email": ("the e-mail of … is none", "too long")}
         assert caught.value.message == "bad"
 

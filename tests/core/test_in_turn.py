@@ -8,7 +8,18 @@ import orjson
 import pytest
 from core.monri_replies import CREATE, DOWN, FIND, KEY, OTHER
 
-from scripted import MADE, REFUSED, SILENT, UUID, bench, draft, lost, monri_customer, reply, wonder_customer
+from scripted_transport import (
+    CONNECTION_REFUSED,
+    CREATED,
+    NO_RESPONSE,
+    UUID,
+    draft,
+    make_harness,
+    monri_customer,
+    no_response,
+    respond,
+    wonder_customer,
+)
 from wonder_customers import (
     CallError,
     ConflictError,
@@ -27,21 +38,23 @@ pytestmark = pytest.mark.anyio
 
 class TestTurns:
     async def test_writes_for_one_reference_take_turns(self) -> None:
-        it = bench(MADE, endless=True)
+        it = make_harness(CREATED, endless=True)
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(it.create, draft())
         assert it.script.most_concurrent == 1
 
     async def test_writes_for_other_references_do_not_wait(self) -> None:
-        it = bench(reply(200, monri_customer()), endless=True)
+        it = make_harness(respond(200, monri_customer()), endless=True)
         async with anyio.create_task_group() as group:
             for number in range(5):
                 group.start_soon(it.create, draft(reference=f"r-{number}"))
         assert it.script.most_concurrent == 5
 
     async def test_a_newer_write_waits_until_a_doubtful_one_must_have_landed(self, wonder: Wonder) -> None:
-        it = bench(SILENT, SILENT, SILENT, reply(200, wonder_customer(name="Grace")), account=wonder)
+        it = make_harness(
+            NO_RESPONSE, NO_RESPONSE, NO_RESPONSE, respond(200, wonder_customer(name="Grace")), account=wonder
+        )
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
         before = it.clock.now
@@ -49,7 +62,7 @@ class TestTurns:
         assert it.clock.now - before == pytest.approx(10.0)
 
     async def test_the_very_same_bytes_need_not_wait(self, wonder: Wonder) -> None:
-        it = bench(SILENT, SILENT, SILENT, reply(200, wonder_customer()), account=wonder)
+        it = make_harness(NO_RESPONSE, NO_RESPONSE, NO_RESPONSE, respond(200, wonder_customer()), account=wonder)
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
         before = it.clock.now
@@ -57,7 +70,7 @@ class TestTurns:
         assert it.clock.now == before
 
     async def test_a_create_after_a_doubtful_one_looks_first(self) -> None:
-        it = bench(SILENT, DOWN, DOWN, DOWN, MADE)
+        it = make_harness(NO_RESPONSE, DOWN, DOWN, DOWN, CREATED)
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
         answer = await it.create(draft())
@@ -65,7 +78,7 @@ class TestTurns:
         assert answer.recovered
 
     async def test_an_upsert_after_a_doubtful_create_does_not_look_too_early(self) -> None:
-        it = bench(SILENT, DOWN, DOWN, DOWN, OTHER, MADE)
+        it = make_harness(NO_RESPONSE, DOWN, DOWN, DOWN, OTHER, CREATED)
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
         doubted_until = it.clock.now - sum(it.clock.waits) + 10.0
@@ -73,7 +86,7 @@ class TestTurns:
         assert it.clock.now >= doubted_until
 
     async def test_a_doubt_that_outlasts_the_deadline_is_told_and_nothing_is_sent(self, wonder: Wonder) -> None:
-        it = bench(SILENT, endless=True, account=wonder, policy=RetryPolicy(deadline=5, attempts=1))
+        it = make_harness(NO_RESPONSE, endless=True, account=wonder, policy=RetryPolicy(deadline=5, attempts=1))
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
         with pytest.raises(DeadlineExceededError, match="may still land") as caught:
@@ -81,14 +94,14 @@ class TestTurns:
         assert (caught.value.applied, len(it.script.sent)) == ("no", 1)
 
     async def test_an_update_that_is_seen_to_have_landed_leaves_no_doubt(self) -> None:
-        it = bench(SILENT, MADE, MADE)
+        it = make_harness(NO_RESPONSE, CREATED, CREATED)
         await it.create(draft())
         before = it.clock.now
         await it.create(draft(name="Grace"))
         assert it.clock.now == before
 
     async def test_a_cancelled_write_is_in_doubt(self, wonder: Wonder) -> None:
-        it = bench(account=wonder)
+        it = make_harness(account=wonder)
 
         async def hang(signed_request: object, transmission: object) -> object:
             transmission.sent = True  # type: ignore[attr-defined]
@@ -107,22 +120,29 @@ class TestTurns:
 
 class TestDoubts:
     @pytest.mark.parametrize(
-        "end", [MADE, REFUSED, reply(400, {"message": "no"}), reply(429, {}), lost(sent=True, status=404)]
+        "end",
+        [
+            CREATED,
+            CONNECTION_REFUSED,
+            respond(400, {"message": "no"}),
+            respond(429, {}),
+            no_response(sent=True, status=404),
+        ],
     )
     async def test_a_known_end_leaves_none(self, end: Any) -> None:
-        it = bench(end, policy=RetryPolicy(attempts=1))
+        it = make_harness(end, policy=RetryPolicy(attempts=1))
         with suppress(CallError):  # how it ends is told by other tests
             await it.create(draft())
         assert it.executor.turns.wait([KEY], b"other") == 0
 
     async def test_a_read_leaves_none(self) -> None:
-        it = bench(SILENT, endless=True)
+        it = make_harness(NO_RESPONSE, endless=True)
         with pytest.raises(NoResponseError):
             await it.get(UUID)
         assert it.executor.turns._doubts == {}
 
     async def test_an_update_in_doubt_holds_back_a_different_one(self) -> None:
-        it = bench(SILENT, SILENT, SILENT, MADE)
+        it = make_harness(NO_RESPONSE, NO_RESPONSE, NO_RESPONSE, CREATED)
         with pytest.raises(OutcomeUnknownError):
             await it.update(UUID, CustomerPatch(name="Ada"))
         before = it.clock.now
@@ -130,7 +150,7 @@ class TestDoubts:
         assert it.clock.now - before == pytest.approx(10)
 
     async def test_a_short_doubt_is_waited_for_too(self) -> None:
-        it = bench(SILENT, MADE, policy=RetryPolicy(attempts=1, confirmation_window=0.5))
+        it = make_harness(NO_RESPONSE, CREATED, policy=RetryPolicy(attempts=1, confirmation_window=0.5))
         with pytest.raises(OutcomeUnknownError):
             await it.update(UUID, CustomerPatch(name="Ada"))
         await it.update(UUID, CustomerPatch(name="Grace"))
@@ -138,8 +158,8 @@ class TestDoubts:
 
     async def test_a_write_with_a_fresh_token_can_be_in_doubt(self) -> None:
         token = {"access_token": "t", "expires_in": 900, "status": "approved"}
-        it = bench(
-            *(reply(200, token), reply(401, {}), reply(200, token), SILENT),
+        it = make_harness(
+            *(respond(200, token), respond(401, {}), respond(200, token), NO_RESPONSE),
             account=Monri("k", "t", auth="oauth"),
             policy=RetryPolicy(attempts=1),
         )
@@ -148,21 +168,21 @@ class TestDoubts:
         assert it.executor.turns.wait([(1, "id", UUID)], b"other") == 10
 
     async def test_a_doubt_ends_with_its_time(self) -> None:
-        it = bench(SILENT, policy=RetryPolicy(attempts=1))
+        it = make_harness(NO_RESPONSE, policy=RetryPolicy(attempts=1))
         with pytest.raises(OutcomeUnknownError):
             await it.update(UUID, CustomerPatch(name="Ada"))
         it.clock.now += 10
         assert it.executor.turns.wait([(1, "id", UUID)], b"other") == 0
 
     async def test_doubts_that_have_ended_are_forgotten(self) -> None:
-        turns = bench().executor.turns
+        turns = make_harness().executor.turns
         turns.doubt([KEY], b"one", 10)
         turns.clock.now += 10  # type: ignore[attr-defined]
         turns.doubt([(1, "id", UUID)], b"two", 10)
         assert list(turns._doubts) == [(1, "id", UUID)]
 
     async def test_a_create_after_a_doubtful_different_one_does_not_adopt_it(self) -> None:
-        it = bench(SILENT, *[reply(502, b"")] * 3, MADE)
+        it = make_harness(NO_RESPONSE, *[respond(502, b"")] * 3, CREATED)
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
         with pytest.raises(ConflictError, match="but not with this name"):
@@ -179,7 +199,7 @@ class TestWondersUpdate:
             return HttpResponse(200, {}, reply_body)
 
         reply_body = orjson.dumps(wonder_customer(name="Grace"))
-        it = bench(reply(200, wonder_customer()), written, account=wonder)
+        it = make_harness(respond(200, wonder_customer()), written, account=wonder)
         await it.update(UUID, CustomerPatch(name="Grace"))
         assert [request.method for request in it.script.sent] == ["GET", "POST"]
         assert held == [True]
@@ -187,10 +207,10 @@ class TestWondersUpdate:
     async def test_it_reads_again_when_another_write_ended_meanwhile(self, wonder: Wonder) -> None:
         def meanwhile(signed_request: Any, transmission: Transmission) -> Any:
             it.executor.turns.finished += 1
-            return reply(200, wonder_customer(email="old@example.org"))(signed_request, transmission)
+            return respond(200, wonder_customer(email="old@example.org"))(signed_request, transmission)
 
-        newer = reply(200, wonder_customer(email="new@example.org"))
-        it = bench(meanwhile, newer, newer, account=wonder)
+        newer = respond(200, wonder_customer(email="new@example.org"))
+        it = make_harness(meanwhile, newer, newer, account=wonder)
         await it.update(UUID, CustomerPatch(name="Ada"))
         assert [request.method for request in it.script.sent] == ["GET", "GET", "POST"]
         assert b"new@example.org" in it.script.sent[2].body

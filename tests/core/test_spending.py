@@ -8,7 +8,7 @@ import anyio
 import pytest
 from core.monri_replies import KEY
 
-from scripted import MADE, SILENT, UUID, bench, draft, hang, real_time, reply
+from scripted_transport import CREATED, NO_RESPONSE, UUID, draft, hang, make_harness, respond, use_real_time
 from wonder_customers import (
     DeadlineExceededError,
     InvalidResponseError,
@@ -23,26 +23,26 @@ pytestmark = pytest.mark.anyio
 
 class TestTheBudget:
     async def test_all_retries_of_a_call_are_given_back(self) -> None:
-        it = bench(SILENT, SILENT, MADE)
+        it = make_harness(NO_RESPONSE, NO_RESPONSE, CREATED)
         it.account_context.budget.take(100)
         await it.get(UUID)
         assert it.account_context.budget.tokens == 400
 
     async def test_those_before_an_adoption_too(self) -> None:
-        it = bench(reply(429, {}), SILENT, MADE)
+        it = make_harness(respond(429, {}), NO_RESPONSE, CREATED)
         it.account_context.budget.take(100)
         await it.create(draft())
         # Five back for the wait, and one that the look earned as a call of its own.
         assert it.account_context.budget.tokens == 401
 
     async def test_what_failed_keeps_its_price(self) -> None:
-        it = bench(SILENT, endless=True)
+        it = make_harness(NO_RESPONSE, endless=True)
         with pytest.raises(NoResponseError):
             await it.get(UUID)
         assert it.account_context.budget.tokens == 500 - 28
 
     async def test_with_an_empty_budget_the_first_failure_is_the_last(self) -> None:
-        it = bench(SILENT, MADE)
+        it = make_harness(NO_RESPONSE, CREATED)
         it.account_context.budget.take(490)
         with pytest.raises(NoResponseError) as caught:
             await it.get(UUID)
@@ -51,7 +51,7 @@ class TestTheBudget:
 
 class TestTheDeadline:
     async def test_a_wait_that_would_pass_it_is_not_begun(self) -> None:
-        it = bench(SILENT, endless=True, policy=RetryPolicy(attempts=9, deadline=0.7))
+        it = make_harness(NO_RESPONSE, endless=True, policy=RetryPolicy(attempts=9, deadline=0.7))
         with pytest.raises(NoResponseError) as caught:
             await it.get(UUID)
         assert (caught.value.attempts, it.clock.waits) == (2, [0.25])
@@ -98,7 +98,9 @@ class TestTheDeadline:
     async def test_it_ends_whatever_hangs(
         self, operation: str, sent: bool, status: int | None, kind: type[Exception], words: str, applied: str
     ) -> None:
-        it = real_time(bench(hang(sent=sent, status=status), endless=True, policy=RetryPolicy(deadline=0.05)))
+        it = use_real_time(
+            make_harness(hang(sent=sent, status=status), endless=True, policy=RetryPolicy(deadline=0.05))
+        )
         began = anyio.current_time()
         with anyio.fail_after(2), pytest.raises(kind) as caught:
             await (it.get(UUID) if operation == "get" else it.create(draft()))
@@ -109,7 +111,7 @@ class TestTheDeadline:
         assert anyio.current_time() - began < 0.25
 
     async def test_it_ends_the_wait_for_ones_turn(self) -> None:
-        it = real_time(bench(MADE, policy=RetryPolicy(deadline=0.05)))
+        it = use_real_time(make_harness(CREATED, policy=RetryPolicy(deadline=0.05)))
 
         async def somebody_else(*, task_status: Any) -> None:
             assert await it.executor.turns.take(KEY, 1)
@@ -128,13 +130,13 @@ class TestTheDeadline:
         assert (caught.value.applied, caught.value.gateway, it.script.sent) == ("no", "monri", [])
 
     async def test_a_look_that_would_pass_it_is_not_waited_for(self) -> None:
-        it = bench(SILENT, policy=RetryPolicy(deadline=0.5))
+        it = make_harness(NO_RESPONSE, policy=RetryPolicy(deadline=0.5))
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
         assert it.clock.waits == []
 
     async def test_a_doubt_as_long_as_it_is_too_long(self, wonder: Wonder) -> None:
-        it = bench(SILENT, endless=True, account=wonder, policy=RetryPolicy(deadline=10, attempts=1))
+        it = make_harness(NO_RESPONSE, endless=True, account=wonder, policy=RetryPolicy(deadline=10, attempts=1))
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
         with pytest.raises(DeadlineExceededError, match=r"may still land within 10\.0 s"):
@@ -143,6 +145,6 @@ class TestTheDeadline:
 
     async def test_a_date_to_wait_for_is_read_with_the_wall_clock(self) -> None:
         date = format_datetime(datetime.fromtimestamp(1_700_000_007, UTC), usegmt=True)
-        it = bench(reply(429, {}, retry_after=date), MADE)
+        it = make_harness(respond(429, {}, retry_after=date), CREATED)
         await it.get(UUID)
         assert it.clock.waits == [7.0]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from wired import HEX24, UUID, Session, golden
+from mock_gateway import HEX24, UUID, Session, golden
 
 WONDER_PATH = "/svc/payment/api/v1/openapi/customers"
 TOKEN = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"

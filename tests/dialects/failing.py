@@ -5,17 +5,19 @@ from typing import Any
 
 import pytest
 from examples import DRAFT
-from wired import ACCOUNTS, HEX24, UUID, Session, Verb, Wire, answer
+from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, Session, SessionCall, json_response
 
 from wonder_customers import CallError
 
 IDS = {"wonder": UUID, "paydock": HEX24, "monri": UUID}
 
 
-async def failure(gateway: str, *answers: tuple[int, Any], verb: Verb | None = None, **headers: str) -> CallError:
+async def failure(
+    gateway: str, *answers: tuple[int, Any], verb: SessionCall | None = None, **headers: str
+) -> CallError:
     """The error of a get (or another verb) that the gateway answers so."""
-    wire = Wire(*(answer(status, body, **headers) for status, body in answers))
-    call: Verb = verb or (lambda session: session.get(IDS[gateway]))
+    wire = MockGateway(*(json_response(status, body, **headers) for status, body in answers))
+    call: SessionCall = verb or (lambda session: session.get(IDS[gateway]))
     async with wire.session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(CallError) as caught:
             await call(session)

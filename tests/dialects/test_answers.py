@@ -6,7 +6,7 @@ import pytest
 from dialects.bodies import TOKEN
 from dialects.failing import IDS, create, failure
 from examples import DRAFT
-from wired import ACCOUNTS, HEX24, UUID, Session, Verb, Wire, answer
+from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, Session, SessionCall, json_response
 
 from wonder_customers import (
     AmbiguousReferenceError,
@@ -32,7 +32,7 @@ OTHERS: dict[str, Any] = {
 @pytest.mark.parametrize("gateway", ACCOUNTS)
 @pytest.mark.parametrize("verb", ["get", "get_by_reference", "create", "update", "delete"])
 async def test_another_customers_record_is_never_taken_for_the_one_asked_for(gateway: str, verb: str) -> None:
-    calls: dict[str, Verb] = {
+    calls: dict[str, SessionCall] = {
         "get": lambda s: s.get(IDS[gateway]),
         "get_by_reference": lambda s: s.get_by_reference("35"),
         "create": create,
@@ -71,7 +71,7 @@ async def test_two_paydock_customers_with_one_reference_are_ambiguous_and_nothin
 
 async def test_paydock_sources_that_do_not_show_the_new_one_may_not_be_asked_for_again() -> None:
     body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": []}}}
-    verb: Verb = lambda s: s.create_payment_token(HEX24, VaultToken(TOKEN))  # noqa: E731
+    verb: SessionCall = lambda s: s.create_payment_token(HEX24, VaultToken(TOKEN))  # noqa: E731
     error = await failure("paydock", (200, body), (200, body), verb=verb)
     assert isinstance(error, InvalidResponseError)
     assert error.applied == "yes"
@@ -86,7 +86,7 @@ async def test_a_token_that_the_customer_does_not_have_is_not_found() -> None:
 
 async def test_a_list_that_ignores_the_offset_ends_with_an_error_and_not_never() -> None:
     page = {"status": "approved", "data": [{"uuid": f"u{number}"} for number in range(2)]}
-    wire = Wire(answer(200, page), answer(200, page))
+    wire = MockGateway(json_response(200, page), json_response(200, page))
     async with wire.session(ACCOUNTS["monri"]()) as session:
         with pytest.raises(InvalidResponseError, match="does not heed the offset"):
             _ = [it async for it in session.list(limit=2)]
@@ -94,7 +94,9 @@ async def test_a_list_that_ignores_the_offset_ends_with_an_error_and_not_never()
 
 async def test_a_customer_that_moves_to_the_next_page_while_a_list_is_walked_is_given_once() -> None:
     pages = [["a", "b"], ["b", "c"], []]
-    wire = Wire(*(answer(200, {"status": "approved", "data": [{"uuid": it} for it in page]}) for page in pages))
+    wire = MockGateway(
+        *(json_response(200, {"status": "approved", "data": [{"uuid": it} for it in page]}) for page in pages)
+    )
     async with wire.session(ACCOUNTS["monri"]()) as session:
         assert [it.id async for it in session.list(limit=2)] == ["a", "b", "c"]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from examples import FULL_CARD
-from wired import golden
+from mock_gateway import golden
 
 from wonder_customers import (
     Address,

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from dialects.bodies import TOKEN, WONDER_PATH, ids_of, monri_customer, paydock_customer, paydock_list
-from wired import ACCOUNTS, HEX24, UUID, Session, Wire, answer, golden
+from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, Session, golden, json_response
 
 from wonder_customers import CustomerDraft, NotFoundError, UnsupportedOperationError, VaultToken
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 async def test_what_a_gateway_cannot_do_is_said_without_touching_the_wire(
     gateway: str, verb: str, call: Callable[[Session], Awaitable[Any]]
 ) -> None:
-    wire = Wire()
+    wire = MockGateway()
     async with wire.session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(UnsupportedOperationError) as caught:
             await call(session)
@@ -38,7 +38,7 @@ async def test_what_a_gateway_cannot_do_is_said_without_touching_the_wire(
 @pytest.mark.parametrize("gateway", ACCOUNTS)
 @pytest.mark.parametrize("reference", ["a/b?c#d é", "100%", "%2F", "a+b", "日本", "🙂", "a&b=c", " ", "...", "~._-"])
 async def test_a_reference_stays_one_percent_encoded_piece_of_the_request_line(gateway: str, reference: str) -> None:
-    wire = Wire(answer(404, {"status": 404, "error": {"message": "Not found"}}))
+    wire = MockGateway(json_response(404, {"status": 404, "error": {"message": "Not found"}}))
     async with wire.session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(NotFoundError):
             await session.get_by_reference(reference)
@@ -57,7 +57,9 @@ async def test_a_reference_stays_one_percent_encoded_piece_of_the_request_line(g
 
 async def test_a_paydock_reference_on_two_customers_is_looked_for_on_every_page() -> None:
     others = [{"_id": f"{number:024x}", "reference": "350"} for number in range(1000)]
-    wire = Wire(answer(200, paydock_list(*others)), answer(200, paydock_list({"_id": HEX24, "reference": "35"})))
+    wire = MockGateway(
+        json_response(200, paydock_list(*others)), json_response(200, paydock_list({"_id": HEX24, "reference": "35"}))
+    )
     async with wire.session(ACCOUNTS["paydock"]()) as session:
         assert (await session.get_by_reference("35")).id == HEX24
     assert wire.lines == [
@@ -68,8 +70,9 @@ async def test_a_paydock_reference_on_two_customers_is_looked_for_on_every_page(
 
 async def test_an_archived_paydock_customer_does_not_hold_its_reference_any_more() -> None:
     archived = {"_id": "a" * 24, "reference": "35", "archived": True}
-    wire = Wire(
-        answer(200, paydock_list(archived, {"_id": HEX24, "reference": "35"})), answer(200, paydock_list(archived))
+    wire = MockGateway(
+        json_response(200, paydock_list(archived, {"_id": HEX24, "reference": "35"})),
+        json_response(200, paydock_list(archived)),
     )
     async with wire.session(ACCOUNTS["paydock"]()) as session:
         assert (await session.get_by_reference("35")).id == HEX24
@@ -78,7 +81,9 @@ async def test_an_archived_paydock_customer_does_not_hold_its_reference_any_more
 
 
 async def test_an_empty_page_ends_a_list_whatever_its_count_says() -> None:
-    wire = Wire(answer(200, paydock_list({"_id": HEX24}, count=5)), answer(200, paydock_list(count=5)))
+    wire = MockGateway(
+        json_response(200, paydock_list({"_id": HEX24}, count=5)), json_response(200, paydock_list(count=5))
+    )
     async with wire.session(ACCOUNTS["paydock"]()) as session:
         assert await ids_of(session, limit=1) == [HEX24]
     assert len(wire.requests) == 2
@@ -86,7 +91,7 @@ async def test_an_empty_page_ends_a_list_whatever_its_count_says() -> None:
 
 async def test_an_upsert_without_a_reference_is_a_create() -> None:
     for gateway, made in (("paydock", paydock_customer(reference=None)), ("monri", monri_customer())):
-        wire = Wire(answer(200, made))
+        wire = MockGateway(json_response(200, made))
         async with wire.session(ACCOUNTS[gateway]()) as session:
             await session.upsert(CustomerDraft(name="Test"))
         assert [request.method for request in wire.requests] == ["POST"]
@@ -97,9 +102,9 @@ async def test_monris_payment_methods_are_read_page_after_page() -> None:
     full = [{**method, "token": f"t{number}", "id": f"t{number}"} for number in range(50)]
 
     def page(request: httpx.Request) -> httpx.Response:
-        return answer(200, {"status": "approved", "data": full if "offset=0" in str(request.url) else [method]})
+        return json_response(200, {"status": "approved", "data": full if "offset=0" in str(request.url) else [method]})
 
-    wire = Wire(page, page)
+    wire = MockGateway(page, page)
     async with wire.session(ACCOUNTS["monri"]()) as session:
         tokens = await session.list_payment_tokens(UUID)
     assert [it.token for it in tokens] == [*(f"t{number}" for number in range(50)), method["token"]]

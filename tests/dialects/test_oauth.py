@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from wired import MERCHANT_KEY, UUID, Wire, answer, monri_oauth
+from mock_gateway import MERCHANT_KEY, UUID, MockGateway, json_response, monri_oauth
 
 from wonder_customers import (
     AuthenticationError,
@@ -20,7 +20,7 @@ from wonder_customers import (
 pytestmark = pytest.mark.anyio
 
 
-class Gate(Wire):
+class Gate(MockGateway):
     """Gives out numbered tokens and takes the newest one only."""
 
     def __init__(self, *, lifetime: Any = 3600, refuse: int = 0, pause: float = 0.0) -> None:
@@ -33,14 +33,14 @@ class Gate(Wire):
         self.requests.append(request)
         if request.url.path == "/v2/oauth":
             self.fetched += 1
-            return answer(
+            return json_response(
                 200,
                 {"status": "approved", "access_token": f"bearer-{self.fetched}", "expires_in": self.lifetime},
             )
         if self.refuse or request.headers["authorization"] != f"AccessTokenCache bearer-{self.fetched}":
             self.refuse = max(0, self.refuse - 1)
-            return answer(401, {"status": "error", "message": "Access token is invalid or expired"})
-        return answer(200, {"status": "approved", "uuid": UUID})
+            return json_response(401, {"status": "error", "message": "Access token is invalid or expired"})
+        return json_response(200, {"status": "approved", "uuid": UUID})
 
 
 async def test_fifty_calls_at_once_fetch_one_token() -> None:
@@ -106,7 +106,7 @@ async def test_a_gateway_that_refuses_every_token_ends_in_unauthorized() -> None
     ],
 )
 async def test_without_a_usable_token_nothing_else_is_sent(status: int, body: Any, kind: type[CallError]) -> None:
-    wire = Wire(answer(status, body))
+    wire = MockGateway(json_response(status, body))
     async with wire.session(monri_oauth()) as session:
         with pytest.raises(CallError) as caught:
             await session.delete(UUID)

@@ -9,8 +9,8 @@ import pytest
 from examples import CARD, DRAFT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mock_gateway import ACCOUNTS, HEX24, UUID, golden
 from strategies import DRAFTS, JSON, references
-from wired import ACCOUNTS, HEX24, UUID, golden
 
 from wonder_customers import (
     Address,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from dialects.failing import IDS, create, failure
 from examples import CARD
-from wired import ACCOUNTS, UUID, golden
+from mock_gateway import ACCOUNTS, UUID, golden
 
 from wonder_customers import (
     AuthenticationError,

@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve, fields_dict, frozen
 from dialects.documented import DOCUMENTS
 from examples import CARD, DRAFT
-from wired import golden
+from mock_gateway import golden
 
 from wonder_customers import (
     Address,

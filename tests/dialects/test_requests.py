@@ -7,7 +7,7 @@ import pytest
 from attrs import frozen
 from dialects.bodies import TOKEN, WONDER_PATH, ids_of, monri_customer, paydock_customer, paydock_list, wonder_customer
 from examples import DRAFT, FULL_CARD
-from wired import ACCOUNTS, HEX24, UUID, Session, Wire, answer, golden
+from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, Session, golden, json_response
 
 from wonder_customers import (
     Address,
@@ -359,7 +359,7 @@ CASES = [
 
 @pytest.mark.parametrize(("gateway", "case"), CASES)
 async def test_the_exact_request_goes_out_and_the_answer_comes_back_as_a_record(gateway: str, case: Case) -> None:
-    wire = Wire(*(answer(status, body) for status, body in case.answers))
+    wire = MockGateway(*(json_response(status, body) for status, body in case.answers))
     async with wire.session(ACCOUNTS[gateway]()) as session:
         result = await case.call(session)
     assert tuple(wire.lines) == case.lines

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from wired import (
+from mock_gateway import (
     ACCESS_TOKEN,
     APP_ID,
     AUTHENTICITY_TOKEN,
@@ -20,8 +20,8 @@ from wired import (
     MERCHANT_KEY,
     SECRET_KEY,
     UUID,
-    Wire,
-    answer,
+    MockGateway,
+    json_response,
     monri,
     monri_oauth,
     paydock,
@@ -85,7 +85,7 @@ def test_monris_published_vector_is_reproduced() -> None:
 def _wonder_answer(request: httpx.Request) -> httpx.Response:
     customer = {"uuid": UUID, "reference_number": "35", "name": "Ada", "phone": "1"}
     data = {"customer": customer, "customers": [customer], "payment_tokens": [], "success": True}
-    return answer(200, {"code": 200, "message": "success", "data": data})
+    return json_response(200, {"code": 200, "message": "success", "data": data})
 
 
 def _signed_content(request: httpx.Request) -> bytes:
@@ -100,7 +100,7 @@ def _signed_content(request: httpx.Request) -> bytes:
 
 
 async def _wonder_calls(account: Wonder) -> list[httpx.Request]:
-    wire = Wire(*[_wonder_answer] * 4)
+    wire = MockGateway(*[_wonder_answer] * 4)
     async with wire.session(account) as session:
         await session.create(CustomerDraft(reference="35", name="禚雨欣", phone=Phone("+852", "1")))
         await session.get_by_reference("35")
@@ -175,10 +175,10 @@ CUSTOMER = {"uuid": UUID, "status": "approved", "merchant_customer_id": "35"}
 
 @pytest.mark.anyio
 async def test_monris_digest_covers_key_time_token_path_query_and_the_bytes_sent() -> None:
-    wire = Wire(
-        answer(200, CUSTOMER),
-        answer(200, {"status": "approved", "data": []}),
-        answer(200, {"status": "approved", "id": UUID, "deleted": True}),
+    wire = MockGateway(
+        json_response(200, CUSTOMER),
+        json_response(200, {"status": "approved", "data": []}),
+        json_response(200, {"status": "approved", "id": UUID, "deleted": True}),
     )
     async with wire.session(monri()) as session:
         await session.create(CustomerDraft(reference="35", name="Đorđe"))
@@ -199,7 +199,7 @@ async def test_monris_digest_covers_key_time_token_path_query_and_the_bytes_sent
 
 @pytest.mark.anyio
 async def test_a_base_urls_own_path_is_part_of_what_is_signed() -> None:
-    wire = Wire(answer(200, CUSTOMER))
+    wire = MockGateway(json_response(200, CUSTOMER))
     account = Monri(MERCHANT_KEY, AUTHENTICITY_TOKEN, base_url="https://proxy.example/monri/")
     async with wire.session(account) as session:
         await session.get_by_reference("35")
@@ -218,7 +218,9 @@ async def test_a_base_urls_own_path_is_part_of_what_is_signed() -> None:
 )
 @pytest.mark.anyio
 async def test_paydock_sends_the_one_credential_it_has(account: Paydock, header: str, value: str, other: str) -> None:
-    wire = Wire(answer(200, {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX24}}}))
+    wire = MockGateway(
+        json_response(200, {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX24}}})
+    )
     async with wire.session(account) as session:
         await session.get(HEX24)
     headers = wire.requests[0].headers
@@ -231,7 +233,7 @@ async def test_paydock_sends_the_one_credential_it_has(account: Paydock, header:
 @pytest.mark.anyio
 async def test_monris_bearer_token_is_asked_for_without_credentials_in_headers_and_then_used() -> None:
     token = {"status": "approved", "access_token": "bearer-1", "token_type": "AccessTokenCache", "expires_in": 3600}
-    wire = Wire(answer(200, token), answer(200, CUSTOMER))
+    wire = MockGateway(json_response(200, token), json_response(200, CUSTOMER))
     async with wire.session(monri_oauth()) as session:
         await session.get(UUID)
     asked, used = wire.requests

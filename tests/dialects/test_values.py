@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from wired import HEX24, UUID, golden
+from mock_gateway import HEX24, UUID, golden
 
 from wonder_customers import InvalidResponseError, Phone
 from wonder_customers.dialects.monri import codec as monri

@@ -2,18 +2,18 @@
 
 import pytest
 
-from scripted import (
-    HEX,
-    MADE,
+from scripted_transport import (
+    CREATED,
+    HEX24,
     MONRI,
+    NO_RESPONSE,
     PAYDOCK,
-    SILENT,
     UUID,
-    bench,
     draft,
+    make_harness,
     monri_customer,
     paydock_customer,
-    reply,
+    respond,
     wonder_account,
     wonder_customer,
 )
@@ -21,23 +21,23 @@ from wonder_customers import ConfigurationError, ConflictError, InvalidRequestEr
 
 pytestmark = pytest.mark.anyio
 
-MISSING = reply(404, {"message": "Customer not found"})
-SILENTLY_TAKEN = reply(400, {"status": "invalid-request", "message": "merchant_customer_id is invalid"})
+MISSING = respond(404, {"message": "Customer not found"})
+SILENTLY_TAKEN = respond(400, {"status": "invalid-request", "message": "merchant_customer_id is invalid"})
 
 
 async def test_a_rejection_after_a_doubt_may_mean_that_the_first_create_landed() -> None:
-    answer = await bench(SILENT, *[MISSING] * 5, SILENTLY_TAKEN, MADE).create(draft())
+    answer = await make_harness(NO_RESPONSE, *[MISSING] * 5, SILENTLY_TAKEN, CREATED).create(draft())
     assert (answer.record.id, answer.recovered) == (UUID, True)
 
 
 async def test_a_rejection_after_a_doubt_that_left_nothing_is_raised_as_it_is() -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        await bench(SILENT, *[MISSING] * 5, SILENTLY_TAKEN, *[MISSING] * 6).create(draft())
+        await make_harness(NO_RESPONSE, *[MISSING] * 5, SILENTLY_TAKEN, *[MISSING] * 6).create(draft())
     assert (caught.value.applied, caught.value.attempts) == ("unknown", 2)
 
 
 async def test_a_rejection_without_a_doubt_is_final() -> None:
-    it = bench(SILENTLY_TAKEN)
+    it = make_harness(SILENTLY_TAKEN)
     with pytest.raises(InvalidRequestError) as caught:
         await it.create(draft())
     assert (caught.value.applied, len(it.script.sent)) == ("no", 1)
@@ -45,7 +45,9 @@ async def test_a_rejection_without_a_doubt_is_final() -> None:
 
 async def test_monris_list_of_errors_is_read() -> None:
     with pytest.raises(ConflictError, match="has already been taken; Name is too long"):
-        await bench(reply(422, {"errors": ["Reference has already been taken", "Name is too long"]})).create(draft())
+        await make_harness(respond(422, {"errors": ["Reference has already been taken", "Name is too long"]})).create(
+            draft()
+        )
 
 
 async def test_empty_details_do_not_hide_the_older_ones() -> None:
@@ -55,20 +57,20 @@ async def test_empty_details_do_not_hide_the_older_ones() -> None:
         "error_summary": {"message": "bad", "code": "validation_error", "details": {"messages": []}},
     }
     with pytest.raises(InvalidRequestError) as caught:
-        await bench(reply(400, body), account=PAYDOCK).create(draft())
+        await make_harness(respond(400, body), account=PAYDOCK).create(draft())
     assert caught.value.fields == {"email": ("is no e-mail",)}
 
 
 async def test_the_case_of_an_id_says_nothing() -> None:
-    assert (await bench(reply(200, monri_customer())).get(UUID.upper())).record.id == UUID
-    assert (await bench(reply(200, paydock_customer()), account=PAYDOCK).get(HEX.upper())).record.id == HEX
+    assert (await make_harness(respond(200, monri_customer())).get(UUID.upper())).record.id == UUID
+    assert (await make_harness(respond(200, paydock_customer()), account=PAYDOCK).get(HEX24.upper())).record.id == HEX24
     wonder = wonder_account()
-    assert (await bench(reply(200, wonder_customer()), account=wonder).get(UUID.upper())).record.id == UUID
+    assert (await make_harness(respond(200, wonder_customer()), account=wonder).get(UUID.upper())).record.id == UUID
 
 
 async def test_the_case_of_a_reference_does() -> None:
     with pytest.raises(InvalidResponseError, match="reference differs"):
-        await bench(reply(200, monri_customer(merchant_customer_id="R-1"))).create(draft())
+        await make_harness(respond(200, monri_customer(merchant_customer_id="R-1"))).create(draft())
 
 
 async def test_an_app_id_with_a_slash_would_read_as_a_time() -> None:

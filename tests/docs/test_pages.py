@@ -12,9 +12,9 @@ from wonder_customers.simulator import SimulatorServer
 
 DOCS = ROOT / "docs"
 ELSEWHERE = {
-    "docs/testing.md": "tests/plugin/test_testing_page.py",
-    "docs/web-apps.md": "tests/apps/test_recipes.py",
-    "docs/adding-a-gateway.md": "tests/plugin/test_fourth_gateway.py",
+    "docs/testing.md": "tests/testing/test_testing_page.py",
+    "docs/web-apps.md": "tests/contrib/test_recipes.py",
+    "docs/adding-a-gateway.md": "tests/testing/test_fourth_gateway.py",
 }
 """Pages whose blocks are files of a project, with the tests that build it."""
 

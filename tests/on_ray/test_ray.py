@@ -21,8 +21,8 @@ import orjson
 import pytest
 from bulk.people import HEADER, PATIENT, QUICK, line, write_csv
 from trust import bulk_scenarios as canaries
-from trust.canaries import CITY, EMAIL, NAME, Birds
-from trust.written import Written
+from trust.canary_values import CITY, EMAIL, NAME, Canaries
+from trust.captured_output import CapturedOutput
 
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import Journal, Verification, sources, verify
@@ -207,14 +207,14 @@ def test_no_canary_gets_out_of_a_job_on_ray(machine: Machine, server: SimulatorS
     assert process.returncode == 2, output + (tmp_path / "err").read_text()
     assert orjson.loads((tmp_path / "r.json").read_bytes())["rows"]["created"] == 197
     (tmp_path / "c.csv").unlink()
-    written = Written()
+    written = CapturedOutput()
     written.add(output)
     written.folder(tmp_path)
     ours = len(written.pieces)
     written.folder(Path("/tmp/ray/session_latest/logs"))
     assert len(written.pieces) > ours
     keys = {"secret key": server.environment()["PAYDOCK_SECRET_KEY"], "journal's key": KEY}
-    assert Birds(keys).found(*written.pieces) == set()
+    assert Canaries(keys).found(*written.pieces) == set()
 
 
 def test_whoever_is_killed_nothing_is_lost_or_doubled_and_the_rate_is_kept(

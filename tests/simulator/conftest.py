@@ -132,10 +132,3 @@ def caller_of() -> Iterator[Callable[[SimulatorServer], Caller]]:
     yield make
     for caller in made:
         caller.client.close()
-
-
-@pytest.fixture
-def server(simulators: Any) -> Iterator[SimulatorServer]:
-    """A server that commits faults."""
-    with SimulatorServer(simulators, faults=True) as server:
-        yield server

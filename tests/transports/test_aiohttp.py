@@ -36,7 +36,7 @@ from transports.test_lanes import (
     under_way,
 )
 
-from raw import OK, Peer, RawServer
+from raw_sockets import OK, Peer, RawServer
 from wonder_customers import ConfigurationError
 from wonder_customers.transports.aiohttp import AiohttpTransport
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Timeouts, Transmission, TransportError

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 from transports.test_lanes import HEAD, flown, forever, hang, signed_request
 
-from raw import OK, Peer, RawServer
+from raw_sockets import OK, Peer, RawServer
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Timeouts, TransportTimeout
 
 pytestmark = pytest.mark.anyio

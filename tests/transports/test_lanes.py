@@ -11,7 +11,7 @@ import httpx
 import pytest
 from attrs import evolve
 
-from raw import OK, Peer, RawServer, dead_port
+from raw_sockets import OK, Peer, RawServer, dead_port
 from wonder_customers import ConfigurationError
 from wonder_customers.transports import Transport, choose
 from wonder_customers.transports.httpx import HttpxTransport

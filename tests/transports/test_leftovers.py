@@ -11,7 +11,7 @@ import trustme
 from attrs import evolve
 from transports.test_lanes import flown, signed_request
 
-from raw import OK, Peer, RawServer
+from raw_sockets import OK, Peer, RawServer
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from wired import monri
+from mock_gateway import monri
 
 from wonder_customers import (
     ConfigurationError,

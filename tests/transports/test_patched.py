@@ -9,7 +9,7 @@ import pytest
 import respx
 from transports.test_lanes import flown, forever, signed_request
 
-from raw import RawServer, dead_port
+from raw_sockets import RawServer, dead_port
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import HttpResponse
 

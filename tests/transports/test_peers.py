@@ -13,8 +13,8 @@ import trustme
 from attrs import evolve
 from transports.test_lanes import flown, once, signed_request
 
-from raw import OK, Peer, RawServer
-from scripted import UUID
+from raw_sockets import OK, Peer, RawServer
+from scripted_transport import UUID
 from wonder_customers import (
     ConfigurationError,
     CustomerDraft,

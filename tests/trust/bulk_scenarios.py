@@ -1,7 +1,7 @@
 """Bulk jobs that could write down a canary, as a person types them."""
 
 import orjson
-from trust.canaries import (
+from trust.canary_values import (
     CARD,
     CITY,
     CVV,
@@ -10,13 +10,13 @@ from trust.canaries import (
     NAME,
     PERSONAL,
 )
-from trust.stage import Stage, command
+from trust.scenario_context import ScenarioContext, command
 
 HEADER = "reference,name,email,phone,metadata.member"
 ROW = f"{{}},{NAME},{EMAIL},+44 7911 987654,{MEMBER}"
 
 
-def sync_commands(stage: Stage) -> None:
+def sync_commands(stage: ScenarioContext) -> None:
     """Every command for many customers, over rows that arrive, rows that are refused and rows that cannot be read."""
     rows = [ROW.format(f"c-{number}") for number in range(4)]
     rows += [f'bad-1,{NAME},{EMAIL},"{NAME}"', f"c-1,{NAME},{EMAIL}", f'c-9,"{NAME}', f"c-8,{NAME},x,,{EMAIL},{CITY}"]
@@ -38,7 +38,7 @@ def sync_commands(stage: Stage) -> None:
     stage.written.folder(stage.folder)
 
 
-def cards_in_files(stage: Stage) -> None:
+def cards_in_files(stage: ScenarioContext) -> None:
     """Cards from a file: what failed is written down with its customer when that is asked for, never with its card."""
     columns = "reference,first_name,email,card,month,year,holder,gateway"
     row = f"k-1,x,x@example.org,{CARD},11,2031,{PERSONAL['card holder']},not-a-gateway"
@@ -56,7 +56,7 @@ def cards_in_files(stage: Stage) -> None:
     stage.written.folder(stage.folder)
 
 
-def headless(stage: Stage) -> None:
+def headless(stage: ScenarioContext) -> None:
     """A file whose first line is a customer where column names belong."""
     for number, line in enumerate((ROW.format("c-1"), f"{EMAIL}", f"reference,{EMAIL}", f"{NAME};{CARD}")):
         (stage.folder / "h.csv").write_text(f"{line}\n{line}\n", encoding="utf-8")
@@ -68,7 +68,7 @@ def headless(stage: Stage) -> None:
     stage.written.folder(stage.folder)
 
 
-def queried(stage: Stage) -> None:
+def queried(stage: ScenarioContext) -> None:
     """SQL that fails on a value."""
     (stage.folder / "q.csv").write_text(f"reference,email\nc-1,{EMAIL}\n", encoding="utf-8")
     for cast in ("CAST('' || email AS INTEGER)", "strptime(email, '%Y')", "error(email)", "CAST(email AS UUID)"):

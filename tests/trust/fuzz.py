@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 with atheris.instrument_imports(include=["wonder_customers"]):
-    from trust import doors
+    from trust import entry_points
 
 HOSTILE: tuple[Any, ...] = (
     None, True, False, 0, -1, 1.5, 2**63, 1e308, "", "x", "200", "ada@example.org", "é", "李明", "\x00", "٣٤٥", "²",
@@ -44,41 +44,43 @@ def seeds(folder: Path) -> None:
     for path in sorted((ROOT / "wonder_customers" / "dialects").glob("*/golden/*.json")):
         body = path.read_bytes()
         for which in range(4):
-            for operation in range(len(doors.OPERATIONS)):
+            for operation in range(len(entry_points.OPERATIONS)):
                 number += 1
                 (folder / f"answer-{number}").write_bytes(bytes([0, which, operation, number % 20]) + body)
-        (folder / f"json-{number}").write_bytes(bytes([doors.DOORS.index(doors.json_bodies)]) + body)
+        (folder / f"json-{number}").write_bytes(bytes([entry_points.DOORS.index(entry_points.json_bodies)]) + body)
         head = b"HTTP/1.1 200 OK\r\nRetry-After: 5\r\nContent-Length: %d\r\n\r\n" % len(body)
-        for door in (doors.wire, doors.aiohttp_wire):
-            (folder / f"{door.__name__}-{number}").write_bytes(bytes([doors.DOORS.index(door), 40]) + head + body)
+        for door in (entry_points.wire, entry_points.aiohttp_wire):
+            (folder / f"{door.__name__}-{number}").write_bytes(
+                bytes([entry_points.DOORS.index(door), 40]) + head + body
+            )
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\nX: y\r\n\r\n"
     others: dict[Any, tuple[bytes, ...]] = {
-        doors.wire: (b"\x20" + chunked, b"\x03HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 500 No\r\n\r\nrest"),
-        doors.aiohttp_wire: (b"\x20" + chunked, b"\x03HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 500 No\r\n\r\nrest"),
-        doors.waits: (b"120", b"1e9", b"-1", b"Wed, 21 Oct 2015 07:28:00 GMT", b"inf"),
-        doors.words: (b"Ada Lovelace +852 1234 5678", "née Byron 737".encode()),
-        doors.csv_file: (
+        entry_points.wire: (b"\x20" + chunked, b"\x03HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 500 No\r\n\r\nrest"),
+        entry_points.aiohttp_wire: (b"\x20" + chunked, b"\x03HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 500 No\r\n\r\nrest"),
+        entry_points.waits: (b"120", b"1e9", b"-1", b"Wed, 21 Oct 2015 07:28:00 GMT", b"inf"),
+        entry_points.words: (b"Ada Lovelace +852 1234 5678", "née Byron 737".encode()),
+        entry_points.csv_file: (
             b"reference;name\n1;Ada\n",
             b"\xff\xfer\x00e\x00f\x00",
             b"\x1f\x8b\x08\x00",
             b"\x28\xb5\x2f\xfd",
         ),
-        doors.csv_rows: (b'1,Ada,a@example.org,+385 91,"{}",Zadar,gold\n', b'"1\n"'),
-        doors.json_lines: (b'{"id":1,"phone":{"number":"1"}}\n', b'{"row":1,"reason":"","status":"failed"}\n'),
-        doors.settings: (b"https://[::1]:8/v1/", b"+44 7911 123456", b"50", b".."),
+        entry_points.csv_rows: (b'1,Ada,a@example.org,+385 91,"{}",Zadar,gold\n', b'"1\n"'),
+        entry_points.json_lines: (b'{"id":1,"phone":{"number":"1"}}\n', b'{"row":1,"reason":"","status":"failed"}\n'),
+        entry_points.settings: (b"https://[::1]:8/v1/", b"+44 7911 123456", b"50", b".."),
     }
     for door, samples in others.items():
         for sample in samples:
             number += 1
-            (folder / f"{door.__name__}-{number}").write_bytes(bytes([doors.DOORS.index(door)]) + sample)
+            (folder / f"{door.__name__}-{number}").write_bytes(bytes([entry_points.DOORS.index(door)]) + sample)
 
 
 def mutate(data: bytes, longest: int, seed: int) -> bytes:
     """Change a value inside a JSON body, or any bytes."""
     dice = random.Random(seed)
-    kind = doors.DOORS[data[0] % len(doors.DOORS)] if data else None
-    start = 4 if kind is doors.answers else 1
-    if kind in {doors.answers, doors.json_bodies} and dice.random() < 0.6:
+    kind = entry_points.DOORS[data[0] % len(entry_points.DOORS)] if data else None
+    start = 4 if kind is entry_points.answers else 1
+    if kind in {entry_points.answers, entry_points.json_bodies} and dice.random() < 0.6:
         try:
             body = orjson.loads(data[start:])
             changed = orjson.dumps(_changed(body, dice))
@@ -116,7 +118,7 @@ def main() -> None:
     parser.add_argument("--replay", type=Path, help="put this one input in, and nothing else")
     asked = parser.parse_args()
     if asked.replay is not None:
-        doors.knock(asked.replay.read_bytes())
+        entry_points.knock(asked.replay.read_bytes())
         return
     corpus = asked.corpus or Path(tempfile.mkdtemp(prefix="wonder-customers-corpus-"))
     corpus.mkdir(parents=True, exist_ok=True)
@@ -129,7 +131,7 @@ def main() -> None:
         "-print_final_stats=1",
     ]
     options.append(f"-artifact_prefix={asked.findings.resolve()}/")
-    atheris.Setup([sys.argv[0], *options, str(corpus)], doors.knock, custom_mutator=mutate)
+    atheris.Setup([sys.argv[0], *options, str(corpus)], entry_points.knock, custom_mutator=mutate)
     atheris.Fuzz()
 
 

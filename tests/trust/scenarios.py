@@ -19,9 +19,10 @@ import attrs
 import cattrs
 import httpx
 import orjson
+from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, golden, json_response, monri_oauth, private_key
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from trust.bulk_scenarios import cards_in_files, headless, queried, sync_commands
-from trust.canaries import (
+from trust.canary_values import (
     CARD,
     CARD_SOURCE,
     CITY,
@@ -34,11 +35,10 @@ from trust.canaries import (
     PAYMENT_TOKEN,
     VAULT,
     WONDER_CARD,
-    draft,
+    canary_draft,
 )
-from trust.stage import GATEWAYS, HASTY, KEY, MERCHANTS, Stage, command
-from trust.written import Written
-from wired import ACCOUNTS, HEX24, UUID, Wire, answer, golden, monri_oauth, private_key
+from trust.captured_output import CapturedOutput
+from trust.scenario_context import GATEWAYS, HASTY, KEY, MERCHANTS, ScenarioContext, command
 
 from wonder_customers import (
     CardSource,
@@ -67,7 +67,7 @@ from wonder_customers.transports.httpx import HttpxTransport
 # Secrets and records
 
 
-def secrets(stage: Stage) -> None:
+def secrets(stage: ScenarioContext) -> None:
     """Everything that anybody does to a value that he does not know to be secret."""
     hidden = Secret(KEY)
     ways: tuple[Callable[[Any], object], ...] = (
@@ -81,7 +81,9 @@ def secrets(stage: Stage) -> None:
     for way in ways:
         _done(stage, way, hidden)
     sources = (CardSource(CARD, cvv=CVV), OneTimeToken(ONE_TIME), VaultToken(VAULT))
-    stage.written.add(*map(repr, (*sources, WONDER_CARD, *(draft(gateway, "r", CARD_SOURCE) for gateway in GATEWAYS))))
+    stage.written.add(
+        *map(repr, (*sources, WONDER_CARD, *(canary_draft(gateway, "r", CARD_SOURCE) for gateway in GATEWAYS)))
+    )
     for holder in (*sources, CustomerDraft(payment_source=sources[0]), *(make() for _, make in MERCHANTS)):
         for show in (repr, attrs.asdict, attrs.astuple, cattrs.Converter().unstructure, pickle.dumps, copy.copy):
             _done(stage, show, holder)
@@ -89,14 +91,14 @@ def secrets(stage: Stage) -> None:
     stage.written.add(*(repr((it, vars(it), it.raw, it.account)) for it in sessions))
 
 
-def _done(stage: Stage, way: Callable[[Any], object], value: object) -> None:
+def _done(stage: ScenarioContext, way: Callable[[Any], object], value: object) -> None:
     try:
         stage.written.add(repr(way(value)))
     except (TypeError, AttributeError, pickle.PicklingError) as error:
         stage.written.error(error)
 
 
-def constructors(stage: Stage) -> None:
+def constructors(stage: ScenarioContext) -> None:
     """Every constructor that takes a secret, and refuses something else."""
     attempts: tuple[Callable[[], object], ...] = (
         lambda: Monri(KEY, f"{KEY} blank"),
@@ -130,7 +132,7 @@ def constructors(stage: Stage) -> None:
             raise AssertionError(f"{made!r} was made")
 
 
-def environment(stage: Stage) -> None:
+def environment(stage: ScenarioContext) -> None:
     """Credentials in the environment of which one cannot work."""
     spoilt = {
         "wonder": ({"WONDER_BASE_URL": "http://gateway.example"}, {"WONDER_PRIVATE_KEY": f"-----BEGIN {KEY}"}),
@@ -152,26 +154,26 @@ def environment(stage: Stage) -> None:
 # Gateways that talk
 
 
-def echo(stage: Stage) -> None:
+def echo(stage: ScenarioContext) -> None:
     """A gateway that refuses, and tells everybody all that it was sent."""
     anyio.run(_echo, stage)
 
 
-async def _echo(stage: Stage) -> None:
+async def _echo(stage: ScenarioContext) -> None:
     for gateway, make in MERCHANTS:
-        token = answer(200, {"status": "approved", "access_token": KEY, "expires_in": 60})
+        token = json_response(200, {"status": "approved", "access_token": KEY, "expires_in": 60})
         first = [token] if make is monri_oauth else []
         for call in _calls(gateway):
             for loud in (False, True):
-                wire = Wire(*first, *[partial(_parrot, gateway, loud=loud)] * 3)
+                wire = MockGateway(*first, *[partial(_parrot, gateway, loud=loud)] * 3)
                 async with wire.session(make()) as session:
                     await stage.tried(partial(call, session))
 
 
 def _calls(gateway: str) -> Iterable[Callable[[CustomerSession[Any]], Any]]:
     card = WONDER_CARD if gateway == "wonder" else CARD_SOURCE
-    yield lambda it: it.create(draft(gateway, "r-1", None if gateway == "wonder" else CARD_SOURCE))
-    yield lambda it: it.upsert(draft(gateway, "r-1"))
+    yield lambda it: it.create(canary_draft(gateway, "r-1", None if gateway == "wonder" else CARD_SOURCE))
+    yield lambda it: it.upsert(canary_draft(gateway, "r-1"))
     yield lambda it: it.update(UUID, CustomerPatch(email=EMAIL))
     yield lambda it: it.get(UUID)
     yield lambda it: it.get_by_reference("r-1")
@@ -204,7 +206,7 @@ def _parrot(gateway: str, request: httpx.Request, *, loud: bool = False) -> http
         details = {"path": words, "messages": [words, words]}
         refused = {"status": 400, "error": {"message": words}, "error_summary": {"message": words, "code": words}}
         refused["error_summary"]["details"] = details
-    return answer(400, refused, x_request_id=words.encode("ascii", "replace").decode()[:90])
+    return json_response(400, refused, x_request_id=words.encode("ascii", "replace").decode()[:90])
 
 
 def _texts(value: Any) -> list[str]:
@@ -222,7 +224,7 @@ _ANSWERS = {
 }
 
 
-def garbled(stage: Stage) -> None:
+def garbled(stage: ScenarioContext) -> None:
     """Answers full of a customer's data in which one thing is wrong."""
     anyio.run(_garbled, stage)
 
@@ -231,7 +233,7 @@ _OPEN = {"uuid", "_id", "id", "reference", "reference_number", "merchant_custome
 """What errors and records show on purpose, in the gateways' words."""
 
 
-async def _garbled(stage: Stage) -> None:
+async def _garbled(stage: ScenarioContext) -> None:
     for gateway, (name, path) in _ANSWERS.items():
         plain = _planted(golden(gateway, name), path)
         fields = list(_at(plain, path))
@@ -245,8 +247,8 @@ async def _garbled(stage: Stage) -> None:
             await _answered(stage, gateway, spoilt)
 
 
-async def _answered(stage: Stage, gateway: str, body: bytes) -> None:
-    async with Wire(answer(200, body)).session(ACCOUNTS[gateway]()) as session:
+async def _answered(stage: ScenarioContext, gateway: str, body: bytes) -> None:
+    async with MockGateway(json_response(200, body)).session(ACCOUNTS[gateway]()) as session:
         await stage.tried(lambda: session.raw.get(UUID))
 
 
@@ -264,18 +266,18 @@ def _at(body: Any, path: tuple[str, ...]) -> Any:
     return body
 
 
-def masked(stage: Stage) -> None:
+def masked(stage: ScenarioContext) -> None:
     """A gateway that forgets to mask a card number: a record shows its last four digits, on purpose or not."""
     anyio.run(_masked, stage)
 
 
-async def _masked(stage: Stage) -> None:
+async def _masked(stage: ScenarioContext) -> None:
     card = {"number": CARD, "masked_pan": CARD, "card_number_last4": CARD}
     wonder = {"code": 200, "data": {"payment_tokens": [{"token": "t", "credit_card": card}]}}
     monri = {"status": "approved", "data": [{"token": "t", **card}]}
     paydock = {"status": 200, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "t", **card}]}}}
     for gateway, body in (("wonder", wonder), ("monri", monri), ("paydock", paydock)):
-        async with Wire(answer(200, body)).session(ACCOUNTS[gateway]()) as session:
+        async with MockGateway(json_response(200, body)).session(ACCOUNTS[gateway]()) as session:
             (token,) = await session.list_payment_tokens(HEX24)
             stage.written.add(repr(token), repr(token.card), str(attrs.asdict(token.card)) if token.card else "")
             assert token.card is not None
@@ -285,26 +287,26 @@ async def _masked(stage: Stage) -> None:
 # The wire
 
 
-def cancelled(stage: Stage) -> None:
+def cancelled(stage: ScenarioContext) -> None:
     """Callers who give up while the answer is waited for: the frames below them held the whole request."""
     for backend, kind in (("asyncio", HttpxTransport), ("asyncio", AiohttpTransport), ("trio", HttpxTransport)):
         anyio.run(_cancelled, stage, kind, backend=backend)
 
 
-async def _cancelled(stage: Stage, kind: type[Any]) -> None:
+async def _cancelled(stage: ScenarioContext, kind: type[Any]) -> None:
     for gateway in GATEWAYS:
         stage.simulator.faults.add("read_hang", gateway=gateway, times=1, applied=False)
         async with aclosing(kind()) as transport, _session(stage, gateway, transport, RetryPolicy()) as session:
             with anyio.move_on_after(0.05):
                 try:
-                    await session.create(draft(gateway, "r-cancelled"))
+                    await session.create(canary_draft(gateway, "r-cancelled"))
                 except anyio.get_cancelled_exc_class() as error:
                     stage.written.error(error)
                     raise
         stage.simulator.faults.clear()
 
 
-def _traces(written: Written) -> TracerProvider:
+def _traces(written: CapturedOutput) -> TracerProvider:
     """OpenTelemetry's traces, every span of which is written down."""
 
     class Told(SpanProcessor):
@@ -316,7 +318,7 @@ def _traces(written: Written) -> TracerProvider:
     return provider
 
 
-def _session(stage: Stage, gateway: str, transport: Any, policy: RetryPolicy = HASTY) -> CustomerSession[Any]:
+def _session(stage: ScenarioContext, gateway: str, transport: Any, policy: RetryPolicy = HASTY) -> CustomerSession[Any]:
     def told(event: Event) -> None:
         stage.written.add(repr(event))
 
@@ -324,12 +326,12 @@ def _session(stage: Stage, gateway: str, transport: Any, policy: RetryPolicy = H
     return CustomerSession(stage.account(gateway), retry=policy, transport=transport, observers=observers)
 
 
-def broken(stage: Stage) -> None:
+def broken(stage: ScenarioContext) -> None:
     """What ends a request in the middle of the transport, and is no failure of the wire."""
     anyio.run(_broken, stage)
 
 
-async def _broken(stage: Stage) -> None:
+async def _broken(stage: ScenarioContext) -> None:
     before = os.environ.get("WONDER_CUSTOMERS_LOOPBACK_ONLY")
     os.environ["WONDER_CUSTOMERS_LOOPBACK_ONLY"] = "1"
     try:
@@ -339,7 +341,7 @@ async def _broken(stage: Stage) -> None:
         ):
             for kind in (HttpxTransport, AiohttpTransport):
                 async with aclosing(kind()) as transport, CustomerSession(account, transport=transport) as session:
-                    await stage.tried(lambda it=session: it.create(draft("paydock", "r-1")))  # type: ignore[misc]
+                    await stage.tried(lambda it=session: it.create(canary_draft("paydock", "r-1")))  # type: ignore[misc]
     finally:
         if before is None:
             del os.environ["WONDER_CUSTOMERS_LOOPBACK_ONLY"]
@@ -348,24 +350,24 @@ async def _broken(stage: Stage) -> None:
         loopback_guard.refused.clear()
 
 
-def illegal_header(stage: Stage) -> None:
+def illegal_header(stage: ScenarioContext) -> None:
     """A credential that cannot stand in a header, of an account that does not look at it: h11 quotes the value."""
     anyio.run(_illegal_header, stage)
 
 
-async def _illegal_header(stage: Stage) -> None:
+async def _illegal_header(stage: ScenarioContext) -> None:
     for kind in (HttpxTransport, AiohttpTransport):
         account = Paydock("k", base_url=f"{stage.simulator.origin}/v1/")
         object.__setattr__(account, "secret_key", Secret(f"{KEY}\n"))
         async with aclosing(kind()) as transport, CustomerSession(account, transport=transport, retry=HASTY) as session:
-            await stage.tried(lambda it=session: it.create(draft("paydock", "r-1")))  # type: ignore[misc]
+            await stage.tried(lambda it=session: it.create(canary_draft("paydock", "r-1")))  # type: ignore[misc]
 
 
-async def faulty(stage: Stage, gateway: str, transport: Any, fault: str, more: Mapping[str, Any]) -> None:
+async def faulty(stage: ScenarioContext, gateway: str, transport: Any, fault: str, more: Mapping[str, Any]) -> None:
     """Every operation of a gateway whose network commits one fault, on customers made of canaries."""
     reference = f"r-{uuid4().hex[:8]}"
     async with _session(stage, gateway, transport, RetryPolicy()) as calm:
-        made = await calm.create(draft(gateway, reference))
+        made = await calm.create(canary_draft(gateway, reference))
     async with _session(stage, gateway, transport) as session:
         where = {} if fault in {"refuse", "accept_rst"} else {"gateway": gateway}
         sent = stage.simulator.faults
@@ -376,8 +378,8 @@ async def faulty(stage: Stage, gateway: str, transport: Any, fault: str, more: M
 
 
 def _faulty_calls(gateway: str, id: str, reference: str) -> Iterable[Callable[[CustomerSession[Any]], Any]]:
-    yield lambda it: it.create(draft(gateway, f"{reference}-new"))
-    yield lambda it: it.upsert(draft(gateway, reference))
+    yield lambda it: it.create(canary_draft(gateway, f"{reference}-new"))
+    yield lambda it: it.upsert(canary_draft(gateway, reference))
     yield lambda it: it.update(id, CustomerPatch(email=EMAIL, name=f"{NAME} II"))
     yield lambda it: it.get(id)
     yield lambda it: it.list_payment_tokens(id)
@@ -385,7 +387,7 @@ def _faulty_calls(gateway: str, id: str, reference: str) -> Iterable[Callable[[C
         yield lambda it: it.create_payment_token(id, WONDER_CARD if gateway == "wonder" else CARD_SOURCE)
 
 
-SCENARIOS: dict[str, Callable[[Stage], None]] = {
+SCENARIOS: dict[str, Callable[[ScenarioContext], None]] = {
     it.__name__: it
     for it in (
         secrets, constructors, environment, echo, garbled, masked, cancelled, broken, illegal_header, sync_commands,

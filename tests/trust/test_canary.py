@@ -8,10 +8,10 @@ from typing import Any
 import anyio
 import pytest
 from projects import run_project
-from trust.canaries import Birds
+from trust.canary_values import Canaries
+from trust.captured_output import CapturedOutput
+from trust.scenario_context import ALL_KEYS, GATEWAYS, ScenarioContext, play
 from trust.scenarios import SCENARIOS, faulty
-from trust.stage import ALL_KEYS, GATEWAYS, Stage, play
-from trust.written import Written
 
 from chaos.test_faults import FAULTS, Fault
 from wonder_customers.simulator import SimulatorServer
@@ -25,7 +25,7 @@ TRANSPORTS = {"httpx": HttpxTransport, "aiohttp": AiohttpTransport}
 def test_no_canary_gets_out(
     scenario: str, simulator: SimulatorServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    stage = Stage(simulator, tmp_path, Written())
+    stage = ScenarioContext(simulator, tmp_path, CapturedOutput())
     assert play(SCENARIOS[scenario], stage, capfd.readouterr) == set()
     assert max(map(len, stage.written.pieces)) > 100
 
@@ -34,14 +34,14 @@ def test_no_canary_gets_out(
 def test_no_canary_gets_out_of_commands_in_processes_of_their_own(
     simulator: SimulatorServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    stage = Stage(simulator, tmp_path, Written(), processes=True)
+    stage = ScenarioContext(simulator, tmp_path, CapturedOutput(), processes=True)
     assert play(SCENARIOS["sync_commands"], stage, capfd.readouterr) == set()
 
 
 PROJECT = """
 import pytest
-from trust.canaries import CARD_SOURCE, WONDER_CARD, draft
-from wired import ACCOUNTS, UUID
+from trust.canary_values import CARD_SOURCE, WONDER_CARD, draft
+from mock_gateway import ACCOUNTS, UUID
 
 from wonder_customers import CustomerSession
 
@@ -72,7 +72,7 @@ def test_no_canary_gets_out_of_a_failed_test_of_a_users_own(tmp_path: Path) -> N
     outcome = run_project(tmp_path, PROJECT, *options, site=Path(__file__).parents[1])
     assert outcome.count("failed") == 6, outcome.text
     assert "session    = <CustomerSession" in outcome.text
-    assert Birds(ALL_KEYS).found(outcome.text) == set()
+    assert Canaries(ALL_KEYS).found(outcome.text) == set()
 
 
 def _case(number: int, fault: Fault, gateway: str, transport: str) -> Any:
@@ -99,14 +99,14 @@ def test_no_canary_gets_out_whatever_the_network_does(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    async def called(stage: Stage) -> None:
+    async def called(stage: ScenarioContext) -> None:
         async with aclosing(TRANSPORTS[transport]()) as opened:
             await faulty(stage, gateway, opened, fault.name, fault.more)
 
-    def scenario(stage: Stage) -> None:
+    def scenario(stage: ScenarioContext) -> None:
         anyio.run(called, stage)
 
-    stage: Any = Stage(simulator, tmp_path, Written())
+    stage: Any = ScenarioContext(simulator, tmp_path, CapturedOutput())
     assert play(scenario, stage, capfd.readouterr) == set()
     for kept in ("call_ended call=", '"http.request.method"'):
         assert any(kept in str(piece) for piece in stage.written.pieces), "calls are logged and traced"

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from mock_gateway import ACCOUNTS
 from strategies import JSON
-from trust import doors
-from wired import ACCOUNTS
+from trust import entry_points
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk.journal import Journal
@@ -32,7 +32,7 @@ QUICK = settings(
 )
 LONG = settings(QUICK, max_examples=2500)
 
-KINDS = [door for number, door in enumerate(doors.DOORS) if door not in doors.DOORS[:number]]
+KINDS = [door for number, door in enumerate(entry_points.DOORS) if door not in entry_points.DOORS[:number]]
 
 
 @pytest.mark.parametrize("door", KINDS, ids=lambda it: it.__name__)
@@ -66,16 +66,24 @@ ENVELOPES = st.recursive(
 )
 
 
-@pytest.mark.parametrize("speaker", range(4))
+@pytest.mark.parametrize("account_context", range(4))
 @QUICK
-@given(operation=st.integers(0, len(doors.OPERATIONS) - 1), status=st.sampled_from(doors.STATUSES), body=ENVELOPES)
+@given(
+    operation=st.integers(0, len(entry_points.OPERATIONS) - 1),
+    status=st.sampled_from(entry_points.STATUSES),
+    body=ENVELOPES,
+)
 def test_any_json_made_of_the_gateways_own_words(account_context: int, operation: int, status: int, body: Any) -> None:
-    doors.answered(doors.speakers()[account_context], operation, status, json.dumps(body).encode())
+    entry_points.answered(entry_points.speakers()[account_context], operation, status, json.dumps(body).encode())
 
 
-@pytest.mark.parametrize("speaker", range(4))
+@pytest.mark.parametrize("account_context", range(4))
 @QUICK
-@given(data=st.data(), operation=st.integers(0, len(doors.OPERATIONS) - 1), status=st.sampled_from(doors.STATUSES))
+@given(
+    data=st.data(),
+    operation=st.integers(0, len(entry_points.OPERATIONS) - 1),
+    status=st.sampled_from(entry_points.STATUSES),
+)
 def test_documented_answers_with_a_few_bytes_changed(
     account_context: int, data: st.DataObject, operation: int, status: int
 ) -> None:
@@ -83,7 +91,7 @@ def test_documented_answers_with_a_few_bytes_changed(
     for _ in range(data.draw(st.integers(0, 3))):
         start = data.draw(st.integers(0, len(body)))
         body[start : start + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
-    doors.answered(doors.speakers()[account_context], operation, status, bytes(body))
+    entry_points.answered(entry_points.speakers()[account_context], operation, status, bytes(body))
 
 
 @pytest.mark.parametrize("damages", [40, pytest.param(2000, marks=pytest.mark.long)])
@@ -123,7 +131,7 @@ def test_an_error_of_somebody_else_would_be_noticed(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(responses, "parsed", breaks)
     for account_context in range(len(ACCOUNTS)):
         with pytest.raises(ZeroDivisionError):
-            doors.knock(bytes([0, account_context, 2, 0]) + b"{}")
+            entry_points.knock(bytes([0, account_context, 2, 0]) + b"{}")
 
 
 @pytest.mark.long

@@ -9,8 +9,8 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, golden, json_response
 from strategies import JSON
-from wired import ACCOUNTS, HEX24, UUID, Wire, answer, golden
 
 from wonder_customers import (
     CustomerDraft,
@@ -179,8 +179,8 @@ async def test_an_answer_with_it_is_an_invalid_reply_that_says_what_is_known(gat
         first = []
         if (gateway, operation) == ("wonder", "update"):  # it reads first
             customer = {"uuid": UUID, "reference_number": "35", "name": "Ada", "phone": "1", "dial_code": "+44"}
-            first = [answer(200, {"code": 200, "data": {"customer": customer}})]
-        wire = Wire(*first, answer(200, spoilt(gateway, name)))
+            first = [json_response(200, {"code": 200, "data": {"customer": customer}})]
+        wire = MockGateway(*first, json_response(200, spoilt(gateway, name)))
         async with wire.session(ACCOUNTS[gateway](), attempts=3) as session:
             with pytest.raises(InvalidResponseError) as caught:
                 await (READS | WRITES)[operation](session)
@@ -199,7 +199,7 @@ async def test_a_refusal_with_it_keeps_the_meaning_of_its_status_and_loses_its_w
         (429, RateLimitError, "no"),
         (503, GatewayUnavailableError, "unknown"),
     ):
-        async with Wire(answer(status, body)).session(ACCOUNTS[gateway]()) as session:
+        async with MockGateway(json_response(status, body)).session(ACCOUNTS[gateway]()) as session:
             with pytest.raises(kind) as caught:
                 await session.update(UUID, CustomerPatch(name="Ada")) if gateway != "wonder" else await session.create(
                     DRAFT
@@ -214,7 +214,7 @@ async def test_a_list_that_is_a_text_or_endless_fills_neither_the_memory_nor_the
     endless: tuple[Any, ...] = ("x" * 100_000, {str(number): {} for number in range(1000)}, [5] * 50_000)
     for sources in endless:
         body = {"status": 200, "resource": {"data": {"_id": HEX24, "payment_sources": sources}}}
-        async with Wire(answer(200, body)).session(ACCOUNTS["paydock"]()) as session:
+        async with MockGateway(json_response(200, body)).session(ACCOUNTS["paydock"]()) as session:
             with pytest.raises(InvalidResponseError, match="payment_sources: expected") as caught:
                 await session.get(HEX24)
         assert len(str(caught.value)) < 500

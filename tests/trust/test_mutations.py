@@ -15,10 +15,10 @@ import attrs
 import pytest
 from attrs import frozen
 from trust import scenarios
-from trust.canaries import EMAIL
+from trust.canary_values import EMAIL
+from trust.captured_output import CapturedOutput
+from trust.scenario_context import ScenarioContext, play
 from trust.scenarios import SCENARIOS
-from trust.stage import Stage, play
-from trust.written import Written
 
 import wonder_customers
 from wonder_customers import (
@@ -220,7 +220,7 @@ def test_without_it_a_canary_gets_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     redaction.mutation(monkeypatch)
-    assert play(SCENARIOS[redaction.scenario], Stage(simulator, tmp_path, Written()), capfd.readouterr)
+    assert play(SCENARIOS[redaction.scenario], ScenarioContext(simulator, tmp_path, CapturedOutput()), capfd.readouterr)
 
 
 # Fields that no repr shows

@@ -12,9 +12,9 @@ import anyio
 import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from mock_gateway import ACCOUNTS
 from starlette.responses import Response
-from trust import doors
-from wired import ACCOUNTS
+from trust import entry_points
 
 from chaos.gateways import fresh
 from wonder_customers import CustomerSession, WonderCustomersError
@@ -86,8 +86,8 @@ def test_every_request_of_the_library_is_in_it(simulator: SimulatorServer, gatew
 
 def _requests(gateway: str) -> Any:
     """The requests that the operations begin with, and those that follow a "not found"."""
-    for name, dialect in doors.speakers():
-        for operation in doors.OPERATIONS if name == gateway else ():
+    for name, dialect in entry_points.speakers():
+        for operation in entry_points.OPERATIONS if name == gateway else ():
             try:
                 steps = operation(dialect, gateway)
                 step = next(steps)

@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from trust.canaries import CARD_SOURCE, EMAIL, PAYMENT_TOKEN, WONDER_CARD, Birds, draft
-from wired import ACCOUNTS, HEX24, UUID, Wire, answer
+from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, json_response
+from trust.canary_values import CARD_SOURCE, EMAIL, PAYMENT_TOKEN, WONDER_CARD, Canaries, canary_draft
 
 from chaos.gateways import session as opened
 from wonder_customers import CustomerSession, NotFoundError, Paydock, PaymentToken, RetryPolicy, Secret
@@ -31,13 +31,13 @@ async def test_a_fault_in_a_mock_of_ones_own_can_be_found() -> None:
     transport = httpx.MockTransport(answered)
     async with CustomerSession(ACCOUNTS["paydock"](), transport=transport) as session:
         with pytest.raises(KeyError) as caught:
-            await session.create(draft("paydock", "r", CARD_SOURCE))
+            await session.create(canary_draft("paydock", "r", CARD_SOURCE))
     assert caught.traceback[-1].name == "answered"
     assert not any("httpx" in file for file in _files(caught.value))
 
 
 async def test_an_error_of_the_librarys_own_starts_where_it_is_raised_for_good() -> None:
-    async with Wire(answer(404, {"message": "x"})).session(ACCOUNTS["monri"]()) as session:
+    async with MockGateway(json_response(404, {"message": "x"})).session(ACCOUNTS["monri"]()) as session:
         with pytest.raises(NotFoundError) as caught:
             await session.get(UUID)
     names = [frame.f_code.co_name for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
@@ -51,11 +51,11 @@ async def test_a_time_limit_of_the_callers_own_works_and_shows_no_request(simula
     simulator.faults.add("read_hang", gateway="paydock", applied=False)
     key = simulator.environment()["PAYDOCK_SECRET_KEY"]
     account = Paydock(key, base_url=f"{simulator.origin}/v1/")
-    birds = Birds({"key": key})
+    birds = Canaries({"key": key})
     async with CustomerSession(account, retry=RetryPolicy()) as session:
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(0.05):
-                await session.create(draft("paydock", "r", CARD_SOURCE))
+                await session.create(canary_draft("paydock", "r", CARD_SOURCE))
     assert caught.value.__cause__ is not None
     shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
     assert "session.create(" in shown
@@ -142,10 +142,10 @@ async def test_the_verbs_take_searches_and_tokens_into_no_frame_that_waits() -> 
         lambda it: it.create_payment_token(HEX24, CARD_SOURCE),
     ]
     for call in calls:
-        async with Wire(answer(500, None)).session(ACCOUNTS["paydock"]()) as session:
+        async with MockGateway(json_response(500, None)).session(ACCOUNTS["paydock"]()) as session:
             with pytest.raises(Exception, match="HTTP 500") as caught:
                 await call(session)
         trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
         shown = [str(frame.locals) for frame in trace.stack if frame.filename != __file__]
-        assert Birds().found(*shown) == set()
+        assert Canaries().found(*shown) == set()
     assert WONDER_CARD.number

@@ -12,10 +12,10 @@ import anyio
 import httpx
 import orjson
 import pytest
-from wired import ACCOUNTS, HEX24, UUID, Wire, answer
+from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, json_response
 
 from chaos.gateways import fresh, until
-from raw import Peer, RawServer
+from raw_sockets import Peer, RawServer
 from wonder_customers import (
     ConfigurationError,
     CustomerPatch,
@@ -306,7 +306,7 @@ async def test_an_answer_about_somebody_else_is_an_invalid_reply(gateway: str, o
         answers = [enclosed(gateway, wrong)]
     if (gateway, operation) == ("wonder", "update"):  # the read before the write is checked as well
         answers = [enclosed(gateway, right), *answers]
-    async with Wire(*(answer(200, body) for body in answers)).session(ACCOUNTS[gateway]()) as session:
+    async with MockGateway(*(json_response(200, body) for body in answers)).session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(InvalidResponseError, match=r"another (customer|payment token)") as caught:
             await call(session, who)
     assert caught.value.applied in ({"unknown", "yes"} if operation in {"create", "update", "delete"} else {"no"})
@@ -317,7 +317,7 @@ async def test_an_answer_about_somebody_else_is_an_invalid_reply(gateway: str, o
 async def test_an_id_in_other_letters_is_the_same(gateway: str) -> None:
     who = (HEX24 if gateway == "paydock" else UUID).upper()
     reads = 2 if gateway == "wonder" else 1
-    wire = Wire(*[answer(200, enclosed(gateway, CUSTOMER[gateway]))] * (1 + reads + 1))
+    wire = MockGateway(*[json_response(200, enclosed(gateway, CUSTOMER[gateway]))] * (1 + reads + 1))
     async with wire.session(ACCOUNTS[gateway]()) as session:
         assert (await session.get(who)).id == who.lower()
         assert (await session.update(who, CustomerPatch(email="a@example.org"))).id == who.lower()

@@ -17,7 +17,7 @@ ROOT = Path(wonder_customers.__file__).parent.parent
 
 
 @define(eq=False)
-class Served:
+class AppProcess:
     """A running app.
 
     Attributes:
@@ -48,14 +48,14 @@ class Served:
 
 
 @contextmanager
-def served(*command: str, variables: Mapping[str, str]) -> Iterator[Served]:
+def run_app(*command: str, variables: Mapping[str, str]) -> Iterator[AppProcess]:
     """Run Python with `command` until the block ends."""
     environment = os.environ | variables
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(
         [sys.executable, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    running, ready = Served(process), threading.Event()
+    running, ready = AppProcess(process), threading.Event()
     reader = threading.Thread(target=running.read, args=(ready,))
     reader.start()
     try:

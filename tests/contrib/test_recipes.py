@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from app_processes import run_app
 from pages import ROOT, blocks
-from served import served
 
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
@@ -52,7 +52,7 @@ def test_a_recipe_serves(tmp_path: Path, simulated: SimulatorServer, framework: 
     ).json()
     bearer = {"Authorization": f"AccessTokenCache {made['access_token']}"}
     customer = httpx.post(f"{account.base_url}/v2/customers", json={"name": "Ada"}, headers=bearer).json()["uuid"]
-    with served(*command, variables=simulated.environment()) as shop:
+    with run_app(*command, variables=simulated.environment()) as shop:
         found = httpx.get(f"{shop.origin}/customers/{customer}")
         missing = httpx.get(f"{shop.origin}/customers/nobody")
     assert (found.status_code, found.json()) == (200, {"name": "Ada"}), shop.log

@@ -13,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from chaos.gateways import POLICY, session
-from scripted import MADE, MISSING, SILENT, UUID, bench, draft, reply
+from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, UUID, draft, make_harness, respond
 from wonder_customers import (
     CallError,
     CardSource,
@@ -81,7 +81,7 @@ def everything() -> Iterator[list[logging.LogRecord]]:
 
 
 async def test_each_event_is_a_line_and_the_same_as_fields(everything: list[logging.LogRecord]) -> None:
-    it = bench(SILENT, MISSING, MADE)
+    it = make_harness(NO_RESPONSE, NOT_FOUND, CREATED)
     it.executor.observers = ObserverGroup([log_events])
     await it.create(draft())
     ours = [record for record in everything if record.name == "wonder_customers"]
@@ -112,15 +112,15 @@ async def test_each_event_is_a_line_and_the_same_as_fields(everything: list[logg
 @pytest.mark.parametrize(
     ("steps", "error", "level"),
     [
-        ([reply(404, {})], NotFoundError, "INFO"),
-        ([reply(400, {"message": "no"})], InvalidRequestError, "INFO"),
-        ([SILENT, *[reply(502, b"")] * 3], OutcomeUnknownError, "WARNING"),
+        ([respond(404, {})], NotFoundError, "INFO"),
+        ([respond(400, {"message": "no"})], InvalidRequestError, "INFO"),
+        ([NO_RESPONSE, *[respond(502, b"")] * 3], OutcomeUnknownError, "WARNING"),
     ],
 )
 async def test_the_level_says_whether_somebody_should_look(
     everything: list[logging.LogRecord], steps: list[Any], error: type[CallError], level: str
 ) -> None:
-    it = bench(*steps)
+    it = make_harness(*steps)
     it.executor.observers = ObserverGroup([log_events])
     with pytest.raises(error):
         await it.create(draft())
@@ -130,7 +130,7 @@ async def test_the_level_says_whether_somebody_should_look(
 
 async def test_a_level_that_is_off_costs_no_line(everything: list[logging.LogRecord]) -> None:
     logging.getLogger("wonder_customers").setLevel(logging.INFO)
-    it = bench(MADE)
+    it = make_harness(CREATED)
     it.executor.observers = ObserverGroup([log_events])
     await it.get(UUID)
     assert [record for record in everything if record.name == "wonder_customers"] == []

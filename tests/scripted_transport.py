@@ -21,10 +21,10 @@ from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, Tra
 Step = Callable[[SignedRequest, Transmission], HttpResponse | Awaitable[HttpResponse]]
 
 UUID = "4b281da4-d145-4233-b957-2018cf9aa0fb"
-HEX = "5f0c2f7a9b1e8d0012345678"
+HEX24 = "5f0c2f7a9b1e8d0012345678"
 
 
-def reply(status: int, body: object = None, **headers: str) -> Step:
+def respond(status: int, body: object = None, **headers: str) -> Step:
     """The gateway answers; underscores in header names stand for hyphens."""
 
     def step(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
@@ -36,7 +36,7 @@ def reply(status: int, body: object = None, **headers: str) -> Step:
     return step
 
 
-def lost(*, sent: bool, status: int | None = None, stale: bool = False, **headers: str) -> Step:
+def no_response(*, sent: bool, status: int | None = None, stale: bool = False, **headers: str) -> Step:
     """There is no whole answer."""
 
     def step(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
@@ -47,9 +47,9 @@ def lost(*, sent: bool, status: int | None = None, stale: bool = False, **header
     return step
 
 
-REFUSED = lost(sent=False)
-SILENT = lost(sent=True)
-STALE = lost(sent=True, stale=True)
+CONNECTION_REFUSED = no_response(sent=False)
+NO_RESPONSE = no_response(sent=True)
+STALE_CONNECTION = no_response(sent=True, stale=True)
 
 
 @define(eq=False, slots=False)
@@ -117,7 +117,7 @@ def hang(*, sent: bool, status: int | None = None) -> Step:
 
 
 @define(eq=False)
-class Bench:
+class Harness:
     """An executor over a script, with everything that varies held fixed."""
 
     script: Script
@@ -151,7 +151,9 @@ MONRI = Monri("key-of-the-merchant", "token-of-the-merchant")
 PAYDOCK = Paydock("secret-key-of-the-merchant")
 
 
-def bench(*steps: Step, account: Account = MONRI, policy: RetryPolicy | None = None, endless: bool = False) -> Bench:
+def make_harness(
+    *steps: Step, account: Account = MONRI, policy: RetryPolicy | None = None, endless: bool = False
+) -> Harness:
     policy = policy or RetryPolicy()
     clock = Clock()
     script = Script(list(steps), clock, endless=endless)
@@ -159,10 +161,10 @@ def bench(*steps: Step, account: Account = MONRI, policy: RetryPolicy | None = N
     executor = Executor(attempts, policy, WriteLocks(clock), clock=clock, sleep=clock.sleep, draw=lambda: 0.5)
     dialect = account.dialect()
     bearer = AccessTokenCache(clock) if dialect.token_call() is not None else None
-    return Bench(script, executor, AccountContext(dialect, 1, RetryBudget(policy.budget), bearer), clock)
+    return Harness(script, executor, AccountContext(dialect, 1, RetryBudget(policy.budget), bearer), clock)
 
 
-def real_time(it: Bench) -> Bench:
+def use_real_time(it: Harness) -> Harness:
     """The same bench on the event loop's own clock."""
     it.executor.clock, it.executor.sleep = anyio.current_time, anyio.sleep
     it.executor.turns.clock = anyio.current_time
@@ -189,15 +191,15 @@ def monri_customer(**changes: object) -> dict[str, object]:
     return {"status": "approved", "uuid": UUID, "deleted": False} | empty | changes
 
 
-MADE = reply(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
+CREATED = respond(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
 """Monri has made the customer of `draft`."""
-MISSING = reply(404, {"status": "invalid-request", "message": "Customer not found"})
+NOT_FOUND = respond(404, {"status": "invalid-request", "message": "Customer not found"})
 """Monri has no such customer."""
 
 
 def paydock_customer(**changes: object) -> dict[str, object]:
     """A customer inside Paydock's envelope."""
-    return {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX} | changes}}
+    return {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX24} | changes}}
 
 
 def paydock_list(*items: dict[str, object]) -> dict[str, object]:

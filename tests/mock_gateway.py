@@ -23,10 +23,10 @@ UUID = "4b281da4-d145-4233-b957-2018cf9aa0fb"
 HEX24 = "5f0c2f7a9b1e8d00deadbeef"
 
 Session = CustomerSession[Any]
-Verb = Callable[[Session], Awaitable[Any]]
+SessionCall = Callable[[Session], Awaitable[Any]]
 """Something to call on a session."""
 
-Answer = httpx.Response | Callable[[httpx.Request], httpx.Response]
+ScriptedResponse = httpx.Response | Callable[[httpx.Request], httpx.Response]
 
 
 @cache
@@ -65,16 +65,16 @@ def golden(gateway: str, name: str) -> Any:
     return json.loads(place.read_text(encoding="utf-8"))
 
 
-def answer(status: int, body: Any = None, **headers: str) -> httpx.Response:
+def json_response(status: int, body: Any = None, **headers: str) -> httpx.Response:
     """An answer with a JSON body, raw bytes, or no body; underscores in header names stand for hyphens."""
     content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     return httpx.Response(status, content=content, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
 
-class Wire:
+class MockGateway:
     """The gateway's end of the wire. Without answers left, a request fails the test."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: ScriptedResponse) -> None:
         self.answers = list(answers)
         self.requests: list[httpx.Request] = []
 

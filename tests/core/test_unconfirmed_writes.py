@@ -6,7 +6,19 @@ from typing import Any
 import anyio
 import pytest
 
-from scripted import MADE, SILENT, STALE, UUID, bench, draft, hang, lost, monri_customer, real_time, reply
+from scripted_transport import (
+    CREATED,
+    NO_RESPONSE,
+    STALE_CONNECTION,
+    UUID,
+    draft,
+    hang,
+    make_harness,
+    monri_customer,
+    no_response,
+    respond,
+    use_real_time,
+)
 from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
@@ -22,19 +34,19 @@ from wonder_customers.wire import HttpRequest
 
 pytestmark = pytest.mark.anyio
 
-OTHER = reply(200, monri_customer(merchant_customer_id="r-1", name="ADA", phone="+447911123456"))
-MISSING = reply(404, {"message": "Customer not found"})
+OTHER = respond(200, monri_customer(merchant_customer_id="r-1", name="ADA", phone="+447911123456"))
+MISSING = respond(404, {"message": "Customer not found"})
 WITHOUT_TOKEN = r"^monri get: it was not sent: fetching the bearer token took all the time \("
 
 
 async def test_a_create_on_a_stale_connection_is_sent_once_more_like_any_other() -> None:
-    it = bench(STALE, *[MISSING] * 5, MADE)
+    it = make_harness(STALE_CONNECTION, *[MISSING] * 5, CREATED)
     assert (await it.create(draft())).record.id == UUID
     assert it.script.lines().count("POST /v2/customers") == 2
 
 
 async def test_a_doubtful_create_is_not_forgotten_by_the_reads_after_it() -> None:
-    it = bench(MISSING, SILENT, OTHER, SILENT, SILENT, SILENT)
+    it = make_harness(MISSING, NO_RESPONSE, OTHER, NO_RESPONSE, NO_RESPONSE, NO_RESPONSE)
     with pytest.raises(OutcomeUnknownError) as caught:
         await it.upsert(draft())
     error = caught.value
@@ -42,25 +54,25 @@ async def test_a_doubtful_create_is_not_forgotten_by_the_reads_after_it() -> Non
 
 
 async def test_a_refusal_after_a_doubtful_create_does_not_clear_it() -> None:
-    it = bench(MISSING, SILENT, OTHER, reply(404, {"message": "Customer not found"}))
+    it = make_harness(MISSING, NO_RESPONSE, OTHER, respond(404, {"message": "Customer not found"}))
     with pytest.raises(NotFoundError) as caught:
         await it.upsert(draft())
     assert caught.value.applied == "unknown"
 
 
 async def test_a_doubt_that_a_later_write_has_settled_is_none() -> None:
-    it = bench(MISSING, SILENT, OTHER, OTHER, MADE)
+    it = make_harness(MISSING, NO_RESPONSE, OTHER, OTHER, CREATED)
     assert (await it.upsert(draft())).record.name == "Ada"
 
 
 async def test_an_earlier_attempt_may_land_although_a_later_one_was_seen() -> None:
-    it = bench(SILENT, lost(sent=True, status=200), MADE)
+    it = make_harness(NO_RESPONSE, no_response(sent=True, status=200), CREATED)
     await it.update(UUID, CustomerPatch(name="Ada"))
     assert it.executor.turns.wait([(1, "id", UUID)], b"other") > 9
 
 
 async def test_waiting_for_a_token_ends_with_the_callers_own_deadline() -> None:
-    it = real_time(bench(hang(sent=True), endless=True, account=Monri("k", "t", auth="oauth")))
+    it = use_real_time(make_harness(hang(sent=True), endless=True, account=Monri("k", "t", auth="oauth")))
 
     async def young(*, task_status: Any) -> None:
         it.executor.policy = RetryPolicy(deadline=5)
@@ -85,11 +97,11 @@ async def test_a_long_refusal_is_read_in_no_time() -> None:
 
 async def test_a_time_that_utc_does_not_have_is_an_invalid_reply() -> None:
     with pytest.raises(InvalidResponseError, match="created_at"):
-        await bench(reply(200, monri_customer(created_at="0001-01-01T00:00:00+08:00"))).get(UUID)
+        await make_harness(respond(200, monri_customer(created_at="0001-01-01T00:00:00+08:00"))).get(UUID)
 
 
 async def test_a_draft_of_a_class_of_ones_own_is_a_draft() -> None:
     class Ours(CustomerDraft):
         pass
 
-    assert (await bench(MADE).create(Ours(reference="r-1", name="Ada"))).record.id == UUID
+    assert (await make_harness(CREATED).create(Ours(reference="r-1", name="Ada"))).record.id == UUID

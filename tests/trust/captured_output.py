@@ -20,7 +20,7 @@ TESTS = str(Path(__file__).parents[1])
 _DEEP = 6
 
 
-class Written:
+class CapturedOutput:
     """What was written so far, piece by piece."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Written:
 
 
 class _Handler(logging.Handler):
-    def __init__(self, written: Written) -> None:
+    def __init__(self, written: CapturedOutput) -> None:
         super().__init__(logging.NOTSET)
         self._written = written
         self.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from scripted import MADE, MISSING, MONRI, REFUSED, SILENT, bench, draft, reply
+from scripted_transport import CONNECTION_REFUSED, CREATED, MONRI, NO_RESPONSE, NOT_FOUND, draft, make_harness, respond
 from wonder_customers import CustomerSession, InvalidRequestError, OutcomeUnknownError
 
 pytest.importorskip("opentelemetry.exporter.prometheus", reason="needs OpenTelemetry's SDK and Prometheus exporter")
@@ -56,7 +56,15 @@ def test_the_dashboard_asks_for_what_is_exported_and_for_all_of_it() -> None:
 
 async def _exported(meters: MeterProvider, text: Callable[[], str]) -> str:
     """What a Prometheus server would read after a story in which everything happened."""
-    it = bench(REFUSED, SILENT, MISSING, MADE, reply(400, {"message": "no"}), SILENT, *[reply(502, b"")] * 3)
+    it = make_harness(
+        CONNECTION_REFUSED,
+        NO_RESPONSE,
+        NOT_FOUND,
+        CREATED,
+        respond(400, {"message": "no"}),
+        NO_RESPONSE,
+        *[respond(502, b"")] * 3,
+    )
     async with CustomerSession(MONRI, observers=[Metrics(meters)]) as opened:
         it.executor.observers = opened._shared.executor.observers
         await it.create(draft())

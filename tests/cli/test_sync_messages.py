@@ -15,16 +15,9 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-    return tmp_path
-
-
-@pytest.fixture
-def typed(command: Command, gateways: SimulatorServer, folder: Path) -> Command:
+def typed(command: Command, server: SimulatorServer, folder: Path) -> Command:
     """Runs a command in a folder of its own, with the simulated gateways' variables."""
-    return lambda *words, **more: command(*words, env=gateways.environment() | {"COLUMNS": "160"} | more)
+    return lambda *words, **more: command(*words, env=server.environment() | {"COLUMNS": "160"} | more)
 
 
 def test_a_plan_names_the_fields_that_would_change(typed: Command, folder: Path) -> None:
@@ -37,7 +30,7 @@ def test_a_plan_names_the_fields_that_would_change(typed: Command, folder: Path)
     assert "row 2, c-1: email, name would change" in out or "row 2, c-1: name, email would change" in out
 
 
-def test_a_plan_tells_how_many_rows_are_in_doubt(typed: Command, gateways: SimulatorServer, folder: Path) -> None:
+def test_a_plan_tells_how_many_rows_are_in_doubt(typed: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "doubt.csv", 2)
     assert typed("sync", "doubt.csv", "--to", "wonder", "--first", "1")[0] == 0
     journal = Journal.existing(folder / "doubt.csv.wonder.journal")
@@ -49,10 +42,10 @@ def test_a_plan_tells_how_many_rows_are_in_doubt(typed: Command, gateways: Simul
 
 
 def test_status_tells_what_was_not_taken_and_how_to_go_on(
-    typed: Command, gateways: SimulatorServer, folder: Path
+    typed: Command, server: SimulatorServer, folder: Path
 ) -> None:
     write_csv(folder / "s.csv", 30)
-    gateways.faults.add("server_error", times=None, status=400, method="POST")
+    server.faults.add("server_error", times=None, status=400, method="POST")
     assert typed("sync", "s.csv", "--to", "wonder", "--max-failures", "3")[0] == 3
     code, out, _ = typed("status", "s.csv.wonder.journal")
     assert code == 0
@@ -61,7 +54,7 @@ def test_status_tells_what_was_not_taken_and_how_to_go_on(
     assert "Go on with: wonder-customers resume s.csv.wonder.journal" in out
 
 
-def test_a_sample_tells_how_sure_it_is(typed: Command, gateways: SimulatorServer, folder: Path) -> None:
+def test_a_sample_tells_how_sure_it_is(typed: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "v.csv", 20)
     assert typed("sync", "v.csv", "--to", "monri")[0] == 0
     code, out, _ = typed("verify", "v.csv.monri.journal", "--sample", "10")
@@ -70,7 +63,7 @@ def test_a_sample_tells_how_sure_it_is(typed: Command, gateways: SimulatorServer
     assert "Between 0.00% and 27.75% of all rows are wrong (95 % confidence)." in out
 
 
-def test_a_migration_tells_who_cannot_come(typed: Command, gateways: SimulatorServer, folder: Path) -> None:
+def test_a_migration_tells_who_cannot_come(typed: Command, server: SimulatorServer, folder: Path) -> None:
     rows = [
         "reference,name,email,phone",
         f"m-1,{'Ada' * 20},a@example.com,+385 91 234 5678",  # Monri takes fifty characters
@@ -79,7 +72,7 @@ def test_a_migration_tells_who_cannot_come(typed: Command, gateways: SimulatorSe
     (folder / "m.csv").write_text("\n".join(rows) + "\n")
     assert typed("sync", "m.csv", "--to", "paydock")[0] == 0
     nameless = "UPDATE customers SET reference = NULL, body = json_remove(body, '$.reference') WHERE reference = 'm-2'"
-    gateways.store._connection.execute(nameless).close()
+    server.store._connection.execute(nameless).close()
     code, out, err = typed("migrate", "--from", "paydock", "--to", "monri")
     assert code == USAGE
     assert "monri does not take the value of" in out
@@ -103,14 +96,12 @@ def test_a_migrations_journal_is_gone_on_with_by_migrating_again(typed: Command,
     assert "run it again: wonder-customers migrate --from paydock --to wonder" in err
 
 
-def test_a_journal_of_another_place_is_not_gone_on_with(
-    typed: Command, gateways: SimulatorServer, folder: Path
-) -> None:
+def test_a_journal_of_another_place_is_not_gone_on_with(typed: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 1)
     assert typed("sync", "c.csv", "--to", "monri")[0] == 0
     code, _, err = typed("resume", "c.csv.monri.journal", MONRI_BASE_URL="https://ipgtest.monri.com/")
     assert code == USAGE
-    assert f"the journal is of monri at {gateways.origin}, the" in err
+    assert f"the journal is of monri at {server.origin}, the" in err
     assert "the environment names https://ipgtest.monri.com/" in err
 
 
@@ -144,10 +135,10 @@ def test_a_shared_limit_where_there_can_be_none(
     assert told in err
 
 
-def test_a_terminal_sees_a_bar_with_what_happens(typed: Command, gateways: SimulatorServer, folder: Path) -> None:
+def test_a_terminal_sees_a_bar_with_what_happens(typed: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 40)
-    gateways.faults.add("rate_limited", gateway="paydock", times=2)
-    gateways.faults.add("server_error", gateway="paydock", status=400, times=2, method="POST")
+    server.faults.add("rate_limited", gateway="paydock", times=2)
+    server.faults.add("server_error", gateway="paydock", status=400, times=2, method="POST")
     code, out, err = typed("sync", "c.csv", "--to", "paydock", "--rate", "40/s", FORCE_COLOR="1", TERM="xterm-256color")
     assert code == FAILED
     assert "\x1b[" in err

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from refusals import GATEWAY, told
-from wired import APP_ID, private_key
+from error_checks import EACH_GATEWAY, visible_text
+from mock_gateway import APP_ID, private_key
 
 from wonder_customers import ConfigurationError, Monri, Paydock, Secret, Wonder
 
@@ -45,7 +45,7 @@ ACCOUNT_WITH: dict[str, Callable[[Any], Any]] = {
 def test_a_credential_that_cannot_stand_in_a_header_is_refused_and_not_shown(place: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=place.partition(" ")[2]) as caught:
         ACCOUNT_WITH[place](value)
-    assert HIDDEN not in told(caught.value)
+    assert HIDDEN not in visible_text(caught.value)
 
 
 @pytest.mark.parametrize("place", [it for it in ACCOUNT_WITH if "app_id" not in it])
@@ -78,7 +78,7 @@ def test_paydock_needs_exactly_one_credential() -> None:
     for given in ({}, {"secret_key": HIDDEN, "access_token": HIDDEN}):
         with pytest.raises(ConfigurationError, match="either secret_key or access_token") as caught:
             Paydock(**given)
-        assert HIDDEN not in told(caught.value)
+        assert HIDDEN not in visible_text(caught.value)
 
 
 def test_monris_auth_is_one_of_two_words() -> None:
@@ -131,7 +131,7 @@ def test_what_is_no_plain_rsa_key_is_refused_and_no_line_of_it_is_shown(make: Ca
     pem = Secret(make())
     with pytest.raises(ConfigurationError, match=words) as caught:
         Wonder(APP_ID, pem)
-    shown = told(caught.value, local_values=True)
+    shown = visible_text(caught.value, local_values=True)
     for line in filter(None, pem.reveal().splitlines()[1:-1]):
         assert line not in shown
 
@@ -174,7 +174,7 @@ AT: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.parametrize("url", BAD_URLS.values(), ids=BAD_URLS)
 def test_a_base_url_that_is_not_https_or_says_more_than_a_place_is_refused(gateway: str, url: Any) -> None:
     with pytest.raises(ConfigurationError, match="base_url") as caught:
@@ -182,7 +182,7 @@ def test_a_base_url_that_is_not_https_or_says_more_than_a_place_is_refused(gatew
     assert HIDDEN not in str(caught.value).replace(f"{HIDDEN}.example", "")
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.parametrize(
     "url",
     [
@@ -199,13 +199,13 @@ def test_https_anywhere_and_http_on_this_machine_are_taken(gateway: str, url: st
     assert AT[gateway](url).base_url == url
 
 
-@GATEWAY
+@EACH_GATEWAY
 def test_missing_variables_are_named_and_present_ones_not_shown(gateway: str) -> None:
     account: Any = {"wonder": Wonder, "paydock": Paydock, "monri": Monri}[gateway]
     for variables in ({}, {"MONRI_MERCHANT_KEY": HIDDEN, "WONDER_PRIVATE_KEY": HIDDEN}):
         with pytest.raises(ConfigurationError, match=f"{gateway.upper()}_") as caught:
             account.from_environment(variables)
-        assert HIDDEN not in told(caught.value)
+        assert HIDDEN not in visible_text(caught.value)
 
 
 def test_a_key_variable_may_name_a_file_and_a_wrong_name_is_told_without_it(tmp_path: Any) -> None:
@@ -215,7 +215,7 @@ def test_a_key_variable_may_name_a_file_and_a_wrong_name_is_told_without_it(tmp_
     for wrong in (tmp_path / HIDDEN, tmp_path):
         with pytest.raises(ConfigurationError, match="WONDER_PRIVATE_KEY is neither") as caught:
             Wonder.from_environment({"WONDER_APP_ID": APP_ID, "WONDER_PRIVATE_KEY": str(wrong)})
-        assert HIDDEN not in told(caught.value)
+        assert HIDDEN not in visible_text(caught.value)
 
 
 NAMED = {
@@ -226,12 +226,12 @@ NAMED = {
 ENVIRONMENTS: dict[str, Any] = {"wonder": Wonder, "paydock": Paydock, "monri": Monri}
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.parametrize("variables", [None, 5, HIDDEN, [HIDDEN], dict], ids=lambda it: type(it).__name__)
 def test_what_is_no_environment_is_refused(gateway: str, variables: Any) -> None:
     with pytest.raises(ConfigurationError, match="mapping of text, such as") as caught:
         ENVIRONMENTS[gateway].from_environment(variables)
-    assert HIDDEN not in told(caught.value, local_values=True).replace(repr(variables), "")
+    assert HIDDEN not in visible_text(caught.value, local_values=True).replace(repr(variables), "")
 
 
 @pytest.mark.parametrize(("gateway", "name"), [(gateway, name) for gateway, names in NAMED.items() for name in names])

@@ -59,7 +59,9 @@ WONDER_CARD = CardSource(
 SOURCES = (CARD_SOURCE, OneTimeToken(ONE_TIME), VaultToken(VAULT, "5f0c2f7a9b1e8d00deadbeef"))
 
 
-def draft(gateway: str, reference: str, source: CardSource | OneTimeToken | VaultToken | None = None) -> CustomerDraft:
+def canary_draft(
+    gateway: str, reference: str, source: CardSource | OneTimeToken | VaultToken | None = None
+) -> CustomerDraft:
     """A draft with a canary in every field that the gateway takes."""
     phone = Phone("+44", PHONE)
     if gateway == "wonder":
@@ -75,7 +77,7 @@ def draft(gateway: str, reference: str, source: CardSource | OneTimeToken | Vaul
     )  # fmt: skip
 
 
-class Birds:
+class Canaries:
     """The canaries to be looked for.
 
     Args:

@@ -8,9 +8,9 @@ from contextvars import ContextVar
 
 import anyio
 import pytest
-from wired import HEX24, Wire, answer, paydock
+from mock_gateway import HEX24, MockGateway, json_response, paydock
 
-from scripted import MADE, MISSING, SILENT, UUID, bench, draft
+from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, UUID, draft, make_harness
 from wonder_customers import ConfigurationError, CustomerSession, InvalidRecordError
 from wonder_customers._core.observers import ObserverGroup
 from wonder_customers.events import AttemptEnded, CallStarted, Event, SessionEnded, SessionStarted
@@ -23,7 +23,7 @@ CUSTOMER = {"status": 200, "error": None, "resource": {"type": "customer", "data
 class TestSessions:
     async def test_a_session_tells_when_it_opens_and_closes_and_a_view_does_not(self) -> None:
         told: list[Event] = []
-        wire = Wire(answer(200, CUSTOMER))
+        wire = MockGateway(json_response(200, CUSTOMER))
         it = CustomerSession(paydock(), transport=wire.session(paydock())._shared.transport, observers=[told.append])
         async with it, it.for_account(paydock()) as view:
             await view.get(HEX24)
@@ -44,7 +44,7 @@ class TestSessions:
     async def test_what_is_refused_beforehand_is_no_call(self) -> None:
         told: list[Event] = []
         async with CustomerSession(
-            paydock(), transport=Wire().session(paydock())._shared.transport, observers=[told.append]
+            paydock(), transport=MockGateway().session(paydock())._shared.transport, observers=[told.append]
         ) as it:
             with pytest.raises(InvalidRecordError):
                 await it.get("..")
@@ -59,11 +59,11 @@ class TestObservers:
         def broken(event: Event) -> None:
             raise ValueError("4111 1111 1111 1111")
 
-        it = bench(SILENT, MISSING, MADE)
+        it = make_harness(NO_RESPONSE, NOT_FOUND, CREATED)
         it.executor.observers = observers = ObserverGroup([broken, told.append])
         with caplog.at_level(logging.DEBUG, "wonder_customers"):
-            answer = await it.create(draft())
-        assert answer.recovered
+            json_response = await it.create(draft())
+        assert json_response.recovered
         assert (len(told), observers.failures) == (14, 14)
         (record,) = caplog.records
         assert (record.levelno, record.getMessage()) == (
@@ -81,7 +81,7 @@ class TestObservers:
             if isinstance(event, AttemptEnded):
                 raise Stop
 
-        it = bench(MADE)
+        it = make_harness(CREATED)
         it.executor.observers = ObserverGroup([stop])
         with pytest.raises(Stop):
             await it.create(draft())
@@ -96,7 +96,7 @@ class TestObservers:
             assert not isinstance(event, (SessionStarted, SessionEnded))
             seen[event if isinstance(event, CallStarted) else event.call].add(who.get())
 
-        it = bench(MADE, endless=True)
+        it = make_harness(CREATED, endless=True)
         it.executor.observers = observers = ObserverGroup([observer])
 
         async def caller(name: str) -> None:

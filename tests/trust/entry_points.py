@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 from attrs import asdict
 from examples import CARD, DRAFT
-from wired import ACCOUNTS, HEX24, UUID, monri_oauth
+from mock_gateway import ACCOUNTS, HEX24, UUID, monri_oauth
 
 from wonder_customers import (
     Customer,

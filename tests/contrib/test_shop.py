@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from served import Served, served
+from app_processes import AppProcess, run_app
 
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
@@ -29,20 +29,20 @@ def simulated() -> Iterator[SimulatorServer]:
 
 
 @pytest.fixture(scope="module")
-def shop(simulated: SimulatorServer) -> Iterator[Served]:
+def shop(simulated: SimulatorServer) -> Iterator[AppProcess]:
     patience = {"SHOP_SETTLE": "0.5", "SHOP_READ_TIMEOUT": "0.5"}
     command = ("-m", "uvicorn", "--port", "0", "--no-access-log", "--app-dir", str(Path(__file__).parent), "shop:app")
-    with served(*command, variables=simulated.environment() | patience) as running:
+    with run_app(*command, variables=simulated.environment() | patience) as running:
         yield running
     simulated.faults.clear()
 
 
-def visitor(shop: Served) -> httpx.AsyncClient:
+def visitor(shop: AppProcess) -> httpx.AsyncClient:
     """A browser of its own: what one visitor cancels touches nobody else's connections."""
     return httpx.AsyncClient(base_url=shop.origin, verify=False, trust_env=False, timeout=30)
 
 
-async def sign_up(shop: Served, number: int, patience: float | None) -> httpx.Response | None:
+async def sign_up(shop: AppProcess, number: int, patience: float | None) -> httpx.Response | None:
     """Sign up; leave after `patience` seconds."""
     body = {"user": f"user-{number}", "name": f"Visitor {number}"}
     headers = {"X-Tenant": GATEWAYS[number % 3]}
@@ -52,7 +52,7 @@ async def sign_up(shop: Served, number: int, patience: float | None) -> httpx.Re
     return None
 
 
-async def crowd(shop: Served, patience: dict[int, float | None]) -> list[httpx.Response]:
+async def crowd(shop: AppProcess, patience: dict[int, float | None]) -> list[httpx.Response]:
     """All visitors in `patience`, twenty at a time; the answers to those who stayed."""
     answers: list[httpx.Response] = []
     limit = anyio.Semaphore(20)
@@ -69,7 +69,7 @@ async def crowd(shop: Served, patience: dict[int, float | None]) -> list[httpx.R
     return answers
 
 
-async def quiet(shop: Served) -> dict[str, int]:
+async def quiet(shop: AppProcess) -> dict[str, int]:
     """The shop's connections when the last visitor's call has ended."""
     async with visitor(shop) as browser:
         with anyio.fail_after(10):
@@ -80,7 +80,7 @@ async def quiet(shop: Served) -> dict[str, int]:
                 await anyio.sleep(0.02)
 
 
-def test_from_the_sign_up_to_a_card_that_may_be_used(shop: Served) -> None:
+def test_from_the_sign_up_to_a_card_that_may_be_used(shop: AppProcess) -> None:
     with httpx.Client(base_url=shop.origin, trust_env=False) as browser:
         made = browser.post("/customers", json={"user": "ada", "name": "Ada Lovelace"})
         customer = made.json()["customer"]
@@ -106,7 +106,7 @@ REFUSALS: dict[str, tuple[str, str, dict[str, Any] | None, str, int]] = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_errors_are_answers(shop: Served, case: str) -> None:
+def test_errors_are_answers(shop: AppProcess, case: str) -> None:
     method, path, body, tenant, status = REFUSALS[case]
     with httpx.Client(base_url=shop.origin, trust_env=False) as browser:
         answer = browser.request(method, path, json=body, headers={"X-Tenant": tenant})
@@ -114,7 +114,7 @@ def test_errors_are_answers(shop: Served, case: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_two_hundred_sign_ups_with_clients_that_leave(shop: Served, simulated: SimulatorServer) -> None:
+def test_two_hundred_sign_ups_with_clients_that_leave(shop: AppProcess, simulated: SimulatorServer) -> None:
     dice = random.Random(7)
     leaving = set(dice.sample(range(VISITORS), int(VISITORS * GONE)))
     patience = {it: dice.uniform(0.002, 0.08) if it in leaving else None for it in range(VISITORS)}

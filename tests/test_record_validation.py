@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from refusals import GATEWAY, refused, told
-from wired import ACCOUNTS, HEX24, UUID
+from error_checks import EACH_GATEWAY, invalid_record_error, visible_text
+from mock_gateway import ACCOUNTS, HEX24, UUID
 
 from wonder_customers import Address, CardSource, CustomerDraft, CustomerPatch, InvalidRecordError, Phone, Secret
 
@@ -90,11 +90,11 @@ EVERYTHING_WRONG = {
 }
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.anyio
 async def test_a_draft_with_everything_wrong_lists_every_field_at_once(gateway: str) -> None:
     for verb in ("create", "upsert"):
-        error = await refused(gateway, lambda session, verb=verb: getattr(session, verb)(WRONG))  # type: ignore[misc]
+        error = await invalid_record_error(gateway, lambda session, verb=verb: getattr(session, verb)(WRONG))  # type: ignore[misc]
         found = {it.field: it.wire_field for it in error.violations}
         assert found == EVERYTHING_WRONG[gateway]
         assert len(found) == len(error.violations)
@@ -102,10 +102,10 @@ async def test_a_draft_with_everything_wrong_lists_every_field_at_once(gateway: 
             assert violation.limit
             assert str(violation) in str(error)
             assert violation.wire_field is None or violation.wire_field in str(violation)
-        shown = told(error, local_values=True)
+        shown = visible_text(error, local_values=True)
         assert "4111111111111112" not in shown
-        assert "private " not in told(error)
-        assert "private@" not in told(error)
+        assert "private " not in visible_text(error)
+        assert "private@" not in visible_text(error)
 
 
 KINDS: Any = CustomerDraft(
@@ -125,10 +125,10 @@ KINDS: Any = CustomerDraft(
 )
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.anyio
 async def test_a_draft_with_the_wrong_kind_of_thing_in_every_field_names_each(gateway: str) -> None:
-    error = await refused(gateway, lambda session: session.create(KINDS))
+    error = await invalid_record_error(gateway, lambda session: session.create(KINDS))
     named = {it.field.partition(".")[0] for it in error.violations}
     assert named == {
         "reference",
@@ -148,7 +148,7 @@ async def test_a_draft_with_the_wrong_kind_of_thing_in_every_field_names_each(ga
     assert "private" not in str(error)
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.anyio
 async def test_a_patch_is_held_against_the_limits_before_anything_is_sent(gateway: str) -> None:
     patches = [
@@ -159,15 +159,15 @@ async def test_a_patch_is_held_against_the_limits_before_anything_is_sent(gatewa
         CustomerPatch(first_name="private", name="another"),
     ]
     for patch in patches:
-        error = await refused(gateway, lambda session, patch=patch: session.update(HEX24, patch))  # type: ignore[misc]
-        assert "private" not in told(error)
+        error = await invalid_record_error(gateway, lambda session, patch=patch: session.update(HEX24, patch))  # type: ignore[misc]
+        assert "private" not in visible_text(error)
 
 
 @pytest.mark.anyio
 async def test_what_wonder_requires_cannot_be_cleared() -> None:
     for field in ("name", "phone", "reference"):
         patch = CustomerPatch(**{field: None})
-        error = await refused("wonder", lambda session, patch=patch: session.update(UUID, patch))  # type: ignore[misc]
+        error = await invalid_record_error("wonder", lambda session, patch=patch: session.update(UUID, patch))  # type: ignore[misc]
         assert [it.field.partition(".")[0] for it in error.violations] == [field]
 
 
@@ -191,7 +191,7 @@ METADATA["itself"] = _loop
 @pytest.mark.parametrize("metadata", METADATA.values(), ids=METADATA)
 @pytest.mark.anyio
 async def test_metadata_that_json_would_change_or_cannot_hold_is_refused(metadata: Any) -> None:
-    error = await refused("monri", lambda session: session.create(CustomerDraft(metadata=metadata)))
+    error = await invalid_record_error("monri", lambda session: session.create(CustomerDraft(metadata=metadata)))
     assert [(it.field, it.wire_field) for it in error.violations] == [("metadata", "metadata")]
 
 
@@ -209,6 +209,6 @@ def test_every_broken_limit_of_a_card_is_named_and_no_digit_of_it() -> None:
         "fail_return_url",
         "gateway_id",
     ]
-    shown = told(caught.value, local_values=True)
+    shown = visible_text(caught.value, local_values=True)
     assert "4111" not in shown
     assert "private" not in shown.replace("gateway_id='private'", "")

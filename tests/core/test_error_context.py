@@ -7,18 +7,18 @@ from typing import Any
 import anyio
 import pytest
 
-from scripted import (
-    HEX,
+from scripted_transport import (
+    CONNECTION_REFUSED,
+    HEX24,
+    NO_RESPONSE,
     PAYDOCK,
-    REFUSED,
-    SILENT,
     UUID,
-    bench,
     draft,
-    lost,
+    make_harness,
     monri_customer,
-    real_time,
-    reply,
+    no_response,
+    respond,
+    use_real_time,
     wonder_account,
     wonder_customer,
 )
@@ -41,17 +41,19 @@ from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 pytestmark = pytest.mark.anyio
 
 OURS = monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456")
-MADE = reply(200, OURS)
-OTHER = reply(200, OURS | {"name": "ADA"})
-MISSING = reply(404, {"message": "Customer not found"})
-DOWN = reply(503, b"")
+MADE = respond(200, OURS)
+OTHER = respond(200, OURS | {"name": "ADA"})
+MISSING = respond(404, {"message": "Customer not found"})
+DOWN = respond(503, b"")
 
 
 class TestAfterADoubt:
     """An upsert's create was not answered, and the look after it found another name: the record has to be updated."""
 
     async def test_a_write_that_did_not_go_out_names_what_the_verb_is_about(self) -> None:
-        it = bench(MISSING, SILENT, OTHER, OTHER, REFUSED, REFUSED, REFUSED)
+        it = make_harness(
+            MISSING, NO_RESPONSE, OTHER, OTHER, CONNECTION_REFUSED, CONNECTION_REFUSED, CONNECTION_REFUSED
+        )
         with pytest.raises(OutcomeUnknownError, match="it was not sent to ") as caught:
             await it.upsert(draft())
         error = caught.value
@@ -59,19 +61,19 @@ class TestAfterADoubt:
         assert isinstance(error.__cause__, NotSentError)
 
     async def test_a_read_that_fails_counts_its_own_attempts(self) -> None:
-        it = bench(MISSING, SILENT, OTHER, SILENT, SILENT, SILENT)
+        it = make_harness(MISSING, NO_RESPONSE, OTHER, NO_RESPONSE, NO_RESPONSE, NO_RESPONSE)
         with pytest.raises(OutcomeUnknownError) as caught:
             await it.upsert(draft())
         assert (caught.value.attempts, len(caught.value.history)) == (3, 6)
 
     async def test_a_gateway_in_trouble_is_called_that_by_a_read(self) -> None:
-        it = bench(MISSING, SILENT, OTHER, DOWN, DOWN, DOWN)
+        it = make_harness(MISSING, NO_RESPONSE, OTHER, DOWN, DOWN, DOWN)
         with pytest.raises(GatewayUnavailableError) as caught:
             await it.upsert(draft())
         assert caught.value.applied == "unknown"
 
     async def test_what_was_found_is_no_doubt_any_more(self) -> None:
-        it = bench(SILENT, MADE, MISSING)
+        it = make_harness(NO_RESPONSE, MADE, MISSING)
 
         def steps() -> Steps[Any]:
             yield from it.dialect.create(draft())
@@ -84,7 +86,7 @@ class TestAfterADoubt:
 
 @pytest.mark.parametrize("subject", [("reference", "r-1"), ("id", UUID), None])
 async def test_where_a_request_names_nobody_the_verb_does(subject: tuple[str, str] | None) -> None:
-    it = bench(SILENT, *[MISSING] * 5, REFUSED, policy=RetryPolicy(attempts=1))
+    it = make_harness(NO_RESPONSE, *[MISSING] * 5, CONNECTION_REFUSED, policy=RetryPolicy(attempts=1))
 
     def steps() -> Steps[Any]:
         with suppress(OutcomeUnknownError):
@@ -98,7 +100,12 @@ async def test_where_a_request_names_nobody_the_verb_does(subject: tuple[str, st
 
 
 async def test_every_attempt_keeps_the_id_of_its_own_request() -> None:
-    it = bench(reply(200, OURS, x_request_id="the read's"), lost(sent=True), lost(sent=True), lost(sent=True))
+    it = make_harness(
+        respond(200, OURS, x_request_id="the read's"),
+        no_response(sent=True),
+        no_response(sent=True),
+        no_response(sent=True),
+    )
     with pytest.raises(OutcomeUnknownError) as caught:
         await it.upsert(draft(name="Grace"))
     first, *others = (attempt.request_id for attempt in caught.value.history)
@@ -109,14 +116,16 @@ async def test_every_attempt_keeps_the_id_of_its_own_request() -> None:
 
 async def test_a_refusal_that_quotes_the_bearer_token_does_not_tell_it() -> None:
     token = {"access_token": "open-sesame", "token_type": "AccessTokenCache", "expires_in": 900, "status": "approved"}
-    it = bench(reply(200, token), reply(422, {"message": "open-sesame is bad"}), account=Monri("k", "t", auth="oauth"))
+    it = make_harness(
+        respond(200, token), respond(422, {"message": "open-sesame is bad"}), account=Monri("k", "t", auth="oauth")
+    )
     with pytest.raises(InvalidRequestError) as caught:
         await it.get(UUID)
     assert caught.value.message == "… is bad"
 
 
 async def test_an_attempt_is_given_the_time_that_is_left() -> None:
-    it = bench(SILENT, MADE)
+    it = make_harness(NO_RESPONSE, MADE)
     it.script.takes = 2.0
     await it.get(UUID)
     first, second = it.script.sent
@@ -131,7 +140,7 @@ async def test_a_transport_that_keeps_the_time_itself_is_not_broken_off(own: boo
         assert isinstance(answer, HttpResponse)
         return answer
 
-    it = real_time(bench(late, policy=RetryPolicy(deadline=0.1)))
+    it = use_real_time(make_harness(late, policy=RetryPolicy(deadline=0.1)))
     it.script.ends_in_time = own
     it.executor.attempts = AttemptRunner(it.script, it.executor.policy)
     if own:
@@ -142,7 +151,7 @@ async def test_a_transport_that_keeps_the_time_itself_is_not_broken_off(own: boo
 
 
 async def test_a_create_held_back_by_anothers_record_was_not_sent() -> None:
-    it = bench(SILENT, *[MISSING] * 9, policy=RetryPolicy(deadline=8))
+    it = make_harness(NO_RESPONSE, *[MISSING] * 9, policy=RetryPolicy(deadline=8))
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft(name="ADA"))
     it.script.steps[:] = [OTHER]
@@ -154,12 +163,12 @@ async def test_a_create_held_back_by_anothers_record_was_not_sent() -> None:
 
 @pytest.mark.parametrize("status", [200, 204])
 async def test_a_delete_whose_words_were_lost_keeps_the_gateways_id_of_the_request(status: int) -> None:
-    done = await bench(lost(sent=True, status=status, x_request_id="theirs")).delete(UUID)
+    done = await make_harness(no_response(sent=True, status=status, x_request_id="theirs")).delete(UUID)
     assert (done.record, done.request_id) == (None, "theirs")
 
 
 async def test_an_operation_may_need_no_request() -> None:
-    it = bench()
+    it = make_harness()
 
     def steps() -> Steps[str]:
         yield LockReference("r-1")
@@ -172,22 +181,22 @@ async def test_an_operation_may_need_no_request() -> None:
 async def test_a_refusal_is_kept_only_so_long() -> None:
     names = ["n" * 201, *(f"field-{number}" for number in range(100))]
     details = [{"param_name": name, "description": f"wrong {time}"} for name in names for time in range(21)]
-    refused = reply(422, {"status": 422, "error": {"message": "invalid", "details": details}})
+    refused = respond(422, {"status": 422, "error": {"message": "invalid", "details": details}})
     with pytest.raises(InvalidRequestError) as caught:
-        await bench(refused, account=PAYDOCK).update(HEX, CustomerPatch(name="Ada"))
+        await make_harness(refused, account=PAYDOCK).update(HEX24, CustomerPatch(name="Ada"))
     fields = caught.value.fields
     assert (len(fields), {len(messages) for messages in fields.values()}) == (100, {20})
     assert max(len(name) for name in fields) == 200
 
 
 async def test_of_an_answer_that_was_lost_a_read_makes_another() -> None:
-    it = bench(lost(sent=True, status=200), MADE)
+    it = make_harness(no_response(sent=True, status=200), MADE)
     assert (await it.get(UUID)).record.id == UUID
     assert it.clock.waits, "and waits before it"
 
 
 async def test_a_wonder_update_that_nobody_answered_names_the_customer() -> None:
-    it = bench(reply(200, wonder_customer()), SILENT, SILENT, SILENT, account=wonder_account())
+    it = make_harness(respond(200, wonder_customer()), NO_RESPONSE, NO_RESPONSE, NO_RESPONSE, account=wonder_account())
     with pytest.raises(OutcomeUnknownError) as caught:
         await it.update(UUID, CustomerPatch(name="Ada L."))
     assert (caught.value.reference, caught.value.id) == ("r-1", UUID)

@@ -12,7 +12,18 @@ import attrs
 import pytest
 
 from chaos.gateways import session
-from scripted import MADE, MISSING, REFUSED, SILENT, UUID, Bench, bench, draft, hang, reply
+from scripted_transport import (
+    CONNECTION_REFUSED,
+    CREATED,
+    NO_RESPONSE,
+    NOT_FOUND,
+    UUID,
+    Harness,
+    draft,
+    hang,
+    make_harness,
+    respond,
+)
 from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
@@ -111,14 +122,14 @@ def kept() -> Iterator[Kept]:
     traces.shutdown()
 
 
-def observed(it: Bench, kept: Kept) -> Bench:
+def observed(it: Harness, kept: Kept) -> Harness:
     it.executor.observers = ObserverGroup(kept.observers)
     return it
 
 
 class TestSpans:
     async def test_a_read_and_all_its_attributes(self, kept: Kept) -> None:
-        it = observed(bench(MADE), kept)
+        it = observed(make_harness(CREATED), kept)
         with kept.traces.get_tracer("caller").start_as_current_span("the caller's") as mine:
             await it.get(UUID)
         attempt, call, _ = kept.spans.get_finished_spans()
@@ -145,7 +156,7 @@ class TestSpans:
         )
 
     async def test_retries_count_and_waits_tell_why(self, kept: Kept) -> None:
-        it = observed(bench(REFUSED, reply(429, {}), MADE), kept)
+        it = observed(make_harness(CONNECTION_REFUSED, respond(429, {}), CREATED), kept)
         await it.get(UUID)
         assert kept.tree() == [
             "monri get",
@@ -158,9 +169,9 @@ class TestSpans:
 
     async def test_finding_nobody_is_an_answer_and_the_callers_error(self, kept: Kept) -> None:
         with pytest.raises(NotFoundError):
-            await observed(bench(MISSING), kept).get(UUID)
+            await observed(make_harness(NOT_FOUND), kept).get(UUID)
         with pytest.raises(NotFoundError):
-            await observed(bench(MISSING), kept).update(UUID, CustomerPatch(name="Ada"))
+            await observed(make_harness(NOT_FOUND), kept).update(UUID, CustomerPatch(name="Ada"))
         assert kept.tree() == [
             "monri get NotFoundError ERROR",
             "  GET /v2/customers/{uuid} 404",
@@ -169,7 +180,7 @@ class TestSpans:
         ]
 
     async def test_a_cancelled_call_leaves_no_span_open(self, kept: Kept) -> None:
-        it = observed(bench(hang(sent=True)), kept)
+        it = observed(make_harness(hang(sent=True)), kept)
         async with anyio.create_task_group() as group:
             group.start_soon(partial(it.update, UUID, CustomerPatch(name="Ada")))
             while it.script.steps:
@@ -181,7 +192,7 @@ class TestSpans:
         ]
 
     async def test_calls_at_the_same_time_do_not_mix(self, kept: Kept) -> None:
-        it = observed(bench(MADE, endless=True), kept)
+        it = observed(make_harness(CREATED, endless=True), kept)
         tracer = kept.traces.get_tracer("caller")
 
         async def caller(number: int) -> None:
@@ -200,13 +211,13 @@ class TestSpans:
         spans = InMemorySpanExporter()
         provider = TracerProvider(sampler=ALWAYS_OFF)
         provider.add_span_processor(SimpleSpanProcessor(spans))
-        it = bench(SILENT, MISSING, MADE)
+        it = make_harness(NO_RESPONSE, NOT_FOUND, CREATED)
         it.executor.observers = observers = ObserverGroup([Spans(provider)])
         await it.create(draft())
         assert (spans.get_finished_spans(), observers.failures) == ((), 0)
 
     async def test_without_an_sdk_it_costs_nothing_and_keeps_nothing(self) -> None:
-        it, spans = bench(SILENT, MISSING, MADE), Spans()
+        it, spans = make_harness(NO_RESPONSE, NOT_FOUND, CREATED), Spans()
         it.executor.observers = observers = ObserverGroup([spans, Metrics()])
         await it.create(draft())
         assert (observers.failures, spans._stories) == (0, {})
@@ -214,7 +225,9 @@ class TestSpans:
 
 class TestMetrics:
     async def test_calls_attempts_retries_and_looks(self, kept: Kept) -> None:
-        it = observed(bench(REFUSED, SILENT, MISSING, MADE, reply(400, {"message": "no"})), kept)
+        it = observed(
+            make_harness(CONNECTION_REFUSED, NO_RESPONSE, NOT_FOUND, CREATED, respond(400, {"message": "no"})), kept
+        )
         it.script.takes = 0.125
         await it.create(draft())
         with pytest.raises(InvalidRequestError):
@@ -249,7 +262,7 @@ class TestMetrics:
         ]
 
     async def test_buckets_are_those_that_the_conventions_advise(self, kept: Kept) -> None:
-        await observed(bench(MADE), kept).get(UUID)
+        await observed(make_harness(CREATED), kept).get(UUID)
         data = kept.reader.get_metrics_data()
         assert data is not None
         (scope,) = data.resource_metrics[0].scope_metrics

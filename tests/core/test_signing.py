@@ -9,18 +9,12 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from scripted import wonder_account
 from wonder_customers import CustomerDraft, CustomerSession, Phone, RetryPolicy, Wonder
 from wonder_customers._core import attempt
 from wonder_customers._core.signing import SignerPool
 from wonder_customers.dialects.wonder import WonderDialect
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def wonder() -> Wonder:
-    return wonder_account()
 
 
 @pytest.fixture

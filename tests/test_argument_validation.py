@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from error_checks import EACH_GATEWAY, invalid_record_error, visible_text
 from examples import CARD
-from refusals import GATEWAY, refused, told
-from wired import ACCOUNTS, HEX24, UUID, Session
+from mock_gateway import ACCOUNTS, HEX24, UUID, Session
 
 from wonder_customers import (
     CardSource,
@@ -70,16 +70,16 @@ UNSUPPORTED = {("wonder", "delete")} | {
 @UNSAFE_TEXTS
 @pytest.mark.anyio
 async def test_an_id_or_reference_that_cannot_stand_in_a_path_is_refused(gateway: str, place: str, value: Any) -> None:
-    error = await refused(gateway, lambda session: PLACES[place](session, value))
+    error = await invalid_record_error(gateway, lambda session: PLACES[place](session, value))
     (violation,) = error.violations
     if place.endswith(("(token)", "(record)")):
         assert violation.field == "token"
     else:
         assert violation.field in ({"reference"} if place == "get_by_reference" else {"id", "customer_id"})
-    assert "Lovelace" not in told(error)
+    assert "Lovelace" not in visible_text(error)
 
 
-@GATEWAY
+@EACH_GATEWAY
 @UNSAFE_TEXTS
 @pytest.mark.anyio
 async def test_a_draft_whose_reference_cannot_stand_in_a_path_is_refused(gateway: str, value: Any) -> None:
@@ -87,9 +87,9 @@ async def test_a_draft_whose_reference_cannot_stand_in_a_path_is_refused(gateway
         return  # there a customer may be without one
     draft = CustomerDraft(reference=value, name="Ada", phone=Phone("+852", "12345678"))
     for verb in ("create", "upsert"):
-        error = await refused(gateway, lambda session, verb=verb: getattr(session, verb)(draft))  # type: ignore[misc]
+        error = await invalid_record_error(gateway, lambda session, verb=verb: getattr(session, verb)(draft))  # type: ignore[misc]
         assert [it.field for it in error.violations] == ["reference"]
-        assert "Lovelace" not in told(error)
+        assert "Lovelace" not in visible_text(error)
 
 
 SOURCES: list[Any] = [None, "4111111111111111", 5, {"number": "4111"}, PaymentToken("t"), CardSource]
@@ -99,7 +99,7 @@ SOURCES: list[Any] = [None, "4111111111111111", 5, {"number": "4111"}, PaymentTo
 @pytest.mark.parametrize("source", SOURCES, ids=[type(it).__name__ for it in SOURCES])
 @pytest.mark.anyio
 async def test_what_is_no_payment_source_is_refused(gateway: str, source: Any) -> None:
-    error = await refused(gateway, lambda session: session.create_payment_token(UUID, source))
+    error = await invalid_record_error(gateway, lambda session: session.create_payment_token(UUID, source))
     assert [it.field for it in error.violations] == ["payment_source"]
     assert "4111" not in str(error)
 
@@ -107,9 +107,9 @@ async def test_what_is_no_payment_source_is_refused(gateway: str, source: Any) -
 @pytest.mark.anyio
 async def test_wonder_takes_cards_only_and_paydocks_sources_keep_their_forms() -> None:
     for source in (OneTimeToken(UUID), VaultToken(UUID)):
-        await refused("wonder", lambda session, source=source: session.create_payment_token(UUID, source))  # type: ignore[misc]
+        await invalid_record_error("wonder", lambda session, source=source: session.create_payment_token(UUID, source))  # type: ignore[misc]
     for broken in (OneTimeToken("private"), VaultToken("private"), VaultToken(UUID, gateway_id="private")):
-        error = await refused(
+        error = await invalid_record_error(
             "paydock",
             lambda session, broken=broken: session.create_payment_token(HEX24, broken),  # type: ignore[misc]
         )
@@ -119,17 +119,17 @@ async def test_wonder_takes_cards_only_and_paydocks_sources_keep_their_forms() -
 NO_DRAFTS: list[Any] = [None, {}, {"name": "Lovelace"}, "Lovelace", CustomerPatch(), CustomerDraft, 5]
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.parametrize("draft", NO_DRAFTS, ids=[type(it).__name__ for it in NO_DRAFTS])
 @pytest.mark.anyio
 async def test_what_is_no_draft_is_refused_by_create_and_upsert(gateway: str, draft: Any) -> None:
     for verb in ("create", "upsert"):
-        error = await refused(gateway, lambda session, verb=verb: getattr(session, verb)(draft))  # type: ignore[misc]
+        error = await invalid_record_error(gateway, lambda session, verb=verb: getattr(session, verb)(draft))  # type: ignore[misc]
         assert [it.field for it in error.violations] == ["draft"]
-        assert "Lovelace" not in told(error)
+        assert "Lovelace" not in visible_text(error)
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.parametrize("draft", [*NO_DRAFTS, b"Lovelace"], ids=[*(type(it).__name__ for it in NO_DRAFTS), "bytes"])
 def test_what_is_no_draft_is_refused_where_nothing_is_sent_either(gateway: str, draft: Any) -> None:
     session, held = CustomerSession(ACCOUNTS[gateway]()), Customer(id="1")
@@ -138,10 +138,10 @@ def test_what_is_no_draft_is_refused_where_nothing_is_sent_either(gateway: str, 
         with pytest.raises(InvalidRecordError) as caught:
             verb(draft)
         assert [it.field for it in caught.value.violations] == ["draft"]
-        assert "Lovelace" not in told(caught.value)
+        assert "Lovelace" not in visible_text(caught.value)
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.parametrize("customer", [None, {}, CustomerDraft(), Customer], ids=repr)
 def test_what_is_no_customer_is_not_compared(gateway: str, customer: Any) -> None:
     with pytest.raises(InvalidRecordError) as caught:
@@ -149,11 +149,11 @@ def test_what_is_no_customer_is_not_compared(gateway: str, customer: Any) -> Non
     assert [it.field for it in caught.value.violations] == ["customer"]
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.parametrize("patch", [None, {}, {"name": "Lovelace"}, CustomerDraft(), CustomerPatch], ids=repr)
 @pytest.mark.anyio
 async def test_what_is_no_patch_is_refused_by_update(gateway: str, patch: Any) -> None:
-    error = await refused(gateway, lambda session: session.update(HEX24, patch))
+    error = await invalid_record_error(gateway, lambda session: session.update(HEX24, patch))
     assert [it.field for it in error.violations] == ["patch"]
 
 
@@ -162,23 +162,23 @@ async def _walk(session: Session, **options: Any) -> None:
         raise AssertionError("there is nothing to list")
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.parametrize(
     "limit", [0, -1, 1001, True, False, 1.0, "5", [5], 10**30], ids=lambda it: f"{type(it).__name__} {it}"
 )
 @pytest.mark.anyio
 async def test_a_page_size_outside_of_1_to_1000_is_refused(gateway: str, limit: Any) -> None:
-    error = await refused(gateway, lambda session: _walk(session, limit=limit))
+    error = await invalid_record_error(gateway, lambda session: _walk(session, limit=limit))
     assert [it.field for it in error.violations] == ["limit"]
 
 
-@GATEWAY
+@EACH_GATEWAY
 @pytest.mark.parametrize(
     "cursor", ["", "abc", "-1", "1.5", " 1", "1\n", "\uff11", "9" * 40, 5, True, ["0"], b"0"], ids=repr
 )
 @pytest.mark.anyio
 async def test_a_cursor_that_no_page_carried_is_refused(gateway: str, cursor: Any) -> None:
-    error = await refused(gateway, lambda session: _walk(session, cursor=cursor))
+    error = await invalid_record_error(gateway, lambda session: _walk(session, cursor=cursor))
     assert [it.field for it in error.violations] == ["cursor"]
 
 
@@ -190,5 +190,5 @@ async def test_a_cursor_that_no_page_carried_is_refused(gateway: str, cursor: An
 )
 @pytest.mark.anyio
 async def test_filters_that_are_no_texts_or_would_move_the_page_are_refused(gateway: str, filters: Any) -> None:
-    error = await refused(gateway, lambda session: _walk(session, filters=filters))
+    error = await invalid_record_error(gateway, lambda session: _walk(session, filters=filters))
     assert [it.field for it in error.violations] == ["filters"]

@@ -3,22 +3,22 @@
 import traceback
 
 import pytest
-from wired import ACCOUNTS, Verb, Wire
+from mock_gateway import ACCOUNTS, MockGateway, SessionCall
 
 from wonder_customers import InvalidRecordError
 
-GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
+EACH_GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
 
 
-def told(error: BaseException, *, local_values: bool = False) -> str:
+def visible_text(error: BaseException, *, local_values: bool = False) -> str:
     """Everything that an error may show: its words, its repr, its fields, its formatted traceback."""
     trace = traceback.TracebackException.from_exception(error, capture_locals=local_values)
     return "\n".join((str(error), repr(error), repr(vars(error)), *trace.format()))
 
 
-async def refused(gateway: str, verb: Verb) -> InvalidRecordError:
+async def invalid_record_error(gateway: str, verb: SessionCall) -> InvalidRecordError:
     """The `InvalidRecordError` that a verb raises, with nothing sent."""
-    wire = Wire()
+    wire = MockGateway()
     async with wire.session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(InvalidRecordError) as caught:
             await verb(session)

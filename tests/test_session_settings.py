@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from wired import ACCOUNTS
+from mock_gateway import ACCOUNTS
 
 from wonder_customers import ConfigurationError, CustomerSession, Paydock, RetryPolicy
 

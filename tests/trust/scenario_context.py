@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from trust.canaries import (
-    Birds,
+from mock_gateway import ACCOUNTS, monri_oauth, private_key
+from trust.canary_values import (
+    Canaries,
 )
-from trust.written import Written
-from wired import ACCOUNTS, monri_oauth, private_key
+from trust.captured_output import CapturedOutput
 
 import wonder_customers
 from wonder_customers import (
@@ -33,7 +33,7 @@ KEY = "sk-canary-4bf0e1d2c3"
 
 
 @frozen
-class Stage:
+class ScenarioContext:
     """Where a scenario plays.
 
     Attributes:
@@ -45,7 +45,7 @@ class Stage:
 
     simulator: SimulatorServer
     folder: Path
-    written: Written
+    written: CapturedOutput
     processes: bool = False
 
     @property
@@ -79,7 +79,7 @@ def _line(pem: str) -> str:
 ALL_KEYS = {"made-up key": KEY, "test key": _line(private_key())}
 
 
-def command(stage: Stage, *words: str, change: Mapping[str, str] | None = None) -> int:
+def command(stage: ScenarioContext, *words: str, change: Mapping[str, str] | None = None) -> int:
     """Run a command in the stage's folder with the simulator's credentials; it prints to the test's own streams."""
     variables = stage.variables | dict(change or {})
     if stage.processes:
@@ -101,7 +101,9 @@ def command(stage: Stage, *words: str, change: Mapping[str, str] | None = None) 
         os.environ.update(before)
 
 
-def play(scenario: Callable[[Stage], None], stage: Stage, printed: Callable[[], tuple[str, str]]) -> set[str]:
+def play(
+    scenario: Callable[[ScenarioContext], None], stage: ScenarioContext, printed: Callable[[], tuple[str, str]]
+) -> set[str]:
     """Play a scenario with everything watched.
 
     Args:
@@ -112,7 +114,7 @@ def play(scenario: Callable[[Stage], None], stage: Stage, printed: Callable[[], 
     Returns:
         The canaries that got out.
     """
-    birds = Birds(keys(stage.variables) | ALL_KEYS)
+    birds = Canaries(keys(stage.variables) | ALL_KEYS)
     printed()
     with stage.written.watching():
         scenario(stage)
