@@ -50,7 +50,7 @@ def test_a_recipe_serves(tmp_path: Path, simulated: SimulatorServer, framework: 
             "grant_type": "client_credentials",
         },
     ).json()
-    bearer = {"Authorization": f"AccessTokenCache {made['access_token']}"}
+    bearer = {"Authorization": f"Bearer {made['access_token']}"}
     customer = httpx.post(f"{account.base_url}/v2/customers", json={"name": "Ada"}, headers=bearer).json()["uuid"]
     with run_app(*command, variables=simulated.environment()) as shop:
         found = httpx.get(f"{shop.origin}/customers/{customer}")

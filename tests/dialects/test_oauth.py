@@ -37,7 +37,7 @@ class Gate(MockGateway):
                 200,
                 {"status": "approved", "access_token": f"bearer-{self.fetched}", "expires_in": self.lifetime},
             )
-        if self.refuse or request.headers["authorization"] != f"AccessTokenCache bearer-{self.fetched}":
+        if self.refuse or request.headers["authorization"] != f"Bearer bearer-{self.fetched}":
             self.refuse = max(0, self.refuse - 1)
             return json_response(401, {"status": "error", "message": "Access token is invalid or expired"})
         return json_response(200, {"status": "approved", "uuid": UUID})

@@ -111,8 +111,8 @@ def bearer(call: Any, **changed: Any) -> Any:
 def test_bearer(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = shared_server.gateways["monri"]
     answer = bearer(call).json()
-    assert (answer["status"], answer["token_type"], answer["expires_in"]) == ("approved", "AccessTokenCache", 3600)
-    headers = {"authorization": f"AccessTokenCache {answer['access_token']}"}
+    assert (answer["status"], answer["token_type"], answer["expires_in"]) == ("approved", "Bearer", 3600)
+    headers = {"authorization": f"Bearer {answer['access_token']}"}
     assert customer(call.send("POST", "/v2/customers", {"name": "A"}, headers))["name"] == "A"
     now = time.time()
     monkeypatch.setattr(gateway, "clock", lambda: now + 3601)
@@ -128,7 +128,7 @@ def test_token_lifetime(call: Any, shared_server: Any, monkeypatch: pytest.Monke
     answer = bearer(call).json()
     assert answer["expires_in"] == 0
     assert refused(
-        call.send("GET", "/v2/customers", None, {"Authorization": f"AccessTokenCache {answer['access_token']}"}), 401
+        call.send("GET", "/v2/customers", None, {"Authorization": f"Bearer {answer['access_token']}"}), 401
     )
 
 

@@ -176,7 +176,7 @@ def test_get_and_not_found(call: Any, shared_server: Any, monkeypatch: pytest.Mo
     assert data(call.paydock("GET", f"/customers/{made['_id']}")) == made
     unknown = call.paydock("GET", f"/customers/{'0' * 24}")
     refused(unknown, 404, "not_found")
-    assert unknown.json()["error"]["code"] == "NotFoundError"
+    assert unknown.json()["error"]["code"] == "NotFound"
     details = refused(call.paydock("GET", "/customers/invalid_id_string"), 400, "validation_error")
     assert details == {"path": "id", "messages": ["id must be a mongodb id"]}
     monkeypatch.setattr(shared_server.gateways["paydock"], "malformed_id_status", 404)

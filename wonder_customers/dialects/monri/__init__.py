@@ -123,7 +123,7 @@ class MonriDialect(Dialect):
     def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """The digest over this request, or the bearer token."""
         if bearer is not None:
-            return ((b"Authorization", b"AccessTokenCache " + bearer.reveal().encode("ascii")),)
+            return ((b"Authorization", b"Bearer " + bearer.reveal().encode("ascii")),)
         key, token = self._account.merchant_key.reveal(), self._account.authenticity_token.reveal()
         return ((b"Authorization", authorization(key, str(int(now)), token, request.target, request.body)),)
 

@@ -102,7 +102,7 @@ class Simulator(Gateway):
     def authenticate(self, call: Call) -> str:
         """The authenticity token whose digest or bearer token the call carries."""
         parts = call.headers.get("authorization", "").split(" ")
-        if parts[0] == "AccessTokenCache" and len(parts) == 2:
+        if parts[0] == "Bearer" and len(parts) == 2:
             return self._bearer(parts[1])
         if parts[0] == SCHEME and len(parts) == 4:
             return self._digest(call, *parts[1:])
@@ -134,7 +134,7 @@ class Simulator(Gateway):
         merchant = credentials["authenticity_token"]
         self.store.save_record(self.name, merchant, "bearer", Record(token, None, self.clock(), body))
         lifetime = int(self.token_lifetime)
-        return _approved({"access_token": token, "token_type": "AccessTokenCache", "expires_in": lifetime})
+        return _approved({"access_token": token, "token_type": "Bearer", "expires_in": lifetime})
 
     def _bearer(self, token: str) -> str:
         for merchant in self.merchants:

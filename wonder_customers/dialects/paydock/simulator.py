@@ -61,7 +61,7 @@ class Simulator(Gateway):
     * Seed 003 marks `payment_source` and `default_source` as required on create; a create with neither source
       nor token makes a plain customer, since SDK users do that, and nobody can know a `default_source`
       before.
-    * An unknown id is 404 `NotFoundError`; a malformed one is answered with `malformed_id_status`, by default 400
+    * An unknown id is 404 `NotFound`; a malformed one is answered with `malformed_id_status`, by default 400
       (`id must be a mongodb id`, newer fixtures); the .NET SDK's test expects 404, so set that for it.
     * Null clears an optional field. A `limit` above 1000 counts as 1000, a malformed one as the default. An
       unknown `sortkey` counts as `created_at`.
