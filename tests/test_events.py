@@ -192,9 +192,7 @@ class TestTheStoryOfACall:
             assert outline(told)[-1] == "end None applied=yes requests=2 adopted"
 
     async def test_a_refused_token_is_the_same_request_again(self) -> None:
-        token = respond(
-            200, {"access_token": "t", "token_type": "AccessTokenCache", "expires_in": 900, "status": "approved"}
-        )
+        token = respond(200, {"access_token": "t", "token_type": "Bearer", "expires_in": 900, "status": "approved"})
         it = make_harness(token, respond(401, {}), token, CREATED, account=Monri("key", "token", auth="oauth"))
         told = watched(it)
         await it.get(UUID)

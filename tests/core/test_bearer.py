@@ -12,14 +12,10 @@ pytestmark = pytest.mark.anyio
 
 class TestBearer:
     TOKEN = staticmethod(
-        respond(
-            200, {"access_token": "first", "token_type": "AccessTokenCache", "expires_in": 900, "status": "approved"}
-        )
+        respond(200, {"access_token": "first", "token_type": "Bearer", "expires_in": 900, "status": "approved"})
     )
     NEXT = staticmethod(
-        respond(
-            200, {"access_token": "second", "token_type": "AccessTokenCache", "expires_in": 900, "status": "approved"}
-        )
+        respond(200, {"access_token": "second", "token_type": "Bearer", "expires_in": 900, "status": "approved"})
     )
     ACCOUNT = Monri("key", "token", auth="oauth")
 
@@ -28,9 +24,9 @@ class TestBearer:
         await it.create(draft())
         assert [dict(out.headers).get(b"Authorization") for out in it.script.sent] == [
             None,
-            b"AccessTokenCache first",
+            b"Bearer first",
             None,
-            b"AccessTokenCache second",
+            b"Bearer second",
         ]
 
     async def test_two_refusals_are_the_credentials(self) -> None:

@@ -115,7 +115,7 @@ async def test_every_attempt_keeps_the_id_of_its_own_request() -> None:
 
 
 async def test_a_refusal_that_quotes_the_bearer_token_does_not_tell_it() -> None:
-    token = {"access_token": "open-sesame", "token_type": "AccessTokenCache", "expires_in": 900, "status": "approved"}
+    token = {"access_token": "open-sesame", "token_type": "Bearer", "expires_in": 900, "status": "approved"}
     it = make_harness(
         respond(200, token), respond(422, {"message": "open-sesame is bad"}), account=Monri("k", "t", auth="oauth")
     )

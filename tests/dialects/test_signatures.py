@@ -232,7 +232,7 @@ async def test_paydock_sends_the_one_credential_it_has(account: Paydock, header:
 
 @pytest.mark.anyio
 async def test_monris_bearer_token_is_asked_for_without_credentials_in_headers_and_then_used() -> None:
-    token = {"status": "approved", "access_token": "bearer-1", "token_type": "AccessTokenCache", "expires_in": 3600}
+    token = {"status": "approved", "access_token": "bearer-1", "token_type": "Bearer", "expires_in": 3600}
     wire = MockGateway(json_response(200, token), json_response(200, CUSTOMER))
     async with wire.session(monri_oauth()) as session:
         await session.get(UUID)
@@ -245,7 +245,7 @@ async def test_monris_bearer_token_is_asked_for_without_credentials_in_headers_a
         "scopes": ["customers", "payment-methods"],
     }
     assert "authorization" not in asked.headers
-    assert used.headers["authorization"] == "AccessTokenCache bearer-1"
+    assert used.headers["authorization"] == "Bearer bearer-1"
 
 
 @pytest.mark.parametrize("account", [wonder(), paydock(), monri()], ids=["wonder", "paydock", "monri"])

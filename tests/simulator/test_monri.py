@@ -127,9 +127,7 @@ def test_token_lifetime(call: Any, shared_server: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(shared_server.gateways["monri"], "token_lifetime", 0)
     answer = bearer(call).json()
     assert answer["expires_in"] == 0
-    assert refused(
-        call.send("GET", "/v2/customers", None, {"Authorization": f"Bearer {answer['access_token']}"}), 401
-    )
+    assert refused(call.send("GET", "/v2/customers", None, {"Authorization": f"Bearer {answer['access_token']}"}), 401)
 
 
 def test_oauth_refuses(call: Any) -> None:
