@@ -19,9 +19,6 @@ ACCESS_TOKEN = "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"
 MERCHANT_KEY = "qwert1234"
 AUTHENTICITY_TOKEN = "7db11ea5d4a1af32421b564c79b946d1ead3daf0"
 
-UUID = "4b281da4-d145-4233-b957-2018cf9aa0fb"
-HEX24 = "5f0c2f7a9b1e8d00deadbeef"
-
 Session = CustomerSession[Any]
 SessionCall = Callable[[Session], Awaitable[Any]]
 """Something to call on a session."""

@@ -8,6 +8,7 @@ import orjson
 from attrs import define, field
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from gateway_responses import monri_customer
 
 from wonder_customers import CustomerDraft, Monri, Paydock, Phone, RetryPolicy, Wonder
 from wonder_customers._core.access_tokens import AccessTokenCache
@@ -19,9 +20,6 @@ from wonder_customers.retry import RetryBudget
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
 
 Step = Callable[[SignedRequest, Transmission], HttpResponse | Awaitable[HttpResponse]]
-
-UUID = "4b281da4-d145-4233-b957-2018cf9aa0fb"
-HEX24 = "5f0c2f7a9b1e8d0012345678"
 
 
 def respond(status: int, body: object = None, **headers: str) -> Step:
@@ -178,33 +176,10 @@ def wonder_account() -> Wonder:
     return Wonder("d900da8b-6e16-4a85-8a66-05d29ac53f24", key.private_bytes(*form).decode())
 
 
-def wonder_customer(**changes: object) -> dict[str, object]:
-    """A customer inside Wonder's envelope."""
-    customer = {"uuid": UUID, "reference_number": "r-1", "name": "Ada", "dial_code": "+44", "phone": "7911123456"}
-    return {"code": 200, "message": "success", "data": {"customer": customer | changes}}
-
-
-def monri_customer(**changes: object) -> dict[str, object]:
-    """A customer as Monri answers it."""
-    fields = ("merchant_customer_id", "description", "email", "name", "phone", "metadata")
-    empty = dict.fromkeys((*fields, "zip_code", "city", "address", "country", "deleted_at"))
-    return {"status": "approved", "uuid": UUID, "deleted": False} | empty | changes
-
-
 CREATED = respond(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
 """Monri has made the customer of `draft`."""
 NOT_FOUND = respond(404, {"status": "invalid-request", "message": "Customer not found"})
 """Monri has no such customer."""
-
-
-def paydock_customer(**changes: object) -> dict[str, object]:
-    """A customer inside Paydock's envelope."""
-    return {"status": 200, "error": None, "resource": {"type": "customer", "data": {"_id": HEX24} | changes}}
-
-
-def paydock_list(*items: dict[str, object]) -> dict[str, object]:
-    """A list inside Paydock's envelope."""
-    return {"status": 200, "error": None, "resource": {"type": "customer", "data": list(items), "count": len(items)}}
 
 
 def draft(**changes: Any) -> CustomerDraft:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from error_checks import EACH_GATEWAY, invalid_record_error, visible_text
 from examples import CARD
-from mock_gateway import ACCOUNTS, HEX24, UUID, Session
+from gateway_responses import HEX24, UUID
+from mock_gateway import ACCOUNTS, Session
 
 from wonder_customers import (
     CardSource,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, json_response
+from gateway_responses import HEX24, UUID
+from mock_gateway import ACCOUNTS, MockGateway, json_response
 
 import wonder_customers
 from wonder_customers import (

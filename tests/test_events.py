@@ -6,18 +6,17 @@ from typing import Any
 
 import anyio
 import pytest
+from gateway_responses import UUID, monri_customer
 
 from scripted_transport import (
     CONNECTION_REFUSED,
     CREATED,
     NO_RESPONSE,
     NOT_FOUND,
-    UUID,
     Harness,
     draft,
     hang,
     make_harness,
-    monri_customer,
     no_response,
     respond,
     use_real_time,

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from error_checks import EACH_GATEWAY, invalid_record_error, visible_text
-from mock_gateway import ACCOUNTS, HEX24, UUID
+from gateway_responses import HEX24, UUID
+from mock_gateway import ACCOUNTS
 
 from wonder_customers import Address, CardSource, CustomerDraft, CustomerPatch, InvalidRecordError, Phone, Secret
 

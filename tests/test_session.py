@@ -7,7 +7,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from mock_gateway import ACCOUNTS, HEX24, SECRET_KEY, UUID, MockGateway, Session, json_response, paydock
+from gateway_responses import HEX24, UUID
+from mock_gateway import ACCOUNTS, SECRET_KEY, MockGateway, Session, json_response, paydock
 
 from wonder_customers import (
     CustomerDraft,

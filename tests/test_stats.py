@@ -5,10 +5,11 @@ from typing import Any
 import anyio
 import attrs
 import pytest
-from mock_gateway import HEX24, paydock
+from gateway_responses import HEX24, UUID
+from mock_gateway import paydock
 
 from chaos.gateways import GATEWAYS, fresh, session
-from scripted_transport import NO_RESPONSE, UUID, draft, make_harness, respond
+from scripted_transport import NO_RESPONSE, draft, make_harness, respond
 from wonder_customers import (
     CustomerPatch,
     CustomerSession,

@@ -11,9 +11,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 from attrs import evolve
+from gateway_responses import UUID
 
 from chaos.gateways import POLICY, session
-from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, UUID, draft, make_harness, respond
+from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, draft, make_harness, respond
 from wonder_customers import (
     CallError,
     CardSource,

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import anyio
 import attrs
 import pytest
+from gateway_responses import UUID
 
 from chaos.gateways import session
 from scripted_transport import (
@@ -17,7 +18,6 @@ from scripted_transport import (
     CREATED,
     NO_RESPONSE,
     NOT_FOUND,
-    UUID,
     Harness,
     draft,
     hang,

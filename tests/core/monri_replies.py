@@ -1,6 +1,8 @@
 """What Monri replies to the calls of these tests."""
 
-from scripted_transport import NO_RESPONSE, STALE_CONNECTION, UUID, monri_customer, no_response, respond
+from gateway_responses import UUID, monri_customer
+
+from scripted_transport import NO_RESPONSE, STALE_CONNECTION, no_response, respond
 
 OTHER = respond(200, monri_customer(merchant_customer_id="r-1", name="Grace", phone="+447911123456"))
 DOWN = respond(502, b"<html>")

@@ -3,8 +3,9 @@
 from typing import Any, ClassVar
 
 import pytest
+from gateway_responses import UUID
 
-from scripted_transport import CREATED, UUID, draft, make_harness, respond
+from scripted_transport import CREATED, draft, make_harness, respond
 from wonder_customers import AuthenticationError, Monri, Secret
 
 pytestmark = pytest.mark.anyio

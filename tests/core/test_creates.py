@@ -2,20 +2,9 @@
 
 import pytest
 from core.monri_replies import CREATE, DOUBTFUL, DOWN, FIND, OTHER
+from gateway_responses import HEX24, UUID, paydock_list
 
-from scripted_transport import (
-    CREATED,
-    HEX24,
-    NO_RESPONSE,
-    NOT_FOUND,
-    PAYDOCK,
-    UUID,
-    draft,
-    make_harness,
-    no_response,
-    paydock_list,
-    respond,
-)
+from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, PAYDOCK, draft, make_harness, no_response, respond
 from wonder_customers import (
     AmbiguousReferenceError,
     ConflictError,

@@ -6,21 +6,18 @@ from typing import Any
 
 import anyio
 import pytest
+from gateway_responses import HEX24, UUID, monri_customer, wonder_customer
 
 from scripted_transport import (
     CONNECTION_REFUSED,
-    HEX24,
     NO_RESPONSE,
     PAYDOCK,
-    UUID,
     draft,
     make_harness,
-    monri_customer,
     no_response,
     respond,
     use_real_time,
     wonder_account,
-    wonder_customer,
 )
 from wonder_customers import (
     ConflictError,

@@ -5,22 +5,18 @@ from datetime import UTC, datetime
 
 import pytest
 from core.monri_replies import DOWN
+from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, wonder_customer
 
 from scripted_transport import (
     CONNECTION_REFUSED,
     CREATED,
-    HEX24,
     NO_RESPONSE,
     NOT_FOUND,
     PAYDOCK,
-    UUID,
     draft,
     make_harness,
-    monri_customer,
     no_response,
-    paydock_customer,
     respond,
-    wonder_customer,
 )
 from wonder_customers import (
     ConflictError,

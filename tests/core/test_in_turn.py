@@ -7,19 +7,9 @@ import anyio
 import orjson
 import pytest
 from core.monri_replies import CREATE, DOWN, FIND, KEY, OTHER
+from gateway_responses import UUID, monri_customer, wonder_customer
 
-from scripted_transport import (
-    CONNECTION_REFUSED,
-    CREATED,
-    NO_RESPONSE,
-    UUID,
-    draft,
-    make_harness,
-    monri_customer,
-    no_response,
-    respond,
-    wonder_customer,
-)
+from scripted_transport import CONNECTION_REFUSED, CREATED, NO_RESPONSE, draft, make_harness, no_response, respond
 from wonder_customers import (
     CallError,
     ConflictError,

@@ -8,9 +8,10 @@ from contextvars import ContextVar
 
 import anyio
 import pytest
-from mock_gateway import HEX24, MockGateway, json_response, paydock
+from gateway_responses import HEX24, UUID
+from mock_gateway import MockGateway, json_response, paydock
 
-from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, UUID, draft, make_harness
+from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, draft, make_harness
 from wonder_customers import ConfigurationError, CustomerSession, InvalidRecordError
 from wonder_customers._core.observers import ObserverGroup
 from wonder_customers.events import AttemptEnded, CallStarted, Event, SessionEnded, SessionStarted

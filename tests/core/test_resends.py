@@ -2,22 +2,19 @@
 
 import pytest
 from core.monri_replies import DOUBTFUL, DOWN, GET
+from gateway_responses import HEX24, UUID, paydock_customer, wonder_customer
 
 from scripted_transport import (
     CONNECTION_REFUSED,
     CREATED,
-    HEX24,
     NO_RESPONSE,
     NOT_FOUND,
     PAYDOCK,
     STALE_CONNECTION,
-    UUID,
     draft,
     make_harness,
     no_response,
-    paydock_customer,
     respond,
-    wonder_customer,
 )
 from wonder_customers import (
     CustomerPatch,

@@ -7,8 +7,9 @@ from typing import Any
 import anyio
 import pytest
 from core.monri_replies import KEY
+from gateway_responses import UUID
 
-from scripted_transport import CREATED, NO_RESPONSE, UUID, draft, hang, make_harness, respond, use_real_time
+from scripted_transport import CREATED, NO_RESPONSE, draft, hang, make_harness, respond, use_real_time
 from wonder_customers import (
     DeadlineExceededError,
     InvalidResponseError,

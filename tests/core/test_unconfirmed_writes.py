@@ -5,16 +5,15 @@ from typing import Any
 
 import anyio
 import pytest
+from gateway_responses import UUID, monri_customer
 
 from scripted_transport import (
     CREATED,
     NO_RESPONSE,
     STALE_CONNECTION,
-    UUID,
     draft,
     hang,
     make_harness,
-    monri_customer,
     no_response,
     respond,
     use_real_time,

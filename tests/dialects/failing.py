@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from examples import DRAFT
-from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, Session, SessionCall, json_response
+from gateway_responses import HEX24, UUID
+from mock_gateway import ACCOUNTS, MockGateway, Session, SessionCall, json_response
 
 from wonder_customers import CallError
 

@@ -6,7 +6,8 @@ import pytest
 from dialects.bodies import TOKEN
 from dialects.failing import IDS, create, failure
 from examples import DRAFT
-from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, Session, SessionCall, json_response
+from gateway_responses import HEX24, UUID
+from mock_gateway import ACCOUNTS, MockGateway, Session, SessionCall, json_response
 
 from wonder_customers import (
     AmbiguousReferenceError,

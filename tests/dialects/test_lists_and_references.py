@@ -5,8 +5,9 @@ from typing import Any
 
 import httpx
 import pytest
-from dialects.bodies import TOKEN, WONDER_PATH, ids_of, monri_customer, paydock_customer, paydock_list
-from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, Session, golden, json_response
+from dialects.bodies import TOKEN, WONDER_PATH, ids_of
+from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, paydock_list
+from mock_gateway import ACCOUNTS, MockGateway, Session, golden, json_response
 
 from wonder_customers import CustomerDraft, NotFoundError, UnsupportedOperationError, VaultToken
 
@@ -58,7 +59,8 @@ async def test_a_reference_stays_one_percent_encoded_piece_of_the_request_line(g
 async def test_a_paydock_reference_on_two_customers_is_looked_for_on_every_page() -> None:
     others = [{"_id": f"{number:024x}", "reference": "350"} for number in range(1000)]
     wire = MockGateway(
-        json_response(200, paydock_list(*others)), json_response(200, paydock_list({"_id": HEX24, "reference": "35"}))
+        json_response(200, paydock_list(*others, count=1001)),
+        json_response(200, paydock_list({"_id": HEX24, "reference": "35"})),
     )
     async with wire.session(ACCOUNTS["paydock"]()) as session:
         assert (await session.get_by_reference("35")).id == HEX24

@@ -7,7 +7,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from mock_gateway import MERCHANT_KEY, UUID, MockGateway, json_response, monri_oauth
+from gateway_responses import UUID
+from mock_gateway import MERCHANT_KEY, MockGateway, json_response, monri_oauth
 
 from wonder_customers import (
     AuthenticationError,

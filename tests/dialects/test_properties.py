@@ -7,9 +7,10 @@ from urllib.parse import unquote
 
 import pytest
 from examples import CARD, DRAFT
+from gateway_responses import HEX24, UUID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mock_gateway import ACCOUNTS, HEX24, UUID, golden
+from mock_gateway import ACCOUNTS, golden
 from strategies import DRAFTS, JSON, references
 
 from wonder_customers import (

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from dialects.failing import IDS, create, failure
 from examples import CARD
-from mock_gateway import ACCOUNTS, UUID, golden
+from gateway_responses import UUID
+from mock_gateway import ACCOUNTS, golden
 
 from wonder_customers import (
     AuthenticationError,

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from attrs import frozen
-from dialects.bodies import TOKEN, WONDER_PATH, ids_of, monri_customer, paydock_customer, paydock_list, wonder_customer
+from dialects.bodies import TOKEN, WONDER_PATH, ids_of
 from examples import DRAFT, FULL_CARD
-from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, Session, golden, json_response
+from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, paydock_list, wonder_customer
+from mock_gateway import ACCOUNTS, MockGateway, Session, golden, json_response
 
 from wonder_customers import (
     Address,
@@ -48,25 +49,37 @@ def _token(token: str, state: str | None) -> Callable[[Any], bool]:
     return lambda it: (it.token, it.state) == (token, state)
 
 
+HELD = {"reference_number": "35", "name": "Ada Lovelace", "dial_code": "+852", "phone": "12345678"}
+"""The customer of `DRAFT` as Wonder stores it."""
 WONDER_SENT = {"customer": {"reference_number": "35", "name": "Ada Lovelace", "dial_code": "+852", "phone": "12345678"}}
 WONDER = {
     "create": Case(
-        lambda s: s.create(DRAFT), ((200, wonder_customer()),), (f"POST {WONDER_PATH}",), (WONDER_SENT,), _is(UUID)
+        lambda s: s.create(DRAFT),
+        ((200, wonder_customer(**HELD)),),
+        (f"POST {WONDER_PATH}",),
+        (WONDER_SENT,),
+        _is(UUID),
     ),
     "upsert": Case(
-        lambda s: s.upsert(DRAFT), ((200, wonder_customer()),), (f"POST {WONDER_PATH}",), (WONDER_SENT,), _is(UUID)
+        lambda s: s.upsert(DRAFT),
+        ((200, wonder_customer(**HELD)),),
+        (f"POST {WONDER_PATH}",),
+        (WONDER_SENT,),
+        _is(UUID),
     ),
-    "get": Case(lambda s: s.get(UUID), ((200, wonder_customer()),), (f"GET {WONDER_PATH}/{UUID}",), (None,), _is(UUID)),
+    "get": Case(
+        lambda s: s.get(UUID), ((200, wonder_customer(**HELD)),), (f"GET {WONDER_PATH}/{UUID}",), (None,), _is(UUID)
+    ),
     "get_by_reference": Case(
         lambda s: s.get_by_reference("35"),
-        ((200, wonder_customer()),),
+        ((200, wonder_customer(**HELD)),),
         (f"GET {WONDER_PATH}/ref/35",),
         (None,),
         _is(UUID),
     ),
     "update": Case(
         lambda s: s.update(UUID, CustomerPatch(name="Augusta", email=None)),
-        ((200, wonder_customer(email="a@b.c")), (200, wonder_customer(name="Augusta"))),
+        ((200, wonder_customer(**HELD, email="a@b.c")), (200, wonder_customer(**HELD | {"name": "Augusta"}))),
         (f"GET {WONDER_PATH}/{UUID}", f"POST {WONDER_PATH}"),
         (None, {"customer": {**WONDER_SENT["customer"], "name": "Augusta", "email": None}}),
         _is(UUID),
@@ -74,8 +87,8 @@ WONDER = {
     "update keeps the default token": Case(
         lambda s: s.update(UUID, CustomerPatch(name="Augusta")),
         (
-            (200, wonder_customer(default_payment_token={"token": TOKEN, "token_type": "CreditCard"})),
-            (200, wonder_customer(name="Augusta")),
+            (200, wonder_customer(**HELD, default_payment_token={"token": TOKEN, "token_type": "CreditCard"})),
+            (200, wonder_customer(**HELD | {"name": "Augusta"})),
         ),
         (f"GET {WONDER_PATH}/{UUID}", f"POST {WONDER_PATH}"),
         (None, {"customer": {**WONDER_SENT["customer"], "name": "Augusta", "default_payment_token": TOKEN}}),

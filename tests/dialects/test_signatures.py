@@ -12,14 +12,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gateway_responses import HEX24, UUID
 from mock_gateway import (
     ACCESS_TOKEN,
     APP_ID,
     AUTHENTICITY_TOKEN,
-    HEX24,
     MERCHANT_KEY,
     SECRET_KEY,
-    UUID,
     MockGateway,
     json_response,
     monri,

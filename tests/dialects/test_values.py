@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
-from mock_gateway import HEX24, UUID, golden
+from gateway_responses import HEX24, UUID
+from mock_gateway import golden
 
 from wonder_customers import InvalidResponseError, Phone
 from wonder_customers.dialects.monri import codec as monri

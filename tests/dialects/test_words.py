@@ -1,22 +1,9 @@
 """Gateways say the same in different words, and some of their words are not documented."""
 
 import pytest
+from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, wonder_customer
 
-from scripted_transport import (
-    CREATED,
-    HEX24,
-    MONRI,
-    NO_RESPONSE,
-    PAYDOCK,
-    UUID,
-    draft,
-    make_harness,
-    monri_customer,
-    paydock_customer,
-    respond,
-    wonder_account,
-    wonder_customer,
-)
+from scripted_transport import CREATED, MONRI, NO_RESPONSE, PAYDOCK, draft, make_harness, respond, wonder_account
 from wonder_customers import ConfigurationError, ConflictError, InvalidRequestError, InvalidResponseError, Monri, Wonder
 
 pytestmark = pytest.mark.anyio

@@ -11,10 +11,10 @@ import httpx
 import pytest
 import trustme
 from attrs import evolve
+from gateway_responses import UUID
 from transports.test_lanes import flown, once, signed_request
 
 from raw_sockets import OK, Peer, RawServer
-from scripted_transport import UUID
 from wonder_customers import (
     ConfigurationError,
     CustomerDraft,

@@ -17,7 +17,8 @@ from typing import Any, Final
 import orjson
 from attrs import asdict
 from examples import CARD, DRAFT
-from mock_gateway import ACCOUNTS, HEX24, UUID, monri_oauth
+from gateway_responses import HEX24, UUID
+from mock_gateway import ACCOUNTS, monri_oauth
 
 from wonder_customers import (
     Customer,

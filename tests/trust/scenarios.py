@@ -19,7 +19,8 @@ import attrs
 import cattrs
 import httpx
 import orjson
-from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, golden, json_response, monri_oauth, private_key
+from gateway_responses import HEX24, UUID
+from mock_gateway import ACCOUNTS, MockGateway, golden, json_response, monri_oauth, private_key
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from trust.bulk_scenarios import cards_in_files, headless, queried, sync_commands
 from trust.canary_values import (

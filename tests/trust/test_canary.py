@@ -41,7 +41,7 @@ def test_no_canary_gets_out_of_commands_in_processes_of_their_own(
 PROJECT = """
 import pytest
 from trust.canary_values import CARD_SOURCE, WONDER_CARD, draft
-from mock_gateway import ACCOUNTS, UUID
+from mock_gateway import ACCOUNTS
 
 from wonder_customers import CustomerSession
 

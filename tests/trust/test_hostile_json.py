@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 import pytest
+from gateway_responses import HEX24, UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, golden, json_response
+from mock_gateway import ACCOUNTS, MockGateway, golden, json_response
 from strategies import JSON
 
 from wonder_customers import (

@@ -8,7 +8,8 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, json_response
+from gateway_responses import HEX24, UUID
+from mock_gateway import ACCOUNTS, MockGateway, json_response
 from trust.canary_values import CARD_SOURCE, EMAIL, PAYMENT_TOKEN, WONDER_CARD, Canaries, canary_draft
 
 from chaos.gateways import session as opened

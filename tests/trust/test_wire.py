@@ -12,7 +12,8 @@ import anyio
 import httpx
 import orjson
 import pytest
-from mock_gateway import ACCOUNTS, HEX24, UUID, MockGateway, json_response
+from gateway_responses import HEX24, UUID
+from mock_gateway import ACCOUNTS, MockGateway, json_response
 
 from chaos.gateways import fresh, until
 from raw_sockets import Peer, RawServer
