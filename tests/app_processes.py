@@ -1,4 +1,4 @@
-"""Web apps, each served by a process of its own, as in production."""
+"""Run web apps, each in its own server process."""
 
 import os
 import re
@@ -18,12 +18,12 @@ ROOT = Path(wonder_customers.__file__).parent.parent
 
 @define(eq=False)
 class AppProcess:
-    """A running app.
+    """A running web app.
 
     Attributes:
-        process: Its process.
-        lines: What it has written so far.
-        origin: Where it listens.
+        process: The server process.
+        lines: The output so far.
+        origin: The URL where the server listens.
     """
 
     process: subprocess.Popen[str]
@@ -31,7 +31,7 @@ class AppProcess:
     origin: str = ""
 
     def read(self, ready: threading.Event) -> None:
-        """Keep what it writes until it ends; `ready` when it listens."""
+        """Collect the output until the process ends; set `ready` when the server listens."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line)
@@ -43,13 +43,13 @@ class AppProcess:
 
     @property
     def log(self) -> str:
-        """What it has written so far."""
+        """Return the output so far."""
         return "".join(self.lines)
 
 
 @contextmanager
 def run_app(*command: str, variables: Mapping[str, str]) -> Iterator[AppProcess]:
-    """Run Python with `command` until the block ends."""
+    """Run ``python command`` until the block ends."""
     environment = os.environ | variables
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What all tests share: both event loops, both transports, the simulator, and ``--long`` for what takes minutes."""
+"""Fixtures of all tests: event loops, transports, simulators; and ``--long`` for tests that take minutes."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,25 +11,25 @@ from wonder_customers.transports.httpx import HttpxTransport
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="run the tests that take minutes, too")
+    parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return "long tests: run" if config.getoption("--long") else "long tests: left out, run them with --long"
+    return "long tests: run" if config.getoption("--long") else "long tests: deselected, add --long to run them"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes minutes, unless it is asked for."""
+    """Deselect tests that take minutes unless ``--long`` is given."""
     if not config.getoption("--long"):
-        left_out = [item for item in items if "long" in item.keywords]
-        if left_out:
-            config.hook.pytest_deselected(items=left_out)
+        deselected = [item for item in items if "long" in item.keywords]
+        if deselected:
+            config.hook.pytest_deselected(items=deselected)
             items[:] = [item for item in items if "long" not in item.keywords]
 
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """Every test marked ``anyio`` runs on both event loops."""
+    """Run every test marked ``anyio`` on both event loops."""
     return str(request.param)
 
 
@@ -53,7 +53,7 @@ def _simulator() -> Iterator[SimulatorServer]:
 
 @pytest.fixture
 def server() -> Iterator[SimulatorServer]:
-    """A new simulator of the three gateways, with faults, for one test."""
+    """Start a new simulator of the three gateways, with faults, for one test."""
     with SimulatorServer([dialects.simulator(name) for name in dialects.names()], faults=True) as server:
         yield server
 
@@ -66,6 +66,6 @@ def account(server: SimulatorServer) -> Callable[[str], Any]:
 
 @pytest.fixture
 def simulator(_simulator: SimulatorServer) -> Iterator[SimulatorServer]:
-    """The three gateways on a loopback port, with faults to switch on; faults are cleared after each test."""
+    """Return the shared simulator of the three gateways; its faults are cleared after each test."""
     yield _simulator
     _simulator.faults.clear()

@@ -1,4 +1,4 @@
-"""What input that cannot work must meet: an error of the library's own, nothing sent, and all that the error shows."""
+"""Checks of the errors that invalid input raises."""
 
 import traceback
 
@@ -11,18 +11,18 @@ EACH_GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
 
 
 def visible_text(error: BaseException, *, local_values: bool = False) -> str:
-    """Everything that an error may show: its words, its repr, its fields, its formatted traceback."""
+    """Return everything that an error can show: message, repr, attributes and formatted traceback."""
     trace = traceback.TracebackException.from_exception(error, capture_locals=local_values)
     return "\n".join((str(error), repr(error), repr(vars(error)), *trace.format()))
 
 
-async def invalid_record_error(gateway: str, verb: SessionCall) -> InvalidRecordError:
-    """The `InvalidRecordError` that a verb raises, with nothing sent."""
-    wire = MockGateway()
-    async with wire.session(ACCOUNTS[gateway]()) as session:
+async def invalid_record_error(gateway: str, call: SessionCall) -> InvalidRecordError:
+    """Return the `InvalidRecordError` that `call` raises, and check that no request was sent."""
+    mock = MockGateway()
+    async with mock.session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(InvalidRecordError) as caught:
-            await verb(session)
-    assert wire.requests == []
+            await call(session)
+    assert mock.requests == []
     assert caught.value.gateway == gateway
     assert "Nothing was sent" in str(caught.value)
     return caught.value

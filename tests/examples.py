@@ -1,4 +1,4 @@
-"""The customer and the card that tests bring to Wonder."""
+"""A draft and two cards that every limit of Wonder allows."""
 
 from attrs import evolve
 
@@ -21,4 +21,4 @@ FULL_CARD = evolve(
     transaction_type="recurring_payment",
     address=Address(line1="1 Queen's Road", city="Hong Kong", state="HK", postcode="999077", country="HKG"),
 )
-"""With every field."""
+"""A card with every field set."""

@@ -1,4 +1,4 @@
-"""Accounts for tests, and a gateway that answers from a script and remembers every byte it was sent."""
+"""Accounts for tests, and a mock gateway that sends scripted responses and records all requests."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -21,14 +21,14 @@ AUTHENTICITY_TOKEN = "7db11ea5d4a1af32421b564c79b946d1ead3daf0"
 
 Session = CustomerSession[Any]
 SessionCall = Callable[[Session], Awaitable[Any]]
-"""Something to call on a session."""
+"""A call of a session's method."""
 
 ScriptedResponse = httpx.Response | Callable[[httpx.Request], httpx.Response]
 
 
 @cache
 def private_key() -> str:
-    """One RSA key for all tests, because making one takes time."""
+    """Return the RSA key that all tests share, because generating one is slow."""
     key = generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
@@ -57,42 +57,42 @@ ACCOUNTS: dict[str, Callable[[], Account]] = {"wonder": wonder, "paydock": paydo
 
 
 def golden(gateway: str, name: str) -> Any:
-    """A documented example."""
+    """Return a documented example body."""
     place = files("wonder_customers") / "dialects" / gateway / "golden" / f"{name}.json"
     return json.loads(place.read_text(encoding="utf-8"))
 
 
 def json_response(status: int, body: Any = None, **headers: str) -> httpx.Response:
-    """An answer with a JSON body, raw bytes, or no body; underscores in header names stand for hyphens."""
+    """Return a response with a JSON body, raw bytes or no body; underscores in header names become hyphens."""
     content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     return httpx.Response(status, content=content, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
 
 class MockGateway:
-    """The gateway's end of the wire. Without answers left, a request fails the test."""
+    """A gateway that sends `responses` in order. A request after the last response fails the test."""
 
-    def __init__(self, *answers: ScriptedResponse) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: ScriptedResponse) -> None:
+        self.responses = list(responses)
         self.requests: list[httpx.Request] = []
 
-    def _reply(self, request: httpx.Request) -> httpx.Response:
+    def _respond(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        if not self.answers:
-            raise AssertionError(f"nothing may be sent any more, but this was: {request.method} {request.url.path}")
-        found = self.answers.pop(0)
-        return found(request) if callable(found) else found
+        if not self.responses:
+            raise AssertionError(f"unexpected request: {request.method} {request.url.path}")
+        response = self.responses.pop(0)
+        return response(request) if callable(response) else response
 
     @property
     def lines(self) -> list[str]:
-        """The request lines."""
+        """The request lines, such as ``GET /v1/customers``."""
         return [f"{request.method} {request.url.raw_path.decode()}" for request in self.requests]
 
     @property
     def bodies(self) -> list[Any]:
-        """The request bodies as JSON, None where there is none."""
+        """The parsed JSON bodies of the requests, None for an empty body."""
         return [json.loads(request.content) if request.content else None for request in self.requests]
 
     def session(self, account: Account, **policy: Any) -> Session:
-        """A session that sends here, each call once unless `policy` says otherwise."""
+        """Return a session connected to this gateway, with one attempt per call unless `policy` changes it."""
         retry = RetryPolicy(**{"attempts": 1, "base": 0.0, "throttle_base": 0.0, "confirmation_window": 0.0} | policy)
-        return CustomerSession(account, retry=retry, transport=httpx.MockTransport(self._reply))
+        return CustomerSession(account, retry=retry, transport=httpx.MockTransport(self._respond))

@@ -1,4 +1,4 @@
-"""Test projects in temporary folders, run by a pytest of their own."""
+"""Run pytest projects in temporary folders, each in its own process."""
 
 import os
 import re
@@ -14,9 +14,9 @@ import wonder_customers
 
 ROOT = Path(wonder_customers.__file__).parent.parent
 ENTRY = ROOT / "wonder_customers" / "testing" / "entry"
-"""Where the plug-in's own module lies; the wheel installs it beside the package."""
+"""The folder of the pytest plug-in's module; the wheel installs the module beside the package."""
 FOURTH = files(Path(__file__).parent.parent / "docs" / "adding-a-gateway.md")
-"""The files of the gateway that the page on adding one builds."""
+"""The files of the example gateway in ``docs/adding-a-gateway.md``."""
 
 SETTINGS = """
 [pytest]
@@ -25,20 +25,20 @@ filterwarnings = error
 
 
 @frozen
-class Outcome:
-    """How a run ended."""
+class RunResult:
+    """Exit code and output of a process."""
 
     code: int
     text: str
 
     def count(self, word: str) -> int:
-        """How many tests ended so: ``passed``, ``failed``, ``errors``."""
+        """Return the number of tests with a result: ``passed``, ``failed`` or ``errors``."""
         found = re.search(rf"(\d+) {word}", self.text.splitlines()[-1])
         return int(found[1]) if found else 0
 
 
-def run_python(*arguments: str, folder: Path, site: Path | None = None, **environment: str) -> Outcome:
-    """Run Python in `folder`, with this library and what `site` holds."""
+def run_python(*arguments: str, folder: Path, site: Path | None = None, **environment: str) -> RunResult:
+    """Run Python in `folder` with this library and the packages in `site` importable."""
     paths = [str(ROOT), str(ENTRY), *([str(site)] if site else [])]
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "WONDER"))}
     variables |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"} | environment
@@ -52,7 +52,7 @@ def run_python(*arguments: str, folder: Path, site: Path | None = None, **enviro
         timeout=120,
         check=False,
     )
-    return Outcome(done.returncode, (done.stdout + done.stderr).strip())
+    return RunResult(done.returncode, (done.stdout + done.stderr).strip())
 
 
 def run_project(
@@ -62,8 +62,8 @@ def run_project(
     plugins: tuple[str, ...] = ("anyio.pytest_plugin",),
     settings: str = SETTINGS,
     site: Path | None = None,
-) -> Outcome:
-    """Run a project of one test module, with this plug-in and the named ones, whatever else is installed."""
+) -> RunResult:
+    """Run a project of one test module with only this plug-in and `plugins` loaded."""
     (folder / "test_project.py").write_text(test, encoding="utf-8")
     (folder / "pytest.ini").write_text(settings, encoding="utf-8")
     named = [part for name in (*plugins, "pytest_wonder_customers", "no:cacheprovider") for part in ("-p", name)]
@@ -72,7 +72,7 @@ def run_project(
 
 
 def write_fourth(package: Path) -> None:
-    """Write the fourth gateway's one folder as `package`."""
+    """Write the folder of the example gateway to `package`."""
     for name, text in FOURTH.items():
         folder, _, rest = name.partition("/")
         if folder == "acme_gateway":
@@ -82,7 +82,7 @@ def write_fourth(package: Path) -> None:
 
 
 def install_fourth(site: Path) -> None:
-    """Put the fourth gateway into `site` as an installer would: its one folder, and metadata with its entry point."""
+    """Install the example gateway into `site`: its folder, and metadata with its entry point."""
     write_fourth(site / "acme_gateway")
     project = tomllib.loads(FOURTH["pyproject.toml"])["project"]
     metadata = site / f"acme_gateway-{project['version']}.dist-info"

@@ -1,4 +1,4 @@
-"""A server of raw sockets, for what no web framework would do."""
+"""A server on raw sockets, for responses that web frameworks cannot send."""
 
 import socket
 import struct
@@ -11,13 +11,13 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
 class Peer:
-    """The server's end of one connection."""
+    """The server side of one connection."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
 
     def request(self) -> bytes:
-        """The next request, head and body; empty when the client is gone."""
+        """Return the next request, head and body, or empty bytes when the client has closed the connection."""
         data = b""
         while b"\r\n\r\n" not in data:
             part = self.socket.recv(65536)
@@ -36,13 +36,13 @@ class Peer:
         self.socket.sendall(data)
 
     def reset(self) -> None:
-        """End the connection with RST."""
+        """Close the connection with RST."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
 
 class RawServer:
-    """Runs `script` once per connection, each in a thread of its own."""
+    """Runs `script` once per connection, each in its own thread."""
 
     def __init__(self, script: Callable[[Peer], None]) -> None:
         self._script = script
@@ -83,7 +83,7 @@ class RawServer:
 
 @contextmanager
 def dead_port() -> Iterator[int]:
-    """A port that refuses connections and that nobody else can take meanwhile."""
+    """Reserve a port that refuses connections."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]

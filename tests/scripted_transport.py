@@ -1,4 +1,4 @@
-"""A transport that follows a script, and a clock that only the executor's own waits move."""
+"""A transport with scripted results, and a clock that advances only when the executor waits."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -23,7 +23,7 @@ Step = Callable[[SignedRequest, Transmission], HttpResponse | Awaitable[HttpResp
 
 
 def respond(status: int, body: object = None, **headers: str) -> Step:
-    """The gateway answers; underscores in header names stand for hyphens."""
+    """Return a step in which the gateway responds; underscores in header names become hyphens."""
 
     def step(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         transmission.sent, transmission.status = True, status
@@ -35,12 +35,12 @@ def respond(status: int, body: object = None, **headers: str) -> Step:
 
 
 def no_response(*, sent: bool, status: int | None = None, stale: bool = False, **headers: str) -> Step:
-    """There is no whole answer."""
+    """Return a step in which the connection breaks before the response is complete."""
 
     def step(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         transmission.sent, transmission.status, transmission.stale = sent, status, stale
         transmission.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        raise TransportError("the wire broke")
+        raise TransportError("the connection broke")
 
     return step
 
@@ -52,9 +52,9 @@ STALE_CONNECTION = no_response(sent=True, stale=True)
 
 @define(eq=False, slots=False)
 class Script:
-    """A transport that plays its steps in order; the last one is played for ever when `endless`.
+    """A transport that runs its steps in order, and repeats the last one when `endless` is true.
 
-    Each request takes `takes` seconds of the clock.
+    Each request takes `takes` seconds of `clock`.
     """
 
     steps: list[Step]
@@ -74,22 +74,22 @@ class Script:
             await anyio.lowlevel.checkpoint()
             step = self.steps[0] if self.endless and len(self.steps) == 1 else self.steps.pop(0)
             self.clock.now += self.takes
-            answer = step(signed_request, transmission)
-            return answer if isinstance(answer, HttpResponse) else await answer
+            response = step(signed_request, transmission)
+            return response if isinstance(response, HttpResponse) else await response
         finally:
             self.concurrent -= 1
 
     async def aclose(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
     def lines(self) -> list[str]:
-        """The request lines that went out."""
+        """Return the lines of the requests that were sent."""
         return [f"{it.method} {it.target}" for it in self.sent]
 
 
 @define(eq=False)
 class Clock:
-    """Time that passes only where the executor waits."""
+    """A clock that advances only when the executor waits."""
 
     now: float = 1000.0
     waits: list[float] = field(factory=list)
@@ -104,7 +104,7 @@ class Clock:
 
 
 def hang(*, sent: bool, status: int | None = None) -> Step:
-    """The wire stays silent for ever."""
+    """Return a step that never ends."""
 
     async def wait(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         transmission.sent, transmission.status = sent, status
@@ -116,7 +116,7 @@ def hang(*, sent: bool, status: int | None = None) -> Step:
 
 @define(eq=False)
 class Harness:
-    """An executor over a script, with everything that varies held fixed."""
+    """An executor on a scripted transport, with fixed time and random numbers."""
 
     script: Script
     executor: Executor
@@ -163,26 +163,26 @@ def make_harness(
 
 
 def use_real_time(it: Harness) -> Harness:
-    """The same bench on the event loop's own clock."""
+    """Switch the harness to the clock of the event loop."""
     it.executor.clock, it.executor.sleep = anyio.current_time, anyio.sleep
     it.executor.turns.clock = anyio.current_time
     return it
 
 
 def wonder_account() -> Wonder:
-    """An account with a key of its own."""
+    """Return an account with a new RSA key."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return Wonder("d900da8b-6e16-4a85-8a66-05d29ac53f24", key.private_bytes(*form).decode())
 
 
 CREATED = respond(200, monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456"))
-"""Monri has made the customer of `draft`."""
+"""Monri has created the customer of `draft`."""
 NOT_FOUND = respond(404, {"status": "invalid-request", "message": "Customer not found"})
-"""Monri has no such customer."""
+"""Monri does not know the customer."""
 
 
 def draft(**changes: Any) -> CustomerDraft:
-    """A draft that every gateway takes."""
+    """Return a draft that every gateway accepts."""
     usual: dict[str, Any] = {"reference": "r-1", "name": "Ada", "phone": Phone("+44", "7911123456")}
     return CustomerDraft(**(usual | changes))

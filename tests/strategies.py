@@ -1,4 +1,4 @@
-"""Hypothesis strategies for drafts that a gateway's document allows."""
+"""Hypothesis strategies for drafts that a gateway's documents allow."""
 
 from typing import Any
 
@@ -13,17 +13,17 @@ PHONES = st.sampled_from(
 
 
 def texts(shortest: int, longest: int) -> st.SearchStrategy[str]:
-    """Any Unicode text of so many characters."""
+    """Return Unicode text of `shortest` to `longest` characters."""
     return st.text(st.characters(codec="utf-8"), min_size=shortest, max_size=longest)
 
 
 def references(longest: int) -> st.SearchStrategy[str]:
-    """Own ids: what can stand in a path."""
+    """Return references: text that can be a segment of a URL path."""
     letters = st.characters(codec="utf-8", exclude_characters=CONTROLS)
     return st.text(letters, min_size=1, max_size=longest).filter(lambda text: text not in {".", ".."})
 
 
-def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def optional(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | values
 
 
@@ -31,23 +31,23 @@ WONDER = st.builds(
     CustomerDraft,
     reference=references(255),
     name=texts(1, 255),
-    email=maybe(texts(0, 255)),
-    phone=st.builds(Phone, maybe(texts(1, 6)), texts(1, 255)),
-    company_name=maybe(texts(0, 255)),
-    default_payment_method=maybe(st.sampled_from(["Credit Card", "Alipay", "Wechat Pay"])),
-    default_payment_token=maybe(st.uuids().map(str)),
+    email=optional(texts(0, 255)),
+    phone=st.builds(Phone, optional(texts(1, 6)), texts(1, 255)),
+    company_name=optional(texts(0, 255)),
+    default_payment_method=optional(st.sampled_from(["Credit Card", "Alipay", "Wechat Pay"])),
+    default_payment_token=optional(st.uuids().map(str)),
 )
 PAYDOCK = st.builds(
     CustomerDraft,
-    reference=maybe(references(255)),
-    first_name=maybe(texts(0, 255)),
-    last_name=maybe(texts(0, 255)),
-    email=maybe(texts(0, 255)),
-    phone=maybe(PHONES),
-    company_name=maybe(texts(0, 255)),
-    description=maybe(texts(0, 255)),
-    metadata=maybe(st.dictionaries(texts(0, 20), texts(0, 50), max_size=3)),
-    default_payment_token=maybe(st.text("0123456789abcdef", min_size=24, max_size=24)),
+    reference=optional(references(255)),
+    first_name=optional(texts(0, 255)),
+    last_name=optional(texts(0, 255)),
+    email=optional(texts(0, 255)),
+    phone=optional(PHONES),
+    company_name=optional(texts(0, 255)),
+    description=optional(texts(0, 255)),
+    metadata=optional(st.dictionaries(texts(0, 20), texts(0, 50), max_size=3)),
+    default_payment_token=optional(st.text("0123456789abcdef", min_size=24, max_size=24)),
 )
 JSON = st.recursive(
     st.none()
@@ -60,19 +60,19 @@ JSON = st.recursive(
 )
 MONRI = st.builds(
     CustomerDraft,
-    reference=maybe(references(100)),
-    name=maybe(texts(1, 50)),
-    email=maybe(texts(1, 200)),
-    description=maybe(texts(1, 200)),
-    phone=maybe(PHONES | st.builds(Phone, st.none(), texts(1, 30))),
-    metadata=maybe(st.dictionaries(texts(0, 10), JSON, max_size=3)),
-    address=maybe(
+    reference=optional(references(100)),
+    name=optional(texts(1, 50)),
+    email=optional(texts(1, 200)),
+    description=optional(texts(1, 200)),
+    phone=optional(PHONES | st.builds(Phone, st.none(), texts(1, 30))),
+    metadata=optional(st.dictionaries(texts(0, 10), JSON, max_size=3)),
+    address=optional(
         st.builds(
             Address,
-            line1=maybe(texts(3, 100)),
-            city=maybe(texts(3, 30)),
-            postcode=maybe(texts(1, 9)),
-            country=maybe(st.sampled_from(["BA", "HR", "RS", "AQ"])),
+            line1=optional(texts(3, 100)),
+            city=optional(texts(3, 30)),
+            postcode=optional(texts(1, 9)),
+            country=optional(st.sampled_from(["BA", "HR", "RS", "AQ"])),
         )
     ),
 )

@@ -22,7 +22,7 @@ async def failure(
     async with wire.session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(CallError) as caught:
             await call(session)
-    assert wire.answers == []
+    assert wire.responses == []
     assert caught.value.gateway == gateway
     return caught.value
 

@@ -378,7 +378,7 @@ async def test_the_exact_request_goes_out_and_the_answer_comes_back_as_a_record(
     assert tuple(wire.lines) == case.lines
     assert tuple(wire.bodies) == case.bodies
     assert case.result(result), result
-    assert wire.answers == []
+    assert wire.responses == []
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pages import ROOT
-from projects import FOURTH, Outcome, install_fourth, run_project, run_python, write_fourth
+from projects import FOURTH, RunResult, install_fourth, run_project, run_python, write_fourth
 
 CONFORMANCE = FOURTH["tests/test_acme.py"]
 
@@ -76,7 +76,7 @@ def test_a_broken_dialect_fails_it(tmp_path: Path, site: Path) -> None:
         assert f"FAILED test_project.py::TestAcme::{name}" in outcome.text
 
 
-def commanded(tmp_path: Path, site: Path, *arguments: str, **environment: str) -> Outcome:
+def commanded(tmp_path: Path, site: Path, *arguments: str, **environment: str) -> RunResult:
     return run_python("-m", "wonder_customers", *arguments, folder=tmp_path, site=site, **environment)
 
 

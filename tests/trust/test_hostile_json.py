@@ -187,7 +187,7 @@ async def test_an_answer_with_it_is_an_invalid_reply_that_says_what_is_known(gat
                 await (READS | WRITES)[operation](session)
         assert caught.value.applied == ("no" if operation in READS else "unknown")
         assert caught.value.status == 200
-        assert wire.answers == []
+        assert wire.responses == []
 
 
 @pytest.mark.anyio
