@@ -190,9 +190,9 @@ async def test_resolving_asks_by_id_first_then_by_reference_and_none_means_not_t
     async with wire.session(ACCOUNTS["monri"]()) as session:
         by_id = OutcomeUnknownError("x", operation="update", id=UUID, reference="35")
         by_reference = OutcomeUnknownError("x", operation="create", reference="35")
-        first, second = await by_id.resolve(session), await by_reference.resolve(session)
+        first, second = await session.resolve(by_id), await session.resolve(by_reference)
         assert first == second
-        assert await by_reference.resolve(session) is None
+        assert await session.resolve(by_reference) is None
     assert wire.lines == [
         f"GET /v2/customers/{UUID}",
         "GET /v2/merchants/customers/35",
@@ -205,8 +205,7 @@ async def test_resolving_a_token_write_lists_the_customers_tokens() -> None:
     body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "s"}]}}}
     wire = MockGateway(json_response(200, body))
     async with wire.session(ACCOUNTS["paydock"]()) as session:
-        found = await OutcomeUnknownError("x", operation="create_payment_token", id=HEX24).resolve(session)
-    assert isinstance(found, tuple)
+        found = await session.resolve_payment_tokens(OutcomeUnknownError("x", id=HEX24))
     assert [it.token for it in found] == ["s"]
 
 
@@ -216,7 +215,7 @@ async def test_what_has_neither_id_nor_reference_cannot_be_resolved_and_asks_not
     error = OutcomeUnknownError("x", operation="create")
     async with wire.session(ACCOUNTS["monri"]()) as session:
         with pytest.raises(OutcomeUnknownError) as caught:
-            await error.resolve(session)
+            await session.resolve(error)
     assert caught.value is error
     assert wire.requests == []
 

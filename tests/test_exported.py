@@ -1,6 +1,7 @@
 """The package's contents page says exactly what it exports."""
 
 import importlib
+import importlib.metadata
 import inspect
 import pkgutil
 import subprocess
@@ -41,12 +42,26 @@ def test_all_is_sorted_has_no_repeats_and_is_what_can_be_imported() -> None:
     names = wonder_customers.__all__
     assert names == in_order(names)
     assert len(set(names)) == len(names)
+    # Some are loaded on first use.
+    for name in names:
+        getattr(wonder_customers, name)
     visible = {
         name
         for name, value in vars(wonder_customers).items()
         if not name.startswith("_") and not inspect.ismodule(value)
     }
-    assert visible == set(names)
+    lazy = {"Event", "Observer", "Stats", "__version__"}
+    assert visible - {"TYPE_CHECKING", "Any"} == set(names) - lazy
+    assert set(names) <= set(dir(wonder_customers))
+
+
+def test_version_is_that_of_the_installed_package() -> None:
+    assert wonder_customers.__version__ == importlib.metadata.version("wonder-customers")
+
+
+def test_unknown_attribute_raises_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'unknown'"):
+        wonder_customers.unknown
 
 
 def test_the_promised_names_are_there() -> None:

@@ -1,9 +1,13 @@
-"""An async client for the customer APIs of the payment gateways Wonder, Paydock and Monri/WebPay.
+"""Async client for the customer APIs of the payment gateways Wonder, Paydock and Monri/WebPay.
 
-A session turns a call into a wire request through the gateway's dialect, an exchange sends it as often as the retry
-policy allows over a transport, and the dialect turns the wire reply back into a record or an error.
+A `CustomerSession` runs each operation of a gateway's dialect through the executor. The executor sends the requests over
+a pooled transport as often as the `RetryPolicy` allows. The dialect turns responses into records or errors.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from wonder_customers._core.operations import Listing, RawOperations
+from wonder_customers.dialects.base import Account, Operation
 from wonder_customers.dialects.monri import Monri
 from wonder_customers.dialects.paydock import Paydock
 from wonder_customers.dialects.wonder import Wonder
@@ -43,17 +47,26 @@ from wonder_customers.records import (
     CustomerPatch,
     OneTimeToken,
     Page,
+    PaymentSource,
     PaymentToken,
     Phone,
     Response,
+    Unset,
     VaultToken,
 )
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.secret import Secret
 from wonder_customers.session import CustomerSession
+from wonder_customers.wire import HttpxCompatibleTransport, Transport
+
+if TYPE_CHECKING:
+    from wonder_customers.events import Event, Observer, Stats
+
+    __version__: str
 
 __all__ = [
     "UNSET",
+    "Account",
     "Address",
     "AmbiguousReferenceError",
     "AttemptRecord",
@@ -69,31 +82,59 @@ __all__ = [
     "CustomerPatch",
     "CustomerSession",
     "DeadlineExceededError",
+    "Event",
     "GatewayError",
     "GatewayUnavailableError",
+    "HttpxCompatibleTransport",
     "InvalidRecordError",
     "InvalidRequestError",
     "InvalidResponseError",
+    "Listing",
     "MissingExtraError",
     "Monri",
     "NoResponseError",
     "NotFoundError",
     "NotSentError",
+    "Observer",
     "OneTimeToken",
+    "Operation",
     "OutcomeUnknownError",
     "Page",
     "Paydock",
+    "PaymentSource",
     "PaymentToken",
     "PermissionDeniedError",
     "Phone",
     "RateLimitError",
+    "RawOperations",
     "Response",
     "RetryPolicy",
     "Secret",
     "SessionClosedError",
+    "Stats",
+    "Transport",
+    "Unset",
     "UnsupportedOperationError",
     "VaultToken",
     "Violation",
     "Wonder",
     "WonderCustomersError",
+    "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: the metadata and the events take longer to load than many programs need.
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415
+
+        return version("wonder-customers")
+    if name in {"Event", "Observer", "Stats"}:
+        from wonder_customers import events  # noqa: PLC0415
+
+        return getattr(events, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

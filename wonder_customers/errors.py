@@ -1,33 +1,39 @@
-"""Everything this library raises, by meaning.
+"""Everything this library raises.
 
     WonderCustomersError
-    ├─ ConfigurationError      credentials, URLs or settings that cannot work
-    │  └─ MissingExtraError         the packages of a part are not installed; an ImportError, too
-    ├─ SessionClosedError           the session is not open (any more)
-    ├─ Unsupported             the gateway has no such operation
-    ├─ InvalidRecordError           the record breaks the gateway's documented limits; all violations at once
-    ├─ CallError              a call ended without its result
-    │  ├─ NotSentError              no byte of the request reached the gateway
-    │  ├─ NoResponseError             a read got no whole answer
-    │  ├─ OutcomeUnknownError       a write was sent and may or may not have been applied
-    │  ├─ DeadlineExceededError     time ran out before the outcome could matter
-    │  ├─ InvalidResponseError         the gateway answered with something that is not in its documents
-    │  ├─ Ambiguous            more than one customer holds the reference
-    │  └─ Refused              the gateway said no
-    │     └─ Unauthorized · Forbidden · NotFoundError · Duplicate · Rejected · RateLimitError · Unavailable
-    └─ BulkError              a bulk job could not run or go on
+    ├─ ConfigurationError            credentials, URLs or settings are invalid
+    │  └─ MissingExtraError          the packages of an optional part are not installed; also an ImportError
+    ├─ SessionClosedError            the session is not open
+    ├─ UnsupportedOperationError     the gateway does not offer the operation
+    ├─ InvalidRecordError            the record violates the gateway's documented limits; lists all violations
+    ├─ CallError                     a call ended without its result
+    │  ├─ NotSentError               no byte of the request reached the gateway
+    │  ├─ NoResponseError            a read received no complete response
+    │  ├─ OutcomeUnknownError        a write was sent and may have been applied
+    │  ├─ DeadlineExceededError      the deadline passed and nothing was applied
+    │  ├─ InvalidResponseError       the response does not match the gateway's documents
+    │  ├─ AmbiguousReferenceError    several customers have the reference
+    │  └─ GatewayError               the gateway refused the request
+    │     ├─ AuthenticationError     the credentials or the signature were not accepted
+    │     ├─ PermissionDeniedError   the credentials lack a permission
+    │     ├─ NotFoundError           the customer or token does not exist
+    │     ├─ ConflictError           another customer has the reference
+    │     ├─ InvalidRequestError     the gateway does not accept the contents
+    │     ├─ RateLimitError          too many requests
+    │     └─ GatewayUnavailableError the gateway failed (5xx)
+    └─ BulkError                     a bulk job could not run or continue
 
-Every `CallError` tells whether the call was applied, after how many requests it ended, and what to do next. No error
-holds a request body or a credential, and every error survives pickling with all its fields.
+Every `CallError` says whether the call was applied, how many requests were made, and what to do next. No error holds a
+request body or a credential. Every error can be pickled with all its fields.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from attrs import frozen
 
-from wonder_customers.records import Applied, Customer, PaymentToken
+from wonder_customers.records import Applied
 
 __all__ = [
     "AmbiguousReferenceError",
@@ -67,25 +73,25 @@ def _restore(
 
 
 class WonderCustomersError(Exception):
-    """The root of everything this library raises on purpose."""
+    """Base class of all errors of this library."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__)
 
 
 class ConfigurationError(WonderCustomersError):
-    """Credentials, URLs or settings that cannot work. Nothing was sent."""
+    """Credentials, URLs or settings are invalid. Nothing was sent."""
 
 
 class MissingExtraError(ConfigurationError, ModuleNotFoundError):
-    """A part is used whose packages are not installed; the message says how to install them. It is an ImportError too.
+    """The packages of an optional part are not installed. The message says how to install them. Also an ImportError.
 
     Attributes:
-        extra: The extra that has them.
+        extra: The extra that installs them.
     """
 
-    def __init__(self, who: str, packages: Iterable[str], extra: str) -> None:
-        super().__init__(f"{who} needs {', '.join(packages)}: pip install 'wonder-customers[{extra}]'")
+    def __init__(self, part: str, packages: Iterable[str], extra: str) -> None:
+        super().__init__(f"{part} needs {', '.join(packages)}: pip install 'wonder-customers[{extra}]'")
         self.extra = extra
 
 
@@ -111,31 +117,31 @@ def needed(extra: str, *packages: str, by: str) -> Iterator[None]:
 
 
 class SessionClosedError(WonderCustomersError):
-    """The session is used outside its ``async with`` block. Nothing was sent."""
+    """The session was used outside its ``async with`` block or on another event loop. Nothing was sent."""
 
 
 class UnsupportedOperationError(WonderCustomersError):
-    """The gateway has no such operation. Known beforehand: nothing was sent.
+    """The gateway does not offer the operation. Nothing was sent.
 
     Attributes:
-        gateway: The gateway's name.
-        operation: The verb that was asked for.
+        gateway: The name of the gateway.
+        operation: The requested operation.
     """
 
     def __init__(self, gateway: str, operation: str, reason: str) -> None:
-        super().__init__(f"{gateway} has no {operation}: {reason}. Nothing was sent.")
+        super().__init__(f"{gateway} does not support {operation}: {reason}. Nothing was sent.")
         self.gateway = gateway
         self.operation = operation
 
 
 @frozen
 class Violation:
-    """One broken limit.
+    """One violated limit of a record.
 
     Attributes:
-        field: The record's field, such as ``address.city``.
-        wire_field: The gateway's name for it; None for a field the gateway cannot carry.
-        limit: What the gateway's documents ask for. Never holds the value.
+        field: The field of the record, such as ``address.city``.
+        wire_field: The gateway's name for it; None when the gateway has no such field.
+        limit: What the gateway's documents require. Never holds the value.
     """
 
     field: str
@@ -147,29 +153,29 @@ class Violation:
 
 
 class InvalidRecordError(WonderCustomersError):
-    """A record breaks the gateway's documented limits. All violations are listed; nothing was sent.
+    """A record violates the gateway's documented limits. Nothing was sent.
 
     Attributes:
-        gateway: The gateway's name.
-        violations: Every broken limit, in the order of the gateway's document.
+        gateway: The name of the gateway.
+        violations: All violated limits, in the order of the gateway's document.
     """
 
     def __init__(self, gateway: str, violations: Sequence[Violation]) -> None:
         listed = "; ".join(map(str, violations))
-        super().__init__(f"{gateway} cannot take this record: {listed}. Nothing was sent.")
+        super().__init__(f"{gateway} does not accept this record: {listed}. Nothing was sent.")
         self.gateway = gateway
         self.violations: tuple[Violation, ...] = tuple(violations)
 
 
 @frozen
 class AttemptRecord:
-    """What is known of one request of a call.
+    """One request of a call.
 
     Attributes:
-        outcome: ``not sent``, ``no answer``, ``body lost`` or ``HTTP`` with the status.
-        cause: Where it ended, in a few words, without any datum of the request.
-        elapsed: Seconds this request took.
-        request_id: The id under which the gateway may find it in its logs.
+        outcome: ``not sent``, ``no response``, ``body lost`` or ``HTTP`` with the status.
+        cause: How it ended, in a few words. Holds no data of the request.
+        elapsed: Duration in seconds.
+        request_id: The id to search for in the gateway's logs.
     """
 
     outcome: str
@@ -178,22 +184,9 @@ class AttemptRecord:
     request_id: str | None = None
 
 
-class CustomerReader(Protocol):
-    """The reads that `OutcomeUnknownError.resolve` needs; a session has them."""
-
-    async def get(self, id: str, /) -> Customer:
-        """The customer with this id."""
-
-    async def get_by_reference(self, reference: str, /) -> Customer:
-        """The customer with this reference."""
-
-    async def list_payment_tokens(self, customer_id: str, /) -> tuple[PaymentToken, ...]:
-        """The customer's tokens."""
-
-
 _APPLIED = {
     "no": "Nothing was applied.",
-    "yes": "The gateway has applied it.",
+    "yes": "The gateway applied it.",
     "unknown": "It may have been applied.",
 }
 
@@ -202,19 +195,20 @@ class CallError(WonderCustomersError):
     """A call ended without its result.
 
     Attributes:
-        gateway: The gateway's name.
-        operation: The verb, such as ``create``.
-        why: What happened, in a few words.
-        applied: Whether the gateway has applied the call: ``no``, ``yes`` or ``unknown``.
-        attempts: How many requests were started for the write or read itself.
-        history: One record per request, look-ups included.
-        request_id: The gateway's id of the last request, else the one that was sent with it.
-        elapsed: Seconds from the call's start to this error, waits included.
-        reference: The customer's reference where the call had one.
-        id: The gateway's id of the customer where the call had one.
+        gateway: The name of the gateway.
+        operation: The operation, such as ``create``.
+        reason: What happened, in a few words.
+        applied: Whether the gateway applied the call: ``no``, ``yes`` or ``unknown``.
+        attempts: Number of requests made for the write or read itself.
+        history: One record per request, lookups included.
+        request_id: The gateway's id of the last request, or the id that was sent with it.
+        elapsed: Seconds from the start of the call to this error, waits included.
+        reference: The customer's reference, if the call had one.
+        id: The gateway's id of the customer, if the call had one.
+        hint: What to do next.
     """
 
-    hint = "See the gateway's documents."
+    hint = "See the documentation of the gateway."
 
     def __init__(
         self,
@@ -250,67 +244,47 @@ class CallError(WonderCustomersError):
 
 
 class NotSentError(CallError):
-    """No byte of the request reached the gateway: refused connections, failed TLS, no free connection in time."""
+    """No byte of the request reached the gateway: refused connection, failed TLS, no free connection in time."""
 
-    hint = "Calling again is safe: check that the gateway's host can be reached."
+    hint = "It is safe to call again. Check that the gateway's host can be reached."
 
 
 class NoResponseError(CallError):
-    """A read was sent and no whole answer came, as often as the retry policy allowed."""
+    """A read was sent as often as the retry policy allows, and no complete response arrived."""
 
-    hint = "It was a read: call again when the gateway answers."
+    hint = "It is safe to call again: this operation only reads."
 
 
 class OutcomeUnknownError(CallError):
-    """A write was sent and no answer tells whether it was applied."""
+    """A write was sent, and no response says whether it was applied.
+
+    `CustomerSession.resolve` reads what the gateway holds now.
+    """
 
     @property
     def hint(self) -> str:  # type: ignore[override]
-        """What to do next: ask the gateway, where there is something to ask for."""
+        """What to do next."""
         if self.reference is None and self.id is None:
-            return "Do not simply repeat it: it had no reference, so look for the customer in the gateway's list first."
-        return "Do not simply repeat it: `await error.resolve(session)` asks the gateway what it holds now."
-
-    async def resolve(self, session: CustomerReader) -> Customer | tuple[PaymentToken, ...] | None:
-        """Ask the gateway what it holds now.
-
-        Args:
-            session: An open session for the same account.
-
-        Returns:
-            The customer as the gateway holds it, or None when it holds none (ask again later before you conclude
-            that the write was lost: it may still be under way). After a write to payment tokens, the customer's tokens.
-
-        Raises:
-            OutcomeUnknownError: The call had neither a reference nor an id to ask for.
-            CallError: The question itself failed.
-        """
-        if self.id is not None and self.operation.endswith("payment_token"):
-            return await session.list_payment_tokens(self.id)
-        try:
-            if self.id is not None:
-                return await session.get(self.id)
-            if self.reference is not None:
-                return await session.get_by_reference(self.reference)
-        except NotFoundError:
-            return None
-        raise self
+            return "Do not repeat it: it had no reference, so search the gateway's customer list first."
+        if self.operation.endswith("payment_token"):
+            return "Do not repeat it: call `await session.resolve_payment_tokens(error)` to read the customer's tokens."
+        return "Do not repeat it: call `await session.resolve(error)` to read what the gateway holds now."
 
 
 class DeadlineExceededError(CallError):
-    """The call's deadline passed, and nothing was applied."""
+    """The deadline of the call passed, and nothing was applied."""
 
-    hint = "Calling again is safe: allow more time with RetryPolicy(deadline=…) or look at the gateway's health."
+    hint = "It is safe to call again. Allow more time with RetryPolicy(deadline=…) or check the health of the gateway."
 
 
 class InvalidResponseError(CallError):
-    """The gateway answered with something its documents do not know: no JSON, a missing id, a wrong type.
+    """The response does not match the gateway's documents: not JSON, a missing id, a wrong type.
 
     Attributes:
-        status: The HTTP status that came with it.
+        status: The HTTP status of the response.
     """
 
-    hint = "Read the customer back before you repeat a write, and report the reply's form."
+    hint = "Read the customer before you repeat a write, and report the form of the response."
 
     def __init__(self, reason: str, *, status: int = 0, **facts: Any) -> None:
         super().__init__(reason, **facts)
@@ -318,13 +292,13 @@ class InvalidResponseError(CallError):
 
 
 class AmbiguousReferenceError(CallError):
-    """More than one customer holds the reference. Nothing was deleted; a person has to choose.
+    """Several customers have the reference. Nothing was deleted.
 
     Attributes:
-        ids: The gateway's ids of all of them.
+        ids: The gateway's ids of these customers.
     """
 
-    hint = "Nothing was deleted: keep one of the customers and archive the others."
+    hint = "Keep one of the customers and archive the others; the library deletes none of them."
 
     def __init__(self, reason: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
         super().__init__(reason, **facts)
@@ -332,13 +306,13 @@ class AmbiguousReferenceError(CallError):
 
 
 class GatewayError(CallError):
-    """The gateway said no.
+    """The gateway refused the request.
 
     Attributes:
-        status: The HTTP status; the envelope's number where the gateway hides a refusal in HTTP 200.
-        code: The gateway's own error code.
-        message: The gateway's own words, with everything removed that the request had carried.
-        retry_after: Seconds the gateway asked to wait; None when it did not.
+        status: The HTTP status, or the status in the body where the gateway reports a refusal with HTTP 200.
+        code: The gateway's error code.
+        message: The gateway's message, without the values that the request contained.
+        retry_after: Seconds to wait before the next request, if the gateway sent them.
     """
 
     def __init__(
@@ -361,29 +335,29 @@ class GatewayError(CallError):
 class AuthenticationError(GatewayError):
     """The credentials or the signature were not accepted."""
 
-    hint = "Check the credentials, that they belong to this environment, and this machine's clock."
+    hint = "Check that the credentials belong to this environment, and check the clock of this machine."
 
 
 class PermissionDeniedError(GatewayError):
-    """The credentials are known, but may not do this."""
+    """The credentials are valid but lack the permission."""
 
     hint = "Check the credentials and the permissions of the account."
 
 
 class NotFoundError(GatewayError):
-    """The gateway knows no such customer or token."""
+    """The customer or token does not exist."""
 
-    hint = "Check the id and that it was made in this environment by this account."
+    hint = "Check the id, and that it was created in this environment by this account."
 
 
 class ConflictError(GatewayError):
-    """A customer with this reference is there already, and is not the one that was to be created.
+    """Another customer already has the reference.
 
     Attributes:
-        ids: The ids of the customers that hold the reference, where they are known.
+        ids: The ids of the customers that have the reference, if known.
     """
 
-    hint = "Use upsert to bring the existing customer up to date, or another reference."
+    hint = "Call upsert to update the existing customer, or use another reference."
 
     def __init__(self, reason: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
         super().__init__(reason, **facts)
@@ -391,13 +365,13 @@ class ConflictError(GatewayError):
 
 
 class InvalidRequestError(GatewayError):
-    """The gateway understood the request and does not accept its contents.
+    """The gateway does not accept the contents of the request.
 
     Attributes:
-        fields: The gateway's own messages by wire field, where it names fields.
+        fields: The gateway's messages by wire field, if it names fields.
     """
 
-    hint = "Correct the record; the same call will be refused again."
+    hint = "Correct the record; the same request will be refused again."
 
     def __init__(self, reason: str, *, fields: Mapping[str, Sequence[str]] | None = None, **facts: Any) -> None:
         super().__init__(reason, **facts)
@@ -406,16 +380,16 @@ class InvalidRequestError(GatewayError):
 
 
 class RateLimitError(GatewayError):
-    """Too many requests. The request was not processed."""
+    """The gateway received too many requests and did not process this one."""
 
-    hint = "Wait at least `retry_after` seconds, then call again."
+    hint = "Wait at least `error.retry_after` seconds, then call again."
 
 
 class GatewayUnavailableError(GatewayError):
-    """The gateway answered with a fault of its own (5xx)."""
+    """The gateway failed (5xx)."""
 
-    hint = "Try again later; after a write, read the customer back first."
+    hint = "Try again later. After a write, read the customer first."
 
 
 class BulkError(WonderCustomersError):
-    """A bulk job could not run or go on; its message says where it stands and how to resume."""
+    """A bulk job could not run or continue. The message says how far it came and how to resume it."""

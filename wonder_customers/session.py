@@ -11,10 +11,11 @@ from wonder_customers._core.write_locks import WriteLocks
 from wonder_customers._support import clock
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.capabilities import DeletesCustomers, StoresPaymentTokens
-from wonder_customers.errors import ConfigurationError, SessionClosedError
+from wonder_customers.errors import CallError, ConfigurationError, NotFoundError, SessionClosedError
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.transports import choose
+from wonder_customers.wire import HttpxCompatibleTransport, Transport
 
 if TYPE_CHECKING:  # loaded only where somebody watches
     from wonder_customers._core.observers import ObserverGroup
@@ -50,7 +51,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         account: AnyAccount_co,
         *,
         retry: RetryPolicy | None = None,
-        transport: Any = None,
+        transport: Transport | HttpxCompatibleTransport | None = None,
         max_connections: int = 32,
         observers: "Iterable[Observer]" = (),
     ) -> None:
@@ -239,6 +240,42 @@ class CustomerSession(Generic[AnyAccount_co]):
             CallError: A page could not be fetched.
         """
         return Listing(self.raw, limit, cursor, filters)
+
+    async def resolve(self, error: CallError) -> Customer | None:
+        """Read the customer that a failed write was about, to find out whether the write was applied.
+
+        Args:
+            error: The error of a write, such as an `OutcomeUnknownError`.
+
+        Returns:
+            The customer as the gateway holds it now, or None when there is none. None does not prove that the write was
+            lost, because it may still be in progress: ask again later.
+
+        Raises:
+            OutcomeUnknownError: `error` itself, when the write had neither a reference nor an id.
+            CallError: The read failed.
+        """
+        try:
+            if error.id is not None:
+                return await self.get(error.id)
+            if error.reference is not None:
+                return await self.get_by_reference(error.reference)
+        except NotFoundError:
+            return None
+        raise error
+
+    async def resolve_payment_tokens(self, error: CallError) -> tuple[PaymentToken, ...]:
+        """Read the payment tokens of the customer whose tokens a failed write was to change.
+
+        Args:
+            error: The error of `create_payment_token` or `delete_payment_token`.
+
+        Raises:
+            CallError: `error` itself, when it has no customer id; or the read failed.
+        """
+        if error.id is None:
+            raise error
+        return await self.list_payment_tokens(error.id)
 
     async def list_payment_tokens(self, customer_id: str) -> tuple[PaymentToken, ...]:
         """A customer's stored ways to pay.

@@ -1,28 +1,55 @@
-"""The vocabulary that dialects and transports share: what is sent, what was seen, what came back."""
+"""Types shared by dialects and transports: requests, responses, and the `Transport` protocol.
+
+Authors of dialects and transports import from here.
+"""
 
 from collections.abc import Mapping
 from enum import Enum
 from ipaddress import ip_address
 from math import inf
+from typing import Any, Protocol, runtime_checkable
 
 from attrs import define, field, frozen
 
+__all__ = [
+    "Header",
+    "HttpRequest",
+    "HttpResponse",
+    "HttpxCompatibleTransport",
+    "Origin",
+    "Replay",
+    "SignedRequest",
+    "Timeouts",
+    "Transmission",
+    "Transport",
+    "TransportError",
+    "TransportTimeout",
+    "is_loopback",
+]
+
 Header = tuple[bytes, bytes]
+"""The name and the value of an HTTP header."""
 
 
 class Replay(Enum):
-    """What repeating a request would do, which decides what may follow an unknown outcome."""
+    """The effect of sending a request twice. It decides what may follow an unknown outcome."""
 
     READ = "read"
-    IDEMPOTENT = "idempotent"  # an update or delete by id: the same bytes twice leave the same state
-    NATURAL_UPSERT = "natural upsert"  # a create that the gateway itself keys by the caller's reference
-    LOOKUP = "look-up"  # a create whose reference can be looked up afterwards
-    NONE = "none"  # a create that cannot be told from another one
+    IDEMPOTENT = "idempotent"  # an update or delete by id: sending it twice leaves the same state
+    NATURAL_UPSERT = "natural upsert"  # a create that the gateway keys by the caller's reference
+    LOOKUP = "lookup"  # a create whose reference can be looked up afterwards
+    NONE = "none"  # a create that cannot be distinguished from another one
 
 
 @frozen(cache_hash=True)
 class Origin:
-    """Where a gateway listens. `host` is lower case, without the brackets of an IPv6 address."""
+    """The scheme, host and port of a gateway.
+
+    Attributes:
+        scheme: ``https`` or ``http``.
+        host: Lower case, without the brackets of an IPv6 address.
+        port: The TCP port.
+    """
 
     scheme: str
     host: str
@@ -44,13 +71,13 @@ def is_loopback(host: str) -> bool:
 
 @frozen
 class HttpRequest:
-    """One request before it is signed.
+    """A request before it is signed.
 
     Attributes:
-        method: In upper case.
-        target: Path and query exactly as they will stand in the request line: percent-encoded ASCII.
-        body: The exact bytes that are signed and sent.
-        route: The path's template, such as ``/customers/{id}``: what logs and traces may show.
+        method: The HTTP method, in upper case.
+        target: Path and query as they appear in the request line: percent-encoded ASCII.
+        route: The template of the path, such as ``/customers/{id}``. Logs and traces show it instead of the target.
+        body: The bytes that are signed and sent.
     """
 
     method: str
@@ -61,7 +88,7 @@ class HttpRequest:
 
 @frozen
 class Timeouts:
-    """Seconds for the phases of one attempt; never more than what is left of the call's deadline."""
+    """Time limits of the phases of one attempt, in seconds. None exceeds the time left before the call's deadline."""
 
     connect: float
     read: float
@@ -70,10 +97,16 @@ class Timeouts:
 
 @frozen
 class SignedRequest:
-    """One attempt as it goes out: signed, addressed, with its time limits.
+    """One attempt, ready to be sent: signed, with its address and time limits.
 
     Attributes:
-        within: Seconds for all of it, the wait for a free connection included: what is left of the call's deadline.
+        origin: Where to connect to.
+        method: The HTTP method, in upper case.
+        target: Path and query as they appear in the request line.
+        headers: All headers, in order.
+        body: The request body.
+        timeouts: Time limits of the phases.
+        within: Time limit of the whole attempt in seconds, including the wait for a free connection.
     """
 
     origin: Origin
@@ -87,13 +120,13 @@ class SignedRequest:
 
 @define
 class Transmission:
-    """What the transport saw of one attempt. It is written while the attempt runs and read however it ends.
+    """What the transport observed of one attempt. It is filled while the attempt runs and valid however it ends.
 
     Attributes:
         sent: A byte of the request may have left this machine.
-        status: The status line arrived.
-        headers: The headers that came with it, names in lower case.
-        stale: The request went out on a kept connection, and that ended before a byte of an answer.
+        status: The HTTP status; None until the status line has arrived.
+        headers: The response headers, names in lower case.
+        stale: The request was sent on a kept-alive connection that closed before any byte of a response.
     """
 
     sent: bool = False
@@ -104,7 +137,7 @@ class Transmission:
 
 @frozen
 class HttpResponse:
-    """A whole answer. Header names are in lower case."""
+    """A complete response. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -112,11 +145,44 @@ class HttpResponse:
 
 
 class TransportError(Exception):
-    """An attempt ended without a whole answer; the `Transmission` tells how far it came.
+    """An attempt ended without a complete response; the `Transmission` holds how far it came.
 
-    The message names the phase and the kind of failure and never a header, a body or a URL.
+    The message names the phase and the kind of failure. It never holds a header, a body or a URL.
     """
 
 
 class TransportTimeout(TransportError):
-    """The attempt used up its total time."""
+    """The attempt exceeded its total time limit."""
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """Sends requests to gateways.
+
+    A request may take ``signed_request.within`` seconds. After that the session cancels `send`, unless the transport has
+    a true attribute ``ends_in_time``; such a transport enforces the limit itself by raising `TransportTimeout`.
+    """
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        """Send one request once and return its complete response.
+
+        `transmission` must be correct when this method ends, including by cancellation: `sent` is set as soon as a byte
+        may have left, `status` and `headers` once they have arrived.
+
+        Raises:
+            TransportError: No complete response arrived.
+            TransportTimeout: No complete response arrived within the request's time limit.
+        """
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+class HttpxCompatibleTransport(Protocol):
+    """A transport of httpx or httpx2, such as ``httpx.MockTransport`` or ``httpx.AsyncHTTPTransport``."""
+
+    async def handle_async_request(self, request: Any, /) -> Any:
+        """Send an ``httpx.Request`` and return its ``httpx.Response``."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""

@@ -41,7 +41,7 @@ class TestCreateWithLookUp:
             await it.create(draft())
         assert it.script.lines().count(CREATE) == 2
         assert (caught.value.applied, caught.value.attempts, caught.value.reference) == ("unknown", 2, "r-1")
-        assert "error.resolve(session)" in str(caught.value)
+        assert "session.resolve(error)" in str(caught.value)
 
     async def test_a_second_create_that_finds_its_reference_taken_adopts_the_first(self) -> None:
         it = make_harness(NO_RESPONSE, *[NOT_FOUND] * 5, TAKEN, CREATED)

@@ -198,18 +198,6 @@ class TestErrors:
         answer = await it.create(draft())
         assert answer.attempts == 9
 
-    async def test_an_unknown_outcome_can_be_resolved_later(self) -> None:
-        made = Customer(UUID, "r-1")
-
-        class Session:
-            async def get_by_reference(self, reference: str, /) -> Customer:
-                assert reference == "r-1"
-                return made
-
-        with pytest.raises(OutcomeUnknownError) as caught:
-            await make_harness(NO_RESPONSE, DOWN, DOWN, DOWN).create(draft())
-        assert await caught.value.resolve(Session()) is made  # type: ignore[arg-type]
-
     async def test_a_conflict_names_the_customer_and_the_fields(self) -> None:
         other = respond(200, monri_customer(merchant_customer_id="r-1", name="Grace", email="g@example.org"))
         with pytest.raises(ConflictError) as caught:

@@ -28,7 +28,6 @@ from wonder_customers.errors import (
 from wonder_customers.records import Response
 from wonder_customers.retry import Evidence, RetryBudget, RetryPolicy, retry_after
 from wonder_customers.secret import Secret, without_frames
-from wonder_customers.transports import Transport
 from wonder_customers.wire import (
     Header,
     HttpResponse,
@@ -37,6 +36,7 @@ from wonder_customers.wire import (
     SignedRequest,
     Timeouts,
     Transmission,
+    Transport,
     TransportError,
     TransportTimeout,
 )

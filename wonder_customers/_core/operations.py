@@ -28,8 +28,8 @@ from wonder_customers.records import (
 )
 from wonder_customers.retry import RetryBudget, RetryPolicy
 from wonder_customers.secret import concealed, secrets_of
-from wonder_customers.transports import Transport, has_connections
-from wonder_customers.wire import Origin
+from wonder_customers.transports import has_connections
+from wonder_customers.wire import Origin, Transport
 
 if TYPE_CHECKING:  # loaded only where somebody looks
     from wonder_customers.events import Stats

@@ -10,7 +10,8 @@ import anyio
 from wonder_customers.dialects.base import Account
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.transports import Transport, choose
+from wonder_customers.transports import choose
+from wonder_customers.wire import Transport
 
 __all__ = ["run", "session"]
 

@@ -1,35 +1,12 @@
 """How bytes reach a gateway: the two-method `Transport`, what it may tell of itself, and the choice of one."""
 
 from inspect import isasyncgenfunction, isgeneratorfunction
-from typing import Any, Protocol, TypeGuard, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
+from wonder_customers.wire import Transport
 
-__all__ = ["HasConnections", "Transport", "choose", "has_connections"]
-
-
-@runtime_checkable
-class Transport(Protocol):
-    """Carries requests to gateways.
-
-    A request may take ``outgoing.within`` seconds. After that the session cancels `send`, unless the transport has an
-    attribute ``ends_in_time`` that is true: then it must end by itself, with `TransportTimeout`.
-    """
-
-    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Send one request once and return its whole answer.
-
-        Whatever happens, cancellation included, `flight` must tell the truth when this ends: `sent` as soon as a byte
-        may have left, `status` and `headers` once they arrived.
-
-        Raises:
-            TransportError: There is no whole answer.
-            TransportTimeout: There is none within the request's time.
-        """
-
-    async def aclose(self) -> None:
-        """Close every connection."""
+__all__ = ["HasConnections", "choose", "has_connections"]
 
 
 class HasConnections(Protocol):

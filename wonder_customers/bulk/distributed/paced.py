@@ -11,8 +11,7 @@ import anyio
 from attrs import define
 
 from wonder_customers.bulk.pace import Halted, Limiter
-from wonder_customers.transports import Transport
-from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, Transport, TransportError
 
 __all__ = ["PacedTransport", "PerRequest"]
 
