@@ -127,7 +127,7 @@ def test_the_fields_that_a_class_names_are_those_it_was_given(kind: type[CallErr
 @pytest.mark.parametrize("kind", CALLS)
 @pytest.mark.parametrize(
     ("applied", "words"),
-    [("no", "Nothing was applied."), ("yes", "has applied it"), ("unknown", "may have been applied")],
+    [("no", "Nothing was applied."), ("yes", "The gateway applied it"), ("unknown", "may have been applied")],
 )
 def test_the_message_says_what_happened_whether_it_was_applied_how_often_and_what_next(
     kind: type[CallError], applied: Any, words: str

@@ -97,7 +97,7 @@ class TestTheStoryOfACall:
         assert (ended.attempt, ended.elapsed) == (attempt, 0.25)
         assert isinstance(end, CallEnded)
         assert (end.call, end.elapsed) == (started, 0.25)
-        assert outline(told)[2:] == ["answered 200 None applied=no", "end None applied=no requests=1"]
+        assert outline(told)[2:] == ["response 200 None applied=no", "end None applied=no requests=1"]
 
     async def test_each_call_has_a_number_and_an_identity_of_its_own(self) -> None:
         it = make_harness(CREATED, endless=True)
@@ -120,16 +120,16 @@ class TestTheStoryOfACall:
         await it.get(UUID)
         assert outline(told)[1:] == [
             f"GET {ROUTE} #1 (1)",
-            "no answer None NoResponseError applied=no",
+            "no response None NoResponseError applied=no",
             "wait retry 0.25 486",
             f"GET {ROUTE} #2 (2)",
-            "answered 429 RateLimitError applied=no",
+            "response 429 RateLimitError applied=no",
             "wait throttled 3 481",
             f"GET {ROUTE} #3 (3)",
             "not sent None NotSentError applied=no",
             "wait retry 1 481",
             f"GET {ROUTE} #4 (4)",
-            "answered 200 None applied=no",
+            "response 200 None applied=no",
             "end None applied=no requests=4",
         ]
 
@@ -140,21 +140,21 @@ class TestTheStoryOfACall:
         assert outline(told) == [
             "call_started",
             "POST /v2/customers #1 (1)",
-            "no answer None NoResponseError applied=unknown",
+            "no response None NoResponseError applied=unknown",
             "wait confirmation 0.5 500",
             "lookup_started",
             f"GET {REFERENCE_ROUTE} #1 (2)",
-            "answered 404 NotFoundError applied=no",
+            "response 404 NotFoundError applied=no",
             "looked False None",
             "wait confirmation 1 500",
             "lookup_started",
             f"GET {REFERENCE_ROUTE} #1 (3)",
-            "answered 200 None applied=no",
+            "response 200 None applied=no",
             "looked True None",
             "end None applied=yes requests=3 adopted",
         ]
         lookups = [event for event in told if isinstance(event, LookupStarted)]
-        assert [event.looking for event in told if isinstance(event, LookupEnded)] == lookups
+        assert [event.lookup for event in told if isinstance(event, LookupEnded)] == lookups
 
     async def test_a_create_that_nobody_can_settle(self) -> None:
         it = make_harness(NO_RESPONSE, endless=True)
@@ -162,7 +162,7 @@ class TestTheStoryOfACall:
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft(reference=None))
         assert outline(told)[-2:] == [
-            "no answer None NoResponseError applied=unknown",
+            "no response None NoResponseError applied=unknown",
             "end OutcomeUnknownError applied=unknown requests=1",
         ]
 
@@ -172,7 +172,7 @@ class TestTheStoryOfACall:
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
         assert outline(told)[-3:] == [
-            "answered 502 Unavailable applied=no",
+            "response 502 Unavailable applied=no",
             "looked False Unavailable",
             "end OutcomeUnknownError applied=unknown requests=2",
         ]
@@ -222,7 +222,7 @@ class TestTheStoryOfACall:
     @pytest.mark.parametrize(
         ("step", "attempt", "end"),
         [
-            (hang(sent=True), "no answer None Cancelled applied=unknown", "unknown"),
+            (hang(sent=True), "no response None Cancelled applied=unknown", "unknown"),
             (hang(sent=False), "not sent None Cancelled applied=no", "no"),
             (hang(sent=True, status=200), "body lost 200 Cancelled applied=unknown", "unknown"),
         ],
@@ -240,9 +240,9 @@ class TestTheStoryOfACall:
     @pytest.mark.parametrize(
         ("step", "attempt"),
         [
-            (CREATED, "answered 200 None applied=yes"),
-            (respond(422, {"status": "invalid-request"}), "answered 422 Rejected applied=no"),
-            (respond(200, b"no JSON"), "answered 200 InvalidResponseError applied=unknown"),
+            (CREATED, "response 200 None applied=yes"),
+            (respond(422, {"status": "invalid-request"}), "response 422 Rejected applied=no"),
+            (respond(200, b"no JSON"), "response 200 InvalidResponseError applied=unknown"),
         ],
     )
     async def test_an_answered_write_has_done_what_the_answer_says(self, step: Any, attempt: str) -> None:

@@ -35,8 +35,8 @@ async def test_it_counts(gateway: str, simulator: SimulatorServer) -> None:
         for _ in range(2):
             it.for_account(it.account)
         stats = it.stats()
-        assert (stats.begun, stats.succeeded, dict(stats.failed)) == (3, 2, {"NotFoundError": 1})
-        assert (stats.failures, stats.under_way, stats.retries, stats.lookups, stats.views) == (1, 0, 1, 0, 2)
+        assert (stats.started, stats.succeeded, dict(stats.failed)) == (3, 2, {"NotFoundError": 1})
+        assert (stats.failures, stats.in_progress, stats.retries, stats.lookups, stats.views) == (1, 0, 1, 0, 2)
         assert stats.attempts == simulator.faults.requests.total() - before
         assert stats.connections is not None
         assert (stats.connections.open, stats.connections.busy, stats.connections.idle, stats.connections.waiting) == (
@@ -45,7 +45,7 @@ async def test_it_counts(gateway: str, simulator: SimulatorServer) -> None:
             1,
             0,
         )
-        assert dict(stats.budget) == {str(simulator.origin): 500}
+        assert dict(stats.retry_tokens) == {str(simulator.origin): 500}
     assert it.stats() == attrs.evolve(stats, connections=attrs.evolve(stats.connections, open=0, idle=0))
 
 
@@ -66,15 +66,15 @@ async def test_it_shows_who_waits(simulator: SimulatorServer) -> None:
             for _ in range(3):
                 group.start_soon(it.update, HEX24, CustomerPatch(name="Ada"))
             with anyio.fail_after(2):
-                while it.stats().attempts < 6 or it.stats().waiting_for_turn < 2:
+                while it.stats().attempts < 6 or it.stats().waiting_for_lock < 2:
                     await anyio.lowlevel.checkpoint()
             stats = await anyio.to_thread.run_sync(it.stats)
             group.cancel_scope.cancel()
-        assert (stats.under_way, stats.waiting_for_turn) == (8, 2)
+        assert (stats.in_progress, stats.waiting_for_lock) == (8, 2)
         assert stats.connections is not None
         assert (stats.connections.busy, stats.connections.waiting) == (2, 4)
         after = it.stats()
-    assert (after.under_way, after.waiting_for_turn, dict(after.failed)) == (0, 0, {"Cancelled": 8})
+    assert (after.in_progress, after.waiting_for_lock, dict(after.failed)) == (0, 0, {"Cancelled": 8})
     assert after.connections is not None
     assert (after.connections.busy, after.connections.waiting) == (0, 0)
 

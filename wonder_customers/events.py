@@ -1,6 +1,6 @@
-"""What observers receive, and what `CustomerSession.stats` tells.
+"""Events that observers receive, and the statistics of `CustomerSession.stats`.
 
-An observer is any callable that takes one event:
+An observer is a callable that takes one event:
 
     def slow_calls(event: Event) -> None:
         if isinstance(event, CallEnded) and event.elapsed > 5:
@@ -9,24 +9,27 @@ An observer is any callable that takes one event:
 
     CustomerSession(account, observers=[slow_calls])
 
-Observers are called one after the other, at the moment things happen, in the caller's own task: what the caller has set
-in context variables is there, and what an observer does delays the call. So it must be quick and must not wait. What it
-raises never reaches the call: the first error of each observer is logged as ``observer_failed`` with the error's class
-to the logger ``wonder_customers``, and all are counted in `Stats.observer_failures`.
+Observers run one after the other in the caller's task, at the moment of the event. Context variables of the caller are
+available, and the time an observer takes delays the call, so it must be fast and must not block. Exceptions of an
+observer never reach the call. The first one of each observer is logged as ``observer_failed`` with the name of its
+class to the logger ``wonder_customers``; all are counted in `Stats.observer_failures`.
 
-The events of one call come in this order; what stands in brackets may come any number of times, or not at all:
+The events of one call arrive in this order. Those in brackets occur any number of times, or not at all:
 
-    CallStarted  [Waiting]  [AttemptStarted  AttemptEnded]  [LookupStarted  [AttemptStarted  AttemptEnded]  LookupEnded]  CallEnded
+    CallStarted
+    [Waiting]  [AttemptStarted  AttemptEnded]  [LookupStarted  [AttemptStarted  AttemptEnded]  LookupEnded]
+    CallEnded
 
-Whatever ends a call, cancellation included, its `CallEnded` comes, and an `AttemptEnded` for every `AttemptStarted`.
-Events of different calls mix. Those of one call hold the same `CallStarted`, which can be a key of a dict.
+Every call ends with `CallEnded`, and every `AttemptStarted` is followed by `AttemptEnded`, also when the call is
+cancelled. Events of different calls interleave. All events of a call refer to the same `CallStarted`, which can be used
+as a dictionary key.
 
-No event holds anything of a customer or of the account: no reference, id, query, header, body or message, and routes
-are templates such as ``/customers/{id}``.
+No event contains data of a customer or an account: no reference, id, query, header, body or message. Routes are
+templates such as ``/customers/{id}``.
 """
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 from attrs import field, frozen
 
@@ -50,15 +53,18 @@ __all__ = [
     "Waiting",
 ]
 
-Outcome = Literal["not sent", "no answer", "body lost", "answered"]
-"""How far an attempt came: nothing was sent, nothing came back, the status came and the body did not, or all came."""
+Outcome = Literal["not sent", "no response", "body lost", "response"]
+"""How an attempt ended: nothing was sent, no response arrived, only the status arrived, or a complete response."""
 
-Reason = Literal["retry", "throttled", "confirmation", "unconfirmed", "lock"]
+Reason = Literal["retry", "throttled", "rate_limit", "confirmation", "unconfirmed", "lock"]
 """Why a call waits.
 
-``retry``: before the same request goes out again. ``throttled``: the same, after "too many requests". ``confirmation_window``:
-before a look at what a write without an answer has left. ``doubt``: an earlier write for the same customer may still
-land. ``turn``: another write for the same customer is under way.
+- ``retry``: before the same request is sent again.
+- ``throttled``: the same, after the gateway reported too many requests.
+- ``rate_limit``: until the session's rate limit permits the next request.
+- ``confirmation``: before a lookup of what an unanswered write left.
+- ``unconfirmed``: until an earlier unconfirmed write for the same customer can no longer be applied.
+- ``lock``: until another write for the same customer ends.
 """
 
 
@@ -67,9 +73,9 @@ class ConnectionStats:
     """The connections of a session.
 
     Attributes:
-        open: Connections that exist now.
-        busy: Requests under way now; each has a connection of its own.
-        idle: Connections that wait for a request.
+        open: Open connections.
+        busy: Requests in progress; each uses one connection.
+        idle: Connections that are not in use.
         waiting: Requests that wait for a connection, because `max_connections` are busy.
     """
 
@@ -81,53 +87,56 @@ class ConnectionStats:
 
 @frozen
 class Stats:
-    """What a session has done since it was made, and what it is doing, with all of its views.
+    """Statistics of a session and all of its views since the session was created.
 
-    What is refused before anything is sent (`InvalidRecordError`, `UnsupportedOperationError`) is no call.
+    Operations that are refused before anything is sent (`InvalidRecordError`, `UnsupportedOperationError`) are not
+    counted as calls.
 
     Attributes:
-        begun: Calls that began.
+        started: Calls that started.
         succeeded: Calls that returned their result.
-        failed: Calls that raised, by the name of the error's class; ``Cancelled`` for those that were cancelled.
-        attempts: Requests that were started, look-ups and token requests included.
-        retries: Waits before the same request went out again.
-        looks: Looks at what a write without an answer has left.
-        budget: Retry tokens left, by gateway host such as ``https://api.paydock.com``.
-        connections: The connections; None when the transport does not tell.
-        waiting_for_turn: Calls that wait while another write for their customer is under way.
-        views: How many views `CustomerSession.for_account` has made.
+        failed: Calls that raised, by the name of the error's class; ``Cancelled`` for cancelled calls.
+        attempts: Requests that were started, including lookups and token requests.
+        retries: Waits before the same request was sent again.
+        lookups: Lookups made to find out whether an unanswered write was applied.
+        retry_tokens: Tokens left in the retry budget, by gateway origin such as ``https://api.paydock.com``.
+        connections: The connections; None when the transport does not report them.
+        waiting_for_lock: Calls that wait until another write for their customer ends.
+        waiting_for_rate_limit: Requests that wait for the session's rate limit.
+        views: Number of views made by `CustomerSession.for_account`.
         observer_failures: How often an observer raised.
     """
 
-    begun: int
+    started: int
     succeeded: int
     failed: Mapping[str, int]
     attempts: int
     retries: int
     lookups: int
-    budget: Mapping[str, int]
+    retry_tokens: Mapping[str, int]
     connections: ConnectionStats | None
-    waiting_for_turn: int
+    waiting_for_lock: int
+    waiting_for_rate_limit: int
     views: int
     observer_failures: int
 
     @property
     def failures(self) -> int:
-        """Calls that raised."""
+        """Number of calls that raised."""
         return sum(self.failed.values())
 
     @property
-    def under_way(self) -> int:
-        """Calls that have begun and not ended."""
-        return self.begun - self.succeeded - self.failures
+    def in_progress(self) -> int:
+        """Number of calls that have started and not ended."""
+        return self.started - self.succeeded - self.failures
 
 
 @frozen(eq=False)
 class SessionStarted:
-    """The session's ``async with`` block has begun.
+    """The ``async with`` block of the session was entered.
 
     Attributes:
-        stats: Gives the session's figures at any time, from any thread.
+        stats: Returns the statistics of the session at any time, from any thread.
     """
 
     name: ClassVar = "session_started"
@@ -136,24 +145,24 @@ class SessionStarted:
 
 @frozen(eq=False)
 class SessionEnded:
-    """The session's ``async with`` block has ended.
+    """The ``async with`` block of the session was left.
 
     Attributes:
-        opened: How it began.
+        session: The event of its start.
     """
 
     name: ClassVar = "session_ended"
-    opened: SessionStarted
+    session: SessionStarted
 
 
 @frozen(eq=False)
 class CallStarted:
-    """A verb of the session begins.
+    """An operation of the session started.
 
     Attributes:
-        number: Tells the call from all others of this process; counted from 1.
-        gateway: The gateway's name, such as ``monri``.
-        operation: The verb, such as ``upsert``.
+        number: Unique number of the call in this process, counted from 1.
+        gateway: The name of the gateway, such as ``monri``.
+        operation: The operation, such as ``upsert``.
         host: The gateway's host name or address.
         port: The gateway's port.
     """
@@ -168,14 +177,14 @@ class CallStarted:
 
 @frozen(eq=False)
 class AttemptStarted:
-    """One request is about to be signed and sent.
+    """A request is about to be signed and sent.
 
     Attributes:
-        call: Of this call.
+        call: The call it belongs to.
         method: ``GET``, ``POST``, …
-        route: The path's template, as the gateway's documents write it.
-        number: Which attempt at this same request, from 1.
-        request: Which request of the call, from 1; look-ups and token requests count.
+        route: The template of the path, as the gateway's documents write it.
+        number: The number of this attempt at the same request, counted from 1.
+        request: The number of the request within the call, counted from 1; lookups and token requests included.
     """
 
     name: ClassVar = "attempt_started"
@@ -188,16 +197,16 @@ class AttemptStarted:
 
 @frozen(eq=False)
 class AttemptEnded:
-    """One request has ended.
+    """A request ended.
 
     Attributes:
-        call: Of this call.
-        attempt: How it began.
-        outcome: How far it came.
-        status: The HTTP status, None when none came.
-        applied: What is known of this request alone: ``no``, ``yes`` or ``unknown``; always ``no`` for reads.
-        error: The class name of what it ended with, ``Cancelled``, or None when all went well.
-        elapsed: Seconds, with the wait for a connection.
+        call: The call it belongs to.
+        attempt: The event of its start.
+        outcome: How it ended.
+        status: The HTTP status; None when no status arrived.
+        applied: Whether this request was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
+        error: The class name of the error, ``Cancelled``, or None after success.
+        elapsed: Duration in seconds, including the wait for a connection.
     """
 
     name: ClassVar = "attempt_ended"
@@ -212,13 +221,13 @@ class AttemptEnded:
 
 @frozen(eq=False)
 class Waiting:
-    """The call waits. The wait has ended when the next event of the call comes.
+    """The call waits. The next event of the call marks the end of the wait.
 
     Attributes:
-        call: This call.
-        reason: What for.
-        seconds: How long; at most so long for a ``turn``.
-        tokens: Retry tokens that the gateway's host has left.
+        call: The call.
+        reason: Why it waits.
+        seconds: Duration of the wait; the maximum for ``lock`` and ``rate_limit``.
+        tokens: Tokens left in the retry budget of the gateway.
     """
 
     name: ClassVar = "waiting"
@@ -230,10 +239,10 @@ class Waiting:
 
 @frozen(eq=False)
 class LookupStarted:
-    """A look at what a write without an answer has left; its requests follow as attempts.
+    """A lookup of an unanswered write starts. Its requests follow as attempts.
 
     Attributes:
-        call: Of this call.
+        call: The call it belongs to.
     """
 
     name: ClassVar = "lookup_started"
@@ -242,33 +251,33 @@ class LookupStarted:
 
 @frozen(eq=False)
 class LookupEnded:
-    """A look has ended.
+    """A lookup ended.
 
     Attributes:
-        call: Of this call.
-        looking: How it began.
-        found: What the write meant is there, and becomes the call's result.
-        error: The class name of what the look ended with, ``Cancelled``, or None.
+        call: The call it belongs to.
+        lookup: The event of its start.
+        found: The write was applied; the record found becomes the result of the call.
+        error: The class name of the error of the lookup, ``Cancelled``, or None.
     """
 
     name: ClassVar = "lookup_ended"
     call: CallStarted
-    looking: LookupStarted
+    lookup: LookupStarted
     found: bool
     error: str | None
 
 
 @frozen(eq=False)
 class CallEnded:
-    """A verb of the session has ended.
+    """An operation of the session ended.
 
     Attributes:
-        call: This call.
-        error: The class name of what it raised, ``Cancelled``, or None when it returned its result.
-        applied: ``no``, ``yes`` or ``unknown``; always ``no`` for reads.
-        requests: How many requests it started.
-        adopted: Its write got no answer, and a look found what it had left.
-        elapsed: Seconds from start to end, waits included.
+        call: The event of its start.
+        error: The class name of the error it raised, ``Cancelled``, or None after success.
+        applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
+        requests: Number of requests it made.
+        recovered: Its write received no response, and a lookup found that it was applied.
+        elapsed: Duration in seconds, waits included.
     """
 
     name: ClassVar = "call_ended"
@@ -291,7 +300,11 @@ Event = (
     | CallEnded
     | SessionEnded
 )
-"""Everything an observer can be given. The class attribute `name` of each is stable."""
+"""All events. The class attribute `name` of each is stable."""
 
-Observer = Callable[[Event], object]
-"""Takes one event; what it returns is not looked at."""
+
+class Observer(Protocol):
+    """A callable that takes one event. Its return value is ignored."""
+
+    def __call__(self, event: Event, /) -> object:
+        """Handle `event`."""

@@ -159,8 +159,8 @@ class TransportTimeout(TransportError):
 class Transport(Protocol):
     """Sends requests to gateways.
 
-    A request may take ``signed_request.within`` seconds. After that the session cancels `send`, unless the transport has
-    a true attribute ``ends_in_time``; such a transport enforces the limit itself by raising `TransportTimeout`.
+    A request may take ``signed_request.within`` seconds. After that the session cancels `send`, unless the transport
+    has a true attribute ``ends_in_time``; such a transport enforces the limit itself by raising `TransportTimeout`.
     """
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:

@@ -55,8 +55,8 @@ async def test_stories_are_whole_in_a_crowd_under_faults_and_cancellations(simul
     for call, story in stories.items():
         _is_whole(call, story)
     ended = [event for event in told if isinstance(event, CallEnded)]
-    assert len(ended) == len(stories) == stats.begun
-    assert stats.under_way == stats.observer_failures == 0
+    assert len(ended) == len(stories) == stats.started
+    assert stats.in_progress == stats.observer_failures == 0
     assert stats.succeeded == sum(event.error is None for event in ended)
     assert stats.attempts == sum(event.requests for event in ended)
     assert stats.lookups == sum(isinstance(event, LookupStarted) for event in told)
@@ -81,4 +81,4 @@ def _is_whole(call: CallStarted, story: list[Event]) -> None:
     lookups = [event for event in story if isinstance(event, (LookupStarted, LookupEnded))]
     for begun, done in zip(lookups[::2], lookups[1::2], strict=True):
         assert isinstance(done, LookupEnded)
-        assert done.looking is begun
+        assert done.lookup is begun

@@ -47,7 +47,7 @@ FIELDS = {
     "call_ended": CALL | {"error", "applied", "requests", "recovered", "elapsed"},
     "session_ended": {
         "event",
-        *("begun", "succeeded", "failures", "attempts", "retries", "lookups", "observer_failures"),
+        *("started", "succeeded", "failures", "attempts", "retries", "lookups", "observer_failures"),
     },
 }
 
@@ -93,16 +93,16 @@ async def test_each_event_is_a_line_and_the_same_as_fields(everything: list[logg
     assert lines == [
         f"DEBUG call_started {call} host={it.dialect.origin.host} port=443",
         f"DEBUG attempt_started {post}",
-        f'DEBUG attempt_ended {post} outcome="no answer" applied=unknown error=NoResponseError elapsed=0.0',
+        f'DEBUG attempt_ended {post} outcome="no response" applied=unknown error=NoResponseError elapsed=0.0',
         f"INFO waiting {call} reason=confirmation seconds=0.5 tokens=500",
         f"INFO looking {call}",
         f"DEBUG attempt_started {find} request=2",
-        f"DEBUG attempt_ended {find} request=2 outcome=answered status=404 applied=no error=NotFoundError elapsed=0.0",
+        f"DEBUG attempt_ended {find} request=2 outcome=response status=404 applied=no error=NotFoundError elapsed=0.0",
         f"INFO looked {call} found=False",
         f"INFO waiting {call} reason=confirmation seconds=1.0 tokens=500",
         f"INFO looking {call}",
         f"DEBUG attempt_started {find} request=3",
-        f"DEBUG attempt_ended {find} request=3 outcome=answered status=200 applied=no elapsed=0.0",
+        f"DEBUG attempt_ended {find} request=3 outcome=response status=200 applied=no elapsed=0.0",
         f"INFO looked {call} found=True",
         f"DEBUG call_ended {call} applied=yes requests=3 recovered=True elapsed=1.5",
     ]

@@ -188,7 +188,7 @@ class TestSpans:
             group.cancel_scope.cancel()
         assert kept.tree() == [
             "monri update Cancelled applied=unknown ERROR",
-            "  POST /v2/customers/{uuid} Cancelled applied=unknown outcome=no answer ERROR",
+            "  POST /v2/customers/{uuid} Cancelled applied=unknown outcome=no response ERROR",
         ]
 
     async def test_calls_at_the_same_time_do_not_mix(self, kept: Kept) -> None:
@@ -286,7 +286,7 @@ class TestMetrics:
                 group.start_soon(other.create, CustomerDraft(reference="g-1", name="Ada"))
                 group.start_soon(one.create, CustomerDraft(reference="g-2", first_name="Ada"))
                 with anyio.fail_after(2):
-                    while (one.stats().attempts, other.stats().attempts, one.stats().waiting_for_turn) != (2, 1, 2):
+                    while (one.stats().attempts, other.stats().attempts, one.stats().waiting_for_lock) != (2, 1, 2):
                         await anyio.lowlevel.checkpoint()
                 found = await anyio.to_thread.run_sync(kept.metrics)
                 group.cancel_scope.cancel()
@@ -360,7 +360,7 @@ async def test_the_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
         "    look found=False",
         f"      {FIND} 404",
         "    wait reason=retry",
-        "    POST /v2/customers NoResponseError applied=unknown outcome=no answer resend=1 ERROR",
+        "    POST /v2/customers NoResponseError applied=unknown outcome=no response resend=1 ERROR",
         "    wait reason=confirmation",
         "    look found=True",
         f"      {FIND} 200",

@@ -117,7 +117,7 @@ class TestCreateWithoutReference:
         with pytest.raises(OutcomeUnknownError) as caught:
             await it.create(draft(reference=None))
         assert (caught.value.applied, caught.value.attempts, len(it.script.sent)) == ("unknown", 1, 1)
-        assert "look for the customer in the gateway's list" in str(caught.value)
+        assert "search the gateway's customer list" in str(caught.value)
 
     async def test_a_lost_body_is_applied(self) -> None:
         with pytest.raises(InvalidResponseError) as caught:

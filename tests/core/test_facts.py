@@ -20,7 +20,6 @@ from scripted_transport import (
 )
 from wonder_customers import (
     ConflictError,
-    Customer,
     DeadlineExceededError,
     InvalidRequestError,
     InvalidResponseError,
@@ -143,7 +142,7 @@ class TestTheHistory:
         told = [(record.outcome, record.cause, record.elapsed) for record in caught.value.history]
         assert told == [
             ("not sent", "it was not sent to https://ipgtest.monri.com: the wire broke", 0.5),
-            ("no answer", "it was sent and not answered: the wire broke", 0.5),
+            ("no response", "it was sent and not answered: the wire broke", 0.5),
             ("body lost", "it was answered with HTTP 200, but the body was lost: the wire broke", 0.5),
             ("HTTP 502", "refused with HTTP 502", 0.5),
             ("HTTP 404", "refused with HTTP 404", 0.5),
@@ -158,7 +157,7 @@ class TestTheHistory:
         with pytest.raises(InvalidRequestError) as caught:
             await it.upsert(draft())
         assert [(record.outcome, record.cause) for record in caught.value.history] == [
-            ("HTTP 200", "answered"),
+            ("HTTP 200", "complete response"),
             ("HTTP 400", "refused with HTTP 400: no"),
         ]
         assert caught.value.attempts == 1

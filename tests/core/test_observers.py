@@ -39,7 +39,7 @@ class TestSessions:
         opened, closed = told[0], told[-1]
         assert isinstance(opened, SessionStarted)
         assert isinstance(closed, SessionEnded)
-        assert closed.opened is opened
+        assert closed.session is opened
         assert opened.stats() == it.stats()
 
     async def test_what_is_refused_beforehand_is_no_call(self) -> None:
@@ -50,7 +50,7 @@ class TestSessions:
             with pytest.raises(InvalidRecordError):
                 await it.get("..")
         assert [event.name for event in told] == ["session_started", "session_ended"]
-        assert it.stats().begun == 0
+        assert it.stats().started == 0
 
 
 class TestObservers:

@@ -57,7 +57,7 @@ class TestReads:
             await it.get(UUID)
         assert (caught.value.applied, caught.value.attempts) == ("no", 3)
         assert it.clock.waits == [0.25, 0.5]
-        assert [record.outcome for record in caught.value.history] == ["no answer"] * 3
+        assert [record.outcome for record in caught.value.history] == ["no response"] * 3
 
     async def test_a_read_whose_body_is_lost_is_no_answer(self) -> None:
         it = make_harness(no_response(sent=True, status=200), endless=True)

@@ -14,10 +14,9 @@ from attrs import evolve
 from raw_sockets import OK, Peer, RawServer, dead_port
 from wonder_customers import ConfigurationError
 from wonder_customers.transports import choose
-from wonder_customers.wire import Transport
 from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.transports.pool import KEEP_ALIVE, REPLY_LIMIT
-from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Timeouts, Transmission, TransportError
+from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Timeouts, Transmission, Transport, TransportError
 
 pytestmark = pytest.mark.anyio
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("wrong", [HttpxTransport, httpx.MockTransport])
-async def test_a_class_is_no_transport(wrong: object) -> None:
+async def test_a_class_is_no_transport(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="transport must be"):
         CustomerSession(Monri("k", "t"), transport=wrong)
 
@@ -38,7 +38,7 @@ async def test_a_class_is_no_transport(wrong: object) -> None:
 async def test_an_httpx_client_is_no_transport() -> None:
     async with httpx.AsyncClient() as client:
         with pytest.raises(ConfigurationError, match="transport must be"):
-            CustomerSession(Monri("k", "t"), transport=client)
+            CustomerSession(Monri("k", "t"), transport=client)  # type: ignore[arg-type]
 
 
 async def test_what_comes_after_an_answer_is_not_the_answer_to_the_next_request() -> None:

@@ -33,7 +33,7 @@ UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE})
 class Counts:
     """What a session's executor has done; see `wonder_customers.events.Stats`."""
 
-    begun: int = 0
+    started: int = 0
     succeeded: int = 0
     failed: dict[str, int] = field(factory=dict)
     attempts: int = 0
@@ -92,7 +92,7 @@ class CallContext:
 
     def begin(self, counts: Counts, observers: "ObserverGroup | None") -> None:
         """It begins."""
-        counts.begun += 1
+        counts.started += 1
         if observers is not None:
             dialect = self.account_context.dialect
             self.watched = observers.call(dialect.gateway, self.operation, dialect.origin)
@@ -124,8 +124,8 @@ class CallContext:
             how_far(transmission, attempt_result),
             None if attempt_result.reply is not None else attempt_result.error,
         )
-        seen = f"HTTP {transmission.status}" if outcome == "answered" else outcome
-        cause = "answered" if error is None else error.reason
+        seen = f"HTTP {transmission.status}" if outcome == "response" else outcome
+        cause = "complete response" if error is None else error.reason
         self.history.append(AttemptRecord(seen, cause, took, attempt_result.request_id))
         if self.watched is not None:
             name = None if error is None else name_of(error)
@@ -197,11 +197,11 @@ def as_unconfirmed(error: CallError, subject: Mapping[str, str], *, once: bool =
 def how_far(transmission: Transmission, attempt_result: AttemptResult | None) -> "Outcome":
     """How far an attempt came; without an `AttemptResult` it was broken off."""
     if transmission.status is None:
-        return "no answer" if transmission.sent else "not sent"
+        return "no response" if transmission.sent else "not sent"
     if attempt_result is None or attempt_result.evidence is Evidence.BODY_LOST:
         return "body lost"
     silent = attempt_result.reply is None and isinstance(attempt_result.error, (NoResponseError, DeadlineExceededError))
-    return "body lost" if silent else "answered"
+    return "body lost" if silent else "response"
 
 
 def done_by(call: Call[Any], transmission: Transmission, attempt_result: AttemptResult | None) -> Applied:

@@ -83,16 +83,17 @@ class SessionState:
             )
         counts = executor.counts
         return Stats(
-            begun=counts.begun,
+            started=counts.started,
             succeeded=counts.succeeded,
             failed=dict(counts.failed),
             attempts=counts.attempts,
             retries=counts.retries,
             lookups=counts.lookups,
             # Lists first: another thread may ask while this one's event loop adds a host.
-            budget={str(origin): budget.tokens for origin, budget in list(self.budgets.items())},
+            retry_tokens={str(origin): budget.tokens for origin, budget in list(self.budgets.items())},
             connections=connections,
-            waiting_for_turn=executor.turns.waiting,
+            waiting_for_lock=executor.turns.waiting,
+            waiting_for_rate_limit=0,
             views=self.views,
             observer_failures=0 if executor.observers is None else executor.observers.failures,
         )

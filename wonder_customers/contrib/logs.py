@@ -9,7 +9,7 @@ are listed below, and what is not listed stays out.
 | event               | level  | keys |
 |---------------------|--------|---|
 | ``session_started``  | DEBUG  | – |
-| ``session_ended``  | INFO   | begun, succeeded, failures, attempts, retries, looks, observer_failures |
+| ``session_ended``  | INFO   | started, succeeded, failures, attempts, retries, looks, observer_failures |
 | ``call_started``    | DEBUG  | call, gateway, operation, host, port |
 | ``attempt_started`` | DEBUG  | call, gateway, operation, method, route, number, request |
 | ``attempt_ended``   | DEBUG  | the same and outcome, status, applied, error, elapsed |
@@ -56,7 +56,7 @@ _ALLOWED: Final[Mapping[type[Event], tuple[int, tuple[str, ...]]]] = {
     CallEnded: (logging.DEBUG, ("error", "applied", "requests", "recovered", "elapsed")),
     SessionEnded: (logging.INFO, ()),
 }
-_TOTALS: Final = ("begun", "succeeded", "failures", "attempts", "retries", "lookups", "observer_failures")
+_TOTALS: Final = ("started", "succeeded", "failures", "attempts", "retries", "lookups", "observer_failures")
 
 
 def log_events(event: Event) -> None:
@@ -73,7 +73,7 @@ def log_events(event: Event) -> None:
 def _context(event: Event) -> dict[str, Any]:
     """What tells one call, and one attempt, from another."""
     if isinstance(event, SessionEnded):
-        return _picked(event.opened.stats(), _TOTALS)
+        return _picked(event.session.stats(), _TOTALS)
     if isinstance(event, SessionStarted):
         return {}
     call = event if isinstance(event, CallStarted) else event.call

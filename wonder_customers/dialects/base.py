@@ -27,6 +27,23 @@ from wonder_customers.records import (
 from wonder_customers.secret import Secret, secret
 from wonder_customers.wire import Header, HttpRequest, HttpResponse, Origin, Replay, is_loopback
 
+__all__ = [
+    "AccessToken",
+    "Account",
+    "Call",
+    "Dialect",
+    "LockReference",
+    "Operation",
+    "Steps",
+    "credential",
+    "endpoint",
+    "key_text",
+    "one",
+    "segment",
+    "settings",
+    "unsafe_in_path",
+]
+
 T = TypeVar("T")
 
 

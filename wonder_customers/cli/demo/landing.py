@@ -19,8 +19,7 @@ from wonder_customers.errors import InvalidRecordError
 from wonder_customers.records import Address, CustomerDraft, Phone
 from wonder_customers.session import CustomerSession
 from wonder_customers.transports import choose
-from wonder_customers.wire import Transport
-from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, Transport
 
 __all__ = ["Landing", "land", "left_out", "start_with_old", "write_csv"]
 

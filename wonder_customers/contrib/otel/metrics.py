@@ -121,7 +121,7 @@ class Metrics:
         self._sessions[event] = event.stats
 
     def _closed(self, event: SessionEnded) -> None:
-        self._sessions.pop(event.opened, None)
+        self._sessions.pop(event.session, None)
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
         attributes: Attributes = {
@@ -166,7 +166,7 @@ class Metrics:
 
 
 def _budget(stats: Stats) -> Iterator[tuple[Attributes, int]]:
-    for origin, tokens in stats.budget.items():
+    for origin, tokens in stats.retry_tokens.items():
         url = urlsplit(origin)
         port = url.port or {"https": 443, "http": 80}[url.scheme]
         yield {"server.address": url.hostname or "", "server.port": port}, tokens
@@ -184,8 +184,8 @@ def _queue(stats: Stats) -> Iterator[tuple[Attributes, int]]:
 
 
 def _turns(stats: Stats) -> Iterator[tuple[Attributes, int]]:
-    yield {}, stats.waiting_for_turn
+    yield {}, stats.waiting_for_lock
 
 
 def _active(stats: Stats) -> Iterator[tuple[Attributes, int]]:
-    yield {}, stats.under_way
+    yield {}, stats.in_progress

@@ -130,7 +130,7 @@ class Spans:
         }
         if event.status is not None:
             attributes["http.response.status_code"] = event.status
-        if event.outcome != "answered":
+        if event.outcome != "response":
             attributes[OUTCOME] = event.outcome
         if event.applied != "no":
             attributes[APPLIED] = event.applied
