@@ -235,7 +235,7 @@ class CustomerSession(Generic[AnyAccount_co]):
             filters: The gateway's own query parameters, such as ``{"search": "Ada"}`` at Paydock.
 
         Raises:
-            InvalidRecordError: While iterating, before anything is sent: the limit, the cursor or the filters cannot work.
+            InvalidRecordError: While iterating: the limit, the cursor or the filters are invalid. Nothing was sent.
             UnsupportedOperationError: The gateway's lists know no filters (Monri).
             CallError: A page could not be fetched.
         """

@@ -82,7 +82,7 @@ class Metrics:
         self._measures: Mapping[type[Event], Callable[[Any], None]] = {
             SessionStarted: self._opened,
             AttemptEnded: self._attempt_ended,
-            Waiting: self.clock,
+            Waiting: self._wait_started,
             LookupEnded: self._looked,
             CallEnded: self._call_ended,
             SessionEnded: self._closed,
@@ -150,7 +150,7 @@ class Metrics:
             attributes["error.type"] = event.error
         self._calls.record(event.elapsed, attributes)
 
-    def clock(self, event: Waiting) -> None:
+    def _wait_started(self, event: Waiting) -> None:
         attributes: Attributes = {
             GATEWAY: event.call.gateway,
             OPERATION: event.call.operation,

@@ -85,7 +85,7 @@ class Spans:
             CallStarted: self._call_started,
             AttemptStarted: self._attempt_started,
             AttemptEnded: self._attempt_ended,
-            Waiting: self.clock,
+            Waiting: self._wait_started,
             LookupStarted: self._looking,
             LookupEnded: self._looked,
             CallEnded: self._call_ended,
@@ -145,7 +145,7 @@ class Spans:
             span.set_status(_FAILED)
         span.end()
 
-    def clock(self, event: Waiting) -> None:
+    def _wait_started(self, event: Waiting) -> None:
         story = self._stories[event.call]
         _end_wait(story)
         story.wait = self._tracer.start_span("wait", story.within, attributes={REASON: event.reason})
