@@ -1,4 +1,4 @@
-"""Credentials, keys and places that cannot work: refused when the account is made, and shown nowhere."""
+"""Invalid credentials, keys and URLs: rejected when the account is created, never shown."""
 
 import traceback
 from collections.abc import Callable
@@ -42,7 +42,7 @@ ACCOUNT_WITH: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("place", ACCOUNT_WITH)
 @pytest.mark.parametrize("value", BAD_CREDENTIALS.values(), ids=BAD_CREDENTIALS)
-def test_a_credential_that_cannot_stand_in_a_header_is_refused_and_not_shown(place: str, value: str) -> None:
+def test_credential_with_invalid_characters_is_rejected_and_not_shown(place: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=place.partition(" ")[2]) as caught:
         ACCOUNT_WITH[place](value)
     assert HIDDEN not in visible_text(caught.value)
@@ -50,46 +50,46 @@ def test_a_credential_that_cannot_stand_in_a_header_is_refused_and_not_shown(pla
 
 @pytest.mark.parametrize("place", [it for it in ACCOUNT_WITH if "app_id" not in it])
 @pytest.mark.parametrize("wrap", [Secret, str])
-def test_a_refused_secret_is_in_no_local_variable_of_the_traceback(place: str, wrap: Callable[[str], Any]) -> None:
-    """Those of the caller excepted, whose plain text it was."""
+def test_traceback_locals_hide_a_rejected_secret(place: str, wrap: Callable[[str], Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         ACCOUNT_WITH[place](wrap(f"{HIDDEN}\n"))
     trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert caught.value.__context__ is None
+    # Frames of this file hold the plain text that the test passed.
     for frame in trace.stack:
         assert frame.filename == __file__ or HIDDEN not in str(frame.locals)
 
 
 @pytest.mark.parametrize("place", ACCOUNT_WITH)
 @pytest.mark.parametrize("value", [5, b"bytes", ["list"], True], ids=repr)
-def test_a_credential_of_another_type_is_a_configuration_error(place: str, value: Any) -> None:
+def test_credential_of_another_type_is_rejected(place: str, value: Any) -> None:
     with pytest.raises(ConfigurationError):
         ACCOUNT_WITH[place](value)
 
 
-def test_none_is_no_credential_either() -> None:
+def test_none_is_rejected_as_a_credential() -> None:
     none: Any = None
     for kind, given in ((Wonder, (none, private_key())), (Wonder, (APP_ID, none)), (Monri, (none, "t"))):
         with pytest.raises(ConfigurationError):
             kind(*given)
 
 
-def test_paydock_needs_exactly_one_credential() -> None:
+def test_paydock_requires_exactly_one_credential() -> None:
     for given in ({}, {"secret_key": HIDDEN, "access_token": HIDDEN}):
         with pytest.raises(ConfigurationError, match="either secret_key or access_token") as caught:
             Paydock(**given)
         assert HIDDEN not in visible_text(caught.value)
 
 
-def test_monris_auth_is_one_of_two_words() -> None:
+def test_monri_rejects_unknown_auth_modes() -> None:
     for auth in ("basic", "", None, "Digest", ["oauth"]):
         with pytest.raises(ConfigurationError, match="auth must be"):
             Monri("key", "token", auth=auth)  # type: ignore[arg-type]
 
 
 def _pem(key: Any, *, encryption: KeySerializationEncryption | None = None, form: str = "PKCS8") -> str:
-    place = {"PKCS8": PrivateFormat.PKCS8, "PKCS1": PrivateFormat.TraditionalOpenSSL}[form]
-    text: bytes = key.private_bytes(Encoding.PEM, place, encryption or NoEncryption())
+    private_format = {"PKCS8": PrivateFormat.PKCS8, "PKCS1": PrivateFormat.TraditionalOpenSSL}[form]
+    text: bytes = key.private_bytes(Encoding.PEM, private_format, encryption or NoEncryption())
     return text.decode()
 
 
@@ -118,16 +118,16 @@ BAD_KEYS: dict[str, tuple[Callable[[], str], str]] = {
     "Edwards curve": (lambda: _pem(ed25519.Ed25519PrivateKey.generate()), "RSA key"),
     "DSA": (lambda: _pem(dsa.generate_private_key(1024)), "RSA key"),
     "RSA of 1024 bits": (lambda: _pem(rsa.generate_private_key(65537, 1024)), "2048 bits"),
-    "the public half": (
+    "public key": (
         lambda: _key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
         "no private key",
     ),
-    "a certificate": (lambda: "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----", "no private key"),
+    "certificate": (lambda: "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----", "no private key"),
 }
 
 
 @pytest.mark.parametrize(("make", "words"), BAD_KEYS.values(), ids=BAD_KEYS)
-def test_what_is_no_plain_rsa_key_is_refused_and_no_line_of_it_is_shown(make: Callable[[], str], words: str) -> None:
+def test_invalid_private_key_is_rejected_and_not_shown(make: Callable[[], str], words: str) -> None:
     pem = Secret(make())
     with pytest.raises(ConfigurationError, match=words) as caught:
         Wonder(APP_ID, pem)
@@ -136,7 +136,7 @@ def test_what_is_no_plain_rsa_key_is_refused_and_no_line_of_it_is_shown(make: Ca
         assert line not in shown
 
 
-def test_a_key_may_have_escaped_line_breaks_and_stray_blanks() -> None:
+def test_private_key_may_have_escaped_line_breaks_and_spaces() -> None:
     Wonder(APP_ID, private_key().replace("\n", "\\n"))
     Wonder(APP_ID, f"\n  {private_key()}\n\n")
 
@@ -144,8 +144,8 @@ def test_a_key_may_have_escaped_line_breaks_and_stray_blanks() -> None:
 BAD_URLS: dict[str, Any] = {
     "http to another machine": "http://gateway.wonder.today",
     "http to another machine by address": "http://192.0.2.1/",
-    "http to what only looks like this machine": "http://localhost.evil.example/",
-    "http to what only looks like loopback": "http://127.0.0.1.evil.example/",
+    "http to a host that begins with localhost": "http://localhost.evil.example/",
+    "http to a host that begins with 127.0.0.1": "http://127.0.0.1.evil.example/",
     "user": f"https://user@{HIDDEN}.example/",
     "user and password": f"https://user:{HIDDEN}@gateway.example/",
     "user on loopback": f"http://user:{HIDDEN}@127.0.0.1/",
@@ -167,7 +167,7 @@ BAD_URLS: dict[str, Any] = {
     "bytes": b"https://gateway.example/",
     "number": 5,
 }
-AT: dict[str, Callable[[Any], Any]] = {
+ACCOUNT_AT: dict[str, Callable[[Any], Any]] = {
     "wonder": lambda url: Wonder(APP_ID, private_key(), base_url=url),
     "paydock": lambda url: Paydock("key", base_url=url),
     "monri": lambda url: Monri("key", "token", base_url=url),
@@ -176,9 +176,9 @@ AT: dict[str, Callable[[Any], Any]] = {
 
 @EACH_GATEWAY
 @pytest.mark.parametrize("url", BAD_URLS.values(), ids=BAD_URLS)
-def test_a_base_url_that_is_not_https_or_says_more_than_a_place_is_refused(gateway: str, url: Any) -> None:
+def test_invalid_base_url_is_rejected_and_not_shown(gateway: str, url: Any) -> None:
     with pytest.raises(ConfigurationError, match="base_url") as caught:
-        AT[gateway](url)
+        ACCOUNT_AT[gateway](url)
     assert HIDDEN not in str(caught.value).replace(f"{HIDDEN}.example", "")
 
 
@@ -195,12 +195,12 @@ def test_a_base_url_that_is_not_https_or_says_more_than_a_place_is_refused(gatew
         "HTTPS://GATEWAY.EXAMPLE/",
     ],
 )
-def test_https_anywhere_and_http_on_this_machine_are_taken(gateway: str, url: str) -> None:
-    assert AT[gateway](url).base_url == url
+def test_base_url_accepts_https_and_loopback_http(gateway: str, url: str) -> None:
+    assert ACCOUNT_AT[gateway](url).base_url == url
 
 
 @EACH_GATEWAY
-def test_missing_variables_are_named_and_present_ones_not_shown(gateway: str) -> None:
+def test_missing_environment_variables_are_named_and_values_not_shown(gateway: str) -> None:
     account: Any = {"wonder": Wonder, "paydock": Paydock, "monri": Monri}[gateway]
     for variables in ({}, {"MONRI_MERCHANT_KEY": HIDDEN, "WONDER_PRIVATE_KEY": HIDDEN}):
         with pytest.raises(ConfigurationError, match=f"{gateway.upper()}_") as caught:
@@ -208,39 +208,41 @@ def test_missing_variables_are_named_and_present_ones_not_shown(gateway: str) ->
         assert HIDDEN not in visible_text(caught.value)
 
 
-def test_a_key_variable_may_name_a_file_and_a_wrong_name_is_told_without_it(tmp_path: Any) -> None:
-    place = tmp_path / "key.pem"
-    place.write_text(private_key())
-    assert Wonder.from_environment({"WONDER_APP_ID": APP_ID, "WONDER_PRIVATE_KEY": str(place)}).app_id == APP_ID
+def test_private_key_variable_may_be_a_path_and_an_invalid_path_is_not_shown(tmp_path: Any) -> None:
+    path = tmp_path / "key.pem"
+    path.write_text(private_key())
+    assert Wonder.from_environment({"WONDER_APP_ID": APP_ID, "WONDER_PRIVATE_KEY": str(path)}).app_id == APP_ID
     for wrong in (tmp_path / HIDDEN, tmp_path):
         with pytest.raises(ConfigurationError, match="WONDER_PRIVATE_KEY is neither") as caught:
             Wonder.from_environment({"WONDER_APP_ID": APP_ID, "WONDER_PRIVATE_KEY": str(wrong)})
         assert HIDDEN not in visible_text(caught.value)
 
 
-NAMED = {
+VARIABLES = {
     "wonder": ("WONDER_APP_ID", "WONDER_PRIVATE_KEY", "WONDER_BASE_URL"),
     "paydock": ("PAYDOCK_SECRET_KEY", "PAYDOCK_BASE_URL"),
     "monri": ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN", "MONRI_AUTH", "MONRI_BASE_URL"),
 }
-ENVIRONMENTS: dict[str, Any] = {"wonder": Wonder, "paydock": Paydock, "monri": Monri}
+ACCOUNT_CLASSES: dict[str, Any] = {"wonder": Wonder, "paydock": Paydock, "monri": Monri}
 
 
 @EACH_GATEWAY
 @pytest.mark.parametrize("variables", [None, 5, HIDDEN, [HIDDEN], dict], ids=lambda it: type(it).__name__)
-def test_what_is_no_environment_is_refused(gateway: str, variables: Any) -> None:
+def test_environment_must_be_a_mapping(gateway: str, variables: Any) -> None:
     with pytest.raises(ConfigurationError, match="mapping of text, such as") as caught:
-        ENVIRONMENTS[gateway].from_environment(variables)
+        ACCOUNT_CLASSES[gateway].from_environment(variables)
     assert HIDDEN not in visible_text(caught.value, local_values=True).replace(repr(variables), "")
 
 
-@pytest.mark.parametrize(("gateway", "name"), [(gateway, name) for gateway, names in NAMED.items() for name in names])
+@pytest.mark.parametrize(
+    ("gateway", "name"), [(gateway, name) for gateway, names in VARIABLES.items() for name in names]
+)
 @pytest.mark.parametrize("value", [5, b"bytes", ["list"], True, 0, b""], ids=repr)
-def test_a_variable_that_is_no_text_is_named(gateway: str, name: str, value: Any) -> None:
+def test_environment_variable_that_is_not_text_is_named(gateway: str, name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} must be text, not {type(value).__name__}"):
-        ENVIRONMENTS[gateway].from_environment(dict.fromkeys(NAMED[gateway], HIDDEN) | {name: value})
+        ACCOUNT_CLASSES[gateway].from_environment(dict.fromkeys(VARIABLES[gateway], HIDDEN) | {name: value})
 
 
-def test_a_key_file_in_the_home_of_nobody_is_told() -> None:
+def test_private_key_path_in_an_unknown_home_folder_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match="WONDER_PRIVATE_KEY is neither"):
-        Wonder.from_environment({"WONDER_APP_ID": APP_ID, "WONDER_PRIVATE_KEY": "~nobody-of-that-name/key.pem"})
+        Wonder.from_environment({"WONDER_APP_ID": APP_ID, "WONDER_PRIVATE_KEY": "~unknown-user-name/key.pem"})

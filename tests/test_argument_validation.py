@@ -1,4 +1,4 @@
-"""Arguments that no verb can use: one clear error, nothing sent, and nothing private in what it says."""
+"""Invalid arguments of session methods: one error, nothing sent, no value shown."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -44,7 +44,7 @@ CARDS = {
         "4111111111111111", expire_month="12", expire_year="2030", holder_name="Ada Lovelace", gateway_id=HEX24
     ),
 }
-PLACES: dict[str, Callable[[Session, Any], Awaitable[Any]]] = {
+CALLS: dict[str, Callable[[Session, Any], Awaitable[Any]]] = {
     "get": lambda session, value: session.get(value),
     "get_by_reference": lambda session, value: session.get_by_reference(value),
     "update": lambda session, value: session.update(value, CustomerPatch(name="Ada")),
@@ -60,35 +60,35 @@ PLACES: dict[str, Callable[[Session, Any], Awaitable[Any]]] = {
     "delete_payment_token (token)": lambda session, value: session.delete_payment_token(UUID, value),
 }
 UNSUPPORTED = {("wonder", "delete")} | {
-    ("monri", name) for name in PLACES if name.startswith(("create_p", "check_p", "delete_p"))
+    ("monri", name) for name in CALLS if name.startswith(("create_p", "check_p", "delete_p"))
 }
 
 
 @pytest.mark.parametrize(
-    ("gateway", "place"),
-    [(gateway, place) for gateway in ACCOUNTS for place in PLACES if (gateway, place) not in UNSUPPORTED],
+    ("gateway", "call"),
+    [(gateway, call) for gateway in ACCOUNTS for call in CALLS if (gateway, call) not in UNSUPPORTED],
 )
 @UNSAFE_TEXTS
 @pytest.mark.anyio
-async def test_an_id_or_reference_that_cannot_stand_in_a_path_is_refused(gateway: str, place: str, value: Any) -> None:
-    error = await invalid_record_error(gateway, lambda session: PLACES[place](session, value))
+async def test_id_or_reference_with_invalid_characters_is_rejected(gateway: str, call: str, value: Any) -> None:
+    error = await invalid_record_error(gateway, lambda session: CALLS[call](session, value))
     (violation,) = error.violations
-    if place.endswith(("(token)", "(record)")):
+    if call.endswith(("(token)", "(record)")):
         assert violation.field == "token"
     else:
-        assert violation.field in ({"reference"} if place == "get_by_reference" else {"id", "customer_id"})
+        assert violation.field in ({"reference"} if call == "get_by_reference" else {"id", "customer_id"})
     assert "Lovelace" not in visible_text(error)
 
 
 @EACH_GATEWAY
 @UNSAFE_TEXTS
 @pytest.mark.anyio
-async def test_a_draft_whose_reference_cannot_stand_in_a_path_is_refused(gateway: str, value: Any) -> None:
+async def test_draft_reference_with_invalid_characters_is_rejected(gateway: str, value: Any) -> None:
     if value is None and gateway != "wonder":
-        return  # there a customer may be without one
+        return  # the reference is optional at these gateways
     draft = CustomerDraft(reference=value, name="Ada", phone=Phone("+852", "12345678"))
-    for verb in ("create", "upsert"):
-        error = await invalid_record_error(gateway, lambda session, verb=verb: getattr(session, verb)(draft))  # type: ignore[misc]
+    for name in ("create", "upsert"):
+        error = await invalid_record_error(gateway, lambda session, name=name: getattr(session, name)(draft))  # type: ignore[misc]
         assert [it.field for it in error.violations] == ["reference"]
         assert "Lovelace" not in visible_text(error)
 
@@ -99,14 +99,14 @@ SOURCES: list[Any] = [None, "4111111111111111", 5, {"number": "4111"}, PaymentTo
 @pytest.mark.parametrize("gateway", ["wonder", "paydock"])
 @pytest.mark.parametrize("source", SOURCES, ids=[type(it).__name__ for it in SOURCES])
 @pytest.mark.anyio
-async def test_what_is_no_payment_source_is_refused(gateway: str, source: Any) -> None:
+async def test_payment_source_of_another_type_is_rejected(gateway: str, source: Any) -> None:
     error = await invalid_record_error(gateway, lambda session: session.create_payment_token(UUID, source))
     assert [it.field for it in error.violations] == ["payment_source"]
     assert "4111" not in str(error)
 
 
 @pytest.mark.anyio
-async def test_wonder_takes_cards_only_and_paydocks_sources_keep_their_forms() -> None:
+async def test_wonder_accepts_only_cards_and_paydock_checks_token_formats() -> None:
     for source in (OneTimeToken(UUID), VaultToken(UUID)):
         await invalid_record_error("wonder", lambda session, source=source: session.create_payment_token(UUID, source))  # type: ignore[misc]
     for broken in (OneTimeToken("private"), VaultToken("private"), VaultToken(UUID, gateway_id="private")):
@@ -117,34 +117,34 @@ async def test_wonder_takes_cards_only_and_paydocks_sources_keep_their_forms() -
         assert "private" not in str(error)
 
 
-NO_DRAFTS: list[Any] = [None, {}, {"name": "Lovelace"}, "Lovelace", CustomerPatch(), CustomerDraft, 5]
+NOT_DRAFTS: list[Any] = [None, {}, {"name": "Lovelace"}, "Lovelace", CustomerPatch(), CustomerDraft, 5]
 
 
 @EACH_GATEWAY
-@pytest.mark.parametrize("draft", NO_DRAFTS, ids=[type(it).__name__ for it in NO_DRAFTS])
+@pytest.mark.parametrize("draft", NOT_DRAFTS, ids=[type(it).__name__ for it in NOT_DRAFTS])
 @pytest.mark.anyio
-async def test_what_is_no_draft_is_refused_by_create_and_upsert(gateway: str, draft: Any) -> None:
-    for verb in ("create", "upsert"):
-        error = await invalid_record_error(gateway, lambda session, verb=verb: getattr(session, verb)(draft))  # type: ignore[misc]
+async def test_create_and_upsert_require_a_draft(gateway: str, draft: Any) -> None:
+    for name in ("create", "upsert"):
+        error = await invalid_record_error(gateway, lambda session, name=name: getattr(session, name)(draft))  # type: ignore[misc]
         assert [it.field for it in error.violations] == ["draft"]
         assert "Lovelace" not in visible_text(error)
 
 
 @EACH_GATEWAY
-@pytest.mark.parametrize("draft", [*NO_DRAFTS, b"Lovelace"], ids=[*(type(it).__name__ for it in NO_DRAFTS), "bytes"])
-def test_what_is_no_draft_is_refused_where_nothing_is_sent_either(gateway: str, draft: Any) -> None:
+@pytest.mark.parametrize("draft", [*NOT_DRAFTS, b"Lovelace"], ids=[*(type(it).__name__ for it in NOT_DRAFTS), "bytes"])
+def test_validate_payload_and_differences_require_a_draft(gateway: str, draft: Any) -> None:
     session, held = CustomerSession(ACCOUNTS[gateway]()), Customer(id="1")
-    verbs = (session.validate, session.payload, lambda it: session.differences(it, held))
-    for verb in verbs:
+    methods = (session.validate, session.payload, lambda it: session.differences(it, held))
+    for method in methods:
         with pytest.raises(InvalidRecordError) as caught:
-            verb(draft)
+            method(draft)
         assert [it.field for it in caught.value.violations] == ["draft"]
         assert "Lovelace" not in visible_text(caught.value)
 
 
 @EACH_GATEWAY
 @pytest.mark.parametrize("customer", [None, {}, CustomerDraft(), Customer], ids=repr)
-def test_what_is_no_customer_is_not_compared(gateway: str, customer: Any) -> None:
+def test_differences_requires_a_customer(gateway: str, customer: Any) -> None:
     with pytest.raises(InvalidRecordError) as caught:
         CustomerSession(ACCOUNTS[gateway]()).differences(CustomerDraft(reference="c-1"), customer)
     assert [it.field for it in caught.value.violations] == ["customer"]
@@ -153,14 +153,14 @@ def test_what_is_no_customer_is_not_compared(gateway: str, customer: Any) -> Non
 @EACH_GATEWAY
 @pytest.mark.parametrize("patch", [None, {}, {"name": "Lovelace"}, CustomerDraft(), CustomerPatch], ids=repr)
 @pytest.mark.anyio
-async def test_what_is_no_patch_is_refused_by_update(gateway: str, patch: Any) -> None:
+async def test_update_requires_a_patch(gateway: str, patch: Any) -> None:
     error = await invalid_record_error(gateway, lambda session: session.update(HEX24, patch))
     assert [it.field for it in error.violations] == ["patch"]
 
 
 async def _walk(session: Session, **options: Any) -> None:
     async for _ in session.list(**options):
-        raise AssertionError("there is nothing to list")
+        raise AssertionError("the listing must be empty")
 
 
 @EACH_GATEWAY
@@ -168,7 +168,7 @@ async def _walk(session: Session, **options: Any) -> None:
     "limit", [0, -1, 1001, True, False, 1.0, "5", [5], 10**30], ids=lambda it: f"{type(it).__name__} {it}"
 )
 @pytest.mark.anyio
-async def test_a_page_size_outside_of_1_to_1000_is_refused(gateway: str, limit: Any) -> None:
+async def test_page_size_outside_1_to_1000_is_rejected(gateway: str, limit: Any) -> None:
     error = await invalid_record_error(gateway, lambda session: _walk(session, limit=limit))
     assert [it.field for it in error.violations] == ["limit"]
 
@@ -178,7 +178,7 @@ async def test_a_page_size_outside_of_1_to_1000_is_refused(gateway: str, limit: 
     "cursor", ["", "abc", "-1", "1.5", " 1", "1\n", "\uff11", "9" * 40, 5, True, ["0"], b"0"], ids=repr
 )
 @pytest.mark.anyio
-async def test_a_cursor_that_no_page_carried_is_refused(gateway: str, cursor: Any) -> None:
+async def test_invalid_cursor_is_rejected(gateway: str, cursor: Any) -> None:
     error = await invalid_record_error(gateway, lambda session: _walk(session, cursor=cursor))
     assert [it.field for it in error.violations] == ["cursor"]
 
@@ -190,6 +190,6 @@ async def test_a_cursor_that_no_page_carried_is_refused(gateway: str, cursor: An
     ids=repr,
 )
 @pytest.mark.anyio
-async def test_filters_that_are_no_texts_or_would_move_the_page_are_refused(gateway: str, filters: Any) -> None:
+async def test_invalid_filters_are_rejected(gateway: str, filters: Any) -> None:
     error = await invalid_record_error(gateway, lambda session: _walk(session, filters=filters))
     assert [it.field for it in error.violations] == ["filters"]

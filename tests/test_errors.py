@@ -1,4 +1,4 @@
-"""Errors: one tree, every class tells the facts, and survives being sent between processes."""
+"""The error tree, the attributes and message of each class, copying and pickling."""
 
 import copy
 import inspect
@@ -55,7 +55,7 @@ FACTS: dict[str, Any] = {
     "id": UUID,
     "status": 500,
     "code": "E1",
-    "message": "their words",
+    "message": "gateway's message",
     "retry_after": 7.5,
     "ids": ("a", "b"),
     "fields": {"phone": ("bad",)},
@@ -63,7 +63,7 @@ FACTS: dict[str, Any] = {
 
 
 def full(kind: type[WonderCustomersError]) -> WonderCustomersError:
-    """An error with every field filled."""
+    """Return an error with every field set."""
     if kind is UnsupportedOperationError:
         return UnsupportedOperationError("wonder", "delete", "there is none")
     if kind is MissingExtraError:
@@ -73,30 +73,30 @@ def full(kind: type[WonderCustomersError]) -> WonderCustomersError:
             "monri", [Violation("address.city", "city", "must be text"), Violation("x", None, "no")]
         )
     if issubclass(kind, CallError):
-        known: set[str] = set()
+        accepted: set[str] = set()
         for base in kind.__mro__:
             if "__init__" in vars(base) and issubclass(base, CallError):
-                known |= inspect.signature(base.__init__).parameters.keys()
-        return kind("what happened", **{name: value for name, value in FACTS.items() if name in known})
+                accepted |= inspect.signature(base.__init__).parameters.keys()
+        return kind("what happened", **{name: value for name, value in FACTS.items() if name in accepted})
     return kind("what happened")
 
 
-def test_the_tree_is_the_one_that_the_module_draws() -> None:
-    drawn = errors.__doc__ or ""
+def test_module_docstring_and_all_name_every_error() -> None:
+    documented = errors.__doc__ or ""
     for kind in SHIPPED:
-        assert kind.__name__ in drawn
+        assert kind.__name__ in documented
         assert kind.__doc__
     assert {kind.__name__ for kind in SHIPPED} | {"AttemptRecord", "Violation"} == set(errors.__all__)
 
 
-def test_every_class_can_be_imported_from_the_package() -> None:
+def test_every_error_is_exported_by_the_package() -> None:
     for kind in SHIPPED:
         assert getattr(wonder_customers, kind.__name__) is kind
 
 
 @pytest.mark.parametrize("kind", SHIPPED)
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_every_error_survives_pickling_with_all_its_fields(kind: type[WonderCustomersError], protocol: int) -> None:
+def test_pickled_error_keeps_all_fields(kind: type[WonderCustomersError], protocol: int) -> None:
     error = full(kind)
     again = pickle.loads(pickle.dumps(error, protocol))
     assert type(again) is kind
@@ -108,7 +108,7 @@ def test_every_error_survives_pickling_with_all_its_fields(kind: type[WonderCust
 
 
 @pytest.mark.parametrize("kind", SHIPPED)
-def test_every_error_can_be_copied_and_keeps_its_notes(kind: type[WonderCustomersError]) -> None:
+def test_copied_error_keeps_fields_and_notes(kind: type[WonderCustomersError]) -> None:
     error = full(kind)
     error.add_note("row 7")
     for again in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
@@ -117,7 +117,7 @@ def test_every_error_can_be_copied_and_keeps_its_notes(kind: type[WonderCustomer
 
 
 @pytest.mark.parametrize("kind", CALLS)
-def test_the_fields_that_a_class_names_are_those_it_was_given(kind: type[CallError]) -> None:
+def test_call_error_attributes_are_the_constructor_arguments(kind: type[CallError]) -> None:
     error = full(kind)
     for name, value in vars(error).items():
         assert value == ("what happened" if name == "reason" else FACTS[name]), name
@@ -129,9 +129,7 @@ def test_the_fields_that_a_class_names_are_those_it_was_given(kind: type[CallErr
     ("applied", "words"),
     [("no", "Nothing was applied."), ("yes", "The gateway applied it"), ("unknown", "may have been applied")],
 )
-def test_the_message_says_what_happened_whether_it_was_applied_how_often_and_what_next(
-    kind: type[CallError], applied: Any, words: str
-) -> None:
+def test_message_states_reason_attempts_applied_and_hint(kind: type[CallError], applied: Any, words: str) -> None:
     error = full(kind)
     assert isinstance(error, CallError)
     error.applied = applied
@@ -142,29 +140,29 @@ def test_the_message_says_what_happened_whether_it_was_applied_how_often_and_wha
     assert text.endswith(error.hint)
 
 
-def test_each_class_gives_advice_of_its_own() -> None:
-    advices = [kind.hint for kind in CALLS if kind not in {CallError, GatewayError}]
-    assert len(set(advices)) == len(advices)
-    assert CallError.hint not in advices
+def test_each_error_class_has_its_own_hint() -> None:
+    hints = [kind.hint for kind in CALLS if kind not in {CallError, GatewayError}]
+    assert len(set(hints)) == len(hints)
+    assert CallError.hint not in hints
 
 
-def test_one_attempt_is_singular_and_an_error_without_facts_is_still_readable() -> None:
+def test_message_of_one_attempt_and_of_an_error_without_facts() -> None:
     assert "(1 attempt in 0.00 s)" in str(NotSentError("x", attempts=1))
     assert str(NotFoundError("gone")).startswith("call: gone (0 attempts in 0.00 s). Nothing was applied.")
 
 
-def test_a_violation_names_both_fields_and_the_limit() -> None:
+def test_violation_message_names_field_wire_field_and_limit() -> None:
     assert str(Violation("address.city", "city", "must be text")) == "address.city (on the wire: city): must be text"
     assert str(Violation("address", None, "no such field")) == "address: no such field"
 
 
-def test_an_invalid_record_lists_all_violations_in_order() -> None:
+def test_invalid_record_error_lists_all_violations_in_order() -> None:
     error = InvalidRecordError("monri", [Violation("a", "A", "x"), Violation("b", None, "y")])
     assert str(error) == "monri cannot take this record: a (on the wire: A): x; b: y. Nothing was sent."
     assert [it.field for it in error.violations] == ["a", "b"]
 
 
-def test_refusals_carry_the_gateways_own_facts() -> None:
+def test_gateway_errors_keep_the_gateways_details() -> None:
     error = InvalidRequestError(
         "no", status=400, code="E1", message="bad phone", retry_after=1.5, fields={"phone": ["bad", "odd"]}
     )
@@ -174,17 +172,14 @@ def test_refusals_carry_the_gateways_own_facts() -> None:
     assert InvalidResponseError("x", status=200).status == 200
 
 
-def test_one_except_clause_catches_everything() -> None:
+def test_base_class_catches_every_error() -> None:
     for kind in SHIPPED:
         with pytest.raises(WonderCustomersError):
             raise full(kind)
 
 
-# What an unknown outcome can be turned into
-
-
 @pytest.mark.anyio
-async def test_resolving_asks_by_id_first_then_by_reference_and_none_means_not_there() -> None:
+async def test_resolve_looks_up_by_id_before_reference_and_returns_none_if_absent() -> None:
     held = {"status": "approved", "uuid": UUID, "merchant_customer_id": "35"}
     wire = MockGateway(json_response(200, held), json_response(200, held), json_response(404, None))
     async with wire.session(ACCOUNTS["monri"]()) as session:
@@ -201,7 +196,7 @@ async def test_resolving_asks_by_id_first_then_by_reference_and_none_means_not_t
 
 
 @pytest.mark.anyio
-async def test_resolving_a_token_write_lists_the_customers_tokens() -> None:
+async def test_resolve_after_token_write_lists_payment_tokens() -> None:
     body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "s"}]}}}
     wire = MockGateway(json_response(200, body))
     async with wire.session(ACCOUNTS["paydock"]()) as session:
@@ -210,7 +205,7 @@ async def test_resolving_a_token_write_lists_the_customers_tokens() -> None:
 
 
 @pytest.mark.anyio
-async def test_what_has_neither_id_nor_reference_cannot_be_resolved_and_asks_nothing() -> None:
+async def test_resolve_without_id_and_reference_raises_and_sends_nothing() -> None:
     wire = MockGateway()
     error = OutcomeUnknownError("x", operation="create")
     async with wire.session(ACCOUNTS["monri"]()) as session:
@@ -221,13 +216,13 @@ async def test_what_has_neither_id_nor_reference_cannot_be_resolved_and_asks_not
 
 
 @pytest.mark.anyio
-async def test_errors_of_real_calls_survive_pickling_and_tell_every_request() -> None:
-    wire = MockGateway(json_response(503, None), json_response(503, None, X_Request_ID="theirs"))
+async def test_error_of_a_call_pickles_with_its_history() -> None:
+    wire = MockGateway(json_response(503, None), json_response(503, None, X_Request_ID="from-gateway"))
     async with wire.session(ACCOUNTS["monri"](), attempts=2) as session:
         with pytest.raises(CallError) as caught:
             await session.get(UUID)
     error = caught.value
-    assert (error.attempts, len(error.history), error.request_id) == (2, 2, "theirs")
+    assert (error.attempts, len(error.history), error.request_id) == (2, 2, "from-gateway")
     assert [it.outcome for it in error.history] == ["HTTP 503", "HTTP 503"]
     again = pickle.loads(pickle.dumps(error))
     assert vars(again) == vars(error)
@@ -235,17 +230,17 @@ async def test_errors_of_real_calls_survive_pickling_and_tell_every_request() ->
 
 
 @pytest.mark.anyio
-async def test_a_request_id_of_the_gateway_is_told_only_when_it_is_short_plain_text() -> None:
-    for sent, told in (("abc", "abc"), ("x" * 300, "x" * 100)):
+async def test_request_id_of_the_gateway_is_truncated() -> None:
+    for sent, kept in (("abc", "abc"), ("x" * 300, "x" * 100)):
         wire = MockGateway(json_response(404, None, X_Correlation_ID=sent))
         async with wire.session(ACCOUNTS["paydock"]()) as session:
             with pytest.raises(NotFoundError) as caught:
                 await session.get(HEX24)
-        assert caught.value.request_id == told
+        assert caught.value.request_id == kept
 
 
 @pytest.mark.anyio
-async def test_deadlines_and_lost_answers_are_told_apart_from_refusals() -> None:
+async def test_connection_and_deadline_errors_are_not_gateway_errors() -> None:
     for kind in (DeadlineExceededError, NoResponseError, NotSentError, OutcomeUnknownError, InvalidResponseError):
         assert not issubclass(kind, GatewayError)
     wire = MockGateway(json_response(500, None))

@@ -1,4 +1,4 @@
-"""Who uses a part whose packages are not installed reads the command that installs them."""
+"""Missing optional packages: the error states the command that installs them."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from pages import ROOT
 from wonder_customers import MissingExtraError
 from wonder_customers.errors import needed
 
-USED_WITHOUT = """
+SCRIPT_WITHOUT_PACKAGES = """
 import sys
 from wonder_customers.bulk import sources
 sys.modules.update(dict.fromkeys(sys.argv[1].split()))
@@ -41,24 +41,24 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize(("extra", "packages", "use", "who"), PARTS, ids=[f"{it[0]}: {it[2][:40]}" for it in PARTS])
-def test_a_missing_package_is_told_with_what_to_install(
-    tmp_path: Path, extra: str, packages: str, use: str, who: str
+@pytest.mark.parametrize(("extra", "packages", "use", "part"), PARTS, ids=[f"{it[0]}: {it[2][:40]}" for it in PARTS])
+def test_missing_package_error_states_the_install_command(
+    tmp_path: Path, extra: str, packages: str, use: str, part: str
 ) -> None:
     (tmp_path / "c.parquet").write_bytes(b"PAR1")
     (tmp_path / "c.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd")
     done = subprocess.run(
-        [sys.executable, "-c", USED_WITHOUT.format(use=use), packages],
+        [sys.executable, "-c", SCRIPT_WITHOUT_PACKAGES.format(use=use), packages],
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
     missing = packages.partition(" ")[0]
-    assert done.stdout == f"MissingExtraError {who} needs {missing}: pip install 'wonder-customers[{extra}]'\n"
+    assert done.stdout == f"MissingExtraError {part} needs {missing}: pip install 'wonder-customers[{extra}]'\n"
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert any(requirement.startswith(missing) for requirement in extras[extra])
 
 
-def test_what_an_extra_does_not_bring_is_told_as_python_tells_it() -> None:
-    missing = pytest.raises(ModuleNotFoundError, match="No module named 'nothing_of_ours'")
-    with missing as told, needed("fast", "aiohttp", by="this"):
-        import_module("nothing_of_ours")
-    assert not isinstance(told.value, MissingExtraError)
+def test_missing_module_outside_the_extra_raises_module_not_found() -> None:
+    missing = pytest.raises(ModuleNotFoundError, match="No module named 'unrelated_module'")
+    with missing as caught, needed("fast", "aiohttp", by="this"):
+        import_module("unrelated_module")
+    assert not isinstance(caught.value, MissingExtraError)

@@ -1,4 +1,4 @@
-"""Records: frozen, quiet about people, and honest about telephone numbers."""
+"""Records: immutability, reprs without personal data, phone numbers."""
 
 import copy
 import pickle
@@ -76,7 +76,7 @@ RECORDS: list[Any] = [
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda it: type(it).__name__)
-def test_a_records_repr_shows_no_personal_datum(record: Any) -> None:
+def test_record_repr_shows_no_personal_data(record: Any) -> None:
     for text in (
         repr(record),
         repr([record]),
@@ -91,31 +91,31 @@ def test_a_records_repr_shows_no_personal_datum(record: Any) -> None:
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda it: type(it).__name__)
-def test_a_record_is_frozen(record: Any) -> None:
+def test_record_is_frozen(record: Any) -> None:
     for name in attrs.fields_dict(type(record)):
         with pytest.raises(attrs.exceptions.FrozenInstanceError):
             setattr(record, name, None)
 
 
 @pytest.mark.parametrize("record", [it for it in RECORDS if "SOURCE" not in repr(it) and "***" not in repr(it)])
-def test_a_record_without_secrets_can_be_copied_and_pickled(record: Any) -> None:
+def test_record_without_secrets_can_be_copied_and_pickled(record: Any) -> None:
     assert pickle.loads(pickle.dumps(record)) == record
     assert copy.deepcopy(record) == record
 
 
-def test_a_draft_keeps_its_own_copy_of_the_callers_dictionary() -> None:
+def test_draft_copies_the_metadata_dictionary() -> None:
     mine = {"tier": "gold"}
     draft, patch = CustomerDraft(metadata=mine), CustomerPatch(metadata=mine)
     mine["tier"] = "lost"
     assert draft.metadata == patch.metadata == {"tier": "gold"}
 
 
-def test_every_field_of_a_patch_is_unset_until_it_is_named() -> None:
+def test_patch_fields_are_unset_by_default() -> None:
     assert set(attrs.astuple(CustomerPatch(), recurse=False)) == {UNSET}
     assert attrs.fields_dict(CustomerPatch).keys() == attrs.fields_dict(CustomerDraft).keys()
 
 
-def test_unset_is_false_has_a_name_and_is_one_through_copies_and_pickles() -> None:
+def test_unset_is_false_and_a_singleton() -> None:
     assert not UNSET
     assert repr(UNSET) == "UNSET"
     assert copy.deepcopy(UNSET) is UNSET
@@ -132,7 +132,7 @@ def test_unset_is_false_has_a_name_and_is_one_through_copies_and_pickles() -> No
         ("+387 61/000-111", "+387", "61000111"),
         ("+390612345678", "+39", "0612345678"),
         ("\uff0b38761000111", "+387", "61000111"),
-        # What has no calling code, or says more than a number, stays as it is.
+        # Text without a calling code, or with more than a number, is kept unchanged.
         ("12345678", None, "12345678"),
         ("00387000111", None, "00387000111"),
         ("", None, ""),
@@ -145,9 +145,7 @@ def test_unset_is_false_has_a_name_and_is_one_through_copies_and_pickles() -> No
         ("+852123\ud800", None, "+852123\ud800"),
     ],
 )
-def test_a_number_is_split_at_its_calling_code_and_nothing_of_it_is_lost(
-    text: str, dial_code: str | None, number: str
-) -> None:
+def test_phone_parse_splits_the_calling_code(text: str, dial_code: str | None, number: str) -> None:
     assert Phone.parse(text) == Phone(dial_code, number)
 
 
@@ -171,12 +169,12 @@ def test_a_number_is_split_at_its_calling_code_and_nothing_of_it_is_lost(
         (Phone("+852", "call me"), None),
     ],
 )
-def test_e164_is_the_whole_number_or_nothing(phone: Phone, expected: str | None) -> None:
+def test_e164_is_the_complete_number_or_none(phone: Phone, expected: str | None) -> None:
     assert phone.e164() == expected
 
 
 @given(text=st.text())
-def test_any_text_can_be_parsed_and_written_in_e164_or_not(text: str) -> None:
+def test_phone_parse_and_e164_accept_any_text(text: str) -> None:
     phone = Phone.parse(text)
     assert phone.dial_code is not None or phone.number == text
     written = phone.e164()
@@ -196,17 +194,17 @@ def test_any_text_can_be_parsed_and_written_in_e164_or_not(text: str) -> None:
         (None, None, None),
     ],
 )
-def test_a_summary_never_holds_a_whole_card_number(number: str | None, shown: str | None, last4: str | None) -> None:
+def test_card_summary_masks_the_card_number(number: str | None, shown: str | None, last4: str | None) -> None:
     summary = CardSummary(number)
     assert (summary.number, summary.last4) == (shown, last4)
 
 
-def test_a_page_is_a_tuple_of_records() -> None:
+def test_page_holds_a_tuple_of_records() -> None:
     page = Page([1, 2], "2", 7)
     assert (page.items, page.cursor, page.total) == ((1, 2), "2", 7)
 
 
-def test_equal_records_are_equal_and_a_changed_one_is_not() -> None:
+def test_record_equality() -> None:
     one = Customer("c", created_at=datetime(2024, 5, 1, tzinfo=UTC))
     assert one == Customer("c", created_at=datetime(2024, 5, 1, tzinfo=UTC))
     assert attrs.evolve(one, email="x") != one
@@ -220,13 +218,13 @@ def test_equal_records_are_equal_and_a_changed_one_is_not() -> None:
         st.text("0123456789 ", max_size=14),
     )
 )
-def test_the_short_way_to_a_calling_code_ends_where_the_long_one_does(text: str) -> None:
-    shortly = phone_numbers._plainly(text)
-    assert shortly in (None, phone_numbers._thoroughly(text))
+def test_fast_phone_parsing_agrees_with_full_parsing(text: str) -> None:
+    fast = phone_numbers._plainly(text)
+    assert fast in (None, phone_numbers._thoroughly(text))
 
 
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
-def test_every_regions_numbers_are_split_where_the_telephone_library_splits_them(region: str) -> None:
+def test_phone_parse_agrees_with_phonenumbers_for_every_region(region: str) -> None:
     example = phonenumbers.example_number(region)
     assert example is not None
     text = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)

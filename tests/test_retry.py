@@ -1,4 +1,4 @@
-"""The decision, row by row; the budget; the waits; what a gateway may ask for."""
+"""The retry decision, the retry budget, backoff, lookup waits and ``Retry-After``."""
 
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -29,7 +29,7 @@ READ, IDEMPOTENT, UPSERT, LOOKUP, NONE = Replay
 EVERY = tuple(Replay)
 
 
-def situation(evidence: Evidence, replay: Replay = READ, attempts: int = 1, **facts: object) -> RetryState:
+def retry_state(evidence: Evidence, replay: Replay = READ, attempts: int = 1, **facts: object) -> RetryState:
     usual: dict[str, object] = {"remaining": 60.0, "tokens": 500, "draw": 0.5, "findable": replay is not NONE}
     return RetryState(evidence, replay, attempts, **(usual | facts))  # type: ignore[arg-type]
 
@@ -54,60 +54,60 @@ TABLE: list[tuple[Evidence, dict[Replay, object]]] = [
     (Evidence.ABSENT, {LOOKUP: Retry(0.0, 14)}),
     (Evidence.ANSWERED, dict.fromkeys(EVERY, Raise())),
 ]
-ROWS = [(evidence, replay, verdict) for evidence, row in TABLE for replay, verdict in row.items()]
+ROWS = [(evidence, replay, decision) for evidence, row in TABLE for replay, decision in row.items()]
 
 
-@pytest.mark.parametrize(("evidence", "replay", "verdict"), ROWS)
-def test_the_table(evidence: Evidence, replay: Replay, verdict: object) -> None:
-    assert decide(POLICY, situation(evidence, replay)) == verdict
+@pytest.mark.parametrize(("evidence", "replay", "decision"), ROWS)
+def test_decision_table(evidence: Evidence, replay: Replay, decision: object) -> None:
+    assert decide(POLICY, retry_state(evidence, replay)) == decision
 
 
-def test_a_taken_reference_is_looked_up_only_after_an_attempt_in_doubt() -> None:
-    assert decide(POLICY, situation(Evidence.TAKEN, LOOKUP, unconfirmed=True)) == Resolve()
-    assert decide(POLICY, situation(Evidence.TAKEN, LOOKUP)) == Raise()
-    assert decide(POLICY, situation(Evidence.TAKEN, NONE, unconfirmed=True)) == Raise()
-    assert decide(POLICY, situation(Evidence.TAKEN, UPSERT, unconfirmed=True)) == Raise()
+def test_taken_reference_is_looked_up_only_after_an_unconfirmed_attempt() -> None:
+    assert decide(POLICY, retry_state(Evidence.TAKEN, LOOKUP, unconfirmed=True)) == Resolve()
+    assert decide(POLICY, retry_state(Evidence.TAKEN, LOOKUP)) == Raise()
+    assert decide(POLICY, retry_state(Evidence.TAKEN, NONE, unconfirmed=True)) == Raise()
+    assert decide(POLICY, retry_state(Evidence.TAKEN, UPSERT, unconfirmed=True)) == Raise()
 
 
-def test_what_is_absent_is_sent_once_more_and_not_twice() -> None:
-    assert decide(POLICY, situation(Evidence.ABSENT, LOOKUP, attempts=2, resent=True)) == Raise()
-    assert decide(POLICY, situation(Evidence.ABSENT, LOOKUP, attempts=3)) == Raise()
+def test_absent_customer_is_resent_once() -> None:
+    assert decide(POLICY, retry_state(Evidence.ABSENT, LOOKUP, attempts=2, resent=True)) == Raise()
+    assert decide(POLICY, retry_state(Evidence.ABSENT, LOOKUP, attempts=3)) == Raise()
 
 
 @pytest.mark.parametrize("evidence", [Evidence.UNKNOWN, Evidence.BODY_LOST])
-def test_nothing_is_resolved_where_nothing_can_be_found(evidence: Evidence) -> None:
-    assert decide(POLICY, situation(evidence, LOOKUP, findable=False)) == Raise()
+def test_unconfirmed_write_without_lookup_is_raised(evidence: Evidence) -> None:
+    assert decide(POLICY, retry_state(evidence, LOOKUP, findable=False)) == Raise()
 
 
 @pytest.mark.parametrize("evidence", [Evidence.NOT_SENT, Evidence.UNKNOWN, Evidence.THROTTLED, Evidence.STALE])
-def test_attempts_are_counted(evidence: Evidence) -> None:
-    assert isinstance(decide(POLICY, situation(evidence, attempts=2)), Retry)
-    assert decide(POLICY, situation(evidence, attempts=3)) == Raise()
-    assert decide(RetryPolicy(attempts=1), situation(evidence)) == Raise()
+def test_retries_end_at_the_attempt_limit(evidence: Evidence) -> None:
+    assert isinstance(decide(POLICY, retry_state(evidence, attempts=2)), Retry)
+    assert decide(POLICY, retry_state(evidence, attempts=3)) == Raise()
+    assert decide(RetryPolicy(attempts=1), retry_state(evidence)) == Raise()
 
 
-def test_a_wait_must_end_before_the_deadline() -> None:
-    assert decide(POLICY, situation(Evidence.UNKNOWN, remaining=0.25)) == Raise()
-    assert decide(POLICY, situation(Evidence.UNKNOWN, remaining=0.2501)) == TRANSIENT
-    assert decide(POLICY, situation(Evidence.NOT_SENT, remaining=0.0, draw=0.0)) == Raise()
+def test_retry_wait_must_end_before_the_deadline() -> None:
+    assert decide(POLICY, retry_state(Evidence.UNKNOWN, remaining=0.25)) == Raise()
+    assert decide(POLICY, retry_state(Evidence.UNKNOWN, remaining=0.2501)) == TRANSIENT
+    assert decide(POLICY, retry_state(Evidence.NOT_SENT, remaining=0.0, draw=0.0)) == Raise()
 
 
-def test_an_empty_budget_ends_retries_but_not_those_of_what_was_never_sent() -> None:
-    assert decide(POLICY, situation(Evidence.UNKNOWN, tokens=13)) == Raise()
-    assert decide(POLICY, situation(Evidence.UNKNOWN, tokens=14)) == TRANSIENT
-    assert decide(POLICY, situation(Evidence.THROTTLED, tokens=4)) == Raise()
-    assert decide(POLICY, situation(Evidence.THROTTLED, tokens=5)) == THROTTLED
-    assert decide(POLICY, situation(Evidence.NOT_SENT, tokens=0)) == FREE
+def test_empty_budget_stops_retries_except_of_unsent_requests() -> None:
+    assert decide(POLICY, retry_state(Evidence.UNKNOWN, tokens=13)) == Raise()
+    assert decide(POLICY, retry_state(Evidence.UNKNOWN, tokens=14)) == TRANSIENT
+    assert decide(POLICY, retry_state(Evidence.THROTTLED, tokens=4)) == Raise()
+    assert decide(POLICY, retry_state(Evidence.THROTTLED, tokens=5)) == THROTTLED
+    assert decide(POLICY, retry_state(Evidence.NOT_SENT, tokens=0)) == FREE
 
 
-def test_a_gateway_is_never_asked_sooner_than_it_said() -> None:
-    assert decide(POLICY, situation(Evidence.THROTTLED, retry_after=20.0)) == Retry(20.0, 5)
-    assert decide(POLICY, situation(Evidence.THROTTLED, retry_after=0.1)) == THROTTLED
-    assert decide(POLICY, situation(Evidence.UNKNOWN, retry_after=3.0)) == Retry(3.0, 14)
-    assert decide(POLICY, situation(Evidence.THROTTLED, retry_after=1e9)) == Raise()
+def test_retry_after_is_the_minimum_wait() -> None:
+    assert decide(POLICY, retry_state(Evidence.THROTTLED, retry_after=20.0)) == Retry(20.0, 5)
+    assert decide(POLICY, retry_state(Evidence.THROTTLED, retry_after=0.1)) == THROTTLED
+    assert decide(POLICY, retry_state(Evidence.UNKNOWN, retry_after=3.0)) == Retry(3.0, 14)
+    assert decide(POLICY, retry_state(Evidence.THROTTLED, retry_after=1e9)) == Raise()
 
 
-def test_waits_double_from_the_base_to_the_cap() -> None:
+def test_backoff_doubles_from_base_to_cap() -> None:
     bounds = [backoff(POLICY, attempts, base=0.5, draw=1.0) for attempts in range(1, 8)]
     assert bounds == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
     assert backoff(POLICY, 1, base=0.5, draw=0.0) == 0.0
@@ -131,23 +131,23 @@ def test_waits_double_from_the_base_to_the_cap() -> None:
     ),
     st.builds(RetryPolicy, attempts=st.integers(1, 10)),
 )
-def test_whatever_happens_the_decision_is_safe(now: RetryState, policy: RetryPolicy) -> None:
-    verdict = decide(policy, now)
-    if isinstance(verdict, Retry):
+def test_decision_is_safe_in_every_state(now: RetryState, policy: RetryPolicy) -> None:
+    decision = decide(policy, now)
+    if isinstance(decision, Retry):
         assert now.attempts < policy.attempts
-        assert 0 <= verdict.after < now.remaining
-        assert verdict.after >= (now.retry_after or 0)
-        assert verdict.cost <= now.tokens
+        assert 0 <= decision.after < now.remaining
+        assert decision.after >= (now.retry_after or 0)
+        assert decision.cost <= now.tokens
         assert now.evidence not in {Evidence.ANSWERED, Evidence.TAKEN}
         if now.evidence in {Evidence.UNKNOWN, Evidence.STALE, Evidence.BODY_LOST}:
-            assert now.replay not in {LOOKUP, NONE}, "a create in doubt is never simply sent again"
+            assert now.replay not in {LOOKUP, NONE}, "an unconfirmed create is never resent without a lookup"
         assert decide(policy, evolve(now, attempts=policy.attempts)) == Raise()
-    if isinstance(verdict, Resolve):
+    if isinstance(decision, Resolve):
         assert now.findable
         assert now.replay not in {READ, NONE} or now.evidence is Evidence.BODY_LOST
 
 
-def test_a_budget_gives_what_it_has_and_takes_back_what_was_taken() -> None:
+def test_budget_returns_taken_tokens() -> None:
     budget = RetryBudget(30)
     assert budget.take(14)
     assert budget.take(14)
@@ -159,7 +159,7 @@ def test_a_budget_gives_what_it_has_and_takes_back_what_was_taken() -> None:
     assert budget.tokens == 0
 
 
-def test_a_call_that_needed_no_retry_earns_one_token_and_never_more_than_the_size() -> None:
+def test_call_without_retry_adds_one_token_up_to_the_budget_size() -> None:
     budget = RetryBudget(10)
     budget.take(5)
     budget.give_back(0)
@@ -169,7 +169,7 @@ def test_a_call_that_needed_no_retry_earns_one_token_and_never_more_than_the_siz
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 40))))
-def test_a_budget_stays_between_nothing_and_its_size(moves: list[tuple[bool, int]]) -> None:
+def test_budget_stays_between_zero_and_its_size(moves: list[tuple[bool, int]]) -> None:
     budget = RetryBudget(100)
     for take, cost in moves:
         budget.take(cost) if take else budget.give_back(cost)
@@ -177,14 +177,14 @@ def test_a_budget_stays_between_nothing_and_its_size(moves: list[tuple[bool, int
 
 
 @pytest.mark.parametrize("confirmation_window", [0.0, 0.3, 0.5, 1.0, 5.0, 10.0, 30.0])
-def test_the_last_look_is_at_the_settle_time(confirmation_window: float) -> None:
+def test_last_lookup_is_at_the_end_of_the_confirmation_window(confirmation_window: float) -> None:
     lookups = list(accumulate(lookup_schedule(confirmation_window)))
     assert lookups[-1] == pytest.approx(confirmation_window)
     assert lookups == sorted(lookups)
     assert lookups[: len(lookups) - 1] == [0.5, 1.5, 3.5, 7.5, 15.5][: len(lookups) - 1]
 
 
-def test_the_looks_are_spread_over_the_settle_time() -> None:
+def test_lookups_are_spread_over_the_confirmation_window() -> None:
     assert list(lookup_schedule(10.0)) == [0.5, 1.0, 2.0, 4.0, 2.5]
     assert list(lookup_schedule(0.5)) == [0.5]
     assert list(lookup_schedule(0.0)) == [0.0]
@@ -216,12 +216,12 @@ NOW = 1_700_000_000.0
         ({"retry-after": "Tue, 14 Nov 2023 23:13:27 +0100"}, 7.0),
     ],
 )
-def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_header_formats(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers, NOW) == seconds
 
 
 @given(st.text())
-def test_no_retry_after_can_break_the_client(text: str) -> None:
+def test_any_retry_after_text_gives_none_or_a_positive_number(text: str) -> None:
     seconds = retry_after({"retry-after": text}, NOW)
     assert seconds is None or seconds >= 0
 
@@ -243,7 +243,7 @@ def test_no_retry_after_can_break_the_client(text: str) -> None:
         {"confirmation_window": None},
     ],
 )
-def test_a_policy_that_cannot_work_is_refused_by_name(wrong: dict[str, object]) -> None:
+def test_invalid_policy_setting_is_named(wrong: dict[str, object]) -> None:
     name = next(iter(wrong))
     with pytest.raises(
         ConfigurationError, match=rf"^RetryPolicy\({name}=…\) must be a (whole )?number from [\d.]+ to [\d.]+$"
@@ -251,7 +251,7 @@ def test_a_policy_that_cannot_work_is_refused_by_name(wrong: dict[str, object]) 
         RetryPolicy(**wrong)  # type: ignore[arg-type]
 
 
-def test_what_a_setting_must_be_is_told() -> None:
+def test_policy_error_states_the_allowed_range() -> None:
     with pytest.raises(ConfigurationError, match=r"attempts=…\) must be a whole number from 1 to 1000$"):
         RetryPolicy(attempts=0)
     with pytest.raises(ConfigurationError, match=r"cap=…\) must be a number from 0 to 86400.0$"):
@@ -273,11 +273,11 @@ def test_what_a_setting_must_be_is_told() -> None:
         {"budget": 1_000_000},
     ],
 )
-def test_the_limits_of_a_policy_are_part_of_it(limits: dict[str, float]) -> None:
+def test_policy_accepts_its_limits(limits: dict[str, float]) -> None:
     assert evolve(POLICY, **limits) == RetryPolicy(**limits)  # type: ignore[arg-type]
 
 
-def test_the_defaults_are_the_documented_ones() -> None:
+def test_policy_defaults() -> None:
     assert repr(POLICY) == (
         "RetryPolicy(attempts=3, deadline=60.0, connect_timeout=5.0, read_timeout=30.0, write_timeout=10.0, base=0.5, "
         "throttle_base=1.0, factor=2.0, cap=8.0, confirmation_window=10.0, budget=500, transient_cost=14, "

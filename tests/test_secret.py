@@ -1,4 +1,4 @@
-"""A secret can be carried anywhere and shows itself nowhere."""
+"""Secret values: hidden in text, logs, pickles, JSON and tracebacks."""
 
 import copy
 import json
@@ -37,11 +37,11 @@ def hidden() -> Secret:
     return Secret(HIDDEN)
 
 
-def test_only_reveal_gives_the_secret(hidden: Secret) -> None:
+def test_reveal_returns_the_value(hidden: Secret) -> None:
     assert hidden.reveal() == HIDDEN
 
 
-def test_every_way_of_writing_it_down_gives_three_stars(hidden: Secret) -> None:
+def test_text_of_a_secret_is_three_asterisks(hidden: Secret) -> None:
     written = [
         repr(hidden),
         str(hidden),
@@ -62,7 +62,7 @@ def test_every_way_of_writing_it_down_gives_three_stars(hidden: Secret) -> None:
     assert str({"it": hidden}) == "{'it': ***}"
 
 
-def test_it_is_no_text_and_cannot_be_taken_apart(hidden: Secret) -> None:
+def test_secret_is_not_a_string_or_sequence(hidden: Secret) -> None:
     value: Any = hidden
     assert not isinstance(value, str)
     for take in (len, iter, list, "".join, bytes, int, float, vars, lambda it: it[0], lambda it: it + "", sorted):
@@ -73,7 +73,7 @@ def test_it_is_no_text_and_cannot_be_taken_apart(hidden: Secret) -> None:
     assert not hasattr(value, "encode")
 
 
-def test_it_cannot_be_changed(hidden: Secret) -> None:
+def test_secret_is_immutable(hidden: Secret) -> None:
     value: Any = hidden
     for name in ("_value", "other"):
         with pytest.raises(AttributeError):
@@ -84,20 +84,20 @@ def test_it_cannot_be_changed(hidden: Secret) -> None:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickling_refuses_at_every_protocol(hidden: Secret, protocol: int) -> None:
+def test_secret_cannot_be_pickled(hidden: Secret, protocol: int) -> None:
     for thing in (hidden, [hidden], VaultToken(hidden)):
         with pytest.raises(TypeError) as caught:
             pickle.dumps(thing, protocol)
         assert HIDDEN not in str(caught.value)
 
 
-def test_copies_are_secret_too(hidden: Secret) -> None:
+def test_copied_secret_is_hidden(hidden: Secret) -> None:
     for made in (copy.copy(hidden), copy.deepcopy(hidden), copy.deepcopy({"it": hidden})["it"]):
         assert repr(made) == "***"
         assert made == hidden
 
 
-def test_json_writers_refuse(hidden: Secret) -> None:
+def test_secret_cannot_be_serialized_to_json(hidden: Secret) -> None:
     for write in (json.dumps, orjson.dumps, pickle.dumps):
         with pytest.raises(TypeError) as caught:
             write({"number": hidden})
@@ -105,18 +105,18 @@ def test_json_writers_refuse(hidden: Secret) -> None:
     assert json.dumps({"number": hidden}, default=str) == '{"number": "***"}'
 
 
-def test_logging_shows_stars(hidden: Secret, caplog: pytest.LogCaptureFixture) -> None:
+def test_logged_secret_is_hidden(hidden: Secret, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     logging.getLogger("test").info("%s %r %s", hidden, hidden, CardSource(hidden, expire_month="12"))
     assert HIDDEN not in caplog.text
     assert caplog.text.count("***") == 3
 
 
-def test_a_plain_converter_does_not_write_it(hidden: Secret) -> None:
+def test_cattrs_converter_does_not_reveal_a_secret(hidden: Secret) -> None:
     assert HIDDEN not in str(cattrs.Converter().unstructure(VaultToken(hidden)))
 
 
-def test_it_equals_its_like_only_and_can_be_a_key(hidden: Secret) -> None:
+def test_secret_equality_and_hash(hidden: Secret) -> None:
     assert hidden == Secret(HIDDEN)
     assert hidden != Secret("other")
     assert hidden != HIDDEN
@@ -126,19 +126,19 @@ def test_it_equals_its_like_only_and_can_be_a_key(hidden: Secret) -> None:
     assert Secret("ключ\ud800") == Secret("ключ\ud800")
 
 
-def test_an_empty_one_is_false_and_any_other_true(hidden: Secret) -> None:
+def test_secret_is_false_only_if_empty(hidden: Secret) -> None:
     assert hidden
     assert not Secret("")
 
 
 @pytest.mark.parametrize("value", [None, 4111111111111111, b"4111111111111111", ["4111"]], ids=repr)
-def test_only_text_can_be_secret_and_the_refusal_does_not_quote_it(value: Any) -> None:
+def test_secret_requires_text_and_the_error_does_not_quote_the_value(value: Any) -> None:
     with pytest.raises(TypeError, match="a Secret holds text, not") as caught:
         Secret(value)
     assert "4111" not in str(caught.value)
 
 
-def test_text_is_wrapped_and_secrets_stay_as_they_are(hidden: Secret) -> None:
+def test_secret_converter_wraps_text_and_keeps_secrets(hidden: Secret) -> None:
     assert secret(hidden) is hidden
     assert secret(HIDDEN) == hidden
     assert optional_secret(None) is None
@@ -155,7 +155,7 @@ def test_text_is_wrapped_and_secrets_stay_as_they_are(hidden: Secret) -> None:
     ],
     ids=lambda it: type(it).__name__,
 )
-def test_records_hold_it_without_showing_it(record: Any) -> None:
+def test_records_hide_their_secrets(record: Any) -> None:
     for text in (repr(record), str(attrs.asdict(record)), str(attrs.astuple(record)), pprint.pformat(record)):
         assert HIDDEN not in text
         assert "987654" not in text
@@ -163,7 +163,7 @@ def test_records_hold_it_without_showing_it(record: Any) -> None:
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)
-def test_accounts_and_sessions_show_no_credential(gateway: str) -> None:
+def test_accounts_and_sessions_hide_credentials(gateway: str) -> None:
     account: Any = ACCOUNTS[gateway]()
     session = CustomerSession(account)
     shown = "\n".join(
@@ -178,14 +178,14 @@ def test_accounts_and_sessions_show_no_credential(gateway: str) -> None:
         pickle.dumps(account)
 
 
-def test_accounts_can_be_keys_and_equal_by_value() -> None:
+def test_accounts_are_hashable_and_compare_by_value() -> None:
     assert Paydock("k") == Paydock("k")
     assert hash(Monri("k", "t")) == hash(Monri("k", "t"))
     assert Monri("k", "t") != Monri("k2", "t")
     assert Wonder("a", private_key()) == Wonder("a", private_key())
 
 
-def test_a_traceback_with_all_local_variables_shows_no_secret_that_was_passed_as_one() -> None:
+def test_traceback_locals_hide_secrets() -> None:
     card = CardSource(Secret(HIDDEN[:-1] + "2"), expire_month="13", cvv=Secret("987654"))
     with pytest.raises(Exception, match="number") as caught:
         ACCOUNTS["wonder"]().dialect().create_payment_token("x", card)
@@ -196,7 +196,7 @@ def test_a_traceback_with_all_local_variables_shows_no_secret_that_was_passed_as
     assert "987654" not in shown
 
 
-def test_a_key_that_is_no_key_is_in_no_frame_of_the_traceback() -> None:
+def test_traceback_hides_an_invalid_private_key() -> None:
     hidden = Secret("-----BEGIN PRIVATE " + "KEY-----\nTHEHIDDENKEY")
     with pytest.raises(ConfigurationError) as caught:
         Wonder("app", hidden)

@@ -1,4 +1,4 @@
-"""The session: opened once, on one event loop, shared by views, and quiet when it cannot be used."""
+"""Session lifecycle, views, raw operations, listings and payloads."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -30,10 +30,10 @@ DRAFT = CustomerDraft(reference="35", name="Lovelace", phone=Phone("+852", "1234
 
 async def _walk(session: Session) -> None:
     async for _ in session.list():
-        raise AssertionError("there is nothing to list")
+        raise AssertionError("the listing must be empty")
 
 
-VERBS: dict[str, Callable[[Session], Awaitable[Any]]] = {
+OPERATIONS: dict[str, Callable[[Session], Awaitable[Any]]] = {
     "create": lambda s: s.create(DRAFT),
     "upsert": lambda s: s.upsert(DRAFT),
     "get": lambda s: s.get(HEX24),
@@ -47,91 +47,91 @@ VERBS: dict[str, Callable[[Session], Awaitable[Any]]] = {
     "delete_payment_token": lambda s: s.delete_payment_token(HEX24, PaymentToken("t")),
     "check": lambda s: s.check(),
 }
-VERB = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
-GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
+EACH_OPERATION = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+EACH_GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
 
 
-@GATEWAY
-@VERB
+@EACH_GATEWAY
+@EACH_OPERATION
 @pytest.mark.anyio
-async def test_a_closed_session_refuses_every_verb_and_sends_nothing(
-    gateway: str, verb: Callable[[Session], Awaitable[Any]]
+async def test_closed_session_rejects_every_operation(
+    gateway: str, operation: Callable[[Session], Awaitable[Any]]
 ) -> None:
     wire = MockGateway()
     async with wire.session(ACCOUNTS[gateway]()) as session:
         view = session.for_account(ACCOUNTS[gateway]())
-    for used in (session, view, session.for_account(paydock())):
+    for closed in (session, view, session.for_account(paydock())):
         with pytest.raises(SessionClosedError, match=r"is closed.*Nothing was sent") as caught:
-            await verb(used)
+            await operation(closed)
         assert "Lovelace" not in str(caught.value)
     assert wire.requests == []
 
 
-@GATEWAY
-@VERB
+@EACH_GATEWAY
+@EACH_OPERATION
 @pytest.mark.anyio
-async def test_a_session_that_was_never_opened_refuses_every_verb(
-    gateway: str, verb: Callable[[Session], Awaitable[Any]]
+async def test_unopened_session_rejects_every_operation(
+    gateway: str, operation: Callable[[Session], Awaitable[Any]]
 ) -> None:
     wire = MockGateway()
     session = wire.session(ACCOUNTS[gateway]())
     with pytest.raises(SessionClosedError, match=r"not open yet.*async with.*Nothing was sent"):
-        await verb(session)
+        await operation(session)
     assert wire.requests == []
 
 
 @pytest.mark.anyio
-async def test_a_session_is_opened_once() -> None:
+async def test_session_cannot_be_opened_twice() -> None:
     wire = MockGateway(json_response(200, CUSTOMER))
     session = wire.session(paydock())
     async with session:
         with pytest.raises(SessionClosedError, match="opened once"):
             async with session:
-                raise AssertionError("it must not open")
+                raise AssertionError("the session must not open")
         assert (await session.get(HEX24)).id == HEX24
     with pytest.raises(SessionClosedError, match="opened once"):
         async with session:
-            raise AssertionError("it must not open")
+            raise AssertionError("the session must not open")
 
 
-@VERB
+@EACH_OPERATION
 @pytest.mark.parametrize("backends", [("asyncio", "asyncio"), ("asyncio", "trio"), ("trio", "asyncio")])
-def test_a_session_of_another_event_loop_refuses_every_verb(
-    verb: Callable[[Session], Awaitable[Any]], backends: tuple[str, str]
+def test_session_of_another_event_loop_rejects_every_operation(
+    operation: Callable[[Session], Awaitable[Any]], backends: tuple[str, str]
 ) -> None:
     wire = MockGateway()
     session = wire.session(paydock())
 
-    async def opened() -> None:
+    async def open_session() -> None:
         await session.__aenter__()
 
-    async def used() -> None:
+    async def use_session() -> None:
         with pytest.raises(SessionClosedError, match=r"another event loop.*one session per loop.*Nothing was sent"):
-            await verb(session)
+            await operation(session)
 
-    anyio.run(opened, backend=backends[0])
-    anyio.run(used, backend=backends[1])
+    anyio.run(open_session, backend=backends[0])
+    anyio.run(use_session, backend=backends[1])
     assert wire.requests == []
 
 
-def test_a_session_of_another_loop_in_another_thread_refuses_too() -> None:
+def test_session_rejects_use_from_another_thread() -> None:
     wire = MockGateway()
 
     async def main() -> None:
         async with wire.session(paydock()) as session:
 
-            async def elsewhere() -> None:
+            async def use_in_thread() -> None:
                 with pytest.raises(SessionClosedError, match="another event loop"):
                     await session.get(HEX24)
 
-            await asyncio.to_thread(asyncio.run, elsewhere())
+            await asyncio.to_thread(asyncio.run, use_in_thread())
 
     asyncio.run(main())
     assert wire.requests == []
 
 
 @pytest.mark.anyio
-async def test_a_session_can_be_made_before_any_loop_runs_and_is_closed_by_an_exception() -> None:
+async def test_exception_closes_the_session() -> None:
     session = MockGateway().session(paydock())
     with pytest.raises(ZeroDivisionError):
         async with session:
@@ -140,8 +140,8 @@ async def test_a_session_can_be_made_before_any_loop_runs_and_is_closed_by_an_ex
         await session.get(HEX24)
 
 
-class Owned(httpx.MockTransport):
-    """Notes whether it was closed."""
+class ClosableTransport(httpx.MockTransport):
+    """Records whether it was closed."""
 
     closed = False
 
@@ -150,15 +150,15 @@ class Owned(httpx.MockTransport):
 
 
 @pytest.mark.anyio
-async def test_a_transport_of_yours_stays_open() -> None:
-    transport = Owned(lambda request: json_response(200, CUSTOMER))
+async def test_session_does_not_close_a_given_transport() -> None:
+    transport = ClosableTransport(lambda request: json_response(200, CUSTOMER))
     async with CustomerSession(paydock(), transport=transport) as session:
         await session.get(HEX24)
     assert not transport.closed
 
 
 @pytest.mark.anyio
-async def test_a_view_speaks_for_its_own_account_over_the_same_wire() -> None:
+async def test_view_uses_its_own_account_and_the_shared_transport() -> None:
     monri = {"status": "approved", "uuid": UUID}
     wire = MockGateway(json_response(200, CUSTOMER), json_response(200, CUSTOMER), json_response(200, monri))
     async with wire.session(paydock()) as session:
@@ -179,7 +179,7 @@ async def test_a_view_speaks_for_its_own_account_over_the_same_wire() -> None:
 
 
 @pytest.mark.anyio
-async def test_leaving_a_view_does_not_close_its_session() -> None:
+async def test_closing_a_view_keeps_the_session_open() -> None:
     wire = MockGateway(json_response(200, CUSTOMER))
     async with wire.session(paydock()) as session:
         async with session.for_account(paydock()):
@@ -188,19 +188,19 @@ async def test_leaving_a_view_does_not_close_its_session() -> None:
 
 
 @pytest.mark.anyio
-async def test_raw_verbs_give_the_facts_around_the_record() -> None:
+async def test_raw_operation_returns_the_response_facts() -> None:
     wire = MockGateway(json_response(503, None), json_response(200, CUSTOMER, X_Correlation_ID="c-1"))
     async with wire.session(paydock(), attempts=2) as session:
-        reply = await session.raw.get(HEX24)
-    assert isinstance(reply, Response)
-    assert (reply.record.id, reply.status, reply.request_id, reply.attempts) == (HEX24, 200, "c-1", 2)
-    assert reply.headers["x-correlation-id"] == "c-1"
-    assert reply.elapsed >= 0
-    assert not reply.recovered
+        response = await session.raw.get(HEX24)
+    assert isinstance(response, Response)
+    assert (response.record.id, response.status, response.request_id, response.attempts) == (HEX24, 200, "c-1", 2)
+    assert response.headers["x-correlation-id"] == "c-1"
+    assert response.elapsed >= 0
+    assert not response.recovered
 
 
 @pytest.mark.anyio
-async def test_a_list_can_be_walked_with_anext_and_ends() -> None:
+async def test_listing_supports_anext() -> None:
     body = {"status": 200, "error": None, "resource": {"data": [{"_id": "a"}, {"_id": "b"}], "count": 2}}
     wire = MockGateway(json_response(200, body))
     async with wire.session(paydock()) as session:
@@ -211,7 +211,7 @@ async def test_a_list_can_be_walked_with_anext_and_ends() -> None:
 
 
 @pytest.mark.anyio
-async def test_check_asks_for_one_customer() -> None:
+async def test_check_requests_one_customer() -> None:
     wire = MockGateway(json_response(200, {"status": 200, "error": None, "resource": {"data": [], "count": 0}}))
     async with wire.session(paydock()) as session:
         await session.check()
@@ -219,7 +219,7 @@ async def test_check_asks_for_one_customer() -> None:
 
 
 @pytest.mark.anyio
-async def test_payload_and_validate_send_nothing_and_leave_payment_sources_out() -> None:
+async def test_payload_and_validate_send_nothing_and_omit_payment_sources() -> None:
     wire = MockGateway()
     draft = CustomerDraft(reference="35", name="Ada", payment_source=VaultToken(UUID))
     session = wire.session(paydock())
@@ -228,7 +228,7 @@ async def test_payload_and_validate_send_nothing_and_leave_payment_sources_out()
     assert wire.requests == []
 
 
-def test_a_sessions_repr_says_gateway_and_state() -> None:
+def test_session_repr_shows_gateway_and_state() -> None:
     async def main() -> None:
         session = MockGateway().session(paydock())
         assert repr(session) == "<CustomerSession paydock not open yet>"
@@ -240,7 +240,7 @@ def test_a_sessions_repr_says_gateway_and_state() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_redirect_is_never_followed() -> None:
+async def test_redirect_is_not_followed() -> None:
     wire = MockGateway(json_response(302, None, Location="https://evil.example/"))
     async with wire.session(paydock()) as session:
         with pytest.raises(Exception, match="redirects are never followed"):
@@ -249,7 +249,7 @@ async def test_a_redirect_is_never_followed() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_connection_that_was_never_made_is_not_sent_and_the_error_names_no_header() -> None:
+async def test_failed_connection_raises_not_sent_error_without_credentials() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("All connection attempts failed", request=request)
 

@@ -1,4 +1,4 @@
-"""Sessions and retry policies that cannot work are refused when they are made."""
+"""Invalid session and retry settings raise `ConfigurationError`."""
 
 from typing import Any
 
@@ -10,19 +10,19 @@ from wonder_customers import ConfigurationError, CustomerSession, Paydock, Retry
 BAD_SESSIONS: dict[str, dict[str, Any]] = {
     "no account": {"account": None},
     "a class": {"account": Paydock},
-    "a text": {"account": "paydock"},
+    "text": {"account": "paydock"},
     "retry of another type": {"retry": 3},
     "transport of another type": {"transport": 5},
     "no connections": {"max_connections": 0},
-    "fewer than none": {"max_connections": -1},
-    "a truth": {"max_connections": True},
-    "half a connection": {"max_connections": 1.5},
-    "too many": {"max_connections": 10**6},
+    "negative connections": {"max_connections": -1},
+    "a boolean": {"max_connections": True},
+    "a fraction": {"max_connections": 1.5},
+    "too many connections": {"max_connections": 10**6},
 }
 
 
 @pytest.mark.parametrize("options", BAD_SESSIONS.values(), ids=BAD_SESSIONS)
-def test_a_session_that_cannot_work_is_refused_when_it_is_made(options: dict[str, Any]) -> None:
+def test_invalid_session_setting_is_rejected(options: dict[str, Any]) -> None:
     account = options.get("account", ACCOUNTS["paydock"]())
     with pytest.raises(ConfigurationError):
         CustomerSession(account, **{name: value for name, value in options.items() if name != "account"})
@@ -47,7 +47,7 @@ def test_a_session_that_cannot_work_is_refused_when_it_is_made(options: dict[str
     ],
     ids=repr,
 )
-def test_a_policy_that_cannot_work_names_the_setting(wrong: dict[str, Any]) -> None:
+def test_invalid_policy_setting_is_named(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(ConfigurationError, match=rf"RetryPolicy\({name}="):
         RetryPolicy(**wrong)

@@ -1,4 +1,4 @@
-"""Views for other accounts: one pool, one budget per gateway, next to no memory."""
+"""Session views for other accounts: shared connections, one retry budget per gateway, low memory use."""
 
 import tracemalloc
 
@@ -20,7 +20,7 @@ from wonder_customers.simulator import SimulatorServer
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_view_costs_less_than_two_kilobytes(simulator: SimulatorServer) -> None:
+async def test_view_uses_less_than_two_kilobytes(simulator: SimulatorServer) -> None:
     async with session(simulator, "monri") as it:
         accounts = [Monri(f"key-{number}", f"token-{number}") for number in range(1000)]
         it.for_account(accounts[0])
@@ -32,7 +32,7 @@ async def test_a_view_costs_less_than_two_kilobytes(simulator: SimulatorServer) 
     assert each < 2000
 
 
-async def test_views_share_connections_and_keep_merchants_apart(simulator: SimulatorServer) -> None:
+async def test_views_share_connections_and_separate_merchants(simulator: SimulatorServer) -> None:
     other = simulator.gateways["monri"].add_merchant(simulator.origin)
     async with session(simulator, "monri", max_connections=4) as it:
         view = it.for_account(Monri.from_environment(other))
@@ -52,7 +52,7 @@ async def test_views_share_connections_and_keep_merchants_apart(simulator: Simul
         assert mine.id != theirs.id
 
 
-async def test_a_view_can_speak_to_another_gateway(simulator: SimulatorServer) -> None:
+async def test_view_can_use_another_gateway(simulator: SimulatorServer) -> None:
     async with session(simulator, "monri") as it:
         for gateway in dialects.names():
             account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment())
@@ -61,7 +61,7 @@ async def test_a_view_can_speak_to_another_gateway(simulator: SimulatorServer) -
             assert (await view.get(made.id)).id == made.id
 
 
-async def test_one_budget_per_gateway_and_not_per_view(simulator: SimulatorServer) -> None:
+async def test_views_of_one_gateway_share_the_retry_budget(simulator: SimulatorServer) -> None:
     async with session(simulator, "monri") as it:
         same = it.for_account(Monri.from_environment(simulator.environment()))
         elsewhere = it.for_account(Paydock("key"))
@@ -69,7 +69,7 @@ async def test_one_budget_per_gateway_and_not_per_view(simulator: SimulatorServe
         assert elsewhere.raw._speaker.budget is not it.raw._speaker.budget
 
 
-async def test_a_view_ends_with_its_session(simulator: SimulatorServer) -> None:
+async def test_view_is_closed_with_its_session(simulator: SimulatorServer) -> None:
     async with session(simulator, "monri") as it:
         view = it.for_account(it.account)
         async with view:
@@ -80,7 +80,7 @@ async def test_a_view_ends_with_its_session(simulator: SimulatorServer) -> None:
 
 
 @pytest.mark.parametrize("wrong", [None, "monri", Monri, object()])
-async def test_a_view_needs_an_account(simulator: SimulatorServer, wrong: object) -> None:
+async def test_view_requires_an_account(simulator: SimulatorServer, wrong: object) -> None:
     async with session(simulator, "monri") as it:
         with pytest.raises(ConfigurationError, match="account must be"):
             it.for_account(wrong)  # type: ignore[type-var]
