@@ -292,7 +292,7 @@ as stars. Whoever shows one more field has to say so here."""
 
 
 def test_what_carries_customers_or_keys_shows_no_other_field() -> None:
-    carriers = {"records", "_wire", "bulk.rows", "sync.journal.digest", *(f"dialects.{it}" for it in dialects.names())}
+    carriers = {"records", "wire", "bulk.rows", "bulk.journal.digest", *(f"dialects.{it}" for it in dialects.names())}
     shown = {
         kind.__name__: {attribute.name for attribute in attrs.fields(kind) if attribute.repr}
         for kind in _classes()
