@@ -1,7 +1,7 @@
-"""Canaries: values that nobody could mistake, and the search for them in whatever was written.
+"""Canary values, and the search for them in output.
 
-A canary is looked for as it stands and as people and programs write it: in any case, percent-encoded, in base64 at each
-of its three alignments, escaped as in JSON, as hexadecimal digits, and of a card number any seven digits in a row.
+The search finds a canary in any letter case, percent-encoded, in base64 at each of the three alignments, escaped as in
+JSON and as hexadecimal digits. Of a card number it finds any seven consecutive digits.
 """
 
 import base64
@@ -46,7 +46,7 @@ PERSONAL: Mapping[str, str] = {
     "vault token": VAULT,
     "payment token": PAYMENT_TOKEN,
 }
-"""What customers and cards are made of. References and ids are in errors on purpose: they say whom it is about."""
+"""Personal data and card data. References and ids are not canaries: errors show them to identify the customer."""
 
 ADDRESS = Address(LINE, city=CITY, postcode=POSTCODE, country="HR")
 CARD_SOURCE = CardSource(
@@ -62,7 +62,7 @@ SOURCES = (CARD_SOURCE, OneTimeToken(ONE_TIME), VaultToken(VAULT, "5f0c2f7a9b1e8
 def canary_draft(
     gateway: str, reference: str, source: CardSource | OneTimeToken | VaultToken | None = None
 ) -> CustomerDraft:
-    """A draft with a canary in every field that the gateway takes."""
+    """Return a draft with a canary in every field that the gateway accepts."""
     phone = Phone("+44", PHONE)
     if gateway == "wonder":
         return CustomerDraft(reference, NAME, email=EMAIL, phone=phone, company_name=COMPANY)
@@ -78,10 +78,10 @@ def canary_draft(
 
 
 class Canaries:
-    """The canaries to be looked for.
+    """The canaries to search for.
 
     Args:
-        more: Canaries besides the personal ones, by name: keys.
+        more: Additional canaries by name, such as keys.
     """
 
     def __init__(self, more: Mapping[str, str] | None = None) -> None:
@@ -89,7 +89,7 @@ class Canaries:
         self._needles = {name: _needles(name, value) for name, value in self.known.items()}
 
     def found(self, *written: str | bytes) -> set[str]:
-        """The names of the canaries that stand anywhere in what was written."""
+        """Return the names of the canaries that the output contains."""
         text = b"\n".join(map(as_bytes, written))
         folded = text.lower()
         found = {name for name, needles in self._needles.items() if any(it in folded for it in needles)}
@@ -99,13 +99,13 @@ class Canaries:
 
 
 def as_bytes(text: str | bytes) -> bytes:
-    """What a piece is on a disk."""
+    """Encode text as it is written to a file."""
     return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
 
 
 @cache
 def _needles(name: str, value: str) -> frozenset[bytes]:
-    """Everything that a canary may have become, in small letters."""
+    """Return all encodings of a canary in lower case."""
     if name == "security code":
         return frozenset()  # see `_CODE`
     forms = {value, value.upper(), value.lower()}
@@ -113,22 +113,22 @@ def _needles(name: str, value: str) -> frozenset[bytes]:
         forms.add(" ".join(value[start : start + 4] for start in range(0, len(value), 4)))
     if name == "phone":
         forms |= {f"{value[:4]} {value[4:]}", f"{value[:4]}-{value[4:]}"}
-    needles = {needle for form in forms for needle in _written(form)}
+    needles = {needle for form in forms for needle in _encoded(form)}
     for plain in (value.encode(), json.dumps(value)[1:-1].encode()):
-        needles |= _based(plain) | {plain.hex().encode()}
+        needles |= _base64_forms(plain) | {plain.hex().encode()}
     needles.add(value.encode("utf-16-le"))
     return frozenset(needle.lower() for needle in needles)
 
 
-def _written(value: str) -> set[bytes]:
-    """A value as it stands, percent-encoded and escaped."""
+def _encoded(value: str) -> set[bytes]:
+    """Return a value unchanged, percent-encoded and escaped."""
     escaped = "".join(f"\\u{ord(letter):04x}" for letter in value)
     texts = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1], escaped, repr(value)[1:-1]}
     return {text.encode() for text in texts} | {repr(value.encode())[2:-1].encode()}
 
 
-def _based(value: bytes) -> set[bytes]:
-    """What base64 makes of a value wherever it begins: the letters that do not hang on its neighbours."""
+def _base64_forms(value: bytes) -> set[bytes]:
+    """Return the base64 characters of a value at each alignment that do not depend on adjacent bytes."""
     found = set()
     for shift in range(3):
         whole = base64.b64encode(b"\0" * shift + value)
@@ -140,8 +140,8 @@ def _based(value: bytes) -> set[bytes]:
 
 
 _NUMBER = re.compile(rb"(?<![\w.])[0-9]{7,16}(?!\w)")
-"""Of a card number, the last four digits may be seen. Seven that stand by themselves are a part of it."""
+"""Seven or more isolated digits can be part of a card number. The last four digits alone are allowed."""
 _CODE = re.compile(
-    rb"(?<![\w.])" + CVV.encode() + rb"(?![\w.])|" + b"|".join(map(re.escape, _based(f'"{CVV}"'.encode())))
+    rb"(?<![\w.])" + CVV.encode() + rb"(?![\w.])|" + b"|".join(map(re.escape, _base64_forms(f'"{CVV}"'.encode())))
 )
-"""So few digits are in every other digest and time; only by themselves do they say something."""
+"""The security code as a separate number. Its four digits also occur by chance in digests and timestamps."""

@@ -1,4 +1,4 @@
-"""Gathers what a program writes, or lets others write: streams, logs, warnings, errors with all their frames."""
+"""Collects the output of a program: streams, logs, warnings, and errors with all their frames."""
 
 import logging
 import pickle
@@ -17,11 +17,11 @@ import rich.console
 import rich.traceback
 
 TESTS = str(Path(__file__).parents[1])
-_DEEP = 6
+_MAX_LEVELS = 6
 
 
 class CapturedOutput:
-    """What was written so far, piece by piece."""
+    """The output collected so far."""
 
     def __init__(self) -> None:
         self.pieces: set[str | bytes] = set()
@@ -31,39 +31,39 @@ class CapturedOutput:
         self.pieces.update(pieces)
 
     def error(self, error: BaseException) -> None:
-        """All that anybody could make of an error: its words, its fields, its pickle, and its tracebacks."""
+        """Add everything that an error can show: message, attributes, pickle and tracebacks."""
         self.add(str(error), repr(error), repr(error.args), repr(vars(error)))
         self.add(repr(getattr(error, "__notes__", ())), "".join(traceback.format_exception(error)))
         if isinstance(error, Exception):
             self.add(pickle.dumps(error, 0), pickle.dumps(error))
-        behind: BaseException | None = error
+        cause: BaseException | None = error
         seen: set[int] = set()
-        # The one behind it counts even where it is suppressed: reporters walk to it all the same.
-        while behind is not None and id(behind) not in seen:
-            seen.add(id(behind))
-            self.add(str(behind), repr(behind), repr(vars(behind)))
-            self._frames(behind)
-            behind = behind.__cause__ or behind.__context__
-        if type(error) not in self._kinds:  # it takes its time
+        # A suppressed context is included: error reporters show it as well.
+        while cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
+            self.add(str(cause), repr(cause), repr(vars(cause)))
+            self._frames(cause)
+            cause = cause.__cause__ or cause.__context__
+        if type(error) not in self._kinds:  # slow, so once for each type
             self._kinds.add(type(error))
-            self.add(_by_rich(error))
+            self.add(_rich_traceback(error))
 
     def _frames(self, error: BaseException) -> None:
-        """The local variables of every frame but those of the tests, as ``repr`` and as Sentry's walk shows them."""
+        """Add the local variables of all frames outside the tests, as ``repr`` and as Sentry serializes them."""
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if not frame.f_code.co_filename.startswith(TESTS):
                 for name, value in _locals(frame).items():
-                    self.add(f"{name} = {_shown(value)}", *_walked(value, _DEEP))
+                    self.add(f"{name} = {_safe_repr(value)}", *_strings_in(value, _MAX_LEVELS))
 
     def folder(self, folder: Path) -> None:
-        """Every file in a folder, and the names of the files."""
+        """Add the names and contents of all files in a folder."""
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 self.add(str(path.relative_to(folder)), path.read_bytes())
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Gather logs at DEBUG, warnings, and errors that nobody caught, until the block ends."""
+        """Collect logs at DEBUG, warnings and uncaught errors until the block ends."""
         handler = _Handler(self)
         loggers = [logging.getLogger(name) for name in (None, *logging.root.manager.loggerDict)]
         before = [(logger, logger.level, logger.disabled) for logger in loggers]
@@ -93,46 +93,46 @@ class CapturedOutput:
 
 
 class _Handler(logging.Handler):
-    def __init__(self, written: CapturedOutput) -> None:
+    def __init__(self, output: CapturedOutput) -> None:
         super().__init__(logging.NOTSET)
-        self._written = written
+        self._output = output
         self.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take the line, and everything that another formatter could make a line of."""
-        self._written.add(self.format(record), repr(vars(record)))
+        """Add the formatted line and all attributes of the record."""
+        self._output.add(self.format(record), repr(vars(record)))
         if record.exc_info and record.exc_info[1] is not None:
-            self._written.error(record.exc_info[1])
+            self._output.error(record.exc_info[1])
 
 
 def _locals(frame: FrameType) -> Mapping[str, Any]:
     return dict(frame.f_locals)
 
 
-def _shown(value: object) -> str:
+def _safe_repr(value: object) -> str:
     try:
         return repr(value)
-    except Exception as error:  # noqa: BLE001 - reporters survive this too
+    except Exception as error:  # noqa: BLE001 - error reporters also continue here
         return f"<{type(error).__name__} in repr>"
 
 
-def _walked(value: object, deep: int) -> Iterator[str | bytes]:
-    """The texts in a value, as reporters find them that open containers whatever their `repr` says."""
+def _strings_in(value: object, levels: int) -> Iterator[str | bytes]:
+    """Yield the strings in a value, as error reporters do that walk containers instead of using `repr`."""
     if isinstance(value, (str, bytes)):
         yield value
-    elif deep and isinstance(value, Mapping):
+    elif levels and isinstance(value, Mapping):
         for name, item in list(value.items())[:200]:
-            yield from _walked(name, deep - 1)
-            yield from _walked(item, deep - 1)
-    elif deep and isinstance(value, (list, tuple, set, frozenset)):
+            yield from _strings_in(name, levels - 1)
+            yield from _strings_in(item, levels - 1)
+    elif levels and isinstance(value, (list, tuple, set, frozenset)):
         for item in list(value)[:200]:
-            yield from _walked(item, deep - 1)
+            yield from _strings_in(item, levels - 1)
     else:
-        yield _shown(value)
+        yield _safe_repr(value)
 
 
-def _by_rich(error: BaseException) -> str:
-    """Rich's traceback with local variables, which opens attrs records by itself; without the tests' frames."""
+def _rich_traceback(error: BaseException) -> str:
+    """Return Rich's traceback with local variables, without the frames of the tests. Rich expands attrs records."""
     trace = rich.traceback.Traceback.extract(
         type(error), error, error.__traceback__, show_locals=True, locals_max_length=50, locals_max_string=2000
     )

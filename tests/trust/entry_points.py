@@ -1,6 +1,6 @@
-"""Every door through which bytes of others come in, one function each, for every kind of fuzzing.
+"""The entry points of untrusted bytes, one function each, for all kinds of fuzzing.
 
-Whatever goes in, a result or an error of the library's own tree must come out; each door looks at both.
+Each function must accept any input: the library returns a result or raises one of its own errors, and both are checked.
 """
 
 import asyncio
@@ -76,9 +76,9 @@ _STEPS: Final = 6
 
 
 @cache
-def speakers() -> tuple[tuple[str, Dialect], ...]:
-    made = [(gateway, make().dialect()) for gateway, make in ACCOUNTS.items()]
-    return (*made, ("monri", monri_oauth().dialect()))
+def account_contexts() -> tuple[tuple[str, Dialect], ...]:
+    contexts = [(gateway, make().dialect()) for gateway, make in ACCOUNTS.items()]
+    return (*contexts, ("monri", monri_oauth().dialect()))
 
 
 def _token(dialect: Dialect) -> Generator[Any, Any, Any]:
@@ -86,55 +86,55 @@ def _token(dialect: Dialect) -> Generator[Any, Any, Any]:
     return (yield call) if call is not None else None
 
 
-def _first(data: bytes, among: int) -> tuple[int, bytes]:
-    return (data[0] % among if data else 0), data[1:]
+def _first(data: bytes, count: int) -> tuple[int, bytes]:
+    return (data[0] % count if data else 0), data[1:]
 
 
-# What a gateway answers
+# Response bodies
 
 
-def answers(data: bytes) -> None:
-    """Any body, with any status, as the answer to every request of any operation of any gateway."""
-    which, data = _first(data, len(speakers()))
+def response_bodies(data: bytes) -> None:
+    """Use any body and status as the response to every request of one operation of one gateway."""
+    which, data = _first(data, len(account_contexts()))
     operation, data = _first(data, len(OPERATIONS))
     status, data = _first(data, len(STATUSES))
-    answered(speakers()[which], operation, STATUSES[status], data)
+    run_operation(account_contexts()[which], operation, STATUSES[status], data)
 
 
-def answered(account_context: tuple[str, Dialect], operation: int, status: int, body: bytes) -> None:
-    """Walk through an operation whose requests are all answered alike."""
+def run_operation(account_context: tuple[str, Dialect], operation: int, status: int, body: bytes) -> None:
+    """Run an operation that receives the same response to each of its requests."""
     gateway, dialect = account_context
-    reply = HttpResponse(status, {}, body)
+    response = HttpResponse(status, {}, body)
     try:
         steps = OPERATIONS[operation](dialect, gateway)
         step = next(steps)
     except (WonderCustomersError, StopIteration):
-        return  # the gateway has no such operation
+        return  # the gateway does not support the operation
     try:
         for _ in range(_STEPS):
             if isinstance(step, LockReference):
                 step = steps.send(True)
                 continue
             try:
-                record = step.decode(reply)
+                record = step.decode(response)
             except CallError as error:
-                _sound_error(error, step)
+                _check_error(error, step)
                 step = steps.throw(error)
             else:
-                _sound_record(gateway, dialect, record)
+                _check_record(gateway, dialect, record)
                 step = steps.send(Response(record, status, {}))
     except (WonderCustomersError, StopIteration) as end:
         str(end)
 
 
-def _sound_error(error: CallError, call: Call[Any]) -> None:
+def _check_error(error: CallError, call: Call[Any]) -> None:
     Redactor(call.request).out_of_error(error)
     assert error.applied in {"no", "yes", "unknown"}
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
-    assert len(str(error)) < 5000, "a gateway fills no log"
+    assert len(str(error)) < 5000, "error messages must stay short"
 
 
-def _sound_record(gateway: str, dialect: Dialect, record: Any) -> None:
+def _check_record(gateway: str, dialect: Dialect, record: Any) -> None:
     repr(record)
     items = record.items if isinstance(record, Page) else record if isinstance(record, (list, tuple)) else [record]
     for item in items:
@@ -148,7 +148,7 @@ def _sound_record(gateway: str, dialect: Dialect, record: Any) -> None:
 
 
 def json_bodies(data: bytes) -> None:
-    """What is read as JSON here is read alike by the standard library, told to be strict."""
+    """Compare the JSON parser with a strict configuration of the standard library's."""
     try:
         value = parsed(data)
     except UnreadableJson:
@@ -157,97 +157,97 @@ def json_bodies(data: bytes) -> None:
 
 
 def _strict_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    assert len(dict(pairs)) == len(pairs), "a key comes twice"
+    assert len(dict(pairs)) == len(pairs), "duplicate key"
     return dict(pairs)
 
 
 def _no_constant(name: str) -> None:
-    raise AssertionError(f"{name} is no JSON")
+    raise AssertionError(f"{name} is not valid JSON")
 
 
-def same(mine: Any, theirs: Any) -> bool:
-    """Whether two values are the same, whole numbers to the last digit."""
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        return mine.keys() == theirs.keys() and all(same(mine[key], theirs[key]) for key in mine)
-    if isinstance(mine, list) and isinstance(theirs, list):
-        return len(mine) == len(theirs) and all(map(same, mine, theirs))
-    return type(mine) is type(theirs) and bool(mine == theirs)
+def same(first: Any, second: Any) -> bool:
+    """Return whether two values are equal and of equal types."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same, first, second))
+    return type(first) is type(second) and bool(first == second)
 
 
-def waits(data: bytes) -> None:
-    """How long a gateway asks to wait."""
+def retry_after_headers(data: bytes) -> None:
+    """Parse the bytes as ``Retry-After`` headers."""
     text = data.decode("latin-1")
     for name in ("retry-after", "retry-after-ms"):
         seconds = retry_after({name: text}, 1_700_000_000.0)
         assert seconds is None or (isfinite(seconds) and seconds >= 0)
 
 
-def words(data: bytes) -> None:
-    """A gateway's words about what it was sent: none of it comes through."""
+def gateway_messages(data: bytes) -> None:
+    """Check that values of the request are removed from a gateway's message."""
     sent = {"name": "Ada Lovelace", "phone": "+85212345678", "cvv": "737", "meta": {"note": "née Byron"}}
     request = HttpRequest("POST", "/customers?search=Lovelace", "/customers", orjson.dumps(sent))
-    said = Redactor(request).out_of(data.decode("utf-8", "replace"))
-    assert len(said) <= 1000
+    message = Redactor(request).out_of(data.decode("utf-8", "replace"))
+    assert len(message) <= 1000
     for value in ("ada lovelace", "12345678", "née byron"):
-        assert value not in said.casefold()
+        assert value not in message.casefold()
 
 
-# The bytes before they are an answer
+# Bytes on a connection
 
 _ORIGIN = Origin("http", "127.0.0.1", 1)
 _OUTGOING = SignedRequest(_ORIGIN, "GET", "/v2/customers/1", ((b"Host", b"127.0.0.1"),), b"", Timeouts(1, 1, 1))
 
 
-class _Said:
-    """A socket on which a gateway says `pieces` and goes."""
+class _ScriptedSocket:
+    """A socket that receives `pieces` and is then closed by the gateway."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self._pieces = pieces
 
     async def write(self, buffer: bytes, patience: float | None = None) -> None:
-        """Nobody listens."""
+        """Discard the bytes."""
 
     async def read(self, max_bytes: int, patience: float | None = None) -> bytes:
         return self._pieces.pop(0) if self._pieces else b""
 
     async def aclose(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
     def readable(self) -> bool:
         return False
 
 
 def _pieces(data: bytes) -> list[bytes]:
-    """The bytes in one piece, or cut somewhere."""
+    """Return the bytes in one or two pieces."""
     cut, data = _first(data, 256)
     return [piece for piece in (data[:cut], data[cut:]) if piece]
 
 
-def wire(data: bytes) -> None:
-    """Any bytes as the answer on the default transport's connection."""
+def httpx_connection(data: bytes) -> None:
+    """Receive any bytes on a connection of the default transport."""
     transport, line, transmission = by_httpx.HttpxTransport(), Line(_ORIGIN, by_httpx._plain()), Transmission()
-    line._socket = _Said(_pieces(data))  # type: ignore[assignment]
+    line._socket = _ScriptedSocket(_pieces(data))  # type: ignore[assignment]
     walk = transport._roundtrip(by_httpx._Lane(line, _ORIGIN), _OUTGOING, transmission, inf)
     try:
         walk.send(None)
     except (StopIteration, TransportError) as end:
-        _sound_flight(transmission, end)
+        _check_transmission(transmission, end)
 
 
-class _Open(asyncio.Transport):
-    """A connection that is there until somebody closes it."""
+class _OpenTransport(asyncio.Transport):
+    """A connection that stays open."""
 
     def close(self) -> None:
-        """Nothing goes out."""
+        """Do nothing."""
 
     def is_closing(self) -> bool:
         return False
 
     def pause_reading(self) -> None:
-        """All is said already."""
+        """Do nothing."""
 
     def resume_reading(self) -> None:
-        """All is said already."""
+        """Do nothing."""
 
 
 @cache
@@ -255,36 +255,36 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def aiohttp_wire(data: bytes) -> None:
-    """The same on the aiohttp transport's."""
+def aiohttp_connection(data: bytes) -> None:
+    """Receive any bytes on a connection of the aiohttp transport."""
 
-    async def hear() -> None:
-        heard = by_aiohttp._Wire(loop=asyncio.get_running_loop())
-        heard.connection_made(_Open())
-        heard.set_response_params(
+    async def receive() -> None:
+        protocol = by_aiohttp._Wire(loop=asyncio.get_running_loop())
+        protocol.connection_made(_OpenTransport())
+        protocol.set_response_params(
             read_until_eof=True, auto_decompress=False, max_line_size=65_536, max_field_size=65_536
         )
         for piece in _pieces(data):
-            heard.data_received(piece)
-        heard.connection_lost(None)
+            protocol.data_received(piece)
+        protocol.connection_lost(None)
         transmission = Transmission()
         with suppress(*by_aiohttp._BROKEN):
-            _sound_flight(transmission, StopIteration(await by_aiohttp._reply(heard, transmission)))
+            _check_transmission(transmission, StopIteration(await by_aiohttp._reply(protocol, transmission)))
 
-    _loop().run_until_complete(hear())
+    _loop().run_until_complete(receive())
 
 
-def _sound_flight(transmission: Transmission, end: Exception) -> None:
+def _check_transmission(transmission: Transmission, end: Exception) -> None:
     if isinstance(end, StopIteration):
         assert isinstance(end.value, HttpResponse)
         assert end.value.status == transmission.status
-        waits(end.value.headers.get("retry-after", "").encode("latin-1"))
+        retry_after_headers(end.value.headers.get("retry-after", "").encode("latin-1"))
 
 
-# What a person feeds in
+# Files and settings
 
-_MOST: Final = 600
-"""Bytes that are enough for a few rows; more of them only take time."""
+_MAX_BYTES: Final = 600
+"""Enough bytes for a few rows; more would only take longer."""
 
 
 @cache
@@ -293,19 +293,21 @@ def _file() -> Path:
 
 
 def csv_file(data: bytes) -> None:
-    """Any bytes as a CSV file, packed or not."""
-    _rows(data[:_MOST], "csv", {})
+    """Read any bytes as a CSV file, compressed or not."""
+    _rows(data[:_MAX_BYTES], "csv", {})
 
 
 def csv_rows(data: bytes) -> None:
-    """Any bytes as the rows of a CSV file whose first line is right."""
-    _rows(b"reference,name,email,phone,metadata,address.city,metadata.tier\n" + data[:_MOST], "csv", {})
+    """Read any bytes as the rows of a CSV file with a valid header."""
+    _rows(b"reference,name,email,phone,metadata,address.city,metadata.tier\n" + data[:_MAX_BYTES], "csv", {})
 
 
 def json_lines(data: bytes) -> None:
-    """Any bytes as JSON lines, packed or not, with some columns mapped."""
+    """Read any bytes as JSON lines, compressed or not, with mapped columns."""
     _rows(
-        data[:_MOST], "jsonl", {"id": "reference", "Stadt": "address.city", "card": "payment_source.number", "junk": ""}
+        data[:_MAX_BYTES],
+        "jsonl",
+        {"id": "reference", "Stadt": "address.city", "card": "payment_source.number", "junk": ""},
     )
 
 
@@ -315,7 +317,7 @@ def _rows(data: bytes, form: Any, mapping: dict[str, str]) -> None:
         for row in read(_file(), form=form, mapping=mapping):
             assert (row.draft is None) != (row.problem is None)
             if row.draft is not None:
-                for _, dialect in speakers()[:3]:
+                for _, dialect in account_contexts()[:3]:
                     with suppress(WonderCustomersError):
                         dialect.validate(row.draft)
                         dialect.payload(row.draft)
@@ -324,9 +326,9 @@ def _rows(data: bytes, form: Any, mapping: dict[str, str]) -> None:
 
 
 def settings(data: bytes) -> None:
-    """Any text where an address, a key, an id, a cursor or a filter belongs."""
+    """Use any text as a URL, key, id, cursor or filter."""
     text = data.decode("utf-8", "surrogateescape")
-    doors: tuple[Callable[[], object], ...] = (
+    uses: tuple[Callable[[], object], ...] = (
         lambda: endpoint(text),
         lambda: endpoint(f"https://{text}"),
         lambda: credential("key", text),
@@ -337,32 +339,41 @@ def settings(data: bytes) -> None:
         lambda: Wonder("app", text),
         lambda: Wonder("app", f"-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----"),
     )
-    for door in doors:
+    for use in uses:
         with suppress(WonderCustomersError):
-            door()
+            use()
 
 
-DOORS: Final[tuple[Callable[[bytes], None], ...]] = (
-    answers,
-    answers,
-    answers,
+ENTRY_POINTS: Final[tuple[Callable[[bytes], None], ...]] = (
+    response_bodies,
+    response_bodies,
+    response_bodies,
     json_bodies,
-    waits,
-    words,
-    wire,
-    aiohttp_wire,
+    retry_after_headers,
+    gateway_messages,
+    httpx_connection,
+    aiohttp_connection,
     csv_file,
     csv_rows,
     json_lines,
     settings,
 )
-"""The doors by the first byte of an input; answers are most of what comes in."""
+"""The entry points, selected by the first byte of an input; response bodies are the most frequent input."""
 
 
-def knock(data: bytes) -> None:
-    """Put an input to its door."""
-    door, rest = _first(data, len(DOORS))
-    DOORS[door](rest)
+def fuzz_one(data: bytes) -> None:
+    """Pass an input to its entry point."""
+    number, rest = _first(data, len(ENTRY_POINTS))
+    ENTRY_POINTS[number](rest)
 
 
-__all__ = ["DOORS", "OPERATIONS", "STATUSES", "answered", "answers", "knock", "same", "speakers"]
+__all__ = [
+    "ENTRY_POINTS",
+    "OPERATIONS",
+    "STATUSES",
+    "account_contexts",
+    "fuzz_one",
+    "response_bodies",
+    "run_operation",
+    "same",
+]

@@ -1,8 +1,8 @@
-"""Fuzzing guided by coverage, for as long as you like: ``python tests/trust/fuzz.py --runs 4700000``.
+"""Coverage-guided fuzzing: ``python tests/trust/fuzz.py --runs 4700000``.
 
-Needs the extra ``fuzz`` (atheris, Linux). Runs are counted, so a nightly run is the same on any machine. Inputs that
-reached new code are kept in ``--corpus`` for the next time. Ends with exit code 77 and the input's file at a finding,
-which ``--replay FILE`` shows again.
+Requires the extra ``fuzz`` (atheris, Linux). The number of runs is fixed, so a nightly run is the same on any machine.
+Inputs that reach new code are kept in ``--corpus``. A finding ends the run with exit code 77 and writes the input to a
+file that ``--replay FILE`` runs again.
 """
 
 import argparse
@@ -35,30 +35,38 @@ RAW = (
     b'"\\u0022"',
     b"\xef\xbb\xbf",
 )
-LONGEST = 4096
+MAX_LENGTH = 4096
 
 
 def seeds(folder: Path) -> None:
-    """Write the documented answers as first inputs, each to the doors it could come through."""
+    """Write the documented responses as initial inputs for the entry points that can receive them."""
     number = 0
     for path in sorted((ROOT / "wonder_customers" / "dialects").glob("*/golden/*.json")):
         body = path.read_bytes()
         for which in range(4):
             for operation in range(len(entry_points.OPERATIONS)):
                 number += 1
-                (folder / f"answer-{number}").write_bytes(bytes([0, which, operation, number % 20]) + body)
-        (folder / f"json-{number}").write_bytes(bytes([entry_points.DOORS.index(entry_points.json_bodies)]) + body)
+                (folder / f"response-{number}").write_bytes(bytes([0, which, operation, number % 20]) + body)
+        (folder / f"json-{number}").write_bytes(
+            bytes([entry_points.ENTRY_POINTS.index(entry_points.json_bodies)]) + body
+        )
         head = b"HTTP/1.1 200 OK\r\nRetry-After: 5\r\nContent-Length: %d\r\n\r\n" % len(body)
-        for door in (entry_points.wire, entry_points.aiohttp_wire):
-            (folder / f"{door.__name__}-{number}").write_bytes(
-                bytes([entry_points.DOORS.index(door), 40]) + head + body
+        for entry_point in (entry_points.httpx_connection, entry_points.aiohttp_connection):
+            (folder / f"{entry_point.__name__}-{number}").write_bytes(
+                bytes([entry_points.ENTRY_POINTS.index(entry_point), 40]) + head + body
             )
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\nX: y\r\n\r\n"
     others: dict[Any, tuple[bytes, ...]] = {
-        entry_points.wire: (b"\x20" + chunked, b"\x03HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 500 No\r\n\r\nrest"),
-        entry_points.aiohttp_wire: (b"\x20" + chunked, b"\x03HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 500 No\r\n\r\nrest"),
-        entry_points.waits: (b"120", b"1e9", b"-1", b"Wed, 21 Oct 2015 07:28:00 GMT", b"inf"),
-        entry_points.words: (b"Ada Lovelace +852 1234 5678", "née Byron 737".encode()),
+        entry_points.httpx_connection: (
+            b"\x20" + chunked,
+            b"\x03HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 500 No\r\n\r\nrest",
+        ),
+        entry_points.aiohttp_connection: (
+            b"\x20" + chunked,
+            b"\x03HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 500 No\r\n\r\nrest",
+        ),
+        entry_points.retry_after_headers: (b"120", b"1e9", b"-1", b"Wed, 21 Oct 2015 07:28:00 GMT", b"inf"),
+        entry_points.gateway_messages: (b"Ada Lovelace +852 1234 5678", "née Byron 737".encode()),
         entry_points.csv_file: (
             b"reference;name\n1;Ada\n",
             b"\xff\xfer\x00e\x00f\x00",
@@ -69,69 +77,71 @@ def seeds(folder: Path) -> None:
         entry_points.json_lines: (b'{"id":1,"phone":{"number":"1"}}\n', b'{"row":1,"reason":"","status":"failed"}\n'),
         entry_points.settings: (b"https://[::1]:8/v1/", b"+44 7911 123456", b"50", b".."),
     }
-    for door, samples in others.items():
+    for entry_point, samples in others.items():
         for sample in samples:
             number += 1
-            (folder / f"{door.__name__}-{number}").write_bytes(bytes([entry_points.DOORS.index(door)]) + sample)
+            (folder / f"{entry_point.__name__}-{number}").write_bytes(
+                bytes([entry_points.ENTRY_POINTS.index(entry_point)]) + sample
+            )
 
 
 def mutate(data: bytes, longest: int, seed: int) -> bytes:
     """Change a value inside a JSON body, or any bytes."""
-    dice = random.Random(seed)
-    kind = entry_points.DOORS[data[0] % len(entry_points.DOORS)] if data else None
-    start = 4 if kind is entry_points.answers else 1
-    if kind in {entry_points.answers, entry_points.json_bodies} and dice.random() < 0.6:
+    rng = random.Random(seed)
+    kind = entry_points.ENTRY_POINTS[data[0] % len(entry_points.ENTRY_POINTS)] if data else None
+    start = 4 if kind is entry_points.response_bodies else 1
+    if kind in {entry_points.response_bodies, entry_points.json_bodies} and rng.random() < 0.6:
         try:
             body = orjson.loads(data[start:])
-            changed = orjson.dumps(_changed(body, dice))
+            changed = orjson.dumps(_changed(body, rng))
         except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
             changed = b""
-        if changed and dice.random() < 0.2:
-            place = dice.choice([at for at, byte in enumerate(changed) if byte in b":,[{"] or [0]) + 1
-            changed = changed[:place] + dice.choice(RAW) + changed[place:]
+        if changed and rng.random() < 0.2:
+            position = rng.choice([at for at, byte in enumerate(changed) if byte in b":,[{"] or [0]) + 1
+            changed = changed[:position] + rng.choice(RAW) + changed[position:]
         if changed:
             head = bytearray(data[:start])
-            if dice.random() < 0.5:
-                head[dice.randrange(1, start) if start > 1 else 0] = dice.randrange(256) if start > 1 else head[0]
+            if rng.random() < 0.5:
+                head[rng.randrange(1, start) if start > 1 else 0] = rng.randrange(256) if start > 1 else head[0]
             return (bytes(head) + changed)[:longest]
     return bytes(atheris.Mutate(data, longest))
 
 
-def _changed(value: Any, dice: random.Random) -> Any:
-    """`value` with one place in it made into something else."""
-    if isinstance(value, dict) and value and dice.random() < 0.8:
-        name = dice.choice(list(value))
-        if dice.random() < 0.1:
+def _changed(value: Any, rng: random.Random) -> Any:
+    """Return `value` with one nested value replaced or removed."""
+    if isinstance(value, dict) and value and rng.random() < 0.8:
+        name = rng.choice(list(value))
+        if rng.random() < 0.1:
             return {key: item for key, item in value.items() if key != name}
-        return value | {name: _changed(value[name], dice)}
-    if isinstance(value, list) and value and dice.random() < 0.8:
-        place = dice.randrange(len(value))
-        return [*value[:place], _changed(value[place], dice), *value[place + 1 :]]
-    return dice.choice(HOSTILE)
+        return value | {name: _changed(value[name], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.8:
+        index = rng.randrange(len(value))
+        return [*value[:index], _changed(value[index], rng), *value[index + 1 :]]
+    return rng.choice(HOSTILE)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=100_000, help="how many inputs")
-    parser.add_argument("--corpus", type=Path, help="a folder that keeps inputs between runs")
-    parser.add_argument("--findings", type=Path, default=Path(), help="where the input of a finding is written")
-    parser.add_argument("--replay", type=Path, help="put this one input in, and nothing else")
-    asked = parser.parse_args()
-    if asked.replay is not None:
-        entry_points.knock(asked.replay.read_bytes())
+    parser.add_argument("--runs", type=int, default=100_000, help="number of inputs")
+    parser.add_argument("--corpus", type=Path, help="folder that keeps inputs between runs")
+    parser.add_argument("--findings", type=Path, default=Path(), help="folder for the inputs of findings")
+    parser.add_argument("--replay", type=Path, help="run only the input in this file")
+    arguments = parser.parse_args()
+    if arguments.replay is not None:
+        entry_points.fuzz_one(arguments.replay.read_bytes())
         return
-    corpus = asked.corpus or Path(tempfile.mkdtemp(prefix="wonder-customers-corpus-"))
+    corpus = arguments.corpus or Path(tempfile.mkdtemp(prefix="wonder-customers-corpus-"))
     corpus.mkdir(parents=True, exist_ok=True)
     seeds(corpus)
     options = [
-        f"-runs={asked.runs}",
-        f"-max_len={LONGEST}",
+        f"-runs={arguments.runs}",
+        f"-max_len={MAX_LENGTH}",
         "-rss_limit_mb=2048",
         "-timeout=10",
         "-print_final_stats=1",
     ]
-    options.append(f"-artifact_prefix={asked.findings.resolve()}/")
-    atheris.Setup([sys.argv[0], *options, str(corpus)], entry_points.knock, custom_mutator=mutate)
+    options.append(f"-artifact_prefix={arguments.findings.resolve()}/")
+    atheris.Setup([sys.argv[0], *options, str(corpus)], entry_points.fuzz_one, custom_mutator=mutate)
     atheris.Fuzz()
 
 

@@ -1,4 +1,4 @@
-"""Where the scenarios of the canary test play, and what is gathered while they do."""
+"""The environment in which the scenarios of the canary test run."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from wonder_customers.cli.app import run
 from wonder_customers.dialects import package
 from wonder_customers.simulator import SimulatorServer
 
-HASTY = RetryPolicy(
+SHORT_TIMEOUTS = RetryPolicy(
     attempts=2, deadline=0.5, connect_timeout=0.06, read_timeout=0.06, write_timeout=0.06,
     base=0.001, throttle_base=0.001, cap=0.002, confirmation_window=0.02,
 )  # fmt: skip
@@ -34,18 +34,18 @@ KEY = "sk-canary-4bf0e1d2c3"
 
 @frozen
 class ScenarioContext:
-    """Where a scenario plays.
+    """The environment of a scenario.
 
     Attributes:
         simulator: The gateways.
         folder: An empty folder.
-        written: What is written.
-        processes: Run commands in processes of their own, as people do.
+        output: The collected output.
+        processes: Whether commands run in separate processes.
     """
 
     simulator: SimulatorServer
     folder: Path
-    written: CapturedOutput
+    output: CapturedOutput
     processes: bool = False
 
     @property
@@ -55,19 +55,19 @@ class ScenarioContext:
     def account(self, gateway: str) -> Any:
         return package(gateway).ACCOUNT.from_environment(self.variables)
 
-    async def tried(self, call: Callable[[], Any]) -> Any:
-        """The result of a call; an error of it is written down."""
+    async def attempt(self, call: Callable[[], Any]) -> Any:
+        """Await a call, record its result or its error in the output, and return the result."""
         try:
             result = await call()
         except WonderCustomersError as error:
-            self.written.error(error)
+            self.output.error(error)
             return None
-        self.written.add(repr(result))
+        self.output.add(repr(result))
         return result
 
 
 def keys(variables: Mapping[str, str]) -> dict[str, str]:
-    """The canaries among a simulator's variables; of a PEM text, a line of its own."""
+    """Return the canaries among a simulator's environment variables; of the PEM key, one line."""
     named = ("PAYDOCK_SECRET_KEY", "MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN")
     return {name: variables[name] for name in named} | {"WONDER_PRIVATE_KEY": _line(variables["WONDER_PRIVATE_KEY"])}
 
@@ -76,47 +76,47 @@ def _line(pem: str) -> str:
     return pem.splitlines()[3]
 
 
-ALL_KEYS = {"made-up key": KEY, "test key": _line(private_key())}
+ALL_KEYS = {"invented key": KEY, "test key": _line(private_key())}
 
 
-def command(stage: ScenarioContext, *words: str, change: Mapping[str, str] | None = None) -> int:
-    """Run a command in the stage's folder with the simulator's credentials; it prints to the test's own streams."""
-    variables = stage.variables | dict(change or {})
-    if stage.processes:
+def command(context: ScenarioContext, *words: str, change: Mapping[str, str] | None = None) -> int:
+    """Run a command in the scenario's folder with the simulator's credentials."""
+    variables = context.variables | dict(change or {})
+    if context.processes:
         variables["PYTHONPATH"] = str(Path(wonder_customers.__file__).parents[1])
         done = subprocess.run(
             [sys.executable, "-X", "dev", "-W", "default", "-m", "wonder_customers", *words],
-            cwd=stage.folder, env=os.environ | variables, capture_output=True, check=False, timeout=60,
+            cwd=context.folder, env=os.environ | variables, capture_output=True, check=False, timeout=60,
         )  # fmt: skip
-        stage.written.add(done.stdout, done.stderr)
+        context.output.add(done.stdout, done.stderr)
         return done.returncode
-    here, before = Path.cwd(), dict(os.environ)
-    os.chdir(stage.folder)
+    folder, environment = Path.cwd(), dict(os.environ)
+    os.chdir(context.folder)
     os.environ.update(variables)
     try:
         return run(words)
     finally:
-        os.chdir(here)
+        os.chdir(folder)
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(environment)
 
 
-def play(
-    scenario: Callable[[ScenarioContext], None], stage: ScenarioContext, printed: Callable[[], tuple[str, str]]
+def run_scenario(
+    scenario: Callable[[ScenarioContext], None], context: ScenarioContext, printed: Callable[[], tuple[str, str]]
 ) -> set[str]:
-    """Play a scenario with everything watched.
+    """Run a scenario and search its output for canaries.
 
     Args:
-        scenario: What happens.
-        stage: Where.
-        printed: What was printed since it was asked last.
+        scenario: The scenario to run.
+        context: The environment of the scenario.
+        printed: Returns stdout and stderr since its last call.
 
     Returns:
-        The canaries that got out.
+        The names of the canaries in the output.
     """
-    birds = Canaries(keys(stage.variables) | ALL_KEYS)
+    canaries = Canaries(keys(context.variables) | ALL_KEYS)
     printed()
-    with stage.written.watching():
-        scenario(stage)
-    stage.written.add(*printed())
-    return birds.found(*stage.written.pieces)
+    with context.output.watching():
+        scenario(context)
+    context.output.add(*printed())
+    return canaries.found(*context.output.pieces)

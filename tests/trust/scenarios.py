@@ -1,6 +1,6 @@
-"""What could write down a canary, played through, each by itself.
+"""Scenarios in which the library could reveal a canary.
 
-They are the plain part of the canary test, and what the mutations are held against.
+The canary test runs each of them, and the mutation test requires that each removed redaction makes one of them fail.
 """
 
 import copy
@@ -22,7 +22,7 @@ import orjson
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, MockGateway, golden, json_response, monri_oauth, private_key
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from trust.bulk_scenarios import cards_in_files, headless, queried, sync_commands
+from trust.bulk_scenarios import cards_in_files, failed_query, missing_header, sync_commands
 from trust.canary_values import (
     CARD,
     CARD_SOURCE,
@@ -39,7 +39,7 @@ from trust.canary_values import (
     canary_draft,
 )
 from trust.captured_output import CapturedOutput
-from trust.scenario_context import GATEWAYS, HASTY, KEY, MERCHANTS, ScenarioContext, command
+from trust.scenario_context import GATEWAYS, KEY, MERCHANTS, SHORT_TIMEOUTS, ScenarioContext, command
 
 from wonder_customers import (
     CardSource,
@@ -68,10 +68,10 @@ from wonder_customers.transports.httpx import HttpxTransport
 # Secrets and records
 
 
-def secrets(stage: ScenarioContext) -> None:
-    """Everything that anybody does to a value that he does not know to be secret."""
+def secrets(context: ScenarioContext) -> None:
+    """Apply the usual operations on values to a secret."""
     hidden = Secret(KEY)
-    ways: tuple[Callable[[Any], object], ...] = (
+    operations: tuple[Callable[[Any], object], ...] = (
         repr, str, format, "{:>30}".format, "%s".__mod__, pprint.pformat, len, iter, list, bytes, vars, orjson.dumps,
         lambda it: string.Template("$it").substitute(it=it), lambda it: f"{it!a}", lambda it: it.__getstate__(),
         lambda it: it.__reduce__(), copy.copy, copy.deepcopy, partial(orjson.dumps, default=str),
@@ -79,28 +79,28 @@ def secrets(stage: ScenarioContext) -> None:
         *(partial(pickle.dumps, protocol=it) for it in range(6)), cattrs.Converter().unstructure,
         lambda it: setattr(it, "other", 1), lambda it: it < Secret("x"), lambda it: it + "x",
     )  # fmt: skip
-    for way in ways:
-        _done(stage, way, hidden)
+    for operation in operations:
+        _apply(context, operation, hidden)
     sources = (CardSource(CARD, cvv=CVV), OneTimeToken(ONE_TIME), VaultToken(VAULT))
-    stage.written.add(
+    context.output.add(
         *map(repr, (*sources, WONDER_CARD, *(canary_draft(gateway, "r", CARD_SOURCE) for gateway in GATEWAYS)))
     )
     for holder in (*sources, CustomerDraft(payment_source=sources[0]), *(make() for _, make in MERCHANTS)):
         for show in (repr, attrs.asdict, attrs.astuple, cattrs.Converter().unstructure, pickle.dumps, copy.copy):
-            _done(stage, show, holder)
+            _apply(context, show, holder)
     sessions = [CustomerSession(make()) for _, make in MERCHANTS]
-    stage.written.add(*(repr((it, vars(it), it.raw, it.account)) for it in sessions))
+    context.output.add(*(repr((it, vars(it), it.raw, it.account)) for it in sessions))
 
 
-def _done(stage: ScenarioContext, way: Callable[[Any], object], value: object) -> None:
+def _apply(context: ScenarioContext, operation: Callable[[Any], object], value: object) -> None:
     try:
-        stage.written.add(repr(way(value)))
+        context.output.add(repr(operation(value)))
     except (TypeError, AttributeError, pickle.PicklingError) as error:
-        stage.written.error(error)
+        context.output.error(error)
 
 
-def constructors(stage: ScenarioContext) -> None:
-    """Every constructor that takes a secret, and refuses something else."""
+def constructors(context: ScenarioContext) -> None:
+    """Call every constructor that takes a secret with an invalid argument."""
     attempts: tuple[Callable[[], object], ...] = (
         lambda: Monri(KEY, f"{KEY} blank"),
         lambda: Monri(KEY, KEY, auth=KEY),  # type: ignore[arg-type]
@@ -126,49 +126,49 @@ def constructors(stage: ScenarioContext) -> None:
     )
     for attempt in attempts:
         try:
-            made = attempt()
+            created = attempt()
         except (WonderCustomersError, TypeError) as error:
-            stage.written.error(error)
+            context.output.error(error)
         else:
-            raise AssertionError(f"{made!r} was made")
+            raise AssertionError(f"{created!r} was created")
 
 
-def environment(stage: ScenarioContext) -> None:
-    """Credentials in the environment of which one cannot work."""
-    spoilt = {
+def environment(context: ScenarioContext) -> None:
+    """Read credentials from an environment in which one is invalid."""
+    invalid = {
         "wonder": ({"WONDER_BASE_URL": "http://gateway.example"}, {"WONDER_PRIVATE_KEY": f"-----BEGIN {KEY}"}),
         "paydock": ({"PAYDOCK_ACCESS_TOKEN": KEY}, {"PAYDOCK_SECRET_KEY": f"{KEY} {KEY}"}),
         "monri": ({"MONRI_AUTH": "none"}, {"MONRI_MERCHANT_KEY": ""}),
     }
-    for gateway, changes in spoilt.items():
+    for gateway, changes in invalid.items():
         for change in changes:
             for make in (package(gateway).ACCOUNT.from_environment, partial(account_from_environment, gateway)):
                 try:
-                    make(stage.variables | change)
+                    make(context.variables | change)
                 except WonderCustomersError as error:
-                    stage.written.error(error)
+                    context.output.error(error)
                 else:
-                    raise AssertionError(f"{gateway} took {change}")
-            command(stage, "get", gateway, "1", "--debug", change=change)
+                    raise AssertionError(f"{gateway} accepted {change}")
+            command(context, "get", gateway, "1", "--debug", change=change)
 
 
-# Gateways that talk
+# Responses that repeat the request
 
 
-def echo(stage: ScenarioContext) -> None:
-    """A gateway that refuses, and tells everybody all that it was sent."""
-    anyio.run(_echo, stage)
+def echo(context: ScenarioContext) -> None:
+    """Call a gateway that rejects requests with messages that repeat the request."""
+    anyio.run(_echo, context)
 
 
-async def _echo(stage: ScenarioContext) -> None:
+async def _echo(context: ScenarioContext) -> None:
     for gateway, make in MERCHANTS:
         token = json_response(200, {"status": "approved", "access_token": KEY, "expires_in": 60})
         first = [token] if make is monri_oauth else []
         for call in _calls(gateway):
-            for loud in (False, True):
-                wire = MockGateway(*first, *[partial(_parrot, gateway, loud=loud)] * 3)
+            for upper in (False, True):
+                wire = MockGateway(*first, *[partial(_echo_response, gateway, upper=upper)] * 3)
                 async with wire.session(make()) as session:
-                    await stage.tried(partial(call, session))
+                    await context.attempt(partial(call, session))
 
 
 def _calls(gateway: str) -> Iterable[Callable[[CustomerSession[Any]], Any]]:
@@ -189,25 +189,25 @@ def _calls(gateway: str) -> Iterable[Callable[[CustomerSession[Any]], Any]]:
         yield lambda it: it.delete(UUID)
 
 
-def _parrot(gateway: str, request: httpx.Request, *, loud: bool = False) -> httpx.Response:
+def _echo_response(gateway: str, request: httpx.Request, *, upper: bool = False) -> httpx.Response:
     sent = [value.decode("latin-1") for value in dict(request.headers.raw).values()]
     sent += [str(value) for value in httpx.QueryParams(request.url.query).values()]
     sent += _texts(orjson.loads(request.content)) if request.content else []
-    # Of what only the gateway knows, the credential's own half is what was sent: a time or a nonce says nothing.
+    # Constant header values carry no secret.
     sent = [value for value in sent if value.upper() not in {"APPLICATION/JSON", "IDENTITY", "WONDER-CUSTOMERS"}]
-    words = ", ".join(value.upper() if loud else value for value in sent)
+    words = ", ".join(value.upper() if upper else value for value in sent)
     if request.method == "GET":
         words += f" (it belongs to {EMAIL}, call 7911 987654)"
-    refused: dict[str, Any]
+    error: dict[str, Any]
     if gateway == "wonder":
-        refused = {"code": words, "error_code": words, "message": words}
+        error = {"code": words, "error_code": words, "message": words}
     elif gateway == "monri":
-        refused = {"status": words, "message": words}
+        error = {"status": words, "message": words}
     else:
         details = {"path": words, "messages": [words, words]}
-        refused = {"status": 400, "error": {"message": words}, "error_summary": {"message": words, "code": words}}
-        refused["error_summary"]["details"] = details
-    return json_response(400, refused, x_request_id=words.encode("ascii", "replace").decode()[:90])
+        error = {"status": 400, "error": {"message": words}, "error_summary": {"message": words, "code": words}}
+        error["error_summary"]["details"] = details
+    return json_response(400, error, x_request_id=words.encode("ascii", "replace").decode()[:90])
 
 
 def _texts(value: Any) -> list[str]:
@@ -218,42 +218,42 @@ def _texts(value: Any) -> list[str]:
     return [str(value)]
 
 
-_ANSWERS = {
+_RESPONSES = {
     "wonder": ("create_response", ("data", "customer")),
     "paydock": ("customer_response", ("resource", "data")),
     "monri": ("create_response", ()),
 }
 
 
-def garbled(stage: ScenarioContext) -> None:
-    """Answers full of a customer's data in which one thing is wrong."""
-    anyio.run(_garbled, stage)
+def garbled(context: ScenarioContext) -> None:
+    """Receive responses with customer data in which one field or byte is invalid."""
+    anyio.run(_garbled, context)
 
 
 _OPEN = {"uuid", "_id", "id", "reference", "reference_number", "merchant_customer_id", "status", "gateway_id"}
-"""What errors and records show on purpose, in the gateways' words."""
+"""Fields that errors and records show intentionally, by their wire names."""
 
 
-async def _garbled(stage: ScenarioContext) -> None:
-    for gateway, (name, path) in _ANSWERS.items():
-        plain = _planted(golden(gateway, name), path)
+async def _garbled(context: ScenarioContext) -> None:
+    for gateway, (name, path) in _RESPONSES.items():
+        plain = _with_canaries(golden(gateway, name), path)
         fields = list(_at(plain, path))
         for number, field in enumerate(fields):
             wrong = ({"canary": NAME}, [EMAIL], 5 if field in _OPEN else NAME)[number % 3]
             body = copy.deepcopy(plain)
             _at(body, path)[field] = wrong
-            await _answered(stage, gateway, orjson.dumps(body))
+            await _receive(context, gateway, orjson.dumps(body))
         text = orjson.dumps(plain)
-        for spoilt in (text[:-1], text + b"x", text.replace(b'"', b'"name":"x","name":"y","', 1), b"[" * 70 + text):
-            await _answered(stage, gateway, spoilt)
+        for invalid in (text[:-1], text + b"x", text.replace(b'"', b'"name":"x","name":"y","', 1), b"[" * 70 + text):
+            await _receive(context, gateway, invalid)
 
 
-async def _answered(stage: ScenarioContext, gateway: str, body: bytes) -> None:
+async def _receive(context: ScenarioContext, gateway: str, body: bytes) -> None:
     async with MockGateway(json_response(200, body)).session(ACCOUNTS[gateway]()) as session:
-        await stage.tried(lambda: session.raw.get(UUID))
+        await context.attempt(lambda: session.raw.get(UUID))
 
 
-def _planted(body: Any, path: tuple[str, ...]) -> Any:
+def _with_canaries(body: Any, path: tuple[str, ...]) -> Any:
     body = copy.deepcopy(body)
     held = _at(body, path)
     held |= {"name": NAME, "email": EMAIL, "first_name": NAME, "description": NOTE, "city": CITY, "number": CARD}
@@ -267,12 +267,12 @@ def _at(body: Any, path: tuple[str, ...]) -> Any:
     return body
 
 
-def masked(stage: ScenarioContext) -> None:
-    """A gateway that forgets to mask a card number: a record shows its last four digits, on purpose or not."""
-    anyio.run(_masked, stage)
+def masked(context: ScenarioContext) -> None:
+    """Receive unmasked card numbers: records may show the last four digits only."""
+    anyio.run(_masked, context)
 
 
-async def _masked(stage: ScenarioContext) -> None:
+async def _masked(context: ScenarioContext) -> None:
     card = {"number": CARD, "masked_pan": CARD, "card_number_last4": CARD}
     wonder = {"code": 200, "data": {"payment_tokens": [{"token": "t", "credit_card": card}]}}
     monri = {"status": "approved", "data": [{"token": "t", **card}]}
@@ -280,59 +280,61 @@ async def _masked(stage: ScenarioContext) -> None:
     for gateway, body in (("wonder", wonder), ("monri", monri), ("paydock", paydock)):
         async with MockGateway(json_response(200, body)).session(ACCOUNTS[gateway]()) as session:
             (token,) = await session.list_payment_tokens(HEX24)
-            stage.written.add(repr(token), repr(token.card), str(attrs.asdict(token.card)) if token.card else "")
+            context.output.add(repr(token), repr(token.card), str(attrs.asdict(token.card)) if token.card else "")
             assert token.card is not None
             assert token.card.last4 == CARD[-4:]
 
 
-# The wire
+# Transports
 
 
-def cancelled(stage: ScenarioContext) -> None:
-    """Callers who give up while the answer is waited for: the frames below them held the whole request."""
+def cancelled(context: ScenarioContext) -> None:
+    """Cancel calls that wait for a response: the frames below hold the request."""
     for backend, kind in (("asyncio", HttpxTransport), ("asyncio", AiohttpTransport), ("trio", HttpxTransport)):
-        anyio.run(_cancelled, stage, kind, backend=backend)
+        anyio.run(_cancelled, context, kind, backend=backend)
 
 
-async def _cancelled(stage: ScenarioContext, kind: type[Any]) -> None:
+async def _cancelled(context: ScenarioContext, kind: type[Any]) -> None:
     for gateway in GATEWAYS:
-        stage.simulator.faults.add("read_hang", gateway=gateway, times=1, applied=False)
-        async with aclosing(kind()) as transport, _session(stage, gateway, transport, RetryPolicy()) as session:
+        context.simulator.faults.add("read_hang", gateway=gateway, times=1, applied=False)
+        async with aclosing(kind()) as transport, _session(context, gateway, transport, RetryPolicy()) as session:
             with anyio.move_on_after(0.05):
                 try:
                     await session.create(canary_draft(gateway, "r-cancelled"))
                 except anyio.get_cancelled_exc_class() as error:
-                    stage.written.error(error)
+                    context.output.error(error)
                     raise
-        stage.simulator.faults.clear()
+        context.simulator.faults.clear()
 
 
-def _traces(written: CapturedOutput) -> TracerProvider:
-    """OpenTelemetry's traces, every span of which is written down."""
+def _traces(output: CapturedOutput) -> TracerProvider:
+    """Return a tracer provider that records every span in the output."""
 
-    class Told(SpanProcessor):
+    class Recorder(SpanProcessor):
         def on_end(self, span: ReadableSpan) -> None:
-            written.add(span.to_json())
+            output.add(span.to_json())
 
     provider = TracerProvider()
-    provider.add_span_processor(Told())
+    provider.add_span_processor(Recorder())
     return provider
 
 
-def _session(stage: ScenarioContext, gateway: str, transport: Any, policy: RetryPolicy = HASTY) -> CustomerSession[Any]:
-    def told(event: Event) -> None:
-        stage.written.add(repr(event))
+def _session(
+    context: ScenarioContext, gateway: str, transport: Any, policy: RetryPolicy = SHORT_TIMEOUTS
+) -> CustomerSession[Any]:
+    def record(event: Event) -> None:
+        context.output.add(repr(event))
 
-    observers: list[Observer] = [log_events, Spans(_traces(stage.written)), told]
-    return CustomerSession(stage.account(gateway), retry=policy, transport=transport, observers=observers)
-
-
-def broken(stage: ScenarioContext) -> None:
-    """What ends a request in the middle of the transport, and is no failure of the wire."""
-    anyio.run(_broken, stage)
+    observers: list[Observer] = [log_events, Spans(_traces(context.output)), record]
+    return CustomerSession(context.account(gateway), retry=policy, transport=transport, observers=observers)
 
 
-async def _broken(stage: ScenarioContext) -> None:
+def broken(context: ScenarioContext) -> None:
+    """Stop requests inside the transport with an error other than a connection failure."""
+    anyio.run(_broken, context)
+
+
+async def _broken(context: ScenarioContext) -> None:
     before = os.environ.get("WONDER_CUSTOMERS_LOOPBACK_ONLY")
     os.environ["WONDER_CUSTOMERS_LOOPBACK_ONLY"] = "1"
     try:
@@ -342,7 +344,7 @@ async def _broken(stage: ScenarioContext) -> None:
         ):
             for kind in (HttpxTransport, AiohttpTransport):
                 async with aclosing(kind()) as transport, CustomerSession(account, transport=transport) as session:
-                    await stage.tried(lambda it=session: it.create(canary_draft("paydock", "r-1")))  # type: ignore[misc]
+                    await context.attempt(lambda it=session: it.create(canary_draft("paydock", "r-1")))  # type: ignore[misc]
     finally:
         if before is None:
             del os.environ["WONDER_CUSTOMERS_LOOPBACK_ONLY"]
@@ -351,31 +353,34 @@ async def _broken(stage: ScenarioContext) -> None:
         loopback_guard.refused.clear()
 
 
-def illegal_header(stage: ScenarioContext) -> None:
-    """A credential that cannot stand in a header, of an account that does not look at it: h11 quotes the value."""
-    anyio.run(_illegal_header, stage)
+def illegal_header(context: ScenarioContext) -> None:
+    """Send an invalid header value that the account did not check; HTTP libraries quote the value."""
+    anyio.run(_illegal_header, context)
 
 
-async def _illegal_header(stage: ScenarioContext) -> None:
+async def _illegal_header(context: ScenarioContext) -> None:
     for kind in (HttpxTransport, AiohttpTransport):
-        account = Paydock("k", base_url=f"{stage.simulator.origin}/v1/")
+        account = Paydock("k", base_url=f"{context.simulator.origin}/v1/")
         object.__setattr__(account, "secret_key", Secret(f"{KEY}\n"))
-        async with aclosing(kind()) as transport, CustomerSession(account, transport=transport, retry=HASTY) as session:
-            await stage.tried(lambda it=session: it.create(canary_draft("paydock", "r-1")))  # type: ignore[misc]
+        async with (
+            aclosing(kind()) as transport,
+            CustomerSession(account, transport=transport, retry=SHORT_TIMEOUTS) as session,
+        ):
+            await context.attempt(lambda it=session: it.create(canary_draft("paydock", "r-1")))  # type: ignore[misc]
 
 
-async def faulty(stage: ScenarioContext, gateway: str, transport: Any, fault: str, more: Mapping[str, Any]) -> None:
-    """Every operation of a gateway whose network commits one fault, on customers made of canaries."""
+async def faulty(context: ScenarioContext, gateway: str, transport: Any, fault: str, more: Mapping[str, Any]) -> None:
+    """Run every operation of a gateway with one network fault, on customers with canary values."""
     reference = f"r-{uuid4().hex[:8]}"
-    async with _session(stage, gateway, transport, RetryPolicy()) as calm:
-        made = await calm.create(canary_draft(gateway, reference))
-    async with _session(stage, gateway, transport) as session:
-        where = {} if fault in {"refuse", "accept_rst"} else {"gateway": gateway}
-        sent = stage.simulator.faults
-        for call in _faulty_calls(gateway, made.id, reference):
-            sent.add(fault, **(where | dict(more)))
-            await stage.tried(partial(call, session))
-            sent.clear()
+    async with _session(context, gateway, transport, RetryPolicy()) as setup:
+        created = await setup.create(canary_draft(gateway, reference))
+    async with _session(context, gateway, transport) as session:
+        target = {} if fault in {"refuse", "accept_rst"} else {"gateway": gateway}
+        faults = context.simulator.faults
+        for call in _faulty_calls(gateway, created.id, reference):
+            faults.add(fault, **(target | dict(more)))
+            await context.attempt(partial(call, session))
+            faults.clear()
 
 
 def _faulty_calls(gateway: str, id: str, reference: str) -> Iterable[Callable[[CustomerSession[Any]], Any]]:
@@ -392,6 +397,6 @@ SCENARIOS: dict[str, Callable[[ScenarioContext], None]] = {
     it.__name__: it
     for it in (
         secrets, constructors, environment, echo, garbled, masked, cancelled, broken, illegal_header, sync_commands,
-        cards_in_files, headless, queried,
+        cards_in_files, missing_header, failed_query,
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Nothing of a card, a key or a customer is in anything that is written anywhere, whatever happens."""
+"""No output contains card data, keys or personal data."""
 
 from contextlib import aclosing
 from itertools import product
@@ -10,7 +10,7 @@ import pytest
 from projects import run_project
 from trust.canary_values import Canaries
 from trust.captured_output import CapturedOutput
-from trust.scenario_context import ALL_KEYS, GATEWAYS, ScenarioContext, play
+from trust.scenario_context import ALL_KEYS, GATEWAYS, ScenarioContext, run_scenario
 from trust.scenarios import SCENARIOS, faulty
 
 from chaos.test_faults import FAULTS, Fault
@@ -22,25 +22,26 @@ TRANSPORTS = {"httpx": HttpxTransport, "aiohttp": AiohttpTransport}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_canary_gets_out(
+def test_output_of_scenario_contains_no_canary(
     scenario: str, simulator: SimulatorServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    stage = ScenarioContext(simulator, tmp_path, CapturedOutput())
-    assert play(SCENARIOS[scenario], stage, capfd.readouterr) == set()
-    assert max(map(len, stage.written.pieces)) > 100
+    context = ScenarioContext(simulator, tmp_path, CapturedOutput())
+    assert run_scenario(SCENARIOS[scenario], context, capfd.readouterr) == set()
+    assert max(map(len, context.output.pieces)) > 100
 
 
 @pytest.mark.long
-def test_no_canary_gets_out_of_commands_in_processes_of_their_own(
+def test_output_of_command_processes_contains_no_canary(
     simulator: SimulatorServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    stage = ScenarioContext(simulator, tmp_path, CapturedOutput(), processes=True)
-    assert play(SCENARIOS["sync_commands"], stage, capfd.readouterr) == set()
+    context = ScenarioContext(simulator, tmp_path, CapturedOutput(), processes=True)
+    assert run_scenario(SCENARIOS["sync_commands"], context, capfd.readouterr) == set()
 
 
 PROJECT = """
 import pytest
-from trust.canary_values import CARD_SOURCE, WONDER_CARD, draft
+from trust.canary_values import CARD_SOURCE, WONDER_CARD, canary_draft
+from gateway_responses import UUID
 from mock_gateway import ACCOUNTS
 
 from wonder_customers import CustomerSession
@@ -48,38 +49,38 @@ from wonder_customers import CustomerSession
 pytestmark = pytest.mark.anyio
 
 
-async def test_nothing_answers(gateway_mock):
+async def test_without_route(gateway_mock):
     async with CustomerSession(ACCOUNTS["paydock"](), transport=gateway_mock.transport) as session:
-        await session.create(draft("paydock", "r", CARD_SOURCE))
+        await session.create(canary_draft("paydock", "r", CARD_SOURCE))
 
 
-async def test_it_is_refused(gateway_mock, no_waits):
+async def test_rejected(gateway_mock, no_waits):
     gateway_mock.wonder.refuse("invalid", status=503)
     async with CustomerSession(ACCOUNTS["wonder"](), transport=gateway_mock.transport) as session:
         await session.create_payment_token(UUID, WONDER_CARD)
 
 
-async def test_the_answer_is_another(gateway_mock):
-    gateway_mock.monri.create(reference="somebody-else")
+async def test_unexpected_response(gateway_mock):
+    gateway_mock.monri.create(reference="other-reference")
     async with CustomerSession(ACCOUNTS["monri"](), transport=gateway_mock.transport) as session:
-        assert await session.create(draft("monri", "r")) == draft("monri", "r")
+        assert await session.create(canary_draft("monri", "r")) == canary_draft("monri", "r")
 """
 
 
 @pytest.mark.long
-def test_no_canary_gets_out_of_a_failed_test_of_a_users_own(tmp_path: Path) -> None:
+def test_report_of_failed_tests_contains_no_canary(tmp_path: Path) -> None:
     options = ("--showlocals", "--tb=long", "-vv", "-W", "default", "--log-level=DEBUG")
-    outcome = run_project(tmp_path, PROJECT, *options, site=Path(__file__).parents[1])
-    assert outcome.count("failed") == 6, outcome.text
-    assert "session    = <CustomerSession" in outcome.text
-    assert Canaries(ALL_KEYS).found(outcome.text) == set()
+    result = run_project(tmp_path, PROJECT, *options, site=Path(__file__).parents[1])
+    assert result.count("failed") == 6, result.text
+    assert "session    = <CustomerSession" in result.text
+    assert Canaries(ALL_KEYS).found(result.text) == set()
 
 
 def _case(number: int, fault: Fault, gateway: str, transport: str) -> Any:
-    """A case of the matrix; the quick run takes every third fault, each on another gateway and transport."""
-    turn = [*product(GATEWAYS, TRANSPORTS)][number // 3 % 6]
-    capabilities: Any = () if number % 3 == 0 and turn == (gateway, transport) else pytest.mark.long
-    return pytest.param(fault, gateway, transport, id=f"{gateway}-{transport}-{fault}", marks=capabilities)
+    """Return a case of the matrix. Without ``--long``, every third fault runs, with rotating gateway and transport."""
+    selected = [*product(GATEWAYS, TRANSPORTS)][number // 3 % 6]
+    marks: Any = () if number % 3 == 0 and selected == (gateway, transport) else pytest.mark.long
+    return pytest.param(fault, gateway, transport, id=f"{gateway}-{transport}-{fault}", marks=marks)
 
 
 MATRIX = [
@@ -91,7 +92,7 @@ MATRIX = [
 
 
 @pytest.mark.parametrize(("fault", "gateway", "transport"), MATRIX)
-def test_no_canary_gets_out_whatever_the_network_does(
+def test_output_after_network_faults_contains_no_canary(
     fault: Fault,
     gateway: str,
     transport: str,
@@ -99,14 +100,14 @@ def test_no_canary_gets_out_whatever_the_network_does(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    async def called(stage: ScenarioContext) -> None:
-        async with aclosing(TRANSPORTS[transport]()) as opened:
-            await faulty(stage, gateway, opened, fault.name, fault.more)
+    async def call_gateway(context: ScenarioContext) -> None:
+        async with aclosing(TRANSPORTS[transport]()) as opened_transport:
+            await faulty(context, gateway, opened_transport, fault.name, fault.more)
 
-    def scenario(stage: ScenarioContext) -> None:
-        anyio.run(called, stage)
+    def scenario(context: ScenarioContext) -> None:
+        anyio.run(call_gateway, context)
 
-    stage: Any = ScenarioContext(simulator, tmp_path, CapturedOutput())
-    assert play(scenario, stage, capfd.readouterr) == set()
-    for kept in ("call_ended call=", '"http.request.method"'):
-        assert any(kept in str(piece) for piece in stage.written.pieces), "calls are logged and traced"
+    context: Any = ScenarioContext(simulator, tmp_path, CapturedOutput())
+    assert run_scenario(scenario, context, capfd.readouterr) == set()
+    for expected in ("call_ended call=", '"http.request.method"'):
+        assert any(expected in str(piece) for piece in context.output.pieces), "calls must be logged and traced"

@@ -1,6 +1,6 @@
-"""Whatever comes in through any door: a result, or an error of the library's own tree.
+"""Untrusted input of every entry point gives a result or an error of the library.
 
-The quick part of the fuzzing. For more of it, guided by coverage: ``python tests/trust/fuzz.py --runs 4700000``.
+For long, coverage-guided fuzzing see ``python tests/trust/fuzz.py --runs 4700000``.
 """
 
 import json
@@ -32,23 +32,23 @@ QUICK = settings(
 )
 LONG = settings(QUICK, max_examples=2500)
 
-KINDS = [door for number, door in enumerate(entry_points.DOORS) if door not in entry_points.DOORS[:number]]
+DISTINCT = list(dict.fromkeys(entry_points.ENTRY_POINTS))
 
 
-@pytest.mark.parametrize("door", KINDS, ids=lambda it: it.__name__)
+@pytest.mark.parametrize("entry_point", DISTINCT, ids=lambda it: it.__name__)
 @QUICK
 @given(data=st.binary(max_size=200))
 @example(data=b"")
-def test_any_bytes(door: Any, data: bytes) -> None:
-    door(data)
+def test_entry_point_accepts_any_bytes(entry_point: Any, data: bytes) -> None:
+    entry_point(data)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("door", KINDS, ids=lambda it: it.__name__)
+@pytest.mark.parametrize("entry_point", DISTINCT, ids=lambda it: it.__name__)
 @LONG
 @given(data=st.binary(max_size=2000))
-def test_many_more_bytes(door: Any, data: bytes) -> None:
-    door(data)
+def test_entry_point_accepts_many_more_bytes(entry_point: Any, data: bytes) -> None:
+    entry_point(data)
 
 
 KEYS = [
@@ -73,8 +73,12 @@ ENVELOPES = st.recursive(
     status=st.sampled_from(entry_points.STATUSES),
     body=ENVELOPES,
 )
-def test_any_json_made_of_the_gateways_own_words(account_context: int, operation: int, status: int, body: Any) -> None:
-    entry_points.answered(entry_points.speakers()[account_context], operation, status, json.dumps(body).encode())
+def test_operations_accept_any_json_with_the_gateways_keys(
+    account_context: int, operation: int, status: int, body: Any
+) -> None:
+    entry_points.run_operation(
+        entry_points.account_contexts()[account_context], operation, status, json.dumps(body).encode()
+    )
 
 
 @pytest.mark.parametrize("account_context", range(4))
@@ -84,59 +88,59 @@ def test_any_json_made_of_the_gateways_own_words(account_context: int, operation
     operation=st.integers(0, len(entry_points.OPERATIONS) - 1),
     status=st.sampled_from(entry_points.STATUSES),
 )
-def test_documented_answers_with_a_few_bytes_changed(
+def test_operations_accept_documented_responses_with_changed_bytes(
     account_context: int, data: st.DataObject, operation: int, status: int
 ) -> None:
     body = bytearray(data.draw(st.sampled_from(GOLDEN)).read_bytes())
     for _ in range(data.draw(st.integers(0, 3))):
         start = data.draw(st.integers(0, len(body)))
         body[start : start + data.draw(st.integers(0, 8))] = data.draw(st.binary(max_size=8))
-    entry_points.answered(entry_points.speakers()[account_context], operation, status, bytes(body))
+    entry_points.run_operation(entry_points.account_contexts()[account_context], operation, status, bytes(body))
 
 
 @pytest.mark.parametrize("damages", [40, pytest.param(2000, marks=pytest.mark.long)])
-def test_a_damaged_journal(tmp_path: Path, damages: int) -> None:
-    path, dice, ends = tmp_path / "journal", random.Random(damages), Counter[str]()
-    made = Journal.open(path, gateway="monri", endpoint="https://gateway.example")
-    made.begin({"source": "customers.csv"})
-    made.end("finished", {"created": 1})
+def test_damaged_journal_raises_configuration_error(tmp_path: Path, damages: int) -> None:
+    path, rng, results = tmp_path / "journal", random.Random(damages), Counter[str]()
+    journal = Journal.open(path, gateway="monri", endpoint="https://gateway.example")
+    journal.begin({"source": "customers.csv"})
+    journal.end("finished", {"created": 1})
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(
             "INSERT INTO rows (reference, number, run, state, attempts, at) VALUES ('r', 1, 1, 'done', 1, 0)"
         )
         connection.commit()
-    whole = path.read_bytes()
+    content = path.read_bytes()
     for _ in range(damages):
-        body = bytearray(whole)
-        for _ in range(dice.randrange(1, 40)):
-            body[dice.randrange(len(body))] = dice.randrange(256)
+        body = bytearray(content)
+        for _ in range(rng.randrange(1, 40)):
+            body[rng.randrange(len(body))] = rng.randrange(256)
         for left in tmp_path.glob("journal-*"):
             left.unlink()
-        path.write_bytes(body[: dice.choice([len(body), dice.randrange(len(body))])])
+        path.write_bytes(body[: rng.choice([len(body), rng.randrange(len(body))])])
         try:
             journal = Journal.existing(path)
             journal.last_run(), journal.states(), journal.codes()
-            with journal.reader() as find:
-                find(["r"])
-            ends["read"] += 1
+            with journal.reader() as lookup:
+                lookup(["r"])
+            results["read"] += 1
         except ConfigurationError as error:
-            ends[str(error)[-40:]] += 1
-    assert len(ends) > 2, "they are not all damaged alike"
+            results[str(error)[-40:]] += 1
+    assert len(results) > 2, "the damages must differ"
 
 
-def test_an_error_of_somebody_else_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fuzzing_detects_foreign_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(body: bytes) -> Any:
         raise ZeroDivisionError
 
     monkeypatch.setattr(responses, "parsed", breaks)
     for account_context in range(len(ACCOUNTS)):
         with pytest.raises(ZeroDivisionError):
-            entry_points.knock(bytes([0, account_context, 2, 0]) + b"{}")
+            entry_points.fuzz_one(bytes([0, account_context, 2, 0]) + b"{}")
 
 
 @pytest.mark.long
 @pytest.mark.skipif(find_spec("atheris") is None, reason="the extra `fuzz` is not installed (atheris, on Linux only)")
-def test_the_harness_runs_and_counts(tmp_path: Path) -> None:
+def test_fuzz_script_runs_the_given_number_of_inputs(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "tests/trust/fuzz.py"), "--runs", "4000", "--findings", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -1,4 +1,4 @@
-"""JSON that is no JSON, says two things at once, or cannot be held: refused, with what is known told."""
+"""Invalid, ambiguous or oversized JSON in responses is rejected with the known facts of the call."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -34,13 +34,13 @@ def nested(levels: int, kind: str = "[]") -> bytes:
 
 
 HOSTILE: dict[str, tuple[bytes, str]] = {
-    "nothing": (b"", "an empty body"),
+    "empty": (b"", "an empty body"),
     "blanks": (b" \n", "an empty body"),
     "HTML": (b"<html></html>", "no JSON"),
-    "half": (b'{"a":', "no JSON"),
+    "truncated": (b'{"a":', "no JSON"),
     "two documents": (b'{"a":1}{"a":1}', "no JSON"),
-    "something after it": (b'{"a":1} x', "no JSON"),
-    "a comma too many": (b'{"a":1,}', "no JSON"),
+    "trailing text": (b'{"a":1} x', "no JSON"),
+    "trailing comma": (b'{"a":1,}', "no JSON"),
     "a comment": (b'{"a":1/**/}', "no JSON"),
     "byte order mark": (b'\xef\xbb\xbf{"a":1}', "no JSON"),
     "UTF-16": ('{"a":1}'.encode("utf-16"), "no JSON"),
@@ -56,18 +56,18 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a key twice, spaced": (b'{"a" :1,\n"a"\t: 2}', "names a key twice"),
     "a key twice, escaped": (b'{"a":1,"\\u0061":2}', "names a key twice"),
     "a key twice, deep down": (b'{"a":[{"b":{"c":1,"d":2,"c":3}}]}', "names a key twice"),
-    "a key twice, made up for by quotes": (b'{"a":1,"a":"\\u0022\\u0022","b":"\\u0022"}', "names a key twice"),
+    "a key twice, with balancing escaped quotes": (b'{"a":1,"a":"\\u0022\\u0022","b":"\\u0022"}', "names a key twice"),
     "a key twice, empty": (b'{"":1,"":2}', "names a key twice"),
     "a key twice, quotes in it": (b'{"\\"":1,"\\"":2}', "names a key twice"),
     "a whole number of 65 bits": (b'{"a":18446744073709551616}', "more than 64 bits"),
-    "a negative one": (b'{"a":-9223372036854775809}', "more than 64 bits"),
+    "a negative number of 65 bits": (b'{"a":-9223372036854775809}', "more than 64 bits"),
     "a hundred digits": (b'{"a":[' + b"9" * 100 + b"]}", "more than 64 bits"),
-    "lists in lists": (nested(DEPTH + 1), f"deeper than {DEPTH}"),
-    "objects in objects": (nested(DEPTH + 1, "{}"), f"deeper than {DEPTH}"),
+    "nested lists": (nested(DEPTH + 1), f"deeper than {DEPTH}"),
+    "nested objects": (nested(DEPTH + 1, "{}"), f"deeper than {DEPTH}"),
     "a thousand levels": (nested(1000), f"deeper than {DEPTH}"),
     "a million levels": (b"[" * 1_000_000, "no JSON"),
 }
-FINE: dict[str, tuple[bytes, Any]] = {
+VALID: dict[str, tuple[bytes, Any]] = {
     "the same key in two objects": (b'[{"a":1},{"a":1}]', [{"a": 1}, {"a": 1}]),
     "the same key further down": (b'{"a":{"a":1}}', {"a": {"a": 1}}),
     "keys that differ in case": (b'{"a":1,"A":2}', {"a": 1, "A": 2}),
@@ -75,30 +75,30 @@ FINE: dict[str, tuple[bytes, Any]] = {
     "a quote by its number": (b'{"a":"\\u0022:","b":1}', {"a": '":', "b": 1}),
     "the letters u0022": (b'{"a":"\\\\u0022"}', {"a": "\\u0022"}),
     "braces in a text": (b'{"a":"' + b"{[" * 100 + b'"}', {"a": "{[" * 100}),
-    "the greatest whole numbers": (b"[18446744073709551615,-9223372036854775808]", [2**64 - 1, -(2**63)]),
+    "the largest integers": (b"[18446744073709551615,-9223372036854775808]", [2**64 - 1, -(2**63)]),
     "a long number in a text": (b'{"a":"' + b"1" * 40 + b'"}', {"a": "1" * 40}),
     "a long fraction": (b"[0.12345678901234567890123]", [0.12345678901234568]),
-    "as deep as may be": (nested(DEPTH), None),
+    "the maximum depth": (nested(DEPTH), None),
     "a pair of surrogates": (b'["\\ud83d\\ude00"]', ["\U0001f600"]),
 }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_cannot_be_trusted_is_not_read(name: str) -> None:
+def test_untrusted_json_is_rejected(name: str) -> None:
     body, reason = HOSTILE[name]
     with pytest.raises(UnreadableJson, match=reason):
         parsed(body)
 
 
-@pytest.mark.parametrize("name", FINE)
-def test_what_only_looks_odd_is_read_as_it_stands(name: str) -> None:
-    body, value = FINE[name]
+@pytest.mark.parametrize("name", VALID)
+def test_unusual_but_valid_json_is_accepted(name: str) -> None:
+    body, value = VALID[name]
     assert parsed(body) == (json.loads(body) if value is None else value)
 
 
 def _strict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
-        raise UnreadableJson("a key comes twice")
+        raise UnreadableJson("duplicate key")
     return dict(pairs)
 
 
@@ -113,11 +113,11 @@ PIECES = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(text=PIECES | JSON.map(json.dumps) | JSON.map(lambda it: json.dumps(it, ensure_ascii=False, indent=1)))
-def test_it_is_read_exactly_where_the_standard_library_told_to_be_strict_reads_it(text: str) -> None:
+def test_parser_agrees_with_a_strict_standard_library(text: str) -> None:
     body = text.encode("utf-8", "surrogatepass")
     try:
         expected = json.loads(text, object_pairs_hook=_strict)
-        if any(not -(2**63) <= number < 2**64 for number in _whole_numbers(expected)):
+        if any(not -(2**63) <= number < 2**64 for number in _integers(expected)):
             raise UnreadableJson
         orjson.loads(body)
     except ValueError:
@@ -127,14 +127,14 @@ def test_it_is_read_exactly_where_the_standard_library_told_to_be_strict_reads_i
         assert parsed(body) == expected
 
 
-def _whole_numbers(value: Any) -> list[int]:
+def _integers(value: Any) -> list[int]:
     if isinstance(value, (dict, list)):
-        return [it for item in (value.values() if isinstance(value, dict) else value) for it in _whole_numbers(item)]
+        return [it for item in (value.values() if isinstance(value, dict) else value) for it in _integers(item)]
     return [value] if type(value) is int else []
 
 
 @given(value=JSON, levels=st.integers(0, 6))
-def test_how_deep_a_value_is(value: Any, levels: int) -> None:
+def test_deeper_than(value: Any, levels: int) -> None:
     def depth(it: Any) -> int:
         if not isinstance(it, (dict, list)):
             return 0
@@ -143,7 +143,7 @@ def test_how_deep_a_value_is(value: Any, levels: int) -> None:
     assert deeper_than(levels, [value]) == (depth([value]) > levels)
 
 
-# In answers
+# Responses
 
 DRAFT = CustomerDraft(reference="35", name="Ada Lovelace", phone=Phone("+44", "7911123456"))
 READS: dict[str, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
@@ -159,29 +159,29 @@ WRITES: dict[str, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
     "delete": lambda it: it.delete(UUID),
     "delete_payment_token": lambda it: it.delete_payment_token(UUID, PaymentToken(UUID)),
 }
-LACKS = {("wonder", "delete"), ("wonder", "create without a reference"), ("monri", "delete_payment_token")}
-SPOILT = ("a key twice", "a whole number of 65 bits", "lists in lists", "NaN", "half")
+UNSUPPORTED = {("wonder", "delete"), ("wonder", "create without a reference"), ("monri", "delete_payment_token")}
+INVALID = ("a key twice", "a whole number of 65 bits", "nested lists", "NaN", "truncated")
 
 
-def spoilt(gateway: str, name: str) -> bytes:
-    """A right answer with something hostile beside what the library reads."""
-    whole = orjson.dumps(golden(gateway, {"paydock": "customer_response"}.get(gateway, "create_response")))
+def invalid_body(gateway: str, name: str) -> bytes:
+    """Return a valid response with an additional hostile field."""
+    valid = orjson.dumps(golden(gateway, {"paydock": "customer_response"}.get(gateway, "create_response")))
     hostile = HOSTILE[name][0]
-    return whole[:20] if name == "half" else whole[:-1] + b',"later":' + hostile + b"}"
+    return valid[:20] if name == "truncated" else valid[:-1] + b',"later":' + hostile + b"}"
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize(
-    ("gateway", "operation"), [it for it in product(ACCOUNTS, [*READS, *WRITES]) if it not in LACKS]
+    ("gateway", "operation"), [it for it in product(ACCOUNTS, [*READS, *WRITES]) if it not in UNSUPPORTED]
 )
-async def test_an_answer_with_it_is_an_invalid_reply_that_says_what_is_known(gateway: str, operation: str) -> None:
-    for name in SPOILT:
+async def test_response_with_hostile_json_raises_invalid_response_error(gateway: str, operation: str) -> None:
+    for name in INVALID:
         first = []
-        if (gateway, operation) == ("wonder", "update"):  # it reads first
+        if (gateway, operation) == ("wonder", "update"):  # the update reads the customer first
             customer = {"uuid": UUID, "reference_number": "35", "name": "Ada", "phone": "1", "dial_code": "+44"}
             first = [json_response(200, {"code": 200, "data": {"customer": customer}})]
-        wire = MockGateway(*first, json_response(200, spoilt(gateway, name)))
+        wire = MockGateway(*first, json_response(200, invalid_body(gateway, name)))
         async with wire.session(ACCOUNTS[gateway](), attempts=3) as session:
             with pytest.raises(InvalidResponseError) as caught:
                 await (READS | WRITES)[operation](session)
@@ -193,7 +193,7 @@ async def test_an_answer_with_it_is_an_invalid_reply_that_says_what_is_known(gat
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("gateway", ACCOUNTS)
-async def test_a_refusal_with_it_keeps_the_meaning_of_its_status_and_loses_its_words(gateway: str) -> None:
+async def test_error_response_with_hostile_json_keeps_only_its_status(gateway: str) -> None:
     body = b'{"message":"taken","message":"not found","code":1e5,"status":"x","error":{"message":"a","message":"b"}}'
     for status, kind, applied in (
         (400, InvalidRequestError, "no"),
@@ -211,9 +211,9 @@ async def test_a_refusal_with_it_keeps_the_meaning_of_its_status_and_loses_its_w
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_list_that_is_a_text_or_endless_fills_neither_the_memory_nor_the_log() -> None:
-    endless: tuple[Any, ...] = ("x" * 100_000, {str(number): {} for number in range(1000)}, [5] * 50_000)
-    for sources in endless:
+async def test_error_for_a_huge_list_is_short() -> None:
+    huge: tuple[Any, ...] = ("x" * 100_000, {str(number): {} for number in range(1000)}, [5] * 50_000)
+    for sources in huge:
         body = {"status": 200, "resource": {"data": {"_id": HEX24, "payment_sources": sources}}}
         async with MockGateway(json_response(200, body)).session(ACCOUNTS["paydock"]()) as session:
             with pytest.raises(InvalidResponseError, match="payment_sources: expected") as caught:
@@ -221,7 +221,7 @@ async def test_a_list_that_is_a_text_or_endless_fills_neither_the_memory_nor_the
         assert len(str(caught.value)) < 500
 
 
-def test_metadata_that_could_not_be_read_back_is_refused_before_it_is_sent() -> None:
+def test_metadata_that_could_not_be_read_back_is_rejected() -> None:
     monri = ACCOUNTS["monri"]().dialect()
     deep: Any = "x"
     for _ in range(DEPTH // 2 - 1):
@@ -229,7 +229,7 @@ def test_metadata_that_could_not_be_read_back_is_refused_before_it_is_sent() -> 
     monri.validate(CustomerDraft(name="Ada", metadata={"a": deep}))
     with pytest.raises(InvalidRecordError, match=f"nested no deeper than {DEPTH // 2} levels"):
         monri.validate(CustomerDraft(name="Ada", metadata={"a": [deep]}))
-    endless: dict[str, Any] = {}
-    endless["again"] = endless
+    recursive: dict[str, Any] = {}
+    recursive["again"] = recursive
     with pytest.raises(InvalidRecordError, match="must hold only JSON values"):
-        monri.validate(CustomerDraft(name="Ada", metadata=endless))
+        monri.validate(CustomerDraft(name="Ada", metadata=recursive))

@@ -1,4 +1,4 @@
-"""Take one redaction away, and the canary test fails: nothing that hides a value is there for nothing, or untested."""
+"""Removing any redaction makes a canary scenario fail, so every redaction is needed and tested."""
 
 import ast
 import inspect
@@ -17,7 +17,7 @@ from attrs import frozen
 from trust import scenarios
 from trust.canary_values import EMAIL
 from trust.captured_output import CapturedOutput
-from trust.scenario_context import ScenarioContext, play
+from trust.scenario_context import ScenarioContext, run_scenario
 from trust.scenarios import SCENARIOS
 
 import wonder_customers
@@ -48,39 +48,39 @@ PACKAGE = Path(wonder_customers.__file__).parent
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
 
-def instead(owner: Any, name: str, other: object) -> Mutation:
-    """Put something else in the place of a function, a method or a value."""
+def replaced(owner: Any, name: str, other: object) -> Mutation:
+    """Replace a function, a method or a value."""
     return lambda patched: patched.setattr(owner, name, other)
 
 
 def undecorated(owner: Any, name: str) -> Mutation:
-    """Take the decorator off a method."""
+    """Remove the decorator of a method."""
 
     def mutate(patched: pytest.MonkeyPatch) -> None:
-        there: Any = inspect.getattr_static(owner, name)
-        of_class = isinstance(there, classmethod)
-        plain = getattr(there, "__func__", there).__wrapped__
-        patched.setattr(owner, name, classmethod(plain) if of_class else plain)
+        original: Any = inspect.getattr_static(owner, name)
+        is_classmethod = isinstance(original, classmethod)
+        plain = getattr(original, "__func__", original).__wrapped__
+        patched.setattr(owner, name, classmethod(plain) if is_classmethod else plain)
 
     return mutate
 
 
 def rewritten(owner: Any, name: str, old: str, new: str) -> Mutation:
-    """Change a few words in the source of a function."""
+    """Change the source of a function."""
 
     def mutate(patched: pytest.MonkeyPatch) -> None:
-        there: Any = inspect.unwrap(getattr(owner, name))
-        source = textwrap.dedent(inspect.getsource(there))
-        assert source.count(old) == 1, f"{name} does not say {old!r} once"
-        made: dict[str, Any] = {}
-        exec(compile(source.replace(old, new), "<mutant>", "exec"), there.__globals__, made)
-        patched.setattr(owner, name, made[name])
+        original: Any = inspect.unwrap(getattr(owner, name))
+        source = textwrap.dedent(inspect.getsource(original))
+        assert source.count(old) == 1, f"the source of {name} must contain {old!r} once"
+        namespace: dict[str, Any] = {}
+        exec(compile(source.replace(old, new), "<mutant>", "exec"), original.__globals__, namespace)
+        patched.setattr(owner, name, namespace[name])
 
     return mutate
 
 
 class _Plain(str):
-    """A text where a `Secret` keeps a function."""
+    """Text in place of the function that a `Secret` holds."""
 
     __slots__ = ()
 
@@ -88,16 +88,16 @@ class _Plain(str):
         return str(self)
 
 
-def _keeps_text(self: Secret, value: str) -> None:
+def _store_text(self: Secret, value: str) -> None:
     object.__setattr__(self, "_reveal", _Plain(value))
 
 
-def _as_it_is(text: str, *_: object) -> str:
+def _unchanged(text: str, *_: object) -> str:
     return text
 
 
-def _nothing(*_: object, **__: object) -> None:
-    """What was to be hidden stays."""
+def _do_nothing(*_: object, **__: object) -> None:
+    """Redact nothing."""
 
 
 def _module(name: str) -> Any:
@@ -106,12 +106,12 @@ def _module(name: str) -> Any:
 
 @frozen
 class Redaction:
-    """One thing that hides values.
+    """One redaction of values.
 
     Attributes:
-        where: The module, and what stands in it.
-        scenario: What shows that it is gone.
-        mutation: Takes it away.
+        where: The module and the function or field.
+        scenario: The scenario that fails without the redaction.
+        mutation: Removes the redaction.
     """
 
     where: str
@@ -132,18 +132,18 @@ def _values(part: str, old: str) -> Redaction:
 
 
 def _unmask(patched: pytest.MonkeyPatch) -> None:
-    made = _module("records").CardSummary.__init__
-    patched.setitem(made.__globals__, "__attr_converter_number", _as_it_is)
+    init = _module("records").CardSummary.__init__
+    patched.setitem(init.__globals__, "__attr_converter_number", _unchanged)
 
 
 REDACTIONS = [
-    Redaction("secret.Secret.__repr__", "secrets", instead(Secret, "__repr__", Secret.reveal)),
-    Redaction("secret.Secret.__format__", "secrets", instead(Secret, "__format__", lambda it, _: it.reveal())),
-    Redaction("secret.Secret.__getstate__", "secrets", instead(Secret, "__getstate__", Secret.reveal)),
+    Redaction("secret.Secret.__repr__", "secrets", replaced(Secret, "__repr__", Secret.reveal)),
+    Redaction("secret.Secret.__format__", "secrets", replaced(Secret, "__format__", lambda it, _: it.reveal())),
+    Redaction("secret.Secret.__getstate__", "secrets", replaced(Secret, "__getstate__", Secret.reveal)),
     Redaction(
-        "secret.Secret.__reduce_ex__", "secrets", instead(Secret, "__reduce_ex__", lambda it, _: (str, (it.reveal(),)))
+        "secret.Secret.__reduce_ex__", "secrets", replaced(Secret, "__reduce_ex__", lambda it, _: (str, (it.reveal(),)))
     ),
-    Redaction("secret.Secret.__slots__", "secrets", instead(Secret, "__init__", _keeps_text)),
+    Redaction("secret.Secret.__slots__", "secrets", replaced(Secret, "__init__", _store_text)),
     decorated("secret.Secret.__init__ concealed", "constructors", Secret, "__init__"),
     decorated("records.CardSource guarded", "constructors", CardSource, "__init__"),
     decorated("records.OneTimeToken guarded", "constructors", OneTimeToken, "__init__"),
@@ -161,16 +161,16 @@ REDACTIONS = [
     Redaction(
         "_core.attempt.AttemptRunner.make without_frames",
         "cancelled",
-        instead(_module("_core.attempt"), "without_frames", _nothing),
+        replaced(_module("_core.attempt"), "without_frames", _do_nothing),
     ),
     Redaction(
         "_core.redaction.Redactor.out_of_error without_frames",
         "garbled",
-        instead(_module("_core.redaction"), "without_frames", _nothing),
+        replaced(_module("_core.redaction"), "without_frames", _do_nothing),
     ),
-    Redaction("_core.attempt.AttemptRunner.make out_of_error", "echo", instead(Redactor, "out_of_error", _nothing)),
+    Redaction("_core.attempt.AttemptRunner.make out_of_error", "echo", replaced(Redactor, "out_of_error", _do_nothing)),
     Redaction(
-        "_core.attempt.AttemptRunner.make out_of_id", "echo", instead(Redactor, "out_of_id", lambda _, text: text)
+        "_core.attempt.AttemptRunner.make out_of_id", "echo", replaced(Redactor, "out_of_id", lambda _, text: text)
     ),
     _error("reason", "error.reason = self.out_of(error.reason)", "pass"),
     _error("message", "self.out_of(error.message) if error.message else error.message", "error.message"),
@@ -183,36 +183,40 @@ REDACTIONS = [
     Redaction("_core.redaction.Redactor.case", "echo", rewritten(Redactor, "_without_values", "re.IGNORECASE", "0")),
     Redaction("_core.redaction._PERSONAL", "echo", rewritten(Redactor, "out_of", "_PERSONAL.sub(_MARK, ", "str(")),
     Redaction("records.CardSummary _masked", "masked", _unmask),
-    Redaction("bulk.journal.digest.row", "sync_commands", instead(Digests, "row", lambda _, material: material)),
+    Redaction("bulk.journal.digest.row", "sync_commands", replaced(Digests, "row", lambda _, material: material)),
     Redaction(
-        "bulk.journal.digest.payload", "sync_commands", instead(Digests, "payload", lambda _, it: str(it).encode())
+        "bulk.journal.digest.payload", "sync_commands", replaced(Digests, "payload", lambda _, it: str(it).encode())
     ),
     Redaction(
         "bulk.letters.values",
         "sync_commands",
         rewritten(DeadLetters, "_write", "self._values and outcome.draft is not None", "outcome.draft is not None"),
     ),
-    Redaction("bulk.sources.columns.told", "headless", rewritten(columns, "_strange", "if not told:", "if False:")),
     Redaction(
-        "bulk.sources.columns._LOOKS_LIKE_DATA", "headless", instead(columns, "_LOOKS_LIKE_DATA", re.compile(r"(?!)"))
+        "bulk.sources.columns.told", "missing_header", rewritten(columns, "_strange", "if not told:", "if False:")
+    ),
+    Redaction(
+        "bulk.sources.columns._LOOKS_LIKE_DATA",
+        "missing_header",
+        replaced(columns, "_LOOKS_LIKE_DATA", re.compile(r"(?!)")),
     ),
     Redaction(
         "bulk.sources.tables._words",
-        "queried",
+        "failed_query",
         rewritten(_module("bulk.sources.tables"), "_words", "if kind in _SQL_ERRORS:", "if 1:"),
     ),
 ]
 
 
 def _case(redaction: Redaction) -> Any:
-    """The quick run takes the first of each scenario, and leaves out the bulk jobs, which take longest."""
+    """Return a test case. Without ``--long``, the first redaction of each scenario runs, except those of bulk jobs."""
     first = next(it for it in REDACTIONS if it.scenario == redaction.scenario) is redaction
-    capabilities: Any = () if first and redaction.scenario != "sync_commands" else pytest.mark.long
-    return pytest.param(redaction, id=redaction.where.replace(" ", "-"), marks=capabilities)
+    marks: Any = () if first and redaction.scenario != "sync_commands" else pytest.mark.long
+    return pytest.param(redaction, id=redaction.where.replace(" ", "-"), marks=marks)
 
 
 @pytest.mark.parametrize("redaction", [_case(it) for it in REDACTIONS])
-def test_without_it_a_canary_gets_out(
+def test_scenario_fails_without_the_redaction(
     redaction: Redaction,
     simulator: SimulatorServer,
     tmp_path: Path,
@@ -220,16 +224,18 @@ def test_without_it_a_canary_gets_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     redaction.mutation(monkeypatch)
-    assert play(SCENARIOS[redaction.scenario], ScenarioContext(simulator, tmp_path, CapturedOutput()), capfd.readouterr)
+    assert run_scenario(
+        SCENARIOS[redaction.scenario], ScenarioContext(simulator, tmp_path, CapturedOutput()), capfd.readouterr
+    )
 
 
-# Fields that no repr shows
+# Fields that are hidden in reprs
 
 
 def _modules() -> Iterator[Any]:
     for found in pkgutil.walk_packages(wonder_customers.__path__, "wonder_customers."):
         if "simulat" not in found.name and not found.name.endswith("__main__"):
-            with suppress(ImportError, ConfigurationError):  # what needs an extra that is not installed
+            with suppress(ImportError, ConfigurationError):  # modules whose extra is not installed
                 yield import_module(found.name)
 
 
@@ -251,7 +257,7 @@ HIDDEN = [
 
 
 @pytest.mark.parametrize(("kind", "name"), HIDDEN)
-def test_a_field_that_is_hidden_is_not_in_the_repr(kind: type[Any], name: str) -> None:
+def test_hidden_field_is_not_in_the_repr(kind: type[Any], name: str) -> None:
     holder = object.__new__(kind)
     for attribute in attrs.fields(kind):
         object.__setattr__(holder, attribute.name, EMAIL if attribute.name == name else None)
@@ -287,16 +293,15 @@ OPEN = {
         "replayed",
     },
 }  # fmt: skip
-"""What a repr shows of what carries customers and keys: ids, references, states, the gateway's own times, and secrets
-as stars. Whoever shows one more field has to say so here."""
+"""The fields in the reprs of classes that hold customers or keys. A newly shown field must be added here."""
 
 
-def test_what_carries_customers_or_keys_shows_no_other_field() -> None:
-    carriers = {"records", "wire", "bulk.rows", "bulk.journal.digest", *(f"dialects.{it}" for it in dialects.names())}
+def test_classes_with_customers_or_keys_show_only_listed_fields() -> None:
+    modules = {"records", "wire", "bulk.rows", "bulk.journal.digest", *(f"dialects.{it}" for it in dialects.names())}
     shown = {
         kind.__name__: {attribute.name for attribute in attrs.fields(kind) if attribute.repr}
         for kind in _classes()
-        if kind.__module__.removeprefix("wonder_customers.") in carriers or kind in {AccessToken, Worker}
+        if kind.__module__.removeprefix("wonder_customers.") in modules or kind in {AccessToken, Worker}
     }
     assert {name: fields for name, fields in shown.items() if fields and name not in _HARMLESS} == OPEN
 
@@ -304,13 +309,13 @@ def test_what_carries_customers_or_keys_shows_no_other_field() -> None:
 _HARMLESS = {"Origin", "Timeouts"}
 
 
-# That no redaction is forgotten
+# Completeness of the list
 
 _HIDES = {"concealed", "guarded", "without_frames", "out_of_error", "out_of_id", "_masked"}
 
 
-class _Places(ast.NodeVisitor):
-    """Where in a module something is used that hides values."""
+class _RedactionVisitor(ast.NodeVisitor):
+    """Finds the uses of redaction functions in a module."""
 
     def __init__(self, module: str) -> None:
         self._path, self.found = [module], set[str]()
@@ -323,15 +328,15 @@ class _Places(ast.NodeVisitor):
             self.visit(child)
         self._path.pop()
 
-    visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _inside  # noqa: N815 - ast's names
+    visit_ClassDef = visit_FunctionDef = visit_AsyncFunctionDef = _inside  # noqa: N815 - names of ast.NodeVisitor
 
     def visit_Call(self, node: ast.Call) -> None:
-        """A function that is called."""
+        """Check the called function."""
         self._used(node.func, self._path)
         self.generic_visit(node)
 
     def visit_keyword(self, node: ast.keyword) -> None:
-        """A converter of a field."""
+        """Check the converter of a field."""
         self._used(node.value, self._path)
         self.generic_visit(node)
 
@@ -341,11 +346,11 @@ class _Places(ast.NodeVisitor):
             self.found.add(f"{'.'.join(path)} {name}")
 
 
-def test_every_place_that_hides_something_has_its_mutation() -> None:
+def test_every_redaction_is_listed() -> None:
     found = set()
     for path in sorted(PACKAGE.rglob("*.py")):
         module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        places = _Places(module)
+        places = _RedactionVisitor(module)
         places.visit(ast.parse(path.read_text(encoding="utf-8")))
         found |= places.found
     own = {

@@ -1,4 +1,4 @@
-"""The OpenAPI documents that the simulator publishes: complete, and kept by the simulator whatever it is sent."""
+"""The OpenAPI documents of the simulator: complete, and valid for every response."""
 
 import re
 import time
@@ -29,7 +29,7 @@ from wonder_customers.wire import HttpRequest, HttpResponse
 
 GATEWAYS = pytest.mark.parametrize("gateway", ACCOUNTS)
 HIDDEN = {"/svc/payment/api/v1/echo", "/svc/payment/api/v1/openapi/echo", "/svc/payment/3ds/{verify_uuid}"}
-"""What the simulator serves besides the customers: Wonder's connection test and the page that a cardholder sees."""
+"""Routes that are not documented: Wonder's connection test and the 3-D Secure page."""
 
 
 def _document(simulator: SimulatorServer, gateway: str) -> Any:
@@ -61,20 +61,20 @@ def _documented(published: Any) -> set[tuple[str, str]]:
 
 
 @GATEWAYS
-def test_the_simulator_publishes_it_and_says_where_it_listens(simulator: SimulatorServer, gateway: str) -> None:
-    answer = httpx.get(f"{simulator.origin}/_simulator/openapi/{gateway}.json")
-    assert answer.status_code == 200
-    assert answer.json() == {**_document(simulator, gateway), "servers": [{"url": simulator.origin}]}
-    assert httpx.get(f"{simulator.origin}/_simulator/openapi/nobody.json").status_code == 404
+def test_simulator_publishes_the_document_with_its_url(simulator: SimulatorServer, gateway: str) -> None:
+    response = httpx.get(f"{simulator.origin}/_simulator/openapi/{gateway}.json")
+    assert response.status_code == 200
+    assert response.json() == {**_document(simulator, gateway), "servers": [{"url": simulator.origin}]}
+    assert httpx.get(f"{simulator.origin}/_simulator/openapi/unknown.json").status_code == 404
 
 
 @GATEWAYS
-def test_it_names_every_endpoint_that_is_served_and_no_other(simulator: SimulatorServer, gateway: str) -> None:
+def test_document_lists_exactly_the_served_endpoints(simulator: SimulatorServer, gateway: str) -> None:
     assert _documented(_document(simulator, gateway)) == _served(simulator, gateway)
 
 
 @GATEWAYS
-def test_every_request_of_the_library_is_in_it(simulator: SimulatorServer, gateway: str) -> None:
+def test_document_covers_every_request_of_the_library(simulator: SimulatorServer, gateway: str) -> None:
     published = _document(simulator, gateway)
     known = {(method, re.compile(re.escape(path).replace(r"\{\}", "[^/]+"))) for method, path in _documented(published)}
     sent = list(_requests(gateway))
@@ -85,8 +85,8 @@ def test_every_request_of_the_library_is_in_it(simulator: SimulatorServer, gatew
 
 
 def _requests(gateway: str) -> Any:
-    """The requests that the operations begin with, and those that follow a "not found"."""
-    for name, dialect in entry_points.speakers():
+    """Yield the first request of each operation, and the requests that follow a 404."""
+    for name, dialect in entry_points.account_contexts():
         for operation in entry_points.OPERATIONS if name == gateway else ():
             try:
                 steps = operation(dialect, gateway)
@@ -103,7 +103,7 @@ def _requests(gateway: str) -> Any:
 
 
 @GATEWAYS
-def test_its_references_lead_somewhere_and_it_names_its_sources(simulator: SimulatorServer, gateway: str) -> None:
+def test_document_references_resolve_and_operations_name_their_source(simulator: SimulatorServer, gateway: str) -> None:
     published = _document(simulator, gateway)
     for reference in _references(published):
         target = published
@@ -124,14 +124,14 @@ def _references(value: Any) -> Any:
 
 
 def _held(simulator: SimulatorServer, gateway: str) -> dict[str, str]:
-    """Somebody whom the gateway knows, by the names of path parameters."""
+    """Create a customer and return its id and reference by the names of path parameters."""
     account = package(gateway).ACCOUNT.from_environment(simulator.environment())
 
-    async def made() -> Any:
+    async def create() -> Any:
         async with CustomerSession(account) as session:
             return await session.create(fresh(gateway))
 
-    customer = anyio.run(made)
+    customer = anyio.run(create)
     names = {"uuid": customer.id, "id": customer.id, "reference": customer.reference}
     return names | dict.fromkeys(("reference_number", "merchant_customer_id"), customer.reference)
 
@@ -153,12 +153,12 @@ fuzzed = pytest.mark.skipif(find_spec("schemathesis") is None, reason="the extra
 @fuzzed
 @GATEWAYS
 @pytest.mark.parametrize("mode", ["positive", "negative"])
-@pytest.mark.filterwarnings("default")  # of the tool's own libraries
-def test_the_simulator_keeps_to_it_whatever_it_is_sent(simulator: SimulatorServer, gateway: str, mode: str) -> None:
-    seen = _tried(simulator, gateway, mode)
+@pytest.mark.filterwarnings("default")  # raised by libraries of schemathesis
+def test_simulator_responses_match_the_document(simulator: SimulatorServer, gateway: str, mode: str) -> None:
+    seen = _fuzz(simulator, gateway, mode)
     assert sum(seen.values()) > 100
-    done = {operation for operation, status in seen if status < 300}
-    assert done >= ({"create", "get", "update", "list"} if mode == "positive" else {"list"})
+    succeeded = {operation for operation, status in seen if status < 300}
+    assert succeeded >= ({"create", "get", "update", "list"} if mode == "positive" else {"list"})
 
 
 @pytest.mark.long
@@ -174,7 +174,7 @@ def test_the_simulator_keeps_to_it_whatever_it_is_sent(simulator: SimulatorServe
     ],
     ids=["schema", "status", "fault", "type"],
 )
-def test_a_simulator_that_does_not_is_noticed(wrong: Response) -> None:
+def test_responses_that_differ_from_the_document_are_detected(wrong: Response) -> None:
     from schemathesis.core.failures import FailureGroup
 
     class Wrong(Simulator):
@@ -184,21 +184,21 @@ def test_a_simulator_that_does_not_is_noticed(wrong: Response) -> None:
             return wrong
 
     with SimulatorServer([Wrong]) as server, pytest.raises(FailureGroup):
-        _tried(server, "monri", "positive", only="get")
+        _fuzz(server, "monri", "positive", only="get")
 
 
-def _tried(simulator: SimulatorServer, gateway: str, mode: str, only: str | None = None) -> "Counter[tuple[str, int]]":
-    """Send a gateway all kinds of requests; how its operations answered.
+def _fuzz(simulator: SimulatorServer, gateway: str, mode: str, only: str | None = None) -> "Counter[tuple[str, int]]":
+    """Send generated requests to a gateway and count the statuses of each operation.
 
     Raises:
-        FailureGroup: An answer is not what the document says, or is a fault of the server's.
+        FailureGroup: A response differs from the document or is a server error.
     """
     import schemathesis
     from schemathesis.specs.openapi import checks
 
     schema = schemathesis.openapi.from_url(f"{simulator.origin}/_simulator/openapi/{gateway}.json")
-    # The simulator chooses what it disregards and what it refuses, as the gateways do.
-    left_out = [
+    # Like the gateways, the simulator decides which input it ignores and which it rejects.
+    excluded = [
         checks.negative_data_rejection,
         checks.positive_data_acceptance,
         checks.unsupported_method,
@@ -206,33 +206,33 @@ def _tried(simulator: SimulatorServer, gateway: str, mode: str, only: str | None
         checks.missing_required_header,
     ]
     seen: Counter[tuple[str, int]] = Counter()
-    held, sign = _held(simulator, gateway), _signer(simulator, gateway)
+    known_ids, signer = _held(simulator, gateway), _signer(simulator, gateway)
 
-    def tried(operation: Any, name: str) -> None:
+    def fuzz_operation(operation: Any, name: str) -> None:
         @SOME
         @given(case=operation.as_strategy(schemathesis.GenerationMode(mode)))
-        def keeps_to_it(case: Any) -> None:
+        def check_response(case: Any) -> None:
             if sum(seen.values()) % 2:
-                # Else nearly every id would be nobody's.
-                case.path_parameters |= {it: held[it] for it in case.path_parameters if it in held}
-            response = case.call_and_validate(auth=sign, excluded_checks=left_out)
+                # Without known ids, nearly every request would be answered with 404.
+                case.path_parameters |= {it: known_ids[it] for it in case.path_parameters if it in known_ids}
+            response = case.call_and_validate(auth=signer, excluded_checks=excluded)
             seen[name, response.status_code] += 1
 
-        keeps_to_it()
+        check_response()
 
     for result in schema.get_all_operations():
         operation = result.ok()
         name = operation.definition.raw["operationId"]
         if only in {None, name}:
-            tried(operation, name)
+            fuzz_operation(operation, name)
     return seen
 
 
 def _signer(simulator: SimulatorServer, gateway: str) -> Callable[[Any], Any]:
-    """Signs what the tool sends, as the library signs its own."""
+    """Return a function that signs the requests of schemathesis as the library does."""
     dialect = package(gateway).ACCOUNT.from_environment(simulator.environment()).dialect()
 
-    def signed(prepared: Any) -> Any:
+    def sign(prepared: Any) -> Any:
         body = prepared.body or b""
         request = HttpRequest(
             prepared.method, prepared.path_url, "", body if isinstance(body, bytes) else body.encode()
@@ -241,4 +241,4 @@ def _signer(simulator: SimulatorServer, gateway: str) -> Callable[[Any], Any]:
             prepared.headers[name.decode()] = value.decode()
         return prepared
 
-    return signed
+    return sign

@@ -1,4 +1,4 @@
-"""Which frames stay in a traceback, and that what is taken away is nobody's own code."""
+"""Tracebacks: frames of the library that hold secrets are removed, frames of user code are kept."""
 
 import asyncio
 import json
@@ -24,35 +24,35 @@ def _files(error: BaseException) -> list[str]:
     return [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
-async def test_a_fault_in_a_mock_of_ones_own_can_be_found() -> None:
-    def answered(request: httpx.Request) -> httpx.Response:
-        answers: dict[str, httpx.Response] = {}
-        return answers["no such answer"]
+async def test_error_in_a_mock_transport_keeps_its_frame() -> None:
+    def respond(request: httpx.Request) -> httpx.Response:
+        responses: dict[str, httpx.Response] = {}
+        return responses["missing"]
 
-    transport = httpx.MockTransport(answered)
+    transport = httpx.MockTransport(respond)
     async with CustomerSession(ACCOUNTS["paydock"](), transport=transport) as session:
         with pytest.raises(KeyError) as caught:
             await session.create(canary_draft("paydock", "r", CARD_SOURCE))
-    assert caught.traceback[-1].name == "answered"
+    assert caught.traceback[-1].name == "respond"
     assert not any("httpx" in file for file in _files(caught.value))
 
 
-async def test_an_error_of_the_librarys_own_starts_where_it_is_raised_for_good() -> None:
+async def test_traceback_of_a_library_error_has_only_public_frames() -> None:
     async with MockGateway(json_response(404, {"message": "x"})).session(ACCOUNTS["monri"]()) as session:
         with pytest.raises(NotFoundError) as caught:
             await session.get(UUID)
     names = [frame.f_code.co_name for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
-    assert names[1:3] == ["get", "get"], "the session's verb and the raw one"
+    assert names[1:3] == ["get", "get"], "the method of the session and of its raw operations"
     assert "decode" not in names
     assert caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_time_limit_of_the_callers_own_works_and_shows_no_request(simulator: SimulatorServer) -> None:
+async def test_caller_timeout_shows_no_request(simulator: SimulatorServer) -> None:
     simulator.faults.add("read_hang", gateway="paydock", applied=False)
     key = simulator.environment()["PAYDOCK_SECRET_KEY"]
     account = Paydock(key, base_url=f"{simulator.origin}/v1/")
-    birds = Canaries({"key": key})
+    canaries = Canaries({"key": key})
     async with CustomerSession(account, retry=RetryPolicy()) as session:
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(0.05):
@@ -60,10 +60,10 @@ async def test_a_time_limit_of_the_callers_own_works_and_shows_no_request(simula
     assert caught.value.__cause__ is not None
     shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
     assert "session.create(" in shown
-    assert birds.found(shown.replace(f"key = '{key}'", "")) == set(), "but for this test's own variable"
+    assert canaries.found(shown.replace(f"key = '{key}'", "")) == set(), "only the variable of this test may be shown"
 
 
-async def test_a_cancellation_is_still_one(simulator: SimulatorServer) -> None:
+async def test_cancellation_is_propagated(simulator: SimulatorServer) -> None:
     simulator.faults.add("read_hang", gateway="monri", applied=False)
     async with opened(simulator, "monri", RetryPolicy()) as session:
         with anyio.move_on_after(0.05) as scope:
@@ -71,7 +71,7 @@ async def test_a_cancellation_is_still_one(simulator: SimulatorServer) -> None:
     assert scope.cancelled_caught
 
 
-def test_errors_behind_an_error_keep_their_words_and_lose_their_frames_where_others_are_kept() -> None:
+def test_without_frames_keeps_or_removes_chained_errors() -> None:
     def fail() -> None:
         try:
             int("first")
@@ -92,7 +92,7 @@ def test_errors_behind_an_error_keep_their_words_and_lose_their_frames_where_oth
     without_frames(circular, keep_others=True)
 
 
-def test_neither_of_two_errors_behind_an_error_keeps_its_frames() -> None:
+def test_without_frames_removes_frames_of_cause_and_context() -> None:
     def failed() -> ValueError:
         with pytest.raises(ValueError, match="Expecting value") as caught:
             json.loads("")
@@ -101,20 +101,20 @@ def test_neither_of_two_errors_behind_an_error_keeps_its_frames() -> None:
     error = KeyError("x")
     error.__cause__, error.__context__ = failed(), failed()
     without_frames(error, keep_others=True)
-    for behind in (error.__cause__, error.__context__):
-        assert behind is not None
-        assert _files(behind) == [__file__]
+    for chained in (error.__cause__, error.__context__):
+        assert chained is not None
+        assert _files(chained) == [__file__]
 
 
-def test_what_is_concealed_keeps_its_result_and_its_name() -> None:
+def test_concealed_function_keeps_its_result_and_name() -> None:
     @concealed
     def half(number: int, *, doubled: bool = False) -> int:
-        """Half of it."""
+        """Return half of the number."""
         if number % 2:
             raise ValueError("odd")
         return number if doubled else number // 2
 
-    assert (half(4), half(4, doubled=True), half.__name__, half.__doc__) == (2, 4, "half", "Half of it.")
+    assert (half(4), half(4, doubled=True), half.__name__, half.__doc__) == (2, 4, "half", "Return half of the number.")
     with pytest.raises(ValueError, match="odd") as caught:
         half(3)
     assert [frame.f_code.co_name for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:] in (
@@ -123,7 +123,7 @@ def test_what_is_concealed_keeps_its_result_and_its_name() -> None:
     )
 
 
-def test_the_secrets_of_an_account_are_found_whatever_it_is_made_of() -> None:
+def test_secrets_of_finds_the_secrets_of_any_object() -> None:
     class Plain:
         def __init__(self) -> None:
             self.key, self.name = Secret("k"), "n"
@@ -136,7 +136,7 @@ def test_the_secrets_of_an_account_are_found_whatever_it_is_made_of() -> None:
     ]
 
 
-async def test_the_verbs_take_searches_and_tokens_into_no_frame_that_waits() -> None:
+async def test_traceback_locals_hide_filters_and_tokens() -> None:
     calls: list[Any] = [
         lambda it: it.raw.page(10, None, {"search": EMAIL}),
         lambda it: it.check_payment_token(HEX24, PaymentToken(PAYMENT_TOKEN)),

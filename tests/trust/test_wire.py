@@ -1,4 +1,4 @@
-"""The wire: who may be spoken to and how, and that nothing in the environment or in an answer changes it."""
+"""Transport security: TLS, redirects, proxies, and responses about another customer."""
 
 import socket
 import ssl
@@ -36,16 +36,16 @@ from wonder_customers.transports.tls import default_context
 
 pytestmark = pytest.mark.anyio
 
-ONCE = RetryPolicy(attempts=1, base=0.0, confirmation_window=0.0)
+ONE_ATTEMPT = RetryPolicy(attempts=1, base=0.0, confirmation_window=0.0)
 TRANSPORTS = pytest.mark.parametrize("kind", [HttpxTransport, AiohttpTransport])
 ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
 
-# Who may be spoken to without TLS
+# Plain HTTP
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.8.7", "[::1]", "localhost", "shop.localhost"])
-def test_this_machine_may_be_spoken_to_in_plain(host: str) -> None:
+def test_plain_http_is_allowed_to_loopback(host: str) -> None:
     assert Paydock("k", base_url=f"http://{host}:8000/v1/").dialect().origin.scheme == "http"
 
 
@@ -53,7 +53,7 @@ def test_this_machine_may_be_spoken_to_in_plain(host: str) -> None:
     "host",
     ["gateway.example", "127.0.0.1.gateway.example", "localhost.gateway.example", "10.0.0.1", "0.0.0.0", "[::2]"],
 )
-def test_no_other_may(host: str) -> None:
+def test_plain_http_is_rejected_for_other_hosts(host: str) -> None:
     with pytest.raises(ConfigurationError, match="must be https"):
         Paydock("k", base_url=f"http://{host}/v1/")
 
@@ -63,7 +63,7 @@ def test_no_other_may(host: str) -> None:
 
 @contextmanager
 def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[str | None]]]:
-    """A server that shakes hands; the versions that came to pass, None for a handshake that failed."""
+    """Run a TLS server; yield its port and the negotiated versions, None for each failed handshake."""
     seen: list[str | None] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -72,8 +72,8 @@ def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[str | None]]
                 while True:
                     connection, _ = listening.accept()
                     try:
-                        with context.wrap_socket(connection, server_side=True) as inside:
-                            seen.append(inside.version())
+                        with context.wrap_socket(connection, server_side=True) as encrypted:
+                            seen.append(encrypted.version())
                     except (ssl.SSLError, OSError):
                         seen.append(None)
                         connection.close()
@@ -88,9 +88,7 @@ def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[str | None]]
 @TRANSPORTS
 @ASYNCIO
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
-async def test_a_server_that_knows_only_tls_1_1_gets_no_byte_of_a_request(
-    simulator: SimulatorServer, kind: Callable[..., Any]
-) -> None:
+async def test_tls_1_1_server_receives_no_request(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     old = simulator.authority.server_context("good")
     permissive = simulator.authority.client_context()
     for context in (old, permissive):
@@ -100,42 +98,42 @@ async def test_a_server_that_knows_only_tls_1_1_gets_no_byte_of_a_request(
     with tls_server(old) as (port, seen):
         with socket.create_connection(("127.0.0.1", port)) as plain:
             permissive.wrap_socket(plain, server_hostname="127.0.0.1").close()
-        until(lambda: seen == ["TLSv1.1"])  # the server speaks, to those who listen
+        until(lambda: seen == ["TLSv1.1"])  # the server accepts a permissive client
         account = Paydock("k", base_url=f"https://127.0.0.1:{port}/v1/")
         async with (
             aclosing(kind(ssl_context=simulator.authority.client_context())) as transport,
-            CustomerSession(account, retry=ONCE, transport=transport) as it,
+            CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it,
         ):
             with pytest.raises(NotSentError):
                 await it.get(HEX24)
         until(lambda: seen == ["TLSv1.1", None])
 
 
-def test_the_default_context_checks_everything_and_writes_no_keys(
+def test_default_context_verifies_certificates_and_logs_no_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
-    assert ssl.create_default_context().keylog_filename == str(tmp_path / "keys"), "others would"
-    made = default_context.__wrapped__()
-    assert (made.verify_mode, made.check_hostname) == (ssl.CERT_REQUIRED, True)
-    assert made.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert not made.keylog_filename
-    assert len(made.get_ca_certs()) > 50
+    assert ssl.create_default_context().keylog_filename == str(tmp_path / "keys"), "a default context logs keys"
+    context = default_context.__wrapped__()
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert not context.keylog_filename
+    assert len(context.get_ca_certs()) > 50
 
 
 @TRANSPORTS
 @ASYNCIO
-async def test_a_certificate_for_another_host_is_refused(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
+async def test_certificate_for_another_host_is_rejected(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     port = simulator.tls().rpartition(":")[2]
     seen = sum(simulator.faults.requests.values())
-    for host, fits in (("127.0.0.1", True), ("localhost", False)):
+    for host, valid in (("127.0.0.1", True), ("localhost", False)):
         account = Paydock(simulator.environment()["PAYDOCK_SECRET_KEY"], base_url=f"https://{host}:{port}/v1/")
         async with (
             aclosing(kind(ssl_context=simulator.authority.client_context())) as transport,
-            CustomerSession(account, retry=ONCE, transport=transport) as it,
+            CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it,
         ):
-            if fits:
+            if valid:
                 await it.create(fresh("paydock"))
             else:
                 with pytest.raises(NotSentError):
@@ -143,20 +141,20 @@ async def test_a_certificate_for_another_host_is_refused(simulator: SimulatorSer
     assert sum(simulator.faults.requests.values()) == seen + 1
 
 
-def blind() -> ssl.SSLContext:
+def unverified() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def nameless() -> ssl.SSLContext:
+def without_host_names() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.check_hostname = False
     return context
 
 
-def old() -> ssl.SSLContext:
+def any_tls_version() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     return context
@@ -166,43 +164,43 @@ def old() -> ssl.SSLContext:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (blind, "must check certificates"),
-        (nameless, "host names"),
-        (old, "TLS 1.2"),
+        (unverified, "must check certificates"),
+        (without_host_names, "host names"),
+        (any_tls_version, "TLS 1.2"),
         (lambda: False, "must be an ssl.SSLContext, not bool"),
         (lambda: "ca.pem", "must be an ssl.SSLContext, not str"),
         (lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "must check certificates"),
     ],
 )
-async def test_there_is_no_way_to_turn_checking_off(
-    kind: Callable[..., Any], make: Callable[[], Any], reason: str
-) -> None:
+async def test_insecure_ssl_context_is_rejected(kind: Callable[..., Any], make: Callable[[], Any], reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         kind(ssl_context=make())
 
 
 @TRANSPORTS
 @ASYNCIO
-async def test_nor_later(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
+async def test_ssl_context_changed_to_insecure_is_rejected(
+    simulator: SimulatorServer, kind: Callable[..., Any]
+) -> None:
     context = simulator.authority.client_context()
     account = Paydock("k", base_url=f"{simulator.tls()}/v1/")
     async with aclosing(kind(ssl_context=context)) as transport:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        async with CustomerSession(account, retry=ONCE, transport=transport) as it:
+        async with CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
             with pytest.raises(ConfigurationError, match="must check certificates"):
                 await it.get(HEX24)
 
 
 @pytest.mark.filterwarnings("ignore:.*TLS certificates:UserWarning")
-def test_nor_with_a_transport_of_httpx() -> None:
+def test_httpx_transport_without_verification_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match="must check certificates"):
         CustomerSession(ACCOUNTS["paydock"](), transport=httpx.AsyncHTTPTransport(verify=False))
-    for fine in (httpx.AsyncHTTPTransport(), httpx.MockTransport(lambda _: httpx.Response(200))):
-        CustomerSession(ACCOUNTS["paydock"](), transport=fine)
+    for valid in (httpx.AsyncHTTPTransport(), httpx.MockTransport(lambda _: httpx.Response(200))):
+        CustomerSession(ACCOUNTS["paydock"](), transport=valid)
 
 
-# What an answer may not do
+# Responses
 
 STATUSES = (300, 301, 302, 303, 307, 308)
 OPERATIONS: dict[str, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
@@ -219,25 +217,28 @@ OPERATIONS: dict[str, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
 
 @TRANSPORTS
 @ASYNCIO
-async def test_a_redirect_is_never_followed(kind: Callable[..., Any]) -> None:
-    heard: list[bytes] = []
+async def test_redirect_is_not_followed(kind: Callable[..., Any]) -> None:
+    received: list[bytes] = []
     statuses = iter(STATUSES * 8)
 
     def script(peer: Peer) -> None:
         while request := peer.request():
-            heard.append(request)
-            away = b"Location: http://127.0.0.1:%d/elsewhere\r\nContent-Length: 2\r\n\r\n{}" % server.port
-            peer.say(b"HTTP/1.1 %d Elsewhere\r\n%b" % (next(statuses), away))
+            received.append(request)
+            location = b"Location: http://127.0.0.1:%d/other\r\nContent-Length: 2\r\n\r\n{}" % server.port
+            peer.say(b"HTTP/1.1 %d Redirect\r\n%b" % (next(statuses), location))
 
     with RawServer(script) as server:
         account = Paydock("k", base_url=f"http://127.0.0.1:{server.port}/v1/")
-        async with aclosing(kind()) as transport, CustomerSession(account, retry=ONCE, transport=transport) as it:
+        async with (
+            aclosing(kind()) as transport,
+            CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it,
+        ):
             for call in OPERATIONS.values():
                 for status in STATUSES:
                     with pytest.raises(InvalidResponseError, match=f"HTTP {status}: redirects are never followed"):
                         await call(it)
-    assert len(heard) == len(OPERATIONS) * len(STATUSES)
-    assert all(b" /v1/customers" in request.partition(b"\r\n")[0] for request in heard)
+    assert len(received) == len(OPERATIONS) * len(STATUSES)
+    assert all(b" /v1/customers" in request.partition(b"\r\n")[0] for request in received)
 
 
 CUSTOMER = {
@@ -245,15 +246,15 @@ CUSTOMER = {
     "paydock": {"_id": HEX24, "reference": "35", "first_name": "Ada"},
     "monri": {"uuid": UUID, "merchant_customer_id": "35", "name": "Ada"},
 }
-NAMES = {
+ID_FIELDS = {
     "wonder": ("uuid", "reference_number"),
     "paydock": ("_id", "reference"),
     "monri": ("uuid", "merchant_customer_id"),
 }
-ELSE = {"id": "11111111-2222-4333-8444-555555555555", "reference": "53"}
+OTHER = {"id": "11111111-2222-4333-8444-555555555555", "reference": "53"}
 
 
-def enclosed(gateway: str, customer: dict[str, Any]) -> bytes:
+def envelope(gateway: str, customer: dict[str, Any]) -> bytes:
     bodies = {
         "wonder": {"code": 200, "data": {"customer": customer}},
         "paydock": {"status": 200, "resource": {"data": customer}},
@@ -262,12 +263,15 @@ def enclosed(gateway: str, customer: dict[str, Any]) -> bytes:
     return orjson.dumps(bodies[gateway])
 
 
-ASKED: dict[str, tuple[str, Callable[[CustomerSession[Any], str], Awaitable[Any]]]] = {
-    "get": ("id", lambda it, who: it.get(who)),
-    "update": ("id", lambda it, who: it.update(who, CustomerPatch(email="a@example.org"))),
-    "delete": ("id", lambda it, who: it.delete(who)),
-    "list_payment_tokens": ("id", lambda it, who: it.list_payment_tokens(who)),
-    "check_payment_token": ("id", lambda it, who: it.check_payment_token(who, PaymentToken(who))),
+CALLS: dict[str, tuple[str, Callable[[CustomerSession[Any], str], Awaitable[Any]]]] = {
+    "get": ("id", lambda it, customer_id: it.get(customer_id)),
+    "update": ("id", lambda it, customer_id: it.update(customer_id, CustomerPatch(email="a@example.org"))),
+    "delete": ("id", lambda it, customer_id: it.delete(customer_id)),
+    "list_payment_tokens": ("id", lambda it, customer_id: it.list_payment_tokens(customer_id)),
+    "check_payment_token": (
+        "id",
+        lambda it, customer_id: it.check_payment_token(customer_id, PaymentToken(customer_id)),
+    ),
     "get_by_reference": ("reference", lambda it, _: it.get_by_reference("35")),
     "create": ("reference", lambda it, _: it.create(fresh_as("35"))),
 }
@@ -285,53 +289,53 @@ def fresh_as(reference: str) -> Any:
     [
         (gateway, operation)
         for gateway in ACCOUNTS
-        for operation in ASKED
-        # Wonder deletes nothing and lists tokens without their owner; Monri's tokens cannot be checked; Paydock looks a
-        # reference up in a list and passes over everybody else.
+        for operation in CALLS
+        # Wonder cannot delete and lists tokens without their customer; Monri cannot check tokens; Paydock finds a
+        # reference in a list and ignores other customers.
         if (gateway, operation)
         not in {("wonder", "delete"), ("wonder", "list_payment_tokens"), ("monri", "check_payment_token")}
         | {("paydock", "get_by_reference")}
     ],
 )
-async def test_an_answer_about_somebody_else_is_an_invalid_reply(gateway: str, operation: str) -> None:
-    about, call = ASKED[operation]
-    name = NAMES[gateway][about == "reference"]
-    who = HEX24 if gateway == "paydock" else UUID
-    right, wrong = CUSTOMER[gateway], CUSTOMER[gateway] | {name: ELSE[about]}
+async def test_response_about_another_customer_is_rejected(gateway: str, operation: str) -> None:
+    kind, call = CALLS[operation]
+    name = ID_FIELDS[gateway][kind == "reference"]
+    customer_id = HEX24 if gateway == "paydock" else UUID
+    right, wrong = CUSTOMER[gateway], CUSTOMER[gateway] | {name: OTHER[kind]}
     if (gateway, operation) == ("wonder", "check_payment_token"):
-        answers = [orjson.dumps({"code": 200, "data": {"payment_token": {"token": ELSE["id"]}}})]
+        bodies = [orjson.dumps({"code": 200, "data": {"payment_token": {"token": OTHER["id"]}}})]
     elif (gateway, operation) == ("monri", "list_payment_tokens"):
-        tokens = [{"token": "t", "customer_uuid": UUID}, {"token": "u", "customer_uuid": ELSE["id"]}]
-        answers = [orjson.dumps({"status": "approved", "data": tokens})]
+        tokens = [{"token": "t", "customer_uuid": UUID}, {"token": "u", "customer_uuid": OTHER["id"]}]
+        bodies = [orjson.dumps({"status": "approved", "data": tokens})]
     else:
-        answers = [enclosed(gateway, wrong)]
+        bodies = [envelope(gateway, wrong)]
     if (gateway, operation) == ("wonder", "update"):  # the read before the write is checked as well
-        answers = [enclosed(gateway, right), *answers]
-    async with MockGateway(*(json_response(200, body) for body in answers)).session(ACCOUNTS[gateway]()) as session:
+        bodies = [envelope(gateway, right), *bodies]
+    async with MockGateway(*(json_response(200, body) for body in bodies)).session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(InvalidResponseError, match=r"another (customer|payment token)") as caught:
-            await call(session, who)
+            await call(session, customer_id)
     assert caught.value.applied in ({"unknown", "yes"} if operation in {"create", "update", "delete"} else {"no"})
 
 
 @ASYNCIO
 @pytest.mark.parametrize("gateway", ACCOUNTS)
-async def test_an_id_in_other_letters_is_the_same(gateway: str) -> None:
-    who = (HEX24 if gateway == "paydock" else UUID).upper()
+async def test_ids_compare_without_regard_to_case(gateway: str) -> None:
+    customer_id = (HEX24 if gateway == "paydock" else UUID).upper()
     reads = 2 if gateway == "wonder" else 1
-    wire = MockGateway(*[json_response(200, enclosed(gateway, CUSTOMER[gateway]))] * (1 + reads + 1))
+    wire = MockGateway(*[json_response(200, envelope(gateway, CUSTOMER[gateway]))] * (1 + reads + 1))
     async with wire.session(ACCOUNTS[gateway]()) as session:
-        assert (await session.get(who)).id == who.lower()
-        assert (await session.update(who, CustomerPatch(email="a@example.org"))).id == who.lower()
+        assert (await session.get(customer_id)).id == customer_id.lower()
+        assert (await session.update(customer_id, CustomerPatch(email="a@example.org"))).id == customer_id.lower()
         if gateway != "wonder":
-            await session.delete(who)
+            await session.delete(customer_id)
 
 
-# What the environment may not do
+# Proxies
 
 
 @TRANSPORTS
 @ASYNCIO
-async def test_proxies_of_the_environment_are_not_used(
+async def test_environment_proxies_are_ignored(
     simulator: SimulatorServer, kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RawServer(lambda peer: peer.say(b"HTTP/1.1 502 Proxy\r\nContent-Length: 0\r\n\r\n")) as proxy:
@@ -342,37 +346,37 @@ async def test_proxies_of_the_environment_are_not_used(
         monkeypatch.delenv("no_proxy", raising=False)
         async with httpx.AsyncClient() as plain:
             assert (await plain.get(f"{simulator.origin}/v2/customers")).status_code == 502
-        assert proxy.connections == 1, "others would use it"
+        assert proxy.connections == 1, "httpx uses the proxy by default"
         context = simulator.authority.client_context()
         key = simulator.environment()["PAYDOCK_SECRET_KEY"]
         for origin in (simulator.origin, simulator.tls()):
             async with aclosing(kind(ssl_context=context)) as transport:
                 account = Paydock(key, base_url=f"{origin}/v1/")
-                async with CustomerSession(account, retry=ONCE, transport=transport) as it:
+                async with CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
                     await it.create(fresh("paydock"))
         assert proxy.connections == 1
 
 
-async def test_a_proxy_that_is_asked_for_is_used(simulator: SimulatorServer) -> None:
-    heard: list[bytes] = []
+async def test_configured_proxy_is_used(simulator: SimulatorServer) -> None:
+    received: list[bytes] = []
 
     def script(peer: Peer) -> None:
-        heard.append(peer.request())
-        peer.say(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\n\r\n")
+        received.append(peer.request())
+        peer.say(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
 
     with RawServer(script) as proxy:
         url = f"http://user:pass@127.0.0.1:{proxy.port}"
         for given in (url, Secret(url)):
             async with aclosing(HttpxTransport(proxy=given)) as transport:
                 account = Monri("k", "t", base_url="https://gateway.localhost")
-                async with CustomerSession(account, retry=ONCE, transport=transport) as it:
+                async with CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
                     with anyio.fail_after(5), pytest.raises(NotSentError, match="the proxy refused"):
                         await it.get(UUID)
-    assert [request.split(b" ")[:2] for request in heard] == [[b"CONNECT", b"gateway.localhost:443"]] * 2
-    assert all(b"Proxy-Authorization: Basic dXNlcjpwYXNz" in request for request in heard)
+    assert [request.split(b" ")[:2] for request in received] == [[b"CONNECT", b"gateway.localhost:443"]] * 2
+    assert all(b"Proxy-Authorization: Basic dXNlcjpwYXNz" in request for request in received)
 
 
 @pytest.mark.parametrize("url", ["", "proxy.example", "ftp://proxy.example", "http://[", 5, b"http://proxy.example"])
-def test_a_proxy_that_cannot_be_one_is_refused_at_once(url: Any) -> None:
+def test_invalid_proxy_url_is_rejected(url: Any) -> None:
     with pytest.raises(ConfigurationError, match="proxy must be the URL of a proxy"):
         HttpxTransport(proxy=url)

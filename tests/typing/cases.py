@@ -1,7 +1,7 @@
 # mypy: ignore-errors
-"""What type checkers see. Nothing here runs: `test_typing` takes the first line away and holds the others against mypy.
+"""Cases for type checkers. `test_typing` removes the first line and runs the type checkers; the code is never executed.
 
-Lines that end in ``# wrong`` must be refused, all others must pass.
+Type checkers must report the lines that end in ``# wrong`` and no other line.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ CARD = CardSource("4111111111111111")
 
 
 async def results(session: CustomerSession[Paydock], draft: CustomerDraft) -> None:
-    """Every verb has a precise result."""
+    """Operations have precise result types."""
     assert_type(session.account, Paydock)
     assert_type(await session.create(draft), Customer)
     assert_type(await session.upsert(draft), Customer)
@@ -47,7 +47,7 @@ async def results(session: CustomerSession[Paydock], draft: CustomerDraft) -> No
 
 
 async def wonder(session: CustomerSession[Wonder]) -> None:
-    """Wonder deletes no customers."""
+    """Wonder cannot delete customers."""
     await session.create_payment_token("c", CARD)
     await session.check_payment_token("c", "t")
     await session.delete_payment_token("c", "t")
@@ -55,7 +55,7 @@ async def wonder(session: CustomerSession[Wonder]) -> None:
 
 
 async def monri(session: CustomerSession[Monri]) -> None:
-    """Monri makes no payment tokens."""
+    """Monri cannot create payment tokens."""
     await session.delete("c")
     await session.list_payment_tokens("c")
     await session.create_payment_token("c", CARD)  # wrong
@@ -64,35 +64,35 @@ async def monri(session: CustomerSession[Monri]) -> None:
 
 
 async def views(session: CustomerSession[Wonder], tenant: Monri) -> None:
-    """A view is typed by its own account."""
+    """A view has the type of its own account."""
     view = session.for_account(tenant)
     assert_type(view, CustomerSession[Monri])
     await view.delete("c")
     await view.create_payment_token("c", CARD)  # wrong
 
 
-async def unknown(anything: CustomerSession[Any], somebody: CustomerSession[Account]) -> None:
-    """Where the gateway is not known, `Any` leaves the question to run time; `Account` asks for proof."""
+async def unknown(anything: CustomerSession[Any], general: CustomerSession[Account]) -> None:
+    """`Any` allows every operation; `Account` allows the operations that every gateway supports."""
     await anything.delete("c")
     await anything.create_payment_token("c", CARD)
-    await somebody.get("c")
-    await somebody.delete("c")  # wrong
+    await general.get("c")
+    await general.delete("c")  # wrong
 
 
 def widened(session: CustomerSession[Wonder]) -> CustomerSession[Account]:
-    """A session for one gateway is a session for some gateway."""
+    """A session of one gateway can be passed as a session of any gateway."""
     return session
 
 
 def accounts(key: str) -> None:
-    """Credentials are texts, and what is no account is refused."""
+    """Credentials are text, and a session requires an account."""
     assert_type(CustomerSession(Monri(key, key)), CustomerSession[Monri])
     Monri(key, key, auth="basic")  # wrong
     CustomerSession(key)  # wrong
 
 
 def helpers(mock: GatewayMock, use: Callable[[float], None]) -> None:
-    """The test helpers are typed, too."""
+    """The test helpers are typed."""
     with no_waits() as skipped:
         use(skipped.total)
     assert_type(mock.monri.session(), CustomerSession[Any])

@@ -1,4 +1,4 @@
-"""`cases` through the type checkers: every wrong line is refused, every other line passes."""
+"""Type checkers report exactly the lines of `cases` that are marked as wrong."""
 
 import json
 import re
@@ -17,9 +17,9 @@ WRONG = {number: line for number, line in enumerate(CASES.splitlines(), 1) if li
 
 @pytest.fixture
 def cases(tmp_path: Path) -> Path:
-    place = tmp_path / "cases.py"
-    place.write_text(CASES.replace("# mypy: ignore-errors", "#"), encoding="utf-8")
-    return place
+    path = tmp_path / "cases.py"
+    path.write_text(CASES.replace("# mypy: ignore-errors", "#"), encoding="utf-8")
+    return path
 
 
 def run(*command: str) -> str:
@@ -30,20 +30,20 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def test_mypy(cases: Path) -> None:
-    # `silent`: what is wrong elsewhere is not the question here.
-    told = run("mypy", "--strict", "--follow-imports", "silent", "--no-error-summary", str(cases))
-    refused = {int(number): words for number, words in re.findall(r"cases\.py:(\d+): error: (.*)", told)}
-    assert refused.keys() == WRONG.keys(), told
-    # The message of a verb that the gateway lacks names the gateway.
-    assert "CustomerSession[Wonder]" in next(words for number, words in refused.items() if ".delete(" in WRONG[number])
+def test_mypy_reports_the_wrong_lines(cases: Path) -> None:
+    # With `silent`, errors in other files are not reported.
+    output = run("mypy", "--strict", "--follow-imports", "silent", "--no-error-summary", str(cases))
+    reported = {int(number): words for number, words in re.findall(r"cases\.py:(\d+): error: (.*)", output)}
+    assert reported.keys() == WRONG.keys(), output
+    # The message about an unsupported operation names the gateway.
+    assert "CustomerSession[Wonder]" in next(words for number, words in reported.items() if ".delete(" in WRONG[number])
 
 
 @pytest.mark.long
-def test_pyright(cases: Path) -> None:
+def test_pyright_reports_the_wrong_lines(cases: Path) -> None:
     settings = {"include": ["cases.py"], "typeCheckingMode": "strict", "extraPaths": [str(ROOT)]}
     (cases.parent / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
-    told = json.loads(run("pyright", "-p", str(cases.parent), "--pythonpath", sys.executable, "--outputjson"))
-    errors = [it for it in told["generalDiagnostics"] if it["severity"] == "error"]
+    output = json.loads(run("pyright", "-p", str(cases.parent), "--pythonpath", sys.executable, "--outputjson"))
+    errors = [it for it in output["generalDiagnostics"] if it["severity"] == "error"]
     found = {it["range"]["start"]["line"] + 1 for it in errors}
     assert found == WRONG.keys(), "\n".join(f"{it['range']['start']['line'] + 1}: {it['message']}" for it in errors)
