@@ -24,7 +24,7 @@ from wonder_customers.bulk.journal import connect
 from wonder_customers.dialects import names, package, simulator
 from wonder_customers.dialects.wonder.simulator import Simulator as WonderSimulator
 from wonder_customers.records import CustomerDraft, Phone
-from wonder_customers.simulator.gateway import Call, GatewayError
+from wonder_customers.simulator.gateway import GatewayRefusal, ReceivedRequest
 from wonder_customers.simulator.server import SimulatorServer
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
@@ -113,13 +113,13 @@ class Limited(WonderSimulator):
     taken: ClassVar[list[float]] = []
     refused = 0
 
-    def authenticate(self, call: Call) -> str:
+    def authenticate(self, call: ReceivedRequest) -> str:
         """Refuse what is too much."""
         now, mine = time.monotonic(), Limited
         mine.tokens, mine.last = min(20.0, mine.tokens + (now - mine.last) * 200), now
         if mine.tokens < 1:
             mine.refused += 1
-            raise GatewayError(429, {"message": "Too Many Requests"}, {"Retry-After": "1"})
+            raise GatewayRefusal(429, {"message": "Too Many Requests"}, {"Retry-After": "1"})
         mine.tokens -= 1
         mine.taken.append(now)
         return super().authenticate(call)

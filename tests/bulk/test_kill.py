@@ -18,7 +18,7 @@ from bulk.people import PATIENT, QUICK, write_csv
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import Journal, sources, verify
 from wonder_customers.dialects import names
-from wonder_customers.simulator import KINDS
+from wonder_customers.simulator import FAULT_KINDS
 from wonder_customers.simulator.server import SimulatorServer
 
 PROGRAM = Path(__file__).with_name("bulk_process.py")
@@ -33,7 +33,7 @@ ELSEWHERE = {"expired_tls", "refuse"}
 
 def misbehave(server: SimulatorServer, gateway: str, share: float, seed: int) -> None:
     """Switch every kind of fault on; together they strike so large a share of the requests."""
-    kinds = sorted(KINDS.keys() - ELSEWHERE)
+    kinds = sorted(FAULT_KINDS.keys() - ELSEWHERE)
     for place, kind in enumerate(kinds):
         more = dict(PARAMETERS.get(kind, {}))
         if kind == "duplicate" and gateway == "paydock":

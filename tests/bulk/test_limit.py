@@ -10,7 +10,7 @@ from wonder_customers import CustomerSession
 from wonder_customers.bulk import BULK, sync
 from wonder_customers.dialects import package
 from wonder_customers.dialects.wonder.simulator import Simulator
-from wonder_customers.simulator.gateway import Call, GatewayError
+from wonder_customers.simulator.gateway import GatewayRefusal, ReceivedRequest
 from wonder_customers.simulator.server import SimulatorServer
 
 
@@ -21,12 +21,12 @@ class Limited(Simulator):
     taken: ClassVar[list[float]] = []
     refused = 0
 
-    def authenticate(self, call: Call) -> str:
+    def authenticate(self, call: ReceivedRequest) -> str:
         now, mine = time.monotonic(), Limited
         mine.tokens, mine.last = min(20.0, mine.tokens + (now - mine.last) * 200), now
         if mine.tokens < 1:
             mine.refused += 1
-            raise GatewayError(429, {"message": "Too Many Requests"}, {"Retry-After": "1"})
+            raise GatewayRefusal(429, {"message": "Too Many Requests"}, {"Retry-After": "1"})
         mine.tokens -= 1
         mine.taken.append(now)
         return super().authenticate(call)

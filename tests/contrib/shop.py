@@ -23,11 +23,11 @@ from wonder_customers import (
     Wonder,
 )
 from wonder_customers.contrib.starlette import (
-    ClientGone,
+    ClientDisconnected,
+    cancel_on_disconnect,
     customer_lifespan,
     customer_session,
-    install_error_answers,
-    while_connected,
+    install_error_handlers,
 )
 from wonder_customers.transports.httpx import HttpxTransport
 
@@ -50,7 +50,7 @@ async def resources(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 
 
 app = FastAPI(lifespan=customer_lifespan(Wonder.from_environment, around=resources, retry=PATIENCE, transport=LINES))
-install_error_answers(app)
+install_error_handlers(app)
 
 
 async def tenant_session(
@@ -100,8 +100,8 @@ async def sign_up(request: Request, visitor: SignUp, customers: Customers) -> di
     """An upsert by the shop's own user id: signing up again after a broken connection is harmless."""
     draft = CustomerDraft(reference=visitor.user, name=visitor.name, phone=Phone(visitor.dial_code, visitor.phone))
     try:
-        customer = await while_connected(request, lambda: customers.upsert(draft))
-    except ClientGone:
+        customer = await cancel_on_disconnect(request, lambda: customers.upsert(draft))
+    except ClientDisconnected:
         LEFT.append(visitor.user)
         raise
     return {"customer": customer.id}
@@ -122,7 +122,7 @@ async def save_card(id: str, card: Card, customers: Customers) -> CardState:
 @app.get("/customers/{id}/cards/{token}")
 async def card_state(request: Request, id: str, token: str, customers: Customers) -> CardState:
     """Asked again and again until the cardholder has confirmed the card: no webhook is needed."""
-    return shown(await while_connected(request, lambda: customers.check_payment_token(id, token)))
+    return shown(await cancel_on_disconnect(request, lambda: customers.check_payment_token(id, token)))
 
 
 @app.get("/health")

@@ -40,12 +40,12 @@ from wonder_customers import (
     WonderCustomersError,
 )
 from wonder_customers.contrib.starlette import (
-    ClientGone,
+    ClientDisconnected,
     answer,
+    cancel_on_disconnect,
     customer_lifespan,
     customer_session,
-    install_error_answers,
-    while_connected,
+    install_error_handlers,
 )
 
 ACCOUNT = Monri("key", "token")
@@ -125,7 +125,7 @@ def monri_app(seen: list[Any], **options: Any) -> Starlette:
 
     lifespan = customer_lifespan(lambda: Paydock("key"), transport=httpx.MockTransport(gateway), **options)
     app = Starlette(routes=[Route("/", delete)], lifespan=lifespan)
-    install_error_answers(app)
+    install_error_handlers(app)
     return app
 
 
@@ -172,8 +172,8 @@ async def test_work_is_cancelled_when_the_client_leaves() -> None:
         finally:
             cancelled.set()
 
-    with anyio.fail_after(2), pytest.raises(ClientGone):
-        await while_connected(connected(gone), work)
+    with anyio.fail_after(2), pytest.raises(ClientDisconnected):
+        await cancel_on_disconnect(connected(gone), work)
     assert cancelled.is_set()
 
 
@@ -187,18 +187,18 @@ async def test_work_that_ends_first_gives_its_result_or_its_own_error() -> None:
 
     work: Callable[[], Awaitable[None]] = nothing
     with anyio.fail_after(2):
-        await while_connected(connected(anyio.Event()), work)
+        await cancel_on_disconnect(connected(anyio.Event()), work)
         with pytest.raises(NotFoundError) as error:
-            await while_connected(connected(anyio.Event()), fails)
+            await cancel_on_disconnect(connected(anyio.Event()), fails)
     assert isinstance(error.value.__cause__, LookupError)
 
 
 @pytest.mark.anyio
 async def test_a_client_that_has_gone_is_no_error() -> None:
     async def leave(request: Request) -> Response:
-        raise ClientGone
+        raise ClientDisconnected
 
     app = Starlette(routes=[Route("/", leave)])
-    install_error_answers(app)
+    install_error_handlers(app)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
         assert (await client.get("/")).status_code == 499

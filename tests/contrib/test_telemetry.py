@@ -220,7 +220,7 @@ class TestSpans:
         it, spans = make_harness(NO_RESPONSE, NOT_FOUND, CREATED), Spans()
         it.executor.observers = observers = ObserverGroup([spans, Metrics()])
         await it.create(draft())
-        assert (observers.failures, spans._stories) == (0, {})
+        assert (observers.failures, spans._calls) == (0, {})
 
 
 class TestMetrics:

@@ -30,7 +30,7 @@ from wonder_customers.bulk.journal.digest import VARIABLE
 from wonder_customers.cli.app import run
 from wonder_customers.dialects import package
 from wonder_customers.dialects.paydock.simulator import Simulator
-from wonder_customers.simulator.gateway import Call
+from wonder_customers.simulator.gateway import ReceivedRequest
 from wonder_customers.simulator.server import SimulatorServer
 
 pytest.importorskip("ray", reason="needs the extra ray")
@@ -50,7 +50,7 @@ class Timed(Simulator):
 
     arrivals: ClassVar[list[float]] = []
 
-    def authenticate(self, call: Call) -> str:
+    def authenticate(self, call: ReceivedRequest) -> str:
         Timed.arrivals.append(time.monotonic())
         return super().authenticate(call)
 

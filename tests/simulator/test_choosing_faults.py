@@ -23,7 +23,7 @@ def test_faults_choose_their_requests(server: SimulatorServer) -> None:
             connection.sendall(create(server))
             statuses.append(connection.recv(65536).split()[1])
     assert statuses == [b"503", b"201"]
-    assert [fault["method"] for fault in server.faults.waiting()] == [None, "GET", None]
+    assert [fault["method"] for fault in server.faults.active()] == [None, "GET", None]
     assert server.faults.seen == ["server_error"]
 
 
@@ -114,7 +114,7 @@ def test_faults_over_http(server: SimulatorServer) -> None:
 def test_wrong_faults(server: SimulatorServer, arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         server.faults.add(**arguments)
-    assert server.faults.waiting() == []
+    assert server.faults.active() == []
 
 
 def test_faults_survive_a_restart(server: SimulatorServer) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from simulator.bare import answer, connect, create, created, everything
 
-from wonder_customers.simulator import KINDS, SimulatorServer
+from wonder_customers.simulator import FAULT_KINDS, SimulatorServer
 
 NAMES = (
     "refuse blackhole accept_rst read_close read_hang headers_rst truncated_body drip wrong_length bad_chunk gzip_bomb"
@@ -25,7 +25,7 @@ def parts(received: bytes) -> tuple[bytes, dict[str, str], bytes]:
 
 
 def test_the_names() -> None:
-    assert list(KINDS) == NAMES.split()
+    assert list(FAULT_KINDS) == NAMES.split()
 
 
 def test_no_fault(server: SimulatorServer) -> None:
@@ -295,7 +295,7 @@ def test_stale_rst_when_the_client_leaves(server: SimulatorServer) -> None:
 def test_faults_on_https(server: SimulatorServer) -> None:
     server.faults.add("server_error", gateway="paydock")
     origin = server.tls().removeprefix("https://")
-    connection = http.client.HTTPSConnection(origin, context=server.authority.client_context(), timeout=5)
+    connection = http.client.HTTPSConnection(origin, context=server.certificate_authority.client_context(), timeout=5)
     with closing(connection):
         connection.request("GET", "/v1/customers")
         assert connection.getresponse().status == 503

@@ -63,5 +63,5 @@ def test_who_refuses_already_goes_on_refusing_until_it_ends(faulty: SimulatorSer
 def test_a_server_with_a_name_has_a_certificate_for_the_name() -> None:
     with SimulatorServer([dialects.simulator("monri")], host="localhost", faults=True) as server:
         origin = server.tls()
-        with httpx.Client(verify=server.authority.client_context(), trust_env=False) as client:
+        with httpx.Client(verify=server.certificate_authority.client_context(), trust_env=False) as client:
             assert client.get(origin).status_code == 404

@@ -207,7 +207,7 @@ def test_ledger_and_requests_over_http(simulators: Any, caller_of: Callable[[Any
 @BOTH
 def test_https(simulators: Any, faults: bool, caller_of: Callable[[Any], Any]) -> None:
     with SimulatorServer(simulators, faults=faults) as server:
-        trusted = server.authority.client_context()
+        trusted = server.certificate_authority.client_context()
         good, expired = server.tls(), server.tls("expired")
         assert good != expired
         with httpx.Client(verify=trusted, trust_env=False) as client:

@@ -8,9 +8,9 @@ import pytest
 
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer, server
-from wonder_customers.simulator.fault_proxy import Front
+from wonder_customers.simulator.fault_proxy import FaultProxy
 from wonder_customers.simulator.faults import Faults
-from wonder_customers.simulator.wire import bound_socket
+from wonder_customers.simulator.proxy_http import bound_socket
 
 
 def ends(work: Callable[[], None], within: float) -> bool:
@@ -26,7 +26,7 @@ def test_a_front_closes_whose_last_task_has_just_ended() -> None:
         pass
 
     async def close_at_once() -> None:
-        front = Front(bound_socket("127.0.0.1", 0), ("127.0.0.1", 1), Faults(), lambda path: ("", ""))
+        front = FaultProxy(bound_socket("127.0.0.1", 0), ("127.0.0.1", 1), Faults(), lambda path: ("", ""))
         front.open()
         front.spawn(nothing())
         await asyncio.sleep(0)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from wonder_customers.dialects.wonder.simulator_signature import message
-from wonder_customers.simulator import Call
+from wonder_customers.simulator import ReceivedRequest
 
 DRAFT = {"name": "禚雨欣", "dial_code": "+852", "phone": "013 9957 0539", "reference_number": "35"}
 CARD = {
@@ -64,7 +64,7 @@ def check(call: Any, owner: str, token: Any, **fields: Any) -> Any:
     ],
 )
 def test_signed_message_vectors(call: Any, method: str, target: bytes, body: bytes, digits: str) -> None:
-    made = Call(method, target, {}, {}, {}, body, "")  # type: ignore[arg-type]  # no headers are read
+    made = ReceivedRequest(method, target, {}, {}, {}, body, "")  # type: ignore[arg-type]  # no headers are read
     assert message("0" * 16, "20240501120123", made).decode() == digits
     assert call.wonder_message("0" * 16, "20240501120123", method, target.decode(), body) == digits
 

@@ -64,7 +64,7 @@ async def test_every_operation_is_answered_in_one_line(gateway: str, operation: 
     async with mock.gateway(gateway).session() as session:
         record = await CALLS[operation](session, source)
     assert last.call_count == 1
-    assert mock.complaint() is None
+    assert mock.failure() is None
     if isinstance(record, Customer):
         asked_by_reference = operation in {Operation.CREATE, Operation.UPSERT, Operation.GET_BY_REFERENCE}
         if operation is not Operation.LIST:
@@ -168,7 +168,7 @@ async def test_an_error_in_the_mock_reaches_the_test_as_it_is() -> None:
             AssertionError, match=r"monri: GET /v2/customers/{uuid} is not mocked.*gateway_mock.monri.get"
         ):
             await session.get("c-2")
-    assert mock.complaint() is not None
+    assert mock.failure() is not None
 
 
 async def test_a_request_of_no_operation_names_the_router() -> None:
@@ -202,4 +202,4 @@ async def test_an_upsert_of_somebody_new(gateway: str) -> None:
     async with mock.gateway(gateway).session() as session:
         assert (await session.upsert(DRAFT)).reference == DRAFT.reference
     assert made.call_count == 1
-    assert mock.complaint() is None
+    assert mock.failure() is None

@@ -24,7 +24,7 @@ def over_tls(simulator: SimulatorServer, validity: str, transport: Any) -> Custo
 async def test_a_certificate_of_a_trusted_authority_is_accepted(
     simulator: SimulatorServer, kind: Callable[..., Any]
 ) -> None:
-    transport = kind(ssl_context=simulator.authority.client_context())
+    transport = kind(ssl_context=simulator.certificate_authority.client_context())
     async with over_tls(simulator, "good", transport) as it:
         customer = await it.create(fresh("paydock"))
         assert (await it.get(customer.id)).id == customer.id
@@ -34,7 +34,7 @@ async def test_a_certificate_of_a_trusted_authority_is_accepted(
 async def test_an_expired_certificate_is_refused_and_nothing_is_sent(
     simulator: SimulatorServer, kind: Callable[..., Any]
 ) -> None:
-    transport = kind(ssl_context=simulator.authority.client_context())
+    transport = kind(ssl_context=simulator.certificate_authority.client_context())
     before = sum(simulator.faults.requests.values())
     async with over_tls(simulator, "expired", transport) as it:
         with pytest.raises(NotSentError) as caught:

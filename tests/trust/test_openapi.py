@@ -22,8 +22,8 @@ from wonder_customers.dialects import package
 from wonder_customers.dialects.base import LockReference
 from wonder_customers.dialects.monri.simulator import Simulator
 from wonder_customers.errors import CallError
-from wonder_customers.simulator import Call, SimulatorServer
-from wonder_customers.simulator.gateway import reply
+from wonder_customers.simulator import ReceivedRequest, SimulatorServer
+from wonder_customers.simulator.gateway import json_response
 from wonder_customers.simulator.openapi import document
 from wonder_customers.wire import HttpRequest, HttpResponse
 
@@ -167,9 +167,9 @@ def test_simulator_responses_match_the_document(simulator: SimulatorServer, gate
 @pytest.mark.parametrize(
     "wrong",
     [
-        reply(200, {"status": "approved"}),
-        reply(418, {"status": "error", "message": "no"}),
-        reply(500, {"status": "error", "message": "no"}),
+        json_response(200, {"status": "approved"}),
+        json_response(418, {"status": "error", "message": "no"}),
+        json_response(500, {"status": "error", "message": "no"}),
         Response("<html>", 200, media_type="text/html"),
     ],
     ids=["schema", "status", "fault", "type"],
@@ -180,7 +180,7 @@ def test_responses_that_differ_from_the_document_are_detected(wrong: Response) -
     class Wrong(Simulator):
         __module__ = Simulator.__module__
 
-        def _get(self, call: Call, merchant: str) -> Response:
+        def _get(self, call: ReceivedRequest, merchant: str) -> Response:
             return wrong
 
     with SimulatorServer([Wrong]) as server, pytest.raises(FailureGroup):

@@ -89,8 +89,8 @@ def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[str | None]]
 @ASYNCIO
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
 async def test_tls_1_1_server_receives_no_request(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
-    old = simulator.authority.server_context("good")
-    permissive = simulator.authority.client_context()
+    old = simulator.certificate_authority.server_context("good")
+    permissive = simulator.certificate_authority.client_context()
     for context in (old, permissive):
         context.minimum_version = ssl.TLSVersion.TLSv1_1
         context.set_ciphers("ALL:@SECLEVEL=0")
@@ -101,7 +101,7 @@ async def test_tls_1_1_server_receives_no_request(simulator: SimulatorServer, ki
         until(lambda: seen == ["TLSv1.1"])  # the server accepts a permissive client
         account = Paydock("k", base_url=f"https://127.0.0.1:{port}/v1/")
         async with (
-            aclosing(kind(ssl_context=simulator.authority.client_context())) as transport,
+            aclosing(kind(ssl_context=simulator.certificate_authority.client_context())) as transport,
             CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it,
         ):
             with pytest.raises(NotSentError):
@@ -130,7 +130,7 @@ async def test_certificate_for_another_host_is_rejected(simulator: SimulatorServ
     for host, valid in (("127.0.0.1", True), ("localhost", False)):
         account = Paydock(simulator.environment()["PAYDOCK_SECRET_KEY"], base_url=f"https://{host}:{port}/v1/")
         async with (
-            aclosing(kind(ssl_context=simulator.authority.client_context())) as transport,
+            aclosing(kind(ssl_context=simulator.certificate_authority.client_context())) as transport,
             CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it,
         ):
             if valid:
@@ -182,7 +182,7 @@ async def test_insecure_ssl_context_is_rejected(kind: Callable[..., Any], make: 
 async def test_ssl_context_changed_to_insecure_is_rejected(
     simulator: SimulatorServer, kind: Callable[..., Any]
 ) -> None:
-    context = simulator.authority.client_context()
+    context = simulator.certificate_authority.client_context()
     account = Paydock("k", base_url=f"{simulator.tls()}/v1/")
     async with aclosing(kind(ssl_context=context)) as transport:
         context.check_hostname = False
@@ -347,7 +347,7 @@ async def test_environment_proxies_are_ignored(
         async with httpx.AsyncClient() as plain:
             assert (await plain.get(f"{simulator.origin}/v2/customers")).status_code == 502
         assert proxy.connections == 1, "httpx uses the proxy by default"
-        context = simulator.authority.client_context()
+        context = simulator.certificate_authority.client_context()
         key = simulator.environment()["PAYDOCK_SECRET_KEY"]
         for origin in (simulator.origin, simulator.tls()):
             async with aclosing(kind(ssl_context=context)) as transport:

@@ -13,7 +13,7 @@ from wonder_customers.cli.output import say
 from wonder_customers.dialects import names
 from wonder_customers.dialects import simulator as simulator_of
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.simulator import KINDS, SimulatorServer
+from wonder_customers.simulator import FAULT_KINDS, SimulatorServer
 
 __all__ = ["ORIGIN", "simulator"]
 
@@ -43,7 +43,7 @@ def simulator(
         where = "in memory" if db is None else f"in {db}"
         say(f"The simulator serves {', '.join(server.gateways)} at {server.origin} (state {where}). Ctrl-C stops it.")
         if faults:
-            say(f"Faults are set with POST {server.origin}/_simulator/faults; there are {', '.join(KINDS)}.")
+            say(f"Faults are set with POST {server.origin}/_simulator/faults; there are {', '.join(FAULT_KINDS)}.")
         say("Paste these lines into another terminal and type `wonder-customers check`:")
         print_exports({**server.environment(), ORIGIN: server.origin})
         if until_input_ends:

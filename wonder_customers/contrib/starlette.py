@@ -1,7 +1,7 @@
 """Starlette and FastAPI: one session for the whole process, errors as answers, and clients that leave.
 
 app = FastAPI(lifespan=customer_lifespan(Wonder.from_environment))
-install_error_answers(app)
+install_error_handlers(app)
 
 
 @app.get("/customers/{id}")
@@ -25,12 +25,12 @@ with needed("starlette", "starlette", by=__name__):
     from starlette.responses import JSONResponse, Response
 
 __all__ = [
-    "ClientGone",
+    "ClientDisconnected",
     "answer",
+    "cancel_on_disconnect",
     "customer_lifespan",
     "customer_session",
-    "install_error_answers",
-    "while_connected",
+    "install_error_handlers",
 ]
 
 T = TypeVar("T")
@@ -91,12 +91,18 @@ def answer(error: WonderCustomersError) -> Response:
     return JSONResponse(told.body, told.status, dict(told.headers), media_type=MEDIA_TYPE)
 
 
-class ClientGone(Exception):
+class ClientDisconnected(Exception):
     """The client has closed its connection: nobody reads an answer any more."""
 
 
-def install_error_answers(app: Starlette) -> None:
-    """Let `app` (FastAPI or Starlette) answer the library's errors with `answer`, and `ClientGone` with nothing."""
+def install_error_handlers(app: Starlette) -> None:
+    """Install exception handlers on a Starlette or FastAPI app.
+
+    `WonderCustomersError` becomes the response of `answer`, `ClientDisconnected` an empty 499.
+
+    Args:
+        app: The application.
+    """
 
     async def failed(_: Request, error: Exception) -> Response:
         assert isinstance(error, WonderCustomersError)  # noqa: S101 - what it is installed for
@@ -106,13 +112,13 @@ def install_error_answers(app: Starlette) -> None:
         return Response(status_code=499)
 
     app.add_exception_handler(WonderCustomersError, failed)
-    app.add_exception_handler(ClientGone, gone)
+    app.add_exception_handler(ClientDisconnected, gone)
 
 
 # Clients that leave
 
 
-async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) -> T:
+async def cancel_on_disconnect(request: Request, work: Callable[[], Awaitable[T]]) -> T:
     """The result of `work`, which is cancelled when the client closes its connection.
 
     The session takes cancellation at any moment. A write that was under way may still be applied: let what follows
@@ -123,7 +129,7 @@ async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) ->
         work: What to do, without arguments.
 
     Raises:
-        ClientGone: The client left first.
+        ClientDisconnected: The client left first.
     """
     results: list[T] = []
     try:
@@ -144,5 +150,5 @@ async def while_connected(request: Request, work: Callable[[], Awaitable[T]]) ->
         error = failures.exceptions[0]
         raise error from error.__cause__
     if not results:
-        raise ClientGone
+        raise ClientDisconnected
     return results[0]

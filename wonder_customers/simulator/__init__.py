@@ -1,29 +1,36 @@
-"""A real HTTP server that stands in for the payment gateways, and misbehaves on request.
+"""A local HTTP server that simulates the payment gateways and can inject faults.
 
-`SimulatorServer` runs it; each dialect's module `simulate` brings one gateway. It is written a second time
-from the gateways' documents and shares no code with the client, so that one mistake cannot hide on both
-sides.
+`SimulatorServer` runs the server. Each dialect's module `simulator` contributes one gateway. The simulated gateways are
+written from the gateways' documents and share no code with the client, so that one mistake cannot hide on both sides.
 """
 
 from wonder_customers.errors import needed
 
 with needed("cli", "starlette", "uvicorn", by="the simulator"):
     from wonder_customers.simulator.app import build_app
-    from wonder_customers.simulator.faults import KINDS, Faults
-    from wonder_customers.simulator.gateway import Call, Gateway, GatewayError
+    from wonder_customers.simulator.faults import FAULT_KINDS, Faults
+    from wonder_customers.simulator.gateway import (
+        GatewayRefusal,
+        JsonObject,
+        ReceivedRequest,
+        SimulatedGateway,
+        json_response,
+    )
     from wonder_customers.simulator.server import SimulatorServer
-    from wonder_customers.simulator.store import Condition, Customer, Record, Store
+    from wonder_customers.simulator.store import Condition, Store, StoredCustomer, StoredRecord
 
 __all__ = [
-    "KINDS",
-    "Call",
+    "FAULT_KINDS",
     "Condition",
-    "Customer",
     "Faults",
-    "Gateway",
-    "GatewayError",
-    "Record",
+    "GatewayRefusal",
+    "JsonObject",
+    "ReceivedRequest",
+    "SimulatedGateway",
     "SimulatorServer",
     "Store",
+    "StoredCustomer",
+    "StoredRecord",
     "build_app",
+    "json_response",
 ]

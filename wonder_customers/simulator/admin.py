@@ -9,17 +9,17 @@ from starlette.routing import Route
 
 from wonder_customers.simulator.app import ADMIN
 from wonder_customers.simulator.faults import Faults
-from wonder_customers.simulator.gateway import reply
+from wonder_customers.simulator.gateway import json_response
 from wonder_customers.simulator.store import Store
 
 
-def admin_routes(faults: Faults, store: Store, *, front: bool) -> list[Route]:
+def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
     """The endpoints that show and switch faults and count requests.
 
     Args:
         faults: The faults.
         store: Counts the requests that reached the gateways.
-        front: Whether a front counts the requests that came in.
+        proxied: Whether a proxy counts the requests that came in.
     """
 
     async def set_faults(request: Request) -> Response:
@@ -29,16 +29,16 @@ def admin_routes(faults: Faults, store: Store, *, front: bool) -> list[Route]:
             try:
                 _add(faults, await request.body())
             except (ValueError, TypeError, RuntimeError) as error:
-                return reply(400, {"message": str(error)})
-        return reply(200, {"faults": faults.waiting(), "seen": faults.seen})
+                return json_response(400, {"message": str(error)})
+        return json_response(200, {"faults": faults.active(), "seen": faults.seen})
 
     async def requests(_: Request) -> Response:
-        counted = faults.requests if front else store.requests
+        counted = faults.requests if proxied else store.requests
         rows = [
             {"gateway": gateway, "method": method, "path": path, "count": count}
             for (gateway, method, path), count in counted.items()
         ]
-        return reply(200, {"requests": rows})
+        return json_response(200, {"requests": rows})
 
     return [
         Route(f"{ADMIN}/faults", set_faults, methods=["GET", "POST", "DELETE"]),

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from wonder_customers.simulator.gateway import Gateway, reply
+from wonder_customers.simulator.gateway import SimulatedGateway, json_response
 from wonder_customers.simulator.openapi import openapi_routes
 from wonder_customers.simulator.store import Store
 
@@ -33,7 +33,7 @@ class RawPath:
         await self.app(scope, receive, send)
 
 
-def build_app(simulators: Iterable[Gateway], store: Store, extra: Iterable[Route] = ()) -> Starlette:
+def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Iterable[Route] = ()) -> Starlette:
     """The simulated gateways on one origin.
 
     Args:
@@ -48,10 +48,10 @@ def build_app(simulators: Iterable[Gateway], store: Store, extra: Iterable[Route
         for gateway in gateways:
             if request.scope["path"].startswith(gateway.prefix):
                 return gateway.wrong_path(status)
-        return reply(status, {"message": "no such path"})
+        return json_response(status, {"message": "no such path"})
 
     async def ledger(_: Request) -> Response:
-        return reply(200, {gateway.name: store.ledger(gateway.name) for gateway in gateways})
+        return json_response(200, {gateway.name: store.ledger(gateway.name) for gateway in gateways})
 
     handlers: MutableMapping[Any, Any] = {404: wrong_path, 405: wrong_path}
     routes = [route for gateway in gateways for route in gateway.routes]
@@ -64,7 +64,7 @@ def build_app(simulators: Iterable[Gateway], store: Store, extra: Iterable[Route
     return app
 
 
-def directory(simulators: Iterable[Gateway]) -> Callable[[str], tuple[str, str]]:
+def route_resolver(simulators: Iterable[SimulatedGateway]) -> Callable[[str], tuple[str, str]]:
     """A function that tells a path's gateway and route, "" where there is none."""
     known = [(gateway, [(route.path_regex, route.path) for route in gateway.routes]) for gateway in simulators]
 

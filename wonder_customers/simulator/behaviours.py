@@ -1,4 +1,4 @@
-"""What each fault does to one exchange: a request that came in and its answer."""
+"""What each fault does to one context: a request that came in and its answer."""
 
 import asyncio
 import zlib
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol
 
-from wonder_customers.simulator.wire import Answer, Client, Message, Upstream
+from wonder_customers.simulator.proxy_http import ClientConnection, GatewayConnection, ProxiedRequest, ProxiedResponse
 
 _BOMB_SIZE = 1 << 30
 _BOMB_CHECKSUM = 0x5B64C2B0
 """The CRC-32 of `_BOMB_SIZE` zero bytes."""
 
 
-class Listener(Protocol):
-    """What the faults need of the front that took the connection."""
+class ProxyControl(Protocol):
+    """What the faults need of the proxy that took the connection."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that outlives the connection."""
@@ -23,139 +23,139 @@ class Listener(Protocol):
     def refuse(self, seconds: float | None) -> None:
         """Close the listening socket for some time, None for until further notice."""
 
-    async def deliver_later(self, message: Message, delay: float) -> None:
+    async def deliver_later(self, message: ProxiedRequest, delay: float) -> None:
         """Have the gateways handle a request after some time."""
 
-    def count(self, message: Message) -> None:
+    def count(self, message: ProxiedRequest) -> None:
         """Count a request that came in."""
 
 
 @dataclass(slots=True)
-class Exchange:
+class FaultContext:
     """One request of a client, of which at first only the head was read."""
 
-    listener: Listener
-    client: Client
-    upstream: Upstream
-    head: Message
+    proxy: ProxyControl
+    client: ClientConnection
+    upstream: GatewayConnection
+    head: ProxiedRequest
     applied: bool
     parameters: dict[str, Any]
-    _message: Message | None = field(default=None, init=False)
+    _message: ProxiedRequest | None = field(default=None, init=False)
 
-    async def message(self) -> Message:
+    async def message(self) -> ProxiedRequest:
         """The request, read to its end."""
         if self._message is None:
             self._message = replace(self.head, body=await self.client.read_body())
         return self._message
 
-    async def answer(self) -> Answer:
+    async def answer(self) -> ProxiedResponse:
         """The gateway's answer, or a made-up success when the gateway is not to see the request."""
         message = await self.message()
         if self.applied:
             return await self.upstream.deliver(message)
         return made_up(200, b'{"message":"this answer was made up by the simulator"}')
 
-    async def send(self, answer: Answer) -> bool:
+    async def send(self, answer: ProxiedResponse) -> bool:
         """Write an answer in good order and keep the connection."""
         await self.client.write(self.client.serialise(answer, head_only=self.head.method == b"HEAD"))
         return True
 
 
-Behaviour = Callable[[Exchange], Awaitable[bool]]
-"""Handles an exchange; tells whether the connection can take another request."""
+Behaviour = Callable[[FaultContext], Awaitable[bool]]
+"""Handles an context; tells whether the connection can take another request."""
 
 
-def made_up(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> Answer:
+def made_up(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> ProxiedResponse:
     """An answer that no gateway gave."""
     length = (b"Content-Length", b"%d" % len(body))
-    return Answer(status, ((b"Content-Type", b"application/json"), length, *headers), body)
+    return ProxiedResponse(status, ((b"Content-Type", b"application/json"), length, *headers), body)
 
 
-async def relay(exchange: Exchange) -> bool:
+async def relay(context: FaultContext) -> bool:
     """No fault: the request is delivered and the answer given back."""
-    return await exchange.send(await exchange.answer())
+    return await context.send(await context.answer())
 
 
-async def refuse(exchange: Exchange) -> bool:
+async def refuse(context: FaultContext) -> bool:
     """Refuse all connections from now on, and reset the one that asked for it."""
-    exchange.listener.refuse(exchange.parameters["seconds"])
-    return await accept_rst(exchange)
+    context.proxy.refuse(context.parameters["seconds"])
+    return await accept_rst(context)
 
 
-async def blackhole(exchange: Exchange) -> bool:
+async def blackhole(context: FaultContext) -> bool:
     """Read nothing more and never answer."""
-    exchange.client.ignore()
+    context.client.ignore()
     await asyncio.get_running_loop().create_future()
     return False
 
 
-async def accept_rst(exchange: Exchange) -> bool:
+async def accept_rst(context: FaultContext) -> bool:
     """Reset the connection before (more of) the request is read."""
-    exchange.client.reset()
+    context.client.reset()
     return False
 
 
-async def read_close(exchange: Exchange) -> bool:
+async def read_close(context: FaultContext) -> bool:
     """Read the whole request, then close without an answer."""
-    await exchange.answer()
+    await context.answer()
     return False
 
 
-async def read_hang(exchange: Exchange) -> bool:
+async def read_hang(context: FaultContext) -> bool:
     """Read the whole request and never answer."""
-    await exchange.answer()
-    await exchange.client.gone()
+    await context.answer()
+    await context.client.gone()
     return False
 
 
-async def headers_rst(exchange: Exchange) -> bool:
+async def headers_rst(context: FaultContext) -> bool:
     """Send the status line and the headers, then reset."""
-    answer = await exchange.answer()
-    await exchange.client.write(answer.head())
-    exchange.client.reset()
+    answer = await context.answer()
+    await context.client.write(answer.head())
+    context.client.reset()
     return False
 
 
-async def truncated_body(exchange: Exchange) -> bool:
+async def truncated_body(context: FaultContext) -> bool:
     """Promise the whole body, send half of it, close."""
-    answer = await exchange.answer()
-    await exchange.client.write(answer.head() + answer.body[: len(answer.body) // 2])
+    answer = await context.answer()
+    await context.client.write(answer.head() + answer.body[: len(answer.body) // 2])
     return False
 
 
-async def drip(exchange: Exchange) -> bool:
+async def drip(context: FaultContext) -> bool:
     """Send the answer one byte at a time."""
-    data = exchange.client.serialise(await exchange.answer())
+    data = context.client.serialise(await context.answer())
     for position in range(len(data)):
-        await exchange.client.write(data[position : position + 1])
-        await asyncio.sleep(exchange.parameters["interval"])
+        await context.client.write(data[position : position + 1])
+        await asyncio.sleep(context.parameters["interval"])
     return True
 
 
-async def wrong_length(exchange: Exchange) -> bool:
+async def wrong_length(context: FaultContext) -> bool:
     """Promise more bytes than there are, then close; or fewer, and keep the connection."""
-    answer = await exchange.answer()
-    difference = exchange.parameters["difference"]
+    answer = await context.answer()
+    difference = context.parameters["difference"]
     length = max(0, len(answer.body) + difference)
-    exchange.client.serialise(answer)
+    context.client.serialise(answer)
     wrong = answer.with_headers((b"Content-Length", b"%d" % length))
-    await exchange.client.write(wrong.head() + answer.body)
+    await context.client.write(wrong.head() + answer.body)
     return bool(difference < 0)
 
 
-async def bad_chunk(exchange: Exchange) -> bool:
+async def bad_chunk(context: FaultContext) -> bool:
     """Send a chunked body whose chunk size is no number."""
-    answer = (await exchange.answer()).without(b"content-length").with_headers((b"Transfer-Encoding", b"chunked"))
-    await exchange.client.write(answer.head() + b"XYZ\r\n" + answer.body + b"\r\n0\r\n\r\n")
+    answer = (await context.answer()).without(b"content-length").with_headers((b"Transfer-Encoding", b"chunked"))
+    await context.client.write(answer.head() + b"XYZ\r\n" + answer.body + b"\r\n0\r\n\r\n")
     return False
 
 
-async def gzip_bomb(exchange: Exchange) -> bool:
+async def gzip_bomb(context: FaultContext) -> bool:
     """Send a megabyte that unpacks to a gigabyte, whatever encoding was asked for."""
     bomb = _bomb()
     length = (b"Content-Length", b"%d" % len(bomb))
-    answer = (await exchange.answer()).with_headers((b"Content-Encoding", b"gzip"), length)
-    return await exchange.send(replace(answer, body=bomb))
+    answer = (await context.answer()).with_headers((b"Content-Encoding", b"gzip"), length)
+    return await context.send(replace(answer, body=bomb))
 
 
 @cache
@@ -169,55 +169,55 @@ def _bomb() -> bytes:
     return header + piece * (_BOMB_SIZE // piece_size) + end
 
 
-async def huge_headers(exchange: Exchange) -> bool:
+async def huge_headers(context: FaultContext) -> bool:
     """Add headers without measure."""
-    size = exchange.parameters["size"]
+    size = context.parameters["size"]
     padding = [(b"X-Padding-%d" % start, b"x" * min(1000, size - start)) for start in range(0, size, 1000)]
-    return await exchange.send((await exchange.answer()).with_headers(*padding))
+    return await context.send((await context.answer()).with_headers(*padding))
 
 
-async def rate_limited(exchange: Exchange) -> bool:
-    """Answer 429; the gateway does not see the request."""
-    await exchange.message()
-    retry_after = exchange.parameters["retry_after"]
+async def rate_limited(context: FaultContext) -> bool:
+    """ProxiedResponse 429; the gateway does not see the request."""
+    await context.message()
+    retry_after = context.parameters["retry_after"]
     headers = [] if retry_after is None else [(b"Retry-After", str(retry_after).encode("latin-1"))]
-    return await exchange.send(made_up(429, b'{"message":"Too Many Requests"}', *headers))
+    return await context.send(made_up(429, b'{"message":"Too Many Requests"}', *headers))
 
 
-async def server_error(exchange: Exchange) -> bool:
-    """Answer 5xx, as a proxy does, in HTML."""
-    await exchange.answer()
-    status = exchange.parameters["status"]
+async def server_error(context: FaultContext) -> bool:
+    """ProxiedResponse 5xx, as a proxy does, in HTML."""
+    await context.answer()
+    status = context.parameters["status"]
     error = made_up(status, b"<html><body><h1>%d</h1></body></html>" % status)
-    return await exchange.send(error.with_headers((b"Content-Type", b"text/html")))
+    return await context.send(error.with_headers((b"Content-Type", b"text/html")))
 
 
-async def zombie(exchange: Exchange) -> bool:
+async def zombie(context: FaultContext) -> bool:
     """Close at once; the gateway gets the request when the client has long given up."""
-    message = await exchange.message()
-    exchange.listener.spawn(exchange.listener.deliver_later(message, exchange.parameters["delay"]))
+    message = await context.message()
+    context.proxy.spawn(context.proxy.deliver_later(message, context.parameters["delay"]))
     return False
 
 
-async def duplicate(exchange: Exchange) -> bool:
+async def duplicate(context: FaultContext) -> bool:
     """Deliver the request twice; the client gets the first answer."""
-    answer = await exchange.answer()
-    await exchange.answer()
-    return await exchange.send(answer)
+    answer = await context.answer()
+    await context.answer()
+    return await context.send(answer)
 
 
-async def half_close_idle(exchange: Exchange) -> bool:
-    """Answer as if the connection stayed open, and close it."""
-    await relay(exchange)
+async def half_close_idle(context: FaultContext) -> bool:
+    """ProxiedResponse as if the connection stayed open, and close it."""
+    await relay(context)
     return False
 
 
-async def stale_rst(exchange: Exchange) -> bool:
-    """Answer in good order; read the next request of the connection and reset it."""
-    await relay(exchange)
-    following = await exchange.client.next_head()
+async def stale_rst(context: FaultContext) -> bool:
+    """ProxiedResponse in good order; read the next request of the connection and reset it."""
+    await relay(context)
+    following = await context.client.next_head()
     if following is not None:
-        exchange.listener.count(following)
-        await exchange.client.read_body()
-        exchange.client.reset()
+        context.proxy.count(following)
+        await context.client.read_body()
+        context.client.reset()
     return False

@@ -1,4 +1,4 @@
-"""The front: takes the clients' connections, relays their requests to the gateways, and commits faults."""
+"""The proxied: takes the clients' connections, relays their requests to the gateways, and commits faults."""
 
 import asyncio
 import socket
@@ -11,25 +11,25 @@ import h11
 import orjson
 
 from wonder_customers.simulator.app import ADMIN
-from wonder_customers.simulator.behaviours import Exchange, made_up, relay
-from wonder_customers.simulator.faults import HEADER, KINDS, Fault, Faults, fault_from_header
-from wonder_customers.simulator.wire import Client, Message, Upstream, bound_socket
+from wonder_customers.simulator.behaviours import FaultContext, made_up, relay
+from wonder_customers.simulator.faults import FAULT_KINDS, HEADER, Fault, Faults, fault_from_header
+from wonder_customers.simulator.proxy_http import ClientConnection, GatewayConnection, ProxiedRequest, bound_socket
 
 _BACKLOG = 1024
 
-Directory = Callable[[str], tuple[str, str]]
+RouteResolver = Callable[[str], tuple[str, str]]
 """Gives the gateway and the route of a path."""
 
 
-class Front:
-    """A listening socket in front of the gateways.
+class FaultProxy:
+    """A listening socket in proxy of the gateways.
 
     Args:
-        listening: The bound socket; the front closes it.
+        listening: The bound socket; the proxy closes it.
         upstream: Host and port of the gateways' web server.
         faults: What to commit.
-        directory: Knows whose path is whose.
-        tls: The TLS context of an https front.
+        resolve_route: Knows whose path is whose.
+        tls: The TLS context of an https proxy.
     """
 
     def __init__(
@@ -37,21 +37,21 @@ class Front:
         listening: socket.socket,
         upstream: tuple[str, int],
         faults: Faults,
-        directory: Directory,
+        resolve_route: RouteResolver,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._socket = listening
         self._address: tuple[str, int] = listening.getsockname()[:2]
         self._upstream = upstream
         self._faults = faults
-        self._directory = directory
+        self._resolve_route = resolve_route
         self._tls = tls
         self._refusing = False
         self._reopening: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        # A task that is cancelled before its first step closes nothing, so that the front itself must be able to.
+        # A task that is cancelled before its first step closes nothing, so that the proxy itself must be able to.
         self._accepted: set[socket.socket] = set()
-        self._clients: set[Client] = set()
+        self._clients: set[ClientConnection] = set()
 
     def open(self) -> None:
         """Start to take connections."""
@@ -81,7 +81,7 @@ class Front:
             client.abort()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something until it is done or the front closes."""
+        """Do something until it is done or the proxy closes."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -105,7 +105,7 @@ class Front:
             self._refusing = False
             self.open()
 
-    async def deliver_later(self, message: Message, delay: float) -> None:
+    async def deliver_later(self, message: ProxiedRequest, delay: float) -> None:
         """Have the gateways handle a request after some time."""
         await asyncio.sleep(delay)
         upstream = self._new_upstream()
@@ -114,13 +114,13 @@ class Front:
         finally:
             upstream.close()
 
-    def count(self, message: Message) -> None:
+    def count(self, message: ProxiedRequest) -> None:
         """Count a request that came in."""
-        gateway, route = self._directory(message.path)
+        gateway, route = self._resolve_route(message.path)
         self._faults.requests[gateway, message.method.decode(), route] += 1
 
-    def _new_upstream(self) -> Upstream:
-        return Upstream(self._upstream, "http" if self._tls is None else "https")
+    def _new_upstream(self) -> GatewayConnection:
+        return GatewayConnection(self._upstream, "http" if self._tls is None else "https")
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
@@ -142,7 +142,7 @@ class Front:
             await loop.connect_accepted_socket(protocol, accepted, ssl=self._tls)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = Client(reader, writer)
+        client = ClientConnection(reader, writer)
         self._clients.add(client)
         fault = self._faults.for_connection()
         if fault is not None:
@@ -150,11 +150,11 @@ class Front:
             client.ignore()
         self.spawn(self._serve(client, fault))
 
-    async def _serve(self, client: Client, fault: Fault | None) -> None:
+    async def _serve(self, client: ClientConnection, fault: Fault | None) -> None:
         upstream = self._new_upstream()
         try:
             if fault is not None:
-                await self._commit(fault, client, upstream, Message(b"", b"", ()))
+                await self._commit(fault, client, upstream, ProxiedRequest(b"", b"", ()))
             else:
                 await self._serve_requests(client, upstream)
             await client.close()
@@ -167,19 +167,19 @@ class Front:
             self._clients.discard(client)
             upstream.close()
 
-    async def _serve_requests(self, client: Client, upstream: Upstream) -> None:
+    async def _serve_requests(self, client: ClientConnection, upstream: GatewayConnection) -> None:
         while (head := await client.next_head()) is not None:
             try:
                 fault = self._fault_for(head)
             except ValueError as error:
-                exchange = Exchange(self, client, upstream, head, applied=False, parameters={})
-                await exchange.message()
-                await exchange.send(made_up(400, orjson.dumps({"message": str(error)})))
+                context = FaultContext(self, client, upstream, head, applied=False, parameters={})
+                await context.message()
+                await context.send(made_up(400, orjson.dumps({"message": str(error)})))
                 continue
             if not await self._commit(fault, client, upstream, head):
                 return
 
-    def _fault_for(self, head: Message) -> Fault | None:
+    def _fault_for(self, head: ProxiedRequest) -> Fault | None:
         if head.path.startswith(ADMIN):
             return None
         self.count(head)
@@ -188,11 +188,13 @@ class Front:
             fault = fault_from_header(asked)
             self._faults.seen.append(fault.name)
             return fault
-        gateway, _ = self._directory(head.path)
+        gateway, _ = self._resolve_route(head.path)
         return self._faults.for_request(gateway, head.method.decode(), head.path)
 
-    async def _commit(self, fault: Fault | None, client: Client, upstream: Upstream, head: Message) -> bool:
+    async def _commit(
+        self, fault: Fault | None, client: ClientConnection, upstream: GatewayConnection, head: ProxiedRequest
+    ) -> bool:
         if fault is None:
-            return await relay(Exchange(self, client, upstream, head, applied=True, parameters={}))
-        exchange = Exchange(self, client, upstream, head, applied=fault.applied, parameters=fault.parameters)
-        return await KINDS[fault.name].behaviour(exchange)
+            return await relay(FaultContext(self, client, upstream, head, applied=True, parameters={}))
+        context = FaultContext(self, client, upstream, head, applied=fault.applied, parameters=fault.parameters)
+        return await FAULT_KINDS[fault.name].behaviour(context)

@@ -15,11 +15,11 @@ HEADER = b"x-simulator-fault"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultKind:
     """A kind of fault.
 
     Attributes:
-        behaviour: What it does to an exchange.
+        behaviour: What it does to an context.
         parameters: Its parameters with their defaults, which are of the parameters' types.
         applied: Whether the gateway sees the request by default; None: this is not for the caller to choose.
         accept: Whether it can strike when a connection is accepted, before anything is read.
@@ -31,30 +31,30 @@ class Kind:
     accept: bool = False
 
 
-async def _elsewhere(_: behaviours.Exchange) -> bool:
+async def _elsewhere(_: behaviours.FaultContext) -> bool:
     raise NotImplementedError
 
 
-KINDS: dict[str, Kind] = {
-    "refuse": Kind(behaviours.refuse, {"seconds": 1.0}, accept=True),
-    "blackhole": Kind(behaviours.blackhole, accept=True),
-    "accept_rst": Kind(behaviours.accept_rst, accept=True),
-    "read_close": Kind(behaviours.read_close, applied=True),
-    "read_hang": Kind(behaviours.read_hang, applied=True),
-    "headers_rst": Kind(behaviours.headers_rst, applied=True),
-    "truncated_body": Kind(behaviours.truncated_body, applied=True),
-    "drip": Kind(behaviours.drip, {"interval": 1.0}, applied=True),
-    "wrong_length": Kind(behaviours.wrong_length, {"difference": 10}, applied=True),
-    "bad_chunk": Kind(behaviours.bad_chunk, applied=True),
-    "gzip_bomb": Kind(behaviours.gzip_bomb, applied=True),
-    "huge_headers": Kind(behaviours.huge_headers, {"size": 100_000}, applied=True),
-    "rate_limited": Kind(behaviours.rate_limited, {"retry_after": None}),
-    "server_error": Kind(behaviours.server_error, {"status": 503}, applied=False),
-    "expired_tls": Kind(_elsewhere),
-    "zombie": Kind(behaviours.zombie, {"delay": 1.0}),
-    "duplicate": Kind(behaviours.duplicate),
-    "half_close_idle": Kind(behaviours.half_close_idle),
-    "stale_rst": Kind(behaviours.stale_rst),
+FAULT_KINDS: dict[str, FaultKind] = {
+    "refuse": FaultKind(behaviours.refuse, {"seconds": 1.0}, accept=True),
+    "blackhole": FaultKind(behaviours.blackhole, accept=True),
+    "accept_rst": FaultKind(behaviours.accept_rst, accept=True),
+    "read_close": FaultKind(behaviours.read_close, applied=True),
+    "read_hang": FaultKind(behaviours.read_hang, applied=True),
+    "headers_rst": FaultKind(behaviours.headers_rst, applied=True),
+    "truncated_body": FaultKind(behaviours.truncated_body, applied=True),
+    "drip": FaultKind(behaviours.drip, {"interval": 1.0}, applied=True),
+    "wrong_length": FaultKind(behaviours.wrong_length, {"difference": 10}, applied=True),
+    "bad_chunk": FaultKind(behaviours.bad_chunk, applied=True),
+    "gzip_bomb": FaultKind(behaviours.gzip_bomb, applied=True),
+    "huge_headers": FaultKind(behaviours.huge_headers, {"size": 100_000}, applied=True),
+    "rate_limited": FaultKind(behaviours.rate_limited, {"retry_after": None}),
+    "server_error": FaultKind(behaviours.server_error, {"status": 503}, applied=False),
+    "expired_tls": FaultKind(_elsewhere),
+    "zombie": FaultKind(behaviours.zombie, {"delay": 1.0}),
+    "duplicate": FaultKind(behaviours.duplicate),
+    "half_close_idle": FaultKind(behaviours.half_close_idle),
+    "stale_rst": FaultKind(behaviours.stale_rst),
 }
 """Every fault by its name."""
 
@@ -76,7 +76,7 @@ class Fault:
     @property
     def at_accept(self) -> bool:
         """Whether it strikes connections, since nothing about a request was asked for."""
-        return KINDS[self.name].accept and (self.gateway, self.method, self.path) == (None, None, None)
+        return FAULT_KINDS[self.name].accept and (self.gateway, self.method, self.path) == (None, None, None)
 
     def matches(self, gateway: str, method: str, path: str) -> bool:
         """Whether the request is one that was asked for; the dice are cast for those only."""
@@ -117,9 +117,9 @@ def fault(
     Raises:
         ValueError: There is no such fault, parameter or choice.
     """
-    if name not in KINDS:
-        raise ValueError(f"no fault is called {name!r}; known are {', '.join(KINDS)}")
-    kind = KINDS[name]
+    if name not in FAULT_KINDS:
+        raise ValueError(f"no fault is called {name!r}; known are {', '.join(FAULT_KINDS)}")
+    kind = FAULT_KINDS[name]
     if kind.behaviour is _elsewhere:
         raise ValueError(f"{name} is not switched like this: use the origin that server.tls('expired') gives")
     unknown = sorted(parameters.keys() - kind.parameters.keys())
@@ -176,7 +176,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.clock: list[Fault] = []
+        self._active: list[Fault] = []
         self._refuse: Callable[[float | None], None] | None = None
         self._reopen: Callable[[], None] | None = None
         self.seen: list[str] = []
@@ -200,7 +200,7 @@ class Faults:
         """Switch a fault on. Of several that match a request, the one added first strikes.
 
         Args:
-            name: A name of `KINDS`.
+            name: A name of `FAULT_KINDS`.
             gateway: Strike only this gateway's requests.
             method: Strike only requests of this method.
             path: Strike only requests whose path, as sent, contains a match of this regular expression.
@@ -208,7 +208,7 @@ class Faults:
             probability: How likely a matching request is struck.
             seed: Makes the probability repeatable.
             applied: Whether the gateway still handles the request, where the fault leaves a choice.
-            **parameters: The fault's own parameters, see `KINDS`.
+            **parameters: The fault's own parameters, see `FAULT_KINDS`.
 
         Raises:
             ValueError: There is no such fault, parameter or choice.
@@ -232,19 +232,19 @@ class Faults:
             self.seen.append(name)
             return
         with self._lock:
-            self.clock.append(made)
+            self._active.append(made)
 
     def clear(self) -> None:
         """Switch all faults off; connections that hang already stay so."""
         with self._lock:
-            self.clock.clear()
+            self._active.clear()
         if self._reopen is not None:
             self._reopen()
 
-    def waiting(self) -> list[dict[str, Any]]:
+    def active(self) -> list[dict[str, Any]]:
         """The faults that are switched on."""
         with self._lock:
-            return [waiting.described() for waiting in self.clock]
+            return [waiting.described() for waiting in self._active]
 
     def connect(self, refuse: Callable[[float | None], None], reopen: Callable[[], None]) -> None:
         """Let the faults reach the listening socket of a server that has just started."""
@@ -259,15 +259,15 @@ class Faults:
         return self._take(lambda waiting: not waiting.at_accept and waiting.matches(gateway, method, path))
 
     def _take(self, wanted: Callable[[Fault], bool]) -> Fault | None:
-        if not self.clock:
+        if not self._active:
             return None
         with self._lock:
-            found = next(filter(wanted, self.clock), None)
+            found = next(filter(wanted, self._active), None)
             if found is None:
                 return None
             if found.times is not None:
                 found.times -= 1
                 if found.times <= 0:
-                    self.clock.remove(found)
+                    self._active.remove(found)
             self.seen.append(found.name)
             return found

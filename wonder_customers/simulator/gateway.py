@@ -18,7 +18,7 @@ from wonder_customers.simulator.store import Store
 JsonObject = dict[str, Any]
 
 
-class GatewayError(Exception):
+class GatewayRefusal(Exception):
     """A refusal in the gateway's own words: raised inside a handler, sent as the answer.
 
     Args:
@@ -35,7 +35,7 @@ class GatewayError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ReceivedRequest:
     """One request, with its target and body byte for byte as they came over the wire."""
 
     method: str
@@ -59,25 +59,25 @@ class Call:
         return int(text) if text.isdecimal() and len(text) <= 15 else None
 
 
-Handler = Callable[[Call, str], Response]
-OpenHandler = Callable[[Call], Response]
+Handler = Callable[[ReceivedRequest, str], Response]
+OpenHandler = Callable[[ReceivedRequest], Response]
 
 
-def reply(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer."""
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 
-def page(title: str) -> Response:
+def html_page(title: str) -> Response:
     """A small HTML page, for people who follow a link."""
     return Response(f"<!doctype html><title>{title}</title><h1>{title}</h1>\n", media_type="text/html")
 
 
-async def read_call(request: Request) -> Call:
+async def read_request(request: Request) -> ReceivedRequest:
     """Read the request whole; each path segment is percent-decoded once, after the route was found."""
     scope = request.scope
     query = scope["query_string"]
-    return Call(
+    return ReceivedRequest(
         method=scope["method"],
         target=scope["raw_path"] + (b"?" + query if query else b""),
         segments={name: unquote(value) for name, value in request.path_params.items()},
@@ -88,7 +88,7 @@ async def read_call(request: Request) -> Call:
     )
 
 
-class Gateway(ABC):
+class SimulatedGateway(ABC):
     """A simulated gateway: its merchants, its routes and how it says no.
 
     Args:
@@ -105,7 +105,7 @@ class Gateway(ABC):
         self.clock = clock
         self.merchants: dict[str, dict[str, str]] = store.merchants(self.name)
         if not self.merchants:
-            self._enrol(first=True)
+            self._register_merchant(first=True)
 
     @property
     @abstractmethod
@@ -121,8 +121,8 @@ class Gateway(ABC):
         """The environment variables with which a client at `origin` uses `credentials`."""
 
     @abstractmethod
-    def authenticate(self, call: Call) -> str:
-        """The id of the merchant who made the call; raises GatewayError when the call proves none."""
+    def authenticate(self, call: ReceivedRequest) -> str:
+        """The id of the merchant who made the call; raises GatewayRefusal when the call proves none."""
 
     @abstractmethod
     def wrong_path(self, status: int) -> Response:
@@ -134,9 +134,9 @@ class Gateway(ABC):
 
     def add_merchant(self, origin: str) -> dict[str, str]:
         """Enrol another merchant, who sees none of the others' customers; its variables for `origin`."""
-        return self.variables(self._enrol(first=False), origin)
+        return self.variables(self._register_merchant(first=False), origin)
 
-    def _enrol(self, *, first: bool) -> dict[str, str]:
+    def _register_merchant(self, *, first: bool) -> dict[str, str]:
         merchant, credentials = self.new_credentials(first=first)
         self.store.save_merchant(self.name, merchant, credentials)
         # A new dictionary, since the server's thread may be walking through the old one.
@@ -157,11 +157,11 @@ class Gateway(ABC):
         async def endpoint(request: Request) -> Response:
             self.store.requests[self.name, request.method, path] += 1
             try:
-                call = await read_call(request)
+                call = await read_request(request)
                 handler = handlers.get(request.method) or handlers["GET"]
                 return handler(call)
-            except GatewayError as refusal:
-                return reply(refusal.status, refusal.body, refusal.headers)
+            except GatewayRefusal as refusal:
+                return json_response(refusal.status, refusal.body, refusal.headers)
             except ClientDisconnect:
                 return Response(status_code=400)
 

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wonder_customers.simulator.gateway import Gateway, reply
+from wonder_customers.simulator.gateway import SimulatedGateway, json_response
 
 __all__ = ["document", "openapi_routes"]
 
 
 @cache
-def document(simulator: type[Gateway]) -> dict[str, Any] | None:
+def document(simulator: type[SimulatedGateway]) -> dict[str, Any] | None:
     """The OpenAPI document of a simulator's gateway, None where there is none."""
     place = files(simulator.__module__.rpartition(".")[0]) / "openapi.json"
     if not place.is_file():
@@ -28,15 +28,15 @@ def document(simulator: type[Gateway]) -> dict[str, Any] | None:
     return found
 
 
-def openapi_routes(prefix: str, gateways: Iterable[Gateway]) -> list[Route]:
+def openapi_routes(prefix: str, gateways: Iterable[SimulatedGateway]) -> list[Route]:
     """``{prefix}/openapi/{gateway}.json``: each gateway's document, with this server as the place where it listens."""
 
-    def published(gateway: Gateway) -> Route:
+    def published(gateway: SimulatedGateway) -> Route:
         async def endpoint(request: Request) -> Response:
             found = document(type(gateway))
             if found is None:
-                return reply(404, {"message": f"{gateway.name} has no OpenAPI document"})
-            return reply(200, {**found, "servers": [{"url": str(request.base_url).rstrip("/")}]})
+                return json_response(404, {"message": f"{gateway.name} has no OpenAPI document"})
+            return json_response(200, {**found, "servers": [{"url": str(request.base_url).rstrip("/")}]})
 
         return Route(f"{prefix}/openapi/{gateway.name}.json", endpoint)
 

@@ -15,13 +15,13 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from wonder_customers.simulator.admin import admin_routes
-from wonder_customers.simulator.app import build_app, directory
-from wonder_customers.simulator.fault_proxy import Front
+from wonder_customers.simulator.app import build_app, route_resolver
+from wonder_customers.simulator.fault_proxy import FaultProxy
 from wonder_customers.simulator.faults import Faults
-from wonder_customers.simulator.gateway import Gateway
+from wonder_customers.simulator.gateway import SimulatedGateway
+from wonder_customers.simulator.proxy_http import bound_socket
 from wonder_customers.simulator.store import Store
-from wonder_customers.simulator.tls import Authority
-from wonder_customers.simulator.wire import bound_socket
+from wonder_customers.simulator.tls import CertificateAuthority
 
 _PATIENCE = 10.0
 """Seconds after which a server that does not start or stop counts as broken."""
@@ -99,12 +99,12 @@ class SimulatorServer:
         host: The address to listen on.
         port: The port to listen on; 0 takes a free one, and keeps it over restarts.
         db: The database file; without one the state lives in memory, as long as this object.
-        faults: Whether to put the front that commits faults before the gateways.
+        faults: Whether to put the proxy that commits faults before the gateways.
     """
 
     def __init__(
         self,
-        simulators: Iterable[type[Gateway]],
+        simulators: Iterable[type[SimulatedGateway]],
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -115,14 +115,16 @@ class SimulatorServer:
         self._port = port
         self._faulty = faults
         self.store: Store = Store(db)
-        self.gateways: dict[str, Gateway] = {made.name: made for made in (cls(self.store) for cls in simulators)}
+        self.gateways: dict[str, SimulatedGateway] = {
+            made.name: made for made in (cls(self.store) for cls in simulators)
+        }
         self.faults: Faults = Faults()
-        self._directory = directory(self.gateways.values())
+        self._resolve_route = route_resolver(self.gateways.values())
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._upstream: tuple[str, int] = ("", 0)
-        self._fronts: list[Front] = []
+        self._proxies: list[FaultProxy] = []
 
     @property
     def origin(self) -> str:
@@ -201,12 +203,12 @@ class SimulatorServer:
     # TLS
 
     @cached_property
-    def authority(self) -> Authority:
+    def certificate_authority(self) -> CertificateAuthority:
         """Who issues the https origins' certificates: its `pem`, and a `client_context()` that trusts it."""
-        return Authority(self._host)
+        return CertificateAuthority(self._host)
 
     def tls(self, validity: str = "good") -> str:
-        """Open one more origin in front of the same gateways, with https, until the server stops.
+        """Open one more origin in proxy of the same gateways, with https, until the server stops.
 
         Args:
             validity: `good` or `expired`: of which kind the certificate is.
@@ -218,18 +220,18 @@ class SimulatorServer:
             ValueError: `validity` is something else.
             RuntimeError: The server does not run.
         """
-        context = self.authority.server_context(validity)
+        context = self.certificate_authority.server_context(validity)
         loop = self._running_loop()
         listening = bound_socket(self._host, 0)
         port = listening.getsockname()[1]
-        asyncio.run_coroutine_threadsafe(self._open_front(listening, context), loop).result(_PATIENCE)
+        asyncio.run_coroutine_threadsafe(self._open_proxy(listening, context), loop).result(_PATIENCE)
         return f"https://{self._authority(port)}"
 
     # Inside the server's thread
 
     def _run(self, listening: socket.socket, started: "Future[None]") -> None:
         try:
-            # The front watches its socket by itself, which not every kind of loop allows.
+            # The proxy watches its socket by itself, which not every kind of loop allows.
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 runner.run(self._serve(listening, started))
         # Whatever it is, it belongs to the thread that waits for the start.
@@ -240,7 +242,7 @@ class SimulatorServer:
 
     async def _serve(self, listening: socket.socket, started: "Future[None]") -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        app = build_app(self.gateways.values(), self.store, admin_routes(self.faults, self.store, front=self._faulty))
+        app = build_app(self.gateways.values(), self.store, admin_routes(self.faults, self.store, proxied=self._faulty))
         web = _WebServer(app)
         behind = bound_socket("127.0.0.1", 0) if self._faulty else listening
         self._upstream = behind.getsockname()[:2]
@@ -251,22 +253,22 @@ class SimulatorServer:
             if serving.done():
                 serving.result()
             if self._faulty:
-                await self._open_front(listening, None)
-                self.faults.connect(self._on_loop(self._fronts[0].refuse), self._on_loop(self._fronts[0].reopen))
+                await self._open_proxy(listening, None)
+                self.faults.connect(self._on_loop(self._proxies[0].refuse), self._on_loop(self._proxies[0].reopen))
             started.set_result(None)
             await self._stopping.wait()
         finally:
             ready.cancel()
-            for front in self._fronts:
-                await front.close()
-            self._fronts.clear()
+            for proxy in self._proxies:
+                await proxy.close()
+            self._proxies.clear()
             web.end()
             await serving
 
-    async def _open_front(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
-        front = Front(listening, self._upstream, self.faults, self._directory, context)
-        self._fronts.append(front)
-        front.open()
+    async def _open_proxy(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
+        proxy = FaultProxy(listening, self._upstream, self.faults, self._resolve_route, context)
+        self._proxies.append(proxy)
+        proxy.open()
 
     def _on_loop(self, function: Callable[..., None]) -> Callable[..., None]:
         """The function as one that any thread may call, and that has done its work when it returns."""

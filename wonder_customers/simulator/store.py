@@ -50,7 +50,7 @@ _COMPARISONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Customer:
+class StoredCustomer:
     """A customer as one gateway holds it: `body` is in the gateway's own wire words."""
 
     id: str
@@ -61,7 +61,7 @@ class Customer:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class StoredRecord:
     """Anything else a gateway holds: a payment token, a vault entry, an access token."""
 
     id: str
@@ -164,12 +164,12 @@ class Store:
 
     # Customers
 
-    def customer(self, gateway: str, merchant: str, customer_id: str) -> Customer | None:
+    def customer(self, gateway: str, merchant: str, customer_id: str) -> StoredCustomer | None:
         """The merchant's customer with that id, deleted ones too."""
         found, _ = self.select(gateway, merchant, [Condition(("id",), "eq", customer_id)], limit=1, count=False)
         return found[0] if found else None
 
-    def customer_by_reference(self, gateway: str, merchant: str, reference: str) -> Customer | None:
+    def customer_by_reference(self, gateway: str, merchant: str, reference: str) -> StoredCustomer | None:
         """The merchant's first customer with that reference, deleted ones too."""
         wanted = [Condition(("reference",), "eq", reference)]
         found, _ = self.select(gateway, merchant, wanted, limit=1, count=False)
@@ -186,7 +186,7 @@ class Store:
         limit: int = -1,
         offset: int = 0,
         count: bool = True,
-    ) -> tuple[list[Customer], int]:
+    ) -> tuple[list[StoredCustomer], int]:
         """The merchant's customers that meet every condition, and their number without `limit` and `offset`.
 
         Args:
@@ -216,13 +216,13 @@ class Store:
             f" ORDER BY {column} {direction}, sequence {direction} LIMIT ? OFFSET ?",
             [*parameters, *sorted_by, limit, offset],
         )
-        found = [Customer(row[0], row[1], bool(row[2]), row[3], orjson.loads(row[4])) for row in rows]
+        found = [StoredCustomer(row[0], row[1], bool(row[2]), row[3], orjson.loads(row[4])) for row in rows]
         if not count:
             return found, len(found)
         total = self._rows(f"SELECT count(*) FROM customers WHERE {clause}", parameters)  # noqa: S608 - as above
         return found, int(total[0][0])
 
-    def save_customer(self, gateway: str, merchant: str, customer: Customer, action: str, at: float) -> None:
+    def save_customer(self, gateway: str, merchant: str, customer: StoredCustomer, action: str, at: float) -> None:
         """Write a customer and enter the write in its history.
 
         Args:
@@ -255,26 +255,26 @@ class Store:
 
     # Records
 
-    def record(self, gateway: str, merchant: str, kind: str, record_id: str) -> Record | None:
+    def record(self, gateway: str, merchant: str, kind: str, record_id: str) -> StoredRecord | None:
         """The merchant's record of that kind and id."""
         found = self._records("AND id = ?", [gateway, merchant, kind, record_id])
         return found[0] if found else None
 
-    def records(self, gateway: str, merchant: str, kind: str, owner: str | None = None) -> list[Record]:
+    def records(self, gateway: str, merchant: str, kind: str, owner: str | None = None) -> list[StoredRecord]:
         """The merchant's records of that kind, only those of one owner if it is given, the oldest first."""
         if owner is None:
             return self._records("", [gateway, merchant, kind])
         return self._records("AND owner = ?", [gateway, merchant, kind, owner])
 
-    def _records(self, clause: str, parameters: Sequence[str]) -> list[Record]:
+    def _records(self, clause: str, parameters: Sequence[str]) -> list[StoredRecord]:
         rows = self._rows(
             "SELECT id, owner, created, body FROM records WHERE gateway = ? AND merchant = ? AND kind = ?"  # noqa: S608 - the clause is a constant
             f" {clause} ORDER BY sequence",
             parameters,
         )
-        return [Record(row[0], row[1], row[2], orjson.loads(row[3])) for row in rows]
+        return [StoredRecord(row[0], row[1], row[2], orjson.loads(row[3])) for row in rows]
 
-    def save_record(self, gateway: str, merchant: str, kind: str, record: Record) -> None:
+    def save_record(self, gateway: str, merchant: str, kind: str, record: StoredRecord) -> None:
         """Write a record."""
         self._rows(
             "INSERT INTO records (gateway, merchant, kind, id, owner, created, body)"

@@ -17,7 +17,7 @@ _VALIDITY = {
 }
 
 
-class Authority:
+class CertificateAuthority:
     """Issues certificates for one host, good ones and expired ones."""
 
     def __init__(self, host: str) -> None:

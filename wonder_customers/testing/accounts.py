@@ -4,19 +4,19 @@ from functools import cache
 
 from wonder_customers.dialects import package, simulator
 from wonder_customers.dialects.base import Account
-from wonder_customers.simulator import Gateway, Store
+from wonder_customers.simulator import SimulatedGateway, Store
 
-__all__ = ["account_at", "mock_origin", "stand_in"]
+__all__ = ["account_at", "mock_origin", "offline_simulator"]
 
 
 @cache
-def stand_in(gateway: str) -> Gateway:
+def offline_simulator(gateway: str) -> SimulatedGateway:
     """The simulated gateway called `gateway`, which serves nobody: it makes credentials and refusals up.
 
     Raises:
         ConfigurationError: No gateway has that name.
     """
-    made: Gateway = simulator(gateway)(Store())
+    made: SimulatedGateway = simulator(gateway)(Store())
     return made
 
 
@@ -28,5 +28,5 @@ def mock_origin(gateway: str) -> str:
 @cache
 def account_at(gateway: str, origin: str) -> Account:
     """An account of `gateway` with made-up credentials whose base URL is at `origin`."""
-    account: Account = package(gateway).ACCOUNT.from_environment(stand_in(gateway).environment(origin))
+    account: Account = package(gateway).ACCOUNT.from_environment(offline_simulator(gateway).environment(origin))
     return account

@@ -35,7 +35,7 @@ from wonder_customers.errors import (
 from wonder_customers.records import Customer, CustomerPatch
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.testing.accounts import account_at, stand_in
+from wonder_customers.testing.accounts import account_at, offline_simulator
 from wonder_customers.testing.examples import examples
 from wonder_customers.testing.factories import OPTIONAL_FIELDS, carried, make_draft, make_source
 from wonder_customers.testing.routes import routes
@@ -99,7 +99,7 @@ class DialectConformance:
     def test_it_is_registered_under_its_own_name(self, dialect: Dialect) -> None:
         """The registry, the dialect and the simulator call the gateway the same."""
         assert self.gateway in dialects.names()
-        assert dialect.gateway == stand_in(self.gateway).name == self.gateway
+        assert dialect.gateway == offline_simulator(self.gateway).name == self.gateway
         assert 1 <= dialect.page_limit <= 1000
 
     def test_what_it_lacks_is_an_operation_with_a_reason(self, dialect: Dialect) -> None:

@@ -19,13 +19,13 @@ from wonder_customers.dialects import package
 from wonder_customers.errors import ConfigurationError, InvalidResponseError
 from wonder_customers.records import Customer, PaymentToken
 
-__all__ = ["Content", "Example", "Examples", "examples", "swapped"]
+__all__ = ["Example", "Examples", "ResponseContent", "examples", "swapped"]
 
 _PREFERRED: Final = ("create_response", "customer_response", "get_response")
 
 
 @frozen
-class Content:
+class ResponseContent:
     """What an answer tells: one customer and one token."""
 
     customer: Customer
@@ -117,7 +117,7 @@ class Examples:
                     return Example(name, f"{what}s", body, path)
         return Example(name, "plain", body, ())
 
-    def rendered(self, example: Example, content: Content) -> Any:
+    def rendered(self, example: Example, content: ResponseContent) -> Any:
         """The answer of `example` with `content`."""
         customer: Any = self.codec.customer_reply(content.customer)
         if example.kind == "customer":

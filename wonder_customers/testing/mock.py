@@ -16,9 +16,9 @@ from wonder_customers.dialects.base import Operation
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.testing.accounts import account_at, mock_origin, stand_in
-from wonder_customers.testing.answers import Answers
+from wonder_customers.testing.accounts import account_at, mock_origin, offline_simulator
 from wonder_customers.testing.refusals import STATUSES, refusal_body
+from wonder_customers.testing.responses import MockedResponses
 from wonder_customers.testing.routes import routes
 
 __all__ = ["GatewayMock", "MockedGateway"]
@@ -126,7 +126,7 @@ class MockedGateway:
         if operation is None:
             if times is not None:
                 raise ConfigurationError("refuse(times=…) needs operation=…: what should be answered afterwards?")
-            under = rf"^https?://[^/]+{stand_in(self.name).prefix}(?=[/?]|$)"
+            under = rf"^https?://[^/]+{offline_simulator(self.name).prefix}(?=[/?]|$)"
             return self._add(None, under, f"refuse({code!r})", refused)
         first = routes(self.name, Operation(operation))[0]
         label = f"refuse({code!r}, operation={operation!r})"
@@ -138,7 +138,7 @@ class MockedGateway:
         return CustomerSession(account_at(self.name, mock_origin(self.name)), retry=retry, transport=self._transport)
 
     def _mock(self, operation: Operation, changes: dict[str, Any]) -> respx.Route:
-        answers = Answers(self.name, changes, about_token=operation in _ABOUT_TOKENS)
+        answers = MockedResponses(self.name, changes, about_token=operation in _ABOUT_TOKENS)
         *before, last = routes(self.name, operation)
         for number, route in enumerate(before, 1):
             label = f"{operation}(), request {number} of {len(before) + 1}"
@@ -205,7 +205,7 @@ class GatewayMock:
             ConfigurationError: No gateway has that name.
         """
         if name not in self._gateways:
-            stand_in(name)
+            offline_simulator(name)
             self._gateways[name] = MockedGateway(name, self.router, self.transport)
         return self._gateways[name]
 
@@ -214,7 +214,7 @@ class GatewayMock:
         """Every request that was answered, in order."""
         return self.router.calls
 
-    def complaint(self) -> str | None:
+    def failure(self) -> str | None:
         """What went wrong although the test passed: a request without a route, or a route without a request."""
         if self._unmocked:
             return self._unmocked[0]
@@ -232,9 +232,9 @@ class GatewayMock:
         Raises:
             AssertionError: So it is. It says what to do.
         """
-        complaint = self.complaint()
-        if complaint is not None:
-            raise AssertionError(complaint)
+        failure = self.failure()
+        if failure is not None:
+            raise AssertionError(failure)
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         try:

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from wonder_customers.dialects.base import Call
 from wonder_customers.errors import CallError, ConfigurationError, GatewayError
-from wonder_customers.testing.accounts import account_at, mock_origin, stand_in
+from wonder_customers.testing.accounts import account_at, mock_origin, offline_simulator
 from wonder_customers.testing.examples import examples, swapped
 from wonder_customers.wire import HttpResponse
 
@@ -35,7 +35,7 @@ STATUSES: Final[dict[str, int]] = {
 
 
 @frozen
-class _Form:
+class _RefusalTemplate:
     """A refusal, and the words in it that are its status, its code and its message."""
 
     body: Any
@@ -50,19 +50,19 @@ def refusal_body(gateway: str, status: int, code: str, message: str | None = Non
     Raises:
         ConfigurationError: Neither the dialect's examples nor its simulator show how it says a code.
     """
-    form = _form(gateway)
+    form = _refusal_template(gateway)
     words = message or HTTPStatus(status).phrase
     body = swapped(form.body, {form.status: status, form.code: code, form.message: words})
     return orjson.dumps(body)
 
 
 @cache
-def _form(gateway: str) -> _Form:
+def _refusal_template(gateway: str) -> _RefusalTemplate:
     known = examples(gateway)
     dialect = account_at(gateway, mock_origin(gateway)).dialect()
     call = next(dialect.get(known.customer.id))
     assert isinstance(call, Call)  # noqa: S101 - a read begins with a request
-    shown = bytes(stand_in(gateway).wrong_path(404).body)
+    shown = bytes(offline_simulator(gateway).wrong_path(404).body)
     for body in (*known.refusals, orjson.loads(shown)):
         said = body.get("status") if isinstance(body, dict) else None
         status = said if isinstance(said, int) else 404
@@ -70,7 +70,7 @@ def _form(gateway: str) -> _Form:
             call.decode(HttpResponse(status, {}, orjson.dumps(body)))
         except GatewayError as error:
             if error.code is not None:
-                return _Form(body, status, error.code, error.message)
+                return _RefusalTemplate(body, status, error.code, error.message)
         except CallError:
             continue
     raise ConfigurationError(f"nothing shows how {gateway} says a code: ship a golden/error_refused.json that does")

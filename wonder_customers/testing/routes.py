@@ -13,7 +13,7 @@ from wonder_customers.dialects.base import Call, Dialect, LockReference, Operati
 from wonder_customers.errors import CallError, ConfigurationError
 from wonder_customers.records import Customer, CustomerPatch, Page, PaymentToken
 from wonder_customers.testing.accounts import account_at, mock_origin
-from wonder_customers.testing.examples import Content, Example, Examples, examples
+from wonder_customers.testing.examples import Example, Examples, ResponseContent, examples
 from wonder_customers.testing.factories import make_draft, make_source
 from wonder_customers.wire import HttpResponse, Replay
 
@@ -61,7 +61,7 @@ class Route:
         found = self._compiled.match(url) if method == self.method else None
         return None if found is None else {name: value for name, value in found.groupdict().items() if value}
 
-    def answer(self, known: Examples, content: Content) -> bytes:
+    def answer(self, known: Examples, content: ResponseContent) -> bytes:
         """The body that tells `content`."""
         if self.example is None:
             return b""
@@ -130,7 +130,7 @@ def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples
 def _answered(gateway: str, operation: Operation, call: Call[Any], known: Examples) -> tuple[Route, Any]:
     """The route of one call, with the reply that its example makes."""
     adds = operation is Operation.CREATE_PAYMENT_TOKEN and call.replay is not Replay.READ
-    content = Content(evolve(known.customer, reference=known.customer.reference or "test-1"), known.token)
+    content = ResponseContent(evolve(known.customer, reference=known.customer.reference or "test-1"), known.token)
     pattern = _pattern(call, content)
     for example in _candidates(operation, known):
         write = call.replay is not Replay.READ
@@ -141,14 +141,14 @@ def _answered(gateway: str, operation: Operation, call: Call[Any], known: Exampl
         except CallError:
             continue
         if _fits(operation, record):
-            return route, _Reply(record)
+            return route, _DecodedResponse(record)
     raise ConfigurationError(
         f"no example in {gateway}'s golden folder answers {call.request.method} {call.request.route} ({operation})"
     )
 
 
 @frozen
-class _Reply:
+class _DecodedResponse:
     """As much of a reply as operations look at."""
 
     record: Any
@@ -177,7 +177,7 @@ def _fits(operation: Operation, record: Any) -> bool:
     return isinstance(record, (Customer, PaymentToken))
 
 
-def _pattern(call: Call[Any], content: Content) -> str:
+def _pattern(call: Call[Any], content: ResponseContent) -> str:
     """A regular expression for the call's URL on any host, with the ids of `content` as named groups."""
     named = {"id": content.customer.id, "reference": content.customer.reference or ""}
     if content.token is not None:

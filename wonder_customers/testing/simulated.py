@@ -7,7 +7,7 @@ from wonder_customers.dialects import names, package, simulator
 from wonder_customers.dialects.base import Account
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.simulator import Faults, Gateway, SimulatorServer
+from wonder_customers.simulator import Faults, SimulatedGateway, SimulatorServer
 
 __all__ = ["CustomerSimulator"]
 
@@ -47,7 +47,7 @@ class CustomerSimulator:
 
     def gateway(self, name: str) -> Any:
         """The simulated gateway itself, for what only it can do (``add_payment_method`` at Monri, 3-D Secure …)."""
-        found: Gateway = self.server.gateways[name]
+        found: SimulatedGateway = self.server.gateways[name]
         return found
 
     def account(self, gateway: str) -> Account:

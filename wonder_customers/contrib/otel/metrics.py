@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter
 
-from wonder_customers.contrib.otel._words import (
-    ADOPTED,
+from wonder_customers.contrib.otel._attributes import (
     APPLIED,
     FOUND,
     GATEWAY,
     OPERATION,
     REASON,
+    RECOVERED,
     SCHEMA,
     SCOPE,
     STATE,
 )
-from wonder_customers.contrib.otel.spans import answered_nobody
+from wonder_customers.contrib.otel.spans import is_not_found_read
 from wonder_customers.events import (
     AttemptEnded,
     CallEnded,
@@ -133,7 +133,7 @@ class Metrics:
         }
         if event.status is not None:
             attributes["http.response.status_code"] = event.status
-        if event.error is not None and not answered_nobody(event):
+        if event.error is not None and not is_not_found_read(event):
             attributes["error.type"] = event.error
         self._attempts.record(event.elapsed, attributes)
 
@@ -145,7 +145,7 @@ class Metrics:
         if event.applied == "unknown":
             attributes[APPLIED] = event.applied
         if event.recovered:
-            attributes[ADOPTED] = True
+            attributes[RECOVERED] = True
         if event.error is not None:
             attributes["error.type"] = event.error
         self._calls.record(event.elapsed, attributes)

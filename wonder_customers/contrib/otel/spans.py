@@ -32,14 +32,14 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from wonder_customers.contrib.otel._words import (
-    ADOPTED,
+from wonder_customers.contrib.otel._attributes import (
     APPLIED,
     FOUND,
     GATEWAY,
     OPERATION,
     OUTCOME,
     REASON,
+    RECOVERED,
     SCHEMA,
     SCOPE,
 )
@@ -60,7 +60,7 @@ Attributes = dict[str, str | bool | int | float]
 
 
 @define(eq=False)
-class _Story:
+class _CallSpans:
     """One call's open spans, the context in which its next one begins, and since when its attempt is under way."""
 
     call: Span
@@ -80,8 +80,8 @@ class Spans:
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
         self._tracer = get_tracer(SCOPE, tracer_provider=provider, schema_url=SCHEMA)
-        self._stories: dict[CallStarted, _Story] = {}
-        self._chapters: Mapping[type[Event], Callable[[Any], None]] = {
+        self._calls: dict[CallStarted, _CallSpans] = {}
+        self._handlers: Mapping[type[Event], Callable[[Any], None]] = {
             CallStarted: self._call_started,
             AttemptStarted: self._attempt_started,
             AttemptEnded: self._attempt_ended,
@@ -93,35 +93,35 @@ class Spans:
 
     def __call__(self, event: Event) -> None:
         """Take one event of a session."""
-        chapter = self._chapters.get(type(event))
-        if chapter is not None:
-            chapter(event)
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
 
     def _call_started(self, event: CallStarted) -> None:
         attributes: Attributes = {GATEWAY: event.gateway, OPERATION: event.operation}
         current = get_current()  # said once, it is not looked for again and again
         span = self._tracer.start_span(f"{event.gateway} {event.operation}", current, SpanKind.INTERNAL, attributes)
         context = set_span_in_context(span, current)
-        self._stories[event] = _Story(span, context, context)
+        self._calls[event] = _CallSpans(span, context, context)
 
     def _call_ended(self, event: CallEnded) -> None:
-        story = self._stories.pop(event.call)
-        _end_wait(story)
+        spans = self._calls.pop(event.call)
+        _end_wait(spans)
         attributes: Attributes = {}
         if event.applied != "no":
             attributes[APPLIED] = event.applied
         if event.recovered:
-            attributes[ADOPTED] = True
-        _end(story.call, attributes, event.error)
+            attributes[RECOVERED] = True
+        _end(spans.call, attributes, event.error)
 
     def _attempt_started(self, event: AttemptStarted) -> None:
-        story = self._stories[event.call]
-        _end_wait(story)
-        story.since = time_ns()
+        spans = self._calls[event.call]
+        _end_wait(spans)
+        spans.since = time_ns()
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
         # Nothing can be inside an attempt, so its span is made when all is known: half the work of filling it later.
-        story, attempt = self._stories[event.call], event.attempt
+        spans, attempt = self._calls[event.call], event.attempt
         attributes: Attributes = {
             "http.request.method": attempt.method,
             "url.template": attempt.route,
@@ -136,46 +136,46 @@ class Spans:
             attributes[APPLIED] = event.applied
         if attempt.number > 1:
             attributes["http.request.resend_count"] = attempt.number - 1
-        failed = event.error is not None and not answered_nobody(event)
+        failed = event.error is not None and not is_not_found_read(event)
         if failed:
             attributes["error.type"] = str(event.error)
         name = f"{attempt.method} {attempt.route}"
-        span = self._tracer.start_span(name, story.within, SpanKind.CLIENT, attributes, start_time=story.since)
+        span = self._tracer.start_span(name, spans.within, SpanKind.CLIENT, attributes, start_time=spans.since)
         if failed:
             span.set_status(_FAILED)
         span.end()
 
     def _wait_started(self, event: Waiting) -> None:
-        story = self._stories[event.call]
-        _end_wait(story)
-        story.wait = self._tracer.start_span("wait", story.within, attributes={REASON: event.reason})
+        spans = self._calls[event.call]
+        _end_wait(spans)
+        spans.wait = self._tracer.start_span("wait", spans.within, attributes={REASON: event.reason})
 
     def _looking(self, event: LookupStarted) -> None:
-        story = self._stories[event.call]
-        _end_wait(story)
-        story.look = self._tracer.start_span("look", story.outside)
-        story.within = set_span_in_context(story.look)
+        spans = self._calls[event.call]
+        _end_wait(spans)
+        spans.look = self._tracer.start_span("look", spans.outside)
+        spans.within = set_span_in_context(spans.look)
 
     def _looked(self, event: LookupEnded) -> None:
-        story = self._stories[event.call]
-        _end_wait(story)
-        if story.look is not None:
-            _end(story.look, {FOUND: event.found}, event.error)
-        story.look, story.within = None, story.outside
+        spans = self._calls[event.call]
+        _end_wait(spans)
+        if spans.look is not None:
+            _end(spans.look, {FOUND: event.found}, event.error)
+        spans.look, spans.within = None, spans.outside
 
 
 _FAILED = Status(StatusCode.ERROR)
 
 
-def answered_nobody(event: AttemptEnded) -> bool:
+def is_not_found_read(event: AttemptEnded) -> bool:
     """Whether a read found nobody, which the conventions let a client count as an answer like any other."""
     return event.error == "NotFoundError" and event.attempt.method == "GET"
 
 
-def _end_wait(story: _Story) -> None:
-    if story.wait is not None:
-        story.wait.end()
-        story.wait = None
+def _end_wait(spans: _CallSpans) -> None:
+    if spans.wait is not None:
+        spans.wait.end()
+        spans.wait = None
 
 
 def _end(span: Span, attributes: Attributes, error: str | None) -> None:

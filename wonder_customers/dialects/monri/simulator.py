@@ -14,8 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from wonder_customers.simulator import cards
-from wonder_customers.simulator.gateway import Call, Gateway, GatewayError, JsonObject, reply
-from wonder_customers.simulator.store import Condition, Customer, Record
+from wonder_customers.simulator.gateway import (
+    GatewayRefusal,
+    JsonObject,
+    ReceivedRequest,
+    SimulatedGateway,
+    json_response,
+)
+from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 
 SCHEME = "WP3-v2.1"
 
@@ -35,7 +41,7 @@ _MILLISECONDS = 100_000_000_000
 """A timestamp from here on is in milliseconds: in seconds it would be the year 5138."""
 
 
-class Simulator(Gateway):
+class Simulator(SimulatedGateway):
     """Monri's customers and their saved payment methods.
 
     As documented (confidence as in the gateways' fact sheet, V: verbatim, V-code: read in official code):
@@ -99,7 +105,7 @@ class Simulator(Gateway):
             "MONRI_AUTHENTICITY_TOKEN": credentials["authenticity_token"],
         }
 
-    def authenticate(self, call: Call) -> str:
+    def authenticate(self, call: ReceivedRequest) -> str:
         """The authenticity token whose digest or bearer token the call carries."""
         parts = call.headers.get("authorization", "").split(" ")
         if parts[0] == "Bearer" and len(parts) == 2:
@@ -108,7 +114,7 @@ class Simulator(Gateway):
             return self._digest(call, *parts[1:])
         return _unauthorized("Authorization header is missing or malformed")
 
-    def _digest(self, call: Call, token: str, timestamp: str, digest: str) -> str:
+    def _digest(self, call: ReceivedRequest, token: str, timestamp: str, digest: str) -> str:
         credentials = self.merchants.get(token)
         if credentials is None or not re.fullmatch(r"[0-9]{1,18}", timestamp):
             _unauthorized("Invalid authenticity token or timestamp")
@@ -122,7 +128,7 @@ class Simulator(Gateway):
             _unauthorized("Timestamp expired")
         return token
 
-    def _oauth(self, call: Call) -> Response:
+    def _oauth(self, call: ReceivedRequest) -> Response:
         sent = _object(call)
         credentials = self.merchants.get(str(sent.get("client_id")))
         if credentials is None or sent.get("client_secret") != credentials["merchant_key"]:
@@ -132,7 +138,7 @@ class Simulator(Gateway):
         token = secrets.token_hex(32)
         body = {"scopes": sent.get("scopes"), "expires": self.clock() + self.token_lifetime}
         merchant = credentials["authenticity_token"]
-        self.store.save_record(self.name, merchant, "bearer", Record(token, None, self.clock(), body))
+        self.store.save_record(self.name, merchant, "bearer", StoredRecord(token, None, self.clock(), body))
         lifetime = int(self.token_lifetime)
         return _approved({"access_token": token, "token_type": "Bearer", "expires_in": lifetime})
 
@@ -151,11 +157,11 @@ class Simulator(Gateway):
 
     def wrong_path(self, status: int) -> Response:
         """The answer to an unknown path."""
-        return reply(status, {"status": "invalid-request", "message": "Path not found"})
+        return json_response(status, {"status": "invalid-request", "message": "Path not found"})
 
     # Customers
 
-    def _create(self, call: Call, merchant: str) -> Response:
+    def _create(self, call: ReceivedRequest, merchant: str) -> Response:
         sent = _validated(_object(call))
         reference = sent.get("merchant_customer_id")
         if reference is not None and self.store.customer_by_reference(self.name, merchant, reference):
@@ -170,9 +176,9 @@ class Simulator(Gateway):
         body |= {"deleted": False, "created_at": _time(now), "updated_at": _time(now), "deleted_at": None}
         _merge(body, sent)
         self._save(merchant, body, now, "created")
-        return reply(200, body)
+        return json_response(200, body)
 
-    def _update(self, call: Call, merchant: str) -> Response:
+    def _update(self, call: ReceivedRequest, merchant: str) -> Response:
         held = self._held(call, merchant)
         if held.deleted:
             _invalid("Customer is deleted")
@@ -184,9 +190,9 @@ class Simulator(Gateway):
         _merge(body, sent)
         body["updated_at"] = _time(self.clock())
         self._save(merchant, body, held.created, "updated")
-        return reply(200, body)
+        return json_response(200, body)
 
-    def _delete(self, call: Call, merchant: str) -> Response:
+    def _delete(self, call: ReceivedRequest, merchant: str) -> Response:
         held = self._held(call, merchant)
         if not held.deleted:
             now = _time(self.clock())
@@ -195,20 +201,20 @@ class Simulator(Gateway):
         return _approved({"id": held.id, "uuid": held.id, "deleted": True})
 
     def _save(self, merchant: str, body: JsonObject, created: float, action: str) -> None:
-        customer = Customer(body["uuid"], body["merchant_customer_id"], body["deleted"], created, body)
+        customer = StoredCustomer(body["uuid"], body["merchant_customer_id"], body["deleted"], created, body)
         self.store.save_customer(self.name, merchant, customer, action, self.clock())
 
-    def _held(self, call: Call, merchant: str) -> Customer:
+    def _held(self, call: ReceivedRequest, merchant: str) -> StoredCustomer:
         return self.store.customer(self.name, merchant, call.segments["uuid"]) or _not_found()
 
-    def _get(self, call: Call, merchant: str) -> Response:
-        return reply(200, self._held(call, merchant).body)
+    def _get(self, call: ReceivedRequest, merchant: str) -> Response:
+        return json_response(200, self._held(call, merchant).body)
 
-    def _get_by_reference(self, call: Call, merchant: str) -> Response:
+    def _get_by_reference(self, call: ReceivedRequest, merchant: str) -> Response:
         found = self.store.customer_by_reference(self.name, merchant, call.segments["reference"])
-        return reply(200, (found or _not_found()).body)
+        return json_response(200, (found or _not_found()).body)
 
-    def _list(self, call: Call, merchant: str) -> Response:
+    def _list(self, call: ReceivedRequest, merchant: str) -> Response:
         limit, offset = _paging(call)
         found, _ = self.store.select(
             self.name,
@@ -249,7 +255,7 @@ class Simulator(Gateway):
         for merchant in self.merchants:
             if self.store.customer(self.name, merchant, customer_uuid):
                 body = self._payment_method(customer_uuid, number, expires, keep_for)
-                record = Record(body["id"], customer_uuid, self.clock(), body)
+                record = StoredRecord(body["id"], customer_uuid, self.clock(), body)
                 self.store.save_record(self.name, merchant, "payment-method", record)
                 return body
         raise LookupError(f"no customer has the uuid {customer_uuid}")
@@ -271,21 +277,21 @@ class Simulator(Gateway):
             "expired": last.timestamp() + 86400 <= now,
         }
 
-    def _payment_methods(self, call: Call, merchant: str) -> Response:
+    def _payment_methods(self, call: ReceivedRequest, merchant: str) -> Response:
         # An official test asks with the merchant's own id in place of the uuid, and is answered.
         asked = call.segments["uuid"]
         held = self.store.customer(self.name, merchant, asked)
         held = held or self.store.customer_by_reference(self.name, merchant, asked) or _not_found()
         return self._page(call, self.store.records(self.name, merchant, "payment-method", held.id))
 
-    def _all_payment_methods(self, call: Call, merchant: str) -> Response:
+    def _all_payment_methods(self, call: ReceivedRequest, merchant: str) -> Response:
         return self._page(call, self.store.records(self.name, merchant, "payment-method"))
 
-    def _page(self, call: Call, records: list[Record]) -> Response:
+    def _page(self, call: ReceivedRequest, records: list[StoredRecord]) -> Response:
         limit, offset = _paging(call)
         return _approved({"data": [record.body for record in records[::-1][offset : offset + limit]]})
 
-    def _temp_tokenize(self, call: Call) -> Response:
+    def _temp_tokenize(self, call: ReceivedRequest) -> Response:
         sent = _object(call)
         missing = [field for field in _TOKENIZED if not sent.get(field)]
         number = cards.digits(sent.get("pan"))
@@ -302,22 +308,22 @@ class Simulator(Gateway):
 
 
 def _approved(body: JsonObject) -> Response:
-    return reply(200, {"status": "approved", **body})
+    return json_response(200, {"status": "approved", **body})
 
 
 def _invalid(message: str) -> NoReturn:
-    raise GatewayError(400, {"status": "invalid-request", "message": message})
+    raise GatewayRefusal(400, {"status": "invalid-request", "message": message})
 
 
 def _not_found() -> NoReturn:
-    raise GatewayError(404, {"status": "invalid-request", "message": "Customer not found"})
+    raise GatewayRefusal(404, {"status": "invalid-request", "message": "Customer not found"})
 
 
 def _unauthorized(message: str) -> NoReturn:
-    raise GatewayError(401, {"status": "error", "message": message})
+    raise GatewayRefusal(401, {"status": "error", "message": message})
 
 
-def _object(call: Call) -> JsonObject:
+def _object(call: ReceivedRequest) -> JsonObject:
     body = call.json()
     if not isinstance(body, dict):
         _invalid("Request body must be a JSON object")
@@ -349,7 +355,7 @@ def _merge(body: JsonObject, sent: JsonObject) -> None:
     body["metadata"] = {key: value for key, value in metadata.items() if value is not None}
 
 
-def _paging(call: Call) -> tuple[int, int]:
+def _paging(call: ReceivedRequest) -> tuple[int, int]:
     limit, offset = call.number("limit", 50), call.number("offset", 0)
     if limit is None or offset is None:
         _invalid("limit and offset must be valid numbers")

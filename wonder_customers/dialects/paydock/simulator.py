@@ -28,8 +28,8 @@ from wonder_customers.dialects.paydock.simulator_bodies import (
     token_content,
     unknown_key,
 )
-from wonder_customers.simulator.gateway import Call, Gateway, JsonObject, reply
-from wonder_customers.simulator.store import Condition, Customer, Record
+from wonder_customers.simulator.gateway import JsonObject, ReceivedRequest, SimulatedGateway, json_response
+from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 
 _CUSTOMERS = "/v1/customers"
 
@@ -37,7 +37,7 @@ _EQUAL = {"status": "status", "company_name": "company_name", "gateway_id": "pay
 _SORTED = frozenset({*TEXTS, "updated_at", "email", "status"})
 
 
-class Simulator(Gateway):
+class Simulator(SimulatedGateway):
     """Paydock's customers, payment sources, vault and one-time tokens.
 
     As documented (confidence as in the gateways' fact sheet, V: verbatim, V-code: read in official code, I:
@@ -119,11 +119,11 @@ class Simulator(Gateway):
         """The first merchant's access token, to be used instead of the secret key."""
         return next(iter(self.merchants.values()))["access_token"]
 
-    def authenticate(self, call: Call) -> str:
+    def authenticate(self, call: ReceivedRequest) -> str:
         """The company whose secret key or access token the call carries."""
         return self._merchant(call, ("secret_key", "access_token"))
 
-    def _merchant(self, call: Call, kinds: tuple[str, ...]) -> str:
+    def _merchant(self, call: ReceivedRequest, kinds: tuple[str, ...]) -> str:
         headers = call.headers
         sent = {
             "secret_key": headers.get("x-user-secret-key"),
@@ -140,11 +140,13 @@ class Simulator(Gateway):
     def wrong_path(self, status: int) -> Response:
         """The answer to an unknown path; a wrong method makes a path wrong too."""
         error, resource = {"message": "Wrong Api path"}, {"type": "path", "data": None}
-        return reply(404, {"status": 404, "error": error, "resource": resource}, {"x-original-status": str(status)})
+        return json_response(
+            404, {"status": 404, "error": error, "resource": resource}, {"x-original-status": str(status)}
+        )
 
     # Customers
 
-    def _create(self, call: Call, merchant: str) -> Response:
+    def _create(self, call: ReceivedRequest, merchant: str) -> Response:
         sent = json_object(call)
         now = self.clock()
         body: JsonObject = {
@@ -165,7 +167,7 @@ class Simulator(Gateway):
             self._save(merchant, body, now, "created")
         return success(201, "customer", body)
 
-    def _update(self, call: Call, merchant: str) -> Response:
+    def _update(self, call: ReceivedRequest, merchant: str) -> Response:
         held = self._held(call, merchant)
         if held.deleted:
             fail(400, "Customer is archived", "unfulfilled_condition")
@@ -174,7 +176,7 @@ class Simulator(Gateway):
             self._save(merchant, held.body, held.created, "updated")
         return success(200, "customer", held.body)
 
-    def _archive(self, call: Call, merchant: str) -> Response:
+    def _archive(self, call: ReceivedRequest, merchant: str) -> Response:
         held = self._held(call, merchant)
         if not held.deleted:
             held.body["archived"] = True
@@ -238,19 +240,19 @@ class Simulator(Gateway):
     def _save(self, merchant: str, body: JsonObject, created: float, action: str) -> None:
         now = self.clock()
         body["updated_at"] = _time(now)
-        customer = Customer(body["_id"], body.get("reference"), body["archived"], created, body)
+        customer = StoredCustomer(body["_id"], body.get("reference"), body["archived"], created, body)
         self.store.save_customer(self.name, merchant, customer, action, now)
 
-    def _held(self, call: Call, merchant: str) -> Customer:
+    def _held(self, call: ReceivedRequest, merchant: str) -> StoredCustomer:
         customer_id = call.segments["id"]
         if not MONGODB_ID.fullmatch(customer_id) and self.malformed_id_status == 400:
             invalid("id", "id must be a mongodb id")
         return self.store.customer(self.name, merchant, customer_id) or not_found()
 
-    def _get(self, call: Call, merchant: str) -> Response:
+    def _get(self, call: ReceivedRequest, merchant: str) -> Response:
         return success(200, "customer", self._held(call, merchant).body)
 
-    def _list(self, call: Call, merchant: str) -> Response:
+    def _list(self, call: ReceivedRequest, merchant: str) -> Response:
         query = call.query
         limit, skip = paging(call)
         order = query.get("sortkey", "")
@@ -293,7 +295,7 @@ class Simulator(Gateway):
     def _query_token(self, merchant: str, query: Mapping[str, str]) -> str:
         return signed_token(dict(query), self.merchants[merchant]["secret_key"])
 
-    def _find_sources(self, call: Call) -> Response:
+    def _find_sources(self, call: ReceivedRequest) -> Response:
         merchant = self._merchant(call, ("public_key", "secret_key", "access_token"))
         query = token_content(call.query.get("query_token", ""), self.merchants[merchant]["secret_key"])
         if query is None:
@@ -310,12 +312,12 @@ class Simulator(Gateway):
         resource = {"count": len(listed), "limit": limit, "skip": skip}
         return success(200, "payment_source", listed[skip : skip + limit], resource)
 
-    def _source(self, call: Call, customer: Customer) -> JsonObject:
+    def _source(self, call: ReceivedRequest, customer: StoredCustomer) -> JsonObject:
         sources: list[JsonObject] = customer.body["payment_sources"]
         found = next((source for source in sources if source["_id"] == call.segments["source"]), None)
         return found or not_found()
 
-    def _modify_source(self, call: Call, merchant: str) -> Response:
+    def _modify_source(self, call: ReceivedRequest, merchant: str) -> Response:
         held = self._held(call, merchant)
         source = self._source(call, held)
         vault = self._vault(merchant, json_object(call).get("vault_token"), "vault_token")
@@ -323,7 +325,7 @@ class Simulator(Gateway):
         self._save(merchant, held.body, held.created, "updated")
         return success(200, "customer", held.body)
 
-    def _archive_source(self, call: Call, merchant: str) -> Response:
+    def _archive_source(self, call: ReceivedRequest, merchant: str) -> Response:
         held = self._held(call, merchant)
         body, source = held.body, self._source(call, held)
         body["payment_sources"].remove(source)
@@ -336,13 +338,13 @@ class Simulator(Gateway):
 
     # Vault and one-time tokens
 
-    def _vault(self, merchant: str, token: object, path: str) -> Record:
+    def _vault(self, merchant: str, token: object, path: str) -> StoredRecord:
         record = self.store.record(self.name, merchant, "vault", token) if isinstance(token, str) else None
         if record is None:
             invalid(path, f"{path} is not a known vault token")
         return record
 
-    def _create_vault(self, call: Call, merchant: str) -> Response:
+    def _create_vault(self, call: ReceivedRequest, merchant: str) -> Response:
         sent, now = json_object(call), _time(self.clock())
         if sent.get("token"):
             source, owner = self._redeem(merchant, sent["token"])
@@ -351,26 +353,28 @@ class Simulator(Gateway):
             details, owner = checked_source(sent, ""), owner_fields(sent)
         body = {**details, **owner, "status": "active", "company_id": merchant, "user_id": merchant}
         body |= {"vault_token": str(uuid.uuid4()), "created_at": now, "updated_at": now}
-        self.store.save_record(self.name, merchant, "vault", Record(body["vault_token"], None, self.clock(), body))
+        self.store.save_record(
+            self.name, merchant, "vault", StoredRecord(body["vault_token"], None, self.clock(), body)
+        )
         return success(201, "payment_source", body)
 
-    def _list_vault(self, call: Call, merchant: str) -> Response:
+    def _list_vault(self, call: ReceivedRequest, merchant: str) -> Response:
         limit, skip = paging(call)
         bodies = [record.body for record in self.store.records(self.name, merchant, "vault")[::-1]]
         resource = {"count": len(bodies), "limit": limit, "skip": skip}
         return success(200, "payment_source", bodies[skip : skip + limit], resource)
 
-    def _get_vault(self, call: Call, merchant: str) -> Response:
+    def _get_vault(self, call: ReceivedRequest, merchant: str) -> Response:
         record = self.store.record(self.name, merchant, "vault", call.segments["token"])
         return success(200, "payment_source", (record or not_found()).body)
 
-    def _create_token(self, call: Call) -> Response:
+    def _create_token(self, call: ReceivedRequest) -> Response:
         merchant = self._merchant(call, ("public_key", "secret_key", "access_token"))
         sent = json_object(call)
         details = {**checked_source(sent, ""), "gateway_id": sent.get("gateway_id")}
         body = {"source": details, "owner": owner_fields(sent)}
         token = str(uuid.uuid4())
-        self.store.save_record(self.name, merchant, "one-time", Record(token, None, self.clock(), body))
+        self.store.save_record(self.name, merchant, "one-time", StoredRecord(token, None, self.clock(), body))
         return success(201, "token", token)
 
 

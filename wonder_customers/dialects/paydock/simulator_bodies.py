@@ -12,7 +12,7 @@ import orjson
 from starlette.responses import Response
 
 from wonder_customers.simulator import cards
-from wonder_customers.simulator.gateway import Call, GatewayError, JsonObject, reply
+from wonder_customers.simulator.gateway import GatewayRefusal, JsonObject, ReceivedRequest, json_response
 
 MONGODB_ID = re.compile(r"[0-9a-f]{24}")
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
@@ -48,31 +48,31 @@ def _headers() -> dict[str, str]:
 def success(status: int, kind: str, data: object, resource: Mapping[str, object] | None = None) -> Response:
     """An envelope around data; `resource` is what a list says besides."""
     body = {"status": status, "error": None, "resource": {"type": kind, "data": data, **(resource or {})}}
-    return reply(status, body, _headers())
+    return json_response(status, body, _headers())
 
 
 def fail(status: int, message: str, code: str, path: str = "", messages: tuple[str, ...] = ()) -> NoReturn:
     """Refuse, with both error objects.
 
     Raises:
-        GatewayError: Always.
+        GatewayRefusal: Always.
     """
     details = {"path": path, "messages": list(messages)}
     legacy = code if code == "token_required" else "".join(word.capitalize() for word in code.split("_"))
     error = {"message": message, "code": legacy, "details": details}
     summary = {"message": message, "code": code, "details": details if path else {"messages": list(messages)}}
     body = {"status": status, "error": error, "resource": {"type": "customer"}, "error_summary": summary}
-    raise GatewayError(status, body, _headers())
+    raise GatewayRefusal(status, body, _headers())
 
 
 def unknown_key() -> NoReturn:
     """Refuse a secret key that is nobody's, in the old form.
 
     Raises:
-        GatewayError: Always.
+        GatewayRefusal: Always.
     """
     error, resource = {"message": "No user with provided secret key"}, {"type": "user", "data": None}
-    raise GatewayError(403, {"status": 403, "error": error, "resource": resource}, _headers())
+    raise GatewayRefusal(403, {"status": 403, "error": error, "resource": resource}, _headers())
 
 
 def invalid(path: str, message: str) -> NoReturn:
@@ -85,7 +85,7 @@ def not_found() -> NoReturn:
     fail(404, "Not found", "not_found")
 
 
-def json_object(call: Call) -> JsonObject:
+def json_object(call: ReceivedRequest) -> JsonObject:
     """The request's body, which must be a JSON object."""
     body = call.json()
     if not isinstance(body, dict):
@@ -158,7 +158,7 @@ def listed_source(source: JsonObject, customer: JsonObject) -> JsonObject:
     return {key: source[key] for key in _LISTED if key in source} | more
 
 
-def paging(call: Call) -> tuple[int, int]:
+def paging(call: ReceivedRequest) -> tuple[int, int]:
     """The list's `limit` and `skip`; a malformed one counts as not sent."""
     limit, skip = call.number("limit", 100), call.number("skip", 0)
     return (100 if limit is None else min(limit, 1000)), skip or 0

@@ -17,8 +17,15 @@ from wonder_customers.dialects.wonder.simulator_signature import (
     refusal,
 )
 from wonder_customers.simulator import cards
-from wonder_customers.simulator.gateway import Call, Gateway, GatewayError, JsonObject, page, reply
-from wonder_customers.simulator.store import Condition, Customer, Record
+from wonder_customers.simulator.gateway import (
+    GatewayRefusal,
+    JsonObject,
+    ReceivedRequest,
+    SimulatedGateway,
+    html_page,
+    json_response,
+)
+from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 
 DECLINED_CARD = "4000000000000002"
 """Binding this card ends as `failed`, every other one as `success`."""
@@ -41,7 +48,7 @@ _FILTERS = frozenset({*_LENGTHS, "uuid", "default_payment_method", "created_at",
 _FILTER = re.compile(r"filter\[(\w+)\]\[_(eq|neq|gt|gte|lt|lte|contains|not_contains)\]")
 
 
-class Simulator(Gateway):
+class Simulator(SimulatedGateway):
     """Wonder's customers and payment tokens.
 
     As documented (confidence as in the gateways' fact sheet, V: verbatim, I: inferred):
@@ -106,7 +113,7 @@ class Simulator(Gateway):
             "WONDER_PRIVATE_KEY": credentials["private_key"],
         }
 
-    def authenticate(self, call: Call) -> str:
+    def authenticate(self, call: ReceivedRequest) -> str:
         """The AppID whose key signed the call."""
         app_id, request_time = credential(call, self.merchants, self.clock())
         check_signature(call, request_time, self.merchants[app_id]["private_key"])
@@ -114,17 +121,17 @@ class Simulator(Gateway):
 
     def wrong_path(self, status: int) -> Response:
         """The answer to an unknown path."""
-        return reply(
+        return json_response(
             status,
             {"code": f"E000{status}", "message": "Path not found." if status == 404 else "Not allowed."},
         )
 
     # Customers
 
-    def _echo(self, call: Call, merchant: str) -> Response:
+    def _echo(self, call: ReceivedRequest, merchant: str) -> Response:
         return _success({"message": _object(call).get("message"), "app_id": merchant})
 
-    def _create(self, call: Call, merchant: str) -> Response:
+    def _create(self, call: ReceivedRequest, merchant: str) -> Response:
         sent = _object(call).get("customer")
         if not isinstance(sent, dict):
             raise refusal(400, "E000001", "customer is required.")
@@ -135,13 +142,13 @@ class Simulator(Gateway):
         held = self.store.customer_by_reference(self.name, merchant, sent["reference_number"])
         return self._write(merchant, held, sent)
 
-    def _update(self, call: Call, merchant: str) -> Response:
+    def _update(self, call: ReceivedRequest, merchant: str) -> Response:
         held = self._held(call, merchant)
         sent = _wrapped(call, "customer")
         _validate(sent)
         return self._write(merchant, held, {**sent, "reference_number": held.reference})
 
-    def _write(self, merchant: str, held: Customer | None, sent: JsonObject) -> Response:
+    def _write(self, merchant: str, held: StoredCustomer | None, sent: JsonObject) -> Response:
         now = self.clock()
         new = {"uuid": str(uuid.uuid4()), "created_at": _time(now), "default_payment_token": None}
         body = {**(held.body if held else new), "updated_at": _time(now)}
@@ -149,7 +156,7 @@ class Simulator(Gateway):
         if "default_payment_token" in sent:
             body["default_payment_token"] = self._default_token(merchant, body["uuid"], sent["default_payment_token"])
         created = held.created if held else now
-        customer = Customer(body["uuid"], body["reference_number"], deleted=False, created=created, body=body)
+        customer = StoredCustomer(body["uuid"], body["reference_number"], deleted=False, created=created, body=body)
         self.store.save_customer(self.name, merchant, customer, "updated" if held else "created", now)
         return _success({"customer": _answered(body)})
 
@@ -157,23 +164,23 @@ class Simulator(Gateway):
         found = self.store.record(self.name, merchant, "token", token) if token else None
         return {**found.body["token"], "default": True} if found and found.owner == owner else None
 
-    def _held(self, call: Call, merchant: str) -> Customer:
+    def _held(self, call: ReceivedRequest, merchant: str) -> StoredCustomer:
         found = self.store.customer(self.name, merchant, call.segments["uuid"])
-        return found or _missing("Customer")
+        return found or _missing("StoredCustomer")
 
-    def _get(self, call: Call, merchant: str) -> Response:
+    def _get(self, call: ReceivedRequest, merchant: str) -> Response:
         return _success({"customer": _answered(self._held(call, merchant).body)})
 
-    def _get_by_reference(self, call: Call, merchant: str) -> Response:
+    def _get_by_reference(self, call: ReceivedRequest, merchant: str) -> Response:
         found = self.store.customer_by_reference(self.name, merchant, call.segments["reference"])
-        return _success({"customer": _answered((found or _missing("Customer")).body)})
+        return _success({"customer": _answered((found or _missing("StoredCustomer")).body)})
 
-    def _get_by_token(self, call: Call, merchant: str) -> Response:
+    def _get_by_token(self, call: ReceivedRequest, merchant: str) -> Response:
         token = self._record(merchant, _object(call).get("token"))
         found = self.store.customer(self.name, merchant, token.owner or "")
-        return _success({"customer": _answered((found or _missing("Customer")).body)})
+        return _success({"customer": _answered((found or _missing("StoredCustomer")).body)})
 
-    def _list(self, call: Call, merchant: str) -> Response:
+    def _list(self, call: ReceivedRequest, merchant: str) -> Response:
         limit = _number(call, "limit", default=20, highest=1000)
         offset = _number(call, "offset", default=0, highest=10**15)
         linked = call.query.get("linked_source_type")
@@ -187,11 +194,11 @@ class Simulator(Gateway):
 
     # Payment tokens
 
-    def _record(self, merchant: str, token: object) -> Record:
+    def _record(self, merchant: str, token: object) -> StoredRecord:
         found = self.store.record(self.name, merchant, "token", token) if isinstance(token, str) else None
         return found or _missing("Payment token")
 
-    def _create_token(self, call: Call, merchant: str) -> Response:
+    def _create_token(self, call: ReceivedRequest, merchant: str) -> Response:
         owner = self._held(call, merchant)
         sent = _wrapped(call, "payment_token")
         card, verify_uuid = sent.get("card"), str(uuid.uuid4())
@@ -207,39 +214,39 @@ class Simulator(Gateway):
         url = f"{call.origin}{_VERIFY}/{verify_uuid}" if verified else None
         body |= {"verify_uuid": verify_uuid, "verify_url": url}
         kept = {"token": body, "outcome": "failed" if declined else "success", "checks": 0}
-        record = Record(body["token"], owner.id, self.clock(), kept)
+        record = StoredRecord(body["token"], owner.id, self.clock(), kept)
         if verified:
             self._save_token(merchant, record)
         else:
             self._finish(merchant, record)
         return _success({"payment_token": body})
 
-    def _save_token(self, merchant: str, record: Record) -> None:
+    def _save_token(self, merchant: str, record: StoredRecord) -> None:
         self.store.save_record(self.name, merchant, "token", record)
         owner = self.store.customer(self.name, merchant, record.owner or "")
         default = owner.body["default_payment_token"] if owner else None
         if owner and default and default["token"] == record.id:
             body = {**owner.body, "default_payment_token": {**record.body["token"], "default": True}}
-            changed = Customer(owner.id, owner.reference, owner.deleted, owner.created, body)
+            changed = StoredCustomer(owner.id, owner.reference, owner.deleted, owner.created, body)
             self.store.save_customer(self.name, merchant, changed, "updated", self.clock())
 
-    def _finish(self, merchant: str, record: Record) -> None:
+    def _finish(self, merchant: str, record: StoredRecord) -> None:
         token = record.body["token"]
         token["state"] = record.body["outcome"]
         if token["state"] == "failed":
             token |= {"error_code": "E100001", "error_msg": "The card was declined by its issuer."}
         self._save_token(merchant, record)
 
-    def _verify(self, call: Call) -> Response:
+    def _verify(self, call: ReceivedRequest) -> Response:
         for merchant in self.merchants:
             for record in self.store.records(self.name, merchant, "token"):
                 if record.body["token"]["verify_uuid"] == call.segments["verify_uuid"]:
                     if record.body["token"]["state"] == "pending":
                         self._finish(merchant, record)
-                    return page(f"Verification: {record.body['token']['state']}")
+                    return html_page(f"Verification: {record.body['token']['state']}")
         return self.wrong_path(404)
 
-    def _check_token(self, call: Call, merchant: str) -> Response:
+    def _check_token(self, call: ReceivedRequest, merchant: str) -> Response:
         sent = _object(call).get("payment_token")
         if not isinstance(sent, dict) or not sent.get("token"):
             raise refusal(400, "E000001", "payment_token.token is required.")
@@ -255,17 +262,17 @@ class Simulator(Gateway):
             self._save_token(merchant, record)
         return _success({"payment_token": self._with_default(merchant, record)})
 
-    def _list_tokens(self, call: Call, merchant: str) -> Response:
+    def _list_tokens(self, call: ReceivedRequest, merchant: str) -> Response:
         owner = self._held(call, merchant)
         records = self.store.records(self.name, merchant, "token", owner.id)
         return _success({"payment_tokens": [self._with_default(merchant, record) for record in records]})
 
-    def _with_default(self, merchant: str, record: Record) -> JsonObject:
+    def _with_default(self, merchant: str, record: StoredRecord) -> JsonObject:
         owner = self.store.customer(self.name, merchant, record.owner or "")
         default = owner.body["default_payment_token"] if owner else None
         return {**record.body["token"], "default": default is not None and default["token"] == record.id}
 
-    def _delete_token(self, call: Call, merchant: str) -> Response:
+    def _delete_token(self, call: ReceivedRequest, merchant: str) -> Response:
         owner = self._held(call, merchant)
         record = self._record(merchant, _wrapped(call, "payment_token").get("token"))
         if record.owner != owner.id:
@@ -278,21 +285,21 @@ class Simulator(Gateway):
 
 
 def _success(data: JsonObject) -> Response:
-    return reply(200, {"code": 200, "message": "success", "data": data})
+    return json_response(200, {"code": 200, "message": "success", "data": data})
 
 
 def _missing(what: str) -> Any:
-    raise GatewayError(404, {"code": "E000404", "message": f"{what} not found", "data": None})
+    raise GatewayRefusal(404, {"code": "E000404", "message": f"{what} not found", "data": None})
 
 
-def _object(call: Call) -> JsonObject:
+def _object(call: ReceivedRequest) -> JsonObject:
     body = call.json()
     if not isinstance(body, dict):
         raise refusal(400, "E000001", "The body must be a JSON object.")
     return body
 
 
-def _wrapped(call: Call, name: str) -> JsonObject:
+def _wrapped(call: ReceivedRequest, name: str) -> JsonObject:
     """The body, or what it wraps under that name: for the bodies whose nesting the documents leave open."""
     body = _object(call)
     inner = body.get(name, body)
@@ -336,7 +343,7 @@ def _card(sent: JsonObject) -> JsonObject:
     }
 
 
-def _number(call: Call, name: str, default: int, highest: int) -> int:
+def _number(call: ReceivedRequest, name: str, default: int, highest: int) -> int:
     number = call.number(name, default)
     if number is None or number > highest:
         raise refusal(400, "E000001", f"{name} must be a number up to {highest}.")

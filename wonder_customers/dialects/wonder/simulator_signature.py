@@ -12,18 +12,18 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from wonder_customers.simulator.gateway import Call, GatewayError
+from wonder_customers.simulator.gateway import GatewayRefusal, ReceivedRequest
 
 ALGORITHM = "Wonder-RSA-SHA256"
 CLOCK_WINDOW = 30 * 60
 """How many seconds a request's time may be off."""
 
 
-def credential(call: Call, app_ids: Container[str], now: float) -> tuple[str, str]:
+def credential(call: ReceivedRequest, app_ids: Container[str], now: float) -> tuple[str, str]:
     """The AppID and the request time of the call's `Credential` header.
 
     Raises:
-        GatewayError: It is malformed, too old, from the future, or of nobody we know.
+        GatewayRefusal: It is malformed, too old, from the future, or of nobody we know.
     """
     parts = call.headers.get("credential", "").split("/")
     if len(parts) != 3 or parts[2] != ALGORITHM or not re.fullmatch(r"[0-9]{14}", parts[1]):
@@ -40,11 +40,11 @@ def credential(call: Call, app_ids: Container[str], now: float) -> tuple[str, st
     return app_id, request_time
 
 
-def check_signature(call: Call, request_time: str, private_key: str) -> None:
+def check_signature(call: ReceivedRequest, request_time: str, private_key: str) -> None:
     """Check the call's `Nonce` and `Signature` headers against its method, target and body.
 
     Raises:
-        GatewayError: The signature is not one that `private_key` made of this call.
+        GatewayRefusal: The signature is not one that `private_key` made of this call.
     """
     nonce = call.headers.get("nonce", "")
     if not re.fullmatch(r"[0-9A-Za-z]{16}", nonce):
@@ -57,7 +57,7 @@ def check_signature(call: Call, request_time: str, private_key: str) -> None:
         raise refusal(401, "E000004", "Invalid Signature.") from None
 
 
-def message(nonce: str, request_time: str, call: Call) -> bytes:
+def message(nonce: str, request_time: str, call: ReceivedRequest) -> bytes:
     """What is signed: the 64 hexadecimal digits, as ASCII."""
     key = hmac.digest(nonce.encode(), request_time.encode(), "sha256")
     key = hmac.digest(key, ALGORITHM.encode(), "sha256")
@@ -88,6 +88,6 @@ def _public_key(private_key: str) -> rsa.RSAPublicKey:
     return key
 
 
-def refusal(status: int, code: str, text: str) -> GatewayError:
+def refusal(status: int, code: str, text: str) -> GatewayRefusal:
     """A refusal in Wonder's words."""
-    return GatewayError(status, {"code": code, "message": text})
+    return GatewayRefusal(status, {"code": code, "message": text})

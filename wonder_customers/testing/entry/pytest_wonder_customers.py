@@ -1,7 +1,7 @@
-"""The pytest plug-in of wonder_customers: mocked gateways, simulated gateways, and a guard before the real ones.
+"""The pytest plug-in of wonder_customers: fixtures for mocked and simulated gateways, and the loopback guard.
 
-It is a module of its own beside the package, because pytest imports every installed plug-in when it starts: nothing of
-the package, nor httpx, respx or a web framework, is loaded before a test asks for a fixture.
+The plug-in is a separate top-level module because pytest imports every installed plug-in at start-up. The package,
+httpx, respx and the web framework are imported only when a test requests a fixture.
 """
 
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wonder_customers.testing import CustomerSimulator, GatewayMock, SkippedWaits
 
 _GUARD: Final = "WONDER_CUSTOMERS_LOOPBACK_ONLY"
-_BORDER: Final = "wonder_customers.transports.loopback_guard"
+_GUARD_MODULE: Final = "wonder_customers.transports.loopback_guard"
 _SCOPES: Final = ("function", "class", "module", "package", "session")
 _SET_BY_US = pytest.StashKey[bool]()
 _FAILED = pytest.StashKey[bool]()
@@ -29,9 +29,11 @@ pytest.register_assert_rewrite("wonder_customers.testing.conformance")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forbid requests that leave this machine, and announce the markers."""
-    config.addinivalue_line("markers", "real_gateway: sessions in this test may call real gateways.")
-    config.addinivalue_line("markers", "gateways(*names): the gateways that `customer_session` takes; all by default.")
+    """Enable the loopback guard and register the markers."""
+    config.addinivalue_line("markers", "real_gateway: sessions in this test may connect to real gateways.")
+    config.addinivalue_line(
+        "markers", "gateways(*names): run `customer_session` tests for these gateways; default: all."
+    )
     config.stash[_SET_BY_US] = _GUARD not in os.environ
     os.environ.setdefault(_GUARD, "1")
     if any(getattr(plugin, "__name__", "") == "pytest_asyncio.plugin" for plugin in config.pluginmanager.get_plugins()):
@@ -39,14 +41,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave the environment as it was."""
+    """Restore the environment."""
     if config.stash.get(_SET_BY_US, False):
         os.environ.pop(_GUARD, None)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let a test that is marked `real_gateway` leave this machine."""
+    """Disable the loopback guard for tests marked `real_gateway`."""
     if item.get_closest_marker("real_gateway") is None:
         return (yield)
     before = os.environ.pop(_GUARD, None)
@@ -59,64 +61,64 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail where the guard refused something."""
-    with _refusals_fail():
+    """Fail the phase when the loopback guard refused a connection."""
+    with _fail_on_guard_refusals():
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail where the guard refused something."""
-    with _refusals_fail():
+    """Fail the phase when the loopback guard refused a connection."""
+    with _fail_on_guard_refusals():
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail where the guard refused something."""
-    with _refusals_fail():
+    """Fail the phase when the loopback guard refused a connection."""
+    with _fail_on_guard_refusals():
         return (yield)
 
 
 @contextmanager
-def _refusals_fail() -> Iterator[None]:
-    """Fail for what the guard refused, even where the code under test has swallowed the error or it came in a task."""
-    border = sys.modules.get(_BORDER)
-    if border is not None:
-        border.refused.clear()
+def _fail_on_guard_refusals() -> Iterator[None]:
+    """Fail if the guard refused a connection, even when the code under test swallowed the error or ran it in a task."""
+    guard = sys.modules.get(_GUARD_MODULE)
+    if guard is not None:
+        guard.refused.clear()
     yield
-    border = sys.modules.get(_BORDER)
-    if border is not None and border.refused:
-        message = border.refused[0]
-        border.refused.clear()
+    guard = sys.modules.get(_GUARD_MODULE)
+    if guard is not None and guard.refused:
+        message = guard.refused[0]
+        guard.refused.clear()
         pytest.fail(message, pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember whether the test failed: its mocked routes need not be called then."""
+    """Record whether the test failed; mocked routes of a failed test need not be called."""
     report = yield
     item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
     return report
 
 
-# Gateways that are not real
+# Mocked and simulated gateways
 
 
 @pytest.fixture
 def gateway_mock(request: pytest.FixtureRequest) -> "Iterator[GatewayMock]":
-    """All gateways mocked: session fixtures of the test send here, and every mocked route must be called."""
+    """All gateways mocked; session fixtures send to the mock, and every mocked route must be called."""
     from wonder_customers.testing.mock import GatewayMock  # noqa: PLC0415 - see the module's docstring
 
     mock = GatewayMock()
     yield mock
-    if complaint := None if request.node.stash.get(_FAILED, False) else mock.complaint():
-        pytest.fail(f"gateway_mock: {complaint}", pytrace=False)
+    if failure := None if request.node.stash.get(_FAILED, False) else mock.failure():
+        pytest.fail(f"gateway_mock: {failure}", pytrace=False)
 
 
 @pytest.fixture
 def customer_simulator() -> "Iterator[CustomerSimulator]":
-    """All gateways simulated over real HTTP on a free loopback port, empty at the start of the test."""
+    """All gateways simulated over real HTTP on a free loopback port; the state is empty when the test starts."""
     from wonder_customers.testing.simulated import CustomerSimulator  # noqa: PLC0415 - see the module's docstring
 
     with CustomerSimulator() as simulated:
@@ -124,7 +126,7 @@ def customer_simulator() -> "Iterator[CustomerSimulator]":
 
 
 @pytest.fixture(scope="session")
-def _simulator_of_the_run() -> "Iterator[CustomerSimulator]":
+def _session_scoped_simulator() -> "Iterator[CustomerSimulator]":
     from wonder_customers.testing.simulated import CustomerSimulator  # noqa: PLC0415 - see the module's docstring
 
     with CustomerSimulator() as simulated:
@@ -132,14 +134,14 @@ def _simulator_of_the_run() -> "Iterator[CustomerSimulator]":
 
 
 @pytest.fixture(scope="session")
-def shared_customer_simulator(_simulator_of_the_run: "CustomerSimulator") -> "CustomerSimulator":
-    """One simulator for the whole run: what a test leaves there, the next one finds. Clear its faults yourself."""
-    return _simulator_of_the_run
+def shared_customer_simulator(_session_scoped_simulator: "CustomerSimulator") -> "CustomerSimulator":
+    """One simulator for the whole run. State and faults persist from test to test; clear them yourself."""
+    return _session_scoped_simulator
 
 
 @pytest.fixture
 def no_waits() -> "Iterator[SkippedWaits]":
-    """Retries do not sleep. The fixture's `waits` tell what they would have waited."""
+    """Retries do not sleep; the `waits` attribute lists the skipped waits in seconds."""
     from wonder_customers.testing.waits import no_waits as skipping  # noqa: PLC0415 - see the module's docstring
 
     with skipping() as skipped:
@@ -149,8 +151,8 @@ def no_waits() -> "Iterator[SkippedWaits]":
 # Sessions
 
 
-class _Place(NamedTuple):
-    """Where the sessions of a test send: accounts by gateway, and the transport (None: the default one)."""
+class _SessionTarget(NamedTuple):
+    """Accounts by gateway name, and the transport (None: the default transport) of a test's sessions."""
 
     account: Callable[[str], Any]
     transport: Any
@@ -158,98 +160,100 @@ class _Place(NamedTuple):
 
 @pytest.fixture
 def customer_retry_policy() -> "RetryPolicy | None":
-    """The retry policy of the session fixtures; override it in your ``conftest.py``. None is the library's default."""
+    """The retry policy of the session fixtures; override it in ``conftest.py``. None: the library's default."""
     return None
 
 
 @pytest.fixture
-def _customer_place(request: pytest.FixtureRequest) -> _Place:
-    """The mock where the test asks for it, else the simulator."""
+def _session_target(request: pytest.FixtureRequest) -> _SessionTarget:
+    """The mock if the test requests `gateway_mock`, otherwise the simulator."""
     if "gateway_mock" in request.fixturenames:
         from wonder_customers.testing.accounts import account_at, mock_origin  # noqa: PLC0415
 
         transport = request.getfixturevalue("gateway_mock").transport
-        return _Place(lambda gateway: account_at(gateway, mock_origin(gateway)), transport)
+        return _SessionTarget(lambda gateway: account_at(gateway, mock_origin(gateway)), transport)
     shared = "shared_customer_simulator" in request.fixturenames
     simulated = request.getfixturevalue("shared_customer_simulator" if shared else "customer_simulator")
-    return _Place(simulated.account, None)
+    return _SessionTarget(simulated.account, None)
 
 
 @asynccontextmanager
-async def _line(place: _Place, retry: "RetryPolicy | None") -> "AsyncIterator[CustomerSession[Any]]":
-    """One open session, of which the fixtures are views."""
+async def _open_session(target: _SessionTarget, retry: "RetryPolicy | None") -> "AsyncIterator[CustomerSession[Any]]":
+    """An open session; the session fixtures are views of it."""
     from wonder_customers import CustomerSession, dialects  # noqa: PLC0415 - see the module's docstring
 
-    async with CustomerSession(place.account(dialects.names()[0]), retry=retry, transport=place.transport) as line:
-        yield line
+    async with CustomerSession(target.account(dialects.names()[0]), retry=retry, transport=target.transport) as session:
+        yield session
 
 
 @pytest.fixture
-async def _line_by_anyio(
-    _customer_place: _Place, customer_retry_policy: "RetryPolicy | None"
+async def _session_by_anyio(
+    _session_target: _SessionTarget, customer_retry_policy: "RetryPolicy | None"
 ) -> "AsyncIterator[CustomerSession[Any]]":
-    async with _line(_customer_place, customer_retry_policy) as line:
-        yield line
+    async with _open_session(_session_target, customer_retry_policy) as session:
+        yield session
 
 
 def _asyncio_fixtures() -> ModuleType:
-    """The same fixture for pytest-asyncio, once per scope of event loop, because a session lives on its test's loop."""
-    import pytest_asyncio  # noqa: PLC0415 - it need not be installed
+    """The same fixture for pytest-asyncio, one per event loop scope: a session belongs to the event loop of its test."""
+    import pytest_asyncio  # noqa: PLC0415 - an optional dependency
 
     def for_scope(loop_scope: Any) -> Any:
         async def opened(
-            _customer_place: _Place, customer_retry_policy: "RetryPolicy | None"
+            _session_target: _SessionTarget, customer_retry_policy: "RetryPolicy | None"
         ) -> "AsyncIterator[CustomerSession[Any]]":
-            async with _line(_customer_place, customer_retry_policy) as line:
-                yield line
+            async with _open_session(_session_target, customer_retry_policy) as session:
+                yield session
 
-        return pytest_asyncio.fixture(loop_scope=loop_scope, name=f"_line_by_asyncio_{loop_scope}")(opened)
+        return pytest_asyncio.fixture(loop_scope=loop_scope, name=f"_session_by_asyncio_{loop_scope}")(opened)
 
     made = ModuleType("pytest_wonder_customers_asyncio")
     for loop_scope in _SCOPES:
-        setattr(made, f"line_by_asyncio_{loop_scope}", for_scope(loop_scope))
+        setattr(made, f"session_by_asyncio_{loop_scope}", for_scope(loop_scope))
     return made
 
 
 @pytest.fixture
-def _customer_line(request: pytest.FixtureRequest) -> "CustomerSession[Any]":
-    """The session, opened by whichever plug-in runs the test, on the loop that it runs on."""
+def _base_session(request: pytest.FixtureRequest) -> "CustomerSession[Any]":
+    """The session, opened on the event loop of the test by the plug-in that runs it."""
     mark = request.node.get_closest_marker("asyncio")
     if mark is None and "anyio_backend" not in request.fixturenames:
         pytest.fail(
-            "a session fixture needs a test that runs on an event loop: make it `async def` and mark it with"
-            " @pytest.mark.anyio or @pytest.mark.asyncio. In a plain test open a session yourself, from"
+            "Session fixtures require an asynchronous test: declare it with `async def` and mark it with"
+            " @pytest.mark.anyio or @pytest.mark.asyncio. In a synchronous test, create a session with"
             " gateway_mock.monri.session() or customer_simulator.session('monri').",
             pytrace=False,
         )
-    opener = "_line_by_anyio"
+    opener = "_session_by_anyio"
     if mark is not None:
         default = request.config.getini("asyncio_default_test_loop_scope")
-        opener = f"_line_by_asyncio_{mark.kwargs.get('loop_scope') or mark.kwargs.get('scope') or default}"
-    line: CustomerSession[Any] = request.getfixturevalue(opener)
-    return line
+        opener = f"_session_by_asyncio_{mark.kwargs.get('loop_scope') or mark.kwargs.get('scope') or default}"
+    session: CustomerSession[Any] = request.getfixturevalue(opener)
+    return session
 
 
 @pytest.fixture
-def wonder_session(_customer_line: "CustomerSession[Any]", _customer_place: _Place) -> "CustomerSession[Wonder]":
-    """An open session for Wonder: at `gateway_mock` where the test asks for that too, else at the simulator."""
-    return _customer_line.for_account(_customer_place.account("wonder"))
+def wonder_session(_base_session: "CustomerSession[Any]", _session_target: _SessionTarget) -> "CustomerSession[Wonder]":
+    """An open session for Wonder, sending to `gateway_mock` if the test requests it, otherwise to the simulator."""
+    return _base_session.for_account(_session_target.account("wonder"))
 
 
 @pytest.fixture
-def paydock_session(_customer_line: "CustomerSession[Any]", _customer_place: _Place) -> "CustomerSession[Paydock]":
-    """An open session for Paydock: at `gateway_mock` where the test asks for that too, else at the simulator."""
-    return _customer_line.for_account(_customer_place.account("paydock"))
+def paydock_session(
+    _base_session: "CustomerSession[Any]", _session_target: _SessionTarget
+) -> "CustomerSession[Paydock]":
+    """An open session for Paydock, sending to `gateway_mock` if the test requests it, otherwise to the simulator."""
+    return _base_session.for_account(_session_target.account("paydock"))
 
 
 @pytest.fixture
-def monri_session(_customer_line: "CustomerSession[Any]", _customer_place: _Place) -> "CustomerSession[Monri]":
-    """An open session for Monri: at `gateway_mock` where the test asks for that too, else at the simulator."""
-    return _customer_line.for_account(_customer_place.account("monri"))
+def monri_session(_base_session: "CustomerSession[Any]", _session_target: _SessionTarget) -> "CustomerSession[Monri]":
+    """An open session for Monri, sending to `gateway_mock` if the test requests it, otherwise to the simulator."""
+    return _base_session.for_account(_session_target.account("monri"))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests that use `customer_session` once per gateway."""
+    """Parametrize tests that use `customer_session` over the gateways."""
     if "customer_gateway" not in metafunc.fixturenames:
         return
     if any("customer_gateway" in str(mark.args[:1]) for mark in metafunc.definition.iter_markers("parametrize")):
@@ -265,13 +269,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def customer_gateway(request: pytest.FixtureRequest) -> str:
-    """The name of the gateway that `customer_session` speaks to in this run of the test."""
+    """The gateway name of `customer_session` in this run of the test."""
     return str(request.param)
 
 
 @pytest.fixture
 def customer_session(
-    customer_gateway: str, _customer_line: "CustomerSession[Any]", _customer_place: _Place
+    customer_gateway: str, _base_session: "CustomerSession[Any]", _session_target: _SessionTarget
 ) -> "CustomerSession[Any]":
-    """An open session for each gateway in turn; choose with ``@pytest.mark.gateways("monri", …)``."""
-    return _customer_line.for_account(_customer_place.account(customer_gateway))
+    """An open session, once per gateway; select gateways with ``@pytest.mark.gateways("monri", …)``."""
+    return _base_session.for_account(_session_target.account(customer_gateway))

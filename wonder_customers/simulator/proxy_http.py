@@ -32,7 +32,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ProxiedRequest:
     """A request as the client sent it, its body whole."""
 
     method: bytes
@@ -53,7 +53,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProxiedResponse:
     """An answer before it is written to the client."""
 
     status: int
@@ -61,13 +61,13 @@ class Answer:
     body: bytes
     reason: bytes = b""
 
-    def with_headers(self, *headers: tuple[bytes, bytes]) -> "Answer":
+    def with_headers(self, *headers: tuple[bytes, bytes]) -> "ProxiedResponse":
         """The same answer with these headers in place of those of the same name."""
         names = {name.lower() for name, _ in headers}
         kept = tuple(header for header in self.headers if header[0].lower() not in names)
         return replace(self, headers=kept + headers)
 
-    def without(self, name: bytes) -> "Answer":
+    def without(self, name: bytes) -> "ProxiedResponse":
         """The same answer without the header of that (lower case) name."""
         return replace(self, headers=tuple(header for header in self.headers if header[0].lower() != name))
 
@@ -78,7 +78,7 @@ class Answer:
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-class Client:
+class ClientConnection:
     """The client's connection: requests come out of it, bytes or a reset go into it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -86,7 +86,7 @@ class Client:
         self._writer = writer
         self._http = h11.Connection(h11.SERVER)
 
-    async def next_head(self) -> Message | None:
+    async def next_head(self) -> ProxiedRequest | None:
         """The next request's line and headers, None when the client has closed."""
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
@@ -95,7 +95,7 @@ class Client:
         event = await self._next_event()
         if not isinstance(event, h11.Request):
             return None
-        return Message(event.method, event.target, tuple(event.headers.raw_items()))
+        return ProxiedRequest(event.method, event.target, tuple(event.headers.raw_items()))
 
     async def read_body(self) -> bytes:
         """The rest of the request whose head was read last.
@@ -118,7 +118,7 @@ class Client:
             self._http.receive_data(await self._reader.read(_CHUNK))
         return event
 
-    def serialise(self, answer: Answer, *, head_only: bool = False) -> bytes:
+    def serialise(self, answer: ProxiedResponse, *, head_only: bool = False) -> bytes:
         """The bytes of the whole answer; the connection is then ready for the next request."""
         response = h11.Response(status_code=answer.status, headers=list(answer.headers), reason=answer.reason)
         data = self._http.send(response) or b""
@@ -156,7 +156,7 @@ class Client:
         self._writer.transport.abort()
 
 
-class Upstream:
+class GatewayConnection:
     """A kept-alive connection to the simulated gateways.
 
     Args:
@@ -170,7 +170,7 @@ class Upstream:
         self._http = h11.Connection(h11.CLIENT)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def deliver(self, message: Message) -> Answer:
+    async def deliver(self, message: ProxiedRequest) -> ProxiedResponse:
         """Have the gateways handle the request."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address)
@@ -184,7 +184,7 @@ class Upstream:
         self._http.start_next_cycle()
         return answer
 
-    def _headers(self, message: Message) -> list[tuple[bytes, bytes]]:
+    def _headers(self, message: ProxiedRequest) -> list[tuple[bytes, bytes]]:
         headers = [header for header in message.headers if header[0].lower() not in _NOT_RELAYED]
         if message.header(b"host") is None:
             headers.append((b"Host", b"%s:%d" % (self._address[0].encode(), self._address[1])))
@@ -192,7 +192,7 @@ class Upstream:
         headers.append((b"Content-Length", b"%d" % len(message.body)))
         return headers
 
-    async def _read(self, reader: asyncio.StreamReader) -> Answer:
+    async def _read(self, reader: asyncio.StreamReader) -> ProxiedResponse:
         head, parts = None, []
         while not isinstance(event := self._http.next_event(), h11.EndOfMessage):
             if event is h11.NEED_DATA:
@@ -203,7 +203,7 @@ class Upstream:
                 parts.append(bytes(event.data))
         if head is None:
             raise ConnectionResetError("the gateways gave no answer")
-        return Answer(head.status_code, tuple(head.headers.raw_items()), b"".join(parts), bytes(head.reason))
+        return ProxiedResponse(head.status_code, tuple(head.headers.raw_items()), b"".join(parts), bytes(head.reason))
 
     def close(self) -> None:
         """Close the connection."""

@@ -9,15 +9,15 @@ import orjson
 from attrs import evolve
 
 from wonder_customers.testing.accounts import account_at, mock_origin
-from wonder_customers.testing.examples import Content, examples
+from wonder_customers.testing.examples import ResponseContent, examples
 from wonder_customers.testing.factories import make_draft
 from wonder_customers.testing.routes import Route
 
-__all__ = ["Answers"]
+__all__ = ["MockedResponses"]
 
 
-class Answers:
-    """Answers to all requests of one operation.
+class MockedResponses:
+    """MockedResponses to all requests of one operation.
 
     A gateway answers with the id, the reference or the token it was asked for, and a session refuses other answers. So
     they are taken over from the request, and from the operation's earlier requests, unless the test changes them.
@@ -31,33 +31,33 @@ class Answers:
     def __init__(self, gateway: str, changes: dict[str, Any], *, about_token: bool) -> None:
         self._gateway = gateway
         self._known = examples(gateway)
-        self._content = Content(*self._known.changed(changes, token=about_token))
+        self._content = ResponseContent(*self._known.changed(changes, token=about_token))
         self._changed = frozenset(() if about_token else changes)
         self._token_changed = about_token and "token" in changes
-        self._asked: dict[str, str] = {}
+        self._requested: dict[str, str] = {}
 
     def to(self, route: Route) -> Callable[..., httpx.Response]:
         """A side effect for respx that answers `route`."""
 
         def answer(request: httpx.Request, **caught: str) -> httpx.Response:
             if not route.write:
-                self._asked.clear()
-            self._asked |= {name: unquote(value) for name, value in caught.items()}
+                self._requested.clear()
+            self._requested |= {name: unquote(value) for name, value in caught.items()}
             if route.write and "reference" not in caught:
-                self._asked |= self._reference_in(request.content)
+                self._requested |= self._reference_in(request.content)
             if not route.write and "token" not in caught:
-                self._asked |= _token_in(request.content)
-            return httpx.Response(200, content=route.answer(self._known, self._told()))
+                self._requested |= _token_in(request.content)
+            return httpx.Response(200, content=route.answer(self._known, self._overridden()))
 
         return answer
 
-    def _told(self) -> Content:
+    def _overridden(self) -> ResponseContent:
         told = {"id", "reference"} - self._changed
-        taken: dict[str, Any] = {name: value for name, value in self._asked.items() if name in told}
+        taken: dict[str, Any] = {name: value for name, value in self._requested.items() if name in told}
         token = self._content.token
-        if token is not None and "token" in self._asked and not self._token_changed:
-            token = evolve(token, token=self._asked["token"])
-        return Content(evolve(self._content.customer, **taken), token)
+        if token is not None and "token" in self._requested and not self._token_changed:
+            token = evolve(token, token=self._requested["token"])
+        return ResponseContent(evolve(self._content.customer, **taken), token)
 
     def _reference_in(self, body: bytes) -> dict[str, str]:
         """The reference in a request's body, found under the name that the dialect gives it."""
@@ -66,20 +66,20 @@ class Answers:
         draft = make_draft()
         payload = account_at(self._gateway, mock_origin(self._gateway)).dialect().payload(draft)
         wire = next((key for key, value in payload.items() if value == draft.reference), None)
-        found = None if wire is None else _find(orjson.loads(body), wire)
+        found = None if wire is None else _find_value(orjson.loads(body), wire)
         return {"reference": found} if isinstance(found, str) else {}
 
 
 def _token_in(body: bytes) -> dict[str, str]:
     """The token that a look asks for in its body, as Wonder's does."""
-    found = _find(orjson.loads(body), "token") if body else None
+    found = _find_value(orjson.loads(body), "token") if body else None
     return {"token": found} if isinstance(found, str) else {}
 
 
-def _find(body: Any, key: str) -> Any:
+def _find_value(body: Any, key: str) -> Any:
     """The value under `key` in `body` or in an object inside it."""
     if not isinstance(body, dict):
         return None
     if key in body:
         return body[key]
-    return next((found for value in body.values() if (found := _find(value, key)) is not None), None)
+    return next((found for value in body.values() if (found := _find_value(value, key)) is not None), None)
