@@ -195,7 +195,7 @@ async def _session_by_anyio(
 
 
 def _asyncio_fixtures() -> ModuleType:
-    """The same fixture for pytest-asyncio, one per event loop scope: a session belongs to the event loop of its test."""
+    """The same fixture for pytest-asyncio, one per event loop scope: a session belongs to the loop of its test."""
     import pytest_asyncio  # noqa: PLC0415 - optional
 
     def for_scope(loop_scope: Any) -> Any:
