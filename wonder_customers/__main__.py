@@ -1,4 +1,4 @@
-"""``python -m wonder_customers``: the command line, where its script is not on the path."""
+"""``python -m wonder_customers``: the command line without its console script."""
 
 from wonder_customers.cli import main
 

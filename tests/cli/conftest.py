@@ -1,4 +1,4 @@
-"""A simulator as a person starts it, and the command line as a person types it."""
+"""Fixtures for running the simulator and the command line."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ COMMAND = (sys.executable, "-W", "error", "-m", "wonder_customers")
 
 
 def bare_environment(**variables: str) -> dict[str, str]:
-    """This process' environment without any gateway's variables."""
+    """Return the environment of this process without the variables of any gateway."""
     prefixes = tuple(f"{name.upper()}_" for name in names())
     kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
     kept.pop("COLUMNS", None)
@@ -30,7 +30,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture(scope="session")
 def typed() -> Typed:
-    """Runs a command line in a process of its own, its output in pipes."""
+    """Run a command line in a new process with its output in pipes."""
 
     def call(*arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -49,13 +49,13 @@ def typed() -> Typed:
 
 @pytest.fixture(scope="session")
 def bare() -> dict[str, str]:
-    """The environment without any gateway's variables."""
+    """The environment without the variables of any gateway."""
     return bare_environment()
 
 
 @pytest.fixture(scope="session")
 def exports() -> Iterator[str]:
-    """The lines that ``wonder-customers simulator`` prints, while it serves."""
+    """The output of a running ``wonder-customers simulator``."""
     with subprocess.Popen(
         [*COMMAND, "simulator"],
         env=bare_environment(),
@@ -77,7 +77,7 @@ def exports() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def variables(exports: str) -> dict[str, str]:
-    """The variables in those lines."""
+    """The variables in the output of the simulator."""
     return dict(word.split("=", 1) for word in shlex.split(exports) if word != "export")
 
 
@@ -90,7 +90,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command line in this process, with the given variables and none of any gateway's else."""
+    """Run a command line in this process, with the given variables and no other variables of gateways."""
 
     def call(*arguments: str, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
         with monkeypatch.context() as patched:

@@ -1,4 +1,4 @@
-"""How commands end, whatever a person types."""
+"""Help, wrong usage and exit codes of the command line."""
 
 import os
 import subprocess
@@ -30,16 +30,16 @@ def test_help_lists_every_command(command: Command) -> None:
     assert {"demo", "sync", "get", "list", "delete", "check", "simulator", "--debug"} <= set(out.split())
 
 
-def test_help_loads_no_web_server_and_comes_quickly() -> None:
+def test_help_is_fast_and_does_not_import_the_web_server() -> None:
     uncounted = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
-    begun = time.perf_counter()
+    started = time.perf_counter()
     printed = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "wonder_customers", "--help"],
         env=uncounted,
         capture_output=True,
         check=True,
     ).stderr.decode()
-    assert time.perf_counter() - begun < 3
+    assert time.perf_counter() - started < 3
     loaded = {line.rpartition("|")[2].strip() for line in printed.splitlines()}
     assert "cyclopts" in loaded
     assert not loaded & {"uvicorn", "starlette", "httpx", "duckdb"}
@@ -53,7 +53,7 @@ def test_every_command_has_help(command: Command, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (("gte",), "gte"),
         (("get",), "GATEWAY"),
@@ -64,14 +64,14 @@ def test_every_command_has_help(command: Command, name: str) -> None:
         (("check", "--jsno"), "--jsno"),
     ],
 )
-def test_wrong_usage_is_told_with_where_help_is(command: Command, arguments: tuple[str, ...], told: str) -> None:
+def test_usage_error_names_the_help_command(command: Command, arguments: tuple[str, ...], expected: str) -> None:
     code, out, err = command(*arguments)
     assert (code, out) == (1, "")
-    assert told in err
+    assert expected in err
     assert "wonder-customers --help" in err
 
 
-def test_wrong_usage_is_told_without_a_traceback(typed: Typed) -> None:
+def test_unknown_gateway_is_reported_without_a_traceback(typed: Typed) -> None:
     done = typed("get", "paypal", "1")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "wonder-customers: no gateway is called 'paypal'; known are monri, paydock, wonder\n"
@@ -84,14 +84,14 @@ def test_debug_shows_the_traceback_of_an_error(command: Command) -> None:
     assert err.splitlines()[-1].startswith("wonder-customers: wonder: set WONDER_APP_ID and WONDER_PRIVATE_KEY")
 
 
-def test_version(command: Command) -> None:
+def test_version_is_printed(command: Command) -> None:
     code, out, _ = command("--version")
     assert code == 0
     assert out.strip()
 
 
 @pytest.mark.parametrize("module", ["cyclopts", "rich", "uvicorn"])
-def test_a_missing_package_is_told_with_what_to_install(module: str) -> None:
+def test_missing_package_is_reported_with_the_install_command(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_EXTRA.format(module=module)], capture_output=True, text=True, check=False
     )

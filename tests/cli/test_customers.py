@@ -1,4 +1,4 @@
-"""Reading and deleting customers, and trying credentials, against a real server."""
+"""The commands ``get``, ``list``, ``delete`` and ``check`` against a simulator."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def created(gateway: str, variables: Variables, draft: CustomerDraft = PLAIN) ->
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-def test_a_customer_is_shown_by_id_and_by_reference(command: Command, variables: Variables, gateway: str) -> None:
+def test_get_shows_a_customer_by_id_and_by_reference(command: Command, variables: Variables, gateway: str) -> None:
     customer = created(gateway, variables)
     by_id = command("get", gateway, customer.id, env=variables)
     by_reference = command("get", gateway, "--reference", "a/b?c#d é", env=variables)
@@ -46,7 +46,7 @@ def test_a_customer_is_shown_by_id_and_by_reference(command: Command, variables:
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-def test_a_customer_is_one_line_of_json_for_machines(command: Command, variables: Variables, gateway: str) -> None:
+def test_get_prints_one_json_line(command: Command, variables: Variables, gateway: str) -> None:
     customer = created(gateway, variables)
     code, out, err = command("get", gateway, customer.id, "--json", env=variables)
     assert (code, err) == (0, "")
@@ -56,7 +56,7 @@ def test_a_customer_is_one_line_of_json_for_machines(command: Command, variables
     assert read["phone"] == {"dial_code": "+385", "number": "912345678"}
 
 
-def test_json_is_utf8_where_the_terminal_knows_only_ascii(typed: Typed, variables: Variables) -> None:
+def test_json_is_utf8_on_an_ascii_terminal(typed: Typed, variables: Variables) -> None:
     customer = created("wonder", variables)
     ascii_only = variables | {"PYTHONIOENCODING": "ascii"}
     assert json.loads(typed("get", "wonder", customer.id, "--json", env=ascii_only).stdout)["name"] == "Željka Đurić"
@@ -65,7 +65,7 @@ def test_json_is_utf8_where_the_terminal_knows_only_ascii(typed: Typed, variable
     assert "\\u017deljka" in table.stdout
 
 
-def test_a_customer_cannot_steer_the_terminal(command: Command, variables: Variables) -> None:
+def test_customer_fields_are_escaped_for_the_terminal(command: Command, variables: Variables) -> None:
     hostile = CustomerDraft(
         reference="hostile", name="\x1b[2J[red]Ada[/red]", email="\u202egro.elpmaxe@ada", phone=Phone("+44", "7")
     )
@@ -78,13 +78,15 @@ def test_a_customer_cannot_steer_the_terminal(command: Command, variables: Varia
 
 
 @pytest.mark.parametrize("arguments", [(), ("1", "--reference", "2")])
-def test_get_wants_one_of_id_and_reference(command: Command, variables: Variables, arguments: tuple[str, ...]) -> None:
+def test_get_requires_either_id_or_reference(
+    command: Command, variables: Variables, arguments: tuple[str, ...]
+) -> None:
     code, out, err = command("get", "wonder", *arguments, env=variables)
     assert (code, out) == (1, "")
-    assert "ID or --reference" in err
+    assert "either ID or --reference" in err
 
 
-def test_a_page_goes_on_where_the_one_before_ended(command: Command, variables: Variables) -> None:
+def test_list_continues_from_a_cursor(command: Command, variables: Variables) -> None:
     wanted = {created("monri", variables, CustomerDraft(reference=f"page-{n}")).id for n in range(5)}
     found: set[str] = set()
     more: tuple[str, ...] = ()
@@ -99,42 +101,42 @@ def test_a_page_goes_on_where_the_one_before_ended(command: Command, variables: 
     assert found >= wanted
 
 
-def test_a_list_is_filtered_as_the_gateway_can(command: Command, variables: Variables) -> None:
+def test_list_passes_filters_to_the_gateway(command: Command, variables: Variables) -> None:
     wanted = created("paydock", variables, CustomerDraft(reference="filtered", first_name="Ada")).id
     code, out, _ = command("list", "paydock", "--filter", "reference=filtered", env=variables)
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()[2:]] == [wanted]
-    nothing = command("list", "paydock", "--filter", "reference=nobody", env=variables)
-    assert nothing == (0, "", "paydock holds no such customers.\n")
+    nothing = command("list", "paydock", "--filter", "reference=missing", env=variables)
+    assert nothing == (0, "", "No customers found at paydock.\n")
     code, _, err = command("list", "paydock", "--filter", "reference", env=variables)
-    assert (code, err) == (1, "wonder-customers: --filter takes NAME=VALUE, not 'reference'\n")
+    assert (code, err) == (1, "wonder-customers: --filter must be NAME=VALUE, not 'reference'\n")
 
 
 @pytest.mark.parametrize("gateway", ["monri", "paydock"])
-def test_a_customer_is_deleted(command: Command, variables: Variables, gateway: str) -> None:
+def test_delete_removes_a_customer(command: Command, variables: Variables, gateway: str) -> None:
     customer = created(gateway, variables, CustomerDraft(reference="gone", name="Ada", address=None))
     code, out, err = command("delete", gateway, customer.id, env=variables)
-    assert (code, out, err) == (0, "", f"{gateway}: {customer.id} is deleted.\n")
+    assert (code, out, err) == (0, "", f"{gateway}: deleted {customer.id}.\n")
     if gateway == "monri":
         _, out, _ = command("get", gateway, customer.id, "--json", env=variables)
         assert json.loads(out)["deleted"] is True
 
 
-def test_what_a_gateway_cannot_do_is_told(command: Command, variables: Variables) -> None:
+def test_unsupported_operation_is_reported(command: Command, variables: Variables) -> None:
     code, out, err = command("delete", "wonder", "some-id", env=variables)
     assert (code, out) == (1, "")
     assert err.endswith("Nothing was sent.\n")
 
 
-def test_a_call_that_failed_is_told_in_one_message(typed: Typed, variables: Variables) -> None:
-    done = typed("get", "wonder", "nobody", env=variables)
+def test_failed_call_prints_one_line(typed: Typed, variables: Variables) -> None:
+    done = typed("get", "wonder", "missing", env=variables)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("wonder-customers: wonder get: refused with HTTP 404")
-    assert done.stderr.endswith("Check the id and that it was made in this environment by this account.\n")
+    assert done.stderr.endswith("Check the id, and that it was created in this environment by this account.\n")
     assert done.stderr.count("\n") == 1
 
 
-def test_an_id_that_would_change_the_path_is_refused(command: Command, variables: Variables) -> None:
+def test_id_that_changes_the_path_is_refused(command: Command, variables: Variables) -> None:
     code, _, err = command("get", "monri", "..", env=variables)
     assert code == 1
     assert "Nothing was sent" in err
@@ -143,7 +145,7 @@ def test_an_id_that_would_change_the_path_is_refused(command: Command, variables
 # Credentials
 
 
-def test_right_credentials_are_told(command: Command, variables: Variables) -> None:
+def test_check_reports_right_credentials(command: Command, variables: Variables) -> None:
     code, out, _ = command("check", env=variables)
     assert code == 0
     assert [line.split()[:2] for line in out.splitlines()[2:]] == [[name, "right"] for name in GATEWAYS]
@@ -152,7 +154,7 @@ def test_right_credentials_are_told(command: Command, variables: Variables) -> N
     )
 
 
-def test_missing_variables_are_named(command: Command) -> None:
+def test_check_names_missing_variables(command: Command) -> None:
     code, out, _ = command("check")
     assert code == 1
     for name in ("WONDER_APP_ID", "WONDER_PRIVATE_KEY", "PAYDOCK_SECRET_KEY", "PAYDOCK_ACCESS_TOKEN"):
@@ -161,14 +163,14 @@ def test_missing_variables_are_named(command: Command) -> None:
     assert "wonder-customers simulator" in out
 
 
-def test_gateways_that_nobody_set_up_are_no_failure(command: Command, variables: Variables) -> None:
+def test_check_ignores_gateways_without_settings(command: Command, variables: Variables) -> None:
     only = {name: value for name, value in variables.items() if name.startswith("PAYDOCK_")}
     assert command("check", env=only)[0] == 0
     assert command("check", "wonder", env=only)[0] == 1
 
 
 @pytest.mark.parametrize(
-    ("changed", "gateway", "code", "told"),
+    ("changed", "gateway", "code", "expected"),
     [
         ({"PAYDOCK_SECRET_KEY": "planted-secret"}, "paydock", 2, "refused with HTTP 403"),
         ({"MONRI_MERCHANT_KEY": "planted-secret"}, "monri", 2, "refused with HTTP 401"),
@@ -179,19 +181,19 @@ def test_gateways_that_nobody_set_up_are_no_failure(command: Command, variables:
         ({"MONRI_BASE_URL": "http://gateway.example"}, "monri", 1, "https"),
     ],
 )
-def test_wrong_credentials_are_told_and_never_shown(
-    command: Command, variables: Variables, changed: Variables, gateway: str, code: int, told: str
+def test_check_reports_wrong_credentials_without_showing_them(
+    command: Command, variables: Variables, changed: Variables, gateway: str, code: int, expected: str
 ) -> None:
     for arguments in (("check",), ("check", gateway), ("check", gateway, "--json")):
         ended, out, err = command(*arguments, env=variables | changed)
         assert ended == code
-        assert told in out
+        assert expected in out
         assert "planted-secret" not in out + err
 
 
-def test_a_gateway_that_is_down_is_told(command: Command, variables: Variables) -> None:
+def test_check_reports_an_unreachable_gateway(command: Command, variables: Variables) -> None:
     code, out, _ = command("check", "monri", "--json", env=variables | {"MONRI_BASE_URL": "http://127.0.0.1:9"})
     assert code == 2
-    verdict = json.loads(out)
-    assert (verdict["credentials"], verdict["base_url"]) == ("unknown", "http://127.0.0.1:9")
-    assert "not sent" in verdict["message"]
+    result = json.loads(out)
+    assert (result["credentials"], result["base_url"]) == ("unknown", "http://127.0.0.1:9")
+    assert "not sent" in result["message"]

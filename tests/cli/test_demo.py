@@ -1,4 +1,4 @@
-"""The demo as a person runs it, and that its comparisons would notice."""
+"""The command ``demo``, its customers and its comparisons."""
 
 import os
 import re
@@ -24,7 +24,7 @@ from rich.console import Console
 from wonder_customers import Address, Customer, Phone
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.demo.comparison import changed_fields
-from wonder_customers.cli.demo.landing import Landing, land, left_out, write_csv
+from wonder_customers.cli.demo.gateway_run import GatewayResult, run_gateway, unsupported_columns, write_csv
 from wonder_customers.cli.demo.people import COLUMNS, Person, people
 from wonder_customers.cli.demo.report import print_report
 
@@ -36,7 +36,7 @@ for name in ("SIGHUP", "SIGINT", "SIGTERM"):
     signal.signal(signal.Signals[name], signal.SIG_IGN if name == sys.argv[1] else signal.SIG_DFL)
 os.execv(sys.executable, sys.argv[2:])
 """
-"""Starts a command that is deaf to one signal, whatever these tests themselves are deaf to."""
+"""Runs a command that ignores one signal and no other, whichever signals the tests ignore."""
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +47,12 @@ def temporary_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def shown(bare: dict[str, str], temporary_folder: Path) -> "CompletedProcess[str]":
-    """The demo, run once, without a terminal and without a single variable of any gateway."""
+    """The demo, run once without a terminal and without variables of gateways."""
     environment = bare | {"TMPDIR": str(temporary_folder)}
     return subprocess.run(DEMO, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
 
-def test_every_customer_lands_and_nothing_mismatches(shown: "CompletedProcess[str]") -> None:
+def test_demo_sends_all_customers_without_mismatches(shown: "CompletedProcess[str]") -> None:
     assert shown.stderr == ""
     assert shown.returncode == 0, shown.stdout
     rows = {line.split("  ")[0]: line.split()[-3:] for line in shown.stdout.splitlines() if line.count("  ")}
@@ -64,59 +64,61 @@ def test_every_customer_lands_and_nothing_mismatches(shown: "CompletedProcess[st
     assert "0 mismatches in 2,963 customers" in shown.stdout
 
 
-def test_each_broken_row_is_named_with_its_reason(shown: "CompletedProcess[str]") -> None:
+def test_demo_lists_each_defect_with_its_reason(shown: "CompletedProcess[str]") -> None:
     for number, person in enumerate(people(), 1):
         lines = re.findall(
-            rf"^{number} +{re.escape(person.broken.what)}.*$" if person.broken else "^$a", shown.stdout, re.MULTILINE
+            rf"^{number} +{re.escape(person.defect.description)}.*$" if person.defect else "^$a",
+            shown.stdout,
+            re.MULTILINE,
         )
-        assert len(lines) == (person.broken is not None)
+        assert len(lines) == (person.defect is not None)
         assert all(len(re.split(r"\s{2,}", line.strip())) == 4 for line in lines)
-    assert "nobody refused it" not in shown.stdout
+    assert " accepted" not in shown.stdout
 
 
-def test_a_pipe_gets_no_escape_codes(shown: "CompletedProcess[str]") -> None:
+def test_pipe_gets_no_escape_codes(shown: "CompletedProcess[str]") -> None:
     assert "\x1b" not in shown.stdout
     assert "\r" not in shown.stdout
 
 
-def test_it_ends_with_what_to_type_next(shown: "CompletedProcess[str]") -> None:
+def test_demo_ends_with_the_next_commands(shown: "CompletedProcess[str]") -> None:
     assert [line.split("   ")[0].strip() for line in shown.stdout.splitlines()[-2:]] == [
         "wonder-customers sync FILE --to wonder --simulator",
         "wonder-customers simulator",
     ]
 
 
-def test_nothing_is_left(shown: "CompletedProcess[str]", temporary_folder: Path) -> None:
+def test_demo_leaves_no_files(shown: "CompletedProcess[str]", temporary_folder: Path) -> None:
     assert shown.returncode == 0
     assert list(temporary_folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("how", "after", "code", "deaf_to"),
+    ("sent", "after", "code", "ignored"),
     [
         (signal.SIGINT, 0.0, 130, ""),
-        (signal.SIGTERM, 2.5, 143, "SIGINT"),  # as a shell starts what it runs in the background
+        (signal.SIGTERM, 2.5, 143, "SIGINT"),  # as shells start background jobs
         (signal.SIGHUP, 0.5, 129, ""),
     ],
 )
-def test_an_interrupted_demo_ends_quietly_and_leaves_nothing(
-    bare: dict[str, str], tmp_path: Path, how: signal.Signals, after: float, code: int, deaf_to: str
+def test_interrupted_demo_leaves_no_files(
+    bare: dict[str, str], tmp_path: Path, sent: signal.Signals, after: float, code: int, ignored: str
 ) -> None:
     environment = bare | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-c", START, deaf_to, *DEMO]
+    command = [sys.executable, "-c", START, ignored, *DEMO]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("1,000 customers")
+        assert process.stdout.readline().startswith("The CSV file has 1,000 customers")
         while not list(tmp_path.glob("*/simulator.txt")):
             assert process.poll() is None
         time.sleep(after)
-        process.send_signal(how)
+        process.send_signal(sent)
         _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (code, "")
     assert list(tmp_path.iterdir()) == []
-    # The simulator was in the same process group, of which soon nobody may be left.
+    # The simulator is in the same process group, which must be empty soon.
     until = time.monotonic() + 10
     while group_is_alive(process.pid):
         assert time.monotonic() < until
@@ -134,13 +136,13 @@ def group_is_alive(group: int) -> bool:
 # The customers
 
 
-def test_the_same_people_come_every_time() -> None:
+def test_people_are_reproducible() -> None:
     assert people() == people()
     assert people(100, seed=1) != people(100, seed=2)
 
 
-def test_people_write_in_many_scripts() -> None:
-    text = "".join("".join(person.cells.values()) for person in people() if person.broken is None)
+def test_people_cover_many_scripts() -> None:
+    text = "".join("".join(person.cells.values()) for person in people() if person.defect is None)
     scripts = Counter(unicodedata.name(letter, "").split()[0] for letter in text if letter.isalpha())
     wanted = {
         "LATIN",
@@ -159,14 +161,14 @@ def test_people_write_in_many_scripts() -> None:
     assert {"é", "đ", "ß", "ł", "\N{LATIN SMALL LETTER DOTLESS I}", "Þ"} <= set(text)
 
 
-def test_every_good_phone_is_valid_and_nobody_shares_one() -> None:
-    phones = [person.cells["phone"] for person in people() if person.broken is None]
+def test_valid_phones_are_unique() -> None:
+    phones = [person.cells["phone"] for person in people() if person.defect is None]
     assert all(phonenumbers.is_valid_number(phonenumbers.parse(phone)) for phone in phones)
     assert len(set(phones)) == len(phones)
 
 
-def test_a_gateway_gets_the_columns_that_it_has_fields_for(variables: dict[str, str]) -> None:
-    missing = {name: left_out(account_from_environment(name, variables)) for name in GATEWAYS}
+def test_unsupported_columns_per_gateway(variables: dict[str, str]) -> None:
+    missing = {name: unsupported_columns(account_from_environment(name, variables)) for name in GATEWAYS}
     addresses = tuple(column for column in COLUMNS if column.startswith("address."))
     assert missing == {
         "monri": ("company_name",),
@@ -178,7 +180,7 @@ def test_a_gateway_gets_the_columns_that_it_has_fields_for(variables: dict[str, 
 # The comparisons
 
 
-HELD = Customer(
+ACTUAL = Customer(
     id="1",
     reference="HR-0001",
     name="Ana Horvat",
@@ -203,48 +205,48 @@ CELLS = {
 }
 
 
-def test_the_same_customer_is_like_its_row() -> None:
-    assert changed_fields("monri", CELLS, HELD) == ()
-    in_two = evolve(HELD, name=None, first_name="Ana", last_name="Horvat")
+def test_equal_customer_has_no_changed_fields() -> None:
+    assert changed_fields("monri", CELLS, ACTUAL) == ()
+    in_two = evolve(ACTUAL, name=None, first_name="Ana", last_name="Horvat")
     assert changed_fields("paydock", CELLS, in_two) == ()
     whole = {name: text for name, text in CELLS.items() if name != "first_name"} | {
         "last_name": "",
         "name": "Ana Horvat",
     }
-    assert changed_fields("paydock", whole, evolve(HELD, name=None, first_name="Ana Horvat")) == ()
+    assert changed_fields("paydock", whole, evolve(ACTUAL, name=None, first_name="Ana Horvat")) == ()
 
 
 @pytest.mark.parametrize("column", CELLS)
 def test_every_column_is_compared(column: str) -> None:
     changed = CELLS | {column: CELLS[column] + "1"}
     expected = "name" if column in {"first_name", "last_name"} else column
-    assert changed_fields("monri", changed, HELD) == (expected,)
+    assert changed_fields("monri", changed, ACTUAL) == (expected,)
     nothing = Customer(id="1", phone=None, address=None, metadata=None)
     assert set(changed_fields("monri", CELLS, nothing)) == set(CELLS) - {"first_name", "last_name"} | {"name"}
 
 
-def test_a_mismatch_is_found_and_told(variables: dict[str, str], tmp_path: Path) -> None:
+def test_mismatch_is_reported(variables: dict[str, str], tmp_path: Path) -> None:
     persons = people(40)
     path = tmp_path / "customers.csv"
     write_csv(path, persons)
-    good = [number for number, person in enumerate(persons) if person.broken is None]
-    # The CSV says one thing and the demo believes another: that has to be noticed, as would be a change on the way.
+    good = [number for number, person in enumerate(persons) if person.defect is None]
+    # The expected people differ from the CSV file; the demo must report the difference.
     altered = list(persons)
     altered[good[0]] = evolve(persons[good[0]], cells={**persons[good[0]].cells, "email": "other@example.com"})
-    broken = next(number for number, person in enumerate(persons) if person.broken is not None)
-    altered[broken] = evolve(persons[broken], broken=None)
+    broken = next(number for number, person in enumerate(persons) if person.defect is not None)
+    altered[broken] = evolve(persons[broken], defect=None)
     account = account_from_environment("monri", variables)
-    landing = anyio.run(partial(land, "monri", account, path, altered))
-    assert landing.mismatches == {good[0] + 1: ("email",)}
-    assert len(landing.surprises) == 1
-    good_end, text = printed(landing, altered)
+    result = anyio.run(partial(run_gateway, "monri", account, path, altered))
+    assert result.mismatches == {good[0] + 1: ("email",)}
+    assert len(result.unexpected) == 1
+    good_end, text = printed(result, altered)
     assert not good_end
     assert f"row {good[0] + 1} differs in email" in text
     assert "1 mismatches" in text
-    assert f"row {broken + 1} did not land" in text
+    assert f"row {broken + 1} failed" in text
 
 
-def printed(landing: Landing, persons: Sequence[Person]) -> tuple[bool, str]:
+def printed(result: GatewayResult, persons: Sequence[Person]) -> tuple[bool, str]:
     written = StringIO()
-    good = print_report(Console(width=60, file=written), persons, [landing])
+    good = print_report(Console(width=60, file=written), persons, [result])
     return good, written.getvalue()

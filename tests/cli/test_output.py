@@ -1,4 +1,4 @@
-"""What is printed, and what never is."""
+"""Escaping, secrets and closed pipes in the output of commands."""
 
 import json
 import os
@@ -25,11 +25,11 @@ from wonder_customers.cli.output import json_line, printable
         (7, "7"),
     ],
 )
-def test_a_text_is_shown_and_not_obeyed(value: object, shown: str) -> None:
+def test_control_characters_are_escaped(value: object, shown: str) -> None:
     assert printable(value) == shown
 
 
-def test_json_never_shows_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_hides_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     json_line(CardSource(number=Secret("4111111111111111"), cvv=Secret("123")))
     printed = capsys.readouterr().out
     assert json.loads(printed)["number"] == "***"
@@ -37,7 +37,7 @@ def test_json_never_shows_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
     assert "123" not in printed
 
 
-def test_ctrl_c_ends_a_call_quietly(variables: dict[str, str], bare: dict[str, str]) -> None:
+def test_ctrl_c_ends_a_command_without_output(variables: dict[str, str], bare: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(20)
         environment = bare | variables | {"MONRI_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
@@ -60,7 +60,7 @@ def test_ctrl_c_ends_a_call_quietly(variables: dict[str, str], bare: dict[str, s
 @pytest.mark.parametrize(
     "arguments", [("check",), ("check", "--json"), ("--help",), ("--version",), ("sync", "--help")]
 )
-def test_a_reader_that_has_gone_is_no_error(
+def test_closed_output_ends_without_a_message(
     variables: dict[str, str], bare: dict[str, str], arguments: tuple[str, ...]
 ) -> None:
     reading, writing = os.pipe()

@@ -1,4 +1,4 @@
-"""The simulator as a command: what it prints can be pasted, and it ends when it should."""
+"""The command ``simulator``: its output can be pasted into a shell, and it stops as documented."""
 
 import shlex
 import signal
@@ -16,7 +16,7 @@ Typed = Callable[..., "CompletedProcess[str]"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "sh"])
-def test_the_exports_work_when_they_are_pasted(exports: str, bare: dict[str, str], shell: str) -> None:
+def test_exports_work_when_pasted(exports: str, bare: dict[str, str], shell: str) -> None:
     script = f"{exports}\n{shlex.quote(sys.executable)} -m wonder_customers check\n"
     pasted = subprocess.run([shell], input=script, env=bare, capture_output=True, text=True, check=False, timeout=30)
     assert pasted.stderr == ""
@@ -24,7 +24,7 @@ def test_the_exports_work_when_they_are_pasted(exports: str, bare: dict[str, str
     assert pasted.stdout.count("right") == 3
 
 
-def test_the_exports_work_with_eval(exports: str, bare: dict[str, str]) -> None:
+def test_exports_work_with_eval(exports: str, bare: dict[str, str]) -> None:
     script = 'eval "$0"; "$1" -m wonder_customers check'
     pasted = subprocess.run(
         ["bash", "-c", script, exports, sys.executable], env=bare, capture_output=True, text=True, check=False
@@ -33,8 +33,8 @@ def test_the_exports_work_with_eval(exports: str, bare: dict[str, str]) -> None:
     assert pasted.stdout.count("right") == 3
 
 
-class Running:
-    """A simulator whose first lines were read."""
+class RunningSimulator:
+    """A simulator process whose exports have been read."""
 
     def __init__(self, *arguments: str, env: dict[str, str]) -> None:
         self.process = subprocess.Popen(
@@ -56,8 +56,8 @@ class Running:
     def variables(self) -> dict[str, str]:
         return dict(word.split("=", 1) for word in shlex.split(self.exports) if word != "export")
 
-    def ended(self, send: signal.Signals | None = None) -> tuple[int, str]:
-        """The exit code and what it said to people; the rest of standard output is empty."""
+    def wait(self, send: signal.Signals | None = None) -> tuple[int, str]:
+        """Wait for the end; returns the exit code and standard error."""
         if send is not None:
             self.process.send_signal(send)
         out, err = self.process.communicate(timeout=15)
@@ -65,44 +65,44 @@ class Running:
         return self.process.returncode, err
 
 
-def test_ctrl_c_ends_it_quietly(bare: dict[str, str]) -> None:
-    running = Running(env=bare)
-    code, said = running.ended(signal.SIGINT)
+def test_ctrl_c_stops_the_simulator(bare: dict[str, str]) -> None:
+    running = RunningSimulator(env=bare)
+    code, err = running.wait(signal.SIGINT)
     assert code == 130
-    assert "Traceback" not in said
-    assert running.variables["WONDER_CUSTOMERS_SIMULATOR"] in said
-    assert "Ctrl-C" in said
+    assert "Traceback" not in err
+    assert running.variables["WONDER_CUSTOMERS_SIMULATOR"] in err
+    assert "Ctrl-C" in err
 
 
-def test_it_ends_with_its_input_when_asked_to(bare: dict[str, str]) -> None:
-    code, said = Running("--until-input-ends", env=bare).ended()
+def test_until_input_ends_stops_the_simulator(bare: dict[str, str]) -> None:
+    code, err = RunningSimulator("--until-input-ends", env=bare).wait()
     assert code == 0
-    assert "Traceback" not in said
+    assert "Traceback" not in err
 
 
-def test_faults_are_named(bare: dict[str, str]) -> None:
-    code, said = Running("--faults", "--until-input-ends", env=bare).ended()
+def test_faults_option_lists_the_kinds(bare: dict[str, str]) -> None:
+    code, err = RunningSimulator("--faults", "--until-input-ends", env=bare).wait()
     assert code == 0
-    assert "/_simulator/faults" in said
-    assert "rate_limited" in said
+    assert "/_simulator/faults" in err
+    assert "rate_limited" in err
 
 
-def test_a_database_keeps_the_state(bare: dict[str, str], tmp_path: Path, typed: Typed) -> None:
+def test_db_option_keeps_the_state(bare: dict[str, str], tmp_path: Path, typed: Typed) -> None:
     file = str(tmp_path / "state.sqlite")
-    first = Running("--db", file, "--until-input-ends", env=bare)
-    assert first.ended()[0] == 0
-    again = Running("--db", file, "--until-input-ends", env=bare)
+    first = RunningSimulator("--db", file, "--until-input-ends", env=bare)
+    assert first.wait()[0] == 0
+    again = RunningSimulator("--db", file, "--until-input-ends", env=bare)
     try:
-        # The credentials of the first run still work, at the new port.
+        # The credentials of the first run are valid at the new port.
         kept = {
             name: again.variables[name] if name.endswith("_URL") else value for name, value in first.variables.items()
         }
         assert typed("check", env=kept).returncode == 0
     finally:
-        again.ended()
+        again.wait()
 
 
-def test_a_busy_port_is_told(typed: Typed) -> None:
+def test_busy_port_is_reported(typed: Typed) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = typed("simulator", "--port", str(port))
@@ -111,7 +111,7 @@ def test_a_busy_port_is_told(typed: Typed) -> None:
     assert f"port {port}" in done.stderr
 
 
-def test_a_file_that_is_no_database_is_told(command: Command, tmp_path: Path) -> None:
+def test_invalid_database_is_reported(command: Command, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Dear Ada, " * 1000, encoding="ascii")
     for path in (tmp_path / "letter.txt", tmp_path / "no-such-folder" / "state.sqlite"):
         code, out, err = command("simulator", "--db", str(path))

@@ -1,4 +1,4 @@
-"""The bulk commands as a person types them, in processes of their own, against the simulated gateways."""
+"""The bulk commands against simulated gateways."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import orjson
 import pytest
 from bulk.people import write_csv
 
-from wonder_customers.cli import sync_screen
+from wonder_customers.cli import progress
 from wonder_customers.cli.sync import commands
 from wonder_customers.dialects import names
 from wonder_customers.errors import BulkError, CallError, WonderCustomersError
@@ -26,7 +26,7 @@ sys.exit(commands(sys.argv[1:], result_action="return_value"))
 
 
 class Terminal:
-    """Runs commands in a folder: in this process, or in one of their own that can be signalled."""
+    """Runs commands in a folder, in this process or in a new one that can be signalled."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Terminal:
         )  # fmt: skip
 
     def run(self, *words: str) -> tuple[int, str]:
-        """The exit code, and everything that was printed."""
+        """Run a command in this process; returns the exit code and the output."""
         with self._monkeypatch.context() as changed:
             changed.chdir(self.folder)
             for name, value in self.environment.items():
@@ -74,7 +74,7 @@ def terminal(
     return Terminal(tmp_path, server, monkeypatch, capsys)
 
 
-def test_plan_sync_verify_and_again(terminal: Terminal, server: SimulatorServer) -> None:
+def test_plan_sync_and_verify(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 30)
     code, text = terminal.run("plan", "c.csv", "--to", "paydock", "--rate", "30/s")
     assert (code, server.store.ledger("paydock")) == (0, {})
@@ -104,7 +104,7 @@ def test_plan_sync_verify_and_again(terminal: Terminal, server: SimulatorServer)
     assert (facts["run"], facts["ending"], facts["states"]) == (2, "finished", {"done": 30})
 
 
-def test_failures_go_to_a_file_that_can_be_fed_back_in(terminal: Terminal, server: SimulatorServer) -> None:
+def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, server: SimulatorServer) -> None:
     source = write_csv(terminal.folder / "c.csv", 6)
     source.write_text(
         source.read_text() + "c-x,Bad,bad@example.com,no-phone-at-all\nc-1,Twin,t@example.com,+385 91 234 5678\n"
@@ -112,11 +112,11 @@ def test_failures_go_to_a_file_that_can_be_fed_back_in(terminal: Terminal, serve
     server.faults.add("server_error", times=1, method="POST", path="customers$", status=400)
     code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--workers", "1")
     assert code == 2
-    assert "3 rows that did not arrive are in c.csv.failed.jsonl" in text
+    assert "3 failed rows written to c.csv.failed.jsonl" in text
     assert "retry-failed c.csv.paydock.journal" in text
     letters = {letter["row"]: letter for letter in terminal.lines("c.csv.failed.jsonl")}
     assert {row: letter["status"] for row, letter in letters.items()} == {1: "failed", 7: "invalid", 8: "duplicate"}
-    assert letters[1]["code"] == "Rejected 400"
+    assert letters[1]["code"] == "InvalidRequestError 400"
     assert all("values" not in letter for letter in letters.values())
     written = (terminal.folder / "c.csv.failed.jsonl").read_text()
     for personal in ("Ada", "example.com", "no-phone", "91 234", "Twin"):
@@ -155,15 +155,15 @@ def begun(server: SimulatorServer, gateway: str, customers: int) -> None:
         time.sleep(0.005)
 
 
-def test_a_signal_ends_the_run_in_order_and_resume_goes_on(terminal: Terminal, server: SimulatorServer) -> None:
+def test_signal_stops_the_job_and_resume_continues(terminal: Terminal, server: SimulatorServer) -> None:
     source = write_csv(terminal.folder / "c.csv", 120)
     process = terminal.start("sync", "c.csv", "--to", "monri", "--rate", "100/s")
     begun(server, "monri", 5)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "Finishing what is under way" in errors
-    assert "Go on with: wonder-customers resume c.csv.monri.journal" in errors
+    assert "Finishing the requests in progress" in errors
+    assert "To continue, run: wonder-customers resume c.csv.monri.journal" in errors
     assert "not reached" in output
     assert 5 <= len(server.store.created("monri")) < 120
     stamp = source.stat()
@@ -179,7 +179,7 @@ def test_a_signal_ends_the_run_in_order_and_resume_goes_on(terminal: Terminal, s
     assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(120)}
 
 
-def test_the_second_signal_stops_at_once_and_can_be_resumed(terminal: Terminal, server: SimulatorServer) -> None:
+def test_second_signal_stops_immediately_and_can_be_resumed(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 60)
     server.faults.add("read_hang", times=None, method="POST", probability=0.2, seed=3)
     process = terminal.start("sync", "c.csv", "--to", "wonder")
@@ -198,7 +198,7 @@ def test_the_second_signal_stops_at_once_and_can_be_resumed(terminal: Terminal, 
     assert server.store.ledger("wonder") == {f"c-{number}": 1 for number in range(60)}
 
 
-def test_refused_credentials_stop_with_their_own_code(terminal: Terminal, server: SimulatorServer) -> None:
+def test_refused_credentials_exit_with_stopped(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 50)
     terminal.environment["PAYDOCK_SECRET_KEY"] = "wrong"
     code, text = terminal.run("sync", "c.csv", "--to", "paydock")
@@ -207,7 +207,7 @@ def test_refused_credentials_stop_with_their_own_code(terminal: Terminal, server
     assert "wrong" not in text
 
 
-def test_too_many_failures_stop_with_their_own_code(terminal: Terminal, server: SimulatorServer) -> None:
+def test_too_many_failures_exit_with_stopped(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 50)
     server.faults.add("server_error", times=None, status=400)
     code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--max-failures", "3")
@@ -215,7 +215,7 @@ def test_too_many_failures_stop_with_their_own_code(terminal: Terminal, server: 
     assert "rows failed, which is the limit that was set" in text
 
 
-def test_a_simulator_needs_nothing_and_leaves_nothing(terminal: Terminal) -> None:
+def test_simulator_option_leaves_no_files(terminal: Terminal) -> None:
     write_csv(terminal.folder / "c.csv", 5)
     for gateway in names():
         code, _ = terminal.run("sync", "c.csv", "--to", gateway, "--simulator")
@@ -223,7 +223,7 @@ def test_a_simulator_needs_nothing_and_leaves_nothing(terminal: Terminal) -> Non
     assert [path.name for path in terminal.folder.iterdir()] == ["c.csv"]
 
 
-def test_columns_are_mapped_by_arguments_and_by_a_file(terminal: Terminal, server: SimulatorServer) -> None:
+def test_columns_are_mapped_by_options_and_file(terminal: Terminal, server: SimulatorServer) -> None:
     (terminal.folder / "k.csv").write_text("Nr;Name;Mail;Tel;Extra\n1;Ada;a@example.com;+43 1 2345678;x\n")
     (terminal.folder / "map.toml").write_text('[columns]\nNr = "reference"\nMail = "email"\n')
     code, text = terminal.run("sync", "k.csv", "--to", "monri", "--map-file", "map.toml", "--map", "Tel=phone")
@@ -235,7 +235,7 @@ def test_columns_are_mapped_by_arguments_and_by_a_file(terminal: Terminal, serve
     assert server.store.customers("monri")[0]["email"] == "a@example.com"
 
 
-def test_a_query_is_a_source(terminal: Terminal, server: SimulatorServer) -> None:
+def test_query_as_source(terminal: Terminal, server: SimulatorServer) -> None:
     pytest.importorskip("duckdb", reason="needs the extra duckdb")
     write_csv(terminal.folder / "c.csv", 5)
     query = "SELECT reference, upper(name) AS name, email, phone FROM 'c.csv' WHERE reference <> 'c-3'"
@@ -246,16 +246,16 @@ def test_a_query_is_a_source(terminal: Terminal, server: SimulatorServer) -> Non
     assert terminal.run("sync", ".", "--to", "wonder")[0] == 0
 
 
-def test_a_trial_with_the_first_rows(terminal: Terminal, server: SimulatorServer) -> None:
+def test_first_sends_a_part_and_resume_the_rest(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 40)
     code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--first", "7")
     assert (code, len(server.store.ledger("wonder"))) == (0, 7)
-    assert "Go on with: wonder-customers resume" in text
+    assert "To continue, run: wonder-customers resume" in text
     assert terminal.run("resume", "c.csv.wonder.journal")[0] == 0
     assert len(server.store.ledger("wonder")) == 40
 
 
-def test_migrate_lists_losses_first(terminal: Terminal, server: SimulatorServer) -> None:
+def test_migrate_lists_lost_fields_first(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 8)
     data = "reference,name,email,phone,description\nd-1,Eve,e@example.com,+385 91 234 5678,tall\n"
     (terminal.folder / "d.csv").write_text(data)
@@ -274,25 +274,25 @@ def test_migrate_lists_losses_first(terminal: Terminal, server: SimulatorServer)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
-        (["sync", "missing.csv", "--to", "wonder"], "there is no file or folder missing.csv"),
+        (["sync", "missing.csv", "--to", "wonder"], "missing.csv"),
         (["sync", "c.csv", "--to", "acme"], "no gateway is called 'acme'"),
-        (["sync", "c.csv", "--to", "wonder", "--rate", "fast"], "--rate takes a number per second"),
-        (["sync", "c.csv", "--to", "wonder", "--map", "nothing"], "--map takes COLUMN=FIELD"),
-        (["resume", "no.journal"], "there is no journal no.journal"),
+        (["sync", "c.csv", "--to", "wonder", "--rate", "fast"], "--rate must be a number per second"),
+        (["sync", "c.csv", "--to", "wonder", "--map", "nothing"], "--map must be COLUMN=FIELD"),
+        (["resume", "no.journal"], "no.journal"),
         (["status", "c.csv"], "cannot be used as a journal"),
         (["migrate", "--from", "wonder", "--to", "wonder"], "name the same gateway"),
     ],
 )
-def test_wrong_usage_is_told_in_one_line(words: list[str], said: str, terminal: Terminal) -> None:
+def test_usage_errors(words: list[str], expected: str, terminal: Terminal) -> None:
     write_csv(terminal.folder / "c.csv", 1)
     code, text = terminal.run(*words)
     assert code == 1
-    assert said in text
+    assert expected in text
 
 
-def test_a_journal_without_its_key_is_not_trusted(terminal: Terminal) -> None:
+def test_journal_without_its_key_is_refused(terminal: Terminal) -> None:
     write_csv(terminal.folder / "c.csv", 1)
     assert terminal.run("sync", "c.csv", "--to", "wonder")[0] == 0
     (terminal.folder / "c.csv.wonder.journal.key").unlink()
@@ -300,8 +300,8 @@ def test_a_journal_without_its_key_is_not_trusted(terminal: Terminal) -> None:
     assert (code, "without its key" in text) == (1, True)
 
 
-def test_times_are_told_as_people_say_them() -> None:
-    assert [sync_screen.clock(seconds) for seconds in (4, 200, 7500, 200_000)] == [
+def test_durations_are_formatted() -> None:
+    assert [progress.format_duration(seconds) for seconds in (4, 200, 7500, 200_000)] == [
         "4 s",
         "3 min",
         "2 h 05 min",
@@ -309,10 +309,10 @@ def test_times_are_told_as_people_say_them() -> None:
     ]
 
 
-def test_progress_is_told_in_json_lines_where_nobody_watches(
+def test_progress_is_json_lines_without_a_terminal(
     terminal: Terminal, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync_screen, "_LINE_EVERY", 0.2)
+    monkeypatch.setattr(progress, "_LINE_INTERVAL", 0.2)
     write_csv(terminal.folder / "c.csv", 60)
     code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--rate", "50/s")
     assert code == 0

@@ -1,4 +1,4 @@
-"""What the bulk commands print of a plan, a journal, a sample and a migration, and what they refuse."""
+"""Output of ``plan``, ``status``, ``verify`` and ``migrate``, and errors of bulk commands."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 from bulk.people import write_csv
 
 from wonder_customers.bulk import Journal
-from wonder_customers.cli import sync_screen
-from wonder_customers.cli.codes import FAILED, USAGE
+from wonder_customers.cli import progress
+from wonder_customers.cli.exit_codes import FAILED, USAGE
 from wonder_customers.simulator.server import SimulatorServer
 
 Command = Callable[..., tuple[int, str, str]]
@@ -16,11 +16,11 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def typed(command: Command, server: SimulatorServer, folder: Path) -> Command:
-    """Runs a command in a folder of its own, with the simulated gateways' variables."""
+    """Run a command in a new folder with the variables of the simulator."""
     return lambda *words, **more: command(*words, env=server.environment() | {"COLUMNS": "160"} | more)
 
 
-def test_a_plan_names_the_fields_that_would_change(typed: Command, folder: Path) -> None:
+def test_plan_names_changed_fields(typed: Command, folder: Path) -> None:
     write_csv(folder / "old.csv", 3)
     assert typed("sync", "old.csv", "--to", "monri")[0] == 0
     new = write_csv(folder / "new.csv", 3)
@@ -30,31 +30,29 @@ def test_a_plan_names_the_fields_that_would_change(typed: Command, folder: Path)
     assert "row 2, c-1: email, name would change" in out or "row 2, c-1: name, email would change" in out
 
 
-def test_a_plan_tells_how_many_rows_are_in_doubt(typed: Command, server: SimulatorServer, folder: Path) -> None:
-    write_csv(folder / "doubt.csv", 2)
-    assert typed("sync", "doubt.csv", "--to", "wonder", "--first", "1")[0] == 0
-    journal = Journal.existing(folder / "doubt.csv.wonder.journal")
+def test_plan_counts_unconfirmed_rows(typed: Command, server: SimulatorServer, folder: Path) -> None:
+    write_csv(folder / "c.csv", 2)
+    assert typed("sync", "c.csv", "--to", "wonder", "--first", "1")[0] == 0
+    journal = Journal.existing(folder / "c.csv.wonder.journal")
     journal._execute("UPDATE rows SET state = ?", ["sending"])
-    write_csv(folder / "doubt.csv", 2, version="2")
-    code, out, _ = typed("plan", "doubt.csv", "--to", "wonder", "--journal", str(journal.path))
+    write_csv(folder / "c.csv", 2, version="2")
+    code, out, _ = typed("plan", "c.csv", "--to", "wonder", "--journal", str(journal.path))
     assert code == 0
-    assert "1 rows are in doubt since an earlier run; the gateway is asked first." in out
+    assert "1 rows of an earlier run are unconfirmed and will be looked up before sending." in out
 
 
-def test_status_tells_what_was_not_taken_and_how_to_go_on(
-    typed: Command, server: SimulatorServer, folder: Path
-) -> None:
+def test_status_shows_failures_and_the_next_command(typed: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "s.csv", 30)
     server.faults.add("server_error", times=None, status=400, method="POST")
     assert typed("sync", "s.csv", "--to", "wonder", "--max-failures", "3")[0] == 3
     code, out, _ = typed("status", "s.csv.wonder.journal")
     assert code == 0
-    assert "not taken" in out
+    assert "failed rows by reason" in out
     assert "run 1: failures" in out
-    assert "Go on with: wonder-customers resume s.csv.wonder.journal" in out
+    assert "To continue, run: wonder-customers resume s.csv.wonder.journal" in out
 
 
-def test_a_sample_tells_how_sure_it_is(typed: Command, server: SimulatorServer, folder: Path) -> None:
+def test_verify_sample_prints_a_confidence_interval(typed: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "v.csv", 20)
     assert typed("sync", "v.csv", "--to", "monri")[0] == 0
     code, out, _ = typed("verify", "v.csv.monri.journal", "--sample", "10")
@@ -63,10 +61,10 @@ def test_a_sample_tells_how_sure_it_is(typed: Command, server: SimulatorServer, 
     assert "Between 0.00% and 27.75% of all rows are wrong (95 % confidence)." in out
 
 
-def test_a_migration_tells_who_cannot_come(typed: Command, server: SimulatorServer, folder: Path) -> None:
+def test_migrate_counts_customers_that_cannot_be_sent(typed: Command, server: SimulatorServer, folder: Path) -> None:
     rows = [
         "reference,name,email,phone",
-        f"m-1,{'Ada' * 20},a@example.com,+385 91 234 5678",  # Monri takes fifty characters
+        f"m-1,{'Ada' * 20},a@example.com,+385 91 234 5678",  # longer than the 50 characters that Monri accepts
         "m-2,Eve,e@example.com,+385 91 234 5678",
     ]
     (folder / "m.csv").write_text("\n".join(rows) + "\n")
@@ -75,67 +73,65 @@ def test_a_migration_tells_who_cannot_come(typed: Command, server: SimulatorServ
     server.store._connection.execute(nameless).close()
     code, out, err = typed("migrate", "--from", "paydock", "--to", "monri")
     assert code == USAGE
-    assert "monri does not take the value of" in out
+    assert "fields whose value monri does not accept" in out
     assert "1 customers have no reference and cannot be sent." in err
 
 
-@pytest.mark.parametrize("verb", ["resume", "verify", "retry-failed"])
-def test_a_journal_without_a_run_is_told(verb: str, typed: Command, folder: Path) -> None:
+@pytest.mark.parametrize("name", ["resume", "verify", "retry-failed"])
+def test_journal_without_a_run_is_refused(name: str, typed: Command, folder: Path) -> None:
     Journal.open(folder / "j", gateway="monri", endpoint="https://example.com/")
-    code, _, err = typed(verb, "j")
+    code, _, err = typed(name, "j")
     assert code == USAGE
-    assert "j holds no run. Start one with `sync`." in err
+    assert "j contains no run. Start one with `sync`." in err
 
 
-def test_a_migrations_journal_is_gone_on_with_by_migrating_again(typed: Command, folder: Path) -> None:
+def test_resume_of_a_migration_names_the_migrate_command(typed: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 1)
     assert typed("sync", "c.csv", "--to", "paydock")[0] == 0
     assert typed("migrate", "--from", "paydock", "--to", "wonder", "--accept-losses", "--journal", "mj")[0] == 0
     code, _, err = typed("resume", "mj")
     assert code == USAGE
-    assert "run it again: wonder-customers migrate --from paydock --to wonder" in err
+    assert "To continue, run: wonder-customers migrate --from paydock --to wonder" in err
 
 
-def test_a_journal_of_another_place_is_not_gone_on_with(typed: Command, server: SimulatorServer, folder: Path) -> None:
+def test_resume_refuses_a_journal_of_another_endpoint(typed: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 1)
     assert typed("sync", "c.csv", "--to", "monri")[0] == 0
     code, _, err = typed("resume", "c.csv.monri.journal", MONRI_BASE_URL="https://ipgtest.monri.com/")
     assert code == USAGE
-    assert f"the journal is of monri at {server.origin}, the" in err
-    assert "the environment names https://ipgtest.monri.com/" in err
+    assert f"the journal belongs to monri at {server.origin}, but" in err
+    assert "the environment has https://ipgtest.monri.com/" in err
 
 
-def test_workers_on_ray_do_not_reach_a_simulator_inside_this_process(typed: Command, folder: Path) -> None:
+def test_ray_with_simulator_option_is_refused(typed: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 1)
     code, _, err = typed("sync", "c.csv", "--to", "monri", "--on", "ray", "--simulator")
     assert code == USAGE
-    assert "start one beside it with `wonder-customers simulator`" in err
+    assert "Run `wonder-customers simulator`" in err
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         pytest.param(
             ("--shared-limit", "redis://127.0.0.1:1", "--on", "ray", "--rate", "5"),
             "--shared-limit is for plain",
-            marks=pytest.mark.long,  # Ray takes seconds to load
+            marks=pytest.mark.long,  # importing Ray takes seconds
         ),
         (("--shared-limit", "redis://127.0.0.1:1"), "--shared-limit needs --rate"),
     ],
 )
-def test_a_shared_limit_where_there_can_be_none(
-    words: tuple[str, ...], told: str, typed: Command, folder: Path
-) -> None:
+def test_invalid_shared_limit_is_refused(words: tuple[str, ...], expected: str, typed: Command, folder: Path) -> None:
     pytest.importorskip("limits", reason="needs the extra shared-limit")
     if "ray" in words:
         pytest.importorskip("ray", reason="needs the extra ray")
     write_csv(folder / "c.csv", 1)
     code, _, err = typed("sync", "c.csv", "--to", "monri", *words)
     assert code == USAGE
-    assert told in err
+    assert expected in err
 
 
-def test_a_terminal_sees_a_bar_with_what_happens(typed: Command, server: SimulatorServer, folder: Path) -> None:
+def test_terminal_shows_a_progress_bar(typed: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 40)
     server.faults.add("rate_limited", gateway="paydock", times=2)
     server.faults.add("server_error", gateway="paydock", status=400, times=2, method="POST")
@@ -147,10 +143,10 @@ def test_a_terminal_sees_a_bar_with_what_happens(typed: Command, server: Simulat
     assert "adds up" in out
 
 
-def test_a_bar_says_only_what_is_known() -> None:
+def test_progress_bar_omits_unknown_values() -> None:
     unknown = dict.fromkeys(("rows_per_second", "p50", "p95", "seconds_left"))
-    assert sync_screen._words({"rows": 0, "throttled": 0, "failed": 0, **unknown}) == "0 rows"
+    assert progress._format_facts({"rows": 0, "throttled": 0, "failed": 0, **unknown}) == "0 rows"
     known = {"rows_per_second": 12.4, "p50": 0.05, "p95": 0.2, "seconds_left": 200}
-    assert sync_screen._words({"rows": 1234, "throttled": 5, "failed": 6, **known}) == (
+    assert progress._format_facts({"rows": 1234, "throttled": 5, "failed": 6, **known}) == (
         "1,234 rows · 12/s · p50 50 ms, p95 200 ms · 5 refused (429) · 6 failed · 3 min left"
     )

@@ -1,32 +1,31 @@
 """The command line: ``wonder-customers``.
 
-The script comes to ``main`` through ``wonder_customers_cli``, which is installed beside the package. It stays
-importable without the packages of the extra ``cli``, so that a person who has not installed them is told how to, and
-not shown a traceback.
+The console script calls `main` through ``wonder_customers_cli``, a module installed beside the package. This module can
+be imported without the packages of the extra ``cli``; without them, `main` prints the command that installs them.
 """
 
 import sys
 from importlib.util import find_spec
 
-from wonder_customers.cli.codes import INTERRUPTED
+from wonder_customers.cli.exit_codes import INTERRUPTED
 from wonder_customers.errors import MissingExtraError
 
 __all__ = ["main"]
 
-_NEEDED = ("cyclopts", "rich", "starlette", "uvicorn")
+_REQUIRED = ("cyclopts", "rich", "starlette", "uvicorn")
 
 
 def main() -> None:
-    """Run the command in ``sys.argv`` and leave with its exit code.
+    """Run the command in ``sys.argv`` and exit with its exit code.
 
-    0: done; 1: wrong usage or settings; 2: a call failed; 130: interrupted from the keyboard.
+    0: success; 1: wrong usage or settings; 2: a call failed; 130: interrupted from the keyboard.
     """
-    missing = [name for name in _NEEDED if find_spec(name) is None]
+    missing = [name for name in _REQUIRED if find_spec(name) is None]
     if missing:
         sys.stderr.write(f"wonder-customers: {MissingExtraError('the command line', missing, 'cli')}\n")
         sys.exit(1)
     try:
-        from wonder_customers.cli.app import run  # noqa: PLC0415 - it needs the packages that were just looked for
+        from wonder_customers.cli.app import run  # noqa: PLC0415 - it imports the packages checked above
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     sys.exit(run(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""The application: its commands, and how each of them ends."""
+"""The application: its commands and their exit codes."""
 
 import errno
 import os
@@ -11,8 +11,8 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from wonder_customers.cli.codes import BROKEN_PIPE, DONE, FAILED, INTERRUPTED, USAGE
-from wonder_customers.cli.output import console, say
+from wonder_customers.cli.exit_codes import BROKEN_PIPE, FAILED, INTERRUPTED, SUCCESS, USAGE
+from wonder_customers.cli.output import console, print_message
 from wonder_customers.cli.sync import commands
 from wonder_customers.errors import BulkError, CallError, WonderCustomersError
 
@@ -23,14 +23,14 @@ def _version() -> str:
     try:
         return version("wonder-customers")
     except PackageNotFoundError:
-        return "not installed: run from its source folder"
+        return "not installed (run from the source folder)"
 
 
 app = App(
     name="wonder-customers",
-    help="Customers of the payment gateways Wonder, Paydock and Monri: one vocabulary, one command line.",
+    help="Manage customers at the payment gateways Wonder, Paydock and Monri.",
     version=_version,
-    # That a switch is off until it is given goes without saying.
+    # Switches are off by default; showing that default would only lengthen the help.
     default_parameter=Parameter(negative=(), show_default=lambda value: str(value) if value else None),
     group_commands=Group("Many customers", sort_key=2),
 )
@@ -39,18 +39,18 @@ for _flag in ("--help", "--version"):
     app[_flag].group = _HELP
 _TRY, _SINGLE = Group("Try it", sort_key=0), Group("Single customers", sort_key=1)
 
-# Commands are named by text and imported when they are called for, so that `--help` and `get` do not load a web server.
+# Commands are import paths and are imported when they are called, so that `--help` and `get` do not load a web server.
 for _path, _group, _help in (
-    ("demo:demo", _TRY, "Watch 1,000 customers from a CSV land in every gateway, with nothing to set up."),
-    ("simulator:simulator", _TRY, "Serve stand-ins for all gateways on this machine, until Ctrl-C."),
-    ("check:check", _SINGLE, "Find out whether the credentials in the environment are right."),
+    ("demo:demo", _TRY, "Send 1,000 customers from a CSV file to every simulated gateway; no setup needed."),
+    ("simulator:simulator", _TRY, "Simulate all gateways on this machine until Ctrl-C."),
+    ("check:check", _SINGLE, "Test the credentials in the environment."),
     ("customers:get", _SINGLE, "Show one customer."),
     ("customers:list", _SINGLE, "Show a page of customers."),
     ("customers:delete", _SINGLE, "Delete (Monri) or archive (Paydock) a customer."),
 ):
     app.command(f"wonder_customers.cli.{_path}", name=_path.partition(":")[2], help=_help, group=_group)
 for _name in commands:
-    # One by one, so that a command that is mistyped is told which ones there are.
+    # Registered one by one, so that the error for an unknown command lists all of them.
     if not _name.startswith("-"):
         app.command(commands[_name], name=_name)
 
@@ -63,68 +63,70 @@ def _launch(
     """Run one command.
 
     Args:
-        *tokens: The command and what it takes.
+        *tokens: The command and its arguments.
         debug: Show the traceback of an error.
     """
     try:
         code = app(tokens, exit_on_error=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:
-        return _unread()
+        return _output_closed()
     except (WonderCustomersError, OSError) as error:
         if debug:
             traceback.print_exc()
         return _failed(error)
-    return code if isinstance(code, int) else DONE
+    return code if isinstance(code, int) else SUCCESS
 
 
-def _unread() -> int:
-    """End quietly because the reader has gone (``… | head``); the exit code."""
-    # What is still buffered must not fail again at exit.
+def _output_closed() -> int:
+    """Return the exit code for a closed standard output (``… | head``), without a message."""
+    # The buffered rest must not raise again at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return BROKEN_PIPE
 
 
-_CURES = {
-    errno.ENOSPC: " Make room there, or let it go elsewhere.",
-    errno.EACCES: " Ask for the right to use it, or name another one.",
-    errno.EADDRINUSE: " Choose another one with --port.",
+_HINTS = {
+    errno.ENOSPC: " Free some space or choose another location.",
+    errno.EACCES: " Change its permissions or choose another path.",
+    errno.EADDRINUSE: " Choose another port with --port.",
 }
 
 
 def _failed(error: WonderCustomersError | OSError) -> int:
-    """Say why a command failed; its exit code."""
-    told = str(error)
+    """Print why a command failed and return its exit code."""
+    message = str(error)
     if isinstance(error, OSError):
         place = "" if error.filename is None else f"{error.filename}: "
-        told = f"{place}{error.strerror or error}.{_CURES.get(error.errno or 0, '')}"
+        message = f"{place}{error.strerror or error}.{_HINTS.get(error.errno or 0, '')}"
         if error.errno == errno.ENOSPC and not place:
-            told = f"what is printed cannot be written: {told}"
-    say(f"wonder-customers: {told}", "red")
+            message = f"standard output cannot be written: {message}"
+    print_message(f"wonder-customers: {message}", "red")
     return FAILED if isinstance(error, (CallError, BulkError)) else USAGE
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command in `arguments`; its exit code."""
+    """Run the command in `arguments` and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A customer's name must not fail on a terminal that knows only ASCII.
+            # A name with non-ASCII characters must not raise on an ASCII terminal.
             stream.reconfigure(errors="backslashreplace")
     try:
         app.console = console(wide=False)
         code = app.meta(arguments, exit_on_error=False, result_action="return_value")
-        # Help and the version are printed outside of any command.
+        # The help and the version are printed outside of any command.
         sys.stdout.flush()
     except BrokenPipeError:
-        return _unread()
+        return _output_closed()
     except CycloptsError:
-        # It has been printed already.
-        say("`wonder-customers --help` lists the commands, `wonder-customers COMMAND --help` what each one takes.")
+        # cyclopts has printed the error.
+        print_message(
+            "`wonder-customers --help` lists the commands; `wonder-customers COMMAND --help` shows the options of one."
+        )
         return USAGE
     except OSError as error:
-        # Help that cannot be written.
+        # The help could not be written.
         return _failed(error)
     except KeyboardInterrupt:
         return INTERRUPTED
-    # Help has no code of its own.
-    return code if isinstance(code, int) else DONE
+    # The help returns no exit code.
+    return code if isinstance(code, int) else SUCCESS

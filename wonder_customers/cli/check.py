@@ -1,4 +1,4 @@
-"""``wonder-customers check``: are my credentials right?"""
+"""``wonder-customers check``: test the credentials."""
 
 from collections.abc import Iterable
 from typing import Annotated, Final, Literal
@@ -8,19 +8,19 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, is_set_up
-from wonder_customers.cli.asking import ask
-from wonder_customers.cli.codes import DONE, FAILED, USAGE
+from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, is_configured
+from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.cli.output import cell, console, json_line
+from wonder_customers.cli.runtime import run_with_session
 from wonder_customers.cli.tables import plain_table
 from wonder_customers.dialects import names
 from wonder_customers.errors import AuthenticationError, CallError, ConfigurationError, PermissionDeniedError
 from wonder_customers.retry import RetryPolicy
 
-__all__ = ["Decision", "check"]
+__all__ = ["CredentialCheck", "check"]
 
-_IMPATIENT: Final = RetryPolicy(attempts=2, deadline=15.0)
-"""Someone who asks whether the credentials are right waits in front of the terminal."""
+_RETRY: Final = RetryPolicy(attempts=2, deadline=15.0)
+"""Shorter than the default, because the user waits for the result."""
 
 State = Literal["right", "wrong", "unknown", "not set up"]
 
@@ -28,14 +28,14 @@ _STYLES: Final = {"right": "green", "wrong": "bold red", "unknown": "yellow", "n
 
 
 @frozen
-class Decision:
-    """What came of trying a gateway's credentials.
+class CredentialCheck:
+    """The result of testing a gateway's credentials.
 
     Attributes:
         gateway: The gateway's name.
-        credentials: What they are; ``unknown`` where the gateway could not be asked.
-        base_url: Where the gateway was asked, None where it was not.
-        message: What happened and what to do, None where all is well.
+        credentials: The state of the credentials; ``unknown`` when the gateway could not be reached.
+        base_url: The URL of the gateway; None when no request was sent.
+        message: The error and how to fix it; None when the credentials are right.
     """
 
     gateway: str
@@ -45,52 +45,52 @@ class Decision:
 
     @property
     def code(self) -> int:
-        """The exit code that this means."""
+        """The exit code for this result."""
         if self.credentials == "right":
-            return DONE
+            return SUCCESS
         return USAGE if self.base_url is None else FAILED
 
 
 def check(
-    gateway: Annotated[str | None, Parameter(help=f"One of {GATEWAYS}; without it, all that are set up.")] = None,
+    gateway: Annotated[str | None, Parameter(help=f"One of {GATEWAYS}. Default: all that are configured.")] = None,
     /,
     *,
-    json: Annotated[bool, Parameter(help="Print JSON lines, for machines.", show_default=False)] = False,
+    json: Annotated[bool, Parameter(help="Print JSON lines.", show_default=False)] = False,
 ) -> int:
-    """Find out whether the credentials in the environment are right, by asking for one customer."""
-    verdicts = [_verdict(name) for name in (names() if gateway is None else (gateway,))]
+    """Test the credentials in the environment by reading one customer."""
+    results = [_check(name) for name in (names() if gateway is None else (gateway,))]
     if json:
-        for verdict in verdicts:
-            json_line(verdict)
+        for result in results:
+            json_line(result)
     else:
-        _show(console(), verdicts)
-    # Who works with one gateway has not failed because the others are not set up.
-    counting = [verdict for verdict in verdicts if verdict.credentials != "not set up"] or verdicts
-    return max(verdict.code for verdict in counting)
+        _show(console(), results)
+    # Gateways without settings do not count as errors when another gateway is configured.
+    counted = [result for result in results if result.credentials != "not set up"] or results
+    return max(result.code for result in counted)
 
 
-def _verdict(gateway: str) -> Decision:
+def _check(gateway: str) -> CredentialCheck:
     try:
         account = account_from_environment(gateway)
     except ConfigurationError as error:
-        return Decision(gateway, "wrong" if is_set_up(gateway) else "not set up", message=str(error))
+        return CredentialCheck(gateway, "wrong" if is_configured(gateway) else "not set up", message=str(error))
     try:
-        ask(gateway, lambda session: session.check(), _IMPATIENT)
+        run_with_session(gateway, lambda session: session.check(), _RETRY)
     except (AuthenticationError, PermissionDeniedError) as error:
-        return Decision(gateway, "wrong", account.base_url, str(error))
+        return CredentialCheck(gateway, "wrong", account.base_url, str(error))
     except CallError as error:
-        return Decision(gateway, "unknown", account.base_url, str(error))
-    return Decision(gateway, "right", account.base_url)
+        return CredentialCheck(gateway, "unknown", account.base_url, str(error))
+    return CredentialCheck(gateway, "right", account.base_url)
 
 
-def _show(screen: Console, verdicts: Iterable[Decision]) -> None:
-    """A table, and below it the messages, which are too long for narrow terminals."""
+def _show(screen: Console, results: Iterable[CredentialCheck]) -> None:
+    """Print a table and, below it, the messages, which are too long for a column."""
     table = plain_table("gateway", "credentials", "at")
-    for verdict in verdicts:
-        mark = Text(verdict.credentials, _STYLES[verdict.credentials])
-        table.add_row(cell(verdict.gateway), mark, cell(verdict.base_url))
+    for result in results:
+        state = Text(result.credentials, _STYLES[result.credentials])
+        table.add_row(cell(result.gateway), state, cell(result.base_url))
     screen.print(table)
-    for verdict in verdicts:
-        if verdict.message is not None:
+    for result in results:
+        if result.message is not None:
             screen.print()
-            screen.print(cell(verdict.message))
+            screen.print(cell(result.message))

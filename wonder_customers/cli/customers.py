@@ -1,14 +1,15 @@
-"""The commands that read and delete single customers."""
+"""Commands that read and delete single customers."""
 
+from shlex import quote
 from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from wonder_customers.cli.accounts import GATEWAYS
-from wonder_customers.cli.asking import ask
-from wonder_customers.cli.output import console, json_line, say
-from wonder_customers.cli.tables import overview, sheet
+from wonder_customers.cli.output import console, json_line, print_message
+from wonder_customers.cli.runtime import run_with_session
+from wonder_customers.cli.tables import customer_details, customer_list
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Customer, Page
 from wonder_customers.session import CustomerSession
@@ -16,81 +17,82 @@ from wonder_customers.session import CustomerSession
 __all__ = ["delete", "get", "list"]
 
 Gateway = Annotated[str, Parameter(help=f"One of {GATEWAYS}.")]
-Json = Annotated[bool, Parameter(help="Print JSON lines, for machines.", show_default=False)]
+Json = Annotated[bool, Parameter(help="Print JSON lines.", show_default=False)]
 
-_WIDE_ENOUGH: Final = 110
-"""Terminal columns in which every column of a page of customers has room."""
+_FULL_WIDTH: Final = 110
+"""The terminal width, in columns, from which a list shows all its columns."""
 
 
 def get(
     gateway: Gateway,
-    id: Annotated[str | None, Parameter(help="The gateway's own id.")] = None,
+    id: Annotated[str | None, Parameter(help="The gateway's id of the customer.")] = None,
     /,
     *,
-    reference: Annotated[str | None, Parameter(help="Your own id instead.")] = None,
+    reference: Annotated[str | None, Parameter(help="Your id of the customer, in place of ID.")] = None,
     json: Json = False,
 ) -> None:
     """Show one customer, by the gateway's id or by your reference."""
     if (id is None) == (reference is None):
-        raise ConfigurationError("get needs either an ID or --reference R")
+        raise ConfigurationError("get needs either ID or --reference REFERENCE")
     if id is not None:
-        customer = ask(gateway, lambda session: session.get(id))
+        customer = run_with_session(gateway, lambda session: session.get(id))
     else:
-        customer = ask(gateway, lambda session: session.get_by_reference(str(reference)))
+        customer = run_with_session(gateway, lambda session: session.get_by_reference(str(reference)))
     if json:
         json_line(customer)
     else:
-        console().print(sheet(customer))
+        console().print(customer_details(customer))
 
 
-def list(  # noqa: A001 - the command is called so
+def list(  # noqa: A001 - the name of the command
     gateway: Gateway,
     /,
     *,
-    limit: Annotated[int, Parameter(help="Customers on a page.", validator=Number(gte=1, lte=1000))] = 20,
-    cursor: Annotated[str | None, Parameter(help="Where the page before ended.")] = None,
+    limit: Annotated[int, Parameter(help="Customers per page.", validator=Number(gte=1, lte=1000))] = 20,
+    cursor: Annotated[str | None, Parameter(help="The cursor that the previous page printed.")] = None,
     filter: Annotated[
         tuple[str, ...],
-        Parameter(help="The gateway's own query parameter, NAME=VALUE; may be repeated.", show_default=False),
+        Parameter(help="A query parameter of the gateway, NAME=VALUE; may be repeated.", show_default=False),
     ] = (),
     json: Json = False,
 ) -> None:
-    """Show a page of customers. What goes on after it is told on standard error."""
+    """Show a page of customers. The cursor of the next page is printed on standard error."""
     filters = _filters(filter)
 
     async def page(session: CustomerSession[Any]) -> Page[Customer]:
         return (await session.raw.page(limit, cursor, filters)).record
 
-    found = ask(gateway, page)
+    found = run_with_session(gateway, page)
     if json:
         for customer in found.items:
             json_line(customer)
     elif found.items:
         screen = console()
-        screen.print(overview(found.items, narrow=screen.width < _WIDE_ENOUGH))
+        screen.print(customer_list(found.items, narrow=screen.width < _FULL_WIDTH))
     else:
-        say(f"{gateway} holds no such customers.")
+        print_message(f"No customers found at {gateway}.")
     if found.cursor is not None:
-        say(f"There may be more: add --cursor {found.cursor}")
+        print_message(f"There may be more customers: add --cursor {quote(found.cursor)}")
 
 
 def delete(
-    gateway: Gateway, id: Annotated[str, Parameter(help="The gateway's own id.")], /, *, json: Json = False
+    gateway: Gateway, id: Annotated[str, Parameter(help="The gateway's id of the customer.")], /, *, json: Json = False
 ) -> None:
-    """Delete (Monri) or archive (Paydock) a customer. Wonder knows no way to."""
+    """Delete (Monri) or archive (Paydock) a customer. Wonder's API has no such operation."""
     try:
-        ask(gateway, lambda session: session.delete(id))
+        run_with_session(gateway, lambda session: session.delete(id))
     except KeyboardInterrupt:
-        say(f"It may have been deleted: `wonder-customers get {gateway} {id}` shows it.", "yellow")
+        command = f"wonder-customers get {gateway} {quote(id)}"
+        print_message(f"The customer may have been deleted. Check with `{command}`.", "yellow")
         raise
     if json:
         json_line({"gateway": gateway, "id": id, "deleted": True})
     else:
-        say(f"{gateway}: {id} is deleted.")
+        print_message(f"{gateway}: deleted {id}.")
 
 
 def _filters(pairs: tuple[str, ...]) -> dict[str, str]:
     wrong = [pair for pair in pairs if not pair.partition("=")[1]]
     if wrong:
-        raise ConfigurationError(f"--filter takes NAME=VALUE, not {wrong[0]!r}")
+        raise ConfigurationError(f"--filter must be NAME=VALUE, not {wrong[0]!r}")
     return dict(pair.split("=", 1) for pair in pairs)

@@ -1,5 +1,6 @@
-"""The commands that look: what a job would do, how it stands, and whether the gateway holds what it should."""
+"""Output of the commands ``plan``, ``status``, ``verify`` and ``migrate``."""
 
+from shlex import quote
 from typing import Any
 
 from rich.table import Table
@@ -11,10 +12,10 @@ from wonder_customers.bulk.options import Options, Rows
 from wonder_customers.bulk.plan import Plan, plan
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
-from wonder_customers.cli.codes import DONE, FAILED, USAGE
-from wonder_customers.cli.output import cell, console, json_line, say
-from wonder_customers.cli.sync_jobs import Task, bulk_session, check_folders, run_with
-from wonder_customers.cli.sync_screen import clock
+from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
+from wonder_customers.cli.output import cell, console, json_line, print_message
+from wonder_customers.cli.progress import format_duration
+from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, check_outputs, run_job
 from wonder_customers.dialects.base import Account
 
 __all__ = ["migration", "show_plan", "show_status", "show_verification"]
@@ -23,15 +24,19 @@ __all__ = ["migration", "show_plan", "show_status", "show_verification"]
 def show_plan(
     owner: Account, rows: Rows, journal: Journal | None, *, rate: float | None, look_up: int, workers: int
 ) -> int:
-    """Print what a job would do; the exit code says whether every row could be sent."""
+    """Print what a job would do.
 
-    async def ask() -> Plan:
+    Returns:
+        The exit code: success if every row could be sent.
+    """
+
+    async def make_plan() -> Plan:
         async with bulk_session(owner, Options(workers=workers)) as session:
             return await plan(session, rows, journal=journal, rate=rate, look_up=look_up, workers=workers)
 
-    found = runtime.run(ask)
+    found = runtime.run(make_plan)
     _print_counts(
-        "the plan; nothing was written",
+        "Plan (nothing was written)",
         {
             "create": found.creates,
             "update": found.updates,
@@ -39,49 +44,53 @@ def show_plan(
             "unchanged": found.unchanged,
             "invalid": found.invalid,
             "duplicate reference": found.duplicates,
-            "in all": found.rows,
+            "total": found.rows,
         },
     )
-    time = "" if found.seconds is None else f", {clock(found.seconds)} at {found.rate:g} requests/s"
+    time = "" if found.seconds is None else f", {format_duration(found.seconds)} at {found.rate:g} requests/s"
     console().print(cell(f"{found.requests:,} requests{time}. {found.looked_up:,} customers were looked up."))
     if found.unconfirmed:
         console().print(
-            cell(f"{found.unconfirmed:,} rows are in doubt since an earlier run; the gateway is asked first.")
+            cell(f"{found.unconfirmed:,} rows of an earlier run are unconfirmed and will be looked up before sending.")
         )
     for change in found.differences:
         console().print(cell(f"row {change.number}, {change.reference}: {', '.join(change.fields)} would change"))
     for problem in found.problems:
         console().print(cell(f"{problem.status}: {problem.reason}", "red"))
-    return FAILED if found.invalid or found.duplicates or not found.adds_up else DONE
+    return FAILED if found.invalid or found.duplicates or not found.adds_up else SUCCESS
 
 
 def show_status(journal: Journal, *, json: bool) -> int:
-    """Print the last run and the states of all rows."""
+    """Print the last run and the states of all rows; return the exit code."""
     last, states, codes = journal.last_run(), journal.states(), journal.codes()
     end_state = None if last is None else last.end_state
     if json:
         run, counts = (None, {}) if last is None else (last.number, dict(last.counts))
         facts = {"gateway": journal.gateway, "run": run, "ending": end_state, "counts": counts}
         json_line({**facts, "states": states, "codes": codes})
-        return DONE
+        return SUCCESS
     _print_counts(f"{journal.path} ({journal.gateway}), all runs", states)
     if codes:
-        _print_counts("not taken", codes)
+        _print_counts("failed rows by reason", codes)
     if last is not None:
-        console().print(cell(f"run {last.number}: {end_state or 'running, or its process died'}"))
+        console().print(cell(f"run {last.number}: {end_state or 'running, or its process was killed'}"))
     if end_state not in {None, "finished"} or (end_state is None and last is not None):
-        console().print(cell(f"Go on with: wonder-customers resume {journal.path}"))
-    return DONE
+        console().print(cell(f"To continue, run: wonder-customers resume {quote(str(journal.path))}"))
+    return SUCCESS
 
 
 def show_verification(owner: Account, rows: Rows, *, sample: int | None, rate: float | None, workers: int) -> int:
-    """Print what reading back has shown; the exit code says whether all is as it should be."""
+    """Read the customers back and print the differences.
 
-    async def ask() -> Verification:
+    Returns:
+        The exit code: success if every customer equals its row.
+    """
+
+    async def compare() -> Verification:
         async with bulk_session(owner, Options(workers=workers)) as session:
             return await verify(session, rows, sample=sample, rate=rate, workers=workers)
 
-    found = runtime.run(ask)
+    found = runtime.run(compare)
     counts = {**dict(found.counts.most_common()), "read back": found.checked}
     _print_counts(f"{found.checked:,} of {found.rows:,} rows were read back", counts)
     for finding in found.findings[:20]:
@@ -90,38 +99,38 @@ def show_verification(owner: Account, rows: Rows, *, sample: int | None, rate: f
     if sample is not None:
         low, high = found.interval
         console().print(cell(f"Between {low:.2%} and {high:.2%} of all rows are wrong (95 % confidence)."))
-    return FAILED if found.wrong else DONE
+    return FAILED if found.wrong else SUCCESS
 
 
-def migration(origin: Account, task: Task, *, accept_losses: bool) -> int:
-    """List what a migration loses, and do it."""
-    check_folders(task)
+def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
+    """Print the fields that a migration loses, then migrate; return the exit code."""
+    check_outputs(task)
 
     async def work() -> int:
         async with bulk_session(origin, task.options) as source, bulk_session(task.account, task.options) as target:
             found = await losses(source, target)
             _show_losses(found, task.gateway)
             if found.any and not accept_losses:
-                say("Nothing was written. Accept these losses with --accept-losses.", "yellow")
+                print_message("Nothing was written. To migrate without these fields, add --accept-losses.", "yellow")
                 return USAGE
-            return await run_with(task, LocalJob(target, migrated(source, target), task.journal, task.options))
+            return await run_job(task, LocalJob(target, migrated(source, target), task.journal, task.options))
 
     return runtime.run(work)
 
 
 def _show_losses(found: Losses, target: str) -> None:
-    say(f"{found.customers:,} customers, {found.deleted:,} of them deleted and left out.")
+    print_message(f"{found.customers:,} customers, of which {found.deleted:,} are deleted and will be skipped.")
     if found.fields:
-        _print_counts(f"left behind: {target} has no such field", dict(found.fields.most_common()))
+        _print_counts(f"fields that {target} does not have", dict(found.fields.most_common()))
     if found.refused:
-        _print_counts(f"not sent: {target} does not take the value of", dict(found.refused.most_common()))
+        _print_counts(f"fields whose value {target} does not accept", dict(found.refused.most_common()))
     if found.nameless:
-        say(f"{found.nameless:,} customers have no reference and cannot be sent.", "red")
+        print_message(f"{found.nameless:,} customers have no reference and cannot be sent.", "red")
 
 
 def _print_counts(title: str, counts: dict[str, Any]) -> None:
     table = Table(show_header=False)
-    table.add_column("what")
+    table.add_column("name")
     table.add_column("number", justify="right")
     for name, count in counts.items():
         table.add_row(cell(name), f"{count:,}")

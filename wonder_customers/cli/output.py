@@ -1,4 +1,4 @@
-"""What the commands print: tables for people, JSON lines for machines, and errors in one line."""
+"""Output of the commands: tables for people, JSON lines for programs, errors on one line."""
 
 import os
 import re
@@ -10,44 +10,46 @@ from attrs import asdict
 from rich.console import Console
 from rich.text import Text
 
-_WIDE: Final = 200
-"""Columns where nobody looks: a table in a pipe or a file is not folded to a terminal's usual 80."""
+__all__ = ["cell", "console", "json_line", "print_message", "printable"]
 
-# Control characters could steer the terminal, and bidirectional overrides make a text look like another one.
-_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_PIPE_WIDTH: Final = 200
+"""Columns used when the output is not a terminal, so that tables in pipes and files are not folded to 80."""
+
+# Control characters could control the terminal. Bidirectional overrides change the order in which text is displayed.
+_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Leave the reader's going to the application, which treats all commands alike; rich would exit here."""
+        """Raise BrokenPipeError, which the application handles for all commands. rich would exit here."""
         raise BrokenPipeError
 
 
 def console(*, stderr: bool = False, wide: bool = True) -> Console:
-    """A console on standard output, or on standard error; without escape codes unless it is a terminal.
+    """Return a console on standard output or standard error; escape codes are written to terminals only.
 
     Args:
-        stderr: On standard error.
-        wide: Fold nothing where nobody looks.
+        stderr: Write to standard error.
+        wide: Do not fold lines when the output is not a terminal.
     """
     made = _Console(stderr=stderr, highlight=False)
     if wide and not made.is_terminal and "COLUMNS" not in os.environ:
-        made.width = _WIDE
+        made.width = _PIPE_WIDTH
     return made
 
 
 def printable(value: object) -> str:
-    """`value` as text that a terminal shows and does not obey."""
+    """Return `value` as text in which control and bidirectional characters are escaped."""
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(value))
 
 
 def cell(value: object, style: str = "") -> Text:
-    """`value` as it stands in a table: never read as markup, empty when there is none."""
+    """Return `value` as the content of a table cell: not parsed as markup, empty for None."""
     return Text("" if value is None else printable(value), style)
 
 
-def say(text: str, style: str = "") -> None:
-    """Print a line of text for people on standard error, which leaves standard output to data."""
+def print_message(text: str, style: str = "") -> None:
+    """Print a line for people on standard error; standard output carries data only."""
     screen = console(stderr=True)
     screen.print(Text(printable(text), style), soft_wrap=not screen.is_terminal)
 

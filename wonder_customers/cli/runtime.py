@@ -1,4 +1,4 @@
-"""The event loop and the sessions of commands: the fast ones, where the extra ``fast`` is installed."""
+"""The event loop and the sessions of commands."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -7,31 +7,65 @@ from typing import Any, TypeVar
 
 import anyio
 
+from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.dialects.base import Account
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
 from wonder_customers.transports import choose
 from wonder_customers.wire import Transport
 
-__all__ = ["run", "session"]
+__all__ = ["open_session", "run", "run_with_session"]
 
 T = TypeVar("T")
-Wrapping = Callable[[Transport], Transport]
+WrapTransport = Callable[[Transport], Transport]
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` on an event loop of its own."""
+    """Run `work` on a new event loop, with uvloop where it is installed."""
     return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
+def run_with_session(
+    gateway: str, operation: Callable[[CustomerSession[Any]], Awaitable[T]], retry: RetryPolicy | None = None
+) -> T:
+    """Run one operation on a new event loop, in a session with the credentials of the environment.
+
+    Args:
+        gateway: The gateway's name.
+        operation: Called with the open session.
+        retry: The retry policy; None for the default.
+
+    Raises:
+        ConfigurationError: Credentials are missing or invalid.
+        WonderCustomersError: The operation failed.
+    """
+
+    async def work() -> T:
+        async with open_session(account_from_environment(gateway), retry=retry) as session:
+            return await operation(session)
+
+    return run(work)
+
+
 @asynccontextmanager
-async def session(
-    owner: Account, *, retry: RetryPolicy | None = None, max_connections: int = 32, wrapped: Wrapping | None = None
+async def open_session(
+    owner: Account,
+    *,
+    retry: RetryPolicy | None = None,
+    max_connections: int = 32,
+    wrap_transport: WrapTransport | None = None,
 ) -> AsyncIterator[CustomerSession[Any]]:
-    """An open session; only on the event loop of `run`. What `wrapped` makes of its transport, it uses."""
+    """Open a session on the event loop of `run`.
+
+    Args:
+        owner: The account whose customers are handled.
+        retry: The retry policy; None for the default.
+        max_connections: The most connections open at a time.
+        wrap_transport: Returns the transport to use in place of the default one.
+    """
     transport = _transport(max_connections)
-    if wrapped is not None:
-        transport = wrapped(choose(transport, max_connections))
+    if wrap_transport is not None:
+        transport = wrap_transport(choose(transport, max_connections))
     try:
         async with CustomerSession(owner, retry=retry, transport=transport, max_connections=max_connections) as it:
             yield it

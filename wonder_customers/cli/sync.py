@@ -1,10 +1,10 @@
-"""The commands for many customers: ``sync`` and what belongs to it."""
+"""Commands for bulk jobs: ``sync`` and its companions."""
 
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from attrs import evolve, frozen
+from attrs import frozen
 from cyclopts import App, Parameter
 
 from wonder_customers.bulk.distributed.partition import Source
@@ -13,19 +13,19 @@ from wonder_customers.bulk.options import Options, check_rate
 from wonder_customers.bulk.sources import fingerprint
 from wonder_customers.cli.accounts import GATEWAYS, account_from_environment
 from wonder_customers.cli.inspect_commands import migration, show_plan, show_status, show_verification
-from wonder_customers.cli.sync_jobs import Task, Where, account, beside, journal_path, run
+from wonder_customers.cli.sync_jobs import EngineSettings, SyncTask, account, default_path, journal_path, run
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["commands"]
 
-commands = App(name="sync-commands", help="Many customers at once.", default_parameter=Parameter(negative=()))
+commands = App(name="sync-commands", help="Bulk jobs.", default_parameter=Parameter(negative=()))
 
 Gateway = Annotated[str, Parameter(name="--to", help=f"The gateway: {GATEWAYS}.")]
 File = Annotated[
     Path,
     Parameter(
         allow_leading_hyphen=True,
-        help="CSV, JSON lines (also packed with gzip or zstd), Parquet, a folder of them, or - for --query.",
+        help="CSV, JSON lines (gzip and zstd too), Parquet, a folder of such files, or - with --query.",
     ),
 ]
 
@@ -34,26 +34,26 @@ JournalFile = Annotated[Path, Parameter(help="The journal of an earlier `sync`."
 
 @Parameter(name="*")
 @frozen
-class Columns:
-    """How the source is read."""
+class SourceOptions:
+    """Options for reading the source."""
 
-    map: Annotated[
-        tuple[str, ...], Parameter(help="COLUMN=FIELD, as often as needed; COLUMN= leaves the column out.")
-    ] = ()
-    map_file: Annotated[Path | None, Parameter(help='A TOML file whose table [columns] says "COLUMN" = "FIELD".')] = (
+    map: Annotated[tuple[str, ...], Parameter(help="COLUMN=FIELD; may be repeated. COLUMN= ignores the column.")] = ()
+    map_file: Annotated[
+        Path | None, Parameter(help='A TOML file with a table [columns] of lines "COLUMN" = "FIELD".')
+    ] = None
+    ignore_unknown: Annotated[bool, Parameter(help="Ignore columns that are not fields of a customer.")] = False
+    query: Annotated[str | None, Parameter(help="SQL that selects the rows; FILE is the table `source` (DuckDB).")] = (
         None
     )
-    ignore_unknown: Annotated[bool, Parameter(help="Leave out columns that are no field.")] = False
-    query: Annotated[str | None, Parameter(help="SQL that selects the rows; `source` stands for FILE (DuckDB).")] = None
-    format: Annotated[Literal["csv", "jsonl", "parquet"] | None, Parameter(help="Where the name does not tell it.")] = (
-        None
-    )
+    format: Annotated[
+        Literal["csv", "jsonl", "parquet"] | None, Parameter(help="The format; default: from the file's name.")
+    ] = None
 
     def mapping(self) -> dict[str, str]:
-        """The columns with their fields, of the file and of the arguments.
+        """Return the mapping of columns to fields, from the file and from the arguments.
 
         Raises:
-            ConfigurationError: They cannot be read.
+            ConfigurationError: The file or an argument is invalid.
         """
         found: dict[str, str] = {}
         if self.map_file is not None:
@@ -62,35 +62,35 @@ class Columns:
             except OSError as error:
                 raise ConfigurationError(f"{self.map_file} cannot be read: {error.strerror}") from None
             except ValueError as error:
-                raise ConfigurationError(f"{self.map_file} is no TOML file: {error}") from None
+                raise ConfigurationError(f"{self.map_file} is not a TOML file: {error}") from None
             if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
-                raise ConfigurationError(f'{self.map_file} has no table [columns] whose lines are "COLUMN" = "FIELD"')
+                raise ConfigurationError(f'{self.map_file} has no table [columns] of lines "COLUMN" = "FIELD"')
             found |= columns
         for pair in self.map:
             column, equals, field = pair.rpartition("=")
             if not equals:
-                raise ConfigurationError(f"--map takes COLUMN=FIELD, not {pair!r}")
+                raise ConfigurationError(f"--map must be COLUMN=FIELD, not {pair!r}")
             found[column] = field
         return found
 
 
-Rate = Annotated[str | None, Parameter(allow_leading_hyphen=True, help="Requests per second at most, such as 25/s.")]
+Rate = Annotated[str | None, Parameter(allow_leading_hyphen=True, help="The most requests per second, such as 25/s.")]
 
 
 @Parameter(name="*")
 @frozen
-class Limits:
-    """How fast, and when to stop."""
+class RateOptions:
+    """Options for the rate and the end of a job."""
 
     rate: Rate = None
-    workers: Annotated[int, Parameter(help="Customers under way at a time at most.")] = 16
-    max_failures: Annotated[int | None, Parameter(help="Stop at so many failed rows.")] = None
+    workers: Annotated[int, Parameter(help="The number of customers sent at a time.")] = 16
+    max_failures: Annotated[int | None, Parameter(help="Stop after this number of failed rows.")] = None
 
     def per_second(self) -> float | None:
-        """The rate as a number.
+        """Return the rate in requests per second.
 
         Raises:
-            ConfigurationError: It is none.
+            ConfigurationError: The rate is not a number with an optional unit.
         """
         if self.rate is None:
             return None
@@ -99,53 +99,55 @@ class Limits:
         try:
             found = float(number) / seconds[unit.strip()]
         except (ValueError, KeyError):
-            raise ConfigurationError(f"--rate takes a number per second, such as 25/s, not {self.rate!r}") from None
+            raise ConfigurationError(f"--rate must be a number per second, such as 25/s, not {self.rate!r}") from None
         check_rate(found)
         return found
 
 
 @Parameter(name="*")
 @frozen
-class Engine:
-    """Where it runs."""
+class EngineOptions:
+    """Options for where a job runs."""
 
     on: Annotated[
-        str | None, Parameter(help="ray (this machine) or ray://HOST:PORT (a cluster) for workers in other processes.")
+        str | None, Parameter(help="Run on workers: ray (on this machine) or ray://HOST:PORT (on a cluster).")
     ] = None
-    processes: Annotated[int, Parameter(help="Workers on Ray, each with --workers customers under way.")] = 2
+    processes: Annotated[
+        int, Parameter(help="The number of workers on Ray, each of which sends --workers customers at a time.")
+    ] = 2
     shared_limit: Annotated[
         str | None,
-        Parameter(help="redis://HOST:PORT that keeps --rate for several plain processes together (Valkey or Redis)."),
+        Parameter(help="redis://HOST:PORT of a Redis or Valkey server; processes that name it share --rate."),
     ] = None
-    shared_name: Annotated[str | None, Parameter(help="What these processes have in common (default: GATEWAY).")] = None
+    shared_name: Annotated[str | None, Parameter(help="The name of the shared limit (default: GATEWAY).")] = None
 
     def facts(self, gateway: str) -> dict[str, Any]:
-        """What the journal keeps of it."""
+        """Return the settings that the journal stores."""
         name = self.shared_name or gateway
         return {"on": self.on, "processes": self.processes, "shared_limit": self.shared_limit, "shared_name": name}
 
 
 @Parameter(name="*")
 @frozen
-class Output:
-    """What is written besides the journal."""
+class OutputOptions:
+    """Options for the files that a job writes."""
 
     report: Annotated[Path | None, Parameter(help="Write a JSON report.")] = None
-    html: Annotated[Path | None, Parameter(help="Write one self-contained page with the curves.")] = None
-    failures: Annotated[Path | None, Parameter(help="Where failed rows go (default: FILE.failed.jsonl).")] = None
+    html: Annotated[Path | None, Parameter(help="Write a self-contained HTML report with charts.")] = None
+    failures: Annotated[Path | None, Parameter(help="The file for failed rows (default: FILE.failed.jsonl).")] = None
     dead_letter_values: Annotated[
-        bool, Parameter(help="Write customers' data into the failed rows, so that the file can be fed back in.")
+        bool, Parameter(help="Write customers' data into the failed rows, so that the file can be used as a source.")
     ] = False
 
 
-def source_facts(file: Path, columns: Columns, limits: Limits) -> dict[str, Any]:
-    """What the journal keeps, to do a run again.
+def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> dict[str, Any]:
+    """Return the settings that the journal stores to repeat a run.
 
     Raises:
         ConfigurationError: The file or an option cannot be used.
     """
     if str(file) == "-" and columns.query is None:
-        raise ConfigurationError("- stands for the rows of a query: say which with --query, or name a file")
+        raise ConfigurationError("the source - needs --query; to read a file, give its path")
     return {
         "source": str(file) if str(file) == "-" else str(file.resolve()),
         "fingerprint": fingerprint(file, columns.query),
@@ -160,7 +162,7 @@ def source_facts(file: Path, columns: Columns, limits: Limits) -> dict[str, Any]
 
 
 def source_of(facts: dict[str, Any]) -> Source:
-    """The source that `source_facts` describe."""
+    """Return the source described by `source_settings`."""
     return Source(
         facts["source"],
         facts["mapping"],
@@ -170,11 +172,10 @@ def source_of(facts: dict[str, Any]) -> Source:
     )
 
 
-def where_of(facts: dict[str, Any]) -> Where:
-    """Where the run that facts describe runs."""
-    where = Where()
+def engine_settings(facts: dict[str, Any]) -> EngineSettings:
+    """Return where a run with these settings runs."""
     names = ("on", "processes", "shared_limit", "shared_name")
-    return evolve(where, **{name: facts[name] for name in names if name in facts})
+    return EngineSettings(**{name: facts[name] for name in names if name in facts})
 
 
 @commands.command
@@ -183,25 +184,25 @@ def sync(
     /,
     *,
     to: Gateway,
-    journal: Annotated[Path | None, Parameter(help="Default: FILE.GATEWAY.journal, beside the file.")] = None,
-    first: Annotated[int | None, Parameter(help="Only the first rows, as a trial.")] = None,
+    journal: Annotated[Path | None, Parameter(help="Default: FILE.GATEWAY.journal, beside FILE.")] = None,
+    first: Annotated[int | None, Parameter(help="Send only this number of rows.")] = None,
     full: Annotated[bool, Parameter(help="Send unchanged rows too.")] = False,
-    simulator: Annotated[bool, Parameter(help="Try it against a simulator inside this process.")] = False,
-    columns: Columns = Columns(),
-    limits: Limits = Limits(),
-    engine: Engine = Engine(),
-    output: Output = Output(),
+    simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,
+    columns: SourceOptions = SourceOptions(),
+    limits: RateOptions = RateOptions(),
+    engine: EngineOptions = EngineOptions(),
+    output: OutputOptions = OutputOptions(),
 ) -> int:
-    """Bring every row of a file to a gateway; rows that have not changed since the last time are not sent."""
-    facts = {**source_facts(file, columns, limits), **engine.facts(to), "full": full}
+    """Send the rows of a file to a gateway. Rows that have not changed since the last run are skipped."""
+    facts = {**source_settings(file, columns, limits), **engine.facts(to), "full": full}
     source = source_of(facts)
     if simulator and engine.on is not None:
         raise ConfigurationError(
-            "--simulator lives inside this process, where workers on Ray do not reach it: start one beside it with"
-            " `wonder-customers simulator`, whose settings it prints"
+            "workers on Ray cannot reach --simulator, which runs in this process. Run `wonder-customers simulator` and"
+            " use the settings that it prints."
         )
     if source.query is None:
-        # Columns that cannot be used are told before anything is made; a query is not run twice for that.
+        # Report unusable columns before the journal is created. A query is not run twice for this.
         source.read().close()
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
@@ -213,19 +214,19 @@ def sync(
             max_failures=limits.max_failures,
             facts=facts,
         )
-        task = Task(
+        task = SyncTask(
             owner,
             to,
             f"{file} → {to}",
             facts["source"],
             opened,
             options,
-            output.failures or beside(file, "failed.jsonl"),
+            output.failures or default_path(file, "failed.jsonl"),
             output.dead_letter_values,
             output.report,
             output.html,
             resumable=not simulator or journal is not None,
-            where=where_of(facts),
+            engine=engine_settings(facts),
         )
         return run(task, source)
 
@@ -236,14 +237,14 @@ def plan(
     /,
     *,
     to: Gateway,
-    journal: Annotated[Path | None, Parameter(help="Default: FILE.GATEWAY.journal, if it is there.")] = None,
-    look_up: Annotated[int, Parameter(help="For how many rows the gateway is asked.")] = 1000,
-    simulator: Annotated[bool, Parameter(help="Try it against a simulator inside this process.")] = False,
-    columns: Columns = Columns(),
-    limits: Limits = Limits(),
+    journal: Annotated[Path | None, Parameter(help="Default: FILE.GATEWAY.journal, if it exists.")] = None,
+    look_up: Annotated[int, Parameter(help="The most customers to look up at the gateway.")] = 1000,
+    simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,
+    columns: SourceOptions = SourceOptions(),
+    limits: RateOptions = RateOptions(),
 ) -> int:
-    """Show what `sync` would do, without a write: new, changed, unchanged and invalid rows, requests and time."""
-    facts = source_facts(file, columns, limits)
+    """Show what `sync` would do, without writing: new, changed, unchanged and invalid rows, requests and duration."""
+    facts = source_settings(file, columns, limits)
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         known = Journal.open(path, gateway=to, endpoint=owner.base_url) if path.exists() else None
         return show_plan(
@@ -256,13 +257,13 @@ def resume(
     journal: JournalFile,
     /,
     *,
-    allow_changed: Annotated[bool, Parameter(help="Go on although the source has changed since.")] = False,
-    output: Output = Output(),
+    allow_changed: Annotated[bool, Parameter(help="Continue although the source has changed.")] = False,
+    output: OutputOptions = OutputOptions(),
 ) -> int:
-    """Go on with an interrupted run; rows in doubt are settled by the gateway's answer."""
+    """Continue an interrupted run. Rows whose outcome is unknown are looked up first."""
     opened, facts = _last_run(journal)
     _check_source(facts, allow_changed=allow_changed)
-    return _again(opened, facts, output, resume=True, full=facts["full"])
+    return _run_again(opened, facts, output, resume=True, full=facts["full"])
 
 
 @commands.command(name="retry-failed")
@@ -270,18 +271,18 @@ def retry_failed(
     journal: JournalFile,
     /,
     *,
-    allow_changed: Annotated[bool, Parameter(help="Read the source although it has changed since.")] = False,
-    output: Output = Output(),
+    allow_changed: Annotated[bool, Parameter(help="Read the source although it has changed.")] = False,
+    output: OutputOptions = OutputOptions(),
 ) -> int:
-    """Send the rows again that failed or are in doubt."""
+    """Send the failed and the unconfirmed rows again."""
     opened, facts = _last_run(journal)
     _check_source(facts, allow_changed=allow_changed)
-    return _again(opened, facts, output, only="failed")
+    return _run_again(opened, facts, output, only="failed")
 
 
 @commands.command
 def status(journal: JournalFile, /, *, json: Annotated[bool, Parameter(help="Print JSON.")] = False) -> int:
-    """Show how the runs of a journal stand. Also while one is running."""
+    """Show the state of a journal's runs, also while one is running."""
     return show_status(Journal.existing(journal), json=json)
 
 
@@ -290,12 +291,12 @@ def verify(
     journal: JournalFile,
     /,
     *,
-    sample: Annotated[int | None, Parameter(help="Read back only so many rows, drawn at random.")] = None,
+    sample: Annotated[int | None, Parameter(help="Compare only this number of rows, chosen at random.")] = None,
     rate: Rate = None,
 ) -> int:
-    """Read the customers of a journal's source back and compare them with it."""
+    """Read the customers of a journal's source back from the gateway and compare them."""
     opened, facts = _last_run(journal)
-    limit = Limits(rate=rate).per_second() if rate is not None else facts["rate"]
+    limit = RateOptions(rate=rate).per_second() if rate is not None else facts["rate"]
     owner = account_from_environment(opened.gateway)
     return show_verification(owner, source_of(facts).read(), sample=sample, rate=limit, workers=facts["workers"])
 
@@ -305,14 +306,14 @@ def migrate(
     *,
     source: Annotated[str, Parameter(name="--from", help=f"The gateway to read: {GATEWAYS}.")],
     to: Gateway,
-    journal: Annotated[Path | None, Parameter(help="Default: migrate.FROM.TO.journal, here.")] = None,
-    accept_losses: Annotated[bool, Parameter(help="Go on although fields are left behind.")] = False,
-    limits: Limits = Limits(),
-    output: Output = Output(),
+    journal: Annotated[Path | None, Parameter(help="Default: migrate.FROM.TO.journal in the current folder.")] = None,
+    accept_losses: Annotated[bool, Parameter(help="Migrate although some fields are lost.")] = False,
+    limits: RateOptions = RateOptions(),
+    output: OutputOptions = OutputOptions(),
 ) -> int:
-    """Bring every customer of one gateway to another; what is lost on the way is listed first.
+    """Copy every customer of one gateway to another. Fields that would be lost are listed first.
 
-    To go on after an interruption, run the same command again: what arrived is not sent twice.
+    To continue after an interruption, run the same command again. Customers that were confirmed are not sent twice.
     """
     if source == to:
         raise ConfigurationError("--from and --to name the same gateway")
@@ -321,7 +322,7 @@ def migrate(
     rate, facts = limits.per_second(), {"migrate": source}
     options = Options(rate=rate, workers=limits.workers, max_failures=limits.max_failures, facts=facts)
     letters = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl")
-    task = Task(
+    task = SyncTask(
         owner, to, f"{source} → {to}", source, opened, options, letters, output.dead_letter_values, output.report,
         output.html, resumable=False,
     )  # fmt: skip
@@ -332,23 +333,23 @@ def _last_run(path: Path) -> tuple[Journal, dict[str, Any]]:
     opened = Journal.existing(path)
     last = opened.last_run()
     if last is None:
-        raise ConfigurationError(f"{path} holds no run. Start one with `sync`.")
+        raise ConfigurationError(f"{path} contains no run. Start one with `sync`.")
     if "source" not in last.facts:
         again = f"wonder-customers migrate --from {last.facts.get('migrate')} --to {opened.gateway}"
-        raise ConfigurationError(f"{path} belongs to no file. If it is a migration's, run it again: {again}")
+        raise ConfigurationError(f"{path} is the journal of a migration. To continue, run: {again}")
     return opened, dict(last.facts)
 
 
 def _check_source(facts: dict[str, Any], *, allow_changed: bool) -> None:
     if not allow_changed and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         raise ConfigurationError(
-            f"{facts['source']} has changed since the run began. Nothing was sent. Go on with --allow-changed (each row"
-            " is compared with what was confirmed, so nothing is lost), or start a new run with `sync`."
+            f"{facts['source']} has changed since the run began. Nothing was sent. Start a new run with `sync`, or"
+            " continue with --allow-changed, which compares each row with its last confirmed state."
         )
 
 
-def _again(opened: Journal, facts: dict[str, Any], output: Output, **how: Any) -> int:
-    """Run a journal's source once more."""
+def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
+    """Run the source of a journal again and return the exit code."""
     file = Path(facts["source"])
     options = Options(
         rate=facts["rate"], workers=facts["workers"], max_failures=facts["max_failures"], facts=facts, **how
@@ -357,21 +358,21 @@ def _again(opened: Journal, facts: dict[str, Any], output: Output, **how: Any) -
     owner = account_from_environment(opened.gateway)
     if owner.base_url != opened.endpoint:
         raise ConfigurationError(
-            f"the journal is of {opened.gateway} at {opened.endpoint}, the environment names {owner.base_url}"
+            f"the journal belongs to {opened.gateway} at {opened.endpoint}, but the environment has {owner.base_url}"
         )
     return run(
-        Task(
+        SyncTask(
             owner,
             opened.gateway,
             title,
             facts["source"],
             opened,
             options,
-            output.failures or beside(file, "failed.jsonl"),
+            output.failures or default_path(file, "failed.jsonl"),
             output.dead_letter_values,
             output.report,
             output.html,
-            where=where_of(facts),
+            engine=engine_settings(facts),
         ),
         source_of(facts),
     )

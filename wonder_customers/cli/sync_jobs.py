@@ -1,4 +1,4 @@
-"""Runs a bulk job for the command line: signals, progress, dead letters, reports and the exit code."""
+"""Run a bulk job for the command line: signals, progress, dead letters, reports and the exit code."""
 
 import signal
 import time
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -24,40 +25,36 @@ from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
-from wonder_customers.cli.codes import DONE, FAILED, INTERRUPTED
-from wonder_customers.cli.output import say
-from wonder_customers.cli.sync_screen import Screen, ending_table
+from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
+from wonder_customers.cli.output import print_message
+from wonder_customers.cli.progress import ProgressDisplay, print_summary
 from wonder_customers.dialects import simulator
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.session import CustomerSession
 
 __all__ = [
-    "STOPPED",
-    "Task",
-    "Where",
+    "EngineSettings",
+    "SyncTask",
     "account",
-    "beside",
     "bulk_session",
-    "check_folders",
+    "check_outputs",
+    "default_path",
     "journal_path",
     "run",
-    "run_with",
+    "run_job",
 ]
-
-STOPPED = 3
-"""The job stopped by itself: too many failures, refused credentials, a full disk; or another job uses its journal."""
 
 
 @frozen
-class Where:
+class EngineSettings:
     """Where a job runs.
 
     Attributes:
         on: The engine; None for this process.
-        processes: How many workers an engine has.
-        shared_limit: The store that keeps the rate for several processes; None when there is only this one.
-        shared_name: What these processes have in common.
+        processes: The number of workers of the engine.
+        shared_limit: The URL of the store that holds the rate limit of several processes; None for no shared limit.
+        shared_name: The name under which these processes share the limit.
     """
 
     on: str | None = None
@@ -67,22 +64,22 @@ class Where:
 
 
 @frozen
-class Task:
-    """A bulk job as the command line runs it.
+class SyncTask:
+    """The settings of one bulk job of the command line.
 
     Attributes:
-        account: Whose customers.
+        account: The account whose customers are written.
         gateway: The gateway's name.
-        title: What the person sees.
-        source: Where the rows come from, for the report.
-        journal: The journal; None for none.
-        options: How the job works.
+        title: The title of the progress bar and of the summary.
+        source: The path of the source, for the report.
+        journal: The journal; None for a job without one.
+        options: The options of the job.
         letters: The file for dead letters.
         letter_values: Write the customers' fields into dead letters.
-        report: The file for the JSON report, None for none.
-        html: The file for the page, None for none.
-        resumable: The journal is kept.
-        where: Where the job runs.
+        report: The file for the JSON report; None for no report.
+        html: The file for the HTML report; None for no report.
+        resumable: The journal is kept after the job.
+        engine: Where the job runs.
     """
 
     account: Account
@@ -96,121 +93,121 @@ class Task:
     report: Path | None = None
     html: Path | None = None
     resumable: bool = True
-    where: Where = Where()
+    engine: EngineSettings = EngineSettings()
 
 
 @contextmanager
 def account(gateway: str, *, simulated: bool) -> Iterator[Account]:
-    """The account to work with: of the environment, or of a simulator that runs as long as the block."""
+    """Provide the account of the environment, or of a simulator that runs during the block."""
     if not simulated:
         yield account_from_environment(gateway)
         return
-    from wonder_customers.simulator import SimulatorServer  # noqa: PLC0415 - a web server, only for those who ask
+    from wonder_customers.simulator import SimulatorServer  # noqa: PLC0415 - a web server, needed for this option only
 
     with SimulatorServer([simulator(gateway)]) as server:
-        say(f"Using a simulator of {gateway} inside this process: nothing leaves this machine, nothing is kept.", "dim")
+        print_message(f"Using a simulator of {gateway} in this process. No request leaves this machine.", "dim")
         yield account_from_environment(gateway, server.environment())
 
 
 @contextmanager
 def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: bool) -> Iterator[Path]:
-    """Where the journal is: as given, else beside the source; in a temporary folder for a simulator that forgets."""
+    """Provide the journal's path: `given`, else beside the source, else a temporary one for the simulator."""
     if given is not None:
         yield given
     elif simulated:
         with TemporaryDirectory(prefix="wonder-customers-") as folder:
             yield Path(folder) / "journal"
     else:
-        yield beside(source, f"{gateway}.journal")
+        yield default_path(source, f"{gateway}.journal")
 
 
-def beside(source: Path, end_state: str) -> Path:
-    """A file beside a source, named after it: ``customers.csv`` has ``customers.csv.failed.jsonl``."""
+def default_path(source: Path, suffix: str) -> Path:
+    """Return the path of a file beside the source: ``customers.csv`` gives ``customers.csv.failed.jsonl``."""
     if str(source) == "-":
-        return Path(f"query.{end_state}")
+        return Path(f"query.{suffix}")
     named = source if source.name else source.resolve()
-    return named.with_name(f"{named.name}.{end_state}")
+    return named.with_name(f"{named.name}.{suffix}")
 
 
 def bulk_session(
     owner: Account, options: Options, limits: PerRequest | None = None
 ) -> AbstractAsyncContextManager[CustomerSession[Any]]:
-    """A session for bulk work: the job tries again by itself, and every worker has a connection."""
-    wrapped = None if limits is None else partial(PacedTransport, limits=limits)
-    return runtime.session(owner, retry=BULK, max_connections=max(32, options.workers), wrapped=wrapped)
+    """Open a session for a bulk job, with a connection for each worker."""
+    wrap_transport = None if limits is None else partial(PacedTransport, limits=limits)
+    return runtime.open_session(
+        owner, retry=BULK, max_connections=max(32, options.workers), wrap_transport=wrap_transport
+    )
 
 
-def run(task: Task, source: Source) -> int:
-    """Bring a source to the gateway; the exit code."""
-    check_folders(task)
+def run(task: SyncTask, source: Source) -> int:
+    """Send the rows of a source to the gateway and return the exit code."""
+    check_outputs(task)
 
     async def work() -> int:
-        if task.where.on is not None:
+        if task.engine.on is not None:
             try:
-                fleet = await _fleet(task, source, task.where.on)
+                distributed_job = await _distributed_job(task, source, task.engine.on)
             except BulkError as error:
-                say(f"wonder-customers: {error}", "red")
+                print_message(f"wonder-customers: {error}", "red")
                 return STOPPED
-            return await run_with(task, fleet)
-        limits = await _shared(task)
+            return await run_job(task, distributed_job)
+        limits = await _shared_limits(task)
         async with bulk_session(task.account, task.options, limits) as session:
             job = run_partition(whole(source), session, task.journal, limits, options=task.options)
-            return await run_with(task, job)
+            return await run_job(task, job)
 
     return runtime.run(work)
 
 
-async def _fleet(task: Task, source: Source, on: str) -> Job:
-    """The job on many workers."""
-    from wonder_customers.bulk.ray import Cluster, sync_on_ray  # noqa: PLC0415 - an extra, only for those who ask
+async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
+    """Return the job on the workers of an engine."""
+    from wonder_customers.bulk.ray import Cluster, sync_on_ray  # noqa: PLC0415 - an extra, needed for this option only
 
-    if task.where.shared_limit is not None:
-        raise ConfigurationError("--shared-limit is for plain processes; on Ray, the workers keep --rate together")
+    if task.engine.shared_limit is not None:
+        raise ConfigurationError("--shared-limit is for plain processes; on Ray, all workers share --rate")
     cluster, journal = Cluster.of(on), task.journal
     if journal is None:
-        raise ConfigurationError("a job on many workers needs a journal")
-    say("Counting the rows and starting the workers …", "dim")
+        raise ConfigurationError("a distributed job needs a journal")
+    print_message("Counting rows and starting workers …", "dim")
     return await sync_on_ray(
         source,
         journal.path,
         cluster=cluster,
-        workers=task.where.processes,
+        workers=task.engine.processes,
         options=task.options,
         values=task.letter_values,
     )
 
 
-async def _shared(task: Task) -> PerRequest | None:
-    """The limit that several processes keep together, once it has answered.
+async def _shared_limits(task: SyncTask) -> PerRequest | None:
+    """Return the rate limit shared by several processes, after checking that its store responds.
 
     Raises:
-        ConfigurationError: It cannot be asked, or there is no rate to keep.
+        ConfigurationError: The store does not respond, or no rate was given.
     """
-    where, rate = task.where, task.options.rate
-    if where.shared_limit is None:
+    engine, rate = task.engine, task.options.rate
+    if engine.shared_limit is None:
         return None
-    if where.on is not None:
-        raise ConfigurationError(
-            "--shared-limit is for plain processes: on Ray the workers keep --rate together anyway"
-        )
+    if engine.on is not None:
+        raise ConfigurationError("--shared-limit is for plain processes; on Ray, all workers share --rate")
     if rate is None:
         raise ConfigurationError("--shared-limit needs --rate: the requests per second of all processes together")
-    limiter = SharedLimit(where.shared_limit, rate, where.shared_name, lambda words: say(words, "yellow"))
+    limiter = SharedLimit(engine.shared_limit, rate, engine.shared_name, lambda text: print_message(text, "yellow"))
     await limiter.check()
     return PerRequest(limiter)
 
 
-async def run_with(task: Task, job: Job) -> int:
-    """Run a job to its end; the exit code."""
+async def run_job(task: SyncTask, job: Job) -> int:
+    """Run a job to its end and return the exit code."""
     started, clock = time.time(), time.monotonic()
     message: str | None = None
     letters = DeadLetters(task.letters, values=task.letter_values, append=task.options.resume)
     try:
-        await _watched(job, letters, task.title)
+        await _run_with_progress(job, letters, task.title)
     except BulkError as error:
         message = str(error)
         if not job.begun:
-            say(f"wonder-customers: {message}", "red")
+            print_message(f"wonder-customers: {message}", "red")
             return STOPPED
     facts = reports.build(
         job,
@@ -220,21 +217,22 @@ async def run_with(task: Task, job: Job) -> int:
         seconds=time.monotonic() - clock,
         started=started,
     )
-    _tell(task, job, facts, message, letters)
-    _write(task, facts)
+    _print_result(task, job, facts, message, letters)
+    _write_reports(task, facts)
     reports.check_balance(job)
-    return _code(job) if message is None else STOPPED
+    return _exit_code(job) if message is None else STOPPED
 
 
-async def _watched(job: Job, letters: DeadLetters, title: str) -> None:
-    """Go through the job, with a bar, and with signals that end it in order or at once."""
+async def _run_with_progress(job: Job, letters: DeadLetters, title: str) -> None:
+    """Consume the job's outcomes with a progress display and signal handling."""
     failure: BulkError | None = None
-    with Screen(job, title) as screen:
+    with ProgressDisplay(job, title) as display:
         async with anyio.create_task_group() as group:
-            group.start_soon(_signals, job, group.cancel_scope)
-            group.start_soon(screen.refresh)
+            group.start_soon(_handle_signals, job, group.cancel_scope)
+            group.start_soon(display.refresh)
             try:
-                # The letters of earlier runs go when this one has the journal: they may be another job's until then.
+                # Dead letters of earlier runs are removed only once this job holds the journal's lock: until then they
+                # may belong to a job that is still running.
                 async with job:
                     with letters:
                         async for outcome in job:
@@ -246,62 +244,99 @@ async def _watched(job: Job, letters: DeadLetters, title: str) -> None:
         raise failure
 
 
-async def _signals(job: Job, scope: anyio.CancelScope) -> None:
-    # Windows delivers no signals to the event loop; there Ctrl-C ends the process, and the journal knows the rest.
-    with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as caught:
-        asked = False
-        async for _ in caught:
-            if asked:
-                say("Stopping at once. What is in doubt is settled when you resume.", "yellow")
+async def _handle_signals(job: Job, scope: anyio.CancelScope) -> None:
+    # Windows delivers no signals to the event loop. Ctrl-C ends the process there, and `resume` continues the job.
+    with suppress(NotImplementedError), anyio.open_signal_receiver(*_stop_signals()) as received:
+        stopping = False
+        async for _ in received:
+            if stopping:
+                print_message("Stopping now. `resume` checks the rows whose outcome is unknown.", "yellow")
                 scope.cancel()
                 return
-            asked = True
+            stopping = True
             job.stop()
-            say("Finishing what is under way. A second signal stops at once, and can be resumed too.", "yellow")
+            print_message("Finishing the requests in progress. A second signal stops immediately.", "yellow")
 
 
-_ENDINGS = {
+def _stop_signals() -> list[signal.Signals]:
+    """Return the signals that stop a job, without SIGHUP where the system lacks it or ``nohup`` ignores it."""
+    found = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
+    return [it for it in found if it.name != "SIGHUP" or signal.getsignal(it) is not signal.SIG_IGN]
+
+
+_END_STATES = {
     "paused": "the first rows are done",
-    "refused": "stopped, the credentials were refused",
-    "failures": "stopped, too many rows failed",
-    "journal": "stopped, the journal cannot be written",
-    "source": "stopped, the source cannot be read",
+    "refused": "stopped: the credentials were refused",
+    "failures": "stopped: too many rows failed",
+    "journal": "stopped: the journal cannot be written",
+    "source": "stopped: the source cannot be read",
 }
 
 
-def _tell(task: Task, job: Job, facts: Mapping[str, Any], message: str | None, letters: DeadLetters) -> None:
-    ending_table(dict(facts), f"{task.title}: {_ENDINGS.get(job.end_state, job.end_state)}")
+def _print_result(
+    task: SyncTask, job: Job, facts: Mapping[str, Any], message: str | None, letters: DeadLetters
+) -> None:
+    print_summary(dict(facts), f"{task.title}: {_END_STATES.get(job.end_state, job.end_state)}")
     if message is not None:
-        say(message, "red")
+        print_message(message, "red")
     if letters.count:
-        rows = (
-            "1 row that did not arrive is" if letters.count == 1 else f"{letters.count:,} rows that did not arrive are"
-        )
-        say(f"{rows} in {letters.path}, with the reason of each.", "yellow")
+        rows = "1 failed row" if letters.count == 1 else f"{letters.count:,} failed rows"
+        print_message(f"{rows} written to {letters.path}, with the reasons.", "yellow")
     if not job.rows_read and job.end_state == "finished":
-        say(f"{task.source} holds no rows: is it the right file?", "yellow")
+        print_message(f"{task.source} has no rows. Check that it is the right file.", "yellow")
     if task.journal is None or not task.resumable:
         return
     if job.end_state in {"interrupted", "paused"}:
-        say(f"Go on with: wonder-customers resume {task.journal.path}", "yellow")
+        print_message(f"To continue, run: wonder-customers resume {quote(str(task.journal.path))}", "yellow")
     elif job.tally.counts["failed"] and message is None:
-        say(f"Send the failed rows again with: wonder-customers retry-failed {task.journal.path}", "yellow")
+        command = f"wonder-customers retry-failed {quote(str(task.journal.path))}"
+        print_message(f"To send the failed rows again, run: {command}", "yellow")
 
 
-def check_folders(task: Task) -> None:
-    """Refuse beforehand what a job of hours could not write at its end."""
-    for file in (task.report, task.html, task.letters):
-        if file is not None and not file.resolve().parent.is_dir():
-            raise ConfigurationError(f"{file} cannot be written: there is no such folder. Nothing was sent.")
-        if file is not None and file.is_dir():
-            raise ConfigurationError(f"{file} cannot be written: it is a folder. Name a file in it. Nothing was sent.")
+def check_outputs(task: SyncTask) -> None:
+    """Check, before anything is sent, that the output files can be written and replace no input.
+
+    Raises:
+        ConfigurationError: The folder of an output does not exist, an output is a folder, or an output is the same
+            file as the source, the journal, its key or another output.
+    """
+    taken: list[tuple[str, Path]] = [("the source", path) for path in _source_files(task.source)]
+    if task.journal is not None:
+        journal = Path(task.journal.path)
+        taken += [("the journal", journal), ("the journal's key", journal.with_name(f"{journal.name}.key"))]
+    for option, file in (("--failures", task.letters), ("--report", task.report), ("--html", task.html)):
+        if file is None:
+            continue
+        if not file.resolve().parent.is_dir():
+            raise ConfigurationError(f"{file} cannot be written: its folder does not exist. Nothing was sent.")
+        if file.is_dir():
+            raise ConfigurationError(f"{file} is a folder. Give the path of a file in it. Nothing was sent.")
+        for what, other in taken:
+            if _is_same_file(file, other):
+                raise ConfigurationError(
+                    f"{option} {file} would overwrite {what}. Give another path. Nothing was sent."
+                )
+        taken.append((f"the file of {option}", file))
 
 
-def _write(task: Task, facts: dict[str, Any]) -> None:
+def _source_files(source: str) -> list[Path]:
+    """Return the files of a source that is a file or a folder."""
+    path = Path(source)
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def _is_same_file(first: Path, second: Path) -> bool:
+    """Return whether two paths are one file, through links too. The files need not exist."""
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    return first.resolve() == second.resolve()
+
+
+def _write_reports(task: SyncTask, facts: dict[str, Any]) -> None:
     if task.report is not None:
         _save(task.report, "report", orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if task.html is not None:
-        _save(task.html, "page", page(facts).encode())
+        _save(task.html, "HTML report", page(facts).encode())
 
 
 def _save(file: Path, what: str, content: bytes) -> None:
@@ -309,14 +344,14 @@ def _save(file: Path, what: str, content: bytes) -> None:
         file.write_bytes(content)
     except OSError as error:
         raise BulkError(
-            f"the {what} {file} could not be written: {error.strerror}. The job itself ended as told above."
+            f"the {what} {file} could not be written: {error.strerror}. The summary above shows the result of the job."
         ) from None
-    say(f"The {what} is in {file}.")
+    print_message(f"Wrote the {what} to {file}.")
 
 
-def _code(job: Job) -> int:
+def _exit_code(job: Job) -> int:
     if job.end_state == "interrupted":
         return INTERRUPTED
     if job.end_state not in {"finished", "paused"}:
         return STOPPED
-    return FAILED if job.tally.failures else DONE
+    return FAILED if job.tally.failures else SUCCESS

@@ -1,4 +1,4 @@
-"""``wonder-customers demo``: a thousand customers from a CSV land in every gateway, and are read back."""
+"""``wonder-customers demo``: send 1,000 customers from a CSV file to every gateway and read them back."""
 
 import signal
 import sys
@@ -14,12 +14,12 @@ import anyio
 from rich.console import Console
 
 from wonder_customers.cli.accounts import account_from_environment
-from wonder_customers.cli.codes import DONE, SIGNALLED, USAGE
 from wonder_customers.cli.demo.countries import COUNTRIES
-from wonder_customers.cli.demo.landing import Landing, land, start_with_old, write_csv
+from wonder_customers.cli.demo.gateway_run import GatewayResult, create_existing_customers, run_gateway, write_csv
 from wonder_customers.cli.demo.people import Person, people
-from wonder_customers.cli.demo.process import running_simulator
 from wonder_customers.cli.demo.report import print_report
+from wonder_customers.cli.demo.simulator_process import running_simulator
+from wonder_customers.cli.exit_codes import SIGNALLED, SUCCESS, USAGE
 from wonder_customers.cli.output import console
 from wonder_customers.dialects import names
 
@@ -27,70 +27,72 @@ __all__ = ["demo"]
 
 
 def demo() -> int:
-    """Watch 1,000 customers from a CSV land in every gateway, with nothing to set up.
+    """Send 1,000 customers from a CSV file to every simulated gateway; no setup needed.
 
-    Stand-ins for the gateways serve real HTTP on this machine and end with the demo. Some rows of the CSV are broken on
-    purpose; every other customer is read back and compared field by field.
+    The gateways are simulated on this machine over real HTTP, for the time of the demo. Some rows of the file are
+    broken on purpose. Every other customer is read back and compared field by field.
     """
     screen = console()
     persons = people()
-    with _ending_on_request(), tempfile.TemporaryDirectory(prefix="wonder-customers-") as name:
+    with _stop_on_signals(), tempfile.TemporaryDirectory(prefix="wonder-customers-") as name:
         file = Path(name) / "customers.csv"
         write_csv(file, persons)
-        broken = sum(person.broken is not None for person in persons)
+        broken = sum(person.defect is not None for person in persons)
         screen.print(
-            f"{len(persons):,} customers from {len(COUNTRIES)} countries stand in a CSV;"
-            f" {broken} of its rows are broken on purpose.\n"
+            f"The CSV file has {len(persons):,} customers from {len(COUNTRIES)} countries."
+            f" {broken} rows are broken on purpose.\n"
         )
         with running_simulator(file.parent) as variables:
-            landings = _landings(screen, variables, file, persons)
-    good = print_report(screen, persons, landings)
-    screen.print(_NEXT)
-    return DONE if good else USAGE
+            results = _run_gateways(screen, variables, file, persons)
+    passed = print_report(screen, persons, results)
+    screen.print(_NEXT_STEPS)
+    return SUCCESS if passed else USAGE
 
 
-_NEXT: Final = """
+_NEXT_STEPS: Final = """
 Next:
-  wonder-customers sync FILE --to wonder --simulator   your CSV, the same way
-  wonder-customers simulator                           stand-ins for your code"""
+  wonder-customers sync FILE --to wonder --simulator   the same with your CSV file
+  wonder-customers simulator                           simulated gateways for your code"""
 
 
-def _landings(screen: Console, variables: Mapping[str, str], file: Path, persons: Sequence[Person]) -> list[Landing]:
+def _run_gateways(
+    screen: Console, variables: Mapping[str, str], file: Path, persons: Sequence[Person]
+) -> list[GatewayResult]:
     accounts = {gateway: account_from_environment(gateway, variables) for gateway in names()}
-    with screen.status("Some of them have been customers before …") as status:
+    with screen.status("Creating some of the customers in advance …") as status:
         for account in accounts.values():
-            anyio.run(start_with_old, account, file, persons)
-        # The gateways' times are what tells a customer that was updated from one that was made: they must lie apart.
+            anyio.run(create_existing_customers, account, file, persons)
+        # A customer counts as updated when its two timestamps differ, and gateways give whole seconds.
         time.sleep(1)
-        landings = []
+        results = []
         for gateway, account in accounts.items():
-            status.update(f"{len(persons):,} customers are on their way to {gateway} …")
-            landings.append(anyio.run(land, gateway, account, file, persons))
-    return landings
+            status.update(f"Sending {len(persons):,} customers to {gateway} …")
+            results.append(anyio.run(run_gateway, gateway, account, file, persons))
+    return results
 
 
 @contextmanager
-def _ending_on_request() -> Iterator[None]:
-    """Leave in good order, with nothing left behind, when another program asks for it or the terminal is closed."""
-    asked: list[int] = []
+def _stop_on_signals() -> Iterator[None]:
+    """Clean up and exit with the usual code on SIGTERM and SIGHUP."""
+    received: list[int] = []
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        # As if by Ctrl-C, which the event loop knows how to take.
-        asked.append(number)
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # The event loop handles SIGINT.
+        received.append(number)
         signal.raise_signal(signal.SIGINT)
 
-    # Not every system has a terminal that hangs up, and under nohup nobody wants to hear of it.
+    # Windows has no SIGHUP, and nohup ignores it.
     known = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    wanted = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
-    before: dict[int, Any] = {number: signal.signal(number, leave) for number in wanted}
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its background jobs so
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    handled = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]
+    previous: dict[int, Any] = {number: signal.signal(number, interrupt) for number in handled}
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # set by shells for background jobs
+        previous[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
-        if asked:
-            sys.exit(SIGNALLED + asked[0])
+        if received:
+            sys.exit(SIGNALLED + received[0])
         raise
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What a gateway holds, held against the CSV's cells: a second opinion that uses none of the library's converters."""
+"""Comparison of a customer with the cells of its CSV row, independent of the library's own conversion."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,34 +6,34 @@ from wonder_customers.records import Customer
 
 __all__ = ["changed_fields"]
 
-_NEVER_SHOWN = {("wonder", "company_name")}
-"""What a gateway takes and has in none of its documented answers, so that nobody can read it back."""
+_WRITE_ONLY = {("wonder", "company_name")}
+"""Fields that a gateway accepts but does not return in any documented response."""
 
 
 def changed_fields(gateway: str, cells: Mapping[str, str], customer: Customer) -> tuple[str, ...]:
-    """The columns whose cell the customer does not repeat.
+    """Return the columns whose cell differs from the customer.
 
     Args:
-        gateway: Who holds the customer.
-        cells: The row of the CSV, without the columns that were left out for this gateway.
-        customer: What was read back.
+        gateway: The gateway that returned the customer.
+        cells: The CSV row, without the columns that were not sent to this gateway.
+        customer: The customer that was read back.
     """
-    held = dict(_held(customer))
-    expected = {name: text.strip() for name, text in cells.items() if text and (gateway, name) not in _NEVER_SHOWN}
+    actual = dict(_customer_fields(customer))
+    expected = {name: text.strip() for name, text in cells.items() if text and (gateway, name) not in _WRITE_ONLY}
     parts = ("first_name", "last_name")
     if customer.last_name is None:
-        # The gateway has one name: the parts must be in it, in their order.
-        given = [expected.pop(part) for part in parts if part in expected]
-        if given:
-            expected["name"] = " ".join(given)
+        # The gateway has a single name field: it must contain the parts in their order.
+        found = [expected.pop(part) for part in parts if part in expected]
+        if found:
+            expected["name"] = " ".join(found)
     elif "name" in expected:
         expected.pop("name")
     if "phone" in expected:
         expected["phone"] = _digits(expected["phone"])
-    return tuple(name for name, text in expected.items() if held.get(name) != text)
+    return tuple(name for name, text in expected.items() if actual.get(name) != text)
 
 
-def _held(customer: Customer) -> Iterator[tuple[str, str | None]]:
+def _customer_fields(customer: Customer) -> Iterator[tuple[str, str | None]]:
     yield "reference", customer.reference
     yield "name", customer.name or customer.first_name
     yield "first_name", customer.first_name

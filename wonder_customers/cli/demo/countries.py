@@ -1,4 +1,4 @@
-"""Names, places and ways of writing from many countries: what the demo's customers are made of."""
+"""Names, places and formats of many countries, from which the demo's customers are generated."""
 
 from attrs import frozen
 
@@ -7,15 +7,15 @@ __all__ = ["COUNTRIES", "Country"]
 
 @frozen
 class Country:
-    """Where a customer may live, and how names and addresses are written there.
+    """The names and addresses of a country.
 
     Attributes:
-        region: The ISO 3166-1 alpha-2 code, which also names the telephone plan.
-        given: Given names between commas, each with a Latin form after ``=`` where the script is another one.
-        family: Family names, alike.
-        street: An address line with a place for the house number.
-        cities: Cities, each with a postcode after ``/`` where the country has postcodes.
-        whole: Where a name is written as a whole and not in two parts: its pattern.
+        region: The ISO 3166-1 alpha-2 code, which also selects the numbering plan.
+        given: Comma-separated given names; in other scripts, each has a Latin form after ``=``.
+        family: Family names, in the same format.
+        street: A format string for an address line, with a placeholder for the house number.
+        cities: Comma-separated cities, each with its postcode after ``/`` where the country has postcodes.
+        whole: The format string of a full name, for countries whose names are not split into two columns.
     """
 
     region: str
@@ -109,7 +109,7 @@ COUNTRIES = (
         "GB",
         "Ada, Oliver, Siân, Nia, Angus, Imogen",
         "Lovelace, O’Neill, Smith-Jones, MacLeod, Ó Súilleabháin, Clarke",
-        "{} Penny Lane",
+        "{} Abbey Road",
         "London/SW1A 1AA, Cardiff/CF10 1EP, Edinburgh/EH1 1YZ",
     ),
     Country(

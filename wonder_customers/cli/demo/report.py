@@ -1,4 +1,4 @@
-"""What the demo prints."""
+"""The output of the demo."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from wonder_customers.cli.demo.landing import Landing
+from wonder_customers.cli.demo.gateway_run import GatewayResult
 from wonder_customers.cli.demo.people import Person
 from wonder_customers.cli.output import cell
 from wonder_customers.cli.tables import plain_table
@@ -19,49 +19,50 @@ _NARROW: Final = 72
 _WIRE_NAME: Final = re.compile(r" \(on the wire: [^)]*\)")
 
 
-def print_report(screen: Console, persons: Sequence[Person], landings: Sequence[Landing]) -> bool:
-    """Print what became of the CSV; whether everything is as it should be."""
-    _broken(screen, persons, landings)
+def print_report(screen: Console, persons: Sequence[Person], results: Sequence[GatewayResult]) -> bool:
+    """Print the results of all gateways and return whether all of them are as expected."""
+    _print_defects(screen, persons, results)
     screen.print()
-    _gateways(screen, landings)
+    _print_gateways(screen, results)
     screen.print()
     wrong = [
-        f"{landing.gateway}: row {number} differs in {', '.join(fields)}"
-        for landing in landings
-        for number, fields in sorted(landing.mismatches.items())
+        f"{result.gateway}: row {number} differs in {', '.join(fields)}"
+        for result in results
+        for number, fields in sorted(result.mismatches.items())
     ]
-    surprises = [f"{landing.gateway}: {surprise}" for landing in landings for surprise in landing.surprises]
-    for line in wrong + surprises:
+    unexpected = [f"{result.gateway}: {problem}" for result in results for problem in result.unexpected]
+    for line in wrong + unexpected:
         screen.print(cell(line, "red"))
-    read = sum(landing.read_back for landing in landings)
-    verdict = Text.assemble(
+    read = sum(result.read_back for result in results)
+    conclusion = Text.assemble(
         (f"{len(wrong)} mismatches", "bold red" if wrong else "bold green"),
-        f" in {read:,} customers, each read back and compared with the CSV field by field.",
+        f" in {read:,} customers that were read back and compared with the CSV file field by field.",
     )
-    screen.print(verdict)
-    if surprises:
-        screen.print(Text(f"{len(surprises)} rows did not end as they should.", "bold red"))
-    return not wrong and not surprises
+    screen.print(conclusion)
+    if unexpected:
+        screen.print(Text(f"{len(unexpected)} rows have an unexpected outcome.", "bold red"))
+    return not wrong and not unexpected
 
 
-def _gateways(screen: Console, landings: Sequence[Landing]) -> None:
-    """A column for each gateway, which fits narrow terminals."""
+def _print_gateways(screen: Console, results: Sequence[GatewayResult]) -> None:
+    """Print a table with a column per gateway, which fits narrow terminals."""
     table = plain_table("")
-    for landing in landings:
-        table.add_column(landing.gateway, justify="right")
+    for result in results:
+        table.add_column(result.gateway, justify="right")
     for label, value in _MEASURES.items():
-        table.add_row(label, *(cell(value(landing)) for landing in landings))
-    wrong = [len(landing.mismatches) for landing in landings]
+        table.add_row(label, *(cell(value(result)) for result in results))
+    wrong = [len(result.mismatches) for result in results]
     table.add_row("mismatches", *(cell(count, "bold red" if count else "bold green") for count in wrong))
     screen.print(table)
-    for landing in landings:
-        if landing.count("written"):
-            screen.print(cell(f"* created or updated: {landing.gateway} does not say which", "dim"))
-        if landing.left_out:
-            screen.print(cell(f"{landing.gateway} has no field for {_listed(landing.left_out)}: left out", "dim"))
+    for result in results:
+        if result.count("written"):
+            screen.print(cell(f"* created or updated: {result.gateway} does not return which", "dim"))
+        if result.unsupported:
+            columns = _join_columns(result.unsupported)
+            screen.print(cell(f"not sent to {result.gateway}, which has no such fields: {columns}", "dim"))
 
 
-_MEASURES: Final[Mapping[str, Callable[[Landing], str]]] = {
+_MEASURES: Final[Mapping[str, Callable[[GatewayResult], str]]] = {
     "created": lambda it: f"{it.count('written')}*" if it.count("written") else str(it.count("created")),
     "updated": lambda it: "*" if it.count("written") else str(it.count("updated")),
     "refused": lambda it: str(len(it.refused)),
@@ -71,28 +72,28 @@ _MEASURES: Final[Mapping[str, Callable[[Landing], str]]] = {
 }
 
 
-def _broken(screen: Console, persons: Sequence[Person], landings: Sequence[Landing]) -> None:
-    """One line for every row that is broken on purpose; the reason is that of the first gateway in the line."""
-    table = plain_table("row", "broken on purpose", "refused for", "because")
-    refused = {landing.gateway: {outcome.number: outcome for outcome in landing.refused} for landing in landings}
+def _print_defects(screen: Console, persons: Sequence[Person], results: Sequence[GatewayResult]) -> None:
+    """Print a line for each row that is broken on purpose, with the reason that the first gateway gave."""
+    table = plain_table("row", "defect", "refused for", "reason")
+    refused = {result.gateway: {outcome.number: outcome for outcome in result.refused} for result in results}
     for number, person in enumerate(persons, 1):
-        if person.broken is None:
+        if person.defect is None:
             continue
         by = [gateway for gateway, outcomes in refused.items() if number in outcomes]
         outcome = refused[by[0]][number] if by else None
-        reason = (outcome.reason or "").removeprefix(outcome.place).lstrip(":, ") if outcome else "nobody refused it"
-        # The gateway's own names for the fields differ; the CSV's do not.
+        reason = (outcome.reason or "").removeprefix(outcome.place).lstrip(":, ") if outcome else "accepted"
+        # The reason is shown with the names of the CSV columns, without the gateway's own names.
         reason = _WIRE_NAME.sub("", reason)
-        who = "all" if len(by) == len(landings) else ", ".join(by)
+        who = "all" if len(by) == len(results) else ", ".join(by)
         if screen.width < _NARROW:
-            screen.print(cell(f"row {number}: {person.broken.what}. Refused for {who}: {reason}"))
+            screen.print(cell(f"row {number}: {person.defect.description}. Refused for {who}: {reason}"))
         else:
-            table.add_row(str(number), cell(person.broken.what), who, cell(reason))
+            table.add_row(str(number), cell(person.defect.description), who, cell(reason))
     if table.row_count:
         screen.print(table)
 
 
-def _listed(columns: Sequence[str]) -> str:
-    """The columns in words, those of an address as one."""
+def _join_columns(columns: Sequence[str]) -> str:
+    """Return the columns as a list in words, with the columns of the address as one."""
     heads = dict.fromkeys(column.partition(".")[0] for column in columns)
     return " and ".join(filter(None, (", ".join(list(heads)[:-1]), list(heads)[-1])))

@@ -1,7 +1,7 @@
-"""The command ``wonder-customers``, from its first line on.
+"""The console script ``wonder-customers``.
 
-It stands beside the package once it is installed: to import anything of the package takes a moment, and whoever presses
-Ctrl-C in it shall not be shown a traceback.
+This module is installed beside the package. Importing the package takes a moment, and Ctrl-C during that time must not
+print a traceback.
 """
 
 import sys
@@ -10,10 +10,10 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command in ``sys.argv``, and leave with its exit code: see `wonder_customers.cli.main`."""
+    """Run the command in ``sys.argv`` and exit with its exit code; see `wonder_customers.cli.main`."""
     try:
-        from wonder_customers.cli import main as command  # noqa: PLC0415 - this is what takes a moment
+        from wonder_customers.cli import main as command  # noqa: PLC0415 - the slow import
 
         command()
     except KeyboardInterrupt:
-        sys.exit(130)  # `codes.INTERRUPTED`, which may not have been loaded
+        sys.exit(130)  # `exit_codes.INTERRUPTED`, which may not be imported yet

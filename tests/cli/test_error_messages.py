@@ -1,4 +1,4 @@
-"""What goes wrong in front of a person: each message says what happened, why, and what to do; never a traceback."""
+"""Error messages: each says what happened, why and what to do, without a traceback."""
 
 import signal
 import subprocess
@@ -13,15 +13,14 @@ import pytest
 from bulk.people import write_csv
 from pages import ROOT
 
-from wonder_customers.cli.codes import FAILED, INTERRUPTED, USAGE
-from wonder_customers.cli.sync_jobs import STOPPED
+from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, USAGE
 from wonder_customers.simulator.server import SimulatorServer
 
 Command = Callable[..., tuple[int, str, str]]
 Typed = Callable[..., "CompletedProcess[str]"]
 COMMAND = (sys.executable, "-W", "error", "-m", "wonder_customers")
 FULL = Path("/dev/full")
-full = pytest.mark.skipif(not FULL.is_char_device(), reason="this system has no /dev/full, a disk that is always full")
+full = pytest.mark.skipif(not FULL.is_char_device(), reason="requires /dev/full")
 
 
 INTERRUPTED_WHILE_LOADING = """
@@ -42,55 +41,55 @@ main()
 
 @full
 @pytest.mark.parametrize("arguments", [("--help",), ("check",)])
-def test_output_that_cannot_be_written(bare: dict[str, str], arguments: tuple[str, ...]) -> None:
+def test_unwritable_output_is_reported(bare: dict[str, str], arguments: tuple[str, ...]) -> None:
     with FULL.open("w") as nowhere:
         done = subprocess.run(
             [*COMMAND, *arguments], env=bare, stdout=nowhere, stderr=subprocess.PIPE, text=True, check=False
         )
     assert done.returncode == USAGE
-    assert done.stderr.startswith("wonder-customers: what is printed cannot be written: No space left on device. Make")
+    assert done.stderr.startswith("wonder-customers: standard output cannot be written: No space left on device. Free")
     assert "Traceback" not in done.stderr
 
 
 @full
-def test_a_report_that_cannot_be_written(command: Command, server: SimulatorServer, folder: Path) -> None:
+def test_unwritable_report_is_reported(command: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 2)
     (folder / "r.json").symlink_to(FULL)
     code, out, err = command("sync", "c.csv", "--to", "monri", "--report", "r.json", env=server.environment())
     assert code == FAILED
     assert "adds up" in out
-    assert "the report r.json could not be written: No space left on device. The job itself ended as told above" in err
+    assert "the report r.json could not be written: No space left on device. The summary above shows" in err
 
 
 @full
-def test_dead_letters_that_cannot_be_written(command: Command, server: SimulatorServer, folder: Path) -> None:
-    """And what is no file of ours is not removed to make room for them."""
+def test_unwritable_dead_letters_stop_the_job(command: Command, server: SimulatorServer, folder: Path) -> None:
+    """A file that is not a regular file is not removed either."""
     (folder / "c.csv").write_text("reference,name\nc-1,\nc-2,Ada\n", encoding="utf-8")
     (folder / "f.jsonl").symlink_to(FULL)
     code, _, err = command("sync", "c.csv", "--to", "wonder", "--failures", "f.jsonl", env=server.environment())
     assert code == STOPPED
     assert "could not be written to f.jsonl: No space left on device" in err
-    assert "rows that did not arrive are in" not in err
+    assert "failed row" not in err
     assert (folder / "f.jsonl").is_symlink()
 
 
 @pytest.mark.parametrize("option", ["--report", "--html", "--failures"])
-def test_a_folder_that_is_missing_is_told_before_anything_is_sent(
+def test_missing_output_folder_is_refused_before_sending(
     command: Command, server: SimulatorServer, folder: Path, option: str
 ) -> None:
     write_csv(folder / "c.csv", 2)
     code, _, err = command("sync", "c.csv", "--to", "monri", option, "no/r", env=server.environment())
     assert (code, err) == (
         USAGE,
-        "wonder-customers: no/r cannot be written: there is no such folder. Nothing was sent.\n",
+        "wonder-customers: no/r cannot be written: its folder does not exist. Nothing was sent.\n",
     )
     assert server.store.ledger("monri") == {}
 
 
-def test_a_journal_that_another_job_uses(
+def test_journal_in_use_is_refused(
     command: Command, server: SimulatorServer, bare: dict[str, str], folder: Path
 ) -> None:
-    """The second job does nothing at all: not even to the letters of the first."""
+    """The second job does not touch the dead letters of the first."""
     write_csv(folder / "c.csv", 200)
     server.faults.add("server_error", times=None, method="POST", status=400, probability=0.5, seed=1)
     words = ("sync", "c.csv", "--to", "monri", "--rate", "50/s")
@@ -112,72 +111,74 @@ def test_a_journal_that_another_job_uses(
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "expected"),
     [
         ("no/journal", "No such file or directory"),
         (".", ". is a folder and no journal"),
         ("text", "file is not a database"),
     ],
 )
-def test_a_journal_that_cannot_be_one(
-    command: Command, server: SimulatorServer, folder: Path, path: str, told: str
+def test_invalid_journal_is_reported(
+    command: Command, server: SimulatorServer, folder: Path, path: str, expected: str
 ) -> None:
     write_csv(folder / "c.csv", 1)
     (folder / "text").write_text("no database", encoding="utf-8")
     (folder / "text.key").write_text("00" * 32, encoding="utf-8")
     code, _, err = command("sync", "c.csv", "--to", "monri", "--journal", path, env=server.environment())
     assert code == USAGE
-    assert told in err
+    assert expected in err
     assert err.endswith("with --journal.\n")
 
 
-def test_an_empty_source_is_pointed_out(command: Command, server: SimulatorServer, folder: Path) -> None:
+def test_empty_source_is_reported(command: Command, server: SimulatorServer, folder: Path) -> None:
     (folder / "c.csv").write_text("reference,name\n", encoding="utf-8")
     code, _, err = command("sync", "c.csv", "--to", "monri", env=server.environment())
-    assert (code, err) == (0, f"{folder / 'c.csv'} holds no rows: is it the right file?\n")
+    assert (code, err) == (0, f"{folder / 'c.csv'} has no rows. Check that it is the right file.\n")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (None, "columns.toml cannot be read: No such file or directory"),
-        ("columns 5", "columns.toml is no TOML file: "),
+        ("columns 5", "columns.toml is not a TOML file: "),
         ("columns = 5", "columns.toml has no table [columns]"),
         ("[columns]\nName = 5", "columns.toml has no table [columns]"),
     ],
 )
-def test_a_file_of_columns_that_cannot_be_used(command: Command, folder: Path, text: str | None, told: str) -> None:
+def test_invalid_map_file_is_reported(command: Command, folder: Path, text: str | None, expected: str) -> None:
     write_csv(folder / "c.csv", 1)
     if text is not None:
         (folder / "columns.toml").write_text(text, encoding="utf-8")
     code, _, err = command("sync", "c.csv", "--to", "monri", "--map-file", "columns.toml")
     assert code == USAGE
-    assert err.startswith(f"wonder-customers: {told}")
+    assert err.startswith(f"wonder-customers: {expected}")
     assert "Errno" not in err
 
 
-def test_rows_of_no_query(command: Command) -> None:
+def test_source_dash_requires_a_query(command: Command) -> None:
     code, _, err = command("sync", "-", "--to", "monri")
     assert (code, err) == (
         USAGE,
-        "wonder-customers: - stands for the rows of a query: say which with --query, or name a file\n",
+        "wonder-customers: the source - needs --query; to read a file, give its path\n",
     )
 
 
-def test_a_bulk_command_that_is_mistyped_is_told_the_one_that_was_meant(command: Command) -> None:
+def test_mistyped_command_gets_a_suggestion(command: Command) -> None:
     code, _, err = command("snyc", "c.csv")
     assert code == USAGE
     assert 'Did you mean "sync"?' in err
 
 
-def test_two_credentials_at_once(command: Command) -> None:
+def test_two_paydock_credentials_are_refused(command: Command) -> None:
     both = {"PAYDOCK_SECRET_KEY": "k", "PAYDOCK_ACCESS_TOKEN": "t"}
     code, _, err = command("get", "paydock", "1", env=both)
-    told = "wonder-customers: paydock: PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set: unset one of them\n"
-    assert (code, err) == (USAGE, told)
+    expected = (
+        "wonder-customers: paydock: PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set: unset one of them\n"
+    )
+    assert (code, err) == (USAGE, expected)
 
 
-def test_a_wrong_clock_is_among_the_causes(command: Command, server: SimulatorServer) -> None:
+def test_wrong_clock_is_suggested_as_a_cause(command: Command, server: SimulatorServer) -> None:
     server.gateways["wonder"].clock = lambda: time.time() + 7200
     code, out, _ = command("check", "wonder", env=server.environment())
     assert code == FAILED
@@ -185,7 +186,7 @@ def test_a_wrong_clock_is_among_the_causes(command: Command, server: SimulatorSe
     assert "this machine's clock" in out
 
 
-def test_ctrl_c_while_a_deletion_is_under_way(server: SimulatorServer, bare: dict[str, str]) -> None:
+def test_ctrl_c_during_delete_names_the_command_that_checks(server: SimulatorServer, bare: dict[str, str]) -> None:
     server.faults.add("read_hang", method="DELETE")
     with subprocess.Popen(
         [*COMMAND, "delete", "monri", "customer-1"],
@@ -197,7 +198,7 @@ def test_ctrl_c_while_a_deletion_is_under_way(server: SimulatorServer, bare: dic
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
     assert process.returncode == INTERRUPTED
-    assert err == "It may have been deleted: `wonder-customers get monri customer-1` shows it.\n"
+    assert err == "The customer may have been deleted. Check with `wonder-customers get monri customer-1`.\n"
 
 
 LOADED_UNTIL_CTRL_C = """
@@ -208,8 +209,8 @@ sys.stdin.read()
 """
 
 
-def test_ctrl_c_while_the_package_loads(tmp_path: Path, bare: dict[str, str]) -> None:
-    """The installed command, interrupted in the first package that the library's own import needs."""
+def test_ctrl_c_while_the_package_is_imported(tmp_path: Path, bare: dict[str, str]) -> None:
+    """The installed command is interrupted while it imports its first dependency."""
     (tmp_path / "attrs.py").write_text(LOADED_UNTIL_CTRL_C, encoding="utf-8")
     script = Path(sysconfig.get_path("scripts"), "wonder-customers")
     with subprocess.Popen(
@@ -223,7 +224,7 @@ def test_ctrl_c_while_the_package_loads(tmp_path: Path, bare: dict[str, str]) ->
     assert (process.returncode, out, err) == (INTERRUPTED, "", "")
 
 
-def test_ctrl_c_while_the_command_line_loads() -> None:
+def test_ctrl_c_while_the_command_line_is_imported() -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED_WHILE_LOADING], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""What a person sees of a bulk job: a progress bar while it runs, a table when it ended; JSON lines elsewhere."""
+"""Display of a bulk job: a progress bar (or JSON lines without a terminal), and a summary at the end."""
 
 import sys
 from types import TracebackType
@@ -11,56 +11,61 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from wonder_customers.bulk.job import Job
-from wonder_customers.cli.output import cell, console
+from wonder_customers.cli.output import cell, console, printable
 
-__all__ = ["Screen", "clock", "ending_table"]
+__all__ = ["ProgressDisplay", "format_duration", "print_summary"]
 
-_EVERY = 0.2
-_LINE_EVERY = 10.0
-"""Seconds between two lines where nobody watches."""
+_REFRESH_INTERVAL = 0.2
+"""Seconds between two updates of the progress bar."""
+_LINE_INTERVAL = 10.0
+"""Seconds between two JSON lines when standard error is not a terminal."""
 
 
-class Screen:
-    """Shows how a job goes on, on standard error."""
+class ProgressDisplay:
+    """Shows the progress of a job on standard error."""
 
     def __init__(self, job: Job, title: str) -> None:
         self._job = job
         self._console: Console = console(stderr=True)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"))
+        # File names are part of the title and must not be parsed as markup.
+        text = [TextColumn(template, markup=False) for template in ("{task.description}", "{task.fields[facts]}")]
+        columns = (SpinnerColumn(), text[0], BarColumn(), text[1])
         self._progress = Progress(*columns, console=self._console, transient=True)
-        self._task: TaskID = self._progress.add_task(title, total=1.0, facts="")
+        self._task: TaskID = self._progress.add_task(printable(title), total=1.0, facts="")
         self._started = 0.0
 
     @property
-    def _watched(self) -> bool:
+    def _is_terminal(self) -> bool:
         return self._console.is_terminal
 
     def __enter__(self) -> Self:
-        if self._watched:
+        if self._is_terminal:
             self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._watched:
+        if self._is_terminal:
             self._progress.stop()
 
     async def refresh(self) -> None:
-        """Keep showing until cancelled."""
+        """Update the display until cancelled."""
         self._started = anyio.current_time()
         while True:
-            await anyio.sleep(_EVERY if self._watched else _LINE_EVERY)
+            await anyio.sleep(_REFRESH_INTERVAL if self._is_terminal else _LINE_INTERVAL)
             facts = self.facts(anyio.current_time() - self._started)
-            if self._watched:
+            if self._is_terminal:
                 total = None if facts["done"] is None else 1.0
-                self._progress.update(self._task, completed=facts["done"] or 0.0, total=total, facts=_words(facts))
+                self._progress.update(
+                    self._task, completed=facts["done"] or 0.0, total=total, facts=_format_facts(facts)
+                )
             else:
                 sys.stderr.write(orjson.dumps(facts).decode() + "\n")
                 sys.stderr.flush()
 
     def facts(self, seconds: float) -> dict[str, Any]:
-        """How the job stands after so many seconds."""
+        """Return the progress of the job, `seconds` after its start, as JSON values."""
         tally, fraction = self._job.tally, self._job.fraction
         recent = tally.points[-10:]
         time = sum(point.seconds for point in recent)
@@ -78,7 +83,7 @@ class Screen:
         }
 
 
-def _words(facts: dict[str, Any]) -> str:
+def _format_facts(facts: dict[str, Any]) -> str:
     parts = [f"{facts['rows']:,} rows"]
     if facts["rows_per_second"] is not None:
         parts.append(f"{facts['rows_per_second']:,.0f}/s")
@@ -89,12 +94,12 @@ def _words(facts: dict[str, Any]) -> str:
     if facts["failed"]:
         parts.append(f"{facts['failed']:,} failed")
     if facts["seconds_left"] is not None:
-        parts.append(f"{clock(facts['seconds_left'])} left")
+        parts.append(f"{format_duration(facts['seconds_left'])} left")
     return " · ".join(parts)
 
 
-def clock(seconds: float) -> str:
-    """Seconds as people say them: ``4 s``, ``3 min``, ``2 h 05 min``, ``1 d 4 h``."""
+def format_duration(seconds: float) -> str:
+    """Format seconds for people: ``4 s``, ``3 min``, ``2 h 05 min``, ``1 d 4 h``."""
     whole = round(seconds)
     if whole < 120:
         return f"{whole} s"
@@ -107,18 +112,18 @@ def clock(seconds: float) -> str:
 
 _MEANING = {
     "created": "new at the gateway",
-    "updated": "were there and have changed",
-    "written": "new or updated; this gateway does not say which",
-    "unchanged": "confirmed before, not sent",
-    "failed": "not taken, see the reasons",
-    "invalid": "never sent: break the gateway's limits",
-    "duplicate": "never sent: repeat an earlier row's reference",
+    "updated": "existed and were changed",
+    "written": "created or updated; this gateway does not say which",
+    "unchanged": "confirmed in an earlier run, not sent",
+    "failed": "not confirmed, see the reasons",
+    "invalid": "not sent: outside the gateway's limits",
+    "duplicate": "not sent: the reference of an earlier row",
 }
 
 
-def ending_table(report: dict[str, Any], title: str) -> None:
-    """Print what became of all rows, on standard output."""
-    table = Table(title=title, title_justify="left")
+def print_summary(report: dict[str, Any], title: str) -> None:
+    """Print the numbers of rows by status on standard output."""
+    table = Table(title=cell(title, "italic"), title_justify="left")
     table.add_column("rows")
     table.add_column("number", justify="right")
     table.add_column("meaning", style="dim")
@@ -129,10 +134,11 @@ def ending_table(report: dict[str, Any], title: str) -> None:
             style = "red" if rows[status] and status in {"failed", "invalid", "duplicate"} else ""
             table.add_row(status, cell(f"{rows[status]:,}", style), meaning)
     if rows["unfinished"]:
-        table.add_row("not reached", f"{rows['unfinished']:,}", "read, and left when the job stopped")
+        table.add_row("not reached", f"{rows['unfinished']:,}", "not sent when the job stopped")
     read = rows["read"] - rows["passed_over"]
     table.add_section()
-    table.add_row("in all", f"{read:,}", f"{'adds up' if report['adds_up'] else 'DOES NOT ADD UP'}; {_speed(report)}")
+    balance = "adds up" if report["adds_up"] else "DOES NOT ADD UP"
+    table.add_row("total", f"{read:,}", f"{balance}; {_format_speed(report)}")
     console().print(table)
     if report["failures"]:
         reasons = Table(title="reasons", title_justify="left")
@@ -143,11 +149,11 @@ def ending_table(report: dict[str, Any], title: str) -> None:
         console().print(reasons)
 
 
-def _speed(report: dict[str, Any]) -> str:
+def _format_speed(report: dict[str, Any]) -> str:
     found, requests = report["found"], report["requests"]
     rows = sum(report["rows"][status] for status in _MEANING)
-    parts = [f"{clock(report['seconds'])}, {rows / max(report['seconds'], 0.001):,.0f} rows/s"]
+    parts = [f"{format_duration(report['seconds'])}, {rows / max(report['seconds'], 0.001):,.0f} rows/s"]
     if found["requests_per_second"] is not None:
-        parts.append(f"the gateway takes about {found['requests_per_second']:,.0f} requests/s")
+        parts.append(f"the gateway accepts about {found['requests_per_second']:,.0f} requests/s")
         parts.append(f"{requests['throttled']:,} of {requests['sent']:,} refused (429)")
     return "; ".join(parts)

@@ -1,4 +1,4 @@
-"""What a bulk command refuses before it sends anything, and what it says."""
+"""Options that bulk commands refuse before sending anything."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bulk.people import write_csv
 
-from wonder_customers.cli.codes import USAGE
+from wonder_customers.cli.exit_codes import USAGE
 from wonder_customers.simulator.server import SimulatorServer
 
 Command = Callable[..., tuple[int, str, str]]
@@ -18,14 +18,14 @@ Command = Callable[..., tuple[int, str, str]]
 def refused(
     command: Command, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., str]:
-    """What a command says that is wrong usage and asks the gateway for nothing."""
+    """Run a command that must fail with a usage error and send no request; returns its message."""
     monkeypatch.chdir(tmp_path)
     write_csv(tmp_path / "c.csv", 2)
 
     def call(*words: str) -> str:
-        asked = dict(server.store.requests)
+        before = dict(server.store.requests)
         code, _, err = command(*words, env=server.environment())
-        assert (code, server.store.requests) == (USAGE, asked)
+        assert (code, server.store.requests) == (USAGE, before)
         return err.removeprefix("wonder-customers: ").removesuffix("\n")
 
     return call
@@ -45,7 +45,7 @@ OPTIONS: dict[tuple[str, ...], str] = {
     ): "no column is called 'nosuchcolumn', which is mapped to 'name': correct the name, or"
     " leave it out of the mapping. Nothing was sent.",
 }
-FOLDER = ". cannot be written: it is a folder. Name a file in it. Nothing was sent."
+FOLDER = ". is a folder. Give the path of a file in it. Nothing was sent."
 OF_SYNC: dict[tuple[str, ...], str] = {
     ("--max-failures", "-1"): "the number of failures to stop at must be at least 1",
     ("--max-failures", "0"): "the number of failures to stop at must be at least 1",
@@ -55,34 +55,36 @@ OF_SYNC: dict[tuple[str, ...], str] = {
 }
 
 
-@pytest.mark.parametrize(("words", "told"), OPTIONS.items(), ids=[" ".join(it) for it in OPTIONS])
-@pytest.mark.parametrize("verb", ["sync", "plan"])
-def test_an_option_that_cannot_work(refused: Callable[..., str], verb: str, words: tuple[str, ...], told: str) -> None:
-    assert refused(verb, "c.csv", "--to", "monri", *words) == told
+@pytest.mark.parametrize(("words", "expected"), OPTIONS.items(), ids=[" ".join(it) for it in OPTIONS])
+@pytest.mark.parametrize("name", ["sync", "plan"])
+def test_invalid_option_is_refused(
+    refused: Callable[..., str], name: str, words: tuple[str, ...], expected: str
+) -> None:
+    assert refused(name, "c.csv", "--to", "monri", *words) == expected
 
 
-@pytest.mark.parametrize(("words", "told"), OF_SYNC.items(), ids=[" ".join(it) for it in OF_SYNC])
-def test_an_option_of_sync_that_cannot_work(refused: Callable[..., str], words: tuple[str, ...], told: str) -> None:
-    assert refused("sync", "c.csv", "--to", "monri", *words) == told
+@pytest.mark.parametrize(("words", "expected"), OF_SYNC.items(), ids=[" ".join(it) for it in OF_SYNC])
+def test_invalid_sync_option_is_refused(refused: Callable[..., str], words: tuple[str, ...], expected: str) -> None:
+    assert refused("sync", "c.csv", "--to", "monri", *words) == expected
 
 
-def test_looking_at_fewer_rows_than_none(refused: Callable[..., str]) -> None:
-    told = "the number of rows to look up must be 0 or more. Nothing was looked up."
-    assert refused("plan", "c.csv", "--to", "monri", "--look-up", "-1") == told
+def test_negative_look_up_is_refused(refused: Callable[..., str]) -> None:
+    expected = "the number of rows to look up must be 0 or more. Nothing was looked up."
+    assert refused("plan", "c.csv", "--to", "monri", "--look-up", "-1") == expected
 
 
-def test_a_sample_or_a_rate_that_cannot_work(
+def test_invalid_sample_or_rate_of_verify_is_refused(
     refused: Callable[..., str], command: Command, server: SimulatorServer
 ) -> None:
     assert command("sync", "c.csv", "--to", "monri", env=server.environment())[0] == 0
     for size in ("0", "-1"):
-        told = "the sample must be at least 1 row. Nothing was read back."
-        assert refused("verify", "c.csv.monri.journal", "--sample", size) == told
+        expected = "the sample must be at least 1 row. Nothing was read back."
+        assert refused("verify", "c.csv.monri.journal", "--sample", size) == expected
     assert refused("verify", "c.csv.monri.journal", "--rate=-5/s") == f"{RATE}-5 per second"
 
 
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="this system has no /dev/stdin")
-def test_a_pipe_cannot_be_read_again(bare: dict[str, str], server: SimulatorServer, tmp_path: Path) -> None:
+def test_pipe_as_source_is_refused(bare: dict[str, str], server: SimulatorServer, tmp_path: Path) -> None:
     done = subprocess.run(
         [
             sys.executable,

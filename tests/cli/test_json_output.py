@@ -1,4 +1,4 @@
-"""What the commands for single customers say to machines, and how they show what is nested."""
+"""JSON output and nested values of the commands for single customers."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ async def _created(variables: dict[str, str], draft: CustomerDraft) -> Customer:
         return await session.create(draft)
 
 
-def test_a_deletion_is_a_line_of_json(command: Command, server: SimulatorServer) -> None:
+def test_delete_prints_a_json_line(command: Command, server: SimulatorServer) -> None:
     variables = server.environment()
     made = anyio.run(partial(_created, variables, CustomerDraft("c-1", "Ada")))
     code, out, err = command("delete", "paydock", made.id, "--json", env=variables)
@@ -26,16 +26,14 @@ def test_a_deletion_is_a_line_of_json(command: Command, server: SimulatorServer)
     assert json.loads(out) == {"gateway": "paydock", "id": made.id, "deleted": True}
 
 
-def test_a_gateway_that_answers_with_an_error_leaves_the_credentials_unknown(
-    command: Command, server: SimulatorServer
-) -> None:
+def test_check_reports_unknown_when_the_gateway_fails(command: Command, server: SimulatorServer) -> None:
     server.faults.add("server_error", times=None, status=500)
     code, out, _ = command("check", "paydock", "--json", env=server.environment())
     assert code == 2
     assert json.loads(out)["credentials"] == "unknown"
 
 
-def test_cards_are_shown_one_below_the_other_without_their_numbers(command: Command, server: SimulatorServer) -> None:
+def test_get_lists_cards_without_their_numbers(command: Command, server: SimulatorServer) -> None:
     variables = server.environment()
     card = CardSource("4111111111111111", "12", "2031", "Ada Lovelace", "123", gateway_id="5" * 24)
     made = anyio.run(

@@ -1,4 +1,4 @@
-"""The simulator in a process of its own, on the machine's second core: the demo is a third faster for it."""
+"""The simulator in a separate process, which uses a second core and makes the demo a third faster."""
 
 import shlex
 import subprocess
@@ -15,21 +15,21 @@ __all__ = ["running_simulator"]
 
 @contextmanager
 def running_simulator(folder: Path) -> Iterator[dict[str, str]]:
-    """Run ``wonder-customers simulator`` inside the block; gives the variables that it prints.
+    """Run ``wonder-customers simulator`` during the block and provide the variables that it prints.
 
-    However the block or this process ends, the simulator ends with it: its standard input is a pipe from here.
+    The simulator's standard input is a pipe from this process, so the simulator ends when this process ends.
 
     Args:
-        folder: Where the simulator's messages go.
+        folder: The folder for the file of the simulator's messages.
 
     Raises:
-        ConfigurationError: It did not start; the message holds its own.
+        ConfigurationError: The simulator did not start. The message contains its output.
     """
     messages = folder / "simulator.txt"
     command = [sys.executable, "-m", "wonder_customers", "simulator", "--until-input-ends"]
-    with messages.open("w", encoding="utf-8") as said:
+    with messages.open("w", encoding="utf-8") as stderr:
         process = subprocess.Popen(  # noqa: S603 - this interpreter and constants
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, encoding="utf-8"
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8"
         )
     with process:
         try:
@@ -39,7 +39,7 @@ def running_simulator(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _exports(process: "subprocess.Popen[str]", messages: Path) -> dict[str, str]:
-    """The variables in the ``export`` lines, read as a shell reads them."""
+    """Return the variables of the ``export`` lines, parsed as a shell does."""
     lines = []
     for line in process.stdout or ():
         lines.append(line)

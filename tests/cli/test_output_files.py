@@ -1,0 +1,73 @@
+"""Output files: names that look like markup or shell syntax, and paths that name an input."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bulk.people import write_csv
+
+from wonder_customers.cli.exit_codes import SUCCESS, USAGE
+from wonder_customers.simulator.server import SimulatorServer
+
+Command = Callable[..., tuple[int, str, str]]
+NAMES = ["x[/bold].csv", "[red]x.csv", "a\x1b[2Jb.csv", "x; echo 'y'.csv", "x\u202egpj.csv"]
+
+
+@pytest.fixture
+def sync(command: Command, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run ``wonder-customers sync`` to Monri in a new folder that contains ``c.csv``."""
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "c.csv", 2)
+    return lambda *words: command("sync", *words, "--to", "monri", env=server.environment())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("colour", [{}, {"FORCE_COLOR": "1", "TERM": "xterm-256color"}], ids=["pipe", "terminal"])
+def test_file_names_are_escaped_in_titles(
+    sync: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, colour: dict[str, str]
+) -> None:
+    for variable, value in colour.items():
+        monkeypatch.setenv(variable, value)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "c.csv").rename(tmp_path / name)
+    code, out, err = sync(name)
+    assert code == SUCCESS, err
+    assert "adds up" in out
+    assert "\x1b[2J" not in out + err
+    assert "\u202e" not in out + err
+    if "[" in name and not colour and "\x1b" not in name:
+        assert name in out
+
+
+@pytest.mark.parametrize("name", ["x y.csv", "x;touch z.csv", "$(id).csv"])
+def test_printed_commands_are_quoted_for_the_shell(sync: Command, tmp_path: Path, name: str) -> None:
+    (tmp_path / "c.csv").rename(tmp_path / name)
+    _, _, err = sync(name, "--first", "1")
+    line = next(line for line in err.splitlines() if line.startswith("To continue, run: "))
+    assert shlex.split(line.partition(": ")[2]) == ["wonder-customers", "resume", f"{name}.monri.journal"]
+
+
+@pytest.mark.parametrize("option", ["--failures", "--report", "--html"])
+@pytest.mark.parametrize("path", ["c.csv", "j", "j.key", "link", "x/../c.csv", "hard"])
+def test_output_must_not_overwrite_an_input(sync: Command, tmp_path: Path, option: str, path: str) -> None:
+    (tmp_path / "link").symlink_to("c.csv")
+    (tmp_path / "hard").hardlink_to(tmp_path / "c.csv")
+    (tmp_path / "x").mkdir()
+    before = (tmp_path / "c.csv").read_bytes()
+    code, _, err = sync("c.csv", "--journal", "j", option, path)
+    assert (code, (tmp_path / "c.csv").read_bytes()) == (USAGE, before)
+    assert f"{option} {path} would overwrite the " in err
+    assert err.endswith("Give another path. Nothing was sent.\n")
+
+
+def test_two_outputs_must_differ(sync: Command) -> None:
+    code, _, err = sync("c.csv", "--report", "r", "--html", "r")
+    assert (code, "--html r would overwrite the file of --report" in err) == (USAGE, True)
+
+
+def test_output_must_not_overwrite_a_file_of_a_source_folder(sync: Command, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "c.csv").rename(tmp_path / "folder" / "c.csv")
+    code, _, err = sync("folder", "--report", "folder/c.csv")
+    assert (code, "would overwrite the source" in err) == (USAGE, True)

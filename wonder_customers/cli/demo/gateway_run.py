@@ -1,0 +1,164 @@
+"""The demo at one gateway: sync the CSV file, read every customer back and compare."""
+
+import csv
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import anyio
+from attrs import define, evolve, frozen
+
+from wonder_customers.bulk import BULK, Outcome, Row, sources, sync
+from wonder_customers.bulk.rows import Status
+from wonder_customers.cli.demo.people import COLUMNS, Person
+from wonder_customers.cli.demo.read_back import ReadBack
+from wonder_customers.dialects.base import Account
+from wonder_customers.errors import InvalidRecordError
+from wonder_customers.records import Address, CustomerDraft, Phone
+from wonder_customers.session import CustomerSession
+from wonder_customers.transports import choose
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, Transport
+
+__all__ = ["GatewayResult", "create_existing_customers", "run_gateway", "unsupported_columns", "write_csv"]
+
+_WORKERS: Final = 16
+_EXISTING: Final = 25
+"""The number of customers created in advance with an old email address, so that the sync has updates to make."""
+
+_ALL_FIELDS: Final = CustomerDraft(
+    reference="HR-0001",
+    name="Ana Horvat",
+    first_name="Ana",
+    last_name="Horvat",
+    email="ana@example.com",
+    phone=Phone("+385", "912345678"),
+    company_name="Horvat",
+    description="Pays on the first of the month",
+    metadata={"plan": "pro"},
+    address=Address(line1="Ilica 1", city="Zagreb", postcode="10000", country="HR"),
+)
+
+
+@frozen
+class GatewayResult:
+    """The result of the demo at one gateway.
+
+    Attributes:
+        gateway: The gateway's name.
+        unsupported: The columns that the gateway has no field for.
+        outcomes: The outcome of each row.
+        read_back: The number of customers that were read back.
+        mismatches: Row numbers and columns whose customer differs from the CSV file.
+        unexpected: Other errors: a valid row that failed, or a broken row that was accepted.
+        requests: The number of requests sent.
+        seconds: The duration, with the time for reading back.
+    """
+
+    gateway: str
+    unsupported: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+    read_back: int
+    mismatches: Mapping[int, tuple[str, ...]]
+    unexpected: tuple[str, ...]
+    requests: int
+    seconds: float
+
+    @property
+    def refused(self) -> tuple[Outcome, ...]:
+        """The rows that were not accepted."""
+        return tuple(outcome for outcome in self.outcomes if not outcome.ok)
+
+    def count(self, status: Status) -> int:
+        """Return the number of rows with this status."""
+        return Counter(outcome.status for outcome in self.outcomes)[status]
+
+
+@define
+class _CountingTransport:
+    """A transport that counts the requests sent through another transport."""
+
+    inner: Transport
+    sent: int = 0
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        """Count the request and pass it on."""
+        self.sent += 1
+        return await self.inner.send(signed_request, transmission)
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self.inner.aclose()
+
+
+def write_csv(path: Path, persons: Sequence[Person]) -> None:
+    """Write a header line and one row per person."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        table.writerows(person.row() for person in persons)
+
+
+def unsupported_columns(account: Account) -> tuple[str, ...]:
+    """Return the columns that the account's gateway has no field for, according to its validation."""
+    try:
+        account.dialect().validate(_ALL_FIELDS)
+    except InvalidRecordError as error:
+        unsupported = {violation.field for violation in error.violations if violation.wire_field is None}
+        return tuple(name for name in COLUMNS if name in unsupported or name.partition(".")[0] in unsupported)
+    return ()
+
+
+async def create_existing_customers(account: Account, path: Path, persons: Sequence[Person]) -> None:
+    """Create the last of the valid customers in advance, with an old email address.
+
+    Args:
+        account: The account at the gateway.
+        path: The CSV file.
+        persons: The people in the file, in its order.
+    """
+    valid = [row for row, person in zip(_rows(account, path), persons, strict=True) if person.defect is None]
+    async with CustomerSession(account) as session:
+        for row in valid[-_EXISTING:]:
+            if row.draft is not None:
+                await session.create(evolve(row.draft, email="old@example.com"))
+
+
+async def run_gateway(gateway: str, account: Account, path: Path, persons: Sequence[Person]) -> GatewayResult:
+    """Sync the CSV file to one gateway, read every customer back and compare.
+
+    Args:
+        gateway: The gateway's name.
+        account: The account at the gateway.
+        path: The CSV file.
+        persons: The people in the file; the first is row 1.
+    """
+    rows = _rows(account, path)
+    transport = _CountingTransport(choose(None, _WORKERS))
+    started = time.perf_counter()
+    try:
+        async with CustomerSession(account, retry=BULK, transport=transport) as session:
+            async with sync(session, rows, workers=_WORKERS) as job:
+                outcomes = [outcome async for outcome in job]
+            outcomes.sort(key=lambda outcome: outcome.number)
+            read_back = ReadBack(gateway, session, unsupported_columns(account))
+            await read_back.run(zip(rows, persons, outcomes, strict=True))
+    finally:
+        with anyio.CancelScope(shield=True):
+            await transport.aclose()
+    return GatewayResult(
+        gateway,
+        read_back.unsupported,
+        tuple(outcomes),
+        read_back.done,
+        read_back.mismatches,
+        tuple(read_back.unexpected),
+        transport.sent,
+        time.perf_counter() - started,
+    )
+
+
+def _rows(account: Account, path: Path) -> list[Row]:
+    """Return the rows of the CSV file, without the columns that the gateway does not support."""
+    return list(sources.read(path, mapping=dict.fromkeys(unsupported_columns(account), "")))
