@@ -128,7 +128,7 @@ async def test_a_refused_row_fails_alone_and_is_sent_again_only_when_asked(
     account: Account, server: SimulatorServer, tmp_path: Path
 ) -> None:
     journal = journal_for(tmp_path / "j", account("wonder"), "wonder")
-    server.faults.add("server_error", times=None, path="customers$", status=400)
+    server.faults.add("server_error", times=None, path="*customers", status=400)
     _, first = await outcomes_of(account("wonder"), [draft(1)], journal)
     assert (first[0].status, first[0].code, first[0].applied) == ("failed", "Rejected 400", "no")
     assert journal.states() == {"failed": 1}

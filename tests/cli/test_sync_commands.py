@@ -109,7 +109,7 @@ def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, 
     source.write_text(
         source.read_text() + "c-x,Bad,bad@example.com,no-phone-at-all\nc-1,Twin,t@example.com,+385 91 234 5678\n"
     )
-    server.faults.add("server_error", times=1, method="POST", path="customers$", status=400)
+    server.faults.add("server_error", times=1, method="POST", path="*customers", status=400)
     code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--workers", "1")
     assert code == 2
     assert "3 failed rows written to c.csv.failed.jsonl" in text
@@ -140,7 +140,7 @@ def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, 
 
 def test_retry_failed_sends_what_failed(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 5)
-    server.faults.add("server_error", times=2, method="POST", path="customers$", status=400)
+    server.faults.add("server_error", times=2, method="POST", path="*customers", status=400)
     assert terminal.run("sync", "c.csv", "--to", "wonder")[0] == 2
     code, text = terminal.run("retry-failed", "c.csv.wonder.journal")
     assert code == 0

@@ -1,4 +1,4 @@
-"""Servers, and clients that sign by themselves: nothing here comes from the library."""
+"""Fixtures: servers, and clients with their own signatures that share no code with the library."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ OPENAPI = "/svc/payment/api/v1/openapi"
 
 
 class Caller:
-    """Calls the gateways, with the target exactly as it is given."""
+    """Sends signed requests to the gateways; the target is sent unchanged."""
 
     def __init__(self, server: SimulatorServer, environment: dict[str, str] | None = None) -> None:
         self.server = server
@@ -61,12 +61,12 @@ class Caller:
         return hmac.new(second, content, "sha256").hexdigest()
 
     def wonder(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
-        """Call a path below Wonder's prefix."""
+        """Send a request below Wonder's prefix."""
         target, content = OPENAPI + path, encoded(body)
         return self.send(method, target, content, self.wonder_headers(method, target, content, **options))
 
     def paydock(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
-        """Call a path below `/v1`, by default with the secret key."""
+        """Send a request below `/v1`, by default with the secret key."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         named = named or {"x-user-secret-key": self.environment["PAYDOCK_SECRET_KEY"]}
         return self.send(method, f"/v1{path}", body, named)
@@ -79,7 +79,7 @@ class Caller:
         return {"Authorization": f"WP3-v2.1 {token} {moment} {digest}"}
 
     def monri(self, method: str, path: str, body: Any = None, **changed: str) -> httpx.Response:
-        """Call a path below `/v2`."""
+        """Send a request below `/v2`."""
         target, content = f"/v2{path}", encoded(body)
         return self.send(method, target, content, self.monri_headers(target, content, **changed))
 
@@ -110,7 +110,7 @@ def shared_server() -> Iterator[SimulatorServer]:
 
 @pytest.fixture
 def call(shared_server: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Caller]:
-    """A caller who is a merchant of its own at every gateway; all share one RSA key, to save time."""
+    """Return a client with its own merchant at every gateway. One RSA key is shared to save time."""
     monkeypatch.setattr(wonder_simulate, "new_key", simulator_signature.first_key)
     environment: dict[str, str] = {}
     for gateway in shared_server.gateways.values():
@@ -122,7 +122,7 @@ def call(shared_server: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.fixture
 def caller_of() -> Iterator[Callable[[SimulatorServer], Caller]]:
-    """Makes callers of other servers."""
+    """Return a function that creates clients of other servers."""
     made: list[Caller] = []
 
     def make(server: SimulatorServer) -> Caller:

@@ -1,4 +1,4 @@
-"""Clients that hang, leave or send no request: the server outlives them."""
+"""Clients that stall, disconnect or send malformed requests do not affect the server."""
 
 import socket
 import threading
@@ -6,12 +6,12 @@ import time
 from contextlib import suppress
 
 import pytest
-from simulator.bare import connect, create, created, everything
+from simulator.raw_http import connect, create, created, read_all
 
 from wonder_customers.simulator import SimulatorServer
 
 
-def test_stop_is_quick_with_hanging_connections(server: SimulatorServer) -> None:
+def test_stop_is_fast_with_stalled_connections(server: SimulatorServer) -> None:
     for name in ("blackhole", "read_hang", "drip"):
         server.faults.add(name, gateway="paydock")
     connections = [connect(server) for _ in range(4)]
@@ -31,18 +31,18 @@ def test_stop_is_quick_with_hanging_connections(server: SimulatorServer) -> None
 @pytest.mark.parametrize(
     "nonsense", [b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /v1/x HTTP/1.1\r\nHost"]
 )
-def test_what_is_no_request(server: SimulatorServer, nonsense: bytes) -> None:
+def test_malformed_requests_close_the_connection(server: SimulatorServer, nonsense: bytes) -> None:
     with connect(server) as connection:
         connection.sendall(nonsense)
         connection.shutdown(socket.SHUT_WR)
         with suppress(ConnectionResetError):
-            everything(connection)
+            read_all(connection)
     with connect(server) as connection:
         connection.sendall(create(server))
         assert connection.recv(65536).startswith(b"HTTP/1.1 201")
 
 
-def test_a_client_that_leaves_inside_its_request(server: SimulatorServer) -> None:
+def test_client_disconnect_during_request(server: SimulatorServer) -> None:
     with connect(server) as connection:
         connection.sendall(create(server)[:-3])
     with connect(server) as connection:

@@ -1,4 +1,4 @@
-"""The faults, as a client with a bare socket sees them, and as the ledger tells them."""
+"""The effect of each fault on a raw client and on the ledger."""
 
 import http.client
 import json
@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from simulator.bare import answer, connect, create, created, everything
+from simulator.raw_http import connect, create, created, read_all, read_response
 
 from wonder_customers.simulator import FAULT_KINDS, SimulatorServer
 
@@ -24,7 +24,7 @@ def parts(received: bytes) -> tuple[bytes, dict[str, str], bytes]:
     return status, dict(line.decode().lower().split(": ", 1) for line in lines), body
 
 
-def test_the_names() -> None:
+def test_fault_kinds_have_documented_names() -> None:
     assert list(FAULT_KINDS) == NAMES.split()
 
 
@@ -32,12 +32,12 @@ def test_no_fault(server: SimulatorServer) -> None:
     with connect(server) as connection:
         for _ in range(3):
             connection.sendall(create(server))
-            with closing(answer(connection)) as response:
+            with closing(read_response(connection)) as response:
                 assert response.status == 201
                 assert json.loads(response.read())["status"] == 201
                 assert response.getheader("x-correlation-id")
         connection.sendall(b"GET /v1/customers HTTP/1.0\r\n\r\n")
-        assert everything(connection).startswith(b"HTTP/1.1 403")
+        assert read_all(connection).startswith(b"HTTP/1.1 403")
     assert created(server) == 3
     assert server.faults.seen == []
     assert server.faults.requests["paydock", "POST", "/v1/customers"] == 3
@@ -95,7 +95,7 @@ def test_read_close(server: SimulatorServer, applied: bool) -> None:
     server.faults.add("read_close", applied=applied)
     with connect(server) as connection:
         connection.sendall(create(server))
-        assert everything(connection) == b""
+        assert read_all(connection) == b""
     assert created(server) == applied
 
 
@@ -127,7 +127,7 @@ def test_truncated_body(server: SimulatorServer, applied: bool) -> None:
     server.faults.add("truncated_body", applied=applied)
     with connect(server) as connection:
         connection.sendall(create(server))
-        status, headers, body = parts(everything(connection))
+        status, headers, body = parts(read_all(connection))
     assert status.startswith(b"HTTP/1.1 20")
     assert 0 < len(body) < int(headers["content-length"])
     assert created(server) == applied
@@ -138,7 +138,7 @@ def test_drip(server: SimulatorServer) -> None:
     with connect(server) as connection:
         connection.sendall(create(server))
         begin = time.monotonic()
-        with closing(answer(connection)) as response:
+        with closing(read_response(connection)) as response:
             assert json.loads(response.read())["status"] == 201
         assert time.monotonic() - begin > 0.03
         connection.sendall(create(server))
@@ -149,7 +149,7 @@ def test_wrong_length(server: SimulatorServer) -> None:
     server.faults.add("wrong_length")
     with connect(server) as connection:
         connection.sendall(create(server))
-        _, headers, body = parts(everything(connection))
+        _, headers, body = parts(read_all(connection))
     assert int(headers["content-length"]) == len(body) + 10
     server.faults.add("wrong_length", difference=-5)
     with connect(server) as connection:
@@ -165,7 +165,7 @@ def test_bad_chunk(server: SimulatorServer) -> None:
     server.faults.add("bad_chunk")
     with connect(server) as connection:
         connection.sendall(create(server))
-        _, headers, body = parts(everything(connection))
+        _, headers, body = parts(read_all(connection))
     assert headers["transfer-encoding"] == "chunked"
     assert "content-length" not in headers
     with pytest.raises(ValueError, match="invalid literal"):
@@ -176,7 +176,7 @@ def test_gzip_bomb(server: SimulatorServer) -> None:
     server.faults.add("gzip_bomb")
     with connect(server) as connection:
         connection.sendall(create(server, "r", "Accept-Encoding: identity"))
-        with closing(answer(connection)) as response:
+        with closing(read_response(connection)) as response:
             assert response.getheader("content-encoding") == "gzip"
             packed = response.read()
     assert 900_000 < len(packed) < 1_200_000
@@ -191,7 +191,7 @@ def test_huge_headers(server: SimulatorServer) -> None:
     server.faults.add("huge_headers")
     with connect(server) as connection:
         connection.sendall(create(server, "r", "Connection: close"))
-        received = everything(connection)
+        received = read_all(connection)
     head, _, body = received.partition(b"\r\n\r\n")
     assert len(head) > 100_000
     assert json.loads(body)["status"] == 201
@@ -202,7 +202,7 @@ def test_rate_limited(server: SimulatorServer, retry_after: Any) -> None:
     server.faults.add("rate_limited", retry_after=retry_after)
     with connect(server) as connection:
         connection.sendall(create(server))
-        with closing(answer(connection)) as response:
+        with closing(read_response(connection)) as response:
             assert response.status == 429
             assert response.getheader("retry-after") == (None if retry_after is None else str(retry_after))
             response.read()
@@ -218,23 +218,23 @@ def test_server_error(server: SimulatorServer, status: int, applied: bool | None
     with connect(server) as connection:
         for _ in range(3):
             connection.sendall(create(server))
-            with closing(answer(connection)) as response:
+            with closing(read_response(connection)) as response:
                 seen.append(response.status)
                 response.read()
     assert seen == [status, status, 201]
     assert created(server) == (3 if applied else 1)
 
 
-def test_expired_tls_is_elsewhere(server: SimulatorServer) -> None:
+def test_expired_tls_cannot_be_injected(server: SimulatorServer) -> None:
     with pytest.raises(ValueError, match=r"server\.tls"):
         server.faults.add("expired_tls")
 
 
-def test_zombie(server: SimulatorServer) -> None:
+def test_zombie_is_applied_after_disconnect(server: SimulatorServer) -> None:
     server.faults.add("zombie", delay=0.1)
     with connect(server) as connection:
         connection.sendall(create(server))
-        assert everything(connection) == b""
+        assert read_all(connection) == b""
     assert created(server) == 0
     deadline = time.monotonic() + 5
     while created(server) == 0:
@@ -242,11 +242,11 @@ def test_zombie(server: SimulatorServer) -> None:
     assert server.faults.requests["paydock", "POST", "/v1/customers"] == 1
 
 
-def test_a_zombie_dies_with_the_server(server: SimulatorServer) -> None:
+def test_pending_zombie_is_cancelled_on_stop(server: SimulatorServer) -> None:
     server.faults.add("zombie", delay=60)
     with connect(server) as connection:
         connection.sendall(create(server))
-        assert everything(connection) == b""
+        assert read_all(connection) == b""
     server.restart()
     assert created(server) == 0
 
@@ -255,7 +255,7 @@ def test_duplicate(server: SimulatorServer) -> None:
     server.faults.add("duplicate")
     with connect(server) as connection:
         connection.sendall(create(server))
-        with closing(answer(connection)) as response:
+        with closing(read_response(connection)) as response:
             first = json.loads(response.read())["resource"]["data"]["_id"]
     assert created(server) == 2
     assert server.store.created("paydock")[0] == first
@@ -265,7 +265,7 @@ def test_half_close_idle(server: SimulatorServer) -> None:
     server.faults.add("half_close_idle")
     with connect(server) as connection:
         connection.sendall(create(server))
-        status, headers, body = parts(everything(connection))
+        status, headers, body = parts(read_all(connection))
     assert status == b"HTTP/1.1 201 Created"
     assert "connection" not in headers
     assert len(body) == int(headers["content-length"])
@@ -275,7 +275,7 @@ def test_stale_rst(server: SimulatorServer) -> None:
     server.faults.add("stale_rst")
     with connect(server) as connection:
         connection.sendall(create(server))
-        with closing(answer(connection)) as response:
+        with closing(read_response(connection)) as response:
             assert response.status == 201
             response.read()
         connection.sendall(create(server))

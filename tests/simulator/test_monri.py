@@ -1,4 +1,4 @@
-"""The simulated Monri against Monri's documents."""
+"""The simulated Monri matches Monri's documents."""
 
 import hashlib
 import time
@@ -47,7 +47,7 @@ def test_published_digest_vector(call: Any, shared_server: Any) -> None:
     assert customer(call.monri("POST", "/customers", {}, **changed))["uuid"]
 
 
-def test_create_answers_as_documented(call: Any) -> None:
+def test_create_response_matches_documents(call: Any) -> None:
     made = customer(create(call))
     assert str(uuid.UUID(made["uuid"])) == made["uuid"]
     assert made["created_at"] == made["updated_at"]
@@ -56,7 +56,7 @@ def test_create_answers_as_documented(call: Any) -> None:
     assert made == {**DRAFT, **rest, **{key: made[key] for key in ("uuid", "created_at", "updated_at")}}
 
 
-def test_everything_is_optional(call: Any) -> None:
+def test_create_without_fields(call: Any) -> None:
     made = customer(call.monri("POST", "/customers", {}))
     assert made["merchant_customer_id"] is None
     assert made["metadata"] == {}
@@ -84,7 +84,7 @@ def test_digest_is_verified(call: Any) -> None:
     assert refused(call.send("POST", "/v2/customers", b"{}", call.monri_headers("/v2/customers", body)), 401)
 
 
-def test_body_of_a_get_counts_as_empty(call: Any) -> None:
+def test_digest_of_get_ignores_body(call: Any) -> None:
     assert call.send("GET", "/v2/customers", b"{}", call.monri_headers("/v2/customers", b"")).status_code == 200
 
 
@@ -130,7 +130,7 @@ def test_token_lifetime(call: Any, shared_server: Any, monkeypatch: pytest.Monke
     assert refused(call.send("GET", "/v2/customers", None, {"Authorization": f"Bearer {answer['access_token']}"}), 401)
 
 
-def test_oauth_refuses(call: Any) -> None:
+def test_oauth_rejects_invalid_requests(call: Any) -> None:
     assert refused(bearer(call, client_secret="other"), 401)
     assert refused(bearer(call, client_id=None), 401)
     assert refused(bearer(call, grant_type="password"))
@@ -169,7 +169,7 @@ def test_lengths(call: Any, field: str, longest: int) -> None:
         assert field in refused(create(call, **{"merchant_customer_id": None, field: value}))
 
 
-def test_city_and_address_have_a_shortest_length(call: Any) -> None:
+def test_city_and_address_have_minimum_lengths(call: Any) -> None:
     assert refused(create(call, city="ab"))
     assert refused(create(call, address="ab"))
     assert refused(create(call, metadata="x"))
@@ -188,15 +188,15 @@ def test_reference_is_decoded_once(call: Any, reference: str, path: str) -> None
 def test_get_and_not_found(call: Any) -> None:
     made = customer(create(call))
     assert customer(call.monri("GET", f"/customers/{made['uuid']}")) == made
-    nobody = uuid.uuid4()
-    refused(call.monri("GET", f"/customers/{nobody}"), 404)
-    refused(call.monri("GET", "/merchants/customers/nobody"), 404)
-    refused(call.monri("POST", f"/customers/{nobody}", {}), 404)
-    refused(call.monri("DELETE", f"/customers/{nobody}"), 404)
-    refused(call.monri("GET", f"/customers/{nobody}/payment-methods"), 404)
+    unknown = uuid.uuid4()
+    refused(call.monri("GET", f"/customers/{unknown}"), 404)
+    refused(call.monri("GET", "/merchants/customers/unknown"), 404)
+    refused(call.monri("POST", f"/customers/{unknown}", {}), 404)
+    refused(call.monri("DELETE", f"/customers/{unknown}"), 404)
+    refused(call.monri("GET", f"/customers/{unknown}/payment-methods"), 404)
 
 
-def test_merchants_see_their_own(call: Any, shared_server: Any) -> None:
+def test_merchants_are_isolated(call: Any, shared_server: Any) -> None:
     made = customer(create(call))
     call.environment |= shared_server.gateways["monri"].add_merchant(shared_server.origin)
     refused(call.monri("GET", f"/customers/{made['uuid']}"), 404)
@@ -261,7 +261,7 @@ def test_payment_methods(call: Any, shared_server: Any) -> None:
     assert customer(call.monri("GET", "/customers/customer-id-1234/payment-methods"))["data"] == [second, first]
     assert customer(call.monri("GET", "/payment-methods"))["data"] == [other, second, first]
     with pytest.raises(LookupError):
-        gateway.add_payment_method("nobody")
+        gateway.add_payment_method("unknown")
 
 
 def temp_tokenize(call: Any, **changed: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The simulated Paydock against Paydock's documents."""
+"""The simulated Paydock matches Paydock's documents."""
 
 import re
 import time
@@ -128,9 +128,9 @@ def test_mandatory_fields(call: Any, changed: dict[str, Any], path: str) -> None
     assert answer.json()["error"]["details"] == details
 
 
-def test_optional_fields_in_a_wrong_format_are_disregarded(call: Any) -> None:
+def test_malformed_optional_fields_are_ignored(call: Any) -> None:
     made = create(
-        call, first_name=7, email="nobody", description=[], meta="x", payment_source={**CARD, "gateway_id": "x"}
+        call, first_name=7, email="unknown", description=[], meta="x", payment_source={**CARD, "gateway_id": "x"}
     )
     assert not {"first_name", "email", "description", "meta"} & made.keys()
     assert "gateway_id" not in made["payment_sources"][0]
@@ -143,11 +143,11 @@ def test_phone_must_be_e164(call: Any, phone: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", {"payment_source": "x"}, {"token": "x"}])
-def test_create_refuses(call: Any, body: Any) -> None:
+def test_create_rejects_invalid_fields(call: Any, body: Any) -> None:
     refused(call.paydock("POST", "/customers", body), 400, "validation_error")
 
 
-def test_keys(call: Any, shared_server: Any) -> None:
+def test_authentication_keys(call: Any, shared_server: Any) -> None:
     none = call.paydock("GET", "/customers", x_other="x")
     refused(none, 403, "token_required")
     assert none.json()["error"]["code"] == "token_required"
@@ -164,7 +164,7 @@ def test_keys(call: Any, shared_server: Any) -> None:
     data(call.paydock("GET", "/customers", x_access_token=token))
 
 
-def test_public_calls(call: Any) -> None:
+def test_public_key_endpoints(call: Any) -> None:
     public = call.environment["PAYDOCK_PUBLIC_KEY"]
     data(call.paydock("POST", "/payment_sources/tokens", CARD, x_user_public_key=public), 201)
     data(call.paydock("POST", f"/payment_sources/tokens?public_key={public}", CARD, x_none="x"), 201)
@@ -183,7 +183,7 @@ def test_get_and_not_found(call: Any, shared_server: Any, monkeypatch: pytest.Mo
     refused(call.paydock("GET", "/customers/invalid_id_string"), 404, "not_found")
 
 
-def test_merchants_see_their_own(call: Any, shared_server: Any) -> None:
+def test_merchants_are_isolated(call: Any, shared_server: Any) -> None:
     made = create(call)
     call.environment |= shared_server.gateways["paydock"].add_merchant(shared_server.origin)
     refused(call.paydock("GET", f"/customers/{made['_id']}"), 404, "not_found")

@@ -1,4 +1,4 @@
-"""The server's life: start, stop, restart, persistence, https, and what holds for all gateways."""
+"""Start, stop, restart, persistence and https of the server, and behaviour common to all gateways."""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from simulator.bare import connect
+from simulator.raw_http import connect
 
 from wonder_customers.simulator import SimulatorServer
 
@@ -64,7 +64,7 @@ def test_all_gateways_on_one_origin(call: Any) -> None:
 
 
 @BOTH
-def test_stop_is_quick_and_leaves_nothing(simulators: Any, faults: bool) -> None:
+def test_stop_is_fast_and_releases_resources(simulators: Any, faults: bool) -> None:
     threads = threading.active_count()
     server = SimulatorServer(simulators, faults=faults)
     server.start()
@@ -100,7 +100,7 @@ def test_restart_keeps_port_and_state(simulators: Any, faults: bool, caller_of: 
         assert again.paydock("GET", f"/customers/{made['_id']}").json()["resource"]["data"] == made
 
 
-def test_state_in_a_file_survives(simulators: Any, tmp_path: Path, caller_of: Any) -> None:
+def test_database_file_is_persistent(simulators: Any, tmp_path: Path, caller_of: Any) -> None:
     file = str(tmp_path / "state.db")
     with SimulatorServer(simulators, db=file) as server:
         first = caller_of(server)
@@ -118,7 +118,7 @@ def test_state_in_a_file_survives(simulators: Any, tmp_path: Path, caller_of: An
     server.store.close()
 
 
-def test_a_busy_port_is_a_clear_error(simulators: Any) -> None:
+def test_port_in_use_error_names_the_port(simulators: Any) -> None:
     threads = threading.active_count()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -130,7 +130,7 @@ def test_a_busy_port_is_a_clear_error(simulators: Any) -> None:
         assert port_of(server) == port
 
 
-def test_a_failure_at_start_does_not_hang(simulators: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_startup_failure_raises(simulators: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
@@ -142,12 +142,12 @@ def test_a_failure_at_start_does_not_hang(simulators: Any, monkeypatch: pytest.M
         server.tls()
 
 
-def test_misuse(simulators: Any) -> None:
+def test_invalid_state_raises_runtime_error(simulators: Any) -> None:
     server = SimulatorServer(simulators)
     with pytest.raises(RuntimeError, match="first start"):
         _ = server.origin
     with server:
-        with pytest.raises(RuntimeError, match="runs already"):
+        with pytest.raises(RuntimeError, match="already running"):
             server.start()
         with pytest.raises(RuntimeError, match="faults=True"):
             server.faults.add("read_close")
@@ -164,7 +164,7 @@ def test_wait_returns_on_stop(simulators: Any) -> None:
     assert not waiter.is_alive()
 
 
-def test_inside_a_running_event_loop(simulators: Any) -> None:
+def test_server_starts_in_a_running_event_loop(simulators: Any) -> None:
     async def main() -> int:
         with SimulatorServer(simulators) as server:
             async with httpx.AsyncClient(trust_env=False) as client:

@@ -1,4 +1,4 @@
-"""The simulator's server stops, whatever it is doing, and says so when it does not."""
+"""The server stops in any state, or reports that it does not."""
 
 import asyncio
 import threading
@@ -14,14 +14,14 @@ from wonder_customers.simulator.proxy_http import bound_socket
 
 
 def ends(work: Callable[[], None], within: float) -> bool:
-    """Whether it ends; an event loop that never comes round cannot be interrupted from inside."""
+    """Return whether the function ends; a blocked event loop cannot be interrupted from inside."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(within)
     return not thread.is_alive()
 
 
-def test_a_front_closes_whose_last_task_has_just_ended() -> None:
+def test_proxy_closes_when_its_last_task_has_just_ended() -> None:
     async def nothing() -> None:
         pass
 
@@ -35,7 +35,7 @@ def test_a_front_closes_whose_last_task_has_just_ended() -> None:
     assert ends(lambda: asyncio.run(close_at_once()), within=10)
 
 
-def test_a_server_that_does_not_stop_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_timeout_raises_runtime_error(monkeypatch: pytest.MonkeyPatch) -> None:
     going_on = threading.Event()
 
     class Busy(SimulatorServer):
@@ -48,7 +48,7 @@ def test_a_server_that_does_not_stop_is_told(monkeypatch: pytest.MonkeyPatch) ->
     assert thread is not None
     it.busy()
     with monkeypatch.context() as patched:
-        patched.setattr(server, "_PATIENCE", 0.1)
+        patched.setattr(server, "_TIMEOUT", 0.1)
         with pytest.raises(RuntimeError, match=r"did not stop within 0\.1 s and may still hold its port"):
             it.stop()
     going_on.set()

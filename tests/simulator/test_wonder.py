@@ -1,4 +1,4 @@
-"""The simulated Wonder against Wonder's documents."""
+"""The simulated Wonder matches Wonder's documents."""
 
 import uuid
 from typing import Any
@@ -116,7 +116,7 @@ def test_key_of_another_merchant(call: Any, shared_server: Any, monkeypatch: pyt
     assert call.wonder("GET", "/customers").status_code == 401
 
 
-def test_create_answers_as_documented(call: Any) -> None:
+def test_create_response_matches_documents(call: Any) -> None:
     made = customer(create(call, email="a@b.test", default_payment_method="Credit Card", company_name="Ltd"))
     assert uuid.UUID(made.pop("uuid")).version == 4
     assert made == {**DRAFT, "email": "a@b.test", "default_payment_method": "Credit Card"}
@@ -152,7 +152,7 @@ def test_null_and_empty_clear(call: Any) -> None:
         {"default_payment_token": {}},
     ],
 )
-def test_create_refuses(call: Any, fields: dict[str, Any]) -> None:
+def test_create_rejects_invalid_fields(call: Any, fields: dict[str, Any]) -> None:
     answer = create(call, **fields)
     assert answer.status_code == 400
     assert isinstance(answer.json()["code"], str)
@@ -160,7 +160,7 @@ def test_create_refuses(call: Any, fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", {"customer": []}, {"name": "x"}])
-def test_create_refuses_what_is_no_customer(call: Any, body: Any) -> None:
+def test_create_rejects_malformed_bodies(call: Any, body: Any) -> None:
     assert call.wonder("POST", "/customers", body).status_code == 400
 
 
@@ -183,7 +183,7 @@ def test_get_by_uuid_and_not_found(call: Any) -> None:
     assert customer(call.wonder("GET", f"/customers/{made['uuid']}")) == made
     missing = [
         ("GET", f"/customers/{uuid.uuid4()}", None),
-        ("GET", "/customers/ref/nobody", None),
+        ("GET", "/customers/ref/unknown", None),
         ("POST", "/customers/by/token", {"token": "none"}),
         ("PUT", f"/customers/{uuid.uuid4()}", {}),
         ("GET", f"/customers/{uuid.uuid4()}/payment_tokens", None),
@@ -204,7 +204,7 @@ def test_update_by_uuid(call: Any) -> None:
     assert changed["default_payment_token"]["default"] is True
 
 
-def test_merchants_see_their_own(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merchants_are_isolated(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = customer(create(call))
     call.environment |= shared_server.gateways["wonder"].add_merchant(shared_server.origin)
     assert call.wonder("GET", f"/customers/{made['uuid']}").status_code == 404
@@ -247,7 +247,7 @@ def test_list(call: Any) -> None:
         "filter[created_at][_eq]=yesterday",
     ],
 )
-def test_list_refuses(call: Any, query: str) -> None:
+def test_list_rejects_invalid_queries(call: Any, query: str) -> None:
     assert call.wonder("GET", f"/customers?{query}").status_code == 400
 
 
@@ -350,4 +350,4 @@ def test_check_refuses(call: Any, body: Any) -> None:
 def test_unknown_path_and_method(call: Any) -> None:
     assert call.wonder("GET", "/orders").json()["code"] == "E000404"
     assert call.wonder("DELETE", "/customers").status_code == 405
-    assert call.send("GET", "/svc/payment/3ds/nobody", b"", {}).status_code == 404
+    assert call.send("GET", "/svc/payment/3ds/unknown", b"", {}).status_code == 404

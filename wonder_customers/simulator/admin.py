@@ -1,6 +1,6 @@
 """The administrative endpoints, for clients in other languages and processes."""
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
@@ -9,17 +9,21 @@ from starlette.routing import Route
 
 from wonder_customers.simulator.app import ADMIN
 from wonder_customers.simulator.faults import Faults
-from wonder_customers.simulator.gateway import json_response
+from wonder_customers.simulator.gateway import json_response, read_body
+from wonder_customers.simulator.request_checks import protected
 from wonder_customers.simulator.store import Store
+
+MAX_BYTES: Final = 65_536
+"""Largest body of an administrative request."""
 
 
 def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
-    """The endpoints that show and switch faults and count requests.
+    """Return the endpoints that show and change faults and count requests.
 
     Args:
         faults: The faults.
         store: Counts the requests that reached the gateways.
-        proxied: Whether a proxy counts the requests that came in.
+        proxied: Whether the fault proxy counts the received requests.
     """
 
     async def set_faults(request: Request) -> Response:
@@ -27,7 +31,7 @@ def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
             faults.clear()
         elif request.method == "POST":
             try:
-                _add(faults, await request.body())
+                _add(faults, await read_json(request))
             except (ValueError, TypeError, RuntimeError) as error:
                 return json_response(400, {"message": str(error)})
         return json_response(200, {"faults": faults.active(), "seen": faults.seen})
@@ -36,18 +40,33 @@ def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
         counted = faults.requests if proxied else store.requests
         rows = [
             {"gateway": gateway, "method": method, "path": path, "count": count}
-            for (gateway, method, path), count in counted.items()
+            for (gateway, method, path), count in counted.copy().items()
         ]
         return json_response(200, {"requests": rows})
 
     return [
-        Route(f"{ADMIN}/faults", set_faults, methods=["GET", "POST", "DELETE"]),
-        Route(f"{ADMIN}/requests", requests),
+        Route(f"{ADMIN}/faults", protected(set_faults), methods=["GET", "POST", "DELETE"]),
+        Route(f"{ADMIN}/requests", protected(requests)),
     ]
 
 
-def _add(faults: Faults, body: bytes) -> None:
-    sent: Any = orjson.loads(body)
+async def read_json(request: Request, limit: int = MAX_BYTES) -> Any:
+    """Return the JSON value of a request's body.
+
+    Args:
+        request: The request.
+        limit: The largest accepted size in bytes.
+
+    Raises:
+        ValueError: The body is not JSON, or larger than `limit`.
+    """
+    body = await read_body(request, limit)
+    if body is None:
+        raise ValueError(f"the body is larger than {limit} bytes")
+    return orjson.loads(body)
+
+
+def _add(faults: Faults, sent: Any) -> None:
     if not isinstance(sent, dict) or not isinstance(sent.get("name"), str):
-        raise TypeError("a fault is a JSON object with a name")
+        raise TypeError("a fault must be a JSON object with a name")
     faults.add(**sent)

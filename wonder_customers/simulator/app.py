@@ -1,4 +1,4 @@
-"""The gateways as one web application."""
+"""The ASGI application that serves all simulated gateways."""
 
 from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
@@ -12,34 +12,35 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wonder_customers.simulator.gateway import SimulatedGateway, json_response
 from wonder_customers.simulator.openapi import openapi_routes
+from wonder_customers.simulator.request_checks import protected
 from wonder_customers.simulator.store import Store
 
 ADMIN = "/_simulator"
 
 
 class RawPath:
-    """Routes on the path as it was sent, so that an encoded slash does not split a segment.
+    """Middleware that routes on the raw path, so that an encoded slash does not split a segment.
 
-    A slash at the end is ignored: some clients put one before the query, some do not.
+    A trailing slash is ignored, because some clients send one before the query.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand the request on, with its raw path as its path."""
+        """Call the application with the raw path as the path."""
         if scope["type"] == "http":
             scope = {**scope, "path": scope["raw_path"].decode("latin-1").rstrip("/") or "/"}
         await self.app(scope, receive, send)
 
 
 def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Iterable[Route] = ()) -> Starlette:
-    """The simulated gateways on one origin.
+    """Return an application that serves the simulated gateways on one origin.
 
     Args:
-        simulators: The gateways; their paths do not collide.
+        simulators: The gateways; their paths must not overlap.
         store: The store that they share, for the administrative endpoints.
-        extra: More endpoints, such as those that set faults.
+        extra: Additional endpoints, such as those that change faults.
     """
     gateways = tuple(simulators)
 
@@ -48,15 +49,25 @@ def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Itera
         for gateway in gateways:
             if request.scope["path"].startswith(gateway.prefix):
                 return gateway.wrong_path(status)
-        return json_response(status, {"message": "no such path"})
+        return json_response(status, {"message": "unknown path"})
 
     async def ledger(_: Request) -> Response:
         return json_response(200, {gateway.name: store.ledger(gateway.name) for gateway in gateways})
 
+    async def health(_: Request) -> Response:
+        return json_response(200, {"status": "ok", "gateways": [gateway.name for gateway in gateways]})
+
     handlers: MutableMapping[Any, Any] = {404: wrong_path, 405: wrong_path}
     routes = [route for gateway in gateways for route in gateway.routes]
+    [Route(f"{ADMIN}/ledger", protected(ledger)), Route(f"{ADMIN}/health", health)]
     app = Starlette(
-        routes=[*routes, Route(f"{ADMIN}/ledger", ledger), *openapi_routes(ADMIN, gateways), *extra],
+        routes=[
+            *routes,
+            Route(f"{ADMIN}/ledger", protected(ledger)),
+            Route(f"{ADMIN}/health", health),
+            *openapi_routes(ADMIN, gateways),
+            *extra,
+        ],
         exception_handlers=handlers,
     )
     app.router.redirect_slashes = False
@@ -65,7 +76,7 @@ def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Itera
 
 
 def route_resolver(simulators: Iterable[SimulatedGateway]) -> Callable[[str], tuple[str, str]]:
-    """A function that tells a path's gateway and route, "" where there is none."""
+    """Return a function that maps a path to its gateway and route; "" for unknown ones."""
     known = [(gateway, [(route.path_regex, route.path) for route in gateway.routes]) for gateway in simulators]
 
     def find(path: str) -> tuple[str, str]:

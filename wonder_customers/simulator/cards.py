@@ -1,4 +1,4 @@
-"""What may be kept of a card: never its number, never its verification code."""
+"""The parts of card data that may be stored: never the number, never the verification code."""
 
 import re
 
@@ -14,7 +14,7 @@ _BRANDS = (
 
 
 def digits(number: object) -> str | None:
-    """The card number without blanks and dashes; None when it is no card number."""
+    """Return the card number without spaces and dashes; None if it is not a card number."""
     if not isinstance(number, str):
         return None
     plain = re.sub(r"[ -]", "", number)
@@ -22,11 +22,11 @@ def digits(number: object) -> str | None:
 
 
 def masked(number: str) -> str:
-    """The number as it may be shown: `411111******1111`."""
+    """Return the masked number, such as `411111******1111`."""
     return f"{number[:6]}{'*' * (len(number) - 10)}{number[-4:]}"
 
 
 def brand(number: str) -> str:
-    """The card's brand by its first digits, `Unknown` when they tell none."""
+    """Return the card's brand by its first digits; `Unknown` for other prefixes."""
     matches = [(start, name) for start, name in _BRANDS if number.startswith(start)]
     return max(matches, default=("", "Unknown"), key=lambda match: len(match[0]))[1]

@@ -1,4 +1,4 @@
-"""The proxied: takes the clients' connections, relays their requests to the gateways, and commits faults."""
+"""The fault proxy: accepts connections, relays requests to the gateways, and injects faults."""
 
 import asyncio
 import socket
@@ -11,23 +11,29 @@ import h11
 import orjson
 
 from wonder_customers.simulator.app import ADMIN
-from wonder_customers.simulator.behaviours import FaultContext, made_up, relay
+from wonder_customers.simulator.behaviours import FaultContext, relay, simulator_response
 from wonder_customers.simulator.faults import FAULT_KINDS, HEADER, Fault, Faults, fault_from_header
-from wonder_customers.simulator.proxy_http import ClientConnection, GatewayConnection, ProxiedRequest, bound_socket
+from wonder_customers.simulator.proxy_http import (
+    ClientConnection,
+    GatewayConnection,
+    ProxiedRequest,
+    RequestTooLargeError,
+    bound_socket,
+)
 
 _BACKLOG = 1024
 
 RouteResolver = Callable[[str], tuple[str, str]]
-"""Gives the gateway and the route of a path."""
+"""Maps a path to its gateway and route."""
 
 
 class FaultProxy:
-    """A listening socket in proxy of the gateways.
+    """A reverse proxy for the gateways.
 
     Args:
-        listening: The bound socket; the proxy closes it.
+        listening: The bound socket; closed by the proxy.
         upstream: Host and port of the gateways' web server.
-        faults: What to commit.
+        faults: The faults to inject.
         resolve_route: Knows whose path is whose.
         tls: The TLS context of an https proxy.
     """
@@ -49,15 +55,15 @@ class FaultProxy:
         self._refusing = False
         self._reopening: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        # A task that is cancelled before its first step closes nothing, so that the proxy itself must be able to.
+        # A task that is cancelled before its first step cannot close its socket, so the proxy does.
         self._accepted: set[socket.socket] = set()
         self._clients: set[ClientConnection] = set()
 
     def open(self) -> None:
-        """Start to take connections."""
+        """Start accepting connections."""
         self._socket.setblocking(False)
         self._socket.listen(_BACKLOG)
-        # asyncio's own server loses connections that it accepts in the moment in which it is closed.
+        # asyncio's server loses connections that it accepts while it is being closed.
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
     def _shut(self) -> None:
@@ -65,14 +71,14 @@ class FaultProxy:
         self._socket.close()
 
     async def close(self) -> None:
-        """End everything: the socket, all connections, all that was to happen later."""
+        """Close the socket and all connections, and cancel all tasks."""
         if self._reopening is not None:
             self._reopening.cancel()
         self._shut()
         while closing := self._tasks.copy():
             for task in closing:
                 task.cancel()
-            # From Python 3.12 on this does not wait at all when all are done, so that none would have left the set.
+            # Since Python 3.12, gather does not yield if all tasks are done, so their callbacks have not run.
             await asyncio.gather(*closing, return_exceptions=True)
             self._tasks -= closing
         for accepted in self._accepted:
@@ -81,24 +87,24 @@ class FaultProxy:
             client.abort()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something until it is done or the proxy closes."""
+        """Run a coroutine in a task that ends at the latest with the proxy."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def refuse(self, seconds: float | None) -> None:
-        """Refuse connections for some time; None: until `reopen`. Those that are open stay."""
+        """Refuse new connections for `seconds`; None: until `reopen`. Open connections are kept."""
         if self._refusing:
             return
         self._refusing = True
         self._shut()
-        # Bound but not listening, the port refuses connections and nobody else can take it.
+        # A bound socket that does not listen refuses connections and keeps the port reserved.
         self._socket = bound_socket(*self._address)
         if seconds is not None:
             self._reopening = asyncio.get_running_loop().call_later(seconds, self.reopen)
 
     def reopen(self) -> None:
-        """Take connections again."""
+        """Accept connections again."""
         if self._reopening is not None:
             self._reopening.cancel()
         if self._refusing:
@@ -106,7 +112,7 @@ class FaultProxy:
             self.open()
 
     async def deliver_later(self, message: ProxiedRequest, delay: float) -> None:
-        """Have the gateways handle a request after some time."""
+        """Deliver a request to the gateways after `delay` seconds."""
         await asyncio.sleep(delay)
         upstream = self._new_upstream()
         try:
@@ -115,7 +121,7 @@ class FaultProxy:
             upstream.close()
 
     def count(self, message: ProxiedRequest) -> None:
-        """Count a request that came in."""
+        """Count a received request."""
         gateway, route = self._resolve_route(message.path)
         self._faults.requests[gateway, message.method.decode(), route] += 1
 
@@ -137,7 +143,7 @@ class FaultProxy:
         def protocol() -> asyncio.StreamReaderProtocol:
             return asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), self._connected, loop=loop)
 
-        # A client that does not like the certificate ends the handshake, which is its right.
+        # A client that rejects the certificate aborts the handshake.
         with suppress(OSError):
             await loop.connect_accepted_socket(protocol, accepted, ssl=self._tls)
 
@@ -146,18 +152,20 @@ class FaultProxy:
         self._clients.add(client)
         fault = self._faults.for_connection()
         if fault is not None:
-            # Before the loop begins to read: these faults promise that nothing is read.
-            client.ignore()
+            # Pause before the loop starts reading, because these faults must not read anything.
+            client.pause()
         self.spawn(self._serve(client, fault))
 
     async def _serve(self, client: ClientConnection, fault: Fault | None) -> None:
         upstream = self._new_upstream()
         try:
             if fault is not None:
-                await self._commit(fault, client, upstream, ProxiedRequest(b"", b"", ()))
+                await self._handle(fault, client, upstream, ProxiedRequest(b"", b"", ()))
             else:
                 await self._serve_requests(client, upstream)
             await client.close()
+        except RequestTooLargeError as error:
+            await self._refuse_body(client, str(error))
         except (OSError, h11.ProtocolError):
             client.abort()
         except asyncio.CancelledError:
@@ -167,16 +175,22 @@ class FaultProxy:
             self._clients.discard(client)
             upstream.close()
 
+    async def _refuse_body(self, client: ClientConnection, message: str) -> None:
+        response = simulator_response(413, orjson.dumps({"message": message}), (b"Connection", b"close"))
+        with suppress(OSError):
+            await client.write(response.head() + response.body)
+            await client.close()
+
     async def _serve_requests(self, client: ClientConnection, upstream: GatewayConnection) -> None:
         while (head := await client.next_head()) is not None:
             try:
                 fault = self._fault_for(head)
-            except ValueError as error:
+            except ValueError as error:  # an invalid fault header
                 context = FaultContext(self, client, upstream, head, applied=False, parameters={})
-                await context.message()
-                await context.send(made_up(400, orjson.dumps({"message": str(error)})))
+                await context.request()
+                await context.send(simulator_response(400, orjson.dumps({"message": str(error)})))
                 continue
-            if not await self._commit(fault, client, upstream, head):
+            if not await self._handle(fault, client, upstream, head):
                 return
 
     def _fault_for(self, head: ProxiedRequest) -> Fault | None:
@@ -191,7 +205,7 @@ class FaultProxy:
         gateway, _ = self._resolve_route(head.path)
         return self._faults.for_request(gateway, head.method.decode(), head.path)
 
-    async def _commit(
+    async def _handle(
         self, fault: Fault | None, client: ClientConnection, upstream: GatewayConnection, head: ProxiedRequest
     ) -> bool:
         if fault is None:

@@ -1,17 +1,21 @@
-"""Faults: which there are, when each one strikes, and how tests switch them."""
+"""Fault injection: the kinds of faults, the requests they apply to, and the switches that tests use."""
 
 import random
-import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from wonder_customers.simulator import behaviours
 from wonder_customers.simulator.behaviours import Behaviour
 
 HEADER = b"x-simulator-fault"
+"""The request header with which a request asks for a fault."""
+
+_MAX_ACTIVE = 100
+_MAX_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,85 +23,111 @@ class FaultKind:
     """A kind of fault.
 
     Attributes:
-        behaviour: What it does to an context.
-        parameters: Its parameters with their defaults, which are of the parameters' types.
-        applied: Whether the gateway sees the request by default; None: this is not for the caller to choose.
-        accept: Whether it can strike when a connection is accepted, before anything is read.
+        behaviour: How a request is treated.
+        parameters: The parameters with their default values, whose types they share.
+        applied: Whether the gateway handles the request by default; None: not selectable.
+        accept: Whether the fault can apply to a connection when it is accepted, before anything is read.
+        limits: The smallest and largest value of numeric parameters.
     """
 
     behaviour: Behaviour
     parameters: Mapping[str, Any] = field(default_factory=dict)
     applied: bool | None = None
     accept: bool = False
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-async def _elsewhere(_: behaviours.FaultContext) -> bool:
+async def _not_injectable(_: behaviours.FaultContext) -> bool:
     raise NotImplementedError
 
 
 FAULT_KINDS: dict[str, FaultKind] = {
-    "refuse": FaultKind(behaviours.refuse, {"seconds": 1.0}, accept=True),
+    "refuse": FaultKind(behaviours.refuse, {"seconds": 1.0}, accept=True, limits={"seconds": (0, 3600)}),
     "blackhole": FaultKind(behaviours.blackhole, accept=True),
     "accept_rst": FaultKind(behaviours.accept_rst, accept=True),
     "read_close": FaultKind(behaviours.read_close, applied=True),
     "read_hang": FaultKind(behaviours.read_hang, applied=True),
     "headers_rst": FaultKind(behaviours.headers_rst, applied=True),
     "truncated_body": FaultKind(behaviours.truncated_body, applied=True),
-    "drip": FaultKind(behaviours.drip, {"interval": 1.0}, applied=True),
-    "wrong_length": FaultKind(behaviours.wrong_length, {"difference": 10}, applied=True),
+    "drip": FaultKind(behaviours.drip, {"interval": 1.0}, applied=True, limits={"interval": (0, 60)}),
+    "wrong_length": FaultKind(
+        behaviours.wrong_length, {"difference": 10}, applied=True, limits={"difference": (-1_000_000, 1_000_000)}
+    ),
     "bad_chunk": FaultKind(behaviours.bad_chunk, applied=True),
     "gzip_bomb": FaultKind(behaviours.gzip_bomb, applied=True),
-    "huge_headers": FaultKind(behaviours.huge_headers, {"size": 100_000}, applied=True),
+    "huge_headers": FaultKind(
+        behaviours.huge_headers, {"size": 100_000}, applied=True, limits={"size": (0, 1_000_000)}
+    ),
     "rate_limited": FaultKind(behaviours.rate_limited, {"retry_after": None}),
-    "server_error": FaultKind(behaviours.server_error, {"status": 503}, applied=False),
-    "expired_tls": FaultKind(_elsewhere),
-    "zombie": FaultKind(behaviours.zombie, {"delay": 1.0}),
+    "server_error": FaultKind(behaviours.server_error, {"status": 503}, applied=False, limits={"status": (400, 599)}),
+    "expired_tls": FaultKind(_not_injectable),
+    "zombie": FaultKind(behaviours.zombie, {"delay": 1.0}, limits={"delay": (0, 3600)}),
     "duplicate": FaultKind(behaviours.duplicate),
     "half_close_idle": FaultKind(behaviours.half_close_idle),
     "stale_rst": FaultKind(behaviours.stale_rst),
 }
-"""Every fault by its name."""
+"""All kinds of faults, by name."""
 
 
 @dataclass(slots=True)
 class Fault:
-    """A fault that waits for its request."""
+    """An active fault."""
 
     name: str
     gateway: str | None
     method: str | None
-    path: re.Pattern[str] | None
+    path: str | None
     times: int | None
     probability: float
-    dice: random.Random
+    random: random.Random
     applied: bool
     parameters: dict[str, Any]
 
     @property
     def at_accept(self) -> bool:
-        """Whether it strikes connections, since nothing about a request was asked for."""
+        """Whether the fault applies to connections instead of requests."""
         return FAULT_KINDS[self.name].accept and (self.gateway, self.method, self.path) == (None, None, None)
 
     def matches(self, gateway: str, method: str, path: str) -> bool:
-        """Whether the request is one that was asked for; the dice are cast for those only."""
-        asked = self.gateway in {None, gateway} and self.method in {None, method}
-        return asked and (self.path is None or bool(self.path.search(path))) and self.strikes()
+        """Return whether the fault applies to a request. The probability is evaluated for matching requests only."""
+        selected = self.gateway in {None, gateway} and self.method in {None, method}
+        return selected and (self.path is None or path_matches(self.path, path)) and self.occurs()
 
-    def strikes(self) -> bool:
-        """Cast the dice."""
-        return self.probability >= 1 or self.dice.random() < self.probability
+    def occurs(self) -> bool:
+        """Return True with the fault's probability."""
+        return self.probability >= 1 or self.random.random() < self.probability
 
     def described(self) -> dict[str, Any]:
-        """The fault as the administrative endpoint shows it."""
-        path = None if self.path is None else self.path.pattern
+        """Return the fault as the administrative endpoint shows it."""
         known = {
             "name": self.name,
             "gateway": self.gateway,
             "method": self.method,
-            "path": path,
+            "path": self.path,
             "times": self.times,
         }
         return {**known, "probability": self.probability, "applied": self.applied, **self.parameters}
+
+
+def path_matches(pattern: str, path: str) -> bool:
+    """Return whether the whole path matches; each ``*`` of the pattern stands for any characters.
+
+    Regular expressions are not supported because a pattern may come from another process: their running time can be
+    exponential.
+    """
+    first, *rest = pattern.split("*")
+    if not rest:
+        return path == pattern
+    *middle, last = rest
+    if not path.startswith(first) or not path[len(first) :].endswith(last):
+        return False
+    position, end = len(first), len(path) - len(last)
+    for part in middle:
+        position = path.find(part, position, end)
+        if position < 0:
+            return False
+        position += len(part)
+    return True
 
 
 def fault(
@@ -112,52 +142,95 @@ def fault(
     applied: bool | None = None,
     **parameters: Any,
 ) -> Fault:
-    """Make a fault; the arguments are those of `Faults.add`.
+    """Create a fault; the arguments are those of `Faults.add`.
 
     Raises:
-        ValueError: There is no such fault, parameter or choice.
+        ValueError: The fault or a parameter is unknown, or a value is invalid.
     """
+    kind = _kind(name, parameters)
+    if applied is not None and kind.applied is None:
+        raise ValueError(f"applied cannot be chosen for {name}")
+    _check_selection(gateway=gateway, method=method, path=path, applied=applied, seed=seed)
+    if times is not None:
+        _check_number("times", times, (1, 1_000_000), whole=True)
+    _check_number("probability", probability, (0, 1))
+    values = {
+        key: _value(f"{name}: {key}", parameters.get(key, default), default, kind.limits.get(key))
+        for key, default in kind.parameters.items()
+    }
+    created = Fault(
+        name=name,
+        gateway=gateway,
+        method=method and method.upper(),
+        path=path,
+        times=times,
+        probability=probability,
+        random=random.Random(seed),  # noqa: S311 - reproducible test runs, no secret
+        applied=kind.applied is not False if applied is None else applied,
+        parameters=values,
+    )
+    if name in {"refuse", "accept_rst"} and not created.at_accept:
+        raise ValueError(f"{name} applies before a request is read: gateway, method and path cannot be selected")
+    return created
+
+
+def _kind(name: str, parameters: Mapping[str, Any]) -> FaultKind:
     if name not in FAULT_KINDS:
-        raise ValueError(f"no fault is called {name!r}; known are {', '.join(FAULT_KINDS)}")
+        raise ValueError(f"unknown fault {name!r:.100}; known are {', '.join(FAULT_KINDS)}")
     kind = FAULT_KINDS[name]
-    if kind.behaviour is _elsewhere:
-        raise ValueError(f"{name} is not switched like this: use the origin that server.tls('expired') gives")
+    if kind.behaviour is _not_injectable:
+        raise ValueError(f"{name} cannot be injected into a request: use the origin that server.tls('expired') returns")
     unknown = sorted(parameters.keys() - kind.parameters.keys())
     if unknown:
         known = ", ".join(kind.parameters) or "none"
-        raise ValueError(f"{name} has no parameter {', '.join(unknown)}; it has {known}")
-    if applied is not None and kind.applied is None:
-        raise ValueError(f"applied cannot be chosen for {name}")
-    if times is not None and times < 1:
-        raise ValueError(f"times must be 1 or more, or None for always, not {times}")
-    try:
-        compiled = None if path is None else re.compile(path)
-    except re.error as error:
-        raise ValueError(f"path {path!r} is no regular expression: {error}") from None
-    values = {key: _value(name, key, parameters.get(key, default), default) for key, default in kind.parameters.items()}
-    method = method and method.upper()
-    chosen = bool(kind.applied is not False if applied is None else applied)
-    dice = random.Random(seed)  # noqa: S311 - repeatable dice, nothing secret
-    made = Fault(name, gateway, method, compiled, times, probability, dice, chosen, values)
-    if name in {"refuse", "accept_rst"} and not made.at_accept:
-        raise ValueError(f"{name} strikes before a request is read: gateway, method and path cannot choose it")
-    return made
+        raise ValueError(f"{name} has no parameter {', '.join(unknown):.200}; it has {known}")
+    return kind
 
 
-def _value(name: str, key: str, value: Any, default: Any) -> Any:
-    if default is None or value is None:
-        return value
+def _check_selection(*, applied: object, seed: object, **texts: object) -> None:
+    for key, value in texts.items():
+        if value is not None and not (isinstance(value, str) and len(value) <= _MAX_TEXT):
+            raise ValueError(f"{key} must be a string of at most {_MAX_TEXT} characters")
+    if not (applied is None or isinstance(applied, bool)):
+        raise ValueError("applied must be true or false")
+    if seed is not None:
+        _check_number("seed", seed, (-(2**63), 2**63), whole=True)
+
+
+def _check_number(key: str, value: object, limits: tuple[float, float], *, whole: bool = False) -> None:
+    kinds = (int,) if whole else (int, float)
+    number = isinstance(value, kinds) and not isinstance(value, bool)
+    low, high = limits
+    if not number or not isfinite(value) or not low <= value <= high:  # type: ignore[arg-type,operator]  # a number
+        expected = "an integer" if whole else "a number"
+        raise ValueError(f"{key} must be {expected} from {low:g} to {high:g}, not {value!r:.100}")
+
+
+def _value(key: str, value: Any, default: Any, limits: tuple[float, float] | None) -> Any:
+    if value is None or default is None:
+        return _retry_after(key, value)
     try:
-        return type(default)(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name}: {key} must be of type {type(default).__name__}, not {value!r}") from None
+        number = type(default)(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{key} must be of type {type(default).__name__}, not {value!r:.100}") from None
+    if limits is not None:
+        _check_number(key, number, limits, whole=isinstance(default, int))
+    return number
+
+
+def _retry_after(key: str, value: Any) -> Any:
+    """Return a header value, which may deliberately be malformed but must fit in one header line."""
+    text = str(value) if isinstance(value, (int, float, str)) else ""
+    if value is not None and not (0 < len(text) <= _MAX_TEXT and text.isascii() and text.isprintable()):
+        raise ValueError(f"{key} must be a number or a line of at most {_MAX_TEXT} ASCII characters")
+    return value
 
 
 def fault_from_header(text: str) -> Fault:
-    """The fault that a request asks for itself, as in `rate_limited; retry_after=5`.
+    """Parse the fault that a request asks for, such as `rate_limited; retry_after=5`.
 
     Raises:
-        ValueError: There is no such fault or parameter.
+        ValueError: The fault or a parameter is unknown, or a value is invalid.
     """
     name, *pairs = (part.strip() for part in text.split(";"))
     parameters: dict[str, Any] = {}
@@ -165,14 +238,14 @@ def fault_from_header(text: str) -> Fault:
         key, _, value = pair.partition("=")
         parameters[key.strip()] = value.strip()
     if unknown := parameters.keys() & {"gateway", "method", "path", "times", "probability", "seed"}:
-        raise ValueError(f"a request asks for its own fault once: {', '.join(sorted(unknown))} cannot be chosen")
+        raise ValueError(f"a header applies to its own request only: {', '.join(sorted(unknown))} cannot be selected")
     if "applied" in parameters:
         parameters["applied"] = parameters["applied"].lower() in {"1", "true", "yes"}
     return fault(name, **parameters)
 
 
 class Faults:
-    """The faults that are switched on; safe to use from any thread."""
+    """The active faults. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -180,9 +253,9 @@ class Faults:
         self._refuse: Callable[[float | None], None] | None = None
         self._reopen: Callable[[], None] | None = None
         self.seen: list[str] = []
-        """The names of the faults that struck, in order."""
+        """The names of the faults that occurred, in order."""
         self.requests: Counter[tuple[str, str, str]] = Counter()
-        """How many requests came in, whatever became of them, by gateway, method and route."""
+        """Number of received requests by gateway, method and route, including those that a fault intercepted."""
 
     def add(
         self,
@@ -197,22 +270,23 @@ class Faults:
         applied: bool | None = None,
         **parameters: Any,
     ) -> None:
-        """Switch a fault on. Of several that match a request, the one added first strikes.
+        """Activate a fault. If several match a request, the first one added applies.
 
         Args:
-            name: A name of `FAULT_KINDS`.
-            gateway: Strike only this gateway's requests.
-            method: Strike only requests of this method.
-            path: Strike only requests whose path, as sent, contains a match of this regular expression.
-            times: How often to strike; None: until `clear`.
-            probability: How likely a matching request is struck.
-            seed: Makes the probability repeatable.
-            applied: Whether the gateway still handles the request, where the fault leaves a choice.
-            **parameters: The fault's own parameters, see `FAULT_KINDS`.
+            name: A key of `FAULT_KINDS`.
+            gateway: Apply only to requests to this gateway.
+            method: Apply only to requests with this method.
+            path: Apply only to requests with this path, as sent, without the query. Each ``*`` stands for any
+                characters, for example ``/v1/customers/*``.
+            times: Number of requests to apply to; None: all until `clear`.
+            probability: The probability that a matching request is affected, from 0 to 1.
+            seed: Makes the random decisions reproducible.
+            applied: Whether the gateway handles the request, for faults with this choice.
+            **parameters: The parameters of the fault, see `FAULT_KINDS`.
 
         Raises:
-            ValueError: There is no such fault, parameter or choice.
-            RuntimeError: The server runs without faults.
+            ValueError: The fault or a parameter is unknown, or a value is invalid.
+            RuntimeError: The server was started without fault injection, or too many faults are active.
         """
         made = fault(
             name,
@@ -226,37 +300,39 @@ class Faults:
             **parameters,
         )
         if self._refuse is None:
-            raise RuntimeError("this server cannot commit faults: start it with faults=True")
+            raise RuntimeError("fault injection is disabled: start the server with faults=True")
         if name == "refuse":
             self._refuse(made.parameters["seconds"] if times is not None else None)
             self.seen.append(name)
             return
         with self._lock:
+            if len(self._active) >= _MAX_ACTIVE:
+                raise RuntimeError(f"{_MAX_ACTIVE} faults are active; remove them first")
             self._active.append(made)
 
     def clear(self) -> None:
-        """Switch all faults off; connections that hang already stay so."""
+        """Deactivate all faults. Connections that are already stalled stay stalled."""
         with self._lock:
             self._active.clear()
         if self._reopen is not None:
             self._reopen()
 
     def active(self) -> list[dict[str, Any]]:
-        """The faults that are switched on."""
+        """Return descriptions of the active faults."""
         with self._lock:
-            return [waiting.described() for waiting in self._active]
+            return [it.described() for it in self._active]
 
     def connect(self, refuse: Callable[[float | None], None], reopen: Callable[[], None]) -> None:
-        """Let the faults reach the listening socket of a server that has just started."""
+        """Connect the faults to the listening socket of a started server."""
         self._refuse, self._reopen = refuse, reopen
 
     def for_connection(self) -> Fault | None:
-        """The fault that strikes the connection just accepted."""
-        return self._take(lambda waiting: waiting.at_accept and waiting.strikes())
+        """Return the fault that applies to a connection that was just accepted."""
+        return self._take(lambda it: it.at_accept and it.occurs())
 
     def for_request(self, gateway: str, method: str, path: str) -> Fault | None:
-        """The fault that strikes this request."""
-        return self._take(lambda waiting: not waiting.at_accept and waiting.matches(gateway, method, path))
+        """Return the fault that applies to a request."""
+        return self._take(lambda it: not it.at_accept and it.matches(gateway, method, path))
 
     def _take(self, wanted: Callable[[Fault], bool]) -> Fault | None:
         if not self._active:

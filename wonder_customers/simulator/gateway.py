@@ -1,4 +1,4 @@
-"""The ground that the simulated gateways stand on: a request as it came in, and their base class."""
+"""The base class of the simulated gateways, and the requests that they receive."""
 
 import time
 from abc import ABC, abstractmethod
@@ -13,18 +13,19 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from wonder_customers.simulator.proxy_http import MAX_BODY_BYTES
 from wonder_customers.simulator.store import Store
 
 JsonObject = dict[str, Any]
 
 
 class GatewayRefusal(Exception):
-    """A refusal in the gateway's own words: raised inside a handler, sent as the answer.
+    """An error response of the gateway, raised inside a handler.
 
     Args:
         status: The HTTP status.
         body: The JSON body.
-        headers: More headers.
+        headers: Additional headers.
     """
 
     def __init__(self, status: int, body: JsonObject, headers: Mapping[str, str] | None = None) -> None:
@@ -36,7 +37,7 @@ class GatewayRefusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """One request, with its target and body byte for byte as they came over the wire."""
+    """A received request; the target and the body are the exact bytes that were sent."""
 
     method: str
     target: bytes
@@ -47,14 +48,14 @@ class ReceivedRequest:
     origin: str
 
     def json(self) -> Any:
-        """The body as JSON, None when it is empty or is no JSON."""
+        """Return the body as JSON; None if it is empty or invalid."""
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError:
             return None
 
     def number(self, name: str, default: int) -> int | None:
-        """A whole number of the query, None when it is malformed or has more than 15 digits."""
+        """Return an integer of the query; None if it is malformed or has more than 15 digits."""
         text = self.query.get(name, str(default))
         return int(text) if text.isdecimal() and len(text) <= 15 else None
 
@@ -64,41 +65,58 @@ OpenHandler = Callable[[ReceivedRequest], Response]
 
 
 def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer."""
+    """Return a JSON response."""
     return Response(orjson.dumps(body), status, headers, media_type="application/json")
 
 
 def html_page(title: str) -> Response:
-    """A small HTML page, for people who follow a link."""
+    """Return a small HTML page for people who follow a link."""
     return Response(f"<!doctype html><title>{title}</title><h1>{title}</h1>\n", media_type="text/html")
 
 
+async def read_body(request: Request, limit: int) -> bytes | None:
+    """Return a request's body; None if it is larger than `limit` bytes."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
 async def read_request(request: Request) -> ReceivedRequest:
-    """Read the request whole; each path segment is percent-decoded once, after the route was found."""
+    """Read a whole request. Path segments are percent-decoded once, after routing.
+
+    Raises:
+        GatewayRefusal: The body is larger than `MAX_BODY_BYTES`.
+    """
     scope = request.scope
     query = scope["query_string"]
+    body = await read_body(request, MAX_BODY_BYTES)
+    if body is None:
+        raise GatewayRefusal(413, {"message": f"the body is larger than {MAX_BODY_BYTES} bytes"})
     return ReceivedRequest(
         method=scope["method"],
         target=scope["raw_path"] + (b"?" + query if query else b""),
         segments={name: unquote(value) for name, value in request.path_params.items()},
         query=dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)),
         headers=request.headers,
-        body=await request.body(),
+        body=body,
         origin=f"{scope['scheme']}://{request.headers.get('host', 'localhost')}",
     )
 
 
 class SimulatedGateway(ABC):
-    """A simulated gateway: its merchants, its routes and how it says no.
+    """A simulated gateway: its merchants, routes and error responses.
 
     Args:
-        store: Where everything is remembered, shared with the other gateways.
-        clock: Gives the time in Unix seconds.
+        store: Stores the gateway's data; shared with the other gateways.
+        clock: Returns the time in Unix seconds.
     """
 
     name: ClassVar[str]
     prefix: ClassVar[str]
-    """The beginning of all its paths: an unknown path under it is answered in this gateway's style."""
+    """The common prefix of all paths; unknown paths below it get this gateway's error response."""
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
         self.store = store
@@ -110,49 +128,49 @@ class SimulatedGateway(ABC):
     @property
     @abstractmethod
     def routes(self) -> list[Route]:
-        """All endpoints, with their full paths."""
+        """Return all endpoints, with full paths."""
 
     @abstractmethod
     def new_credentials(self, *, first: bool) -> tuple[str, dict[str, str]]:
-        """Make a merchant's id and credentials; `first` says that it is the store's first merchant."""
+        """Create a merchant's id and credentials; `first` is true for the first merchant in the store."""
 
     @abstractmethod
     def variables(self, credentials: Mapping[str, str], origin: str) -> dict[str, str]:
-        """The environment variables with which a client at `origin` uses `credentials`."""
+        """Return the environment variables that configure a client with `credentials` at `origin`."""
 
     @abstractmethod
     def authenticate(self, call: ReceivedRequest) -> str:
-        """The id of the merchant who made the call; raises GatewayRefusal when the call proves none."""
+        """Return the id of the merchant who sent the request; raise `GatewayRefusal` for invalid credentials."""
 
     @abstractmethod
     def wrong_path(self, status: int) -> Response:
-        """The answer to a path (404) or method (405) that the gateway does not have."""
+        """Return the response to an unknown path (404) or method (405)."""
 
     def environment(self, origin: str) -> dict[str, str]:
-        """The environment variables of the first merchant, working at `origin`."""
+        """Return the environment variables of the first merchant at `origin`."""
         return self.variables(next(iter(self.merchants.values())), origin)
 
     def add_merchant(self, origin: str) -> dict[str, str]:
-        """Enrol another merchant, who sees none of the others' customers; its variables for `origin`."""
+        """Add a merchant with customers of its own; return its environment variables for `origin`."""
         return self.variables(self._register_merchant(first=False), origin)
 
     def _register_merchant(self, *, first: bool) -> dict[str, str]:
         merchant, credentials = self.new_credentials(first=first)
         self.store.save_merchant(self.name, merchant, credentials)
-        # A new dictionary, since the server's thread may be walking through the old one.
+        # Replaced, not changed: the server's thread may be iterating over the dictionary.
         self.merchants = {**self.merchants, merchant: credentials}
         return credentials
 
     def route(self, path: str, **handlers: Handler) -> Route:
-        """An endpoint for merchants who prove who they are; the handlers are named by their method."""
+        """Return an endpoint with authentication. Handlers are keyed by HTTP method."""
 
-        def answer(handler: Handler) -> OpenHandler:
+        def authenticated(handler: Handler) -> OpenHandler:
             return lambda call: handler(call, self.authenticate(call))
 
-        return self.open_route(path, **{method: answer(handler) for method, handler in handlers.items()})
+        return self.open_route(path, **{method: authenticated(handler) for method, handler in handlers.items()})
 
     def open_route(self, path: str, **handlers: OpenHandler) -> Route:
-        """An endpoint for everyone; the handlers are named by their method."""
+        """Return an endpoint without authentication. Handlers are keyed by HTTP method."""
 
         async def endpoint(request: Request) -> Response:
             self.store.requests[self.name, request.method, path] += 1

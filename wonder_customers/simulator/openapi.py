@@ -1,4 +1,4 @@
-"""The gateways' interfaces as OpenAPI documents, for tools that test or generate clients from them.
+"""OpenAPI documents of the gateways, for API test tools and client generators.
 
 A gateway's document is the file ``openapi.json`` beside its simulator, written from the gateway's own documents.
 """
@@ -20,16 +20,16 @@ __all__ = ["document", "openapi_routes"]
 
 @cache
 def document(simulator: type[SimulatedGateway]) -> dict[str, Any] | None:
-    """The OpenAPI document of a simulator's gateway, None where there is none."""
-    place = files(simulator.__module__.rpartition(".")[0]) / "openapi.json"
-    if not place.is_file():
+    """Return the OpenAPI document of a simulated gateway; None if it has none."""
+    file = files(simulator.__module__.rpartition(".")[0]) / "openapi.json"
+    if not file.is_file():
         return None
-    found: dict[str, Any] = orjson.loads(place.read_bytes())
+    found: dict[str, Any] = orjson.loads(file.read_bytes())
     return found
 
 
 def openapi_routes(prefix: str, gateways: Iterable[SimulatedGateway]) -> list[Route]:
-    """``{prefix}/openapi/{gateway}.json``: each gateway's document, with this server as the place where it listens."""
+    """Return the routes ``{prefix}/openapi/{gateway}.json``; each document names this server as its server."""
 
     def published(gateway: SimulatedGateway) -> Route:
         async def endpoint(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""HTTP on bare sockets, for the faults that a web framework cannot commit."""
+"""HTTP/1.1 on raw sockets, for faults that a web framework cannot produce."""
 
 import asyncio
 import socket
@@ -9,18 +9,25 @@ import h11
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+MAX_BODY_BYTES = 1_000_000
+"""Largest request body; the gateways' requests are a few kilobytes."""
+
 _CHUNK = 65536
 _NOT_RELAYED = frozenset({b"connection", b"content-length", b"expect", b"keep-alive", b"transfer-encoding"})
 
 
+class RequestTooLargeError(Exception):
+    """The body of a request is larger than `MAX_BODY_BYTES`."""
+
+
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to the address, but not listening yet.
+    """Return a TCP socket that is bound to the address and not listening yet.
 
     Raises:
-        OSError: The port is taken, or the address is not this machine's.
+        OSError: The port is in use, or the address does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named because asyncio switches Nagle's algorithm off only where it sees TCP named.
+    # asyncio disables Nagle's algorithm only if the socket's protocol is given explicitly.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -33,7 +40,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 @dataclass(frozen=True, slots=True)
 class ProxiedRequest:
-    """A request as the client sent it, its body whole."""
+    """A request as the client sent it, with its whole body."""
 
     method: bytes
     target: bytes
@@ -42,11 +49,11 @@ class ProxiedRequest:
 
     @property
     def path(self) -> str:
-        """The path as it was sent, without the query."""
+        """The path as sent, without the query."""
         return self.target.partition(b"?")[0].decode("latin-1")
 
     def header(self, name: bytes) -> str | None:
-        """The value of the first header of that (lower case) name."""
+        """Return the first value of a header; `name` is in lower case."""
         values = (value for key, value in self.headers if key.lower() == name)
         found = next(values, None)
         return None if found is None else found.decode("latin-1")
@@ -54,7 +61,7 @@ class ProxiedRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProxiedResponse:
-    """An answer before it is written to the client."""
+    """A response before it is written to the client."""
 
     status: int
     headers: Headers
@@ -62,24 +69,24 @@ class ProxiedResponse:
     reason: bytes = b""
 
     def with_headers(self, *headers: tuple[bytes, bytes]) -> "ProxiedResponse":
-        """The same answer with these headers in place of those of the same name."""
+        """Return a copy in which these headers replace those with the same names."""
         names = {name.lower() for name, _ in headers}
         kept = tuple(header for header in self.headers if header[0].lower() not in names)
         return replace(self, headers=kept + headers)
 
     def without(self, name: bytes) -> "ProxiedResponse":
-        """The same answer without the header of that (lower case) name."""
+        """Return a copy without one header; `name` is in lower case."""
         return replace(self, headers=tuple(header for header in self.headers if header[0].lower() != name))
 
     def head(self) -> bytes:
-        """The status line and the headers, up to the empty line."""
+        """Return the status line and headers, including the empty line."""
         lines = [b"HTTP/1.1 %d %s" % (self.status, self.reason)]
         lines += [b"%s: %s" % header for header in self.headers]
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 class ClientConnection:
-    """The client's connection: requests come out of it, bytes or a reset go into it."""
+    """A client's connection: reads requests, writes bytes, and can reset the connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -87,7 +94,7 @@ class ClientConnection:
         self._http = h11.Connection(h11.SERVER)
 
     async def next_head(self) -> ProxiedRequest | None:
-        """The next request's line and headers, None when the client has closed."""
+        """Return the next request without its body; None when the client has closed the connection."""
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         elif self._http.our_state is not h11.IDLE:
@@ -98,66 +105,69 @@ class ClientConnection:
         return ProxiedRequest(event.method, event.target, tuple(event.headers.raw_items()))
 
     async def read_body(self) -> bytes:
-        """The rest of the request whose head was read last.
+        """Read the body of the current request.
 
         Raises:
-            ConnectionAbortedError: The client has gone.
+            ConnectionAbortedError: The client closed the connection.
+            RequestTooLargeError: The body is larger than `MAX_BODY_BYTES`.
         """
         if self._http.they_are_waiting_for_100_continue:
-            go_on = self._http.send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
-            await self.write(go_on or b"")
-        parts = []
+            interim = self._http.send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+            await self.write(interim or b"")
+        body = bytearray()
         while not isinstance(event := await self._next_event(), h11.EndOfMessage):
             if not isinstance(event, h11.Data):
-                raise ConnectionAbortedError("the client went away inside its request")
-            parts.append(bytes(event.data))
-        return b"".join(parts)
+                raise ConnectionAbortedError("the client closed the connection before the end of its request")
+            body += event.data
+            if len(body) > MAX_BODY_BYTES:
+                raise RequestTooLargeError(f"the request body is larger than {MAX_BODY_BYTES} bytes")
+        return bytes(body)
 
     async def _next_event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             self._http.receive_data(await self._reader.read(_CHUNK))
         return event
 
-    def serialise(self, answer: ProxiedResponse, *, head_only: bool = False) -> bytes:
-        """The bytes of the whole answer; the connection is then ready for the next request."""
-        response = h11.Response(status_code=answer.status, headers=list(answer.headers), reason=answer.reason)
-        data = self._http.send(response) or b""
-        if answer.body and not head_only:
-            data += self._http.send(h11.Data(data=answer.body)) or b""
+    def serialise(self, response: ProxiedResponse, *, head_only: bool = False) -> bytes:
+        """Return the bytes of the whole response and prepare for the next request."""
+        head = h11.Response(status_code=response.status, headers=list(response.headers), reason=response.reason)
+        data = self._http.send(head) or b""
+        if response.body and not head_only:
+            data += self._http.send(h11.Data(data=response.body)) or b""
         return data + (self._http.send(h11.EndOfMessage()) or b"")
 
     async def write(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send raw bytes."""
         self._writer.write(data)
         await self._writer.drain()
 
-    async def gone(self) -> None:
-        """Wait until the client closes its side."""
+    async def wait_closed(self) -> None:
+        """Wait until the client closes the connection."""
         while await self._reader.read(_CHUNK):
             pass
 
-    def ignore(self) -> None:
-        """Read nothing more, so that what the client sends piles up in the network."""
+    def pause(self) -> None:
+        """Stop reading, so that the network's buffers fill up."""
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # all socket transports have it
 
     def reset(self) -> None:
-        """End the connection with a reset (RST)."""
+        """Close the connection with a reset (RST)."""
         raw = self._writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     async def close(self) -> None:
-        """End the connection in good order (FIN), after what was written."""
+        """Close the connection (FIN) after all data is sent."""
         self._writer.close()
         await self._writer.wait_closed()
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """Close the connection immediately."""
         self._writer.transport.abort()
 
 
 class GatewayConnection:
-    """A kept-alive connection to the simulated gateways.
+    """A keep-alive connection to the simulated gateways.
 
     Args:
         address: Host and port of the gateways' web server.
@@ -171,7 +181,7 @@ class GatewayConnection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def deliver(self, message: ProxiedRequest) -> ProxiedResponse:
-        """Have the gateways handle the request."""
+        """Send a request to the gateways and return their response."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address)
         reader, writer = self._streams
@@ -180,9 +190,9 @@ class GatewayConnection:
         if message.body:
             data += self._http.send(h11.Data(data=message.body)) or b""
         writer.write(data + (self._http.send(h11.EndOfMessage()) or b""))
-        answer = await self._read(reader)
+        response = await self._read(reader)
         self._http.start_next_cycle()
-        return answer
+        return response
 
     def _headers(self, message: ProxiedRequest) -> list[tuple[bytes, bytes]]:
         headers = [header for header in message.headers if header[0].lower() not in _NOT_RELAYED]
@@ -202,7 +212,7 @@ class GatewayConnection:
             elif isinstance(event, h11.Data):
                 parts.append(bytes(event.data))
         if head is None:
-            raise ConnectionResetError("the gateways gave no answer")
+            raise ConnectionResetError("the gateways sent no response")
         return ProxiedResponse(head.status_code, tuple(head.headers.raw_items()), b"".join(parts), bytes(head.reason))
 
     def close(self) -> None:

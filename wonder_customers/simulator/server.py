@@ -1,4 +1,4 @@
-"""The simulator as a server in a thread of its own."""
+"""The simulator as a server that runs in its own thread."""
 
 import asyncio
 import socket
@@ -14,6 +14,7 @@ from typing import Self
 import uvicorn
 from starlette.types import ASGIApp
 
+from wonder_customers.errors import ConfigurationError
 from wonder_customers.simulator.admin import admin_routes
 from wonder_customers.simulator.app import build_app, route_resolver
 from wonder_customers.simulator.fault_proxy import FaultProxy
@@ -22,22 +23,23 @@ from wonder_customers.simulator.gateway import SimulatedGateway
 from wonder_customers.simulator.proxy_http import bound_socket
 from wonder_customers.simulator.store import Store
 from wonder_customers.simulator.tls import CertificateAuthority
+from wonder_customers.wire import is_loopback
 
-_PATIENCE = 10.0
-"""Seconds after which a server that does not start or stop counts as broken."""
+_TIMEOUT = 10.0
+"""Seconds to wait for the server to start or stop."""
 _KEEP_ALIVE = 75
-_ROUNDS = 5
-"""So many rounds of the event loop a connection needs at most to be opened or closed."""
+_LOOP_ITERATIONS = 5
+"""Event loop iterations that opening or closing a connection takes at most."""
 
 
-async def _rounds() -> None:
-    """Let everything that is due happen: connections that were accepted or lost are known afterwards."""
-    for _ in range(_ROUNDS):
+async def _run_due_callbacks() -> None:
+    """Let the event loop register all connections that were accepted or lost."""
+    for _ in range(_LOOP_ITERATIONS):
         await asyncio.sleep(0)
 
 
 class _WebServer(uvicorn.Server):
-    """uvicorn, which tells when it is ready."""
+    """A uvicorn server that signals when it is ready and stops without delay."""
 
     def __init__(self, app: ASGIApp) -> None:
         config = uvicorn.Config(
@@ -55,16 +57,16 @@ class _WebServer(uvicorn.Server):
         self._ended = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take connections, and tell that it is so."""
+        """Accept connections and set `ready`."""
         await super().startup(sockets)
         self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close everything; uvicorn's own way takes a tenth of a second, and loses connections just accepted."""
+        """Close all connections. uvicorn's implementation takes 0.1 s and loses connections just accepted."""
         loop = asyncio.get_running_loop()
         for listening in sockets or []:
             loop.remove_reader(listening)
-        await _rounds()
+        await _run_due_callbacks()
         for server in self.servers:
             server.close()
         state = self.server_state
@@ -74,32 +76,36 @@ class _WebServer(uvicorn.Server):
             await asyncio.wait(state.tasks, timeout=1)
         for connection in list(state.connections):
             connection.transport.abort()
-        await _rounds()
+        await _run_due_callbacks()
 
     async def main_loop(self) -> None:
-        """Keep the Date header right until `end`; uvicorn's own loop would notice the end a tenth later."""
+        """Update the Date header until `end`. uvicorn's implementation polls every 0.1 s."""
         while not await self.on_tick(0):
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await self._ended.wait()
 
     def end(self) -> None:
-        """Begin to shut down."""
+        """Start shutting down."""
         self.should_exit = True
         self._ended.set()
 
 
 class SimulatorServer:
-    """A server that stands in for payment gateways, between `start` and `stop` or inside a `with` block.
+    """A server that simulates payment gateways, between `start` and `stop` or in a `with` block.
 
-    It has a thread and an event loop of its own, so that asyncio, trio and plain code can all use it.
+    It runs in its own thread with its own event loop, so that asyncio, trio and synchronous code can use it. It listens
+    on loopback addresses only.
 
     Args:
-        simulators: The gateways' `Simulator` classes.
-        host: The address to listen on.
-        port: The port to listen on; 0 takes a free one, and keeps it over restarts.
-        db: The database file; without one the state lives in memory, as long as this object.
-        faults: Whether to put the proxy that commits faults before the gateways.
+        simulators: The `Simulator` classes of the gateways.
+        host: The loopback address to listen on.
+        port: The port to listen on; 0 selects a free port, which restarts keep.
+        db: The database file; without one the state is in memory until this object is deleted.
+        faults: Whether to enable fault injection.
+
+    Raises:
+        ConfigurationError: The host is not a loopback address, or the database file cannot be used.
     """
 
     def __init__(
@@ -111,9 +117,11 @@ class SimulatorServer:
         db: str | None = None,
         faults: bool = False,
     ) -> None:
+        if not is_loopback(host):
+            raise ConfigurationError(f"the simulator listens on loopback addresses only, not on {host!r}")
         self._host = host
         self._port = port
-        self._faulty = faults
+        self._fault_injection = faults
         self.store: Store = Store(db)
         self.gateways: dict[str, SimulatedGateway] = {
             made.name: made for made in (cls(self.store) for cls in simulators)
@@ -128,31 +136,31 @@ class SimulatorServer:
 
     @property
     def origin(self) -> str:
-        """Where the gateways are, as `http://127.0.0.1:PORT`.
+        """The origin of the gateways, as `http://127.0.0.1:PORT`.
 
         Raises:
-            RuntimeError: The server was not started yet and takes a free port.
+            RuntimeError: The port is not known before the first start.
         """
         if not self._port:
-            raise RuntimeError("the server has no port before its first start")
+            raise RuntimeError("the port is not known before the first start")
         return f"http://{self._authority(self._port)}"
 
     def environment(self) -> dict[str, str]:
-        """The environment variables with which clients of all gateways use this server."""
+        """Return the environment variables that configure clients of all gateways for this server."""
         merged: dict[str, str] = {}
         for gateway in self.gateways.values():
             merged |= gateway.environment(self.origin)
         return merged
 
     def start(self) -> None:
-        """Start to serve; returns when connections are taken.
+        """Start the server; return when it accepts connections.
 
         Raises:
-            OSError: The port is taken, or the address is not this machine's.
-            RuntimeError: The server runs already.
+            OSError: The port is in use, or the address does not belong to this machine.
+            RuntimeError: The server is already running.
         """
         if self._thread is not None:
-            raise RuntimeError("the server runs already")
+            raise RuntimeError("the server is already running")
         listening = bound_socket(self._host, self._port)
         started: Future[None] = Future()
         work = partial(self._run, listening, started)
@@ -160,34 +168,34 @@ class SimulatorServer:
         self._port = listening.getsockname()[1]
         self._thread.start()
         try:
-            started.result(_PATIENCE)
+            started.result(_TIMEOUT)
         except BaseException:
             self.stop()
             listening.close()
             raise
 
     def stop(self) -> None:
-        """Stop serving and drop all connections, if the server runs; the state stays.
+        """Stop the server if it is running, and close all connections. The state is kept.
 
         Raises:
-            RuntimeError: It does not stop.
+            RuntimeError: The server did not stop in time.
         """
         thread, self._thread = self._thread, None
         if thread is None:
             return
         if self._loop is not None and self._stopping is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
-        thread.join(_PATIENCE)
+        thread.join(_TIMEOUT)
         if thread.is_alive():
-            raise RuntimeError(f"the server did not stop within {_PATIENCE:g} s and may still hold its port")
+            raise RuntimeError(f"the server did not stop within {_TIMEOUT:g} s and may still hold its port")
 
     def restart(self) -> None:
-        """Stop and start again on the same port: connections are dropped, the state is kept."""
+        """Stop and start again on the same port. Connections are closed, the state is kept."""
         self.stop()
         self.start()
 
     def wait(self) -> None:
-        """Return when the server is stopped, by another thread or by an interrupt from the keyboard."""
+        """Wait until the server is stopped by another thread or a keyboard interrupt."""
         if self._thread is not None:
             self._thread.join()
 
@@ -204,37 +212,37 @@ class SimulatorServer:
 
     @cached_property
     def certificate_authority(self) -> CertificateAuthority:
-        """Who issues the https origins' certificates: its `pem`, and a `client_context()` that trusts it."""
+        """The certificate authority of the https origins, with `pem` and `client_context()`."""
         return CertificateAuthority(self._host)
 
     def tls(self, validity: str = "good") -> str:
-        """Open one more origin in proxy of the same gateways, with https, until the server stops.
+        """Open an https origin for the same gateways until the server stops.
 
         Args:
-            validity: `good` or `expired`: of which kind the certificate is.
+            validity: `good` or `expired`, the state of the certificate.
 
         Returns:
             The origin, as `https://127.0.0.1:PORT`.
 
         Raises:
-            ValueError: `validity` is something else.
-            RuntimeError: The server does not run.
+            ValueError: `validity` is not one of the two.
+            RuntimeError: The server is not running.
         """
         context = self.certificate_authority.server_context(validity)
         loop = self._running_loop()
         listening = bound_socket(self._host, 0)
         port = listening.getsockname()[1]
-        asyncio.run_coroutine_threadsafe(self._open_proxy(listening, context), loop).result(_PATIENCE)
+        asyncio.run_coroutine_threadsafe(self._open_proxy(listening, context), loop).result(_TIMEOUT)
         return f"https://{self._authority(port)}"
 
-    # Inside the server's thread
+    # In the server's thread
 
     def _run(self, listening: socket.socket, started: "Future[None]") -> None:
         try:
-            # The proxy watches its socket by itself, which not every kind of loop allows.
+            # The proxy uses add_reader, which not every event loop supports.
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 runner.run(self._serve(listening, started))
-        # Whatever it is, it belongs to the thread that waits for the start.
+        # Any error is raised in the thread that waits for the start.
         except BaseException as error:
             if started.done():
                 raise
@@ -242,9 +250,11 @@ class SimulatorServer:
 
     async def _serve(self, listening: socket.socket, started: "Future[None]") -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        app = build_app(self.gateways.values(), self.store, admin_routes(self.faults, self.store, proxied=self._faulty))
+        app = build_app(
+            self.gateways.values(), self.store, admin_routes(self.faults, self.store, proxied=self._fault_injection)
+        )
         web = _WebServer(app)
-        behind = bound_socket("127.0.0.1", 0) if self._faulty else listening
+        behind = bound_socket("127.0.0.1", 0) if self._fault_injection else listening
         self._upstream = behind.getsockname()[:2]
         serving = asyncio.create_task(web.serve([behind]))
         ready = asyncio.create_task(web.ready.wait())
@@ -252,7 +262,7 @@ class SimulatorServer:
         try:
             if serving.done():
                 serving.result()
-            if self._faulty:
+            if self._fault_injection:
                 await self._open_proxy(listening, None)
                 self.faults.connect(self._on_loop(self._proxies[0].refuse), self._on_loop(self._proxies[0].reopen))
             started.set_result(None)
@@ -271,7 +281,7 @@ class SimulatorServer:
         proxy.open()
 
     def _on_loop(self, function: Callable[..., None]) -> Callable[..., None]:
-        """The function as one that any thread may call, and that has done its work when it returns."""
+        """Return a thread-safe version of the function that returns when its work is done."""
 
         async def inside(*arguments: object) -> None:
             function(*arguments)
@@ -280,13 +290,13 @@ class SimulatorServer:
             if threading.current_thread() is self._thread:
                 function(*arguments)
             else:
-                asyncio.run_coroutine_threadsafe(inside(*arguments), self._running_loop()).result(_PATIENCE)
+                asyncio.run_coroutine_threadsafe(inside(*arguments), self._running_loop()).result(_TIMEOUT)
 
         return call
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._thread is None or self._loop is None:
-            raise RuntimeError("the server does not run")
+            raise RuntimeError("the server is not running")
         return self._loop
 
     def _authority(self, port: int) -> str:

@@ -1,5 +1,6 @@
-"""What the simulated gateways remember: merchants, customers, payment records, and the ledger of writes."""
+"""The simulated gateways' data: merchants, customers, payment records, and the history of writes."""
 
+import os
 import sqlite3
 import threading
 import weakref
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+
+from wonder_customers.errors import ConfigurationError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS merchants (
@@ -35,6 +38,10 @@ CREATE TABLE IF NOT EXISTS history (
 CREATE INDEX IF NOT EXISTS history_by_reference ON history (gateway, reference);
 """
 
+_TABLES = frozenset({"merchants", "customers", "records", "history"})
+_APPLICATION_ID = 0x57435349
+"""Marks a database file as the simulator's: "WCSI" in ASCII."""
+
 _COLUMNS = frozenset({"id", "reference", "deleted", "created"})
 
 _COMPARISONS = {
@@ -51,7 +58,7 @@ _COMPARISONS = {
 
 @dataclass(frozen=True, slots=True)
 class StoredCustomer:
-    """A customer as one gateway holds it: `body` is in the gateway's own wire words."""
+    """A customer as a gateway stores it; `body` uses the gateway's wire names."""
 
     id: str
     reference: str | None
@@ -62,7 +69,7 @@ class StoredCustomer:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """Anything else a gateway holds: a payment token, a vault entry, an access token."""
+    """Any other object of a gateway: a payment token, a vault entry, an access token."""
 
     id: str
     owner: str | None
@@ -72,10 +79,10 @@ class StoredRecord:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One filter of a list: any of `fields` compares as `comparison` says.
+    """A filter of a list: at least one of `fields` must satisfy the comparison.
 
-    A field is a column (`id`, `reference`, `deleted`, `created`), a key of the body, or `list.key` for a key
-    of any element of a list in the body (only with `eq`).
+    A field is a column (`id`, `reference`, `deleted`, `created`), a key of the body, or `list.key` for a key of any
+    element of a list in the body (only with `eq`).
     """
 
     fields: tuple[str, ...]
@@ -84,11 +91,11 @@ class Condition:
 
     @property
     def exact(self) -> bool:
-        """Whether it asks for one id or one reference."""
+        """Whether the filter selects one id or one reference."""
         return self.comparison == "eq" and self.fields in {("id",), ("reference",)}
 
     def sql(self) -> tuple[str, list[str | float]]:
-        """The condition as an SQL expression and its parameters."""
+        """Return the condition as an SQL expression with its parameters."""
         parts: list[str] = []
         parameters: list[str | float] = []
         for field in self.fields:
@@ -108,32 +115,51 @@ class Condition:
 
 
 class Store:
-    """The simulated gateways' memory, in SQLite: gone at the end by default, kept when a file is named.
+    """The simulated gateways' data in SQLite: in memory by default, persistent if a file is given.
 
-    One connection serves the server's thread and the readers of other threads, one at a time. A file is
-    written without waiting for the disk: its content survives the end of the process, not a power cut.
+    The server's thread and the threads of tests share one connection, one at a time. Writes to a file are not flushed
+    to disk: they survive the end of the process, not a power failure. The file is readable only by its owner.
 
     Args:
-        path: The database file; without one the data lives in memory.
+        path: The database file; without one the data is in memory.
+
+    Raises:
+        ConfigurationError: The file is the database of another program, or belongs to another user.
+        sqlite3.Error: The file is not a database, or cannot be opened.
     """
 
     def __init__(self, path: str | None = None) -> None:
         self._lock = threading.RLock()
+        if path:
+            _make_private(path)
         self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
         self._closing = weakref.finalize(self, self._connection.close)
+        self._check_owner(path)
+        self._connection.execute("PRAGMA trusted_schema = OFF").close()
         self._connection.execute("PRAGMA journal_mode = WAL").close()
         self._connection.execute("PRAGMA synchronous = OFF").close()
         self._connection.executescript(_SCHEMA).close()
+        self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}").close()
         self.requests: Counter[tuple[str, str, str]] = Counter()
-        """How many requests reached each gateway, by gateway, method and route."""
+        """Number of requests that reached the gateways, by gateway, method and route."""
+
+    def _check_owner(self, path: str | None) -> None:
+        """Refuse the database of another program, before anything is written to it."""
+        found = self._connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        # Databases of earlier versions have no application id, but exactly these tables.
+        known = found == _APPLICATION_ID or (found == 0 and {name for (name,) in tables} == _TABLES)
+        if tables and not known:
+            self.close()
+            raise ConfigurationError(f"{path} is not a database of the simulator; give another file")
 
     def close(self) -> None:
-        """Close the database; what was held in memory is gone. A store that is dropped closes itself."""
+        """Close the database and discard data in memory. A store that is garbage-collected closes itself."""
         self._closing()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Apply all writes inside the block, or none of them; other threads wait."""
+        """Apply all writes of the block, or none. Other threads wait."""
         with self._lock:
             if self._connection.in_transaction:
                 yield
@@ -153,24 +179,24 @@ class Store:
     # Merchants
 
     def merchants(self, gateway: str) -> dict[str, dict[str, str]]:
-        """The credentials of every merchant of `gateway`, by merchant id, the first one made first."""
+        """Return the credentials of the gateway's merchants by merchant id, in order of creation."""
         rows = self._rows("SELECT id, credentials FROM merchants WHERE gateway = ? ORDER BY rowid", [gateway])
         return {row[0]: orjson.loads(row[1]) for row in rows}
 
     def save_merchant(self, gateway: str, merchant: str, credentials: Mapping[str, str]) -> None:
-        """Remember a merchant and the credentials it was given."""
+        """Save a merchant and its credentials."""
         sql = "INSERT OR REPLACE INTO merchants VALUES (?, ?, ?)"
         self._rows(sql, [gateway, merchant, _text(dict(credentials))])
 
     # Customers
 
     def customer(self, gateway: str, merchant: str, customer_id: str) -> StoredCustomer | None:
-        """The merchant's customer with that id, deleted ones too."""
+        """Return the merchant's customer with an id, including deleted ones."""
         found, _ = self.select(gateway, merchant, [Condition(("id",), "eq", customer_id)], limit=1, count=False)
         return found[0] if found else None
 
     def customer_by_reference(self, gateway: str, merchant: str, reference: str) -> StoredCustomer | None:
-        """The merchant's first customer with that reference, deleted ones too."""
+        """Return the merchant's first customer with a reference, including deleted ones."""
         wanted = [Condition(("reference",), "eq", reference)]
         found, _ = self.select(gateway, merchant, wanted, limit=1, count=False)
         return found[0] if found else None
@@ -187,17 +213,17 @@ class Store:
         offset: int = 0,
         count: bool = True,
     ) -> tuple[list[StoredCustomer], int]:
-        """The merchant's customers that meet every condition, and their number without `limit` and `offset`.
+        """Return the merchant's customers that satisfy all conditions, and their total number.
 
         Args:
             gateway: The gateway's name.
             merchant: The merchant's id.
-            conditions: What the customers must meet.
-            order: A column, or a key of the body, to sort by; equal ones are sorted by age.
-            descending: Whether the largest, and the youngest, come first.
-            limit: How many to give at most; -1 gives all.
-            offset: How many to leave out first.
-            count: Whether to count; without it the number is that of the customers given.
+            conditions: The filters.
+            order: The column or key of the body to sort by; ties are sorted by age.
+            descending: Whether to sort in descending order.
+            limit: The maximum number of customers; -1: all.
+            offset: The number of customers to skip.
+            count: Whether to count all matches; otherwise the number is that of the returned customers.
         """
         where = ["gateway = ? AND merchant = ?"]
         parameters: list[str | float] = [gateway, merchant]
@@ -206,7 +232,7 @@ class Store:
             where.append(expression)
             parameters += values
         clause = " AND ".join(where)
-        # The plus keeps SQLite from walking through all customers in their order where it can look few up.
+        # The plus keeps SQLite from scanning all customers in sort order where an index selects few of them.
         looked_up = any(condition.exact for condition in conditions)
         column = f"{'+' if looked_up else ''}{order}" if order in _COLUMNS else "json_extract(body, ?)"
         sorted_by = [f"$.{order}"] if column.startswith("json") else []
@@ -223,14 +249,14 @@ class Store:
         return found, int(total[0][0])
 
     def save_customer(self, gateway: str, merchant: str, customer: StoredCustomer, action: str, at: float) -> None:
-        """Write a customer and enter the write in its history.
+        """Save a customer and record the write in the history.
 
         Args:
             gateway: The gateway's name.
             merchant: The merchant's id.
-            customer: The customer as it is from now on.
+            customer: The new state of the customer.
             action: `created`, `updated` or `deleted`.
-            at: When, in Unix seconds.
+            at: The time of the write in Unix seconds.
         """
         body = _text(customer.body)
         with self.transaction():
@@ -256,12 +282,12 @@ class Store:
     # Records
 
     def record(self, gateway: str, merchant: str, kind: str, record_id: str) -> StoredRecord | None:
-        """The merchant's record of that kind and id."""
+        """Return the merchant's record with a kind and id."""
         found = self._records("AND id = ?", [gateway, merchant, kind, record_id])
         return found[0] if found else None
 
     def records(self, gateway: str, merchant: str, kind: str, owner: str | None = None) -> list[StoredRecord]:
-        """The merchant's records of that kind, only those of one owner if it is given, the oldest first."""
+        """Return the merchant's records of a kind, optionally of one owner, oldest first."""
         if owner is None:
             return self._records("", [gateway, merchant, kind])
         return self._records("AND owner = ?", [gateway, merchant, kind, owner])
@@ -275,7 +301,7 @@ class Store:
         return [StoredRecord(row[0], row[1], row[2], orjson.loads(row[3])) for row in rows]
 
     def save_record(self, gateway: str, merchant: str, kind: str, record: StoredRecord) -> None:
-        """Write a record."""
+        """Save a record."""
         self._rows(
             "INSERT INTO records (gateway, merchant, kind, id, owner, created, body)"
             " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, merchant, kind, id) DO UPDATE"
@@ -284,18 +310,18 @@ class Store:
         )
 
     def delete_record(self, gateway: str, merchant: str, kind: str, record_id: str) -> None:
-        """Forget a record."""
+        """Delete a record."""
         sql = "DELETE FROM records WHERE gateway = ? AND merchant = ? AND kind = ? AND id = ?"
         self._rows(sql, [gateway, merchant, kind, record_id])
 
-    # What tests ask
+    # Queries for tests
 
     def ledger(self, gateway: str, merchant: str | None = None) -> dict[str, int]:
-        """How many customers were ever created per reference; customers without a reference are left out.
+        """Return the number of customers ever created per reference. Customers without a reference are omitted.
 
         Args:
             gateway: The gateway's name.
-            merchant: Count only this merchant's; by default those of all merchants together.
+            merchant: Count only the customers of this merchant; default: all merchants.
         """
         rows = self._rows(
             "SELECT reference, count(*) FROM history WHERE gateway = ? AND action = 'created'"
@@ -306,15 +332,15 @@ class Store:
         return {row[0]: row[1] for row in rows}
 
     def created(self, gateway: str) -> list[str]:
-        """The ids of all customers ever created, in order."""
+        """Return the ids of all customers ever created, in order."""
         sql = "SELECT id FROM history WHERE gateway = ? AND action = 'created' ORDER BY sequence"
         return [row[0] for row in self._rows(sql, [gateway])]
 
     def history(self, gateway: str, reference: str) -> list[dict[str, Any]]:
-        """The applied writes of the customers with that reference, in order.
+        """Return the applied writes of the customers with a reference, in order.
 
-        Each is a dictionary of `action` (`created`, `updated`, `deleted`), `id`, `at`, and `body`, the
-        customer right after the write.
+        Each is a dictionary with `action` (`created`, `updated`, `deleted`), `id`, `at`, and `body`, the customer after
+        the write.
         """
         rows = self._rows(
             "SELECT action, id, at, body FROM history WHERE gateway = ? AND reference = ? ORDER BY sequence",
@@ -323,12 +349,27 @@ class Store:
         return [{"action": row[0], "id": row[1], "at": row[2], "body": orjson.loads(row[3])} for row in rows]
 
     def customers(self, gateway: str) -> list[dict[str, Any]]:
-        """The bodies of all customers held, the oldest first.
+        """Return the bodies of all customers, oldest first.
 
-        Deleted ones are there too, flagged in the gateway's own way (`archived`, `deleted`).
+        Deleted customers are included and marked in the gateway's own way (`archived`, `deleted`).
         """
         rows = self._rows("SELECT body FROM customers WHERE gateway = ? ORDER BY sequence", [gateway])
         return [orjson.loads(row[0]) for row in rows]
+
+
+def _make_private(path: str) -> None:
+    """Create the file if necessary, and make it readable only by its owner."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be opened as a database: {error.strerror}") from None
+    try:
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, 0o600)
+    except PermissionError:
+        raise ConfigurationError(f"{path} belongs to another user; give another file") from None
+    finally:
+        os.close(descriptor)
 
 
 def _text(body: dict[str, Any]) -> str:

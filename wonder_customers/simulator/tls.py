@@ -1,4 +1,4 @@
-"""A certificate authority in memory, for the https origins."""
+"""An in-memory certificate authority for https origins."""
 
 import ipaddress
 import ssl
@@ -18,7 +18,7 @@ _VALIDITY = {
 
 
 class CertificateAuthority:
-    """Issues certificates for one host, good ones and expired ones."""
+    """Issues valid and expired certificates for one host."""
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -33,22 +33,22 @@ class CertificateAuthority:
             .sign(self._key, hashes.SHA256())
         )
         self.pem: str = certificate.public_bytes(serialization.Encoding.PEM).decode()
-        """The authority's certificate, which clients are to trust."""
+        """The authority's certificate in PEM format; clients must trust it."""
 
     def client_context(self) -> ssl.SSLContext:
-        """A client's TLS context that trusts this authority and nobody else."""
+        """Return a client TLS context that trusts only this authority."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=self.pem)
         return context
 
     def server_context(self, validity: str) -> ssl.SSLContext:
-        """The TLS context of an origin whose certificate is `good` or `expired`.
+        """Return the server TLS context of an origin with a `good` or `expired` certificate.
 
         Raises:
-            ValueError: `validity` is something else.
+            ValueError: `validity` is not one of the two.
         """
         if validity not in _VALIDITY:
-            raise ValueError(f"a certificate is {' or '.join(_VALIDITY)}, not {validity!r}")
+            raise ValueError(f"validity must be {' or '.join(_VALIDITY)}, not {validity!r}")
         key = ec.generate_private_key(ec.SECP256R1())
         begin, end = (datetime.now(UTC) + offset for offset in _VALIDITY[validity])
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self._host)])
@@ -62,7 +62,7 @@ class CertificateAuthority:
         pem = key.private_bytes(serialization.Encoding.PEM, layout, plain)
         pem += certificate.public_bytes(serialization.Encoding.PEM)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # The ssl module loads a server's certificate from a file only.
+        # The ssl module loads server certificates only from files.
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "server.pem")
             file.write_bytes(pem)

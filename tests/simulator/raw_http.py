@@ -1,4 +1,4 @@
-"""A client with a bare socket, and what the ledger tells of it."""
+"""An HTTP client on a raw socket, and queries of the ledger."""
 
 import http.client
 import json
@@ -12,23 +12,23 @@ def connect(server: SimulatorServer) -> socket.socket:
 
 
 def create(server: SimulatorServer, reference: str = "r", *headers: str) -> bytes:
-    """A request that creates a customer."""
+    """Return a raw request that creates a customer at Paydock."""
     body = json.dumps({"reference": reference}).encode()
     key = server.environment()["PAYDOCK_SECRET_KEY"]
     lines = ["POST /v1/customers HTTP/1.1", "Host: x", f"x-user-secret-key: {key}", f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, *headers, "", ""]).encode() + body
 
 
-def everything(connection: socket.socket) -> bytes:
-    """All bytes until the server closes."""
+def read_all(connection: socket.socket) -> bytes:
+    """Return all bytes until the server closes the connection."""
     received = b""
     while piece := connection.recv(1 << 20):
         received += piece
     return received
 
 
-def answer(connection: socket.socket) -> http.client.HTTPResponse:
-    """One whole answer, read as its headers say."""
+def read_response(connection: socket.socket) -> http.client.HTTPResponse:
+    """Read the headers of one response."""
     response = http.client.HTTPResponse(connection)
     response.begin()
     return response

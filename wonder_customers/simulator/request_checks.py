@@ -1,0 +1,50 @@
+"""Checks that keep web pages of other origins away from the administrative endpoints.
+
+A request needs a loopback ``Host``, so that a page cannot reach the server through a name that resolves to this machine
+(DNS rebinding). It must not come from another origin, and its body must be declared as JSON: a browser sends such a
+request to another origin only with the server's consent (CORS), which is never given.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from wonder_customers.simulator.gateway import json_response
+from wonder_customers.wire import is_loopback
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def protected(endpoint: Endpoint) -> Endpoint:
+    """Return the endpoint with checks of ``Host``, ``Origin`` and content type."""
+
+    @wraps(endpoint)
+    async def checked(request: Request) -> Response:
+        message = _refusal(request)
+        return await endpoint(request) if message is None else json_response(403, {"message": message})
+
+    return checked
+
+
+def _host_name(header: str) -> str:
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _refusal(request: Request) -> str | None:
+    """Return why the request is refused; None if it is allowed."""
+    if not is_loopback(_host_name(request.headers.get("host", ""))):
+        return "the Host header must name a loopback address"
+    own = f"{request.url.scheme}://{request.headers['host']}"
+    if request.headers.get("origin", own) != own or request.headers.get("sec-fetch-site") == "cross-site":
+        return "requests from other origins are not allowed"
+    if request.method == "POST":
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            return "the Content-Type must be application/json"
+    return None
