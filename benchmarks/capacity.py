@@ -131,7 +131,7 @@ def _journaled(folder: Path, source: Path) -> Journal:
             group.start_soon(journal.serve)
             changes: list[Change] = []
             for row in sources.read(source):
-                raw = journal.digests.row(row.material or b"")
+                raw = journal.digests.row(row.raw_values or b"")
                 changes.append(("sending", [row.reference, row.number, raw, raw]))
                 changes.append(("done", [row.reference, row.number, raw, raw, "created", ID, 1]))
                 if len(changes) >= 400:

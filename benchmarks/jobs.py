@@ -12,7 +12,7 @@ from benchmarks._contenders import LIBRARY, ON_AIOHTTP, account, draft
 from benchmarks._findings import ROUNDS, Findings, Target, summed_up
 from benchmarks._loop import on_any_core, run
 from wonder_customers import CustomerSession
-from wonder_customers.bulk import BULK, Journal, sync
+from wonder_customers.bulk import BULK, Journal, Options, sync
 from wonder_customers.records import CustomerDraft
 
 _WORKERS = 16
@@ -35,9 +35,10 @@ async def _bare(session: Session, drafts: list[CustomerDraft]) -> None:
 
 async def _job(session: Session, drafts: list[CustomerDraft], journal: Journal | None = None) -> None:
     done = 0
-    async for outcome in sync(session, drafts, journal=journal, workers=_WORKERS):
-        assert outcome.ok, outcome
-        done += 1
+    async with sync(session, drafts, journal=journal, options=Options(workers=_WORKERS)) as job:
+        async for outcome in job:
+            assert outcome.ok, outcome
+            done += 1
     assert done == len(drafts)
 
 

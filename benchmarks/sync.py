@@ -51,7 +51,7 @@ def _journal(folder: Path) -> Journal:
 
 def _confirm(journal: Journal, source: Path) -> None:
     """Have every row of the source confirmed, as an earlier run would."""
-    rows = ((row.reference, row.number, journal.digests.row(row.material or b"")) for row in sources.read(source))
+    rows = ((row.reference, row.number, journal.digests.row(row.raw_values or b"")) for row in sources.read(source))
     with closing(connect(journal.path)) as connection:
         connection.execute("BEGIN")
         connection.executemany(CONFIRMED, rows)
@@ -61,8 +61,9 @@ def _confirm(journal: Journal, source: Path) -> None:
 async def _run(source: Path, journal: Journal, transport: Any = None) -> None:
     async with CustomerSession(ACCOUNT, retry=BULK, transport=transport) as session:
         job = sync(session, sources.read(source), journal=journal, options=Options(failure_share=None))
-        async for outcome in job:
-            assert outcome.ok, outcome
+        async with job:
+            async for outcome in job:
+                assert outcome.ok, outcome
 
 
 class Instant:
@@ -128,8 +129,8 @@ class Limited(WonderSimulator):
 async def _filled(account: Any, rows: int) -> None:
     phone = Phone("+385", "912345678")
     drafts = (CustomerDraft(f"c-{number}", "Ada", email="a@example.com", phone=phone) for number in range(rows))
-    async with CustomerSession(account, retry=BULK) as session:
-        async for outcome in sync(session, drafts):
+    async with CustomerSession(account, retry=BULK) as session, sync(session, drafts) as job:
+        async for outcome in job:
             assert outcome.ok, outcome
 
 

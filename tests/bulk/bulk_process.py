@@ -23,8 +23,9 @@ async def main(gateway: str, source: str, journal: str, *, resume: bool) -> None
     counts: Counter[str] = Counter()
     async with CustomerSession(account, retry=POLICY) as session:
         job = sync(session, sources.read(source), journal=opened, options=options)
-        async for outcome in job:
-            counts[outcome.status] += 1
+        async with job:
+            async for outcome in job:
+                counts[outcome.status] += 1
     sys.stdout.write(orjson.dumps({"counts": counts, "read": job.rows_read, "unfinished": job.unfinished}).decode())
 
 

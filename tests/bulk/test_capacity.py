@@ -140,12 +140,12 @@ def test_latencies_are_told_in_classes() -> None:
 
 
 def test_a_long_job_has_no_more_points_than_a_short_one() -> None:
-    tally = JobStats(Capacity(4))
-    tally.begin(0.0)
+    stats = JobStats(Capacity(4))
+    stats.begin(0.0)
     for second in range(1, 5001):
-        tally.counts["created"] += 10
-        tally.observe(0.01, "ok")
-        tally.tick(float(second), 25.0)
-    assert len(tally.points) < MOST_POINTS
-    assert sum(point.rows for point in tally.points) == pytest.approx(50_000, abs=10 * tally.interval)
-    assert tally.points[-1].at == pytest.approx(5000, abs=tally.interval)
+        stats.counts["created"] += 10
+        stats.observe(0.01, "ok")
+        stats.tick(float(second), 25.0)
+    assert len(stats.points) < MOST_POINTS
+    assert sum(point.rows for point in stats.points) == pytest.approx(50_000, abs=10 * stats.interval)
+    assert stats.points[-1].at == pytest.approx(5000, abs=stats.interval)

@@ -9,8 +9,8 @@ import pytest
 
 from wonder_customers import BulkError, ConfigurationError
 from wonder_customers.bulk import Journal
-from wonder_customers.bulk.journal._writer import GROUP
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests
+from wonder_customers.bulk.journal.write_queue import GROUP
 
 
 def opened(folder: Path) -> Journal:

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import orjson
 import pytest
-from bulk.people import PATIENT, QUICK, write_csv
+from bulk.customers import PATIENT, QUICK, write_csv
 
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import Journal, sources, verify

@@ -4,7 +4,7 @@ import time
 from typing import ClassVar
 
 import pytest
-from bulk.people import draft
+from bulk.customers import collect, draft
 
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import BULK, sync
@@ -41,8 +41,7 @@ async def test_the_limit_settles_near_what_the_gateway_takes() -> None:
         account = package("wonder").ACCOUNT.from_environment(server.environment())
         async with CustomerSession(account, retry=BULK) as session:
             job = sync(session, (draft(number) for number in range(rows)))
-            async for outcome in job:
-                assert outcome.ok, outcome
+            assert all(outcome.ok for outcome in await collect(job))
     settled = Limited.taken[rows // 2 :]
     assert 180 <= len(settled) / (settled[-1] - settled[0]) <= 220
     assert Limited.refused < 0.02 * (rows + Limited.refused)

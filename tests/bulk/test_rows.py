@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.people import HEADER, line
+from bulk.customers import HEADER, line
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import orjson
 import pytest
-from bulk.people import write_csv
+from bulk.customers import write_csv
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk.shared_limit import PASSWORD, SharedLimit

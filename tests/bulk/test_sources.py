@@ -148,7 +148,7 @@ def test_card_columns_that_are_asked_for_by_name(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, data, mapping=mapping)
     assert rows[0].draft is not None
     assert isinstance(rows[0].draft.payment_source, CardSource)
-    assert b"4111" not in (rows[0].material or b"")
+    assert b"4111" not in (rows[0].raw_values or b"")
     assert rows[1].problem == "line 3: a card needs payment_source.number, .expire_month and .expire_year"
     vault = rows_of(tmp_path, "reference,token\nc-1,abc\n", mapping={"token": "payment_source.vault_token"})
     assert vault[0].draft is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from bulk.people import write_csv
+from bulk.customers import write_csv
 from pages import ROOT
 
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, USAGE

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bulk.people import write_csv
+from bulk.customers import write_csv
 
 from wonder_customers.cli.exit_codes import SUCCESS, USAGE
 from wonder_customers.simulator.server import SimulatorServer

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from bulk.people import write_csv
+from bulk.customers import write_csv
 
 from wonder_customers.cli import progress
 from wonder_customers.cli.sync import commands

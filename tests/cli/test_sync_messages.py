@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bulk.people import write_csv
+from bulk.customers import write_csv
 
 from wonder_customers.bulk import Journal
 from wonder_customers.cli import progress

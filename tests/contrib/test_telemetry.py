@@ -340,10 +340,9 @@ async def test_the_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
         journal = Journal.open(tmp_path / "journal", gateway="monri", endpoint=account.base_url)
         async with CustomerSession(account, retry=PATIENT, observers=kept.observers) as opened:
             with kept.traces.get_tracer("caller").start_as_current_span("nightly import"):
-                job = sync(
-                    opened, drafts, journal=journal, workers=1, options=Options(tries=Tries(confirmation_window=0.05))
-                )
-                outcomes = [outcome async for outcome in job]
+                options = Options(workers=1, tries=Tries(confirmation_window=0.05))
+                async with sync(opened, drafts, journal=journal, options=options) as job:
+                    outcomes = [outcome async for outcome in job]
             assert opened.stats().observer_failures == 0
             measured = kept.metrics()
         assert [outcome.status for outcome in outcomes] == ["created"] * 100

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import orjson
-from bulk.people import PATIENT, QUICK
+from bulk.customers import PATIENT, QUICK, collect
 
 from wonder_customers.bulk import Journal, Options, Source
 from wonder_customers.bulk.ray import sync_on_ray
@@ -19,8 +19,8 @@ async def main(gateway: str, source: str, path: str, rate: float, *, resume: boo
         rate=rate or None, tries=PATIENT, failure_share=None, facts={"source": source}, resume=resume, workers=32
     )
     job = await sync_on_ray(Source(source), Path(path), options=options, policy=QUICK, size=250)
-    failed = [outcome.number async for outcome in job]
-    facts = {"counts": job.tally.counts, "read": job.rows_read, "unfinished": job.unfinished, "failed": failed}
+    failed = [outcome.number for outcome in await collect(job)]
+    facts = {"counts": job.stats.counts, "read": job.rows_read, "unfinished": job.unfinished, "failed": failed}
     sys.stdout.write(orjson.dumps({**facts, "requests": job.capacity.accepted}).decode() + "\n")
 
 

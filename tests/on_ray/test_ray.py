@@ -19,7 +19,7 @@ from uuid import uuid4
 import anyio
 import orjson
 import pytest
-from bulk.people import HEADER, PATIENT, QUICK, line, write_csv
+from bulk.customers import HEADER, PATIENT, QUICK, line, write_csv
 from trust import bulk_scenarios as canaries
 from trust.canary_values import CITY, EMAIL, NAME, Canaries
 from trust.captured_output import CapturedOutput

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import orjson
 import pytest
-from bulk.people import write_csv
+from bulk.customers import write_csv
 from bulk.test_shared_limit import SERVER, Redis
 from pages import ROOT, blocks
 

@@ -1,14 +1,13 @@
-"""Bulk jobs: bring many customers to a gateway, and know what became of each.
+"""Bulk jobs: send many customers to a gateway and record the outcome of each.
 
-A job reads rows, sends those that changed, and keeps a journal of every request before it goes out and after it was
-answered, so that it can be planned, stopped, resumed and verified. See `sync`.
+A job reads rows, sends those that changed, and keeps a journal of every request before it is sent and after its
+response arrived. Jobs can be planned, stopped, resumed and verified. See `sync`.
 """
 
 from wonder_customers.bulk import sources
 from wonder_customers.bulk.distributed.index import Index
-from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition, whole
-from wonder_customers.bulk.engine import sync
-from wonder_customers.bulk.job import Job
+from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition
+from wonder_customers.bulk.job import Job, sync
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import BULK, Options
@@ -40,5 +39,4 @@ __all__ = [
     "sources",
     "sync",
     "verify",
-    "whole",
 ]

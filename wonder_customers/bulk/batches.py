@@ -1,4 +1,4 @@
-"""The reading end of a job: any source, batch by batch, through the sieve."""
+"""The reading side of a job: reads any source in batches and passes them through the change filter."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from itertools import count, islice
@@ -7,7 +7,7 @@ from typing import Self
 import anyio
 from attrs import define, field
 
-from wonder_customers.bulk.change_filter import ChangeFilter, Item
+from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.options import Rows
 from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.bulk.sources import RowReader
@@ -17,22 +17,23 @@ from wonder_customers.records import CustomerDraft
 __all__ = ["Batches"]
 
 BATCH = 1000
+"""The number of rows per batch of a file."""
 SMALL_BATCH = 50
-"""Rows taken at once from a source that may make the job wait for each of them."""
+"""The number of rows per batch of an iterable, which may take long to produce each row."""
 
 
 @define(eq=False)
 class Batches:
-    """Gives the rows of a source in batches.
+    """Reads the rows of a source in batches.
 
-    Files are read in a thread, so that unpacking and parsing does not hold up the requests. A caller's own iterable is
-    asked on the event loop, because it may belong to it.
+    Files are read in a worker thread, so that unpacking and parsing do not block the event loop. A caller's own
+    iterable is read on the event loop, because it may depend on it.
 
     Attributes:
         rows: The source.
-        left: Rows that may still be read, None for all.
-        cut_short: The source had more rows than were allowed.
-        read: Rows that were read.
+        left: The number of rows that may still be read; None for all.
+        cut_short: Whether the source has more rows than were requested.
+        read: The number of rows read so far.
     """
 
     rows: Rows
@@ -49,32 +50,32 @@ class Batches:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close a source that can be closed: nobody else would."""
+        """Close the source, if it can be closed."""
         if isinstance(self.rows, RowReader):
             self.rows.close()
         elif isinstance(self._iterator, AsyncGenerator):
             with anyio.CancelScope(shield=True):
                 await self._iterator.aclose()
 
-    async def next(self, sieve: ChangeFilter) -> tuple[list[Outcome], list[Item]] | None:
-        """The next batch, sifted; None at the end of the source.
+    async def next(self, change_filter: ChangeFilter) -> tuple[list[Outcome], list[PendingRow]] | None:
+        """Return the next batch, split by `change_filter`; None at the end of the source.
 
         Raises:
             ConfigurationError: The source cannot be read any further.
         """
         if self.left == 0:
-            self.cut_short = await self._more()
+            self.cut_short = await self._has_more()
             return None
         if isinstance(self._iterator, RowReader):
-            batch, sifted = await anyio.to_thread.run_sync(self._read_and_sift, self._iterator, sieve)
+            batch, split = await anyio.to_thread.run_sync(self._read_and_split, self._iterator, change_filter)
         else:
-            batch = await self._taken(SMALL_BATCH)
-            sifted = await anyio.to_thread.run_sync(sieve.sift, batch)
+            batch = await self._take(SMALL_BATCH)
+            split = await anyio.to_thread.run_sync(change_filter.split, batch)
         self._count(batch)
-        return sifted if batch else None
+        return split if batch else None
 
     async def batch(self) -> list[Row]:
-        """The next rows as they are; none at the end of the source.
+        """Return the next rows unfiltered; an empty list at the end of the source.
 
         Raises:
             ConfigurationError: The source cannot be read any further.
@@ -82,7 +83,7 @@ class Batches:
         if isinstance(self._iterator, RowReader):
             rows = await anyio.to_thread.run_sync(self._read, self._iterator)
         else:
-            rows = await self._taken(SMALL_BATCH)
+            rows = await self._take(SMALL_BATCH)
         self._count(rows)
         return rows
 
@@ -94,16 +95,16 @@ class Batches:
     def _read(self, reader: RowReader) -> list[Row]:
         return reader.take(self._size(BATCH))
 
-    def _read_and_sift(
-        self, reader: RowReader, sieve: ChangeFilter
-    ) -> tuple[list[Row], tuple[list[Outcome], list[Item]]]:
+    def _read_and_split(
+        self, reader: RowReader, change_filter: ChangeFilter
+    ) -> tuple[list[Row], tuple[list[Outcome], list[PendingRow]]]:
         rows = self._read(reader)
-        return rows, sieve.sift(rows)
+        return rows, change_filter.split(rows)
 
     def _size(self, usual: int) -> int:
         return usual if self.left is None else min(usual, self.left)
 
-    async def _taken(self, usual: int) -> list[Row]:
+    async def _take(self, usual: int) -> list[Row]:
         size, found = self._size(usual), list[Row | CustomerDraft]()
         if isinstance(self._iterator, AsyncIterator):
             while len(found) < size:
@@ -115,12 +116,12 @@ class Batches:
             found.extend(islice(self._iterator, size))
         return [_row(it, self._numbers) for it in found]
 
-    async def _more(self) -> bool:
-        """Whether the source goes on."""
+    async def _has_more(self) -> bool:
+        """Return whether the source has another row."""
         if isinstance(self._iterator, RowReader):
             return await anyio.to_thread.run_sync(next, self._iterator, None) is not None
         self.left = None
-        return bool(await self._taken(1))
+        return bool(await self._take(1))
 
 
 def _row(given: Row | CustomerDraft, numbers: "count[int]") -> Row:
@@ -128,5 +129,5 @@ def _row(given: Row | CustomerDraft, numbers: "count[int]") -> Row:
     if isinstance(given, Row):
         return given
     if not isinstance(given, CustomerDraft):
-        raise ConfigurationError(f"row {number} is of the type {type(given).__name__}, and no CustomerDraft")
+        raise ConfigurationError(f"row {number} must be a CustomerDraft, not {type(given).__name__}")
     return Row(number, given)

@@ -1,4 +1,4 @@
-"""Which rows have to be sent: the sieve holds every row against the journal before anything goes out."""
+"""Decides which rows have to be sent, by comparing each row with the journal before anything is sent."""
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -13,24 +13,24 @@ from wonder_customers.errors import InvalidRecordError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.session import CustomerSession
 
-__all__ = ["ChangeFilter", "Item", "Only", "Seen"]
+__all__ = ["ChangeFilter", "Only", "PendingRow", "ReferenceIndex"]
 
 Only = Literal["all", "failed"]
-"""Which rows a run is about: all, or those that failed or are in doubt since an earlier run."""
+"""Which rows belong to a run: all, or those that failed or are unconfirmed since an earlier run."""
 
 
 @frozen
-class Item:
+class PendingRow:
     """A row that has to be sent.
 
     Attributes:
         row: The row.
         draft: What to send.
-        reference: Its reference.
-        raw: The digest of its raw values, None when it has none.
-        payload: The digest of what will be sent.
-        known: The gateway took this reference before, so the customer is there.
-        doubted_at: Unix time of an earlier write of which nobody knows whether it was applied.
+        reference: The customer's reference.
+        raw: The digest of the row's raw values; None if it has none.
+        payload: The digest of the request body.
+        known: Whether the gateway accepted this reference before, so that the customer exists.
+        unconfirmed_since: Unix time of an earlier write whose outcome is unknown; None if there is none.
     """
 
     row: Row
@@ -39,38 +39,38 @@ class Item:
     raw: bytes | None
     payload: bytes
     known: bool
-    doubted_at: float | None
+    unconfirmed_since: float | None
 
 
 @define(eq=False)
 class ChangeFilter:
-    """Holds rows against the journal and against each other. Used in one thread at a time.
+    """Compares rows with the journal and with each other. Not thread-safe: use it in one thread at a time.
 
     Attributes:
-        session: Knows the gateway's limits and payloads.
-        journal: What was confirmed before, None for nothing.
-        only: Which rows the run is about.
+        session: Provides the gateway's limits and request bodies.
+        journal: What was confirmed before; None for nothing.
+        only: Which rows belong to the run.
         full: Send unchanged rows too.
-        observing: Nothing is to be written, in the journal neither.
-        repeats: The rows that repeat an earlier one, with that one, where they are known beforehand: when the rows are
-            a part of a source.
-        passed_over: Rows that are no part of the run.
+        read_only: Do not write to the journal.
+        repeats: Maps the number of each row with a repeated reference to the number of the first row with it. Needed
+            if the rows are a part of a source; None if they are the whole source.
+        skipped: The number of rows that do not belong to the run.
     """
 
     session: CustomerSession[object]  # type: ignore[type-var]  # any account
     journal: RowJournal | None
     only: Only = "all"
     full: bool = False
-    observing: bool = False
+    read_only: bool = False
     repeats: Mapping[int, int] | None = None
-    passed_over: int = field(default=0, init=False)
+    skipped: int = field(default=0, init=False)
     _stack: ExitStack = field(factory=ExitStack, init=False)
     _find: Callable[[Sequence[str]], dict[str, Entry]] = field(default=lambda _: {}, init=False)
-    _seen: "Seen | None" = field(default=None, init=False)
+    _references: "ReferenceIndex | None" = field(default=None, init=False)
 
     def __enter__(self) -> Self:
         if self.repeats is None:
-            self._seen = self._stack.enter_context(closing(Seen()))
+            self._references = self._stack.enter_context(closing(ReferenceIndex()))
         if self.journal is not None:
             self._find = self._stack.enter_context(self.journal.reader())
         return self
@@ -78,81 +78,82 @@ class ChangeFilter:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def sift(self, rows: Sequence[Row]) -> tuple[list[Outcome], list[Item]]:
-        """Part rows into those that need nothing, with their outcomes, and those that have to be sent."""
+    def split(self, rows: Sequence[Row]) -> tuple[list[Outcome], list[PendingRow]]:
+        """Split rows into those that need no request, with their outcomes, and those that have to be sent."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
-        repeated = (self.repeats or {}) if self._seen is None else self._seen.repeated(named)
+        repeats = (self.repeats or {}) if self._references is None else self._references.find_repeats(named)
         entries = self._find([reference for reference, _ in named]) if named else {}
         outcomes: list[Outcome] = []
-        items: list[Item] = []
+        pending: list[PendingRow] = []
         for row in rows:
             entry = entries.get(row.reference) if row.reference is not None else None
             if self.only == "failed" and (entry is None or entry.state == "done"):
-                self.passed_over += 1
+                self.skipped += 1
                 continue
-            if row.number in repeated:
-                outcomes.append(_duplicate(row, repeated[row.number]))
-                continue
-            settled = self._known(row, entry) if entry is not None else None
-            found = settled or self._fresh(row, entry)
+            first = repeats.get(row.number)
+            found = self._decide(row, entry) if first is None else _duplicate(row, first)
             if isinstance(found, Outcome):
                 outcomes.append(found)
             else:
-                items.append(found)
-        return outcomes, items
+                pending.append(found)
+        return outcomes, pending
 
-    def _known(self, row: Row, entry: Entry) -> Outcome | None:
-        """The outcome of a row that the journal has settled."""
+    def _decide(self, row: Row, entry: Entry | None) -> Outcome | PendingRow:
+        """Return the outcome of a row that needs no request, or the row to send."""
         journal = self.journal
-        if journal is None or self._again(entry, journal):
-            return None
-        raw = entry.raw if entry.state == "done" else None
-        if raw is not None and row.material is not None and journal.digests.row(row.material) == raw:
-            return _settled(row, entry, journal.run)
-        if entry.state == "failed" and entry.run == journal.run and self.only == "all":
-            reason = f"failed before the run was interrupted: {entry.code}; `retry-failed` sends it again"
-            return Outcome(
-                row.number, row.reference, "failed", entry.id, reason, entry.code, "no", entry.attempts, None,
-                row.place, True,
-            )  # fmt: skip
-        return None
+        if journal is not None and entry is not None and not self._resend(entry, journal):
+            settled = self._settled_by_raw_values(row, entry, journal)
+            if settled is not None:
+                return settled
+        draft = self._valid_draft(row)
+        if isinstance(draft, Outcome):
+            return draft
+        reference = draft.reference or ""
+        if journal is None:
+            return PendingRow(row, draft, reference, None, b"", known=False, unconfirmed_since=None)
+        raw = None if row.raw_values is None else journal.digests.row(row.raw_values)
+        payload = journal.digests.payload(self.session.payload(draft))
+        if entry is None:
+            return PendingRow(row, draft, reference, raw, payload, known=False, unconfirmed_since=None)
+        if entry.state == "done" and entry.payload == payload and not self._resend(entry, journal):
+            if raw is not None and not self.read_only:
+                journal.same(reference, raw)
+            return _confirmed(row, entry, journal.run)
+        unconfirmed = entry.at if entry.state in {"sending", "unknown"} else None
+        return PendingRow(row, draft, reference, raw, payload, entry.id is not None, unconfirmed)
 
-    def _again(self, entry: Entry, journal: RowJournal) -> bool:
-        """Whether a row is sent although it was confirmed: once in this run, also when the run is resumed."""
+    def _resend(self, entry: Entry, journal: RowJournal) -> bool:
+        """Return whether a confirmed row is sent again: once per run with `full`, also if the run is resumed."""
         return self.full and entry.run != journal.run
 
-    def _fresh(self, row: Row, entry: Entry | None) -> Outcome | Item:
-        """A row that the journal has not settled: an item, or why it cannot be one."""
+    def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal) -> Outcome | None:
+        """Return the outcome of a row that the journal settles without building a draft; None if it does not."""
+        raw = entry.raw if entry.state == "done" else None
+        if raw is not None and row.raw_values is not None and journal.digests.row(row.raw_values) == raw:
+            return _confirmed(row, entry, journal.run)
+        if entry.state == "failed" and entry.run == journal.run and self.only == "all":
+            return _failed_before(row, entry)
+        return None
+
+    def _valid_draft(self, row: Row) -> CustomerDraft | Outcome:
+        """Return the row's draft, or the outcome of a row that cannot be sent."""
         draft = row.draft
         if draft is None:
             return _invalid(row, row.problem or "cannot be read", "unreadable")
+        place = row.place or f"row {row.number}"
         if draft.reference is None:
-            return _invalid(row, f"{row.place or f'row {row.number}'}: has no reference", "no reference")
+            return _invalid(row, f"{place}: has no reference", "no reference")
         try:
             self.session.validate(draft)
         except InvalidRecordError as error:
             listed = "; ".join(map(str, error.violations))
             names = ", ".join(sorted({it.field for it in error.violations}))
-            return _invalid(row, f"{row.place or f'row {row.number}'}: {listed}", f"invalid {names}"[:120])
-        return self._item(row, draft, draft.reference, entry)
-
-    def _item(self, row: Row, draft: CustomerDraft, reference: str, entry: Entry | None) -> Outcome | Item:
-        journal = self.journal
-        if journal is None:
-            return Item(row, draft, reference, None, b"", known=False, doubted_at=None)
-        raw = None if row.material is None else journal.digests.row(row.material)
-        payload = journal.digests.payload(self.session.payload(draft))
-        if entry is not None and entry.state == "done" and entry.payload == payload and not self._again(entry, journal):
-            if raw is not None and not self.observing:
-                journal.same(reference, raw)
-            return _settled(row, entry, journal.run)
-        unconfirmed = entry is not None and entry.state in {"sending", "unknown"}
-        known = entry is not None and entry.id is not None
-        return Item(row, draft, reference, raw, payload, known, entry.at if entry and unconfirmed else None)
+            return _invalid(row, f"{place}: {listed}", f"invalid {names}"[:120])
+        return draft
 
 
-class Seen:
-    """The references of a source so far, in a temporary file: a million of them must not fill the memory."""
+class ReferenceIndex:
+    """The references read so far, kept in a temporary file so that memory use does not grow with the source."""
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -163,31 +164,45 @@ class Seen:
         )
 
     def close(self) -> None:
-        """Forget everything."""
+        """Delete the temporary file."""
         self._connection.close()
 
-    def repeated(self, named: Sequence[tuple[str, int]]) -> dict[int, int]:
-        """Take note of references with their row numbers; the rows that repeat one, with the row they repeat."""
+    def find_repeats(self, named: Sequence[tuple[str, int]]) -> dict[int, int]:
+        """Add references with their row numbers; return which rows repeat which earlier row."""
         insert = "INSERT OR IGNORE INTO seen VALUES (?, ?)"
         self._connection.execute("BEGIN")
         added = self._connection.executemany(insert, named).rowcount if named else 0
         self._connection.execute("COMMIT")
         if added == len(named):
             return {}
-        first = {
-            reference: self._connection.execute("SELECT number FROM seen WHERE reference = ?", [reference]).fetchone()[
-                0
-            ]
-            for reference, _ in named
-        }
+        first = {reference: self._first(reference) for reference, _ in named}
         return {number: first[reference] for reference, number in named if first[reference] != number}
 
+    def _first(self, reference: str) -> int:
+        select = "SELECT number FROM seen WHERE reference = ?"
+        return int(self._connection.execute(select, [reference]).fetchone()[0])
 
-def _settled(row: Row, entry: Entry, run: int) -> Outcome:
-    """The outcome of a row that the gateway holds: what it was in this run, else unchanged."""
-    mine = entry.run == run and entry.result is not None
-    status: Status = entry.result if mine else "unchanged"  # type: ignore[assignment]  # written by us
-    return Outcome(row.number, row.reference, status, entry.id, place=row.place, replayed=mine)
+
+def _confirmed(row: Row, entry: Entry, run: int) -> Outcome:
+    """Return the outcome of a confirmed row: its result in this run, otherwise ``unchanged``."""
+    this_run = entry.run == run and entry.result is not None
+    status: Status = entry.result if this_run else "unchanged"  # type: ignore[assignment]  # written by us
+    return Outcome(row.number, row.reference, status, entry.id, place=row.place, replayed=this_run)
+
+
+def _failed_before(row: Row, entry: Entry) -> Outcome:
+    """Return the outcome of a row that failed before the run was interrupted."""
+    return Outcome(
+        row.number,
+        row.reference,
+        "failed",
+        entry.id,
+        f"failed before the run was interrupted: {entry.code}; `retry-failed` sends it again",
+        entry.code,
+        attempts=entry.attempts,
+        place=row.place,
+        replayed=True,
+    )
 
 
 def _invalid(row: Row, reason: str, code: str) -> Outcome:

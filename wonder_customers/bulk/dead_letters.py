@@ -1,4 +1,4 @@
-"""Dead letters: the rows that did not arrive, as JSON lines with the reason, to be looked at and fed back in."""
+"""The dead-letter file: the rows that failed, as JSON lines with the reason of each."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,26 +17,26 @@ __all__ = ["DeadLetters"]
 
 
 class DeadLetters:
-    """Writes dead letters to a file, which is made with the first of them.
+    """Writes failed rows to a file, which is created with the first of them.
 
-    A letter names the row and the reason and holds no value of the row, unless values were asked for; then the file is
-    a source itself. Card fields are never in it.
+    An entry names the row and the reason and contains no value of the row, unless values are requested; then the file
+    can be used as a source. Card fields are never written.
 
     Args:
         path: The file.
-        values: Write the customers' fields too: personal data then lies in the file.
-        append: Keep the letters that are there, because the run is resumed.
+        values: Write the customers' fields too, so that the file contains personal data.
+        append: Keep the existing entries, because the run is resumed.
     """
 
     def __init__(self, path: Path, *, values: bool = False, append: bool = False) -> None:
         self.path = path
         self.count = 0
-        self._there = _numbers(path) if append else frozenset[int]()
+        self._existing = _numbers(path) if append else frozenset[int]()
         self._values, self._append = values, append
         self._file: TextIO | None = None
 
     def __enter__(self) -> Self:
-        # A device or a pipe of that name is not ours to remove.
+        # A device or a pipe with that name must not be removed.
         if not self._append and self.path.is_file():
             self.path.unlink()
         return self
@@ -52,7 +52,7 @@ class DeadLetters:
             file.close()
 
     def add(self, outcome: Outcome) -> None:
-        """Write a row that failed; those that are in the file already are passed over.
+        """Write the row of a failed outcome; rows that the file already contains are skipped.
 
         Raises:
             BulkError: The file cannot be written.
@@ -60,15 +60,15 @@ class DeadLetters:
         if outcome.ok:
             return
         try:
-            if outcome.number not in self._there:
+            if outcome.number not in self._existing:
                 self._write(outcome)
             self.count += 1
         except OSError as error:
             with suppress(OSError):
                 self._close()
             raise BulkError(
-                f"rows that did not arrive could not be written to {self.path}: {error.strerror}. Make room there, or"
-                " name another file with --failures, and go on."
+                f"the failed rows could not be written to {self.path}: {error.strerror}. Free some disk space or choose"
+                " another file with --failures, then resume."
             ) from None
 
     def _write(self, outcome: Outcome) -> None:
@@ -76,7 +76,7 @@ class DeadLetters:
             unfinished = self.path.is_file() and _breaks_off(self.path)
             self._file = self.path.open("a", encoding="utf-8")
             if unfinished:
-                # A process that died may have left half a line, which must not spoil the next one.
+                # A killed process may have left an incomplete line, which must not corrupt the next one.
                 self._file.write("\n")
         letter: dict[str, Any] = {
             "row": outcome.number,
@@ -91,19 +91,19 @@ class DeadLetters:
         if self._values and outcome.draft is not None:
             letter["values"] = _values(outcome.draft)
         self._file.write(orjson.dumps(letter, default=str).decode() + "\n")
-        # One line at a time, so that a process that dies leaves whole lines.
+        # Flushed per line, so that a killed process leaves complete lines.
         self._file.flush()
 
 
 def _breaks_off(path: Path) -> bool:
-    """Whether the file's last line has no end."""
+    """Return whether the last line of the file is incomplete."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 1))
         return file.read(1) not in {b"", b"\n"}
 
 
 def _numbers(path: Path) -> frozenset[int]:
-    """The rows whose letters are in the file; a line that a dying process left unfinished is none."""
+    """Return the row numbers in the file; a line that a killed process left incomplete is ignored."""
     if not path.exists():
         return frozenset()
     found = set()
@@ -117,7 +117,7 @@ def _numbers(path: Path) -> frozenset[int]:
 
 
 def _values(draft: CustomerDraft) -> Mapping[str, Any]:
-    """The draft's fields that are set, without its payment source."""
+    """Return the draft's fields that are set, except its payment source."""
     names = [attribute.name for attribute in fields(CustomerDraft) if attribute.name != "payment_source"]
     found = {name: getattr(draft, name) for name in names if getattr(draft, name) is not None}
     for part in ("phone", "address"):

@@ -204,7 +204,7 @@ def _round_up(value: float) -> float:
 
 def _summary(report: Mapping[str, Any]) -> str:
     rows, found, requests = report["rows"], report["found"], report["requests"]
-    read = rows["read"] - rows["passed_over"]
+    read = rows["read"] - rows["skipped"]
     parts = [
         f"{escape(report['started'])}",
         f"{read:,} rows in {report['seconds']:,.1f} s ({read / max(report['seconds'], 0.001):,.0f} rows/s)",
@@ -224,7 +224,7 @@ def _tiles(report: Mapping[str, Any]) -> str:
     tiles = []
     hidden = {"duplicate", "unfinished"} | ({"created", "updated"} if report["rows"]["written"] else {"written"})
     for name, count in report["rows"].items():
-        if name in {"read", "passed_over"} or (not count and name in hidden):
+        if name in {"read", "skipped"} or (not count and name in hidden):
             continue
         style = ' class="bad"' if count and name in {"failed", "invalid", "duplicate"} else ""
         tiles.append(

@@ -1,37 +1,51 @@
-"""A bulk job as its caller has it: begun once, gone through, ended in order, whoever does the work."""
+"""Bulk jobs: a reader, a change filter, a bounded queue and workers on one session, with the journal beside them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.capacity import Capacity
+from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
+from wonder_customers.bulk.journal.entries import RowJournal
+from wonder_customers.bulk.options import Options, Rows
+from wonder_customers.bulk.pace import Limiter, Pace
 from wonder_customers.bulk.rows import Outcome
+from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.stats import JobStats
-from wonder_customers.bulk.stop_reasons import AttemptResult, Stop, raise_stop
-from wonder_customers.errors import BulkError
+from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, Thresholds, raise_stop
+from wonder_customers.bulk.tries import Trier
+from wonder_customers.bulk.upserts import requests_per_upsert
+from wonder_customers.bulk.writer import RowWriter
+from wonder_customers.errors import AuthenticationError, BulkError, ConfigurationError, PermissionDeniedError
+from wonder_customers.session import CustomerSession
 
-__all__ = ["Job"]
+__all__ = ["Job", "LocalJob", "sync"]
+
+_TICK = 0.2
+"""Seconds between two points of the progress curves."""
 
 
 class Job(AsyncIterator[Outcome], ABC):
-    """A bulk job. Iterate over it for the outcomes, in the order in which rows end.
+    """A bulk job, returned by `sync`, `run_partition` and `sync_on_ray`.
 
-    Where an error may end the loop, or ``break`` does, iterate inside ``async with``: only then is the job ended in
-    order before the program goes on. `sync`, `run_partition` and `sync_on_ray` make one.
+    Open the job with ``async with`` and iterate over it for the outcomes, in the order in which rows end. Leaving the
+    block ends the job in order: rows under way are completed, and the journal is closed. `stats`, `exit_status` and
+    the journal's entry for the run are final after the block.
 
     Args:
-        workers: Rows under way at a time at most.
-        journal: The journal's name, for messages; None without one.
+        workers: The maximum number of rows under way at the same time.
+        journal: The journal's name, for messages; None without a journal.
 
     Attributes:
-        tally: The counts and curves so far.
-        capacity: What was found out about the gateway.
-        stopped: Why the job ended before the end of its source; None while it runs and when it finished.
+        stats: Counts and curves so far.
+        capacity: The limits found from the gateway's responses.
+        stopped: Why the job stopped before the end of its source; None while it runs and after it finished.
     """
 
     _outcomes: MemoryObjectReceiveStream[list[Outcome]]
@@ -39,123 +53,324 @@ class Job(AsyncIterator[Outcome], ABC):
 
     def __init__(self, workers: int, journal: str | None) -> None:
         self.capacity = Capacity(workers)
-        self.tally = JobStats(self.capacity)
+        self.stats = JobStats(self.capacity)
         self.stopped: Stop | None = None
-        self._named = journal
-        self._used = self._closed = self._bare = False
-        self.clock: Iterator[Outcome] = iter(())
+        self._journal_name = journal
+        self._used = self._open = False
+        self._batch: Iterator[Outcome] = iter(())
 
     @abstractmethod
     def stop(self) -> None:
-        """Take no more rows, let those under way end, and end. The second call changes nothing."""
+        """Stop reading rows, complete those under way, and end. Further calls have no effect."""
 
     @property
     @abstractmethod
     def begun(self) -> bool:
-        """Whether it got so far that rows could be read: it has the journal, if there is one."""
+        """Whether the job has started: it holds the journal, if there is one, and may read rows."""
 
     @property
     @abstractmethod
     def fraction(self) -> float | None:
-        """How much of the source is done, from 0 to 1; None where nobody knows."""
+        """The completed share of the source, from 0 to 1; None if the size of the source is unknown."""
 
     @property
     @abstractmethod
     def rate(self) -> float | None:
-        """Requests per second that may go out now, None for any number."""
+        """The current limit in requests per second; None if there is no limit."""
 
     @property
     @abstractmethod
     def rows_read(self) -> int:
-        """Rows of the source that were read."""
+        """The number of rows read from the source."""
 
     @property
     @abstractmethod
-    def passed_over(self) -> int:
-        """Rows that were read and are no part of this run (``only="failed"``)."""
+    def skipped(self) -> int:
+        """The number of rows that were read but do not belong to this run (``only="failed"``)."""
 
     @property
     def unfinished(self) -> int:
-        """Rows that were read and have no outcome; 0 when the job finished, or the counts do not add up."""
-        return self.rows_read - self.passed_over - self.tally.rows
+        """The number of rows that were read and have no outcome. Always 0 after a job that finished."""
+        return self.rows_read - self.skipped - self.stats.rows
 
     @property
-    def end_state(self) -> AttemptResult:
-        """How it ended, in one word."""
-        return "finished" if self.stopped is None else self.stopped.end_state
+    def exit_status(self) -> ExitStatus:
+        """How the job ended, as one word. Valid after the ``async with`` block."""
+        return "finished" if self.stopped is None else self.stopped.exit_status
 
     @abstractmethod
     async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
-        """Begin the work in tasks that `stack` ends, and mark the job as `_used` when it cannot begin again.
+        """Start the tasks, which `stack` ends, and set `_used` when the job cannot be started again.
 
         Returns:
-            Where the outcomes come out; it ends with the work.
+            The stream of outcomes; it ends when all rows have ended.
         """
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Outcome:
-        if not self._used:
-            await self.__aenter__()
-            self._bare = True
-        if self._closed:
-            raise StopAsyncIteration
-        # Most of a million outcomes come from a batch that is here already, so this is the short way.
-        for outcome in self.clock:
+        # Most outcomes come from a batch that was received before, so this path is kept short.
+        for outcome in self._batch:
             return outcome
-        try:
-            async for batch in self._outcomes:
-                self.clock = iter(batch)
-                return next(self.clock)
-        except anyio.get_cancelled_exc_class() as error:
-            if self._bare:
-                await self.__aexit__(type(error), error, error.__traceback__)
-            raise
-        await self.__aexit__(None, None, None)
-        raise_stop(self.stopped, self.tally.rows, self._named)
+        if not self._open:
+            if self._used:
+                raise StopAsyncIteration
+            raise BulkError("open the job first: `async with sync(…) as job:`. Nothing was sent.")
+        async for batch in self._outcomes:
+            self._batch = iter(batch)
+            return next(self._batch)
+        raise_stop(self.stopped, self.stats.rows, self._journal_name)
         raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
         if self._used:
-            raise BulkError("a job runs once: make a new one. Nothing was sent.")
+            raise BulkError("a job can run only once: create a new one. Nothing was sent.")
         async with AsyncExitStack() as stack:
             self._outcomes = await self._begin(stack)
-            stack.push_async_exit(self._leave)
+            stack.push_async_exit(self._complete)
             self._stack = stack.pop_all()
+        self._open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._closed:
-            return
-        self._closed = True
+        self._open = False
         try:
             await self._stack.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
-            # One error comes out as it is, the caller's own as any other, not wrapped by the machinery around it.
-            alone = _alone(group)
-            if alone is None:
+            # A single error is raised as it is, without the exception groups of the internal tasks.
+            single = _single_error(group)
+            if single is None:
                 raise
         else:
             return
-        if alone is not error:
-            raise alone
+        if single is not error:
+            raise single
 
-    async def _leave(self, kind: object, error: BaseException | None, trace: object) -> None:
+    async def _complete(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """End the job when its block is left."""
         if error is None:
-            # Left before the end: the rows under way end in order, and nobody hears of them.
+            # The block was left early: the rows under way are completed, and their outcomes are discarded.
             if self._outcomes.statistics().open_send_streams:
                 self.stop()
             async for _ in self._outcomes:
                 pass
         elif self.stopped is None:
-            self.stopped = Stop("interrupted", "it was cancelled")
+            self.stopped = Stop("interrupted", "the job was cancelled")
 
 
-def _alone(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
-    """The one error in a group, however deep it is; None when there are more."""
+class LocalJob(Job):
+    """A job in this process: one reader, and workers that share one session."""
+
+    def __init__(
+        self,
+        session: CustomerSession[Any],
+        rows: Rows,
+        journal: RowJournal | None,
+        options: Options,
+        *,
+        limiter: Limiter | None = None,
+        repeats: Mapping[int, int] | None = None,
+        clock: Callable[[], float] = anyio.current_time,
+    ) -> None:
+        super().__init__(options.workers, None if journal is None else journal.name)
+        self._session, self._rows, self._journal, self._options = session, rows, journal, options
+        self._clock = clock
+        self._change_filter = ChangeFilter(session, journal, options.only, options.full, repeats=repeats)
+        self._batches = Batches(rows, options.first)
+        self._pace = Pace(self.capacity, options.rate, requests_per_upsert(session), clock, limiter=limiter)
+        self._thresholds = Thresholds(options.max_failures, options.failure_share)
+
+    def stop(self) -> None:
+        """Stop reading rows, complete those under way, and end."""
+        self._halt("interrupted", "the job was interrupted")
+
+    @property
+    def begun(self) -> bool:
+        """Whether the job has started: it holds the journal, if there is one, and may read rows."""
+        return self._used
+
+    @property
+    def fraction(self) -> float | None:
+        """The completed share of a file source; None for other sources."""
+        read = self._rows.fraction if isinstance(self._rows, RowReader) else None
+        if read is None or not self.rows_read:
+            return read
+        # Reading is ahead of sending.
+        return read * (self.stats.rows + self.skipped) / self.rows_read
+
+    @property
+    def rate(self) -> float | None:
+        """The current limit in requests per second; None if there is no limit."""
+        return self._pace.rate
+
+    @property
+    def rows_read(self) -> int:
+        """The number of rows read from the source."""
+        return self._batches.read
+
+    @property
+    def skipped(self) -> int:
+        """The number of rows that were read but do not belong to this run."""
+        return self._change_filter.skipped
+
+    async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
+        stack.push_async_exit(self._batches)  # closes the source of a job that cannot start
+        if self._journal is not None:
+            self._journal.check(self._session.gateway, self._session.account.base_url)
+            self._journal.begin(self._options.facts, resume=self._options.resume)
+            stack.callback(self._end)
+        self._used = True
+        self.stats.begin(self._clock())
+        self._stopping = anyio.Event()
+        if self.stopped is not None:
+            self._stopping.set()
+        trier = Trier(self._pace, self._options.tries, self._stopping, self.stats.observe, self._clock)
+        self._writer = RowWriter(self._session, self._journal, trier)
+        if self._journal is not None:
+            self._writer.wall = self._journal.clock
+        outcomes, received = anyio.create_memory_object_stream[list[Outcome]](self._options.workers)
+        stack.enter_context(received)
+        group = await stack.enter_async_context(anyio.create_task_group())
+        if self._journal is not None:
+            group.start_soon(self._journal.serve)
+        group.start_soon(self._run, outcomes)
+        return received
+
+    async def _run(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
+        """Run the reader, the workers and the progress timer until all rows have ended."""
+        workers = self._options.workers
+        pending, queue = anyio.create_memory_object_stream[PendingRow](workers)
+        try:
+            async with anyio.create_task_group() as ticking:
+                ticking.start_soon(self._tick)
+                with outcomes, pending, queue:
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(self._read, pending.clone(), outcomes.clone())
+                        for _ in range(workers):
+                            group.start_soon(self._work, queue.clone(), outcomes.clone())
+                        pending.close()
+                        queue.close()
+                ticking.cancel_scope.cancel()
+        finally:
+            self.stats.tick(self._clock(), self.rate, last=True)
+            if self._journal is not None:
+                self._journal.stop()
+
+    async def _read(
+        self, pending: MemoryObjectSendStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
+    ) -> None:
+        """Read the source and queue the rows that have to be sent."""
+        async with self._batches:
+            with pending, outcomes, self._change_filter:
+                try:
+                    await self._queue_all(pending, outcomes)
+                except ConfigurationError as error:
+                    self._halt("source", str(error))
+                except BulkError as error:
+                    self._halt("journal", str(error))
+        if self._batches.cut_short and self.stopped is None:
+            # Not `_halt`: the rows that were read are still sent.
+            self.stopped = Stop("paused", f"the first {self._options.first} rows were requested")
+
+    async def _queue_all(
+        self, pending: MemoryObjectSendStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
+    ) -> None:
+        while not self._stopping.is_set():
+            batch = await self._batches.next(self._change_filter)
+            if batch is None:
+                return
+            await self._report(outcomes, batch[0])
+            for row in batch[1]:
+                if self._stopping.is_set():
+                    return
+                await pending.send(row)
+
+    async def _work(
+        self, queue: MemoryObjectReceiveStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
+    ) -> None:
+        """Send rows of the queue, one at a time, until it ends."""
+        with queue, outcomes:
+            async for row in queue:
+                if self._stopping.is_set():
+                    continue
+                try:
+                    outcome = await self._writer.write(row)
+                except (AuthenticationError, PermissionDeniedError) as error:
+                    self._halt("refused", f"the gateway refused the credentials ({error.reason}). {error.hint}")
+                except BulkError as error:
+                    self._halt("journal", str(error))
+                else:
+                    if outcome is not None:
+                        self._count(outcome)
+                        await self._report(outcomes, [outcome])
+
+    def _count(self, outcome: Outcome) -> None:
+        """Count a row that was sent, and stop the job when too many failed."""
+        self.stats.sent += outcome.applied == "yes"
+        too_many = self._thresholds.count(ok=outcome.ok)
+        if too_many:
+            self._halt("failures", too_many)
+
+    async def _report(self, outcomes: MemoryObjectSendStream[list[Outcome]], batch: list[Outcome]) -> None:
+        if batch:
+            self.stats.add(batch)
+            await outcomes.send(batch)
+
+    async def _tick(self) -> None:
+        while True:
+            await anyio.sleep(_TICK)
+            self.stats.tick(self._clock(), self.rate)
+
+    def _halt(self, exit_status: ExitStatus, reason: str) -> None:
+        """Stop reading and sending; the first reason is kept."""
+        if self.stopped is None or self.stopped.exit_status == "paused":
+            self.stopped = Stop(exit_status, reason)
+        if self._used:
+            self._stopping.set()
+            self._pace.halt()
+
+    def _end(self) -> None:
+        """Close the journal, after the last row was written."""
+        if self._journal is not None:
+            self._journal.end(self.exit_status, self.stats.counts)
+
+
+def sync(
+    session: CustomerSession[Any],
+    rows: Rows,
+    *,
+    journal: RowJournal | None = None,
+    options: Options | None = None,
+    limiter: Limiter | None = None,
+) -> Job:
+    """Upsert every row of a source and report the outcome of each.
+
+    Open the job and iterate over it::
+
+        async with sync(session, sources.read("customers.csv"), journal=journal) as job:
+            async for outcome in job:
+                ...
+
+    Args:
+        session: An open session, created with ``retry=BULK``.
+        rows: `sources.read`, or any iterable or async iterable of drafts. Every draft needs a unique reference.
+        journal: Records what was confirmed, so that an interrupted job can be resumed and unchanged rows are not
+            sent. Without a journal, every row is sent.
+        options: All settings of the job. See `Options` for the defaults.
+        limiter: A limit shared with other processes, such as a `SharedLimit`.
+
+    Raises:
+        BulkError: While iterating, after the last outcome, if the job stopped by itself. The message names the reason
+            and the next command; `Job.stopped` holds both as data.
+    """
+    return LocalJob(session, rows, journal, options or Options(), limiter=limiter)
+
+
+def _single_error(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """Return the only error in a group, at any depth; None if there are several."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         if len(error.exceptions) > 1:

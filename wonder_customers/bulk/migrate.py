@@ -1,4 +1,4 @@
-"""From one gateway to another: customers as drafts, and what is lost on the way, told beforehand."""
+"""Migration from one gateway to another: converts customers into drafts and reports in advance what is lost."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,39 +16,40 @@ _SHARED = (
     *("reference", "name", "first_name", "last_name", "email", "phone"),
     *("company_name", "description", "metadata", "address"),
 )
-"""Fields that mean the same everywhere. Payment tokens belong to the gateway that made them and cannot move."""
+"""Fields that have the same meaning at every gateway. Payment tokens belong to one gateway and cannot be moved."""
 _TOKENS = ("default_payment_method", "default_payment_token")
 
 
 @define
 class Losses:
-    """What the target cannot take.
+    """What the target gateway cannot store.
 
     Attributes:
-        customers: Customers of the source gateway.
-        fields: In how many customers each field would be left behind, because the target has no such field.
-        refused: For how many customers a value breaks the target's limits, by field: those are not sent at all.
-        nameless: Customers without a reference, which cannot be migrated.
-        deleted: Customers that are deleted or archived, which are left out.
+        customers: The number of customers of the source gateway.
+        fields: For each field that the target does not have, the number of customers that lose it.
+        refused: For each field, the number of customers whose value violates the target's limits; these customers are
+            not sent at all.
+        without_reference: The number of customers without a reference, which cannot be migrated.
+        deleted: The number of deleted or archived customers, which are left out.
     """
 
     customers: int = 0
     fields: "Counter[str]" = field(factory=Counter)
     refused: "Counter[str]" = field(factory=Counter)
-    nameless: int = 0
+    without_reference: int = 0
     deleted: int = 0
 
     @property
     def any(self) -> bool:
-        """Whether anything is left behind."""
-        return bool(self.fields or self.refused or self.nameless)
+        """Whether anything would be lost."""
+        return bool(self.fields or self.refused or self.without_reference)
 
 
 async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> Losses:
-    """Read all customers of `source` and find out what `target` could not take. Nothing is written.
+    """Read all customers of `source` and report what `target` cannot store. Nothing is written.
 
     Raises:
-        CallError: The source gateway could not be asked.
+        CallError: The source gateway could not be read.
     """
     found = Losses()
     async for customer in source.list():
@@ -56,46 +57,46 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
         if customer.deleted:
             found.deleted += 1
             continue
-        found.nameless += customer.reference is None
+        found.without_reference += customer.reference is None
         found.fields.update(name for name in _TOKENS if getattr(customer, name))
         found.fields.update(["payment_tokens"] if customer.payment_tokens else [])
-        draft, left = carried(target, draft_of(customer))
+        draft, left = adapted(target, draft_of(customer))
         found.fields.update(left)
         found.refused.update(_broken(target, draft))
     return found
 
 
 async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -> AsyncIterator[CustomerDraft]:
-    """The customers of `source` as drafts that `target` can carry, for `sync`.
+    """Read the customers of `source` as drafts that `target` accepts, for `sync`.
 
     Raises:
-        CallError: The source gateway could not be asked.
+        CallError: The source gateway could not be read.
     """
     async for customer in source.list():
         if not customer.deleted:
-            draft, _ = carried(target, draft_of(customer))
+            draft, _ = adapted(target, draft_of(customer))
             yield draft
 
 
 def draft_of(customer: Customer) -> CustomerDraft:
-    """What a customer would be as a draft; ids, states and tokens of its gateway are no part of it.
+    """Convert a customer into a draft, without the ids, states and tokens of its gateway.
 
-    Gateways answer with empty texts and objects for what nobody ever set; these are left out.
+    Gateways return empty strings and objects for fields that were never set; these are left out.
     """
     return CustomerDraft(**{name: getattr(customer, name) or None for name in _SHARED})
 
 
-def carried(target: CustomerSession[Any], draft: CustomerDraft) -> tuple[CustomerDraft, list[str]]:
-    """`draft` without the fields that the target has no home for, and the names of those that held a value."""
+def adapted(target: CustomerSession[Any], draft: CustomerDraft) -> tuple[CustomerDraft, list[str]]:
+    """Return `draft` without the fields that the target does not have, and the names of those that had a value."""
     draft = _named(target, draft)
-    homeless = sorted({violation.field for violation in _violations(target, draft) if violation.wire_field is None})
-    for name in homeless:
+    dropped = sorted({violation.field for violation in _violations(target, draft) if violation.wire_field is None})
+    for name in dropped:
         draft = _without(draft, name)
-    return draft, homeless
+    return draft, dropped
 
 
 def _named(target: CustomerSession[Any], draft: CustomerDraft) -> CustomerDraft:
-    """`draft` with its name in the form the target can take: whole, or in parts."""
+    """Return `draft` with its name in the form that the target accepts: complete, or first and last name."""
     if draft.name is None or not (draft.first_name or draft.last_name):
         return draft
     whole = evolve(draft, first_name=None, last_name=None)

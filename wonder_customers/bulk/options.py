@@ -1,4 +1,4 @@
-"""How a job works, and what it takes."""
+"""The settings of a bulk job, and the rows it accepts."""
 
 from collections.abc import AsyncIterable, Iterable, Mapping
 from math import inf
@@ -16,44 +16,45 @@ from wonder_customers.retry import RetryPolicy
 __all__ = ["BULK", "Options", "Rows", "check_rate"]
 
 Rows = Iterable[Row | CustomerDraft] | AsyncIterable[Row | CustomerDraft]
-"""What a job takes: rows of a source, or any drafts."""
+"""What a job accepts: the rows of a source, or any drafts."""
 
 BULK = RetryPolicy(attempts=1, deadline=120.0)
-"""The retry policy for a session that a bulk job uses: the job itself tries again, and has to see every refusal."""
+"""The retry policy for the session of a bulk job: one attempt per call, because the job itself retries."""
 
 
 SLOWEST = 1 / 3600
-"""The lowest rate, in requests per second: one in an hour. A job at a lower one only looks as if it hung."""
+"""The lowest accepted rate in requests per second: one per hour. At a lower rate a job would appear to hang."""
 
 
 def check_rate(rate: float | None) -> None:
-    """Refuse a rate at which nothing would happen.
+    """Check a rate.
 
     Args:
-        rate: Requests per second, None for no ceiling.
+        rate: Requests per second; None for no limit.
 
     Raises:
-        ConfigurationError: It is lower than one request in an hour, or no number.
+        ConfigurationError: The rate is not a number or is lower than one request per hour.
     """
     if rate is not None and not SLOWEST <= rate < inf:
-        raise ConfigurationError(f"the rate must be a number of at least 1 request in an hour, not {rate:g} per second")
+        raise ConfigurationError(f"the rate must be at least 1 request per hour, not {rate:g} per second")
 
 
 @frozen(kw_only=True)
 class Options:
-    """How a job works. Everything has a default.
+    """The settings of a bulk job.
 
     Attributes:
-        rate: Requests per second at most; None lets the gateway's answers decide.
-        workers: Rows under way at a time at most.
-        first: Stop after so many rows of the source, as a trial; None for all.
-        only: ``failed`` for the rows that failed or are in doubt since earlier runs.
+        rate: The maximum number of requests per second; None to use the limit found from the gateway's responses.
+        workers: The maximum number of rows under way at the same time.
+        first: Stop after this number of rows, for a trial; None for all.
+        only: ``failed`` for the rows that failed or are unconfirmed since earlier runs.
         full: Send unchanged rows too.
-        tries: How often and how long a row is tried.
-        max_failures: Failed rows at which the job stops, None for any number.
-        failure_share: The share of failures among the last 500 rows (at least 50) at which it stops; None for any.
-        facts: What a journal keeps about the run, to do it again: source, mapping. JSON values.
-        resume: Go on with the journal's last run instead of beginning one.
+        tries: How often and how long a row is retried.
+        max_failures: The number of failed rows at which the job stops; None for no limit.
+        failure_share: The share of failures among the last 500 rows (at least 50) at which the job stops; None for no
+            limit.
+        facts: What the journal records about the run so that it can be repeated: source and mapping. JSON values.
+        resume: Continue the journal's last run instead of starting a new one.
     """
 
     rate: float | None = None

@@ -1,7 +1,7 @@
-"""The dry run: what a job would do, without a write.
+"""The dry run: reports what a job would do, without writing anything.
 
-Every row is read and held against the limits and the journal. Rows that the journal does not know are new or there
-already: for the first of them the gateway is asked, the others are reported as not looked up.
+Every row is read, validated and compared with the journal. Rows that the journal does not know are either new or
+already at the gateway: the first of them are looked up, the others are reported as not looked up.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from attrs import define, field
 
 from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.capacity import Capacity
-from wonder_customers.bulk.change_filter import ChangeFilter, Item
+from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Rows, check_rate
 from wonder_customers.bulk.pace import Pace
@@ -30,7 +30,7 @@ MOST_EXAMPLES = 20
 
 @define
 class Difference:
-    """A row that would change a customer: which fields, never their values."""
+    """A row that would change a customer: the names of the fields, never their values."""
 
     number: int
     reference: str
@@ -43,19 +43,20 @@ class Plan:
 
     Attributes:
         rows: Rows of the source.
-        creates: Customers that are not at the gateway.
-        updates: Customers that are there and differ, or that the journal knows with other values.
+        creates: Customers that do not exist at the gateway.
+        updates: Customers that exist and differ, or that the journal knows with other values.
         unchanged: Rows that need no request.
-        open: Rows that would be sent and were not looked up: new, or there already.
-        invalid: Rows that break the gateway's limits or cannot be read.
-        duplicates: Rows that repeat the reference of an earlier one.
-        doubtful: Rows whose earlier outcome the gateway would be asked for first; they are counted above too.
-        looked_up: Rows for which the gateway was asked.
+        open: Rows that would be sent and were not looked up: either new or existing.
+        invalid: Rows that violate the gateway's limits or cannot be read.
+        duplicates: Rows that repeat the reference of an earlier row.
+        unconfirmed: Rows with an earlier write of unknown outcome, which are looked up first; included in the counts
+            above.
+        looked_up: Rows for which the gateway was queried.
         differences: The first customers that would change.
         problems: The first rows that cannot be sent.
         reasons: Rows that cannot be sent, by reason.
-        requests: Requests that the job would send, about.
-        rate: Requests per second at the most, None without a ceiling.
+        requests: The approximate number of requests that the job would send.
+        rate: The maximum number of requests per second; None for no limit.
     """
 
     rows: int = 0
@@ -75,12 +76,12 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """How long the job would take at its rate, None without one."""
+        """The estimated duration of the job at its rate; None without a rate."""
         return None if self.rate is None else self.requests / self.rate
 
     @property
     def adds_up(self) -> bool:
-        """Whether every row is counted once."""
+        """Whether every row is counted exactly once."""
         sent = self.creates + self.updates + self.open
         return self.rows == sent + self.unchanged + self.invalid + self.duplicates
 
@@ -95,38 +96,38 @@ async def plan(
     workers: int = 16,
     clock: Callable[[], float] = anyio.current_time,
 ) -> Plan:
-    """Find out what a job would do. Nothing is written, at the gateway or in the journal.
+    """Report what a job would do. Nothing is written to the gateway or to the journal.
 
     Args:
         session: An open session.
-        rows: What the job would take.
-        journal: The job's journal; without one every valid row would be sent.
-        rate: Requests per second at most, for the look-ups too.
-        look_up: For how many rows at most the gateway is asked (one read each).
-        workers: Look-ups at a time.
-        clock: Seconds that only grow.
+        rows: The rows of the job.
+        journal: The job's journal; without it, every valid row would be sent.
+        rate: The maximum number of requests per second, lookups included.
+        look_up: The maximum number of rows to look up at the gateway (one read each).
+        workers: The maximum number of concurrent lookups.
+        clock: A monotonic clock in seconds.
 
     Raises:
-        ConfigurationError: The source cannot be read, or the rate or `look_up` cannot work.
-        CallError: A look-up failed.
+        ConfigurationError: The source cannot be read, or the rate or `look_up` is invalid.
+        CallError: A lookup failed.
     """
     found = Plan(rate=rate)
     trier = Trier(Pace(Capacity(workers), rate, 1.0, clock), Tries(), clock=clock)
-    feed, sieve = Batches(rows), ChangeFilter(session, journal, observing=True)
-    async with feed:  # it closes the source, whatever is refused
+    batches, change_filter = Batches(rows), ChangeFilter(session, journal, read_only=True)
+    async with batches:  # it closes the source, whatever is refused
         check_rate(rate)
         if look_up < 0:
             raise ConfigurationError("the number of rows to look up must be 0 or more. Nothing was looked up.")
-        with sieve:
-            while (sifted := await feed.next(sieve)) is not None:
+        with change_filter:
+            while (sifted := await batches.next(change_filter)) is not None:
                 _settled(found, sifted[0])
-                asked = [item for item in sifted[1] if not (item.known and item.doubted_at is None)]
+                asked = [item for item in sifted[1] if not (item.known and item.unconfirmed_since is None)]
                 asked = asked[: max(0, look_up - found.looked_up)]
                 found.looked_up += len(asked)
                 there = await _asked(session, trier, asked, workers)
                 for item in sifted[1]:
                     _count(found, item, there)
-    found.rows = feed.read
+    found.rows = batches.read
     sent = found.creates + found.updates + found.open
     found.requests = round(sent * requests_per_upsert(session)) + found.unconfirmed
     return found
@@ -145,25 +146,25 @@ def _settled(found: Plan, outcomes: list[Outcome]) -> None:
 
 
 async def _asked(
-    session: CustomerSession[Any], trier: Trier, items: list[Item], workers: int
+    session: CustomerSession[Any], trier: Trier, items: list[PendingRow], workers: int
 ) -> dict[str, tuple[str, ...] | None]:
-    """What the gateway says of each item: the fields that differ, None where there is no such customer."""
+    """Look rows up; return the fields that differ, by reference, and None for customers that do not exist."""
     answers: dict[str, tuple[str, ...] | None] = {}
 
-    async def ask(item: Item) -> None:
+    async def ask(item: PendingRow) -> None:
         try:
-            reply = await trier.call(session.raw.get_by_reference, item.reference)
+            response = await trier.call(session.raw.get_by_reference, item.reference)
         except NotFoundError:
             answers[item.reference] = None
         else:
-            answers[item.reference] = session.differences(item.draft, reply.record)
+            answers[item.reference] = session.differences(item.draft, response.record)
 
     await each(items, ask, workers)
     return answers
 
 
-def _count(found: Plan, item: Item, there: dict[str, tuple[str, ...] | None]) -> None:
-    found.unconfirmed += item.doubted_at is not None
+def _count(found: Plan, item: PendingRow, there: dict[str, tuple[str, ...] | None]) -> None:
+    found.unconfirmed += item.unconfirmed_since is not None
     if item.reference not in there:
         found.updates += item.known
         found.open += not item.known
@@ -171,12 +172,12 @@ def _count(found: Plan, item: Item, there: dict[str, tuple[str, ...] | None]) ->
     differing = there[item.reference]
     if differing is None:
         found.creates += 1
-    elif not differing and item.doubted_at is not None:
+    elif not differing and item.unconfirmed_since is not None:
         found.unchanged += 1
         found.unconfirmed -= 1
         found.requests += 1
     else:
-        # A job writes also what is equal already but was never confirmed to the journal.
+        # A job also writes rows that are equal at the gateway but not confirmed in the journal.
         found.updates += 1
         if differing and len(found.differences) < MOST_EXAMPLES:
             found.differences.append(Difference(item.row.number, item.reference, differing))

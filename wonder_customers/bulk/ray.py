@@ -1,9 +1,8 @@
-"""The same job on Ray: a coordinator, a rate limiter and workers, each an actor in a process of its own.
+"""Distributed jobs on Ray: the coordinator, the rate limit and the workers are actors in their own processes.
 
-Ray restarts actors that die and transports calls. `DistributedJob`, `Coordinator` and `Worker` decide what follows, and
-do not depend on Ray. Ray itself never repeats a call, because a repeated call could repeat a write. Only descriptors,
-references, digests, states and counts travel between processes: each worker reads its rows and finds its credentials
-in its own environment.
+Ray restarts actors and transports calls. `DistributedJob`, `Coordinator` and `Worker` decide how to recover, and do not
+depend on Ray. Ray must not repeat a call by itself, because that would resend requests blindly. Only partitions,
+references, digests, states and counts are sent between processes; each worker reads rows and credentials itself.
 """
 
 import os
@@ -26,11 +25,11 @@ from wonder_customers.bulk.distributed.worker import Worker
 from wonder_customers.bulk.journal import Change
 from wonder_customers.bulk.journal.entries import Entry
 from wonder_customers.bulk.options import BULK, Options
-from wonder_customers.bulk.stop_reasons import AttemptResult
+from wonder_customers.bulk.stop_reasons import ExitStatus
 from wonder_customers.errors import BulkError, ConfigurationError, WonderCustomersError, needed
 from wonder_customers.retry import RetryPolicy
 
-# Before Ray is imported: nothing is reported to anybody, and who has no token cannot send it work.
+# Set before Ray is imported: no usage reports, and only clients with a token can submit work.
 for _name, _value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}.items():
     os.environ.setdefault(_name, _value)
 
@@ -39,16 +38,16 @@ with needed("ray", "ray", by="work on Ray"):
     from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-__all__ = ["Cluster", "RayEngine", "sync_on_ray"]
+__all__ = ["Cluster", "RayBackend", "sync_on_ray"]
 
 T = TypeVar("T")
 
 OBJECT_STORE = 100_000_000
-"""Bytes of the object store of a local Ray: only small things travel."""
+"""Bytes of the object store of a local Ray. Only small messages are sent."""
 DYING = 10.0
-"""Seconds within which Ray ends the actors of a driver that was killed."""
+"""Seconds within which Ray ends the actors of a killed driver."""
 MOST_DEATHS = 20
-"""How often a worker may die before any partition is done; then something is wrong with it."""
+"""How often a worker may die without a partition being completed before the job is stopped."""
 
 
 @frozen
@@ -56,18 +55,18 @@ class Cluster:
     """Where Ray runs.
 
     Attributes:
-        address: Of a cluster that runs already, as ``HOST:PORT`` or ``auto``; None starts Ray on this machine, and
-            stops it in the end.
+        address: The address of a running cluster, as ``HOST:PORT`` or ``auto``; None to start Ray on this machine, and
+            stop it at the end.
     """
 
     address: str | None = None
 
     @classmethod
     def of(cls, text: str) -> "Cluster":
-        """The cluster that ``ray`` or ``ray://HOST:PORT`` names.
+        """Parse ``ray`` or ``ray://HOST:PORT``.
 
         Raises:
-            ConfigurationError: The text names none.
+            ConfigurationError: The text has another form.
         """
         scheme, colon, address = text.partition("://")
         if scheme != "ray" or bool(colon) != bool(address):
@@ -78,7 +77,7 @@ class Cluster:
         """Start Ray, or connect to it.
 
         Raises:
-            ConfigurationError: Nobody answers there.
+            ConfigurationError: It cannot be reached.
         """
         if ray.is_initialized():
             return
@@ -91,12 +90,12 @@ class Cluster:
                 ray.init(address=self.address, **quiet)
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = self.address or "this machine"
-            said = str(error).strip().partition("\n")[0]
-            raise ConfigurationError(f"Ray at {where} cannot be reached: {said}. Nothing was sent.") from None
+            message = str(error).strip().partition("\n")[0]
+            raise ConfigurationError(f"Ray at {where} cannot be reached: {message}. Nothing was sent.") from None
 
 
 class _Limiter:
-    """The limiter's actor."""
+    """The actor of the rate limit."""
 
     def __init__(self, rate: float) -> None:
         self._slots = Slots(rate)
@@ -107,17 +106,17 @@ class _Limiter:
 
 
 class _Remote:
-    """Calls to an actor, whose failures are those of the library."""
+    """Calls an actor and converts Ray's exceptions."""
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
     async def call(self, name: str, *arguments: Any) -> Any:
-        """Make a call.
+        """Call a method.
 
         Raises:
-            Unreachable: The actor has died, or cannot be reached.
-            WonderCustomersError: What it raised itself.
+            Unreachable: The actor died or cannot be reached.
+            WonderCustomersError: Raised by the method itself.
         """
         try:
             return await getattr(self._actor, name).remote(*arguments)
@@ -130,7 +129,7 @@ class _Remote:
 
 
 class _RemoteLimiter(_Remote):
-    """The limiter, wherever it is."""
+    """A stub for the rate limit's actor."""
 
     async def grant(self, wanted: int, least: int) -> Grant:
         """The next slots."""
@@ -139,67 +138,67 @@ class _RemoteLimiter(_Remote):
 
 
 class _RemoteCoordinator(_Remote):
-    """The coordinator, wherever it is."""
+    """A stub for the coordinator's actor."""
 
     async def serve(self) -> None:
-        """Take the journal and answer questions until `end`."""
+        """Acquire the journal and serve calls until `end`."""
         await self.call("serve")
 
-    async def end(self, end_state: AttemptResult) -> None:
-        """Write how the run ended, and let go of the journal."""
-        await self.call("end", end_state)
+    async def end(self, exit_status: ExitStatus) -> None:
+        """Record how the run ended, and release the journal."""
+        await self.call("end", exit_status)
 
-    async def stop(self, end_state: AttemptResult, reason: str) -> None:
-        """Lease nothing more, and have everybody end."""
-        await self.call("stop", end_state, reason)
+    async def stop(self, exit_status: ExitStatus, reason: str) -> None:
+        """Stop leasing partitions, and tell all workers to end."""
+        await self.call("stop", exit_status, reason)
 
     async def release(self, holder: str) -> None:
         """End the leases of a worker that died."""
         await self.call("release", holder)
 
-    async def standing(self, after: int) -> dict[str, Any]:
-        """How the job stands."""
-        found: dict[str, Any] = await self.call("standing", after)
+    async def snapshot(self, after: int) -> dict[str, Any]:
+        """Return the state of the job."""
+        found: dict[str, Any] = await self.call("snapshot", after)
         return found
 
-    async def briefing(self) -> WorkerConfig:
-        """What a worker has to know beforehand."""
-        found: WorkerConfig = await self.call("briefing")
+    async def worker_config(self) -> WorkerConfig:
+        """Return the configuration of a worker."""
+        found: WorkerConfig = await self.call("worker_config")
         return found
 
     async def lease(self, holder: str) -> tuple[bytes, int] | None:
-        """A partition and the lease's token; None when there is nothing to do now."""
+        """Return a partition and the lease's token; None if no partition is free."""
         found: tuple[bytes, int] | None = await self.call("lease", holder)
         return found
 
     async def over(self) -> bool:
-        """Whether there will be nothing to do any more."""
+        """Return whether no partition will become free any more."""
         return bool(await self.call("over"))
 
     async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes of rows; False when the lease is lost."""
+        """Write changes of rows; return False if the lease was lost."""
         return bool(await self.call("write", key, changes))
 
     async def find(self, references: list[str]) -> list[Entry]:
-        """What the journal knows of references."""
+        """Return the journal's entries of references."""
         found: list[Entry] = await self.call("find", references)
         return found
 
-    async def beat(self, key: Key, progress: dict[str, Any]) -> str:
-        """Tell that it goes on."""
-        return str(await self.call("beat", key, progress))
+    async def heartbeat(self, key: Key, progress: dict[str, Any]) -> str:
+        """Renew the lease."""
+        return str(await self.call("heartbeat", key, progress))
 
     async def finish(self, key: Key, result: dict[str, Any]) -> bool:
-        """Hand in a partition's result; False when the lease is lost."""
+        """Store a partition's result; return False if the lease was lost."""
         return bool(await self.call("finish", key, result))
 
-    async def give_back(self, key: Key, result: dict[str, Any], end_state: AttemptResult, reason: str) -> None:
-        """Give back a partition that is not done, with what was done of it."""
-        await self.call("give_back", key, result, end_state, reason)
+    async def return_partition(self, key: Key, result: dict[str, Any], exit_status: ExitStatus, reason: str) -> None:
+        """Return a partition that is not completed, with its partial result."""
+        await self.call("return_partition", key, result, exit_status, reason)
 
 
 class _Worker:
-    """A worker's actor."""
+    """The actor of a worker."""
 
     def __init__(self, name: str, job: str, options: Options, policy: RetryPolicy) -> None:
         slots = None
@@ -214,17 +213,17 @@ class _Worker:
 
 
 @define(eq=False)
-class RayEngine:
-    """Runs the coordinator, the limiter and the workers as actors.
+class RayBackend:
+    """Runs the coordinator, the rate limit and the workers as actors.
 
-    The coordinator and the limiter stay on this node: the journal is here, and one clock is enough for the rate.
+    The coordinator and the rate limit stay on this node, because the journal is here and the rate needs a single clock.
 
     Attributes:
         cluster: Where Ray runs.
         journal: The journal's file.
         partitions: The file of partitions.
-        options: How rows are sent; the rate is that of all workers together, the number of rows under way of each.
-        workers: How many workers there are.
+        options: How rows are sent; `rate` applies to all workers together, `workers` to each of them.
+        workers: The number of workers.
         policy: The retry policy of the workers' sessions.
     """
 
@@ -235,20 +234,20 @@ class RayEngine:
     workers: int = 2
     policy: RetryPolicy = BULK
     actors: dict[str, Any] = field(factory=dict, init=False)
-    _mine: bool = field(default=False, init=False)
+    _started_ray: bool = field(default=False, init=False)
 
     def start(self) -> None:
-        """Start Ray where it does not run, and the actors.
+        """Start Ray if it is not running, and the actors.
 
         Raises:
             ConfigurationError: Ray cannot be reached.
         """
-        self._mine = not ray.is_initialized()
+        self._started_ray = not ray.is_initialized()
         self.cluster.connect()
         node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         always: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0}
         here = {**always, "scheduling_strategy": node}
-        # Actors find each other by name, so that what a constructor takes is small enough to be kept for its next life.
+        # Actors find each other by name, so that constructor arguments are small and can be reused for a restart.
         job = f"wonder-customers-{uuid4().hex}"
         coordinator = ray.remote(Coordinator).options(**here, name=f"{job}-coordinator")
         self.actors["coordinator"] = coordinator.remote(
@@ -257,7 +256,7 @@ class RayEngine:
         if self.options.rate is not None:
             limiter = ray.remote(_Limiter).options(**here, name=f"{job}-limiter")
             self.actors["limiter"] = limiter.remote(self.options.rate)
-        # The failures of all workers are counted by the coordinator.
+        # The coordinator counts the failures of all workers.
         options = evolve(self.options, max_failures=None, first=None, resume=False, facts={})
         worker = ray.remote(_Worker).options(**always, scheduling_strategy="SPREAD")
         for number in range(self.workers):
@@ -269,22 +268,22 @@ class RayEngine:
         """The coordinator."""
         return _RemoteCoordinator(self.actors["coordinator"])
 
-    async def lead(self) -> None:
-        """Keep the coordinator serving until it was asked to end.
+    async def run_coordinator(self) -> None:
+        """Keep the coordinator running until it ended the run.
 
         Raises:
-            BulkError: It cannot serve.
+            BulkError: It cannot run.
         """
-        await self._until_it_gets_through(self.coordinator.serve)
+        await self._retry(self.coordinator.serve)
 
-    async def work(self) -> None:
-        """Keep the workers working until there is nothing more to do."""
+    async def run_workers(self) -> None:
+        """Keep the workers running until all partitions are completed."""
         async with anyio.create_task_group() as group:
             for number in range(self.workers):
-                group.start_soon(self._tend, f"worker-{number}")
+                group.start_soon(self._supervise, f"worker-{number}")
 
-    async def _tend(self, name: str) -> None:
-        """Keep one worker working; whenever it dies, its partition is free for whoever asks first."""
+    async def _supervise(self, name: str) -> None:
+        """Keep one worker running; when it dies, its partition becomes free."""
         deaths, done, worker = 0, 0, _Remote(self.actors[name])
         while True:
             try:
@@ -296,28 +295,28 @@ class RayEngine:
                 return
             else:
                 return
-            await self._until_it_gets_through(lambda: self.coordinator.release(name))
-            standing = await self._until_it_gets_through(lambda: self.coordinator.standing(1 << 62))
-            deaths, done = (1 if standing["done"] > done else deaths + 1), standing["done"]
+            await self._retry(lambda: self.coordinator.release(name))
+            snapshot = await self._retry(lambda: self.coordinator.snapshot(1 << 62))
+            deaths, done = (1 if snapshot["done"] > done else deaths + 1), snapshot["done"]
             if deaths > MOST_DEATHS:
-                await self._stop("journal", f"{name} died {deaths} times, and nothing was done meanwhile")
+                await self._stop("journal", f"{name} died {deaths} times without completing a partition")
                 return
 
-    async def _stop(self, end_state: AttemptResult, reason: str) -> None:
-        await self._until_it_gets_through(lambda: self.coordinator.stop(end_state, reason))
+    async def _stop(self, exit_status: ExitStatus, reason: str) -> None:
+        await self._retry(lambda: self.coordinator.stop(exit_status, reason))
 
-    async def _until_it_gets_through(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
         while True:
             with suppress(Unreachable):
                 return await call()
             await anyio.sleep(PATIENCE)
 
-    async def dismiss(self) -> None:
-        """End all actors, and Ray where it was started for them."""
+    async def shutdown(self) -> None:
+        """End all actors, and Ray if it was started for them."""
         for actor in self.actors.values():
             ray.kill(actor)
         self.actors.clear()
-        if self._mine:
+        if self._started_ray:
             await anyio.to_thread.run_sync(ray.shutdown)
 
 
@@ -332,21 +331,21 @@ async def sync_on_ray(
     size: int = SIZE,
     values: bool = False,
 ) -> DistributedJob:
-    """Bring every row of a source to a gateway, with workers on one or many machines.
+    """Upsert every row of a source, with workers on one or many machines.
 
-    Iterate over what this returns for the rows that did not arrive; all are counted in its `tally`. The journal is on
-    this machine and of `Journal.open`; the source, and the journal's key, must be in reach of every worker.
+    Iterate over the returned job for the rows that failed; all rows are counted in its `stats`. The journal is a local
+    file, created by `Journal.open`; every worker needs access to the source and to the journal's key.
 
     Args:
         source: The source.
         journal: The journal's file.
-        cluster: Where Ray runs; by default it is started on this machine.
-        workers: How many workers there are, each with a session of its own.
-        options: How rows are sent. Its rate and `max_failures` are those of all workers together, its `workers` the
-            rows under way of each.
+        cluster: Where Ray runs; by default, Ray is started on this machine.
+        workers: The number of workers, each with its own session.
+        options: How rows are sent. `rate` and `max_failures` apply to all workers together, `workers` is the number of
+            rows under way in each.
         policy: The retry policy of the workers' sessions.
-        size: Rows per partition, about.
-        values: Read the rows that failed once more, so that their outcomes hold their drafts.
+        size: The approximate number of rows per partition.
+        values: Read failed rows again, so that their outcomes contain their drafts.
 
     Raises:
         ConfigurationError: The source cannot be read, or Ray cannot be reached.
@@ -356,12 +355,12 @@ async def sync_on_ray(
         raise ConfigurationError("a job needs at least 1 worker")
     chosen = options or Options()
     journal = await anyio.to_thread.run_sync(journal.resolve)
-    lay_out = partial(PartitionedSource.lay_out, source, journal, chosen, size=size, values=values, wait=DYING)
-    divided = await anyio.to_thread.run_sync(lay_out)
-    engine = RayEngine(cluster or Cluster(), journal, divided.partitions, chosen, workers, policy)
+    create = partial(PartitionedSource.create, source, journal, chosen, size=size, values=values, wait=DYING)
+    divided = await anyio.to_thread.run_sync(create)
+    backend = RayBackend(cluster or Cluster(), journal, divided.partitions, chosen, workers, policy)
     try:
-        engine.start()
+        backend.start()
     except BaseException:
         await anyio.to_thread.run_sync(divided.remove)
         raise
-    return DistributedJob(engine, divided, journal, workers=workers * chosen.workers, rate=chosen.rate)
+    return DistributedJob(backend, divided, journal, workers=workers * chosen.workers, rate=chosen.rate)

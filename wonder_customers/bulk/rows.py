@@ -1,4 +1,4 @@
-"""What goes into a bulk job and what comes out of it, row by row."""
+"""The rows that a bulk job reads, and the outcome of each."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -11,34 +11,34 @@ from wonder_customers.records import Applied, CustomerDraft
 __all__ = ["Outcome", "Row", "RowProblem", "Status"]
 
 Status = Literal["created", "updated", "written", "unchanged", "failed", "invalid", "duplicate"]
-"""What became of a row.
+"""The outcome of a row.
 
-``written`` means created or updated, where the gateway does not say which (Wonder). ``invalid`` and ``duplicate``
-rows were never sent: they break the gateway's limits, or repeat the reference of an earlier row.
+``written`` means created or updated, at a gateway whose response does not say which (Wonder). ``invalid`` and
+``duplicate`` rows were not sent: they violate the gateway's limits, or repeat the reference of an earlier row.
 """
 
 
 class RowProblem(ValueError):
-    """Why a row cannot be made into a draft; the message names the place and never a value."""
+    """Raised when a row cannot be converted into a draft. The message names the place and never a value."""
 
 
 class Row:
-    """One row of a source, made into a draft when somebody asks for it.
+    """One row of a source. Its draft is built on first access.
 
-    Reading a million rows that have not changed must not build a million drafts, so a row that a file brought keeps
-    only its raw values until `draft` or `problem` is read.
+    Reading a million unchanged rows must not build a million drafts, so a row of a file keeps only its raw values until
+    `draft` or `problem` is read.
 
     Args:
-        number: Counts the rows of the source from 1; blank lines are not counted.
-        draft: The draft, when there is one already.
-        problem: Why there is none.
-        reference: The customer's reference as the source has it; taken from `draft` when not given.
-        place: Where the row stands, such as ``line 12``.
-        material: The row's raw values as bytes, which tell whether it changed. Never holds card fields.
-        build: Makes the draft, or raises `RowProblem`.
+        number: The row's number in the source, from 1; blank lines are not counted.
+        draft: The draft, if it exists already.
+        problem: Why the row has no draft.
+        reference: The customer's reference as the source has it; taken from `draft` by default.
+        place: Where the row is in the source, such as ``line 12``.
+        raw_values: The row's raw values as bytes, for change detection. Never includes card fields.
+        build: Builds the draft, or raises `RowProblem`.
     """
 
-    __slots__ = ("_build", "_draft", "_problem", "material", "number", "place", "reference")
+    __slots__ = ("_build", "_draft", "_problem", "number", "place", "raw_values", "reference")
 
     def __init__(
         self,
@@ -48,12 +48,12 @@ class Row:
         reference: str | None = None,
         *,
         place: str = "",
-        material: bytes | None = None,
+        raw_values: bytes | None = None,
         build: Callable[[], CustomerDraft] | None = None,
     ) -> None:
         self.number = number
         self.place = place
-        self.material = material
+        self.raw_values = raw_values
         if reference is None and draft is not None:
             reference = draft.reference
         self.reference = reference if _usable(reference) else None
@@ -66,13 +66,13 @@ class Row:
 
     @property
     def draft(self) -> CustomerDraft | None:
-        """The draft, None when the row has a `problem`."""
+        """The draft; None if the row has a `problem`."""
         self._resolve()
         return self._draft
 
     @property
     def problem(self) -> str | None:
-        """Why the row has no draft, naming line and column; None when it has one."""
+        """Why the row has no draft, with line and column; None if it has one."""
         self._resolve()
         return self._problem
 
@@ -87,7 +87,7 @@ class Row:
 
 
 def _usable(reference: object) -> bool:
-    """Whether a reference can be looked up at all; what is wrong with another one, the draft's check tells."""
+    """Return whether a reference can be looked up. Other references are reported by the draft's validation."""
     if not isinstance(reference, str):
         return False
     return reference.isascii() or not any("\ud800" <= character <= "\udfff" for character in reference)
@@ -95,22 +95,22 @@ def _usable(reference: object) -> bool:
 
 @frozen
 class Outcome:
-    """What became of one row.
+    """The outcome of one row.
 
     Attributes:
         number: The row's number in the source, from 1.
-        reference: The customer's reference, None where the row has none.
+        reference: The customer's reference; None if the row has none.
         status: What happened.
-        id: The gateway's id of the customer, where it is known.
-        reason: Why it failed or was not sent, in words without any value of the row; None when all went well.
-        code: The reason as a short word for counting, such as ``InvalidRequestError 422``.
-        applied: Whether the gateway has applied the row.
-        attempts: How often the row was tried in this run.
-        request_id: The gateway's id of the last request of a row that failed.
-        place: Where the row stands in the source, such as ``line 12``.
-        replayed: Known from the journal: it happened before this run was interrupted.
-        error: The error itself, where there was one.
-        draft: What was to be sent, of a row that failed and could be read.
+        id: The gateway's id of the customer, if known.
+        reason: Why the row failed or was not sent, without any value of the row; None on success.
+        code: The reason as a short code for counting, such as ``InvalidRequestError 422``.
+        applied: Whether the gateway applied the row.
+        attempts: The number of requests sent for the row in this run.
+        request_id: The gateway's id of the last request, if the row failed.
+        place: Where the row is in the source, such as ``line 12``.
+        replayed: The outcome was read from the journal: the row ended before this run was interrupted.
+        error: The exception, if there was one.
+        draft: The draft of a row that failed, if it could be read.
     """
 
     number: int
@@ -129,5 +129,5 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the gateway now holds what the row says."""
+        """Whether the gateway now holds the row's values."""
         return self.status not in {"failed", "invalid", "duplicate"}

@@ -38,7 +38,7 @@ AGAIN = 0.5
 """Seconds until a store that was away is asked again."""
 
 
-def _silent(_words: str) -> None:
+def _silent(_reason: str) -> None:
     """Told, and forgotten."""
 
 

@@ -1,4 +1,4 @@
-"""What a job counts while it runs: rows by status, reasons, and the curves of a report. Its size does not grow."""
+"""The statistics of a running job: rows by status, failure reasons, and curves. Their size is bounded."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -16,26 +16,26 @@ __all__ = ["JobStats", "Latencies", "Point"]
 _status, _code = attrgetter("status"), attrgetter("code")
 
 _BOUNDS = tuple(0.0005 * 1.15**power for power in range(90))
-"""Upper bounds of the latency classes: half a millisecond to two minutes, each 15 % wider."""
+"""Upper bounds of the latency buckets: half a millisecond to two minutes, each 15 % wider than the one before."""
 MOST_POINTS = 600
 MOST_REASONS = 200
-"""Different reasons that are told apart; a gateway may number its errors."""
+"""The maximum number of different failure reasons; a gateway may number its errors."""
 
 
 @define(eq=False)
 class Latencies:
-    """Latencies in classes of 15 % width."""
+    """A histogram of latencies, with buckets that are 15 % wide."""
 
     classes: "Counter[int]" = field(factory=Counter)
     count: int = 0
 
     def add(self, seconds: float) -> None:
-        """Count one."""
+        """Add one latency."""
         self.classes[bisect_right(_BOUNDS, seconds)] += 1
         self.count += 1
 
     def share(self, share: float) -> float | None:
-        """The latency in seconds below which `share` of them lie; None when there are none."""
+        """Return the latency in seconds below which `share` of them lie; None if there are none."""
         left = share * self.count
         for place in sorted(self.classes):
             left -= self.classes[place]
@@ -50,14 +50,14 @@ class Point:
 
     Attributes:
         at: Seconds since the start, at the end of the interval.
-        seconds: The interval's length.
-        rows: Rows that ended in it.
-        sent: Rows that the gateway took.
-        throttled: Requests refused for their number.
-        p50: Median latency in seconds, None without requests.
-        p95: 95th percentile.
+        seconds: The length of the interval.
+        rows: Rows that ended in the interval.
+        sent: Rows that the gateway accepted.
+        throttled: Requests refused by the gateway's rate limit.
+        p50: The median latency in seconds; None without requests.
+        p95: The 95th percentile.
         concurrency: The limit on concurrent rows.
-        rate: The limit on requests per second, None without one.
+        rate: The limit on requests per second; None without a limit.
     """
 
     at: float
@@ -76,14 +76,14 @@ class JobStats:
     """The counts of one run.
 
     Attributes:
-        capacity: What the job found out about the gateway.
-        started: When it began, on the job's clock.
+        capacity: The limits found from the gateway's responses.
+        started: When the run started, on the job's clock.
         counts: Rows by status.
         reasons: Failed, invalid and duplicate rows by code.
-        sent: Rows that were sent, whatever became of them.
-        latencies: Of the rows that were sent.
+        sent: Rows that the gateway accepted.
+        latencies: Latencies of the rows that were sent.
         points: The curves.
-        interval: Seconds between two points; doubles when there are too many of them.
+        interval: Seconds between two points; doubles when there are too many points.
     """
 
     capacity: Capacity
@@ -99,21 +99,21 @@ class JobStats:
     _before: tuple[int, int, int] = field(default=(0, 0, 0), init=False)
 
     def begin(self, now: float) -> None:
-        """Start the clock."""
+        """Record the start of the run."""
         self.started = self._closed_at = now
 
     @property
     def rows(self) -> int:
-        """Rows that have an outcome."""
+        """The number of rows that have an outcome."""
         return self.counts.total()
 
     @property
     def failures(self) -> int:
-        """Rows that the gateway does not hold as they are in the source."""
+        """The number of rows whose values the gateway does not hold."""
         return self.counts["failed"] + self.counts["invalid"] + self.counts["duplicate"]
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
-        """Count outcomes."""
+        """Add outcomes."""
         self.counts.update(map(_status, outcomes))
         for code in filter(None, map(_code, outcomes)):
             known = code in self.reasons or len(self.reasons) < MOST_REASONS
@@ -122,7 +122,7 @@ class JobStats:
     def replace(
         self, counts: Mapping[str, int], reasons: Mapping[str, int], sent: int, latencies: Mapping[int, int]
     ) -> None:
-        """Take over what others have counted: all of it, not what came since the last time."""
+        """Set the counts to totals that other processes have counted."""
         self.counts, self.reasons, self.sent = Counter(counts), Counter(reasons), sent
         since = Counter(latencies)
         since.subtract(self.latencies.classes)
@@ -131,17 +131,17 @@ class JobStats:
         self.latencies = Latencies(Counter(latencies), sum(latencies.values()))
 
     def observe(self, seconds: float, _verdict: Decision) -> None:
-        """Count a row's time at the gateway."""
+        """Add the duration of a call."""
         self.latencies.add(seconds)
         self._recent.add(seconds)
 
     def tick(self, now: float, rate: float | None, *, last: bool = False) -> None:
-        """Close the interval that is running, if it is long enough.
+        """Add a point to the curves, if the current interval is long enough.
 
         Args:
-            now: The job's clock.
+            now: The time on the job's clock.
             rate: The limit on requests per second.
-            last: However short it is, if anything happened in it.
+            last: Add a point for a shorter interval too, if any row ended in it.
         """
         seconds = now - self._closed_at
         if seconds < self.interval and not (last and seconds > 0 and self.rows > self._before[0]):
@@ -163,12 +163,12 @@ class JobStats:
         )
         self._before, self._recent, self._closed_at = (rows, sent, throttled), Latencies(), now
         if len(self.points) >= MOST_POINTS:
-            # A day's job has as many points as a minute's: pairs become one, and the next ones are twice as long.
+            # Keep the number of points bounded: merge pairs, and make the following intervals twice as long.
             self.points = [_joined(*pair) for pair in zip(self.points[::2], self.points[1::2], strict=False)]
             self.interval *= 2
 
     def curves(self) -> list[dict[str, Any]]:
-        """The points as plain data."""
+        """Return the points as plain data."""
         return [asdict(point) for point in self.points]
 
 

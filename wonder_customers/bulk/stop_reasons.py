@@ -1,4 +1,4 @@
-"""When a job has to stop by itself: a wrong key, or too many failures. A mistake must not be made a million times."""
+"""The reasons for which a job stops, and the failure thresholds that stop it."""
 
 from collections import deque
 from typing import Literal
@@ -7,38 +7,42 @@ from attrs import define, field, frozen
 
 from wonder_customers.errors import BulkError
 
-__all__ = ["AttemptResult", "Stop", "Thresholds", "raise_stop"]
+__all__ = ["ExitStatus", "Stop", "Thresholds", "raise_stop"]
 
-AttemptResult = Literal["finished", "paused", "interrupted", "refused", "failures", "journal", "source"]
-"""How a run ended: all rows seen; the first rows of a canary; by the user; credentials refused; too many failures; the
-journal or the source gave out."""
+ExitStatus = Literal["finished", "paused", "interrupted", "refused", "failures", "journal", "source"]
+"""How a run ended.
+
+``finished``: all rows were processed. ``paused``: the requested number of first rows was processed. ``interrupted``:
+stopped by the user. ``refused``: the gateway refused the credentials. ``failures``: too many rows failed. ``journal``
+and ``source``: the journal could not be written or the source could not be read.
+"""
 
 
 @frozen
 class Stop:
     """Why a job stopped before the end of its source."""
 
-    end_state: AttemptResult
+    exit_status: ExitStatus
     reason: str
 
 
 def raise_stop(stopped: Stop | None, rows: int, journal: str | None) -> None:
-    """Say why a job stopped, unless it was asked to.
+    """Raise an error if the job stopped by itself.
 
     Args:
-        stopped: Why; None when it has not.
-        rows: Rows that have an outcome.
-        journal: The journal's name, None without one.
+        stopped: Why it stopped; None if it did not.
+        rows: The number of rows that have an outcome.
+        journal: The journal's name; None without a journal.
 
     Raises:
-        BulkError: It stopped by itself.
+        BulkError: The job stopped by itself.
     """
-    if stopped is None or stopped.end_state in {"paused", "interrupted"}:
+    if stopped is None or stopped.exit_status in {"paused", "interrupted"}:
         return
     said = f"the job stopped after {rows} rows: {stopped.reason.rstrip('.')}."
-    if journal is not None and stopped.end_state != "journal":
+    if journal is not None and stopped.exit_status != "journal":
         said += (
-            " What was applied stays applied and is in the journal. When the cause is gone, go on with:"
+            " Rows that were applied are recorded in the journal. After fixing the cause, continue with:"
             f" wonder-customers resume {journal}"
         )
     raise BulkError(said)
@@ -46,13 +50,13 @@ def raise_stop(stopped: Stop | None, rows: int, journal: str | None) -> None:
 
 @define(eq=False)
 class Thresholds:
-    """How many failures are too many.
+    """Decides when too many rows have failed.
 
     Attributes:
-        most: Failed rows at which the job stops, None for any number.
-        share: The share of failed rows among the last `of` at which it stops, None for any share.
-        of: How many rows back are looked at.
-        least: Rows that must be there before the share counts.
+        most: The number of failed rows at which the job stops; None for no limit.
+        share: The share of failed rows among the last `of` at which it stops; None for no limit.
+        of: The number of recent rows that `share` refers to.
+        least: The number of rows required before `share` applies.
     """
 
     most: int | None = None
@@ -64,10 +68,10 @@ class Thresholds:
     _failed_recently: int = field(default=0, init=False)
 
     def count(self, *, ok: bool) -> str | None:
-        """Take note of a row that was sent.
+        """Count a row that was sent.
 
         Returns:
-            Why the job has to stop now, None when it may go on.
+            Why the job has to stop now; None if it may continue.
         """
         self.failed += not ok
         self._recent.append(not ok)
@@ -76,7 +80,7 @@ class Thresholds:
             self._failed_recently -= self._recent.popleft()
         seen = len(self._recent)
         if self.most is not None and self.failed >= self.most:
-            return f"{self.failed} rows failed, which is the limit that was set"
+            return f"{self.failed} rows failed, which is the configured limit"
         if self.share is not None and seen >= self.least and self._failed_recently > self.share * seen:
             return f"{self._failed_recently} of the last {seen} rows failed"
         return None

@@ -67,11 +67,11 @@ class Count:
 
     Attributes:
         tried: Tries so far.
-        doubted: One of them may have been applied, and may still be: what a later one meets says nothing of it.
+        unconfirmed: One of them may have been applied, and may still be: what a later one meets says nothing of it.
     """
 
     tried: int = 0
-    doubted: bool = False
+    unconfirmed: bool = False
 
 
 def _unobserved(_seconds: float, _verdict: Decision) -> None:
@@ -142,18 +142,18 @@ class Trier:
         requests, verdict, after = 1, _GIVEN_UP, _NO_WAIT
         count.tried += 1
         try:
-            reply = await verb(argument)
-            requests, verdict = reply.attempts, "ok"
+            response = await verb(argument)
+            requests, verdict = response.attempts, "ok"
         except CallError as error:
             requests, verdict = max(1, len(error.history)), _verdict(error)
-            count.doubted = count.doubted or error.applied == "unknown"
+            count.unconfirmed = count.unconfirmed or error.applied == "unknown"
             after = error.retry_after if isinstance(error, GatewayError) else None
             raise
         finally:
             self.pace.leave(began, requests, verdict, after)
             if verdict is not None:
                 self.observe(self.clock() - began, verdict)
-        return reply
+        return response
 
     def _wait(self, error: CallError, tried: int, passed: float) -> float | None:
         """Seconds until the next try, None when there is none."""

@@ -1,4 +1,4 @@
-"""What a gateway's upsert costs."""
+"""The number of requests that an upsert takes."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ __all__ = ["requests_per_upsert"]
 
 
 def requests_per_upsert(session: CustomerSession[Any]) -> float:
-    """How many requests an upsert takes when nothing goes wrong: 1 where it is native, 2 where it looks first."""
+    """Return the number of requests of an upsert without failures: 1 if it is native, 2 if a lookup precedes it."""
     dialect = session.account.dialect()
     probe = CustomerDraft(reference="probe", name="Probe", email="probe@example.com", phone=Phone("+852", "51234567"))
     try:
         steps = dialect.upsert(probe)
-    except InvalidRecordError:  # a gateway that asks for more than a name, an e-mail address and a telephone number
+    except InvalidRecordError:  # a gateway that requires more than a name, an e-mail address and a telephone number
         return 2.0
     try:
         first = next(steps)

@@ -1,4 +1,4 @@
-"""Verifying: read customers back and hold them against the source."""
+"""Verification: reads customers back from the gateway and compares them with the source."""
 
 import random
 from collections import Counter
@@ -29,7 +29,7 @@ MOST_FINDINGS = 1000
 
 @frozen
 class Finding:
-    """A row that the gateway does not hold as the source says."""
+    """A row for which the gateway does not hold the values of the source."""
 
     number: int
     reference: str | None
@@ -39,13 +39,13 @@ class Finding:
 
 @define
 class Verification:
-    """What reading back has shown.
+    """The result of reading customers back.
 
     Attributes:
-        rows: Rows of the source.
-        checked: Rows that were read back.
-        counts: Rows by verdict.
-        findings: The first rows that are not as they should be.
+        rows: The number of rows of the source.
+        checked: The number of rows that were read back.
+        counts: Rows by result.
+        findings: The first rows that differ.
     """
 
     rows: int = 0
@@ -55,16 +55,16 @@ class Verification:
 
     @property
     def wrong(self) -> int:
-        """Rows that were read back and are not as the source says."""
+        """The number of rows that were read back and differ from the source."""
         return self.checked - self.counts["equal"]
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Between which shares of all rows the wrong ones lie, with 95 % confidence."""
+        """The 95 % confidence interval for the share of all rows that differ."""
         return wilson(self.wrong, self.checked)
 
     def add(self, finding: Finding) -> None:
-        """Count a row."""
+        """Add the result of a row."""
         self.counts[finding.verdict] += 1
         self.checked += finding.verdict != "unreadable"
         if finding.verdict != "equal" and len(self.findings) < MOST_FINDINGS:
@@ -72,7 +72,7 @@ class Verification:
 
 
 def wilson(wrong: int, of: int) -> tuple[float, float]:
-    """The 95 % interval for a share, from `wrong` in a random sample of `of` (Wilson's score interval)."""
+    """Return the 95 % confidence interval for a share (Wilson score), given `wrong` in a random sample of size `of`."""
     if of == 0:
         return 0.0, 1.0
     z, share = 1.959964, wrong / of
@@ -98,16 +98,16 @@ async def verify(
     Args:
         session: An open session.
         rows: The source.
-        sample: How many rows to read back, None for all.
-        rate: Requests per second at most.
-        workers: Reads at a time.
-        tries: How often and how long a read is tried.
-        dice: Draws the sample.
-        clock: Seconds that only grow.
+        sample: The number of rows to read back; None for all.
+        rate: The maximum number of requests per second.
+        workers: The maximum number of concurrent reads.
+        tries: How often and how long a read is retried.
+        dice: The random number generator that draws the sample.
+        clock: A monotonic clock in seconds.
 
     Raises:
-        ConfigurationError: The source cannot be read, or the sample or the rate cannot work.
-        CallError: The gateway could not be asked.
+        ConfigurationError: The source cannot be read, or the sample size or the rate is invalid.
+        CallError: A customer could not be read.
     """
     found = Verification()
     pace = Pace(Capacity(workers), rate, 1.0, clock)
@@ -116,24 +116,24 @@ async def verify(
     async def check(row: Row) -> None:
         found.add(await _finding(session, trier, row))
 
-    async with Batches(rows) as feed:  # it closes the source, whatever is refused
+    async with Batches(rows) as batches:  # it closes the source, whatever is refused
         check_rate(rate)
         if sample is not None and sample < 1:
-            raise ConfigurationError("the sample must be at least 1 row. Nothing was read back.")
+            raise ConfigurationError("the sample size must be at least 1. Nothing was read back.")
         if sample is not None:
-            await each(await _sampled(feed, sample, dice or random.Random()), check, workers)  # noqa: S311 - no secret
+            await each(await _sampled(batches, sample, dice or random.Random()), check, workers)  # noqa: S311
         else:
-            while batch := await feed.batch():
+            while batch := await batches.batch():
                 await each(batch, check, workers)
-    found.rows = feed.read
+    found.rows = batches.read
     return found
 
 
-async def _sampled(feed: Batches, size: int, dice: random.Random) -> list[Row]:
-    """`size` rows of the source, each as likely as the others."""
+async def _sampled(batches: Batches, size: int, dice: random.Random) -> list[Row]:
+    """Return a uniform random sample of `size` rows."""
     chosen: list[Row] = []
-    while batch := await feed.batch():
-        for place, row in enumerate(batch, feed.read - len(batch)):
+    while batch := await batches.batch():
+        for place, row in enumerate(batch, batches.read - len(batch)):
             if place < size:
                 chosen.append(row)
             elif (drawn := dice.randrange(place + 1)) < size:
@@ -146,12 +146,12 @@ async def _finding(session: CustomerSession[Any], trier: Trier, row: Row) -> Fin
     if draft is None or draft.reference is None or not _valid(session, draft):
         return Finding(row.number, row.reference, "unreadable")
     try:
-        reply = await trier.call(session.raw.get_by_reference, draft.reference)
+        response = await trier.call(session.raw.get_by_reference, draft.reference)
     except NotFoundError:
         return Finding(row.number, draft.reference, "missing")
     except AmbiguousReferenceError:
         return Finding(row.number, draft.reference, "ambiguous")
-    differing = session.differences(draft, reply.record)
+    differing = session.differences(draft, response.record)
     return Finding(row.number, draft.reference, "different" if differing else "equal", differing)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from wonder_customers.bulk.engine import LocalJob
+from wonder_customers.bulk.job import LocalJob
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import Options, Rows
@@ -63,7 +63,7 @@ def show_plan(
 def show_status(journal: Journal, *, json: bool) -> int:
     """Print the last run and the states of all rows; return the exit code."""
     last, states, codes = journal.last_run(), journal.states(), journal.codes()
-    end_state = None if last is None else last.end_state
+    end_state = None if last is None else last.exit_status
     if json:
         run, counts = (None, {}) if last is None else (last.number, dict(last.counts))
         facts = {"gateway": journal.gateway, "run": run, "ending": end_state, "counts": counts}
@@ -124,8 +124,8 @@ def _show_losses(found: Losses, target: str) -> None:
         _print_counts(f"fields that {target} does not have", dict(found.fields.most_common()))
     if found.refused:
         _print_counts(f"fields whose value {target} does not accept", dict(found.refused.most_common()))
-    if found.nameless:
-        print_message(f"{found.nameless:,} customers have no reference and cannot be sent.", "red")
+    if found.without_reference:
+        print_message(f"{found.without_reference:,} customers have no reference and cannot be sent.", "red")
 
 
 def _print_counts(title: str, counts: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ class ProgressDisplay:
 
     def facts(self, seconds: float) -> dict[str, Any]:
         """Return the progress of the job, `seconds` after its start, as JSON values."""
-        tally, fraction = self._job.tally, self._job.fraction
+        tally, fraction = self._job.stats, self._job.fraction
         recent = tally.points[-10:]
         time = sum(point.seconds for point in recent)
         left = None if not fraction else seconds * (1 - fraction) / fraction
@@ -135,7 +135,7 @@ def print_summary(report: dict[str, Any], title: str) -> None:
             table.add_row(status, cell(f"{rows[status]:,}", style), meaning)
     if rows["unfinished"]:
         table.add_row("not reached", f"{rows['unfinished']:,}", "not sent when the job stopped")
-    read = rows["read"] - rows["passed_over"]
+    read = rows["read"] - rows["skipped"]
     table.add_section()
     balance = "adds up" if report["adds_up"] else "DOES NOT ADD UP"
     table.add_row("total", f"{read:,}", f"{balance}; {_format_speed(report)}")

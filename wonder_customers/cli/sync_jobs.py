@@ -17,7 +17,7 @@ from attrs import frozen
 from wonder_customers.bulk import report as reports
 from wonder_customers.bulk.dead_letters import DeadLetters
 from wonder_customers.bulk.distributed.paced import PacedTransport, PerRequest
-from wonder_customers.bulk.distributed.partition import Source, run_partition, whole
+from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition
 from wonder_customers.bulk.html_report import page
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
@@ -153,7 +153,7 @@ def run(task: SyncTask, source: Source) -> int:
             return await run_job(task, distributed_job)
         limits = await _shared_limits(task)
         async with bulk_session(task.account, task.options, limits) as session:
-            job = run_partition(whole(source), session, task.journal, limits, options=task.options)
+            job = run_partition(Partition(source=source), session, task.journal, limits, options=task.options)
             return await run_job(task, job)
 
     return runtime.run(work)
@@ -276,19 +276,19 @@ _END_STATES = {
 def _print_result(
     task: SyncTask, job: Job, facts: Mapping[str, Any], message: str | None, letters: DeadLetters
 ) -> None:
-    print_summary(dict(facts), f"{task.title}: {_END_STATES.get(job.end_state, job.end_state)}")
+    print_summary(dict(facts), f"{task.title}: {_END_STATES.get(job.exit_status, job.exit_status)}")
     if message is not None:
         print_message(message, "red")
     if letters.count:
         rows = "1 failed row" if letters.count == 1 else f"{letters.count:,} failed rows"
         print_message(f"{rows} written to {letters.path}, with the reasons.", "yellow")
-    if not job.rows_read and job.end_state == "finished":
+    if not job.rows_read and job.exit_status == "finished":
         print_message(f"{task.source} has no rows. Check that it is the right file.", "yellow")
     if task.journal is None or not task.resumable:
         return
-    if job.end_state in {"interrupted", "paused"}:
+    if job.exit_status in {"interrupted", "paused"}:
         print_message(f"To continue, run: wonder-customers resume {quote(str(task.journal.path))}", "yellow")
-    elif job.tally.counts["failed"] and message is None:
+    elif job.stats.counts["failed"] and message is None:
         command = f"wonder-customers retry-failed {quote(str(task.journal.path))}"
         print_message(f"To send the failed rows again, run: {command}", "yellow")
 
@@ -350,8 +350,8 @@ def _save(file: Path, what: str, content: bytes) -> None:
 
 
 def _exit_code(job: Job) -> int:
-    if job.end_state == "interrupted":
+    if job.exit_status == "interrupted":
         return INTERRUPTED
-    if job.end_state not in {"finished", "paused"}:
+    if job.exit_status not in {"finished", "paused"}:
         return STOPPED
-    return FAILED if job.tally.failures else SUCCESS
+    return FAILED if job.stats.failures else SUCCESS

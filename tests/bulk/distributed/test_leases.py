@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.people import write_csv
+from bulk.customers import write_csv
 
 from wonder_customers.bulk import Index, Source
 from wonder_customers.bulk.distributed.leases import Leases
@@ -55,9 +55,9 @@ def test_who_died_is_replaced_and_heard_no_more(path: Path) -> None:
         assert again.key == (0, 2)
         assert not leases.renew((0, 1))
         assert not leases.finish((0, 1), result())
-        leases.give_back((0, 1))
+        leases.return_partition((0, 1))
         assert leases.holds((0, 2))
-        leases.give_back((0, 2))
+        leases.return_partition((0, 2))
         assert not leases.holds((0, 2))
 
 

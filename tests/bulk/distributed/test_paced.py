@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
-from bulk.people import PATIENT, QUICK, draft
+from bulk.customers import PATIENT, QUICK, collect, draft
 
 from wonder_customers import CustomerSession, NotSentError
 from wonder_customers.bulk import Options, sync
@@ -52,7 +52,7 @@ async def test_a_moment_is_taken_for_every_request_and_none_besides(
     async with CustomerSession(account("paydock"), retry=QUICK, transport=transport) as session:
         options = Options(tries=PATIENT, failure_share=None)
         job = sync(session, [draft(number) for number in range(20)], options=options, limiter=limits)
-        assert [outcome.ok async for outcome in job] == [True] * 20
+        assert [outcome.ok for outcome in await collect(job)] == [True] * 20
     await transport.aclose()
     # 20 rows of two requests, and what five refusals have brought with them.
     assert counted.taken == server.faults.requests.total() > 45

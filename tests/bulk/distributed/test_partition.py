@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.people import write_csv
+from bulk.customers import write_csv
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ Facts = tuple[int, str | None, str, bytes | None, str | None, object]
 
 
 def facts_of(row: Row) -> Facts:
-    return row.number, row.reference, row.place, row.material, row.problem, row.draft
+    return row.number, row.reference, row.place, row.raw_values, row.problem, row.draft
 
 
 def cut(source: Source, size: int, first: int | None = None) -> list[Partition]:

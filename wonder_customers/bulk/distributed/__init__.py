@@ -1,1 +1,1 @@
-"""Work spread over many workers: partitions of one source, leased to whoever works, one journal and one rate."""
+"""Bulk jobs on many workers: partitions of one source are leased to workers, with one journal and one rate limit."""

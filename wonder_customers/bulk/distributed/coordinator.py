@@ -1,8 +1,8 @@
-"""The one place of a job on many machines: it leases partitions, and writes the one journal.
+"""The coordinator of a distributed job: leases partitions and writes the journal.
 
-It knows of no engine. Everything it takes and gives is small and plain: descriptors, references, digests, states and
-counts; never a row, never a credential. It may die at any moment: what it said is on the disk, and its next life goes
-on from there.
+It does not depend on an engine. All messages are small and plain: partitions, references, digests, states and counts,
+never a row or a credential. It can be killed at any moment: everything that it confirmed is on disk, and a restarted
+coordinator continues from there.
 """
 
 from contextlib import closing
@@ -15,35 +15,35 @@ import anyio
 import anyio.to_thread
 from attrs import define, field
 
-from wonder_customers.bulk.distributed.leases import LASTS, Leases
+from wonder_customers.bulk.distributed.leases import LEASE_SECONDS, Leases
 from wonder_customers.bulk.distributed.progress import Progress
 from wonder_customers.bulk.journal import Change, Journal
 from wonder_customers.bulk.journal.digest import Digests, key_mark
 from wonder_customers.bulk.journal.entries import Entry
-from wonder_customers.bulk.stop_reasons import AttemptResult, Stop
+from wonder_customers.bulk.stop_reasons import ExitStatus, Stop
 from wonder_customers.errors import BulkError, ConfigurationError
 
 __all__ = ["Coordinator", "Key", "WorkerConfig", "check_key"]
 
 RESULTS = 500
-"""Results that are told at once at most."""
+"""The maximum number of results per message."""
 
 Key = tuple[int, int]
-"""A lease: the partition's place, and the lease's token."""
+"""Identifies a lease: the index of the partition and the lease's token."""
 
 
 @define
 class WorkerConfig:
-    """What a worker has to know beforehand.
+    """The configuration of a worker.
 
     Attributes:
-        gateway: The gateway's name, which is the name of the account in the worker's own environment.
-        endpoint: Where the journal says that it listens.
-        journal: The journal's path, for messages, and for its key where the worker can reach it.
-        mark: Tells whether the worker has the journal's key.
-        run: The run under way.
-        wall: Unix time where the journal is.
-        lasts: Seconds that a lease lasts.
+        gateway: The gateway's name, which selects the account in the worker's own environment.
+        endpoint: The gateway's base URL according to the journal.
+        journal: The journal's path, for messages, and to find the key beside it.
+        mark: Identifies the journal's key.
+        run: The number of the current run.
+        wall: Unix time of the coordinator.
+        duration: Seconds for which a lease is valid.
     """
 
     gateway: str
@@ -52,7 +52,7 @@ class WorkerConfig:
     mark: bytes
     run: int
     wall: float
-    lasts: float
+    duration: float
 
 
 @define(eq=False)
@@ -61,37 +61,35 @@ class Coordinator:
 
     Attributes:
         journal: The journal's file.
-        partitions: The file of partitions, as `Leases.create` made it.
-        lasts: Seconds after which a lease ends that nobody has renewed.
-        max_failures: Failed rows at which the job stops, None for any number.
+        partitions: The file of partitions, created by `Leases.create`.
+        duration: Seconds after which a lease ends if it is not renewed.
+        max_failures: The number of failed rows at which the job stops; None for no limit.
     """
 
     journal: Path
     partitions: Path
-    lasts: float = LASTS
+    duration: float = LEASE_SECONDS
     max_failures: int | None = None
     stopped: Stop | None = field(default=None, init=False)
     _journal: Journal = field(init=False)
     _leases: Leases = field(init=False)
     _open: anyio.Event = field(factory=anyio.Event, init=False)
     _over: anyio.Event = field(factory=anyio.Event, init=False)
-    _ending: AttemptResult = field(default="finished", init=False)
+    _ending: ExitStatus = field(default="finished", init=False)
     _done: Progress = field(factory=Progress, init=False)
     _running: dict[Key, Progress] = field(factory=dict, init=False)
     _writing: set[anyio.CancelScope] = field(factory=set, init=False)
     _shut: bool = field(default=False, init=False)
     _parts: list[dict[str, Any]] = field(factory=list, init=False)
 
-    # What the driver uses
-
     async def serve(self) -> None:
-        """Take the journal and answer questions until `end`. Everything asked before waits.
+        """Acquire the journal and serve calls until `end`. Earlier calls wait.
 
         Raises:
             BulkError: Another process uses the journal, or it cannot be written.
         """
         self._journal = Journal.existing(self.journal)
-        self._leases = Leases(self.partitions, lasts=self.lasts)
+        self._leases = Leases(self.partitions, duration=self.duration)
         with closing(self._leases):
             begun = self._leases.fact("run")
             resume = bool(self._leases.fact("resume")) or begun is not None
@@ -117,25 +115,25 @@ class Coordinator:
             finally:
                 self._shut = True
                 self._journal.stop()
-                # After this nobody writes any more, so nobody may wait for it.
+                # Nothing is written after this, so no call may wait for it.
                 for scope in self._writing:
                     scope.cancel()
 
-    async def end(self, end_state: AttemptResult) -> None:
-        """Write how the run ended, and let go of the journal."""
+    async def end(self, exit_status: ExitStatus) -> None:
+        """Record how the run ended, and release the journal."""
         await self._open.wait()
-        self._ending = end_state
+        self._ending = exit_status
         self._over.set()
 
-    async def stop(self, end_state: AttemptResult, reason: str) -> None:
-        """Lease nothing more, and have everybody end."""
+    async def stop(self, exit_status: ExitStatus, reason: str) -> None:
+        """Stop leasing partitions, and tell all workers to end."""
         await self._open.wait()
-        self._halt(Stop(end_state, reason))
+        self._halt(Stop(exit_status, reason))
 
     def _halt(self, stop: Stop) -> None:
         if self.stopped is None:
             self.stopped = stop
-            self._leases.remember("stopped", [stop.end_state, stop.reason])
+            self._leases.remember("stopped", [stop.exit_status, stop.reason])
 
     async def release(self, holder: str) -> None:
         """End the leases of a worker that died."""
@@ -143,15 +141,15 @@ class Coordinator:
         self._leases.release(holder)
         self._drop()
 
-    async def standing(self, after: int) -> dict[str, Any]:
-        """How the job stands.
+    async def snapshot(self, after: int) -> dict[str, Any]:
+        """Return the state of the job.
 
         Args:
-            after: How many results the caller has already.
+            after: The number of results that the caller already has.
 
         Returns:
-            ``progress``, ``results`` (of partitions that were done since), ``done`` and ``left`` (how many partitions
-            are, and are not), ``parts`` (all results of partitions that were given back), and ``stopped``.
+            ``progress``, ``results`` (of partitions completed since), ``done`` and ``left`` (the numbers of completed
+            and open partitions), ``parts`` (results of partitions that were returned), and ``stopped``.
         """
         await self._open.wait()
         self._drop()
@@ -165,21 +163,19 @@ class Coordinator:
             "parts": self._parts,
             "done": self._leases.done,
             "left": self._leases.left,
-            "stopped": None if self.stopped is None else (self.stopped.end_state, self.stopped.reason),
+            "stopped": None if self.stopped is None else (self.stopped.exit_status, self.stopped.reason),
         }
 
-    # What workers use
-
-    async def briefing(self) -> WorkerConfig:
-        """What a worker has to know beforehand."""
+    async def worker_config(self) -> WorkerConfig:
+        """Return the configuration of a worker."""
         await self._open.wait()
         made, mark = self._journal, key_mark(self._journal.digests)
-        return WorkerConfig(made.gateway, made.endpoint, str(made.path), mark, made.run, time(), self.lasts)
+        return WorkerConfig(made.gateway, made.endpoint, str(made.path), mark, made.run, time(), self.duration)
 
     async def lease(self, holder: str) -> tuple[bytes, int] | None:
-        """A partition as JSON and the lease's token; None when there is nothing to do now."""
+        """Return a partition as JSON and the lease's token; None if no partition is free."""
         await self._open.wait()
-        # Who asks holds nothing: the answer to an earlier question may have been lost on its way.
+        # A worker that asks holds no partition: the response to an earlier call may have been lost.
         await self.release(holder)
         if self.stopped is not None or self._over.is_set():
             return None
@@ -187,12 +183,12 @@ class Coordinator:
         return None if taken is None else (taken.partition.to_json(), taken.token)
 
     async def over(self) -> bool:
-        """Whether there will be nothing to do any more."""
+        """Return whether no partition will become free any more."""
         await self._open.wait()
         return self.stopped is not None or not self._leases.left
 
     async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes of rows; returns when they are on the disk. False when the lease is lost.
+        """Write changes of rows to the journal; return False if the lease was lost.
 
         Raises:
             BulkError: They could not be written.
@@ -209,12 +205,12 @@ class Coordinator:
             finally:
                 self._writing.discard(scope)
         if scope.cancelled_caught:
-            raise BulkError(f"the journal {self.journal} is closed; what was not written is settled by the next run")
-        # Who has taken the rows over meanwhile may have looked before this was written, so it must not be sent now.
+            raise BulkError(f"the journal {self.journal} is closed; the next run looks up the remaining rows")
+        # Another worker may have taken the rows over and read the journal before this was written.
         return self._leases.holds(key)
 
     async def find(self, references: list[str]) -> list[Entry]:
-        """What the journal knows of references."""
+        """Return the journal's entries of references."""
         await self._open.wait()
 
         def look() -> list[Entry]:
@@ -223,19 +219,19 @@ class Coordinator:
 
         return await anyio.to_thread.run_sync(look)
 
-    async def beat(self, key: Key, progress: dict[str, Any]) -> str:
-        """Hold a lease for longer, and tell how it goes on; ``go``, ``stop`` (end in order) or ``lost``."""
+    async def heartbeat(self, key: Key, progress: dict[str, Any]) -> str:
+        """Renew a lease and store its progress; return ``go``, ``stop`` (end in order) or ``lost``."""
         await self._open.wait()
         if not self._leases.renew(key):
             return "lost"
         self._running[key] = Progress.from_dict(progress)
         failed = self._done.counts["failed"] + sum(it.counts["failed"] for it in self._running.values())
         if self.max_failures is not None and failed >= self.max_failures:
-            self._halt(Stop("failures", f"{failed} rows failed, which is the limit that was set"))
+            self._halt(Stop("failures", f"{failed} rows failed, which is the configured limit"))
         return "go" if self.stopped is None else "stop"
 
     async def finish(self, key: Key, result: dict[str, Any]) -> bool:
-        """Take a partition's result: ``progress`` and ``failures``. False when the lease is lost."""
+        """Store a partition's result: ``progress`` and ``failures``. Return False if the lease was lost."""
         await self._open.wait()
         result = {**result, "place": key[0]}
         if not self._leases.finish(key, result):
@@ -244,33 +240,34 @@ class Coordinator:
         self._done.add(Progress.from_dict(result["progress"]))
         return True
 
-    async def give_back(self, key: Key, result: dict[str, Any], end_state: AttemptResult, reason: str) -> None:
-        """Take back a partition that is not done, with what was done of it.
+    async def return_partition(self, key: Key, result: dict[str, Any], exit_status: ExitStatus, reason: str) -> None:
+        """Accept a partition that is not completed, with its partial result.
 
-        Only a job that stops gives partitions back: when nobody has stopped it yet, it stops for this worker's reason.
+        Workers return partitions only when a job stops: if it was not stopped yet, it stops for this worker's reason.
         """
         await self._open.wait()
         if self._leases.holds(key):
-            self._leases.give_back(key)
+            self._leases.return_partition(key)
             self._running.pop(key, None)
             self._done.add(Progress.from_dict(result["progress"]))
             self._parts.append({**result, "place": key[0]})
-        await self.stop(end_state, reason)
+        await self.stop(exit_status, reason)
 
     def _drop(self) -> None:
-        """Forget the rows of leases that are no more; the requests were sent all the same."""
+        """Discard the rows of lost leases; their requests are still counted."""
         for key in [key for key in self._running if not self._leases.holds(key)]:
             self._done.add(self._running.pop(key), rows=False)
 
 
-def check_key(digests: Digests, briefing: WorkerConfig) -> None:
-    """Raise unless a worker has the journal's own key: under another one, every row would look changed.
+def check_key(digests: Digests, worker_config: WorkerConfig) -> None:
+    """Check that a worker has the journal's key: with another key, every row would appear changed.
 
     Raises:
-        ConfigurationError: It has another one.
+        ConfigurationError: It has another key.
     """
-    if not compare_digest(key_mark(digests), briefing.mark):
+    if not compare_digest(key_mark(digests), worker_config.mark):
         raise ConfigurationError(
-            f"this worker has another key than the journal {briefing.journal}: give all workers the same"
-            " WONDER_CUSTOMERS_SYNC_KEY, or let them read the key file beside the journal. Nothing was sent by it."
+            f"this worker's key differs from that of the journal {worker_config.journal}: set the same"
+            " WONDER_CUSTOMERS_SYNC_KEY for all workers, or let them read the key file beside the journal. This worker"
+            " sent nothing."
         )

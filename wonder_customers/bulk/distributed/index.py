@@ -1,8 +1,8 @@
-"""The index pass: one reading of a source that cuts it into partitions.
+"""The index pass: reads a source once and divides it into partitions.
 
-Where a row of a CSV file ends, only a parser knows that has read everything before: a line break may stand inside
-quotes. So the rows are found by the very code that reads them later, and the cuts are where it stands between two of
-them. The same pass notes which rows repeat an earlier reference, because who reads only a part cannot know.
+Only a parser that has read everything before knows where a row of a CSV file ends, because quotes may contain line
+breaks. The index pass therefore uses the same reader as the workers, and divides the file where the reader is between
+two rows. It also records which rows repeat an earlier reference, which the reader of a single partition cannot know.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from wonder_customers.bulk.change_filter import Seen
+from wonder_customers.bulk.change_filter import ReferenceIndex
 from wonder_customers.bulk.distributed.partition import Partition, Source, bare
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import Format, RowReader, files, fingerprint, rows_of_file
@@ -24,7 +24,7 @@ from wonder_customers.bulk.sources.tables import opened, quoted_name, reference_
 __all__ = ["SIZE", "Index"]
 
 SIZE = 1000
-"""Rows per partition, about."""
+"""The approximate number of rows per partition."""
 _BATCH = 1000
 _INTEGERS = frozenset(f"{sign}{size}INT" for sign in ("", "U") for size in ("TINY", "SMALL", "BIG")) | {
     "INTEGER",
@@ -36,16 +36,17 @@ _INTEGERS = frozenset(f"{sign}{size}INT" for sign in ("", "U") for size in ("TIN
 class Index:
     """The partitions of a source. Iterate over it once.
 
-    Text files are cut into byte ranges, Parquet files at their row groups, queries into ranges of their references
-    (whose rows are numbered in that order). A packed file, one in UTF-16 and one with the line ends of old Macs stays
-    whole, because nobody can begin to read it in its middle.
+    Text files are divided into byte ranges, Parquet files into row groups, and queries into ranges of their references
+    (their rows are numbered in that order). Compressed files, UTF-16 files and files with CR line endings are not
+    divided, because they cannot be read from the middle.
 
     Attributes:
         source: The source.
-        size: Rows per partition; row groups that are larger stay whole, and rows with one reference stay together.
-        first: Only so many rows of the source; None for all.
-        rows: Rows that were counted so far.
-        cut_short: The source has more rows than `first`.
+        size: The approximate number of rows per partition; larger row groups are not divided, and rows with the same
+            reference stay together.
+        first: Only this number of rows of the source; None for all.
+        rows: The number of rows counted so far.
+        cut_short: Whether the source has more rows than `first`.
     """
 
     source: Source
@@ -57,10 +58,10 @@ class Index:
     _cut: int = field(default=0, init=False)
     _named: list[tuple[str, int]] = field(factory=list, init=False)
     _repeats: dict[int, int] = field(factory=dict, init=False)
-    _seen: Seen = field(init=False)
+    _seen: ReferenceIndex = field(init=False)
 
     def __iter__(self) -> Iterator[Partition]:
-        with closing(Seen()) as self._seen:
+        with closing(ReferenceIndex()) as self._seen:
             if self.source.query is not None:
                 yield from self._query(self.source.query)
                 return
@@ -72,12 +73,12 @@ class Index:
                     return
 
     def _take(self, reference: str | None) -> bool:
-        """Count a row; False when it is one more than are wanted."""
+        """Count a row; return False if it exceeds `first`."""
         if self.rows == self.first:
             self.cut_short = True
             return False
         self.rows += 1
-        # A row knows which references cannot be looked up.
+        # `Row` drops references that cannot be looked up.
         if reference is not None and Row(self.rows, reference=reference).reference is not None:
             self._named.append((reference, self.rows))
         if len(self._named) >= _BATCH:
@@ -85,11 +86,11 @@ class Index:
         return True
 
     def _note(self) -> None:
-        self._repeats |= self._seen.repeated(self._named)
+        self._repeats |= self._seen.find_repeats(self._named)
         self._named.clear()
 
     def _partition(self, **what: Any) -> Partition:
-        """The rows since the last cut."""
+        """Return the rows since the last division as a partition."""
         self._note()
         repeats = tuple(sorted(self._repeats.items()))
         made = Partition(
@@ -100,23 +101,23 @@ class Index:
 
     def _text(self, file: tuple[Path, Format], where: str) -> Iterator[Partition]:
         facts = {"file": (str(file[0]), file[1]), "where": where, "fingerprint": fingerprint(file[0])}
-        stretch = ByteRange()
+        byte_range = ByteRange()
 
         def rows(reader: RowReader) -> Iterator[Row]:
-            return rows_of_file(reader, file, self.rows, self.source.reading, where=where, stretch=stretch)
+            return rows_of_file(reader, file, self.rows, self.source.reading, where=where, byte_range=byte_range)
 
         with closing(RowReader(rows, None)) as reader:
-            begin = end = evolve(stretch, offset=0, line=0, encoding=None)
+            begin = end = evolve(byte_range, offset=0, line=0, encoding=None)
             for row in reader:
                 if not self._take(row.reference):
                     break
-                end = evolve(stretch)
-                divisible = not (reader.packed or stretch.whole)
+                end = evolve(byte_range)
+                divisible = not (reader.packed or byte_range.whole)
                 if divisible and self.rows - self._cut >= self.size:
                     yield self._bytes(begin, end, facts)
                     begin = end
             if self.rows > self._cut:
-                whole = reader.packed or stretch.whole
+                whole = reader.packed or byte_range.whole
                 yield self._partition(kind="file", **facts) if whole else self._bytes(begin, end, facts)
 
     def _bytes(self, begin: ByteRange, end: ByteRange, facts: dict[str, Any]) -> Partition:

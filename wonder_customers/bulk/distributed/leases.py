@@ -1,4 +1,4 @@
-"""Who works on which partition: leases that end with their holder, in a file that outlives everybody."""
+"""Leases of partitions, in a file that survives the processes. A lease ends when its holder dies."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
@@ -13,10 +13,10 @@ from attrs import define, field, frozen
 from wonder_customers.bulk.distributed.partition import Partition
 from wonder_customers.bulk.journal import connect
 
-__all__ = ["LASTS", "Lease", "Leases"]
+__all__ = ["LEASE_SECONDS", "Lease", "Leases"]
 
-LASTS = 15.0
-"""Seconds after which a lease ends that nobody has renewed."""
+LEASE_SECONDS = 15.0
+"""Seconds after which a lease ends if it is not renewed."""
 
 _SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -31,11 +31,11 @@ CREATE INDEX ended ON partitions (done) WHERE done IS NOT NULL;
 
 @frozen
 class Lease:
-    """The right to work on a partition.
+    """The exclusive right to work on a partition.
 
     Attributes:
         partition: The partition.
-        token: Grows with every lease of the partition: who holds an older one has lost it.
+        token: Increases with every lease of the partition; the holder of a smaller token has lost the lease.
     """
 
     partition: Partition
@@ -43,25 +43,25 @@ class Lease:
 
     @property
     def key(self) -> tuple[int, int]:
-        """What tells this lease from all others."""
+        """Identifies the lease."""
         return self.partition.place, self.token
 
 
 @define(eq=False)
 class Leases:
-    """The partitions of one job, who holds them, and the results of those that are done.
+    """The partitions of one job, their holders, and the results of completed partitions.
 
     Attributes:
         path: The file.
-        clock: Seconds that only grow.
-        lasts: Seconds after which a lease ends that nobody has renewed.
-        left: Partitions that are not done.
-        done: Partitions that are.
+        clock: A monotonic clock in seconds.
+        duration: Seconds after which a lease ends if it is not renewed.
+        left: The number of partitions that are not completed.
+        done: The number of completed partitions.
     """
 
     path: Path
     clock: Callable[[], float] = monotonic
-    lasts: float = LASTS
+    duration: float = LEASE_SECONDS
     _connection: sqlite3.Connection = field(init=False)
     _until: dict[int, float] = field(factory=dict, init=False)
     left: int = field(init=False)
@@ -69,7 +69,7 @@ class Leases:
 
     @classmethod
     def create(cls, path: Path, partitions: Iterable[Partition], facts: Mapping[str, Any]) -> int:
-        """Write a new file; how many partitions it has."""
+        """Create a file; return the number of its partitions."""
         with closing(connect(path)) as connection:
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN")
@@ -84,9 +84,9 @@ class Leases:
 
     def __attrs_post_init__(self) -> None:
         self._connection = connect(self.path)
-        # Leases of the life before go on: their holders may still be at work.
+        # Leases from before a restart are continued, because their holders may still be working.
         held = self._connection.execute("SELECT place FROM partitions WHERE holder IS NOT NULL AND result IS NULL")
-        self._until = {place: self.clock() + self.lasts for (place,) in held}
+        self._until = {place: self.clock() + self.duration for (place,) in held}
         count = "SELECT count(*) - count(result), count(result) FROM partitions"
         self.left, self.done = self._connection.execute(count).fetchone()
 
@@ -95,41 +95,41 @@ class Leases:
         self._connection.close()
 
     def fact(self, name: str) -> Any:
-        """What `remember` wrote; None for nothing."""
+        """Return a value stored by `remember`; None if there is none."""
         for (value,) in self._connection.execute("SELECT value FROM about WHERE name = ?", [name]):
             return orjson.loads(value)
         return None
 
     def remember(self, name: str, value: Any) -> None:
-        """Write something down."""
+        """Store a value."""
         self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", [name, orjson.dumps(value).decode()])
 
     def take(self, holder: str) -> Lease | None:
-        """The first partition that nobody holds, which `holder` holds from now on; None when there is none."""
+        """Lease the first free partition to `holder`; None if no partition is free."""
         self._expire()
         sql = "SELECT place, partition, token FROM partitions WHERE holder IS NULL AND result IS NULL ORDER BY place"
         for place, partition, token in self._connection.execute(f"{sql} LIMIT 1").fetchall():
             update = "UPDATE partitions SET holder = ?, token = token + 1 WHERE place = ?"
             self._connection.execute(update, [holder, place])
-            self._until[place] = self.clock() + self.lasts
+            self._until[place] = self.clock() + self.duration
             return Lease(Partition.from_json(partition), token + 1)
         return None
 
     def renew(self, key: tuple[int, int]) -> bool:
-        """Hold a lease for longer; False when it is lost."""
+        """Renew a lease; return False if it was lost."""
         if not self.holds(key):
             return False
-        self._until[key[0]] = self.clock() + self.lasts
+        self._until[key[0]] = self.clock() + self.duration
         return True
 
     def holds(self, key: tuple[int, int]) -> bool:
-        """Whether a lease is in force."""
+        """Return whether a lease is valid."""
         self._expire()
         sql = "SELECT 1 FROM partitions WHERE place = ? AND token = ? AND holder IS NOT NULL AND result IS NULL"
         return self._connection.execute(sql, key).fetchone() is not None
 
     def finish(self, key: tuple[int, int], result: Mapping[str, Any]) -> bool:
-        """Write that a partition is done; False when the lease is lost."""
+        """Store the result of a partition; return False if the lease was lost."""
         if not self.holds(key):
             return False
         self.left, self.done = self.left - 1, self.done + 1
@@ -138,27 +138,27 @@ class Leases:
         self._until.pop(key[0], None)
         return True
 
-    def give_back(self, key: tuple[int, int]) -> None:
-        """End a lease whose partition is not done."""
+    def return_partition(self, key: tuple[int, int]) -> None:
+        """End a lease whose partition is not completed."""
         if self.holds(key):
             self._free("place = ?", key[0])
 
     def release(self, holder: str) -> None:
-        """End all leases of somebody who is gone."""
+        """End all leases of a holder."""
         self._free("holder = ?", holder)
 
     def results(self, after: int, most: int = -1) -> list[dict[str, Any]]:
-        """The results of the partitions that are done, in the order in which they were.
+        """Return the results of completed partitions, in the order of completion.
 
         Args:
-            after: How many of them to pass over.
-            most: How many to give at most; -1 for all.
+            after: The number of results to skip.
+            most: The maximum number of results; -1 for all.
         """
         sql = "SELECT result FROM partitions WHERE done > ? ORDER BY done LIMIT ?"
         return [orjson.loads(result) for (result,) in self._connection.execute(sql, [after, most])]
 
     def partition(self, place: int) -> Partition:
-        """One partition."""
+        """Return a partition."""
         (text,) = self._connection.execute("SELECT partition FROM partitions WHERE place = ?", [place]).fetchone()
         return Partition.from_json(text)
 

@@ -1,7 +1,7 @@
-"""Parts of a source, small enough to travel, and the one way to bring such a part to a gateway.
+"""Partitions of a source, which can be sent to other machines, and the function that runs one.
 
-A partition says which rows it means and holds none of them: a file and a stretch of it. It is the same however often
-the source is cut, so that whoever takes it over from somebody who died reads the same rows under the same numbers.
+A partition describes rows (a file and a byte range) and does not contain them. The same source is always divided in the
+same way, so a worker that takes over a partition reads the same rows with the same numbers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,8 +12,7 @@ from typing import Any, Literal
 import orjson
 from attrs import asdict, evolve, field, frozen
 
-from wonder_customers.bulk.engine import LocalJob
-from wonder_customers.bulk.job import Job
+from wonder_customers.bulk.job import Job, LocalJob
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.pace import Limiter
@@ -25,23 +24,22 @@ from wonder_customers.bulk.sources.tables import query_rows, quoted_name
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.session import CustomerSession
 
-__all__ = ["Kind", "Partition", "Source", "run_partition", "whole"]
+__all__ = ["Kind", "Partition", "Source", "run_partition"]
 
 Kind = Literal["source", "file", "bytes", "rows", "keys"]
-"""What a partition is: a whole source; a whole file; a byte range of a text file; a row range of a Parquet file; a
-range of a query's references."""
+"""A whole source or file, a byte range of a text file, a row range of a Parquet file, or references of a query."""
 
 
 @frozen
 class Source:
-    """Where rows come from, and how they are read: the arguments of `sources.read`, to be sent somewhere else.
+    """The arguments of `sources.read` as data, to be sent to other processes.
 
     Attributes:
         path: A file, a folder, or ``-`` for a query that names its own tables.
-        mapping: Their column name with our field.
-        unknown: What to do with columns that are no field.
+        mapping: Maps column names of the source to fields.
+        unknown: What to do with columns that are not a field.
         query: SQL that selects the rows.
-        form: The format, where the name does not tell it.
+        form: The format, if it is not known from the name.
     """
 
     path: str
@@ -56,34 +54,34 @@ class Source:
         return Reading(self.mapping, self.unknown)
 
     def read(self) -> RowReader:
-        """All its rows.
+        """Read all rows.
 
         Raises:
-            ConfigurationError: It cannot be read.
+            ConfigurationError: The source cannot be read.
         """
         return read(self.path, mapping=self.mapping, unknown=self.unknown, query=self.query, form=self.form)
 
 
 @frozen(kw_only=True)
 class Partition:
-    """Some rows of a source that follow each other.
+    """Consecutive rows of a source. Without further arguments, it is the whole source.
 
     Attributes:
         source: The source.
-        kind: What the partition is.
-        place: Counts the partitions of the source from 0.
-        number: Rows of the source before the first one.
-        rows: How many there are; None where nobody has counted.
-        file: The file they are in, and its format; None for a query.
-        begin: Where they begin: byte, row of the file, or least reference (None for those without one, too).
-        end: Where the next partition begins, in the same unit; None for the end.
-        line: Lines of the file, or rows of it, before the first one.
-        encoding: What the text before it has shown the file's encoding to be.
-        key: The column of a query's references, and all its columns.
-        where: Goes before the line in a row's place.
-        fingerprint: Changes when the file does.
-        repeats: The rows that repeat the reference of an earlier one, anywhere in the source, with that one; None where
-            nobody has looked.
+        kind: The kind of the partition.
+        place: The index of the partition in the source, from 0.
+        number: The number of rows of the source before the first one.
+        rows: The number of rows; None if they were not counted.
+        file: The file and its format; None for a query.
+        begin: The start: a byte, a row of the file, or the smallest reference (None includes rows without one).
+        end: The start of the next partition, in the same unit; None for the end of the source.
+        line: The number of lines or rows of the file before the first row.
+        encoding: The encoding detected in the text before.
+        key: The column with a query's references, followed by all its columns.
+        where: Prefix for a row's place.
+        fingerprint: Changes when the file changes.
+        repeats: Pairs of row numbers: a row that repeats a reference, and the first row with it, anywhere in the
+            source; None if they were not determined.
     """
 
     source: Source
@@ -102,12 +100,12 @@ class Partition:
     repeats: tuple[tuple[int, int], ...] | None = None
 
     def to_json(self) -> bytes:
-        """The partition as JSON."""
+        """Return the partition as JSON."""
         return orjson.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: bytes | str) -> "Partition":
-        """The partition that `to_json` wrote."""
+        """Return the partition from the output of `to_json`."""
         values = orjson.loads(text)
         file, repeats = values.pop("file"), values.pop("repeats")
         return cls(
@@ -119,10 +117,10 @@ class Partition:
         )
 
     def read(self) -> RowReader:
-        """Its rows, with the numbers and places that they have when the source is read as a whole.
+        """Read its rows, with the numbers and places that they have in the whole source.
 
         Raises:
-            ConfigurationError: It cannot be read, or it is not what it was when it was cut.
+            ConfigurationError: It cannot be read, or the source changed after it was divided.
         """
         if self.kind == "source":
             return self.source.read()
@@ -132,7 +130,7 @@ class Partition:
         return RowReader(self._counted, None)
 
     def _counted(self, reader: RowReader) -> Iterator[Row]:
-        """Its rows, and an error when there are fewer than there were."""
+        """Yield its rows, and raise if there are fewer than counted."""
         count = 0
         try:
             for row in islice(self._rows(reader), self.rows):
@@ -155,10 +153,10 @@ class Partition:
             )
             limits = [path, self.begin, self.end]
             return query_rows(sql, None, number, reading, self.where, before=self.line, parameters=limits)
-        stretch = ByteRange()
+        byte_range = ByteRange()
         if self.kind == "bytes" and isinstance(self.begin, int) and isinstance(self.end, int):
-            stretch = ByteRange(self.begin, self.line, self.encoding, self.end)
-        return rows_of_file(reader, (Path(path), form), number, reading, where=self.where, stretch=stretch)
+            byte_range = ByteRange(self.begin, self.line, self.encoding, self.end)
+        return rows_of_file(reader, (Path(path), form), number, reading, where=self.where, byte_range=byte_range)
 
     def _query(self, reading: Reading) -> Iterator[Row]:
         key = self.key[0]
@@ -174,17 +172,12 @@ class Partition:
 
     def _changed(self) -> str:
         name = self.source.path if self.file is None else self.file[0]
-        return f"{name} is not what it was when its rows were counted: it has changed since. Run the command again."
+        return f"{name} changed after its rows were counted. Run the command again."
 
 
 def bare(query: str | None) -> str:
-    """A query without the semicolon after it, so that it can stand inside another one."""
+    """Return a query without a trailing semicolon, so that it can be used as a subquery."""
     return (query or "").strip().rstrip(";")
-
-
-def whole(source: Source) -> Partition:
-    """The partition that is a whole source."""
-    return Partition(source=source)
 
 
 def run_partition(
@@ -195,21 +188,23 @@ def run_partition(
     *,
     options: Options | None = None,
 ) -> Job:
-    """Bring the rows of a partition to the gateway. Iterate over what this returns, as over a `sync`.
+    """Upsert the rows of a partition. Use the returned job like that of `sync`.
 
-    This is the unit that every engine runs: the command line with a whole file, workers on other machines with parts
-    of it. It may be run again at any time, by anybody who has the journal: rows that were confirmed are not sent
-    again, and rows in doubt are looked up before anything is sent.
+    Every engine runs this function: the command line with a whole source, and workers on other machines with parts of
+        it.
+    It can be repeated at any time by any process that has the journal: confirmed rows are not sent again, and
+        unconfirmed
+    rows are looked up first.
 
     Args:
-        partition: Which rows.
-        session: An open session, best with ``retry=BULK``.
-        journal: Remembers what was confirmed and what is under way.
-        limiter: Keeps the rate that all engines have together.
+        partition: The rows.
+        session: An open session, created with ``retry=BULK``.
+        journal: Records what was confirmed and what is under way.
+        limiter: A limit shared with other processes.
         options: How the rows are sent.
 
     Raises:
-        ConfigurationError: The rows cannot be read, or are not what they were.
+        ConfigurationError: The rows cannot be read, or the source changed.
     """
     chosen = options or Options()
     if partition.kind != "source":

@@ -1,4 +1,4 @@
-"""What a part of a job tells of itself while it runs, and how many parts make a whole."""
+"""The progress of a part of a job as plain data, and the sum over all parts."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from attrs import asdict, define, field
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.rows import Outcome
 
-__all__ = ["Progress", "outcome_of", "told"]
+__all__ = ["Progress", "outcome_from_dict", "outcome_to_dict"]
 
 
 @define
@@ -17,21 +17,21 @@ class Progress:
     """Counts of rows and requests.
 
     Attributes:
-        read: Rows of the source that were read.
-        passed_over: Of these, rows that are no part of the run.
+        read: Rows read from the source.
+        skipped: Rows read that do not belong to the run.
         counts: Rows by status.
         reasons: Failed, invalid and duplicate rows by code.
-        sent: Rows that the gateway took.
-        accepted: Requests that were not refused for their number.
+        sent: Rows that the gateway accepted.
+        accepted: Requests that were not refused by the rate limit.
         throttled: Requests that were.
-        troubled: Requests that met a fault.
-        latencies: Rows by class of latency.
-        concurrency: Rows at a time that the gateway takes, by what was found out.
-        rate: Requests per second that it takes; None as long as it refused none.
+        troubled: Requests that failed with a fault.
+        latencies: Rows by latency bucket.
+        concurrency: The number of concurrent rows that the gateway accepts, as found.
+        rate: The number of requests per second that it accepts; None as long as it refused none.
     """
 
     read: int = 0
-    passed_over: int = 0
+    skipped: int = 0
     counts: "Counter[str]" = field(factory=Counter)
     reasons: "Counter[str]" = field(factory=Counter)
     sent: int = 0
@@ -44,36 +44,36 @@ class Progress:
 
     @classmethod
     def of(cls, job: Job) -> "Progress":
-        """How a job stands."""
-        tally, capacity = job.tally, job.capacity
+        """Return the progress of a job."""
+        stats, capacity = job.stats, job.capacity
         return cls(
-            job.rows_read, job.passed_over, Counter(tally.counts), Counter(tally.reasons), tally.sent,
-            capacity.accepted, capacity.throttled, capacity.troubled, Counter(tally.latencies.classes),
+            job.rows_read, job.skipped, Counter(stats.counts), Counter(stats.reasons), stats.sent,
+            capacity.accepted, capacity.throttled, capacity.troubled, Counter(stats.latencies.classes),
             capacity.concurrency, capacity.rate,
         )  # fmt: skip
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Progress":
-        """The progress that `to_dict` made, also when it went through JSON."""
+        """Return the progress from the output of `to_dict`, also after a round trip through JSON."""
         counters = {name: Counter(values[name]) for name in ("counts", "reasons")}
         latencies = Counter({int(name): count for name, count in values["latencies"].items()})
         return cls(**{**values, **counters, "latencies": latencies})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, whose keys are all text."""
+        """Return plain data with string keys."""
         plain = asdict(self)
         return {**plain, "latencies": {str(name): count for name, count in self.latencies.items()}}
 
     def add(self, other: "Progress", *, rows: bool = True) -> None:
-        """Add what another part has done.
+        """Add the counts of another part.
 
         Args:
             other: The other part.
-            rows: Its rows too, not only its requests: not those of a part that somebody else does again.
+            rows: Add its rows too, not only its requests. False for a part that another worker repeats.
         """
         if rows:
             self.read += other.read
-            self.passed_over += other.passed_over
+            self.skipped += other.skipped
             self.counts.update(other.counts)
             self.reasons.update(other.reasons)
         self.sent += other.sent
@@ -83,18 +83,18 @@ class Progress:
         self.latencies.update(other.latencies)
 
     def join(self, other: "Progress") -> None:
-        """Add the limits that another part has found, which runs beside this one."""
+        """Add the limits found by another part that runs at the same time."""
         self.concurrency += other.concurrency
         if other.rate is not None:
             self.rate = (self.rate or 0.0) + other.rate
 
 
-def told(outcome: Outcome) -> dict[str, Any]:
+def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
     """A row that did not arrive, as plain data without its draft and its error, which hold values."""
     names = ("number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place")
     return {name: getattr(outcome, name) for name in names}
 
 
-def outcome_of(plain: Mapping[str, Any]) -> Outcome:
-    """The outcome that `told` made plain."""
+def outcome_from_dict(plain: Mapping[str, Any]) -> Outcome:
+    """Return the outcome from the output of `outcome_to_dict`."""
     return Outcome(**plain)

@@ -1,7 +1,7 @@
-"""One of the workers of a job: it takes partitions from the coordinator and runs them over one session of its own.
+"""A worker of a distributed job: takes partitions from the coordinator and runs them on its own session.
 
-It knows of no engine either: what it calls may be an object beside it, or a stub for one on another machine. Its
-credentials come from the environment of the process it runs in.
+It does not depend on an engine: the coordinator may be an object in the same process or a stub for another machine.
+Credentials come from the environment of the worker's process.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,8 +16,8 @@ from attrs import define, field
 from wonder_customers.bulk.distributed.coordinator import Key, WorkerConfig, check_key
 from wonder_customers.bulk.distributed.paced import PacedTransport, PerRequest
 from wonder_customers.bulk.distributed.partition import Partition, run_partition
-from wonder_customers.bulk.distributed.progress import Progress, told
-from wonder_customers.bulk.distributed.shipped import ShippedJournal
+from wonder_customers.bulk.distributed.progress import Progress, outcome_to_dict
+from wonder_customers.bulk.distributed.remote_journal import RemoteJournal
 from wonder_customers.bulk.distributed.slots import PATIENCE, Unreachable
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Change
@@ -25,49 +25,49 @@ from wonder_customers.bulk.journal.digest import Digests, key_of
 from wonder_customers.bulk.journal.entries import Entry
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.pace import Halted, Limiter
-from wonder_customers.bulk.stop_reasons import AttemptResult, Stop
+from wonder_customers.bulk.stop_reasons import ExitStatus, Stop
 from wonder_customers.dialects import package
 from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
 from wonder_customers.transports import choose
 
-__all__ = ["Worker", "WorkersView"]
+__all__ = ["WorkQueue", "Worker"]
 
 T = TypeVar("T")
 
 BEAT = 0.5
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 IDLE = 0.1
-"""Seconds until a worker without work asks again."""
+"""Seconds until a worker without a partition asks again."""
 
 
-class WorkersView(Protocol):
-    """The coordinator, as a worker sees it. Every call raises `Unreachable` while the coordinator cannot be reached."""
+class WorkQueue(Protocol):
+    """The coordinator, as used by a worker. Every call raises `Unreachable` while the coordinator cannot be reached."""
 
-    async def briefing(self) -> WorkerConfig:
-        """What a worker has to know beforehand."""
+    async def worker_config(self) -> WorkerConfig:
+        """Return the worker's configuration."""
 
     async def lease(self, holder: str) -> tuple[bytes, int] | None:
-        """A partition and the lease's token; None when there is nothing to do now."""
+        """Return a partition and the lease's token; None if no partition is free."""
 
     async def over(self) -> bool:
-        """Whether there will be nothing to do any more."""
+        """Return whether no partition will become free any more."""
 
     async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes of rows; False when the lease is lost."""
+        """Write changes of rows; return False if the lease was lost."""
 
     async def find(self, references: list[str]) -> list[Entry]:
-        """What the journal knows of references."""
+        """Return the journal's entries of references."""
 
-    async def beat(self, key: Key, progress: dict[str, Any]) -> str:
-        """Tell that it goes on; ``go``, ``stop`` or ``lost``."""
+    async def heartbeat(self, key: Key, progress: dict[str, Any]) -> str:
+        """Renew the lease; return ``go``, ``stop`` or ``lost``."""
 
     async def finish(self, key: Key, result: dict[str, Any]) -> bool:
-        """Hand in a partition's result; False when the lease is lost."""
+        """Store a partition's result; return False if the lease was lost."""
 
-    async def give_back(self, key: Key, result: dict[str, Any], end_state: AttemptResult, reason: str) -> None:
-        """Give back a partition that is not done, with what was done of it."""
+    async def return_partition(self, key: Key, result: dict[str, Any], exit_status: ExitStatus, reason: str) -> None:
+        """Return a partition that is not completed, with its partial result."""
 
 
 class _Free:
@@ -78,22 +78,23 @@ class _Free:
 
 
 @define(eq=False)
-class _Tenancy:
-    """The work on one partition under one lease.
+class LeasedPartition:
+    """A partition that this worker holds.
 
     Attributes:
         coordinator: The coordinator.
         partition: The partition.
         token: The lease's token.
-        lasts: Seconds that a lease lasts.
-        limiter: Keeps the rate of all workers together; None without one.
-        lost: Whether somebody else may hold the partition now, so that nothing may be sent any more.
+        duration: Seconds for which the lease is valid after a renewal.
+        limiter: The rate limit of all workers; None without one.
+        until: When the lease ends, on the monotonic clock.
+        lost: Whether another worker may hold the partition, so that nothing may be sent any more.
     """
 
-    coordinator: WorkersView
+    coordinator: WorkQueue
     partition: Partition
     token: int
-    lasts: float
+    duration: float
     limiter: Limiter | None
     until: float
     lost: bool = False
@@ -101,18 +102,18 @@ class _Tenancy:
 
     @property
     def key(self) -> Key:
-        """The lease."""
+        """Identifies the lease."""
         return self.partition.place, self.token
 
     async def reach(self, call: Callable[[], Awaitable[T]], *, renews: bool = False) -> T:
-        """Make a call until it gets through.
+        """Call the coordinator until it responds.
 
         Args:
             call: The call.
-            renews: Unless the answer is False, it shows that the lease was still ours when it was made.
+            renews: Whether a response other than False shows that the lease was valid when the call was made.
 
         Raises:
-            BulkError: The lease has ended meanwhile.
+            BulkError: The lease ended meanwhile.
         """
         while True:
             asked = monotonic()
@@ -123,27 +124,27 @@ class _Tenancy:
                 await anyio.sleep(PATIENCE)
             else:
                 if renews and answer is not False:
-                    self.until = max(self.until, asked + self.lasts)
+                    self.until = max(self.until, asked + self.duration)
                 return answer
 
     def check(self) -> None:
-        """Raise when the lease has ended.
+        """Raise if the lease has ended.
 
         Raises:
-            BulkError: It has.
+            BulkError: It has ended.
         """
         if self.lost or monotonic() > self.until:
             self.leave()
-            raise BulkError("the lease of these rows has ended; whoever takes them over goes on with them")
+            raise BulkError("the lease of these rows has ended; another worker continues with them")
 
     def leave(self) -> None:
-        """Send nothing more."""
+        """Stop sending rows."""
         self.lost = True
         if self.job is not None:
             self.job.stop()
 
     async def take(self, requests: int) -> None:
-        """Wait until so many requests may go, and see whether the rows are still this worker's."""
+        """Wait for the rate limit, and check that the lease is still valid."""
         if self.limiter is not None:
             await self.limiter.take(requests)
         if self.lost or monotonic() > self.until:
@@ -151,48 +152,48 @@ class _Tenancy:
             raise Halted
 
     async def ship(self, changes: list[Change]) -> None:
-        """Bring changes to the journal; returns when they are on its disk."""
+        """Send changes to the journal; return when they are on its disk."""
         if not await self.reach(lambda: self.coordinator.write(self.key, changes), renews=True):
             self.leave()
         self.check()
 
     async def ask(self, references: list[str]) -> list[Entry]:
-        """Ask the journal."""
+        """Return the journal's entries of references."""
         return await self.reach(lambda: self.coordinator.find(references))
 
-    async def beat(self, job: Job) -> None:
-        """Give signs of life until cancelled."""
+    async def heartbeat(self, job: Job) -> None:
+        """Send heartbeats until cancelled."""
         while not self.lost:
             await anyio.sleep(BEAT)
             asked = monotonic()
             try:
-                answer = await self.coordinator.beat(self.key, Progress.of(job).to_dict())
+                answer = await self.coordinator.heartbeat(self.key, Progress.of(job).to_dict())
             except Unreachable:
                 continue
             if answer == "lost":
                 self.leave()
                 return
-            self.until = max(self.until, asked + self.lasts)
+            self.until = max(self.until, asked + self.duration)
             if answer == "stop":
                 job.stop()
 
 
 @define(eq=False)
 class Worker:
-    """Works until the job is over.
+    """Runs partitions until the job is over.
 
     Attributes:
-        name: Tells it from the other workers.
+        name: Identifies the worker.
         coordinator: The coordinator.
-        limiter: Keeps the rate of all workers together; None without one.
+        limiter: The rate limit of all workers; None without one.
         options: How rows are sent.
         policy: The session's retry policy.
         variables: The environment with the credentials.
-        patience: Seconds that it tries to reach a coordinator that is away.
+        patience: Seconds for which it tries to reach the coordinator.
     """
 
     name: str
-    coordinator: WorkersView
+    coordinator: WorkQueue
     limiter: Limiter | None = None
     options: Options = field(factory=Options)
     policy: RetryPolicy = BULK
@@ -200,80 +201,85 @@ class Worker:
     patience: float = 120.0
 
     async def work(self) -> None:
-        """Take partitions and run them, until there will be none any more.
+        """Take partitions and run them, until the job is over.
 
         Raises:
-            ConfigurationError: The environment holds no credentials, or others than the journal's gateway and key.
-            BulkError: The coordinator is gone.
+            ConfigurationError: The environment has no credentials, or they do not fit the journal's gateway or key.
+            BulkError: The coordinator cannot be reached.
         """
-        briefing, briefed_at = await self._reach(self.coordinator.briefing), time()
-        account = package(briefing.gateway).ACCOUNT.from_environment(self.variables)
-        if account.base_url != briefing.endpoint:
+        worker_config, briefed_at = await self._reach(self.coordinator.worker_config), time()
+        account = package(worker_config.gateway).ACCOUNT.from_environment(self.variables)
+        if account.base_url != worker_config.endpoint:
             raise ConfigurationError(
-                f"the journal is of {briefing.gateway} at {briefing.endpoint}, this worker's environment names"
-                f" {account.base_url}. Nothing was sent by it."
+                f"the journal belongs to {worker_config.gateway} at {worker_config.endpoint}, but this worker's"
+                f" environment names {account.base_url}. This worker sent nothing."
             )
-        digests = Digests(key_of(Path(briefing.journal), make=False))
-        check_key(digests, briefing)
+        digests = Digests(key_of(Path(worker_config.journal), make=False))
+        check_key(digests, worker_config)
         limits = PerRequest(_Free())
         transport = PacedTransport(choose(None, max(32, self.options.workers)), limits)
         try:
             async with CustomerSession(account, retry=self.policy, transport=transport) as session:
-                while (tenancy := await self._next(briefing)) is not None:
-                    limits.limiter = tenancy
-                    ahead = briefing.wall - briefed_at
-                    journal = ShippedJournal(tenancy.ship, tenancy.ask, digests, briefing.run, briefing.journal, ahead)
-                    await self._run(session, tenancy, journal, limits)
+                while (lease := await self._next(worker_config)) is not None:
+                    limits.limiter = lease
+                    ahead = worker_config.wall - briefed_at
+                    journal = RemoteJournal(
+                        lease.ship, lease.ask, digests, worker_config.run, worker_config.journal, ahead
+                    )
+                    await self._run(session, lease, journal, limits)
         finally:
             with anyio.CancelScope(shield=True):
                 await transport.aclose()
 
-    async def _next(self, briefing: WorkerConfig) -> "_Tenancy | None":
-        """The next partition to work on; None when there will be none any more."""
+    async def _next(self, worker_config: WorkerConfig) -> "LeasedPartition | None":
+        """Return the next partition; None when the job is over."""
         while True:
             asked = monotonic()
             taken = await self._reach(lambda: self.coordinator.lease(self.name))
             if taken is not None:
-                partition, until = Partition.from_json(taken[0]), asked + briefing.lasts
-                return _Tenancy(self.coordinator, partition, taken[1], briefing.lasts, self.limiter, until)
+                partition, until = Partition.from_json(taken[0]), asked + worker_config.duration
+                return LeasedPartition(
+                    self.coordinator, partition, taken[1], worker_config.duration, self.limiter, until
+                )
             if await self._reach(self.coordinator.over):
                 return None
             await anyio.sleep(IDLE)
 
     async def _run(
-        self, session: CustomerSession[Any], tenancy: _Tenancy, journal: ShippedJournal, limits: PerRequest
+        self, session: CustomerSession[Any], lease: LeasedPartition, journal: RemoteJournal, limits: PerRequest
     ) -> None:
         try:
-            job = run_partition(tenancy.partition, session, journal, limits, options=self.options)
+            job = run_partition(lease.partition, session, journal, limits, options=self.options)
         except ConfigurationError as error:
             reason, nothing = str(error), {"progress": Progress().to_dict(), "failures": []}
-            await self._reach(lambda: self.coordinator.give_back(tenancy.key, nothing, "source", reason))
+            await self._reach(lambda: self.coordinator.return_partition(lease.key, nothing, "source", reason))
             return
-        tenancy.job = job
+        lease.job = job
         failures: list[dict[str, Any]] = []
         async with anyio.create_task_group() as group:
-            group.start_soon(tenancy.beat, job)
+            group.start_soon(lease.heartbeat, job)
             try:
                 async with job:
-                    failures.extend([told(outcome) async for outcome in job if not outcome.ok])
+                    failures.extend([outcome_to_dict(outcome) async for outcome in job if not outcome.ok])
             except BulkError:
-                # Why it stopped, the job knows itself.
-                pass
+                pass  # the reason is in `job.stopped`
             group.cancel_scope.cancel()
-        if tenancy.lost:
+        if lease.lost:
             return
         result = {"progress": Progress.of(job).to_dict(), "failures": failures}
         if job.stopped is None and not job.unfinished:
-            await self._reach(lambda: self.coordinator.finish(tenancy.key, result))
+            await self._reach(lambda: self.coordinator.finish(lease.key, result))
         else:
-            stop = job.stopped or Stop("interrupted", "it was interrupted")
-            await self._reach(lambda: self.coordinator.give_back(tenancy.key, result, stop.end_state, stop.reason))
+            stop = job.stopped or Stop("interrupted", "the job was interrupted")
+            await self._reach(
+                lambda: self.coordinator.return_partition(lease.key, result, stop.exit_status, stop.reason)
+            )
 
     async def _reach(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call until it gets through.
+        """Call the coordinator until it responds.
 
         Raises:
-            BulkError: It does not for too long.
+            BulkError: It does not respond within `patience`.
         """
         until = monotonic() + self.patience
         while True:
@@ -281,5 +287,7 @@ class Worker:
                 return await call()
             except Unreachable:
                 if monotonic() > until:
-                    raise BulkError("the coordinator is gone. What was sent is in its journal.") from None
+                    raise BulkError(
+                        "the coordinator cannot be reached. Rows that were sent are in its journal."
+                    ) from None
                 await anyio.sleep(PATIENCE)

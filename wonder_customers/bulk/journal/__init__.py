@@ -1,4 +1,4 @@
-"""The journal: what is about to happen to a row, and what happened."""
+"""The journal: records every row before it is sent and after it ended."""
 
 from wonder_customers.bulk.journal.sqlite import Change, Journal, Run, connect
 

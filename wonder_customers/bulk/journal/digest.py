@@ -1,7 +1,8 @@
-"""Keyed digests: whether a row changed since the gateway took it, without keeping the row.
+"""Keyed digests, which show whether a row changed since the gateway accepted it without storing the row.
 
-A plain hash of an e-mail or a phone number is found again by trying them all, so digests are HMACs under a key that
-stays with the user: in a file beside the journal, or in the environment variable ``WONDER_CUSTOMERS_SYNC_KEY``.
+A plain hash of an e-mail address or telephone number can be reversed by trying all values. Digests are therefore HMACs
+with a secret key, which is stored in a file beside the journal or in the environment variable
+``WONDER_CUSTOMERS_SYNC_KEY``.
 """
 
 import hmac
@@ -26,7 +27,7 @@ _SORTED = orjson.OPT_SORT_KEYS
 
 @frozen
 class Digests:
-    """Makes digests under one key.
+    """Computes digests with one key.
 
     Attributes:
         key: The secret key.
@@ -39,31 +40,32 @@ class Digests:
     def _hashed(self) -> bytes:
         return sha256(b"row" + self.key).digest()
 
-    def row(self, material: bytes) -> bytes:
-        """The digest of a row's raw values and the meaning of their columns."""
-        # Keyed BLAKE2 (RFC 7693) is what HMAC-SHA256 is, at a third of the time: it is asked for every row of a source.
-        return blake2b(material, digest_size=16, key=self._short).digest()
+    def row(self, raw_values: bytes) -> bytes:
+        """Return the digest of a row's raw values and the meaning of their columns."""
+        # Keyed BLAKE2 (RFC 7693) is as strong as HMAC-SHA256 and three times as fast; it runs for every row of a
+        # source.
+        return blake2b(raw_values, digest_size=16, key=self._short).digest()
 
     def payload(self, payload: dict[str, Any]) -> bytes:
-        """The digest of what would be sent."""
+        """Return the digest of a request body."""
         return hmac.digest(self.key, orjson.dumps(payload, option=_SORTED), "sha256")[:16]
 
 
 def key_mark(digests: Digests) -> bytes:
-    """Something that only who has the key can make, and from which nobody can find the key."""
+    """Return a value that identifies the key and does not reveal it."""
     return digests.payload({"": "the key of this journal"})
 
 
 def key_of(journal: Path, *, make: bool = True) -> bytes:
-    """The key of a journal; made and kept beside it (readable by its owner only) when there is none.
+    """Return the key of a journal. A missing key is created beside a new journal, readable by its owner only.
 
     Args:
         journal: The journal's file.
-        make: Make a key when there is none.
+        make: Create a missing key.
 
     Raises:
-        ConfigurationError: The key in the environment is shorter than 16 characters, the file holds no key, or a
-            journal is there without its key.
+        ConfigurationError: The key in the environment is shorter than 16 characters, the file does not contain a key,
+            or the key of an existing journal is missing.
     """
     named = environ.get(VARIABLE)
     if named is not None:
@@ -74,19 +76,19 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
     if not path.exists():
         if not make:
             raise ConfigurationError(
-                f"this process has not the key of {journal}: set {VARIABLE} in the environment of all workers, or let"
-                f" them read {path}"
+                f"this process does not have the key of {journal}: set {VARIABLE} in the environment of all workers, or"
+                f" let them read {path}"
             )
         if journal.exists():
             raise ConfigurationError(
-                f"{journal} is there without its key {path.name}: restore it, or start a new journal"
+                f"the key {path.name} of the journal {journal} is missing: restore it, or start a new journal"
             )
-        # Another process may be making it just now; then its key is the one.
+        # If another process creates the key at the same time, its key is used.
         with suppress(FileExistsError):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(32))
     key = path.read_text(encoding="ascii").strip()
     if len(key) != 64:
-        raise ConfigurationError(f"{path} holds no key: restore it, or delete it together with the journal")
+        raise ConfigurationError(f"{path} does not contain a key: restore it, or delete it together with the journal")
     return bytes.fromhex(key)

@@ -1,4 +1,4 @@
-"""What a job needs of a journal, wherever that journal is."""
+"""The interface of a journal, as a job uses it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -9,11 +9,11 @@ from wonder_customers.bulk.journal.digest import Digests
 __all__ = ["Entry", "RowJournal", "State"]
 
 State = Literal["sending", "done", "failed", "unknown", "held"]
-"""``failed``: the gateway does not take it. ``unknown``: perhaps applied. ``held``: not applied, to be sent again."""
+"""``failed``: the gateway refuses the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again."""
 
 
 class Entry(NamedTuple):
-    """What the journal knows of one reference."""
+    """What the journal records about one reference."""
 
     reference: str
     number: int
@@ -29,60 +29,60 @@ class Entry(NamedTuple):
 
 
 class RowJournal(Protocol):
-    """A journal as a job uses it: `Journal` in one file, `ShippedJournal` for a part of a job on another machine."""
+    """A journal as a job uses it: `Journal` in a file, or `RemoteJournal` for a part of a job on another machine."""
 
     @property
     def digests(self) -> Digests:
-        """Makes the digests that rows are compared by."""
+        """Computes the digests by which rows are compared."""
 
     @property
     def run(self) -> int:
-        """The number of the run under way."""
+        """The number of the current run."""
 
     @property
     def clock(self) -> Callable[[], float]:
-        """The Unix time by which entries are stamped."""
+        """Returns the Unix time for entries."""
 
     @property
     def name(self) -> str:
-        """How a person names it when going on after an interruption."""
+        """The name to use when resuming, for messages."""
 
     def check(self, gateway: str, endpoint: str) -> None:
-        """Hold the journal against the place where a job sends its rows.
+        """Check that the journal belongs to the gateway to which a job sends its rows.
 
         Raises:
-            ConfigurationError: It vouches for another one, whose customers this one does not know.
+            ConfigurationError: It belongs to another gateway, which has other customers.
         """
 
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> object:
-        """Take the journal for this job."""
+        """Acquire the journal for this job and start a run."""
 
-    def end(self, end_state: str, counts: Mapping[str, int]) -> None:
-        """Write how the job ended, and let go of the journal."""
+    def end(self, exit_status: str, counts: Mapping[str, int]) -> None:
+        """Record how the run ended, and release the journal."""
 
     async def serve(self) -> None:
-        """Write what is handed over, until `stop` and everything before it."""
+        """Write queued entries, until `stop` was called and all of them are written."""
 
     def stop(self) -> None:
-        """Let `serve` end after the last row."""
+        """End `serve` after the last queued entry."""
 
     async def sending(self, reference: str, number: int, raw: bytes | None, payload: bytes) -> None:
-        """Write that a request is about to go out; returns when that is on the disk.
+        """Record that a request will be sent, and wait until the record is on disk.
 
         Raises:
-            BulkError: It could not be written, so the request must not go out.
+            BulkError: It could not be written, so the request must not be sent.
         """
 
     def done(
         self, reference: str, number: int, raw: bytes | None, payload: bytes, *, result: str, id: str, attempts: int
     ) -> None:
-        """Write that the gateway holds the row."""
+        """Record that the gateway holds the row."""
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
-        """Write how a row ended that the gateway did not take for certain."""
+        """Record how a row ended that the gateway did not confirm."""
 
     def same(self, reference: str, raw: bytes) -> None:
-        """Write that other raw values make the same payload."""
+        """Record that different raw values result in the same request body."""
 
     def reader(self) -> AbstractContextManager[Callable[[Sequence[str]], dict[str, Entry]]]:
-        """A function that finds the entries of many references at once, for worker threads."""
+        """Return a function that finds the entries of many references, for worker threads."""

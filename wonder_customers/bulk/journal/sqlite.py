@@ -1,8 +1,8 @@
-"""The journal in one SQLite file per source and gateway.
+"""A journal in one SQLite file per source and gateway.
 
-The file (WAL, synchronous FULL) holds references, keyed digests, states, the gateway's ids, attempts and codes; never a
-payload, never anything of a card. ``sending`` is on the disk before the request goes out and ``done`` is written after
-the answer, so a row that says ``sending`` when a process starts is one whose outcome only the gateway knows.
+The file (WAL mode, synchronous FULL) contains references, keyed digests, states, the gateway's ids, attempts and codes.
+It never contains a request body or card data. ``sending`` is on disk before the request is sent and ``done`` is written
+after the response, so a row that is ``sending`` when a process starts has an outcome that only the gateway knows.
 """
 
 import sqlite3
@@ -16,16 +16,16 @@ from typing import Any
 import orjson
 from attrs import define, field, frozen
 
-from wonder_customers.bulk.journal._lock import Lock
-from wonder_customers.bulk.journal._writer import Writer
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.bulk.journal.entries import Entry, State
+from wonder_customers.bulk.journal.file_lock import FileLock
+from wonder_customers.bulk.journal.write_queue import WriteQueue
 from wonder_customers.errors import BulkError, ConfigurationError
 
 __all__ = ["Change", "Journal", "Run", "connect"]
 
 Change = tuple[str, list[Any]]
-"""One change of a row: ``sending``, ``done``, ``ended`` or ``same``, with what the method of that name takes."""
+"""One change of a row: ``sending``, ``done``, ``ended`` or ``same``, with the arguments of the method of that name."""
 
 VERSION = 1
 
@@ -58,35 +58,35 @@ WHERE reference IN (SELECT value FROM json_each(?))
 
 @frozen
 class Run:
-    """One run over a source, resumed as often as need be.
+    """One run over a source, which may be resumed any number of times.
 
     Attributes:
-        number: Counts the runs of this journal.
+        number: The number of the run in this journal, from 1.
         started: Unix time.
-        ended: Unix time, None while it is unfinished.
-        ending: How it ended: ``finished``, ``interrupted`` …; None when the process died.
-        facts: How to do it again: source, mapping, query, options. No credential.
+        ended: Unix time; None while it is unfinished.
+        exit_status: How it ended, such as ``finished`` or ``interrupted``; None if the process was killed.
+        facts: How to repeat the run: source, mapping, query, options. Never contains credentials.
         counts: Rows by status, when it ended.
     """
 
     number: int
     started: float
     ended: float | None
-    end_state: str | None
+    exit_status: str | None
     facts: Mapping[str, Any]
     counts: Mapping[str, int]
 
 
 @define(eq=False)
 class Journal:
-    """The journal in one file. Open it with `Journal.open` for a run, or with `Journal.existing` to look.
+    """A journal in one file. Use `Journal.open` for a run, or `Journal.existing` to inspect one.
 
     Attributes:
         path: The file.
         gateway: The gateway's name.
-        endpoint: Where the gateway listens.
-        digests: Makes the digests it is compared by.
-        clock: Unix time.
+        endpoint: The gateway's base URL.
+        digests: Computes the digests by which rows are compared.
+        clock: Returns Unix time.
     """
 
     path: Path
@@ -94,31 +94,31 @@ class Journal:
     endpoint: str
     digests: Digests
     clock: Callable[[], float] = time
-    writer: Writer = field(init=False)
+    writer: WriteQueue = field(init=False)
     run: int = field(default=0, init=False)
-    _lock: Lock = field(init=False)
+    _lock: FileLock = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.writer = Writer(partial(connect, self.path), str(self.path))
-        self._lock = Lock(self.path.with_name(self.path.name + ".lock"))
+        self.writer = WriteQueue(partial(connect, self.path), str(self.path))
+        self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
 
     @classmethod
     def open(cls, path: str | Path, *, gateway: str, endpoint: str, clock: Callable[[], float] = time) -> "Journal":
-        """Open a journal for a gateway, and make it when there is none.
+        """Open the journal of a gateway; create it if it does not exist.
 
         Args:
             path: The file.
             gateway: The gateway's name.
-            endpoint: Where the gateway listens; a journal vouches for one place only.
-            clock: Unix time.
+            endpoint: The gateway's base URL; a journal is valid for one endpoint only.
+            clock: Returns Unix time.
 
         Raises:
-            ConfigurationError: The journal belongs to another gateway, its key is missing or another one, or it is no
-                journal.
+            ConfigurationError: The journal belongs to another gateway, its key is missing or different, or the file is
+                not a journal.
         """
         where = Path(path)
         if where.is_dir():
-            raise ConfigurationError(f"{where} is a folder and no journal. Name a file with --journal.")
+            raise ConfigurationError(f"{where} is a folder, not a journal. Name a file with --journal.")
         mine = {"version": str(VERSION), "gateway": gateway, "endpoint": endpoint}
         with _reading(where):
             digests = Digests(key_of(where))
@@ -126,66 +126,66 @@ class Journal:
             with closing(connect(where)) as connection:
                 connection.executescript(_SCHEMA)
                 connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", mine.items())
-                # A journal of before there were marks takes the key that it is opened with.
+                # A journal of a version without marks adopts the key that it is opened with.
                 connection.execute("INSERT OR IGNORE INTO about VALUES ('key', ?)", [mark])
                 held = dict(connection.execute("SELECT name, value FROM about"))
         wrong = [name for name, value in mine.items() if held.get(name) != value]
         if wrong:
             raise ConfigurationError(
                 f"{where} is the journal of {held.get('gateway')} at {held.get('endpoint')} (format"
-                f" {held.get('version')}), not of {gateway} at {endpoint}: name another one with --journal"
+                f" {held.get('version')}), not of {gateway} at {endpoint}: choose another file with --journal"
             )
         if held["key"] != mark:
             raise ConfigurationError(
-                f"{where} was written under another key, by which every row would look changed and be sent again."
-                f" Nothing was sent. Restore {where.name}.key, or {VARIABLE} in the environment if the key was kept"
-                " there (and unset it if not); without that key, name another journal with --journal."
+                f"{where} was written with another key: every row would appear changed and be sent again. Nothing was"
+                f" sent. Restore {where.name}.key, or set {VARIABLE} if the key was kept in the environment (and unset"
+                " it otherwise). Without the key, choose another journal with --journal."
             )
         return cls(where, gateway, endpoint, digests, clock)
 
     @classmethod
     def existing(cls, path: str | Path, *, clock: Callable[[], float] = time) -> "Journal":
-        """Open a journal that is there, for whatever gateway it was made.
+        """Open an existing journal, whatever its gateway.
 
         Raises:
-            ConfigurationError: There is none.
+            ConfigurationError: The file does not exist.
         """
         where = Path(path)
         if not where.exists():
-            raise ConfigurationError(f"there is no journal {where}")
+            raise ConfigurationError(f"the journal {where} does not exist")
         about = facts_about(where)
         return cls.open(where, gateway=about["gateway"], endpoint=about["endpoint"], clock=clock)
 
     @property
     def name(self) -> str:
-        """How a person names it when going on after an interruption."""
+        """The name to use when resuming, for messages."""
         return str(self.path)
 
     # Runs
 
     def check(self, gateway: str, endpoint: str) -> None:
-        """Hold the journal against the place where a job sends its rows.
+        """Check that the journal belongs to the gateway to which a job sends its rows.
 
         Raises:
-            ConfigurationError: It vouches for another one, whose customers this one does not know.
+            ConfigurationError: It belongs to another gateway, which has other customers.
         """
         if (gateway, endpoint) != (self.gateway, self.endpoint):
             raise ConfigurationError(
-                f"{self.path} is the journal of {self.gateway} at {self.endpoint}, not of {gateway} at {endpoint}: open"
-                " another one. Nothing was sent."
+                f"{self.path} is the journal of {self.gateway} at {self.endpoint}, not of {gateway} at {endpoint}: use"
+                " another journal. Nothing was sent."
             )
 
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> Run:
-        """Take the journal for this process, and begin a run or go on with the last one.
+        """Acquire the journal for this process, and start a run or continue the last one.
 
         Raises:
-            BulkError: Another process uses it, or there is nothing to resume.
+            BulkError: Another process uses the journal, or there is nothing to resume.
         """
         self.hold()
         last = self.last_run()
         if resume:
             if last is None:
-                raise BulkError(f"{self.path} holds no run to resume. Start one with `sync`.")
+                raise BulkError(f"{self.path} has no run to resume. Start one with `sync`.")
             self.run = last.number
             self._execute("UPDATE runs SET ended = NULL, ending = NULL WHERE run = ?", [self.run])
             return last
@@ -196,73 +196,73 @@ class Journal:
         )
         return Run(self.run, started, None, None, facts, {})
 
-    def end(self, end_state: str, counts: Mapping[str, int]) -> None:
-        """Write how the run ended, and let go of the journal."""
+    def end(self, exit_status: str, counts: Mapping[str, int]) -> None:
+        """Record how the run ended, and release the journal."""
         if self.writer.failure is None:
             self._execute(
                 "UPDATE runs SET ended = ?, ending = ?, counts = ? WHERE run = ?",
-                [self.clock(), end_state, _json(dict(counts)), self.run],
+                [self.clock(), exit_status, _json(dict(counts)), self.run],
             )
         self.release()
 
     def hold(self) -> None:
-        """Take the journal for this process, without beginning a run.
+        """Acquire the journal for this process, without starting a run.
 
         Raises:
-            BulkError: Another process uses it.
+            BulkError: Another process uses the journal.
         """
         self._lock.take()
 
     def release(self) -> None:
-        """Let go of the journal."""
+        """Release the journal."""
         self._lock.release()
 
     def last_run(self) -> Run | None:
-        """The latest run, None when there was none."""
+        """Return the latest run; None if there was none."""
         rows = self._query("SELECT run, started, ended, ending, facts, counts FROM runs ORDER BY run DESC LIMIT 1")
         with _reading(self.path):
-            for run, started, ended, end_state, facts, counts in rows:
-                return Run(run, started, ended, end_state, orjson.loads(facts), orjson.loads(counts or "{}"))
+            for run, started, ended, exit_status, facts, counts in rows:
+                return Run(run, started, ended, exit_status, orjson.loads(facts), orjson.loads(counts or "{}"))
         return None
 
     def states(self) -> dict[str, int]:
-        """How many references are in each state."""
+        """Return the number of references in each state."""
         return dict(self._query("SELECT state, count(*) FROM rows GROUP BY state ORDER BY state"))
 
     def codes(self) -> dict[str, int]:
-        """How many references failed for each reason."""
+        """Return the number of references that failed with each code."""
         sql = "SELECT code, count(*) FROM rows WHERE state IN ('failed', 'unknown') GROUP BY code ORDER BY 2 DESC"
         return {code or "?": count for code, count in self._query(sql)}
 
     # Rows
 
     async def sending(self, reference: str, number: int, raw: bytes | None, payload: bytes) -> None:
-        """Write that a request is about to go out; returns when that is on the disk.
+        """Record that a request will be sent, and wait until the record is on disk.
 
         Raises:
-            BulkError: It could not be written, so the request must not go out.
+            BulkError: It could not be written, so the request must not be sent.
         """
         await self.writer.commit(*self._statement("sending", [reference, number, raw, payload]))
 
     def done(
         self, reference: str, number: int, raw: bytes | None, payload: bytes, *, result: str, id: str, attempts: int
     ) -> None:
-        """Write that the gateway holds the row."""
+        """Record that the gateway holds the row."""
         self.writer.post(*self._statement("done", [reference, number, raw, payload, result, id, attempts]))
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
-        """Write how a row ended that the gateway did not take for certain."""
+        """Record how a row ended that the gateway did not confirm."""
         self.writer.post(*self._statement("ended", [reference, state, attempts, code]))
 
     def same(self, reference: str, raw: bytes) -> None:
-        """Write that other raw values make the same payload, so that the next run sees it at a glance."""
+        """Record that different raw values result in the same request body, so that the next run needs no draft."""
         self.writer.post(*self._statement("same", [reference, raw]))
 
     async def merge(self, changes: Sequence[Change]) -> None:
-        """Write what another process tells of its rows, in that order; returns when it is on the disk.
+        """Write the changes of another process in order, and wait until they are on disk.
 
         Raises:
-            BulkError: It could not be written.
+            BulkError: They could not be written.
         """
         statements = [self._statement(*change) for change in changes]
         for statement in statements[:-1]:
@@ -284,16 +284,16 @@ class Journal:
         return _SEEN, values[::-1]
 
     async def serve(self) -> None:
-        """Write what is handed over, until `stop` and everything before it."""
+        """Write queued entries, until `stop` was called and all of them are written."""
         await self.writer.serve()
 
     def stop(self) -> None:
-        """Let `serve` end after the last row."""
+        """End `serve` after the last queued entry."""
         self.writer.stop()
 
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
-        """A function that finds the entries of many references at once, usable in one thread at a time."""
+        """Return a function that finds the entries of many references; use it in one thread at a time."""
         with closing(connect(self.path)) as connection:
 
             def find(references: Sequence[str]) -> dict[str, Entry]:
@@ -313,10 +313,10 @@ class Journal:
 
 
 def facts_about(path: Path) -> dict[str, str]:
-    """What a journal says about itself: ``gateway``, ``endpoint``, ``version``.
+    """Return the journal's ``gateway``, ``endpoint`` and ``version``.
 
     Raises:
-        ConfigurationError: It is no journal.
+        ConfigurationError: The file is not a journal.
     """
     with _reading(path), closing(connect(path)) as connection:
         found = dict(connection.execute("SELECT name, value FROM about"))
@@ -324,7 +324,7 @@ def facts_about(path: Path) -> dict[str, str]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection to a journal: what it commits has survived a power cut."""
+    """Open a connection to a journal. Its commits survive a power failure."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         connection.execute("PRAGMA journal_mode = WAL").close()
@@ -340,12 +340,14 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise ConfigurationError(f"{path} cannot be used as a journal: {error}. Name another with --journal.") from None
+        raise ConfigurationError(
+            f"{path} cannot be used as a journal: {error}. Choose another file with --journal."
+        ) from None
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be used as a journal: {error.strerror}. Name another with --journal."
+            f"{path} cannot be used as a journal: {error.strerror}. Choose another file with --journal."
         ) from None
-    except (ValueError, KeyError) as error:  # texts that are no Unicode, facts that are no JSON, names that are gone
+    except (ValueError, KeyError) as error:  # invalid Unicode, invalid JSON, missing names
         reason = type(error).__name__
         raise ConfigurationError(f"the journal {path} is damaged ({reason}): restore it from a copy.") from None
 

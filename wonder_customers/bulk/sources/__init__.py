@@ -1,4 +1,4 @@
-"""Where rows come from: files, folders and queries, read as a stream."""
+"""Sources of rows: files, folders and queries, read as a stream."""
 
 from wonder_customers.bulk.sources.paths import Format, files, fingerprint
 from wonder_customers.bulk.sources.reader import RowReader, read, rows_of_file

@@ -1,4 +1,4 @@
-"""A stretch of a text file: where a reading begins and ends, and where it stands between two rows."""
+"""The byte range of a text file that is read, and the position of the reader between two rows."""
 
 from math import inf
 from typing import Literal
@@ -12,14 +12,14 @@ Encoding = Literal["utf-8", "cp1252"]
 
 @define
 class ByteRange:
-    """Where a reading of a file begins and ends; while it goes on, where the next row begins.
+    """The byte range that is read; while reading, `offset` is the start of the next row.
 
     Attributes:
-        offset: The byte at which the next row begins; 0 for the beginning of the file, its column names included.
-        line: Lines before that.
-        encoding: What the bytes so far have shown the text to be; None as long as they are all ASCII.
+        offset: The byte at which the next row starts; 0 for the start of the file, including its column names.
+        line: The number of lines before it.
+        encoding: The encoding detected so far; None as long as all bytes are ASCII.
         end: The byte before which the last row ends.
-        whole: The file's bytes say nothing about where a row begins, so it cannot be read from anywhere else.
+        whole: The file cannot be read from a byte offset, because its bytes do not show where a row starts.
     """
 
     offset: int = 0

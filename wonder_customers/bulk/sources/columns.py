@@ -1,4 +1,4 @@
-"""From a source's columns to a customer's fields: which column is which, and what may not be in a file at all."""
+"""Maps the columns of a source to the fields of a customer, and refuses columns that must not be in a file."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from wonder_customers.records import Address, CardSource, CustomerDraft, Phone, 
 __all__ = ["Columns", "Reading", "Unknown", "flat", "names_reference", "without"]
 
 Unknown = Literal["refuse", "ignore"]
-"""What to do with columns that are no field of a customer."""
+"""What to do with columns that are not a field of a customer."""
 
 _SECURITY_CODE = re.compile(r"(card_?)?(cvv|cvc|csc|cvn|cav|cid)_?2?(_?(code|number|value))?|(card_?)?security_?code")
 _CARD = re.compile(
@@ -28,7 +28,7 @@ _CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_
 
 @cache
 def _known() -> frozenset[str]:
-    """Every field a column may be, nested ones with a dot; ``metadata.…`` comes on top."""
+    """Return every field that a column may have, nested ones with a dot; ``metadata.…`` is allowed in addition."""
     nested: dict[str, type[Any]] = {"phone": Phone, "address": Address}
     own = {attribute.name for attribute in fields(CustomerDraft)} - {"address", "payment_source"}
     parts = {f"{name}.{attribute.name}" for name, kind in nested.items() for attribute in fields(kind)}
@@ -37,7 +37,7 @@ def _known() -> frozenset[str]:
 
 
 def _plain(name: str) -> str:
-    """A column's name as people vary it: case, blanks, hyphens."""
+    """Normalize the name of a column: case, spaces, hyphens."""
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
 
@@ -50,10 +50,10 @@ class Reading:
     """How columns are read.
 
     Attributes:
-        mapping: Their column name with our field; an empty field leaves the column out.
-        unknown: What to do with columns that are no field and not in `mapping`.
-        one_table: The source is one table, so a column in `mapping` that it has not is a slip. Of several files, or of
-            objects with optional keys, each may lack some.
+        mapping: Maps column names of the source to fields; an empty field leaves the column out.
+        unknown: What to do with columns that are not a field and not in `mapping`.
+        one_table: Whether the source is one table, so that a column in `mapping` that it does not have is an error.
+            With several files, or objects with optional keys, some may be missing.
     """
 
     mapping: Mapping[str, str] = field(factory=dict)
@@ -66,11 +66,11 @@ class Columns:
     """The columns of one source.
 
     Attributes:
-        names: As the source has them.
-        paths: The customer's field of each, such as ``address.city``; None for a column that is left out.
-        reference: The position of the reference's column.
-        cards: The positions of card fields, which no digest may cover.
-        mark: Tells apart two ways of reading the same values.
+        names: The names in the source.
+        paths: The field of each column, such as ``address.city``; None for a column that is left out.
+        reference: The index of the column with the reference.
+        cards: The indexes of columns with card fields, which must not be included in a digest.
+        mark: Identifies the mapping, so that the same values under another mapping have another digest.
     """
 
     names: tuple[str, ...]
@@ -87,50 +87,33 @@ class Columns:
         """Find the field of every column.
 
         Args:
-            names: The columns, as the source has them.
-            reading: How they are read.
+            names: The names of the columns in the source.
+            reading: How columns are read.
 
         Raises:
-            ConfigurationError: A column holds security codes, or card data that was not asked for by name; a column is
-                unknown, mapped to no field, mapped and not there, or there twice; there is no column for the reference.
+            ConfigurationError: A column contains security codes, or card data that was not mapped explicitly; a column
+                is unknown, mapped to an unknown field, mapped but missing, or a field has two columns; the reference
+                has no column.
         """
-        wanted = {_plain(name): path.strip() for name, path in reading.mapping.items()}
+        mapping = {_plain(name): path.strip() for name, path in reading.mapping.items()}
         for name in names:
-            _refuse_card_data(name, wanted.get(_plain(name)))
-        unmapped = [path for path in wanted.values() if path and not _is_field(path)]
-        if unmapped:
-            raise ConfigurationError(
-                f"no field of a customer is called {unmapped[0]!r}; the fields are {', '.join(sorted(_known()))} and"
-                " metadata.KEY"
-            )
-        paths = tuple(_path(name, wanted, reading.unknown) for name in names)
-        absent = wanted.keys() - map(_plain, names) if reading.one_table else set()
-        if absent and any(paths):
-            missing = next(name for name in reading.mapping if _plain(name) in absent)
-            raise ConfigurationError(
-                f"no column is called {missing!r}, which is mapped to {reading.mapping[missing]!r}: correct the name,"
-                " or leave it out of the mapping. Nothing was sent."
-            )
-        strange = [name for name, path in zip(names, paths, strict=True) if path == ""]
-        if strange:
-            raise ConfigurationError(_strange(strange, told=any(paths)))
-        used = [path for path in paths if path]
-        twice = sorted({path for path in used if used.count(path) > 1})
-        if twice:
-            raise ConfigurationError(f"more than one column holds {', '.join(twice)}: map one of them to nothing")
-        if "reference" not in used:
-            raise ConfigurationError(
-                "no column holds the reference, without which a row cannot be found again: name one `reference`, or map"
-                " yours with --map 'COLUMN=reference'"
-            )
+            _refuse_card_data(name, mapping.get(_plain(name)))
+        _check_mapped_fields(mapping)
+        paths = tuple(_path(name, mapping, reading.unknown) for name in names)
+        if reading.one_table and any(paths):
+            _check_mapped_columns(names, mapping, reading.mapping)
+        unknown = [name for name, path in zip(names, paths, strict=True) if path == ""]
+        if unknown:
+            raise ConfigurationError(_unknown_message(unknown, others_known=any(paths)))
+        _check_fields([path for path in paths if path])
         cards = frozenset(place for place, path in enumerate(paths) if path and path.startswith("payment_source."))
         return cls(tuple(names), paths, paths.index("reference"), cards)
 
     def draft(self, values: Sequence[Any], place: str) -> CustomerDraft:
-        """The draft that one row's values make.
+        """Build the draft of one row from its values.
 
         Raises:
-            RowProblem: A value is of the wrong kind; the message names place and column.
+            RowProblem: A value has the wrong type; the message names place and column.
         """
         whole: dict[str, Any] = {}
         parts: dict[str, dict[str, Any]] = {}
@@ -148,26 +131,61 @@ class Columns:
         return _assembled(whole, parts, place)
 
 
+def _check_mapped_fields(mapping: Mapping[str, str]) -> None:
+    """Check that every column is mapped to a field of a customer."""
+    wrong = [path for path in mapping.values() if path and not _is_field(path)]
+    if wrong:
+        raise ConfigurationError(
+            f"a customer does not have a field {wrong[0]!r}; the fields are {', '.join(sorted(_known()))} and"
+            " metadata.KEY"
+        )
+
+
+def _check_mapped_columns(names: Sequence[str], mapping: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """Check that every mapped column exists."""
+    missing = mapping.keys() - map(_plain, names)
+    if missing:
+        name = next(name for name in given if _plain(name) in missing)
+        raise ConfigurationError(
+            f"the source does not have a column {name!r}, which is mapped to {given[name]!r}: correct the name, or"
+            " remove it from the mapping. Nothing was sent."
+        )
+
+
+def _check_fields(paths: Sequence[str]) -> None:
+    """Check that every field has one column, and that the reference has one."""
+    repeated = sorted({path for path in paths if paths.count(path) > 1})
+    if repeated:
+        raise ConfigurationError(
+            f"more than one column is mapped to {', '.join(repeated)}: leave one of them out with --map 'COLUMN='"
+        )
+    if "reference" not in paths:
+        raise ConfigurationError(
+            "the source does not have a column for the reference, which identifies a customer: name a column"
+            " `reference`, or map one with --map 'COLUMN=reference'"
+        )
+
+
 def _refuse_card_data(name: str, mapped: str | None) -> None:
     last = _plain(name).rpartition(".")[2]
     if _SECURITY_CODE.fullmatch(last) or (mapped or "").rpartition(".")[2] == "cvv":
         raise ConfigurationError(
-            f"column {name!r} holds card security codes. These may not be kept in any file (PCI DSS 3.3.1): delete the"
-            " column from the source. Nothing was read or sent."
+            f"column {name!r} contains card security codes, which must not be stored (PCI DSS 3.3.1): delete the column"
+            " from the source. Nothing was read or sent."
         )
-    asked = mapped is not None and (mapped == "" or mapped.startswith("payment_source."))
-    if not asked and (_CARD.fullmatch(last) or (mapped or _plain(name)).startswith("payment_source.")):
+    explicit = mapped is not None and (mapped == "" or mapped.startswith("payment_source."))
+    if not explicit and (_CARD.fullmatch(last) or (mapped or _plain(name)).startswith("payment_source.")):
         raise ConfigurationError(
-            f"column {name!r} looks like card data, which is not read unless you ask for it by name: map it to a field"
-            f" with --map '{name}=payment_source.number', or leave it out with --map '{name}='. Nothing was sent."
+            f"column {name!r} looks like card data, which is read only if it is mapped explicitly: map it with"
+            f" --map '{name}=payment_source.number', or leave it out with --map '{name}='. Nothing was sent."
         )
 
 
-def _path(name: str, wanted: Mapping[str, str], unknown: Unknown) -> str | None:
-    """The column's field; None when it is left out, "" when nobody knows it."""
+def _path(name: str, mapping: Mapping[str, str], unknown: Unknown) -> str | None:
+    """Return the field of a column; None if it is left out, "" if it is unknown."""
     plain = _plain(name)
-    if plain in wanted:
-        return wanted[plain] or None
+    if plain in mapping:
+        return mapping[plain] or None
     if plain.startswith("metadata."):
         return "metadata." + name.strip().partition(".")[2]
     if plain in _known():
@@ -178,27 +196,28 @@ def _path(name: str, wanted: Mapping[str, str], unknown: Unknown) -> str | None:
 _LOOKS_LIKE_DATA = re.compile(r"@|[0-9]{5}")
 
 
-def _strange(names: Sequence[str], *, told: bool) -> str:
-    """What to say of columns that nobody knows.
+def _unknown_message(names: Sequence[str], *, others_known: bool) -> str:
+    """Return the message for unknown columns.
 
-    Where none is known, the first line may be no line of names but the first customer, whom a message must not quote.
+    If no column is known, the first line may be the first customer instead of column names, so it is not quoted.
     """
-    if not told:
+    if not others_known:
         return (
-            f"none of the first line's {len(names)} columns is a field of a customer. If it names columns, say which"
-            " field each is with --map 'COLUMN=FIELD'; if it holds the first customer, put a line of names before it"
+            f"none of the {len(names)} columns of the first line is a field of a customer. If the line contains column"
+            " names, map each with --map 'COLUMN=FIELD'; if it contains the first customer, insert a line of column"
+            " names before it"
         )
     shown = ", ".join("one that looks like data" if _LOOKS_LIKE_DATA.search(it) else repr(it[:40]) for it in names[:8])
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return (
-        f"no field of a customer is called {shown}{more}: say which field it is with --map 'COLUMN=FIELD', keep it with"
-        " --map 'COLUMN=metadata.KEY', leave it out with --map 'COLUMN=', or leave all such columns out with"
+        f"unknown columns: {shown}{more}. Map each to a field with --map 'COLUMN=FIELD', keep it with"
+        " --map 'COLUMN=metadata.KEY', leave it out with --map 'COLUMN=', or leave all unknown columns out with"
         " --ignore-unknown"
     )
 
 
 def _value(path: str, value: Any, where: str) -> Any:
-    """A cell's value as its field takes it, None when it is blank."""
+    """Convert a cell into the value of its field; None if it is blank."""
     if path.startswith("metadata"):
         return _metadata(path, value, where)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -209,9 +228,7 @@ def _value(path: str, value: Any, where: str) -> Any:
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise RowProblem(f"{where}: is neither UTF-8 nor Windows-1252 text")
     if path in {"reference", "phone", "phone.number"} and _SHORTENED.fullmatch(text):
-        raise RowProblem(
-            f"{where}: a spreadsheet has shortened this number; format the column as text and export again"
-        )
+        raise RowProblem(f"{where}: a spreadsheet shortened this number; format the column as text and export it again")
     return text or None
 
 
@@ -231,7 +248,7 @@ def _metadata(path: str, value: Any, where: str) -> Any:
 def _assembled(whole: dict[str, Any], parts: dict[str, dict[str, Any]], place: str) -> CustomerDraft:
     if "phone" in whole:
         if "phone" in parts:
-            raise RowProblem(f"{place}: the phone is given whole and in parts")
+            raise RowProblem(f"{place}: has both a phone and parts of a phone")
         whole["phone"] = Phone.parse(whole["phone"])
     elif "phone" in parts:
         whole["phone"] = Phone(**parts["phone"])
@@ -247,7 +264,7 @@ def _assembled(whole: dict[str, Any], parts: dict[str, dict[str, Any]], place: s
 def _source(given: dict[str, str], place: str) -> CardSource | VaultToken:
     if "vault_token" in given:
         if given.keys() - {"vault_token", "gateway_id"}:
-            raise RowProblem(f"{place}: the payment source is a vault token and a card at once")
+            raise RowProblem(f"{place}: has both a vault token and a card")
         return VaultToken(given["vault_token"], given.get("gateway_id"))
     if not given.keys() >= {"number", "expire_month", "expire_year"}:
         raise RowProblem(f"{place}: a card needs payment_source.number, .expire_month and .expire_year")
@@ -255,13 +272,13 @@ def _source(given: dict[str, str], place: str) -> CardSource | VaultToken:
 
 
 def names_reference(names: Iterable[str], reading: Reading) -> bool:
-    """Whether one of the columns is the reference."""
+    """Return whether one of the columns is the reference."""
     own = {_plain(name) for name, path in reading.mapping.items() if path.strip() == "reference"}
     return any(_plain(name) in own | {"reference"} for name in names)
 
 
 def flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A nested object as one level with dotted names; metadata's own values stay whole."""
+    """Flatten a nested object into one level with dotted names; values inside metadata are kept as they are."""
     found: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, Mapping) and name in {"phone", "address", "payment_source", "metadata"}:
@@ -272,6 +289,6 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without(values: Sequence[Any], places: Iterable[int]) -> list[Any]:
-    """`values` with None at `places`."""
+    """Return `values` with None at `places`."""
     hidden = frozenset(places)
     return [None if place in hidden else value for place, value in enumerate(values)]

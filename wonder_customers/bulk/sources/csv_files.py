@@ -1,4 +1,4 @@
-"""CSV as real people have it: byte order marks, Windows-1252, semicolons, line breaks in quotes, rows of a megabyte."""
+"""CSV files: byte order marks, Windows-1252, semicolons, line breaks in quotes, very long rows."""
 
 import csv
 import io
@@ -18,27 +18,27 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["csv_rows"]
 
 LONGEST_FIELD = 16 << 20
-"""Characters a field may have. A quote that is never closed would otherwise swallow the rest of the file."""
+"""The maximum number of characters in a field. Without it, an unclosed quote would swallow the rest of the file."""
 
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-"""Control characters that UTF-32, UTF-16 without its mark and binary files are full of, and texts have none of."""
+"""Control characters that occur in UTF-32, UTF-16 without a byte order mark and binary files, and not in text."""
 _LOOK = 4096
-"""Bytes behind the first line in which they are looked for."""
+"""The number of bytes after the first line that are searched for them."""
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
 
 def csv_rows(
-    file: BinaryIO, number: int, reading: Reading, where: str = "", stretch: ByteRange | None = None
+    file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
 ) -> Generator[Row, None, int]:
-    """The rows of a CSV file, whose first line names the columns.
+    """Read the rows of a CSV file, whose first line contains the column names.
 
     Args:
-        file: The bytes, unpacked.
-        number: How many rows went before this file.
-        reading: How the columns are read.
-        where: Goes before the line in a row's place, such as ``customers.csv, ``.
-        stretch: The part of the file whose rows are read; afterwards, and between two rows, where the reading stands.
+        file: The unpacked bytes.
+        number: The number of rows before this file.
+        reading: How columns are read.
+        where: Prefix for the row's place, such as ``customers.csv, ``.
+        byte_range: The part of the file to read; afterwards, and between two rows, the position of the reader.
 
     Returns:
         The number of the last row.
@@ -47,7 +47,7 @@ def csv_rows(
         ConfigurationError: The columns cannot be used.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
-    stretch = stretch or ByteRange()
+    byte_range = byte_range or ByteRange()
     head = ByteRange()
     lines = _lines(file, head)
     first = next(lines, None)
@@ -64,25 +64,25 @@ def csv_rows(
     except (csv.Error, ConfigurationError) as error:
         if _NO_TEXT.search(first) or (not head.whole and _NO_TEXT.search(file.read(_LOOK).decode("latin-1"))):
             raise ConfigurationError(
-                f"{where}line 1: this does not look like text in UTF-8, UTF-16 or Windows-1252: export it as CSV again,"
-                " best in UTF-8. Nothing was sent."
+                f"{where}line 1: not text in UTF-8, UTF-16 or Windows-1252. Export the file as CSV in UTF-8. Nothing"
+                " was sent."
             ) from None
         if isinstance(error, csv.Error):
             raise ConfigurationError(f"{where}line 1: the column names cannot be read ({error})") from None
         raise
-    if stretch.offset:
-        file.seek(stretch.offset)
+    if byte_range.offset:
+        file.seek(byte_range.offset)
     else:
-        stretch.whole, stretch.offset, stretch.encoding = head.whole, head.offset, head.encoding
-        stretch.line = reader.line_num + (1 if separator else 0)
-    if not stretch.whole:
-        reader = csv.reader(_decoded(file, stretch), delimiter=delimiter, strict=True)
-    return (yield from _rows(reader, columns, number, where, stretch))
+        byte_range.whole, byte_range.offset, byte_range.encoding = head.whole, head.offset, head.encoding
+        byte_range.line = reader.line_num + (1 if separator else 0)
+    if not byte_range.whole:
+        reader = csv.reader(_decoded(file, byte_range), delimiter=delimiter, strict=True)
+    return (yield from _rows(reader, columns, number, where, byte_range))
 
 
-def _rows(reader: Any, columns: Columns, number: int, where: str, stretch: ByteRange) -> Generator[Row, None, int]:
+def _rows(reader: Any, columns: Columns, number: int, where: str, byte_range: ByteRange) -> Generator[Row, None, int]:
     width, key, cards = len(columns.names), columns.reference, columns.cards
-    before = stretch.line - reader.line_num
+    before = byte_range.line - reader.line_num
     while True:
         line = before + reader.line_num + 1
         try:
@@ -90,17 +90,17 @@ def _rows(reader: Any, columns: Columns, number: int, where: str, stretch: ByteR
         except StopIteration:
             return number
         except csv.Error as error:
-            number, stretch.line = number + 1, before + reader.line_num
+            number, byte_range.line = number + 1, before + reader.line_num
             place = f"{where}line {line}"
-            yield Row(number, problem=f"{place}: {_words(error)}", place=place)
+            yield Row(number, problem=f"{place}: {_reason(error)}", place=place)
             continue
         if not any(values):
             continue
-        number, stretch.line = number + 1, before + reader.line_num
+        number, byte_range.line = number + 1, before + reader.line_num
         place = f"{where}line {line}"
         if len(values) > width:
             if any(map(str.strip, values[width:])):
-                problem = f"{place}: has {len(values)} columns where the first line names {width}"
+                problem = f"{place}: has {len(values)} columns, but the first line has {width}"
                 yield Row(number, problem=problem, place=place)
                 continue
             del values[width:]
@@ -108,7 +108,7 @@ def _rows(reader: Any, columns: Columns, number: int, where: str, stretch: ByteR
             number,
             reference=(values[key].strip() or None) if key < len(values) else None,
             place=place,
-            material=_material(without(values, cards) if cards else values) + columns.mark,
+            raw_values=_material(without(values, cards) if cards else values) + columns.mark,
             build=partial(columns.draft, values, place),
         )
 
@@ -120,26 +120,26 @@ def _material(values: object) -> bytes:
         return repr(values).encode("utf-8", "backslashreplace")
 
 
-def _words(error: csv.Error) -> str:
+def _reason(error: csv.Error) -> str:
     text = str(error)
     if "unexpected end" in text:
-        return "a quote is opened here and never closed"
+        return "a quote is opened here and not closed"
     if "field limit" in text:
-        return f"a field is longer than {LONGEST_FIELD >> 20} MB; probably a quote is opened and never closed"
-    return f"is not CSV ({text})"
+        return f"a field is longer than {LONGEST_FIELD >> 20} MB; probably a quote is opened and not closed"
+    return f"is not valid CSV ({text})"
 
 
 def _delimiter(line: str) -> str:
-    """The separator that the first line uses most, outside quotes."""
+    """Return the delimiter that the first line uses most, outside quotes."""
     bare = re.sub(r'"[^"]*"', "", line)
     return max(",;\t|", key=bare.count)
 
 
 def _lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
-    """The file's lines as text: UTF-8, UTF-16 with its mark, else Windows-1252."""
+    """Decode the file's lines: UTF-8, UTF-16 with a byte order mark, otherwise Windows-1252."""
     first = file.readline()
     if first.startswith(_UTF16):
-        # The mark is read again by a text layer that knows it; the line just read goes before.
+        # The text layer has to read the byte order mark again, so the line is put back.
         head.whole = True
         return _utf16(io.TextIOWrapper(io.BufferedReader(_Rejoined(first, file)), "utf-16", newline=""))
     if b"\r" in first.rstrip(b"\r\n"):
@@ -155,44 +155,44 @@ def _lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
 def _utf16(lines: Iterable[str]) -> Iterator[str]:
     number = 0
     try:
-        for number, line in enumerate(lines, 1):  # noqa: B007 - told below
+        for number, line in enumerate(lines, 1):  # noqa: B007 - used in the message
             yield line
     except UnicodeDecodeError:
         raise ConfigurationError(
-            f"the file begins as UTF-16 text and is none after line {number}: export it again, best as UTF-8"
+            f"the file starts as UTF-16 text but is invalid after line {number}. Export it again, in UTF-8"
         ) from None
 
 
-def _decoded(lines: Iterable[bytes], stretch: ByteRange) -> Iterator[str]:
-    """Decode line by line: the first bytes beyond ASCII decide between UTF-8 and Windows-1252 for the whole file."""
+def _decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:
+    """Decode line by line: the first non-ASCII bytes decide between UTF-8 and Windows-1252 for the whole file."""
     for line in lines:
-        stretch.offset += len(line)
+        byte_range.offset += len(line)
         if line.isascii():
             yield line.decode("ascii")
         else:
             try:
-                yield line.decode(stretch.encoding or "utf-8")
+                yield line.decode(byte_range.encoding or "utf-8")
             except UnicodeDecodeError:
-                # Bytes that fit neither become lone surrogates, which the row is then refused for by its line.
-                stretch.encoding = stretch.encoding or "cp1252"
-                yield line.decode(stretch.encoding, "surrogateescape")
-            stretch.encoding = stretch.encoding or "utf-8"
-        if stretch.offset >= stretch.end:
+                # Bytes that fit neither encoding become lone surrogates, for which the row is refused later.
+                byte_range.encoding = byte_range.encoding or "cp1252"
+                yield line.decode(byte_range.encoding, "surrogateescape")
+            byte_range.encoding = byte_range.encoding or "utf-8"
+        if byte_range.offset >= byte_range.end:
             return
 
 
 class _Rejoined(io.RawIOBase):
-    """A file whose beginning was read already."""
+    """A file whose first bytes were read already."""
 
     def __init__(self, first: bytes, rest: BinaryIO) -> None:
         self._first, self._rest = first, rest
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Give the beginning, then the rest."""
+        """Read the first bytes, then the rest."""
         piece = self._first[: len(buffer)] or self._rest.read(len(buffer))
         self._first = self._first[len(buffer) :]
         buffer[: len(piece)] = piece

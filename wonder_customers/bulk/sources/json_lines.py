@@ -1,4 +1,4 @@
-"""JSON lines: one object per line, nested or with dotted names; also the dead letters of an earlier run."""
+"""JSON lines: one object per line, nested or with dotted names; also the dead-letter files of earlier runs."""
 
 from collections.abc import Generator
 from functools import partial
@@ -13,27 +13,27 @@ from wonder_customers.bulk.sources.columns import Columns, Reading, flat, names_
 __all__ = ["DEAD_LETTER", "Forms", "json_rows", "object_row"]
 
 DEAD_LETTER = frozenset({"row", "reason", "status"})
-"""The keys by which a dead letter is known."""
+"""The keys that identify an entry of a dead-letter file."""
 
 _FORMS = 256
-"""Different sets of keys that are remembered."""
+"""The number of different sets of keys that are cached."""
 
 
 class Forms:
-    """The columns of objects, found once per set of keys."""
+    """Caches the columns of objects by their set of keys."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._found: dict[tuple[str, ...], Columns | None] = {}
 
     def columns(self, names: tuple[str, ...]) -> Columns | None:
-        """The columns of an object with these keys, None when none of them is the reference.
+        """Return the columns of an object with these keys; None if none of them is the reference.
 
         Raises:
-            ConfigurationError: They cannot be used.
+            ConfigurationError: The keys cannot be used.
         """
         if names not in self._found:
-            # Optional keys make many forms; forgetting them all now and then keeps memory flat.
+            # Optional keys produce many sets of keys; clearing the cache bounds the memory.
             if len(self._found) >= _FORMS:
                 self._found.clear()
             usable = names_reference(names, self._reading)
@@ -42,24 +42,24 @@ class Forms:
 
 
 def json_rows(
-    file: BinaryIO, number: int, reading: Reading, where: str = "", stretch: ByteRange | None = None
+    file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
 ) -> Generator[Row, None, int]:
-    """The rows of a file of JSON lines; the arguments are those of `csv_rows`.
+    """Read the rows of a file of JSON lines; the arguments are those of `csv_rows`.
 
     Raises:
         ConfigurationError: The keys of an object cannot be used.
     """
-    forms, stretch = Forms(reading), stretch or ByteRange()
-    if stretch.offset:
-        file.seek(stretch.offset)
+    forms, byte_range = Forms(reading), byte_range or ByteRange()
+    if byte_range.offset:
+        file.seek(byte_range.offset)
     for text in file:
-        stretch.offset += len(text)
-        stretch.line += 1
-        bare = text.removeprefix(b"\xef\xbb\xbf").strip() if stretch.line == 1 else text.strip()
+        byte_range.offset += len(text)
+        byte_range.line += 1
+        bare = text.removeprefix(b"\xef\xbb\xbf").strip() if byte_range.line == 1 else text.strip()
         if bare:
             number += 1
-            yield _row(bare, number, f"{where}line {stretch.line}", forms)
-        if stretch.offset >= stretch.end:
+            yield _row(bare, number, f"{where}line {byte_range.line}", forms)
+        if byte_range.offset >= byte_range.end:
             break
     return number
 
@@ -68,13 +68,13 @@ def _row(text: bytes, number: int, place: str, forms: Forms) -> Row:
     try:
         record = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        return Row(number, problem=f"{place}: is not JSON (at character {error.pos})", place=place)
+        return Row(number, problem=f"{place}: is not valid JSON (at character {error.pos})", place=place)
     if isinstance(record, dict) and record.keys() >= DEAD_LETTER:
         reference, record = record.get("reference"), record.get("values")
         if record is None:
             problem = (
-                f"{place}: this dead letter holds no values: run `retry-failed` on the journal, or make dead letters"
-                " with --dead-letter-values"
+                f"{place}: this entry of a dead-letter file does not contain the row's values: run `retry-failed` on"
+                " the journal, or run the job with --dead-letter-values"
             )
             known = reference if isinstance(reference, str) else None
             return Row(number, problem=problem, reference=known, place=place)
@@ -84,7 +84,7 @@ def _row(text: bytes, number: int, place: str, forms: Forms) -> Row:
 
 
 def object_row(record: dict[str, Any], number: int, place: str, forms: Forms) -> Row:
-    """The row that an object with dotted names makes.
+    """Convert an object with dotted names into a row.
 
     Raises:
         ConfigurationError: Its keys cannot be used.
@@ -98,6 +98,6 @@ def object_row(record: dict[str, Any], number: int, place: str, forms: Forms) ->
         number,
         reference=str(key).strip() or None if isinstance(key, (str, int)) else None,
         place=place,
-        material=orjson.dumps(without(values, columns.cards)) + columns.mark,
+        raw_values=orjson.dumps(without(values, columns.cards)) + columns.mark,
         build=partial(columns.draft, values, place),
     )

@@ -1,4 +1,4 @@
-"""What a source's path stands for: its files, their formats, and whether they are still the same."""
+"""The files of a source, their formats, and a fingerprint that shows whether they changed."""
 
 import hashlib
 from collections.abc import Mapping
@@ -28,20 +28,20 @@ _EDGE = 1 << 16
 
 
 def files(path: Path, form: Format | None = None) -> list[tuple[Path, Format]]:
-    """The files of a source and their formats, in the order in which they are read.
+    """Return the files of a source and their formats, in reading order.
 
     Raises:
-        ConfigurationError: There are none, one of them is no file (a pipe, a broken link, a folder with a file's name),
-            or a name does not tell the format.
+        ConfigurationError: There are none, an entry is not a file (a pipe, a broken link, a folder with a file's
+            name), or a name does not show the format.
     """
     return [(file, form or _format(file)) for file in _files(path, form)]
 
 
 def fingerprint(path: str | Path, query: str | None = None) -> str:
-    """A short text that changes when the source does: sizes, times, and the files' first and last 64 kB.
+    """Return a digest of the source: sizes, times, and the first and last 64 kB of each file.
 
     Raises:
-        ConfigurationError: There is no such source.
+        ConfigurationError: The source does not exist.
     """
     found = hashlib.sha256((query or "").encode())
     if str(path) != "-":
@@ -54,45 +54,45 @@ def fingerprint(path: str | Path, query: str | None = None) -> str:
 
 
 def existing(path: Path) -> Path:
-    """`path`, which is there.
+    """Return `path` if it exists.
 
     Raises:
-        ConfigurationError: It is not.
+        ConfigurationError: It does not exist.
     """
     if not path.exists():
-        raise ConfigurationError(f"there is no file or folder {path}")
+        raise ConfigurationError(f"{path} does not exist")
     return path
 
 
 def _files(path: Path, form: Format | None) -> list[Path]:
-    """The files of a source, in the order in which they are read."""
+    """Return the files of a source, in reading order."""
     if not existing(path).is_dir():
         if not path.is_file():
             raise ConfigurationError(
-                f"{path} is a pipe or a device, which can be read once only, and a job must be able to read its source"
-                " again: save it to a file first and name that. Nothing was sent."
+                f"{path} is a pipe or a device, which can be read only once. A job must be able to read its source"
+                " again: save the rows to a file and use that. Nothing was sent."
             )
         return [path]
-    # What earlier runs left beside a source is no part of it.
+    # Dead-letter files of earlier runs are not part of the source.
     entries = sorted(entry for entry in path.iterdir() if not entry.name.endswith(".failed.jsonl"))
     for entry in entries:
-        # A folder without a file's name is none of the source's; whatever else is no file would be missing rows.
+        # Folders without a file's name are ignored; anything else that is not a file would mean missing rows.
         if not entry.is_file() and (_suffix(entry) in _FORMATS or (form and not entry.is_dir())):
             raise ConfigurationError(_no_file(entry))
     files = [entry for entry in entries if entry.is_file() and (form or _suffix(entry) in _FORMATS)]
     if not files:
-        raise ConfigurationError(f"the folder {path} holds no {', '.join(sorted(_FORMATS))} file")
+        raise ConfigurationError(f"the folder {path} does not contain a {', '.join(sorted(_FORMATS))} file")
     return files
 
 
 def _no_file(entry: Path) -> str:
-    """What to say of an entry of a folder that has a source's name and is no file."""
+    """Return the message for an entry of a folder that is named like a source and is not a file."""
     if not entry.exists():
         return (
-            f"{entry} is a link to a file that is not there: restore that file, or remove the link. Nothing was sent."
+            f"{entry} is a link to a file that does not exist: restore that file, or remove the link. Nothing was sent."
         )
     what = "a folder" if entry.is_dir() else "a pipe or a device"
-    return f"{entry} is {what} with the name of a file: rename it, or move it out of there. Nothing was sent."
+    return f"{entry} is {what} with the name of a file: rename it or move it to another folder. Nothing was sent."
 
 
 def _suffix(path: Path) -> str:
@@ -107,7 +107,7 @@ def _format(path: Path) -> Format:
         return _FORMATS[_suffix(path)]
     except KeyError:
         raise ConfigurationError(
-            f"{path.name}: the name does not tell the format; say it with --format csv, jsonl or parquet"
+            f"{path.name}: the file's format is not known from its name; choose it with --format csv, jsonl or parquet"
         ) from None
 
 

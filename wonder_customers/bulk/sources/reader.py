@@ -1,4 +1,4 @@
-"""The rows of files, folders and queries as one stream, and the unpacking of what is packed."""
+"""Reads the rows of files, folders and queries as one stream, and unpacks compressed files."""
 
 import gzip
 import io
@@ -27,11 +27,11 @@ __all__ = ["RowReader", "read", "rows_of_file"]
 
 
 class RowReader(Iterator[Row]):
-    """The rows of a file, a folder or a query, one after the other.
+    """An iterator over the rows of a file, a folder or a query.
 
     Attributes:
-        fraction: How much of the source was read so far, from 0 to 1; None where nobody knows.
-        packed: The file that is open is packed.
+        fraction: The share of the source that was read, from 0 to 1; None if unknown.
+        packed: Whether the open file is compressed.
     """
 
     def __init__(self, rows: Callable[["RowReader"], Iterator[Row]], size: int | None) -> None:
@@ -41,7 +41,7 @@ class RowReader(Iterator[Row]):
         self._size = size
         self._stack = ExitStack()
         self._closed = False
-        # The first row is read at once, so that columns that cannot be used are told before anything begins.
+        # The first row is read immediately, so that unusable columns are reported before the job starts.
         following = rows(self)
         try:
             first = next(following, None)
@@ -57,23 +57,23 @@ class RowReader(Iterator[Row]):
         return next(self._rows)
 
     def take(self, most: int) -> list[Row]:
-        """The next rows, so many at most."""
+        """Return the next rows, `most` at the maximum."""
         return list(islice(self._rows, most))
 
     @property
     def fraction(self) -> float | None:
-        """How much of the source was read so far."""
+        """The share of the source that was read, from 0 to 1; None if unknown."""
         if not self._size:
             return None
         if self.file is None or self.file.closed:
             return 1.0 if self._closed else 0.0
-        # The file may be closed by the thread that reads it between the question and the answer.
+        # The thread that reads the file may close it at any time.
         with suppress(ValueError):
             return min(1.0, (self.before + self.file.tell()) / self._size)
         return 1.0
 
     def open(self, path: Path) -> BinaryIO:
-        """Open and unpack the next file of the source, and close the one before.
+        """Close the current file, and open and unpack the next one.
 
         Raises:
             ConfigurationError: It cannot be read.
@@ -104,26 +104,26 @@ def read(
     query: str | None = None,
     form: Format | None = None,
 ) -> RowReader:
-    """The rows of a file, a folder or a query, as a stream.
+    """Read the rows of a file, a folder or a query as a stream.
 
-    CSV (comma, semicolon, tab or bar; UTF-8, UTF-16 or Windows-1252) and JSON lines need nothing installed, packed with
-    gzip too; zstd needs the extra ``zstd``, Parquet and queries the extra ``duckdb``. A row that cannot be used is
-    given with its `Row.problem`, which names line and column, and the next row follows.
+    CSV (comma, semicolon, tab or bar; UTF-8, UTF-16 or Windows-1252) and JSON lines are supported without extras, also
+    compressed with gzip; zstd needs the extra ``zstd``, Parquet and queries need the extra ``duckdb``. A row that
+    cannot be used has a `Row.problem`, which names line and column; reading continues with the next row.
 
     Args:
         path: A file; a folder, whose files are read in the order of their names; or ``-`` for a query that names its
             own tables.
-        mapping: Their column name with our field, such as ``{"Stadt": "address.city"}``; an empty field leaves the
-            column out. Columns named like fields need none: ``reference``, ``email``, ``phone`` (international),
-            ``phone.number``, ``address.city``, ``metadata.tier``. A column that one table (CSV, Parquet, a query) does
-            not have is refused.
-        unknown: What to do with columns that are no field: ``refuse`` or ``ignore``.
+        mapping: Maps column names of the source to fields, such as ``{"Stadt": "address.city"}``; an empty field leaves
+            the column out. Columns named like fields need no mapping: ``reference``, ``email``, ``phone``
+            (international), ``phone.number``, ``address.city``, ``metadata.tier``. A mapped column that one table (CSV,
+            Parquet, a query) does not have is refused.
+        unknown: What to do with columns that are not a field: ``refuse`` or ``ignore``.
         query: SQL that selects the rows. ``source`` stands for `path`.
-        form: The format, where the name does not tell it.
+        form: The format, if it is not known from the name.
 
     Raises:
-        ConfigurationError: The source cannot be read, holds card data that was not asked for by name, or a security
-            code.
+        ConfigurationError: The source cannot be read, contains card data that was not mapped explicitly, or contains
+            security codes.
     """
     where, reading = Path(path), Reading(mapping or {}, unknown, one_table=True)
     if query is not None:
@@ -143,30 +143,30 @@ def rows_of_file(
     reading: Reading,
     *,
     where: str = "",
-    stretch: ByteRange | None = None,
+    byte_range: ByteRange | None = None,
 ) -> Generator[Row, None, int]:
-    """The rows of one file, or of a stretch of it.
+    """Read the rows of one file, or of a byte range of it.
 
     Args:
-        reader: Opens and closes it.
+        reader: Opens and closes the file.
         file: The file and its format.
-        number: How many rows went before.
-        reading: How the columns are read.
-        where: Goes before the line in a row's place.
-        stretch: The part of a text file to read; afterwards, and between two rows, where the reading stands.
+        number: The number of rows before this file.
+        reading: How columns are read.
+        where: Prefix for the row's place.
+        byte_range: The part of a text file to read; afterwards, and between two rows, the position of the reader.
 
     Returns:
         The number of the last row.
 
     Raises:
-        ConfigurationError: It cannot be read, or its columns cannot be used.
+        ConfigurationError: The file cannot be read, or its columns cannot be used.
     """
     path, form = file
     try:
         if form == "parquet":
             return (yield from query_rows("SELECT * FROM source", path, number, reading, where))
         read_rows = csv_rows if form == "csv" else json_rows
-        return (yield from read_rows(reader.open(path), number, reading, where, stretch))
+        return (yield from read_rows(reader.open(path), number, reading, where, byte_range))
     except _unreadable() as error:
         raise ConfigurationError(f"{path.name} cannot be read to its end: {error}") from None
 
@@ -182,7 +182,7 @@ def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowRe
 
 
 def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
-    """The file's contents; packed ones are known by their first bytes."""
+    """Return the file's contents; compressed files are recognised by their first bytes."""
     magic = raw.read(4)
     raw.seek(0)
     if magic.startswith(b"\x1f\x8b"):
@@ -193,7 +193,7 @@ def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
-    """What a file that cannot be read, or unpacked, raises; zstd's error is known only where it was loaded."""
+    """Return the exceptions of unreadable files; zstd's exception is known only if its module was imported."""
     loaded = [module for name in ("compression.zstd", "zstandard") if (module := sys.modules.get(name)) is not None]
     return (OSError, EOFError, zlib.error, *(module.ZstdError for module in loaded))
 

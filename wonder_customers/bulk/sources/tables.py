@@ -1,4 +1,4 @@
-"""Parquet files, and any SQL over files and databases, through DuckDB."""
+"""Parquet files, and SQL queries over files and databases, through DuckDB."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,16 +27,16 @@ def query_rows(
     before: int = 0,
     parameters: Sequence[object] = (),
 ) -> Generator[Row, None, int]:
-    """The rows of a query.
+    """Read the rows of a query.
 
     Args:
         sql: One SELECT; without a `path`, it names its own files or tables. The name ``source`` stands for `path`.
-        path: A file that DuckDB can read, or a DuckDB or SQLite database to look into.
-        number: How many rows went before.
-        reading: How the columns are read.
-        where: Goes before the row in its place.
-        before: How many rows of the file or query went before.
-        parameters: What the question marks of `sql` stand for.
+        path: A file that DuckDB can read, or a DuckDB or SQLite database.
+        number: The number of rows before.
+        reading: How columns are read.
+        where: Prefix for the row's place.
+        before: The number of rows of the file or query before.
+        parameters: The values for the placeholders in `sql`.
 
     Raises:
         ConfigurationError: DuckDB is not installed, the query fails, or its columns cannot be used.
@@ -49,7 +49,7 @@ def query_rows(
 
 @contextmanager
 def opened(path: Path | None) -> Iterator[Any]:
-    """A DuckDB connection in which ``source`` stands for `path`.
+    """Open a DuckDB connection in which ``source`` stands for `path`.
 
     Raises:
         ConfigurationError: DuckDB is not installed, or a query fails.
@@ -62,7 +62,7 @@ def opened(path: Path | None) -> Iterator[Any]:
         _attach(connection, path)
         yield connection
     except duckdb.Error as error:
-        raise ConfigurationError(f"the query cannot be run: {_words(error)}") from None
+        raise ConfigurationError(f"the query cannot be run: {_reason(error)}") from None
     finally:
         connection.close()
 
@@ -78,19 +78,19 @@ def _rows(result: Any, columns: Columns, number: int, where: str, start: int) ->
                 number,
                 reference=reference_of(key),
                 place=place,
-                material=orjson.dumps(shown, default=str) + columns.mark,
+                raw_values=orjson.dumps(shown, default=str) + columns.mark,
                 build=partial(columns.draft, _texts(values), place),
             )
     return number
 
 
 def reference_of(key: object) -> str | None:
-    """The reference that a cell holds."""
+    """Return the reference in a cell."""
     return None if key is None else str(key).strip() or None
 
 
 def _texts(values: Any) -> list[Any]:
-    """The values with dates, decimals and UUIDs as the text that people write for them."""
+    """Return the values, with dates, decimals and UUIDs as text."""
     kept = (str, int, float, bool, dict, list, type(None))
     return [value if isinstance(value, kept) else str(value) for value in values]
 
@@ -110,7 +110,7 @@ def _quoted(path: Path) -> str:
 
 
 def quoted_name(name: str) -> str:
-    """A column's name as SQL takes it."""
+    """Quote the name of a column for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -118,17 +118,17 @@ _SQL_ERRORS = frozenset({
     "BinderException", "CatalogException", "IOException", "NotImplementedException", "OutOfMemoryException",
     "ParserException", "PermissionException", "SyntaxException",
 })  # fmt: skip
-"""DuckDB's errors that come before a row is read; the others quote what stands in it."""
+"""DuckDB's exceptions that occur before a row is read; the messages of others may quote values."""
 
 
-def _words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     kind = type(error).__name__
     if kind in _SQL_ERRORS:
         return str(error).partition("\n")[0][:300]
-    return f"a value that it read was refused ({kind}); TRY_CAST makes NULL of what cannot be converted"
+    return f"a value could not be converted ({kind}); use TRY_CAST to read such values as NULL"
 
 
 def _duckdb() -> Any:
     with needed("duckdb", "duckdb", by="reading Parquet files and queries"):
-        import duckdb  # noqa: PLC0415 - an extra, imported where it is needed
+        import duckdb  # noqa: PLC0415 - optional dependency
     return duckdb

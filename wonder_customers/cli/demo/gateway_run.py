@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 from attrs import define, evolve, frozen
 
-from wonder_customers.bulk import BULK, Outcome, Row, sources, sync
+from wonder_customers.bulk import BULK, Options, Outcome, Row, sources, sync
 from wonder_customers.bulk.rows import Status
 from wonder_customers.cli.demo.people import COLUMNS, Person
 from wonder_customers.cli.demo.read_back import ReadBack
@@ -139,7 +139,7 @@ async def run_gateway(gateway: str, account: Account, path: Path, persons: Seque
     started = time.perf_counter()
     try:
         async with CustomerSession(account, retry=BULK, transport=transport) as session:
-            async with sync(session, rows, workers=_WORKERS) as job:
+            async with sync(session, rows, options=Options(workers=_WORKERS)) as job:
                 outcomes = [outcome async for outcome in job]
             outcomes.sort(key=lambda outcome: outcome.number)
             read_back = ReadBack(gateway, session, unsupported_columns(account))

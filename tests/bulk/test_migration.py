@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from bulk.people import QUICK, draft
+from bulk.customers import QUICK, draft
 
 from wonder_customers import CustomerDraft, CustomerSession, Phone
 from wonder_customers.bulk import losses, migrated
-from wonder_customers.bulk.migrate import carried
+from wonder_customers.bulk.migrate import adapted
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -21,7 +21,7 @@ BOTH = CustomerDraft("c-1", "Ada King", first_name="Ada", last_name="Lovelace", 
 @pytest.mark.parametrize("gateway", names())
 async def test_of_a_name_whole_and_in_parts_that_differ_the_parts_are_carried(gateway: str, account: Account) -> None:
     async with CustomerSession(account(gateway), retry=QUICK) as target:
-        taken, left = carried(target, BOTH)
+        taken, left = adapted(target, BOTH)
         target.validate(taken)
     assert (taken.name, taken.first_name, taken.last_name) == (None, "Ada", "Lovelace")
     assert left == []

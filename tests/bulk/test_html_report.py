@@ -47,7 +47,7 @@ def report(points: int = 40, **more: Any) -> dict[str, Any]:
         }
         for second in range(points)
     ]
-    rows = {"read": 4012, "passed_over": 0, "created": 4000, "updated": 0, "written": 0, "unchanged": 0}
+    rows = {"read": 4012, "skipped": 0, "created": 4000, "updated": 0, "written": 0, "unchanged": 0}
     return {
         "gateway": "paydock",
         "source": "</script><b>customers & friends.csv",

@@ -1,4 +1,4 @@
-"""The one thread that writes a journal: many rows per commit, and nobody is told before the commit is on the disk."""
+"""The thread that writes a journal: groups rows into commits and reports a row after its commit is on disk."""
 
 import queue
 import sqlite3
@@ -10,12 +10,12 @@ from attrs import define, field, frozen
 
 from wonder_customers.errors import BulkError
 
-__all__ = ["Writer"]
+__all__ = ["WriteQueue"]
 
 GROUP = 100
-"""Rows per commit at most."""
+"""The maximum number of rows per commit."""
 PATIENCE = 0.05
-"""Seconds that a row nobody waits for may stay uncommitted."""
+"""Seconds for which a row without a waiter may stay uncommitted."""
 
 
 @frozen(eq=False)
@@ -26,16 +26,16 @@ class _Entry:
 
 
 @define(eq=False)
-class Writer:
-    """Takes rows from the event loop and writes them in a thread of its own.
+class WriteQueue:
+    """Receives rows from the event loop and writes them in its own thread.
 
-    The thread commits as soon as somebody waits and the queue is empty, so a group is what gathered during the commit
-    before: no row waits for a full group.
+    The thread commits as soon as a task is waiting and the queue is empty. A commit therefore contains the rows that
+    arrived during the commit before it, and no row waits for a full group.
 
     Attributes:
-        connect: Opens the database; called in the writer's thread.
+        connect: Opens the database; called in the thread.
         name: The journal, for messages.
-        failure: Why nothing can be written any more.
+        failure: Why the journal can no longer be written.
     """
 
     connect: Callable[[], sqlite3.Connection]
@@ -44,11 +44,11 @@ class Writer:
     _entries: "queue.SimpleQueue[_Entry | None]" = field(factory=queue.SimpleQueue, init=False)
 
     def post(self, sql: str, parameters: Sequence[object]) -> None:
-        """Have a row written soon. Returns at once, also while the task is being cancelled."""
+        """Queue a row without waiting. Also works while the task is being cancelled."""
         self._entries.put(_Entry(sql, parameters))
 
     async def commit(self, sql: str, parameters: Sequence[object]) -> None:
-        """Have a row written; returns when it is on the disk, with everything that was posted before.
+        """Queue a row and wait until it is on disk, with everything that was queued before.
 
         Raises:
             BulkError: The journal cannot be written.
@@ -59,21 +59,21 @@ class Writer:
         self.check()
 
     def check(self) -> None:
-        """Raise `BulkError` when the journal cannot be written any more."""
+        """Raise `BulkError` if the journal can no longer be written."""
         if self.failure is not None:
             raise BulkError(
-                f"the journal {self.name} could not be written ({self.failure}). No further customer was sent; those"
-                " under way are settled by the gateway's answer when you go on. Make room on the disk, then:"
-                f" wonder-customers resume {self.name}"
+                f"the journal {self.name} could not be written ({self.failure}). No further customer was sent;"
+                " customers under way are looked up at the gateway when the job is resumed. Free some disk space, then"
+                f" run: wonder-customers resume {self.name}"
             )
 
     async def serve(self) -> None:
-        """Run the thread until `stop`; everything handed over before is written, whatever is cancelled meanwhile."""
+        """Run the thread until `stop`. Everything that was queued is written, also if the task is cancelled."""
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._run)
 
     def stop(self) -> None:
-        """Let `serve` end after the last row."""
+        """End `serve` after the last queued row."""
         self._entries.put(None)
 
     def _run(self) -> None:
@@ -88,7 +88,7 @@ class Writer:
             connection.close()
 
     def _gather(self) -> tuple[list[_Entry], bool]:
-        """The next rows to write together, and whether they are the last ones."""
+        """Return the next rows to commit together, and whether they are the last."""
         group: list[_Entry] = []
         awaited, entry, until = False, self._entries.get(), monotonic() + PATIENCE
         while entry is not None:
@@ -104,7 +104,7 @@ class Writer:
         return group, True
 
     def _write(self, connection: sqlite3.Connection, group: list[_Entry]) -> None:
-        # After a failure nothing more is written: a later row must not be there when an earlier one is not.
+        # After a failure nothing more is written: a later row must not be recorded without an earlier one.
         if self.failure is None:
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -117,9 +117,9 @@ class Writer:
                     connection.execute("ROLLBACK")
         awaited = [entry.written for entry in group if entry.written is not None]
         if awaited:
-            anyio.from_thread.run_sync(_tell, awaited)
+            anyio.from_thread.run_sync(_notify, awaited)
 
 
-def _tell(awaited: list[anyio.Event]) -> None:
+def _notify(awaited: list[anyio.Event]) -> None:
     for written in awaited:
         written.set()

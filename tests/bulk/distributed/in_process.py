@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 from attrs import define, field
-from bulk.people import PATIENT, QUICK
+from bulk.customers import PATIENT, QUICK
 
 from wonder_customers import BulkError
 from wonder_customers.bulk import Options
@@ -56,7 +56,7 @@ class Inside:
     workers: int = 2
     options: Options = field(factory=lambda: Options(tries=PATIENT, failure_share=None))
     limiter: Limiter | None = None
-    lasts: float = 5.0
+    duration: float = 5.0
     max_failures: int | None = None
     present: Coordinator | None = None
     problems: list[Exception] = field(factory=list)
@@ -68,19 +68,19 @@ class Inside:
     def coordinator(self) -> Any:
         return Line(self)
 
-    async def lead(self) -> None:
+    async def run_coordinator(self) -> None:
         while True:
-            self.present = Coordinator(self.journal, self.source.partitions, self.lasts, self.max_failures)
+            self.present = Coordinator(self.journal, self.source.partitions, self.duration, self.max_failures)
             with anyio.CancelScope() as self._led:
                 await self.present.serve()
                 return
 
-    async def work(self) -> None:
+    async def run_workers(self) -> None:
         async with anyio.create_task_group() as group:
             for number in range(self.workers):
-                group.start_soon(self._tend, f"w{number}")
+                group.start_soon(self._supervise, f"w{number}")
 
-    async def _tend(self, name: str) -> None:
+    async def _supervise(self, name: str) -> None:
         while True:
             line = self.lines[name] = Line(self)
             worker = Worker(name, line, self.limiter, self.options, QUICK, self.variables)
@@ -100,7 +100,7 @@ class Inside:
                 except Unreachable:
                     await anyio.sleep(0.01)
 
-    async def dismiss(self) -> None:
+    async def shutdown(self) -> None:
         self.depose()
 
     def kill(self, name: str) -> None:
@@ -120,7 +120,7 @@ async def fleet(
     """A fleet over a source, and the engine in this process that runs it."""
     options = how.pop("options", None) or Options(tries=PATIENT, failure_share=None)
     Journal.open(path, gateway=gateway, endpoint=account.base_url)
-    divided = PartitionedSource.lay_out(source, path, options, size=size, values=how.pop("values", False))
+    divided = PartitionedSource.create(source, path, options, size=size, values=how.pop("values", False))
     engine = how.pop("kind", Inside)(path, divided, variables, options=options, **how)
     return DistributedJob(engine, divided, path, workers=options.workers, rate=None), engine
 

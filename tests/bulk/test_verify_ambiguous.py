@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from bulk.people import QUICK, draft
+from bulk.customers import QUICK, draft
 
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import verify

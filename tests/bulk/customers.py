@@ -1,32 +1,38 @@
-"""Customers that every gateway takes, as lines of a CSV file and as drafts, and sessions that do not wait long."""
+"""Customers that every gateway accepts, as CSV lines and as drafts, and settings with short waits."""
 
 from pathlib import Path
 
 from wonder_customers import RetryPolicy
-from wonder_customers.bulk import Tries
+from wonder_customers.bulk import Job, Outcome, Tries
 from wonder_customers.records import CustomerDraft, Phone
 
 QUICK = RetryPolicy(
     attempts=1, deadline=20.0, connect_timeout=1.0, read_timeout=1.0, write_timeout=1.0, confirmation_window=0.4
 )
-"""For sessions of bulk jobs whose gateway misbehaves."""
+"""The policy of sessions for bulk jobs, with short timeouts."""
 PATIENT = Tries(base=0.02, cap=0.2, confirmation_window=0.4)
 
 HEADER = "reference,name,email,phone"
 
 
 def line(number: int, version: str = "1") -> str:
-    """One row of a CSV file, good for every gateway."""
+    """Return one row of a CSV file that every gateway accepts."""
     return f"c-{number},Ada Nr {number} v{version},ada.{number}@example.com,+385 91 234 {number % 10_000:04}"
 
 
 def write_csv(path: Path, rows: int, version: str = "1") -> Path:
-    """A CSV file of so many customers."""
+    """Write a CSV file of `rows` customers."""
     path.write_text("\n".join([HEADER, *(line(number, version) for number in range(rows))]) + "\n", encoding="utf-8")
     return path
 
 
 def draft(number: int, version: str = "1") -> CustomerDraft:
-    """The draft that `line` makes."""
+    """Return the draft of a row made by `line`."""
     phone = Phone.parse(f"+385 91 234 {number % 10_000:04}")
     return CustomerDraft(f"c-{number}", f"Ada Nr {number} v{version}", email=f"ada.{number}@example.com", phone=phone)
+
+
+async def collect(job: Job) -> list[Outcome]:
+    """Run a job and return its outcomes."""
+    async with job:
+        return [outcome async for outcome in job]

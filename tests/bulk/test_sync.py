@@ -9,7 +9,8 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from bulk.people import PATIENT, QUICK, draft, write_csv
+from attrs import evolve
+from bulk.customers import PATIENT, QUICK, collect, draft, write_csv
 
 from wonder_customers import BulkError, ConfigurationError, CustomerDraft, CustomerSession, OutcomeUnknownError
 from wonder_customers.bulk import Job, Journal, Options, Outcome, Row, sources, sync
@@ -31,8 +32,8 @@ async def outcomes_of(
 ) -> tuple[Job, list[Outcome]]:
     async with CustomerSession(account, retry=QUICK) as session:
         chosen = Options(**{"tries": PATIENT, "failure_share": None, **options})
-        job = sync(session, rows, journal=journal, options=chosen, rate=chosen.rate, workers=chosen.workers)
-        return job, [outcome async for outcome in job]
+        job = sync(session, rows, journal=journal, options=chosen)
+        return job, await collect(job)
 
 
 def counted(outcomes: list[Outcome]) -> dict[str, int]:
@@ -48,7 +49,7 @@ async def test_rows_are_sent_once_and_again_only_when_they_change(
     job, first = await outcomes_of(account(gateway), sources.read(source), journal)
     assert counted(first) == {new: 60}
     assert all(outcome.id and outcome.applied == "yes" for outcome in first)
-    assert (job.rows_read, job.unfinished, job.end_state) == (60, 0, "finished")
+    assert (job.rows_read, job.unfinished, job.exit_status) == (60, 0, "finished")
     sent = server.faults.requests.total()
     _, again = await outcomes_of(account(gateway), sources.read(source), journal)
     assert counted(again) == {"unchanged": 60}
@@ -78,7 +79,7 @@ async def test_a_full_run_sends_every_row_once_also_when_it_is_resumed(account: 
     journal, drafts = journal_for(tmp_path / "j", account("monri"), "monri"), [draft(number) for number in range(40)]
     await outcomes_of(account("monri"), drafts, journal)
     job, first = await outcomes_of(account("monri"), drafts, journal, full=True, first=15)
-    assert (job.end_state, counted(first)) == ("paused", {"updated": 15})
+    assert (job.exit_status, counted(first)) == ("paused", {"updated": 15})
     _, rest = await outcomes_of(account("monri"), drafts, journal, full=True, resume=True)
     assert counted(rest) == {"updated": 40}
     assert sum(outcome.replayed for outcome in rest) == 15
@@ -140,7 +141,7 @@ async def test_a_refused_row_fails_alone_and_is_sent_again_only_when_asked(
     assert (resumed[0].status, resumed[0].replayed) == ("failed", True)
     job, retried = await outcomes_of(account("wonder"), [draft(1), draft(2)], journal, only="failed")
     assert counted(retried) == {"written": 1}
-    assert (job.passed_over, job.unfinished) == (1, 0)
+    assert (job.skipped, job.unfinished) == (1, 0)
 
 
 @pytest.mark.parametrize("gateway", names())
@@ -188,11 +189,12 @@ async def test_a_wrong_key_stops_everything_at_once(account: Account, server: Si
     journal = journal_for(tmp_path / "j", account("monri"), "monri")
     job: Job | None = None
     async with CustomerSession(account("monri"), retry=QUICK) as session:
-        job = sync(session, [draft(number) for number in range(500)], journal=journal, options=OPTIONS, workers=4)
+        job = sync(
+            session, [draft(number) for number in range(500)], journal=journal, options=evolve(OPTIONS, workers=4)
+        )
         with pytest.raises(BulkError, match=r"refused the credentials.*wonder-customers resume") as caught:
-            async for _ in job:
-                pass
-    assert job.end_state == "refused"
+            await collect(job)
+    assert job.exit_status == "refused"
     assert server.faults.requests.total() <= 4
     assert journal.states().keys() <= {"held"}
     assert "Nothing" not in str(caught.value) or "applied" in str(caught.value)
@@ -201,7 +203,7 @@ async def test_a_wrong_key_stops_everything_at_once(account: Account, server: Si
         account("monri"), [draft(number) for number in range(500)][:20], journal, resume=True
     )
     assert counted(outcomes) == {"created": 20}
-    assert resumed.end_state == "finished"
+    assert resumed.exit_status == "finished"
 
 
 @pytest.mark.parametrize(
@@ -213,11 +215,10 @@ async def test_too_many_failures_stop_the_job(
     server.faults.add("server_error", times=None, status=400, method="POST")
     async with CustomerSession(account("wonder"), retry=QUICK) as session:
         options = Options(**{"tries": PATIENT, "failure_share": None, **limits})
-        job = sync(session, (draft(number) for number in range(10_000)), options=options, workers=4)
+        job = sync(session, (draft(number) for number in range(10_000)), options=evolve(options, workers=4))
         with pytest.raises(BulkError, match=words):
-            async for _ in job:
-                pass
-    assert job.end_state == "failures"
+            await collect(job)
+    assert job.exit_status == "failures"
     assert job.rows_read < 200
 
 
@@ -226,17 +227,18 @@ async def test_stop_finishes_what_is_under_way(account: Account, server: Simulat
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         job = sync(session, (draft(number) for number in range(10_000)), journal=journal, options=OPTIONS)
         seen = 0
-        async for _ in job:
-            seen += 1
-            if seen == 20:
-                job.stop()
-    assert job.end_state == "interrupted"
+        async with job:
+            async for _ in job:
+                seen += 1
+                if seen == 20:
+                    job.stop()
+    assert job.exit_status == "interrupted"
     assert seen < 100
     assert journal.states().get("done") == seen
     assert "sending" not in journal.states()
     last = journal.last_run()
     assert last is not None
-    assert (last.end_state, last.counts) == ("interrupted", {"created": seen})
+    assert (last.exit_status, last.counts) == ("interrupted", {"created": seen})
 
 
 async def test_leaving_the_block_early_ends_in_order(account: Account, tmp_path: Path) -> None:
@@ -248,7 +250,7 @@ async def test_leaving_the_block_early_ends_in_order(account: Account, tmp_path:
     ):
         async for _ in job:
             break
-    assert job.end_state == "interrupted"
+    assert job.exit_status == "interrupted"
     assert "sending" not in journal.states()
 
 
@@ -262,8 +264,10 @@ async def test_an_async_source_is_closed_when_the_job_stops(account: Account) ->
         finally:
             closed.set()
 
-    async with CustomerSession(account("monri"), retry=QUICK) as session:
-        job = sync(session, endless(), options=OPTIONS)
+    async with (
+        CustomerSession(account("monri"), retry=QUICK) as session,
+        sync(session, endless(), options=OPTIONS) as job,
+    ):
         async for _ in job:
             job.stop()
     assert closed.is_set()
@@ -278,7 +282,7 @@ async def test_a_cancelled_job_can_be_resumed(account: Account, server: Simulato
                 async for outcome in job:
                     if outcome.number == 30:
                         scope.cancel()
-    assert job.end_state == "interrupted"
+    assert job.exit_status == "interrupted"
     assert sum(journal.states().values()) < 200
     _, outcomes = await outcomes_of(account("paydock"), drafts, journal, resume=True)
     assert len(outcomes) == 200
@@ -316,9 +320,8 @@ async def test_a_full_disk_stops_the_job_before_another_request(
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         job = sync(session, drafts, journal=journal, options=OPTIONS)
         with pytest.raises(BulkError, match=r"could not be written .*full.*wonder-customers resume"):
-            async for _ in job:
-                pass
-    assert job.end_state == "journal"
+            await collect(job)
+    assert job.exit_status == "journal"
     made = server.store.ledger("monri")
     assert 0 < len(made) < 1000
     states = Journal.existing(tmp_path / "j").states()
@@ -332,10 +335,11 @@ async def test_a_full_disk_stops_the_job_before_another_request(
 async def test_a_job_tells_how_far_it_is(account: Account, tmp_path: Path) -> None:
     source = write_csv(tmp_path / "c.csv", 60)
     async with CustomerSession(account("monri"), retry=QUICK) as session:
-        job = sync(session, sources.read(source), options=OPTIONS, workers=2)
-        seen = [job.fraction or 0.0 async for _ in job]
-        unknown = sync(session, [draft(1)], options=OPTIONS)
-        assert [unknown.fraction async for _ in unknown] == [None]
+        job = sync(session, sources.read(source), options=evolve(OPTIONS, workers=2))
+        async with job:
+            seen = [job.fraction or 0.0 async for _ in job]
+        async with sync(session, [draft(1)], options=OPTIONS) as unknown:
+            assert [unknown.fraction async for _ in unknown] == [None]
     assert seen == sorted(seen)
     assert seen[0] < 0.2
     assert job.fraction == 1.0
@@ -344,9 +348,9 @@ async def test_a_job_tells_how_far_it_is(account: Account, tmp_path: Path) -> No
 async def test_the_first_rows_only(account: Account, tmp_path: Path) -> None:
     source = write_csv(tmp_path / "c.csv", 30)
     job, outcomes = await outcomes_of(account("monri"), sources.read(source), first=10)
-    assert (len(outcomes), job.end_state, job.unfinished) == (10, "paused", 0)
+    assert (len(outcomes), job.exit_status, job.unfinished) == (10, "paused", 0)
     job, outcomes = await outcomes_of(account("monri"), [draft(number) for number in range(5)], first=5)
-    assert (len(outcomes), job.end_state) == (5, "finished")
+    assert (len(outcomes), job.exit_status) == (5, "finished")
 
 
 async def test_a_source_that_breaks_off_stops_the_job(account: Account, tmp_path: Path) -> None:
@@ -374,12 +378,12 @@ async def test_what_cannot_work_is_said_at_once(account: Account, tmp_path: Path
         journal_for(tmp_path / "j", account("wonder"), "wonder")
     other = Journal.existing(tmp_path / "j")
     other.begin({})
-    with pytest.raises(BulkError, match="another run uses this journal"):
+    with pytest.raises(BulkError, match="another run is using this journal"):
         await outcomes_of(account("monri"), [draft(1)], journal)
     other.release()
     job, _ = await outcomes_of(account("monri"), [draft(1)], journal)
-    assert [outcome async for outcome in job] == []
-    with pytest.raises(BulkError, match="runs once"):
+    assert await collect(job) == []
+    with pytest.raises(BulkError, match="can run only once"):
         await job.__aenter__()
 
 

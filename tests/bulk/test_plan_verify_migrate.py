@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.people import PATIENT, QUICK, draft, write_csv
+from bulk.customers import PATIENT, QUICK, collect, draft, write_csv
 
 from wonder_customers import CallError, CustomerDraft, CustomerSession
 from wonder_customers.bulk import Journal, Options, Tries, losses, migrated, plan, sources, sync, verify
@@ -23,8 +23,8 @@ OPTIONS = Options(tries=PATIENT, failure_share=None)
 
 
 async def send(session: CustomerSession[Any], rows: Any, journal: Journal | None = None) -> None:
-    async for outcome in sync(session, rows, journal=journal, options=OPTIONS):
-        assert outcome.ok, outcome
+    outcomes = await collect(sync(session, rows, journal=journal, options=OPTIONS))
+    assert all(outcome.ok for outcome in outcomes), outcomes
 
 
 def writes(server: SimulatorServer) -> int:
@@ -68,7 +68,8 @@ async def test_a_plan_asks_for_rows_in_doubt(account: Account, server: Simulator
     async with CustomerSession(account("wonder"), retry=QUICK) as session:
         rows = [draft(number) for number in range(3)]
         once = Options(tries=Tries(most=1), failure_share=None)
-        assert [it.applied async for it in sync(session, rows, journal=journal, options=once)] == ["unknown"] * 3
+        outcomes = await collect(sync(session, rows, journal=journal, options=once))
+        assert [outcome.applied for outcome in outcomes] == ["unknown"] * 3
         server.faults.clear()
         found = await plan(session, [draft(0), draft(1, version="2"), draft(2)], journal=journal)
     assert (found.unchanged, found.updates, found.unconfirmed, found.looked_up) == (2, 1, 1, 3)
@@ -136,7 +137,7 @@ async def test_a_migration_tells_its_losses_and_brings_the_rest(account: Account
         await source.delete(gone.id)
         found = await losses(source, target)
         # Monri's list leaves deleted customers out by itself.
-        assert (found.customers, found.deleted, found.nameless) == (10, 0, 0)
+        assert (found.customers, found.deleted, found.without_reference) == (10, 0, 0)
         assert dict(found.fields) == {"description": 10, "address.city": 5, "address.country": 5}
         assert not found.refused
         assert server.store.ledger("wonder") == {}

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from bulk.people import write_csv
+from bulk.customers import write_csv
 
 from wonder_customers import BulkError, ConfigurationError
 from wonder_customers.bulk import Journal, Options, Source
@@ -39,7 +39,7 @@ def test_a_source_that_waits_for_its_journal_in_vain_keeps_no_list_of_references
     journal.begin({})
     before = open_databases()
     with pytest.raises(BulkError) as caught:
-        PartitionedSource.lay_out(source, tmp_path / "j", Options(), size=1)
+        PartitionedSource.create(source, tmp_path / "j", Options(), size=1)
     assert open_databases() <= before
-    assert "another run uses this journal" in str(caught.value)
+    assert "another run is using this journal" in str(caught.value)
     journal.release()

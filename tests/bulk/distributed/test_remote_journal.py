@@ -8,7 +8,7 @@ import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 
-from wonder_customers.bulk.distributed.shipped import ShippedJournal
+from wonder_customers.bulk.distributed.remote_journal import RemoteJournal
 from wonder_customers.bulk.journal import Change
 from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.bulk.journal.entries import Entry
@@ -27,7 +27,7 @@ async def test_a_cancelled_job_is_not_kept_by_a_thread_that_asks_for_entries() -
     async def ship(changes: list[Change]) -> None:
         raise AssertionError
 
-    journal = ShippedJournal(ship, ask, Digests(b"key"), 1, "j")
+    journal = RemoteJournal(ship, ask, Digests(b"key"), 1, "j")
 
     def look() -> None:
         asking.set()

@@ -1,4 +1,4 @@
-"""One process per journal: a lock that the operating system drops when the process dies."""
+"""A file lock that limits a journal to one process. The operating system releases it when the process dies."""
 
 import os
 from pathlib import Path
@@ -11,21 +11,21 @@ try:
     import fcntl
 
     _LOCKS = True
-except ImportError:  # Windows has no such lock; SQLite's own keeps the file whole there
+except ImportError:  # Windows has no such lock; SQLite's own lock protects the file there
     _LOCKS = False
 
-__all__ = ["Lock"]
+__all__ = ["FileLock"]
 
 
 @define(eq=False)
-class Lock:
-    """A lock on a file."""
+class FileLock:
+    """An exclusive lock on a file."""
 
     path: Path
     _descriptor: int | None = None
 
     def take(self) -> None:
-        """Take the lock.
+        """Acquire the lock.
 
         Raises:
             BulkError: Another process holds it.
@@ -38,13 +38,13 @@ class Lock:
         except OSError:
             os.close(descriptor)
             raise BulkError(
-                f"another run uses this journal already ({self.path.name}). Wait until it ends, or stop it."
+                f"another run is using this journal ({self.path.name}). Wait until it ends, or stop it."
                 " Nothing was sent."
             ) from None
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)

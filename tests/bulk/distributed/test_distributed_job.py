@@ -12,11 +12,11 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from bulk.distributed.inside import Inside, fleet, until
-from bulk.people import HEADER, PATIENT, QUICK, line, write_csv
+from bulk.customers import HEADER, PATIENT, QUICK, collect, line, write_csv
+from bulk.distributed.in_process import Inside, fleet, until
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession
-from wonder_customers.bulk import Job, Journal, Options, Outcome, Source, run_partition, verify, whole
+from wonder_customers.bulk import Journal, Options, Outcome, Partition, Source, run_partition, verify
 from wonder_customers.bulk import report as reports
 from wonder_customers.bulk.distributed.coordinator import WorkerConfig, check_key
 from wonder_customers.bulk.distributed.slots import Grant, LeasedSlots, Slots
@@ -42,13 +42,8 @@ def rows_in(journal: Path) -> list[Any]:
         return connection.execute(ROWS).fetchall()
 
 
-async def drain(job: Job) -> None:
-    async for _ in job:
-        pass
-
-
 def mixed(path: Path, rows: int) -> Path:
-    """A source with everything that can be wrong in it: repeated, invalid and unreadable rows, and good ones."""
+    """A source with everything that can be wrong in it: find_repeats, invalid and unreadable rows, and good ones."""
     lines = [line(number) for number in range(rows)]
     lines[rows // 2] = line(3)
     lines[rows - 2] = line(rows // 3)
@@ -68,9 +63,12 @@ async def local(account: Any, source: Source, path: Path, **how: Any) -> tuple[A
     journal = Journal.open(path, gateway="paydock", endpoint=account.base_url)
     async with CustomerSession(account, retry=QUICK) as session:
         job = run_partition(
-            whole(source), session, journal, options=Options(**{"tries": PATIENT, "failure_share": None, **how})
+            Partition(source=source),
+            session,
+            journal,
+            options=Options(**{"tries": PATIENT, "failure_share": None, **how}),
         )
-        return job, [outcome async for outcome in job if not outcome.ok]
+        return job, [outcome for outcome in await collect(job) if not outcome.ok]
 
 
 def plain(outcomes: list[Outcome]) -> list[Any]:
@@ -79,7 +77,7 @@ def plain(outcomes: list[Outcome]) -> list[Any]:
     )
 
 
-def told(job: Any) -> dict[str, Any]:
+def outcome_to_dict(job: Any) -> dict[str, Any]:
     facts = reports.build(job, gateway="paydock", source="s", journal=None, seconds=1.0, started=0.0)
     return {name: facts[name] for name in ("rows", "adds_up", "failures", "ending", "reason")}
 
@@ -96,23 +94,23 @@ async def test_the_same_rows_journal_and_report_as_in_one_process(
         account("paydock"), "paydock", source, tmp_path / "many", server.environment(), values=True
     )
     async with many:
-        outcomes = [outcome async for outcome in many]
-    assert [outcome async for outcome in many] == []
+        outcomes = await collect(many)
+    assert await collect(many) == []
     assert not engine.problems
     assert plain(outcomes) == plain(letters)
     assert {it.number: it.draft for it in outcomes} == {it.number: it.draft for it in letters}
-    assert told(many) == told(one)
+    assert outcome_to_dict(many) == outcome_to_dict(one)
     assert many.capacity.accepted == one.capacity.accepted
     assert rows_in(tmp_path / "many") == rows_in(tmp_path / "one")
     assert sorted(body["reference"] for body in server.store.customers("paydock")) == state
-    assert many.tally.latencies.count == one.tally.latencies.count
+    assert many.stats.latencies.count == one.stats.latencies.count
     last = Journal.existing(tmp_path / "many").last_run()
     assert last is not None
-    assert (last.end_state, dict(last.counts)) == ("finished", dict(one.tally.counts))
+    assert (last.exit_status, dict(last.counts)) == ("finished", dict(one.stats.counts))
     # And a second time: nothing has changed, so nothing is sent.
     again, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "many", server.environment())
-    assert len([outcome async for outcome in again]) == len(letters)
-    assert (again.tally.counts["unchanged"], again.capacity.accepted) == (196, 0)
+    assert len(await collect(again)) == len(letters)
+    assert (again.stats.counts["unchanged"], again.capacity.accepted) == (196, 0)
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
@@ -121,7 +119,7 @@ async def test_whoever_dies_each_customer_is_there_once(
 ) -> None:
     rows, dice = 150, random.Random(seed)
     source = Source(str(write_csv(tmp_path / "c.csv", rows)))
-    job, engine = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), lasts=1.0)
+    job, engine = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), duration=1.0)
     deaths = 0
 
     def reached(goal: int) -> bool:
@@ -137,12 +135,12 @@ async def test_whoever_dies_each_customer_is_there_once(
     async with anyio.create_task_group() as group:
         group.start_soon(strike)
         with anyio.fail_after(60):
-            outcomes = [outcome async for outcome in job]
+            outcomes = await collect(job)
         group.cancel_scope.cancel()
     assert deaths >= 3
     assert (outcomes, engine.problems) == ([], [])
     assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
-    assert (job.end_state, job.rows_read, job.unfinished, reports.adds_up(job)) == ("finished", rows, 0, True)
+    assert (job.exit_status, job.rows_read, job.unfinished, reports.adds_up(job)) == ("finished", rows, 0, True)
     assert Journal.existing(tmp_path / "j").states() == {"done": rows}
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         found = await verify(session, source.read(), tries=PATIENT)
@@ -155,10 +153,10 @@ async def test_a_worker_that_nobody_hears_sends_nothing_more(
 ) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 400)))
     job, engine = await fleet(
-        account("monri"), "monri", source, tmp_path / "j", server.environment(), workers=1, lasts=0.6, size=400
+        account("monri"), "monri", source, tmp_path / "j", server.environment(), workers=1, duration=0.6, size=400
     )
     async with anyio.create_task_group() as group:
-        group.start_soon(drain, job)
+        group.start_soon(collect, job)
         await until(lambda: server.faults.requests.total() >= 100)
         engine.lines["w0"].cut = True
         await anyio.sleep(0.7)
@@ -168,9 +166,9 @@ async def test_a_worker_that_nobody_hears_sends_nothing_more(
         assert before < 400
         engine.lines["w0"].cut = False
         with anyio.fail_after(20):
-            await until(lambda: job.tally.rows == 400)
+            await until(lambda: job.stats.rows == 400)
     assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(400)}
-    assert job.end_state == "finished"
+    assert job.exit_status == "finished"
 
 
 async def test_a_job_that_was_interrupted_goes_on(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
@@ -179,35 +177,35 @@ async def test_a_job_that_was_interrupted_goes_on(account: Account, server: Simu
     options = Options(tries=PATIENT, failure_share=None, facts=facts)
     job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options)
     async with anyio.create_task_group() as group:
-        group.start_soon(drain, job)
+        group.start_soon(collect, job)
         await until(lambda: server.faults.requests.total() >= 200)
         job.stop()
-    assert job.end_state == "interrupted"
-    assert 0 < job.tally.rows < 300
+    assert job.exit_status == "interrupted"
+    assert 0 < job.stats.rows < 300
     last = Journal.existing(tmp_path / "j").last_run()
     assert last is not None
-    assert (last.number, last.end_state, last.facts) == (1, "interrupted", facts)
+    assert (last.number, last.exit_status, last.facts) == (1, "interrupted", facts)
     options = Options(tries=PATIENT, failure_share=None, facts=facts, resume=True)
     job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options)
-    assert [outcome async for outcome in job] == []
-    assert (job.end_state, job.tally.counts["created"], job.capacity.accepted < 600) == ("finished", 300, True)
+    assert await collect(job) == []
+    assert (job.exit_status, job.stats.counts["created"], job.capacity.accepted < 600) == ("finished", 300, True)
     assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(300)}
     last = Journal.existing(tmp_path / "j").last_run()
     assert last is not None
-    assert (last.number, last.end_state) == (1, "finished")
+    assert (last.number, last.exit_status) == (1, "finished")
 
 
 async def test_the_first_rows_only(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 100)))
     options = Options(tries=PATIENT, first=50)
     job, _ = await fleet(account("wonder"), "wonder", source, tmp_path / "j", server.environment(), options=options)
-    assert [outcome async for outcome in job] == []
-    assert (job.end_state, job.tally.rows, job.unfinished) == ("paused", 50, 0)
+    assert await collect(job) == []
+    assert (job.exit_status, job.stats.rows, job.unfinished) == ("paused", 50, 0)
     assert job.stopped is not None
-    assert job.stopped.reason == "the first 50 rows were asked for"
+    assert job.stopped.reason == "the first 50 rows were requested"
     last = Journal.existing(tmp_path / "j").last_run()
     assert last is not None
-    assert last.end_state == "paused"
+    assert last.exit_status == "paused"
 
 
 @pytest.mark.long
@@ -229,10 +227,10 @@ async def test_failures_are_counted_over_all_workers(account: Account, server: S
         max_failures=30,
         limiter=LeasedSlots(grant),
     )
-    with pytest.raises(BulkError, match="rows failed, which is the limit that was set"):
-        [outcome async for outcome in job]
-    assert job.end_state == "failures"
-    assert 30 <= job.tally.counts["failed"] < 2000
+    with pytest.raises(BulkError, match="rows failed, which is the configured limit"):
+        await collect(job)
+    assert job.exit_status == "failures"
+    assert 30 <= job.stats.counts["failed"] < 2000
 
 
 @pytest.mark.parametrize("wrong", ["credentials", "none", "endpoint"])
@@ -253,19 +251,21 @@ async def test_a_worker_that_cannot_work_says_why(
         variables["MONRI_BASE_URL"] = "http://127.0.0.1:1"
     job, _ = await fleet(account("monri"), "monri", source, tmp_path / "j", variables)
     with pytest.raises(BulkError, match=words[wrong]):
-        [outcome async for outcome in job]
+        await collect(job)
     assert server.store.ledger("monri") == {}
 
 
 async def test_a_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal.open(tmp_path / "j", gateway="monri", endpoint="https://example.com")
-    briefing = WorkerConfig("monri", "https://example.com", str(tmp_path / "j"), key_mark(journal.digests), 1, 0.0, 1.0)
-    check_key(Digests(key_of(tmp_path / "j", make=False)), briefing)
+    worker_config = WorkerConfig(
+        "monri", "https://example.com", str(tmp_path / "j"), key_mark(journal.digests), 1, 0.0, 1.0
+    )
+    check_key(Digests(key_of(tmp_path / "j", make=False)), worker_config)
     monkeypatch.setenv(VARIABLE, "another key, and a long one")
-    with pytest.raises(ConfigurationError, match="has another key than the journal"):
-        check_key(Digests(key_of(tmp_path / "j", make=False)), briefing)
+    with pytest.raises(ConfigurationError, match="key differs from that of the journal"):
+        check_key(Digests(key_of(tmp_path / "j", make=False)), worker_config)
     monkeypatch.delenv(VARIABLE)
-    with pytest.raises(ConfigurationError, match="has not the key of"):
+    with pytest.raises(ConfigurationError, match="does not have the key of"):
         key_of(tmp_path / "elsewhere", make=False)
     assert not (tmp_path / "elsewhere.key").exists()
 
@@ -274,9 +274,9 @@ async def test_a_source_that_changes_stops_the_job(account: Account, server: Sim
     path = write_csv(tmp_path / "c.csv", 30)
     job, _ = await fleet(account("monri"), "monri", Source(str(path)), tmp_path / "j", server.environment())
     write_csv(path, 31)
-    with pytest.raises(BulkError, match="not what it was when its rows were counted"):
-        [outcome async for outcome in job]
-    assert (job.end_state, server.store.ledger("monri")) == ("source", {})
+    with pytest.raises(BulkError, match="changed after its rows were counted"):
+        await collect(job)
+    assert (job.exit_status, server.store.ledger("monri")) == ("source", {})
 
 
 async def test_a_journal_that_is_taken_is_told(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
@@ -284,13 +284,13 @@ async def test_a_journal_that_is_taken_is_told(account: Account, server: Simulat
     job, _ = await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment())
     other = Journal.existing(tmp_path / "j")
     other.begin({})
-    with pytest.raises(BulkError, match="another run uses this journal"):
-        [outcome async for outcome in job]
+    with pytest.raises(BulkError, match="another run is using this journal"):
+        await collect(job)
     assert not job.begun
     assert left_behind(tmp_path) == []
     left = tmp_path / "j.1.partitions"
     left.touch()
-    with pytest.raises(BulkError, match="another run uses this journal"):
+    with pytest.raises(BulkError, match="another run is using this journal"):
         await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment())
     assert left.exists()
     other.release()
@@ -305,7 +305,7 @@ async def test_a_coordinator_that_comes_back_knows_that_the_job_stopped(
     source = Source(str(write_csv(tmp_path / "c.csv", 30)))
     _, engine = await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment())
     async with anyio.create_task_group() as group:
-        group.start_soon(engine.lead)
+        group.start_soon(engine.run_coordinator)
         await until(lambda: engine.present is not None)
         assert await engine.coordinator.lease("w0") is not None
         await engine.coordinator.stop("failures", "too many")
@@ -314,14 +314,14 @@ async def test_a_coordinator_that_comes_back_knows_that_the_job_stopped(
         await until(lambda: engine.present is not None)
         assert await engine.coordinator.lease("w1") is None
         assert await engine.coordinator.over()
-        assert (await engine.coordinator.standing(0))["stopped"] == ("failures", "too many")
+        assert (await engine.coordinator.snapshot(0))["stopped"] == ("failures", "too many")
         await engine.coordinator.end("failures")
 
 
 class Starting(Inside):
     """An engine that takes for ever to start its coordinator."""
 
-    async def lead(self) -> None:
+    async def run_coordinator(self) -> None:
         await anyio.sleep_forever()
 
 
@@ -347,7 +347,7 @@ async def test_leaving_early_ends_the_fleet_in_order(account: Account, server: S
     async with job:
         async for _ in job:
             break
-    assert job.end_state in {"interrupted", "finished"}
+    assert job.exit_status in {"interrupted", "finished"}
     assert reports.adds_up(job)
     assert "sending" not in Journal.existing(tmp_path / "j").states()
 
@@ -366,6 +366,6 @@ async def test_the_error_of_the_loop_comes_out_as_it_is(
 
     with pytest.raises(ZeroDivisionError):
         await divide()
-    assert (job.end_state, engine.present) == ("interrupted", None)
-    with pytest.raises(BulkError, match="runs once"):
+    assert (job.exit_status, engine.present) == ("interrupted", None)
+    with pytest.raises(BulkError, match="can run only once"):
         await job.__aenter__()

@@ -6,11 +6,11 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from bulk.people import write_csv
+from bulk.customers import write_csv
 
 from wonder_customers.bulk import Index, Journal, Source
 from wonder_customers.bulk.distributed.leases import Leases
-from wonder_customers.bulk.distributed.worker import _Tenancy
+from wonder_customers.bulk.distributed.worker import LeasedPartition
 from wonder_customers.bulk.journal.entries import Entry
 from wonder_customers.bulk.tries import Halted
 
@@ -34,7 +34,7 @@ async def test_an_answer_about_rows_does_not_lengthen_the_lease(tmp_path: Path) 
     with closing(Leases(tmp_path / "p")) as leases:
         partition = leases.partition(0)
     view: Any = Journalled(tmp_path / "j")
-    ended = _Tenancy(view, partition, 1, 30.0, None, until=monotonic() - 1)
+    ended = LeasedPartition(view, partition, 1, 30.0, None, until=monotonic() - 1)
     assert await ended.ask(["c-1"]) == []
     with pytest.raises(Halted):
         await ended.take(1)

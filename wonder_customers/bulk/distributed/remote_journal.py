@@ -1,7 +1,7 @@
-"""The journal of a part of a job: nothing is kept here, everything goes to where the one journal is.
+"""The journal of a worker, which sends all changes to the coordinator's journal.
 
-A request may go out when the word that it does is on the one journal's disk, not on the disk of a machine that may be
-gone the next moment. So what was under way when a worker died is known to whoever takes its rows over.
+A request is sent only after its record is on the disk of the coordinator, because the worker's machine may be lost at
+any moment. So the rows that were under way when a worker died are known to the worker that takes over.
 """
 
 from collections import deque
@@ -19,27 +19,27 @@ from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.bulk.journal.entries import Entry, State
 from wonder_customers.errors import BulkError
 
-__all__ = ["ShippedJournal"]
+__all__ = ["RemoteJournal"]
 
 GROUP = 200
-"""Changes that travel together at most."""
+"""The maximum number of changes per message."""
 ASKED = 500
-"""References that are asked for at once at most."""
+"""The maximum number of references per query."""
 
 
 @define(eq=False)
-class ShippedJournal:
-    """Collects changes while the group before is under way, as the journal's own writer does.
+class RemoteJournal:
+    """Collects changes while the previous message is under way.
 
     Attributes:
-        ship: Brings changes to the one journal; returns when they are on its disk. Raises `BulkError` when that will
-            not happen any more.
-        ask: Finds what the one journal knows of references.
-        digests: Makes the digests that rows are compared by, under the one journal's key.
-        run: The run under way.
-        name: The one journal, for messages.
-        ahead: Seconds that this machine's clock is behind the one journal's.
-        failure: Why nothing can be written any more.
+        ship: Sends changes to the journal; returns when they are on its disk. Raises `BulkError` if they can no longer
+            be written.
+        ask: Returns the journal's entries of references.
+        digests: Computes digests with the journal's key.
+        run: The number of the current run.
+        name: The journal's name, for messages.
+        ahead: Seconds by which this machine's clock is behind the journal's.
+        failure: Why the journal can no longer be written.
     """
 
     ship: Callable[[list[Change]], Awaitable[None]]
@@ -54,20 +54,20 @@ class ShippedJournal:
     _stopping: bool = field(default=False, init=False)
 
     def clock(self) -> float:
-        """Unix time where the one journal is: settle times are counted on one clock only."""
+        """Return the Unix time of the journal's machine: confirmation windows are measured with one clock."""
         return time() + self.ahead
 
     def check(self, gateway: str, endpoint: str) -> None:
-        """Nothing: the worker has held its account against the one journal."""
+        """Do nothing: the worker has compared its account with the journal."""
 
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> None:
-        """Nothing: the run is begun where the one journal is."""
+        """Do nothing: the coordinator starts the run."""
 
-    def end(self, end_state: str, counts: Mapping[str, int]) -> None:
-        """Nothing: the run ends where the one journal is."""
+    def end(self, exit_status: str, counts: Mapping[str, int]) -> None:
+        """Do nothing: the coordinator ends the run."""
 
     async def serve(self) -> None:
-        """Ship what is handed over, until `stop` and everything before it."""
+        """Send queued changes, until `stop` was called and all of them are sent."""
         with anyio.CancelScope(shield=True):
             while self._changes or not self._stopping:
                 if not self._changes:
@@ -78,7 +78,7 @@ class ShippedJournal:
 
     async def _ship_some(self) -> None:
         group = [self._changes.popleft() for _ in range(min(GROUP, len(self._changes)))]
-        # After a failure nothing more is written: a later row must not be there when an earlier one is not.
+        # After a failure nothing more is written: a later row must not be recorded without an earlier one.
         if self.failure is None:
             try:
                 await self.ship([change for change, _ in group])
@@ -89,15 +89,15 @@ class ShippedJournal:
                 written.set()
 
     def stop(self) -> None:
-        """Let `serve` end after the last row."""
+        """End `serve` after the last queued change."""
         self._stopping = True
         self._woken.set()
 
     async def sending(self, reference: str, number: int, raw: bytes | None, payload: bytes) -> None:
-        """Write that a request is about to go out; returns when that is on the one journal's disk.
+        """Record that a request will be sent, and wait until the record is on the journal's disk.
 
         Raises:
-            BulkError: It could not be written, so the request must not go out.
+            BulkError: It could not be written, so the request must not be sent.
         """
         written = anyio.Event()
         self._post("sending", reference, number, raw, payload, written=written)
@@ -108,15 +108,15 @@ class ShippedJournal:
     def done(
         self, reference: str, number: int, raw: bytes | None, payload: bytes, *, result: str, id: str, attempts: int
     ) -> None:
-        """Write that the gateway holds the row."""
+        """Record that the gateway holds the row."""
         self._post("done", reference, number, raw, payload, result, id, attempts)
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
-        """Write how a row ended that the gateway did not take for certain."""
+        """Record how a row ended that the gateway did not confirm."""
         self._post("ended", reference, state, attempts, code)
 
     def same(self, reference: str, raw: bytes) -> None:
-        """Write that other raw values make the same payload."""
+        """Record that different raw values result in the same request body."""
         anyio.from_thread.run_sync(self._post, "same", reference, raw)
 
     def _post(self, kind: str, *values: Any, written: anyio.Event | None = None) -> None:
@@ -125,7 +125,7 @@ class ShippedJournal:
 
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
-        """A function that finds the entries of many references at once, for worker threads."""
+        """Return a function that finds the entries of many references, for worker threads."""
 
         def find(references: Sequence[str]) -> dict[str, Entry]:
             found: dict[str, Entry] = {}
@@ -136,8 +136,8 @@ class ShippedJournal:
         yield find
 
     async def _asked(self, references: list[str]) -> dict[str, Entry]:
-        # The thread that waits for this is not left alone when its task is cancelled, and a cancellation that was told
-        # before this began is never told again: what looks for it would look for ever.
+        # Shielded, because the waiting thread cannot be abandoned when its task is cancelled, and a cancellation
+        # delivered before this call would not be delivered again.
         with anyio.CancelScope(shield=True):
             entries = await self.ask(references)
         return {entry[0]: Entry._make(entry) for entry in entries}

@@ -1,17 +1,16 @@
 """However a job is left or cannot begin, its caller hears of it in one error, and nothing goes out unasked."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from bulk.people import QUICK, draft, write_csv
+from bulk.customers import QUICK, collect, draft, write_csv
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession, SessionClosedError
-from wonder_customers.bulk import Job, Journal, sources, sync
+from wonder_customers.bulk import Job, Journal, Options, Outcome, sources, sync
 from wonder_customers.records import CustomerDraft
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -24,8 +23,8 @@ async def test_a_job_that_is_stopped_before_it_begins_sends_nothing(account: Acc
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         job = sync(session, [draft(number) for number in range(20)])
         job.stop()
-        assert [outcome async for outcome in job] == []
-    assert (job.end_state, server.store.ledger("monri")) == ("interrupted", {})
+        assert await collect(job) == []
+    assert (job.exit_status, server.store.ledger("monri")) == ("interrupted", {})
 
 
 async def test_a_job_that_cannot_begin_closes_its_source(account: Account, tmp_path: Path) -> None:
@@ -35,7 +34,7 @@ async def test_a_job_that_cannot_begin_closes_its_source(account: Account, tmp_p
     assert not rows.file.closed
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         with pytest.raises(ConfigurationError):
-            await anext(sync(session, rows, journal=journal))
+            await collect(sync(session, rows, journal=journal))
     assert rows.file.closed
 
 
@@ -47,7 +46,7 @@ async def test_the_journal_of_another_gateway_vouches_for_nobody_here(
         with pytest.raises(
             ConfigurationError, match=r"is the journal of wonder at .*, not of monri at .* Nothing was sent"
         ):
-            await anext(sync(session, [draft(1)], journal=journal))
+            await collect(sync(session, [draft(1)], journal=journal))
         assert session.gateway == "monri"
     assert (journal.states(), server.store.ledger("monri")) == ({}, {})
     journal.hold()  # it was not taken
@@ -62,15 +61,15 @@ async def test_the_callers_own_error_comes_out_as_it_is_whoever_waits(within: bo
         async with job:
             if within:
                 await anext(job)
-            while job.tally.rows < 3:
+            while job.stats.rows < 3:
                 await checkpoint()
             raise error
 
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
-        job = sync(session, [draft(number) for number in range(40)], workers=2)
+        job = sync(session, [draft(number) for number in range(40)], options=Options(workers=2))
         with pytest.raises(ValueError) as caught:
             await fail(job)
-    assert (caught.value, job.end_state) == (error, "interrupted")
+    assert (caught.value, job.exit_status) == (error, "interrupted")
 
 
 async def test_a_job_that_is_cancelled_while_it_is_waited_for_ends_in_order(account: Account) -> None:
@@ -81,24 +80,22 @@ async def test_a_job_that_is_cancelled_while_it_is_waited_for_ends_in_order(acco
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         job, heard = sync(session, slowly()), 0
         with anyio.move_on_after(0.3) as scope:
-            async for _ in job:
-                heard += 1
-    assert (scope.cancelled_caught, heard, job.end_state) == (True, 0, "interrupted")
+            async with job:
+                async for _ in job:
+                    heard += 1
+    assert (scope.cancelled_caught, heard, job.exit_status) == (True, 0, "interrupted")
 
 
-@pytest.mark.parametrize("explicit", [True, False])
-async def test_a_job_that_is_cancelled_at_its_very_end_ends_in_order(explicit: bool, account: Account) -> None:
+async def test_job_cancelled_after_last_row_ends_in_order(account: Account) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
-        job, heard = sync(session, [draft(number) for number in range(3)], workers=1), 0
+        job, heard = sync(session, [draft(number) for number in range(3)], options=Options(workers=1)), 0
         with anyio.CancelScope() as scope:
-            async with AsyncExitStack() as stack:
-                if explicit:
-                    await stack.enter_async_context(job)
+            async with job:
                 async for _ in job:
                     heard += 1
                     if heard == 3:
                         scope.cancel()
-    assert (scope.cancelled_caught, heard, job.tally.rows) == (True, 3, 3)
+    assert (scope.cancelled_caught, heard, job.stats.rows) == (True, 3, 3)
 
 
 def _broken() -> Iterator[CustomerDraft]:
@@ -106,25 +103,55 @@ def _broken() -> Iterator[CustomerDraft]:
     raise LookupError
 
 
-@pytest.mark.parametrize("explicit", [True, False])
-async def test_an_error_of_the_source_comes_out_as_it_is(explicit: bool, account: Account) -> None:
-    async with CustomerSession(account("paydock"), retry=QUICK) as session, AsyncExitStack() as stack:
-        job = sync(session, _broken())
-        stack.enter_context(pytest.raises(LookupError))
-        if explicit:
-            await stack.enter_async_context(job)
-        [outcome async for outcome in job]
+async def test_error_of_the_source_is_raised_unchanged(account: Account) -> None:
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        with pytest.raises(LookupError):
+            await collect(sync(session, _broken()))
+
+
+async def collect_within(job: Job, seconds: float) -> list[Outcome]:
+    async with job:
+        with anyio.fail_after(seconds):
+            return [outcome async for outcome in job]
+
+
+async def test_timeout_around_the_loop_is_raised_as_timeout(account: Account) -> None:
+    async def endless() -> AsyncIterator[CustomerDraft]:
+        yield draft(1)
+        await anyio.sleep_forever()
+
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        job = sync(session, endless())
+        with pytest.raises(TimeoutError):
+            await collect_within(job, 0.5)
+    assert job.exit_status == "interrupted"
+
+
+async def test_timeout_scope_around_a_complete_loop_is_left_in_order(account: Account) -> None:
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        job = sync(session, [draft(number) for number in range(5)])
+        outcomes = await collect_within(job, 30)
+    assert (len(outcomes), job.exit_status) == (5, "finished")
+
+
+async def test_iterating_outside_async_with_is_refused(account: Account, server: SimulatorServer) -> None:
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        job = sync(session, [draft(1)])
+        with pytest.raises(BulkError, match="async with"):
+            await anext(job)
+        assert [outcome.ok for outcome in await collect(job)] == [True]
+    assert server.store.ledger("paydock") == {"c-1": 1}
 
 
 async def test_what_is_no_draft_is_named(account: Account) -> None:
     rows: list[Any] = [draft(1), "Ada"]
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
-        with pytest.raises(BulkError, match="row 2 is of the type str, and no CustomerDraft"):
-            [outcome async for outcome in sync(session, rows)]
+        with pytest.raises(BulkError, match="row 2 must be a CustomerDraft, not str"):
+            await collect(sync(session, rows))
 
 
 async def test_a_session_that_is_closed_is_told_of_by_itself(account: Account) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         pass
     with pytest.raises(SessionClosedError):
-        [outcome async for outcome in sync(session, [draft(1)], workers=1)]
+        await collect(sync(session, [draft(1)], options=Options(workers=1)))
