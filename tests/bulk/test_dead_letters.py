@@ -15,7 +15,7 @@ PERSON = CustomerDraft(
     address=Address(city="London"),
     payment_source=CardSource("4111111111111111", "12", "2030", cvv="123"),
 )
-FAILED = Outcome(3, "c-1", "failed", reason="line 4: refused", code="Rejected 400", draft=PERSON)
+FAILED = Outcome(3, "c-1", "failed", reason="line 4: refused", code="InvalidRequestError 400", draft=PERSON)
 
 
 def lines(path: Path) -> list[dict[str, object]]:

@@ -108,7 +108,7 @@ def test_the_key_may_come_from_the_environment(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize("content", ["", "zz"])
 def test_a_broken_key_is_told(content: str, tmp_path: Path) -> None:
     (tmp_path / "j.key").write_text(content)
-    with pytest.raises(ConfigurationError, match="holds no key"):
+    with pytest.raises(ConfigurationError, match="does not contain a key"):
         opened(tmp_path)
 
 

@@ -34,12 +34,12 @@ c-4,,silver
 def test_a_vault_token_and_a_card_in_one_row_are_refused(tmp_path: Path) -> None:
     mapping = {"token": "payment_source.vault_token", "card": "payment_source.number"}
     (told,) = drafts(tmp_path, "reference,token,card\nc-1,abc,4111111111111111\n", mapping=mapping)
-    assert told == "line 2: the payment source is a vault token and a card at once"
+    assert told == "line 2: has both a vault token and a card"
 
 
 def test_utf_16_that_breaks_off_is_told_with_its_line(tmp_path: Path) -> None:
     whole = "\n".join([HEADER, *(line(number) for number in range(3))]).encode("utf-16")
-    with pytest.raises(ConfigurationError, match="is none after line 3: export it again, best as UTF-8"):
+    with pytest.raises(ConfigurationError, match=r"is invalid after line 3\. Export it again, in UTF-8"):
         drafts(tmp_path, whole[:-1])
 
 

@@ -131,9 +131,9 @@ async def test_a_refused_row_fails_alone_and_is_sent_again_only_when_asked(
     journal = journal_for(tmp_path / "j", account("wonder"), "wonder")
     server.faults.add("server_error", times=None, path="*customers", status=400)
     _, first = await outcomes_of(account("wonder"), [draft(1)], journal)
-    assert (first[0].status, first[0].code, first[0].applied) == ("failed", "Rejected 400", "no")
+    assert (first[0].status, first[0].code, first[0].applied) == ("failed", "InvalidRequestError 400", "no")
     assert journal.states() == {"failed": 1}
-    assert journal.codes() == {"Rejected 400": 1}
+    assert journal.codes() == {"InvalidRequestError 400": 1}
     server.faults.clear()
     journal.begin({}, resume=True)
     journal.release()
@@ -382,7 +382,7 @@ async def test_what_cannot_work_is_said_at_once(account: Account, tmp_path: Path
         await outcomes_of(account("monri"), [draft(1)], journal)
     other.release()
     job, _ = await outcomes_of(account("monri"), [draft(1)], journal)
-    assert await collect(job) == []
+    assert [outcome async for outcome in job] == []
     with pytest.raises(BulkError, match="can run only once"):
         await job.__aenter__()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.customers import QUICK, collect, draft
+from bulk.customers import QUICK, draft
 
 from wonder_customers import BulkError, CustomerSession
 from wonder_customers.bulk import Journal, Options, Outcome, sync
@@ -40,7 +40,7 @@ async def test_a_doubt_outlives_what_comes_after_it(
         ends = pytest.raises(BulkError) if later == "locked out" else nullcontext()
         with ends:
             async with sync(session, [draft(1)], journal=journal, options=twice) as job:
-                outcomes = await collect(job)
+                outcomes = [outcome async for outcome in job]
     assert server.faults.seen[:2] == ["read_close", LATER[later]["name"]]
     assert journal.states() == {"unknown": 1}
     assert all(outcome.applied == "unknown" for outcome in outcomes)

@@ -105,7 +105,7 @@ def test_journal_in_use_is_refused(
         code, out, err = command(*words, env=server.environment())
         first.terminate()
     assert (code, out) == (STOPPED, "")
-    assert err.startswith("wonder-customers: another run uses this journal already")
+    assert err.startswith("wonder-customers: another run is using this journal")
     assert "Wait until it ends, or stop it. Nothing was sent." in err
     assert letters.stat().st_ino == before
 
@@ -114,7 +114,7 @@ def test_journal_in_use_is_refused(
     ("path", "expected"),
     [
         ("no/journal", "No such file or directory"),
-        (".", ". is a folder and no journal"),
+        (".", ". is a folder, not a journal"),
         ("text", "file is not a database"),
     ],
 )

@@ -31,7 +31,7 @@ def refused(
     return call
 
 
-RATE = "the rate must be a number of at least 1 request in an hour, not "
+RATE = "the rate must be at least 1 request per hour, not "
 OPTIONS: dict[tuple[str, ...], str] = {
     ("--rate=-5/s",): f"{RATE}-5 per second",
     ("--rate", "0"): f"{RATE}0 per second",
@@ -42,8 +42,8 @@ OPTIONS: dict[tuple[str, ...], str] = {
     (
         "--map",
         "nosuchcolumn=name",
-    ): "no column is called 'nosuchcolumn', which is mapped to 'name': correct the name, or"
-    " leave it out of the mapping. Nothing was sent.",
+    ): "the source does not have a column 'nosuchcolumn', which is mapped to 'name': correct the name,"
+    " or remove it from the mapping. Nothing was sent.",
 }
 FOLDER = ". is a folder. Give the path of a file in it. Nothing was sent."
 OF_SYNC: dict[tuple[str, ...], str] = {
@@ -78,7 +78,7 @@ def test_invalid_sample_or_rate_of_verify_is_refused(
 ) -> None:
     assert command("sync", "c.csv", "--to", "monri", env=server.environment())[0] == 0
     for size in ("0", "-1"):
-        expected = "the sample must be at least 1 row. Nothing was read back."
+        expected = "the sample size must be at least 1. Nothing was read back."
         assert refused("verify", "c.csv.monri.journal", "--sample", size) == expected
     assert refused("verify", "c.csv.monri.journal", "--rate=-5/s") == f"{RATE}-5 per second"
 
@@ -109,7 +109,7 @@ def test_pipe_as_source_is_refused(bare: dict[str, str], server: SimulatorServer
     )
     assert done.returncode == USAGE
     assert done.stderr == (
-        "wonder-customers: /dev/stdin is a pipe or a device, which can be read once only, and a job must be able to"
-        " read its source again: save it to a file first and name that. Nothing was sent.\n"
+        "wonder-customers: /dev/stdin is a pipe or a device, which can be read only once. A job must be able to"
+        " read its source again: save the rows to a file and use that. Nothing was sent.\n"
     )
     assert not list(tmp_path.iterdir())

@@ -212,7 +212,7 @@ def test_too_many_failures_exit_with_stopped(terminal: Terminal, server: Simulat
     server.faults.add("server_error", times=None, status=400)
     code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--max-failures", "3")
     assert code == 3
-    assert "rows failed, which is the limit that was set" in text
+    assert "rows failed, which is the configured limit" in text
 
 
 def test_simulator_option_leaves_no_files(terminal: Terminal) -> None:
@@ -297,7 +297,7 @@ def test_journal_without_its_key_is_refused(terminal: Terminal) -> None:
     assert terminal.run("sync", "c.csv", "--to", "wonder")[0] == 0
     (terminal.folder / "c.csv.wonder.journal.key").unlink()
     code, text = terminal.run("sync", "c.csv", "--to", "wonder")
-    assert (code, "without its key" in text) == (1, True)
+    assert (code, " is missing: restore it" in text) == (1, True)
 
 
 def test_durations_are_formatted() -> None:

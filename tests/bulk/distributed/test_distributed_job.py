@@ -93,9 +93,8 @@ async def test_the_same_rows_journal_and_report_as_in_one_process(
     many, engine = await fleet(
         account("paydock"), "paydock", source, tmp_path / "many", server.environment(), values=True
     )
-    async with many:
-        outcomes = await collect(many)
-    assert await collect(many) == []
+    outcomes = await collect(many)
+    assert [outcome async for outcome in many] == []
     assert not engine.problems
     assert plain(outcomes) == plain(letters)
     assert {it.number: it.draft for it in outcomes} == {it.number: it.draft for it in letters}

@@ -171,7 +171,7 @@ class Partition:
         return query_rows(sql, path, self.number, reading, before=self.line, parameters=limits)
 
     def _changed(self) -> str:
-        name = self.source.path if self.file is None else self.file[0]
+        name = "the result of the query" if self.file is None else self.file[0]
         return f"{name} changed after its rows were counted. Run the command again."
 
 
