@@ -123,7 +123,7 @@ def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, 
         assert personal not in written
         assert personal not in text
     code, text = terminal.run("plan", "c.csv.failed.jsonl", "--to", "paydock")
-    assert "holds no values" in text
+    assert "does not contain the row's values" in text
     code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--full", "--dead-letter-values")
     values = terminal.lines("c.csv.failed.jsonl")
     assert values[0]["values"]["phone"] == {"number": "no-phone-at-all"}
