@@ -7,6 +7,7 @@ import pytest
 
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
+from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
 
 
@@ -19,12 +20,18 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests that take minutes unless ``--long`` is given."""
+    """Deselect tests that take minutes unless ``--long`` is given, and drop tests of `AsyncioTransport` on trio."""
+    items[:] = [item for item in items if not _is_asyncio_transport_on_trio(item)]
     if not config.getoption("--long"):
         deselected = [item for item in items if "long" in item.keywords]
         if deselected:
             config.hook.pytest_deselected(items=deselected)
             items[:] = [item for item in items if "long" not in item.keywords]
+
+
+def _is_asyncio_transport_on_trio(item: pytest.Item) -> bool:
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return parameters.get("kind") == "asyncio" and parameters.get("anyio_backend") == "trio"
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -33,16 +40,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["default", "aiohttp"])
-def kind(request: pytest.FixtureRequest, anyio_backend_name: str) -> Callable[..., Any]:
-    """Either transport: both have the same lanes and the same arguments."""
-    if request.param == "default":
-        return HttpxTransport
-    if anyio_backend_name != "asyncio":
-        pytest.skip("aiohttp runs on asyncio only")
-    module = pytest.importorskip("wonder_customers.transports.aiohttp", reason="the extra `fast` is not installed")
-    found: Callable[..., Any] = module.AiohttpTransport
-    return found
+@pytest.fixture(params=["asyncio", "httpx"])
+def kind(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Return the class of each transport. Their arguments are the same."""
+    return {"asyncio": AsyncioTransport, "httpx": HttpxTransport}[request.param]
 
 
 @pytest.fixture(scope="session")

@@ -95,4 +95,8 @@ class MockGateway:
     def session(self, account: Account, **policy: Any) -> Session:
         """Return a session connected to this gateway, with one attempt per call unless `policy` changes it."""
         retry = RetryPolicy(**{"attempts": 1, "base": 0.0, "throttle_base": 0.0, "confirmation_window": 0.0} | policy)
-        return CustomerSession(account, retry=retry, transport=httpx.MockTransport(self._respond))
+        return CustomerSession(account, retry=retry, transport=self.transport())
+
+    def transport(self) -> httpx.MockTransport:
+        """Return an httpx transport connected to this gateway."""
+        return httpx.MockTransport(self._respond)

@@ -22,7 +22,6 @@ except ImportError as error:
     print(type(error).__name__, error)
 """
 PARTS = [
-    ("fast", "aiohttp", "import wonder_customers.transports.aiohttp", "wonder_customers.transports.aiohttp"),
     ("otel", "opentelemetry", "from wonder_customers.contrib.otel import Spans", "wonder_customers.contrib.otel"),
     ("otel", "opentelemetry", "import wonder_customers.contrib.otel.metrics", "wonder_customers.contrib.otel"),
     ("starlette", "starlette", "import wonder_customers.contrib.starlette", "wonder_customers.contrib.starlette"),
@@ -59,6 +58,6 @@ def test_missing_package_error_states_the_install_command(
 
 def test_missing_module_outside_the_extra_raises_module_not_found() -> None:
     missing = pytest.raises(ModuleNotFoundError, match="No module named 'unrelated_module'")
-    with missing as caught, needed("fast", "aiohttp", by="this"):
+    with missing as caught, needed("fast", "uvloop", by="this"):
         import_module("unrelated_module")
     assert not isinstance(caught.value, MissingExtraError)

@@ -233,7 +233,7 @@ def test_session_repr_shows_gateway_and_state() -> None:
         session = MockGateway().session(paydock())
         assert repr(session) == "<CustomerSession paydock not open yet>"
         async with session:
-            assert repr(session) == "<CustomerSession paydock open>"
+            assert repr(session) == "<CustomerSession paydock open (HttpxTransport over MockTransport)>"
         assert repr(session) == "<CustomerSession paydock closed>"
 
     anyio.run(main)

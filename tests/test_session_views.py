@@ -44,7 +44,7 @@ async def test_views_share_connections_and_separate_merchants(simulator: Simulat
             for _ in range(20):
                 group.start_soon(view.upsert, draft)
                 group.start_soon(it.upsert, draft)
-        assert it._shared.transport.open_connections <= 4  # type: ignore[attr-defined]
+        assert it._shared.transport.open_connections <= 4  # type: ignore[union-attr]
         mine, theirs = (
             await it.get_by_reference(str(draft.reference)),
             await view.get_by_reference(str(draft.reference)),

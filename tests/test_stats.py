@@ -1,5 +1,6 @@
 """`session.stats()`: what it counts, who waits, and what each transport tells of its connections."""
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -91,11 +92,8 @@ async def test_a_transport_without_figures_has_none() -> None:
         assert it.stats().connections is None
 
 
-async def test_the_fast_transport_tells_its_lanes_too(simulator: SimulatorServer, anyio_backend: str) -> None:
-    aiohttp = pytest.importorskip("wonder_customers.transports.aiohttp", reason="needs the extra `fast`")
-    if anyio_backend != "asyncio":
-        pytest.skip("aiohttp runs on asyncio only")
-    transport = aiohttp.AiohttpTransport(max_connections=2)
+async def test_each_transport_counts_its_connections(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
+    transport = kind(max_connections=2)
     async with session(simulator, "monri", transport=transport) as it:
         await it.upsert(fresh("monri"))
         connections = it.stats().connections

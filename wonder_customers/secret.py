@@ -17,7 +17,7 @@ T = TypeVar("T")
 MASK: Final = "***"
 
 _HOLD_REQUESTS: Final = sys.stdlib_module_names | {
-    "wonder_customers", "aiohttp", "anyio", "h11", "httpcore", "httpx", "trio",
+    "wonder_customers", "anyio", "h11", "httpcore", "httpcore2", "httptools", "httpx", "httpx2", "trio", "uvloop",
 }  # fmt: skip
 
 

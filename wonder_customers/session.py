@@ -1,6 +1,6 @@
 """`CustomerSession`: the verbs, and views of the same connections for other accounts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -14,7 +14,7 @@ from wonder_customers.dialects.capabilities import DeletesCustomers, StoresPayme
 from wonder_customers.errors import CallError, ConfigurationError, NotFoundError, SessionClosedError
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken
 from wonder_customers.retry import RetryPolicy
-from wonder_customers.transports import choose
+from wonder_customers.transports import check_transport
 from wonder_customers.wire import HttpxCompatibleTransport, Transport
 
 if TYPE_CHECKING:  # loaded only where somebody watches
@@ -51,7 +51,10 @@ class CustomerSession(Generic[AnyAccount_co]):
         account: AnyAccount_co,
         *,
         retry: RetryPolicy | None = None,
-        transport: Transport | HttpxCompatibleTransport | None = None,
+        transport: Transport
+        | HttpxCompatibleTransport
+        | Callable[[], Transport | HttpxCompatibleTransport]
+        | None = None,
         max_connections: int = 32,
         observers: "Iterable[Observer]" = (),
     ) -> None:
@@ -59,12 +62,10 @@ class CustomerSession(Generic[AnyAccount_co]):
         policy = RetryPolicy() if retry is None else retry
         if not isinstance(policy, RetryPolicy):
             raise ConfigurationError("retry must be a RetryPolicy")
-        chosen = choose(transport, max_connections)
+        check_transport(transport, max_connections)
         observer_group = _observer_group(observers)
-        executor = Executor(
-            AttemptRunner(chosen, policy), policy, WriteLocks(clock.monotonic), observers=observer_group
-        )
-        shared = SessionState(chosen, executor, policy, own_transport=chosen is not transport)
+        executor = Executor(AttemptRunner(None, policy), policy, WriteLocks(clock.monotonic), observers=observer_group)
+        shared = SessionState(executor, policy, transport, max_connections)
         self._bind(account, shared, owner=True)
 
     def _bind(self, account: Any, shared: SessionState, *, owner: bool) -> None:
@@ -85,14 +86,14 @@ class CustomerSession(Generic[AnyAccount_co]):
         return self._account
 
     def __repr__(self) -> str:
-        state = "closed" if self._shared.closed else "open" if self._shared.loop is not None else "not open yet"
-        return f"<CustomerSession {self._dialect.gateway} {state}>"
+        state = f"open ({self._shared.transport_description})" if self._shared.loop is not None else "not open yet"
+        return f"<CustomerSession {self._dialect.gateway} {'closed' if self._shared.closed else state}>"
 
     async def __aenter__(self) -> Self:
         if self._owner:
             if self._shared.closed or self._shared.loop is not None:
                 raise SessionClosedError("a session is opened once: make a new CustomerSession")
-            self._shared.loop = clock.running_loop()
+            self._shared.open()
             if self._shared.executor.observers is not None:
                 self._shared.executor.observers.opened(self._shared.stats)
         return self
@@ -101,10 +102,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._owner:
-            self._shared.closed = True
             try:
-                if self._shared.own_transport:
-                    await self._shared.transport.aclose()
+                await self._shared.aclose()
             finally:
                 if self._shared.executor.observers is not None:
                     self._shared.executor.observers.closed()

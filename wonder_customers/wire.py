@@ -148,7 +148,17 @@ class TransportError(Exception):
     """An attempt ended without a complete response; the `Transmission` holds how far it came.
 
     The message names the phase and the kind of failure. It never holds a header, a body or a URL.
+
+    Args:
+        message: What happened.
+        retryable: False if sending the request again would fail in the same way, such as with a bad certificate.
+        hint: What the user can do about it.
     """
+
+    def __init__(self, message: str = "", *, retryable: bool = True, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.hint = hint
 
 
 class TransportTimeout(TransportError):

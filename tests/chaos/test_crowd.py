@@ -43,7 +43,7 @@ MIXED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["default", pytest.param("aiohttp", marks=pytest.mark.long)], indirect=True)
+@pytest.mark.parametrize("kind", ["asyncio", pytest.param("httpx", marks=pytest.mark.long)], indirect=True)
 async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     for number, (name, more) in enumerate(MIXED):
         simulator.faults.add(name, times=None, probability=0.02, seed=number, **more)

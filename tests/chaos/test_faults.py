@@ -23,7 +23,6 @@ from wonder_customers import (
     WonderCustomersError,
 )
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -131,24 +130,10 @@ def _thinned(step: int) -> list[Any]:
 
 
 @pytest.mark.parametrize(("gateway", "operation", "fault"), _thinned(19))
-async def test_a_fault_never_costs_a_customer(
-    simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault
+async def test_fault_never_loses_or_duplicates_a_customer(
+    simulator: SimulatorServer, kind: Callable[..., Any], gateway: str, operation: Operation, fault: Fault
 ) -> None:
-    await _survive(simulator, gateway, operation, fault, HttpxTransport())
-
-
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
-@pytest.mark.parametrize(("gateway", "operation", "fault"), _thinned(59))
-async def test_a_fault_never_costs_a_customer_on_aiohttp(
-    simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault
-) -> None:
-    module = pytest.importorskip("wonder_customers.transports.aiohttp", reason="the extra `fast` is not installed")
-    await _survive(simulator, gateway, operation, fault, module.AiohttpTransport())
-
-
-async def _survive(
-    simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault, transport: Any
-) -> None:
+    transport = kind()
     first = fresh(gateway)
     reference = str(first.reference)
     second = CustomerDraft(reference=reference, name="Second", phone=first.phone)

@@ -222,7 +222,7 @@ def new_world(gateway: str) -> World:
     store = Store()
     simulator = dialects.simulator(gateway)(store)
     app = httpx.ASGITransport(build_app([simulator], store))
-    network = Network(HttpxTransport(mounted=app), POLICY.confirmation_window)
+    network = Network(HttpxTransport(transport=app), POLICY.confirmation_window)
     account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment(ORIGIN))
     executor = Executor(
         AttemptRunner(network, POLICY),

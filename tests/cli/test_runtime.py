@@ -1,4 +1,4 @@
-"""Commands use the faster transport and event loop where the extra ``fast`` is installed."""
+"""Commands run on uvloop where it is installed, and on asyncio otherwise."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from wonder_customers import Monri
 from wonder_customers.cli import runtime
-from wonder_customers.transports.httpx import HttpxTransport
+from wonder_customers.transports.asyncio import AsyncioTransport
 
 ACCOUNT = Monri("key", "token", base_url="http://127.0.0.1:1")
 
@@ -21,15 +21,14 @@ async def loop_and_transport() -> tuple[str, Any]:
     return type(get_running_loop()).__module__, transport
 
 
-def test_extra_fast_is_used_where_installed() -> None:
-    module = pytest.importorskip("wonder_customers.transports.aiohttp", reason="the extra `fast` is not installed")
+def test_uvloop_is_used_where_installed() -> None:
     loop, transport = runtime.run(loop_and_transport)
-    assert isinstance(transport, module.AiohttpTransport)
+    assert isinstance(transport, AsyncioTransport)
     assert loop.startswith("uvloop") == (find_spec("uvloop") is not None)
 
 
-def test_defaults_are_used_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_asyncio_is_used_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "find_spec", lambda name: None)
     loop, transport = runtime.run(loop_and_transport)
-    assert isinstance(transport, HttpxTransport)
+    assert isinstance(transport, AsyncioTransport)
     assert loop.startswith("asyncio")

@@ -141,7 +141,7 @@ async def test_one_session_for_all_requests_closed_at_the_end() -> None:
 
     async with running(monri_app(seen, around=mine)) as client:
         assert [(await client.get("/")).status_code for _ in range(3)] == [404] * 3
-        assert repr(seen[0]) == "<CustomerSession paydock open>"
+        assert repr(seen[0]) == "<CustomerSession paydock open (HttpxTransport over MockTransport)>"
     assert len({id(session) for session in seen}) == 1
     assert left == ["<CustomerSession paydock closed>"]
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import pytest
 from attrs import evolve
 from gateway_responses import UUID
@@ -30,6 +29,7 @@ from wonder_customers import (
 from wonder_customers._core.observers import ObserverGroup
 from wonder_customers.contrib.logs import log_events
 from wonder_customers.simulator import SimulatorServer
+from wonder_customers.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +70,7 @@ def everything() -> Iterator[list[logging.LogRecord]]:
             records.append(record)
 
     root, handler = logging.getLogger(), Keep(level=1)
-    named = [logging.getLogger(name) for name in ("httpx", "httpcore", "h11", "aiohttp", "anyio", "wonder_customers")]
+    named = [logging.getLogger(name) for name in ("httpx", "httpcore", "h11", "asyncio", "anyio", "wonder_customers")]
     before = [(logger, logger.level) for logger in (root, *named)]
     root.addHandler(handler)
     for logger, _ in before:
@@ -204,12 +204,7 @@ async def every_verb(it: Any) -> None:
 async def test_no_logger_of_the_process_writes_a_datum_or_a_key(
     gateway: str, simulator: SimulatorServer, everything: list[logging.LogRecord], anyio_backend: str
 ) -> None:
-    theirs = httpx.AsyncHTTPTransport()
-    transports: list[Any] = [None, theirs]
-    if anyio_backend == "asyncio":
-        aiohttp = pytest.importorskip("wonder_customers.transports.aiohttp", reason="needs the extra `fast`")
-        transports.append(aiohttp.AiohttpTransport())
-    for transport in transports:
+    for transport in (None, HttpxTransport()):
         async with session(simulator, gateway, HASTY, transport=transport, observers=[log_events]) as it:
             await every_verb(it)
             for fault in FAULTS if transport is None else FAULTS[:2]:

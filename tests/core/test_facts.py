@@ -266,4 +266,4 @@ class TestScrub:
 
 
 def test_attempts_read_the_time_by_themselves() -> None:
-    assert abs(AttemptRunner(None, RetryPolicy()).wall() - datetime.now(UTC).timestamp()) < 5  # type: ignore[arg-type]
+    assert abs(AttemptRunner(None, RetryPolicy()).wall() - datetime.now(UTC).timestamp()) < 5

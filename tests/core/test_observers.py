@@ -25,7 +25,7 @@ class TestSessions:
     async def test_a_session_tells_when_it_opens_and_closes_and_a_view_does_not(self) -> None:
         told: list[Event] = []
         wire = MockGateway(json_response(200, CUSTOMER))
-        it = CustomerSession(paydock(), transport=wire.session(paydock())._shared.transport, observers=[told.append])
+        it = CustomerSession(paydock(), transport=wire.transport(), observers=[told.append])
         async with it, it.for_account(paydock()) as view:
             await view.get(HEX24)
         assert [event.name for event in told] == [
@@ -44,9 +44,7 @@ class TestSessions:
 
     async def test_what_is_refused_beforehand_is_no_call(self) -> None:
         told: list[Event] = []
-        async with CustomerSession(
-            paydock(), transport=MockGateway().session(paydock())._shared.transport, observers=[told.append]
-        ) as it:
+        async with CustomerSession(paydock(), transport=MockGateway().transport(), observers=[told.append]) as it:
             with pytest.raises(InvalidRecordError):
                 await it.get("..")
         assert [event.name for event in told] == ["session_started", "session_ended"]

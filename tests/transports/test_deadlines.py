@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
-from transports.test_lanes import HEAD, flown, forever, hang, signed_request
+from transports.sending import HEAD, forever, hang, send, signed_request
 
 from raw_sockets import OK, Peer, RawServer
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Timeouts, TransportTimeout
@@ -37,7 +37,7 @@ async def test_an_answer_that_takes_too_long(kind: Callable[..., Any], script: A
     transport = kind()
     with RawServer(script) as server:
         began = monotonic()
-        transmission, end = await flown(transport, within(0.2, server.port))
+        transmission, end = await send(transport, within(0.2, server.port))
         took = monotonic() - began
     assert isinstance(end, TransportTimeout)
     assert (transmission.sent, transmission.status, transmission.stale) == (True, status, False)
@@ -56,9 +56,9 @@ async def test_a_place_that_does_not_come_in_time(kind: Callable[..., Any]) -> N
 
     with RawServer(script) as server:
         async with anyio.create_task_group() as group:
-            group.start_soon(flown, transport, within(5, server.port))
+            group.start_soon(send, transport, within(5, server.port))
             assert await anyio.to_thread.run_sync(arrived.wait, 2)
-            transmission, end = await flown(transport, within(0.1, server.port))
+            transmission, end = await send(transport, within(0.1, server.port))
             assert isinstance(end, TransportTimeout)
             assert not transmission.sent
             assert (transport.waiting_requests, transport.busy_connections) == (0, 1)
@@ -77,7 +77,7 @@ async def test_a_place_goes_to_the_next_when_the_first_in_the_queue_gave_up(kind
         forever(peer)
 
     async def fly(seconds: float) -> None:
-        ends.append((await flown(transport, within(seconds, server.port)))[1])
+        ends.append((await send(transport, within(seconds, server.port)))[1])
 
     with RawServer(script) as server:
         async with anyio.create_task_group() as group:
@@ -102,7 +102,7 @@ async def test_a_place_that_comes_too_late_is_not_used(kind: Callable[..., Any])
         forever(peer)
 
     async def fly() -> None:
-        first.append((await flown(transport, within(5, server.port)))[1])
+        first.append((await send(transport, within(5, server.port)))[1])
 
     with RawServer(script) as server:
         async with anyio.create_task_group() as group:
@@ -115,7 +115,7 @@ async def test_a_place_that_comes_too_late_is_not_used(kind: Callable[..., Any])
                 time.sleep(0.3)  # noqa: ASYNC251 - the answer and the deadline come while the event loop is held up
 
             group.start_soon(block)
-            transmission, end = await flown(transport, within(0.15, server.port))
+            transmission, end = await send(transport, within(0.15, server.port))
         await transport.aclose()
     assert isinstance(first[0], HttpResponse)
     assert isinstance(end, TransportTimeout)
@@ -130,7 +130,7 @@ async def test_no_connection_is_opened_without_time(kind: Callable[..., Any], se
     with RawServer(hang) as server:
         request = evolve(within(seconds, server.port), origin=Origin(scheme, "127.0.0.1", server.port))
         with anyio.fail_after(2):
-            transmission, end = await flown(transport, request)
+            transmission, end = await send(transport, request)
     assert isinstance(end, TransportTimeout)
     assert not transmission.sent
 
@@ -140,7 +140,7 @@ async def test_a_handshake_that_takes_all_the_time(kind: Callable[..., Any]) -> 
     with RawServer(hang) as server:
         request = evolve(within(0.2, server.port), origin=Origin("https", "127.0.0.1", server.port))
         began = monotonic()
-        transmission, end = await flown(transport, request)
+        transmission, end = await send(transport, request)
     assert monotonic() - began < 0.6
     assert isinstance(end, TransportTimeout)
     assert not transmission.sent
@@ -153,7 +153,7 @@ async def test_long_limits_are_not_rounded_up(kind: Callable[..., Any]) -> None:
         request = evolve(within(5.1, server.port), origin=Origin("https", "127.0.0.1", server.port))
         patient = evolve(request, timeouts=Timeouts(30, 30, 30))
         began = monotonic()
-        transmission, end = await flown(transport, patient)
+        transmission, end = await send(transport, patient)
     assert monotonic() - began < 5.3
     assert isinstance(end, TransportTimeout)
     assert not transmission.sent

@@ -9,7 +9,7 @@ import anyio
 import pytest
 import trustme
 from attrs import evolve
-from transports.test_lanes import flown, signed_request
+from transports.sending import send, signed_request
 
 from raw_sockets import OK, Peer, RawServer
 from wonder_customers.transports.httpx import HttpxTransport
@@ -32,7 +32,7 @@ async def bodies(transport: Any, request: SignedRequest, between: Callable[[], A
     """The bodies of two answers."""
     found = []
     for _ in range(2):
-        _, end = await flown(transport, request)
+        _, end = await send(transport, request)
         assert isinstance(end, HttpResponse), end
         found.append(end.body)
         await anyio.to_thread.run_sync(between)

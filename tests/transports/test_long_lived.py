@@ -16,8 +16,8 @@ from wonder_customers.transports import pool
 pytestmark = pytest.mark.anyio
 
 ONCE = RetryPolicy(attempts=1, deadline=0.5, read_timeout=0.2, write_timeout=0.2, confirmation_window=0.1)
-METADATA = {f"k{number}": "x" * 400 for number in range(2500)}
-"""A megabyte, which no buffer of the system takes at once when nobody reads."""
+METADATA = {f"k{number}": "x" * 400 for number in range(2300)}
+"""Almost a megabyte: more than the system buffers for a server that does not read."""
 
 
 async def test_connections_that_a_crowd_left_are_closed_when_few_calls_go_on(

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from wonder_customers import Monri, NoResponseError, RetryPolicy
+from wonder_customers import InvalidResponseError, Monri, RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.transports.pool import REPLY_LIMIT
+from wonder_customers.transports.messages import MAX_BODY
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +34,7 @@ async def test_an_answer_without_end_is_cut_off() -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=body))
     account = Monri("key", "token", base_url="http://127.0.0.1:9")
     async with CustomerSession(account, transport=transport, retry=RetryPolicy(attempts=1)) as session:
-        with pytest.raises(NoResponseError, match="the body was lost"):
+        with pytest.raises(InvalidResponseError, match="the response body is larger than 8,388,608 bytes"):
             await session.get("c-1")
     assert body.closed
-    assert body.taken == REPLY_LIMIT + len(PIECE)
+    assert body.taken == MAX_BODY + len(PIECE)

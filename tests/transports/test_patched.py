@@ -7,7 +7,7 @@ import httpcore
 import httpx
 import pytest
 import respx
-from transports.test_lanes import flown, forever, signed_request
+from transports.sending import forever, send, signed_request
 
 from raw_sockets import RawServer, dead_port
 from wonder_customers.transports.httpx import HttpxTransport
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def answered(transport: HttpxTransport, port: int) -> bytes:
-    _, end = await flown(transport, signed_request(port))
+    _, end = await send(transport, signed_request(port))
     assert isinstance(end, HttpResponse), end
     return end.body
 

@@ -40,9 +40,7 @@ from wonder_customers.dialects.pagination import offset_of, query
 from wonder_customers.errors import CallError
 from wonder_customers.records import Response
 from wonder_customers.retry import retry_after
-from wonder_customers.transports import aiohttp as by_aiohttp
-from wonder_customers.transports import httpx as by_httpx
-from wonder_customers.transports._line import Line
+from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.wire import (
     HttpRequest,
     HttpResponse,
@@ -198,56 +196,23 @@ _ORIGIN = Origin("http", "127.0.0.1", 1)
 _OUTGOING = SignedRequest(_ORIGIN, "GET", "/v2/customers/1", ((b"Host", b"127.0.0.1"),), b"", Timeouts(1, 1, 1))
 
 
-class _ScriptedSocket:
-    """A socket that receives `pieces` and is then closed by the gateway."""
-
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = pieces
-
-    async def write(self, buffer: bytes, patience: float | None = None) -> None:
-        """Discard the bytes."""
-
-    async def read(self, max_bytes: int, patience: float | None = None) -> bytes:
-        return self._pieces.pop(0) if self._pieces else b""
-
-    async def aclose(self) -> None:
-        """Do nothing."""
-
-    def readable(self) -> bool:
-        return False
-
-
 def _pieces(data: bytes) -> list[bytes]:
     """Return the bytes in one or two pieces."""
     cut, data = _first(data, 256)
     return [piece for piece in (data[:cut], data[cut:]) if piece]
 
 
-def httpx_connection(data: bytes) -> None:
-    """Receive any bytes on a connection of the default transport."""
-    transport, line, transmission = by_httpx.HttpxTransport(), Line(_ORIGIN, by_httpx._plain()), Transmission()
-    line._socket = _ScriptedSocket(_pieces(data))  # type: ignore[assignment]
-    walk = transport._roundtrip(by_httpx._Lane(line, _ORIGIN), _OUTGOING, transmission, inf)
-    try:
-        walk.send(None)
-    except (StopIteration, TransportError) as end:
-        _check_transmission(transmission, end)
-
-
 class _OpenTransport(asyncio.Transport):
     """A connection that stays open."""
 
-    def close(self) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Do nothing."""
+
+    def abort(self) -> None:
         """Do nothing."""
 
     def is_closing(self) -> bool:
         return False
-
-    def pause_reading(self) -> None:
-        """Do nothing."""
-
-    def resume_reading(self) -> None:
-        """Do nothing."""
 
 
 @cache
@@ -255,21 +220,23 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def aiohttp_connection(data: bytes) -> None:
-    """Receive any bytes on a connection of the aiohttp transport."""
+def connection(data: bytes) -> None:
+    """Receive any bytes on a connection of the default transport."""
 
     async def receive() -> None:
-        protocol = by_aiohttp._Wire(loop=asyncio.get_running_loop())
-        protocol.connection_made(_OpenTransport())
-        protocol.set_response_params(
-            read_until_eof=True, auto_decompress=False, max_line_size=65_536, max_field_size=65_536
-        )
+        transport = AsyncioTransport()
+        transport._check_loop()
+        connection, transmission = transport._new(_ORIGIN), Transmission()
+        connection.connection_made(_OpenTransport())
+        connection.begin(_OUTGOING, transmission, inf)
         for piece in _pieces(data):
-            protocol.data_received(piece)
-        protocol.connection_lost(None)
-        transmission = Transmission()
-        with suppress(*by_aiohttp._BROKEN):
-            _check_transmission(transmission, StopIteration(await by_aiohttp._reply(protocol, transmission)))
+            connection.data_received(piece)
+        connection.connection_lost(None)
+        transport.timer.stop()
+        try:
+            _check_transmission(transmission, StopIteration(connection.result()))
+        except TransportError:
+            return
 
     _loop().run_until_complete(receive())
 
@@ -351,8 +318,7 @@ ENTRY_POINTS: Final[tuple[Callable[[bytes], None], ...]] = (
     json_bodies,
     retry_after_headers,
     gateway_messages,
-    httpx_connection,
-    aiohttp_connection,
+    connection,
     csv_file,
     csv_rows,
     json_lines,

@@ -51,20 +51,12 @@ def seeds(folder: Path) -> None:
             bytes([entry_points.ENTRY_POINTS.index(entry_points.json_bodies)]) + body
         )
         head = b"HTTP/1.1 200 OK\r\nRetry-After: 5\r\nContent-Length: %d\r\n\r\n" % len(body)
-        for entry_point in (entry_points.httpx_connection, entry_points.aiohttp_connection):
-            (folder / f"{entry_point.__name__}-{number}").write_bytes(
-                bytes([entry_points.ENTRY_POINTS.index(entry_point), 40]) + head + body
-            )
+        (folder / f"connection-{number}").write_bytes(
+            bytes([entry_points.ENTRY_POINTS.index(entry_points.connection), 40]) + head + body
+        )
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\nX: y\r\n\r\n"
     others: dict[Any, tuple[bytes, ...]] = {
-        entry_points.httpx_connection: (
-            b"\x20" + chunked,
-            b"\x03HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 500 No\r\n\r\nrest",
-        ),
-        entry_points.aiohttp_connection: (
-            b"\x20" + chunked,
-            b"\x03HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 500 No\r\n\r\nrest",
-        ),
+        entry_points.connection: (b"\x20" + chunked, b"\x03HTTP/1.1 103 Early\r\n\r\nHTTP/1.0 500 No\r\n\r\nrest"),
         entry_points.retry_after_headers: (b"120", b"1e9", b"-1", b"Wed, 21 Oct 2015 07:28:00 GMT", b"inf"),
         entry_points.gateway_messages: (b"Ada Lovelace +852 1234 5678", "née Byron 737".encode()),
         entry_points.csv_file: (

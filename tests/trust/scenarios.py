@@ -62,7 +62,7 @@ from wonder_customers.contrib.logs import log_events
 from wonder_customers.contrib.otel import Spans
 from wonder_customers.dialects import package
 from wonder_customers.events import Event, Observer
-from wonder_customers.transports.aiohttp import AiohttpTransport
+from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
 
 # Secrets and records
@@ -290,7 +290,7 @@ async def _masked(context: ScenarioContext) -> None:
 
 def cancelled(context: ScenarioContext) -> None:
     """Cancel calls that wait for a response: the frames below hold the request."""
-    for backend, kind in (("asyncio", HttpxTransport), ("asyncio", AiohttpTransport), ("trio", HttpxTransport)):
+    for backend, kind in (("asyncio", HttpxTransport), ("asyncio", AsyncioTransport), ("trio", HttpxTransport)):
         anyio.run(_cancelled, context, kind, backend=backend)
 
 
@@ -342,7 +342,7 @@ async def _broken(context: ScenarioContext) -> None:
             Paydock(KEY, base_url="https://gateway.example/v1/"),
             Monri(KEY, "t", base_url="https://gateway.example"),
         ):
-            for kind in (HttpxTransport, AiohttpTransport):
+            for kind in (HttpxTransport, AsyncioTransport):
                 async with aclosing(kind()) as transport, CustomerSession(account, transport=transport) as session:
                     await context.attempt(lambda it=session: it.create(canary_draft("paydock", "r-1")))  # type: ignore[misc]
     finally:
@@ -359,7 +359,7 @@ def illegal_header(context: ScenarioContext) -> None:
 
 
 async def _illegal_header(context: ScenarioContext) -> None:
-    for kind in (HttpxTransport, AiohttpTransport):
+    for kind in (HttpxTransport, AsyncioTransport):
         account = Paydock("k", base_url=f"{context.simulator.origin}/v1/")
         object.__setattr__(account, "secret_key", Secret(f"{KEY}\n"))
         async with (

@@ -15,10 +15,10 @@ from trust.scenarios import SCENARIOS, faulty
 
 from chaos.test_faults import FAULTS, Fault
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.transports.aiohttp import AiohttpTransport
+from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
 
-TRANSPORTS = {"httpx": HttpxTransport, "aiohttp": AiohttpTransport}
+TRANSPORTS = {"httpx": HttpxTransport, "asyncio": AsyncioTransport}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

@@ -111,7 +111,7 @@ class AttemptRunner:
         wall: Unix time; signatures and ``Retry-After`` dates are read with it.
     """
 
-    transport: Transport
+    transport: Transport | None
     policy: RetryPolicy
     wall: Callable[[], float] = time.time
     _under_way: int = 0
@@ -119,13 +119,19 @@ class AttemptRunner:
     _digits: str = ""
     _timeouts: Timeouts = field(init=False)
     _longest: float = field(init=False)
-    _ends_in_time: bool = field(init=False)
+    _ends_in_time: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         policy = self.policy
         limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
         self._timeouts, self._longest = Timeouts(*limits), max(limits)
-        self._ends_in_time = getattr(self.transport, "ends_in_time", False) is True
+        if self.transport is not None:
+            self.use(self.transport)
+
+    def use(self, transport: Transport) -> None:
+        """Send the following attempts over `transport`."""
+        self.transport = transport
+        self._ends_in_time = getattr(transport, "ends_in_time", False) is True
 
     async def make(
         self,
@@ -142,7 +148,7 @@ class AttemptRunner:
             )
         unique = self._unique()
         reply: HttpResponse | None = None
-        words: str | None = None
+        failure: TransportError | None = None
         self._under_way += 1
         try:
             sign = self._signing(account_context, call, unique, bearer)
@@ -157,8 +163,8 @@ class AttemptRunner:
                     )
         except TransportTimeout:
             pass
-        except TransportError as failure:
-            words = str(failure)
+        except TransportError as error:
+            failure = error
         except BaseException as error:
             # Below this, frames hold the request's bytes and the keys in plain.
             without_frames(error, keep_others=True)
@@ -167,7 +173,7 @@ class AttemptRunner:
             self._under_way -= 1
         request_id = _request_id(transmission) or unique
         if reply is None:
-            attempt_result = self._lost(call, transmission, account_context.dialect.origin, words, request_id)
+            attempt_result = self._lost(call, transmission, account_context.dialect.origin, failure, request_id)
         else:
             attempt_result = self._answered(call, reply, request_id)
         attempt_result.request_id = request_id
@@ -181,6 +187,7 @@ class AttemptRunner:
 
     async def _sent(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """What the transport answers. One of somebody's own may be no real one: then nobody knows what it has sent."""
+        assert self.transport is not None  # noqa: S101 - selected when the session was opened
         answer: Any = self.transport.send(signed_request, transmission)
         if not hasattr(answer, "__await__"):
             transmission.sent = True
@@ -224,16 +231,23 @@ class AttemptRunner:
         )
 
     def _lost(
-        self, call: Call[Any], transmission: Transmission, origin: Origin, words: str | None, request_id: str
+        self,
+        call: Call[Any],
+        transmission: Transmission,
+        origin: Origin,
+        failure: TransportError | None,
+        request_id: str,
     ) -> AttemptResult:
-        """What is known when no whole answer came; without the transport's words, the deadline is what ended it."""
-        late = words is None
-        words = words or f"the deadline of {self.policy.deadline:g} s passed"
+        """Return the result of an attempt without a complete response; without `failure`, the deadline ended it."""
+        late = failure is None
+        words = str(failure or f"the deadline of {self.policy.deadline:g} s passed")
+        final = failure is not None and not failure.retryable
         if not transmission.sent:
             reason = f"it was not sent to {origin}: {words}"
-            return AttemptResult(
-                Evidence.NOT_SENT, error=DeadlineExceededError(reason) if late else NotSentError(reason)
-            )
+            error: CallError = DeadlineExceededError(reason) if late else NotSentError(reason)
+            if failure is not None and failure.hint is not None:
+                error.hint = failure.hint
+            return AttemptResult(Evidence.ANSWERED if final else Evidence.NOT_SENT, error=error)
         if transmission.status is None:
             reason = f"it was sent and not answered: {words}"
             missing = DeadlineExceededError(reason) if late else NoResponseError(reason)
@@ -242,13 +256,12 @@ class AttemptRunner:
             # The status says it all: a refusal is one without its words too, and a delete has no words to lose.
             return self._answered(call, HttpResponse(transmission.status, transmission.headers, b""), request_id)
         reason = f"it was answered with HTTP {transmission.status}, but the body was lost: {words}"
-        if call.replay is Replay.READ:
-            return AttemptResult(
-                Evidence.UNKNOWN, error=DeadlineExceededError(reason) if late else NoResponseError(reason)
-            )
-        return AttemptResult(
-            Evidence.BODY_LOST, error=InvalidResponseError(reason, status=transmission.status, applied="yes")
-        )
+        if call.replay is not Replay.READ:
+            error = InvalidResponseError(reason, status=transmission.status, applied="yes")
+            return AttemptResult(Evidence.BODY_LOST, error=error)
+        if final:
+            return AttemptResult(Evidence.ANSWERED, error=InvalidResponseError(reason, status=transmission.status))
+        return AttemptResult(Evidence.UNKNOWN, error=DeadlineExceededError(reason) if late else NoResponseError(reason))
 
     def _answered(self, call: Call[Any], reply: HttpResponse, request_id: str) -> AttemptResult:
         try:

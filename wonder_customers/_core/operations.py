@@ -1,5 +1,6 @@
 """The verbs with the facts of their calls, and what a session shares with its views."""
 
+import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,7 +29,7 @@ from wonder_customers.records import (
 )
 from wonder_customers.retry import RetryBudget, RetryPolicy
 from wonder_customers.secret import concealed, secrets_of
-from wonder_customers.transports import has_connections
+from wonder_customers.transports import has_connections, select_transport
 from wonder_customers.wire import Origin, Transport
 
 if TYPE_CHECKING:  # loaded only where somebody looks
@@ -52,15 +53,31 @@ def expect(dialect: Dialect, name: str, value: object, kind: type) -> None:
 class SessionState:
     """What a session and its views have in common."""
 
-    transport: Transport
     executor: Executor
     policy: RetryPolicy
-    own_transport: bool
+    transport_argument: Any = None
+    max_connections: int = 32
+    transport: Transport | None = None
+    transport_description: str = ""
+    process: int = 0
     budgets: dict[Origin, RetryBudget] = field(factory=dict)
     bearers: dict[Account, AccessTokenCache] = field(factory=dict)
     loop: object = None
     closed: bool = False
     views: int = 0
+
+    def open(self) -> None:
+        """Open the session on the running event loop, and select its transport."""
+        self.transport, self.transport_description = select_transport(self.transport_argument, self.max_connections)
+        self.executor.attempts.use(self.transport)
+        self.process = os.getpid()
+        self.loop = clock.running_loop()
+
+    async def aclose(self) -> None:
+        """Close the session, and its transport unless the caller has passed it."""
+        self.closed = True
+        if self.transport is not None and self.transport is not self.transport_argument:
+            await self.transport.aclose()
 
     def account_context(self, account: Account) -> AccountContext:
         """Who speaks for `account`: one retry budget per gateway host, one bearer token per account."""
@@ -105,6 +122,11 @@ class SessionState:
         if self.loop is None:
             raise SessionClosedError(
                 "the session is not open yet: use it inside `async with CustomerSession(…)`. Nothing was sent."
+            )
+        if self.process != os.getpid():
+            raise SessionClosedError(
+                "the session was opened in another process, and this one was forked from it: they would share its"
+                " connections. Open a session in each process, after the fork. Nothing was sent."
             )
         if self.loop != clock.running_loop():
             raise SessionClosedError(

@@ -11,7 +11,7 @@ from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.dialects.base import Account
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.transports import choose
+from wonder_customers.transports import select_transport
 from wonder_customers.wire import Transport
 
 __all__ = ["open_session", "run", "run_with_session"]
@@ -63,20 +63,10 @@ async def open_session(
         max_connections: The most connections open at a time.
         wrap_transport: Returns the transport to use in place of the default one.
     """
-    transport = _transport(max_connections)
-    if wrap_transport is not None:
-        transport = wrap_transport(choose(transport, max_connections))
-    try:
-        async with CustomerSession(owner, retry=retry, transport=transport, max_connections=max_connections) as it:
-            yield it
-    finally:
-        if transport is not None:
-            await transport.aclose()
 
+    def make_transport() -> Transport:
+        transport = select_transport(None, max_connections)[0]
+        return transport if wrap_transport is None else wrap_transport(transport)
 
-def _transport(max_connections: int) -> Any:
-    if find_spec("aiohttp") is None:
-        return None
-    from wonder_customers.transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - an extra
-
-    return AiohttpTransport(max_connections=max_connections)
+    async with CustomerSession(owner, retry=retry, transport=make_transport, max_connections=max_connections) as it:
+        yield it

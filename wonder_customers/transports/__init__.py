@@ -1,65 +1,145 @@
-"""How bytes reach a gateway: the two-method `Transport`, what it may tell of itself, and the choice of one."""
+"""Sending requests to gateways, and the choice between the two transports.
 
-from inspect import isasyncgenfunction, isgeneratorfunction
+`AsyncioTransport` is the default on asyncio. `HttpxTransport` serves everything else.
+"""
+
+import sys
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from types import FunctionType
 from typing import Any, Protocol, TypeGuard
 
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.transports.network import running_on_asyncio
+from wonder_customers.transports.pool import check_max_connections
+from wonder_customers.transports.tls import check_httpx_context
 from wonder_customers.wire import Transport
 
-__all__ = ["HasConnections", "choose", "has_connections"]
+__all__ = ["HasConnections", "check_transport", "has_connections", "patched_library", "select_transport"]
 
 
 class HasConnections(Protocol):
-    """What a transport with a pool of connections may tell of it, for `CustomerSession.stats`; both shipped ones do."""
+    """Numbers of a transport with a connection pool, for `CustomerSession.stats`."""
 
     @property
     def open_connections(self) -> int:
-        """Connections that exist now."""
+        """Number of connections, busy and idle."""
 
     @property
     def busy_connections(self) -> int:
-        """Requests under way now."""
+        """Number of requests in progress."""
 
     @property
     def idle_connections(self) -> int:
-        """Connections that wait for a request."""
+        """Number of connections that wait for a request."""
 
     @property
     def waiting_requests(self) -> int:
-        """Requests that wait for a connection."""
+        """Number of requests that wait for a free connection."""
 
 
 def has_connections(transport: Any) -> TypeGuard[HasConnections]:
-    """Whether a transport tells of its lanes, or passes on what the one inside it tells."""
-    # From Python 3.12 on, `isinstance` with a protocol does not see what `__getattr__` passes on.
-    return all(
-        hasattr(transport, name)
-        for name in ("open_connections", "busy_connections", "idle_connections", "waiting_requests")
+    """Return whether a transport, or the one it wraps, has the attributes of `HasConnections`."""
+    # From Python 3.12 on, `isinstance` with a protocol ignores attributes provided by `__getattr__`.
+    names = ("open_connections", "busy_connections", "idle_connections", "waiting_requests")
+    return all(hasattr(transport, name) for name in names)
+
+
+def check_transport(transport: Any, max_connections: int) -> None:
+    """Check the arguments of a session.
+
+    Args:
+        transport: None, a `Transport`, a transport of httpx or httpx2, or a function that returns one.
+        max_connections: Largest number of connections.
+
+    Raises:
+        ConfigurationError: One of them is something else.
+    """
+    check_max_connections(max_connections)
+    if transport is None or (_is_factory(transport) and not iscoroutinefunction(transport)):
+        return
+    # An httpx client has methods with the names of `Transport`.
+    if isinstance(transport, Transport) and not hasattr(transport, "build_request"):
+        for name in ("send", "aclose"):
+            method = getattr(transport, name)
+            if not callable(method) or isgeneratorfunction(method) or isasyncgenfunction(method):
+                raise ConfigurationError(f"the transport's {name} must be an async method: {type(transport).__name__}")
+    elif hasattr(transport, "handle_async_request"):
+        check_httpx_context(transport)
+    else:
+        raise ConfigurationError(
+            "transport must be a Transport, a transport of httpx or httpx2, or a function that returns one,"
+            f" not {type(transport).__name__}"
+        )
+
+
+def select_transport(transport: Any, max_connections: int) -> tuple[Transport, str]:
+    """Return the transport of a session that opens on the running event loop, and its description for ``repr``.
+
+    Args:
+        transport: The ``transport`` argument of the session.
+        max_connections: Largest number of connections, if a transport is created.
+
+    Raises:
+        ConfigurationError: `transport` cannot be used.
+    """
+    if _is_factory(transport):
+        return _from_factory(transport, max_connections)
+    check_transport(transport, max_connections)
+    if hasattr(transport, "handle_async_request"):
+        return _httpx(max_connections, transport), f"HttpxTransport over {type(transport).__name__}"
+    return _default(max_connections) if transport is None else (transport, type(transport).__name__)
+
+
+def _default(max_connections: int) -> tuple[Transport, str]:
+    library = patched_library()
+    if library is not None:
+        factory = None if library == "httpx" else sys.modules[library].AsyncHTTPTransport
+        return _httpx(max_connections, factory), f"HttpxTransport, because {library} is patched"
+    if not running_on_asyncio():
+        return _httpx(max_connections), "HttpxTransport"
+    try:
+        from wonder_customers.transports.asyncio import AsyncioTransport  # noqa: PLC0415 - needs httptools
+    except ModuleNotFoundError as error:
+        if error.name != "httptools":
+            raise
+        return _httpx(max_connections), "HttpxTransport, because httptools is not installed"
+    return AsyncioTransport(max_connections=max_connections), "AsyncioTransport"
+
+
+def _from_factory(factory: Any, max_connections: int) -> tuple[Transport, str]:
+    made = factory()
+    if made is None:
+        raise ConfigurationError("the transport factory returned None")
+    if hasattr(made, "_pool"):  # a transport of httpx with a connection pool
+        return _httpx(max_connections, factory), f"HttpxTransport over {type(made).__name__}"
+    if hasattr(made, "handle_async_request"):
+        return _httpx(max_connections, made, close_transport=True), f"HttpxTransport over {type(made).__name__}"
+    return select_transport(made, max_connections)
+
+
+def _is_factory(transport: object) -> bool:
+    return isinstance(transport, type) or (
+        callable(transport) and not isinstance(transport, Transport) and not hasattr(transport, "handle_async_request")
     )
 
 
-def choose(transport: Any, max_connections: int) -> Transport:
-    """The transport for a session: yours, or one of lanes over httpx.
+def _httpx(max_connections: int, transport: Any = None, *, close_transport: bool = False) -> Transport:
+    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - only here is httpx loaded
 
-    Args:
-        transport: None, a `Transport`, or an ``httpx`` transport of your own, such as ``httpx.MockTransport``.
-        max_connections: The most connections at a time.
+    return HttpxTransport(max_connections=max_connections, transport=transport, close_transport=close_transport)
 
-    Raises:
-        ConfigurationError: `transport` is something else.
-    """
-    # An httpx client has methods of the same names, and a class has them too.
-    usable = not isinstance(transport, type) and not hasattr(transport, "build_request")
-    if usable and isinstance(transport, Transport):
-        for name in ("send", "aclose"):
-            method = getattr(transport, name)
-            # A plain function may well give what can be awaited; a generator never does.
-            if not callable(method) or isgeneratorfunction(method) or isasyncgenfunction(method):
-                raise ConfigurationError(f"the transport's {name} must be an async method: {type(transport).__name__}")
-        return transport
-    if transport is not None and not (usable and hasattr(transport, "handle_async_request")):
-        raise ConfigurationError(f"transport must be a Transport or an httpx transport, not {type(transport).__name__}")
-    # Here and not above, so that a session with another transport never loads httpx.
-    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415
 
-    return HttpxTransport(max_connections=max_connections, mounted=transport)
+def patched_library() -> str | None:
+    """Return ``httpx`` or ``httpx2`` if a mock such as respx, or a tracer, has replaced how it sends requests."""
+    for library, core in (("httpx", "httpcore"), ("httpx2", "httpcore2")):
+        classes = [(library, "AsyncHTTPTransport"), (core, "AsyncConnectionPool"), (core, "AsyncHTTPConnection")]
+        for module, name in classes:
+            kind = getattr(sys.modules.get(module), name, None)
+            if kind is not None and not _is_original(kind.handle_async_request):
+                return library
+    return None
+
+
+def _is_original(method: Any) -> bool:
+    package = method.__globals__["__name__"].partition(".")[0] if type(method) is FunctionType else ""
+    return package in {"httpx", "httpcore", "httpx2", "httpcore2"}

@@ -1,135 +1,116 @@
-"""The default transport: lanes over httpx.
+"""The transport for everything but plain asyncio: trio, proxies, and transports of httpx or httpx2 given by the caller.
 
-httpx 0.28's pool scans all connections at every request and loses places when requests are cancelled. So there is no
-shared pool here: each lane is one httpx transport with one connection.
+It uses the documented interface of these libraries: ``handle_async_request`` and the ``trace`` extension. httpx's
+connection pool loses connections when requests are cancelled (encode/httpcore#1093), so each connection of our pool is
+an httpx transport with one connection.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import cache
+from importlib import import_module
 from time import monotonic
-from types import FunctionType
+from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
+from warnings import warn
 
 import anyio
-import httpcore
 import httpx
-from attrs import define
+from attrs import define, field
 
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed
-from wonder_customers.transports import loopback_guard
-from wonder_customers.transports._line import Line, refuse_compression, told
-from wonder_customers.transports._sockets import Backend, Watch, unread
-from wonder_customers.transports.pool import KEEP_ALIVE, REPLY_LIMIT, Lanes
-from wonder_customers.transports.tls import default_context, verified
-from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmission, TransportError, TransportTimeout
+from wonder_customers.transports import loopback_guard, patched_library
+from wonder_customers.transports.messages import MAX_BODY, decode_body, normalize_headers, serialize_request, too_large
+from wonder_customers.transports.network import Resolver, connection_error, run_in_background
+from wonder_customers.transports.pool import ConnectionPool
+from wonder_customers.transports.tls import check_httpx_context, default_context, verified
+from wonder_customers.wire import (
+    HttpResponse,
+    HttpxCompatibleTransport,
+    Origin,
+    SignedRequest,
+    Transmission,
+    TransportError,
+    TransportTimeout,
+)
 
 __all__ = ["HttpxTransport"]
 
-_SENDING = "send_request_headers.started"
-_NEVER_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
-_CUT = frozenset({"RemoteProtocolError", "ReadError", "WriteError"})
-_WORDS: Final[Mapping[str, str]] = {
-    "ConnectTimeout": "no connection in time",
-    "ConnectError": "no connection",
-    "ReadTimeout": "no answer in time",
-    "WriteTimeout": "the request could not be written in time",
-    "ReadError": "the connection broke while waiting for the answer",
-    "WriteError": "the connection broke while sending",
-    "RemoteProtocolError": "the connection ended, or the answer was no HTTP",
-    "LocalProtocolError": "the request could not be put into HTTP",
-    "ProxyError": "the proxy refused",
-    "ConnectionNotAvailable": "the connection had ended",
-}
-"""By the names of the errors, which httpx has from httpcore."""
+_SWEEP: Final = 0.5
+"""Seconds between two checks of the idle connections."""
 
-_ERRORS = (
-    httpcore.ConnectionNotAvailable,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.TimeoutException,
-    httpcore.ProxyError,
-    httpcore.UnsupportedProtocol,
+_NOT_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
+_DISCONNECTED: Final = frozenset({"RemoteProtocolError", "ReadError", "WriteError"})
+_MESSAGES: Final[Mapping[str, str]] = {
+    "ConnectTimeout": "no connection in time",
+    "PoolTimeout": "no connection became free in time",
+    "ReadTimeout": "no response in time",
+    "WriteTimeout": "the request could not be sent in time",
+    "ReadError": "the connection broke before the complete response arrived",
+    "WriteError": "the connection broke while the request was sent",
+    "RemoteProtocolError": "the connection was closed, or the response is not valid HTTP",
+    "LocalProtocolError": "the request line or a header is not valid HTTP",
+}
+"""By the names of the libraries' exceptions."""
+
+_POOLED_WARNING: Final = (
+    "httpx.AsyncHTTPTransport loses connections when requests are cancelled (encode/httpcore#1093). Pass a function"
+    " that creates it instead, such as transport=lambda: httpx.AsyncHTTPTransport(…), and the session uses one for each"
+    " connection; or use HttpxTransport(proxy=…, local_address=…, ssl_context=…)."
 )
 
 
 @define(eq=False)
-class _Lane:
-    """One connection at most, for one request at a time."""
-
-    carrier: Line | httpx.AsyncBaseTransport
+class _Connection:
+    carrier: Any
     origin: Origin
+    stream: Any = None  # the innermost network stream that the trace extension reported
+    created: float = field(factory=monotonic)
     idle_since: float = 0.0
+    due: float = 0.0
     served: bool = False
 
 
-class _OneConnection(httpx.AsyncHTTPTransport):
-    """httpx's transport over a single connection where it has a pool.
+@define(eq=False)
+class _Observed:
+    """What the ``trace`` extension reported of one request."""
 
-    All that the pool would do for one connection is done by the lanes already. Whoever patches httpx's transport, or
-    httpcore's connection as respx does, meets the calls here as anywhere.
-    """
+    connection: _Connection
+    transmission: Transmission
+    any: bool = False
+    response: bool = False
 
-    def __init__(self, origin: Origin, context: ssl.SSLContext) -> None:
-        place = httpcore.Origin(origin.scheme.encode("ascii"), origin.host.encode("ascii"), origin.port)
-        self.backend = Backend()
-        self._connection = httpcore.AsyncHTTPConnection(
-            place, ssl_context=context, keepalive_expiry=KEEP_ALIVE, network_backend=self.backend
-        )
-        # httpx's own name for what it sends with; a connection and a pool of them have the same two methods.
-        self._pool: Any = self._connection
-
-    def stands(self) -> bool:
-        """Whether the connection was neither idle for too long nor ended by the gateway."""
-        return not self._connection.is_closed() and not self._connection.has_expired() and _is_silent(self._connection)
-
-
-def _is_silent(connection: Any) -> bool:
-    """Whether nothing came after the last answer on a connection of httpcore's, or on the one inside it.
-
-    It would be read as the answer to the next request.
-    """
-    while connection is not None and not hasattr(connection, "_h11_state"):
-        connection = getattr(connection, "_connection", None)
-    if connection is None:
-        return True
-    state, stream = connection._h11_state, connection._network_stream  # noqa: SLF001 - nobody else knows
-    return not state.trailing_data[0] and not unread(getattr(stream, "_stream", None))
-
-
-def _trace(watch: Watch) -> Callable[[str, dict[str, Any]], Awaitable[None]]:
-    """Writes into the watch what a transport of httpcore's reports, for those whose sockets are not ours."""
-
-    async def told(event: str, info: dict[str, Any]) -> None:
-        watch.seen = True
+    async def trace(self, event: str, info: dict[str, Any]) -> None:
+        self.any = True
         if event.endswith("connect_tcp.started"):
-            # Asked at the socket too: a transport of the caller's own, or a proxy, may lead elsewhere.
+            # Here as well, because a proxy or the caller's own transport may connect to another host.
             loopback_guard.check(str(info["host"]))
-        elif event.endswith(_SENDING):
-            # To a proxy, the first request is its own: ours follows when the proxy has let it through.
-            watch.transmission.sent = info["request"].method != b"CONNECT"
+        elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self.connection.stream = info["return_value"]
+        elif event.endswith("send_request_headers.started"):
+            # The first request to a proxy is CONNECT; ours follows when the proxy has accepted it.
+            self.transmission.sent = info["request"].method != b"CONNECT"
         elif event.endswith("receive_response_headers.complete"):
-            watch.heard = True
-
-    return told
+            self.response = True
 
 
-class HttpxTransport(Lanes[_Lane]):
-    """Lanes over ``httpx.AsyncHTTPTransport``, or your own httpx transport.
+class HttpxTransport(ConnectionPool[_Connection]):
+    """Transport over httpx or httpx2, for trio, proxies and their own transports.
 
     Args:
-        max_connections: Lanes at most, over all gateways; further requests wait within their deadline.
-        ssl_context: For those who pin certificates or trust a private authority. It must check certificates and host
-            names; TLS 1.2 is the least.
-        proxy: The URL of a proxy, as a `Secret` where it holds a password. The environment's proxies are not used.
-        mounted: An httpx transport to use instead of lanes (``MockTransport``, ``ASGITransport``, …). It stays yours to
-            close.
+        max_connections: Largest number of connections to all gateways. Further requests wait within their deadline.
+        ssl_context: For a private certificate authority or pinned certificates. It must verify certificates and host
+            names, and accept only TLS 1.2 or later. It is not changed.
+        proxy: The URL of a proxy, as a `Secret` if it holds a password. Proxies in environment variables are not used.
+        local_address: The IP address of this machine to connect from.
+        transport: A transport of httpx or httpx2, such as ``httpx.MockTransport``, used for all requests. Or a function
+            that returns a new one, called for each connection.
+        close_transport: Close `transport` together with this one. By default the caller closes it.
 
     Raises:
-        ConfigurationError: `max_connections` is no positive whole number, `ssl_context` or the one of `mounted` does
-            not check, or `proxy` cannot be used.
+        ConfigurationError: `max_connections` is out of range, a TLS context does not verify, or `proxy` cannot be used.
     """
 
     @concealed
@@ -139,77 +120,139 @@ class HttpxTransport(Lanes[_Lane]):
         max_connections: int = 32,
         ssl_context: ssl.SSLContext | None = None,
         proxy: Secret | str | None = None,
-        mounted: httpx.AsyncBaseTransport | None = None,
+        local_address: str | None = None,
+        transport: HttpxCompatibleTransport | Callable[[], HttpxCompatibleTransport] | None = None,
+        close_transport: bool = False,
     ) -> None:
         super().__init__(max_connections)
         self._context = None if ssl_context is None else verified(ssl_context)
         self._proxy = None if proxy is None else _proxy(proxy.reveal() if isinstance(proxy, Secret) else proxy)
-        self._mounted = mounted
-        # httpx's own transports keep their context here; what others do is known to nobody but their owner.
-        theirs = getattr(getattr(mounted, "_pool", None), "_ssl_context", None)
-        if theirs is not None:
-            verified(theirs)
-        # What a transport of the caller's own holds, and on which event loop, is the caller's to know.
-        self._binds = mounted is None
+        self._local_address = local_address
+        self._shared: Any = transport if hasattr(transport, "handle_async_request") else None
+        self._factory: Any = transport if self._shared is None else None
+        self._resolver = Resolver() if proxy is None and transport is None else None
+        self._close_shared = close_transport
+        self._sweeper: anyio.CancelScope | None = None
+        self._swept = anyio.Event()
+        check_httpx_context(self._shared)
+        if isinstance(self._shared, httpx.AsyncHTTPTransport):
+            warn(_POOLED_WARNING, stacklevel=4)
 
-    def _new(self, origin: Origin) -> _Lane:
-        if self._mounted is not None:
-            return _Lane(self._mounted, origin)
-        # Every lane must have a context of the session's, or httpx would build one for each.
-        context = verified(self._context or default_context()) if origin.scheme == "https" else _plain()
-        if self._proxy is None:
-            return _Lane(Line(origin, context) if _as_shipped() else _OneConnection(origin, context), origin)
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
-        transport = httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False, proxy=self._proxy)
-        return _Lane(transport, origin)
+    def _check_loop(self) -> None:
+        if self._shared is None:  # the caller knows the event loop of the caller's transport
+            super()._check_loop()
 
-    def _usable(self, lane: _Lane) -> bool:
-        carrier = lane.carrier
-        if isinstance(carrier, Line):
-            return _as_shipped() and carrier.stands()
-        if isinstance(carrier, _OneConnection):
-            return carrier.stands()
-        if carrier is self._mounted:
-            return True
-        # A pool behind a proxy looks after its one connection, but not for what came unasked.
-        pool: Any = getattr(carrier, "_pool", None)
-        return all(map(_is_silent, pool.connections))
+    def _new(self, origin: Origin) -> _Connection:
+        if self._shared is not None:
+            return _Connection(self._shared, origin)
+        if self._factory is not None:
+            carrier = self._factory()
+            check_httpx_context(carrier)
+            return _Connection(carrier, origin)
+        # With a plain context httpx does not load its own certificates.
+        context: Any = _plain_context()
+        if origin.scheme == "https":
+            context = default_context() if self._context is None else _Unchanged(verified(self._context))
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
+        carrier = httpx.AsyncHTTPTransport(
+            verify=context,
+            limits=limits,
+            trust_env=False,
+            proxy=self._proxy,
+            local_address=self._local_address,
+        )
+        return _Connection(carrier, origin)
 
-    async def _close(self, lane: _Lane) -> None:
-        if lane.carrier is not self._mounted:
-            # Closing reaches the socket before its first wait, so even a cancellation in here leaves nothing open.
+    def _is_reusable(self, connection: _Connection) -> bool:
+        return connection.carrier is self._shared or not _has_unread_data(connection)
+
+    def _close_when_due(self, connection: _Connection) -> None:
+        if self._shared is None and self._sweeper is None:
+            self._sweeper, self._swept = anyio.CancelScope(), anyio.Event()
+            run_in_background(self._sweep)
+
+    async def _sweep(self) -> None:
+        """Close idle connections that are due or that the gateway has closed, while there are any."""
+        assert self._sweeper is not None  # noqa: S101 - created by the caller
+        with self._sweeper:
+            while self.idle_connections:
+                await anyio.sleep(_SWEEP)
+                idle = [connection for stack in self._idle.values() for connection in stack]
+                for connection in idle:
+                    if connection.due <= monotonic() or not self._is_reusable(connection):
+                        self._remove_idle(connection)
+                        await self._close(connection)
+        self._sweeper = None
+        self._swept.set()
+
+    async def _close(self, connection: _Connection) -> None:
+        if connection.carrier is not self._shared:
+            # Closing reaches the socket before its first wait, so that even a cancellation leaves nothing open.
             with anyio.CancelScope(shield=True):
-                await lane.carrier.aclose()
+                await connection.carrier.aclose()
+                if connection.stream is not None:
+                    await connection.stream.aclose()  # a cancelled TLS handshake leaves it open
 
-    async def _roundtrip(
-        self, lane: _Lane, signed_request: SignedRequest, transmission: Transmission, until: float
+    async def aclose(self) -> None:
+        """Close all idle connections. Busy ones are closed when their request ends."""
+        await super().aclose()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await self._swept.wait()
+        if self._close_shared and self._shared is not None:
+            await self._shared.aclose()
+
+    async def _exchange(
+        self, connection: _Connection, signed_request: SignedRequest, transmission: Transmission, deadline: float
     ) -> HttpResponse:
-        watch, carrier = Watch(transmission, until), lane.carrier
+        serialize_request(signed_request)  # refuses what is not valid HTTP
+        library, observed = _library_of(connection.carrier.__class__), _Observed(connection, transmission)
+        request = _request(library, signed_request)
+        request.extensions["trace"] = observed.trace
+        failure: TransportError = TransportTimeout("no response in time")
         try:
-            if isinstance(carrier, Line):
-                return await carrier.exchange(signed_request, watch)
-            with anyio.move_on_after(until - monotonic()):
-                return await _through_httpx(carrier, signed_request, watch)
-            failure: TransportError = TransportTimeout("no answer in time")
-        except (httpx.TransportError, *_ERRORS) as error:
-            failure = _failure(error, lane, watch)
-        # Raised out here, so that httpx's error, which holds the whole request, does not hang on to ours.
-        raise failure
+            with anyio.move_on_after(deadline - monotonic()):
+                if self._resolver is not None and not connection.served and patched_library() is None:
+                    await _resolve(self._resolver, signed_request)
+                response = await connection.carrier.handle_async_request(request)
+                return await _read(response, transmission)
+        except (library.TransportError, OSError) as error:  # httpx does not wrap errors of TLS
+            failure = _failure(error, connection, observed, deadline)
+        raise failure  # here, without the original error: it holds the request
 
 
-def _as_shipped() -> bool:
-    """Whether httpx and httpcore send with their own code, and not with what a test or a tracer put in its place."""
-    return all(
-        type(method) is FunctionType and method.__globals__["__name__"].startswith(("httpx.", "httpcore."))
-        for method in (httpx.AsyncHTTPTransport.handle_async_request, httpcore.AsyncHTTPConnection.handle_async_request)
-    )
+class _Unchanged:
+    """A TLS context that httpx cannot change: it would set the protocols offered by ALPN."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def set_alpn_protocols(self, protocols: object) -> None:
+        """Do nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
+async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
+    """Resolve the host before httpx does, whose lookups take threads from the program while they hang."""
+    host, port = signed_request.origin.host, signed_request.origin.port
+    loopback_guard.check(host)
+    failure = TransportError("no connection in time")
+    try:
+        with anyio.move_on_after(signed_request.timeouts.connect):
+            await resolver.resolve(host, port)
+            return
+    except OSError as error:
+        failure = connection_error(error)
+    raise failure
 
 
 def _proxy(url: object) -> httpx.Proxy:
-    """The proxy at `url`, tried out as far as that goes without a connection."""
+    """Return the proxy at `url` after creating a transport for it, which finds most errors."""
     try:
         proxy = httpx.Proxy(url if isinstance(url, str) and urlsplit(url).hostname else "")
-        httpx.AsyncHTTPTransport(verify=_plain(), trust_env=False, proxy=proxy)
+        httpx.AsyncHTTPTransport(verify=_plain_context(), trust_env=False, proxy=proxy)
     except (ValueError, httpx.InvalidURL, ImportError) as error:
         more = "; this one needs `pip install 'httpx[socks]'`" if isinstance(error, ImportError) else ""
         raise ConfigurationError(f"proxy must be the URL of a proxy, such as http://proxy.example:3128{more}") from None
@@ -217,114 +260,141 @@ def _proxy(url: object) -> httpx.Proxy:
 
 
 @cache
-def _plain() -> ssl.SSLContext:
-    """A context for lanes that never use TLS: it loads no certificates and so costs nothing."""
+def _plain_context() -> ssl.SSLContext:
+    """Return a context for connections without TLS. It loads no certificates, so it costs nothing."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @cache
-def _root(origin: Origin) -> httpx.URL:
-    return httpx.URL(scheme=origin.scheme, host=origin.host, port=origin.port)
+def _library_of(kind: type) -> ModuleType:
+    modules = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    return import_module("httpx2" if "httpx2" in modules else "httpx")
 
 
-def _url(origin: Origin, target: str) -> httpx.URL:
-    """A URL of httpx's with `target` in it as it stands: to parse it would cost a tenth of the whole request."""
-    url = httpx.URL(_root(origin))
-    path, mark, query = target.partition("?")
-    url._uri_reference = url._uri_reference._replace(path=path, query=query if mark else None)  # noqa: SLF001
-    if url.raw_path != target.encode("ascii"):
-        raise ConfigurationError("the request's path would be changed on its way: refused")
-    return url
+@cache
+def _body_class(library: ModuleType) -> Any:
+    """Return a class for request bodies.
+
+    The library's own one is an async generator, and trio warns of generators that a broken connection leaves suspended.
+    """
+    return type("Body", (_Body, library.AsyncByteStream), {})
 
 
-def _request(signed_request: SignedRequest) -> httpx.Request:
-    timeouts = signed_request.timeouts
+class _Body:
+    def __init__(self, body: bytes) -> None:
+        self._parts = [body] if body else []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._parts:
+            raise StopAsyncIteration
+        return self._parts.pop()
+
+
+def _request(library: ModuleType, signed_request: SignedRequest) -> Any:
+    origin, target, timeouts = signed_request.origin, signed_request.target.encode("ascii"), signed_request.timeouts
+    url = library.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target)
+    if url.raw_path != target:
+        raise ConfigurationError("httpx would change the path of the request. Nothing was sent.")
     times = {
         "connect": timeouts.connect,
         "read": timeouts.read,
         "write": timeouts.write,
         "pool": timeouts.connect,
     }
-    return httpx.Request(
+    return library.Request(
         signed_request.method,
-        _url(signed_request.origin, signed_request.target),
+        url,
         headers=list(signed_request.headers),
-        stream=_Body(signed_request.body),
+        stream=_body_class(library)(signed_request.body),
         extensions={"timeout": times},
     )
 
 
-class _Body(httpx.AsyncByteStream):
-    """The request's body, in one piece.
-
-    httpx's own stream is a generator, which trio warns of when a broken connection leaves it half-way.
-    """
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def __aiter__(self) -> "_Once":
-        return _Once(self._body)
-
-
-class _Once(AsyncIterator[bytes]):
-    """Gives its piece once, when there is one."""
-
-    def __init__(self, piece: bytes) -> None:
-        self._piece = piece
-
-    async def __anext__(self) -> bytes:
-        piece, self._piece = self._piece, b""
-        if not piece:
-            raise StopAsyncIteration
-        return piece
-
-
-async def _through_httpx(
-    transport: httpx.AsyncBaseTransport, signed_request: SignedRequest, watch: Watch
-) -> HttpResponse:
-    """Send with a transport of httpx's.
-
-    Raises:
-        httpcore.RemoteProtocolError: The answer's body is compressed, although that was not asked for, or too large.
-    """
-    request, transmission = _request(signed_request), watch.transmission
-    if isinstance(transport, _OneConnection):
-        transport.backend.watch = watch
-    else:
-        request.extensions["trace"] = _trace(watch)
-    response = await transport.handle_async_request(request)
-    transmission.sent = True
-    transmission.status, transmission.headers = response.status_code, told(response.headers.raw)
+async def _read(response: Any, transmission: Transmission) -> HttpResponse:
+    transmission.sent, transmission.status = True, response.status_code
+    transmission.headers = headers = normalize_headers(response.headers.raw)
     parts: list[bytes] = []
     size = 0
     try:
-        refuse_compression(transmission)
-        async for part in _stream(response):
+        async for part in response.stream:
             size += len(part)
             parts.append(part)
-            if size > REPLY_LIMIT:
-                # Leaving the loop would leave httpx's generators half-way; with the connection closed they end.
+            if size > MAX_BODY:
+                # Leaving the loop would leave httpx's generators suspended; they end when the response is closed.
                 parts.clear()
                 await response.aclose()
     finally:
         await response.aclose()
-    if size > REPLY_LIMIT:
-        raise httpcore.RemoteProtocolError("too large")
-    return HttpResponse(transmission.status, transmission.headers, b"".join(parts))
+    if size > MAX_BODY:
+        raise too_large()
+    return HttpResponse(
+        response.status_code, headers, decode_body(headers.get("content-encoding", ""), b"".join(parts))
+    )
 
 
-def _stream(response: httpx.Response) -> AsyncIterator[bytes]:
-    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - what an async transport must return
-    return response.stream.__aiter__()
+def _failure(error: Exception, connection: _Connection, observed: _Observed, deadline: float) -> TransportError:
+    transmission, names = observed.transmission, [kind.__name__ for kind in type(error).__mro__]
+    if not observed.any and transmission.status is None:
+        # A transport that reports nothing, such as a mock: the class of its error is the only evidence.
+        transmission.sent = _NOT_SENT.isdisjoint(names)
+    disconnected = transmission.sent and not observed.response and not _DISCONNECTED.isdisjoint(names)
+    transmission.stale = connection.served and disconnected
+    if "ProxyError" in names:
+        return _proxy_error(str(error))
+    if "ConnectError" in names:
+        return connection_error(error)
+    message = next((_MESSAGES[name] for name in names if name in _MESSAGES), "the transport failed")
+    late = "TimeoutException" in names and monotonic() >= deadline
+    return (TransportTimeout if late else TransportError)(f"{message} ({type(error).__name__})")
 
 
-def _failure(error: Exception, lane: _Lane, watch: Watch) -> TransportError:
-    transmission, names = watch.transmission, [kind.__name__ for kind in type(error).__mro__]
-    if not watch.seen and transmission.status is None:
-        # A transport that reports nothing (a mock, an ASGI app): its own class of error is all there is to go by.
-        transmission.sent = _NEVER_SENT.isdisjoint(names)
-    transmission.stale = lane.served and not _CUT.isdisjoint(names) and transmission.sent and not watch.heard
-    words = next((_WORDS[name] for name in names if name in _WORDS), "the transport failed")
-    late = "TimeoutException" in names and monotonic() >= watch.until
-    return (TransportTimeout if late else TransportError)(f"{words} ({type(error).__name__})")
+def _proxy_error(message: str) -> TransportError:
+    status = message[:3]  # such as "407 Proxy Authentication Required"
+    if status == "407":
+        hint = "Pass them in its URL: HttpxTransport(proxy=Secret('http://user:password@host:port'))."
+        return TransportError("the proxy requires a user name and password (HTTP 407)", retryable=False, hint=hint)
+    return TransportError(
+        f"the proxy refused the connection (HTTP {status})" if status.isdecimal() else "the proxy failed"
+    )
+
+
+def _has_unread_data(connection: _Connection) -> bool:
+    """Return whether a connection has ended, or has received data after its last response.
+
+    httpx would take such data for the response to the next request. For the data in its own buffers and in those of
+    anyio, there is no public way to ask.
+    """
+    if connection.stream is None:  # a mock, or a transport that does not support tracing
+        return False
+    connections = getattr(getattr(connection.carrier, "_pool", None), "connections", ())
+    if not connections or any(map(_has_parsed_less, connections)):
+        return True
+    if connection.stream.get_extra_info("is_readable"):
+        return True
+    stream = getattr(connection.stream, "_stream", None)
+    while stream is not None:
+        if getattr(getattr(stream, "_protocol", None), "read_queue", None):
+            return True
+        stream = getattr(stream, "transport_stream", None)
+    tls = connection.stream.get_extra_info("ssl_object")
+    return tls is not None and _has_record(tls)
+
+
+def _has_parsed_less(connection: Any) -> bool:
+    """Return whether httpx's HTTP parser holds data after the end of the response."""
+    while connection is not None and not hasattr(connection, "_h11_state"):
+        connection = getattr(connection, "_connection", None)  # a proxy's connection contains another one
+    return connection is not None and bool(connection._h11_state.trailing_data[0])  # noqa: SLF001
+
+
+def _has_record(tls: ssl.SSLObject) -> bool:
+    try:
+        tls.read(1)  # the only way to know whether a further record was received
+    except ssl.SSLWantReadError:
+        return False
+    except ssl.SSLError:
+        return True
+    return True

@@ -1,11 +1,13 @@
-"""The pool that both transports share: lanes of one connection each, behind one limiter.
+"""The connection pool of both transports: a limit on concurrent requests, and a stack of idle connections per origin.
 
-A free lane is taken from a stack, used by one request, and put back when the answer arrived whole; otherwise it is
-closed. Nothing can leak, because a lane that saw trouble is never used again.
+A connection serves one request at a time. It returns to the pool only after a complete response; after anything else,
+cancellation included, it is closed. Therefore a broken connection is never used again, and no slot is lost.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Mapping
 from time import monotonic
 from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
@@ -15,235 +17,269 @@ from anyio.lowlevel import checkpoint_if_cancelled, current_token
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmission, TransportTimeout
 
+__all__ = ["KEEP_ALIVE", "MAX_AGE", "ConnectionPool", "PooledConnection", "Waiter"]
+
 KEEP_ALIVE: Final = 4.0
-"""Seconds an idle connection is kept: below the 5 s after which the earliest servers drop theirs."""
+"""Seconds an idle connection is kept. Common servers close theirs after 5 s or more."""
 
-REPLY_LIMIT: Final = 8 * 1024 * 1024
-"""Bytes of an answer's body that are read at most."""
+MAX_AGE: Final = 300.0
+"""Seconds after which a connection is replaced, so that a changed address of the gateway is found."""
+
+_KEEP_ALIVE_TIMEOUT: Final = re.compile(r"timeout\s*=\s*([0-9]{1,6})\b", re.IGNORECASE)
 
 
-class Lane(Protocol):
-    """One connection at most, for one request at a time.
+class PooledConnection(Protocol):
+    """A connection for one request at a time; it connects when it is first used.
 
     Attributes:
-        origin: Where it leads.
-        idle_since: When it was put back last, on the monotonic clock.
-        served: It has brought a whole answer, so the next request goes out on a kept connection.
+        origin: The gateway it leads to.
+        created: When it was created, on the monotonic clock.
+        idle_since: When its last response was complete.
+        due: While it is idle, when it must be closed.
+        served: It has returned a complete response, so that the next request uses a kept-alive connection.
     """
 
     origin: Origin
+    created: float
     idle_since: float
+    due: float
     served: bool
 
 
-AnyLane = TypeVar("AnyLane", bound=Lane)
+C = TypeVar("C", bound=PooledConnection)
 
 
-class Bell(Protocol):
-    """Tells one request in the queue that a place is its own now; an `anyio.Event` is one."""
+class Waiter(Protocol):
+    """A request that waits for a free slot."""
 
     def set(self) -> object:
-        """Ring."""
+        """Give it the slot."""
 
     def is_set(self) -> bool:
-        """Whether it rang."""
+        """Return whether it was given the slot."""
 
 
-class Lanes(ABC, Generic[AnyLane]):
-    """A stack of idle lanes per origin, and the number of requests that may be under way.
-
-    Args:
-        max_connections: Lanes at most, over all gateways; further requests wait within their deadline.
+def check_max_connections(number: object) -> None:
+    """Check a limit on connections.
 
     Raises:
-        ConfigurationError: `max_connections` is no positive whole number.
+        ConfigurationError: It is not a whole number from 1 to 10,000.
+    """
+    if type(number) is not int or not 1 <= number <= 10_000:
+        raise ConfigurationError("max_connections must be a whole number from 1 to 10000")
+
+
+class ConnectionPool(ABC, Generic[C]):
+    """Base class of both transports: limits the number of concurrent requests and reuses connections.
+
+    Args:
+        max_connections: Largest number of connections to all gateways. Further requests wait within their deadline.
+
+    Raises:
+        ConfigurationError: `max_connections` is not a whole number from 1 to 10,000.
     """
 
     ends_in_time: ClassVar[bool] = True
 
     def __init__(self, max_connections: int) -> None:
-        if type(max_connections) is not int or not 1 <= max_connections <= 10_000:
-            raise ConfigurationError("max_connections must be a whole number from 1 to 10000")
+        check_max_connections(max_connections)
         self._max = max_connections
         self._free = max_connections
-        self._queue: deque[Bell] = deque()
-        self._idle: dict[Origin, deque[AnyLane]] = {}
+        self._waiting: deque[Waiter] = deque()
+        self._idle: dict[Origin, deque[C]] = {}
         self._open = 0
         self._closed = False
-        self._home: object = None
-        self._binds = True
+        self._loop: object = None
 
     @property
     def open_connections(self) -> int:
-        """Lanes that exist now, busy ones and idle ones."""
+        """Number of connections, busy and idle."""
         return self._open
 
     @property
     def busy_connections(self) -> int:
-        """Requests under way now."""
+        """Number of requests in progress."""
         return self._max - self._free
 
     @property
     def idle_connections(self) -> int:
-        """Lanes that wait for a request."""
-        return sum(len(stack) for stack in list(self._idle.values()))
+        """Number of connections that wait for a request."""
+        return sum(map(len, list(self._idle.values())))
 
     @property
     def waiting_requests(self) -> int:
-        """Requests that wait for a place."""
-        return len(self._queue)
+        """Number of requests that wait for a free connection."""
+        return len(self._waiting)
 
     @abstractmethod
-    def _new(self, origin: Origin) -> AnyLane:
-        """A lane to `origin`; it connects when it is first used."""
+    def _new(self, origin: Origin) -> C:
+        """Return a connection to `origin` that is not connected yet."""
 
     @abstractmethod
-    def _usable(self, lane: AnyLane) -> bool:
-        """Whether an idle lane's connection still stands, as far as this side can see."""
+    def _is_reusable(self, connection: C) -> bool:
+        """Return whether an idle connection is still open, with nothing received after its last response."""
 
     @abstractmethod
-    async def _roundtrip(
-        self, lane: AnyLane, signed_request: SignedRequest, transmission: Transmission, until: float
+    async def _exchange(
+        self, connection: C, signed_request: SignedRequest, transmission: Transmission, deadline: float
     ) -> HttpResponse:
-        """Send one request and read its whole answer; raise `TransportTimeout` at `until` on the monotonic clock."""
+        """Send a request and return its response; raise `TransportTimeout` at `deadline` on the monotonic clock."""
 
     @abstractmethod
-    async def _close(self, lane: AnyLane) -> None:
-        """Close the lane's connection, even when it is cancelled in here."""
+    async def _close(self, connection: C) -> None:
+        """Close a connection, even if the current task is cancelled."""
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Send one request once, on a lane of its own.
+        """Send one request once and return its complete response.
 
         Raises:
-            ConfigurationError: The connections were opened on another event loop.
-            TransportError: There is no whole answer.
+            ConfigurationError: The transport was used on another event loop before.
+            TransportError: No complete response arrived.
+            TransportTimeout: No complete response arrived within the request's time limit.
         """
-        if self._binds:
-            self._stay_home()
-        # Whoever is cancelled already must not write first and hear of it then.
+        self._check_loop()
+        # A task that is cancelled already must not send anything.
         await checkpoint_if_cancelled()
-        until = monotonic() + signed_request.within
+        deadline = monotonic() + signed_request.within
         if self._free:
             self._free -= 1
         else:
-            await self._wait_for_a_place(until)
+            await self._wait_for_slot(deadline)
         try:
-            return await self._on_a_lane(signed_request, transmission, until)
+            return await self._send_on_connection(signed_request, transmission, deadline)
         finally:
-            self._pass_on()
+            self._release_slot()
 
-    def _here(self) -> object:
-        """What tells this event loop from any other."""
+    def _current_loop(self) -> object:
+        """Return an object that identifies the running event loop."""
         return current_token()
 
-    def _stay_home(self) -> None:
-        here = self._here()
-        self._home = self._home or here
-        if self._home != here:
+    def _check_loop(self) -> None:
+        loop = self._current_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop != loop:
             raise ConfigurationError(
-                "the transport's connections live on another event loop: give each loop its own. Nothing was sent."
+                "the transport was used on another event loop before; use one transport per event loop."
+                " Nothing was sent."
             )
 
-    async def _wait_for_a_place(self, until: float) -> None:
-        bell = self._bell()
-        self._queue.append(bell)
+    async def _wait_for_slot(self, deadline: float) -> None:
+        waiter = self._new_waiter()
+        self._waiting.append(waiter)
         try:
-            await self._hear(bell, until)
+            await self._wait(waiter, deadline)
         except BaseException:
-            # The place may have come at the same moment: then it goes on to the next.
-            self._leave(bell)
+            self._leave_queue(waiter)
             raise
-        if not bell.is_set() or monotonic() >= until:
-            self._leave(bell)
-            raise TransportTimeout("no connection was free in time")
+        if not waiter.is_set() or monotonic() >= deadline:
+            self._leave_queue(waiter)
+            raise TransportTimeout("no connection became free in time")
 
-    def _bell(self) -> Bell:
+    def _new_waiter(self) -> Waiter:
         return anyio.Event()
 
-    async def _hear(self, bell: Bell, until: float) -> None:
-        """Wait until `bell` rings, or until it is too late."""
-        assert isinstance(bell, anyio.Event)  # noqa: S101 - made above
-        with anyio.move_on_after(until - monotonic()):
-            await bell.wait()
+    async def _wait(self, waiter: Waiter, deadline: float) -> None:
+        """Return when `waiter` has its slot, or at `deadline`."""
+        assert isinstance(waiter, anyio.Event)  # noqa: S101 - created above
+        with anyio.move_on_after(deadline - monotonic()):
+            await waiter.wait()
 
-    def _leave(self, bell: Bell) -> None:
-        if bell.is_set():
-            self._pass_on()
+    def _leave_queue(self, waiter: Waiter) -> None:
+        if waiter.is_set():
+            self._release_slot()  # it was given the slot at the same moment
         else:
-            self._queue.remove(bell)
+            self._waiting.remove(waiter)
 
-    def _pass_on(self) -> None:
-        """Give a place to whoever waited longest, or back."""
-        if self._queue:
-            self._queue.popleft().set()
+    def _release_slot(self) -> None:
+        if self._waiting:
+            self._waiting.popleft().set()
         else:
             self._free += 1
 
-    async def _on_a_lane(self, signed_request: SignedRequest, transmission: Transmission, until: float) -> HttpResponse:
-        lane, gone = self._take(signed_request.origin)
-        whole = False
+    async def _send_on_connection(
+        self, signed_request: SignedRequest, transmission: Transmission, deadline: float
+    ) -> HttpResponse:
+        connection, unusable = self._take(signed_request.origin)
+        kept = False
         try:
-            while gone:
-                await self._close(gone.pop())
-            reply = await self._roundtrip(lane, signed_request, transmission, until)
-            said = reply.headers.get("connection")
-            whole = said is None or said.lower() != "close"
+            while unusable:
+                await self._close(unusable.pop())
+            response = await self._exchange(connection, signed_request, transmission, deadline)
+            kept = self._put_back(connection, response.headers)
         finally:
-            for other in gone:
+            for other in unusable:
                 await self._close(other)
-            if not whole or self._closed:
-                await self._discard(lane)
-            elif self._put_back(lane):
-                await self._drop_old(lane.origin)
-        return reply
+            if not kept:
+                self._open -= 1
+                await self._close(connection)
+        return response
 
-    def _take(self, origin: Origin) -> tuple[AnyLane, list[AnyLane]]:
-        """A lane for `origin`, and lanes that have to be closed: dead ones, and one that makes room for it.
+    def _take(self, origin: Origin) -> tuple[C, list[C]]:
+        """Return a connection to `origin`, and connections to close: unusable ones, or one to make room.
 
-        It counts without waiting in between, so that no two requests can take the same room.
+        It does not wait, so that two requests cannot take the same connection.
         """
-        gone: list[AnyLane] = []
-        idle = self._idle.get(origin)
-        young = monotonic() - KEEP_ALIVE
-        while idle:
-            lane = idle.pop()
-            if lane.idle_since >= young and self._usable(lane):
-                return lane, gone
-            gone.append(lane)
+        unusable: list[C] = []
+        stack = self._idle.get(origin)
+        now = monotonic()
+        while stack:
+            connection = stack.pop()
+            if now < connection.due and self._is_reusable(connection):
+                return connection, unusable
+            unusable.append(connection)
             self._open -= 1
         if self._open >= self._max:
-            gone.append(self._oldest_idle())
-            self._open -= 1
+            unusable.append(self._remove_oldest_idle())
         self._open += 1
-        return self._new(origin), gone
+        return self._new(origin), unusable
 
-    def _oldest_idle(self) -> AnyLane:
-        # A place was free and no lane of this origin is idle, so some other origin has one.
+    def _remove_oldest_idle(self) -> C:
         stack = min((stack for stack in self._idle.values() if stack), key=lambda stack: stack[0].idle_since)
+        self._open -= 1
         return stack.popleft()
 
-    def _put_back(self, lane: AnyLane) -> bool:
-        """Keep the lane; True when there are old ones to drop."""
-        lane.served = True
-        lane.idle_since = now = monotonic()
-        stack = self._idle.get(lane.origin)
+    def _put_back(self, connection: C, headers: Mapping[str, str]) -> bool:
+        """Keep a connection after a complete response; return False if it must be closed."""
+        if self._closed or headers.get("connection", "").lower() == "close":
+            return False
+        keep_alive = KEEP_ALIVE if (announced := headers.get("keep-alive")) is None else _announced(announced)
+        now = monotonic()
+        connection.served, connection.idle_since = True, now
+        connection.due = min(now + keep_alive, connection.created + MAX_AGE)
+        if connection.due <= now or not self._is_reusable(connection):
+            return False
+        stack = self._idle.get(connection.origin)
         if stack is None:
-            stack = self._idle[lane.origin] = deque()
-        stack.append(lane)
-        # The stack keeps few lanes warm and lets the others grow old at its bottom.
-        return now - stack[0].idle_since > KEEP_ALIVE
+            stack = self._idle[connection.origin] = deque()
+        stack.append(connection)
+        self._close_when_due(connection)
+        return True
 
-    async def _drop_old(self, origin: Origin) -> None:
-        stack = self._idle[origin]
-        while stack and monotonic() - stack[0].idle_since > KEEP_ALIVE:
-            await self._discard(stack.popleft())
+    @abstractmethod
+    def _close_when_due(self, connection: C) -> None:
+        """Arrange that an idle connection is closed when it is due."""
 
-    async def _discard(self, lane: AnyLane) -> None:
+    def _remove_idle(self, connection: C) -> bool:
+        """Take a connection out of the pool; return False if it is not idle."""
+        stack = self._idle.get(connection.origin, ())
+        if connection not in stack:
+            return False
+        self._idle[connection.origin].remove(connection)
         self._open -= 1
-        await self._close(lane)
+        return True
 
     async def aclose(self) -> None:
-        """Close every idle lane; busy ones close when their request ends."""
+        """Close all idle connections. Busy ones are closed when their request ends."""
         self._closed = True
         while any(self._idle.values()):
-            await self._discard(self._oldest_idle())
+            await self._close(self._remove_oldest_idle())
+
+
+def _announced(keep_alive: str) -> float:
+    """Return how long to keep an idle connection, for the value of a Keep-Alive header such as ``timeout=5, max=100``.
+
+    It is a fifth shorter than announced, because the server's time began earlier.
+    """
+    found = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
+    return KEEP_ALIVE if found is None else int(found[1]) * 0.8

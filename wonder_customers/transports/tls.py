@@ -1,4 +1,4 @@
-"""TLS: the one context of a process, which all transports share, and what a caller's own must keep."""
+"""TLS contexts: the default one, and the requirements for a context given by the caller."""
 
 import ssl
 from functools import cache
@@ -8,38 +8,51 @@ import certifi
 
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["default_context", "verified"]
+__all__ = ["check_httpx_context", "default_context", "verified"]
 
-_NEW_ENOUGH: Final = frozenset({ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.MAXIMUM_SUPPORTED})
+_ACCEPTED_MINIMUM: Final = frozenset({ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.MAXIMUM_SUPPORTED})
 
 
 @cache
 def default_context() -> ssl.SSLContext:
-    """Trusts certifi's authorities, from TLS 1.2 on. Building it costs as much as hundreds of requests.
+    """Return the context shared by all transports of the process: certifi's authorities, TLS 1.2 or later.
 
-    The environment has no say in it: ``SSLKEYLOGFILE`` writes no keys, ``SSL_CERT_FILE`` adds no authority.
+    It is created once because that costs as much as hundreds of requests. Environment variables have no effect:
+    ``SSLKEYLOGFILE`` writes no keys, ``SSL_CERT_FILE`` adds no authority.
     """
     context = ssl.create_default_context(cafile=certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # The standard library has opened the file that the environment names, and would write every session's keys there.
-    context.keylog_filename = None  # type: ignore[assignment]  # typeshed does not know that None closes it
+    context.set_alpn_protocols(["http/1.1"])
+    # create_default_context() has opened the file named by SSLKEYLOGFILE; None closes it.
+    context.keylog_filename = None  # type: ignore[assignment]  # typeshed allows only a path
     return context
 
 
 def verified(context: object) -> ssl.SSLContext:
-    """`context`, if it makes sure of who answers.
+    """Return `context` if it verifies the server's identity.
 
     Raises:
-        ConfigurationError: It is no `ssl.SSLContext`, does not check certificates or host names, or takes less than
-            TLS 1.2.
+        ConfigurationError: It is not an `ssl.SSLContext`, does not verify certificates or host names, or accepts
+            versions older than TLS 1.2.
     """
     if not isinstance(context, ssl.SSLContext):
         raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, not {type(context).__name__}")
     if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
         raise ConfigurationError(
-            "ssl_context must check certificates (CERT_REQUIRED) and host names, or anyone in between could read cards"
-            " and keys. For a gateway with a certificate of its own, trust that one: load_verify_locations(cafile=…)"
+            "ssl_context must verify certificates (CERT_REQUIRED) and host names; otherwise anyone on the network path"
+            " could read cards and keys. To accept a private certificate, trust it: load_verify_locations(cafile=…)"
         )
-    if context.minimum_version not in _NEW_ENOUGH:
-        raise ConfigurationError("ssl_context must refuse what is older than TLS 1.2: set its minimum_version")
+    if context.minimum_version not in _ACCEPTED_MINIMUM:
+        raise ConfigurationError("ssl_context must not accept versions older than TLS 1.2: set its minimum_version")
     return context
+
+
+def check_httpx_context(transport: object) -> None:
+    """Check the TLS context of a transport of httpx. Of other transports nothing is known.
+
+    Raises:
+        ConfigurationError: See `verified`.
+    """
+    context = getattr(getattr(transport, "_pool", None), "_ssl_context", None)
+    if context is not None:
+        verified(context)

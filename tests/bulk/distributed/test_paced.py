@@ -14,7 +14,7 @@ from wonder_customers.bulk.distributed.paced import PacedTransport, PerRequest
 from wonder_customers.bulk.pace import Halted
 from wonder_customers.events import ConnectionStats
 from wonder_customers.simulator.server import SimulatorServer
-from wonder_customers.transports import choose
+from wonder_customers.transports import select_transport
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +47,7 @@ async def test_a_moment_is_taken_for_every_request_and_none_besides(
 ) -> None:
     counted = Counted()
     limits = PerRequest(counted)
-    transport = PacedTransport(choose(None, 8), limits)
+    transport = PacedTransport(select_transport(None, 8)[0], limits)
     server.faults.add("server_error", times=5, method="POST", status=503)
     async with CustomerSession(account("paydock"), retry=QUICK, transport=transport) as session:
         options = Options(tries=PATIENT, failure_share=None)
@@ -69,7 +69,7 @@ async def test_without_a_moment_nothing_is_sent_and_it_is_said_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(paced_module, "LONGEST", 0.05)
-    transport = PacedTransport(choose(None, 8), PerRequest(limiter))
+    transport = PacedTransport(select_transport(None, 8)[0], PerRequest(limiter))
     async with CustomerSession(account("monri"), retry=QUICK, transport=transport) as session:
         assert session.stats().connections == ConnectionStats(open=0, busy=0, idle=0, waiting=0)
         with pytest.raises(NotSentError, match=words):

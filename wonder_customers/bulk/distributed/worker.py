@@ -30,7 +30,7 @@ from wonder_customers.dialects import package
 from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.transports import choose
+from wonder_customers.transports import select_transport
 
 __all__ = ["WorkQueue", "Worker"]
 
@@ -217,7 +217,7 @@ class Worker:
         digests = Digests(key_of(Path(worker_config.journal), make=False))
         check_key(digests, worker_config)
         limits = PerRequest(_Free())
-        transport = PacedTransport(choose(None, max(32, self.options.workers)), limits)
+        transport = PacedTransport(select_transport(None, max(32, self.options.workers))[0], limits)
         try:
             async with CustomerSession(account, retry=self.policy, transport=transport) as session:
                 while (lease := await self._next(worker_config)) is not None:

@@ -18,7 +18,7 @@ from wonder_customers.dialects.base import Account
 from wonder_customers.errors import InvalidRecordError
 from wonder_customers.records import Address, CustomerDraft, Phone
 from wonder_customers.session import CustomerSession
-from wonder_customers.transports import choose
+from wonder_customers.transports import select_transport
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, Transport
 
 __all__ = ["GatewayResult", "create_existing_customers", "run_gateway", "unsupported_columns", "write_csv"]
@@ -135,7 +135,7 @@ async def run_gateway(gateway: str, account: Account, path: Path, persons: Seque
         persons: The people in the file; the first is row 1.
     """
     rows = _rows(account, path)
-    transport = _CountingTransport(choose(None, _WORKERS))
+    transport = _CountingTransport(select_transport(None, _WORKERS)[0])
     started = time.perf_counter()
     try:
         async with CustomerSession(account, retry=BULK, transport=transport) as session:

@@ -1,0 +1,84 @@
+"""HTTP/1.1 messages: the bytes of a request, and the headers and body of a response."""
+
+import re
+import zlib
+from collections.abc import Iterable
+from typing import Final
+
+from wonder_customers.wire import Header, SignedRequest, TransportError
+
+__all__ = ["MAX_BODY", "MAX_HEAD", "decode_body", "normalize_headers", "serialize_request", "too_large"]
+
+MAX_BODY: Final = 8 * 1024 * 1024
+"""Largest response body in bytes, before and after decoding."""
+
+MAX_HEAD: Final = 100 * 1024
+"""Largest response head in bytes."""
+
+_HEAD: Final = re.compile(
+    rb"[A-Z]+ [\x21-\x7e]+ HTTP/1\.1(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:(?: [\t\x20-\x7e\x80-\xff]*))*"
+)
+"""A request line and header lines (RFC 9112, sections 3 and 5)."""
+
+_NOT_ENCODED: Final = frozenset({"", "identity", "none", "binary", "utf-8", "utf8", "us-ascii", "iso-8859-1"})
+"""Values of Content-Encoding that change nothing. Some servers put a character set there."""
+
+_WINDOW_BITS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
+"""zlib's names of the formats. Servers send "deflate" with and without the zlib header (RFC 9110, section 8.4.1.2)."""
+
+
+def serialize_request(signed_request: SignedRequest) -> bytes:
+    """Return the bytes of a request.
+
+    Raises:
+        TransportError: The request line or a header is not valid HTTP.
+    """
+    line = f"{signed_request.method} {signed_request.target} HTTP/1.1".encode()
+    head = b"\r\n".join((line, *map(b": ".join, signed_request.headers)))
+    # The pattern accepts a header line injected by a value; counting the lines rejects it.
+    if not _HEAD.fullmatch(head) or head.count(b"\n") != len(signed_request.headers):
+        raise TransportError("the request line or a header is not valid HTTP", retryable=False)
+    return b"%b\r\n\r\n%b" % (head, signed_request.body)
+
+
+def normalize_headers(headers: Iterable[Header]) -> dict[str, str]:
+    """Return headers as text, names in lower case. Of a repeated header, the last value counts."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+
+
+def too_large() -> TransportError:
+    """Return the error for a response body over the size limit."""
+    return TransportError(f"the response body is larger than {MAX_BODY:,} bytes", retryable=False)
+
+
+def decode_body(content_encoding: str, body: bytes) -> bytes:
+    """Undo the content codings of a body: gzip and deflate, and values that encode nothing.
+
+    Args:
+        content_encoding: The value of the Content-Encoding header.
+        body: The bytes as received.
+
+    Raises:
+        TransportError: The coding is not supported, the data is damaged, or the result is larger than `MAX_BODY`.
+    """
+    for coding in reversed(content_encoding.lower().split(",")):
+        if (name := coding.strip()) in _NOT_ENCODED or not body:
+            continue
+        if name not in _WINDOW_BITS:
+            raise TransportError("the response has an unsupported Content-Encoding", retryable=False)
+        body = _decompress(body, _WINDOW_BITS[name])
+    return body
+
+
+def _decompress(body: bytes, formats: tuple[int, ...]) -> bytes:
+    for window_bits in formats:
+        decoder = zlib.decompressobj(window_bits)
+        try:
+            decoded = decoder.decompress(body, MAX_BODY + 1)
+        except zlib.error:
+            continue
+        if len(decoded) > MAX_BODY:
+            raise too_large()
+        if decoder.eof:
+            return decoded
+    raise TransportError("the compressed response body is damaged or incomplete")
