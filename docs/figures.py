@@ -1,26 +1,31 @@
-"""What the pages show of the code: the tables of operations, and the picture of the demo.
+"""Generate the parts of the pages that are made from the code: tables, lists and the picture of the demo.
 
-``python docs/figures.py`` makes all of it anew, ``--tables`` the tables only. ``--check`` says whether the tables are
-true, and changes nothing.
+``python docs/figures.py`` generates all of them, ``--tables`` all but the picture. ``--check`` reports outdated tables
+and changes nothing.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
+from types import FrameType
 
+import anyio
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from wonder_customers.dialects import names, package
+from wonder_customers import CustomerDraft, CustomerSession, Monri
+from wonder_customers.dialects import names, package, simulator
 from wonder_customers.dialects.base import Dialect, Operation
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.retry import Evidence, Resolve, Retry, RetryPolicy, RetryState, decide
+from wonder_customers.simulator import SimulatorServer
 from wonder_customers.testing.accounts import account_at, mock_origin
 from wonder_customers.testing.routes import routes
 from wonder_customers.wire import Replay
@@ -60,16 +65,16 @@ _SHOWN = """\
 </g>
 </svg>
 """
-"""rich's own frame without the fonts, which it would fetch from the network."""
+"""The template of rich without its fonts, which would be fetched from the network."""
 
 
 def dialect(gateway: str) -> Dialect:
-    """The dialect of `gateway`, for an account that goes nowhere."""
+    """Return the dialect of `gateway` for an account at an invalid host."""
     return account_at(gateway, mock_origin(gateway)).dialect()
 
 
 def requests(gateway: str, operation: Operation) -> tuple[str, ...]:
-    """What `operation` sends at `gateway` where every look-up finds what it asks for; nothing where it is lacking."""
+    """Return the requests of `operation` at `gateway` when lookups find the customer; empty if unsupported."""
     try:
         return tuple(f"{route.method} {route.template}" for route in routes(gateway, operation))
     except ConfigurationError:
@@ -108,53 +113,105 @@ _KINDS = {
     Replay.IDEMPOTENT: "update, delete",
     Replay.NATURAL_UPSERT: "Wonder's create and upsert",
     Replay.LOOKUP: "create with a reference",
-    Replay.NONE: "create without",
+    Replay.NONE: "create without one",
 }
-_ENDINGS = {
-    Evidence.NOT_SENT: "no byte of it left",
-    Evidence.UNKNOWN: "sent, and no answer; or a 5xx",
-    Evidence.THROTTLED: "429: too many requests",
-    Evidence.BODY_LOST: "2xx, and the body was lost",
-    Evidence.ANSWERED: "refused",
+_EVIDENCE = {
+    Evidence.NOT_SENT: "not sent",
+    Evidence.UNKNOWN: "sent, but no response; or a 5xx",
+    Evidence.THROTTLED: "429 (too many requests)",
+    Evidence.BODY_LOST: "2xx, but the body was lost",
+    Evidence.ANSWERED: "refused (other 4xx)",
 }
 
 
 def _follows(evidence: Evidence, replay: Replay) -> str:
-    """What the decision says after a first attempt that ended like this, in a few words."""
+    """Return a short description of the decision after a first attempt with this evidence."""
     policy = RetryPolicy()
     now = RetryState(evidence, replay, 1, policy.deadline, policy.budget, findable=replay is not Replay.NONE)
     verdict = decide(policy, now)
     if isinstance(verdict, Retry):
-        return "wait, then again" if evidence is Evidence.THROTTLED else "again"
+        return "retry after waiting" if evidence is Evidence.THROTTLED else "retry"
     if not isinstance(verdict, Resolve):
         return "raise"
     if evidence is Evidence.BODY_LOST:
-        return "fetch it"
-    return f"look it up; not there: {_follows(Evidence.ABSENT, replay)}, once"
+        return "look up"
+    return f"look up; if missing: {_follows(Evidence.ABSENT, replay)} once"
 
 
 def _decisions() -> str:
     head = f"| what happened | {' | '.join(_KINDS.values())} |\n|---|{'---|' * len(_KINDS)}\n"
-    rows = (f"| {words} | {' | '.join(_follows(it, kind) for kind in _KINDS)} |\n" for it, words in _ENDINGS.items())
+    rows = (f"| {words} | {' | '.join(_follows(it, kind) for kind in _KINDS)} |\n" for it, words in _EVIDENCE.items())
     return head + "".join(rows)
 
 
 def _costs() -> str:
     kept = json.loads((ROOT / "benchmarks" / "results" / "observe.json").read_text(encoding="utf-8"))
-    told = [it for it in kept["figures"] if it["case"] == "more for a read"]
+    costs = [it for it in kept["figures"] if it["case"] == "more for a read"]
     rows = (f"| {it['contender']} | {it['value']:.0f} |\n" if it["value"] >= 1 else
-            f"| {it['contender']} | {it['value']:.1f} |\n" for it in told)  # fmt: skip
-    return "| who watches | µs |\n|---|---|\n" + "".join(rows)
+            f"| {it['contender']} | {it['value']:.1f} |\n" for it in costs)  # fmt: skip
+    return "| observer | µs per call |\n|---|---|\n" + "".join(rows)
 
 
 def _layers(container: str = "") -> str:
-    """The contract's layers: of the package, or of one folder in it."""
+    """Return the layers of the import contract of the package or of one of its folders."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
     containers = [f"wonder_customers.{container}"] if container else []
     layers = next(it["layers"] for it in contracts if "layers" in it and it.get("containers", []) == containers)
-    named = (layer.replace("wonder_customers.", "").replace(" | ", " · ") for layer in layers)
+    named = (re.sub(r"wonder_customers\.|[()]", "", layer).replace(" | ", " · ") for layer in layers)
     return "```text\n" + "".join(f"{layer}\n" for layer in named) + "```\n"
+
+
+_PATH = {
+    "session.py": "public methods; passes the operation on",
+    "_core/operations.py": "checks that the session is open and the operation is supported; starts the call",
+    "dialects/monri/__init__.py": "the operation as a generator of requests; reads the responses",
+    "dialects/monri/dialect.py": "the operation as a generator of requests; reads the responses",
+    "dialects/monri/codec.py": "field names and limits; converts records to bodies and back",
+    "_core/executor.py": "the retry loop: attempts, waits and lookups within the deadline",
+    "_core/attempt.py": "one request: sign, send, classify the result",
+    "dialects/monri/signing.py": "the digest over the exact bytes",
+    "retry.py": "the retry decision, without I/O",
+    "rate_limit.py": "waits until the request may be sent",
+    "dialects/responses.py": "checks the response and creates errors",
+}
+_TRANSPORT_PATH = {
+    "transports/pool.py": "takes a connection from the pool and returns it",
+    "transports/asyncio.py": "opens the connection",
+    "transports/httpx.py": "opens the connection",
+    "transports/_connection.py": "writes to the socket and parses the response",
+    "transports/_line.py": "writes to the socket and parses the response",
+}
+"""Files on the path of a call. Helpers without a decision of their own, such as ``records.py``, are left out."""
+
+
+def call_files() -> list[str]:
+    """Return the files of the package in which functions run during an upsert at Monri, in the order of their calls."""
+    package_folder = f"{ROOT / 'wonder_customers'}{os.sep}"
+    found: dict[str, None] = {}
+
+    def record(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code.co_filename.startswith(package_folder):
+            found.setdefault(Path(frame.f_code.co_filename).relative_to(package_folder).as_posix())
+
+    async def traced_upsert(variables: Mapping[str, str]) -> None:
+        async with CustomerSession(Monri.from_environment(variables)) as session:
+            await session.upsert(CustomerDraft(reference="first", name="Ada"))  # imports and opens the connection
+            sys.setprofile(record)
+            try:
+                await session.upsert(CustomerDraft(reference="second", name="Ada"))
+            finally:
+                sys.setprofile(None)
+
+    with SimulatorServer([simulator("monri")]) as server:
+        anyio.run(traced_upsert, server.environment())
+    return list(found)
+
+
+def _call_path() -> str:
+    roles = _PATH | _TRANSPORT_PATH
+    rows = (f"{number}. `{file}`: {roles[file]}\n" for number, file in enumerate(filter(roles.get, call_files()), 1))
+    return "".join(rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -163,13 +220,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "lacking": _lacking,
     "decisions": _decisions,
     "layers": _layers,
-    "layers of sync": lambda: _layers("sync"),
+    "layers of bulk": lambda: _layers("bulk"),
+    "path of a call": _call_path,
     "costs": _costs,
 }
 
 
 def renewed(text: str) -> str:
-    """A page with every table in it made anew."""
+    """Return the text of a page with all generated tables replaced."""
     for name, made in TABLES.items():
         start = f"<!-- {name}: made by docs/figures.py -->\n"
         before, found, rest = text.partition(start)
@@ -179,12 +237,12 @@ def renewed(text: str) -> str:
 
 
 def pages() -> list[Path]:
-    """Every page that may show a table."""
+    """Return the pages that may contain generated tables."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def demo_picture() -> str:
-    """The output of ``wonder-customers demo``, as a terminal shows it, as SVG."""
+    """Return the output of ``wonder-customers demo`` as an SVG picture of a terminal."""
     colours = {"FORCE_COLOR": "1", "TTY_INTERACTIVE": "0", "COLUMNS": str(_COLUMNS), "TERM": "xterm-256color"}
     done = subprocess.run(
         [sys.executable, "-m", "wonder_customers", "demo"],
@@ -197,12 +255,12 @@ def demo_picture() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Make everything anew, or check the tables."""
+    """Generate everything, or check the tables."""
     assert set(GATEWAYS) <= set(names())
     stale = [page for page in pages() if renewed(page.read_text(encoding="utf-8")) != page.read_text(encoding="utf-8")]
     if "--check" in arguments:
         for page in stale:
-            print(f"{page.relative_to(ROOT)}: a table is out of date; run python docs/figures.py --tables")
+            print(f"{page.relative_to(ROOT)}: a generated table is outdated; run python docs/figures.py --tables")
         return bool(stale)
     for page in stale:
         page.write_text(renewed(page.read_text(encoding="utf-8")), encoding="utf-8")
