@@ -1,19 +1,20 @@
-"""What every dialect shares: the account's address, the call and the operations. How answers are read: `replies`.
+"""What all dialects share: accounts, operations and the calls that they consist of.
 
-A dialect is pure: it turns an operation into calls and replies into records, and never waits, looks at a clock or
-touches a socket. An operation that needs several requests is a generator of calls, so the exchange stays the one
-place that sends.
+A dialect is pure: it turns an operation into HTTP requests and HTTP responses into records. It never waits, reads a
+clock or opens a socket. An operation that needs several requests is a generator of calls; the executor sends them.
+Responses are read with the helpers in `wonder_customers.dialects.responses`.
 """
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 from attrs import field, frozen
 
+from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.errors import ConfigurationError, InvalidRecordError, UnsupportedOperationError, Violation
 from wonder_customers.records import (
     Customer,
@@ -48,7 +49,7 @@ T = TypeVar("T")
 
 
 class Operation(StrEnum):
-    """The verbs of a session; a dialect says which of them its gateway lacks."""
+    """The operations of a session. `Dialect.unsupported_operations` lists those that a gateway does not offer."""
 
     CREATE = "create"
     UPSERT = "upsert"
@@ -58,25 +59,27 @@ class Operation(StrEnum):
     DELETE = "delete"
     LIST = "list"
     LIST_PAYMENT_TOKENS = "list_payment_tokens"
-    CREATE_PAYMENT_TOKEN = "create_payment_token"  # noqa: S105 - a verb
-    CHECK_PAYMENT_TOKEN = "check_payment_token"  # noqa: S105 - a verb
-    DELETE_PAYMENT_TOKEN = "delete_payment_token"  # noqa: S105 - a verb
+    CREATE_PAYMENT_TOKEN = "create_payment_token"  # noqa: S105 - the name of an operation
+    CHECK_PAYMENT_TOKEN = "check_payment_token"  # noqa: S105 - the name of an operation
+    DELETE_PAYMENT_TOKEN = "delete_payment_token"  # noqa: S105 - the name of an operation
 
 
 @frozen
 class Call(Generic[T]):
-    """One request with all that the exchange must know about it.
+    """One request and what the executor needs to know about it.
 
     Attributes:
-        request: What goes onto the wire, unsigned.
-        replay: What repeating it would do.
-        decode: Turns the reply into the record, or raises the `CallError` that says why not.
-        lookup: The reads that show what this write has left; None where there are none.
-        conflicts: The names of the fields in which a record that `lookup` brought is not the one this write meant.
+        request: The unsigned request.
+        replay: The effect of sending it a second time.
+        decode: Returns the record in the response, or raises the `CallError` that the response means.
+        lookup: Returns the reads that show whether this write was applied; None where no read can show it.
+        mismatches: Returns the names of the fields in which a record that `lookup` found differs from the one that
+            this write sent.
         reference: The customer's reference, for errors.
         id: The gateway's id of the customer, for errors.
-        signed: Whether the account's credentials go with it.
-        gone_is_done: A "not found" after an attempt without an answer means that this delete had been applied.
+        signed: Whether the account's credentials are sent with it.
+        not_found_is_success: Whether a "not found" after an attempt without a response means that this delete was
+            applied.
     """
 
     request: HttpRequest
@@ -92,28 +95,28 @@ class Call(Generic[T]):
 
 @frozen
 class LockReference:
-    """Asks for the turn of the customer with this reference until the operation ends.
+    """A request for the write lock of the customer with this reference, held until the operation ends.
 
-    The answer is whether another write of the session ended since the operation began, so that what was read before may
-    be old.
+    The executor sends back whether another write of the session ended since the operation began. In that case a
+    customer that was read before may be out of date.
     """
 
     reference: str
 
 
 Steps = Generator[Call[Any] | LockReference, Any, T]
-"""An operation: yields calls, is sent their replies (or thrown their failures), returns the record."""
+"""An operation: a generator that yields calls, receives their responses or errors, and returns the record."""
 
 
-def one(call: Call[T]) -> Steps[T]:
-    """The operation that is a single call."""
-    reply: Response[T] = yield call
-    return reply.record
+def send(call: Call[T]) -> Steps[T]:
+    """Return the operation that consists of one call."""
+    response: Response[T] = yield call
+    return response.record
 
 
 @frozen
 class AccessToken:
-    """A bearer token and the seconds it may be used, counted from the reply that brought it."""
+    """A bearer token and its lifetime in seconds, counted from the response that contained it."""
 
     value: Secret = field(converter=secret)
     lifetime: float = 0.0
@@ -124,98 +127,121 @@ class Account(Protocol):
 
     @property
     def base_url(self) -> str:
-        """Where the gateway listens."""
+        """The URL of the gateway."""
 
     def dialect(self) -> "Dialect":
-        """The dialect that speaks for this account."""
+        """Return the dialect for this account."""
+
+
+_UNEXPLAINED: Final = "the dialect does not implement it"
+_OPTIONAL: Final = (
+    Operation.DELETE,
+    Operation.LIST_PAYMENT_TOKENS,
+    Operation.CREATE_PAYMENT_TOKEN,
+    Operation.CHECK_PAYMENT_TOKEN,
+    Operation.DELETE_PAYMENT_TOKEN,
+)
 
 
 class Dialect(ABC):
-    """One gateway's way of speaking, for one account.
+    """The protocol of one gateway, for one account.
+
+    A gateway offers an optional operation when its dialect overrides the method of that name. Dialects of gateways that
+    delete customers or store payment tokens inherit from the classes in `wonder_customers.dialects.capabilities`, which
+    declare these methods for type checkers too.
 
     Attributes:
         gateway: The gateway's name.
-        lacks: Operations the gateway does not offer, each with the reason.
-        page_limit: Records per page that the gateway's documents promise to serve.
-        signs_slowly: `headers` computes for so long (a private key's signature) that it leaves the event loop when
-            other calls are under way; it may then run in several threads at a time.
+        missing: The reason why the gateway does not offer an operation, for each operation that it does not offer.
+        unsupported_operations: The same, for every optional method that the dialect does not override. Computed.
+        page_limit: The default number of records per page.
+        signs_slowly: Whether `headers` computes long enough (a signature with a private key) to be moved to a thread
+            when other calls are in progress. It may then run in several threads at the same time.
     """
 
     gateway: ClassVar[str]
+    missing: ClassVar[Mapping[Operation, str]] = {}
     unsupported_operations: ClassVar[Mapping[Operation, str]] = {}
     page_limit: ClassVar[int]
     signs_slowly: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.unsupported_operations = {
+            it: cls.missing.get(it, _UNEXPLAINED)
+            for it in _OPTIONAL
+            if getattr(cls, it.value) is getattr(Dialect, it.value)
+        }
+
     def __init__(self, base_url: str) -> None:
         self.origin: Origin
         self.prefix: str
-        self.origin, self.prefix = endpoint(base_url)
+        self.origin, self.prefix = parse_base_url(base_url)
 
     def unsupported(self, operation: Operation) -> UnsupportedOperationError:
-        """The error for an operation that the gateway lacks."""
-        return UnsupportedOperationError(
-            self.gateway, operation, self.unsupported_operations.get(operation, "its dialect does not speak of it")
-        )
+        """Return the error for an operation that the gateway does not offer."""
+        reason = self.unsupported_operations.get(operation, _UNEXPLAINED)
+        return UnsupportedOperationError(self.gateway, operation, reason)
 
     @abstractmethod
     def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
-        """The headers that authenticate exactly this request.
+        """Return the headers that authenticate this request.
 
         Args:
-            request: What will be sent, to the byte.
-            now: Unix time, in seconds.
+            request: The request, byte for byte as it will be sent.
+            now: Unix time in seconds.
             nonce: 16 random hexadecimal digits, new for every attempt.
-            bearer: The token that `token_call` has fetched; None where there is no such call.
+            bearer: The token that `token_call` fetched; None where the account needs none.
         """
 
     def token_call(self) -> Call[AccessToken] | None:
-        """The call that fetches a bearer token, None where the account needs none."""
+        """Return the call that fetches a bearer token, or None where the account needs none."""
         return None
 
     @abstractmethod
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Make a customer."""
+        """Create a customer."""
 
     @abstractmethod
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Make the customer with this reference, or bring it up to date."""
+        """Create the customer with this reference, or update it."""
 
     @abstractmethod
     def get(self, id: str) -> Steps[Customer]:
-        """The customer with this id."""
+        """Return the customer with this id."""
 
     @abstractmethod
     def get_by_reference(self, reference: str) -> Steps[Customer]:
-        """The customer with this reference."""
+        """Return the customer with this reference."""
 
     @abstractmethod
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
-        """Change some fields."""
+        """Change some fields of a customer."""
 
     def delete(self, id: str) -> Steps[None]:
-        """Delete, as far as the gateway does."""
+        """Delete a customer; gateways may keep it as deleted or archived."""
         raise self.unsupported(Operation.DELETE)
 
     @abstractmethod
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
-        """One page of customers.
+        """Return one page of customers.
 
         Args:
-            limit: How many it shall hold, 1 to 1000.
-            cursor: The `Page.cursor` of the page before; None for the first one.
+            limit: The number of records on the page, 1 to 1000.
+            cursor: The `Page.cursor` of the page before; None for the first page.
             filters: The gateway's own query parameters.
         """
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
-        """All of a customer's tokens."""
+        """Return all payment tokens of a customer."""
         raise self.unsupported(Operation.LIST_PAYMENT_TOKENS)
 
     def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
-        """Store a way to pay."""
+        """Store a payment source."""
         raise self.unsupported(Operation.CREATE_PAYMENT_TOKEN)
 
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
-        """The state of one token."""
+        """Return the current state of one token."""
         raise self.unsupported(Operation.CHECK_PAYMENT_TOKEN)
 
     def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
@@ -224,52 +250,57 @@ class Dialect(ABC):
 
     @abstractmethod
     def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecordError` when the gateway cannot take `draft`."""
+        """Raise `InvalidRecordError` when `draft` breaks one of the gateway's limits."""
 
     @abstractmethod
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """The customer's fields as `draft` puts them on the wire, without any payment source."""
+        """Return the customer's fields of `draft` as a JSON object, without a payment source."""
 
     @abstractmethod
+    def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
+        """Compare `draft` with the customer that the gateway holds."""
+
     def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-        """The fields of `draft` that `customer`, as the gateway holds it, does not repeat."""
+        """Return the fields of `draft` in which `customer` differs, after normalisation."""
+        return self.compare(draft, customer).different
 
 
-def endpoint(base_url: object) -> tuple[Origin, str]:
-    """The origin and the path prefix (without a trailing slash) of a base URL.
+def parse_base_url(base_url: object) -> tuple[Origin, str]:
+    """Return the origin and the path prefix (without a trailing slash) of a base URL.
 
     Raises:
-        ConfigurationError: It is no https URL (http is for loopback only), or has a user, a query or a fragment.
+        ConfigurationError: It is not an https URL (http is allowed for loopback addresses only), or it contains a user,
+            a query or a fragment.
     """
     try:
         url = urlsplit(base_url if isinstance(base_url, str) else "")
         host, port = (url.hostname or "").encode("idna").decode(), url.port
     except ValueError:
-        raise ConfigurationError("base_url is no URL") from None
+        raise ConfigurationError("base_url is not a valid URL") from None
     if url.scheme not in {"https", "http"} or not host:
         raise ConfigurationError("base_url must look like https://host/")
     if not re.fullmatch(r"[\x21-\x7e]+", str(base_url)):
         raise ConfigurationError("base_url must be plain ASCII without blanks")
     if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise ConfigurationError("base_url may hold a host and a path only: no user, query or fragment")
+        raise ConfigurationError("base_url must have a host and a path only: no user, query or fragment")
     if port == 0:
-        raise ConfigurationError("base_url names port 0, where nobody can listen")
+        raise ConfigurationError("base_url must not use port 0")
     if url.scheme == "http" and not is_loopback(host):
-        raise ConfigurationError(f"base_url must be https ({host} is not this machine)")
+        raise ConfigurationError(f"base_url must be https, because {host} is not a loopback address")
     return Origin(url.scheme, host, port or {"https": 443, "http": 80}[url.scheme]), url.path.rstrip("/")
 
 
-def settings(variables: object, *names: str, required: tuple[str, ...] = ()) -> dict[str, str]:
-    """Those of an environment's variables that an account is made of; an empty one counts as missing.
+def read_environment(variables: object, *names: str, required: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the variables of an account that are set. An empty variable counts as missing.
 
     Args:
-        variables: What ``from_environment`` was given.
-        names: The account's variables.
-        required: Those without which there is no account.
+        variables: The argument of ``from_environment``.
+        names: The account's optional variables.
+        required: The variables without which the account cannot be made.
 
     Raises:
-        ConfigurationError: It is no mapping, one of the variables is no text, or a required one is missing. No value is
-            shown.
+        ConfigurationError: `variables` is not a mapping, a value is not text, or a required variable is missing. The
+            message contains no value.
     """
     if not isinstance(variables, Mapping):
         raise ConfigurationError(
@@ -286,48 +317,48 @@ def settings(variables: object, *names: str, required: tuple[str, ...] = ()) -> 
     return given
 
 
-def credential(name: str, value: Secret | str) -> None:
-    """Refuse a credential that cannot stand in a header.
+def check_credential(name: str, value: Secret | str) -> None:
+    """Check that a credential can be sent in a header.
 
     Raises:
-        ConfigurationError: It is empty or not printable ASCII without blanks. The value is not shown.
+        ConfigurationError: It is empty, or not printable ASCII without blanks. The message does not contain the value.
     """
     if not _fits_header(value):
         raise ConfigurationError(f"{name} must be printable ASCII without blanks or line breaks, and not empty")
 
 
 def _fits_header(value: object) -> bool:
-    # Apart, so that no frame of a traceback holds a revealed secret.
+    # A function of its own, so that no frame of a traceback contains a revealed secret.
     text = value.reveal() if isinstance(value, Secret) else value
     return isinstance(text, str) and re.fullmatch(r"[\x21-\x7e]+", text) is not None
 
 
-def key_text(value: Secret | str) -> Secret:
-    """A key or token as a `Secret`.
+def to_secret(value: Secret | str) -> Secret:
+    """Return a key or token as a `Secret`.
 
     Raises:
-        ConfigurationError: It is no text.
+        ConfigurationError: It is not text.
     """
     if not isinstance(value, (str, Secret)):
         raise ConfigurationError(f"keys and tokens must be text, not {type(value).__name__}")
     return secret(value)
 
 
-def segment(gateway: str, name: str, value: object, longest: int = 255) -> str:
-    """`value` percent-encoded as one segment of a path.
+def path_segment(gateway: str, name: str, value: object, longest: int = 255) -> str:
+    """Return `value` percent-encoded as one segment of a path.
 
     Args:
         gateway: The gateway's name, for the error.
-        name: What the value is called there, such as ``id``.
-        value: An id or a reference of the caller's.
-        longest: Its characters at most, before encoding.
+        name: The name of the value, such as ``id``, for the error.
+        value: An id or a reference given by the caller.
+        longest: The greatest number of characters, before encoding.
 
     Raises:
-        InvalidRecordError: It is empty, ``.``, ``..``, too long, holds control characters or is no text.
+        InvalidRecordError: See `path_segment_problem`.
     """
-    broken = unsafe_in_path(value, longest)
-    if broken:
-        raise InvalidRecordError(gateway, [Violation(name, None, broken)])
+    problem = path_segment_problem(value, longest)
+    if problem:
+        raise InvalidRecordError(gateway, [Violation(name, None, problem)])
     return quote(str(value), safe="")
 
 
@@ -335,8 +366,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-def unsafe_in_path(value: object, longest: int) -> str | None:
-    """Why `value` cannot be one segment of a path, None when it can."""
+def path_segment_problem(value: object, longest: int) -> str | None:
+    """Return why `value` cannot be one segment of a path, or None when it can.
+
+    It must be text, not empty, not longer than `longest` characters, not ``.`` or ``..``, and without control characters
+    or surrogates.
+    """
     if not isinstance(value, str):
         return f"must be text, not {type(value).__name__}"
     if not 1 <= len(value) <= longest:
@@ -344,7 +379,7 @@ def unsafe_in_path(value: object, longest: int) -> str | None:
     if value in {".", ".."}:
         return "must not be . or .., which change the path"
     if _CONTROL.search(value):
-        return "must not hold control characters"
+        return "must not contain control characters"
     if _SURROGATE.search(value):
         return "must be valid Unicode"
     return None

@@ -1,28 +1,36 @@
-"""The converter kit: strict cattrs converters, one per dialect, and readable errors out of them."""
+"""Converters between JSON objects and records, and the tolerant reader of responses.
+
+Each dialect makes one converter and describes its records by tables of names. A response whose fields have the documented
+types is read by code that cattrs generates. When that fails, the same response is read field by field: a value of
+another type is converted where that loses nothing; otherwise the field is None and the raw value stays in the record's
+`extra`. Each such field is reported as drift. Only a missing id makes a record unreadable.
+"""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from functools import cache, partial
-from typing import Any, TypeVar, get_args, get_origin
+from functools import cached_property, partial
+from typing import Any, Final, Generic, TypeVar, get_args, get_origin
 
-from attrs import fields
-from cattrs import BaseValidationError, ClassValidationError, Converter
+from attrs import NOTHING, Attribute, fields
+from cattrs import BaseValidationError, Converter
 from cattrs.fns import identity
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
-from cattrs.v import format_exception
 
+from wonder_customers.dialects import drift
+from wonder_customers.dialects.coercion import coerce, expected_name
 from wonder_customers.errors import InvalidResponseError
 from wonder_customers.records import Unset
 from wonder_customers.secret import Secret
 
 T = TypeVar("T")
 Json = dict[str, Any]
-Names = Mapping[type, Mapping[str, str]]
+
+_UNREADABLE: Final = (BaseValidationError, TypeError, ValueError)
 
 
-def _strict(kind: type[T]) -> Callable[[Any, type[T]], T]:
+def _exact(kind: type[T]) -> Callable[[Any, type[T]], T]:
     def check(value: Any, _: type[T]) -> T:
-        # An exact type, because True is an int to isinstance and a gateway that sends it means something else.
+        # The exact type, because a boolean is an int to isinstance.
         if type(value) is not kind:
             raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
         return value
@@ -30,11 +38,12 @@ def _strict(kind: type[T]) -> Callable[[Any, type[T]], T]:
     return check
 
 
-read_text = _strict(str)
-"""A text and nothing else, with the type as second argument that cattrs gives to every hook."""
+read_text = _exact(str)
+"""Return a text unchanged. The second argument is the type that cattrs passes to every hook; anything but text is a
+TypeError."""
 
 
-def _strict_or_none(kind: type[T]) -> Callable[[Any, Any], T | None]:
+def _exact_or_none(kind: type[T]) -> Callable[[Any, Any], T | None]:
     def check(value: Any, _: Any) -> T | None:
         if value is not None and type(value) is not kind:
             raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
@@ -43,32 +52,26 @@ def _strict_or_none(kind: type[T]) -> Callable[[Any, Any], T | None]:
     return check
 
 
-def _moment(value: Any, _: type[datetime]) -> datetime:
+def _read_time(value: Any, _: type[datetime]) -> datetime:
     if type(value) is not str:
         raise TypeError(f"expected an RFC 3339 time, got {type(value).__name__}")
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise ValueError("expected an RFC 3339 time") from None
+    moment = datetime.fromisoformat(value)
     if moment.year in {1, 9999}:
-        raise ValueError("expected a time that UTC has, too")
+        raise ValueError("expected a time that UTC can express")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _day(value: Any, _: type[date]) -> date:
+def _read_date(value: Any, _: type[date]) -> date:
     if type(value) is not str:
         raise TypeError(f"expected a date, got {type(value).__name__}")
-    try:
-        return date.fromisoformat(value)
-    except ValueError:
-        raise ValueError("expected a date, YYYY-MM-DD") from None
+    return date.fromisoformat(value)
 
 
-def an_object(value: Any, _: Any = None) -> Json:
-    """`value`, if it is a JSON object.
+def expect_object(value: Any, _: Any = None) -> Json:
+    """Return `value` if it is a JSON object.
 
     Raises:
-        TypeError: It is something else.
+        TypeError: It is of another type.
     """
     if not isinstance(value, dict):
         raise TypeError(f"expected an object, got {type(value).__name__}")
@@ -83,155 +86,286 @@ def _is_list(kind: Any) -> bool:
     return get_origin(kind) is tuple
 
 
-def _a_list(converter: Converter, value: Any, kind: Any) -> tuple[Any, ...]:
-    """A JSON list as a tuple.
+def _read_list(converter: Converter, value: Any, kind: Any) -> tuple[Any, ...]:
+    """Return a JSON list as a tuple.
 
-    cattrs takes anything that can be walked through, a text too, and gathers an error for each item: a gateway could
-    fill the memory with them. Here the first one is enough.
+    cattrs accepts any iterable, a text too, and collects one error per item, which could fill the memory. Here the first
+    error ends it.
     """
     if type(value) is not list:
         raise TypeError(f"expected a list, got {type(value).__name__}")
     return tuple(converter.structure(item, get_args(kind)[0]) for item in value)
 
 
-def strict_converter(*, milliseconds: bool = False) -> Converter:
-    """A converter whose scalars never coerce: null never becomes ``"None"``, 1.9 never becomes 1.
+class RecordConverter(Converter):
+    """A cattrs converter with exact scalar types, and the readers of a dialect's records.
 
-    Times are written as RFC 3339 in UTC with a Z, to the second or to the millisecond.
+    Null never becomes ``"None"`` and 1.9 never becomes 1. Times are written as RFC 3339 in UTC with a Z.
     """
-    precision = "milliseconds" if milliseconds else "seconds"
-    converter = Converter()
-    for kind in (str, int, bool):
-        converter.register_structure_hook(kind, _strict(kind))
-        converter.register_structure_hook(kind | None, _strict_or_none(kind))
-        # Written in place, where cattrs would ask at every value what it is.
-        converter.register_unstructure_hook(kind | None, identity)
-    reads(converter, datetime, _moment)
-    reads(converter, date, _day)
-    converter.register_structure_hook_func(_is_object, an_object)
-    converter.register_structure_hook_func(_is_list, partial(_a_list, converter))
-    converter.register_unstructure_hook(Secret, Secret.reveal)
-    converter.register_unstructure_hook(Unset, identity)
-    converter.register_unstructure_hook_func(_is_object, identity)
-    writes(converter, date, date.isoformat)
-    writes(
-        converter,
-        datetime,
-        lambda moment: moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z"),
-    )
-    return converter
+
+    def __init__(self, *, milliseconds: bool = False) -> None:
+        super().__init__()
+        self.readers: dict[Any, RecordReader[Any]] = {}
+        for kind in (str, int, bool):
+            self.register_structure_hook(kind, _exact(kind))
+            self.register_structure_hook(kind | None, _exact_or_none(kind))
+            # Written in place; otherwise cattrs would determine the type of every value.
+            self.register_unstructure_hook(kind | None, identity)
+        register_reader(self, datetime, _read_time)
+        register_reader(self, date, _read_date)
+        self.register_structure_hook_func(_is_object, expect_object)
+        self.register_structure_hook_func(_is_list, partial(_read_list, self))
+        self.register_unstructure_hook(Secret, Secret.reveal)
+        self.register_unstructure_hook(Unset, identity)
+        self.register_unstructure_hook_func(_is_object, identity)
+        register_writer(self, date, date.isoformat)
+        precision = "milliseconds" if milliseconds else "seconds"
+        register_writer(
+            self, datetime, lambda it: it.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+        )
 
 
-def reads(converter: Converter, kind: type[T], read: Callable[[Any, Any], T]) -> None:
-    """Have fields of `kind` read with `read`, and be None where they may be and the wire has null."""
+def make_converter(*, milliseconds: bool = False) -> RecordConverter:
+    """Return a converter for one dialect.
+
+    Args:
+        milliseconds: Whether times are written to the millisecond instead of the second.
+    """
+    return RecordConverter(milliseconds=milliseconds)
+
+
+def register_reader(converter: Converter, kind: type[T], read: Callable[[Any, Any], T]) -> None:
+    """Read fields of `kind` with `read`. Optional fields are None where the JSON value is null."""
     converter.register_structure_hook(kind, read)
-    # cattrs' own way for those that may be None asks for the hook again at every value.
+    # The hook that cattrs makes for optional fields searches for the inner hook at every value.
     converter.register_structure_hook(kind | None, lambda value, _: None if value is None else read(value, kind))
 
 
-def writes(converter: Converter, kind: type[T], write: Callable[[T], Any]) -> None:
-    """Have fields of `kind` written with `write`, and as null where they are None."""
+def register_writer(converter: Converter, kind: type[T], write: Callable[[T], Any]) -> None:
+    """Write fields of `kind` with `write`, and None as null."""
     converter.register_unstructure_hook(kind, write)
     converter.register_unstructure_hook(kind | None, lambda value: None if value is None else write(value))
 
 
 def _overrides(kind: type[Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """How cattrs treats each field: under the wire's name, or not at all."""
+    """Return the cattrs settings of each field: the gateway's name, or omitted."""
     return {
         attribute.name: override(rename=names[attribute.name]) if attribute.name in names else override(omit=True)
         for attribute in fields(kind)
     }
 
 
-def reader(converter: Converter, kind: type[T], names: Mapping[str, str]) -> Callable[[Json], T]:
-    """A function from a wire object to `kind`.
+class MissingFieldError(ValueError):
+    """A field without which a record cannot be read is missing or has another type."""
+
+    def __init__(self, path: str, found: str) -> None:
+        super().__init__(f"{path}: {found}")
+        self.path = path
+        self.found = found
+
+
+class RecordReader(Generic[T]):
+    """Reads JSON objects of one kind. Made by `make_reader`."""
+
+    def __init__(
+        self,
+        converter: RecordConverter,
+        kind: type[T],
+        names: Mapping[str, str],
+        shape: Callable[[Json], Json] | None,
+        finish: Callable[[T, Json], T] | None,
+        inline: frozenset[str],
+    ) -> None:
+        self._converter, self._kind, self._names = converter, kind, names
+        self._shape, self._finish, self._inline = shape, finish, inline
+
+    @cached_property
+    def _generated(self) -> Callable[[Json, Any], T]:
+        # With the first response, because cattrs compiles code here, which takes a third of the package's import time.
+        return make_dict_structure_fn(self._kind, self._converter, **_overrides(self._kind, self._names))
+
+    def __call__(self, value: Any, _: Any = None) -> T:
+        """Return the record of an object whose fields all have the documented types; a cattrs hook.
+
+        Raises:
+            BaseValidationError: A field has another type.
+            TypeError: It is not an object. The generated code would accept a list.
+        """
+        body = expect_object(value)
+        record = self._generated(body if self._shape is None else self._shape(body), self._kind)
+        return record if self._finish is None else self._finish(record, body)
+
+    def read_tolerantly(self, body: Json, path: str = "") -> T:
+        """Return the record of an object, field by field.
+
+        Args:
+            body: The object.
+            path: The gateway's name of the object within the response, with a dot after it.
+
+        Raises:
+            MissingFieldError: A field without a default, such as the id, is missing or unreadable.
+        """
+        record, _ = self._read(body, path)
+        return record
+
+    def _read(self, body: Json, path: str) -> tuple[T, Json]:
+        """Return the record and the raw values of fields that could not be read, by the gateway's names."""
+        shaped = body if self._shape is None else self._shape(body)
+        values: dict[str, Any] = {}
+        raw: Json = {}
+        for attribute in fields(self._kind):
+            wire = self._names.get(attribute.name)
+            if wire is not None and wire in shaped:
+                values[attribute.name] = self._field(attribute, wire, shaped[wire], path, raw)
+            elif wire is not None and attribute.default is NOTHING:
+                raise MissingFieldError(f"{path}{wire}", "missing")
+        original = {name: body.get(name, value) for name, value in raw.items()}
+        if "extra" in self._names:
+            values["extra"] = {**values.get("extra", {}), **original}
+            original = {}
+        record = self._kind(**values)
+        return record if self._finish is None else self._finish(record, body), original
+
+    def _field(self, attribute: "Attribute[Any]", wire: str, value: Any, path: str, raw: Json) -> Any:
+        kind = next((it for it in get_args(attribute.type) if it is not type(None)), attribute.type)
+        if _is_list(attribute.type):
+            return self._list(get_args(attribute.type)[0], wire, value, path, raw)
+        if kind in self._converter.readers:
+            return self._object(attribute, kind, wire, value, path, raw)
+        try:
+            return self._converter.structure(value, attribute.type or Any)
+        except _UNREADABLE:
+            if attribute.default is NOTHING:
+                raise MissingFieldError(f"{path}{wire}", f"expected text, found {drift.type_name(value)}") from None
+        return self._coerced(kind, wire, value, path, raw)
+
+    def _coerced(self, kind: Any, wire: str, value: Any, path: str, raw: Json) -> Any:
+        scalar = expected_name(kind) != "object" or kind == Mapping[str, Any]
+        drift.report(f"{path}{wire}", expected_name(kind) if scalar else "text", drift.type_name(value))
+        try:
+            # Other kinds, such as telephone numbers, are read from text by the dialect's own hook.
+            return coerce(kind, value) if scalar else self._converter.structure(coerce(str, value), kind)
+        except _UNREADABLE:
+            raw[wire] = value
+            return None
+
+    def _object(self, attribute: "Attribute[Any]", kind: Any, wire: str, value: Any, path: str, raw: Json) -> Any:
+        if value is None:
+            return None
+        inline = attribute.name in self._inline
+        inner = path if inline else f"{path}{wire}."
+        if isinstance(value, dict):
+            try:
+                record, unread = self._converter.readers[kind]._read(value, inner)  # noqa: SLF001 - of this class
+            except MissingFieldError as missing:
+                drift.report(missing.path, "text", missing.found)
+            else:
+                raw |= {name if inline else f"{wire}.{name}": it for name, it in unread.items()}
+                return None if inline and record == kind() else record
+        else:
+            drift.report(f"{path}{wire}", "object", drift.type_name(value))
+        raw[wire] = value
+        return None
+
+    def _list(self, kind: Any, wire: str, value: Any, path: str, raw: Json) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            if value is not None:
+                drift.report(f"{path}{wire}", "list", drift.type_name(value))
+                raw[wire] = value
+            return ()
+        found = []
+        for item in value:
+            record = self._object_in_list(kind, item, f"{path}{wire}")
+            if record is None:
+                raw[wire] = value
+            else:
+                found.append(record)
+        return tuple(found)
+
+    def _object_in_list(self, kind: Any, item: Any, path: str) -> Any:
+        if not isinstance(item, dict):
+            drift.report(path, "object", drift.type_name(item))
+            return None
+        try:
+            return self._converter.readers[kind].read_tolerantly(item, f"{path}.")
+        except MissingFieldError as missing:
+            drift.report(missing.path, "text", missing.found)
+            return None
+
+
+def make_reader(
+    converter: RecordConverter,
+    kind: type[T],
+    names: Mapping[str, str],
+    *,
+    shape: Callable[[Json], Json] | None = None,
+    finish: Callable[[T, Json], T] | None = None,
+    inline: frozenset[str] = frozenset(),
+) -> RecordReader[T]:
+    """Return a reader of JSON objects as `kind`, and register it for fields of this kind.
 
     Args:
-        converter: The dialect's converter; the hook is registered there too.
-        kind: The record.
-        names: The record's field names with the wire's names for them. Other fields are never read from the wire.
+        converter: The dialect's converter.
+        kind: The record class.
+        names: The gateway's name of each field of the record. Other fields are not read.
+        shape: Returns the object in the form of the record: nested where the record is nested, with `extra`.
+        finish: Returns the final record, given the record and the original object.
+        inline: Fields that are records here and part of the surrounding object at the gateway.
     """
-
-    @cache
-    def made() -> Callable[[Json, Any], T]:
-        # With the first answer, because cattrs writes and compiles code here: a third of the package's import.
-        return make_dict_structure_fn(kind, converter, **_overrides(kind, names))
-
-    def read(body: Any, _: Any = None) -> T:
-        # The generated hook takes anything that knows `in`: a list would come out as a record without fields.
-        return made()(an_object(body), kind)
-
-    reads(converter, kind, read)
-    return read
+    reader = RecordReader(converter, kind, names, shape, finish, inline)
+    register_reader(converter, kind, reader)
+    converter.readers[kind] = reader
+    return reader
 
 
-def writer(converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool) -> Callable[[Any], Json]:
-    """A function from a record of `kind` to a wire object; `sparse` leaves out fields at their default."""
-
-    @cache
-    def made() -> Callable[[Any], Json]:
-        return make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=sparse, **_overrides(kind, names))
+def make_writer(
+    converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool
+) -> Callable[[Any], Json]:
+    """Return a function from a record of `kind` to a JSON object; `sparse` leaves out fields at their default."""
+    generated: list[Callable[[Any], Json]] = []
 
     def write(record: Any) -> Json:
-        return made()(record)
+        if not generated:
+            overrides = _overrides(kind, names)
+            generated.append(make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=sparse, **overrides))
+        return generated[0](record)
 
-    writes(converter, kind, write)
+    register_writer(converter, kind, write)
     return write
 
 
-def rest(body: Json, known: frozenset[str]) -> Json:
-    """The keys of `body` that have no home in the record."""
+def unknown_keys(body: Json, known: frozenset[str]) -> Json:
+    """Return the part of `body` whose keys have no field in the record."""
     if body.keys() <= known:
         return {}
     return {key: value for key, value in body.items() if key not in known}
 
 
-def decoded(what: str, status: int, read: Callable[[Json], T], body: Any, *, names: Names, flat: frozenset[str]) -> T:
-    """`read(body)`, with every way it can fail told as an `InvalidResponseError` in the wire's own names and without values.
+def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T:
+    """Return the record in a response, tolerating fields of another type than documented.
 
     Args:
-        what: What is read, for the message.
-        status: The HTTP status that came with it.
-        read: Makes the record.
-        body: The wire object.
-        names: The wire's names for the fields of each record.
-        flat: The fields that are records here and stand in one piece with their surroundings on the wire.
+        what: What the object is, for the message.
+        status: The HTTP status of the response.
+        reader: The reader of the record.
+        body: The JSON value.
+
+    Raises:
+        InvalidResponseError: `body` is not an object, or the record's id is missing. The message contains no value.
     """
     if not isinstance(body, dict):
         raise InvalidResponseError(
-            f"HTTP {status} brought a JSON {type(body).__name__} where the {what} belongs",
+            f"HTTP {status} with a JSON {drift.type_name(body)} where the {what} is expected",
             status=status,
             applied="unknown",
         )
     try:
-        return read(body)
-    except BaseValidationError as error:
+        return reader(body)
+    except _UNREADABLE:
+        pass
+    try:
+        return reader.read_tolerantly(body)
+    except MissingFieldError as missing:
         raise InvalidResponseError(
-            f"HTTP {status} brought a {what} that cannot be read: {'; '.join(_wrong(error, names, flat))}",
-            status=status,
-            applied="unknown",
+            f"HTTP {status} with a {what} that cannot be read: {missing}", status=status, applied="unknown"
         ) from None
-
-
-def _wrong(error: BaseException, names: Names, flat: frozenset[str], path: str = "") -> list[str]:
-    """One line per field that could not be read."""
-    if not isinstance(error, BaseExceptionGroup):
-        return [f"{path or 'it'}: {_reason(error)}"]
-    noted: dict[int, str] = {}
-    if isinstance(error, ClassValidationError):
-        noted = {id(cause): note.name for cause, note in error.group_exceptions()[0]}
-    lines: list[str] = []
-    for cause in error.exceptions:
-        name = noted.get(id(cause), "")
-        wire = names.get(getattr(error, "cl", object), {}).get(name, name)
-        inside = path if name in flat and isinstance(cause, BaseExceptionGroup) else f"{path}.{wire}".strip(".")
-        lines += _wrong(cause, names, flat, inside)
-    return lines
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, KeyError):
-        return "missing"
-    if isinstance(error, (TypeError, ValueError)):
-        return str(error)
-    return format_exception(error, None)

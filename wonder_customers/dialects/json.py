@@ -1,8 +1,8 @@
-"""Reading JSON that nobody vouches for: what says two things at once, or more than can be held, is no JSON here.
+"""JSON from gateways, read without ambiguity.
 
-orjson refuses NaN, infinities, lone surrogates, byte order marks and whatever follows the document. It takes the last
-of two equal keys, makes a float of a whole number beyond 64 bits, and nests a thousand levels deep, which then breaks
-whoever writes or compares the value. These three are refused here, at a price that every answer can pay.
+orjson refuses NaN, infinities, lone surrogates and data after the document. It accepts three things that are refused
+here: a key that occurs twice in one object (it keeps the last value), whole numbers of more than 64 bits (it rounds
+them), and documents nested a thousand levels deep (later steps fail on them).
 """
 
 import json
@@ -10,43 +10,49 @@ from typing import Any, Final
 
 import orjson
 
-__all__ = ["DEPTH", "UnreadableJson", "deeper_than", "parsed"]
+from wonder_customers.dialects import drift
+
+__all__ = ["DEPTH", "UnreadableJsonError", "deeper_than", "parse_json"]
 
 DEPTH: Final = 64
-"""Levels that a body may be nested. The gateways' own bodies have six."""
+"""The greatest number of nested levels in a body. The bodies of the supported gateways have six."""
 
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _DIGITS: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
 _LONG_NUMBER: Final = b"0" * 19
-_HELD: Final = range(-(2**63), 2**64)
+_REPRESENTABLE: Final = range(-(2**63), 2**64)
 
 
-class UnreadableJson(ValueError):
-    """A body that is no JSON, or that cannot be trusted. The message names what is wrong and never a value."""
+class UnreadableJsonError(ValueError):
+    """The body is not JSON, or is ambiguous. The message describes the problem and contains no value."""
 
 
-def parsed(body: bytes) -> Any:
-    """The value of a JSON document.
+def parse_json(body: bytes) -> Any:
+    """Return the value of a JSON document. A byte order mark before it is skipped and reported as drift.
 
     Raises:
-        UnreadableJson: It is no JSON in UTF-8, nested deeper than `DEPTH`, names a key twice in one object, or holds a
-            whole number of more than 64 bits.
+        UnreadableJsonError: It is not JSON in UTF-8, is nested deeper than `DEPTH`, contains a key twice in one object,
+            or contains a whole number of more than 64 bits.
     """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise UnreadableJson("a body that is no JSON" if body.strip() else "an empty body") from None
+        if body.startswith(_BYTE_ORDER_MARK) and not body.startswith(2 * _BYTE_ORDER_MARK):
+            drift.report("(body)", "JSON", "byte order mark")
+            return parse_json(body.removeprefix(_BYTE_ORDER_MARK))
+        raise UnreadableJsonError("a body that is not JSON" if body.strip() else "an empty body") from None
     if body.count(b"{") + body.count(b"[") > DEPTH and deeper_than(DEPTH, value):
-        raise UnreadableJson(f"JSON nested deeper than {DEPTH} levels")
-    # A key that comes twice loses its first mention, and two quotes with it: written again, the value has fewer of
-    # them. Only a quote that was written by its number would make up for that.
+        raise UnreadableJsonError(f"JSON nested deeper than {DEPTH} levels")
+    # A key that occurs twice loses its first value, and two quotes with it: written again, the value has fewer quotes.
+    # Only quotes written as a Unicode escape could hide that.
     same_quotes = body.count(b'"') == orjson.dumps(value).count(b'"')
     if not same_quotes or b"u0022" in body or _LONG_NUMBER in body.translate(_DIGITS):
-        _read_slowly(body)
+        _check_every_key_and_number(body)
     return value
 
 
 def deeper_than(levels: int, value: Any) -> bool:
-    """Whether a value that was parsed is nested deeper than so many levels."""
+    """Return whether a parsed value is nested deeper than `levels`."""
     inside = [value]
     for _ in range(levels):
         inside = [
@@ -60,23 +66,23 @@ def deeper_than(levels: int, value: Any) -> bool:
     return True
 
 
-def _read_slowly(body: bytes) -> None:
-    """Look at every key and every number by itself.
+def _check_every_key_and_number(body: bytes) -> None:
+    """Check every key and every number with Python's own parser, which is slower.
 
     Raises:
-        UnreadableJson: See `parsed`.
+        UnreadableJsonError: See `parse_json`.
     """
-    json.loads(body.decode(), object_pairs_hook=_all_different, parse_int=_small_enough)
+    json.loads(body.decode(), object_pairs_hook=_unique_keys, parse_int=_bounded_int)
 
 
-def _all_different(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise UnreadableJson("JSON that names a key twice")
+        raise UnreadableJsonError("JSON that contains a key twice")
     return found
 
 
-def _small_enough(digits: str) -> int:
-    if len(digits) > 20 or int(digits) not in _HELD:
-        raise UnreadableJson("a whole number of more than 64 bits")
+def _bounded_int(digits: str) -> int:
+    if len(digits) > 20 or int(digits) not in _REPRESENTABLE:
+        raise UnreadableJsonError("a whole number of more than 64 bits")
     return int(digits)

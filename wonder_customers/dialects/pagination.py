@@ -1,33 +1,36 @@
-"""Lists by limit and offset: the query, the opaque cursor and the rule for the last page."""
+"""Lists by limit and offset: the query, the opaque cursor, the items and the rule for the last page."""
 
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from wonder_customers.errors import InvalidRecordError, Violation
+from attrs import frozen
+
+from wonder_customers.dialects import drift
+from wonder_customers.errors import InvalidRecordError, InvalidResponseError, Violation
 from wonder_customers.records import Page
 
 T = TypeVar("T")
 
 
-def query(gateway: str, places: Mapping[str, int], filters: Mapping[str, str]) -> str:
-    """A query string with its question mark, percent-encoded (a blank as ``%20``).
+def query_string(gateway: str, position: Mapping[str, int], filters: Mapping[str, str]) -> str:
+    """Return a query string with its question mark, percent-encoded (a blank as ``%20``).
 
     Args:
         gateway: The gateway's name.
-        places: The limit and the offset under the gateway's names.
+        position: The limit and the offset under the gateway's names.
         filters: The gateway's own parameters.
 
     Raises:
-        InvalidRecordError: `filters` holds something else than texts, or names a place.
+        InvalidRecordError: `filters` contains a value that is not text, or a name of `position`.
     """
-    broken = _broken_filters(places, filters)
-    if broken:
-        raise InvalidRecordError(gateway, [Violation("filters", None, broken)])
-    return "?" + urlencode({**places, **filters}, quote_via=quote, safe="")
+    problem = _filters_problem(position, filters)
+    if problem:
+        raise InvalidRecordError(gateway, [Violation("filters", None, problem)])
+    return "?" + urlencode({**position, **filters}, quote_via=quote, safe="")
 
 
-def _broken_filters(places: Mapping[str, int], filters: object) -> str | None:
+def _filters_problem(position: Mapping[str, int], filters: object) -> str | None:
     if not isinstance(filters, Mapping):
         return f"must be a dictionary of texts, not {type(filters).__name__}"
     texts = [*filters, *filters.values()]
@@ -35,15 +38,15 @@ def _broken_filters(places: Mapping[str, int], filters: object) -> str | None:
         return "must be a dictionary of texts"
     if any("\ud800" <= character <= "\udfff" for character in "".join(texts)):
         return "must be valid Unicode"
-    taken = [name for name in places if name in filters]
-    return f"must not name {', '.join(taken)}, which the library sets itself" if taken else None
+    taken = [name for name in position if name in filters]
+    return f"must not contain {', '.join(taken)}, which the library sets itself" if taken else None
 
 
-def offset_of(gateway: str, cursor: object) -> int:
-    """The offset in a cursor.
+def parse_offset(gateway: str, cursor: object) -> int:
+    """Return the offset in a cursor, 0 for None.
 
     Raises:
-        InvalidRecordError: It is not a cursor that a page of this gateway carried.
+        InvalidRecordError: It is not the cursor of a page of this gateway.
     """
     if cursor is None:
         return 0
@@ -54,19 +57,54 @@ def offset_of(gateway: str, cursor: object) -> int:
     return int(cursor)
 
 
-def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, total: int | None = None) -> Page[T]:
-    """A page and its cursor.
+@frozen
+class Items(Sequence[T]):
+    """The records of a page, and the number of items that could not be read because they have no id."""
 
-    Where the gateway tells the total, that decides. Else a page shorter than asked is the last one, unless more was
-    asked for than the gateway promises to serve: then only an empty page is, because a gateway may cap in silence.
+    records: tuple[T, ...]
+    unreadable: int = 0
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.records[index]
+
+
+def read_items(what: str, read: Callable[[Any], T], items: Iterable[Any]) -> Items[T]:
+    """Read the items of a list. An item that cannot be read is counted and reported as drift; the others are returned.
+
+    Args:
+        what: The gateway's name of the list, such as ``customers``, for the report.
+        read: Reads one item, or raises `InvalidResponseError`.
+        items: The JSON values.
+    """
+    records, unreadable = [], 0
+    for item in items:
+        try:
+            records.append(read(item))
+        except InvalidResponseError:
+            unreadable += 1
+            drift.report(what, "object with an id", f"{drift.type_name(item)} without an id")
+    return Items(tuple(records), unreadable)
+
+
+def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, total: int | None = None) -> Page[T]:
+    """Return a page and its cursor.
+
+    Where the gateway reports the total, that decides whether more pages follow. Otherwise a page with fewer items than
+    requested is the last one. If more was requested than the gateway promises to serve, only an empty page is the last
+    one, because a gateway may silently cap the limit.
 
     Args:
         items: The records of the page.
-        offset: Where it began.
-        limit: How many were asked for.
-        promised: How many the gateway's documents promise to serve on a page.
-        total: How many there are in all, where the gateway says it.
+        offset: The offset of the first item.
+        limit: The number of items requested.
+        promised: The number of items per page that the gateway's documents promise.
+        total: The number of all items, where the gateway reports it.
     """
-    after = offset + len(items)
-    more = after < total if total is not None else len(items) >= min(limit, promised)
-    return Page(tuple(items), str(after) if items and more else None, total)
+    unreadable = items.unreadable if isinstance(items, Items) else 0
+    count = len(items) + unreadable
+    after = offset + count
+    more = after < total if total is not None else count >= min(limit, promised)
+    return Page(tuple(items), str(after) if count and more else None, total, unreadable)

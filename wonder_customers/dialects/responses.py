@@ -1,10 +1,11 @@
-"""What a gateway answered: its JSON, whose customer it is about, and what a refusal means."""
+"""Responses: the JSON body, checks of identity, and the error that a refusal means."""
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from wonder_customers.dialects.json import UnreadableJson, parsed
+from wonder_customers.dialects.drift import type_name
+from wonder_customers.dialects.json import UnreadableJsonError, parse_json
 from wonder_customers.errors import (
     AuthenticationError,
     CallError,
@@ -20,70 +21,82 @@ from wonder_customers.errors import (
 from wonder_customers.records import Customer
 from wonder_customers.wire import HttpResponse
 
-__all__ = ["another", "json_object", "loose_object", "matching", "refusal", "same_id", "text_of"]
+__all__ = [
+    "error_object",
+    "gateway_error",
+    "mismatch_error",
+    "may_be_taken",
+    "require_match",
+    "response_object",
+    "same_id",
+    "short_text",
+]
 
 
-def same_id(asked: str, answered: object) -> bool:
-    """Whether `answered` is the id that was asked for. Ids are hexadecimal, so their case says nothing."""
-    return isinstance(answered, str) and answered.casefold() == asked.casefold()
+def same_id(requested: str, received: object) -> bool:
+    """Return whether `received` is the requested id. Ids are hexadecimal, so their case is ignored."""
+    return isinstance(received, str) and received.casefold() == requested.casefold()
 
 
-def matching(name: str, asked: str, read: Callable[[HttpResponse], Customer]) -> Callable[[HttpResponse], Customer]:
-    """Reads a customer with `read`, and refuses one whose `name` (``id`` or ``reference``) is not the one asked for.
+def require_match(
+    name: str, requested: str, read: Callable[[HttpResponse], Customer]
+) -> Callable[[HttpResponse], Customer]:
+    """Return `read` with a check that the customer's `name` (``id`` or ``reference``) is the requested one.
 
-    What an answer does not carry is not judged.
+    A response without this field is accepted.
     """
 
-    def decode(reply: HttpResponse) -> Customer:
-        customer = read(reply)
-        answered: str | None = getattr(customer, name)
-        if answered not in {asked, None} and not (name == "id" and same_id(asked, answered)):
-            raise another("customer", name, reply)
+    def decode(response: HttpResponse) -> Customer:
+        customer = read(response)
+        received: str | None = getattr(customer, name)
+        if received not in {requested, None} and not (name == "id" and same_id(requested, received)):
+            raise mismatch_error("customer", name, response)
         return customer
 
     return decode
 
 
-def another(what: str, name: str, reply: HttpResponse) -> InvalidResponseError:
-    """The error for an answer about another customer or token than was asked for."""
-    reason = f"the gateway answered with another {what}: its {name} differs"
-    return InvalidResponseError(reason, status=reply.status, applied="unknown")
+def mismatch_error(what: str, name: str, response: HttpResponse) -> InvalidResponseError:
+    """Return the error for a response about another customer or token than the requested one."""
+    reason = f"the response is about another {what}: its {name} differs from the requested one"
+    return InvalidResponseError(reason, status=response.status, applied="unknown")
 
 
-def json_object(call: str, reply: HttpResponse) -> dict[str, Any]:
-    """The reply's body as a JSON object.
+def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
+    """Return the response's body as a JSON object.
 
     Raises:
-        InvalidResponseError: It is something else, JSON that cannot be trusted (see `json_bodies`), or a redirect.
+        InvalidResponseError: It is not a JSON object, is ambiguous (see `wonder_customers.dialects.json`), or the
+            response is a redirect.
     """
-    if reply.status // 100 == 3:
+    if response.status // 100 == 3:
         raise InvalidResponseError(
-            f"HTTP {reply.status}: redirects are never followed", status=reply.status, applied="unknown"
+            f"HTTP {response.status}: redirects are not followed", status=response.status, applied="unknown"
         )
     try:
-        body = parsed(reply.body)
-    except UnreadableJson as unreadable:
-        reason = f"{call} answered HTTP {reply.status} with {unreadable}"
-        raise InvalidResponseError(reason, status=reply.status, applied="unknown") from None
+        body = parse_json(response.body)
+    except UnreadableJsonError as unreadable:
+        reason = f"{gateway} answered HTTP {response.status} with {unreadable}"
+        raise InvalidResponseError(reason, status=response.status, applied="unknown") from None
     if not isinstance(body, dict):
         raise InvalidResponseError(
-            f"{call} answered HTTP {reply.status} with a JSON {type(body).__name__} where an object belongs",
-            status=reply.status,
+            f"{gateway} answered HTTP {response.status} with a JSON {type_name(body)} where an object is expected",
+            status=response.status,
             applied="unknown",
         )
     return body
 
 
-def loose_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in an error's body, empty when there is none that can be trusted: HTML, nothing, a list."""
+def error_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in the body of an error, or an empty one when the body is HTML, empty or a list."""
     try:
-        found = parsed(body)
-    except UnreadableJson:
+        found = parse_json(body)
+    except UnreadableJsonError:
         return {}
     return found if isinstance(found, dict) else {}
 
 
-_BY_STATUS: Mapping[int, type[GatewayError]] = {
+_BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
     404: NotFoundError,
@@ -91,37 +104,41 @@ _BY_STATUS: Mapping[int, type[GatewayError]] = {
     410: NotFoundError,
     429: RateLimitError,
 }
-_TAKEN = re.compile(r"\b(already|taken|duplicate|not unique|must be unique)\b", re.IGNORECASE)
-_MISSING = re.compile(r"\b(not found|no such|(does not|doesn't) exist|unknown customer)\b", re.IGNORECASE)
+_TAKEN: Final = re.compile(r"\b(already|taken|duplicate|not unique|must be unique)\b", re.IGNORECASE)
+_MISSING: Final = re.compile(r"\b(not found|no such|(does not|doesn't) exist|unknown customer)\b", re.IGNORECASE)
 
 
-def refusal(
+def gateway_error(
     status: int,
     *,
     code: str | None = None,
     message: str | None = None,
     fields: Mapping[str, tuple[str, ...]] | None = None,
+    about_customer: bool = True,
 ) -> CallError:
-    """The error that a refusal means.
+    """Return the error that a refusal means.
 
-    The gateways' documents do not fix a status for "not there" and "already there": Monri answers a taken reference
-    with 400, Wonder's and Monri's answers for an unknown customer are not documented. So a 400 or 422 is read by its
-    words too.
+    The gateways' documents do not fix the status of "not found" and "already exists": Monri refuses a taken reference
+    with 400, and the response for an unknown customer is documented neither by Wonder nor by Monri. So a 400 or 422 is
+    classified by its message too.
 
     Args:
-        status: The HTTP status, or the one that the body claims.
-        code: The gateway's own code of the error.
-        message: Its words.
-        fields: Its messages by wire field, where it names fields.
+        status: The HTTP status, or the one in the body.
+        code: The gateway's code of the error.
+        message: The gateway's message.
+        fields: The gateway's messages by field, where it names fields.
+        about_customer: Whether the refusal is about the customer. The message of a refusal that is about a card token
+            does not mean that the customer was not found.
     """
-    text = message or ""
+    message_text = message or ""
     kind = _BY_STATUS.get(status)
     if kind is None and (status >= 500 or status == 408):
         kind = GatewayUnavailableError
-    if kind is None and status in {400, 422}:
-        kind = ConflictError if _TAKEN.search(text) else NotFoundError if _MISSING.search(text) else None
+    if kind is None and status in {400, 422} and about_customer:
+        listed = " ".join((message_text, *(it for texts in (fields or {}).values() for it in texts)))
+        kind = ConflictError if _TAKEN.search(listed) else NotFoundError if _MISSING.search(listed) else None
     named = f" {code}" if code else ""
-    reason = f"refused with HTTP {status}{named}" + (f": {text}" if text else "")
+    reason = f"refused with HTTP {status}{named}" + (f": {message_text}" if message_text else "")
     applied = "unknown" if kind is GatewayUnavailableError else "no"
     facts: dict[str, Any] = {"status": status, "code": code, "message": message, "applied": applied}
     if kind is None:
@@ -129,8 +146,16 @@ def refusal(
     return kind(reason, **facts)
 
 
-def text_of(value: object) -> str | None:
-    """`value` as a short line of text, None when it is empty: what a gateway may put where a message belongs."""
+def may_be_taken(error: GatewayError) -> bool:
+    """Return whether a refused create may mean that the reference is taken: a 4xx that is about the request itself.
+
+    How a gateway words "already exists" is not documented, so after such a refusal the reference is looked up once.
+    """
+    return isinstance(error, (ConflictError, InvalidRequestError))
+
+
+def short_text(value: object) -> str | None:
+    """Return a value that stands where a message belongs as at most 500 characters; None for objects and lists."""
     if value is None or value == "" or isinstance(value, (dict, list)):
         return None
     return str(value)[:500]

@@ -1,24 +1,26 @@
-"""Monri's wire names, limits and forms. Source: Monri's "Customers API" (API v2)."""
+"""Monri's field names, limits and JSON forms. Source: Monri's "Customers API" (API v2)."""
 
 from typing import Any
 
 from wonder_customers.dialects.codec import (
     Json,
-    decoded,
+    make_converter,
+    make_reader,
+    make_writer,
+    read_record,
     read_text,
-    reader,
-    reads,
-    rest,
-    strict_converter,
-    writer,
-    writes,
+    register_reader,
+    register_writer,
+    unknown_keys,
 )
+from wonder_customers.dialects.comparison import Comparison, compare_values
 from wonder_customers.dialects.field_rules import (
-    Row,
-    changed_fields,
-    country,
-    json_object,
-    one_name,
+    COUNTRY,
+    JSON_OBJECT,
+    FieldRule,
+    Limit,
+    field_names,
+    merge_names,
     reference,
     text,
     violations,
@@ -39,66 +41,82 @@ def _phone_text(phone: Phone) -> str:
     return phone.e164() or f"{phone.dial_code or ''}{phone.number}"
 
 
-def _phone(value: Any) -> str | None:
+def _phone_problem(value: Any) -> str | None:
     if not isinstance(value, Phone) or not all(isinstance(part, str) for part in (value.dial_code or "", value.number)):
-        return "must be a Phone of texts"
+        return "must be a Phone whose parts are text"
     return text(1, 30)(_phone_text(value))
 
 
-ROWS = (
-    Row("reference", "merchant_customer_id", reference(100)),
-    Row("description", "description", text(1, 200)),
-    Row("email", "email", text(1, 200)),
-    Row("name", "name", text(1, 50)),
-    Row("phone", "phone", _phone),
-    Row("metadata", "metadata", json_object),
-    Row("address.postcode", "zip_code", text(1, 9)),
-    Row("address.city", "city", text(3, 30)),
-    Row("address.line1", "address", text(3, 100)),
-    Row("address.country", "country", country),
+FIELD_RULES = (
+    FieldRule("reference", "merchant_customer_id", reference(100)),
+    FieldRule("description", "description", text(1, 200)),
+    FieldRule("email", "email", text(1, 200)),
+    FieldRule("name", "name", text(1, 50)),
+    FieldRule("phone", "phone", Limit("1 to 30 characters", _phone_problem)),
+    FieldRule("metadata", "metadata", JSON_OBJECT),
+    FieldRule("address.postcode", "zip_code", text(1, 9)),
+    FieldRule("address.city", "city", text(3, 30)),
+    FieldRule("address.line1", "address", text(3, 100)),
+    FieldRule("address.country", "country", COUNTRY),
 )
-HOMELESS = "Monri's customers have no such field"
+UNSUPPORTED_FIELD = "Monri's customers have no such field"
 
-_ADDRESS = {row.field.removeprefix("address."): row.wire for row in ROWS if row.field.startswith("address.")}
-_SENT = {row.field: row.wire for row in ROWS if "." not in row.field} | {"address": "address"}
-_HELD = (
+_ADDRESS = {rule.field.removeprefix("address."): rule.wire for rule in FIELD_RULES if rule.field.startswith("address.")}
+_REQUEST = {rule.field: rule.wire for rule in FIELD_RULES if "." not in rule.field} | {"address": "address"}
+_CUSTOMER = (
     {name: name for name in ("status", "deleted", "created_at", "updated_at", "deleted_at", "extra")}
-    | _SENT
+    | _REQUEST
     | {"id": "uuid"}
 )
 _TOKEN = {name: name for name in ("id", "token", "keep_until", "created_at", "updated_at", "card", "extra")}
 _TOKEN |= {"state": "status", "customer_id": "customer_uuid"}
 _CARD = {"number": "masked_pan", "expires": "expiration_date", "expired": "expired"}
 
-_NAMES = {Customer: _HELD, PaymentToken: _TOKEN, CardSummary: _CARD, Address: _ADDRESS}
-_FLAT = frozenset({"card", "address"})
-_CUSTOMER_KEYS = frozenset(_HELD.values()) - {"extra"} | frozenset(_ADDRESS.values()) | {"id"}
+_CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"} | frozenset(_ADDRESS.values()) | {"id"}
 _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra", "card"} | frozenset(_CARD.values())
 
-_converter = strict_converter()
-reads(_converter, Phone, lambda value, _: Phone.parse(read_text(value, str)))
-writes(_converter, Phone, _phone_text)
-_read_address = reader(_converter, Address, _ADDRESS)
-_read_card = reader(_converter, CardSummary, _CARD)
-_read_token = reader(_converter, PaymentToken, _TOKEN)
-_read_customer = reader(_converter, Customer, _HELD)
-_write_address = writer(_converter, Address, _ADDRESS, sparse=True)
-_write_card = writer(_converter, CardSummary, _CARD, sparse=False)
-_write_token = writer(_converter, PaymentToken, _TOKEN, sparse=False)
-_write_draft = writer(_converter, CustomerDraft, _SENT, sparse=True)
-_write_patch = writer(_converter, CustomerPatch, _SENT, sparse=True)
-_write_customer = writer(_converter, Customer, _HELD, sparse=False)
+
+def _customer_shape(body: Json) -> Json:
+    address = {wire: body[wire] for wire in _ADDRESS.values() if body.get(wire) is not None}
+    shaped = body | {"address": address or None, "extra": unknown_keys(body, _CUSTOMER_KEYS)}
+    if body.get("uuid") is None and "id" in body:
+        shaped["uuid"] = body["id"]
+    elif body.get("id") not in (None, body.get("uuid")):
+        shaped["extra"]["id"] = body["id"]
+    return shaped
 
 
-def broken_limits(record: CustomerDraft | CustomerPatch) -> list[Violation]:
-    """Every documented limit that a draft or a patch breaks."""
-    return violations(one_name(record), ROWS, homeless=HOMELESS, partial=isinstance(record, CustomerPatch))
+def _token_shape(body: Json) -> Json:
+    card = {wire: body[wire] for wire in _CARD.values() if wire in body}
+    return body | {"card": card, "extra": unknown_keys(body, _TOKEN_KEYS)}
+
+
+_converter = make_converter()
+register_reader(_converter, Phone, lambda value, _: Phone.parse(read_text(value, str)))
+register_writer(_converter, Phone, _phone_text)
+_read_address = make_reader(_converter, Address, _ADDRESS)
+_read_card = make_reader(_converter, CardSummary, _CARD)
+_read_token = make_reader(_converter, PaymentToken, _TOKEN, shape=_token_shape, inline=frozenset({"card"}))
+_read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=frozenset({"address"}))
+_write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
+_write_card = make_writer(_converter, CardSummary, _CARD, sparse=False)
+_write_token = make_writer(_converter, PaymentToken, _TOKEN, sparse=False)
+_write_draft = make_writer(_converter, CustomerDraft, _REQUEST, sparse=True)
+_write_patch = make_writer(_converter, CustomerPatch, _REQUEST, sparse=True)
+_write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=False)
+
+
+def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
+    """Return every documented limit that a draft or a patch breaks."""
+    return violations(
+        merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=isinstance(record, CustomerPatch)
+    )
 
 
 def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
-    """The request body of a draft or a patch; in a patch, null clears."""
-    carried = one_name(record)
-    body = _write_draft(carried) if isinstance(carried, CustomerDraft) else _write_patch(carried)
+    """Return the request body of a draft or a patch. In a patch, null clears a field."""
+    merged = merge_names(record)
+    body = _write_draft(merged) if isinstance(merged, CustomerDraft) else _write_patch(merged)
     if "address" in body:
         parts = body.pop("address")
         body |= dict.fromkeys(_ADDRESS.values()) if parts is None else parts
@@ -106,55 +124,43 @@ def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
 
 
 def read_customer(body: Any, status: int = 200) -> Customer:
-    """The customer in a reply: one customer's own answer, or one item of a list.
+    """Return the customer in a response or in one item of a list.
 
-    Answers carry the id as ``uuid``, or as ``id`` in the document's list example; both are read.
+    Responses contain the id as ``uuid``; the document's list example has ``id``. Both are read.
 
     Raises:
-        InvalidResponseError: A field has another type than the document says, or there is no id.
+        InvalidResponseError: It is not an object, or has no id.
     """
-    return decoded("customer", status, _customer, body, names=_NAMES, flat=_FLAT)
-
-
-def _customer(body: Json) -> Customer:
-    address = {wire: body[wire] for wire in _ADDRESS.values() if body.get(wire) is not None}
-    shaped = body | {"address": address or None, "extra": rest(body, _CUSTOMER_KEYS)}
-    if body.get("uuid") is None and "id" in body:
-        shaped["uuid"] = body["id"]
-    elif body.get("id") not in (None, body.get("uuid")):
-        shaped["extra"]["id"] = body["id"]
-    return _read_customer(shaped)
+    return read_record("customer", status, _read_customer, body)
 
 
 def read_token(body: Any, status: int = 200) -> PaymentToken:
-    """The payment method in a list's item.
+    """Return the payment method in one item of a list.
 
     Raises:
-        InvalidResponseError: A field has another type than the document says, or there is no token.
+        InvalidResponseError: It is not an object, or has no token.
     """
-    return decoded("payment method", status, _token, body, names=_NAMES, flat=_FLAT)
+    return read_record("payment method", status, _read_token, body)
 
 
-def _token(body: Json) -> PaymentToken:
-    return _read_token(body | {"card": body, "extra": rest(body, _TOKEN_KEYS)})
-
-
-def customer_reply(customer: Customer) -> Json:
-    """The wire form of a customer, as the document shows it: the inverse of `read_customer`."""
+def write_customer(customer: Customer) -> Json:
+    """Return the JSON object of a customer as in the document: the inverse of `read_customer`."""
     body = _write_customer(customer)
     address = body.pop("address") or {}
     extra = body.pop("extra")
     return {**body, **{wire: address.get(wire) for wire in _ADDRESS.values()}, **extra}
 
 
-def token_reply(token: PaymentToken) -> Json:
-    """The wire form of a payment method: the inverse of `read_token`."""
+def write_token(token: PaymentToken) -> Json:
+    """Return the JSON object of a payment method: the inverse of `read_token`."""
     body = _write_token(token)
     card = body.pop("card") or {}
     extra = body.pop("extra")
     return {**body, **card, **extra}
 
 
-def differences(draft: CustomerDraft, customer: Customer, *, strict: bool = True) -> tuple[str, ...]:
-    """The record fields of `draft` that `customer` does not repeat; unless `strict`, absent ones are passed over."""
-    return changed_fields(ROWS, customer_body(draft), customer_reply(customer), strict=strict)
+def compare(draft: CustomerDraft, customer: Customer, *, null_differs: bool = True) -> Comparison:
+    """Compare `draft` with `customer`; unless `null_differs`, fields that the customer does not have are skipped."""
+    return compare_values(
+        field_names(FIELD_RULES), customer_body(draft), write_customer(customer), null_differs=null_differs
+    )

@@ -1,7 +1,7 @@
-"""Paydock's wire names, limits and forms.
+"""Paydock's field names, limits and JSON forms.
 
-Sources: Paydock's ``POST /v1/customers`` for the request and its four flows; the fields of answers as Paydock's own
-Java, PHP and .NET clients read them (no recorded answer of the customer endpoints is public).
+Sources: Paydock's ``POST /v1/customers`` for the request and its four flows; the fields of responses as Paydock's own
+Java, PHP and .NET clients read them, and the customer in Paydock's "Payment source" page.
 """
 
 from typing import Any
@@ -10,30 +10,30 @@ from attrs import evolve
 
 from wonder_customers.dialects.codec import (
     Json,
-    an_object,
-    decoded,
+    make_converter,
+    make_reader,
+    make_writer,
+    read_record,
     read_text,
-    reader,
-    reads,
-    rest,
-    strict_converter,
-    writer,
-    writes,
+    register_reader,
+    register_writer,
+    unknown_keys,
 )
+from wonder_customers.dialects.comparison import Comparison, compare_values
 from wonder_customers.dialects.field_rules import (
+    CARD_NUMBER,
+    E164,
     HEX24,
     UUID,
-    Check,
-    Row,
-    card_number,
-    changed_fields,
-    e164,
-    hidden,
-    json_object,
+    FieldRule,
+    Limit,
+    field_names,
+    json_object_problem,
+    name_as_first_name,
     pattern,
     reference,
+    secret_value,
     text,
-    two_names,
     violations,
 )
 from wonder_customers.errors import Violation
@@ -52,21 +52,21 @@ from wonder_customers.records import (
 )
 
 
-def _texts(value: Any) -> str | None:
-    texts = json_object(value) is None and all(isinstance(item, str) for item in value.values())
+def _metadata_problem(value: Any) -> str | None:
+    texts = json_object_problem(value) is None and all(isinstance(item, str) for item in value.values())
     return None if texts else "must be a dictionary of texts"
 
 
-_CUSTOMER_ROWS = (
-    Row("reference", "reference", reference(255)),
-    Row("description", "description", text()),
-    Row("company_name", "company_name", text()),
-    Row("first_name", "first_name", text()),
-    Row("last_name", "last_name", text()),
-    Row("email", "email", text()),
-    Row("phone", "phone", e164),
-    Row("default_payment_token", "default_source", HEX24),
-    Row("metadata", "meta", _texts),
+_CUSTOMER_RULES = (
+    FieldRule("reference", "reference", reference(255)),
+    FieldRule("description", "description", text()),
+    FieldRule("company_name", "company_name", text()),
+    FieldRule("first_name", "first_name", text()),
+    FieldRule("last_name", "last_name", text()),
+    FieldRule("email", "email", text()),
+    FieldRule("phone", "phone", E164),
+    FieldRule("default_payment_token", "default_source", HEX24),
+    FieldRule("metadata", "meta", Limit("a dictionary of texts", _metadata_problem)),
 )
 _ADDRESS = {
     "line1": "address_line1",
@@ -80,57 +80,46 @@ _ADDRESS = {
 }
 
 
-def _source_row(name: str, wire: str, check: Check, *, required: bool = False) -> Row:
-    return Row(f"payment_source.{name}", f"payment_source.{wire}", check, required)
+def _source_rule(name: str, wire: str, limit: Limit, *, required: bool = False) -> FieldRule:
+    return FieldRule(f"payment_source.{name}", f"payment_source.{wire}", limit, required)
 
 
-_ADDRESS_ROWS = tuple(_source_row(f"address.{name}", wire, text()) for name, wire in _ADDRESS.items())
-_FLOWS: dict[type, tuple[Row, ...]] = {
-    OneTimeToken: (Row("payment_source.token", "token", hidden(UUID), required=True),),
+_ADDRESS_RULES = tuple(_source_rule(f"address.{name}", wire, text()) for name, wire in _ADDRESS.items())
+_FLOWS: dict[type, tuple[FieldRule, ...]] = {
+    OneTimeToken: (FieldRule("payment_source.token", "token", secret_value(UUID), required=True),),
     CardSource: (
-        _source_row("gateway_id", "gateway_id", HEX24, required=True),
-        _source_row("holder_name", "card_name", text(1), required=True),
-        _source_row("number", "card_number", card_number, required=True),
-        _source_row("expire_month", "expire_month", pattern("0[1-9]|1[0-2]", "a month, 01 to 12"), required=True),
-        _source_row("expire_year", "expire_year", pattern("20[0-9]{2}", "a year of four digits"), required=True),
-        _source_row("cvv", "card_ccv", hidden(pattern("[0-9]{3,4}", "3 or 4 digits"))),
-        *_ADDRESS_ROWS,
+        _source_rule("gateway_id", "gateway_id", HEX24, required=True),
+        _source_rule("holder_name", "card_name", text(1), required=True),
+        _source_rule("number", "card_number", CARD_NUMBER, required=True),
+        _source_rule("expire_month", "expire_month", pattern("0[1-9]|1[0-2]", "a month, 01 to 12"), required=True),
+        _source_rule("expire_year", "expire_year", pattern("20[0-9]{2}", "a year of four digits"), required=True),
+        _source_rule("cvv", "card_ccv", secret_value(pattern("[0-9]{3,4}", "3 or 4 digits"))),
+        *_ADDRESS_RULES,
     ),
     # Flows three and four of the document: a vault token with and without a gateway.
     VaultToken: (
-        _source_row("token", "vault_token", hidden(UUID), required=True),
-        _source_row("gateway_id", "gateway_id", HEX24),
-        *_ADDRESS_ROWS,
+        _source_rule("token", "vault_token", secret_value(UUID), required=True),
+        _source_rule("gateway_id", "gateway_id", HEX24),
+        *_ADDRESS_RULES,
     ),
 }
-ROWS = (*_CUSTOMER_ROWS, *dict.fromkeys(row for rows in _FLOWS.values() for row in rows))
-HOMELESS = "Paydock's customers have no such field (an address belongs to the payment source)"
+FIELD_RULES = (*_CUSTOMER_RULES, *dict.fromkeys(rule for rules in _FLOWS.values() for rule in rules))
+UNSUPPORTED_FIELD = "Paydock's customers have no such field (an address belongs to the payment source)"
 
 
-def _names(rows: tuple[Row, ...], prefix: str = "") -> dict[str, str]:
+def _names(rules: tuple[FieldRule, ...], prefix: str = "") -> dict[str, str]:
     return {
-        row.field.removeprefix(prefix): row.wire.rpartition(".")[2]
-        for row in rows
-        if "." not in row.field.removeprefix(prefix)
+        rule.field.removeprefix(prefix): rule.wire.rpartition(".")[2]
+        for rule in rules
+        if "." not in rule.field.removeprefix(prefix)
     }
 
 
-_SENT = _names(_CUSTOMER_ROWS) | {"payment_source": "payment_source"}
-_HELD = {name: name for name in ("created_at", "updated_at", "deleted_at", "status", "extra")} | _names(_CUSTOMER_ROWS)
-_HELD |= {"id": "_id", "deleted": "archived", "payment_tokens": "payment_sources"}
-_TOKEN = {
-    name: name
-    for name in (
-        "created_at",
-        "updated_at",
-        "gateway_id",
-        "vault_token",
-        "card",
-        "address",
-        "default",
-        "extra",
-    )
-}
+_REQUEST = _names(_CUSTOMER_RULES) | {"payment_source": "payment_source"}
+_CUSTOMER = {name: name for name in ("created_at", "updated_at", "deleted_at", "status", "extra")}
+_CUSTOMER |= _names(_CUSTOMER_RULES) | {"id": "_id", "deleted": "archived", "payment_tokens": "payment_sources"}
+_SAME_NAMES = ("created_at", "updated_at", "gateway_id", "vault_token", "card", "address", "default", "extra")
+_TOKEN = {name: name for name in _SAME_NAMES}
 _TOKEN |= {"token": "_id", "token_type": "type", "state": "status", "customer_id": "customer_id"}
 _CARD = {
     "holder_name": "card_name",
@@ -140,56 +129,83 @@ _CARD = {
     "exp_year": "expire_year",
 }
 _CARD_NUMBERS = ("expire_month", "expire_year")
-_NAMES = {Customer: _HELD, PaymentToken: _TOKEN, CardSummary: _CARD, Address: _ADDRESS}
-_FLAT = frozenset({"card", "address"})
-_CUSTOMER_KEYS = frozenset(_HELD.values()) - {"extra"}
-_TOKEN_KEYS = (
-    frozenset(_TOKEN.values()) - {"extra", "card", "address", "default"} | set(_CARD.values()) | set(_ADDRESS.values())
-)
+_CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"}
+_TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra", "card", "address"} | set(_CARD.values()) | set(_ADDRESS.values())
 
-_converter = strict_converter(milliseconds=True)
-reads(_converter, Phone, lambda value, _: Phone.parse(read_text(value, str)))
-writes(_converter, Phone, Phone.e164)
-_read_address = reader(_converter, Address, _ADDRESS)
-_read_card = reader(_converter, CardSummary, _CARD)
-_read_token = reader(_converter, PaymentToken, _TOKEN)
-reads(_converter, PaymentToken, lambda value, _: _token(an_object(value)))
-_read_customer = reader(_converter, Customer, _HELD)
-_write_address = writer(_converter, Address, _ADDRESS, sparse=True)
-_write_card_source = writer(
+
+def _customer_shape(body: Json) -> Json:
+    default, sources = body.get("default_source"), body.get("payment_sources")
+    if isinstance(sources, list) and default:
+        sources = [it | {"default": it.get("_id") == default} if isinstance(it, dict) else it for it in sources]
+    if isinstance(default, str):
+        default = {"_id": default, "default": True} if default else None
+    return body | {
+        "default_source": default,
+        "payment_sources": [] if sources is None else sources,
+        "extra": unknown_keys(body, _CUSTOMER_KEYS),
+    }
+
+
+def _with_default(customer: Customer, body: Json) -> Customer:
+    """Return the customer with the payment source that `default_source` names as its default token."""
+    default = body.get("default_source")
+    token = next((it for it in customer.payment_tokens if it.token == default), customer.default_payment_token)
+    return evolve(customer, default_payment_token=token)
+
+
+def _token_shape(body: Json) -> Json:
+    card = {wire: body[wire] for wire in _CARD.values() if body.get(wire) is not None}
+    # Months and years are numbers in responses and texts in requests.
+    card |= {wire: str(card[wire]) for wire in _CARD_NUMBERS if type(card.get(wire)) is int}
+    address = {wire: body[wire] for wire in _ADDRESS.values() if body.get(wire) is not None}
+    return body | {"card": card or None, "address": address or None, "extra": unknown_keys(body, _TOKEN_KEYS)}
+
+
+_converter = make_converter(milliseconds=True)
+register_reader(_converter, Phone, lambda value, _: Phone.parse(read_text(value, str)))
+register_writer(_converter, Phone, Phone.e164)
+_read_address = make_reader(_converter, Address, _ADDRESS)
+_read_card = make_reader(_converter, CardSummary, _CARD)
+_read_token = make_reader(
+    _converter, PaymentToken, _TOKEN, shape=_token_shape, inline=frozenset({"card", "address"})
+)
+_read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, finish=_with_default)
+_write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
+_write_card_source = make_writer(
     _converter,
     CardSource,
     _names(_FLOWS[CardSource], "payment_source.") | {"address": "address"},
     sparse=True,
 )
-_write_vault = writer(
+_write_vault_token = make_writer(
     _converter,
     VaultToken,
     _names(_FLOWS[VaultToken], "payment_source.") | {"address": "address"},
     sparse=True,
 )
-_write_draft = writer(_converter, CustomerDraft, _names(_CUSTOMER_ROWS), sparse=True)
-_write_patch = writer(_converter, CustomerPatch, _names(_CUSTOMER_ROWS), sparse=True)
-_write_card = writer(_converter, CardSummary, _CARD, sparse=True)
-_write_token = writer(_converter, PaymentToken, _TOKEN, sparse=True)
-_write_customer = writer(_converter, Customer, _HELD, sparse=True)
+_write_draft = make_writer(_converter, CustomerDraft, _names(_CUSTOMER_RULES), sparse=True)
+_write_patch = make_writer(_converter, CustomerPatch, _names(_CUSTOMER_RULES), sparse=True)
+_write_card = make_writer(_converter, CardSummary, _CARD, sparse=True)
+_write_token = make_writer(_converter, PaymentToken, _TOKEN, sparse=True)
+_write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
 
 
-def broken_limits(record: CustomerDraft | CustomerPatch) -> list[Violation]:
-    """Every documented limit that a draft or a patch breaks, the payment source's flow included.
+def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
+    """Return every documented limit that a draft or a patch breaks, including those of its payment source.
 
-    The document marks ``payment_source`` as required; customers without one are let through, because what sync jobs
-    carry are customers and not cards, and the gateway's own clients send them.
+    The document marks ``payment_source`` as required. Customers without one are accepted, because bulk jobs send
+    customers without cards, and the gateway's own clients send them too.
     """
-    rows = (*_CUSTOMER_ROWS, *_FLOWS.get(type(record.payment_source), ()))
-    return violations(two_names(record), rows, homeless=HOMELESS, partial=isinstance(record, CustomerPatch))
+    rules = (*_CUSTOMER_RULES, *_FLOWS.get(type(record.payment_source), ()))
+    partial = isinstance(record, CustomerPatch)
+    return violations(name_as_first_name(record), rules, unsupported=UNSUPPORTED_FIELD, partial=partial)
 
 
 def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
-    """The request body of a draft or a patch; in a patch, null clears."""
-    carried = two_names(record)
-    body = _write_draft(carried) if isinstance(carried, CustomerDraft) else _write_patch(carried)
-    source = carried.payment_source
+    """Return the request body of a draft or a patch. In a patch, null clears a field."""
+    named = name_as_first_name(record)
+    body = _write_draft(named) if isinstance(named, CustomerDraft) else _write_patch(named)
+    source = named.payment_source
     if isinstance(source, OneTimeToken):
         return body | {"token": source.token.reveal()}
     if isinstance(source, (CardSource, VaultToken)):
@@ -198,69 +214,43 @@ def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
 
 
 def _source_body(source: CardSource | VaultToken) -> Json:
-    body = _write_card_source(source) if isinstance(source, CardSource) else _write_vault(source)
+    body = _write_card_source(source) if isinstance(source, CardSource) else _write_vault_token(source)
     address = body.pop("address", {})
     return {"type": "card", **body, **address}
 
 
 def read_customer(body: Any, status: int = 200) -> Customer:
-    """The customer of a reply.
+    """Return the customer in a response.
 
     Raises:
-        InvalidResponseError: A field has another type than the clients know, or there is no ``_id``.
+        InvalidResponseError: It is not an object, or has no ``_id``.
     """
-    return decoded("customer", status, _customer, body, names=_NAMES, flat=_FLAT)
-
-
-def _customer(body: Json) -> Customer:
-    default = body.get("default_source")
-    sources = body.get("payment_sources")
-    if isinstance(sources, list):
-        sources = [
-            it | {"default": it.get("_id") == default} if isinstance(it, dict) and default else it for it in sources
-        ]
-    shaped = body | {
-        "default_source": None if default in (None, "") else {"_id": default, "default": True},
-        "payment_sources": [] if sources is None else sources,
-        "extra": rest(body, _CUSTOMER_KEYS),
-    }
-    customer = _read_customer(shaped)
-    token = next((it for it in customer.payment_tokens if it.token == default), customer.default_payment_token)
-    return evolve(customer, default_payment_token=token)
+    return read_record("customer", status, _read_customer, body)
 
 
 def read_token(body: Any, status: int = 200) -> PaymentToken:
-    """The payment source in a customer's answer.
+    """Return one of a customer's payment sources.
 
     Raises:
-        InvalidResponseError: A field has another type than the clients know, or there is no ``_id``.
+        InvalidResponseError: It is not an object, or has no ``_id``.
     """
-    return decoded("payment source", status, _token, body, names=_NAMES, flat=_FLAT)
+    return read_record("payment source", status, _read_token, body)
 
 
-def _token(body: Json) -> PaymentToken:
-    # Months and years are numbers in answers and texts in requests.
-    card = {wire: body[wire] for wire in _CARD.values() if body.get(wire) is not None}
-    card |= {wire: str(card[wire]) for wire in _CARD_NUMBERS if type(card.get(wire)) is int}
-    address = {wire: body[wire] for wire in _ADDRESS.values() if body.get(wire) is not None}
-    extra = rest(body, _TOKEN_KEYS | {"default"})
-    return _read_token(body | {"card": card or None, "address": address or None, "extra": extra})
-
-
-def customer_reply(customer: Customer) -> Json:
-    """The wire form of a customer: the inverse of `read_customer`."""
+def write_customer(customer: Customer) -> Json:
+    """Return the JSON object of a customer: the inverse of `read_customer`."""
     body = _write_customer(customer)
     extra = body.pop("extra", {})
     body.pop("default_source", None)
     if customer.default_payment_token is not None:
         body["default_source"] = customer.default_payment_token.token
     if customer.payment_tokens:
-        body["payment_sources"] = [token_reply(token) for token in customer.payment_tokens]
+        body["payment_sources"] = [write_token(token) for token in customer.payment_tokens]
     return {**body, **extra}
 
 
-def token_reply(token: PaymentToken) -> Json:
-    """The wire form of a payment source: the inverse of `read_token`."""
+def write_token(token: PaymentToken) -> Json:
+    """Return the JSON object of a payment source: the inverse of `read_token`."""
     body = _write_token(token)
     extra = body.pop("extra", {})
     card, address = body.pop("card", {}), body.pop("address", {})
@@ -271,12 +261,13 @@ def token_reply(token: PaymentToken) -> Json:
     return {**body, **card, **address, **extra}
 
 
-def differences(draft: CustomerDraft, customer: Customer, *, strict: bool = True) -> tuple[str, ...]:
-    """The record fields of `draft` that `customer` does not repeat; unless `strict`, absent ones are passed over."""
-    held = dict.fromkeys(row.wire for row in _CUSTOMER_ROWS) | customer_reply(customer)
-    return changed_fields(_CUSTOMER_ROWS, customer_body(draft), held, strict=strict)
+def compare(draft: CustomerDraft, customer: Customer, *, null_differs: bool = True) -> Comparison:
+    """Compare `draft` with `customer`; unless `null_differs`, fields that the customer does not have are skipped."""
+    names = field_names(_CUSTOMER_RULES)
+    held = dict.fromkeys(wire for _, wire in names) | write_customer(customer)
+    return compare_values(names, customer_body(draft), held, null_differs=null_differs)
 
 
 def adds_source(source: PaymentSource | object) -> bool:
-    """Whether a write that carries `source` adds a payment source each time it is sent."""
+    """Return whether a write with `source` adds a payment source each time it is sent."""
     return isinstance(source, (CardSource, OneTimeToken, VaultToken))

@@ -1,43 +1,100 @@
-"""How Paydock says no: two error objects live side by side, and the older one is irregular.
+"""Paydock's error bodies: ``error_summary`` and the older, irregular ``error`` side by side.
 
-Sources: Paydock's table of error codes, and recorded answers in public test suites (charges, tokens and checkout; that
-customers answer the same way is inferred).
+Sources: Paydock's table of error codes, and responses recorded in public test suites (charges, tokens, vault and
+checkout). That the customer endpoints answer in the same form is inferred.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
-from wonder_customers.dialects.responses import refusal, text_of
+from wonder_customers.dialects.responses import gateway_error, short_text
 from wonder_customers.errors import CallError
 
+Fields = dict[str, tuple[str, ...]]
 
-def refused(status: int, body: dict[str, Any]) -> CallError:
-    """``error_summary`` first, then the older ``error``, whose message may be an object and whose details a list."""
+
+def refusal(status: int, body: dict[str, Any]) -> CallError:
+    """Return the error that a response means.
+
+    ``error_summary`` is read first. A refusal with HTTP 2xx has its status in the body.
+
+    Args:
+        status: The HTTP status.
+        body: The response's JSON object.
+    """
     claimed = body.get("status")
     if status < 400:
         status = claimed if type(claimed) is int and 400 <= claimed <= 599 else 400
     summary, legacy = _as_object(body.get("error_summary")), _as_object(body.get("error"))
-    words = summary.get("message") or legacy.get("message")
-    if isinstance(words, dict):
-        words = words.get("message") or "; ".join(map(str, _as_list(words.get("errors"))))
-    code = text_of(summary.get("code")) or text_of(legacy.get("code"))
-    details = next(filter(_says_something, (summary.get("details"), legacy.get("details"))), None)
-    fields: dict[str, tuple[str, ...]] = {}
-    if isinstance(details, dict):
-        messages = tuple(map(str, _as_list(details.get("messages"))))
-        if messages or details.get("path"):
-            fields[str(details.get("path") or "")] = messages
-        elif details.get("gateway_specific_description"):
-            fields[""] = (str(details["gateway_specific_description"]),)
-    for item in _as_list(details):
-        name = item.get("param_name") if isinstance(item, dict) else None
-        words_of_item = (
-            item.get("description") or item.get("gateway_specific_description") if isinstance(item, dict) else item
-        )
-        fields[str(name or "")] = (*fields.get(str(name or ""), ()), str(words_of_item))
-    return refusal(status, code=code, message=text_of(words), fields=fields)
+    fields = _fields(summary, legacy)
+    return gateway_error(
+        status,
+        code=short_text(summary.get("code")) or short_text(legacy.get("code")),
+        message=_message(summary, legacy, fields),
+        fields=fields,
+        about_customer=_about_customer(body),
+    )
 
 
-def _says_something(details: Any) -> bool:
+def _about_customer(body: dict[str, Any]) -> bool:
+    """Return whether the refusal may be about the customer. "Token Not found" has the type ``payment_source``."""
+    resource = body.get("resource")
+    kind = resource.get("type") if isinstance(resource, dict) else None
+    return kind in {None, "customer"}
+
+
+def _message(summary: dict[str, Any], legacy: dict[str, Any], fields: Fields) -> str | None:
+    """Return the gateway's message, with the reason of a card refusal where there is one."""
+    message = summary.get("message") or legacy.get("message")
+    if isinstance(message, dict):
+        inner = [short_text(it) for it in _as_list(message.get("errors"))]
+        message = message.get("message") or "; ".join(filter(None, inner))
+    text = short_text(message)
+    reasons = "; ".join(it for it in fields.get("", ()) if it and it not in (text or ""))
+    return f"{text} ({reasons})"[:500] if text and reasons else text or short_text(reasons)
+
+
+def _fields(summary: dict[str, Any], legacy: dict[str, Any]) -> Fields:
+    """Return the messages by field; those that name no field are under ``""``."""
+    found: Fields = {}
+    details = next(filter(_has_content, (summary.get("details"), legacy.get("details"))), None)
+    inner = legacy.get("message")
+    nested = _as_list(inner.get("errors")) if isinstance(inner, dict) else []
+    for name, text in (*_described(details), *(pair for item in nested for pair in _described_item(item))):
+        if text not in found.get(name, ()):
+            found[name] = (*found.get(name, ()), text)
+    return found
+
+
+def _described(details: Any) -> Iterator[tuple[str, str]]:
+    """Yield the field and the message of each detail."""
+    if isinstance(details, list):
+        for item in details:
+            yield from _described_item(item)
+    if not isinstance(details, dict):
+        return
+    name = short_text(details.get("path")) or ""
+    for item in _as_list(details.get("messages")):
+        for inner, text in _described_item(item):
+            yield inner or name, text
+    yield from _described_item({key: value for key, value in details.items() if key not in {"path", "messages"}})
+
+
+def _described_item(item: Any) -> Iterator[tuple[str, str]]:
+    """Yield the field and the message of one detail, which may be a text or an object."""
+    if not isinstance(item, dict):
+        text = short_text(item)
+        if text:
+            yield "", text
+        return
+    name = short_text(item.get("param_name")) or ""
+    keys = ("description", "gateway_specific_description", "message", "gateway_specific_code", "status_code")
+    texts = [text for key in keys if (text := short_text(item.get(key)))]
+    if texts:
+        yield name, ": ".join(texts[:2][::-1]) if item.get("gateway_specific_code") else texts[0]
+
+
+def _has_content(details: Any) -> bool:
     return any(details.values()) if isinstance(details, dict) else bool(details)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret
 
-# The cryptographic library is loaded with the first key: who speaks to other gateways does not wait for it.
+# The cryptographic library is loaded with the first key, so that sessions for other gateways start faster.
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -23,19 +23,19 @@ ALGORITHM = "Wonder-RSA-SHA256"
 
 
 def load_key(pem: Secret) -> "RSAPrivateKey":
-    r"""The RSA private key in PEM text; line breaks may be written as ``\n``, as environment files do.
+    r"""Return the RSA private key in PEM text. Line breaks may be written as ``\n``, as in environment files.
 
     Raises:
-        ConfigurationError: It is no unencrypted RSA key of 2048 bits or more. The text is never shown.
+        ConfigurationError: It is not an unencrypted RSA key of 2048 bits or more. The message does not contain the text.
     """
-    key = _loaded(pem)
+    key = _load(pem)
     if isinstance(key, str):
         raise ConfigurationError(key)
     return key
 
 
-def _loaded(pem: Secret) -> "RSAPrivateKey | str":
-    """The key, or why there is none; apart, so that no frame of a traceback holds the text."""
+def _load(pem: Secret) -> "RSAPrivateKey | str":
+    """Return the key, or the problem. A function of its own, so that no frame of a traceback contains the text."""
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
@@ -43,28 +43,28 @@ def _loaded(pem: Secret) -> "RSAPrivateKey | str":
     try:
         key = load_pem_private_key(pem.reveal().replace("\\n", "\n").strip().encode(), password=None)
     except TypeError:
-        return "private_key is encrypted: give it without a passphrase"
+        return "private_key is encrypted: pass it without a passphrase"
     except (ValueError, UnsupportedAlgorithm):
-        return "private_key is no private key in PEM form (-----BEGIN PRIVATE KEY-----)"
+        return "private_key is not a private key in PEM form (-----BEGIN PRIVATE KEY-----)"
     if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
         return "private_key must be an RSA key of at least 2048 bits"
     return key
 
 
 def request_time(now: float) -> str:
-    """Unix time as Wonder writes it: UTC, ``YYYYMMDDHHMMSS``."""
+    """Return Unix time in Wonder's form: UTC, ``YYYYMMDDHHMMSS``."""
     return strftime("%Y%m%d%H%M%S", gmtime(now))
 
 
-def message(nonce: str, time: str, method: str, uri: str, body: bytes) -> bytes:
-    """The 64 hexadecimal characters that are signed.
+def request_message(nonce: str, time: str, method: str, uri: str, body: bytes) -> bytes:
+    """Return the 64 hexadecimal characters that are signed.
 
     Args:
         nonce: The ``Nonce`` header.
         time: The request time of the ``Credential`` header.
         method: In upper case.
         uri: Path and query exactly as sent.
-        body: The exact bytes sent; nothing is appended when empty.
+        body: The exact bytes sent. An empty body adds nothing.
     """
     first = hmac.digest(nonce.encode(), time.encode(), sha256)
     second = hmac.digest(first, ALGORITHM.encode(), sha256)
@@ -80,6 +80,6 @@ def _scheme() -> "tuple[PKCS1v15, SHA256]":
     return PKCS1v15(), SHA256()
 
 
-def signature(key: "RSAPrivateKey", signed: bytes) -> bytes:
-    """The value of the ``Signature`` header: base64 of RSASSA-PKCS1-v1_5 with SHA-256 over `signed`."""
-    return b64encode(key.sign(signed, *_scheme()))
+def signature(key: "RSAPrivateKey", message: bytes) -> bytes:
+    """Return the ``Signature`` header: base64 of RSASSA-PKCS1-v1_5 with SHA-256 over `message`."""
+    return b64encode(key.sign(message, *_scheme()))

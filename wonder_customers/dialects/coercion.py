@@ -1,0 +1,111 @@
+"""Values of another type than documented, read where that loses nothing.
+
+Numbers become text, 0 and 1 become booleans, and the common forms of times and dates are accepted. A value that cannot be
+read without loss or guessing is refused: ``03/04/2024`` could be two days.
+"""
+
+import re
+from calendar import monthrange
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import orjson
+
+__all__ = ["coerce", "expected_name"]
+
+_TRUE: Final = frozenset({1, "1", "true"})
+_FALSE: Final = frozenset({0, "0", "false"})
+_EARLIEST: Final = 631_152_000
+"""Unix time of the year 1990, in seconds. A smaller number is not a time."""
+_LATEST: Final = 4_102_444_800
+"""Unix time of the year 2100, in seconds. A greater number counts milliseconds."""
+_ZONE_NAME: Final = re.compile(r"\s*(?:UTC|GMT|Z)$", re.IGNORECASE)
+_SPACED_OFFSET: Final = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")
+_CARD_EXPIRY: Final = re.compile(r"(0[1-9]|1[0-2])\s?[/-]\s?(?:20)?(\d\d)")
+
+
+def _text(value: Any) -> str:
+    if type(value) is int:
+        return str(value)
+    raise ValueError("not a text")
+
+
+def _boolean(value: Any) -> bool:
+    word = value.strip().casefold() if isinstance(value, str) else value
+    if isinstance(word, (int, str)):
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+    raise ValueError("not a boolean")
+
+
+def _from_epoch(number: float) -> datetime:
+    seconds = number / 1000 if number >= _LATEST else number
+    if not _EARLIEST <= seconds < _LATEST:
+        raise ValueError("not a time")
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _time(value: Any) -> datetime:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _from_epoch(value)
+    if not isinstance(value, str) or len(value) > 64:
+        raise ValueError("not a time")
+    text = value.strip()
+    if text.isdecimal() and len(text) in {9, 10, 12, 13}:
+        return _from_epoch(int(text))
+    try:
+        moment = datetime.fromisoformat(_SPACED_OFFSET.sub("", _ZONE_NAME.sub("+00:00", text)))
+    except ValueError:
+        moment = parsedate_to_datetime(text)
+    if moment.year in {1, 9999}:
+        raise ValueError("not a time that UTC can express")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _date(value: Any) -> date:
+    expiry = _CARD_EXPIRY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if expiry is None:
+        return _time(value).date()
+    year, month = 2000 + int(expiry[2]), int(expiry[1])
+    return date(year, month, monthrange(year, month)[1])
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if value == [] and isinstance(value, list):
+        return {}  # what PHP writes for an empty object
+    found = orjson.loads(value) if isinstance(value, str) else None
+    if not isinstance(found, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - every refusal is a ValueError
+    return found
+
+
+_COERCIONS: Final[Mapping[Any, tuple[str, Callable[[Any], Any]]]] = {
+    str: ("text", _text),
+    bool: ("boolean", _boolean),
+    datetime: ("time", _time),
+    date: ("date", _date),
+    Mapping[str, Any]: ("object", _object),
+}
+
+
+def expected_name(kind: Any) -> str:
+    """Return the documented type in words: ``text``, ``boolean``, ``time``, ``date`` or ``object``."""
+    return _COERCIONS[kind][0] if kind in _COERCIONS else "object"
+
+
+def coerce(kind: Any, value: Any) -> Any:
+    """Return `value` as `kind`: ``str``, ``bool``, ``datetime``, ``date`` or ``Mapping[str, Any]``.
+
+    Raises:
+        ValueError: That is not possible without loss.
+    """
+    if kind not in _COERCIONS:
+        raise ValueError("no other form is known")
+    try:
+        return _COERCIONS[kind][1](value)
+    except (TypeError, OverflowError, OSError) as error:
+        raise ValueError("not possible without loss") from error

@@ -1,0 +1,102 @@
+"""Comparison of what was sent with what a gateway holds: equal, equal after normalisation, or different.
+
+Gateways change what they store: they lower the case of e-mail addresses, strip blanks and reformat telephone numbers. A
+customer is recognised in spite of that, and the report says which fields were equal only after normalisation.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+from unicodedata import normalize
+
+from attrs import frozen
+
+__all__ = ["Comparison", "compare_values", "equal_after_normalisation"]
+
+
+@frozen
+class Comparison:
+    """The result of a comparison. All names are those of the record's fields, such as ``address.city``.
+
+    Attributes:
+        different: Fields whose values differ.
+        normalized: Fields whose values are equal only after normalisation.
+    """
+
+    different: tuple[str, ...] = ()
+    normalized: tuple[str, ...] = ()
+
+
+def _text(value: str) -> str:
+    """Unicode NFC, and every run of blanks as one blank."""
+    return " ".join(normalize("NFC", value).split())
+
+
+def _email(value: str) -> str:
+    return _text(value).casefold()
+
+
+def _phone(value: str) -> str:
+    """The digits alone, without the international prefix ``00``."""
+    return re.sub(r"\D", "", value).removeprefix("00") or _text(value)
+
+
+def _word(value: str) -> str:
+    """The letters and digits of a code or of one of the documented words."""
+    return re.sub(r"[\W_]", "", normalize("NFC", value)).casefold()
+
+
+_NORMALIZERS: Final[Mapping[str, Callable[[str], str]]] = {
+    "email": _email,
+    "phone": _phone,
+    "phone.dial_code": _phone,
+    "phone.number": _phone,
+    "address.country": _word,
+    "address.postcode": _word,
+    "default_payment_method": _word,
+    "default_payment_token": _word,
+}
+
+
+def _normalized(field: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return _NORMALIZERS.get(field, _text)(value)
+    if isinstance(value, Mapping):
+        return {_text(str(key)): _normalized(field, item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_normalized(field, item) for item in value]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    return value
+
+
+def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
+    """Return whether two JSON values of the record's `field` are equal after normalisation.
+
+    Normalised are: Unicode (NFC), blanks, the case of e-mail addresses, the punctuation of telephone numbers, postcodes
+    and country codes, and numbers written as text.
+    """
+    return bool(_normalized(field, sent) == _normalized(field, held))
+
+
+def compare_values(
+    fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], held: Mapping[str, Any], *, null_differs: bool
+) -> Comparison:
+    """Compare a request's body with a response's body.
+
+    Args:
+        fields: The record's name and the gateway's name of each field.
+        sent: The request's body. Fields that are missing or null are not compared.
+        held: The response's body. Fields that it does not contain are not compared.
+        null_differs: Whether a null in `held` counts as a different value.
+    """
+    different, normalized = [], []
+    for field, wire in fields:
+        own = sent.get(wire)
+        if own is None or wire not in held:
+            continue
+        found = held[wire]
+        if own == found or (found is None and not null_differs):
+            continue
+        (normalized if equal_after_normalisation(field, own, found) else different).append(field)
+    return Comparison(tuple(different), tuple(normalized))

@@ -1,0 +1,64 @@
+"""Drift: fields of responses that differ from the gateway's documents.
+
+The codec reads such fields where that is possible without loss, and reports each of them here. The executor collects the
+reports of one response with `start` and `stop`. A report never contains a value.
+"""
+
+from contextvars import ContextVar, Token
+from typing import Any, Final
+
+from attrs import frozen
+
+__all__ = ["Drift", "report", "start", "stop", "type_name"]
+
+
+@frozen
+class Drift:
+    """One field of a response that differs from the gateway's documents.
+
+    Attributes:
+        field: The gateway's name of the field, with the objects around it, such as ``payment_sources.expire_year``.
+        expected: The documented type, such as ``text`` or ``time``.
+        found: The type in the response, such as ``number``.
+    """
+
+    field: str
+    expected: str
+    found: str
+
+
+_reports: Final[ContextVar[list[Drift] | None]] = ContextVar("wonder_customers_drift", default=None)
+
+_TYPE_NAMES: Final[dict[type, str]] = {
+    str: "text",
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    list: "list",
+    dict: "object",
+    type(None): "null",
+}
+
+
+def type_name(value: object) -> str:
+    """Return the JSON type of `value` in words: ``text``, ``number``, ``boolean``, ``list``, ``object`` or ``null``."""
+    return _TYPE_NAMES.get(type(value), "object")
+
+
+def report(field: str, expected: str, found: str) -> None:
+    """Report one field. Without a collector (see `start`) the report is discarded."""
+    reports = _reports.get()
+    if reports is not None:
+        reports.append(Drift(field, expected, found))
+
+
+def start() -> "Token[Any]":
+    """Begin to collect the reports of one response in this context."""
+    return _reports.set([])
+
+
+def stop(token: "Token[Any]") -> tuple[Drift, ...]:
+    """End what `start` began, and return the reports."""
+    found = _reports.get()
+    _reports.reset(token)
+    return tuple(found or ())

@@ -1,0 +1,66 @@
+"""`Monri`: a merchant's credentials at Monri / WebPay."""
+
+from collections.abc import Mapping
+from os import environ
+from typing import Any, ClassVar, Literal
+
+from attrs import field, frozen
+
+from wonder_customers.dialects.base import check_credential, parse_base_url, read_environment, to_secret
+from wonder_customers.dialects.monri.dialect import MonriDialect
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import Secret, concealed, guarded
+
+
+@guarded
+@frozen
+class Monri:
+    """A merchant's account at Monri / WebPay.
+
+    Attributes:
+        merchant_key: The merchant's secret key.
+        authenticity_token: The merchant's public token.
+        auth: ``digest`` signs every request (``WP3-v2.1``, documented); ``oauth`` fetches a bearer token first, as
+            Monri's own client libraries do.
+        base_url: The URL of the gateway. Default: the test gateway. For production, pass `Monri.PRODUCTION`.
+
+    Raises:
+        ConfigurationError: A credential cannot be sent in a header, `auth` is unknown, or the URL is not https.
+    """
+
+    SANDBOX: ClassVar[str] = "https://ipgtest.monri.com"
+    PRODUCTION: ClassVar[str] = "https://ipg.monri.com"
+
+    merchant_key: Secret = field(converter=to_secret)
+    authenticity_token: Secret = field(converter=to_secret)
+    auth: Literal["digest", "oauth"] = "digest"
+    base_url: str = SANDBOX
+
+    def __attrs_post_init__(self) -> None:
+        check_credential("merchant_key", self.merchant_key)
+        check_credential("authenticity_token", self.authenticity_token)
+        if self.auth not in ("digest", "oauth"):
+            raise ConfigurationError('auth must be "digest" or "oauth"')
+        parse_base_url(self.base_url)
+
+    @classmethod
+    @concealed
+    def from_environment(cls, variables: Mapping[str, str] = environ) -> "Monri":
+        """Make the account from environment variables.
+
+        Args:
+            variables: ``MONRI_MERCHANT_KEY``, ``MONRI_AUTHENTICITY_TOKEN`` and, optionally, ``MONRI_AUTH`` and
+                ``MONRI_BASE_URL``.
+
+        Raises:
+            ConfigurationError: A variable is missing or invalid. The message names it.
+        """
+        required = ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN")
+        given = read_environment(variables, "MONRI_AUTH", "MONRI_BASE_URL", required=required)
+        auth: Any = given.get("MONRI_AUTH", "digest")
+        key, token = (Secret(given[name]) for name in required)
+        return cls(key, token, auth=auth, base_url=given.get("MONRI_BASE_URL", cls.SANDBOX))
+
+    def dialect(self) -> MonriDialect:
+        """Return the dialect for this account."""
+        return MonriDialect(self)

@@ -1,0 +1,321 @@
+"""Monri's endpoints.
+
+Sources: Monri's "Customers API" and "Requirements - API v2"; OAuth as in Monri's own Ruby and PHP clients.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import orjson
+
+from wonder_customers.dialects.base import AccessToken, Call, Operation, Steps, path_segment, send
+from wonder_customers.dialects.capabilities import CustomerDeletion
+from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.field_rules import UUID, raise_violations
+from wonder_customers.dialects.monri import codec
+from wonder_customers.dialects.monri.signing import authorization
+from wonder_customers.dialects.pagination import Items, offset_page, parse_offset, query_string, read_items
+from wonder_customers.dialects.responses import (
+    error_object,
+    gateway_error,
+    may_be_taken,
+    mismatch_error,
+    require_match,
+    response_object,
+    same_id,
+    short_text,
+)
+from wonder_customers.errors import CallError, GatewayError, InvalidResponseError, NotFoundError, UnsupportedOperationError
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken
+from wonder_customers.secret import Secret
+from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
+
+if TYPE_CHECKING:
+    from wonder_customers.dialects.monri.account import Monri
+
+T = TypeVar("T")
+
+_NO_TOKENS = "cards are saved by paying (tokenize_pan), there is no server endpoint for it"
+
+
+class MonriDialect(CustomerDeletion):
+    """The protocol of Monri's customer API.
+
+    Create is not an upsert: a second create with the same ``merchant_customer_id`` is refused with HTTP 400. After a
+    create without a response, the reference is looked up. The greatest ``limit`` of a list is not documented; 50 is the
+    default.
+    """
+
+    gateway = "monri"
+    page_limit = 50
+    missing: ClassVar[Mapping[Operation, str]] = {
+        Operation.CREATE_PAYMENT_TOKEN: _NO_TOKENS,
+        Operation.CHECK_PAYMENT_TOKEN: _NO_TOKENS,
+        Operation.DELETE_PAYMENT_TOKEN: _NO_TOKENS,
+    }
+
+    def __init__(self, account: "Monri") -> None:
+        super().__init__(account.base_url)
+        self._account = account
+
+    def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
+        """Return the ``Authorization`` header: the digest of this request, or the bearer token."""
+        if bearer is not None:
+            return ((b"Authorization", b"Bearer " + bearer.reveal().encode("ascii")),)
+        key, token = self._account.merchant_key.reveal(), self._account.authenticity_token.reveal()
+        return ((b"Authorization", authorization(key, str(int(now)), token, request.target, request.body)),)
+
+    def token_call(self) -> Call[AccessToken] | None:
+        """Return ``POST /v2/oauth`` for both scopes that the customer endpoints use."""
+        if self._account.auth != "oauth":
+            return None
+        body = {
+            "client_id": self._account.authenticity_token.reveal(),
+            "client_secret": self._account.merchant_key.reveal(),
+            "grant_type": "client_credentials",
+            "scopes": ["customers", "payment-methods"],
+        }
+        return Call(self._request("POST", "/v2/oauth", "/v2/oauth", body), Replay.READ, _access_token, signed=False)
+
+    def create(self, draft: CustomerDraft) -> Steps[Customer]:
+        """Send ``POST /v2/customers``."""
+        self.validate(draft)
+        return send(self._create(draft))
+
+    def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        """Look the reference up, then create or update. A draft without a reference is created."""
+        self.validate(draft)
+        return self._upsert(draft)
+
+    def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        if draft.reference is None:
+            return (yield from send(self._create(draft)))
+        held: Customer | None = None
+        try:
+            held = yield from send(self._by_reference(draft.reference))
+        except NotFoundError:
+            try:
+                return (yield from send(self._create(draft)))
+            except GatewayError as refused:
+                if not may_be_taken(refused):
+                    raise
+                held = yield from self._existing(draft.reference, refused)
+        return (yield from send(self._write(held.id, codec.customer_body(draft), draft.reference)))
+
+    def _existing(self, reference: str, refused: GatewayError) -> Steps[Customer]:
+        """Return the customer that another writer created between the lookup and the create, or raise the refusal."""
+        try:
+            return (yield from send(self._by_reference(reference)))
+        except NotFoundError:
+            raise refused from None
+
+    def get(self, id: str) -> Steps[Customer]:
+        """Send ``GET /v2/customers/{uuid}``."""
+        return send(self._by_id(id))
+
+    def get_by_reference(self, reference: str) -> Steps[Customer]:
+        """Send ``GET /v2/merchants/customers/{merchant_customer_id}``."""
+        return send(self._by_reference(reference))
+
+    def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
+        """Send ``POST /v2/customers/{uuid}``. Fields that are not in the patch keep their values."""
+        raise_violations(self.gateway, codec.limit_violations(patch))
+        return send(self._write(id, codec.customer_body(patch), None))
+
+    def delete(self, id: str) -> Steps[None]:
+        """Send ``DELETE /v2/customers/{uuid}``, which marks the customer as deleted."""
+        segment = path_segment(self.gateway, "id", id)
+        request = self._request("DELETE", f"/v2/customers/{segment}", "/v2/customers/{uuid}")
+        return send(Call(request, Replay.IDEMPOTENT, _deletion(id), id=id, not_found_is_success=True))
+
+    def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
+        """Send ``GET /v2/customers?limit=&offset=``. The newest customer is first.
+
+        Raises:
+            UnsupportedOperationError: There are `filters`. The document has none.
+        """
+        if filters:
+            raise UnsupportedOperationError(
+                self.gateway, "filter on lists", "its documents have the parameters limit and offset only"
+            )
+        offset = parse_offset(self.gateway, cursor)
+        request = self._request("GET", f"/v2/customers{self._position(limit, offset)}", "/v2/customers")
+        return send(Call(request, Replay.READ, lambda response: self._page(response, limit, offset)))
+
+    def _page(self, response: HttpResponse, limit: int, offset: int) -> Page[Customer]:
+        items = read_items("data", lambda item: codec.read_customer(item, response.status), _data(response))
+        return offset_page(items, offset, limit, promised=self.page_limit)
+
+    def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
+        """Send ``GET /v2/customers/{uuid}/payment-methods?limit=&offset=`` for every page."""
+        segment = path_segment(self.gateway, "customer_id", customer_id)
+        return self._payment_methods(segment, customer_id)
+
+    def _payment_methods(self, segment: str, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
+        found: dict[str, PaymentToken] = {}
+        cursor: str | None = "0"
+        while cursor is not None:
+            offset = int(cursor)
+            target = f"/v2/customers/{segment}/payment-methods{self._position(self.page_limit, offset)}"
+            request = self._request("GET", target, "/v2/customers/{uuid}/payment-methods")
+            items = yield from send(Call(request, Replay.READ, _tokens(customer_id), id=customer_id))
+            new = {item.token: item for item in items if item.token not in found}
+            found |= new
+            cursor = offset_page(items, offset, self.page_limit, promised=self.page_limit).cursor if new else None
+        return tuple(found.values())
+
+    def validate(self, draft: CustomerDraft) -> None:
+        """Raise `InvalidRecordError` when `draft` breaks one of Monri's limits."""
+        raise_violations(self.gateway, codec.limit_violations(draft))
+
+    def payload(self, draft: CustomerDraft) -> dict[str, Any]:
+        """Return the customer's fields of `draft` as a JSON object."""
+        return codec.customer_body(draft)
+
+    def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
+        """Compare `draft` with the customer that Monri holds."""
+        return codec.compare(draft, customer)
+
+    def _create(self, draft: CustomerDraft) -> Call[Customer]:
+        reference = draft.reference
+        request = self._request("POST", "/v2/customers", "/v2/customers", codec.customer_body(draft))
+        if reference is None:
+            return Call(request, Replay.NONE, _customer)
+        return Call(
+            request,
+            Replay.LOOKUP,
+            require_match("reference", reference, _customer),
+            lookup=lambda: send(self._by_reference(reference)),
+            mismatches=lambda customer: codec.compare(draft, customer, null_differs=False).different,
+            reference=reference,
+        )
+
+    def _write(self, id: str, body: dict[str, Any], reference: str | None) -> Call[Customer]:
+        segment = path_segment(self.gateway, "id", id)
+        request = self._request("POST", f"/v2/customers/{segment}", "/v2/customers/{uuid}", body)
+        return Call(
+            request,
+            Replay.IDEMPOTENT,
+            require_match("id", id, _customer),
+            lookup=lambda: send(self._by_id(id)),
+            reference=reference,
+            id=id,
+        )
+
+    def _by_id(self, id: str) -> Call[Customer]:
+        segment = path_segment(self.gateway, "id", id)
+        request = self._request("GET", f"/v2/customers/{segment}", "/v2/customers/{uuid}")
+        return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
+
+    def _by_reference(self, reference: str) -> Call[Customer]:
+        segment = path_segment(self.gateway, "reference", reference)
+        request = self._request(
+            "GET", f"/v2/merchants/customers/{segment}", "/v2/merchants/customers/{merchant_customer_id}"
+        )
+        return Call(request, Replay.READ, require_match("reference", reference, _customer), reference=reference)
+
+    def _position(self, limit: int, offset: int) -> str:
+        return query_string(self.gateway, {"limit": limit, "offset": offset}, {})
+
+    def _request(self, method: str, target: str, route: str, body: Any = None) -> HttpRequest:
+        return HttpRequest(method, self.prefix + target, route, b"" if body is None else orjson.dumps(body))
+
+
+def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
+    """Return the body of an accepted response: HTTP 2xx and a ``status`` of ``approved``, of `accepted`, or none."""
+    if response.status >= 400:
+        body = error_object(response.body)
+        raise _refusal(response.status, body)
+    body = response_object("Monri", response)
+    word = body.get("status")
+    if not isinstance(word, str | None):
+        raise InvalidResponseError(
+            "the status in the response is not text", status=response.status, applied="unknown"
+        )
+    if word in {"invalid-request", "error"}:
+        raise _refusal(400, body)
+    if word not in {"approved", None, *accepted}:
+        raise InvalidResponseError(
+            "the response has an unknown status word", status=response.status, applied="unknown"
+        )
+    return body
+
+
+def _refusal(status: int, body: dict[str, Any]) -> CallError:
+    message, fields = _messages(body)
+    return gateway_error(status, code=short_text(body.get("status")), message=message, fields=fields)
+
+
+def _messages(body: dict[str, Any]) -> tuple[str | None, dict[str, tuple[str, ...]]]:
+    """Return the message of a refusal and the messages by field.
+
+    The document has ``message``. Monri's transaction endpoints send the list ``errors``, and third-party clients read an
+    object ``errors`` (fields with lists of messages) and the text ``error``.
+    """
+    errors = body.get("errors")
+    fields: dict[str, tuple[str, ...]] = {}
+    if isinstance(errors, dict):
+        for name, value in errors.items():
+            texts = value if isinstance(value, list) else [value]
+            fields[str(name)] = tuple(filter(None, map(short_text, texts)))
+        listed = "; ".join(f"{name} {', '.join(texts)}" for name, texts in fields.items())
+    elif isinstance(errors, list):
+        listed = "; ".join(filter(None, map(short_text, errors)))
+    else:
+        listed = short_text(errors) or ""
+    return short_text(body.get("message")) or short_text(listed) or short_text(body.get("error")), fields
+
+
+def _customer(response: HttpResponse) -> Customer:
+    return codec.read_customer(_approved(response), response.status)
+
+
+def _data(response: HttpResponse) -> list[Any]:
+    items = _approved(response).get("data")
+    if not isinstance(items, list):
+        raise InvalidResponseError("the data of the list is not a list", status=response.status)
+    return items
+
+
+def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
+    """Return a reader of a customer's payment methods.
+
+    The gateway accepts the merchant's own id in place of the uuid, so the owner is compared only when a uuid was
+    requested.
+    """
+
+    def decode(response: HttpResponse) -> Items[PaymentToken]:
+        found = read_items("data", lambda item: codec.read_token(item, response.status), _data(response))
+        owners = [it.customer_id for it in found.records if it.customer_id] if UUID(requested) is None else []
+        if not all(same_id(requested, owner) for owner in owners):
+            raise mismatch_error("customer", "customer_uuid", response)
+        return found
+
+    return decode
+
+
+def _deletion(requested: str) -> Callable[[HttpResponse], None]:
+    """Return a reader of the response to a deletion: ``id`` in the document, ``uuid`` in the gateway's own clients."""
+
+    def decode(response: HttpResponse) -> None:
+        if not response.body.strip() and response.status < 300:
+            return
+        body = _approved(response, "deleted")
+        if body.get("deleted") is False:
+            raise gateway_error(400, message="the gateway did not delete the customer")
+        named = [it for it in (body.get("uuid"), body.get("id")) if it]
+        if named and not any(same_id(requested, it) for it in named):
+            raise mismatch_error("customer", "id", response)
+
+    return decode
+
+
+def _access_token(response: HttpResponse) -> AccessToken:
+    """Return the bearer token. The unit of ``expires_in`` is not documented and read as seconds."""
+    body = _approved(response)
+    token, lifetime = body.get("access_token"), body.get("expires_in")
+    if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise InvalidResponseError("the token response has no usable access_token", status=response.status)
+    known = isinstance(lifetime, (int, float)) and not isinstance(lifetime, bool) and lifetime > 0
+    return AccessToken(token, float(lifetime) if known and lifetime is not None else 300.0)

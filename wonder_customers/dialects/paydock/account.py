@@ -1,0 +1,69 @@
+"""`Paydock`: a merchant's credentials at Paydock."""
+
+from collections.abc import Mapping
+from os import environ
+from typing import ClassVar
+
+from attrs import field, frozen
+from attrs.converters import optional
+
+from wonder_customers.dialects.base import check_credential, parse_base_url, read_environment, to_secret
+from wonder_customers.dialects.paydock.dialect import PaydockDialect
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import Secret, concealed, guarded
+
+
+@guarded
+@frozen
+class Paydock:
+    """A merchant's account at Paydock or one of its white labels.
+
+    Attributes:
+        secret_key: The secret key. Pass this or `access_token`.
+        access_token: An access token with chosen permissions.
+        base_url: The URL of the gateway, including ``/v1/``. Default: the sandbox. For production, pass
+            `Paydock.PRODUCTION`.
+
+    Raises:
+        ConfigurationError: Both credentials or none were given, the credential cannot be sent in a header, or the URL
+            is not https.
+    """
+
+    SANDBOX: ClassVar[str] = "https://api-sandbox.paydock.com/v1/"
+    PRODUCTION: ClassVar[str] = "https://api.paydock.com/v1/"
+
+    secret_key: Secret | None = field(default=None, converter=optional(to_secret))
+    access_token: Secret | None = field(default=None, converter=optional(to_secret), kw_only=True)
+    base_url: str = field(default=SANDBOX, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if (self.secret_key is None) == (self.access_token is None):
+            raise ConfigurationError("pass either secret_key or access_token")
+        for name in ("secret_key", "access_token"):
+            value: Secret | None = getattr(self, name)
+            if value is not None:
+                check_credential(name, value)
+        parse_base_url(self.base_url)
+
+    @classmethod
+    @concealed
+    def from_environment(cls, variables: Mapping[str, str] = environ) -> "Paydock":
+        """Make the account from environment variables.
+
+        Args:
+            variables: ``PAYDOCK_SECRET_KEY`` or ``PAYDOCK_ACCESS_TOKEN`` and, optionally, ``PAYDOCK_BASE_URL``.
+
+        Raises:
+            ConfigurationError: Neither or both of the credentials are set, or a variable is invalid.
+        """
+        given = read_environment(variables, "PAYDOCK_SECRET_KEY", "PAYDOCK_ACCESS_TOKEN", "PAYDOCK_BASE_URL")
+        key, token = given.get("PAYDOCK_SECRET_KEY"), given.get("PAYDOCK_ACCESS_TOKEN")
+        if key and token:
+            raise ConfigurationError("PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set: unset one of them")
+        if not key and not token:
+            raise ConfigurationError("set either PAYDOCK_SECRET_KEY or PAYDOCK_ACCESS_TOKEN in the environment")
+        return cls(key, access_token=token, base_url=given.get("PAYDOCK_BASE_URL", cls.SANDBOX))
+
+    def dialect(self) -> PaydockDialect:
+        """Return the dialect for this account."""
+        return PaydockDialect(self)

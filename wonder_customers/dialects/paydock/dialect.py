@@ -1,0 +1,317 @@
+"""Paydock's endpoints.
+
+Sources: Paydock's ``POST /v1/customers`` and its API reference; responses, update and archive as in Paydock's own
+clients.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import orjson
+from attrs import evolve
+
+from wonder_customers.dialects.base import Call, Steps, path_segment, path_segment_problem, send
+from wonder_customers.dialects.capabilities import CustomerDeletion, PaymentTokenStorage
+from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.field_rules import raise_violations
+from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
+from wonder_customers.dialects.paydock import codec
+from wonder_customers.dialects.paydock.errors import refusal
+from wonder_customers.dialects.responses import (
+    error_object,
+    may_be_taken,
+    mismatch_error,
+    require_match,
+    response_object,
+    same_id,
+)
+from wonder_customers.errors import (
+    AmbiguousReferenceError,
+    GatewayError,
+    InvalidRecordError,
+    InvalidResponseError,
+    NotFoundError,
+    Violation,
+)
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
+from wonder_customers.secret import Secret
+from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
+
+if TYPE_CHECKING:
+    from wonder_customers.dialects.paydock.account import Paydock
+
+T = TypeVar("T")
+
+_OLDEST_FIRST: Final = {"sortkey": "created_at", "sortdirection": "ASC"}
+
+
+class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
+    """The protocol of Paydock's customer API.
+
+    References are not unique and the list's filter is a search, so references are compared exactly here. Two customers
+    with the same reference raise `AmbiguousReferenceError`. Delete archives a customer. Payment tokens are the
+    customer's payment sources.
+    """
+
+    gateway = "paydock"
+    page_limit = 100
+
+    def __init__(self, account: "Paydock") -> None:
+        super().__init__(account.base_url)
+        if account.secret_key is not None:
+            self._headers = ((b"x-user-secret-key", account.secret_key.reveal().encode("ascii")),)
+        elif account.access_token is not None:
+            self._headers = ((b"x-access-token", account.access_token.reveal().encode("ascii")),)
+
+    def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
+        """Return the header with the secret key or the access token. Requests are not signed."""
+        return self._headers
+
+    def create(self, draft: CustomerDraft) -> Steps[Customer]:
+        """Send ``POST /customers``."""
+        self.validate(draft)
+        return send(self._create(draft))
+
+    def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        """Look the reference up, then create or update. A draft without a reference is created.
+
+        A payment source in the draft is added to an existing customer each time.
+        """
+        self.validate(draft)
+        return self._upsert(draft)
+
+    def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        if draft.reference is None:
+            return (yield from send(self._create(draft)))
+        try:
+            held = yield from self._by_reference(draft.reference)
+        except NotFoundError:
+            try:
+                return (yield from send(self._create(draft)))
+            except GatewayError as refused:
+                if not may_be_taken(refused):
+                    raise
+                held = yield from self._existing(draft.reference, refused)
+        return (yield from send(self._write(held.id, draft)))
+
+    def _existing(self, reference: str, refused: GatewayError) -> Steps[Customer]:
+        """Return the customer that another writer created between the lookup and the create, or raise the refusal."""
+        try:
+            return (yield from self._by_reference(reference))
+        except NotFoundError:
+            raise refused from None
+
+    def get(self, id: str) -> Steps[Customer]:
+        """Send ``GET /customers/{id}``."""
+        return send(self._by_id(id))
+
+    def get_by_reference(self, reference: str) -> Steps[Customer]:
+        """Send ``GET /customers?reference=`` for every page, and compare the references exactly.
+
+        Raises:
+            AmbiguousReferenceError: More than one customer has the reference.
+            InvalidRecordError: The reference is not valid.
+        """
+        problem = path_segment_problem(reference, 255)
+        if problem:
+            raise InvalidRecordError(self.gateway, [Violation("reference", "reference", problem)])
+        return self._by_reference(reference)
+
+    def _by_reference(self, reference: str) -> Steps[Customer]:
+        found: dict[str, Customer] = {}
+        cursor: str | None = "0"
+        while cursor is not None:
+            page = yield from send(self._page_call(1000, int(cursor), {"reference": reference}, reference))
+            before = len(found)
+            found |= {it.id: it for it in page.items if it.reference == reference and not it.deleted}
+            # A page without new customers ends the loop, so that a gateway that ignores `skip` cannot prolong it.
+            new = len(found) > before or any(it.reference != reference for it in page.items)
+            cursor = page.cursor if new else None
+        if not found:
+            raise NotFoundError("no customer has this reference", status=404, reference=reference)
+        if len(found) > 1:
+            raise AmbiguousReferenceError(
+                f"{len(found)} customers have this reference: {', '.join(found)}",
+                ids=tuple(found),
+                reference=reference,
+            )
+        return next(iter(found.values()))
+
+    def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
+        """Send ``POST /customers/{id}``. Fields that are not in the patch keep their values.
+
+        A payment source in the patch is added to the customer's other sources.
+        """
+        raise_violations(self.gateway, codec.limit_violations(patch))
+        return send(self._write(id, patch))
+
+    def delete(self, id: str) -> Steps[None]:
+        """Send ``DELETE /customers/{id}``, which archives the customer."""
+        segment = path_segment(self.gateway, "id", id)
+        request = HttpRequest("DELETE", f"{self.prefix}/customers/{segment}", "/customers/{id}")
+        return send(Call(request, Replay.IDEMPOTENT, _archive(id), id=id, not_found_is_success=True))
+
+    def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
+        """Send ``GET /customers?limit=&skip=`` (at most 1000), with filters such as ``{"search": "Ada"}``.
+
+        Unless `filters` contain a sort order, the oldest customer is first, so that customers created during a walk do
+        not shift its pages.
+        """
+        skip = parse_offset(self.gateway, cursor)
+        sorted_by_caller = not isinstance(filters, Mapping) or not _OLDEST_FIRST.keys().isdisjoint(filters)
+        return send(self._page_call(limit, skip, filters if sorted_by_caller else {**_OLDEST_FIRST, **filters}, None))
+
+    def _page_call(
+        self, limit: int, skip: int, filters: Mapping[str, str], reference: str | None
+    ) -> Call[Page[Customer]]:
+        target = f"{self.prefix}/customers{query_string(self.gateway, {'limit': limit, 'skip': skip}, filters)}"
+
+        def decode(response: HttpResponse) -> Page[Customer]:
+            resource = _accepted(response)
+            data, count = resource.get("data"), resource.get("count")
+            if not isinstance(data, list):
+                raise InvalidResponseError("the data of the list is not a list", status=response.status)
+            items = read_items("resource.data", lambda item: codec.read_customer(item, response.status), data)
+            total = count if type(count) is int and count >= 0 else None
+            return offset_page(items, skip, limit, promised=1000, total=total)
+
+        return Call(HttpRequest("GET", target, "/customers"), Replay.READ, decode, reference=reference)
+
+    def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
+        """Return the payment sources in ``GET /customers/{id}``."""
+        return self._sources(self._by_id(customer_id))
+
+    def _sources(self, read: Call[Customer]) -> Steps[tuple[PaymentToken, ...]]:
+        customer = yield from send(read)
+        return customer.payment_tokens
+
+    def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
+        """Send ``POST /customers/{id}`` with the source, which is added to the other sources.
+
+        Raises:
+            InvalidRecordError: It is not a card, a one-time token or a vault token, or breaks a documented limit.
+        """
+        if not codec.adds_source(source):
+            raise InvalidRecordError(
+                self.gateway,
+                [Violation("payment_source", "payment_source", "must be a card, a one-time or a vault token")],
+            )
+        patch = CustomerPatch(payment_source=source)
+        raise_violations(self.gateway, codec.limit_violations(patch))
+        return self._add_source(customer_id, patch)
+
+    def _add_source(self, customer_id: str, patch: CustomerPatch) -> Steps[PaymentToken]:
+        before = yield from send(self._by_id(customer_id))
+        after = yield from send(self._write(customer_id, patch))
+        known = {token.token for token in before.payment_tokens}
+        added = [token for token in after.payment_tokens if token.token not in known]
+        if not added:
+            raise InvalidResponseError(
+                "the response does not contain the added payment source", applied="yes", id=customer_id
+            )
+        return added[-1]
+
+    def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
+        """Return the payment source with this id from ``GET /customers/{id}``."""
+        path_segment(self.gateway, "token", token.token)
+        return self._source(self._by_id(customer_id), token)
+
+    def _source(self, read: Call[Customer], token: PaymentToken) -> Steps[PaymentToken]:
+        customer = yield from send(read)
+        found = next((it for it in customer.payment_tokens if it.token == token.token), None)
+        if found is None:
+            raise NotFoundError("the customer has no such payment source", status=404, id=customer.id)
+        return found
+
+    def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
+        """Send ``DELETE /customers/{id}/payment_sources/{payment_source_id}``, which archives the source."""
+        customer = path_segment(self.gateway, "customer_id", customer_id)
+        source = path_segment(self.gateway, "token", token.token)
+        target = f"{self.prefix}/customers/{customer}/payment_sources/{source}"
+        request = HttpRequest("DELETE", target, "/customers/{id}/payment_sources/{payment_source_id}")
+        return send(Call(request, Replay.IDEMPOTENT, _done, id=customer_id, not_found_is_success=True))
+
+    def validate(self, draft: CustomerDraft) -> None:
+        """Raise `InvalidRecordError` when `draft` breaks one of Paydock's limits."""
+        raise_violations(self.gateway, codec.limit_violations(draft))
+
+    def payload(self, draft: CustomerDraft) -> dict[str, Any]:
+        """Return the customer's fields of `draft` as a JSON object."""
+        return codec.customer_body(evolve(draft, payment_source=None))
+
+    def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
+        """Compare `draft` with the customer that Paydock holds."""
+        return codec.compare(draft, customer)
+
+    def _create(self, draft: CustomerDraft) -> Call[Customer]:
+        reference = draft.reference
+        body = orjson.dumps(codec.customer_body(draft))
+        request = HttpRequest("POST", f"{self.prefix}/customers", "/customers", body)
+        if reference is None:
+            return Call(request, Replay.NONE, _written)
+        return Call(
+            request,
+            Replay.LOOKUP,
+            require_match("reference", reference, _written),
+            lookup=lambda: self._by_reference(reference),
+            mismatches=lambda customer: codec.compare(draft, customer, null_differs=False).different,
+            reference=reference,
+        )
+
+    def _write(self, id: str, record: CustomerDraft | CustomerPatch) -> Call[Customer]:
+        segment = path_segment(self.gateway, "id", id)
+        body = orjson.dumps(codec.customer_body(record))
+        request = HttpRequest("POST", f"{self.prefix}/customers/{segment}", "/customers/{id}", body)
+        decode = require_match("id", id, _written)
+        if codec.adds_source(record.payment_source):
+            return Call(request, Replay.NONE, decode, id=id)
+        return Call(request, Replay.IDEMPOTENT, decode, lookup=lambda: send(self._by_id(id)), id=id)
+
+    def _by_id(self, id: str) -> Call[Customer]:
+        segment = path_segment(self.gateway, "id", id)
+        request = HttpRequest("GET", f"{self.prefix}/customers/{segment}", "/customers/{id}")
+        return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
+
+
+def _accepted(response: HttpResponse) -> dict[str, Any]:
+    """Return the ``resource`` of an accepted response: HTTP 2xx without an error object."""
+    failed = response.status >= 400
+    body = error_object(response.body) if failed else response_object("Paydock", response)
+    if failed or body.get("error") or body.get("error_summary"):
+        raise refusal(response.status, body)
+    resource = body.get("resource")
+    if not isinstance(resource, dict):
+        raise InvalidResponseError(
+            "the response has no resource object", status=response.status, applied="unknown"
+        )
+    return resource
+
+
+def _customer(response: HttpResponse) -> Customer:
+    data = _accepted(response).get("data")
+    if data is None:
+        raise NotFoundError("the response contains no customer", status=response.status)
+    return codec.read_customer(data, response.status)
+
+
+def _written(response: HttpResponse) -> Customer:
+    return codec.read_customer(_accepted(response).get("data"), response.status)
+
+
+def _archive(id: str) -> Callable[[HttpResponse], None]:
+    """Return a reader of the response to an archive, which may contain the customer."""
+
+    def decode(response: HttpResponse) -> None:
+        if not response.body.strip() and response.status < 300:
+            return
+        data = _accepted(response).get("data")
+        received = data.get("_id") if isinstance(data, dict) else None
+        if received is not None and not same_id(id, received):
+            raise mismatch_error("customer", "_id", response)
+
+    return decode
+
+
+def _done(response: HttpResponse) -> None:
+    if response.body.strip() or response.status >= 300:
+        _accepted(response)

@@ -1,0 +1,75 @@
+"""`Wonder`: a merchant's credentials at Wonder."""
+
+from collections.abc import Mapping
+from os import environ
+from pathlib import Path
+from typing import Any, ClassVar
+
+from attrs import field, frozen
+
+from wonder_customers.dialects.base import check_credential, parse_base_url, read_environment, to_secret
+from wonder_customers.dialects.wonder.dialect import WonderDialect
+from wonder_customers.dialects.wonder.signing import load_key, signature
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import Secret, concealed, guarded
+
+
+@guarded
+@frozen
+class Wonder:
+    """A merchant's account at Wonder.
+
+    Attributes:
+        app_id: The AppID of this environment, a UUID.
+        private_key: Your RSA private key as PEM text. Its public half was uploaded to Wonder's portal.
+        base_url: The URL of the gateway. Default: the sandbox. For production, pass `Wonder.PRODUCTION`.
+
+    Raises:
+        ConfigurationError: The key is not an RSA key of 2048 bits or more, the AppID cannot be sent in a header, or the
+            URL is not https.
+    """
+
+    SANDBOX: ClassVar[str] = "https://gateway-stg.wonder.today"
+    PRODUCTION: ClassVar[str] = "https://gateway.wonder.today"
+
+    app_id: str
+    private_key: Secret = field(converter=to_secret)
+    base_url: str = SANDBOX
+    # Any, because converters resolve the types of all fields, and the import of this type takes long.
+    _key: Any = field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        check_credential("app_id", self.app_id)
+        if "/" in self.app_id:
+            raise ConfigurationError("app_id must not contain a slash, which separates it from the time in the header")
+        parse_base_url(self.base_url)
+        object.__setattr__(self, "_key", load_key(self.private_key))
+
+    @classmethod
+    @concealed
+    def from_environment(cls, variables: Mapping[str, str] = environ) -> "Wonder":
+        """Make the account from environment variables.
+
+        Args:
+            variables: ``WONDER_APP_ID``, ``WONDER_PRIVATE_KEY`` (PEM text or the path of a file) and, optionally,
+                ``WONDER_BASE_URL``.
+
+        Raises:
+            ConfigurationError: A variable is missing or invalid. The message names it.
+        """
+        given = read_environment(variables, "WONDER_BASE_URL", required=("WONDER_APP_ID", "WONDER_PRIVATE_KEY"))
+        pem = given["WONDER_PRIVATE_KEY"]
+        if "-----BEGIN" not in pem:
+            try:
+                pem = Path(pem).expanduser().read_text(encoding="ascii")
+            except (OSError, ValueError, RuntimeError):  # RuntimeError: the home directory of a user is unknown
+                raise ConfigurationError("WONDER_PRIVATE_KEY is neither PEM text nor a readable file") from None
+        return cls(given["WONDER_APP_ID"], Secret(pem), base_url=given.get("WONDER_BASE_URL", cls.SANDBOX))
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the base64 signature of `message`."""
+        return signature(self._key, message)
+
+    def dialect(self) -> WonderDialect:
+        """Return the dialect for this account."""
+        return WonderDialect(self)

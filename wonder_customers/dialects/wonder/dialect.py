@@ -1,0 +1,280 @@
+"""Wonder's endpoints.
+
+Sources: Wonder's customer documents ("Create a customer", "Get customer by ref id", "Customer management") and
+"Authentication". The paths of the token endpoints are those of its mobile client.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+
+import orjson
+from attrs import evolve
+
+from wonder_customers.dialects.base import Call, LockReference, Operation, Steps, path_segment, send
+from wonder_customers.dialects.capabilities import PaymentTokenStorage
+from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.field_rules import raise_violations
+from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
+from wonder_customers.dialects.responses import (
+    error_object,
+    gateway_error,
+    mismatch_error,
+    require_match,
+    response_object,
+    same_id,
+    short_text,
+)
+from wonder_customers.dialects.wonder import codec
+from wonder_customers.dialects.wonder.signing import ALGORITHM, request_message, request_time
+from wonder_customers.errors import InvalidResponseError, NotFoundError
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
+from wonder_customers.secret import Secret
+from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
+
+if TYPE_CHECKING:
+    from wonder_customers.dialects.wonder.account import Wonder
+
+T = TypeVar("T")
+
+_ROOT: Final = "/svc/payment/api/v1/openapi"
+
+
+class WonderDialect(PaymentTokenStorage):
+    """The protocol of Wonder's customer API.
+
+    Create is an upsert by ``reference_number``, and the only documented update. Whether a field that a second create
+    leaves out is cleared is not documented. For fields that a patch clears, null is sent.
+    """
+
+    gateway = "wonder"
+    page_limit = 100
+    signs_slowly = True
+    missing: ClassVar[Mapping[Operation, str]] = {
+        Operation.DELETE: "its documents describe no way to delete a customer",
+    }
+
+    def __init__(self, account: "Wonder") -> None:
+        super().__init__(account.base_url)
+        self._account = account
+        self._root = self.prefix + _ROOT
+
+    def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
+        """Return ``Credential``, ``Nonce`` and ``Signature`` for this request."""
+        time = request_time(now)
+        message = request_message(nonce, time, request.method, request.target, request.body)
+        return (
+            (b"Credential", f"{self._account.app_id}/{time}/{ALGORITHM}".encode("ascii")),
+            (b"Nonce", nonce.encode("ascii")),
+            (b"Signature", self._account.sign(message)),
+        )
+
+    def create(self, draft: CustomerDraft) -> Steps[Customer]:
+        """Send ``POST /customers``, which is an upsert by reference."""
+        self.validate(draft)
+        return send(self._write(draft))
+
+    def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
+        """Send the same request as `create`."""
+        return self.create(draft)
+
+    def get(self, id: str) -> Steps[Customer]:
+        """Send ``GET /customers/{uuid}``."""
+        return send(self._by_id(id))
+
+    def get_by_reference(self, reference: str) -> Steps[Customer]:
+        """Send ``GET /customers/ref/{reference_number}``."""
+        return send(self._by_reference(reference))
+
+    def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
+        """Read, merge and write the customer.
+
+        ``company_name`` is not part of responses. When the patch does not contain it, it is not sent.
+        """
+        raise_violations(self.gateway, codec.patch_violations(patch))
+        return self._update(self._by_id(id), id, patch)
+
+    def _update(self, read: Call[Customer], id: str, patch: CustomerPatch) -> Steps[Customer]:
+        held = yield from send(read)
+        if held.reference is not None and (yield LockReference(held.reference)):
+            held = yield from send(read)
+        draft, cleared, broken = codec.merge(held, patch)
+        raise_violations(self.gateway, broken)
+        written = yield from send(evolve(self._write(draft, cleared), id=id))
+        if not same_id(id, written.id):
+            raise InvalidResponseError("the response to the update has another customer's id", applied="yes", id=id)
+        return written
+
+    def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
+        """Send ``GET /customers?limit=&offset=`` (at most 1000), with filters of the query language.
+
+        Examples: ``{"filter[name][_eq]": "Ada"}``, ``{"linked_source_type": "User"}``.
+        """
+        offset = parse_offset(self.gateway, cursor)
+        position = query_string(self.gateway, {"limit": limit, "offset": offset}, filters)
+        request = HttpRequest("GET", f"{self._root}/customers{position}", "/customers")
+        return send(Call(request, Replay.READ, lambda response: self._page(response, limit, offset)))
+
+    def _page(self, response: HttpResponse, limit: int, offset: int) -> Page[Customer]:
+        items = read_items(
+            "customers", lambda item: codec.read_customer(item, response.status), _list("customers", response)
+        )
+        return offset_page(items, offset, limit, promised=1000, total=_total(response))
+
+    def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
+        """Send ``GET /customers/{uuid}/payment_tokens``."""
+        return send(Call(self._tokens_request("GET", customer_id), Replay.READ, _tokens, id=customer_id))
+
+    def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
+        """Send ``POST /customers/{uuid}/payment_tokens``. The token may be ``pending`` with a `verify_url`."""
+        card = codec.checked_card(source)
+        request = self._tokens_request("POST", customer_id, body=codec.card_body(card))
+        return send(Call(request, Replay.NONE, _created_token, id=customer_id))
+
+    def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
+        """Send ``POST /customers/{uuid}/payment_tokens/check``, which is a read.
+
+        Wonder's older page requires ``verify_uuid`` too. It is sent when `token` contains it.
+        """
+        wanted = {"token": self._text("token", token.token)}
+        if token.verify_uuid:
+            wanted["verify_uuid"] = self._text("verify_uuid", token.verify_uuid)
+        request = self._tokens_request("POST", customer_id, "/check", {"payment_token": wanted})
+        return send(Call(request, Replay.READ, _checked_token(token.token), id=customer_id))
+
+    def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
+        """Send ``DELETE /customers/{uuid}/payment_tokens`` with the token in a JSON body, as the mobile client does."""
+        request = self._tokens_request("DELETE", customer_id, body={"token": self._text("token", token.token)})
+        return send(Call(request, Replay.IDEMPOTENT, _deletion, id=customer_id, not_found_is_success=True))
+
+    def validate(self, draft: CustomerDraft) -> None:
+        """Raise `InvalidRecordError` when `draft` breaks one of Wonder's limits."""
+        raise_violations(self.gateway, codec.limit_violations(draft))
+
+    def payload(self, draft: CustomerDraft) -> dict[str, Any]:
+        """Return the customer's fields of `draft` as a JSON object."""
+        return codec.customer_fields(draft)
+
+    def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
+        """Compare `draft` with the customer that Wonder holds."""
+        return codec.compare(draft, customer)
+
+    def _write(self, draft: CustomerDraft, cleared: Iterable[str] = ()) -> Call[Customer]:
+        reference = draft.reference or ""
+        body = orjson.dumps({"customer": codec.customer_fields(draft, cleared)})
+        return Call(
+            HttpRequest("POST", f"{self._root}/customers", "/customers", body),
+            Replay.NATURAL_UPSERT,
+            require_match("reference", reference, _written),
+            lookup=lambda: send(self._by_reference(reference)),
+            reference=reference,
+        )
+
+    def _by_id(self, id: str) -> Call[Customer]:
+        segment = path_segment(self.gateway, "id", id)
+        request = HttpRequest("GET", f"{self._root}/customers/{segment}", "/customers/{uuid}")
+        return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
+
+    def _by_reference(self, reference: str) -> Call[Customer]:
+        segment = path_segment(self.gateway, "reference", reference)
+        request = HttpRequest("GET", f"{self._root}/customers/ref/{segment}", "/customers/ref/{reference_number}")
+        return Call(request, Replay.READ, require_match("reference", reference, _customer), reference=reference)
+
+    def _text(self, name: str, value: str) -> str:
+        path_segment(self.gateway, name, value)
+        return value
+
+    def _tokens_request(self, method: str, customer_id: str, suffix: str = "", body: Any = None) -> HttpRequest:
+        segment = path_segment(self.gateway, "customer_id", customer_id)
+        target = f"{self._root}/customers/{segment}/payment_tokens{suffix}"
+        route = f"/customers/{{uuid}}/payment_tokens{suffix}"
+        return HttpRequest(method, target, route, b"" if body is None else orjson.dumps(body))
+
+
+def _total(response: HttpResponse) -> int | None:
+    """Return the number of all customers from the header ``X-Total-Entries``, None without a valid header."""
+    text = response.headers.get("x-total-entries", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
+
+
+def _accepted(response: HttpResponse) -> Any:
+    """Return the ``data`` of an accepted response: HTTP 2xx, a ``code`` of 200 (or none) and no ``error_code``.
+
+    The code is a number in accepted responses and a text in refusals. A refusal may have HTTP 200.
+    """
+    failed = response.status >= 400
+    body = error_object(response.body) if failed else response_object("Wonder", response)
+    code, error_code = body.get("code"), short_text(body.get("error_code"))
+    message = short_text(body.get("message")) or short_text(body.get("error_message")) or short_text(body.get("error"))
+    if failed:
+        raise gateway_error(response.status, code=error_code or short_text(code), message=message)
+    if isinstance(code, (dict, list, bool)):
+        raise InvalidResponseError(
+            "the code in the response is neither a number nor a text", status=response.status, applied="unknown"
+        )
+    if error_code or code not in {None, 200, "200"}:
+        number = int(str(code)) if str(code).isdecimal() and len(str(code)) == 3 else 400
+        status = number if 400 <= number <= 599 else 400
+        raise gateway_error(status, code=error_code or short_text(code), message=message)
+    return body.get("data")
+
+
+def _part(name: str, response: HttpResponse) -> Any:
+    data = _accepted(response)
+    if not isinstance(data, dict):
+        raise InvalidResponseError("the response has no data object", status=response.status, applied="unknown")
+    return data.get(name)
+
+
+def _customer(response: HttpResponse) -> Customer:
+    body = _part("customer", response)
+    if body is None:
+        raise NotFoundError("the response contains no customer", status=response.status)
+    return codec.read_customer(body, response.status)
+
+
+def _written(response: HttpResponse) -> Customer:
+    """Return the customer after a write. An accepted response without a customer does not mean "not found"."""
+    return codec.read_customer(_part("customer", response), response.status)
+
+
+def _list(name: str, response: HttpResponse) -> list[Any]:
+    items = _part(name, response)
+    if items is None:
+        return []
+    if not isinstance(items, list):
+        raise InvalidResponseError(f"{name} is not a list", status=response.status)
+    return items
+
+
+def _token(response: HttpResponse) -> PaymentToken:
+    body = _part("payment_token", response)
+    if body is None:
+        raise NotFoundError("the response contains no payment token", status=response.status)
+    return codec.read_token(body, response.status)
+
+
+def _checked_token(requested: str) -> Callable[[HttpResponse], PaymentToken]:
+    def decode(response: HttpResponse) -> PaymentToken:
+        received = _token(response)
+        if not same_id(requested, received.token):
+            raise mismatch_error("payment token", "token", response)
+        return received
+
+    return decode
+
+
+def _created_token(response: HttpResponse) -> PaymentToken:
+    return codec.read_token(_part("payment_token", response), response.status)
+
+
+def _tokens(response: HttpResponse) -> tuple[PaymentToken, ...]:
+    items = _list("payment_tokens", response)
+    return read_items("payment_tokens", lambda item: codec.read_token(item, response.status), items).records
+
+
+def _deletion(response: HttpResponse) -> None:
+    if not response.body.strip() and response.status < 300:
+        return
+    data = _accepted(response)
+    if isinstance(data, dict) and data.get("success") is False:
+        raise gateway_error(400, message="the gateway did not delete the token")
