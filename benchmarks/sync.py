@@ -22,7 +22,7 @@ from wonder_customers import CustomerSession, Monri
 from wonder_customers.bulk import BULK, Journal, Options, sources, sync
 from wonder_customers.bulk.journal import connect
 from wonder_customers.dialects import names, package, simulator
-from wonder_customers.dialects.wonder.simulator import Simulator as WonderSimulator
+from wonder_customers.dialects.wonder.simulator import WonderSimulator
 from wonder_customers.records import CustomerDraft, Phone
 from wonder_customers.simulator.gateway import GatewayRefusal, ReceivedRequest
 from wonder_customers.simulator.server import SimulatorServer

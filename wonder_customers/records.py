@@ -337,11 +337,13 @@ class Page(Generic[T]):
         items: The records of this page, in the gateway's order.
         cursor: Pass it to the list verb to go on after this page; None after the last one.
         total: The number of matches where the gateway tells it (Paydock), else None.
+        unreadable: The number of items without an id, which are not part of `items`.
     """
 
     items: tuple[T, ...] = field(converter=tuple)
     cursor: str | None = None
     total: int | None = None
+    unreadable: int = 0
 
 
 @frozen

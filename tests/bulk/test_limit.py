@@ -9,12 +9,12 @@ from bulk.customers import collect, draft
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import BULK, sync
 from wonder_customers.dialects import package
-from wonder_customers.dialects.wonder.simulator import Simulator
+from wonder_customers.dialects.wonder.simulator import WonderSimulator
 from wonder_customers.simulator.gateway import GatewayRefusal, ReceivedRequest
 from wonder_customers.simulator.server import SimulatorServer
 
 
-class Limited(Simulator):
+class Limited(WonderSimulator):
     """Wonder, which takes 200 requests per second, and 20 at once."""
 
     tokens, last = 20.0, 0.0

@@ -12,13 +12,13 @@ from wonder_customers.dialects.paydock import codec as paydock
 from wonder_customers.dialects.wonder import codec as wonder
 
 READERS: dict[tuple[str, str], tuple[Callable[[Any], Any], Callable[[Any], dict[str, Any]]]] = {
-    ("wonder", "customer"): (wonder.read_customer, wonder.customer_reply),
-    ("wonder", "payment_token"): (wonder.read_token, wonder.token_reply),
-    ("wonder", "older_payment_token"): (wonder.read_token, wonder.token_reply),
-    ("paydock", "customer"): (paydock.read_customer, paydock.customer_reply),
-    ("paydock", "payment_source"): (paydock.read_token, paydock.token_reply),
-    ("monri", "customer"): (monri.read_customer, monri.customer_reply),
-    ("monri", "payment_method"): (monri.read_token, monri.token_reply),
+    ("wonder", "customer"): (wonder.read_customer, wonder.write_customer),
+    ("wonder", "payment_token"): (wonder.read_token, wonder.write_token),
+    ("wonder", "older_payment_token"): (wonder.read_token, wonder.write_token),
+    ("paydock", "customer"): (paydock.read_customer, paydock.write_customer),
+    ("paydock", "payment_source"): (paydock.read_token, paydock.write_token),
+    ("monri", "customer"): (monri.read_customer, monri.write_customer),
+    ("monri", "payment_method"): (monri.read_token, monri.write_token),
 }
 OBJECTS = pytest.mark.parametrize(("gateway", "kind"), READERS)
 

@@ -83,7 +83,7 @@ def test_wonders_create_example_is_written_field_for_field() -> None:
         default_payment_method="Credit Card",
         default_payment_token="1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed",
     )
-    assert wonder.broken_limits(draft) == []
+    assert wonder.limit_violations(draft) == []
     assert {"customer": wonder.customer_fields(draft)} == golden("wonder", "create_request")
 
 
@@ -100,14 +100,14 @@ def test_wonders_customer_examples_are_read_field_for_field_and_written_back(exa
     read = wonder.read_customer(body)
     assert read == expected
     assert read.extra == {}
-    assert wonder.customer_reply(read) == body
+    assert wonder.write_customer(read) == body
 
 
 def test_wonders_list_is_read_item_for_item_and_written_back() -> None:
     bodies = golden("wonder", "list_response")["data"]["customers"]
     read = [wonder.read_customer(body) for body in bodies]
     assert read == [WONDER_CUSTOMER, WONDER_BARE]
-    assert [wonder.customer_reply(it) for it in read] == bodies
+    assert [wonder.write_customer(it) for it in read] == bodies
 
 
 def test_wonders_payment_tokens_of_both_generations_are_read_and_written_back() -> None:
@@ -138,7 +138,7 @@ def test_wonders_payment_tokens_of_both_generations_are_read_and_written_back() 
     bodies = golden("wonder", "list_payment_tokens_response")["data"]["payment_tokens"]
     read = [wonder.read_token(body) for body in bodies]
     assert read == [newer, older, failed]
-    assert [wonder.token_reply(it) for it in read] == bodies
+    assert [wonder.write_token(it) for it in read] == bodies
     assert wonder.read_token(golden("wonder", "create_payment_token_response_older")["data"]["payment_token"]) == older
 
 
@@ -182,13 +182,13 @@ def test_paydocks_four_flows_are_written_field_for_field(flow: str) -> None:
         default_payment_token="5f0c2f7a9b1e8d0012345678",
         payment_source=PAYDOCK_FLOWS[flow],
     )
-    assert paydock.broken_limits(draft) == []
+    assert paydock.limit_violations(draft) == []
     assert paydock.customer_body(draft) == golden("paydock", f"create_request_{flow}")
 
 
 def test_paydocks_update_sends_what_the_patch_names_and_null_for_what_it_clears() -> None:
     patch = CustomerPatch(first_name="Augusta Ada", phone=None, metadata={"tier": "gold"})
-    assert paydock.broken_limits(patch) == []
+    assert paydock.limit_violations(patch) == []
     assert paydock.customer_body(patch) == golden("paydock", "update_request")
 
 
@@ -245,9 +245,9 @@ def test_paydocks_customer_is_read_field_for_field_and_written_back(example: str
     body = data[0] if isinstance(data, list) else data
     read = paydock.read_customer(body)
     assert read == PAYDOCK_CUSTOMER
-    assert paydock.customer_reply(read) == body
+    assert paydock.write_customer(read) == body
     # Numbers stay numbers, which equality of JSON would not notice for true and 1.
-    assert type(paydock.customer_reply(read)["payment_sources"][0]["expire_month"]) is int
+    assert type(paydock.write_customer(read)["payment_sources"][0]["expire_month"]) is int
 
 
 # Monri
@@ -276,13 +276,13 @@ def test_monris_every_request_field_is_written() -> None:
         metadata={"key": "value"},
         address=Address(line1="Ferhadija 1", postcode="71000", city="Sarajevo", country="BA"),
     )
-    assert monri.broken_limits(draft) == []
+    assert monri.limit_violations(draft) == []
     assert monri.customer_body(draft) == golden("monri", "create_request")
 
 
 def test_monris_update_sends_what_the_patch_names_and_null_for_what_it_clears() -> None:
     patch = CustomerPatch(name="Test Customer", phone=None, metadata={"key": None}, address=Address(city="Mostar"))
-    assert monri.broken_limits(patch) == []
+    assert monri.limit_violations(patch) == []
     assert monri.customer_body(patch) == golden("monri", "update_request")
 
 
@@ -295,7 +295,7 @@ def test_monris_customer_example_is_read_field_for_field_and_written_back() -> N
     read = monri.read_customer(body)
     assert read == Customer(reference="customer-id-1234", **MONRI_CUSTOMER)
     assert read.extra == {}
-    assert monri.customer_reply(read) == body
+    assert monri.write_customer(read) == body
 
 
 def test_monris_list_example_is_read_with_its_old_id_and_written_back() -> None:
@@ -304,7 +304,7 @@ def test_monris_list_example_is_read_with_its_old_id_and_written_back() -> None:
     assert read == Customer(**MONRI_CUSTOMER)
     assert read.extra == {}
     # The list's example says `id` where single answers say `uuid`, and leaves out what the others give as null.
-    assert monri.customer_reply(read) == {
+    assert monri.write_customer(read) == {
         **{key: value for key, value in body.items() if key != "id"},
         "uuid": body["id"],
         "merchant_customer_id": None,
@@ -327,4 +327,4 @@ def test_monris_payment_method_example_is_read_field_for_field_and_written_back(
     assert read.extra == {}
     assert read.card is not None
     assert read.card.last4 == "0005"
-    assert monri.token_reply(read) == body
+    assert monri.write_token(read) == body

@@ -20,7 +20,7 @@ from wonder_customers import (
     VaultToken,
     Violation,
 )
-from wonder_customers.dialects.field_rules import Row
+from wonder_customers.dialects.field_rules import FieldRule
 from wonder_customers.dialects.monri import codec as monri
 from wonder_customers.dialects.paydock import codec as paydock
 from wonder_customers.dialects.wonder import codec as wonder
@@ -37,7 +37,7 @@ class Table:
     """
 
     facts: Mapping[str, Mapping[str, Any]]
-    rows: tuple[Row, ...]
+    rows: tuple[FieldRule, ...]
     valid: Any
     broken: Callable[[Any], list[Violation]]
     body: Callable[[Any], dict[str, Any]]
@@ -63,12 +63,14 @@ PAYDOCK_DRAFTS = {
 }
 PAYDOCK_FACTS = DOCUMENTS["paydock"]["request"] | DOCUMENTS["paydock"]["request_of_clients"]
 TABLES = {
-    "wonder": Table(DOCUMENTS["wonder"]["request"], wonder.ROWS, DRAFT, wonder.broken_limits, wonder.customer_fields),
+    "wonder": Table(
+        DOCUMENTS["wonder"]["request"], wonder.FIELD_RULES, DRAFT, wonder.limit_violations, wonder.customer_fields
+    ),
     "wonder card": Table(
-        DOCUMENTS["wonder"]["card_request"], wonder.CARD_ROWS, CARD, _card_violations, wonder.card_body
+        DOCUMENTS["wonder"]["card_request"], wonder.CARD_RULES, CARD, _card_violations, wonder.card_body
     ),
     "monri": Table(
-        DOCUMENTS["monri"]["request"], monri.ROWS, CustomerDraft(), monri.broken_limits, monri.customer_body
+        DOCUMENTS["monri"]["request"], monri.FIELD_RULES, CustomerDraft(), monri.limit_violations, monri.customer_body
     ),
 }
 for flow, draft in PAYDOCK_DRAFTS.items():
@@ -89,7 +91,9 @@ for flow, draft in PAYDOCK_DRAFTS.items():
         wire: {**facts, "required": flow in facts.get("required_in", ()) if "waived" not in facts else False}
         for wire, facts in in_flow.items()
     }
-    TABLES[f"paydock flow {flow}"] = Table(in_flow, paydock.ROWS, draft, paydock.broken_limits, paydock.customer_body)
+    TABLES[f"paydock flow {flow}"] = Table(
+        in_flow, paydock.FIELD_RULES, draft, paydock.limit_violations, paydock.customer_body
+    )
 
 # For each documented form: values that have it, and values that have not.
 FORMS: dict[str, tuple[list[Any], list[Any]]] = {
@@ -116,7 +120,7 @@ FORMS: dict[str, tuple[list[Any], list[Any]]] = {
 }
 
 
-def _row(table: Table, wire: str) -> Row:
+def _row(table: Table, wire: str) -> FieldRule:
     return next(row for row in table.rows if row.wire == wire)
 
 
@@ -165,12 +169,12 @@ def test_every_documented_request_field_has_a_home_and_no_field_was_invented(gat
     if gateway == "paydock":
         # The type is written by the library itself, and a payment source as a whole is its parts.
         documented = PAYDOCK_FACTS.keys() - {"payment_source", "payment_source.type"}
-        homes = {row.wire for row in paydock.ROWS}
+        homes = {row.wire for row in paydock.FIELD_RULES}
     elif gateway == "wonder":
         documented = facts["request"].keys() | facts["card_request"].keys()
-        homes = {row.wire for row in (*wonder.ROWS, *wonder.CARD_ROWS)}
+        homes = {row.wire for row in (*wonder.FIELD_RULES, *wonder.CARD_RULES)}
     else:
-        documented, homes = facts["request"].keys(), {row.wire for row in monri.ROWS}
+        documented, homes = facts["request"].keys(), {row.wire for row in monri.FIELD_RULES}
     assert homes == documented
 
 
@@ -290,10 +294,10 @@ def test_paydocks_flows_name_the_type_of_the_source_and_only_their_own_fields(fl
 def test_paydocks_document_asks_for_a_source_but_customers_without_one_pass() -> None:
     waived = {wire for wire, facts in PAYDOCK_FACTS.items() if facts.get("waived")}
     assert waived == {"default_source", "payment_source"}
-    assert paydock.broken_limits(CustomerDraft(first_name="Ada")) == []
+    assert paydock.limit_violations(CustomerDraft(first_name="Ada")) == []
 
 
-@pytest.mark.parametrize("check", [paydock.broken_limits, monri.broken_limits], ids=["paydock", "monri"])
+@pytest.mark.parametrize("check", [paydock.limit_violations, monri.limit_violations], ids=["paydock", "monri"])
 def test_a_patch_may_leave_fields_alone_but_keeps_their_limits(
     check: Callable[[CustomerPatch], list[Violation]],
 ) -> None:

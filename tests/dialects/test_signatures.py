@@ -29,7 +29,7 @@ from mock_gateway import (
 
 from wonder_customers import CustomerDraft, Monri, Paydock, Phone, Wonder
 from wonder_customers.dialects.monri.signing import authorization, digest
-from wonder_customers.dialects.wonder.signing import message, request_time
+from wonder_customers.dialects.wonder.signing import request_message, request_time
 
 OPENSSL = shutil.which("openssl")
 ROOT = "/svc/payment/api/v1/openapi"
@@ -55,7 +55,7 @@ WONDER_STEPS = [
 def test_wonders_steps_give_the_message_that_was_computed_apart(
     method: str, uri: str, body: bytes, expected: str
 ) -> None:
-    assert message("0000000000000000", "20240501120123", method, uri, body) == expected.encode()
+    assert request_message("0000000000000000", "20240501120123", method, uri, body) == expected.encode()
 
 
 def test_wonders_time_is_utc_whatever_the_zone_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ async def test_monris_telephone_numbers_are_free_text_and_international_ones_are
     }.items():
         read = monri.read_customer({"uuid": UUID, "phone": text})
         assert read.phone == phone
-        assert monri.customer_reply(read)["phone"] == text
+        assert monri.write_customer(read)["phone"] == text
 
 
 async def test_unknown_words_of_enumerations_are_kept_as_they_are() -> None:
@@ -79,7 +79,7 @@ async def test_a_default_source_that_is_not_listed_is_still_told() -> None:
     customer = paydock.read_customer({"_id": HEX24, "default_source": "5f0c2f7a9b1e8d0012345678"})
     assert customer.default_payment_token is not None
     assert customer.default_payment_token.token == "5f0c2f7a9b1e8d0012345678"
-    assert paydock.customer_reply(customer) == {"_id": HEX24, "default_source": "5f0c2f7a9b1e8d0012345678"}
+    assert paydock.write_customer(customer) == {"_id": HEX24, "default_source": "5f0c2f7a9b1e8d0012345678"}
     for nothing in (None, ""):
         assert paydock.read_customer({"_id": HEX24, "default_source": nothing}).default_payment_token is None
 

@@ -29,7 +29,7 @@ from wonder_customers.bulk import Journal, Verification, sources, verify
 from wonder_customers.bulk.journal.digest import VARIABLE
 from wonder_customers.cli.app import run
 from wonder_customers.dialects import package
-from wonder_customers.dialects.paydock.simulator import Simulator
+from wonder_customers.dialects.paydock.simulator import PaydockSimulator
 from wonder_customers.simulator.gateway import ReceivedRequest
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -45,7 +45,7 @@ KEY = "one key for all journals here"
 ROWS = "SELECT reference, number, run, state, result, raw, payload, attempts, code FROM rows ORDER BY reference"
 
 
-class Timed(Simulator):
+class Timed(PaydockSimulator):
     """Paydock, which notes when each request arrives."""
 
     arrivals: ClassVar[list[float]] = []

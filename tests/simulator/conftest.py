@@ -21,7 +21,7 @@ from wonder_customers.dialects.wonder import simulator as wonder_simulate
 from wonder_customers.dialects.wonder import simulator_signature
 from wonder_customers.simulator import SimulatorServer
 
-SIMULATORS = (wonder_simulate.Simulator, paydock_simulate.Simulator, monri_simulate.Simulator)
+SIMULATORS = (wonder_simulate.SIMULATOR, paydock_simulate.SIMULATOR, monri_simulate.SIMULATOR)
 OPENAPI = "/svc/payment/api/v1/openapi"
 
 

@@ -66,7 +66,7 @@ def test_a_broken_dialect_fails_it(tmp_path: Path, site: Path) -> None:
     source = site / "acme_gateway" / "__init__.py"
     honest = source.read_text(encoding="utf-8")
     broken = honest.replace("segment(self.gateway, 'id', id)", "id").replace(
-        "refuse(self.gateway, codec.broken_limits(draft))", "pass"
+        "refuse(self.gateway, codec.limit_violations(draft))", "pass"
     )
     assert broken != honest
     source.write_text(broken, encoding="utf-8")

@@ -24,7 +24,7 @@ def test_drafts_are_taken(gateway: str, data: st.DataObject) -> None:
 def test_customers_are_such_as_the_gateway_answers(gateway: str, data: st.DataObject) -> None:
     codec = dialects.package(gateway).codec
     customer = data.draw(strategies.customers(gateway))
-    assert codec.read_customer(codec.customer_reply(customer)) == customer
+    assert codec.read_customer(codec.write_customer(customer)) == customer
 
 
 @given(strategies.drafts(name=st.just("Ada")), strategies.payment_tokens())

@@ -34,9 +34,9 @@ from wonder_customers import (
 from wonder_customers._core.redaction import Redactor
 from wonder_customers.bulk.sources import read
 from wonder_customers.cli.output import printable
-from wonder_customers.dialects.base import Call, Dialect, LockReference, credential, endpoint, segment
-from wonder_customers.dialects.json import DEPTH, UnreadableJson, deeper_than, parsed
-from wonder_customers.dialects.pagination import offset_of, query
+from wonder_customers.dialects.base import Call, Dialect, LockReference, check_credential, parse_base_url, path_segment
+from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, deeper_than, parse_json
+from wonder_customers.dialects.pagination import parse_offset, query_string
 from wonder_customers.errors import CallError
 from wonder_customers.records import Response
 from wonder_customers.retry import retry_after
@@ -142,14 +142,14 @@ def _check_record(gateway: str, dialect: Dialect, record: Any) -> None:
             assert isinstance(item.id, str)
             assert not deeper_than(DEPTH + 10, dict(item.extra))
             dialect.differences(DRAFT, item)
-            dialects.package(gateway).codec.customer_reply(item)
+            dialects.package(gateway).codec.write_customer(item)
 
 
 def json_bodies(data: bytes) -> None:
     """Compare the JSON parser with a strict configuration of the standard library's."""
     try:
-        value = parsed(data)
-    except UnreadableJson:
+        value = parse_json(data)
+    except UnreadableJsonError:
         return
     assert same(value, json.loads(data.decode(), object_pairs_hook=_strict_object, parse_constant=_no_constant))
 
@@ -296,12 +296,12 @@ def settings(data: bytes) -> None:
     """Use any text as a URL, key, id, cursor or filter."""
     text = data.decode("utf-8", "surrogateescape")
     uses: tuple[Callable[[], object], ...] = (
-        lambda: endpoint(text),
-        lambda: endpoint(f"https://{text}"),
-        lambda: credential("key", text),
-        lambda: segment("monri", "id", text),
-        lambda: offset_of("monri", text),
-        lambda: query("monri", {"limit": 1}, {text: text}),
+        lambda: parse_base_url(text),
+        lambda: parse_base_url(f"https://{text}"),
+        lambda: check_credential("key", text),
+        lambda: path_segment("monri", "id", text),
+        lambda: parse_offset("monri", text),
+        lambda: query_string("monri", {"limit": 1}, {text: text}),
         lambda: Phone.parse(text).e164(),
         lambda: Wonder("app", text),
         lambda: Wonder("app", f"-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----"),

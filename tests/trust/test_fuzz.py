@@ -132,7 +132,7 @@ def test_fuzzing_detects_foreign_errors(monkeypatch: pytest.MonkeyPatch) -> None
     def breaks(body: bytes) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(responses, "parsed", breaks)
+    monkeypatch.setattr(responses, "parse_json", breaks)
     for account_context in range(len(ACCOUNTS)):
         with pytest.raises(ZeroDivisionError):
             entry_points.fuzz_one(bytes([0, account_context, 2, 0]) + b"{}")

@@ -25,7 +25,7 @@ from wonder_customers import (
     Phone,
     RateLimitError,
 )
-from wonder_customers.dialects.json import DEPTH, UnreadableJson, deeper_than, parsed
+from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, deeper_than, parse_json
 
 
 def nested(levels: int, kind: str = "[]") -> bytes:
@@ -86,19 +86,19 @@ VALID: dict[str, tuple[bytes, Any]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_untrusted_json_is_rejected(name: str) -> None:
     body, reason = HOSTILE[name]
-    with pytest.raises(UnreadableJson, match=reason):
-        parsed(body)
+    with pytest.raises(UnreadableJsonError, match=reason):
+        parse_json(body)
 
 
 @pytest.mark.parametrize("name", VALID)
 def test_unusual_but_valid_json_is_accepted(name: str) -> None:
     body, value = VALID[name]
-    assert parsed(body) == (json.loads(body) if value is None else value)
+    assert parse_json(body) == (json.loads(body) if value is None else value)
 
 
 def _strict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(dict(pairs)) < len(pairs):
-        raise UnreadableJson("duplicate key")
+        raise UnreadableJsonError("duplicate key")
     return dict(pairs)
 
 
@@ -118,13 +118,13 @@ def test_parser_agrees_with_a_strict_standard_library(text: str) -> None:
     try:
         expected = json.loads(text, object_pairs_hook=_strict)
         if any(not -(2**63) <= number < 2**64 for number in _integers(expected)):
-            raise UnreadableJson
+            raise UnreadableJsonError
         orjson.loads(body)
     except ValueError:
-        with pytest.raises(UnreadableJson):
-            parsed(body)
+        with pytest.raises(UnreadableJsonError):
+            parse_json(body)
     else:
-        assert parsed(body) == expected
+        assert parse_json(body) == expected
 
 
 def _integers(value: Any) -> list[int]:

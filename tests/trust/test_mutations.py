@@ -177,7 +177,7 @@ REDACTIONS = [
     _error("code", "self.out_of(error.code) if error.code else error.code", "error.code"),
     _error("names", "self.out_of(name[:200])", "name[:200]"),
     _error("messages", "map(self.out_of, messages[:20])", "messages[:20]"),
-    _values("body", "*_texts(loose_object(request.body))"),
+    _values("body", "*_texts(error_object(request.body))"),
     _values("query", "*_queried(request.target)"),
     _values("secrets", "*(it.reveal() for it in secrets)"),
     Redaction("_core.redaction.Redactor.case", "echo", rewritten(Redactor, "_without_values", "re.IGNORECASE", "0")),

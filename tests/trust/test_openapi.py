@@ -20,7 +20,7 @@ from chaos.gateways import fresh
 from wonder_customers import CustomerSession, WonderCustomersError
 from wonder_customers.dialects import package
 from wonder_customers.dialects.base import LockReference
-from wonder_customers.dialects.monri.simulator import Simulator
+from wonder_customers.dialects.monri.simulator import MonriSimulator
 from wonder_customers.errors import CallError
 from wonder_customers.simulator import ReceivedRequest, SimulatorServer
 from wonder_customers.simulator.gateway import json_response
@@ -177,8 +177,8 @@ def test_simulator_responses_match_the_document(simulator: SimulatorServer, gate
 def test_responses_that_differ_from_the_document_are_detected(wrong: Response) -> None:
     from schemathesis.core.failures import FailureGroup
 
-    class Wrong(Simulator):
-        __module__ = Simulator.__module__
+    class Wrong(MonriSimulator):
+        __module__ = MonriSimulator.__module__
 
         def _get(self, call: ReceivedRequest, merchant: str) -> Response:
             return wrong

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from wonder_customers.dialects.responses import loose_object
+from wonder_customers.dialects.responses import error_object
 from wonder_customers.errors import CallError, GatewayError, InvalidRequestError
 from wonder_customers.secret import Secret, without_frames
 from wonder_customers.wire import HttpRequest
@@ -28,7 +28,7 @@ class Redactor:
     """
 
     def __init__(self, request: HttpRequest, secrets: Iterable[Secret] = ()) -> None:
-        found = {*_texts(loose_object(request.body)), *_queried(request.target), *(it.reveal() for it in secrets)}
+        found = {*_texts(error_object(request.body)), *_queried(request.target), *(it.reveal() for it in secrets)}
         self._values = sorted(filter(_telling, found), key=len, reverse=True)
 
     def __repr__(self) -> str:

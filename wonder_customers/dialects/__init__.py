@@ -1,12 +1,12 @@
-"""The registry of dialects: one folder here per gateway, found by listing.
+"""The registry of dialects: one folder per gateway.
 
-Other packages add a gateway through the entry-point group ``wonder_customers.dialects``: the entry's name is the
-gateway's name, its value the package that holds the dialect. A dialect's package offers
+Other packages add a gateway through the entry-point group ``wonder_customers.dialects``: the name of the entry is the
+gateway's name, its value is the package of the dialect. Such a package provides
 
-* ``ACCOUNT``: the account class (credentials and base URL) with its ``dialect()`` method and ``from_environment()``;
-* a module ``simulator`` with a ``Simulator`` class, the gateway's stand-in (see `wonder_customers.simulator`);
-* for `wonder_customers.testing`: a module ``codec`` with ``read_customer`` and its inverse ``customer_reply``, and
-  the gateway's documented answers as ``golden/*_response.json``.
+* ``ACCOUNT``: the account class (credentials and base URL) with the methods ``dialect()`` and ``from_environment()``;
+* a module ``simulator`` with ``SIMULATOR``, the class of the simulated gateway (see `wonder_customers.simulator`);
+* for `wonder_customers.testing`: a module ``codec`` with ``read_customer`` and its inverse ``write_customer``, and the
+  gateway's documented responses as ``golden/*_response.json``.
 """
 
 from functools import cache
@@ -22,41 +22,41 @@ __all__ = ["names", "package", "simulator"]
 
 @cache
 def _packages() -> dict[str, str]:
-    """The importable name of each dialect's package, the shipped ones first."""
-    # Loading these takes longer than all of the dialects, and a session that is given its account never asks.
+    """Return the importable name of each dialect's package, those of this package first."""
+    # These imports take longer than those of all dialects, and a session with an account does not need them.
     import pkgutil  # noqa: PLC0415
     from importlib.metadata import entry_points  # noqa: PLC0415
 
-    shipped = {entry.name: f"{__name__}.{entry.name}" for entry in pkgutil.iter_modules(__path__) if entry.ispkg}
-    return shipped | {entry.name: entry.value for entry in entry_points(group=GROUP) if entry.name not in shipped}
+    own = {entry.name: f"{__name__}.{entry.name}" for entry in pkgutil.iter_modules(__path__) if entry.ispkg}
+    return own | {entry.name: entry.value for entry in entry_points(group=GROUP) if entry.name not in own}
 
 
 def names() -> tuple[str, ...]:
-    """The names of all gateways that are installed, shipped ones and those of other packages."""
+    """Return the names of all installed gateways, including those of other packages."""
     return tuple(_packages())
 
 
 def package(name: str) -> ModuleType:
-    """The package of the dialect called `name`.
+    """Return the package of the dialect with this name.
 
     Raises:
-        ConfigurationError: No dialect has that name.
+        ConfigurationError: No dialect has this name.
     """
     try:
         return import_module(_packages()[name])
     except KeyError:
         known = ", ".join(names())
-        raise ConfigurationError(f"no gateway is called {name!r}; known are {known}") from None
+        raise ConfigurationError(f"unknown gateway {name!r}; known are {known}") from None
 
 
 def simulator(name: str) -> type:
-    """The `Simulator` class of the dialect called `name`: its stand-in for the gateway.
+    """Return the class of the simulated gateway with this name: the ``SIMULATOR`` of its module ``simulator``.
 
     Raises:
-        ConfigurationError: No dialect has that name.
-        MissingExtraError: The simulator's packages are not installed.
+        ConfigurationError: No dialect has this name.
+        MissingExtraError: The packages of the simulator are not installed.
     """
     with needed("cli", "starlette", "uvicorn", by="the simulator"):
         module = import_module(f"{package(name).__name__}.simulator")
-    found: type = module.Simulator
+    found: type = module.SIMULATOR
     return found

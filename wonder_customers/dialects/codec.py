@@ -213,7 +213,8 @@ class RecordReader(Generic[T]):
         shaped = body if self._shape is None else self._shape(body)
         values: dict[str, Any] = {}
         raw: Json = {}
-        for attribute in fields(self._kind):
+        kind: Any = self._kind
+        for attribute in fields(kind):
             wire = self._names.get(attribute.name)
             if wire is not None and wire in shaped:
                 values[attribute.name] = self._field(attribute, wire, shaped[wire], path, raw)
@@ -223,7 +224,7 @@ class RecordReader(Generic[T]):
         if "extra" in self._names:
             values["extra"] = {**values.get("extra", {}), **original}
             original = {}
-        record = self._kind(**values)
+        record: T = kind(**values)
         return record if self._finish is None else self._finish(record, body), original
 
     def _field(self, attribute: "Attribute[Any]", wire: str, value: Any, path: str, raw: Json) -> Any:

@@ -90,7 +90,8 @@ def compare_values(
         held: The response's body. Fields that it does not contain are not compared.
         null_differs: Whether a null in `held` counts as a different value.
     """
-    different, normalized = [], []
+    different: list[str] = []
+    normalized: list[str] = []
     for field, wire in fields:
         own = sent.get(wire)
         if own is None or wire not in held:

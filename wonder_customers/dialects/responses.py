@@ -24,8 +24,8 @@ from wonder_customers.wire import HttpResponse
 __all__ = [
     "error_object",
     "gateway_error",
-    "mismatch_error",
     "may_be_taken",
+    "mismatch_error",
     "require_match",
     "response_object",
     "same_id",

@@ -98,7 +98,7 @@ class SimulatorServer:
     on loopback addresses only.
 
     Args:
-        simulators: The `Simulator` classes of the gateways.
+        simulators: The classes of the simulated gateways.
         host: The loopback address to listen on.
         port: The port to listen on; 0 selects a free port, which restarts keep.
         db: The database file; without one the state is in memory until this object is deleted.

@@ -119,14 +119,14 @@ class Examples:
 
     def rendered(self, example: Example, content: ResponseContent) -> Any:
         """The answer of `example` with `content`."""
-        customer: Any = self.codec.customer_reply(content.customer)
+        customer: Any = self.codec.write_customer(content.customer)
         if example.kind == "customer":
             return example.filled(customer)
         if example.kind == "customers":
             return example.filled([customer])
         if example.kind == "plain":
             return swapped(example.body, {self.customer.id: content.customer.id})
-        token = self.codec.token_reply(content.token)
+        token = self.codec.write_token(content.token)
         return example.filled(token if example.kind == "token" else [token])
 
     def changed(self, changes: dict[str, Any], *, token: bool) -> tuple[Customer, PaymentToken | None]:

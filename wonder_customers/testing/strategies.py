@@ -61,7 +61,7 @@ def customers(gateway: str) -> st.SearchStrategy[Customer]:
             name=draft.name if whole else None,
             first_name=None if whole else draft.name,
         )
-        found: Customer = codec.read_customer(codec.customer_reply(changed))
+        found: Customer = codec.read_customer(codec.write_customer(changed))
         return found
 
     return st.builds(read, references(), drafts(gateway))

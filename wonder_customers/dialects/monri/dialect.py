@@ -26,7 +26,13 @@ from wonder_customers.dialects.responses import (
     same_id,
     short_text,
 )
-from wonder_customers.errors import CallError, GatewayError, InvalidResponseError, NotFoundError, UnsupportedOperationError
+from wonder_customers.errors import (
+    CallError,
+    GatewayError,
+    InvalidResponseError,
+    NotFoundError,
+    UnsupportedOperationError,
+)
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken
 from wonder_customers.secret import Secret
 from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
@@ -230,15 +236,11 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
     body = response_object("Monri", response)
     word = body.get("status")
     if not isinstance(word, str | None):
-        raise InvalidResponseError(
-            "the status in the response is not text", status=response.status, applied="unknown"
-        )
+        raise InvalidResponseError("the status in the response is not text", status=response.status, applied="unknown")
     if word in {"invalid-request", "error"}:
         raise _refusal(400, body)
     if word not in {"approved", None, *accepted}:
-        raise InvalidResponseError(
-            "the response has an unknown status word", status=response.status, applied="unknown"
-        )
+        raise InvalidResponseError("the response has an unknown status word", status=response.status, applied="unknown")
     return body
 
 

@@ -41,7 +41,7 @@ _MILLISECONDS = 100_000_000_000
 """A timestamp from here on is in milliseconds: in seconds it would be the year 5138."""
 
 
-class Simulator(SimulatedGateway):
+class MonriSimulator(SimulatedGateway):
     """Monri's customers and their saved payment methods.
 
     As documented (confidence as in the gateways' fact sheet, V: verbatim, V-code: read in official code):
@@ -364,3 +364,6 @@ def _paging(call: ReceivedRequest) -> tuple[int, int]:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+SIMULATOR = MonriSimulator

@@ -166,9 +166,7 @@ register_reader(_converter, Phone, lambda value, _: Phone.parse(read_text(value,
 register_writer(_converter, Phone, Phone.e164)
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)
-_read_token = make_reader(
-    _converter, PaymentToken, _TOKEN, shape=_token_shape, inline=frozenset({"card", "address"})
-)
+_read_token = make_reader(_converter, PaymentToken, _TOKEN, shape=_token_shape, inline=frozenset({"card", "address"}))
 _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, finish=_with_default)
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_card_source = make_writer(

@@ -158,8 +158,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         not shift its pages.
         """
         skip = parse_offset(self.gateway, cursor)
-        sorted_by_caller = not isinstance(filters, Mapping) or not _OLDEST_FIRST.keys().isdisjoint(filters)
-        return send(self._page_call(limit, skip, filters if sorted_by_caller else {**_OLDEST_FIRST, **filters}, None))
+        return send(self._page_call(limit, skip, _sorted(filters), None))
 
     def _page_call(
         self, limit: int, skip: int, filters: Mapping[str, str], reference: str | None
@@ -273,6 +272,13 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
 
 
+def _sorted(filters: Any) -> Any:
+    """Return `filters` with the order by which a list is walked, unless the caller chose one."""
+    if not isinstance(filters, Mapping) or not _OLDEST_FIRST.keys().isdisjoint(filters):
+        return filters
+    return {**_OLDEST_FIRST, **filters}
+
+
 def _accepted(response: HttpResponse) -> dict[str, Any]:
     """Return the ``resource`` of an accepted response: HTTP 2xx without an error object."""
     failed = response.status >= 400
@@ -281,9 +287,7 @@ def _accepted(response: HttpResponse) -> dict[str, Any]:
         raise refusal(response.status, body)
     resource = body.get("resource")
     if not isinstance(resource, dict):
-        raise InvalidResponseError(
-            "the response has no resource object", status=response.status, applied="unknown"
-        )
+        raise InvalidResponseError("the response has no resource object", status=response.status, applied="unknown")
     return resource
 
 

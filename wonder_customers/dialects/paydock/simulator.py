@@ -37,7 +37,7 @@ _EQUAL = {"status": "status", "company_name": "company_name", "gateway_id": "pay
 _SORTED = frozenset({*TEXTS, "updated_at", "email", "status"})
 
 
-class Simulator(SimulatedGateway):
+class PaydockSimulator(SimulatedGateway):
     """Paydock's customers, payment sources, vault and one-time tokens.
 
     As documented (confidence as in the gateways' fact sheet, V: verbatim, V-code: read in official code, I:
@@ -380,3 +380,6 @@ class Simulator(SimulatedGateway):
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+SIMULATOR = PaydockSimulator

@@ -111,7 +111,9 @@ _BILLING = {
     if rule.field.startswith("address.")
 }
 _SOURCE = {
-    rule.field: rule.wire.removeprefix("card.") for rule in CARD_RULES if "." not in rule.field and ".3ds." not in rule.wire
+    rule.field: rule.wire.removeprefix("card.")
+    for rule in CARD_RULES
+    if "." not in rule.field and ".3ds." not in rule.wire
 } | {"address": "billing_address"}
 
 _CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"} | {"dial_code"}

@@ -26,7 +26,7 @@ def load_key(pem: Secret) -> "RSAPrivateKey":
     r"""Return the RSA private key in PEM text. Line breaks may be written as ``\n``, as in environment files.
 
     Raises:
-        ConfigurationError: It is not an unencrypted RSA key of 2048 bits or more. The message does not contain the text.
+        ConfigurationError: It is not an unencrypted RSA key of 2048 bits or more. The text is not shown.
     """
     key = _load(pem)
     if isinstance(key, str):

@@ -48,7 +48,7 @@ _FILTERS = frozenset({*_LENGTHS, "uuid", "default_payment_method", "created_at",
 _FILTER = re.compile(r"filter\[(\w+)\]\[_(eq|neq|gt|gte|lt|lte|contains|not_contains)\]")
 
 
-class Simulator(SimulatedGateway):
+class WonderSimulator(SimulatedGateway):
     """Wonder's customers and payment tokens.
 
     As documented (confidence as in the gateways' fact sheet, V: verbatim, I: inferred):
@@ -375,3 +375,6 @@ def _parsed_time(text: str) -> str:
     except ValueError:
         raise refusal(400, "E000001", "Times must be RFC 3339.") from None
     return _time((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
+
+
+SIMULATOR = WonderSimulator
