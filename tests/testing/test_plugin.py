@@ -157,7 +157,7 @@ CURES = {
     "leaves_by_a_transport_of_its_own": "Give the session `transport=gateway_mock.transport`",
     "leaves_by_a_proxy": "a session was about to call 192.0.2.1",
     "plain": "In a plain test open a session yourself, from gateway_mock.monri.session()",
-    "unoffered": "wonder has no delete: its documents know no way to delete a customer",
+    "unoffered": "wonder has no delete: its documents describe no way to delete a customer",
     "fails_for_its_own_reason": "LookupError: mine",
 }
 

@@ -36,13 +36,13 @@ __all__ = [
     "LockReference",
     "Operation",
     "Steps",
-    "credential",
-    "endpoint",
-    "key_text",
-    "one",
-    "segment",
-    "settings",
-    "unsafe_in_path",
+    "check_credential",
+    "parse_base_url",
+    "path_segment",
+    "path_segment_problem",
+    "read_environment",
+    "send",
+    "to_secret",
 ]
 
 T = TypeVar("T")
@@ -369,8 +369,8 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 def path_segment_problem(value: object, longest: int) -> str | None:
     """Return why `value` cannot be one segment of a path, or None when it can.
 
-    It must be text, not empty, not longer than `longest` characters, not ``.`` or ``..``, and without control characters
-    or surrogates.
+    It must be text, not empty, not longer than `longest` characters, not ``.`` or ``..``, and without control
+    characters or surrogates.
     """
     if not isinstance(value, str):
         return f"must be text, not {type(value).__name__}"

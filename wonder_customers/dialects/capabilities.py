@@ -1,7 +1,7 @@
 """Optional operations of gateways, for dialects and for type checkers.
 
-A dialect inherits from `CustomerDeletion` or `PaymentTokenStorage` when its gateway offers these operations. This is the
-only declaration: at run time a session refuses the operations that a dialect does not implement, and a type checker
+A dialect inherits from `CustomerDeletion` or `PaymentTokenStorage` when its gateway offers these operations. This is
+the only declaration: at run time a session refuses the operations that a dialect does not implement, and a type checker
 refuses ``CustomerSession[Wonder].delete``, because the dialect of a `Wonder` account does not delete customers. For a
 ``CustomerSession[Any]`` the check is made at run time only.
 """

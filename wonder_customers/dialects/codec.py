@@ -1,9 +1,9 @@
 """Converters between JSON objects and records, and the tolerant reader of responses.
 
-Each dialect makes one converter and describes its records by tables of names. A response whose fields have the documented
-types is read by code that cattrs generates. When that fails, the same response is read field by field: a value of
-another type is converted where that loses nothing; otherwise the field is None and the raw value stays in the record's
-`extra`. Each such field is reported as drift. Only a missing id makes a record unreadable.
+Each dialect makes one converter and describes its records by tables of names. A response whose fields have the
+documented types is read by code that cattrs generates. When that fails, the same response is read field by field: a
+value of another type is converted where that loses nothing; otherwise the field is None and the raw value stays in the
+record's `extra`. Each such field is reported as drift. Only a missing id makes a record unreadable.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property, partial
 from typing import Any, Final, Generic, TypeVar, get_args, get_origin
 
-from attrs import NOTHING, Attribute, fields
+from attrs import NOTHING, Attribute, field, fields, frozen
 from cattrs import BaseValidationError, Converter
 from cattrs.fns import identity
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
@@ -89,8 +89,8 @@ def _is_list(kind: Any) -> bool:
 def _read_list(converter: Converter, value: Any, kind: Any) -> tuple[Any, ...]:
     """Return a JSON list as a tuple.
 
-    cattrs accepts any iterable, a text too, and collects one error per item, which could fill the memory. Here the first
-    error ends it.
+    cattrs accepts any iterable, a text too, and collects one error per item, which could fill the memory. Here the
+    first error ends it.
     """
     if type(value) is not list:
         raise TypeError(f"expected a list, got {type(value).__name__}")
@@ -164,6 +164,18 @@ class MissingFieldError(ValueError):
         self.found = found
 
 
+@frozen
+class _Scope:
+    """One object while it is read field by field: its path, and the raw values of its unreadable fields."""
+
+    path: str
+    unread: Json = field(factory=dict)
+
+    def report(self, wire: str, expected: str, value: object) -> None:
+        """Report drift of the field `wire`."""
+        drift.report(f"{self.path}{wire}", expected, drift.type_name(value))
+
+
 class RecordReader(Generic[T]):
     """Reads JSON objects of one kind. Made by `make_reader`."""
 
@@ -172,6 +184,7 @@ class RecordReader(Generic[T]):
         converter: RecordConverter,
         kind: type[T],
         names: Mapping[str, str],
+        *,
         shape: Callable[[Json], Json] | None,
         finish: Callable[[T, Json], T] | None,
         inline: frozenset[str],
@@ -211,79 +224,75 @@ class RecordReader(Generic[T]):
     def _read(self, body: Json, path: str) -> tuple[T, Json]:
         """Return the record and the raw values of fields that could not be read, by the gateway's names."""
         shaped = body if self._shape is None else self._shape(body)
-        values: dict[str, Any] = {}
-        raw: Json = {}
+        scope, values = _Scope(path), dict[str, Any]()
         kind: Any = self._kind
         for attribute in fields(kind):
             wire = self._names.get(attribute.name)
             if wire is not None and wire in shaped:
-                values[attribute.name] = self._field(attribute, wire, shaped[wire], path, raw)
+                values[attribute.name] = self._field(attribute, wire, shaped[wire], scope)
             elif wire is not None and attribute.default is NOTHING:
                 raise MissingFieldError(f"{path}{wire}", "missing")
-        original = {name: body.get(name, value) for name, value in raw.items()}
+        unread = {name: body.get(name, value) for name, value in scope.unread.items()}
         if "extra" in self._names:
-            values["extra"] = {**values.get("extra", {}), **original}
-            original = {}
+            values["extra"] = {**values.get("extra", {}), **unread}
+            unread = {}
         record: T = kind(**values)
-        return record if self._finish is None else self._finish(record, body), original
+        return record if self._finish is None else self._finish(record, body), unread
 
-    def _field(self, attribute: "Attribute[Any]", wire: str, value: Any, path: str, raw: Json) -> Any:
+    def _field(self, attribute: "Attribute[Any]", wire: str, value: Any, scope: _Scope) -> Any:
         kind = next((it for it in get_args(attribute.type) if it is not type(None)), attribute.type)
         if _is_list(attribute.type):
-            return self._list(get_args(attribute.type)[0], wire, value, path, raw)
+            return self._list(get_args(attribute.type)[0], wire, value, scope)
         if kind in self._converter.readers:
-            return self._object(attribute, kind, wire, value, path, raw)
+            return self._object(kind, wire, value, scope, inline=attribute.name in self._inline)
         try:
             return self._converter.structure(value, attribute.type or Any)
         except _UNREADABLE:
             if attribute.default is NOTHING:
-                raise MissingFieldError(f"{path}{wire}", f"expected text, found {drift.type_name(value)}") from None
-        return self._coerced(kind, wire, value, path, raw)
+                found = f"expected text, found {drift.type_name(value)}"
+                raise MissingFieldError(f"{scope.path}{wire}", found) from None
+        return self._coerced(kind, wire, value, scope)
 
-    def _coerced(self, kind: Any, wire: str, value: Any, path: str, raw: Json) -> Any:
+    def _coerced(self, kind: Any, wire: str, value: Any, scope: _Scope) -> Any:
         scalar = expected_name(kind) != "object" or kind == Mapping[str, Any]
-        drift.report(f"{path}{wire}", expected_name(kind) if scalar else "text", drift.type_name(value))
+        scope.report(wire, expected_name(kind) if scalar else "text", value)
         try:
             # Other kinds, such as telephone numbers, are read from text by the dialect's own hook.
             return coerce(kind, value) if scalar else self._converter.structure(coerce(str, value), kind)
         except _UNREADABLE:
-            raw[wire] = value
+            scope.unread[wire] = value
             return None
 
-    def _object(self, attribute: "Attribute[Any]", kind: Any, wire: str, value: Any, path: str, raw: Json) -> Any:
+    def _object(self, kind: Any, wire: str, value: Any, scope: _Scope, *, inline: bool) -> Any:
         if value is None:
             return None
-        inline = attribute.name in self._inline
-        inner = path if inline else f"{path}{wire}."
+        inner = scope.path if inline else f"{scope.path}{wire}."
         if isinstance(value, dict):
             try:
                 record, unread = self._converter.readers[kind]._read(value, inner)  # noqa: SLF001 - of this class
             except MissingFieldError as missing:
                 drift.report(missing.path, "text", missing.found)
             else:
-                raw |= {name if inline else f"{wire}.{name}": it for name, it in unread.items()}
+                scope.unread.update({name if inline else f"{wire}.{name}": it for name, it in unread.items()})
                 return None if inline and record == kind() else record
         else:
-            drift.report(f"{path}{wire}", "object", drift.type_name(value))
-        raw[wire] = value
+            scope.report(wire, "object", value)
+        scope.unread[wire] = value
         return None
 
-    def _list(self, kind: Any, wire: str, value: Any, path: str, raw: Json) -> tuple[Any, ...]:
+    def _list(self, kind: Any, wire: str, value: Any, scope: _Scope) -> tuple[Any, ...]:
         if not isinstance(value, list):
             if value is not None:
-                drift.report(f"{path}{wire}", "list", drift.type_name(value))
-                raw[wire] = value
+                scope.report(wire, "list", value)
+                scope.unread[wire] = value
             return ()
-        found = []
-        for item in value:
-            record = self._object_in_list(kind, item, f"{path}{wire}")
-            if record is None:
-                raw[wire] = value
-            else:
-                found.append(record)
-        return tuple(found)
+        found = [self._item(kind, item, f"{scope.path}{wire}") for item in value]
+        if None in found:
+            scope.unread[wire] = value
+        return tuple(it for it in found if it is not None)
 
-    def _object_in_list(self, kind: Any, item: Any, path: str) -> Any:
+    def _item(self, kind: Any, item: Any, path: str) -> Any:
+        """Return the record of one item of a list; None, with a report, if it cannot be read."""
         if not isinstance(item, dict):
             drift.report(path, "object", drift.type_name(item))
             return None
@@ -313,7 +322,7 @@ def make_reader(
         finish: Returns the final record, given the record and the original object.
         inline: Fields that are records here and part of the surrounding object at the gateway.
     """
-    reader = RecordReader(converter, kind, names, shape, finish, inline)
+    reader = RecordReader(converter, kind, names, shape=shape, finish=finish, inline=inline)
     register_reader(converter, kind, reader)
     converter.readers[kind] = reader
     return reader

@@ -1,7 +1,7 @@
 """Values of another type than documented, read where that loses nothing.
 
-Numbers become text, 0 and 1 become booleans, and the common forms of times and dates are accepted. A value that cannot be
-read without loss or guessing is refused: ``03/04/2024`` could be two days.
+Numbers become text, 0 and 1 become booleans, and the common forms of times and dates are accepted. A value that cannot
+be read without loss or guessing is refused: ``03/04/2024`` could be two days.
 """
 
 import re

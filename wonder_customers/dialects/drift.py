@@ -1,7 +1,7 @@
 """Drift: fields of responses that differ from the gateway's documents.
 
-The codec reads such fields where that is possible without loss, and reports each of them here. The executor collects the
-reports of one response with `start` and `stop`. A report never contains a value.
+The codec reads such fields where that is possible without loss, and reports each of them here. The executor collects
+the reports of one response with `start` and `stop`. A report never contains a value.
 """
 
 from contextvars import ContextVar, Token

@@ -103,8 +103,8 @@ def one_of(*choices: str) -> Limit:
 
 @cache
 def _countries() -> frozenset[str]:
-    # The regions of the telephone library are the assigned two-letter codes, Kosovo's XK, and two reserved codes (AC and
-    # TA). Countries without a telephone network of their own are added.
+    # The regions of the telephone library are the assigned two-letter codes, Kosovo's XK, and two reserved codes (AC
+    # and TA). Countries without a telephone network of their own are added.
     from wonder_customers._support.phone_numbers import REGIONS  # noqa: PLC0415 - the telephone library is large
 
     return REGIONS - {"AC", "TA"} | {"AQ", "BV", "GS", "HM", "PN", "TF", "UM"}
@@ -263,8 +263,8 @@ def _given(value: object) -> bool:
 def merge_names(record: Draft) -> Draft:
     """Return `record` with first and last name joined in `name`, for a gateway that has only one name.
 
-    Parts that contradict `name`, that are not text, or of which a patch gives only one, are left unchanged: the gateway's
-    table has no rule for them, so they are reported as violations instead of being dropped.
+    Parts that contradict `name`, that are not text, or of which a patch gives only one, are left unchanged: the
+    gateway's table has no rule for them, so they are reported as violations instead of being dropped.
     """
     parts = (record.first_name, record.last_name)
     if not (_given(parts[0]) or _given(parts[1])):

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from attrs import frozen
-
 from wonder_customers.dialects import drift
 from wonder_customers.errors import InvalidRecordError, InvalidResponseError, Violation
 from wonder_customers.records import Page
@@ -57,18 +55,14 @@ def parse_offset(gateway: str, cursor: object) -> int:
     return int(cursor)
 
 
-@frozen
-class Items(Sequence[T]):
-    """The records of a page, and the number of items that could not be read because they have no id."""
+class Items(tuple[T, ...]):  # noqa: SLOT001 - a subclass of tuple cannot have slots
+    """The records of a page.
 
-    records: tuple[T, ...]
+    Attributes:
+        unreadable: The number of items that could not be read because they have no id.
+    """
+
     unreadable: int = 0
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.records[index]
 
 
 def read_items(what: str, read: Callable[[Any], T], items: Iterable[Any]) -> Items[T]:
@@ -79,14 +73,17 @@ def read_items(what: str, read: Callable[[Any], T], items: Iterable[Any]) -> Ite
         read: Reads one item, or raises `InvalidResponseError`.
         items: The JSON values.
     """
-    records, unreadable = [], 0
+    records: list[T] = []
+    unreadable = 0
     for item in items:
         try:
             records.append(read(item))
         except InvalidResponseError:
             unreadable += 1
             drift.report(what, "object with an id", f"{drift.type_name(item)} without an id")
-    return Items(tuple(records), unreadable)
+    found = Items(records)
+    found.unreadable = unreadable
+    return found
 
 
 def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, total: int | None = None) -> Page[T]:

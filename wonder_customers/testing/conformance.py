@@ -15,13 +15,15 @@ pytest, and no plug-in: every check brings its own event loop.
 # ruff: noqa: S101 - these are tests
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import anyio
 import pytest
 
 from wonder_customers import dialects
+from wonder_customers.dialects import drift
 from wonder_customers.dialects.base import Account, Call, Dialect, Operation
+from wonder_customers.dialects.capabilities import CustomerDeletion, PaymentTokenStorage
 from wonder_customers.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -48,14 +50,7 @@ T = TypeVar("T")
 
 _POLICY = RetryPolicy(deadline=10, read_timeout=1, base=0.01, throttle_base=0.01, confirmation_window=0.3)
 _UNKNOWN = "00000000-0000-4000-8000-000000000000"
-_MARKS = {
-    "deletes_customers": (Operation.DELETE,),
-    "stores_payment_tokens": (
-        Operation.CREATE_PAYMENT_TOKEN,
-        Operation.CHECK_PAYMENT_TOKEN,
-        Operation.DELETE_PAYMENT_TOKEN,
-    ),
-}
+_CAPABILITIES: Final = ((CustomerDeletion, Operation.DELETE), (PaymentTokenStorage, Operation.CREATE_PAYMENT_TOKEN))
 
 
 class DialectConformance:
@@ -107,11 +102,26 @@ class DialectConformance:
         assert dialect.unsupported_operations.keys() <= set(Operation)
         assert all(reason.strip() for reason in dialect.unsupported_operations.values())
 
-    def test_the_marks_for_type_checkers_agree_with_what_it_lacks(self, account: Account, dialect: Dialect) -> None:
-        """Where a type checker lets a verb pass, the gateway has it; and the other way round."""
-        for mark, operations in _MARKS.items():
-            offered = all(it not in dialect.unsupported_operations for it in operations)
-            assert getattr(account, mark, False) is offered, f"ACCOUNT.{mark} must be {offered}"
+    def test_capability_classes_match_the_supported_operations(self, dialect: Dialect) -> None:
+        """A type checker and the session at run time allow the same operations."""
+        for capability, operation in _CAPABILITIES:
+            offered = operation not in dialect.unsupported_operations
+            assert isinstance(dialect, capability) is offered, f"{capability.__name__} must be a base class: {offered}"
+
+    def test_response_field_of_another_type_costs_only_itself(self) -> None:
+        """Every field but the id may have any JSON type; the customer is still read, and the field is reported."""
+        codec, customer = examples(self.gateway).codec, examples(self.gateway).customer
+        body = codec.write_customer(customer)
+        for name, value in body.items():
+            if value == customer.id:
+                continue
+            for wrong in ([["wrong"]], 5.5, True, 71000, {"wrong": 1}, "", "wrong"):
+                token = drift.start()
+                read = codec.read_customer(body | {name: wrong})
+                reported = drift.stop(token)
+                assert read.id == customer.id
+                assert all(it.field.startswith(name) for it in reported), name
+                assert "wrong" not in repr(reported)
 
     def test_credentials_come_from_the_environment_and_are_not_shown(self, simulated: CustomerSimulator) -> None:
         """Without its variables the account says which are missing; with them its ``repr`` shows no secret."""

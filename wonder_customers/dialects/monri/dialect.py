@@ -252,8 +252,8 @@ def _refusal(status: int, body: dict[str, Any]) -> CallError:
 def _messages(body: dict[str, Any]) -> tuple[str | None, dict[str, tuple[str, ...]]]:
     """Return the message of a refusal and the messages by field.
 
-    The document has ``message``. Monri's transaction endpoints send the list ``errors``, and third-party clients read an
-    object ``errors`` (fields with lists of messages) and the text ``error``.
+    The document has ``message``. Monri's transaction endpoints send the list ``errors``, and third-party clients read
+    an object ``errors`` (fields with lists of messages) and the text ``error``.
     """
     errors = body.get("errors")
     fields: dict[str, tuple[str, ...]] = {}
@@ -289,7 +289,7 @@ def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
 
     def decode(response: HttpResponse) -> Items[PaymentToken]:
         found = read_items("data", lambda item: codec.read_token(item, response.status), _data(response))
-        owners = [it.customer_id for it in found.records if it.customer_id] if UUID(requested) is None else []
+        owners = [it.customer_id for it in found if it.customer_id] if UUID(requested) is None else []
         if not all(same_id(requested, owner) for owner in owners):
             raise mismatch_error("customer", "customer_uuid", response)
         return found

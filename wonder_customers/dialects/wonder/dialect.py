@@ -269,7 +269,7 @@ def _created_token(response: HttpResponse) -> PaymentToken:
 
 def _tokens(response: HttpResponse) -> tuple[PaymentToken, ...]:
     items = _list("payment_tokens", response)
-    return read_items("payment_tokens", lambda item: codec.read_token(item, response.status), items).records
+    return read_items("payment_tokens", lambda item: codec.read_token(item, response.status), items)
 
 
 def _deletion(response: HttpResponse) -> None:
