@@ -243,7 +243,7 @@ def test_session_repr_shows_gateway_and_state() -> None:
 async def test_redirect_is_not_followed() -> None:
     wire = MockGateway(json_response(302, None, Location="https://evil.example/"))
     async with wire.session(paydock()) as session:
-        with pytest.raises(Exception, match="redirects are never followed"):
+        with pytest.raises(Exception, match="redirects are not followed"):
             await session.get(HEX24)
     assert len(wire.requests) == 1
 

@@ -17,7 +17,8 @@ class to the logger ``wonder_customers``; all are counted in `Stats.observer_fai
 The events of one call arrive in this order. Those in brackets occur any number of times, or not at all:
 
     CallStarted
-    [Waiting]  [AttemptStarted  AttemptEnded]  [LookupStarted  [AttemptStarted  AttemptEnded]  LookupEnded]
+    [Waiting]  [AttemptStarted  AttemptEnded  [ResponseDrift]]
+    [LookupStarted  [AttemptStarted  AttemptEnded  [ResponseDrift]]  LookupEnded]
     CallEnded
 
 Every call ends with `CallEnded`, and every `AttemptStarted` is followed by `AttemptEnded`, also when the call is
@@ -47,6 +48,7 @@ __all__ = [
     "Observer",
     "Outcome",
     "Reason",
+    "ResponseDrift",
     "SessionEnded",
     "SessionStarted",
     "Stats",
@@ -105,6 +107,8 @@ class Stats:
         waiting_for_rate_limit: Requests that wait for the session's rate limit.
         views: Number of views made by `CustomerSession.for_account`.
         observer_failures: How often an observer raised.
+        drift: Number of response fields that differed from the gateway's documents, by gateway and wire field, such as
+            ``monri.zip_code``.
     """
 
     started: int
@@ -119,6 +123,7 @@ class Stats:
     waiting_for_rate_limit: int
     views: int
     observer_failures: int
+    drift: Mapping[str, int] = field(factory=dict)
 
     @property
     def failures(self) -> int:
@@ -238,6 +243,28 @@ class Waiting:
 
 
 @frozen(eq=False)
+class ResponseDrift:
+    """A field of a response differs from the gateway's documents.
+
+    The value was converted, or the field is None and the value is in the record's `extra`.
+
+    Attributes:
+        call: The call it belongs to.
+        field: The gateway's name of the field, with the objects around it, such as ``payment_sources.expire_year``.
+        expected: The documented type, such as ``text`` or ``time``.
+        found: The type in the response, such as ``number``. Never a value.
+        count: Number of occurrences in the response.
+    """
+
+    name: ClassVar = "response_drift"
+    call: CallStarted
+    field: str
+    expected: str
+    found: str
+    count: int
+
+
+@frozen(eq=False)
 class LookupStarted:
     """A lookup of an unanswered write starts. Its requests follow as attempts.
 
@@ -295,6 +322,7 @@ Event = (
     | AttemptStarted
     | AttemptEnded
     | Waiting
+    | ResponseDrift
     | LookupStarted
     | LookupEnded
     | CallEnded

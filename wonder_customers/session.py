@@ -41,6 +41,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         max_connections: The most connections at a time, over all views of this session.
         observers: Called with an event whenever a call, an attempt or a wait begins or ends; see
             `wonder_customers.events`.
+        strict: Whether a response with fields that differ from the gateway's documents raises `InvalidResponseError`.
+            By default such fields are converted or None, and reported; see `wonder_customers.events.ResponseDrift`.
 
     Raises:
         ConfigurationError: An argument cannot work.
@@ -57,6 +59,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         | None = None,
         max_connections: int = 32,
         observers: "Iterable[Observer]" = (),
+        strict: bool = False,
     ) -> None:
         _check_account(account)
         policy = RetryPolicy() if retry is None else retry
@@ -64,7 +67,8 @@ class CustomerSession(Generic[AnyAccount_co]):
             raise ConfigurationError("retry must be a RetryPolicy")
         check_transport(transport, max_connections)
         observer_group = _observer_group(observers)
-        executor = Executor(AttemptRunner(None, policy), policy, WriteLocks(clock.monotonic), observers=observer_group)
+        attempts = AttemptRunner(None, policy, strict=strict)
+        executor = Executor(attempts, policy, WriteLocks(clock.monotonic), observers=observer_group)
         shared = SessionState(executor, policy, transport, max_connections)
         self._bind(account, shared, owner=True)
 

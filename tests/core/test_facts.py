@@ -223,7 +223,7 @@ class TestErrors:
 
     async def test_a_redirect_without_its_body_is_a_redirect(self) -> None:
         it = make_harness(no_response(sent=True, status=300))
-        with pytest.raises(InvalidResponseError, match="redirects are never followed"):
+        with pytest.raises(InvalidResponseError, match="redirects are not followed"):
             await it.get(UUID)
 
     async def test_the_fields_of_a_rejection_are_scrubbed(self) -> None:

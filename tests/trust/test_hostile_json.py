@@ -36,36 +36,39 @@ def nested(levels: int, kind: str = "[]") -> bytes:
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "an empty body"),
     "blanks": (b" \n", "an empty body"),
-    "HTML": (b"<html></html>", "no JSON"),
-    "truncated": (b'{"a":', "no JSON"),
-    "two documents": (b'{"a":1}{"a":1}', "no JSON"),
-    "trailing text": (b'{"a":1} x', "no JSON"),
-    "trailing comma": (b'{"a":1,}', "no JSON"),
-    "a comment": (b'{"a":1/**/}', "no JSON"),
-    "byte order mark": (b'\xef\xbb\xbf{"a":1}', "no JSON"),
-    "UTF-16": ('{"a":1}'.encode("utf-16"), "no JSON"),
-    "not UTF-8": (b'{"a":"\xff"}', "no JSON"),
-    "a control character": (b'{"a":"\x00"}', "no JSON"),
-    "a lone surrogate": (b'{"a":"\\ud800"}', "no JSON"),
-    "NaN": (b'{"a":NaN}', "no JSON"),
-    "Infinity": (b'{"a":Infinity}', "no JSON"),
-    "a float that is infinite": (b'{"a":1e999}', "no JSON"),
-    "a leading zero": (b'{"a":01}', "no JSON"),
-    "a key twice": (b'{"a":1,"a":2}', "names a key twice"),
-    "a key twice, alike": (b'{"a":1,"a":1}', "names a key twice"),
-    "a key twice, spaced": (b'{"a" :1,\n"a"\t: 2}', "names a key twice"),
-    "a key twice, escaped": (b'{"a":1,"\\u0061":2}', "names a key twice"),
-    "a key twice, deep down": (b'{"a":[{"b":{"c":1,"d":2,"c":3}}]}', "names a key twice"),
-    "a key twice, with balancing escaped quotes": (b'{"a":1,"a":"\\u0022\\u0022","b":"\\u0022"}', "names a key twice"),
-    "a key twice, empty": (b'{"":1,"":2}', "names a key twice"),
-    "a key twice, quotes in it": (b'{"\\"":1,"\\"":2}', "names a key twice"),
+    "HTML": (b"<html></html>", "not JSON"),
+    "truncated": (b'{"a":', "not JSON"),
+    "two documents": (b'{"a":1}{"a":1}', "not JSON"),
+    "trailing text": (b'{"a":1} x', "not JSON"),
+    "trailing comma": (b'{"a":1,}', "not JSON"),
+    "a comment": (b'{"a":1/**/}', "not JSON"),
+    "two byte order marks": (b'\xef\xbb\xbf\xef\xbb\xbf{"a":1}', "not JSON"),
+    "UTF-16": ('{"a":1}'.encode("utf-16"), "not JSON"),
+    "not UTF-8": (b'{"a":"\xff"}', "not JSON"),
+    "a control character": (b'{"a":"\x00"}', "not JSON"),
+    "a lone surrogate": (b'{"a":"\\ud800"}', "not JSON"),
+    "NaN": (b'{"a":NaN}', "not JSON"),
+    "Infinity": (b'{"a":Infinity}', "not JSON"),
+    "a float that is infinite": (b'{"a":1e999}', "not JSON"),
+    "a leading zero": (b'{"a":01}', "not JSON"),
+    "a key twice": (b'{"a":1,"a":2}', "contains a key twice"),
+    "a key twice, alike": (b'{"a":1,"a":1}', "contains a key twice"),
+    "a key twice, spaced": (b'{"a" :1,\n"a"\t: 2}', "contains a key twice"),
+    "a key twice, escaped": (b'{"a":1,"\\u0061":2}', "contains a key twice"),
+    "a key twice, deep down": (b'{"a":[{"b":{"c":1,"d":2,"c":3}}]}', "contains a key twice"),
+    "a key twice, with escaped quotes": (
+        b'{"a":1,"a":"\\u0022\\u0022","b":"\\u0022"}',
+        "contains a key twice",
+    ),
+    "a key twice, empty": (b'{"":1,"":2}', "contains a key twice"),
+    "a key twice, quotes in it": (b'{"\\"":1,"\\"":2}', "contains a key twice"),
     "a whole number of 65 bits": (b'{"a":18446744073709551616}', "more than 64 bits"),
     "a negative number of 65 bits": (b'{"a":-9223372036854775809}', "more than 64 bits"),
     "a hundred digits": (b'{"a":[' + b"9" * 100 + b"]}", "more than 64 bits"),
     "nested lists": (nested(DEPTH + 1), f"deeper than {DEPTH}"),
     "nested objects": (nested(DEPTH + 1, "{}"), f"deeper than {DEPTH}"),
     "a thousand levels": (nested(1000), f"deeper than {DEPTH}"),
-    "a million levels": (b"[" * 1_000_000, "no JSON"),
+    "a million levels": (b"[" * 1_000_000, "not JSON"),
 }
 VALID: dict[str, tuple[bytes, Any]] = {
     "the same key in two objects": (b'[{"a":1},{"a":1}]', [{"a": 1}, {"a": 1}]),
@@ -211,14 +214,14 @@ async def test_error_response_with_hostile_json_keeps_only_its_status(gateway: s
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_error_for_a_huge_list_is_short() -> None:
+async def test_reports_on_a_huge_list_are_few() -> None:
     huge: tuple[Any, ...] = ("x" * 100_000, {str(number): {} for number in range(1000)}, [5] * 50_000)
     for sources in huge:
         body = {"status": 200, "resource": {"data": {"_id": HEX24, "payment_sources": sources}}}
         async with MockGateway(json_response(200, body)).session(ACCOUNTS["paydock"]()) as session:
-            with pytest.raises(InvalidResponseError, match="payment_sources: expected") as caught:
-                await session.get(HEX24)
-        assert len(str(caught.value)) < 500
+            customer = await session.get(HEX24)
+            assert customer.payment_tokens == ()
+            assert list(session.stats().drift) == ["paydock.payment_sources"]
 
 
 def test_metadata_that_could_not_be_read_back_is_rejected() -> None:
@@ -231,5 +234,5 @@ def test_metadata_that_could_not_be_read_back_is_rejected() -> None:
         monri.validate(CustomerDraft(name="Ada", metadata={"a": [deep]}))
     recursive: dict[str, Any] = {}
     recursive["again"] = recursive
-    with pytest.raises(InvalidRecordError, match="must hold only JSON values"):
+    with pytest.raises(InvalidRecordError, match="must contain only JSON values"):
         monri.validate(CustomerDraft(name="Ada", metadata=recursive))

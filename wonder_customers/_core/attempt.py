@@ -12,7 +12,9 @@ from attrs import define, field
 from wonder_customers._core.access_tokens import AccessTokenCache
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.signing import SignerPool
+from wonder_customers.dialects import drift
 from wonder_customers.dialects.base import Call, Dialect
+from wonder_customers.dialects.drift import Drift
 from wonder_customers.errors import (
     CallError,
     ConflictError,
@@ -92,6 +94,7 @@ class AttemptResult:
         error: The failure, when not.
         asked_wait: Seconds the gateway asked to wait.
         request_id: The gateway's id for the request, else the one sent with it.
+        drift: The fields of the response that differ from the gateway's documents.
     """
 
     evidence: Evidence
@@ -99,6 +102,7 @@ class AttemptResult:
     error: CallError = _NO_ERROR
     asked_wait: float | None = None
     request_id: str | None = None
+    drift: tuple[Drift, ...] = ()
 
 
 @define(eq=False)
@@ -109,11 +113,13 @@ class AttemptRunner:
         transport: Carries the bytes.
         policy: The time limits.
         wall: Unix time; signatures and ``Retry-After`` dates are read with it.
+        strict: Whether a response that differs from the gateway's documents is an error.
     """
 
     transport: Transport | None
     policy: RetryPolicy
     wall: Callable[[], float] = time.time
+    strict: bool = False
     _under_way: int = 0
     _signers: SignerPool | None = None
     _digits: str = ""
@@ -264,14 +270,29 @@ class AttemptRunner:
         return AttemptResult(Evidence.UNKNOWN, error=DeadlineExceededError(reason) if late else NoResponseError(reason))
 
     def _answered(self, call: Call[Any], reply: HttpResponse, request_id: str) -> AttemptResult:
+        token = drift.start()
+        found: tuple[Drift, ...] = ()
         try:
-            record = call.decode(reply)
+            try:
+                record = call.decode(reply)
+            finally:
+                found = drift.stop(token)
+            if found and self.strict:
+                raise _drift_error(call, reply.status, found)
         except CallError as error:
             wait = retry_after(reply.headers, self.wall())
             if isinstance(error, GatewayError):
                 error.retry_after = wait
-            return AttemptResult(_evidence(error), error=error, asked_wait=wait)
-        return AttemptResult(Evidence.ANSWERED, Response(record, reply.status, reply.headers, request_id))
+            return AttemptResult(_evidence(error), error=error, asked_wait=wait, drift=found)
+        response = Response(record, reply.status, reply.headers, request_id)
+        return AttemptResult(Evidence.ANSWERED, response, drift=found)
+
+
+def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> InvalidResponseError:
+    """Return the error of a strict session for a response that differs from the gateway's documents."""
+    fields = dict.fromkeys(f"{it.field}: expected {it.expected}, found {it.found}" for it in found)
+    reason = f"HTTP {status} with fields that differ from the gateway's documents: {'; '.join(list(fields)[:10])}"
+    return InvalidResponseError(reason, status=status, applied="no" if call.replay is Replay.READ else "yes")
 
 
 def _evidence(error: CallError) -> Evidence:

@@ -1,5 +1,6 @@
 """One verb on its way, and what its errors tell of it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,6 +9,7 @@ from attrs import define, field
 from wonder_customers._core.attempt import AccountContext, AttemptResult
 from wonder_customers._core.write_locks import Key
 from wonder_customers.dialects.base import Call
+from wonder_customers.dialects.drift import Drift
 from wonder_customers.errors import (
     AttemptRecord,
     CallError,
@@ -39,6 +41,7 @@ class Counts:
     attempts: int = 0
     retries: int = 0
     lookups: int = 0
+    drift: dict[str, int] = field(factory=dict)
 
 
 @define(eq=False)
@@ -132,6 +135,15 @@ class CallContext:
             self.watched.attempted(
                 outcome, transmission.status, done_by(call, transmission, attempt_result), name, took
             )
+
+    def report_drift(self, counts: Counts, found: tuple[Drift, ...]) -> None:
+        """Count the fields of a response that differ from the gateway's documents, and notify the observers."""
+        gateway = self.account_context.dialect.gateway
+        for it, count in Counter(found).items():
+            name = f"{gateway}.{it.field}"
+            counts.drift[name] = counts.drift.get(name, 0) + count
+            if self.watched is not None:
+                self.watched.response_drift(it, count)
 
     def break_attempt(self, call: Call[Any], transmission: Transmission, error: BaseException, took: float) -> None:
         """It was broken off."""

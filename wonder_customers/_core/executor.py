@@ -273,6 +273,8 @@ class Executor:
         if attempt_result.reply is None:
             attempt_result.error.request_id = attempt_result.request_id
         context.end_attempt(call, transmission, attempt_result, self.clock() - began)
+        if attempt_result.drift:
+            context.report_drift(self.counts, attempt_result.drift)
         return attempt_result
 
     def _doubt(self, context: CallContext, call: Call[Any], keys: list[Key], transmission: Transmission) -> None:

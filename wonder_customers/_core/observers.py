@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from wonder_customers.dialects.drift import Drift
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.events import (
     AttemptEnded,
@@ -20,6 +21,7 @@ from wonder_customers.events import (
     Observer,
     Outcome,
     Reason,
+    ResponseDrift,
     SessionEnded,
     SessionStarted,
     Stats,
@@ -123,6 +125,10 @@ class CallObserver:
     def waiting(self, reason: Reason, seconds: float, tokens: int) -> None:
         """The call waits."""
         self._tell(Waiting(self._call, reason, seconds, tokens))
+
+    def response_drift(self, found: Drift, count: int) -> None:
+        """A response had a field that differs from the gateway's documents."""
+        self._tell(ResponseDrift(self._call, found.field, found.expected, found.found, count))
 
     def looking(self) -> None:
         """A look begins."""

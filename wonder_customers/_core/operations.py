@@ -113,6 +113,7 @@ class SessionState:
             waiting_for_rate_limit=0,
             views=self.views,
             observer_failures=0 if executor.observers is None else executor.observers.failures,
+            drift=dict(counts.drift),
         )
 
     def check_open(self) -> None:

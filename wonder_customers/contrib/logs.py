@@ -14,6 +14,7 @@ are listed below, and what is not listed stays out.
 | ``attempt_started`` | DEBUG  | call, gateway, operation, method, route, number, request |
 | ``attempt_ended``   | DEBUG  | the same and outcome, status, applied, error, elapsed |
 | ``waiting``         | INFO   | call, gateway, operation, reason, seconds, tokens |
+| ``response_drift``  | WARNING | call, gateway, operation, field, expected, found, count |
 | ``looking``         | INFO   | call, gateway, operation |
 | ``looked``          | INFO   | call, gateway, operation, found, error |
 | ``call_ended``      | varies | call, gateway, operation, error, applied, requests, adopted, elapsed |
@@ -35,6 +36,7 @@ from wonder_customers.events import (
     Event,
     LookupEnded,
     LookupStarted,
+    ResponseDrift,
     SessionEnded,
     SessionStarted,
     Waiting,
@@ -51,6 +53,7 @@ _ALLOWED: Final[Mapping[type[Event], tuple[int, tuple[str, ...]]]] = {
     AttemptStarted: (logging.DEBUG, _ATTEMPT),
     AttemptEnded: (logging.DEBUG, ("outcome", "status", "applied", "error", "elapsed")),
     Waiting: (logging.INFO, ("reason", "seconds", "tokens")),
+    ResponseDrift: (logging.WARNING, ("field", "expected", "found", "count")),
     LookupStarted: (logging.INFO, ()),
     LookupEnded: (logging.INFO, ("found", "error")),
     CallEnded: (logging.DEBUG, ("error", "applied", "requests", "recovered", "elapsed")),
