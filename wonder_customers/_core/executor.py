@@ -89,7 +89,7 @@ class Executor:
         """Perform an operation: all its calls, inside one deadline, in its customer's turn.
 
         Args:
-            speaker: Who it is made for.
+            account_context: The account.
             operation: The verb, for errors.
             steps: The operation's calls.
             subject: What a write is about, ``("reference", …)`` or ``("id", …)``; None for reads and for creates
@@ -329,7 +329,7 @@ class Executor:
         """The record that a write has left, None when there is none.
 
         Args:
-            trip: The verb.
+            context: The verb.
             call: The write.
             certain: The gateway has said that it applied the write: whatever is there is what it made of it.
 
