@@ -43,7 +43,7 @@ LEFT: list[str] = []
 
 @asynccontextmanager
 async def resources(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    """What the shop itself opens: the accounts of its tenants, and the transport, which is shown by `health`."""
+    """Open the accounts of the tenants and the transport that `health` reports."""
     accounts = {kind.__name__.lower(): kind.from_environment() for kind in (Wonder, Paydock, Monri)}
     yield {"accounts": accounts}
     await LINES.aclose()
@@ -58,7 +58,7 @@ async def tenant_session(
     session: Annotated[CustomerSession[Any], Depends(customer_session)],
     tenant: Annotated[str, Header(alias="X-Tenant")] = "wonder",
 ) -> CustomerSession[Any]:
-    """A view of the one session for the tenant's own account."""
+    """Return a view of the session for the tenant's account."""
     return session.for_account(request.state.accounts[tenant])
 
 
@@ -66,7 +66,7 @@ Customers = Annotated[CustomerSession[Any], Depends(tenant_session)]
 
 
 class SignUp(BaseModel):
-    """What a visitor fills in."""
+    """The sign-up form."""
 
     user: str
     name: str
@@ -75,7 +75,7 @@ class SignUp(BaseModel):
 
 
 class Card(BaseModel):
-    """A card as the visitor types it."""
+    """The card form."""
 
     number: str
     expire_month: str
@@ -84,7 +84,7 @@ class Card(BaseModel):
 
 
 class CardState(BaseModel):
-    """What the shop shows of a card."""
+    """The public part of a stored card."""
 
     token: str
     state: str | None
@@ -97,7 +97,7 @@ def shown(token: PaymentToken) -> CardState:
 
 @app.post("/customers", status_code=201)
 async def sign_up(request: Request, visitor: SignUp, customers: Customers) -> dict[str, str]:
-    """An upsert by the shop's own user id: signing up again after a broken connection is harmless."""
+    """Upsert by the shop's user id, so that a sign-up can be repeated after a connection error."""
     draft = CustomerDraft(reference=visitor.user, name=visitor.name, phone=Phone(visitor.dial_code, visitor.phone))
     try:
         customer = await cancel_on_disconnect(request, lambda: customers.upsert(draft))
@@ -109,7 +109,7 @@ async def sign_up(request: Request, visitor: SignUp, customers: Customers) -> di
 
 @app.post("/customers/{id}/cards", status_code=202)
 async def save_card(id: str, card: Card, customers: Customers) -> CardState:
-    """Sent once, whoever leaves: a card must not be stored twice."""
+    """Store a card without cancellation, because a repeated request would store it twice."""
     source = CardSource(
         **card.model_dump(),
         transaction_type="recurring_payment",
@@ -121,11 +121,11 @@ async def save_card(id: str, card: Card, customers: Customers) -> CardState:
 
 @app.get("/customers/{id}/cards/{token}")
 async def card_state(request: Request, id: str, token: str, customers: Customers) -> CardState:
-    """Asked again and again until the cardholder has confirmed the card: no webhook is needed."""
+    """Return the state of a card. Clients poll until the cardholder has confirmed it; no webhook is needed."""
     return shown(await cancel_on_disconnect(request, lambda: customers.check_payment_token(id, token)))
 
 
 @app.get("/health")
 async def health() -> dict[str, int]:
-    """ConnectionStats in use, connections open, and sign-ups that were cancelled because the visitor had left."""
+    """Return busy and open connections, and the number of sign-ups cancelled by a disconnect."""
     return {"busy": LINES.busy_connections, "open": LINES.open_connections, "left": len(LEFT)}

@@ -1,4 +1,4 @@
-"""The Starlette helpers, one by one, over a session that goes nowhere."""
+"""The Starlette integration, with a session that sends nothing."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -41,11 +41,11 @@ from wonder_customers import (
 )
 from wonder_customers.contrib.starlette import (
     ClientDisconnected,
-    answer,
     cancel_on_disconnect,
     customer_lifespan,
     customer_session,
     install_error_handlers,
+    problem_response,
 )
 
 ACCOUNT = Monri("key", "token")
@@ -73,22 +73,22 @@ ANSWERS: list[tuple[WonderCustomersError, int]] = [
 
 
 @pytest.mark.parametrize(("error", "status"), ANSWERS, ids=lambda it: type(it).__name__)
-def test_every_error_has_its_answer(error: WonderCustomersError, status: int) -> None:
-    made = answer(error)
+def test_problem_response_of_each_error(error: WonderCustomersError, status: int) -> None:
+    made = problem_response(error)
     body = json.loads(bytes(made.body))
     assert (made.status_code, body["status"]) == (status, status)
     assert made.media_type == "application/problem+json"
     assert b"secret" not in bytes(made.body)
 
 
-def test_answers_say_what_can_be_done() -> None:
-    told = [json.loads(bytes(answer(error).body)) for error, _ in ANSWERS]
-    assert told[0]["violations"] == [{"field": "name", "limit": "must have 1 to 50 characters"}]
-    assert (told[12]["applied"], told[12]["request_id"]) == ("unknown", "r-1")
-    assert answer(ANSWERS[6][0]).headers["retry-after"] == "3"
+def test_problem_details_of_errors() -> None:
+    bodies = [json.loads(bytes(problem_response(error).body)) for error, _ in ANSWERS]
+    assert bodies[0]["violations"] == [{"field": "name", "limit": "must have 1 to 50 characters"}]
+    assert (bodies[12]["applied"], bodies[12]["request_id"]) == ("unknown", "r-1")
+    assert problem_response(ANSWERS[6][0]).headers["retry-after"] == "3"
 
 
-def test_every_error_of_the_library_is_in_the_table() -> None:
+def test_all_error_classes_are_tested() -> None:
     kinds = set(WonderCustomersError.__subclasses__())
     while more := {sub for kind in kinds for sub in kind.__subclasses__()} - kinds:
         kinds |= more
@@ -100,7 +100,7 @@ def test_every_error_of_the_library_is_in_the_table() -> None:
 
 @asynccontextmanager
 async def running(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the app, inside its lifespan."""
+    """Return a client of the app, inside its lifespan."""
     async with app.router.lifespan_context(app) as state:
         held = dict(state or {})
 
@@ -112,7 +112,7 @@ async def running(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def monri_app(seen: list[Any], **options: Any) -> Starlette:
-    """An app with one endpoint, which deletes nobody."""
+    """Return an app with one endpoint."""
 
     async def delete(request: Request) -> Response:
         session = await customer_session(request)
@@ -130,7 +130,7 @@ def monri_app(seen: list[Any], **options: Any) -> Starlette:
 
 
 @pytest.mark.anyio
-async def test_one_session_for_all_requests_closed_at_the_end() -> None:
+async def test_lifespan_opens_one_session_and_closes_it() -> None:
     seen: list[CustomerSession[Any]] = []
     left: list[str] = []
 
@@ -147,7 +147,7 @@ async def test_one_session_for_all_requests_closed_at_the_end() -> None:
 
 
 @pytest.mark.anyio
-async def test_without_the_lifespan_the_error_names_the_cure() -> None:
+async def test_missing_lifespan_error_names_the_fix() -> None:
     request = Request({"type": "http", "state": {}})
     with pytest.raises(ConfigurationError, match=r"lifespan=customer_lifespan\(…\)"):
         await customer_session(request)
@@ -162,7 +162,7 @@ def connected(disconnects: anyio.Event) -> Request:
 
 
 @pytest.mark.anyio
-async def test_work_is_cancelled_when_the_client_leaves() -> None:
+async def test_client_disconnect_cancels_work() -> None:
     gone, cancelled = anyio.Event(), anyio.Event()
 
     async def work() -> None:
@@ -178,12 +178,12 @@ async def test_work_is_cancelled_when_the_client_leaves() -> None:
 
 
 @pytest.mark.anyio
-async def test_work_that_ends_first_gives_its_result_or_its_own_error() -> None:
+async def test_finished_work_returns_its_result_or_raises_its_error() -> None:
     async def fails() -> None:
-        raise NotFoundError("nobody") from LookupError("cause")
+        raise NotFoundError("unknown") from LookupError("cause")
 
     async def nothing() -> None:
-        """None is a result, too."""
+        """Return None, which is a valid result."""
 
     work: Callable[[], Awaitable[None]] = nothing
     with anyio.fail_after(2):
@@ -194,7 +194,7 @@ async def test_work_that_ends_first_gives_its_result_or_its_own_error() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_client_that_has_gone_is_no_error() -> None:
+async def test_client_disconnect_is_not_an_error() -> None:
     async def leave(request: Request) -> Response:
         raise ClientDisconnected
 
@@ -202,3 +202,9 @@ async def test_a_client_that_has_gone_is_no_error() -> None:
     install_error_handlers(app)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
         assert (await client.get("/")).status_code == 499
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(1e30, "86400"), (2.2, "3"), (-5.0, "0")])
+def test_retry_after_is_bounded(seconds: float, expected: str) -> None:
+    limited = problem_response(RateLimitError("secret words", status=429, retry_after=seconds))
+    assert limited.headers["Retry-After"] == expected

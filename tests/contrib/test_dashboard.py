@@ -1,4 +1,4 @@
-"""The dashboard asks for the metrics that are exported to Prometheus, under the names they have there."""
+"""The dashboard queries the metrics that are exported to Prometheus."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from prometheus_client import REGISTRY, generate_latest
 from wonder_customers.contrib.otel import Metrics
 
 
-def test_the_dashboard_asks_for_what_is_exported_and_for_all_of_it() -> None:
+def test_dashboard_queries_exactly_the_exported_metrics() -> None:
     reader = PrometheusMetricReader()
     meters = MeterProvider(metric_readers=[reader])
     try:
@@ -47,7 +47,7 @@ def test_the_dashboard_asks_for_what_is_exported_and_for_all_of_it() -> None:
             asked.add(name)
     families = {re.sub(r"_(bucket|count|sum|created)$", "", name) for name in ours}
     assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked} == families
-    page = (Path(__file__).parent.parent / "docs" / "operating.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\bwonder_customers_[a-z_]+(?=[ {])", page)) <= ours
     variables = {variable["name"]: variable["query"] for variable in board["templating"]["list"]}
     name, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variables["gateway"]).groups()  # type: ignore[union-attr]
@@ -55,7 +55,7 @@ def test_the_dashboard_asks_for_what_is_exported_and_for_all_of_it() -> None:
 
 
 async def _exported(meters: MeterProvider, text: Callable[[], str]) -> str:
-    """What a Prometheus server would read after a story in which everything happened."""
+    """Return the Prometheus export after calls that update every metric."""
     it = make_harness(
         CONNECTION_REFUSED,
         NO_RESPONSE,

@@ -1,4 +1,4 @@
-"""Log lines: stable names, an allow-list of fields, levels, silence by default, and no datum at any level."""
+"""Log records: stable names, allowed fields, levels, no output by default, no customer data."""
 
 import base64
 import logging
@@ -53,7 +53,7 @@ FIELDS = {
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:
-    # Whoever is in the process may have put fields of his own on every record.
+    # Other libraries may add attributes to all records of the process.
     usual = (
         vars(logging.makeLogRecord({})).keys() | vars(logging.getLogRecordFactory()("", 0, "", 0, "", (), None)).keys()
     )
@@ -62,7 +62,7 @@ def fields(record: logging.LogRecord) -> dict[str, Any]:
 
 @pytest.fixture
 def everything() -> Iterator[list[logging.LogRecord]]:
-    """Every record of every logger of the process, at the lowest level there is."""
+    """All records of all loggers of the process, at all levels."""
     records: list[logging.LogRecord] = []
 
     class Keep(logging.Handler):
@@ -81,7 +81,7 @@ def everything() -> Iterator[list[logging.LogRecord]]:
         logger.setLevel(level)
 
 
-async def test_each_event_is_a_line_and_the_same_as_fields(everything: list[logging.LogRecord]) -> None:
+async def test_each_event_is_a_log_record_with_attributes(everything: list[logging.LogRecord]) -> None:
     it = make_harness(NO_RESPONSE, NOT_FOUND, CREATED)
     it.executor.observers = ObserverGroup([log_events])
     await it.create(draft())
@@ -95,15 +95,15 @@ async def test_each_event_is_a_line_and_the_same_as_fields(everything: list[logg
         f"DEBUG attempt_started {post}",
         f'DEBUG attempt_ended {post} outcome="no response" applied=unknown error=NoResponseError elapsed=0.0',
         f"INFO waiting {call} reason=confirmation seconds=0.5 tokens=500",
-        f"INFO looking {call}",
+        f"INFO lookup_started {call}",
         f"DEBUG attempt_started {find} request=2",
         f"DEBUG attempt_ended {find} request=2 outcome=response status=404 applied=no error=NotFoundError elapsed=0.0",
-        f"INFO looked {call} found=False",
+        f"INFO lookup_ended {call} found=False",
         f"INFO waiting {call} reason=confirmation seconds=1.0 tokens=500",
-        f"INFO looking {call}",
+        f"INFO lookup_started {call}",
         f"DEBUG attempt_started {find} request=3",
         f"DEBUG attempt_ended {find} request=3 outcome=response status=200 applied=no elapsed=0.0",
-        f"INFO looked {call} found=True",
+        f"INFO lookup_ended {call} found=True",
         f"DEBUG call_ended {call} applied=yes requests=3 recovered=True elapsed=1.5",
     ]
     for record in ours:
@@ -118,7 +118,7 @@ async def test_each_event_is_a_line_and_the_same_as_fields(everything: list[logg
         ([NO_RESPONSE, *[respond(502, b"")] * 3], OutcomeUnknownError, "WARNING"),
     ],
 )
-async def test_the_level_says_whether_somebody_should_look(
+async def test_level_of_call_ended(
     everything: list[logging.LogRecord], steps: list[Any], error: type[CallError], level: str
 ) -> None:
     it = make_harness(*steps)
@@ -129,7 +129,7 @@ async def test_the_level_says_whether_somebody_should_look(
     assert (ended.levelname, fields(ended)["error"]) == (level, error.__name__)
 
 
-async def test_a_level_that_is_off_costs_no_line(everything: list[logging.LogRecord]) -> None:
+async def test_disabled_levels_are_not_formatted(everything: list[logging.LogRecord]) -> None:
     logging.getLogger("wonder_customers").setLevel(logging.INFO)
     it = make_harness(CREATED)
     it.executor.observers = ObserverGroup([log_events])
@@ -137,7 +137,7 @@ async def test_a_level_that_is_off_costs_no_line(everything: list[logging.LogRec
     assert [record for record in everything if record.name == "wonder_customers"] == []
 
 
-def test_a_program_that_does_not_configure_logging_sees_none() -> None:
+def test_no_output_without_logging_configuration() -> None:
     code = (
         "import anyio, httpx, wonder_customers as w\n"
         "from wonder_customers.contrib.logs import log_events\n"
@@ -172,36 +172,36 @@ FAULTS = ("read_close", "truncated_body", "server_error", "rate_limited", "huge_
 
 
 def forms(value: str) -> set[str]:
-    """A value as it is, and as it would stand in a URL or in base64, wherever in it it began."""
+    """Return a value's plain, URL and base64 forms, the latter at every offset."""
     parts = {base64.b64encode(b" " * pad + value.encode()).decode().rstrip("=")[4:-2] for pad in range(3)}
     return {value, quote(value, safe=""), *(part for part in parts if len(part) >= 8)}
 
 
 async def every_verb(it: Any) -> None:
-    """Use everything that carries a datum, whatever comes of it."""
-    verbs: list[Any] = [lambda: it.upsert(CANARY), lambda: it.get_by_reference(CANARY.reference)]
+    """Run all operations that send customer data and ignore their errors."""
+    operations: list[Any] = [lambda: it.upsert(CANARY), lambda: it.get_by_reference(CANARY.reference)]
     made = None
-    for verb in verbs:
+    for operation in operations:
         try:
-            made = await verb()
+            made = await operation()
         except CallError:
             continue
     if made is None:
         return
-    for verb in (
+    for operation in (
         lambda: it.update(made.id, PATCH),
         lambda: it.get(made.id),
         lambda: it.raw.page(limit=3),
         lambda: it.create_payment_token(made.id, WONDER_CARD if isinstance(it.account, Wonder) else CARD),
     ):
         try:
-            await verb()
+            await operation()
         except (CallError, UnsupportedOperationError):
             continue
 
 
 @pytest.mark.parametrize("gateway", ["monri", "paydock", pytest.param("wonder", marks=pytest.mark.long)])
-async def test_no_logger_of_the_process_writes_a_datum_or_a_key(
+async def test_no_logger_writes_customer_data_or_keys(
     gateway: str, simulator: SimulatorServer, everything: list[logging.LogRecord], anyio_backend: str
 ) -> None:
     for transport in (None, HttpxTransport()):
@@ -225,7 +225,7 @@ async def test_no_logger_of_the_process_writes_a_datum_or_a_key(
         assert not [form for form in forms(value) if form in written], value
 
 
-def test_every_event_has_its_fields() -> None:
+def test_all_events_are_logged() -> None:
     assert FIELDS.keys() == {
         *("session_started", "session_ended", "call_started", "call_ended", "attempt_started", "attempt_ended"),
         *("waiting", "lookup_started", "lookup_ended"),

@@ -1,4 +1,4 @@
-"""The recipes of the page on web apps, each served by its own server before the simulated gateways."""
+"""The recipes of the page on web applications, each run by its own server with the simulated gateways."""
 
 import importlib.util
 import re
@@ -27,13 +27,13 @@ def simulated() -> Iterator[SimulatorServer]:
         yield server
 
 
-def test_all_recipes_are_here() -> None:
+def test_all_recipes_are_tested() -> None:
     assert list(RECIPES) == ["fastapi", "litestar", "django", "aiohttp"]
     assert len(BLOCKS) == len(RECIPES)
 
 
 @pytest.mark.parametrize("framework", RECIPES)
-def test_a_recipe_serves(tmp_path: Path, simulated: SimulatorServer, framework: str) -> None:
+def test_recipe_serves_customers_and_problems(tmp_path: Path, simulated: SimulatorServer, framework: str) -> None:
     if importlib.util.find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed")
     module = tmp_path / f"{framework}_shop.py"
@@ -54,7 +54,7 @@ def test_a_recipe_serves(tmp_path: Path, simulated: SimulatorServer, framework: 
     customer = httpx.post(f"{account.base_url}/v2/customers", json={"name": "Ada"}, headers=bearer).json()["uuid"]
     with run_app(*command, variables=simulated.environment()) as shop:
         found = httpx.get(f"{shop.origin}/customers/{customer}")
-        missing = httpx.get(f"{shop.origin}/customers/nobody")
+        missing = httpx.get(f"{shop.origin}/customers/unknown")
     assert (found.status_code, found.json()) == (200, {"name": "Ada"}), shop.log
     assert (missing.status_code, missing.json()["status"]) == (404, 404), shop.log
     assert missing.headers["content-type"].startswith("application/problem+json")

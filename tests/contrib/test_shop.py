@@ -1,4 +1,4 @@
-"""The shop, run by uvicorn in a process of its own, before the simulated gateways, with real clients that leave."""
+"""The example shop, run by uvicorn in its own process, with clients that disconnect."""
 
 import random
 import signal
@@ -38,12 +38,12 @@ def shop(simulated: SimulatorServer) -> Iterator[AppProcess]:
 
 
 def visitor(shop: AppProcess) -> httpx.AsyncClient:
-    """A browser of its own: what one visitor cancels touches nobody else's connections."""
+    """Return a client with its own connections, unaffected by other clients' cancellations."""
     return httpx.AsyncClient(base_url=shop.origin, verify=False, trust_env=False, timeout=30)
 
 
 async def sign_up(shop: AppProcess, number: int, patience: float | None) -> httpx.Response | None:
-    """Sign up; leave after `patience` seconds."""
+    """Sign up; disconnect after `patience` seconds."""
     body = {"user": f"user-{number}", "name": f"Visitor {number}"}
     headers = {"X-Tenant": GATEWAYS[number % 3]}
     async with visitor(shop) as browser:
@@ -53,7 +53,7 @@ async def sign_up(shop: AppProcess, number: int, patience: float | None) -> http
 
 
 async def crowd(shop: AppProcess, patience: dict[int, float | None]) -> list[httpx.Response]:
-    """All visitors in `patience`, twenty at a time; the answers to those who stayed."""
+    """Sign up all visitors, twenty at a time; return the responses of those who stayed connected."""
     answers: list[httpx.Response] = []
     limit = anyio.Semaphore(20)
 
@@ -70,7 +70,7 @@ async def crowd(shop: AppProcess, patience: dict[int, float | None]) -> list[htt
 
 
 async def quiet(shop: AppProcess) -> dict[str, int]:
-    """The shop's connections when the last visitor's call has ended."""
+    """Return the shop's connections after the last call has ended."""
     async with visitor(shop) as browser:
         with anyio.fail_after(10):
             while True:
@@ -80,7 +80,7 @@ async def quiet(shop: AppProcess) -> dict[str, int]:
                 await anyio.sleep(0.02)
 
 
-def test_from_the_sign_up_to_a_card_that_may_be_used(shop: AppProcess) -> None:
+def test_sign_up_and_card_confirmation(shop: AppProcess) -> None:
     with httpx.Client(base_url=shop.origin, trust_env=False) as browser:
         made = browser.post("/customers", json={"user": "ada", "name": "Ada Lovelace"})
         customer = made.json()["customer"]
@@ -99,14 +99,14 @@ def test_from_the_sign_up_to_a_card_that_may_be_used(shop: AppProcess) -> None:
 
 
 REFUSALS: dict[str, tuple[str, str, dict[str, Any] | None, str, int]] = {
-    "an unknown customer": ("GET", "/customers/nobody/cards/none", None, "wonder", 404),
-    "what the gateway cannot do": ("GET", "/customers/nobody/cards/none", None, "monri", 501),
+    "an unknown customer": ("GET", "/customers/unknown/cards/none", None, "wonder", 404),
+    "what the gateway cannot do": ("GET", "/customers/unknown/cards/none", None, "monri", 501),
     "what breaks its limits": ("POST", "/customers", {"user": "u", "name": "x" * 300}, "monri", 422),
 }
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_errors_are_answers(shop: AppProcess, case: str) -> None:
+def test_errors_become_problem_responses(shop: AppProcess, case: str) -> None:
     method, path, body, tenant, status = REFUSALS[case]
     with httpx.Client(base_url=shop.origin, trust_env=False) as browser:
         answer = browser.request(method, path, json=body, headers={"X-Tenant": tenant})
@@ -114,7 +114,7 @@ def test_errors_are_answers(shop: AppProcess, case: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_two_hundred_sign_ups_with_clients_that_leave(shop: AppProcess, simulated: SimulatorServer) -> None:
+def test_sign_ups_with_disconnecting_clients(shop: AppProcess, simulated: SimulatorServer) -> None:
     dice = random.Random(7)
     leaving = set(dice.sample(range(VISITORS), int(VISITORS * GONE)))
     patience = {it: dice.uniform(0.002, 0.08) if it in leaving else None for it in range(VISITORS)}
@@ -135,7 +135,7 @@ def test_two_hundred_sign_ups_with_clients_that_leave(shop: AppProcess, simulate
         made |= {user: count for user, count in simulated.store.ledger(gateway).items() if user.startswith("user-")}
     assert made == {f"user-{number}": 1 for number in range(VISITORS)}
 
-    # The last test of the module: it ends the shop, as an orchestrator would.
+    # The last test of the module: it stops the shop, as an orchestrator does.
     shop.process.send_signal(signal.SIGTERM)
     shop.process.wait(10)
     time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""OpenTelemetry: the trace of a call and of a bulk job, the metrics, the dashboard, and no datum in any of them."""
+"""OpenTelemetry spans and metrics of calls and bulk jobs; they contain no customer data."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ OURS = "wonder_customers."
 
 @attrs.define
 class Kept:
-    """What a program's telemetry has collected."""
+    """The collected spans and metrics."""
 
     traces: TracerProvider
     spans: InMemorySpanExporter
@@ -71,7 +71,7 @@ class Kept:
         return [Spans(self.traces), Metrics(self.meters)]
 
     def tree(self) -> list[str]:
-        """The finished spans, children indented below their parent, with what sets each apart."""
+        """Return the finished spans as an indented tree, with their distinguishing attributes."""
         below: defaultdict[int | None, list[ReadableSpan]] = defaultdict(list)
         finished = self.spans.get_finished_spans()
         known = {span.context.span_id for span in finished}
@@ -81,7 +81,7 @@ class Kept:
         return list(_lines(below, None, ""))
 
     def metrics(self) -> dict[str, list[tuple[dict[str, Any], Any]]]:
-        """Every metric by its name: attributes and value, for histograms the count and the sum."""
+        """Return attributes and value of all metrics by name; the value of histograms is the count and the sum."""
         found: dict[str, list[tuple[dict[str, Any], Any]]] = {}
         data = self.reader.get_metrics_data()
         for scope in [scope for one in data.resource_metrics for scope in one.scope_metrics] if data else []:
@@ -93,15 +93,15 @@ class Kept:
 
 def _lines(below: Any, parent: int | None, indent: str) -> Iterator[str]:
     for span in below[parent]:
-        told = dict(span.attributes or {})
-        facts = [str(told[key]) for key in ("http.response.status_code", "error.type") if key in told]
+        attributes = dict(span.attributes or {})
+        facts = [str(attributes[key]) for key in ("http.response.status_code", "error.type") if key in attributes]
         facts += [
-            f"{key.removeprefix(OURS).removeprefix('http.request.')}={told[key]}"
-            for key in sorted(told)
+            f"{key.removeprefix(OURS).removeprefix('http.request.')}={attributes[key]}"
+            for key in sorted(attributes)
             if key.startswith(OURS) and key not in {OURS + "gateway", OURS + "operation"}
         ]
-        if "http.request.resend_count" in told:
-            facts.append(f"resend={told['http.request.resend_count']}")
+        if "http.request.resend_count" in attributes:
+            facts.append(f"resend={attributes['http.request.resend_count']}")
         if span.status.status_code is StatusCode.ERROR:
             facts.append("ERROR")
         yield " ".join([indent + span.name, *facts])
@@ -128,7 +128,7 @@ def observed(it: Harness, kept: Kept) -> Harness:
 
 
 class TestSpans:
-    async def test_a_read_and_all_its_attributes(self, kept: Kept) -> None:
+    async def test_spans_of_a_read(self, kept: Kept) -> None:
         it = observed(make_harness(CREATED), kept)
         with kept.traces.get_tracer("caller").start_as_current_span("the caller's") as mine:
             await it.get(UUID)
@@ -155,7 +155,7 @@ class TestSpans:
             "https://opentelemetry.io/schemas",
         )
 
-    async def test_retries_count_and_waits_tell_why(self, kept: Kept) -> None:
+    async def test_spans_of_retries_and_waits(self, kept: Kept) -> None:
         it = observed(make_harness(CONNECTION_REFUSED, respond(429, {}), CREATED), kept)
         await it.get(UUID)
         assert kept.tree() == [
@@ -167,7 +167,7 @@ class TestSpans:
             "  GET /v2/customers/{uuid} 200 resend=2",
         ]
 
-    async def test_finding_nobody_is_an_answer_and_the_callers_error(self, kept: Kept) -> None:
+    async def test_not_found_is_an_error_of_the_call_only(self, kept: Kept) -> None:
         with pytest.raises(NotFoundError):
             await observed(make_harness(NOT_FOUND), kept).get(UUID)
         with pytest.raises(NotFoundError):
@@ -179,7 +179,7 @@ class TestSpans:
             "  POST /v2/customers/{uuid} 404 NotFoundError ERROR",
         ]
 
-    async def test_a_cancelled_call_leaves_no_span_open(self, kept: Kept) -> None:
+    async def test_cancellation_ends_all_spans(self, kept: Kept) -> None:
         it = observed(make_harness(hang(sent=True)), kept)
         async with anyio.create_task_group() as group:
             group.start_soon(partial(it.update, UUID, CustomerPatch(name="Ada")))
@@ -191,7 +191,7 @@ class TestSpans:
             "  POST /v2/customers/{uuid} Cancelled applied=unknown outcome=no response ERROR",
         ]
 
-    async def test_calls_at_the_same_time_do_not_mix(self, kept: Kept) -> None:
+    async def test_concurrent_calls_have_separate_traces(self, kept: Kept) -> None:
         it = observed(make_harness(CREATED, endless=True), kept)
         tracer = kept.traces.get_tracer("caller")
 
@@ -207,7 +207,7 @@ class TestSpans:
         assert sorted(lines[::3]) == sorted(f"caller {number}" for number in range(50))
         assert (lines[1::3], lines[2::3]) == ([read[0]] * 50, [read[1]] * 50)
 
-    async def test_what_is_not_sampled_is_not_exported(self, kept: Kept) -> None:
+    async def test_unsampled_spans_are_not_exported(self, kept: Kept) -> None:
         spans = InMemorySpanExporter()
         provider = TracerProvider(sampler=ALWAYS_OFF)
         provider.add_span_processor(SimpleSpanProcessor(spans))
@@ -216,7 +216,7 @@ class TestSpans:
         await it.create(draft())
         assert (spans.get_finished_spans(), observers.failures) == ((), 0)
 
-    async def test_without_an_sdk_it_costs_nothing_and_keeps_nothing(self) -> None:
+    async def test_without_sdk_nothing_is_stored(self) -> None:
         it, spans = make_harness(NO_RESPONSE, NOT_FOUND, CREATED), Spans()
         it.executor.observers = observers = ObserverGroup([spans, Metrics()])
         await it.create(draft())
@@ -224,7 +224,7 @@ class TestSpans:
 
 
 class TestMetrics:
-    async def test_calls_attempts_retries_and_looks(self, kept: Kept) -> None:
+    async def test_metrics_of_calls_attempts_retries_and_lookups(self, kept: Kept) -> None:
         it = observed(
             make_harness(CONNECTION_REFUSED, NO_RESPONSE, NOT_FOUND, CREATED, respond(400, {"message": "no"})), kept
         )
@@ -261,7 +261,7 @@ class TestMetrics:
             ({**create, "wonder_customers.reason": "confirmation"}, (2, 1.5)),
         ]
 
-    async def test_buckets_are_those_that_the_conventions_advise(self, kept: Kept) -> None:
+    async def test_buckets_follow_the_semantic_conventions(self, kept: Kept) -> None:
         await observed(make_harness(CREATED), kept).get(UUID)
         data = kept.reader.get_metrics_data()
         assert data is not None
@@ -276,7 +276,7 @@ class TestMetrics:
             "wonder_customers.call.duration": [*advised, 30, 60],
         }
 
-    async def test_gauges_are_the_sums_over_open_sessions(self, kept: Kept, simulator: SimulatorServer) -> None:
+    async def test_gauges_are_sums_over_open_sessions(self, kept: Kept, simulator: SimulatorServer) -> None:
         simulator.faults.add("read_hang", times=None, method="POST")
         observers = kept.observers
         async with session(simulator, "paydock", observers=observers, max_connections=2) as one:
@@ -294,20 +294,20 @@ class TestMetrics:
         host = {"server.address": "127.0.0.1", "server.port": urlsplit(simulator.origin).port}
         assert found["wonder_customers.retry_budget"] == [(host, 1000)]
         assert after["wonder_customers.retry_budget"] == [(host, 500)]
-        state = "wonder_customers.lane.state"
-        assert found["wonder_customers.connections"] == [({state: "busy"}, 3), ({state: "idle"}, 0)]
+        state = "http.connection.state"
+        assert found["http.client.open_connections"] == [({state: "active"}, 3), ({state: "idle"}, 0)]
         assert found["wonder_customers.calls.active"] == [({}, 5)]
         assert found["wonder_customers.calls.waiting"] == [({}, 2)]
         assert found["wonder_customers.requests.waiting"] == [({}, 0)]
         assert after["wonder_customers.calls.active"] == [({}, 0)]
-        assert "wonder_customers.connections" not in kept.metrics()
+        assert "http.client.open_connections" not in kept.metrics()
 
 
 PATIENT = RetryPolicy(attempts=3, read_timeout=1.0, base=0.01, confirmation_window=0.05)
 
 
 def people() -> list[CustomerDraft]:
-    """A hundred customers, each with values that are nobody else's and that look like nothing else."""
+    """Return a hundred customers with unique values that occur in no other text."""
     return [
         CustomerDraft(
             reference=f"kunde-{number:04}",
@@ -322,7 +322,7 @@ def people() -> list[CustomerDraft]:
 
 
 def values(record: Any) -> Iterator[str]:
-    """Every text in a record, whatever it stands in."""
+    """Return all strings in a record, at any depth."""
     if isinstance(record, dict):
         for item in record.values():
             yield from values(item)
@@ -330,10 +330,10 @@ def values(record: Any) -> Iterator[str]:
         yield record
 
 
-async def test_the_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
+async def test_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
     with SimulatorServer([simulator("monri")], faults=True) as server:
         account = package("monri").ACCOUNT.from_environment(server.environment())
-        create: dict[str, Any] = {"gateway": "monri", "method": "POST", "path": r"/v2/customers$"}
+        create: dict[str, Any] = {"gateway": "monri", "method": "POST", "path": "/v2/customers"}
         server.faults.add("server_error", applied=False, **create)
         server.faults.add("read_close", applied=True, **create)
         drafts = people()
@@ -352,16 +352,16 @@ async def test_the_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
     usual = ["  monri upsert applied=yes", f"    {FIND} 404", "    POST /v2/customers 200 applied=yes"]
     assert kept.tree() == [
         "nightly import",
-        "  monri upsert recovered=True applied=yes",
+        "  monri upsert applied=yes recovered=True",
         f"    {FIND} 404",
-        "    POST /v2/customers 503 Unavailable applied=unknown ERROR",
+        "    POST /v2/customers 503 GatewayUnavailableError applied=unknown ERROR",
         "    wait reason=confirmation",
-        "    look found=False",
+        "    lookup found=False",
         f"      {FIND} 404",
         "    wait reason=retry",
         "    POST /v2/customers NoResponseError applied=unknown outcome=no response resend=1 ERROR",
         "    wait reason=confirmation",
-        "    look found=True",
+        "    lookup found=True",
         f"      {FIND} 200",
         *usual * 99,
     ]

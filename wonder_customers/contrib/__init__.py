@@ -1,1 +1,1 @@
-"""At home in web apps: `problems` for any framework, and a module for each framework that needs more than a recipe."""
+"""Integrations: `problems` for any web framework, Starlette and FastAPI, logging, and OpenTelemetry."""

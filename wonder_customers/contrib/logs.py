@@ -1,27 +1,27 @@
-"""An observer that writes to the standard library's logging.
+"""An observer that writes events to the standard library's logging.
 
     CustomerSession(account, observers=[log_events])
 
-Every event becomes one record of the logger ``wonder_customers``: its message is a line of ``key=value``, and the same
-keys are attributes of the record, for formatters that write JSON. Nothing else is ever written: the keys of each event
-are listed below, and what is not listed stays out.
+Each event becomes one record of the logger ``wonder_customers``. The message is a line of ``key=value`` pairs, and the
+same keys are attributes of the record, for formatters that write JSON. Only the keys below are written.
 
 | event               | level  | keys |
 |---------------------|--------|---|
-| ``session_started``  | DEBUG  | – |
-| ``session_ended``  | INFO   | started, succeeded, failures, attempts, retries, looks, observer_failures |
+| ``session_started`` | DEBUG  | – |
+| ``session_ended``   | INFO   | started, succeeded, failures, attempts, retries, lookups, observer_failures |
 | ``call_started``    | DEBUG  | call, gateway, operation, host, port |
 | ``attempt_started`` | DEBUG  | call, gateway, operation, method, route, number, request |
-| ``attempt_ended``   | DEBUG  | the same and outcome, status, applied, error, elapsed |
+| ``attempt_ended``   | DEBUG  | those of ``attempt_started``, and outcome, status, applied, error, elapsed |
 | ``waiting``         | INFO   | call, gateway, operation, reason, seconds, tokens |
 | ``response_drift``  | WARNING | call, gateway, operation, field, expected, found, count |
-| ``looking``         | INFO   | call, gateway, operation |
-| ``looked``          | INFO   | call, gateway, operation, found, error |
-| ``call_ended``      | varies | call, gateway, operation, error, applied, requests, adopted, elapsed |
-| ``observer_failed`` | ERROR  | observer, error (written by the session itself, whether this observer is used or not) |
+| ``lookup_started``  | INFO   | call, gateway, operation |
+| ``lookup_ended``    | INFO   | call, gateway, operation, found, error |
+| ``call_ended``      | varies | call, gateway, operation, error, applied, requests, recovered, elapsed |
+| ``observer_failed`` | ERROR  | observer, error (written by the session, with or without this observer) |
 
-``call_ended`` is DEBUG when the call returned its result, INFO when it raised, and WARNING when nobody knows whether it
-was applied. Times are seconds. Nothing is shown until the program configures logging: the library adds a `NullHandler`.
+``call_ended`` is DEBUG if the call returned its result, INFO if it raised, and WARNING if it is unknown whether a write
+was applied. Times are in seconds. The library installs a `NullHandler`, so records are shown only after the program
+configures logging.
 """
 
 import logging
@@ -47,7 +47,7 @@ __all__ = ["log_events"]
 _LOG: Final = logging.getLogger("wonder_customers")
 
 _ATTEMPT: Final = ("method", "route", "number", "request")
-_ALLOWED: Final[Mapping[type[Event], tuple[int, tuple[str, ...]]]] = {
+_LOGGED: Final[Mapping[type[Event], tuple[int, tuple[str, ...]]]] = {
     SessionStarted: (logging.DEBUG, ()),
     CallStarted: (logging.DEBUG, ("host", "port")),
     AttemptStarted: (logging.DEBUG, _ATTEMPT),
@@ -63,28 +63,28 @@ _TOTALS: Final = ("started", "succeeded", "failures", "attempts", "retries", "lo
 
 
 def log_events(event: Event) -> None:
-    """Write one event to the logger ``wonder_customers``."""
-    level, keys = _ALLOWED[type(event)]
+    """Write an event to the logger ``wonder_customers``."""
+    level, keys = _LOGGED[type(event)]
     if isinstance(event, CallEnded) and event.error is not None:
         level = logging.WARNING if event.applied == "unknown" else logging.INFO
     if _LOG.isEnabledFor(level):
-        fields = {**_context(event), **_picked(event, keys)}
+        fields = {**_context(event), **_attributes_of(event, keys)}
         line = " ".join([event.name, *(f"{key}={_text(value)}" for key, value in fields.items() if value is not None)])
         _LOG.log(level, "%s", line, extra={"event": event.name, **fields})
 
 
 def _context(event: Event) -> dict[str, Any]:
-    """What tells one call, and one attempt, from another."""
+    """Return the keys that identify the call and the attempt."""
     if isinstance(event, SessionEnded):
-        return _picked(event.session.stats(), _TOTALS)
+        return _attributes_of(event.session.stats(), _TOTALS)
     if isinstance(event, SessionStarted):
         return {}
     call = event if isinstance(event, CallStarted) else event.call
     known = {"call": call.number, "gateway": call.gateway, "operation": call.operation}
-    return {**known, **_picked(event.attempt, _ATTEMPT)} if isinstance(event, AttemptEnded) else known
+    return {**known, **_attributes_of(event.attempt, _ATTEMPT)} if isinstance(event, AttemptEnded) else known
 
 
-def _picked(holder: object, keys: tuple[str, ...]) -> dict[str, Any]:
+def _attributes_of(holder: object, keys: tuple[str, ...]) -> dict[str, Any]:
     values = {key: getattr(holder, key) for key in keys}
     return {key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()}
 

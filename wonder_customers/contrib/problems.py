@@ -1,4 +1,4 @@
-"""The library's errors as HTTP answers for an app's own clients, for any web framework."""
+"""Conversion of the library's errors to HTTP problem responses (RFC 9457), for any web framework."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -37,7 +37,7 @@ class Problem:
     Attributes:
         status: The HTTP status.
         body: The JSON object.
-        headers: More headers.
+        headers: Additional headers.
     """
 
     status: int
@@ -46,30 +46,36 @@ class Problem:
 
 
 _STATUSES: Final[tuple[tuple[type[WonderCustomersError], int, str], ...]] = (
-    (InvalidRecordError, 422, "The record breaks the gateway's limits."),
-    (InvalidRequestError, 422, "The payment gateway does not accept this record."),
-    (NotFoundError, 404, "There is no such customer or payment token."),
-    (ConflictError, 409, "Another customer holds this reference."),
-    (AmbiguousReferenceError, 409, "Several customers hold this reference."),
-    (UnsupportedOperationError, 501, "The payment gateway cannot do this."),
-    (RateLimitError, 503, "The payment gateway is busy."),
+    (InvalidRecordError, 422, "The record violates the limits of the payment gateway."),
+    (InvalidRequestError, 422, "The payment gateway rejected the record."),
+    (NotFoundError, 404, "The customer or payment token does not exist."),
+    (ConflictError, 409, "Another customer has this reference."),
+    (AmbiguousReferenceError, 409, "Several customers have this reference."),
+    (UnsupportedOperationError, 501, "The payment gateway does not support this operation."),
+    (RateLimitError, 503, "The payment gateway is overloaded."),
     (GatewayUnavailableError, 503, "The payment gateway is not available."),
     (NotSentError, 503, "The payment gateway cannot be reached."),
     (SessionClosedError, 503, "This service is shutting down."),
-    (DeadlineExceededError, 504, "The payment gateway did not answer in time."),
-    (NoResponseError, 504, "The payment gateway did not answer."),
-    (OutcomeUnknownError, 504, "The payment gateway did not answer: the change may or may not have been made."),
-    (CallError, 502, "The payment gateway's answer cannot be used."),
-    (WonderCustomersError, 500, "This service is not set up for payments."),
+    (DeadlineExceededError, 504, "The payment gateway did not respond in time."),
+    (NoResponseError, 504, "The payment gateway did not respond."),
+    (OutcomeUnknownError, 504, "The payment gateway did not respond. The change may have been applied."),
+    (CallError, 502, "The response of the payment gateway is invalid."),
+    (WonderCustomersError, 500, "This service is not configured for payments."),
 )
-"""The first that fits answers. Credentials that a gateway refuses are this service's mistake: 502, never 401."""
+"""The first matching class applies. Refused credentials are an error of this service: 502, not 401."""
+
+_MAX_RETRY_AFTER: Final = 86_400
+"""Longest ``Retry-After`` in seconds. Gateways' values are passed on to other clients and may be absurdly large."""
 
 
 def problem(error: WonderCustomersError) -> Problem:
-    """What to answer when `error` ended a request.
+    """Return the problem response for an error.
 
-    It holds none of the gateway's words and nothing that a record or a credential held: the status and the title say
-    what the client can do, ``applied`` whether a change was made, ``request_id`` what to search your logs for.
+    It contains no text of the gateway and no data of records or credentials. The status and title tell the client what
+    to do, ``applied`` whether a change was made, and ``request_id`` identifies the request in your logs.
+
+    Args:
+        error: The error that ended the request.
     """
     status, title = next((status, title) for kind, status, title in _STATUSES if isinstance(error, kind))
     body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
@@ -79,5 +85,5 @@ def problem(error: WonderCustomersError) -> Problem:
     if isinstance(error, CallError):
         body |= {"applied": error.applied, "request_id": error.request_id}
     if isinstance(error, GatewayError) and error.retry_after is not None and status == 503:
-        headers["Retry-After"] = str(ceil(error.retry_after))
+        headers["Retry-After"] = str(ceil(min(max(error.retry_after, 0), _MAX_RETRY_AFTER)))
     return Problem(status, body, headers)

@@ -1,4 +1,4 @@
-"""Starlette and FastAPI: one session for the whole process, errors as answers, and clients that leave.
+"""Starlette and FastAPI: a session per process, error responses, and client disconnects.
 
 app = FastAPI(lifespan=customer_lifespan(Wonder.from_environment))
 install_error_handlers(app)
@@ -26,11 +26,11 @@ with needed("starlette", "starlette", by=__name__):
 
 __all__ = [
     "ClientDisconnected",
-    "answer",
     "cancel_on_disconnect",
     "customer_lifespan",
     "customer_session",
     "install_error_handlers",
+    "problem_response",
 ]
 
 T = TypeVar("T")
@@ -44,13 +44,13 @@ _STATE: Final = "customer_session"
 
 
 def customer_lifespan(account: Any, *, around: Callable[[Any], Any] | None = None, **options: Any) -> Lifespan:
-    """A lifespan that opens one session when the app starts, and closes it after the last request was answered.
+    """Return a lifespan that opens a session when the app starts and closes it after the last request.
 
     Args:
-        account: The account, or a function that makes it when the app starts (so that importing the app needs no
-            credentials), such as ``Wonder.from_environment``.
-        around: Another lifespan of yours, entered first and left last.
-        **options: What `CustomerSession` takes: `retry`, `transport`, `max_connections`, `observers`.
+        account: The account, or a function that returns it when the app starts, such as ``Wonder.from_environment``.
+            With a function, importing the app needs no credentials.
+        around: Another lifespan, entered before the session is opened and left after it is closed.
+        **options: Arguments of `CustomerSession`: `retry`, `transport`, `max_connections`, `observers`.
     """
 
     @asynccontextmanager
@@ -65,48 +65,48 @@ def customer_lifespan(account: Any, *, around: Callable[[Any], Any] | None = Non
 
 
 async def customer_session(connection: HTTPConnection) -> CustomerSession[Any]:
-    """The session of the app that serves `connection`: a dependency, or called with the request.
+    """Return the session of the app, as a dependency or called with the request.
 
-    For a tenant with credentials of its own take a view, which costs little and shares the connections:
+    For a tenant with its own credentials, use a view, which is cheap and shares the connections:
     ``customers.for_account(account_of(tenant))``.
 
     Raises:
-        ConfigurationError: The app does not run under `customer_lifespan`.
+        ConfigurationError: The app runs without `customer_lifespan`.
     """
     session = getattr(connection.state, _STATE, None)
     if not isinstance(session, CustomerSession):
         raise ConfigurationError(
-            "there is no session: give the app lifespan=customer_lifespan(…). In tests use `with TestClient(app)`,"
-            " which runs the lifespan"
+            "the app has no session: create it with lifespan=customer_lifespan(…). In tests, use"
+            " `with TestClient(app)`, which runs the lifespan"
         )
     return session
 
 
-# Errors as answers
+# Error responses
 
 
-def answer(error: WonderCustomersError) -> Response:
-    """The answer for the app's own client: `wonder_customers.contrib.problems.problem`, as a response."""
-    told = problem(error)
-    return JSONResponse(told.body, told.status, dict(told.headers), media_type=MEDIA_TYPE)
+def problem_response(error: WonderCustomersError) -> Response:
+    """Return the problem of an error (`wonder_customers.contrib.problems.problem`) as a response."""
+    details = problem(error)
+    return JSONResponse(details.body, details.status, dict(details.headers), media_type=MEDIA_TYPE)
 
 
 class ClientDisconnected(Exception):
-    """The client has closed its connection: nobody reads an answer any more."""
+    """The client closed its connection before the response was ready."""
 
 
 def install_error_handlers(app: Starlette) -> None:
     """Install exception handlers on a Starlette or FastAPI app.
 
-    `WonderCustomersError` becomes the response of `answer`, `ClientDisconnected` an empty 499.
+    `WonderCustomersError` becomes the response of `problem_response`, `ClientDisconnected` an empty 499.
 
     Args:
         app: The application.
     """
 
     async def failed(_: Request, error: Exception) -> Response:
-        assert isinstance(error, WonderCustomersError)  # noqa: S101 - what it is installed for
-        return answer(error)
+        assert isinstance(error, WonderCustomersError)  # noqa: S101 - the handler is registered for this class
+        return problem_response(error)
 
     async def gone(_: Request, error: Exception) -> Response:
         return Response(status_code=499)
@@ -115,21 +115,21 @@ def install_error_handlers(app: Starlette) -> None:
     app.add_exception_handler(ClientDisconnected, gone)
 
 
-# Clients that leave
+# Client disconnects
 
 
 async def cancel_on_disconnect(request: Request, work: Callable[[], Awaitable[T]]) -> T:
-    """The result of `work`, which is cancelled when the client closes its connection.
+    """Return the result of `work`, or cancel it when the client closes its connection.
 
-    The session takes cancellation at any moment. A write that was under way may still be applied: let what follows
-    be safe to repeat, as `CustomerSession.upsert` with a reference is. Read the request's body before.
+    A session can be cancelled at any time. A write in progress may still be applied, so use operations that are safe to
+    repeat, such as `CustomerSession.upsert` with a reference. Read the request's body first.
 
     Args:
-        request: The request whose client is watched.
-        work: What to do, without arguments.
+        request: The request of the client.
+        work: A function without arguments that returns an awaitable.
 
     Raises:
-        ClientDisconnected: The client left first.
+        ClientDisconnected: The client closed the connection first.
     """
     results: list[T] = []
     try:
@@ -144,7 +144,7 @@ async def cancel_on_disconnect(request: Request, work: Callable[[], Awaitable[T]
             results.append(await work())
             group.cancel_scope.cancel()
     except BaseExceptionGroup as failures:
-        # The watch raises nothing: what is in the group is the one error of `work`, which handlers know by its class.
+        # The watcher raises nothing, so the group holds the single error of `work`; handlers select it by its class.
         if len(failures.exceptions) > 1:
             raise
         error = failures.exceptions[0]

@@ -1,4 +1,4 @@
-"""The words of this library's own in spans and metrics, and which conventions the others are from."""
+"""Names of the instrumentation scope and of the attributes that OpenTelemetry's semantic conventions do not define."""
 
 from typing import Final
 
@@ -12,4 +12,3 @@ RECOVERED: Final = "wonder_customers.recovered"
 OUTCOME: Final = "wonder_customers.outcome"
 REASON: Final = "wonder_customers.reason"
 FOUND: Final = "wonder_customers.found"
-STATE: Final = "wonder_customers.lane.state"

@@ -1,24 +1,22 @@
-"""An observer that makes a span of every call, attempt, look and wait.
+"""An observer that creates a span for every call, attempt, lookup and wait.
 
-| span                               | kind     | parent and meaning |
-|------------------------------------|----------|---|
-| ``monri upsert``: gateway and verb | INTERNAL | the caller's current span; one verb of the session |
-| ``POST /v2/customers``: a request  | CLIENT   | the verb, or the look that sends it; one attempt |
-| ``look``                           | INTERNAL | the verb; asks what a write without an answer has left |
-| ``wait``                           | INTERNAL | the verb, or the look; why is its ``wonder_customers.reason`` |
+| span                                 | kind     | parent and content |
+|--------------------------------------|----------|---|
+| ``monri upsert``: gateway, operation | INTERNAL | the caller's current span; one call |
+| ``POST /v2/customers``: method, route | CLIENT  | the call, or the lookup; one attempt |
+| ``lookup``                           | INTERNAL | the call; finds out whether an unanswered write succeeded |
+| ``wait``                             | INTERNAL | the call, or the lookup; the reason is ``wonder_customers.reason`` |
 
-Looks and waits are spans and no span events: they take time, and OpenTelemetry is giving its span events up. No span is
-made the current one, and no header is added to requests: a gateway is no part of your trace.
+Lookups and waits are spans, not span events: they have a duration, and OpenTelemetry is deprecating span events. The
+spans are not made current, and no header is added to requests, because gateways do not take part in the trace.
 
-``url.full`` is left out although the conventions ask for it, because paths hold ids and references; ``url.template``
-stands in its place. ``error.type`` is the class name of the library's error. A GET that finds nobody is not marked as
-an error: it is an answer, and the call says whether it was the one that was hoped for. What goes without saying
-(``answered``, ``applied`` where it is ``no``) is not written, because every attribute costs time.
+``url.full`` is omitted although the semantic conventions require it, because paths contain ids and references;
+``url.template`` replaces it. ``error.type`` is the name of the error's class. A GET that finds nothing is not marked as
+an error. Default values (``wonder_customers.outcome`` = ``response``, ``wonder_customers.applied`` = ``no``) are
+omitted, because every attribute costs time.
 """
 
-from collections.abc import Callable, Mapping
 from time import time_ns
-from typing import Any
 
 from attrs import define
 from opentelemetry.context import Context, get_current
@@ -43,12 +41,12 @@ from wonder_customers.contrib.otel._attributes import (
     SCHEMA,
     SCOPE,
 )
+from wonder_customers.contrib.otel._observer import Attributes, OpenTelemetryObserver, is_error
 from wonder_customers.events import (
     AttemptEnded,
     AttemptStarted,
     CallEnded,
     CallStarted,
-    Event,
     LookupEnded,
     LookupStarted,
     Waiting,
@@ -56,50 +54,53 @@ from wonder_customers.events import (
 
 __all__ = ["Spans"]
 
-Attributes = dict[str, str | bool | int | float]
+_ERROR = Status(StatusCode.ERROR)
 
 
 @define(eq=False)
 class _CallSpans:
-    """One call's open spans, the context in which its next one begins, and since when its attempt is under way."""
+    """The open spans of one call.
+
+    Attributes:
+        call: The span of the call.
+        call_context: The context with the span of the call.
+        context: The context of the next child span: that of the call, or of the lookup in progress.
+        attempt_start: The start of the attempt in progress, in nanoseconds since the epoch.
+        lookup: The span of the lookup in progress.
+        wait: The span of the wait in progress.
+    """
 
     call: Span
-    outside: Context
-    within: Context
-    since: int = 0
-    look: Span | None = None
+    call_context: Context
+    context: Context
+    attempt_start: int = 0
+    lookup: Span | None = None
     wait: Span | None = None
 
 
-class Spans:
-    """Makes spans of what sessions do; one may observe any number of sessions.
+class Spans(OpenTelemetryObserver):
+    """Creates spans for any number of sessions.
 
     Args:
-        provider: Where the spans go; None for the program's own.
+        provider: The tracer provider; None: the program's global one.
     """
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
         self._tracer = get_tracer(SCOPE, tracer_provider=provider, schema_url=SCHEMA)
         self._calls: dict[CallStarted, _CallSpans] = {}
-        self._handlers: Mapping[type[Event], Callable[[Any], None]] = {
+        self._handlers = {
             CallStarted: self._call_started,
             AttemptStarted: self._attempt_started,
             AttemptEnded: self._attempt_ended,
             Waiting: self._wait_started,
-            LookupStarted: self._looking,
-            LookupEnded: self._looked,
+            LookupStarted: self._lookup_started,
+            LookupEnded: self._lookup_ended,
             CallEnded: self._call_ended,
         }
 
-    def __call__(self, event: Event) -> None:
-        """Take one event of a session."""
-        handler = self._handlers.get(type(event))
-        if handler is not None:
-            handler(event)
-
     def _call_started(self, event: CallStarted) -> None:
         attributes: Attributes = {GATEWAY: event.gateway, OPERATION: event.operation}
-        current = get_current()  # said once, it is not looked for again and again
+        current = get_current()  # passed explicitly, because each further lookup of the context costs time
         span = self._tracer.start_span(f"{event.gateway} {event.operation}", current, SpanKind.INTERNAL, attributes)
         context = set_span_in_context(span, current)
         self._calls[event] = _CallSpans(span, context, context)
@@ -117,10 +118,10 @@ class Spans:
     def _attempt_started(self, event: AttemptStarted) -> None:
         spans = self._calls[event.call]
         _end_wait(spans)
-        spans.since = time_ns()
+        spans.attempt_start = time_ns()
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
-        # Nothing can be inside an attempt, so its span is made when all is known: half the work of filling it later.
+        # An attempt has no child spans, so its span is created at its end, at half the cost of adding attributes later.
         spans, attempt = self._calls[event.call], event.attempt
         attributes: Attributes = {
             "http.request.method": attempt.method,
@@ -136,40 +137,32 @@ class Spans:
             attributes[APPLIED] = event.applied
         if attempt.number > 1:
             attributes["http.request.resend_count"] = attempt.number - 1
-        failed = event.error is not None and not is_not_found_read(event)
+        failed = is_error(event)
         if failed:
             attributes["error.type"] = str(event.error)
         name = f"{attempt.method} {attempt.route}"
-        span = self._tracer.start_span(name, spans.within, SpanKind.CLIENT, attributes, start_time=spans.since)
+        span = self._tracer.start_span(name, spans.context, SpanKind.CLIENT, attributes, start_time=spans.attempt_start)
         if failed:
-            span.set_status(_FAILED)
+            span.set_status(_ERROR)
         span.end()
 
     def _wait_started(self, event: Waiting) -> None:
         spans = self._calls[event.call]
         _end_wait(spans)
-        spans.wait = self._tracer.start_span("wait", spans.within, attributes={REASON: event.reason})
+        spans.wait = self._tracer.start_span("wait", spans.context, attributes={REASON: event.reason})
 
-    def _looking(self, event: LookupStarted) -> None:
+    def _lookup_started(self, event: LookupStarted) -> None:
         spans = self._calls[event.call]
         _end_wait(spans)
-        spans.look = self._tracer.start_span("look", spans.outside)
-        spans.within = set_span_in_context(spans.look)
+        spans.lookup = self._tracer.start_span("lookup", spans.call_context)
+        spans.context = set_span_in_context(spans.lookup)
 
-    def _looked(self, event: LookupEnded) -> None:
+    def _lookup_ended(self, event: LookupEnded) -> None:
         spans = self._calls[event.call]
         _end_wait(spans)
-        if spans.look is not None:
-            _end(spans.look, {FOUND: event.found}, event.error)
-        spans.look, spans.within = None, spans.outside
-
-
-_FAILED = Status(StatusCode.ERROR)
-
-
-def is_not_found_read(event: AttemptEnded) -> bool:
-    """Whether a read found nobody, which the conventions let a client count as an answer like any other."""
-    return event.error == "NotFoundError" and event.attempt.method == "GET"
+        if spans.lookup is not None:
+            _end(spans.lookup, {FOUND: event.found}, event.error)
+        spans.lookup, spans.context = None, spans.call_context
 
 
 def _end_wait(spans: _CallSpans) -> None:
@@ -181,7 +174,7 @@ def _end_wait(spans: _CallSpans) -> None:
 def _end(span: Span, attributes: Attributes, error: str | None) -> None:
     if error is not None:
         attributes["error.type"] = error
-        span.set_status(_FAILED)
+        span.set_status(_ERROR)
     if attributes:
         span.set_attributes(attributes)
     span.end()

@@ -1,0 +1,32 @@
+"""The common base class of the OpenTelemetry observers."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from wonder_customers.events import AttemptEnded, Event
+
+__all__ = ["Attributes", "OpenTelemetryObserver", "is_error"]
+
+Attributes = dict[str, str | bool | int | float]
+
+
+class OpenTelemetryObserver:
+    """An observer with one handler per type of event; other events are ignored."""
+
+    _handlers: Mapping[type[Event], Callable[[Any], None]]
+
+    def __call__(self, event: Event) -> None:
+        """Handle an event."""
+        handler = self._handlers.get(type(event))
+        if handler is not None:
+            handler(event)
+
+
+def is_error(event: AttemptEnded) -> bool:
+    """Return whether the attempt counts as failed.
+
+    A GET that finds nothing does not: the semantic conventions leave it to the client whether a 404 is an error, and
+    every upsert of a new customer starts with one.
+    """
+    not_found = event.error == "NotFoundError" and event.attempt.method == "GET"
+    return event.error is not None and not not_found
