@@ -1,4 +1,4 @@
-"""The gateways that are shipped pass the suite that other packages run."""
+"""The built-in dialects pass the conformance suite."""
 
 from wonder_customers.testing.conformance import DialectConformance
 

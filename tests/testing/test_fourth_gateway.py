@@ -1,7 +1,4 @@
-"""A fourth gateway is one folder and an entry point: everything else finds it.
-
-It is built from the blocks of docs/adding-a-gateway.md, and from nothing else.
-"""
+"""A fourth gateway is one folder and an entry point. It is built from the blocks of docs/adding-a-gateway.md."""
 
 import shutil
 import subprocess
@@ -49,20 +46,20 @@ async def test_it_is_among_all(customer_session, customer_gateway, customer_simu
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    place = tmp_path / "site"
-    place.mkdir()
-    install_fourth(place)
-    return place
+    folder = tmp_path / "site"
+    folder.mkdir()
+    install_fourth(folder)
+    return folder
 
 
-def test_it_passes_the_conformance_suite_and_every_fixture_knows_it(tmp_path: Path, site: Path) -> None:
+def test_example_dialect_passes_conformance_and_works_with_fixtures(tmp_path: Path, site: Path) -> None:
     outcome = run_project(tmp_path, FIXTURES + CONFORMANCE, site=site)
     assert outcome.code == 0, outcome.text
     assert outcome.count("passed") > 2 * 26 + 10
 
 
-def test_a_broken_dialect_fails_it(tmp_path: Path, site: Path) -> None:
-    """The suite is worth something: a dialect that sends an id as it is, and one that hides a field, do not pass."""
+def test_broken_dialect_fails_conformance(tmp_path: Path, site: Path) -> None:
+    """A dialect that does not encode ids, or drops unsupported fields, fails the suite."""
     source = site / "acme_gateway" / "dialect.py"
     honest = source.read_text(encoding="utf-8")
     broken = honest.replace("path_segment(self.gateway, 'id', id)", "id").replace(
@@ -72,7 +69,7 @@ def test_a_broken_dialect_fails_it(tmp_path: Path, site: Path) -> None:
     source.write_text(broken, encoding="utf-8")
     outcome = run_project(tmp_path, CONFORMANCE, "-k", "TestAcme and not Trio", site=site)
     assert outcome.code == 1
-    for name in ("test_ids_are_encoded", "test_ids_that_would_change_the_path", "test_what_it_cannot_carry"):
+    for name in ("test_ids_are_percent_encoded", "test_invalid_ids_are_refused", "test_unsupported_fields_are_refused"):
         assert f"FAILED test_project.py::TestAcme::{name}" in outcome.text
 
 
@@ -80,7 +77,7 @@ def commanded(tmp_path: Path, site: Path, *arguments: str, **environment: str) -
     return run_python("-m", "wonder_customers", *arguments, folder=tmp_path, site=site, **environment)
 
 
-def test_the_command_line_lists_and_serves_it(tmp_path: Path, site: Path) -> None:
+def test_command_line_lists_and_serves_example_gateway(tmp_path: Path, site: Path) -> None:
     served = commanded(tmp_path, site, "simulator", "--until-input-ends")
     assert served.code == 0, served.text
     assert "serves monri, paydock, wonder, acme at" in served.text
@@ -92,8 +89,8 @@ def test_the_command_line_lists_and_serves_it(tmp_path: Path, site: Path) -> Non
     assert "known are monri, paydock, wonder, acme" in unknown.text
 
 
-def test_it_touches_one_folder(tmp_path: Path) -> None:
-    """The page names no other file; and copied among the shipped dialects, the folder needs no entry point either."""
+def test_example_gateway_is_one_folder(tmp_path: Path) -> None:
+    """The page creates no other file, and a copy among the built-in dialects needs no entry point."""
     own = {"pyproject.toml", "tests/test_acme.py"}
     assert {name.partition("/")[0] for name in FOURTH.keys() - own} == {"acme_gateway"}
     tree = tmp_path / "tree"
@@ -106,7 +103,7 @@ def test_it_touches_one_folder(tmp_path: Path) -> None:
     assert listed.text == "('acme', 'monri', 'paydock', 'wonder') wonder_customers.dialects.acme.simulator"
 
 
-def test_its_style_is_that_of_the_house(tmp_path: Path) -> None:
+def test_example_gateway_passes_ruff(tmp_path: Path) -> None:
     install_fourth(tmp_path)
     settings = ("--config", str(ROOT / "pyproject.toml"))
     for command in (("check", "--no-cache", "--ignore", "INP001"), ("format", "--check", "--no-cache")):
@@ -118,7 +115,7 @@ def test_its_style_is_that_of_the_house(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_its_types_hold(tmp_path: Path) -> None:
+def test_example_gateway_passes_mypy(tmp_path: Path) -> None:
     install_fourth(tmp_path)
     command = ("-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "-p", "acme_gateway")
     checked = run_python(*command, folder=tmp_path, MYPYPATH=str(ROOT))

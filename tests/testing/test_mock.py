@@ -1,4 +1,4 @@
-"""The mock answers every operation of every gateway with the documented example, and heeds what was asked for."""
+"""The mock responds to each operation of each gateway with the documented example and the requested ids."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -57,7 +57,7 @@ def offered() -> list[tuple[str, Operation]]:
 
 
 @pytest.mark.parametrize(("gateway", "operation"), offered())
-async def test_every_operation_is_answered_in_one_line(gateway: str, operation: Operation) -> None:
+async def test_each_operation_is_mocked_in_one_line(gateway: str, operation: Operation) -> None:
     mock = GatewayMock()
     last = getattr(mock.gateway(gateway), operation)()
     source = make_source(account_at(gateway, mock_origin(gateway)))
@@ -74,7 +74,7 @@ async def test_every_operation_is_answered_in_one_line(gateway: str, operation: 
         assert record is None or isinstance(record, PaymentToken) or isinstance(record[0], PaymentToken)
 
 
-async def test_changes_are_in_the_answer() -> None:
+async def test_changes_appear_in_the_response() -> None:
     mock = GatewayMock()
     mock.monri.create(name="Ada", metadata={"plan": "gold"})
     mock.wonder.check_payment_token(state="failed", error_code="E1")
@@ -86,16 +86,16 @@ async def test_changes_are_in_the_answer() -> None:
     assert (token.state, token.error_code) == ("failed", "E1")
 
 
-async def test_an_answer_about_somebody_else_can_be_told() -> None:
-    """What the test says goes before what the request asked for: so the session's own checks can be seen at work."""
+async def test_changed_id_overrides_the_requested_one() -> None:
+    """Values of the test override requested values, so that the session's checks can be tested."""
     mock = GatewayMock()
-    mock.monri.get(id="somebody else")
+    mock.monri.get(id="another-id")
     async with mock.monri.session() as session:
         with pytest.raises(InvalidResponseError, match="another customer"):
             await session.get("c-1")
 
 
-async def test_a_helper_called_again_replaces_its_answer() -> None:
+async def test_second_helper_call_replaces_the_response() -> None:
     mock = GatewayMock()
     mock.paydock.get(first_name="Ada")
     route = mock.paydock.get(first_name="Grace")
@@ -116,7 +116,7 @@ REFUSALS: list[tuple[str, dict[str, Any], type[GatewayError], int]] = [
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
 @pytest.mark.parametrize(("code", "facts", "kind", "status"), REFUSALS)
-async def test_refusals_are_in_the_gateways_own_form(
+async def test_refusals_use_the_gateway_format(
     gateway: str, code: str, facts: dict[str, Any], kind: type[GatewayError], status: int
 ) -> None:
     mock = GatewayMock()
@@ -129,7 +129,7 @@ async def test_refusals_are_in_the_gateways_own_form(
     assert error.message == facts.get("message", error.message)
 
 
-async def test_refusals_can_come_first_and_then_end() -> None:
+async def test_refusals_with_times_end() -> None:
     mock = GatewayMock()
     mock.wonder.get(name="Ada")
     mock.wonder.refuse("server_error", operation="get", times=2)
@@ -137,11 +137,11 @@ async def test_refusals_can_come_first_and_then_end() -> None:
         async with mock.wonder.session() as session:
             assert (await session.get("c-1")).name == "Ada"
     assert len(skipped.waits) == 2
-    with pytest.raises(ConfigurationError, match=r"refuse\(times=…\) needs operation=…"):
+    with pytest.raises(ConfigurationError, match=r"refuse\(times=…\) requires operation=…"):
         mock.wonder.refuse("server_error", times=2)
 
 
-async def test_waits_that_are_skipped_still_count_towards_the_deadline() -> None:
+async def test_skipped_waits_count_towards_the_deadline() -> None:
     mock = GatewayMock()
     mock.monri.refuse("rate_limited", retry_after=20)
     policy = RetryPolicy(attempts=100, deadline=60)
@@ -157,8 +157,8 @@ async def test_waits_that_are_skipped_still_count_towards_the_deadline() -> None
             await session.get("c-1")
 
 
-async def test_an_error_in_the_mock_reaches_the_test_as_it_is() -> None:
-    """The executor neither retries nor wraps what is no failure of the wire."""
+async def test_unmocked_request_raises_assertion_error() -> None:
+    """The executor neither retries nor wraps errors that are not transport errors."""
     mock = GatewayMock()
     mock.router.get(path="/v2/customers/c-1").mock(side_effect=ZeroDivisionError)
     async with mock.monri.session() as session:
@@ -171,14 +171,14 @@ async def test_an_error_in_the_mock_reaches_the_test_as_it_is() -> None:
     assert mock.failure() is not None
 
 
-async def test_a_request_of_no_operation_names_the_router() -> None:
+async def test_unknown_request_message_names_the_router() -> None:
     mock = GatewayMock()
     async with httpx.AsyncClient(transport=mock.transport) as client:
         with pytest.raises(AssertionError, match=r"gateway_mock.router.route\(method='PUT', path=…\)"):
             await client.put("https://elsewhere.invalid/x?secret=1")
 
 
-async def test_a_session_of_the_code_under_test_is_mocked_by_its_transport() -> None:
+async def test_transport_mocks_sessions_of_code_under_test() -> None:
     account = dialects.package("monri").ACCOUNT("a-real-key", "a-real-token", base_url="https://ipg.monri.com")
     mock = GatewayMock()
     mock.monri.list()
@@ -187,15 +187,15 @@ async def test_a_session_of_the_code_under_test_is_mocked_by_its_transport() -> 
     assert mock.calls.last.request.url.host == "ipg.monri.com"
 
 
-def test_records_for_code_that_calls_nobody() -> None:
+def test_record_factories() -> None:
     assert make_customer(name="Grace").name == "Grace"
     assert make_token(state="pending").state == "pending"
     assert make_draft().reference != make_draft().reference
 
 
 @pytest.mark.parametrize("gateway", ["paydock", "monri"])
-async def test_an_upsert_of_somebody_new(gateway: str) -> None:
-    """As the page on testing says: the look-up finds nobody, so the customer is made."""
+async def test_upsert_of_a_new_customer(gateway: str) -> None:
+    """The lookup finds no customer, so the customer is created."""
     mock = GatewayMock()
     mock.gateway(gateway).refuse("not_found", operation="get_by_reference")
     made = mock.gateway(gateway).create()
@@ -203,3 +203,47 @@ async def test_an_upsert_of_somebody_new(gateway: str) -> None:
         assert (await session.upsert(DRAFT)).reference == DRAFT.reference
     assert made.call_count == 1
     assert mock.failure() is None
+
+
+async def test_optional_routes_need_not_be_called() -> None:
+    mock = GatewayMock()
+    mock.optional(mock.monri.get())
+    mock.assert_all_called()
+    mock.monri.delete()
+    with pytest.raises(AssertionError, match=r"never called: monri.delete\(\)\. .* gateway_mock.optional\(route\)"):
+        mock.assert_all_called()
+
+
+async def test_call_order_is_checked() -> None:
+    mock = GatewayMock()
+    created, read = mock.monri.create(), mock.monri.get()
+    async with mock.monri.session() as session:
+        await session.create(DRAFT)
+        await session.get("c-1")
+        await session.get("c-2")
+    mock.assert_called_in_order(created, read, read)
+    mock.assert_called_in_order(created, read)
+    with pytest.raises(AssertionError, match=r"call 2, monri.create\(\), was not made in this order.*monri.get\(\)"):
+        mock.assert_called_in_order(read, created)
+    with pytest.raises(AssertionError, match=r"call 4, monri.get"):
+        mock.assert_called_in_order(created, read, read, read)
+
+
+@pytest.mark.parametrize(
+    ("helper", "nearest"),
+    [
+        ("get", r"The nearest mocked route is monri.get\(\): GET /v2/customers/{uuid}\."),
+        (None, r"No route is mocked\."),
+    ],
+)
+async def test_unmocked_request_message_names_the_nearest_route(helper: str | None, nearest: str) -> None:
+    mock = GatewayMock()
+    mock.optional(mock.paydock.create())
+    if helper is not None:
+        getattr(mock.monri, helper)()
+    else:
+        mock = GatewayMock()
+    async with mock.monri.session() as session:
+        with pytest.raises(AssertionError, match=nearest) as raised:
+            await session.delete("secret-id")
+    assert "secret-id" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""The plug-in in projects of its users: every mode of the event loop plug-ins, every mistake with its cure."""
+"""The plug-in in user projects: all modes of the event loop plug-ins, and messages that name the fix."""
 
 from pathlib import Path
 
@@ -38,18 +38,18 @@ async def test_each_in_turn(customer_session, shared_customer_simulator, custome
 
 ANYIO, ASYNCIO = "anyio.pytest_plugin", "pytest_asyncio.plugin"
 MODES: dict[str, tuple[str, tuple[str, ...], list[str], int]] = {
-    "anyio, both back ends": ("anyio", (ANYIO,), [], 10),
+    "anyio, both backends": ("anyio", (ANYIO,), [], 10),
     "anyio beside strict asyncio": ("anyio", (ANYIO, ASYNCIO), ["asyncio_mode=strict"], 10),
-    "anyio of its own accord": ("filterwarnings('error')", (ANYIO,), ["anyio_mode=auto"], 10),
+    "anyio auto mode": ("filterwarnings('error')", (ANYIO,), ["anyio_mode=auto"], 10),
     "strict asyncio": ("asyncio", (ASYNCIO,), ["asyncio_mode=strict"], 5),
     "auto asyncio": ("filterwarnings('error')", (ANYIO, ASYNCIO), ["asyncio_mode=auto"], 5),
-    "asyncio on one loop per module": ("asyncio(loop_scope='module')", (ASYNCIO,), [], 5),
-    "asyncio on one loop in all": ("asyncio", (ASYNCIO,), ["asyncio_default_test_loop_scope=session"], 5),
+    "asyncio with module loop scope": ("asyncio(loop_scope='module')", (ASYNCIO,), [], 5),
+    "asyncio with session loop scope": ("asyncio", (ASYNCIO,), ["asyncio_default_test_loop_scope=session"], 5),
 }
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_mode(tmp_path: Path, mode: str) -> None:
+def test_fixtures_work_in_each_mode(tmp_path: Path, mode: str) -> None:
     mark, plugins, values, expected = MODES[mode]
     if ASYNCIO in plugins:
         values = [*values, "asyncio_default_fixture_loop_scope=function"]
@@ -100,13 +100,13 @@ async def test_refused_signature(customer_simulator):
 
 
 @asynchronous
-async def test_leaves():
+async def test_external_host():
     async with CustomerSession(ACCOUNT) as session:
         await session.check()
 
 
 @asynchronous
-async def test_leaves_and_is_swallowed():
+async def test_external_host_and_swallowed():
     async with CustomerSession(ACCOUNT) as session:
         try:
             await session.check()
@@ -115,15 +115,15 @@ async def test_leaves_and_is_swallowed():
 
 
 @asynchronous
-async def test_leaves_by_a_transport_of_its_own():
+async def test_external_host_by_own_transport():
     import httpx
 
-    async with CustomerSession(ACCOUNT, transport=httpx.AsyncHTTPTransport(trust_env=False)) as session:
+    async with CustomerSession(ACCOUNT, transport=lambda: httpx.AsyncHTTPTransport(trust_env=False)) as session:
         await session.check()
 
 
 @asynchronous
-async def test_leaves_by_a_proxy(customer_simulator):
+async def test_external_host_by_proxy(customer_simulator):
     from wonder_customers.transports.httpx import HttpxTransport
 
     async with CustomerSession(
@@ -132,33 +132,33 @@ async def test_leaves_by_a_proxy(customer_simulator):
         await session.check()
 
 
-def test_plain(monri_session):
+def test_synchronous(monri_session):
     pass
 
 
 @asynchronous
-async def test_unoffered(gateway_mock):
+async def test_unsupported_operation(gateway_mock):
     gateway_mock.wonder.delete()
 
 
 @asynchronous
-async def test_fails_for_its_own_reason(gateway_mock):
+async def test_fails_for_another_reason(gateway_mock):
     gateway_mock.wonder.get()
     raise LookupError("mine")
 """
 
-CURES = {
-    "not_mocked": "Answer it with gateway_mock.paydock.delete(…).",
+FIXES = {
+    "not_mocked": "Mock it with gateway_mock.paydock.delete(…).",
     "not_mocked_and_swallowed": "paydock: DELETE /customers/{id} is not mocked.",
-    "not_called": "mocked, and never called: monri.create(). Either the code under test",
-    "refused_signature": "Check the credentials, that they belong to this environment, and this machine's clock.",
-    "leaves": "test_project.py::test_leaves: a session was about to call ipg.monri.com",
-    "leaves_and_is_swallowed": "test_project.py::test_leaves_and_is_swallowed: a session was about to call",
-    "leaves_by_a_transport_of_its_own": "Give the session `transport=gateway_mock.transport`",
-    "leaves_by_a_proxy": "a session was about to call 192.0.2.1",
-    "plain": "In a plain test open a session yourself, from gateway_mock.monri.session()",
-    "unoffered": "wonder has no delete: its documents describe no way to delete a customer",
-    "fails_for_its_own_reason": "LookupError: mine",
+    "not_called": "mocked but never called: monri.create(). Check that the code under test",
+    "refused_signature": "Check that the credentials belong to this environment, and check the clock of this m",
+    "external_host": "test_project.py::test_external_host: a session was about to call ipg.monri.com",
+    "external_host_and_swallowed": "test_project.py::test_external_host_and_swallowed: a session was about to call",
+    "external_host_by_own_transport": "Give the session `transport=gateway_mock.transport`",
+    "external_host_by_proxy": "a session was about to call 192.0.2.1",
+    "synchronous": "In a synchronous test, create a session with",
+    "unsupported_operation": "wonder does not support delete:",
+    "fails_for_another_reason": "LookupError: mine",
 }
 
 
@@ -168,18 +168,18 @@ def mistakes(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def reported(text: str, test: str) -> str:
-    """What the run said of one test."""
+    """Return the part of the output about one test."""
     _, found, rest = text.partition(f" test_{test} ___")
     assert found, text
     return rest.partition("\n____")[0].partition("\n====")[0]
 
 
-@pytest.mark.parametrize("test", CURES)
-def test_every_mistake_names_its_cure(mistakes: str, test: str) -> None:
-    assert CURES[test] in reported(mistakes, test)
+@pytest.mark.parametrize("test", FIXES)
+def test_each_mistake_names_its_fix(mistakes: str, test: str) -> None:
+    assert FIXES[test] in reported(mistakes, test)
 
 
-def test_no_mistake_passes_and_none_is_told_twice(mistakes: str) -> None:
+def test_each_mistake_is_reported_once(mistakes: str) -> None:
     summary = mistakes.splitlines()[-1]
     # Teardown errors: a swallowed request without a route, and a route without a request.
     assert "8 failed, 2 passed, 3 errors" in summary
@@ -198,20 +198,20 @@ GUARD = "WONDER_CUSTOMERS_LOOPBACK_ONLY"
 
 @pytest.mark.anyio
 @pytest.mark.real_gateway
-async def test_it_may_leave():
+async def test_guard_is_off():
     assert GUARD not in os.environ
-    account = Monri("key", "token", base_url="https://nobody.invalid")
+    account = Monri("key", "token", base_url="https://unknown.invalid")
     async with CustomerSession(account, retry=RetryPolicy(attempts=1, deadline=5)) as session:
         with pytest.raises(NotSentError):
             await session.check()
 
 
-def test_the_next_one_may_not():
+def test_guard_is_on_again():
     assert os.environ[GUARD] == "1"
 """
 
 
-def test_a_test_against_a_sandbox_is_let_through(tmp_path: Path) -> None:
+def test_real_gateway_marker_disables_the_guard(tmp_path: Path) -> None:
     outcome = run_project(tmp_path, SANDBOX)
     assert outcome.code == 0, outcome.text
     assert outcome.count("passed") == 3
@@ -229,13 +229,13 @@ def test_nothing_was_loaded():
 """
 
 
-def test_it_costs_nothing_when_unused(tmp_path: Path) -> None:
+def test_unused_plugin_imports_nothing(tmp_path: Path) -> None:
     outcome = run_project(tmp_path, UNUSED, plugins=())
     assert outcome.code == 0, outcome.text
 
 
-def test_programs_that_a_test_starts_heed_the_guard(tmp_path: Path) -> None:
-    """The guard is a variable of the environment: it reaches a web server in a process of its own."""
+def test_guard_applies_to_child_processes(tmp_path: Path) -> None:
+    """The guard is an environment variable, so child processes such as web servers inherit it."""
     program = (
         "import anyio; from wonder_customers import *\n"
         "async def main():\n"

@@ -1,4 +1,4 @@
-"""What the exported strategies draw, the gateways take."""
+"""The exported strategies generate records that are valid for the gateways."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ GATEWAYS = ("wonder", "paydock", "monri")
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
 @given(data=st.data())
-def test_drafts_are_taken(gateway: str, data: st.DataObject) -> None:
+def test_drafts_are_valid(gateway: str, data: st.DataObject) -> None:
     account = account_at(gateway, mock_origin(gateway))
     for strategy in (strategies.drafts(), strategies.drafts(gateway)):
         account.dialect().validate(data.draw(strategy))
@@ -21,13 +21,13 @@ def test_drafts_are_taken(gateway: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
 @given(data=st.data())
-def test_customers_are_such_as_the_gateway_answers(gateway: str, data: st.DataObject) -> None:
+def test_customers_round_trip(gateway: str, data: st.DataObject) -> None:
     codec = dialects.package(gateway).codec
     customer = data.draw(strategies.customers(gateway))
     assert codec.read_customer(codec.write_customer(customer)) == customer
 
 
 @given(strategies.drafts(name=st.just("Ada")), strategies.payment_tokens())
-def test_fields_can_be_chosen(draft: object, token: object) -> None:
+def test_custom_field_strategies(draft: object, token: object) -> None:
     assert getattr(draft, "name", None) == "Ada"
     assert getattr(token, "state", None) in {"success", "pending", "failed"}

@@ -1,4 +1,4 @@
-"""Every example of the page on testing is a test that passes."""
+"""The examples of the page on testing are tests that pass."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ PAGE = FILE.read_text(encoding="utf-8")
 BLOCKS = [block.code for block in blocks(FILE, "python")]
 
 
-def test_the_examples_pass(tmp_path: Path) -> None:
+def test_page_examples_pass(tmp_path: Path) -> None:
     assert len(BLOCKS) == 5
     for number, code in enumerate(BLOCKS[1:], 2):
         (tmp_path / f"test_block_{number}.py").write_text(code, encoding="utf-8")
@@ -28,5 +28,5 @@ def fixtures() -> set[str]:
 
 
 @pytest.mark.parametrize("name", sorted(fixtures()))
-def test_every_fixture_is_on_the_page(name: str) -> None:
+def test_page_documents_every_fixture(name: str) -> None:
     assert f"`{name}`" in PAGE

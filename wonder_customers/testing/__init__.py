@@ -1,11 +1,11 @@
-"""What users' tests import; the pytest plug-in ``pytest_wonder_customers`` gives the same as fixtures.
+"""Test helpers. The pytest plug-in ``pytest_wonder_customers`` provides them as fixtures.
 
-* `GatewayMock`: all gateways mocked with respx, answering with their documented examples.
-* `CustomerSimulator`: all gateways simulated, over real HTTP on this machine.
+* `GatewayMock`: all gateways mocked with respx; the responses are the documented examples.
+* `CustomerSimulator`: all gateways simulated over real HTTP on a loopback port.
 * `no_waits`: retries without sleeping.
-* `make_draft`, `make_customer`, `make_token`, `make_card`: records.
-* `wonder_customers.testing.strategies`: the same as Hypothesis strategies.
-* `wonder_customers.testing.conformance`: what a dialect of another package must pass.
+* `make_draft`, `make_customer`, `make_token`, `make_card`: record factories.
+* `wonder_customers.testing.strategies`: Hypothesis strategies for records.
+* `wonder_customers.testing.conformance`: the conformance test suite for dialects.
 
 Needs the extra ``pytest``.
 """

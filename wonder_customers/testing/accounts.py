@@ -1,4 +1,4 @@
-"""Accounts for tests: credentials that the simulated gateways made up, for any dialect that is installed."""
+"""Accounts with generated credentials, for any installed dialect."""
 
 from functools import cache
 
@@ -11,22 +11,22 @@ __all__ = ["account_at", "mock_origin", "offline_simulator"]
 
 @cache
 def offline_simulator(gateway: str) -> SimulatedGateway:
-    """The simulated gateway called `gateway`, which serves nobody: it makes credentials and refusals up.
+    """Return a simulated gateway without a server, which generates credentials and error responses.
 
     Raises:
-        ConfigurationError: No gateway has that name.
+        ConfigurationError: The gateway is unknown.
     """
     made: SimulatedGateway = simulator(gateway)(Store())
     return made
 
 
 def mock_origin(gateway: str) -> str:
-    """An address that no name server knows: were a request sent there, it could not arrive."""
+    """Return an origin that cannot be resolved, so that no request can reach a server."""
     return f"https://{gateway}.invalid"
 
 
 @cache
 def account_at(gateway: str, origin: str) -> Account:
-    """An account of `gateway` with made-up credentials whose base URL is at `origin`."""
+    """Return an account with generated credentials and `origin` as its base URL."""
     account: Account = package(gateway).ACCOUNT.from_environment(offline_simulator(gateway).environment(origin))
     return account

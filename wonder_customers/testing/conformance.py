@@ -1,4 +1,4 @@
-"""The conformance suite: what every dialect must pass, those of other packages too.
+"""The conformance suite that every dialect must pass, including those of other packages.
 
 In a test module of the dialect's package:
 
@@ -8,8 +8,8 @@ In a test module of the dialect's package:
     class TestAcme(DialectConformance):
         gateway = "acme"
 
-The suite finds the dialect by its name, as everybody else does, and talks to its own simulator over real HTTP. It needs
-pytest, and no plug-in: every check brings its own event loop.
+The suite loads the dialect by name and sends requests to its simulator over real HTTP. It requires pytest without
+plug-ins: each test runs its own event loop.
 """
 
 # ruff: noqa: S101 - these are tests
@@ -54,7 +54,7 @@ _CAPABILITIES: Final = ((CustomerDeletion, Operation.DELETE), (PaymentTokenStora
 
 
 class DialectConformance:
-    """Inherit from it, in a class whose name begins with ``Test``, and name the gateway.
+    """Base class of a dialect's test class, whose name must start with ``Test``.
 
     Attributes:
         gateway: The name under which the dialect is registered.
@@ -66,22 +66,22 @@ class DialectConformance:
 
     @pytest.fixture
     def simulated(self) -> Iterator[CustomerSimulator]:
-        """The simulated gateways, empty."""
+        """Return the simulated gateways without data."""
         with CustomerSimulator() as simulated:
             yield simulated
 
     @pytest.fixture
     def account(self, simulated: CustomerSimulator) -> Account:
-        """An account at the simulated gateway."""
+        """Return an account of the simulated gateway."""
         return simulated.account(self.gateway)
 
     @pytest.fixture
     def dialect(self, account: Account) -> Dialect:
-        """The dialect that speaks for it."""
+        """Return the dialect of the account."""
         return account.dialect()
 
     def run(self, account: Account, work: Callable[[CustomerSession[Any]], Awaitable[T]]) -> T:
-        """The result of `work` with an open session for `account`."""
+        """Return the result of `work` with an open session for `account`."""
 
         async def inside() -> T:
             async with CustomerSession(account, retry=_POLICY) as session:
@@ -89,16 +89,16 @@ class DialectConformance:
 
         return anyio.run(inside, backend=self.backend)
 
-    # What it is
+    # Registration and accounts
 
-    def test_it_is_registered_under_its_own_name(self, dialect: Dialect) -> None:
-        """The registry, the dialect and the simulator call the gateway the same."""
+    def test_registered_under_its_own_name(self, dialect: Dialect) -> None:
+        """The registry, the dialect and the simulator use the same name."""
         assert self.gateway in dialects.names()
         assert dialect.gateway == offline_simulator(self.gateway).name == self.gateway
         assert 1 <= dialect.page_limit <= 1000
 
-    def test_what_it_lacks_is_an_operation_with_a_reason(self, dialect: Dialect) -> None:
-        """`unsupported_operations` names operations, each with a reason that people can read."""
+    def test_unsupported_operations_have_reasons(self, dialect: Dialect) -> None:
+        """`unsupported_operations` maps operations to readable reasons."""
         assert dialect.unsupported_operations.keys() <= set(Operation)
         assert all(reason.strip() for reason in dialect.unsupported_operations.values())
 
@@ -123,8 +123,8 @@ class DialectConformance:
                 assert all(it.field.startswith(name) for it in reported), name
                 assert "wrong" not in repr(reported)
 
-    def test_credentials_come_from_the_environment_and_are_not_shown(self, simulated: CustomerSimulator) -> None:
-        """Without its variables the account says which are missing; with them its ``repr`` shows no secret."""
+    def test_credentials_are_read_from_environment_and_hidden(self, simulated: CustomerSimulator) -> None:
+        """Missing variables raise `ConfigurationError`; the ``repr`` of an account contains no secret."""
         kind = dialects.package(self.gateway).ACCOUNT
         with pytest.raises(ConfigurationError):
             kind.from_environment({})
@@ -134,15 +134,15 @@ class DialectConformance:
         assert not any("KEY" in name or "SECRET" in name or "TOKEN" in name for name in secrets), shown
 
     def test_equal_accounts_are_equal(self, simulated: CustomerSimulator) -> None:
-        """Accounts can be keys: a session keeps one bearer token and one order of writes per account."""
+        """Accounts can be dictionary keys: a session keeps access tokens and write locks per account."""
         kind, variables = dialects.package(self.gateway).ACCOUNT, simulated.environment()
         assert kind.from_environment(variables) == kind.from_environment(variables)
         assert hash(kind.from_environment(variables)) == hash(kind.from_environment(variables))
 
-    # What it says
+    # Requests
 
-    def test_the_same_draft_makes_the_same_bytes(self, dialect: Dialect) -> None:
-        """Encoding is pure: bytes that may be sent again are the same bytes."""
+    def test_encoding_is_deterministic(self, dialect: Dialect) -> None:
+        """Encoding is deterministic: a retry sends the same bytes."""
         draft = make_draft()
         first, second = next(dialect.create(draft)), next(dialect.create(draft))
         assert isinstance(first, Call)
@@ -152,19 +152,19 @@ class DialectConformance:
         assert first.request.target.startswith("/")
         assert first.request.target.isascii()
 
-    def test_a_create_with_a_reference_can_be_settled(self, dialect: Dialect) -> None:
-        """After a lost answer, a create with a reference can be looked for; one that cannot is never repeated."""
+    def test_create_with_reference_has_a_lookup(self, dialect: Dialect) -> None:
+        """A create with a reference has a lookup for the case that its response is lost, or is never repeated."""
         call = next(dialect.create(make_draft()))
         assert isinstance(call, Call)
         assert call.replay in {Replay.LOOKUP, Replay.NATURAL_UPSERT, Replay.NONE}
         if call.replay is not Replay.NONE:
-            assert call.lookup is not None, "say how to look for what the create has left"
-            assert call.reference is not None, "errors name the reference"
+            assert call.lookup is not None, "a create needs a lookup"
+            assert call.reference is not None, "errors need the reference"
         if call.replay is Replay.LOOKUP:
-            assert call.mismatches is not None, "a customer that is found need not be the one that was meant"
+            assert call.mismatches is not None, "the customer that is found may differ from the draft"
 
-    def test_reads_are_reads_and_routes_hold_no_ids(self, dialect: Dialect) -> None:
-        """What logs may show of a request names nobody."""
+    def test_reads_have_routes_without_ids(self, dialect: Dialect) -> None:
+        """Routes, which appear in logs, contain no ids."""
         for steps in (dialect.get("customer-77"), dialect.get_by_reference("reference-77"), dialect.page(1, None, {})):
             call = next(steps)
             assert isinstance(call, Call)
@@ -172,20 +172,20 @@ class DialectConformance:
             assert "-77" not in call.request.route
 
     @pytest.mark.parametrize("id", ["", ".", "..", "a\x00b", "a\nb", "x" * 300])
-    def test_ids_that_would_change_the_path_are_refused(self, dialect: Dialect, id: str) -> None:
-        """No id reaches another endpoint."""
+    def test_invalid_ids_are_refused(self, dialect: Dialect, id: str) -> None:
+        """An id cannot select another endpoint."""
         with pytest.raises(InvalidRecordError):
             dialect.get(id)
 
-    def test_ids_are_encoded(self, dialect: Dialect) -> None:
-        """A slash or a question mark in an id stays inside its segment."""
+    def test_ids_are_percent_encoded(self, dialect: Dialect) -> None:
+        """Reserved characters of an id are percent-encoded."""
         plain, odd = next(dialect.get("aXb")), next(dialect.get("a/../b?c#d"))
         assert isinstance(plain, Call)
         assert isinstance(odd, Call)
         assert plain.request.target.replace("aXb", "a%2F..%2Fb%3Fc%23d") == odd.request.target
 
-    def test_what_it_cannot_carry_is_refused_and_never_dropped(self, account: Account, dialect: Dialect) -> None:
-        """A field is either on the wire or an error that names it."""
+    def test_unsupported_fields_are_refused(self, account: Account, dialect: Dialect) -> None:
+        """A field is either sent or refused with an error that names it."""
         held = carried(account)
         for name, value in OPTIONAL_FIELDS.items():
             draft = make_draft(**{name: value})
@@ -196,18 +196,18 @@ class DialectConformance:
                     dialect.validate(draft)
                 assert name in {violation.field.partition(".")[0] for violation in refused.value.violations}
 
-    # What it understands
+    # Responses
 
-    def test_its_examples_can_be_read_and_written(self, dialect: Dialect) -> None:
-        """The documented customer survives the way to the wire and back, and answers every operation."""
+    def test_examples_round_trip(self, dialect: Dialect) -> None:
+        """The documented customer can be decoded and encoded, and every operation has an example response."""
         known = examples(self.gateway)
         codec, customer = known.codec, known.customer
         assert codec.read_customer(codec.write_customer(customer)) == customer
         for operation in (it for it in Operation if it not in dialect.unsupported_operations):
             assert routes(self.gateway, operation)
 
-    def test_a_customer_lives(self, simulated: CustomerSimulator, account: Account, dialect: Dialect) -> None:
-        """Made, read by id and by reference, changed, brought up to date, listed, deleted."""
+    def test_customer_life_cycle(self, simulated: CustomerSimulator, account: Account, dialect: Dialect) -> None:
+        """A customer can be created, read by id and reference, updated, upserted, listed and deleted."""
         draft = make_draft(**carried(account))
 
         async def life(session: CustomerSession[Any]) -> list[Customer]:
@@ -227,8 +227,8 @@ class DialectConformance:
         assert len({customer.id for customer in self.run(account, life)}) == 2
         assert set(simulated.ledger(self.gateway).values()) == {1}
 
-    def test_payment_tokens_live(self, account: Account, dialect: Dialect) -> None:
-        """Listed for a new customer; made, checked and deleted where the gateway can."""
+    def test_payment_token_life_cycle(self, account: Account, dialect: Dialect) -> None:
+        """Tokens can be listed, and created, checked and deleted if the gateway supports it."""
         source = make_source(account)
 
         async def life(session: CustomerSession[Any]) -> None:
@@ -242,10 +242,10 @@ class DialectConformance:
 
         self.run(account, life)
 
-    def test_what_it_lacks_is_refused_before_anything_is_sent(
+    def test_unsupported_operations_send_nothing(
         self, simulated: CustomerSimulator, account: Account, dialect: Dialect
     ) -> None:
-        """`UnsupportedOperationError` comes at once."""
+        """`UnsupportedOperationError` is raised before a request is sent."""
         calls: dict[Operation, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
             Operation.DELETE: lambda session: session.delete(_UNKNOWN),
             Operation.LIST_PAYMENT_TOKENS: lambda session: session.list_payment_tokens(_UNKNOWN),
@@ -258,26 +258,26 @@ class DialectConformance:
                 self.run(account, calls[operation])
         assert not simulated.faults.requests
 
-    # What goes wrong
+    # Errors
 
-    def test_an_unknown_customer_is_not_found(self, account: Account) -> None:
-        """By its id, which looks like one of the gateway's, and by its reference."""
+    def test_unknown_customer_raises_not_found(self, account: Account) -> None:
+        """Reads by id and by reference raise `NotFoundError`."""
         with pytest.raises(NotFoundError):
             self.run(account, lambda session: session.get(examples(self.gateway).customer.id))
         with pytest.raises(NotFoundError):
-            self.run(account, lambda session: session.get_by_reference("nobody"))
+            self.run(account, lambda session: session.get_by_reference("unknown"))
 
-    def test_wrong_credentials_are_refused(self, simulated: CustomerSimulator) -> None:
-        """Credentials that the gateway never gave are refused, and the error says so (Paydock: with 403)."""
-        stranger = account_at(self.gateway, simulated.origin)
+    def test_wrong_credentials_raise(self, simulated: CustomerSimulator) -> None:
+        """Unknown credentials raise `AuthenticationError`, or `PermissionDeniedError` (Paydock)."""
+        unknown = account_at(self.gateway, simulated.origin)
         with pytest.raises((AuthenticationError, PermissionDeniedError)):
-            self.run(stranger, lambda session: session.check())
+            self.run(unknown, lambda session: session.check())
 
     @pytest.mark.parametrize("fault", ["read_close", "truncated_body", "headers_rst"])
-    def test_a_lost_answer_makes_no_second_customer(
+    def test_lost_create_response_makes_no_second_customer(
         self, simulated: CustomerSimulator, account: Account, fault: str
     ) -> None:
-        """The create was applied and its answer lost: it is found again, or reported as unknown, and never doubled."""
+        """After a lost response to a create, the customer is found or the outcome is unknown."""
         draft = make_draft()
         simulated.faults.add(fault, gateway=self.gateway, method="POST", applied=True)
         with suppress(OutcomeUnknownError):
@@ -286,8 +286,8 @@ class DialectConformance:
         assert simulated.faults.seen == [fault]
         assert simulated.ledger(self.gateway) == {draft.reference: 1}
 
-    def test_too_many_requests_are_waited_out(self, simulated: CustomerSimulator, account: Account) -> None:
-        """A 429 is retried after what the gateway asked; one that asks too much is `RateLimitError`."""
+    def test_rate_limit_responses_are_retried(self, simulated: CustomerSimulator, account: Account) -> None:
+        """A 429 is retried after ``Retry-After``; a longer wait than the deadline raises `RateLimitError`."""
         simulated.faults.add("rate_limited", gateway=self.gateway, retry_after=0)
         self.run(account, lambda session: session.create(make_draft()))
         simulated.faults.add("rate_limited", gateway=self.gateway, retry_after=3600)
@@ -297,4 +297,4 @@ class DialectConformance:
 
 
 _SOURCE: Any = object()
-"""Never looked at: the operation is refused before."""
+"""Never used, because the operation is refused first."""

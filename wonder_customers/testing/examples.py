@@ -1,8 +1,8 @@
-"""A dialect's documented examples (its ``golden/*.json``), as templates for answers.
+"""A dialect's documented examples (``golden/*.json``), used as templates for responses.
 
-Every example holds a customer, a list of them, a token, a list of tokens, or neither. What it holds is found by trying
-the dialect's own converter on its parts; so a dialect that ships examples and `convert` gets answers without a line of
-code.
+Each example contains a customer, a list of customers, a token, a list of tokens, or none of them. The kind is detected
+by applying the dialect's own codec to the parts of the example, so that a dialect with examples and a codec gets
+mocked responses without further code.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ _PREFERRED: Final = ("create_response", "customer_response", "get_response")
 
 @frozen
 class ResponseContent:
-    """What an answer tells: one customer and one token."""
+    """The records of a response: one customer and one token."""
 
     customer: Customer
     token: PaymentToken | None
@@ -34,13 +34,13 @@ class ResponseContent:
 
 @frozen
 class Example:
-    """One documented answer with a hole where its record stood.
+    """A documented response with a placeholder for its record.
 
     Attributes:
         name: The file's name without ``.json``.
         kind: ``customer``, ``customers``, ``token``, ``tokens`` or ``plain``.
-        body: The whole answer.
-        path: The keys to the hole; empty where the record is the whole answer.
+        body: The whole response.
+        path: The keys of the placeholder; empty if the record is the whole response.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Example:
     path: tuple[str, ...]
 
     def filled(self, record: Any) -> Any:
-        """The answer with `record` (a wire object or a list of them) in its hole."""
+        """Return the response with `record`, a wire object or a list of them, in its placeholder."""
         if not self.path:
             return record
         body = deepcopy(self.body)
@@ -61,26 +61,26 @@ class Example:
 
 
 class Examples:
-    """All documented answers of one dialect.
+    """All documented responses of a dialect.
 
     Args:
         gateway: The gateway's name.
 
     Attributes:
-        convert: The dialect's module of that name.
-        refusals: Documented errors, from ``error_*.json``.
-        all: The answers, those with a single customer first.
+        codec: The dialect's codec module.
+        refusals: Documented error responses, from ``error_*.json``.
+        all: The responses, those with a single customer first.
         customer: The documented customer.
-        token: A documented token, where there is one.
+        token: A documented token; None if there is none.
 
     Raises:
-        ConfigurationError: The dialect ships no example of a customer.
+        ConfigurationError: The dialect has no example of a customer.
     """
 
     def __init__(self, gateway: str) -> None:
-        home = package(gateway)
-        self.codec: Any = import_module(f"{home.__name__}.codec")
-        golden = files(home) / "golden"
+        dialect_package = package(gateway)
+        self.codec: Any = import_module(f"{dialect_package.__name__}.codec")
+        golden = files(dialect_package) / "golden"
         found = sorted(golden.iterdir(), key=lambda it: it.name) if golden.is_dir() else []
         bodies = {
             it.name.removesuffix(".json"): orjson.loads(it.read_bytes())
@@ -93,7 +93,9 @@ class Examples:
         self.all: tuple[Example, ...] = tuple(self._example(name, body) for name, body in named)
         single = next((it for it in self.all if it.kind == "customer"), None)
         if single is None:
-            raise ConfigurationError(f"{gateway} ships no golden/create_response.json with a customer to answer with")
+            raise ConfigurationError(
+                f"{gateway} has no golden/create_response.json with a customer, which mocked responses need"
+            )
         self.customer: Customer = self.codec.read_customer(_at(single.body, single.path))
         self.token: PaymentToken | None = self._token()
 
@@ -118,7 +120,7 @@ class Examples:
         return Example(name, "plain", body, ())
 
     def rendered(self, example: Example, content: ResponseContent) -> Any:
-        """The answer of `example` with `content`."""
+        """Return the response of `example` with `content`."""
         customer: Any = self.codec.write_customer(content.customer)
         if example.kind == "customer":
             return example.filled(customer)
@@ -130,26 +132,26 @@ class Examples:
         return example.filled(token if example.kind == "token" else [token])
 
     def changed(self, changes: dict[str, Any], *, token: bool) -> tuple[Customer, PaymentToken | None]:
-        """The example records with `changes` on the token or on the customer.
+        """Return the example records with `changes` applied to the token or the customer.
 
         Raises:
-            ConfigurationError: The changes are for a token, and the dialect ships no example of one.
+            ConfigurationError: The changes are for a token, but the dialect has no example of a token.
         """
         if token:
             if self.token is None:
-                raise ConfigurationError("the dialect ships no example of a payment token")
+                raise ConfigurationError("the dialect has no example of a payment token")
             return self.customer, evolve(self.token, **changes)
         return evolve(self.customer, **changes), self.token
 
 
 @cache
 def examples(gateway: str) -> Examples:
-    """The documented answers of `gateway`'s dialect."""
+    """Return the documented responses of a gateway's dialect."""
     return Examples(gateway)
 
 
 def _parts(body: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """`body` and every object and list inside its objects, outermost first."""
+    """Yield `body` and all nested objects and lists, outermost first."""
     yield path, body
     if isinstance(body, dict):
         for key, value in body.items():
@@ -171,7 +173,7 @@ def _at(body: Any, path: Sequence[str]) -> Any:
 
 
 def swapped(body: Any, changes: dict[Any, Any]) -> Any:
-    """`body` with every scalar that is a key of `changes` replaced."""
+    """Return `body` with all scalars that are keys of `changes` replaced."""
     if isinstance(body, dict):
         return {key: swapped(value, changes) for key, value in body.items()}
     if isinstance(body, list):

@@ -1,4 +1,4 @@
-"""Records for tests: valid at every gateway that can carry them, each with a reference of its own."""
+"""Factories of valid test records with unique references."""
 
 from itertools import count
 from typing import Any, Final
@@ -30,11 +30,11 @@ OPTIONAL_FIELDS: Final[dict[str, Any]] = {
     "metadata": {"made_by": "a test"},
     "address": Address(line1="1 Main Street", city="Sydney", postcode="2000", country="AU"),
 }
-"""The fields of a draft that some gateway cannot carry, each with a value that the others take."""
+"""The fields that some gateway does not support, with values that are valid for the others."""
 
 
 def make_draft(**changes: Any) -> CustomerDraft:
-    """A draft that every gateway takes, with a reference that no other draft of this process has."""
+    """Return a draft that is valid for every gateway, with a reference unique in this process."""
     usual: dict[str, Any] = {
         "reference": f"test-{next(_numbers)}",
         "name": "Ada Lovelace",
@@ -44,19 +44,19 @@ def make_draft(**changes: Any) -> CustomerDraft:
 
 
 def make_customer(**changes: Any) -> Customer:
-    """A customer as a gateway might hold it, for code that takes one and calls nobody."""
+    """Return a customer, for code under test that sends no requests."""
     number = next(_numbers)
     usual: dict[str, Any] = {"id": f"customer-{number}", "reference": f"test-{number}", "name": "Ada Lovelace"}
     return Customer(**(usual | changes))
 
 
 def make_token(**changes: Any) -> PaymentToken:
-    """A stored way to pay, for code that takes one and calls nobody."""
+    """Return a payment token, for code under test that sends no requests."""
     return PaymentToken(**({"token": f"token-{next(_numbers)}", "state": "success"} | changes))
 
 
 def make_card(**changes: Any) -> CardSource:
-    """The card number that gateways' documents use in their examples. It is nobody's."""
+    """Return the test card of the gateways' documents."""
     usual: dict[str, Any] = {
         "number": "4111111111111111",
         "expire_month": "12",
@@ -73,7 +73,7 @@ _RETURNS: Final[dict[str, Any]] = {
 
 
 def make_source(account: Account) -> PaymentSource | None:
-    """A payment source that `account`'s gateway makes a token from; None where it makes none."""
+    """Return a payment source that the account's gateway accepts; None if it creates no tokens."""
     dialect = account.dialect()
     hex24 = "5f0c2f7a9b1e8d00aabbccdd"
     sources: tuple[PaymentSource, ...] = (
@@ -95,7 +95,7 @@ def make_source(account: Account) -> PaymentSource | None:
 
 
 def carried(account: Account) -> dict[str, Any]:
-    """Those of `OPTIONAL_FIELDS` that `account`'s gateway can carry."""
+    """Return the `OPTIONAL_FIELDS` that the account's gateway supports."""
     dialect, plain = account.dialect(), make_draft()
     found: dict[str, Any] = {}
     for name, value in OPTIONAL_FIELDS.items():

@@ -1,10 +1,11 @@
-"""`GatewayMock`: a respx router mounted as a session's transport, with a helper per operation.
+"""`GatewayMock`: a respx router as a session's transport, with a helper per operation.
 
-Nothing is patched. A session that is given the mock's transport has no other way out, so nothing can slip through to a
-gateway; a request without a route fails the test with the line that would answer it.
+Nothing is patched. A session with the mock's transport cannot reach a gateway. A request without a route fails the test
+with a message that names the helper to call.
 """
 
 from collections.abc import Callable
+from difflib import SequenceMatcher
 from typing import Any, Final
 
 import httpx
@@ -31,64 +32,68 @@ SideEffect = Callable[..., httpx.Response]
 class MockedGateway:
     """One gateway of a `GatewayMock`.
 
-    Every operation has a method of its name. It answers that operation from then on with the dialect's documented
-    example, with the id or the reference that was asked for and with your `changes` to the record (for the operations
-    on payment tokens: to the token). Where an operation looks something up first, it finds it.
+    Each operation has a method with its name, which mocks the requests of the operation. The response is the dialect's
+    documented example with the requested id or reference and with `changes` to the record (for operations on payment
+    tokens: to the token). Lookups that an operation makes first succeed.
 
     Args:
         name: The gateway's name.
-        router: Where the routes are added.
-        transport: What leads to the router.
+        router: The router of the routes.
+        transport: The transport that sends to the router.
+        mocked: Receives method and path template of each route, by the route's name.
     """
 
-    def __init__(self, name: str, router: respx.Router, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(
+        self, name: str, router: respx.Router, transport: httpx.AsyncBaseTransport, mocked: dict[str, str]
+    ) -> None:
         self.name = name
         self._router = router
         self._transport = transport
+        self._mocked = mocked
         self._effects: dict[tuple[str | None, str], SideEffect] = {}
 
     def create(self, **changes: Any) -> respx.Route:
-        """Answer `CustomerSession.create`."""
+        """Mock `CustomerSession.create`."""
         return self._mock(Operation.CREATE, changes)
 
     def upsert(self, **changes: Any) -> respx.Route:
-        """Answer `CustomerSession.upsert` of a customer that is there already."""
+        """Mock `CustomerSession.upsert` of an existing customer."""
         return self._mock(Operation.UPSERT, changes)
 
     def get(self, **changes: Any) -> respx.Route:
-        """Answer `CustomerSession.get`."""
+        """Mock `CustomerSession.get`."""
         return self._mock(Operation.GET, changes)
 
     def get_by_reference(self, **changes: Any) -> respx.Route:
-        """Answer `CustomerSession.get_by_reference`."""
+        """Mock `CustomerSession.get_by_reference`."""
         return self._mock(Operation.GET_BY_REFERENCE, changes)
 
     def update(self, **changes: Any) -> respx.Route:
-        """Answer `CustomerSession.update`."""
+        """Mock `CustomerSession.update`."""
         return self._mock(Operation.UPDATE, changes)
 
     def delete(self) -> respx.Route:
-        """Answer `CustomerSession.delete`."""
+        """Mock `CustomerSession.delete`."""
         return self._mock(Operation.DELETE, {})
 
     def list(self, **changes: Any) -> respx.Route:
-        """Answer `CustomerSession.list` with one page of one customer."""
+        """Mock `CustomerSession.list` with one page of one customer."""
         return self._mock(Operation.LIST, changes)
 
     def list_payment_tokens(self, **changes: Any) -> respx.Route:
-        """Answer `CustomerSession.list_payment_tokens`."""
+        """Mock `CustomerSession.list_payment_tokens`."""
         return self._mock(Operation.LIST_PAYMENT_TOKENS, changes)
 
     def create_payment_token(self, **changes: Any) -> respx.Route:
-        """Answer `CustomerSession.create_payment_token`."""
+        """Mock `CustomerSession.create_payment_token`."""
         return self._mock(Operation.CREATE_PAYMENT_TOKEN, changes)
 
     def check_payment_token(self, **changes: Any) -> respx.Route:
-        """Answer `CustomerSession.check_payment_token`."""
+        """Mock `CustomerSession.check_payment_token`."""
         return self._mock(Operation.CHECK_PAYMENT_TOKEN, changes)
 
     def delete_payment_token(self) -> respx.Route:
-        """Answer `CustomerSession.delete_payment_token`."""
+        """Mock `CustomerSession.delete_payment_token`."""
         return self._mock(Operation.DELETE_PAYMENT_TOKEN, {})
 
     def refuse(
@@ -101,17 +106,17 @@ class MockedGateway:
         times: int | None = None,
         retry_after: float | None = None,
     ) -> respx.Route:
-        """Refuse, in the gateway's own form.
+        """Mock an error response in the gateway's own format.
 
         Args:
             code: The gateway's error code, such as ``invalid_token``.
-            status: The HTTP status; by default the one that `STATUSES` gives to the code, else 400.
-            message: The gateway's words.
-            operation: Refuse only the first request of this operation; by default every request that no earlier route
-                answers.
-            times: Refuse so often and then answer as before: as the helper said that was called earlier, else with the
-                example. Needs `operation`.
-            retry_after: Seconds that the gateway asks to wait.
+            status: The HTTP status; default: the status of the code in `STATUSES`, otherwise 400.
+            message: The gateway's message.
+            operation: Apply only to the first request of this operation; default: all requests that no earlier route
+                matches.
+            times: The number of error responses. Later requests get the response of an earlier helper call, or the
+                example. Requires `operation`.
+            retry_after: The ``Retry-After`` header in seconds.
 
         Raises:
             ConfigurationError: `times` was given without `operation`.
@@ -125,34 +130,35 @@ class MockedGateway:
 
         if operation is None:
             if times is not None:
-                raise ConfigurationError("refuse(times=…) needs operation=…: what should be answered afterwards?")
+                raise ConfigurationError("refuse(times=…) requires operation=…, which defines the response afterwards")
             under = rf"^https?://[^/]+{offline_simulator(self.name).prefix}(?=[/?]|$)"
-            return self._add(None, under, f"refuse({code!r})", refused)
+            return self._add(None, under, f"refuse({code!r})", refused, "")
         first = routes(self.name, Operation(operation))[0]
         label = f"refuse({code!r}, operation={operation!r})"
-        effect = refused if times is None else _first(times, refused, self._present(Operation(operation)))
-        return self._add(first.method, first.pattern, label, effect)
+        effect = refused if times is None else _first(times, refused, self._current_effect(Operation(operation)))
+        return self._add(first.method, first.pattern, label, effect, first.template)
 
     def session(self, *, retry: RetryPolicy | None = None) -> CustomerSession[Any]:
-        """A session that is not open yet and sends to the mock, with made-up credentials."""
+        """Return an unopened session that sends to the mock, with generated credentials."""
         return CustomerSession(account_at(self.name, mock_origin(self.name)), retry=retry, transport=self._transport)
 
     def _mock(self, operation: Operation, changes: dict[str, Any]) -> respx.Route:
-        answers = MockedResponses(self.name, changes, about_token=operation in _ABOUT_TOKENS)
+        responses = MockedResponses(self.name, changes, about_token=operation in _ABOUT_TOKENS)
         *before, last = routes(self.name, operation)
         for number, route in enumerate(before, 1):
             label = f"{operation}(), request {number} of {len(before) + 1}"
-            self._add(route.method, route.pattern, label, answers.to(route))
-        return self._add(last.method, last.pattern, f"{operation}()", answers.to(last))
+            self._add(route.method, route.pattern, label, responses.side_effect(route), route.template)
+        return self._add(last.method, last.pattern, f"{operation}()", responses.side_effect(last), last.template)
 
-    def _present(self, operation: Operation) -> SideEffect:
-        """What answers the operation's first request now."""
+    def _current_effect(self, operation: Operation) -> SideEffect:
+        """Return the current side effect of the operation's first request."""
         first = routes(self.name, operation)[0]
         if (first.method, first.pattern) not in self._effects:
             self._mock(operation, {})
         return self._effects[first.method, first.pattern]
 
-    def _add(self, method: str | None, pattern: str, label: str, effect: SideEffect) -> respx.Route:
+    def _add(self, method: str | None, pattern: str, label: str, effect: SideEffect, template: str) -> respx.Route:
+        self._mocked[f"{self.name}.{label}"] = f"{method} {template}" if template else ""
         self._effects[method, pattern] = effect
         lookups: dict[str, Any] = {"url__regex": pattern} | ({} if method is None else {"method": method})
         route = self._router.route(name=f"{self.name}.{label}", **lookups)
@@ -169,83 +175,127 @@ def _first(times: int, refused: SideEffect, then: SideEffect) -> SideEffect:
 
 
 class GatewayMock:
-    """All gateways, mocked: what the fixture `gateway_mock` gives.
+    """All gateways mocked. The fixture `gateway_mock` returns an instance.
 
     Attributes:
-        router: The respx router, for routes of your own. Of two routes that match, the one added first answers; adding
-            one with the same pattern again replaces it.
-        transport: Give it to a session of your own: ``CustomerSession(account, transport=gateway_mock.transport)``.
+        router: The respx router, for custom routes. If two routes match, the first one added applies; adding a route
+            with the same pattern replaces it.
+        transport: The transport for your own sessions:
+            ``CustomerSession(account, transport=gateway_mock.transport)``.
     """
 
     def __init__(self) -> None:
         self._gateways: dict[str, MockedGateway] = {}
         self._unmocked: list[str] = []
+        self._optional: list[respx.Route] = []
+        self._mocked: dict[str, str] = {}
         self.router: respx.Router = respx.Router(assert_all_called=False)
         self.transport: httpx.AsyncBaseTransport = httpx.MockTransport(self._handle)
 
     @property
     def wonder(self) -> MockedGateway:
-        """Wonder."""
+        """The mock of Wonder."""
         return self.gateway("wonder")
 
     @property
     def paydock(self) -> MockedGateway:
-        """Paydock."""
+        """The mock of Paydock."""
         return self.gateway("paydock")
 
     @property
     def monri(self) -> MockedGateway:
-        """Monri."""
+        """The mock of Monri."""
         return self.gateway("monri")
 
     def gateway(self, name: str) -> MockedGateway:
-        """Any gateway that is installed, by its name.
+        """Return the mock of an installed gateway.
 
         Raises:
-            ConfigurationError: No gateway has that name.
+            ConfigurationError: The gateway is unknown.
         """
         if name not in self._gateways:
             offline_simulator(name)
-            self._gateways[name] = MockedGateway(name, self.router, self.transport)
+            self._gateways[name] = MockedGateway(name, self.router, self.transport, self._mocked)
         return self._gateways[name]
 
     @property
     def calls(self) -> respx.models.CallList:
-        """Every request that was answered, in order."""
+        """All requests with a mocked response, in order."""
         return self.router.calls
 
     def failure(self) -> str | None:
-        """What went wrong although the test passed: a request without a route, or a route without a request."""
+        """Return why a passed test must fail: a request without a route, or a route without a request; else None."""
         if self._unmocked:
             return self._unmocked[0]
-        idle = [route.name or repr(route.pattern) for route in self.router.routes if not route.called]
+        idle = [
+            route.name or repr(route.pattern)
+            for route in self.router.routes
+            if not route.called and not any(route is it for it in self._optional)
+        ]
         if not idle:
             return None
         return (
-            f"mocked, and never called: {', '.join(idle)}. Either the code under test did not make the call that this"
-            " test is about, or the helper is not needed: then remove its line."
+            f"mocked but never called: {', '.join(idle)}. Check that the code under test makes this call, remove the"
+            " helper, or mark the route with gateway_mock.optional(route)."
         )
 
-    def assert_all_called(self) -> None:
-        """Fail when a route was never called, or a request had no route and the error was swallowed.
+    def optional(self, route: respx.Route) -> respx.Route:
+        """Return the route, which need not be called.
+
+        Args:
+            route: A route of a helper: ``gateway_mock.optional(gateway_mock.monri.get())``.
+        """
+        self._optional.append(route)
+        return route
+
+    def assert_called_in_order(self, *routes: respx.Route) -> None:
+        """Check that the routes were called, each after the one before it.
+
+        Other calls may come in between. A route that is given twice must have been called twice.
 
         Raises:
-            AssertionError: So it is. It says what to do.
+            AssertionError: The calls came in another order. The message lists them.
+        """
+        called = [route for call in self.calls if (route := self._route_of(call)) is not None]
+        remaining = iter(called)
+        for number, route in enumerate(routes, 1):
+            if not any(it is route for it in remaining):
+                names = ", ".join(it.name or repr(it.pattern) for it in called) or "none"
+                raise AssertionError(f"call {number}, {route.name}, was not made in this order. Calls made: {names}.")
+
+    def _route_of(self, call: respx.models.Call) -> respx.Route | None:
+        """Return the route that responded to a call of the router."""
+        return next((it for it in self.router.routes if any(call.request is own.request for own in it.calls)), None)
+
+    def assert_all_called(self) -> None:
+        """Check that every route was called and every request had a route, even if the error was swallowed.
+
+        Raises:
+            AssertionError: A check failed. The message says what to do.
         """
         failure = self.failure()
         if failure is not None:
             raise AssertionError(failure)
 
+    def _nearest(self, request: httpx.Request) -> str:
+        """Return the sentence that names the most similar mocked route."""
+        wanted = f"{request.method} {request.url.path}"
+        mocked = {name: shown for name, shown in self._mocked.items() if shown}
+        if not mocked:
+            return " No route is mocked."
+        name = max(mocked, key=lambda it: SequenceMatcher(None, mocked[it], wanted).ratio())
+        return f" The nearest mocked route is {name}: {mocked[name]}."
+
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         try:
             return await self.router.async_handler(request)
         except AllMockedAssertionError:
-            self._unmocked.append(_unmocked(request))
+            self._unmocked.append(_unmocked(request) + self._nearest(request))
         raise AssertionError(self._unmocked[-1])
 
 
 def _unmocked(request: httpx.Request) -> str:
-    """What to say of a request that no route answers. Neither its body nor its headers: they hold credentials."""
+    """Return the message for a request without a route. It omits body and headers, which contain credentials."""
     url = str(request.url)
     for gateway in names():
         helpers: list[str] = []
@@ -258,8 +308,8 @@ def _unmocked(request: httpx.Request) -> str:
                     template = route.template
         if helpers:
             unique = " or ".join(dict.fromkeys(helpers))
-            return f"{gateway}: {request.method} {template} is not mocked. Nothing was sent. Answer it with {unique}."
+            return f"{gateway}: {request.method} {template} is not mocked. Nothing was sent. Mock it with {unique}."
     return (
-        f"{request.method} {request.url.path} is not mocked, and no operation of a gateway makes this request. Nothing"
-        f" was sent. Answer it with gateway_mock.router.route(method={request.method!r}, path=…).respond(…)."
+        f"{request.method} {request.url.path} is not mocked, and no operation of a gateway sends this request. Nothing"
+        f" was sent. Mock it with gateway_mock.router.route(method={request.method!r}, path=…).respond(…)."
     )

@@ -1,7 +1,7 @@
-"""Refusals in a gateway's own form.
+"""Error responses in a gateway's own format.
 
-The form comes from the dialect's documented errors, else from its simulator; which of its words are the code and the
-message is found by letting the dialect read it.
+The template comes from the dialect's documented errors, or from its simulator. Its code and message are found by
+decoding the template with the dialect.
 """
 
 from functools import cache
@@ -31,12 +31,12 @@ STATUSES: Final[dict[str, int]] = {
     "server_error": 500,
     "unavailable": 503,
 }
-"""The HTTP status that goes with a code, where the caller names none; 400 with any other code."""
+"""The default HTTP status of error codes; 400 for other codes."""
 
 
 @frozen
 class _RefusalTemplate:
-    """A refusal, and the words in it that are its status, its code and its message."""
+    """An error response, and the values in it that are the status, code and message."""
 
     body: Any
     status: int
@@ -45,14 +45,14 @@ class _RefusalTemplate:
 
 
 def refusal_body(gateway: str, status: int, code: str, message: str | None = None) -> bytes:
-    """The body with which `gateway` refuses with `code` and `message`.
+    """Return the body of an error response with `code` and `message`.
 
     Raises:
-        ConfigurationError: Neither the dialect's examples nor its simulator show how it says a code.
+        ConfigurationError: Neither the dialect's examples nor its simulator contain an error with a code.
     """
-    form = _refusal_template(gateway)
-    words = message or HTTPStatus(status).phrase
-    body = swapped(form.body, {form.status: status, form.code: code, form.message: words})
+    template = _refusal_template(gateway)
+    text = message or HTTPStatus(status).phrase
+    body = swapped(template.body, {template.status: status, template.code: code, template.message: text})
     return orjson.dumps(body)
 
 
@@ -73,4 +73,4 @@ def _refusal_template(gateway: str) -> _RefusalTemplate:
                 return _RefusalTemplate(body, status, error.code, error.message)
         except CallError:
             continue
-    raise ConfigurationError(f"nothing shows how {gateway} says a code: ship a golden/error_refused.json that does")
+    raise ConfigurationError(f"no example of {gateway} contains an error code: add golden/error_refused.json")

@@ -1,4 +1,4 @@
-"""The mocked answers of one operation: the examples, with what the request asked for and with the test's changes."""
+"""The mocked responses of one operation: examples with the requested ids and the test's changes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,15 +17,15 @@ __all__ = ["MockedResponses"]
 
 
 class MockedResponses:
-    """MockedResponses to all requests of one operation.
+    """Responses to all requests of one operation.
 
-    A gateway answers with the id, the reference or the token it was asked for, and a session refuses other answers. So
-    they are taken over from the request, and from the operation's earlier requests, unless the test changes them.
+    Sessions reject a response whose id, reference or token differs from the requested one. So these values are copied
+    from the request and from earlier requests of the operation, unless the test changes them.
 
     Args:
         gateway: The gateway's name.
         changes: The fields of the record that differ from the example.
-        about_token: `changes` are those of the token, not of the customer.
+        about_token: Whether `changes` apply to the token instead of the customer.
     """
 
     def __init__(self, gateway: str, changes: dict[str, Any], *, about_token: bool) -> None:
@@ -36,10 +36,10 @@ class MockedResponses:
         self._token_changed = about_token and "token" in changes
         self._requested: dict[str, str] = {}
 
-    def to(self, route: Route) -> Callable[..., httpx.Response]:
-        """A side effect for respx that answers `route`."""
+    def side_effect(self, route: Route) -> Callable[..., httpx.Response]:
+        """Return a respx side effect that responds to `route`."""
 
-        def answer(request: httpx.Request, **caught: str) -> httpx.Response:
+        def respond(request: httpx.Request, **caught: str) -> httpx.Response:
             if not route.write:
                 self._requested.clear()
             self._requested |= {name: unquote(value) for name, value in caught.items()}
@@ -47,20 +47,20 @@ class MockedResponses:
                 self._requested |= self._reference_in(request.content)
             if not route.write and "token" not in caught:
                 self._requested |= _token_in(request.content)
-            return httpx.Response(200, content=route.answer(self._known, self._overridden()))
+            return httpx.Response(200, content=route.response_body(self._known, self._overridden()))
 
-        return answer
+        return respond
 
     def _overridden(self) -> ResponseContent:
-        told = {"id", "reference"} - self._changed
-        taken: dict[str, Any] = {name: value for name, value in self._requested.items() if name in told}
+        copied = {"id", "reference"} - self._changed
+        taken: dict[str, Any] = {name: value for name, value in self._requested.items() if name in copied}
         token = self._content.token
         if token is not None and "token" in self._requested and not self._token_changed:
             token = evolve(token, token=self._requested["token"])
         return ResponseContent(evolve(self._content.customer, **taken), token)
 
     def _reference_in(self, body: bytes) -> dict[str, str]:
-        """The reference in a request's body, found under the name that the dialect gives it."""
+        """Return the reference in a request's body, which is under the dialect's wire name."""
         if not body:
             return {}
         draft = make_draft()
@@ -71,13 +71,13 @@ class MockedResponses:
 
 
 def _token_in(body: bytes) -> dict[str, str]:
-    """The token that a look asks for in its body, as Wonder's does."""
+    """Return the token in the body of a read, such as Wonder's check of a token."""
     found = _find_value(orjson.loads(body), "token") if body else None
     return {"token": found} if isinstance(found, str) else {}
 
 
 def _find_value(body: Any, key: str) -> Any:
-    """The value under `key` in `body` or in an object inside it."""
+    """Return the value of `key` in `body` or in a nested object."""
     if not isinstance(body, dict):
         return None
     if key in body:

@@ -1,4 +1,4 @@
-"""Which requests an operation makes: found by asking the dialect, with its own examples as the gateway's answers."""
+"""The requests of an operation, determined by running the dialect with its own examples as responses."""
 
 import re
 from collections.abc import Mapping
@@ -29,20 +29,20 @@ _ORDER: Final[Mapping[Operation, tuple[str, ...]]] = {
     Operation.CHECK_PAYMENT_TOKEN: ("token", "tokens", "customer"),
     Operation.DELETE_PAYMENT_TOKEN: ("plain", "customer"),
 }
-"""The kinds of examples that may answer an operation, the likeliest first."""
+"""The kinds of examples that can be the response of an operation, most likely first."""
 
 
 @frozen
 class Route:
-    """One request of an operation, and the example that answers it.
+    """One request of an operation, and the example that is its response.
 
     Attributes:
         method: In upper case.
-        pattern: What the URL looks like, on any host; named groups catch ``id``, ``reference`` and ``token``.
-        template: The path as messages show it.
-        example: The answer; None for one without a body.
-        adds_token: The answer shows one token more than the answers before it.
-        write: Whether it changes what the gateway holds.
+        pattern: A regular expression of the URL on any host, with the groups ``id``, ``reference`` and ``token``.
+        template: The path template for messages.
+        example: The response; None for a response without a body.
+        adds_token: Whether the response contains one token more than earlier responses.
+        write: Whether the request changes data.
     """
 
     method: str
@@ -57,12 +57,12 @@ class Route:
         object.__setattr__(self, "_compiled", re.compile(self.pattern))
 
     def match(self, method: str, url: str) -> dict[str, str] | None:
-        """What the groups caught; None when it is another request."""
+        """Return the values of the groups; None for other requests."""
         found = self._compiled.match(url) if method == self.method else None
         return None if found is None else {name: value for name, value in found.groupdict().items() if value}
 
-    def answer(self, known: Examples, content: ResponseContent) -> bytes:
-        """The body that tells `content`."""
+    def response_body(self, known: Examples, content: ResponseContent) -> bytes:
+        """Return the response body with `content`."""
         if self.example is None:
             return b""
         if self.adds_token and content.token is not None:
@@ -72,20 +72,20 @@ class Route:
 
 
 def _another(token: str) -> str:
-    """A token that looks like `token`, and is another one."""
+    """Return a different token in the same format."""
     return token[:-1] + ("1" if token[-1:] != "1" else "2")
 
 
 @cache
 def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
-    """The requests that `operation` makes at `gateway`, in their order, where every look-up finds what it asks for.
+    """Return the requests of `operation`, in order, if every lookup succeeds.
 
     Raises:
-        ConfigurationError: The gateway lacks the operation, or no example of its dialect can answer it.
+        ConfigurationError: The gateway does not support the operation, or no example matches it.
     """
     dialect = account_at(gateway, mock_origin(gateway)).dialect()
     if operation in dialect.unsupported_operations:
-        raise ConfigurationError(f"{gateway} has no {operation}: {dialect.unsupported_operations[operation]}")
+        raise ConfigurationError(f"{gateway} does not support {operation}: {dialect.unsupported_operations[operation]}")
     known = examples(gateway)
     found: list[Route] = []
     steps = _steps(gateway, dialect, operation, known)
@@ -95,15 +95,15 @@ def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
             if isinstance(step, LockReference):
                 step = steps.send(False)
                 continue
-            route, reply = _answered(gateway, operation, step, known)
+            route, response = _mocked(gateway, operation, step, known)
             found.append(route)
-            step = steps.send(reply)
+            step = steps.send(response)
     except StopIteration:
         return tuple(found)
 
 
 def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples) -> Steps[Any]:
-    """The operation, begun with the ids of the dialect's own examples."""
+    """Start the operation with the ids of the dialect's examples."""
     customer, token = known.customer, known.token or PaymentToken("token-1")
     draft = make_draft(reference=customer.reference or "test-1")
     match operation:
@@ -120,15 +120,15 @@ def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples
         case Operation.CREATE_PAYMENT_TOKEN:
             source = make_source(account_at(gateway, mock_origin(gateway)))
             if source is None:
-                raise ConfigurationError(f"{gateway} takes no payment source that is known here")
+                raise ConfigurationError(f"{gateway} accepts none of the known payment sources")
             steps = dialect.create_payment_token(customer.id, source)
         case Operation.CHECK_PAYMENT_TOKEN | Operation.DELETE_PAYMENT_TOKEN:
             steps = getattr(dialect, operation)(customer.id, token)
     return steps
 
 
-def _answered(gateway: str, operation: Operation, call: Call[Any], known: Examples) -> tuple[Route, Any]:
-    """The route of one call, with the reply that its example makes."""
+def _mocked(gateway: str, operation: Operation, call: Call[Any], known: Examples) -> tuple[Route, Any]:
+    """Return the route of one call and the decoded response of its example."""
     adds = operation is Operation.CREATE_PAYMENT_TOKEN and call.replay is not Replay.READ
     content = ResponseContent(evolve(known.customer, reference=known.customer.reference or "test-1"), known.token)
     pattern = _pattern(call, content)
@@ -137,19 +137,20 @@ def _answered(gateway: str, operation: Operation, call: Call[Any], known: Exampl
         adds_here = adds and example is not None and example.kind == "customer"
         route = Route(call.request.method, pattern, call.request.route, example, adds_here, write)
         try:
-            record = call.decode(HttpResponse(200, {}, route.answer(known, content)))
+            record = call.decode(HttpResponse(200, {}, route.response_body(known, content)))
         except CallError:
             continue
         if _fits(operation, record):
             return route, _DecodedResponse(record)
     raise ConfigurationError(
-        f"no example in {gateway}'s golden folder answers {call.request.method} {call.request.route} ({operation})"
+        f"no example in {gateway}'s golden folder is a response to"
+        f" {call.request.method} {call.request.route} ({operation})"
     )
 
 
 @frozen
 class _DecodedResponse:
-    """As much of a reply as operations look at."""
+    """The part of a response that operations use."""
 
     record: Any
 
@@ -167,7 +168,7 @@ def _candidates(operation: Operation, known: Examples) -> list[Example | None]:
 
 
 def _fits(operation: Operation, record: Any) -> bool:
-    """Whether `record` is what the operation may go on with: an empty list would be a mistaken answer."""
+    """Return whether the operation can continue with `record`; an empty list means a wrong example."""
     if operation in {Operation.DELETE, Operation.DELETE_PAYMENT_TOKEN}:
         return record is None
     if isinstance(record, Page):
@@ -178,16 +179,16 @@ def _fits(operation: Operation, record: Any) -> bool:
 
 
 def _pattern(call: Call[Any], content: ResponseContent) -> str:
-    """A regular expression for the call's URL on any host, with the ids of `content` as named groups."""
+    """Return a regular expression of the call's URL on any host, with the ids of `content` as named groups."""
     named = {"id": content.customer.id, "reference": content.customer.reference or ""}
     if content.token is not None:
         named["token"] = content.token.token
     quoted = {quote(value, safe=""): name for name, value in named.items() if value}
     path, _, query = call.request.target.partition("?")
     parts = [f"(?P<{quoted[part]}>[^/?]+)" if part in quoted else re.escape(part) for part in path.split("/")]
-    asked = ""
+    parameters = ""
     for pair in filter(None, query.split("&")):
         name, _, value = pair.partition("=")
         if value in quoted:
-            asked += rf"(?=[^#]*[?&]{re.escape(name)}=(?P<{quoted[value]}>[^&#]*))"
-    return rf"^https?://[^/]+{'/'.join(parts)}(?=[?]|$){asked}"
+            parameters += rf"(?=[^#]*[?&]{re.escape(name)}=(?P<{quoted[value]}>[^&#]*))"
+    return rf"^https?://[^/]+{'/'.join(parts)}(?=[?]|$){parameters}"

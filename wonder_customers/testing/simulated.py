@@ -1,4 +1,4 @@
-"""`CustomerSimulator`: the real simulator, with what tests ask of it."""
+"""`CustomerSimulator`: the simulator with shortcuts for tests."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -13,10 +13,10 @@ __all__ = ["CustomerSimulator"]
 
 
 class CustomerSimulator:
-    """All installed gateways on a free loopback port, over real HTTP: what the fixture `customer_simulator` gives.
+    """All installed gateways on a free loopback port, over real HTTP. The fixture `customer_simulator` returns one.
 
     Attributes:
-        server: The server, for everything that is not here.
+        server: The underlying server.
     """
 
     def __init__(self) -> None:
@@ -25,39 +25,39 @@ class CustomerSimulator:
 
     @property
     def origin(self) -> str:
-        """Where it listens, as ``http://127.0.0.1:PORT``."""
+        """The origin, as ``http://127.0.0.1:PORT``."""
         return self.server.origin
 
     @property
     def faults(self) -> Faults:
-        """Switches faults on: ``customer_simulator.faults.add("rate_limited", retry_after=1)``."""
+        """The faults to inject: ``customer_simulator.faults.add("rate_limited", retry_after=1)``."""
         return self.server.faults
 
     def environment(self) -> dict[str, str]:
-        """The environment variables with which ``from_environment`` and the command line use it."""
+        """Return the environment variables that configure ``from_environment`` and the command line for it."""
         return self.server.environment()
 
     def ledger(self, gateway: str) -> dict[str, int]:
-        """How many customers were ever created per reference, in the gateway's own view."""
+        """Return the number of customers ever created per reference."""
         return self.server.store.ledger(gateway)
 
     def customers(self, gateway: str) -> list[dict[str, Any]]:
-        """The customers that the gateway holds, in its own words, the oldest first; deleted ones are flagged."""
+        """Return the stored customers in the gateway's wire format, oldest first; deleted ones are marked."""
         return self.server.store.customers(gateway)
 
     def gateway(self, name: str) -> Any:
-        """The simulated gateway itself, for what only it can do (``add_payment_method`` at Monri, 3-D Secure …)."""
+        """Return a simulated gateway, for operations that only it has, such as ``add_payment_method`` at Monri."""
         found: SimulatedGateway = self.server.gateways[name]
         return found
 
     def account(self, gateway: str) -> Account:
-        """An account at the simulated gateway."""
+        """Return an account of the simulated gateway."""
         if gateway not in self._accounts:
             self._accounts[gateway] = package(gateway).ACCOUNT.from_environment(self.environment())
         return self._accounts[gateway]
 
     def session(self, gateway: str, *, retry: RetryPolicy | None = None) -> CustomerSession[Any]:
-        """A session that is not open yet, for an account at the simulated gateway."""
+        """Return an unopened session for an account of the simulated gateway."""
         return CustomerSession(self.account(gateway), retry=retry)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for drafts, customers and tokens. Needs Hypothesis besides the extra ``pytest``."""
+"""Hypothesis strategies for drafts, customers and tokens. Requires Hypothesis and the extra ``pytest``."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ _LETTERS = st.characters(min_codepoint=0x20, exclude_categories=("C", "Z"))
 
 
 def references() -> st.SearchStrategy[str]:
-    """References that every gateway takes."""
+    """Return a strategy for references that are valid for every gateway."""
     return st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", min_size=1, max_size=40)
 
 
 def _optional(account: Account | None) -> dict[str, st.SearchStrategy[Any]]:
-    """What may stand in a draft besides its name: only what the gateway carries."""
+    """Return strategies for the optional fields that the gateway supports."""
     fields: dict[str, st.SearchStrategy[Any]] = {
         "email": st.builds("{}@example.com".format, st.text("abcdefghij.", min_size=1, max_size=20)),
         "description": st.text(_LETTERS, min_size=1, max_size=100),
@@ -32,11 +32,11 @@ def _optional(account: Account | None) -> dict[str, st.SearchStrategy[Any]]:
 
 
 def drafts(gateway: str | None = None, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[CustomerDraft]:
-    """Drafts that `gateway` takes; by default such as every gateway takes.
+    """Return a strategy for drafts that are valid for `gateway`, by default for every gateway.
 
     Args:
         gateway: The gateway's name.
-        **fields: Strategies of yours for fields of the draft.
+        **fields: Custom strategies for fields of the draft.
     """
     account = None if gateway is None else account_at(gateway, mock_origin(gateway))
     usual: dict[str, st.SearchStrategy[Any]] = {
@@ -49,7 +49,7 @@ def drafts(gateway: str | None = None, **fields: st.SearchStrategy[Any]) -> st.S
 
 
 def customers(gateway: str) -> st.SearchStrategy[Customer]:
-    """Customers as `gateway` might answer them: its documented example, with other ids and names."""
+    """Return a strategy for customers of `gateway`: the documented example with other ids and names."""
     codec, example = examples(gateway).codec, examples(gateway).customer
 
     def read(id: str, draft: CustomerDraft) -> Customer:
@@ -68,5 +68,5 @@ def customers(gateway: str) -> st.SearchStrategy[Customer]:
 
 
 def payment_tokens() -> st.SearchStrategy[PaymentToken]:
-    """Tokens in any state."""
+    """Return a strategy for tokens in any state."""
     return st.builds(PaymentToken, references(), state=st.sampled_from(["success", "pending", "failed"]))

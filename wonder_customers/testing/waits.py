@@ -14,34 +14,34 @@ __all__ = ["SkippedWaits", "no_waits"]
 
 @define(eq=False)
 class SkippedWaits:
-    """Time that jumps over every wait.
+    """A clock that skips waits.
 
-    The clock moves on by what was skipped, so deadlines run out after as many retries as they would in earnest.
+    It advances by the skipped time, so deadlines expire after the same number of retries as with real waits.
 
     Attributes:
-        waits: The seconds of every wait that was skipped, in order.
+        waits: The skipped waits in seconds, in order.
     """
 
     waits: list[float] = field(factory=list)
 
     @property
     def total(self) -> float:
-        """The seconds skipped so far."""
+        """The sum of the skipped waits in seconds."""
         return sum(self.waits)
 
     def clock(self) -> float:
-        """The machine's clock, which sessions go by otherwise, and what was skipped."""
+        """Return the monotonic clock plus the skipped time."""
         return monotonic() + self.total
 
     async def sleep(self, seconds: float) -> None:
-        """Return at once, after giving other tasks their turn."""
+        """Record the wait and return after one checkpoint."""
         self.waits.append(seconds)
         await anyio.lowlevel.checkpoint()
 
 
 @contextmanager
 def no_waits() -> Iterator[SkippedWaits]:
-    """Let no session of this process sleep between its attempts; what they would have waited is in `waits`."""
+    """Skip the waits between attempts of all sessions in this process; `waits` lists them."""
     skipped = SkippedWaits()
     with clock.replaced_by(skipped):
         yield skipped

@@ -1,4 +1,4 @@
-"""The guard itself: who may be called while requests may not leave this machine."""
+"""The loopback guard: which hosts are allowed and which are refused."""
 
 import httpx
 import pytest
@@ -9,8 +9,8 @@ from wonder_customers.transports import loopback_guard
 ONCE = RetryPolicy(attempts=1, deadline=5)
 
 
-class Elsewhere(list[str]):
-    """Keeps what is appended somewhere else, so that the run does not fail for what these tests refuse on purpose."""
+class RedirectedList(list[str]):
+    """Redirects appended refusals, so that the intended refusals of these tests do not fail the run."""
 
     def __init__(self, kept: list[str]) -> None:
         super().__init__()
@@ -22,29 +22,29 @@ class Elsewhere(list[str]):
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was refused in this test."""
+    """Return the refusals of this test."""
     kept: list[str] = []
     monkeypatch.setenv(loopback_guard.VARIABLE, "1")
-    monkeypatch.setattr(loopback_guard, "refused", Elsewhere(kept))
+    monkeypatch.setattr(loopback_guard, "refused", RedirectedList(kept))
     return kept
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "shop.localhost"])
-def test_this_machine_may_be_called(refused: list[str], host: str) -> None:
+def test_loopback_hosts_are_allowed(refused: list[str], host: str) -> None:
     loopback_guard.check(host)
     assert refused == []
 
 
 @pytest.mark.parametrize("host", ["gateway.wonder.today", "10.0.0.1", "localhost.example", "2001:db8::1"])
-def test_others_may_not(refused: list[str], host: str) -> None:
+def test_other_hosts_are_refused(refused: list[str], host: str) -> None:
     with pytest.raises(ConfigurationError, match="no request may leave this machine") as error:
         loopback_guard.check(host)
     assert refused == [str(error.value)]
-    assert "test_border.py::test_others_may_not" in refused[0]
+    assert "test_loopback_guard.py::test_other_hosts_are_refused" in refused[0]
 
 
 @pytest.mark.parametrize("value", ["", "0", None])
-def test_without_the_variable_everybody_may_be_called(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
+def test_guard_is_disabled_without_the_variable(monkeypatch: pytest.MonkeyPatch, value: str | None) -> None:
     if value is None:
         monkeypatch.delenv(loopback_guard.VARIABLE, raising=False)
     else:
@@ -53,17 +53,15 @@ def test_without_the_variable_everybody_may_be_called(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("own", [False, True], ids=["the default transport", "a transport of one's own"])
-async def test_nothing_is_sent_and_no_place_is_lost(refused: list[str], own: bool) -> None:
-    """Each refused call ends at once; the next one finds a free lane, although there is only one."""
-    transport = httpx.AsyncHTTPTransport(trust_env=False) if own else None
-    account = Monri("key", "token", base_url="https://nobody.invalid")
+@pytest.mark.parametrize("own", [False, True], ids=["default transport", "own transport"])
+async def test_refused_calls_release_their_connection(refused: list[str], own: bool) -> None:
+    """Each refused call ends at once and releases the only connection."""
+    transport = (lambda: httpx.AsyncHTTPTransport(trust_env=False)) if own else None
+    account = Monri("key", "token", base_url="https://unknown.invalid")
     async with CustomerSession(account, retry=ONCE, transport=transport, max_connections=1) as session:
         for _ in range(3):
-            with pytest.raises(ConfigurationError, match=r"about to call nobody\.invalid"):
+            with pytest.raises(ConfigurationError, match=r"about to call unknown\.invalid"):
                 await session.check()
         with pytest.raises(NotSentError):
             await session.for_account(Monri("key", "token", base_url="http://127.0.0.1:9")).check()
     assert len(refused) == 3
-    if transport is not None:
-        await transport.aclose()

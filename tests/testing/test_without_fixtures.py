@@ -1,4 +1,4 @@
-"""What the mock and the simulator tell those who hold them in their own hands."""
+"""`GatewayMock` and `CustomerSimulator` without the pytest fixtures."""
 
 import pytest
 
@@ -8,10 +8,12 @@ from wonder_customers.testing import CustomerSimulator, GatewayMock
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_route_without_a_call_and_a_call_without_a_route_are_told_until_all_is_well() -> None:
+async def test_assert_all_called_reports_missing_calls_and_routes() -> None:
     mock = GatewayMock()
     mock.monri.get()
-    with pytest.raises(AssertionError, match=r"mocked, and never called: .*Either the code under test did not"):
+    with pytest.raises(
+        AssertionError, match=r"mocked but never called: .*Check that the code under test makes this call"
+    ):
         mock.assert_all_called()
     async with mock.monri.session() as session:
         await session.get("their id")
@@ -22,7 +24,7 @@ async def test_a_route_without_a_call_and_a_call_without_a_route_are_told_until_
         mock.assert_all_called()
 
 
-async def test_what_only_one_gateway_can_do_is_asked_of_itself() -> None:
+async def test_simulated_gateway_by_name() -> None:
     with CustomerSimulator() as simulated:
         async with simulated.session("monri", retry=RetryPolicy(attempts=1)) as session:
             await session.check()

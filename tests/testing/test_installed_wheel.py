@@ -1,4 +1,4 @@
-"""A project outside the repository, with nothing but the built wheel and its extra ``pytest``."""
+"""A project outside the repository with only the built wheel and its extra ``pytest``."""
 
 import os
 import shutil
@@ -75,7 +75,7 @@ def run(*command: str | Path, folder: Path, code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a fresh environment with the wheel and its extra."""
+    """Return the interpreter of a new environment with the wheel and its extra."""
     place = tmp_path_factory.mktemp("outside")
     source = place / "source"
     shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "__pycache__", "tests", "benchmarks"))
@@ -89,17 +89,17 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.long
-def test_thirty_lines_pass_on_both_back_ends(python: Path, tmp_path: Path) -> None:
+def test_project_passes_on_both_backends(python: Path, tmp_path: Path) -> None:
     (tmp_path / "test_shop.py").write_text(PROJECT, encoding="utf-8")
     assert len([line for line in PROJECT.splitlines() if line]) <= 30
     assert "10 passed" in run(python, "-m", "pytest", "-q", folder=tmp_path)
 
 
 @pytest.mark.long
-def test_mistakes_name_their_cures(python: Path, tmp_path: Path) -> None:
+def test_mistakes_name_their_fixes(python: Path, tmp_path: Path) -> None:
     (tmp_path / "test_shop.py").write_text(MISTAKES, encoding="utf-8")
-    told = run(python, "-m", "pytest", "-q", folder=tmp_path, code=1)
-    assert "Answer it with gateway_mock.monri.get(…)." in told
-    assert "mocked, and never called: monri.get()." in told
-    assert "Check the credentials, that they belong to this environment, and this machine's clock." in told
-    assert "4 failed, 2 passed, 2 errors" in told
+    output = run(python, "-m", "pytest", "-q", folder=tmp_path, code=1)
+    assert "Mock it with gateway_mock.monri.get(…)." in output
+    assert "mocked but never called: monri.get()." in output
+    assert "Check that the credentials belong to this environment, and check the clock of this m" in output
+    assert "4 failed, 2 passed, 2 errors" in output
