@@ -1,9 +1,8 @@
-"""The blocks of the Markdown pages, and how each kind is tried.
+"""Extract the code blocks of the Markdown pages and run them.
 
-A page's Python blocks run one after the other, in one namespace, against the simulated gateways; a bare ``await`` works
-as in ``python -m asyncio``. A ``text`` block that follows one is what it prints. The commands of ``sh`` and ``console``
-blocks run in a folder of their own, in which the page's blocks with a file's name as their title lie. A ``…`` in a
-printed block stands for anything.
+The Python blocks of a page run in order, in one namespace, against simulated gateways; top-level ``await`` works as in
+``python -m asyncio``. A ``text`` block after one is its expected output. The commands of ``sh`` and ``console`` blocks
+run in a new folder that contains the blocks with a file name as title. ``…`` in expected output matches any text.
 """
 
 import ast
@@ -30,7 +29,7 @@ _TITLE = re.compile(r'title="([^"]+)"')
 _NOT_RUN = re.compile(r"<!-- not run: [^\n]+ -->\n\s*$")
 _CODE = re.compile(r"\s+# exits with (\d+)$")
 _UNENDING = frozenset({"simulator", "demo"})
-"""Commands that serve until Ctrl-C, or take seconds and have tests of their own: here they are only parsed."""
+"""Commands that do not end or take seconds. They are parsed but not run."""
 
 
 @frozen
@@ -38,13 +37,13 @@ class Block:
     """A fenced block of a page.
 
     Attributes:
-        page: The page's path from the root of the project.
-        language: The word after the fence.
-        code: What stands in it.
+        page: The path of the page, relative to the project.
+        language: The language of the fence.
+        code: The content.
         line: The number of its first line.
         section: The nearest heading of the second level above it.
-        title: The title in the fence's line, such as a file's name.
-        runs: False where a comment above the block says why it cannot run.
+        title: The title of the fence, such as a file name.
+        runs: False if a comment above the block says why it cannot run.
     """
 
     page: str
@@ -57,12 +56,12 @@ class Block:
 
     @property
     def place(self) -> str:
-        """Where it stands."""
+        """The page and line."""
         return f"{self.page}:{self.line}"
 
 
 def blocks(page: Path, *languages: str) -> list[Block]:
-    """The blocks of a page, of these languages or of all."""
+    """Return the blocks of a page in these languages, or all blocks."""
     text = page.read_text(encoding="utf-8")
     found = []
     for match in _FENCED.finditer(text):
@@ -84,7 +83,7 @@ def blocks(page: Path, *languages: str) -> list[Block]:
 
 
 def files(page: Path) -> dict[str, str]:
-    """The files that a page builds: its blocks with a path as their title, several of one file glued together."""
+    """Return the files of a page: its blocks with a path as title, joined per file."""
     found: dict[str, str] = {}
     for block in blocks(page):
         if block.title is not None:
@@ -96,12 +95,12 @@ def files(page: Path) -> dict[str, str]:
 
 @define
 class Page:
-    """A page that is being tried.
+    """The state of a page whose blocks are being run.
 
     Attributes:
-        folder: Where its commands run.
+        folder: The working directory of its commands.
         variables: The environment of its code and commands.
-        printed: Takes what was printed since it was asked last.
+        printed: Returns the output since the last call.
     """
 
     folder: Path
@@ -110,7 +109,7 @@ class Page:
     names: dict[str, Any] = field(factory=lambda: {"__name__": "__main__"})
 
     def try_all(self, found: list[Block], patch: pytest.MonkeyPatch) -> None:
-        """Try the blocks of a page, in their order."""
+        """Run the blocks of a page in order."""
         patch.chdir(self.folder)
         for name, value in {**self.variables, "COLUMNS": "100", "NO_COLOR": "1"}.items():
             patch.setenv(name, value)
@@ -128,8 +127,8 @@ class Page:
                 (self.folder / block.title).write_text(block.code, encoding="utf-8")
 
     def python(self, block: Block) -> str:
-        """Run Python; what it printed."""
-        # So many lines above it as on the page, for a traceback to point there.
+        """Run Python code and return its output."""
+        # Tracebacks show the line numbers of the page.
         source = "\n" * (block.line - 1) + block.code
         code = compile(source, block.page, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         if code.co_flags & inspect.CO_COROUTINE:
@@ -144,7 +143,7 @@ class Page:
         return self.printed()
 
     def shell(self, block: Block) -> None:
-        """Run the commands, and compare what they print where the block shows it."""
+        """Run the commands, and compare their output where the block shows it."""
         for line, shown in commands(block):
             wanted = int(code[1]) if (code := _CODE.search(line)) else 0
             words = shlex.split(line, comments=True)
@@ -160,7 +159,7 @@ class Page:
 
 
 def commands(block: Block) -> Iterator[tuple[str, str | None]]:
-    """The commands of a block; in a ``console`` block each with what it prints."""
+    """Yield the commands of a block, with their expected output in a ``console`` block."""
     if block.language == "sh":
         for line in block.code.replace("\\\n", " ").splitlines():
             yield line, None
@@ -171,7 +170,7 @@ def commands(block: Block) -> Iterator[tuple[str, str | None]]:
 
 
 def check_command(words: list[str], where: str) -> None:
-    """Hold a command that is not run here against what it names: a command of ours, an extra, a module, a file."""
+    """Check that the command, extra, module or file named by a command exists, without running it."""
     match words:
         case _ if "&&" in words:
             middle = words.index("&&")
@@ -181,13 +180,13 @@ def check_command(words: list[str], where: str) -> None:
             app.parse_args(arguments, exit_on_error=False)
         case ["pip", "install", *what]:
             wanted = {name for extras in re.findall(r"\[(.*?)\]", " ".join(what)) for name in extras.split(",")}
-            assert wanted <= extras_offered(), f"{where}: there is no such extra"
+            assert wanted <= extras_offered(), f"{where}: unknown extra"
         case ["export", assignment]:
-            assert assignment.partition("=")[0] in variables_read(), f"{where}: nothing reads it"
+            assert assignment.partition("=")[0] in variables_read(), f"{where}: unknown variable"
         case ["python", "-m", module, *_]:
-            assert find_spec(module) is not None, f"{where}: there is no such module"
+            assert find_spec(module) is not None, f"{where}: unknown module"
         case ["python" | "bash", file, *_]:
-            assert (ROOT / file).exists(), f"{where}: there is no such file"
+            assert (ROOT / file).exists(), f"{where}: unknown file"
         case ["nox", *rest]:
             named = rest[rest.index("-s") + 1 :] if "-s" in rest else []
             source = (ROOT / "noxfile.py").read_text(encoding="utf-8")
@@ -196,23 +195,23 @@ def check_command(words: list[str], where: str) -> None:
         case [("pytest" | "mkdocs" | "mutmut" | "git" | "cd" | "uvicorn" | "ray" | "pre-commit"), *_]:
             pass
         case _:
-            pytest.fail(f"{where}: nobody knows how to try this")
+            pytest.fail(f"{where}: unknown command")
 
 
 def extras_offered() -> set[str]:
-    """The optional parts that can be installed."""
+    """Return the extras of the package."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return set(settings["project"]["optional-dependencies"])
 
 
 def variables_read() -> set[str]:
-    """The variables of the environment that the package's source names."""
+    """Return the names in the package that look like environment variables."""
     sources = (ROOT / "wonder_customers").rglob("*.py")
     return {name for file in sources for name in re.findall(r"\b[A-Z]+_[A-Z_]+\b", file.read_text(encoding="utf-8"))}
 
 
 def assert_printed(shown: str, output: str, where: str) -> None:
-    """Compare what was printed with a block, in which ``…`` stands for anything."""
+    """Compare output with a block in which ``…`` matches any text."""
     wanted, found = (
         "\n".join(line.rstrip() for line in text.strip().splitlines()) for text in (dedent(shown), dedent(output))
     )

@@ -1,4 +1,4 @@
-"""The README says what is true."""
+"""The commands, code, tables and pictures of the README."""
 
 import os
 import re
@@ -20,7 +20,7 @@ PROGRAM, TEST = blocks(README, "python")
 CUSTOMERS = "reference,name,email\nc-1,Ada Lovelace,ada@example.org\nc-2,Grace Hopper,grace@example.org\n"
 
 
-def test_its_program_runs_against_the_simulator(simulator: SimulatorServer) -> None:
+def test_program_runs_against_the_simulator(simulator: SimulatorServer) -> None:
     environment = {**os.environ, **simulator.environment()}
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM.code], env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -29,12 +29,12 @@ def test_its_program_runs_against_the_simulator(simulator: SimulatorServer) -> N
     assert "customer-1815" in ran.stdout
 
 
-def test_its_test_passes(tmp_path: Path) -> None:
+def test_example_test_passes(tmp_path: Path) -> None:
     outcome = run_project(tmp_path, TEST.code)
     assert (outcome.code, outcome.count("passed")) == (0, 2), outcome.text
 
 
-def test_its_commands_run(
+def test_commands_run(
     simulator: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "customers.csv").write_text(CUSTOMERS, encoding="utf-8")
@@ -47,19 +47,19 @@ def test_its_commands_run(
     assert (tmp_path / "report.html").exists()
 
 
-def test_its_two_commands_come_first() -> None:
+def test_demo_and_tests_are_the_first_commands() -> None:
     assert [block.code for block in blocks(README, "sh")[:2]] == [
         "pip install '.[cli]' && wonder-customers demo\n",
         "pip install -e '.[dev]' && pytest\n",
     ]
 
 
-def test_the_tables_are_those_of_the_code(tmp_path: Path) -> None:
+def test_generated_tables_are_up_to_date(tmp_path: Path) -> None:
     checked = run_python(str(ROOT / "docs" / "figures.py"), "--check", folder=tmp_path)
     assert checked.code == 0, checked.text
 
 
-def test_its_pictures_need_no_network() -> None:
+def test_pictures_need_no_network() -> None:
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", TEXT)
     assert len(pictures) == 2
     for name in pictures:
@@ -67,16 +67,16 @@ def test_its_pictures_need_no_network() -> None:
         assert set(re.findall(r"https?://[^\s\"'<)]+", drawn)) <= {"http://www.w3.org/2000/svg"}
 
 
-def test_its_table_of_operations_is_the_dialects_own() -> None:
+def test_operations_table_matches_the_dialects() -> None:
     rows = re.findall(r"^\| (`.*?) \| (.*?) \| (.*?) \| (.*?) \|$", TEXT, re.MULTILINE)
-    told = {
+    listed = {
         (gateway, operation): cell != "–"
         for names, *cells in rows
         for operation in _operations(names)
         for gateway, cell in zip(("wonder", "paydock", "monri"), cells, strict=True)
     }
-    assert {operation for _, operation in told} == set(Operation)
-    for (gateway, operation), offered in told.items():
+    assert {operation for _, operation in listed} == set(Operation)
+    for (gateway, operation), offered in listed.items():
         account = dialects.package(gateway)
         unsupported_operations = next(
             kind.unsupported_operations for name, kind in vars(account).items() if name == f"{gateway.title()}Dialect"

@@ -1,4 +1,4 @@
-"""The reference is made from docstrings, so they must say what a caller needs."""
+"""Public names have docstrings that name the errors they raise; the reference is generated from them."""
 
 import ast
 from collections.abc import Iterator
@@ -11,17 +11,17 @@ PACKAGE = ROOT / "wonder_customers"
 MODULES = [
     path
     for path in sorted(PACKAGE.rglob("*.py"))
-    # A command's docstring is its help text.
+    # The docstring of a command is its help text.
     if not {"cli", "entry"} & set(path.parts) and (path.name == "__init__.py" or not path.name.startswith("_"))
 ]
-NOT_TOLD = frozenset({"StopAsyncIteration", "NotImplementedError"})
+UNDOCUMENTED = frozenset({"StopAsyncIteration", "NotImplementedError"})
 
 
 Named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def public(node: ast.AST, name: str = "") -> Iterator[tuple[str, Named]]:
-    """Everything public inside `node`, with its dotted name."""
+    """Yield the public definitions inside `node` with their dotted names."""
     for child in getattr(node, "body", ()):
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not child.name.startswith("_"):
             path = f"{name}.{child.name}".lstrip(".")
@@ -31,19 +31,19 @@ def public(node: ast.AST, name: str = "") -> Iterator[tuple[str, Named]]:
 
 
 def raised(function: ast.AST) -> set[str]:
-    """The names of the exceptions that a function raises by itself."""
+    """Return the names of the exceptions in a function's ``raise`` statements."""
     made = (it.exc for it in ast.walk(function) if isinstance(it, ast.Raise))
     names = (it.func if isinstance(it, ast.Call) else it for it in made)
-    return {it.id for it in names if isinstance(it, ast.Name) and it.id[0].isupper()} - NOT_TOLD
+    return {it.id for it in names if isinstance(it, ast.Name) and it.id[0].isupper()} - UNDOCUMENTED
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_what_is_public_says_what_it_is_and_what_it_raises(module: Path) -> None:
+def test_public_names_document_their_errors(module: Path) -> None:
     tree = ast.parse(module.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree), "the module has no docstring"
     for name, node in public(tree):
-        told = ast.get_docstring(node)
-        assert told, f"{name} has no docstring"
+        docstring = ast.get_docstring(node)
+        assert docstring, f"{name} has no docstring"
         if not isinstance(node, ast.ClassDef):
-            silent = sorted(error for error in raised(node) if error not in told)
-            assert not silent, f"{name} does not say that it raises {', '.join(silent)}"
+            missing = sorted(error for error in raised(node) if error not in docstring)
+            assert not missing, f"{name} does not document {', '.join(missing)}"

@@ -1,4 +1,4 @@
-"""Every block of the documentation runs, against gateways of its own page."""
+"""Every block of the documentation runs; each page has its own simulator."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def started() -> Iterator[SimulatorServer]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
-def test_its_blocks_run(
+def test_blocks_of_the_page_run(
     page: Path,
     started: SimulatorServer,
     tmp_path: Path,
@@ -46,11 +46,11 @@ def test_its_blocks_run(
 
 
 @pytest.mark.parametrize(("page", "test"), ELSEWHERE.items())
-def test_the_other_pages_have_tests_of_their_own(page: str, test: str) -> None:
+def test_project_pages_are_covered_by_another_test(page: str, test: str) -> None:
     assert Path(page).name in (ROOT / test).read_text(encoding="utf-8") + (ROOT / "tests/projects.py").read_text()
 
 
-def test_the_quick_start_lists_every_extra() -> None:
+def test_quick_start_lists_all_extras() -> None:
     page = (DOCS / "quick-start.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `([\w-]+)` \| ", page, re.MULTILINE))
     assert listed == extras_offered() - {"dev", "docs", "fuzz"}

@@ -1,4 +1,4 @@
-"""The site builds without a warning, and shows itself without a network."""
+"""The site builds without warnings and needs no network."""
 
 import re
 import subprocess
@@ -12,8 +12,8 @@ from pages import ROOT
 import wonder_customers
 
 
-class Fetched(HTMLParser):
-    """What a browser fetches to show a page, and the anchors on it."""
+class PageParser(HTMLParser):
+    """The URLs that a browser fetches to show a page, and the anchors of the page."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Fetched(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("mkdocs", reason="the pages need: pip install 'wonder-customers[docs]'")
+    pytest.importorskip("mkdocs", reason="requires the extra docs")
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(folder)],
@@ -43,26 +43,26 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.long
-def test_no_page_fetches_anything_from_elsewhere(site: Path) -> None:
+def test_pages_fetch_nothing_from_other_hosts(site: Path) -> None:
     pages = sorted(site.rglob("*.html"))
     assert len(pages) > 30
     for page in pages:
-        away = [url for url in Fetched(page).urls if re.match(r"(https?:)?//", url)]
-        assert not away, f"{page.name} fetches {away}"
+        external = [url for url in PageParser(page).urls if re.match(r"(https?:)?//", url)]
+        assert not external, f"{page.name} fetches {external}"
     for sheet in site.rglob("*.css"):
         assert not re.search(r"(@import|url\()[\s\"'(]*(https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
 
 
 @pytest.mark.long
-def test_everything_public_is_in_the_reference(site: Path) -> None:
-    anchors = {anchor for page in (site / "reference").glob("*.html") for anchor in Fetched(page).anchors}
+def test_reference_contains_all_public_names(site: Path) -> None:
+    anchors = {anchor for page in (site / "reference").glob("*.html") for anchor in PageParser(page).anchors}
     documented = {anchor.rpartition(".")[2] for anchor in anchors if anchor.startswith("wonder_customers.")}
     assert set(wonder_customers.__all__) <= documented
 
 
 @pytest.mark.long
-def test_the_docstrings_are_markdown(site: Path) -> None:
-    """What is another markup would show as it was typed."""
+def test_docstrings_are_markdown(site: Path) -> None:
+    """Other markup would be shown literally."""
     for page in (site / "reference").glob("*.html"):
         strange = re.search(r"<p>[^<]*====|::</p>|:(class|func|meth|mod|attr):", page.read_text(encoding="utf-8"))
         assert strange is None, f"{page.name}: {strange}"

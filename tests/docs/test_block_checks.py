@@ -1,4 +1,4 @@
-"""Trying a page is worth something: a block that is not true fails."""
+"""The checks of code blocks fail for blocks that are wrong."""
 
 from pathlib import Path
 
@@ -6,23 +6,23 @@ import pytest
 from cyclopts import CycloptsError
 from pages import Page, blocks
 
-UNTRUE = {
+WRONG = {
     "code that raises": ("```python\n1 / 0\n```\n", ZeroDivisionError),
-    "a name that is not there": ("```python\nfrom wonder_customers import Nobody\n```\n", ImportError),
+    "a missing name": ("```python\nfrom wonder_customers import Missing\n```\n", ImportError),
     "another output": ("```python\nprint(1)\n```\n\n```text\n2\n```\n", AssertionError),
     "more output": ("```python\nprint(1, 2)\n```\n\n```text\n1\n```\n", AssertionError),
     "a command that fails": ("```sh\nwonder-customers get monri\n```\n", AssertionError),
     "a command that does not fail": ("```sh\nwonder-customers --version # exits with 2\n```\n", AssertionError),
     "another command's output": ("```console\n$ wonder-customers --version\nnever\n```\n", AssertionError),
-    "an option that is not there": ("```sh\nwonder-customers simulator --nowhere\n```\n", CycloptsError),
-    "an extra that is not there": ("```sh\npip install 'wonder-customers[nothing]'\n```\n", AssertionError),
-    "a variable that nothing reads": ("```sh\nexport MONRI_PASSWORD=x\n```\n", AssertionError),
-    "a program that nobody knows": ("```sh\nfrobnicate\n```\n", pytest.fail.Exception),
+    "an unknown option": ("```sh\nwonder-customers simulator --nowhere\n```\n", CycloptsError),
+    "an unknown extra": ("```sh\npip install 'wonder-customers[nothing]'\n```\n", AssertionError),
+    "an unknown variable": ("```sh\nexport MONRI_PASSWORD=x\n```\n", AssertionError),
+    "an unknown program": ("```sh\nfrobnicate\n```\n", pytest.fail.Exception),
 }
 
 
-@pytest.mark.parametrize(("text", "error"), UNTRUE.values(), ids=UNTRUE)
-def test_what_is_not_true_fails(
+@pytest.mark.parametrize(("text", "error"), WRONG.values(), ids=WRONG)
+def test_wrong_block_fails(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -35,7 +35,7 @@ def test_what_is_not_true_fails(
         Page(tmp_path, {}, lambda: capsys.readouterr().out).try_all(blocks(page), monkeypatch)
 
 
-def test_what_is_true_passes(
+def test_correct_blocks_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "page.md"
