@@ -3,12 +3,12 @@
 from html import escape
 from math import log10
 
-from benchmarks._contenders import AIOHTTP, BARE, HTTPX, LIBRARY, ON_AIOHTTP, STRIPE
+from benchmarks._contenders import AIOHTTP, BARE, HTTPX, LIBRARY, ON_HTTPX, STRIPE
 from benchmarks._findings import Findings
 
 _SHOWN = {
     LIBRARY: "#1f6feb",
-    ON_AIOHTTP: "#0a3069",
+    ON_HTTPX: "#0a3069",
     HTTPX: "#d29922",
     STRIPE: "#8250df",
     AIOHTTP: "#57ab5a",
@@ -57,4 +57,4 @@ def _bar(y: int, colour: str, contender: str, value: float) -> str:
 
 
 def _short(contender: str) -> str:
-    return contender.replace("wonder_customers on aiohttp", "… on aiohttp")
+    return contender.replace("wonder_customers on httpx", "… on httpx")

@@ -33,15 +33,15 @@ FIELDS = {
 
 
 @frozen
-class Verbs:
+class Operations:
     """The two calls that are measured; each takes the customer's reference or id."""
 
     get: Callable[[str], Awaitable[Any]]
     upsert: Callable[[str], Awaitable[Any]]
 
 
-SessionStarted = AbstractAsyncContextManager[Verbs]
-Opener = Callable[[int], SessionStarted]
+OpenContender = AbstractAsyncContextManager[Operations]
+Opener = Callable[[int], OpenContender]
 
 
 def draft(reference: str) -> CustomerDraft:
@@ -63,23 +63,23 @@ def account(port: int) -> Monri:
 
 
 @asynccontextmanager
-async def ours(port: int, transport: Any = None) -> AsyncIterator[Verbs]:
+async def ours(port: int, transport: Any = None) -> AsyncIterator[Operations]:
     """This library, on its default transport unless `transport` is another."""
     async with CustomerSession(account(port), transport=transport) as session:
-        yield Verbs(session.get, lambda reference: session.upsert(draft(reference)))
+        yield Operations(session.get, lambda reference: session.upsert(draft(reference)))
     if transport is not None:
         await transport.aclose()
 
 
-def ours_on_aiohttp(port: int) -> SessionStarted:
-    """This library on `AiohttpTransport`."""
-    from wonder_customers.transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - an extra
+def ours_on_httpx(port: int) -> OpenContender:
+    """Return this library on `HttpxTransport`."""
+    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - the default does not load it
 
-    return ours(port, AiohttpTransport())
+    return ours(port, HttpxTransport())
 
 
 @asynccontextmanager
-async def handwritten_httpx(port: int, limits: httpx.Limits | None = None) -> AsyncIterator[Verbs]:
+async def handwritten_httpx(port: int, limits: httpx.Limits | None = None) -> AsyncIterator[Operations]:
     """What most people write: ``httpx.AsyncClient`` and dictionaries."""
     base = f"http://127.0.0.1:{port}/v2"
     headers = {"Authorization": f"WP3-v2.1 {TOKEN}"}
@@ -100,16 +100,16 @@ async def handwritten_httpx(port: int, limits: httpx.Limits | None = None) -> As
             reply.raise_for_status()
             return json.loads(reply.content)
 
-        yield Verbs(get, upsert)
+        yield Operations(get, upsert)
 
 
-def httpx_with_32(port: int) -> SessionStarted:
+def httpx_with_32(port: int) -> OpenContender:
     """The same with as many connections as this library's default."""
     return handwritten_httpx(port, httpx.Limits(max_connections=32, max_keepalive_connections=32))
 
 
 @asynccontextmanager
-async def handwritten_aiohttp(port: int) -> AsyncIterator[Verbs]:
+async def handwritten_aiohttp(port: int) -> AsyncIterator[Operations]:
     """What people write who want speed: aiohttp and orjson's dictionaries."""
     import aiohttp  # noqa: PLC0415 - an extra
 
@@ -131,11 +131,11 @@ async def handwritten_aiohttp(port: int) -> AsyncIterator[Verbs]:
                 reply.raise_for_status()
                 return orjson.loads(await reply.read())
 
-        yield Verbs(get, upsert)
+        yield Operations(get, upsert)
 
 
 @asynccontextmanager
-async def stripe_python(port: int) -> AsyncIterator[Verbs]:
+async def stripe_python(port: int) -> AsyncIterator[Operations]:
     """What a payments developer uses today; its upsert is a retrieve and a modify."""
     import stripe  # noqa: PLC0415 - a guest
 
@@ -158,7 +158,7 @@ async def stripe_python(port: int) -> AsyncIterator[Verbs]:
         held = await customers.retrieve_async(reference)
         return await customers.update_async(held.id, fields)
 
-    yield Verbs(customers.retrieve_async, upsert)
+    yield Operations(customers.retrieve_async, upsert)
 
 
 class _Raw(asyncio.Protocol):
@@ -188,7 +188,7 @@ class _Raw(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def bare_socket(port: int) -> AsyncIterator[Verbs]:
+async def bare_socket(port: int) -> AsyncIterator[Operations]:
     """The limit: ready-made bytes on a bare asyncio connection per call under way, nothing parsed but the length."""
     idle: list[_Raw] = []
     loop = asyncio.get_running_loop()
@@ -210,19 +210,19 @@ async def bare_socket(port: int) -> AsyncIterator[Verbs]:
         return await ask(line + body)
 
     try:
-        yield Verbs(get, upsert)
+        yield Operations(get, upsert)
     finally:
         for wire in idle:
             wire.transport.close()
 
 
-LIBRARY, ON_AIOHTTP = "wonder_customers", "wonder_customers on aiohttp"
+LIBRARY, ON_HTTPX = "wonder_customers", "wonder_customers on httpx"
 HTTPX, HTTPX_32, AIOHTTP = "httpx", "httpx, 32 connections", "aiohttp + orjson"
 STRIPE, BARE = "stripe-python", "bare socket"
 
 CONTENDERS: Mapping[str, Opener] = {
     LIBRARY: ours,
-    ON_AIOHTTP: ours_on_aiohttp,
+    ON_HTTPX: ours_on_httpx,
     HTTPX: handwritten_httpx,
     HTTPX_32: httpx_with_32,
     AIOHTTP: handwritten_aiohttp,

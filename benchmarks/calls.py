@@ -12,21 +12,21 @@ from benchmarks._contenders import (
     CONTENDERS,
     HTTPX,
     LIBRARY,
-    ON_AIOHTTP,
+    ON_HTTPX,
     STRIPE,
     Opener,
-    Verbs,
+    Operations,
 )
 from benchmarks._findings import ROUNDS, Figure, Findings, Target, summed_up
 from benchmarks._loop import loop_name, run
 
 CROWDS = (1, 8, 32, 128, 512)
-VERBS = ("get", "upsert")
+OPERATIONS = ("get", "upsert")
 
 
-async def rate(verbs: Verbs, verb: str, crowd: int, seconds: float) -> float:
+async def rate(operations: Operations, operation: str, crowd: int, seconds: float) -> float:
     """Calls a second that `crowd` tasks make together."""
-    call, numbers, done = getattr(verbs, verb), count(), 0
+    call, numbers, done = getattr(operations, operation), count(), 0
     end = perf_counter() + seconds
 
     async def work() -> None:
@@ -40,20 +40,20 @@ async def rate(verbs: Verbs, verb: str, crowd: int, seconds: float) -> float:
     return done / (perf_counter() - began)
 
 
-async def _case(port: int, verb: str, crowd: int, *, rounds: int, seconds: float) -> list[Figure]:
+async def _case(port: int, operation: str, crowd: int, *, rounds: int, seconds: float) -> list[Figure]:
     async with AsyncExitStack() as stack:
-        opened = {name: await _warm(stack, opener, port, verb, crowd) for name, opener in CONTENDERS.items()}
+        opened = {name: await _warm(stack, opener, port, operation, crowd) for name, opener in CONTENDERS.items()}
         seen: dict[str, list[float]] = {name: [] for name in opened}
         for _ in range(rounds):
-            for name, verbs in opened.items():
-                seen[name].append(await rate(verbs, verb, crowd, seconds))
-        return summed_up(f"{verb}, {crowd} at a time", "calls/s", seen)
+            for name, operations in opened.items():
+                seen[name].append(await rate(operations, operation, crowd, seconds))
+        return summed_up(f"{operation}, {crowd} at a time", "calls/s", seen)
 
 
-async def _warm(stack: AsyncExitStack, opener: Opener, port: int, verb: str, crowd: int) -> Verbs:
-    verbs = await stack.enter_async_context(opener(port))
-    await rate(verbs, verb, crowd, 0.05)
-    return verbs
+async def _warm(stack: AsyncExitStack, opener: Opener, port: int, operation: str, crowd: int) -> Operations:
+    operations = await stack.enter_async_context(opener(port))
+    await rate(operations, operation, crowd, 0.05)
+    return operations
 
 
 def measure(*, quick: bool) -> Findings:
@@ -61,9 +61,9 @@ def measure(*, quick: bool) -> Findings:
     rounds, seconds = (1, 0.1) if quick else (ROUNDS, 0.4)
     figures: list[Figure] = []
     with canned_server() as port:
-        for verb in VERBS:
+        for operation in OPERATIONS:
             for crowd in CROWDS:
-                figures += run(_case(port, verb, crowd, rounds=rounds, seconds=seconds))
+                figures += run(_case(port, operation, crowd, rounds=rounds, seconds=seconds))
     found = Findings(__doc__ or "", tuple(figures))
     ceiling = max(found.value(f"get, {crowd} at a time", BARE) for crowd in CROWDS)
     notes = (
@@ -84,14 +84,14 @@ def _targets(found: Findings) -> tuple[Target, ...]:
             for crowd, least in ((1, 1.2), (32, 4.0), (128, 5.0), (512, 5.0))
         ),
         *(
-            Target(f"aiohttp transport ≥ {least:g} × httpx at {crowd}", times(ON_AIOHTTP, HTTPX, crowd), least=least)
+            Target(f"aiohttp transport ≥ {least:g} × httpx at {crowd}", times(ON_HTTPX, HTTPX, crowd), least=least)
             for crowd, least in ((32, 15.0), (128, 25.0))
         ),
         *(
-            Target(f"aiohttp transport ≥ 0.8 × aiohttp at {crowd}", times(ON_AIOHTTP, AIOHTTP, crowd), least=0.8)
+            Target(f"aiohttp transport ≥ 0.8 × aiohttp at {crowd}", times(ON_HTTPX, AIOHTTP, crowd), least=0.8)
             for crowd in (32, 128)
         ),
-        Target("aiohttp transport ≥ 10 × stripe-python at 32", times(ON_AIOHTTP, STRIPE, 32), least=10.0),
+        Target("aiohttp transport ≥ 10 × stripe-python at 32", times(ON_HTTPX, STRIPE, 32), least=10.0),
         Target(
             "µs per call at 512 ≤ 1.5 × that at 32, default",
             found.value("upsert, 32 at a time", LIBRARY) / found.value("upsert, 512 at a time", LIBRARY),

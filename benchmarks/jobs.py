@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks._canned import canned_server
-from benchmarks._contenders import LIBRARY, ON_AIOHTTP, account, draft
+from benchmarks._contenders import LIBRARY, ON_HTTPX, account, draft
 from benchmarks._findings import ROUNDS, Findings, Target, summed_up
 from benchmarks._loop import on_any_core, run
 from wonder_customers import CustomerSession
@@ -69,11 +69,11 @@ async def _rounds(port: int, transport: Any, rows: int, rounds: int) -> dict[str
 
 
 async def _both(port: int, rows: int, rounds: int) -> dict[str, dict[str, list[float]]]:
-    from wonder_customers.transports.aiohttp import AiohttpTransport  # noqa: PLC0415 - an extra
+    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - the default does not load it
 
     return {
         LIBRARY: await _rounds(port, None, rows, rounds),
-        ON_AIOHTTP: await _rounds(port, AiohttpTransport(), rows, rounds),
+        ON_HTTPX: await _rounds(port, HttpxTransport(), rows, rounds),
     }
 
 

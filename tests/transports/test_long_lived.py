@@ -1,5 +1,6 @@
 """What happens to connections in the long run, and to requests that are too large for one write."""
 
+import socket
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
@@ -7,11 +8,15 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
+from transports.sending import send, signed_request
 
 from chaos.gateways import fresh, session
+from raw_sockets import Peer, RawServer
 from wonder_customers import CallError, RetryPolicy
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports import pool
+from wonder_customers.transports.asyncio import AsyncioTransport
+from wonder_customers.wire import HttpResponse, Timeouts
 
 pytestmark = pytest.mark.anyio
 
@@ -61,3 +66,39 @@ async def test_a_large_request_that_nobody_takes_ends_in_time_and_says_whether_i
         assert transport.open_connections == 0
     assert caught.value.applied in {"no", "unknown"}
     assert simulator.store.ledger("monri").get(str(draft.reference), 0) == 0
+
+
+def refuse(peer: Peer) -> None:
+    """Refuse a request after its head, and close the connection without reading its body."""
+    peer.socket.recv(1000)
+    peer.say(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+
+
+def refuse_and_read(peer: Peer) -> None:
+    """Refuse a request after its head, and read its body before closing the connection."""
+    refuse(peer)
+    peer.socket.shutdown(socket.SHUT_WR)
+    while peer.socket.recv(65536):
+        pass
+
+
+async def refusal_of_a_large_request(transport: Any, script: Callable[[Peer], None]) -> None:
+    with RawServer(script) as server:
+        large = signed_request(server.port, method="POST", body=b"x" * 20_000_000, timeouts=Timeouts(2, 2, 2))
+        transmission, response = await send(transport, large)
+    assert (transmission.sent, transmission.status) == (True, 413), response
+    assert isinstance(response, HttpResponse)
+    assert transport.open_connections == 0
+
+
+async def test_early_refusal_of_a_large_request_is_reported(kind: Callable[..., Any]) -> None:
+    await refusal_of_a_large_request(kind(), refuse_and_read)
+
+
+@pytest.mark.parametrize("use_uvloop", [False, True])
+def test_early_refusal_is_reported_although_the_connection_is_reset(use_uvloop: bool) -> None:
+    # On HttpxTransport the reset may come first: httpx reads the response only after it has sent the request.
+    async def main() -> None:
+        await refusal_of_a_large_request(AsyncioTransport(), refuse)
+
+    anyio.run(main, backend_options={"use_uvloop": use_uvloop})

@@ -128,7 +128,8 @@ class HttpxTransport(ConnectionPool[_Connection]):
         self._context = None if ssl_context is None else verified(ssl_context)
         self._proxy = None if proxy is None else _proxy(proxy.reveal() if isinstance(proxy, Secret) else proxy)
         self._local_address = local_address
-        self._shared: Any = transport if hasattr(transport, "handle_async_request") else None
+        is_shared = hasattr(transport, "handle_async_request") and not isinstance(transport, type)
+        self._shared: Any = transport if is_shared else None
         self._factory: Any = transport if self._shared is None else None
         self._resolver = Resolver() if proxy is None and transport is None else None
         self._close_shared = close_transport

@@ -1,0 +1,173 @@
+"""Why a connection failed: the message names the cause, the hint fits it, and hopeless attempts are not repeated."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, aclosing
+from typing import Any
+
+import anyio
+import pytest
+from attrs import evolve
+from transports.sending import send, signed_request
+
+from raw_sockets import Peer, RawServer, dead_port
+from wonder_customers import CustomerSession, Monri, NotSentError, RetryPolicy
+from wonder_customers.simulator import SimulatorServer
+from wonder_customers.transports.asyncio import AsyncioTransport
+from wonder_customers.transports.httpx import HttpxTransport
+from wonder_customers.wire import Timeouts, TransportError
+
+pytestmark = pytest.mark.anyio
+
+QUICK = RetryPolicy(base=0.01)
+
+
+async def failed_call(kind: Callable[..., Any], base_url: str, **options: Any) -> NotSentError:
+    """Return the error of a call to `base_url`."""
+    account = Monri("k", "t", base_url=base_url)
+    async with (
+        aclosing(kind(**options)) as transport,
+        CustomerSession(account, retry=QUICK, transport=transport) as session,
+    ):
+        with pytest.raises(NotSentError) as caught:
+            await session.get("c-1")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("host", "validity", "trusted", "cause"),
+    [
+        ("127.0.0.1", "good", False, "not signed by a trusted authority"),
+        ("localhost", "good", True, "for another host name"),
+        ("127.0.0.1", "expired", True, "has expired"),
+    ],
+)
+async def test_certificate_error_is_named_and_not_retried(
+    simulator: SimulatorServer, kind: Callable[..., Any], host: str, validity: str, trusted: bool, cause: str
+) -> None:
+    port = simulator.tls(validity).rpartition(":")[2]
+    options = {"ssl_context": simulator.certificate_authority.client_context()} if trusted else {}
+    error = await failed_call(kind, f"https://{host}:{port}", **options)
+    assert f"the server's certificate {'is ' if 'expired' not in cause else ''}{cause}" in error.reason
+    assert error.attempts == 1
+    assert "Calling again" not in error.hint
+
+
+async def test_refused_connection_is_named(kind: Callable[..., Any]) -> None:
+    with dead_port() as port:
+        error = await failed_call(kind, f"http://127.0.0.1:{port}")
+    assert "no connection: it was refused" in error.reason
+    assert "port" in error.hint
+    assert error.attempts == 3
+
+
+async def test_unknown_host_name_is_named(kind: Callable[..., Any]) -> None:
+    error = await failed_call(kind, "http://no-such-host.localhost:9")
+    assert "the host name could not be resolved" in error.reason or "it was refused" in error.reason
+
+
+async def test_unknown_host_name_is_named_without_the_network(
+    kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def getaddrinfo(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    error = await failed_call(kind, "http://gateway.localhost:9")
+    assert "no connection: the host name could not be resolved" in error.reason
+    assert "DNS" in error.hint
+
+
+async def test_server_without_tls_is_named(kind: Callable[..., Any], simulator: SimulatorServer) -> None:
+    error = await failed_call(kind, simulator.origin.replace("http://", "https://"))
+    assert "no connection" in error.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "attempts"),
+    [
+        (b"407 Proxy Authentication Required", "the proxy requires a user name and password (HTTP 407)", 1),
+        (b"502 Bad Gateway", "the proxy refused the connection (HTTP 502)", 3),
+    ],
+)
+async def test_proxy_errors_are_named(status: bytes, message: str, attempts: int) -> None:
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.say(b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status)
+
+    with RawServer(script) as proxy:
+        error = await failed_call(HttpxTransport, "https://gateway.localhost", proxy=f"http://127.0.0.1:{proxy.port}")
+    assert message in error.reason
+    assert error.attempts == attempts
+
+
+async def test_hanging_lookup_blocks_neither_the_program_nor_other_hosts(
+    kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, hanging, end = socket.getaddrinfo, threading.active_count(), threading.Event()
+
+    def getaddrinfo(host: Any, *more: Any, **options: Any) -> Any:
+        if host == "slow.localhost":
+            end.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return original(host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    transport = kind(max_connections=100)
+    request = signed_request(9, host="slow.localhost", timeouts=Timeouts(0.3, 1, 1))
+    results: list[tuple[Any, Any]] = []
+
+    async def call() -> None:
+        results.append(await send(transport, request))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(60):
+            group.start_soon(call)
+        await anyio.sleep(0.1)
+        assert threading.active_count() <= hanging + 5, "one thread for all lookups of a name"
+        with anyio.fail_after(1):
+            await anyio.to_thread.run_sync(lambda: None)
+    end.set()
+    await transport.aclose()
+    assert all(isinstance(error, TransportError) and not transmission.sent for transmission, error in results)
+    assert {str(error) for _, error in results} == {"no connection in time"}
+
+
+async def test_given_ssl_context_is_not_changed(kind: Callable[..., Any], simulator: SimulatorServer) -> None:
+    class Recording(ssl.SSLContext):
+        def set_alpn_protocols(self, alpn_protocols: Any) -> None:
+            raise AssertionError("the caller's context was changed")
+
+    context = Recording(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for certificate in simulator.certificate_authority.client_context().get_ca_certs(binary_form=True):
+        context.load_verify_locations(cadata=certificate)
+    account = Monri("k", "t", base_url=simulator.tls("good"))
+    async with aclosing(kind(ssl_context=context)) as transport:
+        transmission, _ = await send(
+            transport, evolve(signed_request(1), origin=account.dialect().origin, timeouts=Timeouts(2, 2, 2))
+        )
+    assert transmission.status is not None
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_second_address_is_tried_when_the_first_does_not_respond(
+    monkeypatch: pytest.MonkeyPatch, simulator: SimulatorServer
+) -> None:
+    port = int(simulator.origin.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as stack:
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+
+        def getaddrinfo(*_: Any, **__: Any) -> Any:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", it) for it in (full.getsockname(), ("127.0.0.1", port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        async with aclosing(AsyncioTransport()) as transport:
+            request = signed_request(port, host="two.localhost", timeouts=Timeouts(2, 2, 2))
+            transmission, _ = await send(transport, request)
+    assert transmission.status is not None

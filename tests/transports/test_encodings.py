@@ -1,0 +1,80 @@
+"""Content codings and sizes of response bodies."""
+
+import gzip
+import zlib
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from raw_sockets import Peer, RawServer
+from wonder_customers import CustomerSession, InvalidResponseError, Monri, RetryPolicy
+from wonder_customers.transports.messages import MAX_BODY
+
+pytestmark = pytest.mark.anyio
+
+BODY = b'{"uuid": "c-1", "merchant_customer_id": "r-1", "status": "approved"}'
+QUICK = RetryPolicy(base=0)
+
+
+def raw_deflate(data: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-15)
+    return compressor.compress(data) + compressor.flush()
+
+
+def serving(head: bytes, body: bytes, requests: list[bytes]) -> Callable[[Peer], None]:
+    """Return a script that sends the same response to every request."""
+
+    def script(peer: Peer) -> None:
+        while request := peer.request():
+            requests.append(request)
+            peer.say(b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("utf-8", BODY),
+        ("", BODY),
+        ("identity", BODY),
+        ("UTF8", BODY),
+        ("gzip", gzip.compress(BODY)),
+        ("x-gzip", gzip.compress(BODY)),
+        ("deflate", zlib.compress(BODY)),
+        ("deflate", raw_deflate(BODY)),
+        ("deflate, gzip", gzip.compress(zlib.compress(BODY))),
+        ("gzip, identity", gzip.compress(BODY)),
+    ],
+)
+async def test_body_is_decoded(kind: Callable[..., Any], coding: str, body: bytes) -> None:
+    head = f"Content-Encoding: {coding}\r\n".encode()
+    async with aclosing(kind()) as transport:
+        with RawServer(serving(head, body, [])) as server:
+            account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
+            async with CustomerSession(account, transport=transport, retry=QUICK) as session:
+                assert (await session.get("c-1")).reference == "r-1"
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "words"),
+    [
+        (b"Content-Encoding: br\r\n", b"\x0b\x02\x80{}\x03", "unsupported Content-Encoding"),
+        (b"", b"x" * (MAX_BODY + 1), "larger than 8,388,608 bytes"),
+        (b"Content-Encoding: gzip\r\n", gzip.compress(b" " * (MAX_BODY + 1)), "larger than 8,388,608 bytes"),
+    ],
+    ids=["brotli", "too large", "too large after decoding"],
+)
+async def test_body_that_cannot_be_read_is_requested_once(
+    kind: Callable[..., Any], head: bytes, body: bytes, words: str
+) -> None:
+    requests: list[bytes] = []
+    async with aclosing(kind()) as transport:
+        with RawServer(serving(head, body, requests)) as server:
+            account = Monri("k", "t", base_url=f"http://127.0.0.1:{server.port}")
+            async with CustomerSession(account, transport=transport, retry=QUICK) as session:
+                with pytest.raises(InvalidResponseError, match=words):
+                    await session.get("c-1")
+    assert len(requests) == 1

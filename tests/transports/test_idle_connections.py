@@ -1,0 +1,157 @@
+"""How long idle connections are kept, and that none outlives its time, its server or its session."""
+
+import asyncio
+import gc
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from transports.sending import forever, response_to, send, signed_request
+
+from raw_sockets import OK, Peer, RawServer
+from wonder_customers.transports import pool
+from wonder_customers.transports.asyncio import AsyncioTransport
+
+pytestmark = pytest.mark.anyio
+
+
+async def until_closed(transport: Any, seconds: float = 3.0) -> None:
+    """Wait until the transport has no connection, without sending anything."""
+    with anyio.fail_after(seconds):
+        while transport.open_connections:  # noqa: ASYNC110 - no event reports it
+            await anyio.sleep(0.01)
+
+
+def connected_sockets(port: int) -> list[str]:
+    """Return the states of this process's TCP sockets that lead to `port`: 01 established, 08 CLOSE_WAIT."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return [row[3] for row in rows if int(row[2].rpartition(":")[2], 16) == port and row[3] in {"01", "08"}]
+
+
+def descriptors() -> int:
+    """Return how many file descriptors this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_idle_connection_is_closed_in_time(kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "KEEP_ALIVE", 0.2)
+    async with aclosing(kind()) as transport:
+        with RawServer(forever) as server:
+            await response_to(transport, signed_request(server.port))
+            assert transport.idle_connections == 1
+            await until_closed(transport)
+            await anyio.sleep(0.05)  # the event loop closes the socket in its next iteration
+            assert "08" not in connected_sockets(server.port)
+
+
+async def test_connection_that_the_server_closes_is_closed(kind: Callable[..., Any]) -> None:
+    close = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.say(OK)
+        close.wait(3)
+
+    async with aclosing(kind()) as transport:
+        with RawServer(script) as server:
+            await response_to(transport, signed_request(server.port))
+            assert (transport.open_connections, transport.idle_connections) == (1, 1)
+            close.set()
+            await until_closed(transport)
+            await anyio.sleep(0.05)  # the event loop closes the socket in its next iteration
+            assert "08" not in connected_sockets(server.port)
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"),
+    [
+        (b"Keep-Alive: timeout=60, max=100", 48.0),
+        (b"Keep-Alive: timeout=2", 1.6),
+        (b"keep-alive: Timeout = 5", 4.0),
+        (b"Keep-Alive: max=100", pool.KEEP_ALIVE),
+        (b"Keep-Alive: timeout=nonsense", pool.KEEP_ALIVE),
+        (b"Keep-Alive: timeout=999999", pool.MAX_AGE),
+        (b"X-Other: 1", pool.KEEP_ALIVE),
+    ],
+)
+async def test_keep_alive_header_is_followed(kind: Callable[..., Any], header: bytes, kept: float) -> None:
+    def script(peer: Peer) -> None:
+        while peer.request():
+            peer.say(b"HTTP/1.1 200 OK\r\n%b\r\nContent-Length: 2\r\n\r\n{}" % header)
+
+    async with aclosing(kind()) as transport:
+        with RawServer(script) as server:
+            await response_to(transport, signed_request(server.port))
+            ((connection,),) = transport._idle.values()
+            assert abs(connection.due - connection.idle_since - kept) < 0.5
+
+
+async def test_keep_alive_of_zero_closes_the_connection(kind: Callable[..., Any]) -> None:
+    def script(peer: Peer) -> None:
+        while peer.request():
+            peer.say(b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=0\r\nContent-Length: 2\r\n\r\n{}")
+
+    async with aclosing(kind()) as transport:
+        with RawServer(script) as server:
+            await response_to(transport, signed_request(server.port))
+            assert transport.open_connections == 0
+
+
+async def test_connection_is_replaced_after_its_maximum_age(
+    kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "MAX_AGE", 0.2)
+    async with aclosing(kind()) as transport:
+        with RawServer(forever) as server:
+            with anyio.fail_after(5):
+                while server.connections < 2:
+                    await response_to(transport, signed_request(server.port))
+                    await anyio.sleep(0.01)
+
+
+async def test_idle_connections_are_closed_while_others_are_used(
+    kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "KEEP_ALIVE", 0.3)
+    async with aclosing(kind(max_connections=8)) as transport:
+        with RawServer(forever) as server:
+            async with anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(send, transport, signed_request(server.port))
+            assert transport.open_connections > 1
+            with anyio.fail_after(5):
+                while transport.open_connections > 1:
+                    await response_to(transport, signed_request(server.port))
+                    await anyio.sleep(0.01)
+
+
+async def test_closed_transport_leaves_no_socket_task_or_thread(kind: Callable[..., Any]) -> None:
+    with RawServer(forever) as server:
+        before = descriptors()
+        transport = kind()
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(send, transport, signed_request(server.port))
+        await transport.aclose()
+        assert connected_sockets(server.port) == []
+        with anyio.fail_after(2):
+            while descriptors() > before:  # noqa: ASYNC110 - the server closes its ends
+                await anyio.sleep(0.01)
+
+
+def test_transport_closed_on_another_event_loop_leaves_no_socket() -> None:
+    with RawServer(forever) as server:
+        transport = AsyncioTransport()
+        asyncio.run(response_to(transport, signed_request(server.port)))
+        asyncio.run(transport.aclose())
+        assert connected_sockets(server.port) == []
+        assert transport.open_connections == 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # asyncio's transport was not closed on its own loop
+            del transport
+            gc.collect()
