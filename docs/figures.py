@@ -11,6 +11,8 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from types import FrameType
@@ -214,7 +216,43 @@ def _call_path() -> str:
     return "".join(rows)
 
 
+def _fields(gateway: str) -> str:
+    """Return the fields of a draft at a gateway, with their limits, from the dialect's own rules."""
+    codec = import_module(f"{package(gateway).__name__}.codec")
+    rules = [rule for rule in codec.FIELD_RULES if not rule.field.startswith("payment_source")]
+    rows = (
+        f"| `{rule.field}` | `{rule.wire}` | {'required, ' if rule.required else ''}{rule.limit.description} |\n"
+        for rule in rules
+    )
+    return "| field | in JSON | limit |\n|---|---|---|\n" + "".join(rows)
+
+
+def _facts(gateway: str) -> str:
+    """Return the facts about a gateway, from the dialect's own list."""
+    facts = import_module(f"{package(gateway).__name__}.facts").FACTS
+    rows = (f"| {fact.statement} | {fact.confidence} | {fact.source} |\n" for fact in facts)
+    return "| fact | confidence | source |\n|---|---|---|\n" + "".join(rows)
+
+
+def _vocabulary() -> str:
+    """Return the gateways' names of every field of a draft."""
+    names: dict[str, dict[str, str]] = {}
+    for gateway in GATEWAYS:
+        for rule in import_module(f"{package(gateway).__name__}.codec").FIELD_RULES:
+            if not rule.field.startswith("payment_source"):
+                names.setdefault(rule.field, {})[gateway] = f"`{rule.wire}`"
+    rows = (
+        f"| `{name}` | {' | '.join(names[name].get(gateway, '–') for gateway in GATEWAYS)} |\n"
+        for name in sorted(names)
+    )
+    head = "| field | " + " | ".join(package(gateway).ACCOUNT.__name__ for gateway in GATEWAYS) + " |\n"
+    return head + "|---|---|---|---|\n" + "".join(rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "vocabulary": _vocabulary,
+    **{f"fields of {gateway}": partial(_fields, gateway) for gateway in GATEWAYS},
+    **{f"facts of {gateway}": partial(_facts, gateway) for gateway in GATEWAYS},
     "operations": lambda: _table(_short),
     "requests": lambda: _table(_whole),
     "lacking": _lacking,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NO_TOKENS = "cards are saved by paying (tokenize_pan), there is no server endpoint for it"
+_NO_TOKENS = "cards are saved by payments (tokenize_pan); the API has no endpoint that saves one"
 
 
 class MonriDialect(CustomerDeletion):
