@@ -1,7 +1,7 @@
-"""Every check by its name.
+"""All checks of the project.
 
-``nox`` alone runs what every change must pass, in the environment that ``pip install -e '.[dev]'`` made. ``nox --list``
-shows the rest; some of them make an environment of their own with uv.
+``nox`` runs the checks that every change must pass, in the environment of ``pip install -e '.[dev]'``. ``nox --list``
+shows the others; some of them create an environment with uv.
 """
 
 import os
@@ -22,7 +22,7 @@ ADVISORIES = "api.osv.dev"
 
 @nox.session(venv_backend="none")
 def style(session: nox.Session) -> None:
-    """Lint, format, spelling and the layers of the architecture."""
+    """Check style, format, spelling and the layers of the architecture."""
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
@@ -31,27 +31,27 @@ def style(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
-    """The types of everything."""
+    """Check types."""
     session.run("mypy")
 
 
 @nox.session(venv_backend="none")
 def pages(session: nox.Session) -> None:
-    """Build the documentation; whatever mkdocs warns of is an error."""
-    quiet = {"NO_MKDOCS_2_WARNING": "1"}  # the theme's advertisement of another program
+    """Build the documentation; warnings are errors."""
+    quiet = {"NO_MKDOCS_2_WARNING": "1"}  # a notice of the theme
     session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", "build/site", env=quiet)
 
 
 @nox.session(venv_backend="none")
 def tests(session: nox.Session) -> None:
-    """The tests that take three minutes."""
+    """Run the plain tests, which take about three minutes."""
     session.run("pytest", *session.posargs)
 
 
 @nox.session(venv_backend="none")
 def long(session: nox.Session) -> None:
-    """The tests that take longer: every fault, 50,000 cancelled calls, a random walk of 100,000 steps, Ray."""
-    # These do little but wait for a gateway that does not answer, so that many of them fit on two cores at a time.
+    """Run the long tests: all faults, 50,000 cancelled calls, a random walk of 100,000 steps, Ray."""
+    # These tests mostly wait for a gateway that does not respond, so more of them run at a time.
     waiting = ("tests/chaos/test_faults.py", "tests/trust/test_canary.py")
     command = ("pytest", "--long", "-m", "long", "--dist=worksteal")
     session.run(*command, "-n6", *waiting, *session.posargs)
@@ -60,22 +60,22 @@ def long(session: nox.Session) -> None:
 
 @nox.session(python="3.11", venv_backend="uv")
 def trust(session: nox.Session) -> None:
-    """What needs the extra `fuzz`: the simulator held to its OpenAPI documents, and a short run of the fuzzer."""
+    """Check the simulator against its OpenAPI documents and run the fuzzer briefly; needs the extra `fuzz`."""
     session.install("-e", ".[dev,fuzz]")
     session.run("pytest", "-q", "--long", "tests/trust/test_openapi.py", "tests/trust/test_fuzz.py", *session.posargs)
 
 
 @nox.session(python="3.11", venv_backend="uv")
 def fuzz(session: nox.Session) -> None:
-    """A night's fuzzing: ``nox -s fuzz -- --runs 4700000 --corpus FOLDER``."""
+    """Fuzz for hours: ``nox -s fuzz -- --runs 4700000 --corpus FOLDER``."""
     session.install("-e", ".[dev,fuzz]")
     session.run("python", "tests/trust/fuzz.py", *(session.posargs or ("--runs", "4700000")))
 
 
 @nox.session(python="3.13", venv_backend="uv")
 def coverage(session: nox.Session) -> None:
-    """The plain tests, and those on Ray and Redis, once more, counting which branches they take."""
-    # Python 3.11 loses count in the frames that an error from a coroutine has passed; 3.13 does not.
+    """Measure the branch coverage of the plain tests and of those on Ray and Redis."""
+    # Python 3.11 misses lines in frames that an exception from a coroutine has passed; 3.13 does not.
     session.install("-e", ".[dev,ray,shared-limit]")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
@@ -87,31 +87,31 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def mutants(session: nox.Session) -> None:
-    """Change the retry machinery in every small way, and see which change no test notices."""
+    """Run mutation tests of the retry loop."""
     session.run("mutmut", "run", "--max-children", str(os.cpu_count() or 1))
     session.run("mutmut", "results")
 
 
 @nox.session(python=["3.11", "3.12", "3.13"], venv_backend="uv")
 def pythons(session: nox.Session) -> None:
-    """The plain tests on one version of Python."""
+    """Run the plain tests on one version of Python."""
     session.install("-e", ".[dev]")
     session.run("pytest", "-q", *session.posargs)
 
 
 @nox.session(python="3.11", venv_backend="uv")
 def lowest(session: nox.Session) -> None:
-    """The plain tests with the lowest version of each dependency that the package allows."""
+    """Run the plain tests with the lowest allowed versions of the dependencies."""
     session.install("--resolution", "lowest-direct", "-e", ".[dev]")
     session.run("pytest", "-q", *session.posargs)
 
 
 @nox.session(python="3.11", venv_backend="uv")
 def package(session: nox.Session) -> None:
-    """Build twice: the same wheel, byte by byte. Beside it, what an environment made from it holds (CycloneDX)."""
+    """Build twice, compare the files byte by byte, and write a bill of materials (CycloneDX)."""
     session.install("build", "cyclonedx-bom")
     built = set[str]()
-    for way in ((), ("--sdist", "--wheel")):  # the wheel from the archive of the sources, then from the sources
+    for way in ((), ("--sdist", "--wheel")):  # the wheel from the source archive, then from the source tree
         for old in DIST.glob("*"):
             old.unlink()
         session.run("python", "-m", "build", "--installer", "uv", "--outdir", str(DIST), *way, silent=True)
@@ -131,10 +131,10 @@ def package(session: nox.Session) -> None:
 
 @nox.session(python="3.11", venv_backend="uv")
 def audit(session: nox.Session) -> None:
-    """Ask for known weaknesses of what the package and its extras would install today."""
+    """Look up known vulnerabilities of the dependencies and extras."""
     try:
         socket.create_connection((ADVISORIES, 443), timeout=5).close()
     except OSError as error:
-        session.skip(f"{ADVISORIES} cannot be asked from here: {error}")
+        session.skip(f"{ADVISORIES} cannot be reached: {error}")
     session.install("pip-audit", ".[cli,duckdb,fast,otel,pytest,starlette,zstd]")
     session.run("pip-audit", "--strict", "--skip-editable", "--vulnerability-service", "osv", *session.posargs)
