@@ -73,7 +73,7 @@ WONDER_BARE = Customer(
 )
 
 
-def test_wonders_create_example_is_written_field_for_field() -> None:
+def test_wonder_create_example_is_written() -> None:
     draft = CustomerDraft(
         reference="<Your side the customer unique id>",
         name="<Your Customer's name>",
@@ -95,7 +95,7 @@ def test_wonders_create_example_is_written_field_for_field() -> None:
         ("get_by_reference_response_auto", WONDER_AUTO),
     ],
 )
-def test_wonders_customer_examples_are_read_field_for_field_and_written_back(example: str, expected: Customer) -> None:
+def test_wonder_customer_examples_are_read_and_written_back(example: str, expected: Customer) -> None:
     body = golden("wonder", example)["data"]["customer"]
     read = wonder.read_customer(body)
     assert read == expected
@@ -103,14 +103,14 @@ def test_wonders_customer_examples_are_read_field_for_field_and_written_back(exa
     assert wonder.write_customer(read) == body
 
 
-def test_wonders_list_is_read_item_for_item_and_written_back() -> None:
+def test_wonder_list_example_is_read_and_written_back() -> None:
     bodies = golden("wonder", "list_response")["data"]["customers"]
     read = [wonder.read_customer(body) for body in bodies]
     assert read == [WONDER_CUSTOMER, WONDER_BARE]
     assert [wonder.write_customer(it) for it in read] == bodies
 
 
-def test_wonders_payment_tokens_of_both_generations_are_read_and_written_back() -> None:
+def test_wonder_older_and_newer_payment_tokens_are_read_and_written_back() -> None:
     newer = PaymentToken(
         "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed",
         token_type="CreditCard",
@@ -142,7 +142,7 @@ def test_wonders_payment_tokens_of_both_generations_are_read_and_written_back() 
     assert wonder.read_token(golden("wonder", "create_payment_token_response_older")["data"]["payment_token"]) == older
 
 
-def test_wonders_card_is_written_field_for_field() -> None:
+def test_wonder_card_example_is_written() -> None:
     assert wonder.card_body(wonder.checked_card(FULL_CARD)) == golden("wonder", "create_payment_token_request")
 
 
@@ -170,7 +170,7 @@ PAYDOCK_FLOWS: dict[str, PaymentSource] = {
 
 
 @pytest.mark.parametrize("flow", PAYDOCK_FLOWS)
-def test_paydocks_four_flows_are_written_field_for_field(flow: str) -> None:
+def test_paydock_create_flows_are_written(flow: str) -> None:
     draft = CustomerDraft(
         reference="customer-1234",
         description="A regular",
@@ -186,7 +186,7 @@ def test_paydocks_four_flows_are_written_field_for_field(flow: str) -> None:
     assert paydock.customer_body(draft) == golden("paydock", f"create_request_{flow}")
 
 
-def test_paydocks_update_sends_what_the_patch_names_and_null_for_what_it_clears() -> None:
+def test_paydock_update_sends_changed_fields_and_null_for_cleared_ones() -> None:
     patch = CustomerPatch(first_name="Augusta Ada", phone=None, metadata={"tier": "gold"})
     assert paydock.limit_violations(patch) == []
     assert paydock.customer_body(patch) == golden("paydock", "update_request")
@@ -240,7 +240,7 @@ PAYDOCK_CUSTOMER = Customer(
 
 
 @pytest.mark.parametrize("example", ["customer_response", "list_response"])
-def test_paydocks_customer_is_read_field_for_field_and_written_back(example: str) -> None:
+def test_paydock_customer_example_is_read_and_written_back(example: str) -> None:
     data = golden("paydock", example)["resource"]["data"]
     body = data[0] if isinstance(data, list) else data
     read = paydock.read_customer(body)
@@ -266,7 +266,7 @@ MONRI_CUSTOMER: dict[str, Any] = {
 }
 
 
-def test_monris_every_request_field_is_written() -> None:
+def test_monri_create_example_is_written() -> None:
     draft = CustomerDraft(
         reference="customer-id-1234",
         description="Customer",
@@ -280,17 +280,17 @@ def test_monris_every_request_field_is_written() -> None:
     assert monri.customer_body(draft) == golden("monri", "create_request")
 
 
-def test_monris_update_sends_what_the_patch_names_and_null_for_what_it_clears() -> None:
+def test_monri_update_sends_changed_fields_and_null_for_cleared_ones() -> None:
     patch = CustomerPatch(name="Test Customer", phone=None, metadata={"key": None}, address=Address(city="Mostar"))
     assert monri.limit_violations(patch) == []
     assert monri.customer_body(patch) == golden("monri", "update_request")
 
 
-def test_clearing_a_whole_address_at_monri_clears_each_of_its_parts() -> None:
+def test_monri_cleared_address_clears_each_part() -> None:
     assert monri.customer_body(CustomerPatch(address=None)) == dict.fromkeys(("zip_code", "city", "address", "country"))
 
 
-def test_monris_customer_example_is_read_field_for_field_and_written_back() -> None:
+def test_monri_customer_example_is_read_and_written_back() -> None:
     body = golden("monri", "create_response")
     read = monri.read_customer(body)
     assert read == Customer(reference="customer-id-1234", **MONRI_CUSTOMER)
@@ -298,7 +298,7 @@ def test_monris_customer_example_is_read_field_for_field_and_written_back() -> N
     assert monri.write_customer(read) == body
 
 
-def test_monris_list_example_is_read_with_its_old_id_and_written_back() -> None:
+def test_monri_list_example_with_older_id_is_read_and_written_back() -> None:
     (body,) = golden("monri", "list_response")["data"]
     read = monri.read_customer(body)
     assert read == Customer(**MONRI_CUSTOMER)
@@ -311,7 +311,7 @@ def test_monris_list_example_is_read_with_its_old_id_and_written_back() -> None:
     }
 
 
-def test_monris_payment_method_example_is_read_field_for_field_and_written_back() -> None:
+def test_monri_payment_method_example_is_read_and_written_back() -> None:
     (body,) = golden("monri", "payment_methods_response")["data"]
     read = monri.read_token(body)
     assert read == PaymentToken(

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize(
-    ("gateway", "verb", "call"),
+    ("gateway", "operation", "call"),
     [
         ("wonder", "delete", lambda s: s.delete(UUID)),
         ("monri", "create_payment_token", lambda s: s.create_payment_token(UUID, VaultToken(TOKEN))),
@@ -24,21 +24,21 @@ pytestmark = pytest.mark.anyio
         ("monri", "filter on lists", lambda s: ids_of(s, filters={"name": "Ada"})),
     ],
 )
-async def test_what_a_gateway_cannot_do_is_said_without_touching_the_wire(
-    gateway: str, verb: str, call: Callable[[Session], Awaitable[Any]]
+async def test_unsupported_operation_raises_without_a_request(
+    gateway: str, operation: str, call: Callable[[Session], Awaitable[Any]]
 ) -> None:
     wire = MockGateway()
     async with wire.session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(UnsupportedOperationError) as caught:
             await call(session)
     assert wire.requests == []
-    assert (caught.value.gateway, caught.value.operation) == (gateway, verb)
+    assert (caught.value.gateway, caught.value.operation) == (gateway, operation)
     assert str(caught.value).endswith("Nothing was sent.")
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)
 @pytest.mark.parametrize("reference", ["a/b?c#d é", "100%", "%2F", "a+b", "日本", "🙂", "a&b=c", " ", "...", "~._-"])
-async def test_a_reference_stays_one_percent_encoded_piece_of_the_request_line(gateway: str, reference: str) -> None:
+async def test_reference_is_percent_encoded_in_the_request_line(gateway: str, reference: str) -> None:
     wire = MockGateway(json_response(404, {"status": 404, "error": {"message": "Not found"}}))
     async with wire.session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(NotFoundError):
@@ -56,7 +56,7 @@ async def test_a_reference_stays_one_percent_encoded_piece_of_the_request_line(g
     ]
 
 
-async def test_a_paydock_reference_on_two_customers_is_looked_for_on_every_page() -> None:
+async def test_paydock_lookup_reads_every_page() -> None:
     others = [{"_id": f"{number:024x}", "reference": "350"} for number in range(1000)]
     wire = MockGateway(
         json_response(200, paydock_list(*others, count=1001)),
@@ -70,7 +70,7 @@ async def test_a_paydock_reference_on_two_customers_is_looked_for_on_every_page(
     ]
 
 
-async def test_an_archived_paydock_customer_does_not_hold_its_reference_any_more() -> None:
+async def test_paydock_lookup_ignores_archived_customers() -> None:
     archived = {"_id": "a" * 24, "reference": "35", "archived": True}
     wire = MockGateway(
         json_response(200, paydock_list(archived, {"_id": HEX24, "reference": "35"})),
@@ -82,7 +82,7 @@ async def test_an_archived_paydock_customer_does_not_hold_its_reference_any_more
             await session.get_by_reference("35")
 
 
-async def test_an_empty_page_ends_a_list_whatever_its_count_says() -> None:
+async def test_empty_page_ends_a_list_despite_its_count() -> None:
     wire = MockGateway(
         json_response(200, paydock_list({"_id": HEX24}, count=5)), json_response(200, paydock_list(count=5))
     )
@@ -91,7 +91,7 @@ async def test_an_empty_page_ends_a_list_whatever_its_count_says() -> None:
     assert len(wire.requests) == 2
 
 
-async def test_an_upsert_without_a_reference_is_a_create() -> None:
+async def test_upsert_without_reference_is_a_create() -> None:
     for gateway, made in (("paydock", paydock_customer(reference=None)), ("monri", monri_customer())):
         wire = MockGateway(json_response(200, made))
         async with wire.session(ACCOUNTS[gateway]()) as session:
@@ -99,7 +99,7 @@ async def test_an_upsert_without_a_reference_is_a_create() -> None:
         assert [request.method for request in wire.requests] == ["POST"]
 
 
-async def test_monris_payment_methods_are_read_page_after_page() -> None:
+async def test_monri_payment_methods_are_read_from_every_page() -> None:
     (method,) = golden("monri", "payment_methods_response")["data"]
     full = [{**method, "token": f"t{number}", "id": f"t{number}"} for number in range(50)]
 

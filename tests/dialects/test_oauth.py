@@ -44,7 +44,7 @@ class Gate(MockGateway):
         return json_response(200, {"status": "approved", "uuid": UUID})
 
 
-async def test_fifty_calls_at_once_fetch_one_token() -> None:
+async def test_concurrent_calls_fetch_one_token() -> None:
     gate = Gate()
     async with gate.session(monri_oauth(), attempts=1) as session, anyio.create_task_group() as group:
         for _ in range(50):
@@ -53,7 +53,7 @@ async def test_fifty_calls_at_once_fetch_one_token() -> None:
     assert len(gate.requests) == 51
 
 
-async def test_a_view_for_the_same_account_shares_the_token() -> None:
+async def test_view_of_the_same_account_shares_the_token() -> None:
     gate = Gate()
     async with gate.session(monri_oauth()) as session:
         await session.get(UUID)
@@ -61,7 +61,7 @@ async def test_a_view_for_the_same_account_shares_the_token() -> None:
     assert gate.fetched == 1
 
 
-async def test_an_expired_token_is_fetched_anew_and_a_good_one_is_kept() -> None:
+async def test_expired_token_is_fetched_again() -> None:
     gate = Gate(lifetime=0.05)
     async with gate.session(monri_oauth()) as session:
         await session.get(UUID)
@@ -75,14 +75,14 @@ async def test_an_expired_token_is_fetched_anew_and_a_good_one_is_kept() -> None
     assert gate.fetched == 1
 
 
-async def test_a_token_that_is_refused_is_fetched_anew_once_without_costing_an_attempt() -> None:
+async def test_refused_token_is_fetched_again_once_within_the_attempt() -> None:
     gate = Gate(refuse=1)
     async with gate.session(monri_oauth(), attempts=1) as session:
         assert (await session.get(UUID)).id == UUID
     assert gate.fetched == 2
 
 
-async def test_a_gateway_that_refuses_every_token_ends_in_unauthorized() -> None:
+async def test_gateway_that_refuses_every_token_raises_authentication_error() -> None:
     gate = Gate(refuse=99)
     async with gate.session(monri_oauth(), attempts=3) as session:
         with pytest.raises(AuthenticationError):
@@ -106,7 +106,7 @@ async def test_a_gateway_that_refuses_every_token_ends_in_unauthorized() -> None
         (503, None, GatewayUnavailableError),
     ],
 )
-async def test_without_a_usable_token_nothing_else_is_sent(status: int, body: Any, kind: type[CallError]) -> None:
+async def test_without_a_usable_token_no_request_is_sent(status: int, body: Any, kind: type[CallError]) -> None:
     wire = MockGateway(json_response(status, body))
     async with wire.session(monri_oauth()) as session:
         with pytest.raises(CallError) as caught:
@@ -120,7 +120,7 @@ async def test_without_a_usable_token_nothing_else_is_sent(status: int, body: An
 
 
 @pytest.mark.parametrize("lifetime", [None, "soon", 0, -5, True, [1]])
-async def test_a_lifetime_that_is_no_number_does_not_stop_the_calls(lifetime: Any) -> None:
+async def test_invalid_token_lifetime_is_tolerated(lifetime: Any) -> None:
     gate = Gate(lifetime=lifetime)
     async with gate.session(monri_oauth()) as session:
         await session.get(UUID)
@@ -128,7 +128,7 @@ async def test_a_lifetime_that_is_no_number_does_not_stop_the_calls(lifetime: An
     assert gate.fetched == 1
 
 
-async def test_the_token_is_in_no_log_no_repr_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+async def test_token_is_not_in_logs_reprs_or_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     gate = Gate(refuse=99)
     async with gate.session(monri_oauth()) as session:

@@ -53,12 +53,12 @@ def _stored(gateway: str, sent: dict[str, Any]) -> dict[str, Any]:
 @GATEWAY
 @QUICK
 @given(data=st.data())
-def test_what_a_valid_draft_says_comes_back_from_a_gateway_that_keeps_it(gateway: str, data: st.DataObject) -> None:
+def test_valid_draft_is_returned_by_a_gateway_that_stores_it(gateway: str, data: st.DataObject) -> None:
     draft = data.draw(DRAFTS[gateway])
     dialect = ACCOUNTS[gateway]().dialect()
     call = _calls(dialect.create(draft))
-    reply = json.dumps(_stored(gateway, json.loads(call.request.body))).encode()
-    customer: Customer = call.decode(HttpResponse(200, {}, reply))
+    body = json.dumps(_stored(gateway, json.loads(call.request.body))).encode()
+    customer: Customer = call.decode(HttpResponse(200, {}, body))
     assert customer.extra == {}
     assert dialect.differences(draft, customer) == ()
     for name in ("reference", "name", "first_name", "last_name", "email", "description", "metadata"):
@@ -73,7 +73,7 @@ def test_what_a_valid_draft_says_comes_back_from_a_gateway_that_keeps_it(gateway
 @GATEWAY
 @QUICK
 @given(text=references(100))
-def test_a_value_in_a_path_never_changes_the_path(gateway: str, text: str) -> None:
+def test_value_in_a_path_does_not_change_the_path(gateway: str, text: str) -> None:
     dialect = ACCOUNTS[gateway]().dialect()
     calls = [_calls(dialect.get(text)), _calls(dialect.get_by_reference(text))]
     if gateway == "paydock":
@@ -96,7 +96,7 @@ def test_a_value_in_a_path_never_changes_the_path(gateway: str, text: str) -> No
 @GATEWAY
 @QUICK
 @given(text=st.text(st.characters()))
-def test_any_text_as_an_id_is_a_request_or_an_invalid_record(gateway: str, text: str) -> None:
+def test_any_text_as_id_is_sent_or_refused(gateway: str, text: str) -> None:
     dialect = ACCOUNTS[gateway]().dialect()
     for operation in (dialect.get, dialect.get_by_reference, dialect.list_payment_tokens):
         try:
@@ -144,7 +144,7 @@ STATUSES = st.sampled_from([200, 201, 204, 301, 400, 401, 403, 404, 409, 422, 42
 @GATEWAY
 @QUICK
 @given(status=STATUSES, body=st.binary(max_size=50) | JSON.map(lambda it: json.dumps(it).encode()))
-def test_no_answer_at_all_raises_anything_but_the_librarys_own_errors(gateway: str, status: int, body: bytes) -> None:
+def test_arbitrary_response_raises_only_library_errors(gateway: str, status: int, body: bytes) -> None:
     _decode_all(gateway, status, body)
 
 
@@ -193,7 +193,7 @@ KEYS = {
 @GATEWAY
 @QUICK
 @given(data=st.data(), status=STATUSES)
-def test_nor_does_an_answer_that_is_right_but_for_a_few_values(gateway: str, data: st.DataObject, status: int) -> None:
+def test_response_with_wrong_values_raises_only_library_errors(gateway: str, data: st.DataObject, status: int) -> None:
     body: Any = golden(
         gateway, {"wonder": "create_response", "paydock": "customer_response", "monri": "create_response"}[gateway]
     )

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dialects.failing import IDS, create, failure
+from dialects.failures import IDS, create, failure
 from examples import CARD
 from gateway_responses import UUID
 from mock_gateway import ACCOUNTS, golden
@@ -144,7 +144,7 @@ REFUSALS: list[tuple[str, int, Any, type[GatewayError], str | None, str | None]]
     REFUSALS,
     ids=[f"{gateway} {status} {str(body)[:40]}" for gateway, status, body, *_ in REFUSALS],
 )
-async def test_each_documented_refusal_has_one_meaning(
+async def test_documented_refusal_raises_the_matching_error(
     gateway: str, status: int, body: Any, kind: type[GatewayError], code: str | None, message: str | None
 ) -> None:
     error = await failure(gateway, (status, body))
@@ -179,7 +179,7 @@ async def test_each_documented_refusal_has_one_meaning(
         ({"path": 5, "messages": [None, 7]}, {"5": ("7",)}),
     ],
 )
-async def test_paydocks_details_are_read_in_each_of_their_forms(details: Any, fields: dict[str, Any]) -> None:
+async def test_paydock_error_details_are_read_in_every_form(details: Any, fields: dict[str, Any]) -> None:
     for name in ("error", "error_summary"):
         body = {"status": 400, name: {"message": "no", "details": details}}
         error = await failure("paydock", (400, body))
@@ -227,14 +227,12 @@ NO_REPLIES: list[tuple[str, int, Any]] = [
 @pytest.mark.parametrize(
     ("gateway", "status", "body"), NO_REPLIES, ids=[f"{it[0]} {it[1]} {str(it[2])[:40]}" for it in NO_REPLIES]
 )
-async def test_what_no_document_knows_is_an_invalid_reply_and_no_write_is_said_to_have_failed(
-    gateway: str, status: int, body: Any
-) -> None:
+async def test_undocumented_response_raises_and_leaves_writes_unknown(gateway: str, status: int, body: Any) -> None:
     read = await failure(gateway, (status, body))
     assert isinstance(read, InvalidResponseError)
     assert read.status == status
     assert read.applied == "no"
-    written = await failure(gateway, (status, body), verb=create)
+    written = await failure(gateway, (status, body), operation=create)
     assert isinstance(written, InvalidResponseError)
     assert written.applied == "unknown"
 
@@ -247,52 +245,50 @@ async def test_what_no_document_knows_is_an_invalid_reply_and_no_write_is_said_t
         ("paydock", {"status": 200, "error": None, "resource": {"type": "customer", "data": None}}),
     ],
 )
-async def test_an_accepted_answer_without_a_customer_is_not_found_for_a_read_and_unknown_for_a_write(
-    gateway: str, body: Any
-) -> None:
+async def test_accepted_response_without_customer_is_not_found_for_reads_only(gateway: str, body: Any) -> None:
     assert isinstance(await failure(gateway, (200, body)), NotFoundError)
-    written = await failure(gateway, (200, body), verb=create)
+    written = await failure(gateway, (200, body), operation=create)
     assert isinstance(written, InvalidResponseError)
     assert written.applied == "unknown"
 
 
-async def test_a_made_token_that_is_not_shown_may_have_been_made() -> None:
+async def test_created_token_missing_in_response_may_have_been_created() -> None:
     body = {"code": 200, "data": {"payment_token": None}}
-    error = await failure("wonder", (200, body), verb=lambda s: s.create_payment_token(UUID, CARD))
+    error = await failure("wonder", (200, body), operation=lambda s: s.create_payment_token(UUID, CARD))
     assert isinstance(error, InvalidResponseError)
     assert error.applied == "unknown"
     assert isinstance(
-        await failure("wonder", (200, body), verb=lambda s: s.check_payment_token(UUID, "t")), NotFoundError
+        await failure("wonder", (200, body), operation=lambda s: s.check_payment_token(UUID, "t")), NotFoundError
     )
 
 
-async def test_wonder_says_inside_200_that_a_token_was_not_deleted() -> None:
+async def test_wonder_token_deletion_refused_with_http_200_raises() -> None:
     body = {"code": 200, "data": {"success": False}}
-    error = await failure("wonder", (200, body), verb=lambda s: s.delete_payment_token(UUID, "t"))
+    error = await failure("wonder", (200, body), operation=lambda s: s.delete_payment_token(UUID, "t"))
     assert isinstance(error, InvalidRequestError)
 
 
-async def test_monri_says_inside_200_that_a_customer_was_not_deleted() -> None:
+async def test_monri_deletion_refused_with_http_200_raises() -> None:
     body = {"status": "approved", "id": UUID, "deleted": False}
-    assert isinstance(await failure("monri", (200, body), verb=lambda s: s.delete(UUID)), InvalidRequestError)
+    assert isinstance(await failure("monri", (200, body), operation=lambda s: s.delete(UUID)), InvalidRequestError)
 
 
 @pytest.mark.parametrize("message", ["Merchant customer has already been taken", "merchant_customer_id duplicate"])
-async def test_monris_400_for_a_taken_reference_is_a_duplicate(message: str) -> None:
-    error = await failure("monri", (400, {"status": "invalid-request", "message": message}), verb=create)
+async def test_monri_http_400_for_a_taken_reference_is_a_conflict(message: str) -> None:
+    error = await failure("monri", (400, {"status": "invalid-request", "message": message}), operation=create)
     assert type(error) is ConflictError
     assert (error.applied, error.reference) == ("no", "35")
 
 
-async def test_a_409_is_a_duplicate_everywhere() -> None:
+async def test_http_409_is_a_conflict_at_every_gateway() -> None:
     for gateway in ACCOUNTS:
-        assert type(await failure(gateway, (409, None), verb=create)) is ConflictError
+        assert type(await failure(gateway, (409, None), operation=create)) is ConflictError
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("7", 7.0), ("0.5", 0.5), ("-1", None), ("soon", None), ("nan", None), ("", None)]
 )
-async def test_a_throttled_call_tells_how_long_to_wait(text: str, seconds: float | None) -> None:
+async def test_rate_limit_error_has_retry_after(text: str, seconds: float | None) -> None:
     error = await failure("monri", (429, None), Retry_After=text)
     assert isinstance(error, RateLimitError)
     assert error.retry_after == seconds

@@ -1,4 +1,4 @@
-"""The fields of requests, walked: every field has a home, every limit holds at its exact boundary."""
+"""The fields of requests: every documented field has a rule, and every limit holds at its boundary."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -164,7 +164,7 @@ def _texts() -> list[Any]:
 
 
 @pytest.mark.parametrize("gateway", DOCUMENTS)
-def test_every_documented_request_field_has_a_home_and_no_field_was_invented(gateway: str) -> None:
+def test_field_rules_match_the_documented_request_fields(gateway: str) -> None:
     facts = DOCUMENTS[gateway]
     if gateway == "paydock":
         # The type is written by the library itself, and a payment source as a whole is its parts.
@@ -178,13 +178,13 @@ def test_every_documented_request_field_has_a_home_and_no_field_was_invented(gat
     assert homes == documented
 
 
-def test_a_billing_addresss_owner_is_the_only_part_of_wonders_card_without_a_home() -> None:
+def test_wonder_billing_owner_is_the_only_card_field_without_a_rule() -> None:
     homeless = DOCUMENTS["wonder"]["card_request_without_home"]
     assert {name.rpartition(".")[2] for name in homeless}.isdisjoint(fields_dict(Address))
 
 
 @pytest.mark.parametrize(("table", "wire"), _texts())
-def test_the_longest_documented_text_passes_and_one_character_more_is_refused(table: Table, wire: str) -> None:
+def test_text_longer_than_documented_is_refused(table: Table, wire: str) -> None:
     row, (_, longest) = _row(table, wire), _limits(table.facts[wire])
     if "url" in wire:
         longest = 2000
@@ -197,14 +197,14 @@ def test_the_longest_documented_text_passes_and_one_character_more_is_refused(ta
 
 
 @pytest.mark.parametrize(("table", "wire"), _texts())
-def test_lengths_count_characters_and_not_bytes(table: Table, wire: str) -> None:
+def test_lengths_count_characters(table: Table, wire: str) -> None:
     longest = 2000 if "url" in wire else _limits(table.facts[wire])[1]
     fits = _put(table.valid, _row(table, wire).field, "é" * longest)
     assert table.broken(fits) == []
 
 
 @pytest.mark.parametrize(("table", "wire"), _texts())
-def test_the_shortest_documented_text_passes_and_one_character_less_is_refused(table: Table, wire: str) -> None:
+def test_text_shorter_than_documented_is_refused(table: Table, wire: str) -> None:
     row, (shortest, _) = _row(table, wire), _limits(table.facts[wire])
     # References stand in paths, names of cards and dial codes would say nothing: they are refused when empty.
     shortest = max(shortest, 1) if wire in {"reference", "dial_code"} else shortest
@@ -218,20 +218,20 @@ def test_the_shortest_documented_text_passes_and_one_character_less_is_refused(t
 
 @pytest.mark.parametrize(("table", "wire"), _texts())
 @pytest.mark.parametrize("value", [5, True, b"text", ["text"], {"text": 1}], ids=lambda value: type(value).__name__)
-def test_what_is_no_text_is_refused_and_never_turned_into_one(table: Table, wire: str, value: object) -> None:
+def test_other_types_are_not_converted_to_text(table: Table, wire: str, value: object) -> None:
     row = _row(table, wire)
     (broken,) = table.broken(_put(table.valid, row.field, value))
     assert (broken.field, broken.wire_field) == (row.field, wire)
 
 
 @pytest.mark.parametrize(("table", "wire"), _texts())
-def test_text_that_is_no_valid_unicode_is_refused(table: Table, wire: str) -> None:
+def test_invalid_unicode_is_refused(table: Table, wire: str) -> None:
     (broken,) = table.broken(_put(table.valid, _row(table, wire).field, "1234\ud800"))
     assert broken.wire_field == wire
 
 
 @pytest.mark.parametrize(("table", "wire"), _fields(having="required"))
-def test_a_missing_required_field_is_named(table: Table, wire: str) -> None:
+def test_missing_required_field_is_refused(table: Table, wire: str) -> None:
     row = _row(table, wire)
     missing = "" if wire.rpartition(".")[2] in {"card_number", "number", "token", "vault_token"} else None
     (broken,) = table.broken(_put(table.valid, row.field, missing))
@@ -239,7 +239,7 @@ def test_a_missing_required_field_is_named(table: Table, wire: str) -> None:
 
 
 @pytest.mark.parametrize(("table", "wire"), _fields())
-def test_an_optional_field_may_stay_away_and_is_then_not_sent(table: Table, wire: str) -> None:
+def test_missing_optional_field_is_not_sent(table: Table, wire: str) -> None:
     if table.facts[wire].get("required"):
         assert _at(table.body(table.valid), wire)
         return
@@ -250,7 +250,7 @@ def test_an_optional_field_may_stay_away_and_is_then_not_sent(table: Table, wire
 
 
 @pytest.mark.parametrize(("table", "wire"), _fields(having="enum"))
-def test_each_documented_word_passes_and_any_other_is_refused(table: Table, wire: str) -> None:
+def test_undocumented_words_are_refused(table: Table, wire: str) -> None:
     row = _row(table, wire)
     for word in table.facts[wire]["enum"]:
         fits = _put(table.valid, row.field, word)
@@ -262,7 +262,7 @@ def test_each_documented_word_passes_and_any_other_is_refused(table: Table, wire
 
 
 @pytest.mark.parametrize(("table", "wire"), _fields(having="format"))
-def test_values_of_the_documented_form_pass_and_others_are_refused(table: Table, wire: str) -> None:
+def test_values_of_another_form_are_refused(table: Table, wire: str) -> None:
     row = _row(table, wire)
     good, bad = FORMS[table.facts[wire]["format"]]
     for value in good:
@@ -283,7 +283,7 @@ def test_values_of_the_documented_form_pass_and_others_are_refused(table: Table,
 
 
 @pytest.mark.parametrize("flow", PAYDOCK_DRAFTS)
-def test_paydocks_flows_name_the_type_of_the_source_and_only_their_own_fields(flow: str) -> None:
+def test_paydock_flows_send_the_source_type_and_their_own_fields(flow: str) -> None:
     body = golden("paydock", f"create_request_{DOCUMENTS['paydock']['flows'][flow]}")
     assert paydock.customer_body(PAYDOCK_DRAFTS[flow]).keys() <= body.keys()
     source = paydock.customer_body(PAYDOCK_DRAFTS[flow]).get("payment_source", {"type": None})
@@ -291,14 +291,14 @@ def test_paydocks_flows_name_the_type_of_the_source_and_only_their_own_fields(fl
     assert ("token" in paydock.customer_body(PAYDOCK_DRAFTS[flow])) == (flow == "2")
 
 
-def test_paydocks_document_asks_for_a_source_but_customers_without_one_pass() -> None:
+def test_paydock_customers_without_a_source_are_accepted() -> None:
     waived = {wire for wire, facts in PAYDOCK_FACTS.items() if facts.get("waived")}
     assert waived == {"default_source", "payment_source"}
     assert paydock.limit_violations(CustomerDraft(first_name="Ada")) == []
 
 
 @pytest.mark.parametrize("check", [paydock.limit_violations, monri.limit_violations], ids=["paydock", "monri"])
-def test_a_patch_may_leave_fields_alone_but_keeps_their_limits(
+def test_patch_fields_have_the_same_limits(
     check: Callable[[CustomerPatch], list[Violation]],
 ) -> None:
     assert check(CustomerPatch()) == []

@@ -28,7 +28,7 @@ SOURCE = "5f0c2f7a9b1e8d0012345678"
 
 @frozen
 class Case:
-    """One verb over the wire: what the gateway answers, and what it must have been sent."""
+    """An operation: the responses of the gateway, and the requests that must have been sent."""
 
     call: Callable[[Session], Awaitable[Any]]
     answers: tuple[tuple[int, Any], ...]
@@ -371,7 +371,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("gateway", "case"), CASES)
-async def test_the_exact_request_goes_out_and_the_answer_comes_back_as_a_record(gateway: str, case: Case) -> None:
+async def test_operation_sends_the_documented_request_and_returns_the_record(gateway: str, case: Case) -> None:
     wire = MockGateway(*(json_response(status, body) for status, body in case.answers))
     async with wire.session(ACCOUNTS[gateway]()) as session:
         result = await case.call(session)
@@ -382,8 +382,8 @@ async def test_the_exact_request_goes_out_and_the_answer_comes_back_as_a_record(
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)
-async def test_every_verb_is_either_shown_here_or_known_to_be_unsupported(gateway: str) -> None:
-    verbs = {
+async def test_every_operation_is_tested_or_unsupported(gateway: str) -> None:
+    operations = {
         "create",
         "upsert",
         "get",
@@ -398,7 +398,7 @@ async def test_every_verb_is_either_shown_here_or_known_to_be_unsupported(gatewa
     }
     shown = {name.split(" ")[0] for name in {"wonder": WONDER, "paydock": PAYDOCK, "monri": MONRI}[gateway]}
     assert (
-        verbs - shown
+        operations - shown
         == {
             "wonder": {"delete"},
             "paydock": set(),

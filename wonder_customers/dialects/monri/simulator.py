@@ -1,4 +1,4 @@
-"""A stand-in for Monri's (WebPay's) customer API, written from Monri's documents."""
+"""A simulated Monri (WebPay) customer API, written from Monri's documents."""
 
 import hashlib
 import hmac
@@ -38,47 +38,45 @@ _LENGTHS = {
 }
 _TOKENIZED = ("cvv", "type", "pan", "expiration_date", "temp_card_id", "digest", "timestamp")
 _MILLISECONDS = 100_000_000_000
-"""A timestamp from here on is in milliseconds: in seconds it would be the year 5138."""
+"""Timestamps from this number on are in milliseconds. In seconds it is the year 5138."""
 
 
 class MonriSimulator(SimulatedGateway):
     """Monri's customers and their saved payment methods.
 
-    As documented (confidence as in the gateways' fact sheet, V: verbatim, V-code: read in official code):
+    Documented (V: stated by the documents, V-code: seen in official code):
 
-    * The `WP3-v2.1` digest is verified over the target with its query and the body as received [V; query:
-      V-code]; the body counts as empty for GET [V]. OAuth bearer tokens are accepted on the same endpoints
-      [V-code].
-    * Paths, methods, field lengths, partial update, unsetting of a metadata key by null, lists sorted by
-      `created_at` descending with `limit` 50 by default: seed 004 [V]. Absent fields are null [V-code].
-    * A `merchant_customer_id` is unique, a second create answers 400 [V-code].
-    * Deletion and list items give both `id` (seed 004) and `uuid` (official SDKs).
-    * `temp-tokenize` needs no Authorization header, its digest is in the body [V-code].
+    * The digest `WP3-v2.1` is verified over the target with its query and the body as received [V; query: V-code]. The
+      body counts as empty for GET [V]. OAuth bearer tokens are accepted at the same endpoints [V-code].
+    * Paths, methods, field lengths, partial update, null for a metadata key, lists sorted by `created_at` descending
+      with a default `limit` of 50 [V]. Absent fields are null [V-code].
+    * A `merchant_customer_id` is unique; a second create is refused with 400 [V-code].
+    * Deletions and list items contain both `id` (documents) and `uuid` (official clients).
+    * `temp-tokenize` needs no Authorization header; its digest is in the body [V-code].
 
-    Chosen, because the documents are silent:
+    Chosen here, because the documents do not say it:
 
-    * Create answers 200. Refusals are `{"status": "invalid-request", "message": …}` with 400, 404 for an
-      unknown customer; 401 has the status `error`.
-    * Timestamps are not checked unless `clock_window` is set; seconds and milliseconds are both taken
-      [V-code].
-    * Lists leave deleted customers out; get by uuid or by merchant id still gives them, with `deleted` true.
-      Their merchant id stays taken, a second deletion answers like the first, and they cannot be updated
-      (400).
-    * Scopes of bearer tokens are not enforced, `expires_in` counts seconds, and there is no highest `limit`.
-    * A null clears a field and so does null for `metadata`; numbers are taken where texts are expected.
+    * Create responds with 200. Refusals are `{"status": "invalid-request", "message": …}` with 400, or 404 for an
+    unknown
+      customer; 401 has the status `error`.
+    * Timestamps are not checked unless `clock_window` is set. Seconds and milliseconds are accepted [V-code].
+    * Lists do not contain deleted customers. Read by uuid or by merchant id returns them, with `deleted` true. Their
+      merchant id stays taken, a second deletion has the same response, and updates are refused with 400.
+    * Scopes of bearer tokens are not enforced, `expires_in` is in seconds, and `limit` has no maximum.
+    * Null clears a field, also `metadata`. Numbers are accepted where texts are expected.
     """
 
     name: ClassVar[str] = "monri"
     prefix: ClassVar[str] = "/v2"
 
     clock_window: float | None = None
-    """How many seconds a digest's timestamp may be off; None: any."""
+    """The greatest difference of a digest's timestamp in seconds; None accepts any."""
     token_lifetime: float = 3600
-    """How many seconds a bearer token is valid."""
+    """The lifetime of a bearer token in seconds."""
 
     @property
     def routes(self) -> list[Route]:
-        """All endpoints of the customer API."""
+        """Return all endpoints of the customer API."""
         one = "/v2/customers/{uuid}"
         return [
             self.open_route("/v2/oauth", POST=self._oauth),
@@ -93,12 +91,12 @@ class MonriSimulator(SimulatedGateway):
     # Merchants, digests and bearer tokens
 
     def new_credentials(self, *, first: bool) -> tuple[str, dict[str, str]]:
-        """Make an authenticity token and a merchant key."""
+        """Return a new authenticity token and merchant key."""
         token = secrets.token_hex(20)
         return token, {"merchant_key": secrets.token_hex(12), "authenticity_token": token}
 
     def variables(self, credentials: Mapping[str, str], origin: str) -> dict[str, str]:
-        """The variables of one merchant."""
+        """Return the environment variables of one merchant."""
         return {
             "MONRI_BASE_URL": origin,
             "MONRI_MERCHANT_KEY": credentials["merchant_key"],
@@ -106,7 +104,7 @@ class MonriSimulator(SimulatedGateway):
         }
 
     def authenticate(self, call: ReceivedRequest) -> str:
-        """The authenticity token whose digest or bearer token the call carries."""
+        """Return the authenticity token of the request's digest or bearer token."""
         parts = call.headers.get("authorization", "").split(" ")
         if parts[0] == "Bearer" and len(parts) == 2:
             return self._bearer(parts[1])
@@ -150,13 +148,13 @@ class MonriSimulator(SimulatedGateway):
         return _unauthorized("Access token is invalid or expired")
 
     def revoke_tokens(self) -> None:
-        """Make every bearer token given so far invalid."""
+        """Invalidate all bearer tokens."""
         for merchant in self.merchants:
             for record in self.store.records(self.name, merchant, "bearer"):
                 self.store.delete_record(self.name, merchant, "bearer", record.id)
 
     def wrong_path(self, status: int) -> Response:
-        """The answer to an unknown path."""
+        """Return the response to an unknown path."""
         return json_response(status, {"status": "invalid-request", "message": "Path not found"})
 
     # Customers
@@ -238,19 +236,19 @@ class MonriSimulator(SimulatedGateway):
         expires: tuple[int, int] = (2034, 12),
         keep_for: float = 5 * 365 * 86400,
     ) -> JsonObject:
-        """Save a card for a customer, as a payment does; the API itself cannot.
+        """Save a card for a customer, as a payment does. The API has no endpoint for it.
 
         Args:
             customer_uuid: The customer's uuid.
-            number: The card number, of which only the masked form is kept.
-            expires: The card's last year and month.
-            keep_for: For how many seconds from now the card is kept.
+            number: The card number. Only its masked form is stored.
+            expires: The year and month in which the card expires.
+            keep_for: The number of seconds for which the card is stored.
 
         Returns:
-            The payment method as the API lists it.
+            The payment method as in a list.
 
         Raises:
-            LookupError: There is no such customer.
+            LookupError: The customer does not exist.
         """
         for merchant in self.merchants:
             if self.store.customer(self.name, merchant, customer_uuid):
@@ -278,7 +276,7 @@ class MonriSimulator(SimulatedGateway):
         }
 
     def _payment_methods(self, call: ReceivedRequest, merchant: str) -> Response:
-        # An official test asks with the merchant's own id in place of the uuid, and is answered.
+        # An official test passes the merchant's own id in place of the uuid.
         asked = call.segments["uuid"]
         held = self.store.customer(self.name, merchant, asked)
         held = held or self.store.customer_by_reference(self.name, merchant, asked) or _not_found()
@@ -331,7 +329,7 @@ def _object(call: ReceivedRequest) -> JsonObject:
 
 
 def _validated(sent: JsonObject) -> JsonObject:
-    """The known fields of a request, each checked."""
+    """Return the known fields of a request, after checking them."""
     known: JsonObject = {}
     for field, (shortest, longest) in _LENGTHS.items():
         if field not in sent:

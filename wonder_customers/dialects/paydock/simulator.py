@@ -1,4 +1,4 @@
-"""A stand-in for Paydock's customer API, written from Paydock's documents."""
+"""A simulated Paydock customer API, written from Paydock's documents."""
 
 import secrets
 import uuid
@@ -40,51 +40,50 @@ _SORTED = frozenset({*TEXTS, "updated_at", "email", "status"})
 class PaydockSimulator(SimulatedGateway):
     """Paydock's customers, payment sources, vault and one-time tokens.
 
-    As documented (confidence as in the gateways' fact sheet, V: verbatim, V-code: read in official code, I:
-    inferred):
+    Documented (V: stated by the documents, V-code: seen in official code, I: inferred):
 
-    * Secret key, access token or, for the public calls, public key (header or `public_key` in the query) [V,
-      V-code]; 403 bodies in the old form for an unknown key and in the new form for none [V].
-    * Envelope, `error` and `error_summary`, HTTP statuses [V]; the customer object is that of the SDKs'
-      models [V-code], `reference`, `description`, `company_name`, `meta` are answered as sent [I].
-    * The four create flows of seed 003 [V]; a source without a `type` is a card, as the PHP SDK sends it
-      [V-code]. An update with a source adds one [V-code]; DELETE archives [V-code].
-    * A mandatory field in a wrong format is refused, an optional one is disregarded [V]; a `phone` that is
-      not E.164 is refused [V-code]. `reference` is not unique. Month and year are texts in requests, numbers
-      in answers [V-code].
-    * List parameters, defaults (`limit` 100, at most 1000, newest first, not the archived ones) [V],
-      `query_token` and the search of payment sources with it [V-code]. One-time tokens are valid once and for
-      three hours [V].
+    * Secret key, access token or, for public calls, public key (header or `public_key` in the query) [V, V-code]. The
+      403 body has the old form for an unknown key and the new form for a missing key [V].
+    * Envelope, `error` and `error_summary`, HTTP statuses [V]. The customer object is that of the official clients'
+      models [V-code]; `reference`, `description`, `company_name` and `meta` are returned as sent [I].
+    * The four flows of a create [V]. A source without a `type` is a card, as the PHP client sends it [V-code]. An
+    update
+      with a source adds it [V-code]. DELETE archives [V-code].
+    * A mandatory field in a wrong format is refused, an optional one is ignored [V]. A `phone` that is not E.164 is
+      refused [V-code]. `reference` is not unique. Month and year are texts in requests and numbers in responses
+      [V-code].
+    * List parameters and defaults: `limit` 100, at most 1000, newest first, without archived customers [V].
+    `query_token`
+      and the search of payment sources with it [V-code]. One-time tokens are valid once and for three hours [V].
 
-    Chosen, because the documents are silent or disagree:
+    Chosen here, because the documents do not say it or disagree:
 
-    * Seed 003 marks `payment_source` and `default_source` as required on create; a create with neither source
-      nor token makes a plain customer, since SDK users do that, and nobody can know a `default_source`
-      before.
-    * An unknown id is 404 `NotFound`; a malformed one is answered with `malformed_id_status`, by default 400
-      (`id must be a mongodb id`, newer fixtures); the .NET SDK's test expects 404, so set that for it.
-    * Null clears an optional field. A `limit` above 1000 counts as 1000, a malformed one as the default. An
-      unknown `sortkey` counts as `created_at`.
-    * An archived customer can still be read, not updated; archiving it again answers like the first time. An
-      archived payment source leaves the customer's list, and the first one left becomes the default.
-    * A card's expiry is not compared with today: the official SDKs' tests use years long past.
+    * The documents mark `payment_source` and `default_source` as required on create. A create with neither source nor
+      token creates a customer without sources, because users of the official clients do that.
+    * An unknown id is 404 `NotFound`. A malformed id is refused with `malformed_id_status`, by default 400
+      (`id must be a mongodb id`, newer recordings). The test of the .NET client expects 404.
+    * Null clears an optional field. A `limit` above 1000 counts as 1000, a malformed one as the default. An unknown
+      `sortkey` counts as `created_at`.
+    * An archived customer can be read but not updated; archiving it again has the same response. An archived payment
+      source is removed from the customer, and the first remaining source becomes the default.
+    * The expiry of a card is not compared with the current date, because official tests use past years.
     """
 
     name: ClassVar[str] = "paydock"
     prefix: ClassVar[str] = "/v1"
 
     fuzzy_reference: bool = False
-    """Whether the list's `reference` filter finds every reference that contains the text, in any case."""
+    """Whether the `reference` filter matches every reference that contains the text, ignoring case."""
     index_lag: float = 0
-    """How many seconds a new customer is invisible to lists."""
+    """The number of seconds for which a new customer does not appear in lists."""
     malformed_id_status: int = 400
     """The status for an id that is not 24 hexadecimal digits: 400 or 404."""
     token_lifetime: float = 3 * 3600
-    """How many seconds a one-time token is valid."""
+    """The lifetime of a one-time token in seconds."""
 
     @property
     def routes(self) -> list[Route]:
-        """All endpoints around customers."""
+        """Return all endpoints of the customer API."""
         one, sources = _CUSTOMERS + "/{id}", "/v1/vault/payment_sources"
         return [
             self.route(_CUSTOMERS, POST=self._create, GET=self._list),
@@ -99,7 +98,7 @@ class PaydockSimulator(SimulatedGateway):
     # Merchants and keys
 
     def new_credentials(self, *, first: bool) -> tuple[str, dict[str, str]]:
-        """Make a company id and its keys."""
+        """Return a new company id and its keys."""
         company = secrets.token_hex(12)
         return company, {
             "secret_key": secrets.token_hex(20),
@@ -108,7 +107,7 @@ class PaydockSimulator(SimulatedGateway):
         }
 
     def variables(self, credentials: Mapping[str, str], origin: str) -> dict[str, str]:
-        """The variables of one merchant; its access token would take the place of the secret key."""
+        """Return the environment variables of one merchant, with the secret key."""
         return {
             "PAYDOCK_BASE_URL": f"{origin}/v1/",
             "PAYDOCK_SECRET_KEY": credentials["secret_key"],
@@ -116,11 +115,11 @@ class PaydockSimulator(SimulatedGateway):
         }
 
     def access_token(self) -> str:
-        """The first merchant's access token, to be used instead of the secret key."""
+        """Return the first merchant's access token, for use instead of the secret key."""
         return next(iter(self.merchants.values()))["access_token"]
 
     def authenticate(self, call: ReceivedRequest) -> str:
-        """The company whose secret key or access token the call carries."""
+        """Return the company of the request's secret key or access token."""
         return self._merchant(call, ("secret_key", "access_token"))
 
     def _merchant(self, call: ReceivedRequest, kinds: tuple[str, ...]) -> str:
@@ -138,7 +137,7 @@ class PaydockSimulator(SimulatedGateway):
         return fail(403, "Access forbidden", "token_required")
 
     def wrong_path(self, status: int) -> Response:
-        """The answer to an unknown path; a wrong method makes a path wrong too."""
+        """Return the response to an unknown path, or to a known path with another method."""
         error, resource = {"message": "Wrong Api path"}, {"type": "path", "data": None}
         return json_response(
             404, {"status": 404, "error": error, "resource": resource}, {"x-original-status": str(status)}
@@ -184,7 +183,7 @@ class PaydockSimulator(SimulatedGateway):
         return success(200, "customer", held.body)
 
     def _apply(self, merchant: str, body: JsonObject, sent: JsonObject) -> None:
-        """Change a customer as a request says: its own fields, a new source, its default source."""
+        """Apply a request to a customer: its fields, a new source, its default source."""
         source, owner = self._sent_source(merchant, sent)
         for field, value in {**owner, **own_fields(sent)}.items():
             if value is None:
@@ -200,7 +199,7 @@ class PaydockSimulator(SimulatedGateway):
             body["default_source"] = default
 
     def _sent_source(self, merchant: str, sent: JsonObject) -> tuple[JsonObject | None, JsonObject]:
-        """The source that a request brings, and the owner's data that came with it."""
+        """Return the source in a request, and the data of its owner."""
         if sent.get("token"):
             return self._redeem(merchant, sent["token"])
         details = sent.get("payment_source")

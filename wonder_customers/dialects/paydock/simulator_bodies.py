@@ -1,4 +1,4 @@
-"""What Paydock's bodies look like: envelopes and refusals, and what is kept of a request."""
+"""Paydock's response bodies, and the fields that are stored of a request."""
 
 import base64
 import hmac
@@ -46,13 +46,13 @@ def _headers() -> dict[str, str]:
 
 
 def success(status: int, kind: str, data: object, resource: Mapping[str, object] | None = None) -> Response:
-    """An envelope around data; `resource` is what a list says besides."""
+    """Return a response with an envelope around `data`. `resource` has the further keys of a list."""
     body = {"status": status, "error": None, "resource": {"type": kind, "data": data, **(resource or {})}}
     return json_response(status, body, _headers())
 
 
 def fail(status: int, message: str, code: str, path: str = "", messages: tuple[str, ...] = ()) -> NoReturn:
-    """Refuse, with both error objects.
+    """Refuse a request, with both error objects.
 
     Raises:
         GatewayRefusal: Always.
@@ -66,7 +66,7 @@ def fail(status: int, message: str, code: str, path: str = "", messages: tuple[s
 
 
 def unknown_key() -> NoReturn:
-    """Refuse a secret key that is nobody's, in the old form.
+    """Refuse an unknown secret key, in the old form.
 
     Raises:
         GatewayRefusal: Always.
@@ -76,17 +76,17 @@ def unknown_key() -> NoReturn:
 
 
 def invalid(path: str, message: str) -> NoReturn:
-    """Refuse a request for one of its fields."""
+    """Refuse a request because of one of its fields."""
     fail(400, "param validation failed", "validation_error", path, (message,))
 
 
 def not_found() -> NoReturn:
-    """Refuse for want of the thing asked for."""
+    """Refuse a request for an unknown resource."""
     fail(404, "Not found", "not_found")
 
 
 def json_object(call: ReceivedRequest) -> JsonObject:
-    """The request's body, which must be a JSON object."""
+    """Return the request's body, which must be a JSON object."""
     body = call.json()
     if not isinstance(body, dict):
         invalid("", "body must be a JSON object")
@@ -94,7 +94,7 @@ def json_object(call: ReceivedRequest) -> JsonObject:
 
 
 def own_fields(sent: JsonObject) -> JsonObject:
-    """The customer's own fields of a request, without those in a wrong format; None where one is cleared."""
+    """Return the customer's fields of a request, without those in a wrong format. None clears a field."""
     phone, email, meta = sent.get("phone"), sent.get("email"), sent.get("meta")
     if phone is not None and not (isinstance(phone, str) and _E164.fullmatch(phone)):
         invalid("phone", "phone must be in E.164 international notation")
@@ -107,17 +107,17 @@ def own_fields(sent: JsonObject) -> JsonObject:
 
 
 def owner_fields(sent: JsonObject) -> JsonObject:
-    """The data of a source's owner, which can come with one-time tokens and vault entries."""
+    """Return the data of a source's owner, which one-time tokens and vault entries may contain."""
     return {name: sent[name] for name in _OWNERS if isinstance(sent.get(name), str)}
 
 
 def address_fields(sent: JsonObject) -> JsonObject:
-    """The billing address of a payment source."""
+    """Return the billing address of a payment source."""
     return {key: value for key, value in sent.items() if key in _KEPT and key.startswith("address_")}
 
 
 def checked_source(sent: JsonObject, path: str) -> JsonObject:
-    """The storable part of a payment source, whose mandatory fields must all be right."""
+    """Return the part of a payment source that is stored, after checking its mandatory fields."""
     kind = sent["type"] if isinstance(sent.get("type"), str) else "card"
     for field in _MANDATORY.get(kind, ()):
         if not isinstance(sent.get(field), str) or not sent[field]:
@@ -147,7 +147,7 @@ def _card(sent: JsonObject, path: str) -> JsonObject:
 
 
 def listed_source(source: JsonObject, customer: JsonObject) -> JsonObject:
-    """A payment source as the public search shows it."""
+    """Return a payment source as in the public search."""
     more = {
         "customer_id": customer["_id"],
         "customer_reference": customer.get("reference"),
@@ -159,24 +159,24 @@ def listed_source(source: JsonObject, customer: JsonObject) -> JsonObject:
 
 
 def paging(call: ReceivedRequest) -> tuple[int, int]:
-    """The list's `limit` and `skip`; a malformed one counts as not sent."""
+    """Return the `limit` and `skip` of a list. A malformed one counts as missing."""
     limit, skip = call.number("limit", 100), call.number("skip", 0)
     return (100 if limit is None else min(limit, 1000)), skip or 0
 
 
 def json_web_token(payload: JsonObject) -> str:
-    """A token in the shape of a JWT, by which the PHP SDK tells an access token from a secret key."""
+    """Return a token in the form of a JWT. The PHP client recognises access tokens by this form."""
     return f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded(payload)}.{secrets.token_urlsafe(32)}"
 
 
 def signed_token(content: JsonObject, secret: str) -> str:
-    """A token that carries its content, so that nothing need be remembered for it."""
+    """Return a signed token with its content, which therefore needs no storage."""
     payload = _encoded(content)
     return f"{payload}.{hmac.digest(secret.encode(), payload.encode(), 'sha256').hex()}"
 
 
 def token_content(token: str, secret: str) -> dict[str, str] | None:
-    """What a signed token carries, None when it was not signed with `secret`."""
+    """Return the content of a signed token, or None when it was not signed with `secret`."""
     payload, _, signature = token.partition(".")
     expected = hmac.digest(secret.encode(), payload.encode(), "sha256").hex()
     if not hmac.compare_digest(expected.encode(), signature.encode()):

@@ -1,4 +1,4 @@
-"""A stand-in for Wonder's customer API, written from Wonder's documents."""
+"""A simulated Wonder customer API, written from Wonder's documents."""
 
 import re
 import uuid
@@ -28,7 +28,7 @@ from wonder_customers.simulator.gateway import (
 from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 
 DECLINED_CARD = "4000000000000002"
-"""Binding this card ends as `failed`, every other one as `success`."""
+"""A token of this card ends as `failed`, every other one as `success`."""
 
 _PREFIX = "/svc/payment/api/v1"
 _CUSTOMERS = f"{_PREFIX}/openapi/customers"
@@ -51,39 +51,39 @@ _FILTER = re.compile(r"filter\[(\w+)\]\[_(eq|neq|gt|gte|lt|lte|contains|not_cont
 class WonderSimulator(SimulatedGateway):
     """Wonder's customers and payment tokens.
 
-    As documented (confidence as in the gateways' fact sheet, V: verbatim, I: inferred):
+    Documented (V: stated by the documents, I: inferred):
 
-    * The `Wonder-RSA-SHA256` headers are verified for real, over the target and body bytes as received, with
-      the 30-minute window [V]; success is 200 with `code` 200 [V, seed 000]; errors have a `code` string [V].
-    * Create is an upsert by `reference_number`, the `uuid` stays [V, seeds 000 and 002]; required fields and
-      lengths are those of seed 000. `company_name` is kept and filtered by, but not answered [V, answer
-      schema of seed 000].
-    * Lists take `limit` up to 1000, `offset` and the Query DSL [V].
-    * Token paths with the customer's uuid, `PUT` by uuid, and deletion by a JSON body are inferred [I].
+    * The `Wonder-RSA-SHA256` headers are verified over the target and the body bytes as received, with a window of 30
+      minutes [V]. Success is 200 with `code` 200 [V]. Errors have a text as `code` [V].
+    * Create is an upsert by `reference_number` that keeps the `uuid`, with the documented required fields and lengths
+      [V]. `company_name` is stored and can be filtered by, but is not part of responses [V].
+    * Lists have `limit` (at most 1000), `offset`, the query language, and the total in `X-Total-Entries` [V].
+    * Token paths with the customer's uuid, `PUT` by uuid, and deletion with a JSON body are inferred [I].
 
-    Chosen, because the documents are silent:
+    Chosen here, because the documents do not say it:
 
-    * A field left out of a second create is left unchanged; null or "" clears it. Cleared texts are answered
-      as "".
-    * A `default_payment_token` that is none of the customer's tokens is accepted and shows no token (the
-      documented example sends one on a first create). `default_payment_method` is any text.
-    * Not found is HTTP 404 with code `E000404`; validation is 400 with `E000001`; all other codes but
-      `E000002` are invented too. Nonces may be used again.
-    * Lists give the oldest customer first and 20 by default; every customer counts as linked to a `User`.
-    * A card with `3ds` (and Alipay) starts as `pending` with a `verify_url`; a GET of that page, or the
-      `checks_until_final`-th check, ends it as `success`, or `failed` for `DECLINED_CARD`. Without `3ds` it
-      is final at once. Both the older and the newer token fields are answered.
+    * A second create does not change fields that it leaves out. Null or "" clears a field; cleared texts are "" in
+      responses.
+    * An unknown `default_payment_token` is accepted and shows no token, because the documented example sends one in a
+      first create. `default_payment_method` may be any text.
+    * Not found is HTTP 404 with code `E000404`, validation is 400 with `E000001`. All codes except `E000002` are
+    invented.
+      Nonces may be used again.
+    * Lists contain the oldest customer first, 20 by default. Every customer counts as linked to a `User`.
+    * The token of a card with `3ds` (and of Alipay) starts as `pending` with a `verify_url`. A GET of that page, or the
+      check with the number `checks_until_final`, ends it as `success`, or as `failed` for `DECLINED_CARD`. Without
+      `3ds` it is final at once. Responses contain the older and the newer token fields.
     """
 
     name: ClassVar[str] = "wonder"
     prefix: ClassVar[str] = "/svc"
 
     checks_until_final: int | None = None
-    """After how many checks a pending token is final; None: only when its `verify_url` was visited."""
+    """The number of checks after which a pending token is final; None: only a visit of its `verify_url` ends it."""
 
     @property
     def routes(self) -> list[Route]:
-        """All endpoints of the customer API, and the page that verifies a card."""
+        """Return all endpoints of the customer API, and the page that verifies a card."""
         one = _CUSTOMERS + "/{uuid}"
         tokens = f"{one}/payment_tokens"
         return [
@@ -101,12 +101,12 @@ class WonderSimulator(SimulatedGateway):
     # Merchants and signatures
 
     def new_credentials(self, *, first: bool) -> tuple[str, dict[str, str]]:
-        """Make an AppID and a private key."""
+        """Return a new AppID and private key."""
         app_id = str(uuid.uuid4())
         return app_id, {"app_id": app_id, "private_key": first_key() if first else new_key()}
 
     def variables(self, credentials: Mapping[str, str], origin: str) -> dict[str, str]:
-        """The variables of one merchant."""
+        """Return the environment variables of one merchant."""
         return {
             "WONDER_BASE_URL": origin,
             "WONDER_APP_ID": credentials["app_id"],
@@ -114,13 +114,13 @@ class WonderSimulator(SimulatedGateway):
         }
 
     def authenticate(self, call: ReceivedRequest) -> str:
-        """The AppID whose key signed the call."""
+        """Return the AppID of the key that signed the request."""
         app_id, request_time = credential(call, self.merchants, self.clock())
         check_signature(call, request_time, self.merchants[app_id]["private_key"])
         return app_id
 
     def wrong_path(self, status: int) -> Response:
-        """The answer to an unknown path."""
+        """Return the response to an unknown path."""
         return json_response(
             status,
             {"code": f"E000{status}", "message": "Path not found." if status == 404 else "Not allowed."},
@@ -189,8 +189,10 @@ class WonderSimulator(SimulatedGateway):
         conditions = _conditions(call.query)
         if linked == "Store":
             conditions.append(Condition(("deleted",), "eq", 1))
-        found, _ = self.store.select(self.name, merchant, conditions, limit=limit, offset=offset, count=False)
-        return _success({"customers": [_answered(customer.body) for customer in found]})
+        found, total = self.store.select(self.name, merchant, conditions, limit=limit, offset=offset)
+        response = _success({"customers": [_answered(customer.body) for customer in found]})
+        response.headers["X-Total-Entries"] = str(total)
+        return response
 
     # Payment tokens
 
@@ -252,7 +254,7 @@ class WonderSimulator(SimulatedGateway):
             raise refusal(400, "E000001", "payment_token.token is required.")
         record = self._record(merchant, sent["token"])
         owner, token = call.segments["uuid"], record.body["token"]
-        # The older page writes the path with the literal word "uuid", which may have been meant as it stands.
+        # The older page has the literal word "uuid" in the path.
         if owner not in {record.owner, "uuid"} or sent.get("verify_uuid", token["verify_uuid"]) != token["verify_uuid"]:
             _missing("Payment token")
         record.body["checks"] += 1
@@ -300,7 +302,7 @@ def _object(call: ReceivedRequest) -> JsonObject:
 
 
 def _wrapped(call: ReceivedRequest, name: str) -> JsonObject:
-    """The body, or what it wraps under that name: for the bodies whose nesting the documents leave open."""
+    """Return the body, or the object under `name` in it, for bodies whose nesting is not documented."""
     body = _object(call)
     inner = body.get(name, body)
     if not isinstance(inner, dict):
@@ -357,7 +359,7 @@ def _conditions(query: Mapping[str, str]) -> list[Condition]:
             continue
         match = _FILTER.fullmatch(name)
         if match is None or match[1] not in _FILTERS:
-            raise refusal(400, "E000001", f"{name} is no known filter.")
+            raise refusal(400, "E000001", f"{name} is an unknown filter.")
         field, comparison = match.groups()
         if field.endswith("_at"):
             value = _parsed_time(value)  # noqa: PLW2901 - the same value, in the form it is stored in

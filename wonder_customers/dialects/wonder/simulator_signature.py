@@ -1,4 +1,4 @@
-"""Wonder's signatures, checked as its documents describe them."""
+"""Verification of Wonder's signatures, written from its documents."""
 
 import base64
 import binascii
@@ -16,14 +16,14 @@ from wonder_customers.simulator.gateway import GatewayRefusal, ReceivedRequest
 
 ALGORITHM = "Wonder-RSA-SHA256"
 CLOCK_WINDOW = 30 * 60
-"""How many seconds a request's time may be off."""
+"""The greatest difference of a request's time in seconds."""
 
 
 def credential(call: ReceivedRequest, app_ids: Container[str], now: float) -> tuple[str, str]:
-    """The AppID and the request time of the call's `Credential` header.
+    """Return the AppID and the request time of the `Credential` header.
 
     Raises:
-        GatewayRefusal: It is malformed, too old, from the future, or of nobody we know.
+        GatewayRefusal: It is malformed, its time is outside the window, or the AppID is unknown.
     """
     parts = call.headers.get("credential", "").split("/")
     if len(parts) != 3 or parts[2] != ALGORITHM or not re.fullmatch(r"[0-9]{14}", parts[1]):
@@ -41,10 +41,10 @@ def credential(call: ReceivedRequest, app_ids: Container[str], now: float) -> tu
 
 
 def check_signature(call: ReceivedRequest, request_time: str, private_key: str) -> None:
-    """Check the call's `Nonce` and `Signature` headers against its method, target and body.
+    """Check the `Nonce` and `Signature` headers against the request's method, target and body.
 
     Raises:
-        GatewayRefusal: The signature is not one that `private_key` made of this call.
+        GatewayRefusal: The signature was not made with `private_key` for this request.
     """
     nonce = call.headers.get("nonce", "")
     if not re.fullmatch(r"[0-9A-Za-z]{16}", nonce):
@@ -58,7 +58,7 @@ def check_signature(call: ReceivedRequest, request_time: str, private_key: str) 
 
 
 def message(nonce: str, request_time: str, call: ReceivedRequest) -> bytes:
-    """What is signed: the 64 hexadecimal digits, as ASCII."""
+    """Return the signed message: 64 hexadecimal digits, as ASCII."""
     key = hmac.digest(nonce.encode(), request_time.encode(), "sha256")
     key = hmac.digest(key, ALGORITHM.encode(), "sha256")
     content = call.method.upper().encode() + b"\n" + call.target
@@ -68,7 +68,7 @@ def message(nonce: str, request_time: str, call: ReceivedRequest) -> bytes:
 
 
 def new_key() -> str:
-    """A new private key, as PEM text."""
+    """Return a new private key as PEM text."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     encoding, layout = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return key.private_bytes(encoding, layout, serialization.NoEncryption()).decode()
@@ -76,7 +76,7 @@ def new_key() -> str:
 
 @cache
 def first_key() -> str:
-    """The key of every store's first merchant, made once: it takes long, and tests start many servers."""
+    """Return the key of every store's first merchant. It is generated once, because that takes long."""
     return new_key()
 
 
@@ -89,5 +89,5 @@ def _public_key(private_key: str) -> rsa.RSAPublicKey:
 
 
 def refusal(status: int, code: str, text: str) -> GatewayRefusal:
-    """A refusal in Wonder's words."""
+    """Return a refusal in Wonder's form."""
     return GatewayRefusal(status, {"code": code, "message": text})

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from dialects.bodies import TOKEN
-from dialects.failing import IDS, create, failure
+from dialects.failures import IDS, create, failure
 from examples import DRAFT
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, MockGateway, Session, SessionCall, json_response
@@ -31,8 +31,8 @@ OTHERS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("gateway", ACCOUNTS)
-@pytest.mark.parametrize("verb", ["get", "get_by_reference", "create", "update", "delete"])
-async def test_another_customers_record_is_never_taken_for_the_one_asked_for(gateway: str, verb: str) -> None:
+@pytest.mark.parametrize("operation", ["get", "get_by_reference", "create", "update", "delete"])
+async def test_response_about_another_customer_raises(gateway: str, operation: str) -> None:
     calls: dict[str, SessionCall] = {
         "get": lambda s: s.get(IDS[gateway]),
         "get_by_reference": lambda s: s.get_by_reference("35"),
@@ -40,52 +40,52 @@ async def test_another_customers_record_is_never_taken_for_the_one_asked_for(gat
         "update": lambda s: s.update(IDS[gateway], CustomerPatch(name="Ada")),
         "delete": lambda s: s.delete(IDS[gateway]),
     }
-    if (gateway, verb) in {("wonder", "delete"), ("paydock", "get_by_reference")}:
+    if (gateway, operation) in {("wonder", "delete"), ("paydock", "get_by_reference")}:
         return  # the one is unsupported, the other a search, which compares by itself
-    error = await failure(gateway, (200, OTHERS[gateway]), verb=calls[verb])
+    error = await failure(gateway, (200, OTHERS[gateway]), operation=calls[operation])
     assert isinstance(error, InvalidResponseError)
     assert "other" not in error.reason.replace("another", "")
     assert error.applied == (
-        "no" if verb.startswith("get") or (gateway == "wonder" and verb == "update") else "unknown"
+        "no" if operation.startswith("get") or (gateway == "wonder" and operation == "update") else "unknown"
     )
 
 
-async def test_a_wonder_update_answered_with_another_uuid_says_that_it_was_applied() -> None:
+async def test_wonder_update_with_another_uuid_in_response_was_applied() -> None:
     held = {"uuid": UUID, "reference_number": "35", "name": "Ada", "phone": "1"}
     good = {"code": 200, "data": {"customer": held}}
     other = {"code": 200, "data": {"customer": {**held, "uuid": "other"}}}
     error = await failure(
-        "wonder", (200, good), (200, other), verb=lambda s: s.update(UUID, CustomerPatch(name="Augusta"))
+        "wonder", (200, good), (200, other), operation=lambda s: s.update(UUID, CustomerPatch(name="Augusta"))
     )
     assert isinstance(error, InvalidResponseError)
     assert error.applied == "yes"
 
 
-async def test_two_paydock_customers_with_one_reference_are_ambiguous_and_nothing_is_written() -> None:
+async def test_upsert_with_ambiguous_paydock_reference_writes_nothing() -> None:
     data = [{"_id": "a" * 24, "reference": "35"}, {"_id": "b" * 24, "reference": "35"}]
     body = {"status": 200, "error": None, "resource": {"type": "customer", "data": data, "count": 2}}
-    error = await failure("paydock", (200, body), verb=lambda s: s.upsert(DRAFT))
+    error = await failure("paydock", (200, body), operation=lambda s: s.upsert(DRAFT))
     assert isinstance(error, AmbiguousReferenceError)
     assert error.ids == ("a" * 24, "b" * 24)
     assert error.reference == "35"
 
 
-async def test_paydock_sources_that_do_not_show_the_new_one_may_not_be_asked_for_again() -> None:
+async def test_paydock_response_without_the_added_source_was_applied() -> None:
     body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": []}}}
-    verb: SessionCall = lambda s: s.create_payment_token(HEX24, VaultToken(TOKEN))  # noqa: E731
-    error = await failure("paydock", (200, body), (200, body), verb=verb)
+    operation: SessionCall = lambda s: s.create_payment_token(HEX24, VaultToken(TOKEN))  # noqa: E731
+    error = await failure("paydock", (200, body), (200, body), operation=operation)
     assert isinstance(error, InvalidResponseError)
     assert error.applied == "yes"
 
 
-async def test_a_token_that_the_customer_does_not_have_is_not_found() -> None:
+async def test_unknown_payment_token_is_not_found() -> None:
     body = {"status": 200, "error": None, "resource": {"data": {"_id": HEX24, "payment_sources": [{"_id": "x"}]}}}
     assert isinstance(
-        await failure("paydock", (200, body), verb=lambda s: s.check_payment_token(HEX24, "y")), NotFoundError
+        await failure("paydock", (200, body), operation=lambda s: s.check_payment_token(HEX24, "y")), NotFoundError
     )
 
 
-async def test_a_list_that_ignores_the_offset_ends_with_an_error_and_not_never() -> None:
+async def test_list_that_ignores_the_offset_raises() -> None:
     page = {"status": "approved", "data": [{"uuid": f"u{number}"} for number in range(2)]}
     wire = MockGateway(json_response(200, page), json_response(200, page))
     async with wire.session(ACCOUNTS["monri"]()) as session:
@@ -93,7 +93,7 @@ async def test_a_list_that_ignores_the_offset_ends_with_an_error_and_not_never()
             _ = [it async for it in session.list(limit=2)]
 
 
-async def test_a_customer_that_moves_to_the_next_page_while_a_list_is_walked_is_given_once() -> None:
+async def test_customer_that_moves_to_the_next_page_is_returned_once() -> None:
     pages = [["a", "b"], ["b", "c"], []]
     wire = MockGateway(
         *(json_response(200, {"status": "approved", "data": [{"uuid": it} for it in page]}) for page in pages)
@@ -112,14 +112,14 @@ async def test_a_customer_that_moves_to_the_next_page_while_a_list_is_walked_is_
         ("monri", {"status": "approved"}),
     ],
 )
-async def test_a_list_that_is_no_list_is_an_invalid_reply(gateway: str, body: Any) -> None:
+async def test_list_of_another_type_raises(gateway: str, body: Any) -> None:
     async def walk(session: Session) -> None:
         assert [it async for it in session.list()]
 
-    assert isinstance(await failure(gateway, (200, body), verb=walk), InvalidResponseError)
+    assert isinstance(await failure(gateway, (200, body), operation=walk), InvalidResponseError)
 
 
-async def test_personal_data_that_a_gateway_quotes_is_taken_out_of_its_words() -> None:
+async def test_personal_data_is_removed_from_gateway_messages() -> None:
     draft = CustomerDraft(reference="35", name="Ada Lovelace", email="ada@example.com", phone=Phone("+1", "2345678901"))
     quoting = "name Ada Lovelace, email ada@example.com, phone +12345678901 are not good enough"
     bodies = {
@@ -130,14 +130,14 @@ async def test_personal_data_that_a_gateway_quotes_is_taken_out_of_its_words() -
         "monri": {"status": "invalid-request", "message": quoting},
     }
     for gateway, body in bodies.items():
-        error = await failure(gateway, (400, body), verb=lambda s: s.create(draft))
+        error = await failure(gateway, (400, body), operation=lambda s: s.create(draft))
         shown = f"{error} {error!r} {vars(error)}"
         for private in ("Lovelace", "ada@", "2345678901"):
             assert private not in shown
 
 
-async def test_a_create_that_a_gateway_failed_over_may_have_been_applied() -> None:
+async def test_create_with_http_500_may_have_been_applied() -> None:
     for gateway in ("paydock", "monri"):
-        error = await failure(gateway, (500, None), verb=lambda s: s.create(CustomerDraft(name="Ada")))
+        error = await failure(gateway, (500, None), operation=lambda s: s.create(CustomerDraft(name="Ada")))
         assert isinstance(error, OutcomeUnknownError)
         assert error.applied == "unknown"

@@ -1,4 +1,4 @@
-"""A verb whose call a gateway answers with what makes it fail."""
+"""Operations that fail because of the response of a gateway."""
 
 from collections.abc import Awaitable
 from typing import Any
@@ -14,11 +14,11 @@ IDS = {"wonder": UUID, "paydock": HEX24, "monri": UUID}
 
 
 async def failure(
-    gateway: str, *answers: tuple[int, Any], verb: SessionCall | None = None, **headers: str
+    gateway: str, *answers: tuple[int, Any], operation: SessionCall | None = None, **headers: str
 ) -> CallError:
-    """The error of a get (or another verb) that the gateway answers so."""
+    """Return the error of a get, or of another operation, with these responses."""
     wire = MockGateway(*(json_response(status, body, **headers) for status, body in answers))
-    call: SessionCall = verb or (lambda session: session.get(IDS[gateway]))
+    call: SessionCall = operation or (lambda session: session.get(IDS[gateway]))
     async with wire.session(ACCOUNTS[gateway]()) as session:
         with pytest.raises(CallError) as caught:
             await call(session)
