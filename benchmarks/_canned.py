@@ -1,11 +1,12 @@
-"""A server that has its answers ready, in a process of its own, so that it is never what is measured.
+"""A server with prepared responses, in its own process, so that its cost is not measured.
 
-It speaks just enough HTTP/1.1 for well-behaved clients, and puts the id or reference that was asked for into the
-answer, because the library refuses an answer about somebody else.
+It implements as much HTTP/1.1 as well-behaved clients need. It puts the requested id or reference into the response,
+because the library rejects a response about another customer.
 """
 
 import asyncio
 import re
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,10 +67,15 @@ _REFERENCE = re.compile(rb'"reference_number": *"([^"]+)"')
 
 @lru_cache(65_536)
 def answer(kind: bytes, name: bytes) -> bytes:
-    """The whole answer of one gateway about one customer."""
+    """Return the HTTP response of one gateway about one customer.
+
+    Args:
+        kind: ``b"m"`` for Monri, ``b"w"`` for Wonder, ``b"s"`` for Stripe.
+        name: The id or reference of the customer.
+    """
     shape = {b"m": _MONRI, b"w": _WONDER, b"s": _STRIPE}[kind]
     body = orjson.dumps(shape).replace(b'"~"', b'"' + name + b'"')
-    if name[-7:].isdigit():  # everybody has a number of their own
+    if name[-7:].isdigit():  # each customer has a different number
         body = body.replace(b"+385911234567", b"+38591" + name[-7:])
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
@@ -79,7 +85,7 @@ class _Connection(asyncio.Protocol):
         self.waiting = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's is none of asyncio's classes
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from asyncio's
 
     def data_received(self, data: bytes) -> None:
         self.waiting += data
@@ -89,10 +95,10 @@ class _Connection(asyncio.Protocol):
             if len(self.waiting) < whole:
                 return
             request, self.waiting = self.waiting[:whole], self.waiting[whole:]
-            self.transport.write(_reply_to(request))
+            self.transport.write(_respond_to(request))
 
 
-def _reply_to(request: bytes) -> bytes:
+def _respond_to(request: bytes) -> bytes:
     target = request.split(b" ", 2)[1].partition(b"?")[0]
     name = target.rpartition(b"/")[2]
     if target.startswith(b"/v2/"):
@@ -103,18 +109,41 @@ def _reply_to(request: bytes) -> bytes:
     return answer(b"s", name)
 
 
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Connection, "127.0.0.1", 0, backlog=2048)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    # Ends with the measuring process, however that ends.
+async def _serve(*, tls: bool) -> None:
+    context, certificate = None, b""
+    if tls:
+        import trustme  # noqa: PLC0415 - only the cases over TLS need it
+
+        authority = trustme.CA()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        certificate = authority.cert_pem.bytes()
+    server = await asyncio.get_running_loop().create_server(_Connection, "127.0.0.1", 0, ssl=context, backlog=2048)
+    print(server.sockets[0].getsockname()[1], certificate.hex(), flush=True)
+    # End with the measuring process, however that ends.
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 @contextmanager
 def canned_server() -> Iterator[int]:
-    """The server's port, while it runs in another process (on another core, where the system allows to say so)."""
+    """Run the server in another process, on another core where the system supports it, and return its port."""
+    with _process("plain") as (port, _):
+        yield port
+
+
+@contextmanager
+def canned_tls_server() -> Iterator[tuple[int, ssl.SSLContext]]:
+    """Run the server over TLS 1.3; return its port, and a client context that trusts its certificate authority."""
+    with _process("tls") as (port, certificate):
+        context = ssl.create_default_context(cadata=certificate)
+        yield port, context
+
+
+@contextmanager
+def _process(kind: str) -> Iterator[tuple[int, str]]:
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks._canned"],
+        [sys.executable, "-m", "benchmarks._canned", kind],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -122,7 +151,8 @@ def canned_server() -> Iterator[int]:
         assert process.stdout is not None
         assert process.stdin is not None
         try:
-            yield int(process.stdout.readline())
+            port, _, certificate = process.stdout.readline().partition(" ")
+            yield int(port), bytes.fromhex(certificate).decode("ascii")
         finally:
             process.stdin.close()
             process.wait(5)
@@ -132,4 +162,4 @@ if __name__ == "__main__":
     from benchmarks._loop import on_core, run
 
     on_core(-1)
-    run(_serve())
+    run(_serve(tls=sys.argv[1] == "tls"))

@@ -1,13 +1,15 @@
-"""Who calls: this library on its transports, and what a user would write or install instead.
+"""The contenders: this library on its transports, and what a user would write or install instead.
 
-Every contender keeps its library's own defaults for the number of connections, unless its name says otherwise. A Monri
-upsert is a look-up and a write, so everybody sends both.
+Every contender uses its library's default number of connections unless its name says otherwise. A Monri upsert is a
+read and a write, so every contender sends both.
 """
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import httpx
@@ -16,6 +18,8 @@ from attrs import frozen
 
 from wonder_customers import CustomerDraft, CustomerSession, Monri, Phone
 from wonder_customers.records import Address
+from wonder_customers.transports.asyncio import AsyncioTransport
+from wonder_customers.transports.httpx import HttpxTransport
 
 KEY, TOKEN = "qwert1234", "7db11ea5d4a1af32421b564c79b946d1ead3daf0"
 FIELDS = {
@@ -29,23 +33,24 @@ FIELDS = {
     "address": "Ilica 1",
     "country": "HR",
 }
-"""The customer as a hand-written client puts it on the wire."""
+"""The customer in the JSON of a hand-written client."""
 
 
 @frozen
 class Operations:
-    """The two calls that are measured; each takes the customer's reference or id."""
+    """The two measured calls. Each takes the reference or id of a customer."""
 
     get: Callable[[str], Awaitable[Any]]
     upsert: Callable[[str], Awaitable[Any]]
 
 
 OpenContender = AbstractAsyncContextManager[Operations]
-Opener = Callable[[int], OpenContender]
+Opener = Callable[..., OpenContender]
+"""Takes the port of the server, and a TLS context if it is to use TLS."""
 
 
 def draft(reference: str) -> CustomerDraft:
-    """The customer as a user of this library writes it."""
+    """Return the customer as a user of this library writes it."""
     return CustomerDraft(
         reference=reference,
         description="A customer of the benchmarks",
@@ -57,87 +62,97 @@ def draft(reference: str) -> CustomerDraft:
     )
 
 
-def account(port: int) -> Monri:
-    """An account at the canned server."""
-    return Monri(KEY, TOKEN, base_url=f"http://127.0.0.1:{port}")
+def origin(port: int, context: ssl.SSLContext | None = None) -> str:
+    """Return the origin of the canned server."""
+    return f"{'http' if context is None else 'https'}://127.0.0.1:{port}"
+
+
+def account(port: int, context: ssl.SSLContext | None = None) -> Monri:
+    """Return an account at the canned server."""
+    return Monri(KEY, TOKEN, base_url=origin(port, context))
 
 
 @asynccontextmanager
-async def ours(port: int, transport: Any = None) -> AsyncIterator[Operations]:
-    """This library, on its default transport unless `transport` is another."""
-    async with CustomerSession(account(port), transport=transport) as session:
+async def ours(port: int, context: ssl.SSLContext | None = None) -> AsyncIterator[Operations]:
+    """Open this library on its default transport."""
+    factory = None if context is None else partial(AsyncioTransport, ssl_context=context)
+    async with CustomerSession(account(port, context), transport=factory) as session:
         yield Operations(session.get, lambda reference: session.upsert(draft(reference)))
-    if transport is not None:
-        await transport.aclose()
-
-
-def ours_on_httpx(port: int) -> OpenContender:
-    """Return this library on `HttpxTransport`."""
-    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - the default does not load it
-
-    return ours(port, HttpxTransport())
 
 
 @asynccontextmanager
-async def handwritten_httpx(port: int, limits: httpx.Limits | None = None) -> AsyncIterator[Operations]:
-    """What most people write: ``httpx.AsyncClient`` and dictionaries."""
-    base = f"http://127.0.0.1:{port}/v2"
+async def ours_on_httpx(port: int, context: ssl.SSLContext | None = None) -> AsyncIterator[Operations]:
+    """Open this library on `HttpxTransport`."""
+    factory = partial(HttpxTransport, ssl_context=context)
+    async with CustomerSession(account(port, context), transport=factory) as session:
+        yield Operations(session.get, lambda reference: session.upsert(draft(reference)))
+
+
+@asynccontextmanager
+async def handwritten_httpx(
+    port: int, context: ssl.SSLContext | None = None, limits: httpx.Limits | None = None
+) -> AsyncIterator[Operations]:
+    """Open what most people write: ``httpx.AsyncClient`` and dictionaries."""
+    base = f"{origin(port, context)}/v2"
     headers = {"Authorization": f"WP3-v2.1 {TOKEN}"}
-    more: dict[str, Any] = {} if limits is None else {"limits": limits}
+    more: dict[str, Any] = ({} if limits is None else {"limits": limits}) | (
+        {} if context is None else {"verify": context}
+    )
     async with httpx.AsyncClient(base_url=base, headers=headers, timeout=60, trust_env=False, **more) as client:
 
         async def get(id: str) -> Any:
-            reply = await client.get(f"/customers/{id}")
-            reply.raise_for_status()
-            return json.loads(reply.content)
+            response = await client.get(f"/customers/{id}")
+            response.raise_for_status()
+            return json.loads(response.content)
 
         async def upsert(reference: str) -> Any:
             found = await client.get(f"/merchants/customers/{reference}")
             found.raise_for_status()
             held = json.loads(found.content)
             fields = {"merchant_customer_id": reference, **FIELDS}
-            reply = await client.post(f"/customers/{held['uuid']}", json=fields)
-            reply.raise_for_status()
-            return json.loads(reply.content)
+            response = await client.post(f"/customers/{held['uuid']}", json=fields)
+            response.raise_for_status()
+            return json.loads(response.content)
 
         yield Operations(get, upsert)
 
 
-def httpx_with_32(port: int) -> OpenContender:
-    """The same with as many connections as this library's default."""
-    return handwritten_httpx(port, httpx.Limits(max_connections=32, max_keepalive_connections=32))
+def httpx_with_32(port: int, context: ssl.SSLContext | None = None) -> OpenContender:
+    """Open the same with the default number of connections of this library."""
+    return handwritten_httpx(port, context, httpx.Limits(max_connections=32, max_keepalive_connections=32))
 
 
 @asynccontextmanager
-async def handwritten_aiohttp(port: int) -> AsyncIterator[Operations]:
-    """What people write who want speed: aiohttp and orjson's dictionaries."""
-    import aiohttp  # noqa: PLC0415 - an extra
+async def handwritten_aiohttp(port: int, context: ssl.SSLContext | None = None) -> AsyncIterator[Operations]:
+    """Open what people write for speed: aiohttp and orjson's dictionaries."""
+    import aiohttp  # noqa: PLC0415 - slow to import
 
-    base = f"http://127.0.0.1:{port}/v2"
+    base = f"{origin(port, context)}/v2"
     headers = {"Authorization": f"WP3-v2.1 {TOKEN}", "Content-Type": "application/json"}
-    async with aiohttp.ClientSession(headers=headers) as client:
+    connector = aiohttp.TCPConnector(ssl=True if context is None else context)
+    async with aiohttp.ClientSession(headers=headers, connector=connector) as client:
 
         async def get(id: str) -> Any:
-            async with client.get(f"{base}/customers/{id}") as reply:
-                reply.raise_for_status()
-                return orjson.loads(await reply.read())
+            async with client.get(f"{base}/customers/{id}") as response:
+                response.raise_for_status()
+                return orjson.loads(await response.read())
 
         async def upsert(reference: str) -> Any:
             async with client.get(f"{base}/merchants/customers/{reference}") as found:
                 found.raise_for_status()
                 held = orjson.loads(await found.read())
             body = orjson.dumps({"merchant_customer_id": reference, **FIELDS})
-            async with client.post(f"{base}/customers/{held['uuid']}", data=body) as reply:
-                reply.raise_for_status()
-                return orjson.loads(await reply.read())
+            async with client.post(f"{base}/customers/{held['uuid']}", data=body) as response:
+                response.raise_for_status()
+                return orjson.loads(await response.read())
 
         yield Operations(get, upsert)
 
 
 @asynccontextmanager
 async def stripe_python(port: int) -> AsyncIterator[Operations]:
-    """What a payments developer uses today; its upsert is a retrieve and a modify."""
-    import stripe  # noqa: PLC0415 - a guest
+    """Open stripe-python; its upsert is a retrieve and a modify."""
+    import stripe  # noqa: PLC0415 - slow to import
 
     client = stripe.StripeClient(
         "sk_test_benchmarks",
@@ -162,14 +177,14 @@ async def stripe_python(port: int) -> AsyncIterator[Operations]:
 
 
 class _Raw(asyncio.Protocol):
-    """One connection with one request under way, and nothing of HTTP but the length of the answer."""
+    """A connection with one request in progress, which parses only the length of the response."""
 
     def __init__(self) -> None:
         self.answer: asyncio.Future[bytes] | None = None
         self.parts = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's is none of asyncio's classes
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from asyncio's
 
     def data_received(self, data: bytes) -> None:
         self.parts += data
@@ -188,15 +203,15 @@ class _Raw(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def bare_socket(port: int) -> AsyncIterator[Operations]:
-    """The limit: ready-made bytes on a bare asyncio connection per call under way, nothing parsed but the length."""
+async def bare_socket(port: int, context: ssl.SSLContext | None = None) -> AsyncIterator[Operations]:
+    """Open the upper limit: prepared bytes on a bare asyncio connection per call; only the length is parsed."""
     idle: list[_Raw] = []
     loop = asyncio.get_running_loop()
     body = orjson.dumps({"merchant_customer_id": "reference", **FIELDS})
     head = b"HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: WP3-v2.1 %b\r\n" % TOKEN.encode()
 
     async def ask(request: bytes) -> bytes:
-        wire = idle.pop() if idle else (await loop.create_connection(_Raw, "127.0.0.1", port))[1]
+        wire = idle.pop() if idle else (await loop.create_connection(_Raw, "127.0.0.1", port, ssl=context))[1]
         answer = await wire.ask(request)
         idle.append(wire)
         return answer

@@ -1,11 +1,13 @@
-"""How many calls a second does one core make, at 1 to 512 at a time?"""
+"""How many calls a second does one core make, with 1 to 512 calls in progress?"""
 
 import asyncio
+import ssl
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from itertools import count
 from time import perf_counter
 
-from benchmarks._canned import canned_server
+from benchmarks._canned import canned_server, canned_tls_server
 from benchmarks._contenders import (
     AIOHTTP,
     BARE,
@@ -20,12 +22,15 @@ from benchmarks._contenders import (
 from benchmarks._findings import ROUNDS, Figure, Findings, Target, summed_up
 from benchmarks._loop import loop_name, run
 
-CROWDS = (1, 8, 32, 128, 512)
+CONCURRENCY = (1, 8, 32, 128, 512)
 OPERATIONS = ("get", "upsert")
 
+_OVER_TLS: Mapping[str, Opener] = {name: CONTENDERS[name] for name in (LIBRARY, ON_HTTPX, HTTPX, AIOHTTP, BARE)}
+"""stripe-python has no option for a TLS context."""
 
-async def rate(operations: Operations, operation: str, crowd: int, seconds: float) -> float:
-    """Calls a second that `crowd` tasks make together."""
+
+async def rate(operations: Operations, operation: str, concurrency: int, seconds: float) -> float:
+    """Return the calls per second of `concurrency` tasks together."""
     call, numbers, done = getattr(operations, operation), count(), 0
     end = perf_counter() + seconds
 
@@ -36,65 +41,73 @@ async def rate(operations: Operations, operation: str, crowd: int, seconds: floa
             done += 1
 
     began = perf_counter()
-    await asyncio.gather(*(work() for _ in range(crowd)))
+    await asyncio.gather(*(work() for _ in range(concurrency)))
     return done / (perf_counter() - began)
 
 
-async def _case(port: int, operation: str, crowd: int, *, rounds: int, seconds: float) -> list[Figure]:
+async def _case(
+    port: int,
+    operation: str,
+    concurrency: int,
+    context: ssl.SSLContext | None = None,
+    *,
+    rounds: int,
+    seconds: float,
+) -> list[Figure]:
+    contenders = CONTENDERS if context is None else _OVER_TLS
     async with AsyncExitStack() as stack:
-        opened = {name: await _warm(stack, opener, port, operation, crowd) for name, opener in CONTENDERS.items()}
+        opened = {}
+        for name, opener in contenders.items():
+            opened[name] = await stack.enter_async_context(opener(port, *([] if context is None else [context])))
+            await rate(opened[name], operation, concurrency, 0.05)
         seen: dict[str, list[float]] = {name: [] for name in opened}
         for _ in range(rounds):
             for name, operations in opened.items():
-                seen[name].append(await rate(operations, operation, crowd, seconds))
-        return summed_up(f"{operation}, {crowd} at a time", "calls/s", seen)
+                seen[name].append(await rate(operations, operation, concurrency, seconds))
+        return summed_up(_name(operation, concurrency, tls=context is not None), "calls/s", seen)
 
 
-async def _warm(stack: AsyncExitStack, opener: Opener, port: int, operation: str, crowd: int) -> Operations:
-    operations = await stack.enter_async_context(opener(port))
-    await rate(operations, operation, crowd, 0.05)
-    return operations
+def _name(operation: str, concurrency: int, *, tls: bool = False) -> str:
+    return f"{operation}, {concurrency} at a time{', TLS 1.3' if tls else ''}"
 
 
 def measure(*, quick: bool) -> Findings:
-    """Measure all contenders against one canned server."""
+    """Measure all contenders against one canned server, without TLS and over TLS 1.3."""
     rounds, seconds = (1, 0.1) if quick else (ROUNDS, 0.4)
     figures: list[Figure] = []
     with canned_server() as port:
         for operation in OPERATIONS:
-            for crowd in CROWDS:
-                figures += run(_case(port, operation, crowd, rounds=rounds, seconds=seconds))
+            for concurrency in CONCURRENCY:
+                figures += run(_case(port, operation, concurrency, rounds=rounds, seconds=seconds))
+    with canned_tls_server() as (port, context):
+        for concurrency in (32, 128):
+            figures += run(_case(port, "get", concurrency, context, rounds=rounds, seconds=seconds))
     found = Findings(__doc__ or "", tuple(figures))
-    ceiling = max(found.value(f"get, {crowd} at a time", BARE) for crowd in CROWDS)
+    most = max(found.value(_name("get", concurrency), BARE) for concurrency in CONCURRENCY)
     notes = (
-        f"All on {loop_name()}; the client has one core, the canned server another.",
-        f"The canned server answered {ceiling:,.0f} requests a second at most, to the bare socket.",
+        f"All on {loop_name()}. The client uses one core, the canned server another.",
+        f"The canned server sent at most {most:,.0f} responses per second, to the bare socket.",
     )
     return Findings(found.question, found.figures, _targets(found), notes)
 
 
 def _targets(found: Findings) -> tuple[Target, ...]:
-    def times(mine: str, theirs: str, crowd: int) -> float:
-        case = f"upsert, {crowd} at a time"
-        return found.value(case, mine) / found.value(case, theirs)
+    def target(
+        theirs: str, operation: str, concurrency: int, least: float, *, mine: str = LIBRARY, tls: bool = False
+    ) -> Target:
+        case = _name(operation, concurrency, tls=tls)
+        ratio = found.value(case, mine) / found.value(case, theirs)
+        return Target(f"{case}: {mine} ≥ {least:g} × {theirs}", ratio, least=least)
 
     return (
-        *(
-            Target(f"default ≥ {least:g} × httpx at {crowd}", times(LIBRARY, HTTPX, crowd), least=least)
-            for crowd, least in ((1, 1.2), (32, 4.0), (128, 5.0), (512, 5.0))
-        ),
-        *(
-            Target(f"aiohttp transport ≥ {least:g} × httpx at {crowd}", times(ON_HTTPX, HTTPX, crowd), least=least)
-            for crowd, least in ((32, 15.0), (128, 25.0))
-        ),
-        *(
-            Target(f"aiohttp transport ≥ 0.8 × aiohttp at {crowd}", times(ON_HTTPX, AIOHTTP, crowd), least=0.8)
-            for crowd in (32, 128)
-        ),
-        Target("aiohttp transport ≥ 10 × stripe-python at 32", times(ON_HTTPX, STRIPE, 32), least=10.0),
-        Target(
-            "µs per call at 512 ≤ 1.5 × that at 32, default",
-            found.value("upsert, 32 at a time", LIBRARY) / found.value("upsert, 512 at a time", LIBRARY),
-            most=1.5,
-        ),
+        target(AIOHTTP, "get", 32, 1.0),
+        target(AIOHTTP, "get", 128, 1.3),
+        target(AIOHTTP, "upsert", 32, 0.95),
+        target(AIOHTTP, "upsert", 128, 1.3),
+        target(AIOHTTP, "get", 32, 1.0, tls=True),
+        target(HTTPX, "get", 32, 12.0),
+        target(HTTPX, "get", 128, 20.0),
+        target(BARE, "get", 128, 0.16),
+        target(STRIPE, "upsert", 32, 10.0),
+        target(HTTPX, "get", 32, 2.0, mine=ON_HTTPX),
     )
