@@ -134,7 +134,7 @@ class AsyncioTransport(ConnectionPool[Connection]):
             # A transport closes its socket in a later iteration of the event loop.
             await asyncio.wait(idle)
 
-    async def _exchange(
+    async def _send_and_receive(
         self, connection: Connection, signed_request: SignedRequest, transmission: Transmission, deadline: float
     ) -> HttpResponse:
         if connection.transport is None:

@@ -203,7 +203,7 @@ class HttpxTransport(ConnectionPool[_Connection]):
         if self._close_shared and self._shared is not None:
             await self._shared.aclose()
 
-    async def _exchange(
+    async def _send_and_receive(
         self, connection: _Connection, signed_request: SignedRequest, transmission: Transmission, deadline: float
     ) -> HttpResponse:
         serialize_request(signed_request)  # refuses what is not valid HTTP
@@ -366,7 +366,7 @@ def _has_unread_data(connection: _Connection) -> bool:
     """Return whether a connection has ended, or has received data after its last response.
 
     httpx would take such data for the response to the next request. For the data in its own buffers and in those of
-    anyio, there is no public way to ask.
+    anyio, the libraries offer no public method.
     """
     if connection.stream is None:  # a mock, or a transport that does not support tracing
         return False

@@ -85,7 +85,7 @@ class ConnectionPool(ABC, Generic[C]):
         check_max_connections(max_connections)
         self._max = max_connections
         self._free = max_connections
-        self._waiting: deque[Waiter] = deque()
+        self._waiters: deque[Waiter] = deque()
         self._idle: dict[Origin, deque[C]] = {}
         self._open = 0
         self._closed = False
@@ -109,7 +109,7 @@ class ConnectionPool(ABC, Generic[C]):
     @property
     def waiting_requests(self) -> int:
         """Number of requests that wait for a free connection."""
-        return len(self._waiting)
+        return len(self._waiters)
 
     @abstractmethod
     def _new(self, origin: Origin) -> C:
@@ -120,7 +120,7 @@ class ConnectionPool(ABC, Generic[C]):
         """Return whether an idle connection is still open, with nothing received after its last response."""
 
     @abstractmethod
-    async def _exchange(
+    async def _send_and_receive(
         self, connection: C, signed_request: SignedRequest, transmission: Transmission, deadline: float
     ) -> HttpResponse:
         """Send a request and return its response; raise `TransportTimeout` at `deadline` on the monotonic clock."""
@@ -166,7 +166,7 @@ class ConnectionPool(ABC, Generic[C]):
 
     async def _wait_for_slot(self, deadline: float) -> None:
         waiter = self._new_waiter()
-        self._waiting.append(waiter)
+        self._waiters.append(waiter)
         try:
             await self._wait(waiter, deadline)
         except BaseException:
@@ -189,11 +189,11 @@ class ConnectionPool(ABC, Generic[C]):
         if waiter.is_set():
             self._release_slot()  # it was given the slot at the same moment
         else:
-            self._waiting.remove(waiter)
+            self._waiters.remove(waiter)
 
     def _release_slot(self) -> None:
-        if self._waiting:
-            self._waiting.popleft().set()
+        if self._waiters:
+            self._waiters.popleft().set()
         else:
             self._free += 1
 
@@ -205,7 +205,7 @@ class ConnectionPool(ABC, Generic[C]):
         try:
             while unusable:
                 await self._close(unusable.pop())
-            response = await self._exchange(connection, signed_request, transmission, deadline)
+            response = await self._send_and_receive(connection, signed_request, transmission, deadline)
             kept = self._put_back(connection, response.headers)
         finally:
             for other in unusable:
