@@ -74,9 +74,8 @@ class AsyncioTransport(ConnectionPool[Connection]):
         self._context = None if ssl_context is None else verified(ssl_context)
         self._local_address = local_address
         self._resolver = Resolver()
-        self._gone: asyncio.Future[None] | None = None
 
-    def _current_loop(self) -> object:
+    def _current_loop(self) -> asyncio.AbstractEventLoop:
         try:
             return asyncio.get_running_loop()
         except RuntimeError:
@@ -84,7 +83,7 @@ class AsyncioTransport(ConnectionPool[Connection]):
 
     def _check_loop(self) -> None:
         if self._loop is None:
-            self.loop = asyncio.get_running_loop() if self._current_loop() else self.loop
+            self.loop = self._current_loop()
             self.timer = DeadlineTimer()
         super()._check_loop()
 

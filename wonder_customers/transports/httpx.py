@@ -299,18 +299,13 @@ def _request(library: ModuleType, signed_request: SignedRequest) -> Any:
     url = library.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target)
     if url.raw_path != target:
         raise ConfigurationError("httpx would change the path of the request. Nothing was sent.")
-    times = {
-        "connect": timeouts.connect,
-        "read": timeouts.read,
-        "write": timeouts.write,
-        "pool": timeouts.connect,
-    }
+    limits = {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": timeouts.connect}
     return library.Request(
         signed_request.method,
         url,
         headers=list(signed_request.headers),
         stream=_body_class(library)(signed_request.body),
-        extensions={"timeout": times},
+        extensions={"timeout": limits},
     )
 
 
@@ -365,8 +360,7 @@ def _proxy_error(message: str) -> TransportError:
 def _has_unread_data(connection: _Connection) -> bool:
     """Return whether a connection has ended, or has received data after its last response.
 
-    httpx would take such data for the response to the next request. For the data in its own buffers and in those of
-    anyio, the libraries offer no public method.
+    httpx would take such data for the response to the next request. Only private attributes show all of it.
     """
     if connection.stream is None:  # a mock, or a transport that does not support tracing
         return False
