@@ -3,12 +3,14 @@
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import httpx
 import pytest
 
 Command = Callable[..., tuple[int, str, str]]
@@ -118,3 +120,45 @@ def test_invalid_database_is_reported(command: Command, tmp_path: Path) -> None:
         assert (code, out) == (1, "")
         assert str(path) in err
         assert err.count("\n") == 1
+
+
+def test_latency_rate_limit_and_seed_options(bare: dict[str, str], tmp_path: Path) -> None:
+    options = ("--latency", "1..2ms", "--rate-limit", "1000/s", "--until-input-ends")
+    first = RunningSimulator(*options, env=bare)
+    try:
+        origin = first.variables["WONDER_CUSTOMERS_SIMULATOR"]
+        conditions = httpx.get(f"{origin}/_simulator/conditions", trust_env=False).json()
+        assert conditions == {"latency": [0.001, 0.002], "rate_limit": 1000.0}
+        seed = tmp_path / "seed.json"
+        seed.write_bytes(httpx.get(f"{origin}/_simulator/state", trust_env=False).content)
+    finally:
+        first.wait()
+    second = RunningSimulator("--seed", str(seed), "--until-input-ends", env=bare)
+    second.wait()
+    names = ("MONRI_MERCHANT_KEY", "PAYDOCK_SECRET_KEY", "WONDER_APP_ID")
+    assert [second.variables[name] for name in names] == [first.variables[name] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--latency", "fast"), "--latency must be a time such as 200ms"),
+        (("--latency", "2..1s"), "longer than the longest"),
+        (("--rate-limit", "20"), "--rate-limit must be a number of requests per second"),
+        (("--rate-limit", "0/s"), "greater than 0"),
+        (("--seed", "missing.json"), "missing.json cannot be read"),
+        (("--seed", "wrong.json"), "wrong.json is not an exported state"),
+        (("--db", "notes.db"), "notes.db"),
+    ],
+)
+def test_invalid_simulator_options(typed: Typed, tmp_path: Path, options: tuple[str, str], text: str) -> None:
+    (tmp_path / "wrong.json").write_text('{"version": 7}')
+    with sqlite3.connect(tmp_path / "notes.db") as other:
+        other.execute("CREATE TABLE notes (text TEXT)")
+    other.close()
+    name, value = options
+    value = str(tmp_path / value) if value.endswith((".json", ".db")) else value
+    done = typed("simulator", name, value)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert text.rsplit(maxsplit=1)[-1] in done.stderr
+    assert "Traceback" not in done.stderr

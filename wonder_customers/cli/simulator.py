@@ -1,5 +1,7 @@
 """``wonder-customers simulator``: simulate all gateways on this machine."""
 
+import json
+import re
 import shlex
 import sqlite3
 import sys
@@ -17,6 +19,10 @@ from wonder_customers.simulator import FAULT_KINDS, SimulatorServer
 
 __all__ = ["ORIGIN", "simulator"]
 
+_NUMBER: Final = r"\d{1,9}(?:\.\d{1,9})?"
+_LATENCY: Final = re.compile(rf"(?:(?P<low>{_NUMBER})\.\.)?(?P<high>{_NUMBER})(?P<unit>ms|s)")
+_RATE: Final = re.compile(rf"({_NUMBER})/s")
+
 ORIGIN: Final = "WONDER_CUSTOMERS_SIMULATOR"
 """The variable with the simulator's address. It is printed last, so programs know that they have read all variables."""
 
@@ -25,6 +31,9 @@ def simulator(
     *,
     port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535), show_default=False)] = 0,
     db: Path | None = None,
+    seed: Path | None = None,
+    latency: str | None = None,
+    rate_limit: str | None = None,
     faults: Annotated[bool, Parameter(show_default=False)] = False,
     until_input_ends: Annotated[bool, Parameter(show_default=False)] = False,
 ) -> None:
@@ -35,10 +44,16 @@ def simulator(
     Args:
         port: The port to listen on; 0 chooses a free one.
         db: Keep the state in this file. Without it, the state is lost at the end.
+        seed: Start with the data of this JSON file, an export of /_simulator/state. It replaces the data of --db.
+        latency: Delay each response, for example 200ms, or 50..200ms for a random delay.
+        rate_limit: Respond with status 429 to more requests than this per gateway, for example 20/s.
         faults: Enable fault injection.
         until_input_ends: Stop when standard input is closed, for programs that start the simulator.
     """
     server = _server(port, db, faults=faults)
+    _apply_conditions(server, latency, rate_limit)
+    if seed is not None:
+        _import_seed(server, seed)
     with server:
         state = "in memory" if db is None else f"in {db}"
         print_message(
@@ -53,6 +68,61 @@ def simulator(
             sys.stdin.read()
         else:
             server.wait()
+
+
+def _apply_conditions(server: SimulatorServer, latency: str | None, rate_limit: str | None) -> None:
+    """Set the latency and the rate limit of the command line.
+
+    Raises:
+        ConfigurationError: A value is malformed or out of range.
+    """
+    try:
+        if latency is not None:
+            server.conditions.latency = parse_latency(latency)
+        if rate_limit is not None:
+            server.conditions.rate_limit = parse_rate(rate_limit)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def parse_latency(text: str) -> tuple[float, float]:
+    """Return the shortest and longest delay in seconds of a text such as ``200ms``, ``1s`` or ``50..200ms``.
+
+    Raises:
+        ValueError: The text is malformed.
+    """
+    found = _LATENCY.fullmatch(text)
+    if found is None:
+        raise ValueError(f"--latency must be a time such as 200ms or 1.5s, or a range such as 50..200ms, not {text!r}")
+    scale = 1000 if found["unit"] == "ms" else 1
+    high = float(found["high"]) / scale
+    return (high if found["low"] is None else float(found["low"]) / scale, high)
+
+
+def parse_rate(text: str) -> float:
+    """Return the requests per second of a text such as ``20/s``.
+
+    Raises:
+        ValueError: The text is malformed.
+    """
+    found = _RATE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"--rate-limit must be a number of requests per second such as 20/s, not {text!r}")
+    return float(found[1])
+
+
+def _import_seed(server: SimulatorServer, seed: Path) -> None:
+    """Import the data of a file.
+
+    Raises:
+        ConfigurationError: The file cannot be read or is not an exported state.
+    """
+    try:
+        server.import_state(json.loads(seed.read_bytes()))
+    except OSError as error:
+        raise ConfigurationError(f"{seed} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{seed} is not an exported state of the simulator: {error}") from None
 
 
 def print_exports(variables: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from wonder_customers.errors import needed
 
 with needed("cli", "starlette", "uvicorn", by="the simulator"):
     from wonder_customers.simulator.app import build_app
+    from wonder_customers.simulator.conditions import Conditions
     from wonder_customers.simulator.faults import FAULT_KINDS, Faults
     from wonder_customers.simulator.gateway import (
         GatewayRefusal,
@@ -16,16 +17,19 @@ with needed("cli", "starlette", "uvicorn", by="the simulator"):
         SimulatedGateway,
         json_response,
     )
+    from wonder_customers.simulator.request_log import RecordedRequest
     from wonder_customers.simulator.server import SimulatorServer
     from wonder_customers.simulator.store import Condition, Store, StoredCustomer, StoredRecord
 
 __all__ = [
     "FAULT_KINDS",
     "Condition",
+    "Conditions",
     "Faults",
     "GatewayRefusal",
     "JsonObject",
     "ReceivedRequest",
+    "RecordedRequest",
     "SimulatedGateway",
     "SimulatorServer",
     "Store",

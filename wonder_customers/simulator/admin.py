@@ -1,6 +1,6 @@
 """The administrative endpoints, for clients in other languages and processes."""
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 from starlette.requests import Request
@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from wonder_customers.simulator.app import ADMIN
+from wonder_customers.simulator.conditions import Conditions
 from wonder_customers.simulator.faults import Faults
 from wonder_customers.simulator.gateway import json_response, read_body
 from wonder_customers.simulator.request_checks import protected
@@ -15,6 +16,8 @@ from wonder_customers.simulator.store import Store
 
 MAX_BYTES: Final = 65_536
 """Largest body of an administrative request."""
+MAX_STATE_BYTES: Final = 100_000_000
+"""Largest imported state."""
 
 
 def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
@@ -47,6 +50,52 @@ def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
     return [
         Route(f"{ADMIN}/faults", protected(set_faults), methods=["GET", "POST", "DELETE"]),
         Route(f"{ADMIN}/requests", protected(requests)),
+    ]
+
+
+class SimulatorState(Protocol):
+    """The parts of the server that `state_routes` changes."""
+
+    conditions: Conditions
+
+    def export_state(self) -> dict[str, Any]:
+        """Return all data."""
+
+    def import_state(self, state: Any) -> None:
+        """Replace all data."""
+
+    def clear_state(self) -> None:
+        """Delete all data except merchants."""
+
+
+def state_routes(server: SimulatorState) -> list[Route]:
+    """Return the endpoints that show and change conditions and data.
+
+    Args:
+        server: The server.
+    """
+
+    async def conditions(request: Request) -> Response:
+        if request.method == "POST":
+            try:
+                server.conditions.change(await read_json(request))
+            except ValueError as error:
+                return json_response(400, {"message": str(error)})
+        return json_response(200, server.conditions.described())
+
+    async def state(request: Request) -> Response:
+        if request.method == "DELETE":
+            server.clear_state()
+        elif request.method == "POST":
+            try:
+                server.import_state(await read_json(request, MAX_STATE_BYTES))
+            except ValueError as error:
+                return json_response(400, {"message": str(error)})
+        return json_response(200, server.export_state())
+
+    return [
+        Route(f"{ADMIN}/conditions", protected(conditions), methods=["GET", "POST"]),
+        Route(f"{ADMIN}/state", protected(state), methods=["GET", "POST", "DELETE"]),
     ]
 
 

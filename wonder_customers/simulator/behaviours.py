@@ -40,7 +40,13 @@ class FaultContext:
     head: ProxiedRequest
     applied: bool
     parameters: dict[str, Any]
+    fault: str | None = None
     _request: ProxiedRequest | None = field(default=None, init=False)
+
+    @property
+    def body(self) -> bytes:
+        """The part of the body that was read."""
+        return b"" if self._request is None else self._request.body
 
     async def request(self) -> ProxiedRequest:
         """Read and return the whole request."""
@@ -52,7 +58,7 @@ class FaultContext:
         """Return the gateway's response, or a substitute success if the request must not be applied."""
         request = await self.request()
         if self.applied:
-            return await self.upstream.deliver(request)
+            return await self.upstream.deliver(request, self.fault)
         return simulator_response(200, b'{"message":"substitute response of the simulator"}')
 
     async def send(self, response: ProxiedResponse) -> bool:

@@ -20,6 +20,7 @@ from wonder_customers.simulator.proxy_http import (
     RequestTooLargeError,
     bound_socket,
 )
+from wonder_customers.simulator.request_log import RecordedRequest, RequestLog, without_card_data
 
 _BACKLOG = 1024
 
@@ -36,6 +37,7 @@ class FaultProxy:
         faults: The faults to inject.
         resolve_route: Knows whose path is whose.
         tls: The TLS context of an https proxy.
+        request_log: Receives the requests that do not reach the gateways.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class FaultProxy:
         upstream: tuple[str, int],
         faults: Faults,
         resolve_route: RouteResolver,
+        *,
         tls: ssl.SSLContext | None = None,
+        request_log: RequestLog | None = None,
     ) -> None:
         self._socket = listening
         self._address: tuple[str, int] = listening.getsockname()[:2]
@@ -52,6 +56,7 @@ class FaultProxy:
         self._faults = faults
         self._resolve_route = resolve_route
         self._tls = tls
+        self._request_log = request_log or RequestLog()
         self._refusing = False
         self._reopening: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -210,5 +215,28 @@ class FaultProxy:
     ) -> bool:
         if fault is None:
             return await relay(FaultContext(self, client, upstream, head, applied=True, parameters={}))
-        context = FaultContext(self, client, upstream, head, applied=fault.applied, parameters=fault.parameters)
-        return await FAULT_KINDS[fault.name].behaviour(context)
+        context = FaultContext(
+            self, client, upstream, head, applied=fault.applied, parameters=fault.parameters, fault=fault.name
+        )
+        kind = FAULT_KINDS[fault.name]
+        recorded = None if (kind.delivers and fault.applied) or not head.method else self._record(fault, head)
+        try:
+            return await kind.behaviour(context)
+        finally:
+            if recorded is not None:
+                recorded.body = without_card_data(context.body)
+
+    def _record(self, fault: Fault, head: ProxiedRequest) -> RecordedRequest:
+        """Record a request that does not reach the gateways."""
+        gateway, route = self._resolve_route(head.path)
+        recorded = RecordedRequest(
+            gateway=gateway,
+            method=head.method.decode("latin-1"),
+            path=head.path,
+            route=route,
+            query=head.target.partition(b"?")[2].decode("latin-1"),
+            headers={name.lower().decode("latin-1"): value.decode("latin-1") for name, value in head.headers},
+            fault=fault.name,
+        )
+        self._request_log.add(recorded)
+        return recorded

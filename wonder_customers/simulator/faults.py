@@ -27,6 +27,7 @@ class FaultKind:
         parameters: The parameters with their default values, whose types they share.
         applied: Whether the gateway handles the request by default; None: not selectable.
         accept: Whether the fault can apply to a connection when it is accepted, before anything is read.
+        delivers: Whether the request reaches the gateway, unless it is not applied.
         limits: The smallest and largest value of numeric parameters.
     """
 
@@ -34,6 +35,7 @@ class FaultKind:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     applied: bool | None = None
     accept: bool = False
+    delivers: bool = True
     limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
@@ -42,9 +44,11 @@ async def _not_injectable(_: behaviours.FaultContext) -> bool:
 
 
 FAULT_KINDS: dict[str, FaultKind] = {
-    "refuse": FaultKind(behaviours.refuse, {"seconds": 1.0}, accept=True, limits={"seconds": (0, 3600)}),
-    "blackhole": FaultKind(behaviours.blackhole, accept=True),
-    "accept_rst": FaultKind(behaviours.accept_rst, accept=True),
+    "refuse": FaultKind(
+        behaviours.refuse, {"seconds": 1.0}, accept=True, delivers=False, limits={"seconds": (0, 3600)}
+    ),
+    "blackhole": FaultKind(behaviours.blackhole, accept=True, delivers=False),
+    "accept_rst": FaultKind(behaviours.accept_rst, accept=True, delivers=False),
     "read_close": FaultKind(behaviours.read_close, applied=True),
     "read_hang": FaultKind(behaviours.read_hang, applied=True),
     "headers_rst": FaultKind(behaviours.headers_rst, applied=True),
@@ -58,7 +62,7 @@ FAULT_KINDS: dict[str, FaultKind] = {
     "huge_headers": FaultKind(
         behaviours.huge_headers, {"size": 100_000}, applied=True, limits={"size": (0, 1_000_000)}
     ),
-    "rate_limited": FaultKind(behaviours.rate_limited, {"retry_after": None}),
+    "rate_limited": FaultKind(behaviours.rate_limited, {"retry_after": None}, delivers=False),
     "server_error": FaultKind(behaviours.server_error, {"status": 503}, applied=False, limits={"status": (400, 599)}),
     "expired_tls": FaultKind(_not_injectable),
     "zombie": FaultKind(behaviours.zombie, {"delay": 1.0}, limits={"delay": (0, 3600)}),

@@ -13,7 +13,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wonder_customers.simulator.proxy_http import MAX_BODY_BYTES
+from wonder_customers.simulator.conditions import Conditions, magic_of
+from wonder_customers.simulator.proxy_http import INJECTED_FAULT, MAX_BODY_BYTES
+from wonder_customers.simulator.request_log import RecordedRequest, RequestLog, without_card_data
 from wonder_customers.simulator.store import Store
 
 JsonObject = dict[str, Any]
@@ -46,6 +48,11 @@ class ReceivedRequest:
     headers: Headers
     body: bytes
     origin: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The path segments, query values and body, as text."""
+        return (*self.segments.values(), *self.query.values(), self.body.decode("latin-1"))
 
     def json(self) -> Any:
         """Return the body as JSON; None if it is empty or invalid."""
@@ -121,7 +128,14 @@ class SimulatedGateway(ABC):
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
         self.store = store
         self.clock = clock
-        self.merchants: dict[str, dict[str, str]] = store.merchants(self.name)
+        self.conditions: Conditions = Conditions()
+        self.request_log: RequestLog = RequestLog()
+        self.merchants: dict[str, dict[str, str]] = {}
+        self.reload_merchants()
+
+    def reload_merchants(self) -> None:
+        """Read the merchants from the store; register one if there are none."""
+        self.merchants = self.store.merchants(self.name)
         if not self.merchants:
             self._register_merchant(first=True)
 
@@ -161,11 +175,37 @@ class SimulatedGateway(ABC):
         self.merchants = {**self.merchants, merchant: credentials}
         return credentials
 
+    async def _handled(self, call: ReceivedRequest, handler: OpenHandler) -> Response:
+        """Return the handler's response under the current conditions."""
+        seconds = self.conditions.retry_after(self.name)
+        if seconds is not None:
+            return self.error_response(429, "Too many requests.", {"Retry-After": str(seconds)})
+        await self.conditions.delay(magic_of(call))
+        return handler(call)
+
+    def error_response(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+        """Return an error response in the gateway's format, derived from its response to unknown paths.
+
+        Args:
+            status: The HTTP status.
+            message: The message.
+            headers: Additional headers.
+        """
+        template = orjson.loads(bytes(self.wrong_path(404).body))
+        return json_response(status, _with_error(template, status, message), headers)
+
     def route(self, path: str, **handlers: Handler) -> Route:
         """Return an endpoint with authentication. Handlers are keyed by HTTP method."""
 
         def authenticated(handler: Handler) -> OpenHandler:
-            return lambda call: handler(call, self.authenticate(call))
+            def handle(call: ReceivedRequest) -> Response:
+                merchant = self.authenticate(call)
+                status = magic_of(call).status
+                if status is not None:
+                    return self.error_response(status, "Refused because of the magic reference.")
+                return handler(call, merchant)
+
+            return handle
 
         return self.open_route(path, **{method: authenticated(handler) for method, handler in handlers.items()})
 
@@ -174,16 +214,44 @@ class SimulatedGateway(ABC):
 
         async def endpoint(request: Request) -> Response:
             self.store.requests[self.name, request.method, path] += 1
+            begin = time.perf_counter()
+            recorded = _recorded(self.name, request, path)
             try:
                 call = await read_request(request)
-                handler = handlers.get(request.method) or handlers["GET"]
-                return handler(call)
+                recorded.body = call.body
+                self.request_log.add(recorded)
+                response = await self._handled(call, handlers.get(request.method) or handlers["GET"])
             except GatewayRefusal as refusal:
-                return json_response(refusal.status, refusal.body, refusal.headers)
+                response = json_response(refusal.status, refusal.body, refusal.headers)
             except ClientDisconnect:
                 return Response(status_code=400)
+            recorded.status, recorded.duration = response.status_code, time.perf_counter() - begin
+            recorded.response_body = without_card_data(bytes(response.body))
+            return response
 
         return Route(path, _named(endpoint, path), methods=list(handlers))
+
+
+def _with_error(body: Any, status: int, message: str) -> Any:
+    """Return the body of a 404 response with another status and message."""
+    if isinstance(body, dict):
+        return {key: message if key == "message" else _with_error(it, status, message) for key, it in body.items()}
+    if isinstance(body, str):
+        return body.replace("404", str(status))
+    return status if body == 404 else body
+
+
+def _recorded(gateway: str, request: Request, route: str) -> RecordedRequest:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    return RecordedRequest(
+        gateway=gateway,
+        method=request.method,
+        path=request.scope["raw_path"].decode("latin-1"),
+        route=route,
+        query=request.scope["query_string"].decode("latin-1"),
+        fault=headers.pop(INJECTED_FAULT, None),
+        headers=headers,
+    )
 
 
 def _named(endpoint: Callable[[Request], Awaitable[Response]], path: str) -> Callable[[Request], Awaitable[Response]]:

@@ -12,8 +12,13 @@ Headers = tuple[tuple[bytes, bytes], ...]
 MAX_BODY_BYTES = 1_000_000
 """Largest request body; the gateways' requests are a few kilobytes."""
 
+INJECTED_FAULT = "x-simulator-injected-fault"
+"""The header with which the fault proxy tells the gateways the name of the injected fault."""
+
 _CHUNK = 65536
-_NOT_RELAYED = frozenset({b"connection", b"content-length", b"expect", b"keep-alive", b"transfer-encoding"})
+_NOT_RELAYED = frozenset(
+    {INJECTED_FAULT.encode(), b"connection", b"content-length", b"expect", b"keep-alive", b"transfer-encoding"}
+)
 
 
 class RequestTooLargeError(Exception):
@@ -180,12 +185,12 @@ class GatewayConnection:
         self._http = h11.Connection(h11.CLIENT)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def deliver(self, message: ProxiedRequest) -> ProxiedResponse:
+    async def deliver(self, message: ProxiedRequest, fault: str | None = None) -> ProxiedResponse:
         """Send a request to the gateways and return their response."""
         if self._streams is None:
             self._streams = await asyncio.open_connection(*self._address)
         reader, writer = self._streams
-        request = h11.Request(method=message.method, target=message.target, headers=self._headers(message))
+        request = h11.Request(method=message.method, target=message.target, headers=self._headers(message, fault))
         data = self._http.send(request) or b""
         if message.body:
             data += self._http.send(h11.Data(data=message.body)) or b""
@@ -194,12 +199,14 @@ class GatewayConnection:
         self._http.start_next_cycle()
         return response
 
-    def _headers(self, message: ProxiedRequest) -> list[tuple[bytes, bytes]]:
+    def _headers(self, message: ProxiedRequest, fault: str | None) -> list[tuple[bytes, bytes]]:
         headers = [header for header in message.headers if header[0].lower() not in _NOT_RELAYED]
         if message.header(b"host") is None:
             headers.append((b"Host", b"%s:%d" % (self._address[0].encode(), self._address[1])))
         headers.append((b"X-Forwarded-Proto", self._scheme.encode()))
         headers.append((b"Content-Length", b"%d" % len(message.body)))
+        if fault is not None:
+            headers.append((INJECTED_FAULT.encode(), fault.encode()))
         return headers
 
     async def _read(self, reader: asyncio.StreamReader) -> ProxiedResponse:

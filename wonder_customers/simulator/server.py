@@ -9,18 +9,21 @@ from concurrent.futures import Future
 from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.simulator.admin import admin_routes
+from wonder_customers.simulator.admin import admin_routes, state_routes
 from wonder_customers.simulator.app import build_app, route_resolver
+from wonder_customers.simulator.conditions import Conditions
 from wonder_customers.simulator.fault_proxy import FaultProxy
 from wonder_customers.simulator.faults import Faults
 from wonder_customers.simulator.gateway import SimulatedGateway
 from wonder_customers.simulator.proxy_http import bound_socket
+from wonder_customers.simulator.request_log import RequestLog
+from wonder_customers.simulator.state import clear_state, export_state, import_state
 from wonder_customers.simulator.store import Store
 from wonder_customers.simulator.tls import CertificateAuthority
 from wonder_customers.wire import is_loopback
@@ -127,6 +130,10 @@ class SimulatorServer:
             made.name: made for made in (cls(self.store) for cls in simulators)
         }
         self.faults: Faults = Faults()
+        self.conditions: Conditions = Conditions()
+        self.request_log: RequestLog = RequestLog()
+        for gateway in self.gateways.values():
+            gateway.conditions, gateway.request_log = self.conditions, self.request_log
         self._resolve_route = route_resolver(self.gateways.values())
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -144,6 +151,24 @@ class SimulatorServer:
         if not self._port:
             raise RuntimeError("the port is not known before the first start")
         return f"http://{self._authority(self._port)}"
+
+    def export_state(self) -> dict[str, Any]:
+        """Return all data of the gateways, with the simulated credentials, as a JSON object."""
+        return export_state(self.store)
+
+    def import_state(self, state: Any) -> None:
+        """Replace all data of the gateways with an exported state.
+
+        Raises:
+            ValueError: The state is invalid. Nothing was changed.
+        """
+        import_state(self.store, state)
+        for gateway in self.gateways.values():
+            gateway.reload_merchants()
+
+    def clear_state(self) -> None:
+        """Delete all customers, payment records and the history. Merchants, and so credentials, are kept."""
+        clear_state(self.store)
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that configure clients of all gateways for this server."""
@@ -251,7 +276,9 @@ class SimulatorServer:
     async def _serve(self, listening: socket.socket, started: "Future[None]") -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         app = build_app(
-            self.gateways.values(), self.store, admin_routes(self.faults, self.store, proxied=self._fault_injection)
+            self.gateways.values(),
+            self.store,
+            [*admin_routes(self.faults, self.store, proxied=self._fault_injection), *state_routes(self)],
         )
         web = _WebServer(app)
         behind = bound_socket("127.0.0.1", 0) if self._fault_injection else listening
@@ -276,7 +303,9 @@ class SimulatorServer:
             await serving
 
     async def _open_proxy(self, listening: socket.socket, context: ssl.SSLContext | None) -> None:
-        proxy = FaultProxy(listening, self._upstream, self.faults, self._resolve_route, context)
+        proxy = FaultProxy(
+            listening, self._upstream, self.faults, self._resolve_route, tls=context, request_log=self.request_log
+        )
         self._proxies.append(proxy)
         proxy.open()
 

@@ -264,15 +264,7 @@ class Store:
                 "INSERT INTO customers (gateway, merchant, id, reference, deleted, created, body)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (gateway, merchant, id) DO UPDATE"
                 " SET reference = excluded.reference, deleted = excluded.deleted, body = excluded.body",
-                [
-                    gateway,
-                    merchant,
-                    customer.id,
-                    customer.reference,
-                    customer.deleted,
-                    customer.created,
-                    body,
-                ],
+                [gateway, merchant, customer.id, customer.reference, customer.deleted, customer.created, body],
             )
             self._rows(
                 "INSERT INTO history (gateway, merchant, reference, action, id, at, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -313,6 +305,31 @@ class Store:
         """Delete a record."""
         sql = "DELETE FROM records WHERE gateway = ? AND merchant = ? AND kind = ? AND id = ?"
         self._rows(sql, [gateway, merchant, kind, record_id])
+
+    # Whole tables
+
+    def rows(self, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return the columns of all rows of a table, in order of insertion."""
+        return self._rows(f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid", [])  # noqa: S608 - constants
+
+    def replace_rows(self, tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]]) -> None:
+        """Replace all rows of tables, or change nothing.
+
+        Args:
+            tables: The columns and the new rows, by name of the table.
+
+        Raises:
+            ValueError: Two rows have the same key.
+        """
+        try:
+            with self.transaction():
+                for table, (columns, rows) in tables.items():
+                    marks = ", ".join("?" * len(columns))
+                    self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
+                    insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 - constants
+                    self._connection.executemany(insert, rows)
+        except sqlite3.IntegrityError as error:
+            raise ValueError(f"the rows are not consistent: {error}") from None
 
     # Queries for tests
 

@@ -7,7 +7,7 @@ from wonder_customers.dialects import names, package, simulator
 from wonder_customers.dialects.base import Account
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.simulator import Faults, SimulatedGateway, SimulatorServer
+from wonder_customers.simulator import Conditions, Faults, RecordedRequest, SimulatedGateway, SimulatorServer
 
 __all__ = ["CustomerSimulator"]
 
@@ -32,6 +32,16 @@ class CustomerSimulator:
     def faults(self) -> Faults:
         """The faults to inject: ``customer_simulator.faults.add("rate_limited", retry_after=1)``."""
         return self.server.faults
+
+    @property
+    def conditions(self) -> Conditions:
+        """Latency and rate limit: ``customer_simulator.conditions.latency = (0.05, 0.2)``."""
+        return self.server.conditions
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """The received requests with their responses, in order, including those that a fault intercepted."""
+        return self.server.request_log.all()
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables that configure ``from_environment`` and the command line for it."""

@@ -1,0 +1,149 @@
+"""Conditions that apply to every request: latency, a rate limit, and magic references."""
+
+import asyncio
+import random
+import re
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil, isfinite
+from typing import Any, Final, Protocol
+
+_MAX_SECONDS: Final = 60.0
+_MAX_RATE: Final = 1_000_000.0
+_MAGIC: Final = re.compile(r"(?<![\w-])(?:fail-(?P<status>[45]\d\d)|slow-(?P<time>\d{1,5})(?P<unit>ms|s))-")
+
+
+class MagicRequest(Protocol):
+    """The parts of a request that may contain a magic reference."""
+
+    @property
+    def texts(self) -> Iterable[str]:
+        """The path segments, query values and body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Magic:
+    """The effect of a magic reference.
+
+    Attributes:
+        status: The HTTP status to respond with; None: handle the request.
+        seconds: The delay of the response.
+    """
+
+    status: int | None = None
+    seconds: float = 0.0
+
+
+class Conditions:
+    """Latency and rate limit of all gateways. Safe to change from any thread.
+
+    Requests whose path, query or body contains a magic reference are treated specially, whatever the client's language:
+    ``fail-422-…`` is refused with status 422 (any from 400 to 599) after authentication, and ``slow-2s-…`` or
+    ``slow-250ms-…`` delays the response, at most 60 s.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._latency: tuple[float, float] | None = None
+        self._rate_limit: float | None = None
+        self._available: dict[str, tuple[float, float]] = {}
+        self._random = random.Random()  # noqa: S311 - delays, no secret
+
+    @property
+    def latency(self) -> tuple[float, float] | None:
+        """The shortest and longest delay of responses in seconds; None: no delay.
+
+        Raises:
+            ValueError: On assignment, if the numbers are not in order from 0 to 60.
+        """
+        return self._latency
+
+    @latency.setter
+    def latency(self, value: tuple[float, float] | None) -> None:
+        if value is not None:
+            low, high = (_number("latency", it, _MAX_SECONDS) for it in value)
+            if low > high:
+                raise ValueError(f"latency: the shortest delay, {low:g} s, is longer than the longest, {high:g} s")
+            value = (low, high)
+        self._latency = value
+
+    @property
+    def rate_limit(self) -> float | None:
+        """The number of requests per second and gateway; more get status 429. None: no limit.
+
+        Requests of one second may arrive as a burst.
+
+        Raises:
+            ValueError: On assignment, if the number is not positive.
+        """
+        return self._rate_limit
+
+    @rate_limit.setter
+    def rate_limit(self, value: float | None) -> None:
+        if value is not None:
+            value = _number("rate_limit", value, _MAX_RATE)
+            if value <= 0:
+                raise ValueError("rate_limit must be greater than 0")
+        with self._lock:
+            self._rate_limit = value
+            self._available.clear()
+
+    def described(self) -> dict[str, Any]:
+        """Return the conditions as the administrative endpoint shows them."""
+        return {"latency": self._latency, "rate_limit": self._rate_limit}
+
+    def change(self, values: Any) -> None:
+        """Set the conditions from a JSON object with ``latency`` and ``rate_limit``; missing keys are unchanged.
+
+        Raises:
+            ValueError: A key is unknown or a value is invalid.
+        """
+        if not isinstance(values, dict) or values.keys() - {"latency", "rate_limit"}:
+            raise ValueError("conditions must be a JSON object with latency and rate_limit")
+        if "latency" in values:
+            latency = values["latency"]
+            if latency is not None and not (isinstance(latency, list | tuple) and len(latency) == 2):
+                raise ValueError("latency must be a list of two numbers, in seconds, or null")
+            self.latency = None if latency is None else (latency[0], latency[1])
+        if "rate_limit" in values:
+            self.rate_limit = values["rate_limit"]
+
+    def retry_after(self, gateway: str) -> int | None:
+        """Count a request; return None if it is within the rate limit, otherwise the seconds to wait."""
+        with self._lock:
+            rate = self._rate_limit
+            if rate is None:
+                return None
+            now, capacity = time.monotonic(), max(rate, 1.0)
+            tokens, updated = self._available.get(gateway, (capacity, now))
+            tokens = min(capacity, tokens + (now - updated) * rate)
+            allowed = tokens >= 1
+            self._available[gateway] = (tokens - 1 if allowed else tokens, now)
+            return None if allowed else ceil((1 - tokens) / rate)
+
+    async def delay(self, magic: Magic) -> None:
+        """Wait for the latency and the delay of a magic reference."""
+        latency = self._latency
+        seconds = magic.seconds + (0.0 if latency is None else self._random.uniform(*latency))
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+
+def magic_of(request: MagicRequest) -> Magic:
+    """Return the effect of the request's magic reference."""
+    for text in request.texts:
+        if found := _MAGIC.search(text):
+            if found["status"]:
+                return Magic(status=int(found["status"]))
+            seconds = int(found["time"]) / (1000 if found["unit"] == "ms" else 1)
+            return Magic(seconds=min(seconds, _MAX_SECONDS))
+    return Magic()
+
+
+def _number(name: str, value: object, highest: float) -> float:
+    valid = isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+    if not valid or not 0 <= value <= highest:  # type: ignore[operator]  # a number
+        raise ValueError(f"{name} must be a number from 0 to {highest:g}, not {value!r:.100}")
+    return float(value)  # type: ignore[arg-type]  # a number

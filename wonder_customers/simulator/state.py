@@ -1,0 +1,106 @@
+"""Export and import of the simulated gateways' data as JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from wonder_customers.simulator.store import Store
+
+__all__ = ["clear_state", "export_state", "import_state"]
+
+_VERSION: Final = 1
+_TEXT, _OPTIONAL, _NUMBER, _FLAG, _JSON = "text", "text or null", "number", "boolean", "object"
+_TABLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "merchants": {"gateway": _TEXT, "id": _TEXT, "credentials": _JSON},
+    "customers": {
+        "gateway": _TEXT,
+        "merchant": _TEXT,
+        "id": _TEXT,
+        "reference": _OPTIONAL,
+        "deleted": _FLAG,
+        "created": _NUMBER,
+        "body": _JSON,
+    },
+    "records": {
+        "gateway": _TEXT,
+        "merchant": _TEXT,
+        "kind": _TEXT,
+        "id": _TEXT,
+        "owner": _OPTIONAL,
+        "created": _NUMBER,
+        "body": _JSON,
+    },
+    "history": {
+        "gateway": _TEXT,
+        "merchant": _TEXT,
+        "reference": _OPTIONAL,
+        "action": _TEXT,
+        "id": _TEXT,
+        "at": _NUMBER,
+        "body": _JSON,
+    },
+}
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    _TEXT: (str,),
+    _OPTIONAL: (str, type(None)),
+    _NUMBER: (int, float),
+    _FLAG: (bool,),
+    _JSON: (dict,),
+}
+
+
+def export_state(store: Store) -> dict[str, Any]:
+    """Return all merchants, customers, records and the history as a JSON object.
+
+    It contains the simulated credentials, so that clients stay configured after an import.
+    """
+    state: dict[str, Any] = {"version": _VERSION}
+    for table, columns in _TABLES.items():
+        rows = store.rows(table, tuple(columns))
+        state[table] = [_exported(columns, row) for row in rows]
+    return state
+
+
+def import_state(store: Store, state: Any) -> None:
+    """Replace all data with an exported state.
+
+    Raises:
+        ValueError: The state is invalid. Nothing was changed.
+    """
+    if not isinstance(state, dict) or state.get("version") != _VERSION:
+        raise ValueError(f"a state must be a JSON object with version {_VERSION}")
+    if unknown := sorted(state.keys() - _TABLES.keys() - {"version"}):
+        raise ValueError(f"a state has no {', '.join(unknown):.200}; it has {', '.join(_TABLES)}")
+    rows = {table: _imported(table, columns, state.get(table, [])) for table, columns in _TABLES.items()}
+    store.replace_rows({table: (tuple(_TABLES[table]), values) for table, values in rows.items()})
+
+
+def clear_state(store: Store) -> None:
+    """Delete all customers, records and the history; keep the merchants."""
+    empty: list[tuple[Any, ...]] = []
+    store.replace_rows({table: (tuple(_TABLES[table]), empty) for table in _TABLES if table != "merchants"})
+
+
+def _exported(columns: Mapping[str, str], row: Sequence[Any]) -> dict[str, Any]:
+    decode = {_JSON: orjson.loads, _FLAG: bool}
+    pairs = zip(columns.items(), row, strict=True)
+    return {name: decode[kind](value) if kind in decode else value for (name, kind), value in pairs}
+
+
+def _imported(table: str, columns: Mapping[str, str], rows: Any) -> list[tuple[Any, ...]]:
+    if not isinstance(rows, list):
+        raise ValueError(f"{table} must be a list")  # noqa: TRY004 - documented as ValueError
+    return [_row(f"{table}[{number}]", columns, row) for number, row in enumerate(rows)]
+
+
+def _row(where: str, columns: Mapping[str, str], row: Any) -> tuple[Any, ...]:
+    if not isinstance(row, dict) or row.keys() != columns.keys():
+        raise ValueError(f"{where} must be an object with {', '.join(columns)}")
+    values = []
+    for name, kind in columns.items():
+        value = row[name]
+        if not isinstance(value, _TYPES[kind]) or (kind == _NUMBER and isinstance(value, bool)):
+            raise ValueError(f"{where}.{name} must be of type {kind}")
+        values.append(orjson.dumps(value).decode() if kind == _JSON else value)
+    return tuple(values)
