@@ -36,6 +36,12 @@ PARTS = [
         "a shared limit",
     ),
     ("duckdb", "duckdb", "list(sources.read('c.parquet'))", "reading Parquet files and queries"),
+    (
+        "encodings",
+        "charset_normalizer",
+        "open('b.csv', 'wb').write(b'reference\\xe6'); sources.read('b.csv', encoding='detect')",
+        "detecting an encoding",
+    ),
     ("zstd", "zstandard compression.zstd", "list(sources.read('c.csv.zst'))", "c.csv.zst"),
 ]
 
@@ -53,7 +59,7 @@ def test_missing_package_error_states_the_install_command(
     missing = packages.partition(" ")[0]
     assert done.stdout == f"MissingExtraError {part} needs {missing}: pip install 'wonder-customers[{extra}]'\n"
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    assert any(requirement.startswith(missing) for requirement in extras[extra])
+    assert any(requirement.startswith(missing.replace("_", "-")) for requirement in extras[extra])
 
 
 def test_missing_module_outside_the_extra_raises_module_not_found() -> None:

@@ -48,6 +48,10 @@ class SourceOptions:
     format: Annotated[
         Literal["csv", "jsonl", "parquet"] | None, Parameter(help="The format; default: from the file's name.")
     ] = None
+    encoding: Annotated[
+        str | None,
+        Parameter(help="The encoding of a file that is not UTF-8, such as cp1250; detect: the most likely one."),
+    ] = None
 
     def mapping(self) -> dict[str, str]:
         """Return the mapping of columns to fields, from the file and from the arguments.
@@ -155,6 +159,7 @@ def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> 
         "ignore_unknown": columns.ignore_unknown,
         "query": columns.query,
         "format": columns.format,
+        "encoding": columns.encoding,
         "rate": limits.per_second(),
         "workers": limits.workers,
         "max_failures": limits.max_failures,
@@ -169,6 +174,7 @@ def source_of(facts: dict[str, Any]) -> Source:
         "ignore" if facts["ignore_unknown"] else "refuse",
         facts["query"],
         facts["format"],
+        facts["encoding"],
     )
 
 

@@ -19,6 +19,7 @@ from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import Format, RowReader, files, fingerprint, rows_of_file
 from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import Columns
+from wonder_customers.bulk.sources.reader import encodings_of
 from wonder_customers.bulk.sources.tables import opened, quoted_name, reference_of
 
 __all__ = ["SIZE", "Index"]
@@ -66,9 +67,11 @@ class Index:
                 yield from self._query(self.source.query)
                 return
             chosen = files(Path(self.source.path), self.source.form)
-            for file in chosen:
+            # All files are checked first, so that no worker starts if one of them is refused.
+            encodings = encodings_of(chosen, self.source.reading)
+            for file, encoding in zip(chosen, encodings, strict=True):
                 where = f"{file[0].name}, " if len(chosen) > 1 else ""
-                yield from self._row_groups(file, where) if file[1] == "parquet" else self._text(file, where)
+                yield from self._row_groups(file, where) if file[1] == "parquet" else self._text(file, where, encoding)
                 if self.cut_short:
                     return
 
@@ -99,15 +102,15 @@ class Index:
         self._repeats, self._cut, self._made = {}, self.rows, self._made + 1
         return made
 
-    def _text(self, file: tuple[Path, Format], where: str) -> Iterator[Partition]:
+    def _text(self, file: tuple[Path, Format], where: str, encoding: str | None) -> Iterator[Partition]:
         facts = {"file": (str(file[0]), file[1]), "where": where, "fingerprint": fingerprint(file[0])}
-        byte_range = ByteRange()
+        byte_range = ByteRange(encoding=encoding)
 
         def rows(reader: RowReader) -> Iterator[Row]:
             return rows_of_file(reader, file, self.rows, self.source.reading, where=where, byte_range=byte_range)
 
         with closing(RowReader(rows, None)) as reader:
-            begin = end = evolve(byte_range, offset=0, line=0, encoding=None)
+            begin = end = evolve(byte_range, offset=0, line=0)
             for row in reader:
                 if not self._take(row.reference):
                     break
@@ -118,7 +121,11 @@ class Index:
                     begin = end
             if self.rows > self._cut:
                 whole = reader.packed or byte_range.whole
-                yield self._partition(kind="file", **facts) if whole else self._bytes(begin, end, facts)
+                yield (
+                    self._partition(kind="file", **facts, encoding=begin.encoding)
+                    if whole
+                    else self._bytes(begin, end, facts)
+                )
 
     def _bytes(self, begin: ByteRange, end: ByteRange, facts: dict[str, Any]) -> Partition:
         return self._partition(

@@ -18,9 +18,10 @@ from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.pace import Limiter
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import Format, RowReader, fingerprint, read, rows_of_file
-from wonder_customers.bulk.sources.byte_range import ByteRange, Encoding
+from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import Reading, Unknown
 from wonder_customers.bulk.sources.tables import query_rows, quoted_name
+from wonder_customers.bulk.sources.text import TextOptions
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.session import CustomerSession
 
@@ -40,6 +41,7 @@ class Source:
         unknown: What to do with columns that are not a field.
         query: SQL that selects the rows.
         form: The format, if it is not known from the name.
+        encoding: The encoding of text files; ``detect`` for the most likely one.
     """
 
     path: str
@@ -47,11 +49,12 @@ class Source:
     unknown: Unknown = "refuse"
     query: str | None = None
     form: Format | None = None
+    encoding: str | None = None
 
     @property
     def reading(self) -> Reading:
         """How its columns are read."""
-        return Reading(self.mapping, self.unknown)
+        return Reading(self.mapping, self.unknown, text=TextOptions(self.encoding))
 
     def read(self) -> RowReader:
         """Read all rows.
@@ -59,7 +62,14 @@ class Source:
         Raises:
             ConfigurationError: The source cannot be read.
         """
-        return read(self.path, mapping=self.mapping, unknown=self.unknown, query=self.query, form=self.form)
+        return read(
+            self.path,
+            mapping=self.mapping,
+            unknown=self.unknown,
+            query=self.query,
+            form=self.form,
+            encoding=self.encoding,
+        )
 
 
 @frozen(kw_only=True)
@@ -76,7 +86,7 @@ class Partition:
         begin: The start: a byte, a row of the file, or the smallest reference (None includes rows without one).
         end: The start of the next partition, in the same unit; None for the end of the source.
         line: The number of lines or rows of the file before the first row.
-        encoding: The encoding detected in the text before.
+        encoding: The encoding of the text file.
         key: The column with a query's references, followed by all its columns.
         where: Prefix for a row's place.
         fingerprint: Changes when the file changes.
@@ -93,7 +103,7 @@ class Partition:
     begin: int | str | None = None
     end: int | str | None = None
     line: int = 0
-    encoding: Encoding | None = None
+    encoding: str | None = None
     key: tuple[str, ...] = ()
     where: str = ""
     fingerprint: str = ""
@@ -153,7 +163,7 @@ class Partition:
             )
             limits = [path, self.begin, self.end]
             return query_rows(sql, None, number, reading, self.where, before=self.line, parameters=limits)
-        byte_range = ByteRange()
+        byte_range = ByteRange(encoding=self.encoding)
         if self.kind == "bytes" and isinstance(self.begin, int) and isinstance(self.end, int):
             byte_range = ByteRange(self.begin, self.line, self.encoding, self.end)
         return rows_of_file(reader, (Path(path), form), number, reading, where=self.where, byte_range=byte_range)

@@ -1,13 +1,10 @@
 """The byte range of a text file that is read, and the position of the reader between two rows."""
 
 from math import inf
-from typing import Literal
 
 from attrs import define
 
-__all__ = ["ByteRange", "Encoding"]
-
-Encoding = Literal["utf-8", "cp1252"]
+__all__ = ["ByteRange"]
 
 
 @define
@@ -17,13 +14,13 @@ class ByteRange:
     Attributes:
         offset: The byte at which the next row starts; 0 for the start of the file, including its column names.
         line: The number of lines before it.
-        encoding: The encoding detected so far; None as long as all bytes are ASCII.
+        encoding: The encoding of the file; None if it was not determined yet.
         end: The byte before which the last row ends.
         whole: The file cannot be read from a byte offset, because its bytes do not show where a row starts.
     """
 
     offset: int = 0
     line: int = 0
-    encoding: Encoding | None = None
+    encoding: str | None = None
     end: float = inf
     whole: bool = False

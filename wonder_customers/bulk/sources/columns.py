@@ -9,10 +9,11 @@ import orjson
 from attrs import define, field, fields, frozen
 
 from wonder_customers.bulk.rows import RowProblem
+from wonder_customers.bulk.sources.text import TextOptions, has_invalid_bytes
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Address, CardSource, CustomerDraft, Phone, VaultToken
 
-__all__ = ["Columns", "Reading", "Unknown", "flat", "names_reference", "without"]
+__all__ = ["INVALID_BYTES", "Columns", "Reading", "Unknown", "flat", "names_reference", "without"]
 
 Unknown = Literal["refuse", "ignore"]
 """What to do with columns that are not a field of a customer."""
@@ -23,6 +24,7 @@ _CARD = re.compile(
     r"|card_?(expiry|expiration|exp)(_?(date|month|year))?|exp(iry|iration|ire)?_?(date|month|year)|track_?[12]?(_?data)?"
 )
 _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
+INVALID_BYTES = "bytes that are not valid in the encoding of the file"
 _CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
 
 
@@ -54,11 +56,13 @@ class Reading:
         unknown: What to do with columns that are not a field and not in `mapping`.
         one_table: Whether the source is one table, so that a column in `mapping` that it does not have is an error.
             With several files, or objects with optional keys, some may be missing.
+        text: How text files are read.
     """
 
     mapping: Mapping[str, str] = field(factory=dict)
     unknown: Unknown = "refuse"
     one_table: bool = False
+    text: TextOptions = TextOptions()
 
 
 @define
@@ -225,8 +229,8 @@ def _value(path: str, value: Any, where: str) -> Any:
     if not isinstance(value, str):
         raise RowProblem(f"{where}: must be text, not {type(value).__name__}")
     text = value.strip()
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise RowProblem(f"{where}: is neither UTF-8 nor Windows-1252 text")
+    if has_invalid_bytes(text):
+        raise RowProblem(f"{where}: contains {INVALID_BYTES}")
     if path in {"reference", "phone", "phone.number"} and _SHORTENED.fullmatch(text):
         raise RowProblem(f"{where}: a spreadsheet shortened this number; format the column as text and export it again")
     return text or None

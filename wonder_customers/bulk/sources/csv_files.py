@@ -1,9 +1,8 @@
-"""CSV files: byte order marks, Windows-1252, semicolons, line breaks in quotes, very long rows."""
+"""CSV files: semicolons, line breaks in quotes, very long rows."""
 
 import csv
-import io
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator
 from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO
@@ -12,7 +11,8 @@ import orjson
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.byte_range import ByteRange
-from wonder_customers.bulk.sources.columns import Columns, Reading, without
+from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, without
+from wonder_customers.bulk.sources.text import decoded, has_invalid_bytes, text_lines
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["csv_rows"]
@@ -20,11 +20,6 @@ __all__ = ["csv_rows"]
 LONGEST_FIELD = 16 << 20
 """The maximum number of characters in a field. Without it, an unclosed quote would swallow the rest of the file."""
 
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-"""Control characters that occur in UTF-32, UTF-16 without a byte order mark and binary files, and not in text."""
-_LOOK = 4096
-"""The number of bytes after the first line that are searched for them."""
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
 
@@ -48,8 +43,8 @@ def csv_rows(
     """
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
     byte_range = byte_range or ByteRange()
-    head = ByteRange()
-    lines = _lines(file, head)
+    head = ByteRange(encoding=byte_range.encoding)
+    lines = text_lines(file, head)
     first = next(lines, None)
     if first is None:
         return number
@@ -60,24 +55,26 @@ def csv_rows(
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         header = next(filter(None, reader), [])
-        columns = Columns.match(header, reading)
+        columns = Columns.match(_valid(header, where), reading)
     except (csv.Error, ConfigurationError) as error:
-        if _NO_TEXT.search(first) or (not head.whole and _NO_TEXT.search(file.read(_LOOK).decode("latin-1"))):
-            raise ConfigurationError(
-                f"{where}line 1: not text in UTF-8, UTF-16 or Windows-1252. Export the file as CSV in UTF-8. Nothing"
-                " was sent."
-            ) from None
         if isinstance(error, csv.Error):
             raise ConfigurationError(f"{where}line 1: the column names cannot be read ({error})") from None
         raise
     if byte_range.offset:
         file.seek(byte_range.offset)
     else:
-        byte_range.whole, byte_range.offset, byte_range.encoding = head.whole, head.offset, head.encoding
+        byte_range.whole, byte_range.offset = head.whole, head.offset
         byte_range.line = reader.line_num + (1 if separator else 0)
     if not byte_range.whole:
-        reader = csv.reader(_decoded(file, byte_range), delimiter=delimiter, strict=True)
+        reader = csv.reader(decoded(file, byte_range), delimiter=delimiter, strict=True)
     return (yield from _rows(reader, columns, number, where, byte_range))
+
+
+def _valid(header: list[str], where: str) -> list[str]:
+    """Return the column names, if they can be decoded."""
+    if any(map(has_invalid_bytes, header)):
+        raise ConfigurationError(f"{where}line 1: the column names contain {INVALID_BYTES}. Nothing was sent.")
+    return header
 
 
 def _rows(reader: Any, columns: Columns, number: int, where: str, byte_range: ByteRange) -> Generator[Row, None, int]:
@@ -133,67 +130,3 @@ def _delimiter(line: str) -> str:
     """Return the delimiter that the first line uses most, outside quotes."""
     bare = re.sub(r'"[^"]*"', "", line)
     return max(",;\t|", key=bare.count)
-
-
-def _lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
-    """Decode the file's lines: UTF-8, UTF-16 with a byte order mark, otherwise Windows-1252."""
-    first = file.readline()
-    if first.startswith(_UTF16):
-        # The text layer has to read the byte order mark again, so the line is put back.
-        head.whole = True
-        return _utf16(io.TextIOWrapper(io.BufferedReader(_Rejoined(first, file)), "utf-16", newline=""))
-    if b"\r" in first.rstrip(b"\r\n"):
-        head.whole = True
-        return iter(
-            io.TextIOWrapper(io.BufferedReader(_Rejoined(first, file)), "utf-8", "surrogateescape", newline=None)
-        )
-    bare = first.removeprefix(b"\xef\xbb\xbf")
-    head.offset = len(first) - len(bare)
-    return _decoded(chain([bare] if bare else [], file), head)
-
-
-def _utf16(lines: Iterable[str]) -> Iterator[str]:
-    number = 0
-    try:
-        for number, line in enumerate(lines, 1):  # noqa: B007 - used in the message
-            yield line
-    except UnicodeDecodeError:
-        raise ConfigurationError(
-            f"the file starts as UTF-16 text but is invalid after line {number}. Export it again, in UTF-8"
-        ) from None
-
-
-def _decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:
-    """Decode line by line: the first non-ASCII bytes decide between UTF-8 and Windows-1252 for the whole file."""
-    for line in lines:
-        byte_range.offset += len(line)
-        if line.isascii():
-            yield line.decode("ascii")
-        else:
-            try:
-                yield line.decode(byte_range.encoding or "utf-8")
-            except UnicodeDecodeError:
-                # Bytes that fit neither encoding become lone surrogates, for which the row is refused later.
-                byte_range.encoding = byte_range.encoding or "cp1252"
-                yield line.decode(byte_range.encoding, "surrogateescape")
-            byte_range.encoding = byte_range.encoding or "utf-8"
-        if byte_range.offset >= byte_range.end:
-            return
-
-
-class _Rejoined(io.RawIOBase):
-    """A file whose first bytes were read already."""
-
-    def __init__(self, first: bytes, rest: BinaryIO) -> None:
-        self._first, self._rest = first, rest
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read the first bytes, then the rest."""
-        piece = self._first[: len(buffer)] or self._rest.read(len(buffer))
-        self._first = self._first[len(buffer) :]
-        buffer[: len(piece)] = piece
-        return len(piece)

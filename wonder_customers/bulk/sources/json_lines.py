@@ -8,7 +8,8 @@ import orjson
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.byte_range import ByteRange
-from wonder_customers.bulk.sources.columns import Columns, Reading, flat, names_reference, without
+from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, flat, names_reference, without
+from wonder_customers.bulk.sources.text import decoded, has_invalid_bytes, text_lines
 
 __all__ = ["DEAD_LETTER", "Forms", "json_rows", "object_row"]
 
@@ -52,22 +53,24 @@ def json_rows(
     forms, byte_range = Forms(reading), byte_range or ByteRange()
     if byte_range.offset:
         file.seek(byte_range.offset)
-    for text in file:
-        byte_range.offset += len(text)
+        lines = decoded(file, byte_range)
+    else:
+        lines = text_lines(file, byte_range)
+    for text in lines:
         byte_range.line += 1
-        bare = text.removeprefix(b"\xef\xbb\xbf").strip() if byte_range.line == 1 else text.strip()
+        bare = text.strip()
         if bare:
             number += 1
             yield _row(bare, number, f"{where}line {byte_range.line}", forms)
-        if byte_range.offset >= byte_range.end:
-            break
     return number
 
 
-def _row(text: bytes, number: int, place: str, forms: Forms) -> Row:
+def _row(text: str, number: int, place: str, forms: Forms) -> Row:
     try:
         record = orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        if has_invalid_bytes(text):
+            return Row(number, problem=f"{place}: contains {INVALID_BYTES}", place=place)
         return Row(number, problem=f"{place}: is not valid JSON (at character {error.pos})", place=place)
     if isinstance(record, dict) and record.keys() >= DEAD_LETTER:
         reference, record = record.get("reference"), record.get("values")

@@ -5,7 +5,7 @@ import io
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from importlib import import_module
 from itertools import chain, islice
@@ -18,12 +18,14 @@ from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import Reading, Unknown
 from wonder_customers.bulk.sources.csv_files import csv_rows
+from wonder_customers.bulk.sources.encodings import encoding_of
 from wonder_customers.bulk.sources.json_lines import json_rows
 from wonder_customers.bulk.sources.paths import Format, existing, files
 from wonder_customers.bulk.sources.tables import query_rows
+from wonder_customers.bulk.sources.text import TextOptions
 from wonder_customers.errors import ConfigurationError, MissingExtraError
 
-__all__ = ["RowReader", "read", "rows_of_file"]
+__all__ = ["RowReader", "encodings_of", "read", "rows_of_file"]
 
 
 class RowReader(Iterator[Row]):
@@ -103,12 +105,13 @@ def read(
     unknown: Unknown = "refuse",
     query: str | None = None,
     form: Format | None = None,
+    encoding: str | None = None,
 ) -> RowReader:
     """Read the rows of a file, a folder or a query as a stream.
 
-    CSV (comma, semicolon, tab or bar; UTF-8, UTF-16 or Windows-1252) and JSON lines are supported without extras, also
-    compressed with gzip; zstd needs the extra ``zstd``, Parquet and queries need the extra ``duckdb``. A row that
-    cannot be used has a `Row.problem`, which names line and column; reading continues with the next row.
+    CSV (comma, semicolon, tab or bar) and JSON lines are supported without extras, also compressed with gzip; zstd
+    needs the extra ``zstd``, Parquet and queries need the extra ``duckdb``. A row that cannot be used has a
+    `Row.problem`, which names line and column; reading continues with the next row.
 
     Args:
         path: A file; a folder, whose files are read in the order of their names; or ``-`` for a query that names its
@@ -120,12 +123,14 @@ def read(
         unknown: What to do with columns that are not a field: ``refuse`` or ``ignore``.
         query: SQL that selects the rows. ``source`` stands for `path`.
         form: The format, if it is not known from the name.
+        encoding: The encoding of text files, as a Python codec such as ``cp1250``; ``detect`` accepts the most likely
+            one. By default, UTF-8 and UTF-16 are read and any other encoding is refused.
 
     Raises:
-        ConfigurationError: The source cannot be read, contains card data that was not mapped explicitly, or contains
-            security codes.
+        ConfigurationError: The source cannot be read, has an encoding that has to be named, contains card data that was
+            not mapped explicitly, or contains security codes.
     """
-    where, reading = Path(path), Reading(mapping or {}, unknown, one_table=True)
+    where, reading = Path(path), Reading(mapping or {}, unknown, one_table=True, text=TextOptions(encoding))
     if query is not None:
         source = None if str(path) == "-" else existing(where)
         return RowReader(lambda _: query_rows(query, source, 0, reading), None)
@@ -163,6 +168,9 @@ def rows_of_file(
     """
     path, form = file
     try:
+        byte_range = byte_range or ByteRange()
+        if form != "parquet" and byte_range.encoding is None:
+            byte_range.encoding = _file_encoding(path, reading)
         if form == "parquet":
             return (yield from query_rows("SELECT * FROM source", path, number, reading, where))
         read_rows = csv_rows if form == "csv" else json_rows
@@ -171,12 +179,36 @@ def rows_of_file(
         raise ConfigurationError(f"{path.name} cannot be read to its end: {error}") from None
 
 
+def encodings_of(chosen: list[tuple[Path, Format]], reading: Reading) -> list[str | None]:
+    """Return the encoding of each file; None for Parquet files.
+
+    Raises:
+        ConfigurationError: An encoding has to be named, or a file cannot be read.
+    """
+    return [None if form == "parquet" else _file_encoding(path, reading) for path, form in chosen]
+
+
+def _file_encoding(path: Path, reading: Reading) -> str:
+    """Return the encoding of a text file.
+
+    Raises:
+        ConfigurationError: It has to be named, or the file cannot be read.
+    """
+    try:
+        with path.open("rb") as raw, closing(_unpacked(path, raw)) as contents:
+            return encoding_of(contents, reading.text.encoding, path.name)
+    except _unreadable() as error:
+        raise ConfigurationError(f"{path.name} cannot be read to its end: {error}") from None
+
+
 def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowReader) -> Iterator[Row]:
     number = 0
     try:
-        for file in chosen:
+        # All files are checked before the first row, so that nothing is sent if one of them is refused.
+        for file, encoding in zip(chosen, encodings_of(chosen, reading), strict=True):
             where = f"{file[0].name}, " if len(chosen) > 1 else ""
-            number = yield from rows_of_file(reader, file, number, reading, where=where)
+            byte_range = ByteRange(encoding=encoding)
+            number = yield from rows_of_file(reader, file, number, reading, where=where, byte_range=byte_range)
     finally:
         reader.close()
 

@@ -1,0 +1,163 @@
+"""Encodings of text files: UTF-8 and UTF-16 are read, any other encoding has to be named."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk.rows_of import drafts
+
+from wonder_customers import ConfigurationError
+from wonder_customers.bulk import sources
+from wonder_customers.bulk.distributed.index import Index
+from wonder_customers.bulk.distributed.partition import Partition, Source
+
+CROATIAN = "reference,name\nh-1,Ana Marić\nh-2,Željko Šćepanović\nh-3,Ivana Horvatić\n"
+RUSSIAN = "reference,name\nr-1,Иван Петров\nr-2,Мария Сидорова\n"
+CHINESE = "reference,name\ng-1,王小明\ng-2,李娜\ng-3,陈伟\n"
+GERMAN = 'Kundennummer;Name;Straße\r\n1001;"Müller, Anna";Lindenweg 1\r\n1002;Bäckerei Sommer;Hauptstr. 4\r\n'
+JAPANESE = "reference,name\nj-1,山田太郎\nj-2,カタカナ\n"
+FILES = [
+    pytest.param(CROATIAN, "cp1250", "Marić", id="cp1250"),
+    pytest.param(RUSSIAN, "cp1251", "Иван Петров", id="cp1251"),
+    pytest.param(CHINESE, "gb18030", "王小明", id="gb18030"),
+    pytest.param(JAPANESE, "cp932", "山田太郎", id="cp932"),
+]
+WIDE = ["utf-32", "utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"]
+
+
+def names(folder: Path, data: bytes, name: str = "c.csv", **how: Any) -> list[object]:
+    return [getattr(draft, "name", draft) for draft in drafts(folder, data, name, **how)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    ("name", "data"), [("c.csv", CROATIAN), ("c.jsonl", '{"reference": "h-1", "name": "Ana Marić"}')]
+)
+def test_utf_8_and_utf_16_are_recognised(encoding: str, name: str, data: str, tmp_path: Path) -> None:
+    assert names(tmp_path, data.encode(encoding), name)[0] == "Ana Marić"
+
+
+@pytest.mark.parametrize(("text", "encoding", "word"), FILES)
+def test_other_encodings_are_refused_with_a_suggestion_and_samples(
+    text: str, encoding: str, word: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        names(tmp_path, text.encode(encoding))
+    message = str(caught.value)
+    assert f"--encoding {encoding}" in message
+    assert f"line 2: {word}" in message
+    assert message.endswith("Nothing was sent.")
+
+
+@pytest.mark.parametrize(("text", "encoding", "word"), FILES)
+@pytest.mark.parametrize("accepted", [True, False])
+def test_named_and_detected_encodings_are_read(
+    text: str, encoding: str, word: str, accepted: bool, tmp_path: Path
+) -> None:
+    found = names(tmp_path, text.encode(encoding), encoding="detect" if accepted else encoding)
+    assert found == [line.partition(",")[2] for line in text.splitlines()[1:]]
+    assert word in str(found[0])
+
+
+def test_column_names_are_read_in_the_named_encoding(tmp_path: Path) -> None:
+    mapping = {"Kundennummer": "reference", "Straße": "address.line1"}
+    first, _ = drafts(tmp_path, GERMAN.encode("cp1252"), mapping=mapping, encoding="cp1252")
+    assert (first.name, first.address.line1) == ("Müller, Anna", "Lindenweg 1")
+
+
+def test_words_without_foreign_characters_are_not_shown(tmp_path: Path) -> None:
+    data = "reference,name,phone\nh-1,Ana Marić,+385912345678\n".encode("cp1250")
+    with pytest.raises(ConfigurationError) as caught:
+        names(tmp_path, data)
+    assert "Ana" not in str(caught.value)
+    assert "385" not in str(caught.value)
+
+
+def test_encoding_is_checked_to_the_end_before_the_first_row(tmp_path: Path) -> None:
+    data = b"reference,name\n" + b"c-1,Ada\n" * 300_000 + b"c-2,Mari\xe6\n"
+    with pytest.raises(ConfigurationError, match=r"1 line, first line 300002"):
+        names(tmp_path, gzip.compress(data), "c.csv.gz")
+
+
+def test_stray_byte_names_its_line_and_leaves_the_other_lines(tmp_path: Path) -> None:
+    data = "reference,name\nc-1,Žofie\nc-2,Ana Mari".encode() + b"\xe6\nc-3,Ada\n" + "c-4,Željko\n".encode()
+    assert names(tmp_path, data) == [
+        "Žofie",
+        "line 3, column name: contains bytes that are not valid in the encoding of the file",
+        "Ada",
+        "Željko",
+    ]
+    lines = '{"reference": "1", "name": "Ž"}\n{"reference": "2", "name": "'.encode() + b'\xe6"}\n'
+    assert names(tmp_path, lines, "c.jsonl") == [
+        "Ž",
+        "line 2: contains bytes that are not valid in the encoding of the file",
+    ]
+
+
+def test_stray_byte_in_the_reference_leaves_the_row_without_one(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_bytes("reference,name\nc-1,Žofie\nc-".encode() + b"\xff,Ada\n")
+    rows = list(sources.read(path))
+    assert rows[1].reference is None
+    assert (rows[1].problem or "").startswith("line 3, column reference: contains bytes")
+
+
+def test_stray_byte_in_the_column_names_is_refused(tmp_path: Path) -> None:
+    data = b"reference,name,Stra\xdfe\nc-1," + "Žofie\nc-2,Željko\n".encode()
+    with pytest.raises(ConfigurationError, match="line 1: the column names contain bytes that are not valid"):
+        names(tmp_path, data, unknown="ignore")
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+def test_utf_16_without_byte_order_mark_and_utf_32_are_named(encoding: str, tmp_path: Path) -> None:
+    data = CROATIAN.encode(encoding)
+    with pytest.raises(ConfigurationError, match=f"--encoding {encoding}"):
+        names(tmp_path, data)
+    assert names(tmp_path, data, encoding=encoding)[0] == "Ana Marić"
+    assert names(tmp_path, data, encoding="detect")[0] == "Ana Marić"
+
+
+def test_text_that_is_cut_off_is_refused_before_the_first_row(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"c\.csv is invalid as utf-16 text after line"):
+        names(tmp_path, CROATIAN.encode("utf-16")[:-1])
+
+
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"PK\x03\x04\x14\0\0\0\x08\0abc"])
+@pytest.mark.parametrize("how", [{}, {"unknown": "ignore"}, {"encoding": "detect"}])
+def test_binary_file_is_refused(data: bytes, how: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"c\.csv is not a text file"):
+        names(tmp_path, data, **how)
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "base64", "", "a\0b"])
+def test_unknown_encoding_is_refused(encoding: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is not the name of a text encoding"):
+        names(tmp_path, CROATIAN.encode(), encoding=encoding)
+
+
+def test_encoding_that_contradicts_the_byte_order_mark_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="starts with the byte order mark of utf-8"):
+        names(tmp_path, CROATIAN.encode("utf-8-sig"), encoding="cp1250")
+
+
+def test_second_file_of_a_folder_is_checked_before_the_first_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("reference,name\nc-1,Ada\n", encoding="utf-8")
+    (tmp_path / "b.csv").write_bytes(CROATIAN.encode("cp1250"))
+    with pytest.raises(ConfigurationError, match=r"b\.csv is not UTF-8"):
+        sources.read(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"b\.csv is not UTF-8"):
+        next(iter(Index(Source(str(tmp_path)))))
+
+
+@pytest.mark.parametrize("encoding", ["cp1250", "utf-16-le"])
+@pytest.mark.parametrize("name", ["c.csv", "c.csv.gz"])
+def test_partitions_read_the_named_encoding(encoding: str, name: str, tmp_path: Path) -> None:
+    data = ("reference,name\n" + "".join(f"c-{number},Marić\n" for number in range(10))).encode(encoding)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    source = Source(str(path), encoding=encoding)
+    parts = [Partition.from_json(part.to_json()) for part in Index(source, size=3)]
+    rows = [row for part in parts for row in part.read()]
+    assert [row.reference for row in rows] == [f"c-{number}" for number in range(10)]
+    assert {row.draft.name for row in rows if row.draft} == {"Marić"}

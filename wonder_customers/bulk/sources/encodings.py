@@ -1,0 +1,270 @@
+"""The encoding of a text file: UTF-8 and UTF-16 are recognised, any other encoding has to be named."""
+
+import codecs
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import BinaryIO
+
+from attrs import define, field
+
+from wonder_customers.errors import ConfigurationError, needed
+
+__all__ = ["DETECT", "encoding_of", "is_line_based", "likely_encodings"]
+
+DETECT = "detect"
+"""The name that accepts the most likely encoding of a file that is neither UTF-8 nor UTF-16."""
+
+_CANDIDATES = (
+    "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "gb18030",
+    "big5", "cp932", "cp949", "euc_jp", "koi8_r", "cp852", "cp850", "cp437", "cp866", "mac_roman", "mac_latin2",
+)  # fmt: skip
+"""The encodings of spreadsheets and consoles; the first ones win if several are equally likely."""
+_RARE = frozenset({"cp850", "cp437", "cp852", "cp866", "mac_roman", "mac_latin2"})
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+"""Control characters that occur in UTF-16, UTF-32 and binary files, and not in other text."""
+_WORD = re.compile(r"\S*[^\W\d_]\S*")
+_HEAD = 4096
+_PIECE = 1 << 20
+_SAMPLE_LINES = 200
+_SHOWN_LINES = 3
+_SHOWN_WORDS = 4
+
+
+def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
+    """Return the encoding of a text file. Reads the file to its end.
+
+    Args:
+        file: The unpacked bytes.
+        given: The encoding that the user named, `DETECT`, or None.
+        name: The file's name, for messages.
+
+    Returns:
+        ``utf-8``, ``utf-16``, or the normalised name of another Python codec.
+
+    Raises:
+        ConfigurationError: The file is neither UTF-8 nor UTF-16 and no encoding was named, the named encoding does not
+            exist or contradicts the file's byte order mark, or the file is not text.
+    """
+    head = file.read(_HEAD)
+    mark = next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None)
+    if given is not None and given.lower() != DETECT:
+        return _checked(_named(given, mark, name), file, head, name)
+    wide = mark if mark in {"utf-16", "utf-32"} else _wide(head)
+    if wide is not None:
+        if wide != "utf-16" and given is None:
+            raise ConfigurationError(_choose(name, "is not UTF-8", [wide], ""))
+        return _checked(wide, file, head, name)
+    if _CONTROL.search(head.partition(b"\n")[0]):
+        raise ConfigurationError(_not_text(name))
+    survey = _Survey.of(file, head)
+    # A file that is UTF-8 except for a few lines is UTF-8: those lines are reported when they are read.
+    if survey.invalid <= survey.valid:
+        return "utf-8"
+    if _CONTROL.search(head):
+        raise ConfigurationError(_not_text(name))
+    return _likely(survey, name, detect=given is not None)
+
+
+def is_line_based(encoding: str) -> bool:
+    """Return whether each line can be decoded without the lines before it."""
+    if re.match(r"utf_?(7|16|32)|iso2022|hz", codecs.lookup(encoding).name.replace("-", "_")):
+        return False
+    ascii_bytes = bytes(range(128))
+    return ascii_bytes.decode(encoding, "replace") == ascii_bytes.decode("ascii")
+
+
+def likely_encodings(sample: bytes) -> list[str]:
+    """Return the encodings that are most likely for `sample`, the best one first.
+
+    Raises:
+        MissingExtraError: charset-normalizer is not installed.
+    """
+    with needed("encodings", "charset_normalizer", by="detecting an encoding"):
+        from charset_normalizer import from_bytes  # noqa: PLC0415 - optional dependency
+    matches = from_bytes(sample, cp_isolation=list(_CANDIDATES), preemptive_behaviour=False)
+    ranked: dict[str, tuple[float, float, int]] = {}
+    for match in matches:
+        for encoding in (match.encoding, *match.could_be_from_charset):
+            if encoding in _CANDIDATES:
+                place = _CANDIDATES.index(encoding)
+                penalty = _penalty(sample.decode(encoding, "replace"), encoding)
+                ranked[encoding] = (round(match.chaos + penalty, 1), -round(match.coherence, 1), place)
+    return sorted(ranked, key=lambda encoding: ranked[encoding])
+
+
+def _penalty(text: str, encoding: str) -> float:
+    """Return how unlikely decoded text is, apart from what charset-normalizer finds.
+
+    A wrong encoding shows many characters that are not letters. Croatian names in Windows-1250 look like names with "æ"
+    in Windows-1252, which languages with that letter use together with others. Consoles and old Macs are rare sources.
+    """
+    foreign = [character for character in text if not character.isascii()]
+    symbols = sum(not character.isalpha() for character in foreign) / len(foreign) if foreign else 0.0
+    misread = encoding == "cp1252" and not set("æÆÐ").isdisjoint(foreign) and set("øØåÅðþ").isdisjoint(foreign)
+    return symbols + 0.1 * misread + 0.1 * (encoding in _RARE)
+
+
+@define
+class _Survey:
+    """The lines of a file that are not ASCII.
+
+    Attributes:
+        valid: The number of lines that are valid UTF-8.
+        invalid: The number of lines that are not.
+        sample: The first of the lines that are not valid UTF-8, with their numbers.
+    """
+
+    valid: int = 0
+    invalid: int = 0
+    sample: list[tuple[int, bytes]] = field(factory=list)
+
+    @classmethod
+    def of(cls, file: BinaryIO, head: bytes) -> "_Survey":
+        """Count the lines of `head` and of the rest of the file."""
+        found, number = cls(), 0
+        for piece in _pieces(file, head):
+            ending = b"\n" if b"\n" in piece else b"\r"
+            if not piece.isascii():
+                found._add(piece.split(ending), number)
+            number += piece.count(ending)
+        return found
+
+    def _add(self, lines: Sequence[bytes], number: int) -> None:
+        for place, line in enumerate(lines, number + 1):
+            if line.isascii():
+                continue
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                self.invalid += 1
+                if len(self.sample) < _SAMPLE_LINES:
+                    self.sample.append((place, line))
+            else:
+                self.valid += 1
+
+
+def _pieces(file: BinaryIO, head: bytes) -> Iterator[bytes]:
+    """Yield the bytes of a file in pieces that end with a line."""
+    rest = head
+    while piece := file.read(_PIECE):
+        rest += piece
+        end = (rest.rfind(b"\n") + 1) or (rest.rfind(b"\r") + 1)
+        if end:
+            yield rest[:end]
+            rest = rest[end:]
+    if rest:
+        yield rest
+
+
+def _named(given: str, mark: str | None, name: str) -> str:
+    try:
+        info = codecs.lookup(given)
+        # Only text encodings can be decoded this way.
+        b"a".decode(given, "replace")
+        usable = info.incrementaldecoder is not None
+    except (LookupError, ValueError):
+        usable = False
+    if not usable:
+        raise ConfigurationError(
+            f"{given!r} is not the name of a text encoding; examples are utf-8, cp1250, cp1252, gb18030 and shift_jis."
+            " Nothing was sent."
+        )
+    own = {"utf-8-sig": "utf-8"}.get(info.name, info.name)
+    if mark is not None and not own.startswith(mark):
+        raise ConfigurationError(
+            f"{name} starts with the byte order mark of {mark}, so it is not {given}: leave out --encoding. Nothing"
+            " was sent."
+        )
+    return mark or own
+
+
+def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
+    """Return `encoding`, if the whole file is valid in it or if its invalid lines can be reported one by one."""
+    if is_line_based(encoding):
+        return encoding
+    decoder, line = codecs.getincrementaldecoder(encoding)(), 0
+    try:
+        for piece in chain([head], iter(partial(file.read, _PIECE), b"")):
+            for number in range(0, len(piece), _HEAD):
+                line += decoder.decode(piece[number : number + _HEAD]).count("\n")
+        decoder.decode(b"", final=True)
+    except UnicodeError:
+        raise ConfigurationError(
+            f"{name} is invalid as {encoding} text after line {line}. Export it again, in UTF-8. Nothing was sent."
+        ) from None
+    return encoding
+
+
+def _wide(head: bytes) -> str | None:
+    """Return the encoding of text that has a zero byte in most characters; None if it is another encoding."""
+    zeros = [head[place::4].count(0) * 4 > len(head) // 2 for place in range(4)]
+    patterns = {
+        (False, True, False, True): "utf-16-le",
+        (True, False, True, False): "utf-16-be",
+        (False, True, True, True): "utf-32-le",
+        (True, True, True, False): "utf-32-be",
+    }
+    return patterns.get((zeros[0], zeros[1], zeros[2], zeros[3]))
+
+
+def _likely(survey: _Survey, name: str, *, detect: bool) -> str:
+    """Return the most likely encoding.
+
+    Raises:
+        ConfigurationError: The user has to choose it.
+    """
+    sample = b"\n".join(line[:2000] for _, line in survey.sample)
+    try:
+        likely = likely_encodings(sample)
+    except ModuleNotFoundError:
+        if detect:
+            raise
+        likely = []
+    if detect and likely:
+        return likely[0]
+    first = survey.sample[0][0]
+    count = f"{survey.invalid} lines" if survey.invalid > 1 else "1 line"
+    why = f"is not UTF-8 ({count}, first line {first})"
+    raise ConfigurationError(_choose(name, why, likely[:3], _shown(survey, likely[:3])))
+
+
+def _choose(name: str, why: str, likely: list[str], shown: str) -> str:
+    """Return the message that asks for the encoding."""
+    if not likely:
+        return (
+            f"{name} {why}. Name its encoding, such as --encoding cp1252 or --encoding cp1250, or export the file as"
+            " UTF-8. Nothing was sent."
+        )
+    return (
+        f"{name} {why}. The encoding is probably {' or '.join(likely)}.{shown} Name the encoding that shows the words"
+        f" as they should be, such as --encoding {likely[0]}, or export the file as UTF-8. Nothing was sent."
+    )
+
+
+def _shown(survey: _Survey, likely: list[str]) -> str:
+    """Return the words that depend on the encoding, as each encoding shows them. Other cells are not shown."""
+    found: list[str] = []
+    texts = dict.fromkeys(b"\n".join(line for _, line in survey.sample).decode(it, "replace") for it in likely)
+    # Encodings that show the same text are shown once.
+    for encoding in likely[: len(texts)]:
+        lines = []
+        for number, line in survey.sample[:_SHOWN_LINES]:
+            # The words are found in the decoded text, because its bytes may contain delimiters.
+            words = re.split(r"[,;\t|\"\s]+", line[:2000].decode(encoding, "replace"))
+            chosen = [word[:30] for word in words if not word.isascii() and _WORD.fullmatch(word)]
+            lines.append(f"line {number}: {' '.join(chosen[:_SHOWN_WORDS])}")
+        found.append(f" Read as {encoding}: {'; '.join(lines)}.")
+    return "".join(found)
+
+
+def _not_text(name: str) -> str:
+    return f"{name} is not a text file. Export it as CSV in UTF-8. Nothing was sent."

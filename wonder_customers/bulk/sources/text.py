@@ -1,0 +1,97 @@
+"""Decoded lines of a text file, and the options for reading it."""
+
+import io
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any, BinaryIO
+
+from attrs import frozen
+
+from wonder_customers.bulk.sources.byte_range import ByteRange
+from wonder_customers.bulk.sources.encodings import is_line_based
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["TextOptions", "decoded", "has_invalid_bytes", "text_lines"]
+
+
+@frozen
+class TextOptions:
+    """How text files are read.
+
+    Attributes:
+        encoding: The encoding, as a Python codec; ``detect`` for the most likely one; None for UTF-8 or UTF-16.
+    """
+
+    encoding: str | None = None
+
+
+def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
+    """Decode the lines of a file from its start. Bytes that are invalid become lone surrogates.
+
+    Args:
+        file: The unpacked bytes.
+        head: Contains the encoding; its `offset` and `whole` are updated.
+
+    Raises:
+        ConfigurationError: The file is not valid in an encoding whose lines cannot be decoded one by one.
+    """
+    encoding = head.encoding or "utf-8"
+    first = file.readline()
+    if not is_line_based(encoding):
+        # The text layer reads the byte order mark, so the line is put back.
+        head.whole = True
+        return _checked(_text_layer(first, file, encoding, "strict", ""), encoding)
+    if b"\r" in first.rstrip(b"\r\n"):
+        head.whole = True
+        return iter(_text_layer(first, file, encoding, "surrogateescape", None))
+    bare = first.removeprefix(b"\xef\xbb\xbf") if encoding == "utf-8" else first
+    head.offset = len(first) - len(bare)
+    return decoded(chain([bare] if bare else [], file), head)
+
+
+def decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:
+    """Decode line by line up to the end of the byte range."""
+    encoding = byte_range.encoding or "utf-8"
+    for line in lines:
+        byte_range.offset += len(line)
+        yield line.decode(encoding, "surrogateescape")
+        if byte_range.offset >= byte_range.end:
+            return
+
+
+def has_invalid_bytes(text: str) -> bool:
+    """Return whether decoded text contains bytes that are invalid in its encoding."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _text_layer(first: bytes, file: BinaryIO, encoding: str, errors: str, newline: str | None) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedReader(_Rejoined(first, file)), encoding, errors, newline=newline)
+
+
+def _checked(lines: Iterable[str], encoding: str) -> Iterator[str]:
+    number = 0
+    try:
+        for number, line in enumerate(lines, 1):
+            yield line.removeprefix("\ufeff") if number == 1 else line
+    except UnicodeError:
+        raise ConfigurationError(
+            f"the file is invalid as {encoding} text after line {number}. Export it again, in UTF-8"
+        ) from None
+
+
+class _Rejoined(io.RawIOBase):
+    """A file whose first bytes were read already."""
+
+    def __init__(self, first: bytes, rest: BinaryIO) -> None:
+        self._first, self._rest = first, rest
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the first bytes, then the rest."""
+        piece = self._first[: len(buffer)] or self._rest.read(len(buffer))
+        self._first = self._first[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
