@@ -89,7 +89,7 @@ def _nothing(event: Event) -> None:
 def _unwatched() -> Callable[[], None]:
     """All that a call does for observers when there are none: the counting, and finding that nobody watches."""
     dialect, counts, reply = account(1).dialect(), Counts(), Response(None, 200, {})
-    context = CallContext(AccountContext(dialect, 1, RetryBudget(500), None), "get", 0.0, 60.0, 0)
+    context = CallContext(AccountContext(dialect, 1, RetryBudget(500)), "get", 0.0, 60.0, 0)
     call = Call(HttpRequest("GET", "/", "/"), Replay.READ, str)
 
     def seam() -> None:

@@ -122,7 +122,7 @@ _EVIDENCE = {
     Evidence.UNKNOWN: "sent, but no response; or a 5xx",
     Evidence.THROTTLED: "429 (too many requests)",
     Evidence.BODY_LOST: "2xx, but the body was lost",
-    Evidence.ANSWERED: "refused (other 4xx)",
+    Evidence.RESPONSE: "refused (other 4xx)",
 }
 
 

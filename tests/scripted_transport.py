@@ -14,7 +14,10 @@ from wonder_customers import CustomerDraft, Monri, Paydock, Phone, RetryPolicy, 
 from wonder_customers._core.access_tokens import AccessTokenCache
 from wonder_customers._core.attempt import AccountContext, AttemptRunner
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.write_locks import WriteLocks
+from wonder_customers._core.sender import Sender
+from wonder_customers._core.waits import Waits
+from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks
+from wonder_customers._core.write_order import WriteOrder
 from wonder_customers.dialects.base import Account
 from wonder_customers.retry import RetryBudget
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
@@ -155,17 +158,19 @@ def make_harness(
     policy = policy or RetryPolicy()
     clock = Clock()
     script = Script(list(steps), clock, endless=endless)
-    attempts = AttemptRunner(script, policy, wall=lambda: 1_700_000_000.0)
-    executor = Executor(attempts, policy, WriteLocks(clock), clock=clock, sleep=clock.sleep, draw=lambda: 0.5)
+    runner = AttemptRunner(script, wall=lambda: 1_700_000_000.0)
+    waits = Waits(clock, clock.sleep)
+    order = WriteOrder(WriteLocks(UnconfirmedWrites(clock)), waits)
+    executor = Executor(Sender(runner, order, waits), order, waits, draw=lambda: 0.5)
     dialect = account.dialect()
     bearer = AccessTokenCache(clock) if dialect.token_call() is not None else None
-    return Harness(script, executor, AccountContext(dialect, 1, RetryBudget(policy.budget), bearer), clock)
+    return Harness(script, executor, AccountContext(dialect, 1, RetryBudget(policy.budget), policy, bearer), clock)
 
 
 def use_real_time(it: Harness) -> Harness:
     """Switch the harness to the clock of the event loop."""
-    it.executor.clock, it.executor.sleep = anyio.current_time, anyio.sleep
-    it.executor.turns.clock = anyio.current_time
+    it.executor.waits.clock, it.executor.waits.sleep = anyio.current_time, anyio.sleep
+    it.executor.order.locks.unconfirmed.clock = anyio.current_time
     return it
 
 

@@ -124,10 +124,10 @@ class TestEventsOfACall:
             "wait retry 0.25 486",
             f"GET {ROUTE} #2 (2)",
             "response 429 RateLimitError applied=no",
-            "wait throttled 3 481",
+            "wait throttled 4.5 486",
             f"GET {ROUTE} #3 (3)",
             "not sent None NotSentError applied=no",
-            "wait retry 1 481",
+            "wait retry 0.5 486",
             f"GET {ROUTE} #4 (4)",
             "response 200 None applied=no",
             "end None applied=no requests=4",
@@ -210,7 +210,7 @@ class TestEventsOfACall:
             while len(it.script.steps) > 1:
                 await anyio.lowlevel.checkpoint()
             group.start_soon(partial(it.update, UUID, CustomerPatch(name="Grace")))
-            while it.executor.turns.waiting == 0:
+            while it.executor.order.waiting == 0:
                 await anyio.lowlevel.checkpoint()
             first.cancel_scope.cancel()
         waits = [event for event in events if isinstance(event, Waiting)]

@@ -50,9 +50,9 @@ TABLE: list[tuple[Evidence, dict[Replay, object]]] = [
         Evidence.BODY_LOST,
         {READ: TRANSIENT, IDEMPOTENT: Resolve(), UPSERT: Resolve(), LOOKUP: Resolve(), NONE: Raise()},
     ),
-    (Evidence.TAKEN, dict.fromkeys(EVERY, Raise())),
+    (Evidence.REJECTED, dict.fromkeys(EVERY, Raise())),
     (Evidence.ABSENT, {LOOKUP: Retry(0.0, 14)}),
-    (Evidence.ANSWERED, dict.fromkeys(EVERY, Raise())),
+    (Evidence.RESPONSE, dict.fromkeys(EVERY, Raise())),
 ]
 ROWS = [(evidence, replay, decision) for evidence, row in TABLE for replay, decision in row.items()]
 
@@ -63,10 +63,10 @@ def test_decision_table(evidence: Evidence, replay: Replay, decision: object) ->
 
 
 def test_taken_reference_is_looked_up_only_after_an_unconfirmed_attempt() -> None:
-    assert decide(POLICY, retry_state(Evidence.TAKEN, LOOKUP, unconfirmed=True)) == Resolve()
-    assert decide(POLICY, retry_state(Evidence.TAKEN, LOOKUP)) == Raise()
-    assert decide(POLICY, retry_state(Evidence.TAKEN, NONE, unconfirmed=True)) == Raise()
-    assert decide(POLICY, retry_state(Evidence.TAKEN, UPSERT, unconfirmed=True)) == Raise()
+    assert decide(POLICY, retry_state(Evidence.REJECTED, LOOKUP, unconfirmed=True)) == Resolve()
+    assert decide(POLICY, retry_state(Evidence.REJECTED, LOOKUP)) == Raise()
+    assert decide(POLICY, retry_state(Evidence.REJECTED, NONE, unconfirmed=True)) == Raise()
+    assert decide(POLICY, retry_state(Evidence.REJECTED, UPSERT, unconfirmed=True)) == Raise()
 
 
 def test_absent_customer_is_resent_once() -> None:
@@ -101,10 +101,41 @@ def test_empty_budget_stops_retries_except_of_unsent_requests() -> None:
 
 
 def test_retry_after_is_the_minimum_wait() -> None:
-    assert decide(POLICY, retry_state(Evidence.THROTTLED, retry_after=20.0)) == Retry(20.0, 5)
-    assert decide(POLICY, retry_state(Evidence.THROTTLED, retry_after=0.1)) == THROTTLED
-    assert decide(POLICY, retry_state(Evidence.UNKNOWN, retry_after=3.0)) == Retry(3.0, 14)
+    for asked in (0.1, 3.0, 20.0):
+        waits = []
+        for draw in (0.0, 0.5, 0.999):
+            decision = decide(POLICY, evolve(retry_state(Evidence.THROTTLED, retry_after=asked), draw=draw))
+            assert isinstance(decision, Retry)
+            waits.append(decision.after)
+        assert waits[0] == asked
+        assert waits[0] < waits[1] < waits[2] <= asked + POLICY.cap
+    assert decide(POLICY, evolve(retry_state(Evidence.UNKNOWN, retry_after=3.0), draw=0.0)) == Retry(3.0, 14)
     assert decide(POLICY, retry_state(Evidence.THROTTLED, retry_after=1e9)) == Raise()
+
+
+def test_retry_after_costs_no_tokens_of_a_throttled_call() -> None:
+    decision = decide(POLICY, retry_state(Evidence.THROTTLED, retry_after=1.0, tokens=0))
+    assert isinstance(decision, Retry)
+    assert decision.cost == 0
+
+
+def test_throttled_attempts_are_not_counted() -> None:
+    many = evolve(retry_state(Evidence.THROTTLED), attempts=20, throttled=20)
+    assert isinstance(decide(POLICY, many), Retry)
+    assert decide(evolve(POLICY, attempts=1), evolve(many, attempts=1, throttled=1)) == Raise()
+
+
+def test_decision_names_the_exhausted_limit() -> None:
+    exhausted = {
+        "attempts": retry_state(Evidence.UNKNOWN, attempts=3),
+        "deadline": retry_state(Evidence.UNKNOWN, retry_after=1e9),
+        "budget": retry_state(Evidence.UNKNOWN, tokens=0),
+        "final": retry_state(Evidence.RESPONSE),
+    }
+    for because, state in exhausted.items():
+        decision = decide(POLICY, state)
+        assert isinstance(decision, Raise)
+        assert decision.because == because
 
 
 def test_backoff_doubles_from_base_to_cap() -> None:
@@ -138,7 +169,7 @@ def test_decision_is_safe_in_every_state(now: RetryState, policy: RetryPolicy) -
         assert 0 <= decision.after < now.remaining
         assert decision.after >= (now.retry_after or 0)
         assert decision.cost <= now.tokens
-        assert now.evidence not in {Evidence.ANSWERED, Evidence.TAKEN}
+        assert now.evidence not in {Evidence.RESPONSE, Evidence.REJECTED}
         if now.evidence in {Evidence.UNKNOWN, Evidence.STALE, Evidence.BODY_LOST}:
             assert now.replay not in {LOOKUP, NONE}, "an unconfirmed create is never resent without a lookup"
         assert decide(policy, evolve(now, attempts=policy.attempts)) == Raise()
@@ -263,7 +294,7 @@ def test_policy_error_states_the_allowed_range() -> None:
     [
         {"attempts": 1},
         {"attempts": 1000},
-        {"deadline": 0.001},
+        {"deadline": 0.001, "confirmation_window": 0},
         {"deadline": 86_400},
         {"base": 0},
         {"factor": 1},

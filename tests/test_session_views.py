@@ -65,8 +65,8 @@ async def test_views_of_one_gateway_share_the_retry_budget(simulator: SimulatorS
     async with session(simulator, "monri") as it:
         same = it.for_account(Monri.from_environment(simulator.environment()))
         elsewhere = it.for_account(Paydock("key"))
-        assert same.raw._speaker.budget is it.raw._speaker.budget
-        assert elsewhere.raw._speaker.budget is not it.raw._speaker.budget
+        assert same.raw._account_context.budget is it.raw._account_context.budget
+        assert elsewhere.raw._account_context.budget is not it.raw._account_context.budget
 
 
 async def test_view_is_closed_with_its_session(simulator: SimulatorServer) -> None:

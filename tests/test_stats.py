@@ -54,7 +54,11 @@ async def test_a_throttled_call_that_fails_keeps_its_tokens_taken() -> None:
     it = make_harness(respond(429, {}), endless=True)
     with pytest.raises(RateLimitError):
         await it.get(UUID)
-    assert (it.account_context.budget.tokens, it.executor.counts.retries) == (490, 2)
+    assert (it.account_context.budget.tokens, it.executor.counts.retries) == (
+        500 - 5 * it.executor.counts.retries,
+        len(it.script.sent) - 1,
+    )
+    assert it.clock.now - 1000 > 50, "the deadline is spent"
     assert it.executor.counts.failed == {"RateLimitError": 1}
 
 

@@ -7,6 +7,7 @@ over a pooled transport as often as the `RetryPolicy` allows. The dialect turns 
 from typing import TYPE_CHECKING, Any
 
 from wonder_customers._core.operations import Listing, RawOperations
+from wonder_customers._core.stop_signal import StopSignal
 from wonder_customers.dialects.base import Account, Operation
 from wonder_customers.dialects.monri import Monri
 from wonder_customers.dialects.paydock import Paydock
@@ -37,6 +38,7 @@ from wonder_customers.errors import (
     Violation,
     WonderCustomersError,
 )
+from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimit, RateLimiter, RequestResult
 from wonder_customers.records import (
     UNSET,
     Address,
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
 __all__ = [
     "UNSET",
     "Account",
+    "AdaptiveRateLimit",
     "Address",
     "AmbiguousReferenceError",
     "AttemptRecord",
@@ -105,13 +108,17 @@ __all__ = [
     "PaymentToken",
     "PermissionDeniedError",
     "Phone",
+    "RateLimit",
     "RateLimitError",
+    "RateLimiter",
     "RawOperations",
+    "RequestResult",
     "Response",
     "RetryPolicy",
     "Secret",
     "SessionClosedError",
     "Stats",
+    "StopSignal",
     "Transport",
     "Unset",
     "UnsupportedOperationError",

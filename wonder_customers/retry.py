@@ -1,11 +1,14 @@
-"""When to send again: a policy, a budget and one pure decision. No I/O, no clock, no randomness of its own."""
+"""The retry policy and the decision what follows a failed attempt.
+
+The decision is a pure function: it performs no I/O and reads neither a clock nor a random number.
+"""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from math import isfinite
-from typing import Any
+from typing import Any, Final, Literal
 
 from attrs import Attribute, define, field, frozen
 
@@ -21,13 +24,17 @@ __all__ = [
     "RetryBudget",
     "RetryPolicy",
     "RetryState",
+    "StopReason",
+    "backoff",
     "decide",
+    "lookup_schedule",
+    "retry_after",
 ]
 
 
 @frozen
-class _Within:
-    """Refuses a setting of another type or beyond its limits; True and False are no numbers here."""
+class _Range:
+    """Validator for a number within limits. Booleans are refused."""
 
     low: float
     high: float
@@ -42,50 +49,69 @@ class _Within:
 
 _SHORT, _DAY = 0.001, 86_400.0
 
+_CONFIRMATION_WINDOW: Final = 10.0
+
+
+def _check_window(policy: "RetryPolicy", attribute: "Attribute[Any]", value: float) -> None:
+    _Range(0, _DAY)(policy, attribute, value)
+    if value >= policy.deadline:
+        raise ConfigurationError(
+            f"RetryPolicy(confirmation_window={value:g}) must be shorter than the deadline of {policy.deadline:g} s:"
+            " otherwise no write could follow an unconfirmed one"
+        )
+
 
 @frozen(kw_only=True)
 class RetryPolicy:
-    """How long and how often a call is tried. Times are seconds; everything has a default.
+    """How often and how long a call is attempted. Times are in seconds.
 
     Attributes:
-        attempts: Requests at most for one write or read (look-ups that settle an unknown outcome not counted).
-        deadline: For the whole call: waits, look-ups and all attempts.
-        connect_timeout: For opening a connection, TLS included.
-        read_timeout: Between two pieces of an answer.
-        write_timeout: Between two pieces of a request.
-        base: First wait after a passing failure; the wait is drawn evenly between 0 and the doubling bound.
-        throttle_base: The same after "too many requests".
+        attempts: Requests at most for one write or read. Lookups are not counted, and refusals with HTTP 429 are not
+            counted unless this is 1.
+        deadline: Time limit of the whole call, including waits, lookups and all attempts.
+        connect_timeout: Time limit for opening a connection, TLS included.
+        read_timeout: Time limit between two parts of a response.
+        write_timeout: Time limit between two parts of a request.
+        base: Upper bound of the first wait after a transient failure. The wait is drawn evenly from 0 to the bound.
+        throttle_base: The same after HTTP 429.
         factor: Growth of the bound from one wait to the next.
-        cap: The bound's limit. A gateway's own ``Retry-After`` is never cut short by it.
-        settle: After a create without an answer: how long its reference must stay unknown to the gateway before the
-            create is sent once more, and how long a doubtful write holds back a different one for the same customer.
-        budget: Retry tokens of a session per gateway host, so that an outage does not multiply the traffic.
-        transient_cost: Tokens a retry after a passing failure takes; given back when the call succeeds.
-        throttle_cost: Tokens a retry after "too many requests" takes.
+        cap: Maximum of the bound. A gateway's ``Retry-After`` is always waited out in full.
+        confirmation_window: How long an unanswered write may still be applied. An unanswered create is looked up for
+            this long before it is sent once more, and a different write for the same customer waits this long. The
+            default is 10 s, or half of the deadline if that is shorter.
+        budget: Retry tokens of a session for each gateway origin. They limit additional traffic during an outage.
+        transient_cost: Tokens for a retry after a transient failure; given back when the call succeeds.
+        throttle_cost: Tokens for a retry after HTTP 429 without ``Retry-After``.
     """
 
-    attempts: int = field(default=3, validator=_Within(1, 1000, whole=True))
-    deadline: float = field(default=60.0, validator=_Within(_SHORT, _DAY))
-    connect_timeout: float = field(default=5.0, validator=_Within(_SHORT, _DAY))
-    read_timeout: float = field(default=30.0, validator=_Within(_SHORT, _DAY))
-    write_timeout: float = field(default=10.0, validator=_Within(_SHORT, _DAY))
-    base: float = field(default=0.5, validator=_Within(0, _DAY))
-    throttle_base: float = field(default=1.0, validator=_Within(0, _DAY))
-    factor: float = field(default=2.0, validator=_Within(1, 10))
-    cap: float = field(default=8.0, validator=_Within(0, _DAY))
-    confirmation_window: float = field(default=10.0, validator=_Within(0, _DAY))
-    budget: int = field(default=500, validator=_Within(0, 1_000_000, whole=True))
-    transient_cost: int = field(default=14, validator=_Within(0, 1_000_000, whole=True))
-    throttle_cost: int = field(default=5, validator=_Within(0, 1_000_000, whole=True))
+    attempts: int = field(default=3, validator=_Range(1, 1000, whole=True))
+    deadline: float = field(default=60.0, validator=_Range(_SHORT, _DAY))
+    connect_timeout: float = field(default=5.0, validator=_Range(_SHORT, _DAY))
+    read_timeout: float = field(default=30.0, validator=_Range(_SHORT, _DAY))
+    write_timeout: float = field(default=10.0, validator=_Range(_SHORT, _DAY))
+    base: float = field(default=0.5, validator=_Range(0, _DAY))
+    throttle_base: float = field(default=1.0, validator=_Range(0, _DAY))
+    factor: float = field(default=2.0, validator=_Range(1, 10))
+    cap: float = field(default=8.0, validator=_Range(0, _DAY))
+    confirmation_window: float = field(validator=_check_window)
+    budget: int = field(default=500, validator=_Range(0, 1_000_000, whole=True))
+    transient_cost: int = field(default=14, validator=_Range(0, 1_000_000, whole=True))
+    throttle_cost: int = field(default=5, validator=_Range(0, 1_000_000, whole=True))
+
+    @confirmation_window.default
+    def _default_confirmation_window(self) -> float:
+        deadline: Any = self.deadline
+        usable = isinstance(deadline, (int, float)) and not isinstance(deadline, bool)
+        return min(_CONFIRMATION_WINDOW, deadline / 2) if usable else _CONFIRMATION_WINDOW
 
 
 @define
 class RetryBudget:
-    """Tokens that retries share, so that many calls together cannot storm a gateway in trouble.
+    """Tokens shared by the retries of many calls, so that they cannot overload a failing gateway.
 
     Attributes:
-        size: Tokens when full.
-        tokens: Tokens left, always from 0 to `size`.
+        size: Number of tokens when full.
+        tokens: Number of tokens left, from 0 to `size`.
     """
 
     size: int
@@ -95,45 +121,46 @@ class RetryBudget:
         self.tokens = self.size
 
     def take(self, cost: int) -> bool:
-        """Take `cost` tokens; False, and nothing taken, when there are not so many."""
+        """Take `cost` tokens. Return False and take none when there are fewer."""
         if cost > self.tokens:
             return False
         self.tokens -= cost
         return True
 
     def give_back(self, cost: int) -> None:
-        """Return what a call took, after its success; a call that took none earns one."""
+        """Return the tokens of a call that succeeded. A call that took none adds one."""
         self.tokens = min(self.size, self.tokens + (cost or 1))
 
 
 class Evidence(Enum):
-    """How one attempt ended."""
+    """What is known about an attempt that ended."""
 
     NOT_SENT = "not sent"
     UNKNOWN = "sent, outcome unknown"
-    STALE = "sent on a connection that had gone stale, no byte of an answer"
+    STALE = "sent on a kept-alive connection that was closed, no byte of a response"
     THROTTLED = "refused before processing"
-    BODY_LOST = "applied, the answer's body was lost"
-    TAKEN = "rejected, perhaps because the reference is taken"
-    ABSENT = "looked up for the whole settle time, and not there"
-    ANSWERED = "answered"
+    BODY_LOST = "applied, the body of the response was lost"
+    REJECTED = "rejected, possibly because the reference is taken"
+    ABSENT = "looked up for the whole confirmation window and not found"
+    RESPONSE = "complete response"
 
 
 @frozen
 class RetryState:
-    """Everything the decision looks at.
+    """Input of the decision.
 
     Attributes:
-        evidence: How the attempt that just ended ended.
-        replay: What repeating the request would do.
-        attempts: Requests sent so far, this one included.
-        remaining: Seconds left of the call's deadline.
-        tokens: Tokens left in the gateway's budget.
-        retry_after: Seconds the gateway asked to wait, None when it did not.
+        evidence: How the last attempt ended.
+        replay: The effect of sending the request twice.
+        attempts: Number of attempts so far, including the last one.
+        remaining: Seconds left before the deadline.
+        tokens: Tokens left in the retry budget.
+        retry_after: Seconds the gateway asked to wait, if it sent them.
         draw: A random number from 0 (included) to 1 (excluded).
-        findable: A read exists that shows what the write left.
-        doubtful: This attempt or an earlier one of the call ended without a trustworthy answer.
-        resent: The write went out once more already after it had been looked up and not found.
+        findable: A read exists that shows the effect of the write.
+        unconfirmed: This or an earlier attempt of the call ended without a conclusive response.
+        resent: The write was already sent once more after it had been looked up and not found.
+        throttled: Number of attempts among `attempts` that ended with HTTP 429.
     """
 
     evidence: Evidence
@@ -146,6 +173,7 @@ class RetryState:
     findable: bool = False
     unconfirmed: bool = False
     resent: bool = False
+    throttled: int = 0
 
 
 @frozen
@@ -158,12 +186,22 @@ class Retry:
 
 @frozen
 class Resolve:
-    """Ask the gateway what the write has left."""
+    """Look up the effect of the write."""
+
+
+StopReason = Literal["final", "attempts", "deadline", "budget"]
+"""Why a call is not retried: a retry would not help, or which limit is exhausted."""
 
 
 @frozen
 class Raise:
-    """End the call with the failure at hand."""
+    """End the call with the failure at hand.
+
+    Attributes:
+        because: Why it is not retried, for the message of the error.
+    """
+
+    because: StopReason = field(default="final", eq=False)
 
 
 Decision = Retry | Resolve | Raise
@@ -172,31 +210,33 @@ _RESENDABLE = frozenset({Replay.READ, Replay.IDEMPOTENT, Replay.NATURAL_UPSERT})
 
 
 def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 - one return per row of the table
-    """What follows an attempt that brought no result.
+    """Decide what follows an attempt that failed.
 
-    | evidence           | read  | update, delete | natural upsert | look-up     | neither |
+    | evidence           | read  | update, delete | natural upsert | lookup      | neither |
     |--------------------|-------|----------------|----------------|-------------|---------|
     | not sent           | retry | retry          | retry          | retry       | retry   |
     | unknown            | retry | retry          | retry          | resolve     | raise   |
     | absent             | –     | –              | –              | retry once  | –       |
     | throttled          | wait  | wait           | wait           | wait        | wait    |
     | applied, body lost | retry | resolve        | resolve        | resolve     | raise   |
-    | taken              | raise | raise          | raise          | resolve (1) | raise   |
-    | answered           | raise | raise          | raise          | raise       | raise   |
+    | rejected           | raise | raise          | raise          | resolve (1) | raise   |
+    | complete response  | raise | raise          | raise          | raise       | raise   |
 
-    (1) after an earlier attempt in doubt, which then may be what took it; else raise. A retry needs an attempt left,
-    room before the deadline and, unless nothing was sent, tokens of the budget. A read on a stale connection goes out
-    again at once. Where there is nothing to look up with, a resolve is a raise.
+    (1) After an unconfirmed attempt, which may have taken the reference; else raise. A retry needs an attempt left,
+    time before the deadline and, unless nothing was sent, tokens of the budget. A read on a stale connection is sent
+    again at once. Without a lookup, resolve becomes raise.
     """
     lookup = now.replay is Replay.LOOKUP and now.findable
     match now.evidence:
-        case Evidence.ANSWERED:
+        case Evidence.RESPONSE:
             return Raise()
         case Evidence.NOT_SENT:
             return _retry(policy, now, base=policy.base, cost=0)
         case Evidence.THROTTLED:
-            return _retry(policy, now, base=policy.throttle_base, cost=policy.throttle_cost)
-        case Evidence.TAKEN:
+            # A gateway that names the time controls its load itself.
+            cost = policy.throttle_cost if now.retry_after is None else 0
+            return _retry(policy, now, base=policy.throttle_base, cost=cost)
+        case Evidence.REJECTED:
             return Resolve() if lookup and now.unconfirmed else Raise()
         case Evidence.ABSENT:
             return Raise() if now.resent else _retry(policy, now, base=0.0, cost=policy.transient_cost)
@@ -211,20 +251,36 @@ def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 -
 
 
 def _retry(policy: RetryPolicy, now: RetryState, *, base: float, cost: int) -> Decision:
-    after = max(backoff(policy, now.attempts, base=base, draw=now.draw), now.retry_after or 0.0)
-    if now.attempts >= policy.attempts or after >= now.remaining or cost > now.tokens:
-        return Raise()
+    throttled = now.evidence is Evidence.THROTTLED
+    counted = now.attempts - now.throttled if policy.attempts > 1 else now.attempts
+    if counted >= policy.attempts:
+        return Raise("attempts")
+    after = _wait(policy, now, base=base, number=(now.throttled or now.attempts) if throttled else max(1, counted))
+    if after >= now.remaining:
+        return Raise("deadline")
+    if cost > now.tokens:
+        return Raise("budget")
     return Retry(after, cost)
 
 
+def _wait(policy: RetryPolicy, now: RetryState, *, base: float, number: int) -> float:
+    asked = now.retry_after or 0.0
+    if not asked:
+        return backoff(policy, number, base=base, draw=now.draw)
+    # Calls that were refused together must not return together. The spread uses the time that is left, if it is short.
+    spread = min(policy.cap, max(base, asked) * policy.factor ** min(number - 1, 64))
+    room = max(0.0, (now.remaining - asked) * 0.9)
+    return asked + min(spread, room) * now.draw
+
+
 def backoff(policy: RetryPolicy, attempts: int, *, base: float, draw: float) -> float:
-    """Seconds to wait after `attempts` requests: evenly drawn below ``base * factor ** (attempts - 1)``, capped."""
+    """Return the wait after `attempts` requests: `draw` times ``base * factor ** (attempts - 1)``, capped."""
     # The exponent is bounded because a float overflows long before a patient bulk job runs out of attempts.
     return min(policy.cap, base * policy.factor ** min(attempts - 1, 64)) * draw
 
 
 def lookup_schedule(confirmation_window: float) -> Iterator[float]:
-    """The waits between the looks for a write in doubt: 0.5, 1, 2, 4 … seconds, the last look at `confirmation_window`."""
+    """Yield the waits between lookups: 0.5, 1, 2, 4 … seconds. The last lookup is at `confirmation_window`."""
     wait, left = 0.5, confirmation_window
     while True:
         yield min(wait, left)
@@ -235,10 +291,14 @@ def lookup_schedule(confirmation_window: float) -> Iterator[float]:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """The seconds a gateway asks to wait, from `headers` (names in lower case) at Unix time `now`.
+    """Return the seconds a gateway asks to wait, None when it does not.
 
-    ``retry-after-ms`` in milliseconds comes first, then ``Retry-After`` in seconds or as an HTTP date. What is no
-    number, negative or not finite counts as not said; a date that has passed is 0.
+    ``retry-after-ms`` in milliseconds has precedence over ``Retry-After`` in seconds or as an HTTP date. Values that
+    are negative, not finite or not numbers are ignored; a date in the past is 0.
+
+    Args:
+        headers: Response headers, names in lower case.
+        now: Unix time in seconds.
     """
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:

@@ -1,23 +1,29 @@
-"""`CustomerSession`: the verbs, and views of the same connections for other accounts."""
+"""`CustomerSession`: the operations on customers, and views of the same connections."""
 
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from wonder_customers._core.attempt import AttemptRunner
+from wonder_customers._core.connection_slots import ConnectionSlots
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.operations import Listing, RawOperations, SessionState, expect
+from wonder_customers._core.permits import Permits
+from wonder_customers._core.sender import Sender
+from wonder_customers._core.stop_signal import StopSignal
+from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteLocks
-from wonder_customers._support import clock
+from wonder_customers._core.write_order import WriteOrder
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.capabilities import DeletesCustomers, StoresPaymentTokens
 from wonder_customers.errors import CallError, ConfigurationError, NotFoundError, SessionClosedError
+from wonder_customers.rate_limit import RateLimiter
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.transports import check_transport
 from wonder_customers.wire import HttpxCompatibleTransport, Transport
 
-if TYPE_CHECKING:  # loaded only where somebody watches
+if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers._core.observers import ObserverGroup
     from wonder_customers.events import Observer, Stats
 
@@ -28,24 +34,26 @@ OtherAccount = TypeVar("OtherAccount", bound=Account)
 
 
 class CustomerSession(Generic[AnyAccount_co]):
-    """An open line to gateways: a pool of connections, a retry policy and the verbs.
+    """Async client for one gateway account: connection pool, retry policy, customer operations.
 
-    Open it once with ``async with`` and share it between as many tasks as you like; it lives on the event loop that
-    opened it (asyncio or trio). Every verb ends with its result, or with an error that says whether it was applied.
+    Open it with ``async with`` and share it between any number of tasks of that event loop (asyncio or trio). Each
+    operation returns its result or raises an error that says whether it was applied.
 
     Args:
-        account: Whose customers: `Wonder`, `Paydock`, `Monri`, or an account of a dialect that you installed.
-        retry: When to send again, and the deadline of every call.
-        transport: None for the default one, a `Transport`, or an httpx transport of your own. What you pass stays
-            yours to close.
-        max_connections: The most connections at a time, over all views of this session.
-        observers: Called with an event whenever a call, an attempt or a wait begins or ends; see
+        account: The account: `Wonder`, `Paydock`, `Monri`, or an account of an installed dialect.
+        retry: When requests are sent again, and the deadline of each call.
+        rate_limit: When requests may be sent: a `RateLimit`, an `AdaptiveRateLimit` or another `RateLimiter`. Lookups,
+            retries and token requests count. Views share it.
+        transport: None for the default, a `Transport`, a transport of httpx or httpx2, or a function that returns one.
+            The caller closes a transport that it passes.
+        max_connections: Maximum number of connections, shared with all views.
+        observers: Called with an event when a call, an attempt or a wait starts or ends; see
             `wonder_customers.events`.
         strict: Whether a response with fields that differ from the gateway's documents raises `InvalidResponseError`.
             By default such fields are converted or None, and reported; see `wonder_customers.events.ResponseDrift`.
 
     Raises:
-        ConfigurationError: An argument cannot work.
+        ConfigurationError: An argument is invalid.
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         account: AnyAccount_co,
         *,
         retry: RetryPolicy | None = None,
+        rate_limit: RateLimiter | None = None,
         transport: Transport
         | HttpxCompatibleTransport
         | Callable[[], Transport | HttpxCompatibleTransport]
@@ -62,31 +71,35 @@ class CustomerSession(Generic[AnyAccount_co]):
         strict: bool = False,
     ) -> None:
         _check_account(account)
-        policy = RetryPolicy() if retry is None else retry
-        if not isinstance(policy, RetryPolicy):
-            raise ConfigurationError("retry must be a RetryPolicy")
+        policy = _checked_policy(retry)
+        if rate_limit is not None and not isinstance(rate_limit, RateLimiter):
+            raise ConfigurationError("rate_limit must be a RateLimit(…), AdaptiveRateLimit(…) or other RateLimiter")
         check_transport(transport, max_connections)
-        observer_group = _observer_group(observers)
-        attempts = AttemptRunner(None, policy, strict=strict)
-        executor = Executor(attempts, policy, WriteLocks(clock.monotonic), observers=observer_group)
+        waits = Waits()
+        order = WriteOrder(WriteLocks(), waits)
+        sender = Sender(AttemptRunner(None, strict), order, waits, permits=Permits(ConnectionSlots(), rate_limit))
+        executor = Executor(sender, order, waits, observers=_observer_group(observers))
         shared = SessionState(executor, policy, transport, max_connections)
-        self._bind(account, shared, owner=True)
+        self._bind(account, shared, policy, None, owner=True)
 
-    def _bind(self, account: Any, shared: SessionState, *, owner: bool) -> None:
+    def _bind(
+        self, account: Any, shared: SessionState, policy: RetryPolicy, stop: StopSignal | None, *, owner: bool
+    ) -> None:
         self._account: AnyAccount_co = account
         self._shared, self._owner = shared, owner
-        account_context = shared.account_context(account)
+        self._policy, self._stop = policy, stop
+        account_context = shared.account_context(account, policy, stop)
         self._dialect = account_context.dialect
         self.raw: RawOperations = RawOperations(shared, account_context)
 
     @property
     def gateway(self) -> str:
-        """The gateway's name: ``wonder``, ``paydock``, ``monri``, or that of a gateway of your own."""
+        """The name of the gateway: ``wonder``, ``paydock``, ``monri``, or that of an installed dialect."""
         return self._dialect.gateway
 
     @property
     def account(self) -> AnyAccount_co:
-        """The account this session or view speaks for."""
+        """The account of this session or view."""
         return self._account
 
     def __repr__(self) -> str:
@@ -113,134 +126,155 @@ class CustomerSession(Generic[AnyAccount_co]):
                     self._shared.executor.observers.closed()
 
     def for_account(self, account: OtherAccount) -> "CustomerSession[OtherAccount]":
-        """A view on the same connections for another merchant of the same or another gateway.
+        """Return a view of the same connections for another account, of the same or another gateway.
 
-        It costs little and needs no closing; it ends with this session.
+        A view is cheap, needs no closing, and ends with this session.
         """
         _check_account(account)
+        return self._view(account, self._policy, self._stop)
+
+    def with_options(
+        self, *, retry: RetryPolicy | None = None, stop: StopSignal | None = None
+    ) -> "CustomerSession[AnyAccount_co]":
+        """Return a view of the same connections with other options.
+
+        Args:
+            retry: The retry policy of the view; None keeps the present one.
+            stop: A signal that ends all waits of the view's calls; None keeps the present one.
+
+        Raises:
+            ConfigurationError: `retry` is not a RetryPolicy.
+        """
+        policy = self._policy if retry is None else _checked_policy(retry)
+        return self._view(self._account, policy, self._stop if stop is None else stop)
+
+    def _view(
+        self, account: OtherAccount, policy: RetryPolicy, stop: StopSignal | None
+    ) -> "CustomerSession[OtherAccount]":
         view: CustomerSession[OtherAccount] = CustomerSession.__new__(CustomerSession)
-        view._bind(account, self._shared, owner=False)
+        view._bind(account, self._shared, policy, stop, owner=False)
         self._shared.views += 1
         return view
 
     def stats(self) -> "Stats":
-        """What this session and its views have done so far, and what they are doing; see `wonder_customers.events`.
+        """Return statistics of this session and its views; see `wonder_customers.events.Stats`.
 
-        It waits for nothing, sends nothing, and may be asked from any thread and after the session was closed.
+        It sends nothing, and can be called from any thread, also after the session was closed.
         """
         return self._shared.stats()
 
     def validate(self, draft: CustomerDraft) -> None:
-        """Hold `draft` against the gateway's documented limits, without sending anything.
+        """Check `draft` against the gateway's documented limits. Nothing is sent.
 
         Raises:
-            InvalidRecordError: The gateway cannot take it, all violations are listed; or it is no draft.
+            InvalidRecordError: The draft violates them; lists all violations. Or `draft` is not a `CustomerDraft`.
         """
         expect(self._dialect, "draft", draft, CustomerDraft)
         self._dialect.validate(draft)
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """The customer's fields as `draft` would put them on this gateway's wire, without any payment source.
+        """Return the customer fields of the request body for `draft`, without a payment source.
 
         Raises:
-            InvalidRecordError: It is no draft.
+            InvalidRecordError: `draft` is not a `CustomerDraft`.
         """
         expect(self._dialect, "draft", draft, CustomerDraft)
         return self._dialect.payload(draft)
 
     def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-        """The names of the fields of `draft` that `customer`, as the gateway holds it, does not repeat.
+        """Return the names of the fields in which `customer` differs from `draft`.
 
         Raises:
-            InvalidRecordError: They are no draft and no customer.
+            InvalidRecordError: An argument has another type.
         """
         expect(self._dialect, "draft", draft, CustomerDraft)
         expect(self._dialect, "customer", customer, Customer)
         return self._dialect.differences(draft, customer)
 
     async def check(self) -> None:
-        """Find out whether the credentials are right, by asking for one customer.
+        """Check the credentials by reading one customer.
 
         Raises:
-            AuthenticationError, PermissionDeniedError: They are not.
-            CallError: The gateway could not be asked.
+            AuthenticationError, PermissionDeniedError: The gateway does not accept them.
+            CallError: The request failed.
         """
         await self.raw.page(limit=1)
 
     async def create(self, draft: CustomerDraft) -> Customer:
-        """Make a customer. On Wonder this is an upsert by reference; elsewhere a reference that is taken is refused.
+        """Create a customer. On Wonder this is an upsert by reference.
 
-        Without a reference nothing can be looked up afterwards, so a lost answer ends in `OutcomeUnknownError`.
+        Without a reference the customer cannot be looked up afterwards, so a lost response ends in
+        `OutcomeUnknownError`.
 
         Raises:
-            InvalidRecordError: The draft breaks the gateway's limits; nothing was sent.
-            ConflictError: Another customer holds the reference (Monri; Paydock does not check).
-            OutcomeUnknownError: It may have been made; `OutcomeUnknownError.resolve` asks.
-            CallError: Anything else that ended the call.
+            InvalidRecordError: The draft violates the gateway's limits. Nothing was sent.
+            ConflictError: Another customer has the reference (Monri; Paydock does not check).
+            OutcomeUnknownError: The customer may have been created; call `resolve`.
+            CallError: The call failed otherwise.
         """
         return (await self.raw.create(draft)).record
 
     async def upsert(self, draft: CustomerDraft) -> Customer:
-        """Make the customer with this reference, or bring it up to date: the fields of the draft are written.
+        """Create the customer with this reference, or update it with the fields of the draft.
 
         Raises:
-            AmbiguousReferenceError: Several customers hold the reference (Paydock).
+            AmbiguousReferenceError: Several customers have the reference (Paydock).
             InvalidRecordError, OutcomeUnknownError, CallError: As for `create`.
         """
         return (await self.raw.upsert(draft)).record
 
     async def get(self, id: str) -> Customer:
-        """The customer with the gateway's own `id`.
+        """Return the customer with the gateway's `id`.
 
         Raises:
-            NotFoundError: There is none.
-            CallError: The call ended otherwise.
+            NotFoundError: The customer does not exist.
+            CallError: The call failed otherwise.
         """
         return (await self.raw.get(id)).record
 
     async def get_by_reference(self, reference: str) -> Customer:
-        """The customer with your own `reference`, matched exactly.
+        """Return the customer with exactly this `reference`.
 
         Raises:
-            NotFoundError: There is none.
-            AmbiguousReferenceError: Several hold it (Paydock).
-            CallError: The call ended otherwise.
+            NotFoundError: The customer does not exist.
+            AmbiguousReferenceError: Several customers have the reference (Paydock).
+            CallError: The call failed otherwise.
         """
         return (await self.raw.get_by_reference(reference)).record
 
     async def update(self, id: str, patch: CustomerPatch) -> Customer:
-        """Change some fields: those left `UNSET` stay, None clears. On Wonder: read, merge and write.
+        """Change fields of a customer. Fields that are `UNSET` stay, None clears. On Wonder: read, merge, write.
 
         Raises:
-            NotFoundError: There is no such customer.
+            NotFoundError: The customer does not exist.
             InvalidRecordError, OutcomeUnknownError, CallError: As for `create`.
         """
         return (await self.raw.update(id, patch)).record
 
     async def delete(self: "CustomerSession[DeletesCustomers]", id: str) -> None:
-        """Delete softly (Monri) or archive (Paydock). Wonder has no such operation.
+        """Delete a customer softly (Monri) or archive it (Paydock). Wonder does not offer this operation.
 
         Raises:
-            UnsupportedOperationError: The gateway has none; nothing was sent.
-            NotFoundError: There is no such customer.
-            CallError: The call ended otherwise.
+            UnsupportedOperationError: The gateway does not offer it. Nothing was sent.
+            NotFoundError: The customer does not exist.
+            CallError: The call failed otherwise.
         """
         await self.raw.delete(id)
 
     def list(
         self, *, limit: int | None = None, cursor: str | None = None, filters: Mapping[str, str] | None = None
     ) -> Listing:
-        """All customers, as an async iterator.
+        """Return all customers as an async iterator.
 
         Args:
-            limit: Customers per request (1 to 1000), not in all.
-            cursor: Where an earlier page ended, to go on from there.
-            filters: The gateway's own query parameters, such as ``{"search": "Ada"}`` at Paydock.
+            limit: Customers per request, 1 to 1000.
+            cursor: The `Page.cursor` of an earlier page, to continue after it.
+            filters: Query parameters of the gateway, such as ``{"search": "Ada"}`` at Paydock.
 
         Raises:
             InvalidRecordError: While iterating: the limit, the cursor or the filters are invalid. Nothing was sent.
-            UnsupportedOperationError: The gateway's lists know no filters (Monri).
-            CallError: A page could not be fetched.
+            UnsupportedOperationError: The gateway does not support filters (Monri).
+            CallError: A page could not be read.
         """
         return Listing(self.raw, limit, cursor, filters)
 
@@ -281,22 +315,25 @@ class CustomerSession(Generic[AnyAccount_co]):
         return await self.list_payment_tokens(error.id)
 
     async def list_payment_tokens(self, customer_id: str) -> tuple[PaymentToken, ...]:
-        """A customer's stored ways to pay.
+        """Return the stored payment methods of a customer.
 
         Raises:
-            NotFoundError: There is no such customer.
-            CallError: The call ended otherwise.
+            NotFoundError: The customer does not exist.
+            CallError: The call failed otherwise.
         """
         return (await self.raw.list_payment_tokens(customer_id)).record
 
     async def create_payment_token(
         self: "CustomerSession[StoresPaymentTokens]", customer_id: str, source: PaymentSource
     ) -> PaymentToken:
-        """Store a way to pay. On Wonder it may come back ``pending``: the cardholder visits `verify_url`, then check.
+        """Store a payment method.
+
+        On Wonder the token may be ``pending``: the cardholder has to visit `verify_url`; then call
+        `check_payment_token`.
 
         Raises:
-            UnsupportedOperationError: The gateway has none (Monri); nothing was sent.
-            OutcomeUnknownError: It may have been stored; it is never sent twice.
+            UnsupportedOperationError: The gateway does not offer it (Monri). Nothing was sent.
+            OutcomeUnknownError: It may have been stored; it is never sent twice. Call `resolve_payment_tokens`.
             InvalidRecordError, CallError: As for `create`.
         """
         return (await self.raw.create_payment_token(customer_id, source)).record
@@ -304,24 +341,24 @@ class CustomerSession(Generic[AnyAccount_co]):
     async def check_payment_token(
         self: "CustomerSession[StoresPaymentTokens]", customer_id: str, token: str | PaymentToken
     ) -> PaymentToken:
-        """The present state of one token.
+        """Return the present state of a token.
 
         Raises:
-            UnsupportedOperationError: The gateway has none (Monri); nothing was sent.
-            NotFoundError: The customer has no such token.
-            CallError: The call ended otherwise.
+            UnsupportedOperationError: The gateway does not offer it (Monri). Nothing was sent.
+            NotFoundError: The customer does not have this token.
+            CallError: The call failed otherwise.
         """
         return (await self.raw.check_payment_token(customer_id, token)).record
 
     async def delete_payment_token(
         self: "CustomerSession[StoresPaymentTokens]", customer_id: str, token: str | PaymentToken
     ) -> None:
-        """Delete (Wonder) or archive (Paydock) one token.
+        """Delete a token (Wonder) or archive it (Paydock).
 
         Raises:
-            UnsupportedOperationError: The gateway has none (Monri); nothing was sent.
-            NotFoundError: The customer has no such token.
-            CallError: The call ended otherwise.
+            UnsupportedOperationError: The gateway does not offer it (Monri). Nothing was sent.
+            NotFoundError: The customer does not have this token.
+            CallError: The call failed otherwise.
         """
         await self.raw.delete_payment_token(customer_id, token)
 
@@ -329,13 +366,20 @@ class CustomerSession(Generic[AnyAccount_co]):
 def _check_account(account: object) -> None:
     if not callable(getattr(account, "dialect", None)) or isinstance(account, type):
         raise ConfigurationError(
-            f"account must be Wonder(…), Paydock(…), Monri(…) or the like, not {type(account).__name__}"
+            f"account must be Wonder(…), Paydock(…), Monri(…) or another account, not {type(account).__name__}"
         )
+
+
+def _checked_policy(retry: object) -> RetryPolicy:
+    policy = RetryPolicy() if retry is None else retry
+    if not isinstance(policy, RetryPolicy):
+        raise ConfigurationError("retry must be a RetryPolicy")
+    return policy
 
 
 def _observer_group(observers: Any) -> "ObserverGroup | None":
     if not observers:
         return None
-    from wonder_customers._core.observers import ObserverGroup  # noqa: PLC0415 - who has no observers does not pay for the import
+    from wonder_customers._core.observers import ObserverGroup  # noqa: PLC0415 - loaded only when there are observers
 
     return ObserverGroup(observers)

@@ -102,7 +102,7 @@ async def test_cancelled_calls_leave_nothing_behind(
                 group.start_soon(call)
         assert succeeded == 100
         assert transport.open_connections <= 16
-        assert it._shared.executor.turns._turns == {}
+        assert it._shared.executor.order.locks._locks == {}
     assert transport.open_connections == 0
     assert all_tasks(anyio_backend) == tasks_before
     # The server's ends close when it notices, in its own thread.

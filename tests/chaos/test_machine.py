@@ -162,7 +162,7 @@ class Machine(RuleBasedStateMachine):
             assert held in it.states, f"{it.reference}: {held} is not among {it.states}"
         assert self.most_attempts <= POLICY.attempts
         assert 0 <= self.world.account_context.budget.tokens <= POLICY.budget
-        assert self.world.executor.turns._turns == {}, "a turn was never given back"
+        assert self.world.executor.order.locks._locks == {}, "a turn was never given back"
 
     def teardown(self) -> None:
         """What is still late lands, and nothing changes by it that was certain."""

@@ -15,7 +15,10 @@ from attrs import define, field
 from wonder_customers import RetryPolicy, dialects
 from wonder_customers._core.attempt import AccountContext, AttemptRunner
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.write_locks import WriteLocks
+from wonder_customers._core.sender import Sender
+from wonder_customers._core.waits import Waits
+from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks
+from wonder_customers._core.write_order import WriteOrder
 from wonder_customers.retry import RetryBudget
 from wonder_customers.simulator import Store, build_app
 from wonder_customers.transports.httpx import HttpxTransport
@@ -224,17 +227,11 @@ def new_world(gateway: str) -> World:
     app = httpx.ASGITransport(build_app([simulator], store))
     network = Network(HttpxTransport(transport=app), POLICY.confirmation_window)
     account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment(ORIGIN))
-    executor = Executor(
-        AttemptRunner(network, POLICY),
-        POLICY,
-        WriteLocks(network.clock),
-        clock=network.clock,
-        sleep=network.sleep,
-        draw=lambda: 0.5,
-    )
-    return World(
-        gateway, store, network, executor, AccountContext(account.dialect(), 1, RetryBudget(POLICY.budget), None)
-    )
+    waits = Waits(network.clock, network.sleep)
+    order = WriteOrder(WriteLocks(UnconfirmedWrites(network.clock)), waits)
+    executor = Executor(Sender(AttemptRunner(network), order, waits), order, waits, draw=lambda: 0.5)
+    account_context = AccountContext(account.dialect(), 1, RetryBudget(POLICY.budget), POLICY)
+    return World(gateway, store, network, executor, account_context)
 
 
 __all__ = ["CANCELLED", "KINDS", "POLICY", "Timeouts", "World", "new_world"]

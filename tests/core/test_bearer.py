@@ -66,7 +66,7 @@ class TestTheToken:
     async def test_only_the_refused_one_is_forgotten(self) -> None:
         it = make_harness(respond(200, self.TOKEN), CREATED, CREATED, account=Monri("k", "t", auth="oauth"))
         await it.get(UUID)
-        bearer: Any = it.account_context.bearer
+        bearer: Any = it.account_context.access_tokens
         bearer.drop(Secret("an older one"))
         await it.get(UUID)
         assert it.script.lines().count("POST /v2/oauth") == 1

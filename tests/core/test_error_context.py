@@ -65,9 +65,10 @@ class TestAfterADoubt:
 
     async def test_a_gateway_in_trouble_is_called_that_by_a_read(self) -> None:
         it = make_harness(MISSING, NO_RESPONSE, OTHER, DOWN, DOWN, DOWN)
-        with pytest.raises(GatewayUnavailableError) as caught:
+        with pytest.raises(OutcomeUnknownError) as caught:
             await it.upsert(draft())
         assert caught.value.applied == "unknown"
+        assert isinstance(caught.value.__cause__, GatewayUnavailableError)
 
     async def test_what_was_found_is_no_doubt_any_more(self) -> None:
         it = make_harness(NO_RESPONSE, MADE, MISSING)
@@ -139,7 +140,7 @@ async def test_a_transport_that_keeps_the_time_itself_is_not_broken_off(own: boo
 
     it = use_real_time(make_harness(late, policy=RetryPolicy(deadline=0.1)))
     it.script.ends_in_time = own
-    it.executor.attempts = AttemptRunner(it.script, it.executor.policy)
+    it.executor.sender.runner = AttemptRunner(it.script)
     if own:
         assert (await it.get(UUID)).record.id == UUID
     else:
@@ -148,7 +149,7 @@ async def test_a_transport_that_keeps_the_time_itself_is_not_broken_off(own: boo
 
 
 async def test_a_create_held_back_by_anothers_record_was_not_sent() -> None:
-    it = make_harness(NO_RESPONSE, *[MISSING] * 9, policy=RetryPolicy(deadline=8))
+    it = make_harness(NO_RESPONSE, *[DOWN] * 3)
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft(name="ADA"))
     it.script.steps[:] = [OTHER]
@@ -172,7 +173,7 @@ async def test_an_operation_may_need_no_request() -> None:
         return "nothing to do"
 
     done = await it.executor.run(it.account_context, "update", steps(), None)
-    assert (done.record, done.status, done.attempts, it.executor.turns._turns) == ("nothing to do", 0, 0, {})
+    assert (done.record, done.status, done.attempts, it.executor.order.locks._locks) == ("nothing to do", 0, 0, {})
 
 
 async def test_a_refusal_is_kept_only_so_long() -> None:

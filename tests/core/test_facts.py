@@ -30,8 +30,8 @@ from wonder_customers import (
     Wonder,
 )
 from wonder_customers._core.attempt import AttemptRunner
+from wonder_customers._core.context import CallContext
 from wonder_customers._core.redaction import Redactor
-from wonder_customers.retry import Evidence
 from wonder_customers.wire import HttpRequest, Timeouts, Transmission
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +66,9 @@ class TestTheRequest:
     async def test_no_phase_may_last_longer_than_what_is_left(self) -> None:
         it = make_harness(respond(429, {}, retry_after="52"), CREATED)
         await it.get(UUID)
-        assert [request.timeouts for request in it.script.sent] == [Timeouts(5.0, 30.0, 10.0), Timeouts(5.0, 8.0, 8.0)]
+        first, second = [request.timeouts for request in it.script.sent]
+        assert first == Timeouts(5.0, 30.0, 10.0)
+        assert second.connect == second.read == second.write == pytest.approx(4.4)
 
     async def test_a_wonder_nonce_has_sixteen_characters(self, wonder: Wonder) -> None:
         it = make_harness(respond(200, wonder_customer()), account=wonder)
@@ -77,20 +79,17 @@ class TestTheRequest:
         it = make_harness()
         call = next(it.dialect.get(UUID))
         for remaining in (0.0, -1.0):
-            attempt_result = await it.executor.attempts.make(it.account_context, call, Transmission(), remaining, None)
-            assert (attempt_result.evidence, attempt_result.error.reason) == (
-                Evidence.NOT_SENT,
-                "the deadline passed before it could be sent",
-            )
-            assert isinstance(attempt_result.error, DeadlineExceededError)
+            context = CallContext(it.account_context, "get", it.clock.now, it.clock.now + remaining, 0)
+            with pytest.raises(DeadlineExceededError, match="it was not sent: the deadline passed"):
+                await it.executor.perform(context, call)
         assert it.script.sent == []
 
     async def test_with_little_time_it_goes_out(self) -> None:
         it = make_harness(CREATED)
-        attempt_result = await it.executor.attempts.make(
+        attempt_result = await it.executor.sender.runner.run(
             it.account_context, next(it.dialect.get(UUID)), Transmission(), 0.5, None
         )
-        assert attempt_result.reply is not None
+        assert attempt_result.response is not None
 
 
 class TestTheReply:
@@ -141,9 +140,9 @@ class TestTheHistory:
             await it.get(UUID)
         told = [(record.outcome, record.cause, record.elapsed) for record in caught.value.history]
         assert told == [
-            ("not sent", "it was not sent to https://ipgtest.monri.com: the wire broke", 0.5),
-            ("no response", "it was sent and not answered: the wire broke", 0.5),
-            ("body lost", "it was answered with HTTP 200, but the body was lost: the wire broke", 0.5),
+            ("not sent", "it was not sent to https://ipgtest.monri.com: the connection broke", 0.5),
+            ("no response", "it was sent and received no response: the connection broke", 0.5),
+            ("body lost", "the response had HTTP 200, but its body was lost: the connection broke", 0.5),
             ("HTTP 502", "refused with HTTP 502", 0.5),
             ("HTTP 404", "refused with HTTP 404", 0.5),
         ]
@@ -167,7 +166,7 @@ class TestTheHistory:
         with pytest.raises(InvalidResponseError) as caught:
             await it.create(draft(reference=None))
         assert [record.outcome for record in caught.value.history] == ["body lost"]
-        assert caught.value.reason == "it was answered with HTTP 201, but the body was lost: the wire broke"
+        assert caught.value.reason == "the response had HTTP 201, but its body was lost: the connection broke"
 
 
 class TestErrors:
@@ -201,7 +200,7 @@ class TestErrors:
         other = respond(200, monri_customer(merchant_customer_id="r-1", name="Grace", email="g@example.org"))
         with pytest.raises(ConflictError) as caught:
             await make_harness(NO_RESPONSE, other).create(draft(email="a@example.org"))
-        assert caught.value.reason == f"a customer with this reference is there ({UUID}), but not with this email, name"
+        assert caught.value.reason == f"a customer with this reference exists ({UUID}), but differs in email, name"
         assert caught.value.attempts == 2
 
     async def test_an_unknown_outcome_tells_why_and_under_which_id(self) -> None:
@@ -266,4 +265,4 @@ class TestScrub:
 
 
 def test_attempts_read_the_time_by_themselves() -> None:
-    assert abs(AttemptRunner(None, RetryPolicy()).wall() - datetime.now(UTC).timestamp()) < 5
+    assert abs(AttemptRunner(None).wall() - datetime.now(UTC).timestamp()) < 5

@@ -79,7 +79,8 @@ class TestTurns:
         it = make_harness(NO_RESPONSE, endless=True, account=wonder, policy=RetryPolicy(deadline=5, attempts=1))
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
-        with pytest.raises(DeadlineExceededError, match="may still land") as caught:
+        it.account_context.policy = RetryPolicy(deadline=2, attempts=1)
+        with pytest.raises(DeadlineExceededError, match=r"unconfirmed and may be applied for another 2\.5 s") as caught:
             await it.create(draft(name="Grace"))
         assert (caught.value.applied, len(it.script.sent)) == ("no", 1)
 
@@ -105,7 +106,7 @@ class TestTurns:
             group.start_soon(it.create, draft())
             await started.wait()
             group.cancel_scope.cancel()
-        assert it.executor.turns.wait([(1, "reference", "r-1")], b"other") == pytest.approx(10.0)
+        assert it.executor.order.locks.unconfirmed.remaining([(1, "reference", "r-1")], b"other") == pytest.approx(10.0)
 
 
 class TestDoubts:
@@ -123,13 +124,13 @@ class TestDoubts:
         it = make_harness(end, policy=RetryPolicy(attempts=1))
         with suppress(CallError):  # how it ends is told by other tests
             await it.create(draft())
-        assert it.executor.turns.wait([KEY], b"other") == 0
+        assert it.executor.order.locks.unconfirmed.remaining([KEY], b"other") == 0
 
     async def test_a_read_leaves_none(self) -> None:
         it = make_harness(NO_RESPONSE, endless=True)
         with pytest.raises(NoResponseError):
             await it.get(UUID)
-        assert it.executor.turns._doubts == {}
+        assert it.executor.order.locks.unconfirmed._writes == {}
 
     async def test_an_update_in_doubt_holds_back_a_different_one(self) -> None:
         it = make_harness(NO_RESPONSE, NO_RESPONSE, NO_RESPONSE, CREATED)
@@ -155,27 +156,27 @@ class TestDoubts:
         )
         with pytest.raises(OutcomeUnknownError):
             await it.update(UUID, CustomerPatch(name="Ada"))
-        assert it.executor.turns.wait([(1, "id", UUID)], b"other") == 10
+        assert it.executor.order.locks.unconfirmed.remaining([(1, "id", UUID)], b"other") == 10
 
     async def test_a_doubt_ends_with_its_time(self) -> None:
         it = make_harness(NO_RESPONSE, policy=RetryPolicy(attempts=1))
         with pytest.raises(OutcomeUnknownError):
             await it.update(UUID, CustomerPatch(name="Ada"))
         it.clock.now += 10
-        assert it.executor.turns.wait([(1, "id", UUID)], b"other") == 0
+        assert it.executor.order.locks.unconfirmed.remaining([(1, "id", UUID)], b"other") == 0
 
     async def test_doubts_that_have_ended_are_forgotten(self) -> None:
-        turns = make_harness().executor.turns
-        turns.doubt([KEY], b"one", 10)
-        turns.clock.now += 10  # type: ignore[attr-defined]
-        turns.doubt([(1, "id", UUID)], b"two", 10)
-        assert list(turns._doubts) == [(1, "id", UUID)]
+        unconfirmed = make_harness().executor.order.locks.unconfirmed
+        unconfirmed.add([KEY], b"one", 10)
+        unconfirmed.clock.now += 10  # type: ignore[attr-defined]
+        unconfirmed.add([(1, "id", UUID)], b"two", 10)
+        assert list(unconfirmed._writes) == [(1, "id", UUID)]
 
     async def test_a_create_after_a_doubtful_different_one_does_not_adopt_it(self) -> None:
         it = make_harness(NO_RESPONSE, *[respond(502, b"")] * 3, CREATED)
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
-        with pytest.raises(ConflictError, match="but not with this name"):
+        with pytest.raises(ConflictError, match="but differs in name"):
             await it.create(draft(name="Grace"))
 
 
@@ -184,7 +185,7 @@ class TestWondersUpdate:
         held: list[bool] = []
 
         def written(signed_request: object, transmission: Transmission) -> HttpResponse:
-            held.append(KEY in it.executor.turns._turns)
+            held.append(KEY in it.executor.order.locks._locks)
             transmission.sent = True
             return HttpResponse(200, {}, reply_body)
 
@@ -196,7 +197,8 @@ class TestWondersUpdate:
 
     async def test_it_reads_again_when_another_write_ended_meanwhile(self, wonder: Wonder) -> None:
         def meanwhile(signed_request: Any, transmission: Transmission) -> Any:
-            it.executor.turns.finished += 1
+            it.executor.order.locks.acquire_nowait(KEY)
+            it.executor.order.locks.release(KEY)
             return respond(200, wonder_customer(email="old@example.org"))(signed_request, transmission)
 
         newer = respond(200, wonder_customer(email="new@example.org"))

@@ -84,8 +84,8 @@ class TestObservers:
         it.executor.observers = ObserverGroup([stop])
         with pytest.raises(Stop):
             await it.create(draft())
-        assert it.executor.turns.waiting == 0
-        assert it.executor.turns.take_at_once((1, "reference", "r-1"))
+        assert it.executor.order.waiting == 0
+        assert it.executor.order.locks.acquire_nowait((1, "reference", "r-1"))
 
     async def test_it_is_called_in_the_callers_context(self) -> None:
         who: ContextVar[str] = ContextVar("who")

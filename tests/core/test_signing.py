@@ -109,7 +109,7 @@ async def test_a_call_that_is_cancelled_while_it_signs_has_sent_nothing(wonder: 
         with anyio.CancelScope() as scope:
             scope.cancel()
             await it.create(CustomerDraft(reference="ref-2", name="Ada", phone=Phone("+852", "61234567")))
-        assert it._shared.executor.turns._doubts == {}
+        assert it._shared.executor.order.locks.unconfirmed._writes == {}
         group.cancel_scope.cancel()
     assert len(sent) == 1
 

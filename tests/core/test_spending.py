@@ -73,10 +73,10 @@ class TestTheDeadline:
                 True,
                 None,
                 DeadlineExceededError,
-                "it was sent and not answered: the deadline of 0.05 s passed",
+                "it was sent and received no response: the deadline of 0.05 s passed",
                 "no",
             ),
-            ("get", True, 200, DeadlineExceededError, "but the body was lost: the deadline of 0.05 s passed", "no"),
+            ("get", True, 200, DeadlineExceededError, "but its body was lost: the deadline of 0.05 s passed", "no"),
             (
                 "create",
                 False,
@@ -85,13 +85,20 @@ class TestTheDeadline:
                 "it was not sent to https://ipgtest.monri.com: the deadline of 0.05 s passed",
                 "no",
             ),
-            ("create", True, None, OutcomeUnknownError, "not answered: the deadline of 0.05 s passed", "unknown"),
+            (
+                "create",
+                True,
+                None,
+                OutcomeUnknownError,
+                "received no response: the deadline of 0.05 s passed",
+                "unknown",
+            ),
             (
                 "create",
                 True,
                 201,
                 InvalidResponseError,
-                "HTTP 201, but the body was lost: the deadline of 0.05 s passed",
+                "HTTP 201, but its body was lost: the deadline of 0.05 s passed",
                 "yes",
             ),
         ],
@@ -115,23 +122,24 @@ class TestTheDeadline:
         it = use_real_time(make_harness(CREATED, policy=RetryPolicy(deadline=0.05)))
 
         async def somebody_else(*, task_status: Any) -> None:
-            assert await it.executor.turns.take(KEY, 1)
+            assert await it.executor.order.locks.acquire(KEY, 1)
             task_status.started()
             try:
                 await anyio.sleep_forever()
             finally:
-                it.executor.turns.give_back(KEY)
+                it.executor.order.locks.release(KEY)
 
         async with anyio.create_task_group() as group:
             await group.start(somebody_else)
             with anyio.fail_after(2), pytest.raises(DeadlineExceededError) as caught:
                 await it.create(draft())
             group.cancel_scope.cancel()
-        assert caught.value.reason == "it was not sent: an earlier write for this customer took all the time"
+        assert caught.value.reason == "it was not sent: another write for this customer did not end before the deadline"
         assert (caught.value.applied, caught.value.gateway, it.script.sent) == ("no", "monri", [])
 
     async def test_a_look_that_would_pass_it_is_not_waited_for(self) -> None:
-        it = make_harness(NO_RESPONSE, policy=RetryPolicy(deadline=0.5))
+        it = make_harness(NO_RESPONSE, policy=RetryPolicy(deadline=0.5, confirmation_window=0.49))
+        it.script.takes = 0.1
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
         assert it.clock.waits == []
@@ -140,7 +148,8 @@ class TestTheDeadline:
         it = make_harness(NO_RESPONSE, endless=True, account=wonder, policy=RetryPolicy(deadline=10, attempts=1))
         with pytest.raises(OutcomeUnknownError):
             await it.create(draft())
-        with pytest.raises(DeadlineExceededError, match=r"may still land within 10\.0 s"):
+        it.account_context.policy = RetryPolicy(deadline=5, attempts=1)
+        with pytest.raises(DeadlineExceededError, match=r"unconfirmed and may be applied for another 5\.0 s"):
             await it.create(draft(name="Grace"))
         assert it.clock.waits == []
 
@@ -148,4 +157,4 @@ class TestTheDeadline:
         date = format_datetime(datetime.fromtimestamp(1_700_000_007, UTC), usegmt=True)
         it = make_harness(respond(429, {}, retry_after=date), CREATED)
         await it.get(UUID)
-        assert it.clock.waits == [7.0]
+        assert it.clock.waits == [7.0 + 3.5]

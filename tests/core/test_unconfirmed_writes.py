@@ -34,7 +34,7 @@ pytestmark = pytest.mark.anyio
 
 OTHER = respond(200, monri_customer(merchant_customer_id="r-1", name="ADA", phone="+447911123456"))
 MISSING = respond(404, {"message": "Customer not found"})
-WITHOUT_TOKEN = r"^monri get: it was not sent: fetching the bearer token took all the time \("
+WITHOUT_TOKEN = r"^monri get: it was not sent: no access token was available before the deadline \("
 
 
 async def test_a_create_on_a_stale_connection_is_sent_once_more_like_any_other() -> None:
@@ -66,14 +66,14 @@ async def test_a_doubt_that_a_later_write_has_settled_is_none() -> None:
 async def test_an_earlier_attempt_may_land_although_a_later_one_was_seen() -> None:
     it = make_harness(NO_RESPONSE, no_response(sent=True, status=200), CREATED)
     await it.update(UUID, CustomerPatch(name="Ada"))
-    assert it.executor.turns.wait([(1, "id", UUID)], b"other") > 9
+    assert it.executor.order.locks.unconfirmed.remaining([(1, "id", UUID)], b"other") > 9
 
 
 async def test_waiting_for_a_token_ends_with_the_callers_own_deadline() -> None:
     it = use_real_time(make_harness(hang(sent=True), endless=True, account=Monri("k", "t", auth="oauth")))
 
     async def young(*, task_status: Any) -> None:
-        it.executor.policy = RetryPolicy(deadline=5)
+        it.account_context.policy = RetryPolicy(deadline=5)
         task_status.started()
         with anyio.move_on_after(2):
             await it.get(UUID)
@@ -81,7 +81,7 @@ async def test_waiting_for_a_token_ends_with_the_callers_own_deadline() -> None:
     async with anyio.create_task_group() as group:
         await group.start(young)
         await anyio.wait_all_tasks_blocked()
-        it.executor.policy = RetryPolicy(deadline=0.1)
+        it.account_context.policy = RetryPolicy(deadline=0.1)
         with anyio.fail_after(1), pytest.raises(DeadlineExceededError, match=WITHOUT_TOKEN):
             await it.get(UUID)
         group.cancel_scope.cancel()

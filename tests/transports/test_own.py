@@ -64,9 +64,9 @@ async def test_a_plain_function_may_give_what_can_be_awaited() -> None:
 
 
 WRONG = [
-    (Own(None), "answered with NoneType instead of a HttpResponse"),
-    (Own({"status": 200}), "answered with dict instead of a HttpResponse"),
-    (AtOnce(FOUND), "send is not async: it gave HttpResponse at once"),
+    (Own(None), "returned NoneType instead of a HttpResponse"),
+    (Own({"status": 200}), "returned dict instead of a HttpResponse"),
+    (AtOnce(FOUND), "send is not async: it returned HttpResponse"),
 ]
 
 

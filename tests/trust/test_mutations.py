@@ -159,7 +159,7 @@ REDACTIONS = [
     decorated("_core.operations.RawOperations.page concealed", "echo", RawOperations, "page"),
     decorated("transports.httpx.HttpxTransport.__init__ concealed", "constructors", HttpxTransport, "__init__"),
     Redaction(
-        "_core.attempt.AttemptRunner.make without_frames",
+        "_core.attempt.AttemptRunner.run without_frames",
         "cancelled",
         replaced(_module("_core.attempt"), "without_frames", _do_nothing),
     ),
@@ -168,9 +168,9 @@ REDACTIONS = [
         "garbled",
         replaced(_module("_core.redaction"), "without_frames", _do_nothing),
     ),
-    Redaction("_core.attempt.AttemptRunner.make out_of_error", "echo", replaced(Redactor, "out_of_error", _do_nothing)),
+    Redaction("_core.attempt.AttemptRunner.run out_of_error", "echo", replaced(Redactor, "out_of_error", _do_nothing)),
     Redaction(
-        "_core.attempt.AttemptRunner.make out_of_id", "echo", replaced(Redactor, "out_of_id", lambda _, text: text)
+        "_core.attempt.AttemptRunner.run out_of_id", "echo", replaced(Redactor, "out_of_id", lambda _, text: text)
     ),
     _error("reason", "error.reason = self.out_of(error.reason)", "pass"),
     _error("message", "self.out_of(error.message) if error.message else error.message", "error.message"),

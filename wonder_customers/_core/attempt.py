@@ -1,17 +1,18 @@
-"""One attempt: sign, send, and say with evidence how it ended."""
+"""One attempt: sign a request, send it, and classify how it ended."""
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import anyio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from wonder_customers._core.access_tokens import AccessTokenCache
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.signing import SignerPool
+from wonder_customers._core.stop_signal import StopSignal
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.base import Call, Dialect
 from wonder_customers.dialects.drift import Drift
@@ -33,7 +34,6 @@ from wonder_customers.secret import Secret, without_frames
 from wonder_customers.wire import (
     Header,
     HttpResponse,
-    Origin,
     Replay,
     SignedRequest,
     Timeouts,
@@ -42,6 +42,8 @@ from wonder_customers.wire import (
     TransportError,
     TransportTimeout,
 )
+
+__all__ = ["AccountContext", "AttemptResult", "AttemptRunner"]
 
 T = TypeVar("T")
 
@@ -55,52 +57,69 @@ _COMMON: Final[tuple[Header, ...]] = (
 
 @define(eq=False)
 class AccountContext:
-    """Who a call is made for: a dialect with its credentials.
+    """The account that calls are made for, with the settings of its session or view.
 
     Attributes:
-        dialect: The gateway's way of speaking for the account.
-        merchant: Tells one account's customers from another's, in turns.
-        budget: The retry tokens of the gateway's host, shared by the whole session.
-        bearer: Keeps the account's bearer token, None where it needs none.
-        secrets: The account's credentials, for taking them out of the gateway's words.
-        headers: What stands in every request.
+        dialect: The dialect of the gateway, bound to the account.
+        merchant: Identifies the merchant in the order of writes.
+        budget: Retry tokens of the gateway's origin, shared by the whole session.
+        policy: When to send again, and the time limits.
+        access_tokens: Keeps the account's access token; None when it needs none.
+        secrets: The account's credentials, which are removed from messages of the gateway.
+        stop: Ends the waits of the calls; None when nothing does.
+        headers: Headers of every request.
+        timeouts: Time limits of an attempt that has time enough.
     """
 
     dialect: Dialect
-    merchant: int
+    merchant: Hashable
     budget: RetryBudget
-    bearer: AccessTokenCache | None
+    policy: RetryPolicy = field(factory=RetryPolicy)
+    access_tokens: AccessTokenCache | None = None
     secrets: tuple[Secret, ...] = ()
+    stop: StopSignal | None = None
     headers: tuple[Header, ...] = field(init=False)
+    timeouts: Timeouts = field(init=False)
+    _longest: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         host = str(self.dialect.origin).partition("://")[2]
         self.headers = ((b"Host", host.encode("ascii")), *_COMMON)
+        policy = self.policy
+        limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
+        self.timeouts, self._longest = Timeouts(*limits), max(limits)
+
+    def timeouts_within(self, remaining: float) -> Timeouts:
+        """Return the time limits of an attempt that may take `remaining` seconds in all."""
+        usual = self.timeouts
+        if remaining >= self._longest:
+            return usual
+        return Timeouts(*(min(limit, remaining) for limit in (usual.connect, usual.read, usual.write)))
 
 
 _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 _NO_ERROR: Final = NotSentError("no attempt was made")
-"""Stands where there is a reply; nobody looks at it or writes into it."""
+"""The error of results that have a response. It is never read or changed."""
 
 
-@define(eq=False)
+@frozen(eq=False)
 class AttemptResult:
-    """How an attempt ended: with a reply, or with the error that it would be and the evidence for what may follow.
+    """How an attempt ended: with a response, or with an error and the evidence for what may follow.
 
     Attributes:
-        evidence: What is known.
-        reply: The record and its facts, when all went well.
-        error: The failure, when not.
-        asked_wait: Seconds the gateway asked to wait.
-        request_id: The gateway's id for the request, else the one sent with it.
+        evidence: What is known about the attempt.
+        response: The record and the facts of the response, after success.
+        error: The failure, if there is no response.
+        retry_after: Seconds the gateway asked to wait.
+        request_id: The gateway's id for the request, or the id that was sent with it.
         drift: The fields of the response that differ from the gateway's documents.
     """
 
     evidence: Evidence
-    reply: Response[Any] | None = None
+    response: Response[Any] | None = None
     error: CallError = _NO_ERROR
-    asked_wait: float | None = None
+    retry_after: float | None = None
     request_id: str | None = None
     drift: tuple[Drift, ...] = ()
 
@@ -110,27 +129,20 @@ class AttemptRunner:
     """Makes attempts over one transport.
 
     Attributes:
-        transport: Carries the bytes.
-        policy: The time limits.
-        wall: Unix time; signatures and ``Retry-After`` dates are read with it.
+        transport: Sends the requests; None until the session is opened.
         strict: Whether a response that differs from the gateway's documents is an error.
+        wall: Returns Unix time, for signatures and ``Retry-After`` dates.
     """
 
     transport: Transport | None
-    policy: RetryPolicy
-    wall: Callable[[], float] = time.time
     strict: bool = False
-    _under_way: int = 0
+    wall: Callable[[], float] = time.time
+    _in_progress: int = 0
     _signers: SignerPool | None = None
     _digits: str = ""
-    _timeouts: Timeouts = field(init=False)
-    _longest: float = field(init=False)
     _ends_in_time: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
-        policy = self.policy
-        limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
-        self._timeouts, self._longest = Timeouts(*limits), max(limits)
         if self.transport is not None:
             self.use(self.transport)
 
@@ -139,7 +151,7 @@ class AttemptRunner:
         self.transport = transport
         self._ends_in_time = getattr(transport, "ends_in_time", False) is True
 
-    async def make(
+    async def run(
         self,
         account_context: AccountContext,
         call: Call[Any],
@@ -147,145 +159,147 @@ class AttemptRunner:
         remaining: float,
         bearer: Secret | None,
     ) -> AttemptResult:
-        """Send `call` once, within `remaining` seconds. `flight` is filled even when this is cancelled."""
-        if remaining <= 0:
-            return AttemptResult(
-                Evidence.NOT_SENT, error=DeadlineExceededError("the deadline passed before it could be sent")
-            )
-        unique = self._unique()
-        reply: HttpResponse | None = None
+        """Send `call` once.
+
+        Args:
+            account_context: The account it is made for.
+            call: The request.
+            transmission: Filled while the request is sent, also when this method is cancelled.
+            remaining: Seconds the attempt may take.
+            bearer: The access token, if the account uses one.
+        """
+        unique = self._unique_id()
+        response: HttpResponse | None = None
         failure: TransportError | None = None
-        self._under_way += 1
+        self._in_progress += 1
         try:
-            sign = self._signing(account_context, call, unique, bearer)
-            aside = call.signed and account_context.dialect.signs_slowly and self._under_way > 1
-            if self._ends_in_time and not aside:
-                reply = await self._sent(self._outgoing(account_context, call, remaining, unique, sign()), transmission)
-            else:
-                with anyio.move_on_after(remaining):
-                    own = await self._signed_aside(sign) if aside else sign()
-                    reply = await self._sent(
-                        self._outgoing(account_context, call, remaining, unique, own), transmission
-                    )
+            response = await self._transmit(
+                account_context, call, transmission, remaining, unique=unique, bearer=bearer
+            )
         except TransportTimeout:
             pass
         except TransportError as error:
             failure = error
         except BaseException as error:
-            # Below this, frames hold the request's bytes and the keys in plain.
+            # Frames below this one hold the bytes of the request and the keys.
             without_frames(error, keep_others=True)
             raise
         finally:
-            self._under_way -= 1
+            self._in_progress -= 1
         request_id = _request_id(transmission) or unique
-        if reply is None:
-            attempt_result = self._lost(call, transmission, account_context.dialect.origin, failure, request_id)
+        if response is not None:
+            result = self._decoded(call, response, request_id)
         else:
-            attempt_result = self._answered(call, reply, request_id)
-        attempt_result.request_id = request_id
-        if attempt_result.reply is None:
-            carried = Redactor(
-                call.request, account_context.secrets if bearer is None else (*account_context.secrets, bearer)
-            )
-            carried.out_of_error(attempt_result.error)
-            attempt_result.request_id = carried.out_of_id(request_id)
-        return attempt_result
+            result = self._without_response(account_context, call, transmission, failure, request_id)
+        return result if result.response is not None else _redacted(result, account_context, call, bearer)
 
-    async def _sent(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """What the transport answers. One of somebody's own may be no real one: then nobody knows what it has sent."""
+    async def _transmit(
+        self,
+        account_context: AccountContext,
+        call: Call[Any],
+        transmission: Transmission,
+        remaining: float,
+        *,
+        unique: str,
+        bearer: Secret | None,
+    ) -> HttpResponse | None:
+        """Sign and send within `remaining` seconds. Return None when the time is over."""
+        sign = self._signer(account_context, call, unique, bearer)
+        in_thread = call.signed and account_context.dialect.signs_slowly and self._in_progress > 1
+        if self._ends_in_time and not in_thread:
+            return await self._send(_signed(account_context, call, remaining, unique, sign()), transmission)
+        with anyio.move_on_after(remaining):
+            headers = await self._sign_in_thread(sign) if in_thread else sign()
+            return await self._send(_signed(account_context, call, remaining, unique, headers), transmission)
+        return None
+
+    async def _send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        """Send over the transport. A transport that violates its protocol may have sent the request."""
         assert self.transport is not None  # noqa: S101 - selected when the session was opened
-        answer: Any = self.transport.send(signed_request, transmission)
-        if not hasattr(answer, "__await__"):
+        sending: Any = self.transport.send(signed_request, transmission)
+        if not hasattr(sending, "__await__"):
             transmission.sent = True
-            raise TransportError(f"the transport's send is not async: it gave {type(answer).__name__} at once")
-        reply = await answer
-        if not isinstance(reply, HttpResponse):
+            raise TransportError(f"the transport's send is not async: it returned {type(sending).__name__}")
+        response = await sending
+        if not isinstance(response, HttpResponse):
             transmission.sent = True
-            raise TransportError(f"the transport answered with {type(reply).__name__} instead of a HttpResponse")
-        return reply
+            raise TransportError(f"the transport returned {type(response).__name__} instead of a HttpResponse")
+        return response
 
-    def _unique(self) -> str:
-        """A random UUID, of version 4."""
+    def _unique_id(self) -> str:
+        """Return a random UUID of version 4."""
         if not self._digits:
-            # For many at once: each time the system is asked, another thread may take the interpreter's lock.
+            # Fetched for many at once: each system call may pass the interpreter's lock to another thread.
             self._digits = os.urandom(1024).hex()
-        mine, self._digits = self._digits[:32], self._digits[32:]
-        return f"{mine[:8]}-{mine[8:12]}-4{mine[13:16]}-{_VARIANT[mine[16]]}{mine[17:20]}-{mine[20:]}"
+        digits, self._digits = self._digits[:32], self._digits[32:]
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
-    def _signing(
+    def _signer(
         self, account_context: AccountContext, call: Call[Any], unique: str, bearer: Secret | None
     ) -> Callable[[], tuple[Header, ...]]:
-        """Makes the headers that authenticate the call."""
+        """Return a function that makes the headers that authenticate the call."""
         if not call.signed:
             return tuple
-        return partial(account_context.dialect.headers, call.request, self.wall(), f"{unique[:8]}{unique[-8:]}", bearer)
+        nonce = f"{unique[:8]}{unique[-8:]}"
+        return partial(account_context.dialect.headers, call.request, self.wall(), nonce, bearer)
 
-    async def _signed_aside(self, sign: Callable[[], tuple[Header, ...]]) -> tuple[Header, ...]:
+    async def _sign_in_thread(self, sign: Callable[[], tuple[Header, ...]]) -> tuple[Header, ...]:
         self._signers = self._signers or SignerPool()
         return await self._signers.make(sign)
 
-    def _outgoing(
-        self, account_context: AccountContext, call: Call[Any], remaining: float, unique: str, own: tuple[Header, ...]
-    ) -> SignedRequest:
-        request, usual = call.request, self._timeouts
-        length = ((b"Content-Length", b"%d" % len(request.body)),) if request.body else ()
-        headers = (*account_context.headers, (b"X-Request-ID", unique.encode("ascii")), *own, *length)
-        limits = (usual.connect, usual.read, usual.write)
-        timeouts = usual if remaining >= self._longest else Timeouts(*(min(limit, remaining) for limit in limits))
-        return SignedRequest(
-            account_context.dialect.origin, request.method, request.target, headers, request.body, timeouts, remaining
-        )
-
-    def _lost(
+    def _without_response(
         self,
+        account_context: AccountContext,
         call: Call[Any],
         transmission: Transmission,
-        origin: Origin,
         failure: TransportError | None,
         request_id: str,
     ) -> AttemptResult:
-        """Return the result of an attempt without a complete response; without `failure`, the deadline ended it."""
-        late = failure is None
-        words = str(failure or f"the deadline of {self.policy.deadline:g} s passed")
+        """Classify an attempt without a complete response. Without a `failure` it ended by the deadline."""
+        words = str(failure or f"the deadline of {account_context.policy.deadline:g} s passed")
         final = failure is not None and not failure.retryable
         if not transmission.sent:
-            reason = f"it was not sent to {origin}: {words}"
-            error: CallError = DeadlineExceededError(reason) if late else NotSentError(reason)
+            reason = f"it was not sent to {account_context.dialect.origin}: {words}"
+            not_sent: CallError = NotSentError(reason) if failure else DeadlineExceededError(reason)
             if failure is not None and failure.hint is not None:
-                error.hint = failure.hint
-            return AttemptResult(Evidence.ANSWERED if final else Evidence.NOT_SENT, error=error)
+                not_sent.hint = failure.hint
+            evidence = Evidence.RESPONSE if final else Evidence.NOT_SENT
+            return AttemptResult(evidence, error=not_sent, request_id=request_id)
         if transmission.status is None:
-            reason = f"it was sent and not answered: {words}"
-            missing = DeadlineExceededError(reason) if late else NoResponseError(reason)
-            return AttemptResult(Evidence.STALE if transmission.stale else Evidence.UNKNOWN, error=missing)
+            reason = f"it was sent and received no response: {words}"
+            missing = NoResponseError(reason) if failure else DeadlineExceededError(reason)
+            evidence = Evidence.STALE if transmission.stale else Evidence.UNKNOWN
+            return AttemptResult(evidence, error=missing, request_id=request_id)
         if transmission.status >= 300 or call.not_found_is_success:
-            # The status says it all: a refusal is one without its words too, and a delete has no words to lose.
-            return self._answered(call, HttpResponse(transmission.status, transmission.headers, b""), request_id)
-        reason = f"it was answered with HTTP {transmission.status}, but the body was lost: {words}"
+            # The status is sufficient: a refusal without its message is a refusal, and a deletion has no content.
+            return self._decoded(call, HttpResponse(transmission.status, transmission.headers, b""), request_id)
+        reason = f"the response had HTTP {transmission.status}, but its body was lost: {words}"
         if call.replay is not Replay.READ:
-            error = InvalidResponseError(reason, status=transmission.status, applied="yes")
-            return AttemptResult(Evidence.BODY_LOST, error=error)
+            unread = InvalidResponseError(reason, status=transmission.status, applied="yes")
+            return AttemptResult(Evidence.BODY_LOST, error=unread, request_id=request_id)
         if final:
-            return AttemptResult(Evidence.ANSWERED, error=InvalidResponseError(reason, status=transmission.status))
-        return AttemptResult(Evidence.UNKNOWN, error=DeadlineExceededError(reason) if late else NoResponseError(reason))
+            unreadable = InvalidResponseError(reason, status=transmission.status)
+            return AttemptResult(Evidence.RESPONSE, error=unreadable, request_id=request_id)
+        lost = NoResponseError(reason) if failure else DeadlineExceededError(reason)
+        return AttemptResult(Evidence.UNKNOWN, error=lost, request_id=request_id)
 
-    def _answered(self, call: Call[Any], reply: HttpResponse, request_id: str) -> AttemptResult:
+    def _decoded(self, call: Call[Any], response: HttpResponse, request_id: str) -> AttemptResult:
         token = drift.start()
         found: tuple[Drift, ...] = ()
         try:
             try:
-                record = call.decode(reply)
+                record = call.decode(response)
             finally:
                 found = drift.stop(token)
             if found and self.strict:
-                raise _drift_error(call, reply.status, found)
+                raise _drift_error(call, response.status, found)
         except CallError as error:
-            wait = retry_after(reply.headers, self.wall())
+            wait = retry_after(response.headers, self.wall())
             if isinstance(error, GatewayError):
                 error.retry_after = wait
-            return AttemptResult(_evidence(error), error=error, asked_wait=wait, drift=found)
-        response = Response(record, reply.status, reply.headers, request_id)
-        return AttemptResult(Evidence.ANSWERED, response, drift=found)
+            return AttemptResult(_evidence(error), None, error, wait, request_id, found)
+        facts = Response(record, response.status, response.headers, request_id)
+        return AttemptResult(Evidence.RESPONSE, facts, request_id=request_id, drift=found)
 
 
 def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> InvalidResponseError:
@@ -295,6 +309,30 @@ def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> Inva
     return InvalidResponseError(reason, status=status, applied="no" if call.replay is Replay.READ else "yes")
 
 
+def _signed(
+    account_context: AccountContext, call: Call[Any], remaining: float, unique: str, signature: tuple[Header, ...]
+) -> SignedRequest:
+    request = call.request
+    length = ((b"Content-Length", b"%d" % len(request.body)),) if request.body else ()
+    headers = (*account_context.headers, (b"X-Request-ID", unique.encode("ascii")), *signature, *length)
+    timeouts = account_context.timeouts_within(remaining)
+    return SignedRequest(
+        account_context.dialect.origin, request.method, request.target, headers, request.body, timeouts, remaining
+    )
+
+
+def _redacted(
+    result: AttemptResult, account_context: AccountContext, call: Call[Any], bearer: Secret | None
+) -> AttemptResult:
+    """Remove the values of the request and the credentials from a failure."""
+    secrets = account_context.secrets if bearer is None else (*account_context.secrets, bearer)
+    redactor = Redactor(call.request, secrets)
+    redactor.out_of_error(result.error)
+    request_id = redactor.out_of_id(result.request_id or "")
+    result.error.request_id = request_id
+    return AttemptResult(result.evidence, None, result.error, result.retry_after, request_id, result.drift)
+
+
 def _evidence(error: CallError) -> Evidence:
     match error:
         case RateLimitError():
@@ -302,13 +340,14 @@ def _evidence(error: CallError) -> Evidence:
         case GatewayUnavailableError():
             return Evidence.UNKNOWN
         case ConflictError() | InvalidRequestError():
-            # Monri's words for a taken reference are not documented, so any rejection after a doubt may be that.
-            return Evidence.TAKEN
+            # Monri does not document how it reports a taken reference, so after an unconfirmed create any rejection
+            # may be that.
+            return Evidence.REJECTED
         case _:
-            return Evidence.ANSWERED
+            return Evidence.RESPONSE
 
 
 def _request_id(transmission: Transmission) -> str | None:
-    """The id a gateway gave the request. Bounded, because it goes into messages."""
+    """Return the gateway's id for the request. Its length is bounded, because it becomes part of messages."""
     named = transmission.headers.get("x-request-id") or transmission.headers.get("x-correlation-id")
     return named[:100] if named and named.isprintable() else None

@@ -1,4 +1,4 @@
-"""One verb on its way, and what its errors tell of it."""
+"""The state of one operation in progress, and how its errors and events are filled in."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -23,17 +23,19 @@ from wonder_customers.records import Applied, Response
 from wonder_customers.retry import Evidence
 from wonder_customers.wire import Replay, Transmission
 
-if TYPE_CHECKING:  # loaded only where somebody watches
+if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers._core.observers import CallObserver, ObserverGroup
     from wonder_customers.events import Outcome, Reason
 
+__all__ = ["UNCONFIRMED", "CallContext", "Counts", "as_unconfirmed", "error_name", "outcome_of", "write_keys"]
+
 UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE})
-"""A write that ended so may have been applied."""
+"""A write with this evidence may have been applied."""
 
 
 @define(eq=False)
 class Counts:
-    """What a session's executor has done; see `wonder_customers.events.Stats`."""
+    """Counters of a session; see `wonder_customers.events.Stats`."""
 
     started: int = 0
     succeeded: int = 0
@@ -41,46 +43,47 @@ class Counts:
     attempts: int = 0
     retries: int = 0
     lookups: int = 0
+    waiting_for_rate_limit: int = 0
     drift: dict[str, int] = field(factory=dict)
 
 
 @define(eq=False)
 class CallContext:
-    """One verb from start to end: its deadline and everything that was seen on the way.
+    """One operation from start to end: its deadline and what happened so far.
 
     Attributes:
-        speaker: Who it is made for.
-        operation: The verb.
-        started: When it began.
-        deadline: When it has to end.
-        turns_before: How many turns had ended when it began.
-        requests: How many it has started.
-        wrote: A write of it was answered well, or found to be there.
-        doubtful: A write of it may have been applied, and nothing has told yet.
+        account_context: The account it is made for.
+        operation: The name of the operation.
+        started: When it started, on the executor's clock.
+        deadline: When it has to end, on the executor's clock.
+        locks_before: The number of locks that had been released when it started.
+        requests: Number of requests it has started.
+        wrote: A write of it received a successful response, or was found to be applied.
+        unconfirmed: A write of it may have been applied, and nothing has confirmed it.
         history: One record per request.
-        held: The turns it holds.
-        watched: Tells the observers; None where nobody watches.
+        held: The locks it holds.
+        observer: Reports to the observers; None without observers.
     """
 
     account_context: AccountContext
     operation: str
     started: float
     deadline: float
-    turns_before: int
+    locks_before: int
     requests: int = 0
     wrote: bool = False
     unconfirmed: bool = False
     history: list[AttemptRecord] = field(factory=list)
-    held: set[Key] = field(factory=set)
-    watched: "CallObserver | None" = None
+    held: list[Key] = field(factory=list)
+    observer: "CallObserver | None" = None
 
     @property
     def applied(self) -> Applied:
-        """What is known of its writes, where no error of the library tells it."""
+        """What is known of its writes when no error of the library says it."""
         return "unknown" if self.unconfirmed else "yes" if self.wrote else "no"
 
-    def tell(self, error: CallError, now: float) -> CallError:
-        """Fill in what every error tells."""
+    def complete(self, error: CallError, now: float) -> CallError:
+        """Fill in the facts that every error has, and return it."""
         error.attempts = error.attempts or self.requests
         error.gateway = error.gateway or self.account_context.dialect.gateway
         error.operation = error.operation or self.operation
@@ -89,52 +92,57 @@ class CallContext:
         return error
 
     def mark_confirmed(self, call: Call[Any]) -> None:
-        """`call` was answered well, or what it meant is there."""
+        """Take note that `call` received a successful response, or was found to be applied."""
         if call.replay is not Replay.READ:
             self.unconfirmed, self.wrote = False, True
 
     def begin(self, counts: Counts, observers: "ObserverGroup | None") -> None:
-        """It begins."""
+        """Report the start of the operation."""
         counts.started += 1
         if observers is not None:
             dialect = self.account_context.dialect
-            self.watched = observers.call(dialect.gateway, self.operation, dialect.origin)
+            self.observer = observers.call(dialect.gateway, self.operation, dialect.origin)
 
-    def succeed(self, counts: Counts, reply: Response[Any]) -> None:
-        """It returns its result."""
+    def succeed(self, counts: Counts, response: Response[Any]) -> None:
+        """Report that the operation returns its result."""
         counts.succeeded += 1
-        if self.watched is not None:
-            self.watched.ended(None, self.applied, self.requests, reply.elapsed, recovered=reply.recovered)
+        if self.observer is not None:
+            self.observer.ended(None, self.applied, self.requests, response.elapsed, recovered=response.recovered)
 
     def fail(self, counts: Counts, error: BaseException, applied: Applied, now: float) -> None:
-        """It raises."""
-        name = name_of(error)
+        """Report that the operation raises."""
+        name = error_name(error)
         counts.failed[name] = counts.failed.get(name, 0) + 1
-        if self.watched is not None:
-            self.watched.ended(name, applied, self.requests, now - self.started, recovered=False)
+        if self.observer is not None:
+            self.observer.ended(name, applied, self.requests, now - self.started, recovered=False)
 
     def begin_attempt(self, call: Call[Any], number: int) -> None:
-        """A request is about to go out, the same one for the `number`-th time."""
-        self.requests += 1
-        if self.watched is not None:
-            self.watched.attempt(call.request, number, self.requests)
+        """Report that a request starts.
 
-    def end_attempt(
-        self, call: Call[Any], transmission: Transmission, attempt_result: AttemptResult, took: float
-    ) -> None:
-        """It has ended."""
-        outcome, error = (
-            how_far(transmission, attempt_result),
-            None if attempt_result.reply is not None else attempt_result.error,
-        )
-        seen = f"HTTP {transmission.status}" if outcome == "response" else outcome
+        Args:
+            call: The request.
+            number: The number of the attempt at this request, counted from 1.
+        """
+        self.requests += 1
+        if self.observer is not None:
+            self.observer.attempt(call.request, number, self.requests)
+
+    def end_attempt(self, call: Call[Any], transmission: Transmission, result: AttemptResult, elapsed: float) -> None:
+        """Record and report that the request ended."""
+        outcome, error = outcome_of(transmission, result), None if result.response is not None else result.error
+        shown = f"HTTP {transmission.status}" if outcome == "response" else outcome
         cause = "complete response" if error is None else error.reason
-        self.history.append(AttemptRecord(seen, cause, took, attempt_result.request_id))
-        if self.watched is not None:
-            name = None if error is None else name_of(error)
-            self.watched.attempted(
-                outcome, transmission.status, done_by(call, transmission, attempt_result), name, took
-            )
+        self.history.append(AttemptRecord(shown, cause, elapsed, result.request_id))
+        if self.observer is not None:
+            name = None if error is None else error_name(error)
+            applied = _applied_by(call, transmission, result)
+            self.observer.attempted(outcome, transmission.status, applied, name, elapsed)
+
+    def break_attempt(self, call: Call[Any], transmission: Transmission, error: BaseException, elapsed: float) -> None:
+        """Report that the request was cancelled or ended by an unexpected error."""
+        if self.observer is not None:
+            outcome, applied = outcome_of(transmission, None), _applied_by(call, transmission, None)
+            self.observer.attempted(outcome, transmission.status, applied, error_name(error), elapsed)
 
     def report_drift(self, counts: Counts, found: tuple[Drift, ...]) -> None:
         """Count the fields of a response that differ from the gateway's documents, and notify the observers."""
@@ -142,57 +150,52 @@ class CallContext:
         for it, count in Counter(found).items():
             name = f"{gateway}.{it.field}"
             counts.drift[name] = counts.drift.get(name, 0) + count
-            if self.watched is not None:
-                self.watched.response_drift(it, count)
-
-    def break_attempt(self, call: Call[Any], transmission: Transmission, error: BaseException, took: float) -> None:
-        """It was broken off."""
-        if self.watched is not None:
-            facts = how_far(transmission, None), transmission.status, done_by(call, transmission, None)
-            self.watched.attempted(*facts, name_of(error), took)
+            if self.observer is not None:
+                self.observer.response_drift(it, count)
 
     def wait(self, reason: "Reason", seconds: float) -> None:
-        """It waits."""
-        if self.watched is not None:
-            self.watched.waiting(reason, seconds, self.account_context.budget.tokens)
+        """Report that the operation waits."""
+        if self.observer is not None:
+            self.observer.waiting(reason, seconds, self.account_context.budget.tokens)
 
-    def look(self) -> None:
-        """It looks what a write has left."""
-        if self.watched is not None:
-            self.watched.looking()
+    def begin_lookup(self) -> None:
+        """Report that a lookup starts."""
+        if self.observer is not None:
+            self.observer.lookup_started()
 
-    def end_look(self, *, found: bool = False, error: BaseException | None = None) -> None:
-        """The look has ended."""
-        if self.watched is not None:
-            self.watched.looked(None if error is None else name_of(error), found=found)
-
-
-def name_of(error: BaseException) -> str:
-    """The name by which an error is counted and told: its class, which holds no datum."""
-    # A cancellation has another class on each event loop, and none of them is an Exception.
-    told = isinstance(error, (Exception, KeyboardInterrupt, SystemExit))
-    return type(error).__name__ if told else "Cancelled"
+    def end_lookup(self, *, found: bool = False, error: BaseException | None = None) -> None:
+        """Report that the lookup ended."""
+        if self.observer is not None:
+            self.observer.lookup_ended(None if error is None else error_name(error), found=found)
 
 
-def keys(context: CallContext, call: Call[Any]) -> list[Key]:
-    """What a write is about, as keys of turns; empty for reads."""
+def error_name(error: BaseException) -> str:
+    """Return the name of an error's class, ``Cancelled`` for cancellations of any event loop."""
+    named = isinstance(error, (Exception, KeyboardInterrupt, SystemExit))
+    return type(error).__name__ if named else "Cancelled"
+
+
+def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
+    """Return the customer of a write as keys of locks, the reference first; empty for reads."""
     if call.replay is Replay.READ:
         return []
+    merchant = call_context.account_context.merchant
     named = (("reference", call.reference), ("id", call.id))
-    return [(context.account_context.merchant, name, value) for name, value in named if value is not None]
+    return [(merchant, name, value) for name, value in named if value is not None]
 
 
-def as_unconfirmed(error: CallError, subject: Mapping[str, str], *, once: bool = False) -> CallError:
-    """`error`, when a write before it or with it may have been applied.
+def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:
+    """Return the error of a call with a write that may have been applied.
+
+    A failure without a conclusive response becomes an `OutcomeUnknownError`. Any other error is kept, with `applied`
+    set to ``unknown``.
 
     Args:
         error: What ended the call.
-        subject: What the verb is about, where `error` does not say so itself.
-        once: The write is one that must not be repeated, so that a fault of the gateway's own leaves it unknown too.
+        subject: The customer of the operation, for errors that do not name it.
     """
     error.applied = "unknown"
-    silent = isinstance(error, (NotSentError, NoResponseError, DeadlineExceededError))
-    if not silent and not (once and isinstance(error, GatewayUnavailableError)):
+    if not isinstance(error, (NotSentError, NoResponseError, DeadlineExceededError, GatewayUnavailableError)):
         return error
     unknown = OutcomeUnknownError(
         error.reason,
@@ -206,20 +209,20 @@ def as_unconfirmed(error: CallError, subject: Mapping[str, str], *, once: bool =
     return unknown
 
 
-def how_far(transmission: Transmission, attempt_result: AttemptResult | None) -> "Outcome":
-    """How far an attempt came; without an `AttemptResult` it was broken off."""
+def outcome_of(transmission: Transmission, result: AttemptResult | None) -> "Outcome":
+    """Return how an attempt ended; without an `AttemptResult` it was cancelled."""
     if transmission.status is None:
         return "no response" if transmission.sent else "not sent"
-    if attempt_result is None or attempt_result.evidence is Evidence.BODY_LOST:
+    if result is None or result.evidence is Evidence.BODY_LOST:
         return "body lost"
-    silent = attempt_result.reply is None and isinstance(attempt_result.error, (NoResponseError, DeadlineExceededError))
-    return "body lost" if silent else "response"
+    lost = result.response is None and isinstance(result.error, (NoResponseError, DeadlineExceededError))
+    return "body lost" if lost else "response"
 
 
-def done_by(call: Call[Any], transmission: Transmission, attempt_result: AttemptResult | None) -> Applied:
-    """What one attempt by itself has done; without an `AttemptResult` it was broken off."""
+def _applied_by(call: Call[Any], transmission: Transmission, result: AttemptResult | None) -> Applied:
+    """Return whether one attempt was applied; without an `AttemptResult` it was cancelled."""
     if call.replay is Replay.READ or not transmission.sent:
         return "no"
-    if attempt_result is None or attempt_result.evidence in UNCONFIRMED:
+    if result is None or result.evidence in UNCONFIRMED:
         return "unknown"
-    return "yes" if attempt_result.reply is not None else attempt_result.error.applied
+    return "yes" if result.response is not None else result.error.applied

@@ -1,381 +1,383 @@
-"""The executor: the one loop that sends again, and the one place that sleeps.
+"""The executor: runs operations, and contains the only retry loop of the package.
 
-Each attempt ends with evidence from what the transport saw. `wonder_customers.retry.decide` says what follows: the same
-bytes again, a look at what the write has left, or the failure.
+Each attempt ends with evidence of what the transport observed. `wonder_customers.retry.decide` decides what follows:
+the same bytes again, a lookup of what the write left, or the failure.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-import anyio
-from attrs import define, evolve, field
+from attrs import define, evolve, frozen
 
-from wonder_customers._core.attempt import AccountContext, AttemptResult, AttemptRunner
-from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts, as_unconfirmed, keys
-from wonder_customers._core.write_locks import Key, WriteLocks
-from wonder_customers._support import clock as system_clock
-from wonder_customers.dialects.base import AccessToken, Call, LockReference, Steps
+from wonder_customers._core.attempt import AccountContext, AttemptResult
+from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts, as_unconfirmed, write_keys
+from wonder_customers._core.redaction import Redactor
+from wonder_customers._core.sender import Sender
+from wonder_customers._core.waits import Waits
+from wonder_customers._core.write_locks import Key
+from wonder_customers._core.write_order import WriteOrder
+from wonder_customers.dialects.base import Call, LockReference, Steps
 from wonder_customers.errors import (
     AmbiguousReferenceError,
-    AuthenticationError,
     CallError,
     ConflictError,
-    DeadlineExceededError,
     NotFoundError,
 )
 from wonder_customers.records import Customer, Response
 from wonder_customers.retry import (
     Decision,
     Evidence,
+    Raise,
     Resolve,
     Retry,
-    RetryPolicy,
     RetryState,
     decide,
     lookup_schedule,
 )
-from wonder_customers.secret import Secret
-from wonder_customers.wire import Replay, Transmission
+from wonder_customers.wire import Replay
 
-if TYPE_CHECKING:  # loaded only where somebody watches
+if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers._core.observers import ObserverGroup
+
+__all__ = ["Executor"]
 
 T = TypeVar("T")
 
-_NOTHING_YET: Response[Any] = Response(None, 0, {})
+_NO_RESPONSE: Final[Response[Any]] = Response(None, 0, {})
+
+_NOT_RETRIED: Final = {
+    "budget": "; not retried: the retry budget for this gateway is used up",
+    "deadline": "; not retried: the wait would exceed the deadline",
+}
 
 
-@define(eq=False)
+@frozen
 class _Progress:
-    """How far one call has come."""
+    """The attempts at one request so far.
 
-    keys: list[Key]
+    Attributes:
+        attempts: Number of attempts that have failed.
+        throttled: How many of them ended with HTTP 429.
+        cost: Retry tokens taken.
+        unconfirmed: One of them may have been applied.
+        resent: The write was sent once more after it had been looked up and not found.
+    """
+
     attempts: int = 0
-    sent: int = 0
-    spent: int = 0
+    throttled: int = 0
+    cost: int = 0
     unconfirmed: bool = False
     resent: bool = False
+
+    def failed(self, evidence: Evidence) -> "_Progress":
+        """Return the progress after another failed attempt."""
+        return evolve(
+            self,
+            attempts=self.attempts + 1,
+            throttled=self.throttled + (evidence is Evidence.THROTTLED),
+            unconfirmed=self.unconfirmed or evidence in UNCONFIRMED,
+        )
+
+
+_START: Final = _Progress()
 
 
 @define(eq=False)
 class Executor:
-    """Sends the calls of one session.
+    """Runs the operations of one session.
 
     Attributes:
-        attempts: Makes single attempts.
-        policy: When to send again.
-        turns: The order of writes.
-        clock: Seconds that only grow; deadlines and waits are measured with it.
-        sleep: Waits.
-        draw: A random number from 0 to 1.
-        counts: What it has done.
-        observers: The observers; None where there are none.
+        sender: Sends single requests.
+        order: The order of writes.
+        waits: The clock and the waits.
+        draw: Returns a random number from 0 to 1.
+        observers: The observers; None without observers.
     """
 
-    attempts: AttemptRunner
-    policy: RetryPolicy
-    turns: WriteLocks
-    clock: Callable[[], float] = system_clock.monotonic
-    sleep: Callable[[float], Any] = system_clock.sleep
+    sender: Sender
+    order: WriteOrder
+    waits: Waits
     draw: Callable[[], float] = random.random
-    counts: Counts = field(factory=Counts)
     observers: "ObserverGroup | None" = None
+
+    @property
+    def counts(self) -> Counts:
+        """Statistics."""
+        return self.sender.counts
 
     async def run(
         self, account_context: AccountContext, operation: str, steps: Steps[T], subject: tuple[str, str] | None
     ) -> Response[T]:
-        """Perform an operation: all its calls, inside one deadline, in its customer's turn.
+        """Run an operation: all its requests within one deadline, holding the lock of its customer.
 
         Args:
-            account_context: The account.
-            operation: The verb, for errors.
-            steps: The operation's calls.
-            subject: What a write is about, ``("reference", …)`` or ``("id", …)``; None for reads and for creates
+            account_context: The account it is made for.
+            operation: The name of the operation, for errors and events.
+            steps: The requests of the operation.
+            subject: The customer of a write, ``("reference", …)`` or ``("id", …)``; None for reads and for creates
                 without a reference.
 
         Raises:
-            CallError: As the last call ended.
+            CallError: The operation failed.
         """
-        start = self.clock()
-        context = CallContext(account_context, operation, start, start + self.policy.deadline, self.turns.finished)
-        context.begin(self.counts, self.observers)
+        start = self.waits.clock()
+        deadline = start + account_context.policy.deadline
+        call_context = CallContext(account_context, operation, start, deadline, self.order.locks.released)
+        call_context.begin(self.counts, self.observers)
         try:
             if subject is not None:
-                await self._hold(context, *subject)
-            reply = await self._walk(context, steps, subject)
+                await self.order.lock_subject(call_context, subject)
+            response = await self._walk(call_context, steps, subject)
         except CallError as error:
-            if context.unconfirmed and error.applied == "no":
-                # A write of this verb is in doubt, whatever the look after it has said of itself.
-                unknown = self._told(context, as_unconfirmed(error, dict([subject] if subject is not None else [])))
-                context.fail(self.counts, unknown, unknown.applied, self.clock())
-                raise unknown from error
-            context.fail(self.counts, error, error.applied, self.clock())
-            raise
+            ended = self._ended(call_context, error, subject)
+            raise ended from ended.__cause__
         except BaseException as error:
-            context.fail(self.counts, error, context.applied, self.clock())
+            call_context.fail(self.counts, error, call_context.applied, self.waits.clock())
             raise
         else:
-            context.succeed(self.counts, reply)
-            return reply
+            call_context.succeed(self.counts, response)
+            return response
         finally:
-            for key in context.held:
-                self.turns.give_back(key)
+            for key in call_context.held:
+                self.order.locks.release(key)
             steps.close()
 
-    async def _walk(self, context: CallContext, steps: Steps[T], subject: tuple[str, str] | None = None) -> Response[T]:
-        """Drive a generator of calls to its end; failures are thrown into it, so that it can go another way."""
-        last = _NOTHING_YET
+    def _ended(self, call_context: CallContext, error: CallError, subject: tuple[str, str] | None) -> CallError:
+        """Return the error of the operation. Its traceback ends at the operation: inner frames hold the request."""
+        if call_context.unconfirmed and error.applied == "no":
+            # A write of this operation is unconfirmed, whatever a later lookup reported about itself.
+            error = as_unconfirmed(error, dict([subject] if subject is not None else []))
+            self.waits.complete(call_context, error)
+        cause = error.__cause__
+        if cause is not None:
+            cause.__traceback__ = None
+        error.__traceback__ = None
+        call_context.fail(self.counts, error, error.applied, self.waits.clock())
+        return error
+
+    async def _walk(
+        self, call_context: CallContext, steps: Steps[T], subject: tuple[str, str] | None = None
+    ) -> Response[T]:
+        """Run the requests of an operation. Failures are thrown into the generator, which may handle them."""
+        last = _NO_RESPONSE
         try:
             step = next(steps)
             if subject is not None and isinstance(step, Call) and step.replay is Replay.READ:
-                # A write that begins with a look must not look while an earlier one may still land.
-                await self._wait_out(context, [(context.account_context.merchant, *subject)], None)
+                # A write that begins with a read must not read while an earlier write may still be applied.
+                await self.order.wait_for_unconfirmed(call_context, call_context.held, None)
             while True:
                 try:
                     if isinstance(step, LockReference):
-                        answer: Any = await self._hold(context, "reference", step.reference)
+                        value: Any = await self.order.lock_reference(call_context, step.reference)
                     else:
-                        answer = last = await self.perform(context, step)
+                        value = last = await self.perform(call_context, step)
                 except CallError as error:
                     step = steps.throw(error)
                 else:
-                    step = steps.send(answer)
+                    step = steps.send(value)
         except StopIteration as end:
-            took = self.clock() - context.started
+            elapsed = self.waits.clock() - call_context.started
             return Response(
-                end.value, last.status, last.headers, last.request_id, context.requests, took, last.recovered
+                end.value, last.status, last.headers, last.request_id, call_context.requests, elapsed, last.recovered
             )
         except CallError as error:
-            self._told(context, error)
+            self.waits.complete(call_context, error)
             raise
 
-    async def _hold(self, context: CallContext, name: str, value: str) -> bool:
-        """Take the customer's turn for the rest of the trip; True when another write ended since the trip began."""
-        key = (context.account_context.merchant, name, value)
-        if key not in context.held:
-            if not self.turns.take_at_once(key):
-                context.wait("lock", context.deadline - self.clock())
-                if not await self.turns.take(key, context.deadline - self.clock()):
-                    reason = "it was not sent: an earlier write for this customer took all the time"
-                    raise self._told(context, DeadlineExceededError(reason))
-            context.held.add(key)
-        return self.turns.finished != context.turns_before
-
-    async def perform(self, context: CallContext, call: Call[T]) -> Response[T]:
-        """One call: attempts, waits and looks until it has a result or a failure."""
-        budget, now = context.account_context.budget, _Progress(keys(context, call))
-        if now.keys and await self._wait_out(context, now.keys, call) and call.replay is Replay.LOOKUP:
-            found = await self._look(context, call, certain=False)
+    async def perform(self, call_context: CallContext, call: Call[T]) -> Response[T]:
+        """Send one request as often as the policy allows, with waits and lookups."""
+        keys = write_keys(call_context, call)
+        if keys:
+            found = await self._prepare_write(call_context, call, keys)
             if found is not None:
                 return found
+        progress = _START
         while True:
-            now.attempts += 1
-            usual = not call.signed or context.account_context.bearer is None
-            attempt_result = await (
-                self._sent(context, call, now, None) if usual else self._attempt(context, call, now)
-            )
-            if now.unconfirmed and call.not_found_is_success and isinstance(attempt_result.error, NotFoundError):
-                attempt_result.reply = Response(
-                    None, attempt_result.error.status, {}, attempt_result.request_id, recovered=True
-                )
-            if attempt_result.reply is not None:
-                budget.give_back(now.spent)
-                context.mark_confirmed(call)
-                return attempt_result.reply
-            now.unconfirmed = now.unconfirmed or attempt_result.evidence in UNCONFIRMED
-            verdict = self._decide(context, call, now, attempt_result)
-            if isinstance(verdict, Resolve):
-                found = await self._resolve(context, call, now, attempt_result)
-                if found is not None:
-                    budget.give_back(now.spent)
-                    context.mark_confirmed(call)
-                    return found
-                if attempt_result.evidence not in UNCONFIRMED:
-                    raise self._failure(context, call, now, attempt_result)
-                attempt_result.evidence = Evidence.ABSENT
-                verdict = self._decide(context, call, now, attempt_result)
-            if not isinstance(verdict, Retry) or not budget.take(verdict.cost):
-                raise self._failure(context, call, now, attempt_result)
-            now.resent = now.resent or attempt_result.evidence is Evidence.ABSENT
-            now.spent += verdict.cost
-            self.counts.retries += 1
-            context.wait("throttled" if attempt_result.evidence is Evidence.THROTTLED else "retry", verdict.after)
-            await self.sleep(verdict.after)
+            result = await self.sender.attempt(call_context, call, keys, progress.attempts + 1, self.perform)
+            response = result.response or _deleted_before(call, progress, result)
+            if response is None:
+                progress = progress.failed(result.evidence)
+                response, progress = await self._recover(call_context, call, keys, progress, result)
+            if response is not None:
+                call_context.account_context.budget.give_back(progress.cost)
+                call_context.mark_confirmed(call)
+                self.order.link(call_context, response.record)
+                return response
 
-    def _decide(self, context: CallContext, call: Call[Any], now: _Progress, attempt_result: AttemptResult) -> Decision:
-        situation = RetryState(
-            attempt_result.evidence,
+    async def _recover(
+        self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
+    ) -> tuple[Response[T] | None, _Progress]:
+        """Look up or wait, as decided. Return the record found, or None when the request is to be sent again.
+
+        Raises:
+            CallError: The decision is to end the call.
+        """
+        decision = self._decide(call_context, call, progress, result)
+        absent = False
+        if isinstance(decision, Resolve):
+            found = await self._resolve(call_context, call, keys, progress, result)
+            if found is not None or result.evidence not in UNCONFIRMED:
+                if found is None:
+                    raise self._failure(call_context, call, progress, result)
+                return found, progress
+            absent = True
+            decision = self._decide(call_context, call, progress, evolve(result, evidence=Evidence.ABSENT))
+        if isinstance(decision, Retry) and not self.sender.closed:
+            self.counts.retries += 1
+            call_context.account_context.budget.take(decision.cost)
+            throttled = result.evidence is Evidence.THROTTLED
+            call_context.wait("throttled" if throttled else "retry", decision.after)
+            if await self.waits.pause(call_context, decision.after) and not self.sender.closed:
+                cost, resent = progress.cost + decision.cost, progress.resent or absent
+                return None, evolve(progress, cost=cost, resent=resent)
+        raise self._failure(call_context, call, progress, result, self._note(call_context, decision))
+
+    def _note(self, call_context: CallContext, decision: Decision) -> str:
+        """Say why a failure is not retried, where its own reason does not."""
+        if isinstance(decision, Raise):
+            return _NOT_RETRIED.get(decision.because, "")
+        return "; not retried: the session was closed" if self.sender.closed else "; not retried: the job is stopping"
+
+    def _decide(
+        self, call_context: CallContext, call: Call[Any], progress: _Progress, result: AttemptResult
+    ) -> Decision:
+        state = RetryState(
+            result.evidence,
             call.replay,
-            now.attempts,
-            context.deadline - self.clock(),
-            context.account_context.budget.tokens,
-            retry_after=attempt_result.asked_wait,
+            progress.attempts,
+            self.waits.remaining(call_context),
+            call_context.account_context.budget.tokens,
+            retry_after=result.retry_after,
             draw=self.draw(),
             findable=call.lookup is not None,
-            unconfirmed=now.unconfirmed,
-            resent=now.resent,
+            unconfirmed=progress.unconfirmed,
+            resent=progress.resent,
+            throttled=progress.throttled,
         )
-        return decide(self.policy, situation)
+        return decide(call_context.account_context.policy, state)
 
-    async def _attempt(self, context: CallContext, call: Call[Any], now: _Progress) -> AttemptResult:
-        """One attempt with a bearer token; if the gateway no longer takes it, a second one with a fresh token."""
-        try:
-            bearer = await self._bearer(context)
-            attempt_result = await self._sent(context, call, now, bearer)
-            if (
-                bearer is not None
-                and isinstance(attempt_result.error, AuthenticationError)
-                and context.account_context.bearer is not None
-            ):
-                context.account_context.bearer.drop(bearer)
-                attempt_result = await self._sent(context, call, now, await self._bearer(context))
-        except CallError as error:
-            return AttemptResult(Evidence.ANSWERED, error=error)
-        return attempt_result
+    async def _prepare_write(self, call_context: CallContext, call: Call[T], keys: Sequence[Key]) -> Response[T] | None:
+        """Lock everything that is known of the customer, and wait for unconfirmed writes.
 
-    async def _bearer(self, context: CallContext) -> Secret | None:
-        keeper, dialect = context.account_context.bearer, context.account_context.dialect
-        if keeper is None:
-            return None
-
-        async def fetch() -> AccessToken:
-            call = dialect.token_call()
-            assert call is not None  # noqa: S101 - a keeper exists only where the dialect asks for one
-            return (await self.perform(context, call)).record
-
-        token: Secret | None = None
-        with anyio.move_on_after(context.deadline - self.clock()):
-            token = await keeper.get(fetch)
-        if token is None:
-            raise DeadlineExceededError("it was not sent: fetching the bearer token took all the time")
-        return token
-
-    async def _sent(
-        self, context: CallContext, call: Call[Any], now: _Progress, bearer: Secret | None
-    ) -> AttemptResult:
-        """Send once, and remember a write that may still land, however this ends."""
-        transmission, began = Transmission(), self.clock()
-        now.sent += 1
-        self.counts.attempts += 1
-        context.begin_attempt(call, now.sent)
-        try:
-            attempt_result = await self.attempts.make(
-                context.account_context, call, transmission, context.deadline - began, bearer
-            )
-        except BaseException as error:
-            self._doubt(context, call, now.keys, transmission)
-            context.break_attempt(call, transmission, error, self.clock() - began)
-            raise
-        if attempt_result.evidence in UNCONFIRMED:
-            self._doubt(context, call, now.keys, transmission)
-        if attempt_result.reply is None:
-            attempt_result.error.request_id = attempt_result.request_id
-        context.end_attempt(call, transmission, attempt_result, self.clock() - began)
-        if attempt_result.drift:
-            context.report_drift(self.counts, attempt_result.drift)
-        return attempt_result
-
-    def _doubt(self, context: CallContext, call: Call[Any], keys: list[Key], transmission: Transmission) -> None:
-        """Remember that a write may still land, if this is one and may have left."""
-        if call.replay is not Replay.READ and transmission.sent:
-            context.unconfirmed = True
-            if keys:
-                self.turns.doubt(keys, call.request.body, self.policy.confirmation_window)
-
-    async def _wait_out(self, context: CallContext, keys: list[Key], call: Call[Any] | None) -> bool:
-        """Wait until no earlier write for the same customer can land any more; True when there was one.
-
-        The very bytes that are in doubt may go out again at once where sending them twice leaves the same state.
+        Returns:
+            The customer, if an earlier unconfirmed create turns out to be this one; else None.
         """
-        repeatable = call is not None and call.replay in {Replay.IDEMPOTENT, Replay.NATURAL_UPSERT}
-        wait = self.turns.wait(keys, call.request.body if call is not None and repeatable else None)
-        if wait <= 0:
-            return False
-        if wait >= context.deadline - self.clock():
-            reason = f"it was not sent: an earlier write for this customer may still land within {wait:.1f} s"
-            raise self._told(context, DeadlineExceededError(reason))
-        context.wait("unconfirmed", wait)
-        await self.sleep(wait)
-        return True
+        for key in keys:
+            await self.order.lock(call_context, key)
+        waited = await self.order.wait_for_unconfirmed(call_context, self.order.locks.with_linked(keys), call)
+        if not waited or call.replay is not Replay.LOOKUP:
+            return None
+        found = await self._look_up(call_context, call, certain=False)
+        if found is not None:
+            call_context.mark_confirmed(call)
+        return found
+
+    # Lookups
 
     async def _resolve(
-        self, context: CallContext, call: Call[T], now: _Progress, attempt_result: AttemptResult
+        self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
     ) -> Response[T] | None:
-        """Look what a write has left, again and again until the settle time is over; None when it is not there."""
-        at_once = attempt_result.evidence in {Evidence.BODY_LOST, Evidence.TAKEN}
-        waits: Iterator[float] = lookup_schedule(self.policy.confirmation_window)
-        for wait in chain((0.0,), waits) if at_once else waits:
-            if wait >= context.deadline - self.clock():
-                raise self._failure(context, call, now, attempt_result)
+        """Look up the effect of a write until the confirmation window is over. Return None when there is none."""
+        waits = lookup_schedule(call_context.account_context.policy.confirmation_window)
+        at_once = result.evidence in {Evidence.BODY_LOST, Evidence.REJECTED}
+        asked = 0.0 if at_once else result.retry_after or 0.0
+        for planned in chain((0.0,), waits) if at_once else waits:
+            wait, asked = max(planned, asked), 0.0
+            if wait >= self.waits.remaining(call_context):
+                raise self._failure(call_context, call, progress, result)
             if wait:
-                context.wait("confirmation", wait)
-            await self.sleep(wait)
-            try:
-                found = await self._look(context, call, certain=attempt_result.evidence is Evidence.BODY_LOST)
-            except (AmbiguousReferenceError, ConflictError):
-                raise
-            except CallError as error:
-                raise self._failure(context, call, now, attempt_result) from error
+                call_context.wait("confirmation", wait)
+            if not await self.waits.pause(call_context, wait) or self.sender.closed:
+                raise self._failure(call_context, call, progress, result)
+            found = await self._look_up_after(call_context, call, progress, result)
             if found is not None:
-                if call.replay is Replay.LOOKUP or not now.unconfirmed:
-                    # Of several attempts at an update, an earlier one may be under way still.
-                    self.turns.landed(now.keys)
+                if call.replay is Replay.LOOKUP or not progress.unconfirmed:
+                    # Of several attempts at an update, an earlier one may still be in progress.
+                    self.order.locks.unconfirmed.confirm(keys)
                 return found
         return None
 
-    async def _look(self, context: CallContext, call: Call[T], *, certain: bool) -> Response[T] | None:
-        """The record that a write has left, None when there is none.
+    async def _look_up_after(
+        self, call_context: CallContext, call: Call[T], progress: _Progress, result: AttemptResult
+    ) -> Response[T] | None:
+        """Look up once; a failed lookup ends the call with the failure of the write."""
+        try:
+            return await self._look_up(call_context, call, certain=result.evidence is Evidence.BODY_LOST)
+        except (AmbiguousReferenceError, ConflictError):
+            raise
+        except CallError as error:
+            # The gateway may repeat values of the write in its answer to the lookup.
+            Redactor(call.request, call_context.account_context.secrets).out_of_error(error)
+            raise self._failure(call_context, call, progress, result) from error
+
+    async def _look_up(self, call_context: CallContext, call: Call[T], *, certain: bool) -> Response[T] | None:
+        """Return the record that a write left, None when there is none.
 
         Args:
-            context: The verb.
+            call_context: The operation.
             call: The write.
-            certain: The gateway has said that it applied the write: whatever is there is what it made of it.
+            certain: The gateway reported that it applied the write, so any record found is its result.
 
         Raises:
-            ConflictError: There is one, but it is not what this write meant.
+            ConflictError: There is a customer, but it is not the one that was written.
             AmbiguousReferenceError: There are several.
         """
         self.counts.lookups += 1
-        context.look()
+        call_context.begin_lookup()
         try:
-            found = await self._seek(context, call, certain=certain)
+            found = await self._find(call_context, call, certain=certain)
         except BaseException as error:
-            context.end_look(error=error)
+            call_context.end_lookup(error=error)
             raise
-        context.end_look(found=found is not None)
+        call_context.end_lookup(found=found is not None)
         return found
 
-    async def _seek(self, context: CallContext, call: Call[T], *, certain: bool) -> Response[T] | None:
-        assert call.lookup is not None  # noqa: S101 - the decision resolves only what can be found
+    async def _find(self, call_context: CallContext, call: Call[T], *, certain: bool) -> Response[T] | None:
+        assert call.lookup is not None  # noqa: S101 - the decision resolves only writes with a lookup
         try:
-            reply = await self._walk(context, call.lookup())
+            response = await self._walk(call_context, call.lookup())
         except NotFoundError:
             return None
         except AmbiguousReferenceError as error:
             error.applied = "unknown"
             raise
-        differing = () if certain or call.mismatches is None else call.mismatches(reply.record)
+        differing = () if certain or call.mismatches is None else call.mismatches(response.record)
         if differing:
-            held = cast("Customer", reply.record).id
-            reason = f"a customer with this reference is there ({held}), but not with this {', '.join(differing)}"
-            raise self._told(context, ConflictError(reason, ids=(held,), reference=call.reference))
-        return evolve(reply, recovered=True)
+            held = cast("Customer", response.record).id
+            reason = f"a customer with this reference exists ({held}), but differs in {', '.join(differing)}"
+            conflict = ConflictError(reason, ids=(held,), reference=call.reference)
+            raise self.waits.complete(call_context, conflict)
+        return evolve(response, recovered=True)
+
+    # Errors
 
     def _failure(
-        self, context: CallContext, call: Call[Any], now: _Progress, attempt_result: AttemptResult
+        self,
+        call_context: CallContext,
+        call: Call[Any],
+        progress: _Progress,
+        result: AttemptResult,
+        note: str = "",
     ) -> CallError:
-        """The error that ends a call, with what is known about all of its attempts."""
-        error = attempt_result.error
+        """Return the error that ends a call, with what is known about all of its attempts."""
+        error = result.error
+        if note:
+            error.reason += note
+            error.args = (error.reason,)
         if call.replay is Replay.READ:
             error.applied = "no"
-        elif now.unconfirmed and error.applied != "yes":
-            error = as_unconfirmed(error, {}, once=call.replay in {Replay.LOOKUP, Replay.NONE})
-        error.attempts = now.attempts
+        elif progress.unconfirmed and error.applied != "yes":
+            error = as_unconfirmed(error, {})
+        error.attempts = progress.attempts
         error.reference = error.reference or call.reference
         error.id = error.id or call.id
-        return self._told(context, error)
+        return self.waits.complete(call_context, error)
 
-    def _told(self, context: CallContext, error: CallError) -> CallError:
-        return context.tell(error, self.clock())
+
+def _deleted_before(call: Call[Any], progress: _Progress, result: AttemptResult) -> Response[Any] | None:
+    """Return the success of a deletion whose earlier, unanswered attempt was applied: now the customer is missing."""
+    if progress.unconfirmed and call.not_found_is_success and isinstance(result.error, NotFoundError):
+        return Response(None, result.error.status, {}, result.request_id, recovered=True)
+    return None

@@ -108,7 +108,7 @@ class CallObserver:
     _tell: Callable[[Event], None]
     _call: CallStarted
     _attempt: AttemptStarted | None = None
-    _looking: LookupStarted | None = None
+    _lookup: LookupStarted | None = None
 
     def attempt(self, request: HttpRequest, number: int, nth: int) -> None:
         """A request is about to go out: the `nth` of the call, and the same one for the `number`-th time."""
@@ -127,18 +127,18 @@ class CallObserver:
         self._tell(Waiting(self._call, reason, seconds, tokens))
 
     def response_drift(self, found: Drift, count: int) -> None:
-        """A response had a field that differs from the gateway's documents."""
+        """Report a field of a response that differs from the gateway's documents."""
         self._tell(ResponseDrift(self._call, found.field, found.expected, found.found, count))
 
-    def looking(self) -> None:
+    def lookup_started(self) -> None:
         """A look begins."""
-        self._looking = LookupStarted(self._call)
-        self._tell(self._looking)
+        self._lookup = LookupStarted(self._call)
+        self._tell(self._lookup)
 
-    def looked(self, error: str | None, *, found: bool) -> None:
+    def lookup_ended(self, error: str | None, *, found: bool) -> None:
         """It has ended."""
-        assert self._looking is not None  # noqa: S101 - it began
-        self._tell(LookupEnded(self._call, self._looking, found, error))
+        assert self._lookup is not None  # noqa: S101 - it began
+        self._tell(LookupEnded(self._call, self._lookup, found, error))
 
     def ended(self, error: str | None, applied: Applied, requests: int, elapsed: float, *, recovered: bool) -> None:
         """The verb has ended."""

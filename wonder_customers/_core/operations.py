@@ -1,14 +1,19 @@
-"""The verbs with the facts of their calls, and what a session shares with its views."""
+"""The operations of a session with the facts of their responses, and the state shared by a session and its views."""
 
 import os
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Hashable, Mapping
+from contextlib import aclosing
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from attrs import define, field
 
-from wonder_customers._core.access_tokens import AccessTokenCache
+from wonder_customers._core.access_tokens import AccessTokens
 from wonder_customers._core.attempt import AccountContext
+from wonder_customers._core.connection_slots import ConnectionSlots
 from wonder_customers._core.executor import Executor
+from wonder_customers._core.stop_signal import StopSignal
+from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
 from wonder_customers.errors import (
@@ -32,17 +37,19 @@ from wonder_customers.secret import concealed, secrets_of
 from wonder_customers.transports import has_connections, select_transport
 from wonder_customers.wire import Origin, Transport
 
-if TYPE_CHECKING:  # loaded only where somebody looks
-    from wonder_customers.events import Stats
+if TYPE_CHECKING:  # loaded only when statistics are read
+    from wonder_customers.events import ConnectionStats, Stats
+
+__all__ = ["Listing", "RawOperations", "SessionState", "expect"]
 
 T = TypeVar("T")
 
 
 def expect(dialect: Dialect, name: str, value: object, kind: type) -> None:
-    """Refuse an argument of another kind before a dialect looks into it.
+    """Check the type of an argument before the dialect reads it.
 
     Raises:
-        InvalidRecordError: It is one; nothing was sent.
+        InvalidRecordError: `value` is not a `kind`. Nothing was sent.
     """
     if not isinstance(value, kind):
         broken = Violation(name, None, f"must be a {kind.__name__}, not {type(value).__name__}")
@@ -51,7 +58,22 @@ def expect(dialect: Dialect, name: str, value: object, kind: type) -> None:
 
 @define(eq=False)
 class SessionState:
-    """What a session and its views have in common."""
+    """What a session and its views share.
+
+    Attributes:
+        executor: Runs the operations.
+        policy: The retry policy of the session.
+        transport_argument: The ``transport`` argument of the session.
+        max_connections: Maximum number of connections.
+        transport: Sends the requests; None until the session is opened.
+        transport_description: The transport in words.
+        process: Id of the process in which the session was opened.
+        budgets: Retry tokens by origin.
+        access_tokens: Access tokens by account.
+        loop: The event loop that the session was opened on; None before.
+        closed: The session has ended.
+        views: Number of views made.
+    """
 
     executor: Executor
     policy: RetryPolicy
@@ -61,44 +83,57 @@ class SessionState:
     transport_description: str = ""
     process: int = 0
     budgets: dict[Origin, RetryBudget] = field(factory=dict)
-    bearers: dict[Account, AccessTokenCache] = field(factory=dict)
+    access_tokens: AccessTokens = field(init=False)
     loop: object = None
     closed: bool = False
     views: int = 0
 
+    def __attrs_post_init__(self) -> None:
+        self.access_tokens = AccessTokens(self.executor.waits.clock)
+
     def open(self) -> None:
         """Open the session on the running event loop, and select its transport."""
         self.transport, self.transport_description = select_transport(self.transport_argument, self.max_connections)
-        self.executor.attempts.use(self.transport)
+        self.executor.sender.runner.use(self.transport)
+        if self.transport is not self.transport_argument:
+            self.executor.sender.permits.slots = ConnectionSlots(self.max_connections)
         self.process = os.getpid()
         self.loop = clock.running_loop()
+        self.executor.order.locks = shared_locks(self.loop)
 
     async def aclose(self) -> None:
-        """Close the session, and its transport unless the caller has passed it."""
-        self.closed = True
-        if self.transport is not None and self.transport is not self.transport_argument:
-            await self.transport.aclose()
+        """Close the session, and its transport unless the caller has passed it.
 
-    def account_context(self, account: Account) -> AccountContext:
-        """Who speaks for `account`: one retry budget per gateway host, one bearer token per account."""
+        Raises:
+            SessionClosedError: The event loop is not the one that the session was opened on.
+        """
+        self.closed = self.executor.sender.closed = True
+        if self.transport is None or self.transport is self.transport_argument:
+            return
+        try:
+            await self.transport.aclose()
+        except RuntimeError as error:
+            reason = "the session was closed on another event loop than it was opened on; its connections were dropped"
+            raise SessionClosedError(f"{reason} ({type(error).__name__})") from None
+
+    def account_context(self, account: Account, policy: RetryPolicy, stop: StopSignal | None) -> AccountContext:
+        """Return the context of an account: one retry budget per gateway, one access token per account."""
         dialect = account.dialect()
         budget = self.budgets.setdefault(dialect.origin, RetryBudget(self.policy.budget))
-        bearer = None
-        if dialect.token_call() is not None:
-            bearer = self.bearers.setdefault(account, AccessTokenCache(self.executor.clock))
-        return AccountContext(dialect, hash(account), budget, bearer, secrets_of(account))
+        access_tokens = self.access_tokens.of(account) if dialect.token_call() is not None else None
+        merchant = self._merchant(account, dialect)
+        return AccountContext(dialect, merchant, budget, policy, access_tokens, secrets_of(account), stop)
+
+    def _merchant(self, account: Account, dialect: Dialect) -> Hashable:
+        # A transport of the caller may lead anywhere, so its gateways are not those of other sessions.
+        place = None if self.transport_argument is None else id(self.transport_argument)
+        return dialect.origin, getattr(dialect, "merchant", None) or hash(account), place
 
     def stats(self) -> "Stats":
-        """What was done so far, and what is under way."""
-        from wonder_customers.events import ConnectionStats, Stats  # noqa: PLC0415 - who never asks does not pay for the import
+        """Return the statistics so far."""
+        from wonder_customers.events import Stats  # noqa: PLC0415 - loaded only when statistics are read
 
-        executor, connections = self.executor, None
-        if has_connections(self.transport):
-            it = self.transport
-            connections = ConnectionStats(
-                it.open_connections, it.busy_connections, it.idle_connections, it.waiting_requests
-            )
-        counts = executor.counts
+        executor, counts = self.executor, self.executor.counts
         return Stats(
             started=counts.started,
             succeeded=counts.succeeded,
@@ -106,18 +141,31 @@ class SessionState:
             attempts=counts.attempts,
             retries=counts.retries,
             lookups=counts.lookups,
-            # Lists first: another thread may ask while this one's event loop adds a host.
+            # A list first: another thread may read while the event loop adds an origin.
             retry_tokens={str(origin): budget.tokens for origin, budget in list(self.budgets.items())},
-            connections=connections,
-            waiting_for_lock=executor.turns.waiting,
-            waiting_for_rate_limit=0,
+            connections=self._connections(),
+            waiting_for_lock=executor.order.waiting,
+            waiting_for_rate_limit=counts.waiting_for_rate_limit,
+            drift=dict(counts.drift),
             views=self.views,
             observer_failures=0 if executor.observers is None else executor.observers.failures,
-            drift=dict(counts.drift),
         )
 
+    def _connections(self) -> "ConnectionStats | None":
+        from wonder_customers.events import ConnectionStats  # noqa: PLC0415 - loaded only when statistics are read
+
+        pool = self.transport
+        if not has_connections(pool):
+            return None
+        waiting = pool.waiting_requests + self.executor.sender.permits.slots.waiting
+        return ConnectionStats(pool.open_connections, pool.busy_connections, pool.idle_connections, waiting)
+
     def check_open(self) -> None:
-        """Refuse a session that is not open, or open on another event loop."""
+        """Check that the session is open on the running event loop.
+
+        Raises:
+            SessionClosedError: It is not.
+        """
         if self.closed:
             raise SessionClosedError("the session is closed: its `async with` block has ended. Nothing was sent.")
         if self.loop is None:
@@ -131,33 +179,36 @@ class SessionState:
             )
         if self.loop != clock.running_loop():
             raise SessionClosedError(
-                "the session was opened on another event loop, and its connections live there: open one session per"
-                " loop. Nothing was sent."
+                "the session belongs to another event loop, like its connections: open one session per loop."
+                " Nothing was sent."
             )
 
 
 class RawOperations:
-    """The session's verbs, each with the facts of its call around the record: status, headers, request id, attempts."""
+    """The operations of a session. Each returns a `Response`: the record with status, headers, request id, attempts."""
 
-    __slots__ = ("_shared", "_speaker")
+    __slots__ = ("_account_context", "_shared")
 
     def __init__(self, shared: SessionState, account_context: AccountContext) -> None:
         self._shared = shared
-        self._speaker = account_context
+        self._account_context = account_context
+
+    def __repr__(self) -> str:
+        return f"<RawOperations {self.gateway}: each operation returns a Response>"
 
     @property
     def gateway(self) -> str:
-        """The gateway's name."""
-        return self._speaker.dialect.gateway
+        """The name of the gateway."""
+        return self._account_context.dialect.gateway
 
     async def _run(self, operation: Operation, steps: Steps[T], subject: tuple[str, Any] | None = None) -> Response[T]:
         about = subject if subject is not None and isinstance(subject[1], str) else None
-        return await self._shared.executor.run(self._speaker, operation, steps, about)
+        return await self._shared.executor.run(self._account_context, operation, steps, about)
 
     def _ready(self, operation: Operation) -> Dialect:
-        """The dialect, when it may be asked for `operation` now."""
+        """Return the dialect, if the session is open and the gateway offers `operation`."""
         self._shared.check_open()
-        dialect = self._speaker.dialect
+        dialect = self._account_context.dialect
         if operation in dialect.unsupported_operations:
             raise UnsupportedOperationError(dialect.gateway, operation, dialect.unsupported_operations[operation])
         return dialect
@@ -197,12 +248,12 @@ class RawOperations:
     def page(
         self, limit: int | None = None, cursor: str | None = None, filters: Mapping[str, str] | None = None
     ) -> Coroutine[Any, Any, Response[Page[Customer]]]:
-        """One page of `CustomerSession.list`. What somebody searches for stays in no frame while it is awaited."""
+        """Return one page of `CustomerSession.list`. No frame holds the filters while the page is awaited."""
         dialect = self._ready(Operation.LIST)
         size = dialect.page_limit if limit is None else limit
         if type(size) is not int or not 1 <= size <= 1000:
             raise InvalidRecordError(
-                dialect.gateway, [Violation("limit", "limit", "must be a whole number from 1 to 1000")]
+                dialect.gateway, [Violation("limit", "limit", "must be an integer from 1 to 1000")]
             )
         return self._run(Operation.LIST, dialect.page(size, cursor, filters or {}))
 
@@ -233,14 +284,15 @@ class RawOperations:
         found = token if isinstance(token, PaymentToken) else PaymentToken(token) if isinstance(token, str) else None
         if found is None or not found.token:
             broken = Violation("token", "token", "must be a token's text or a PaymentToken, and not empty")
-            raise InvalidRecordError(self._speaker.dialect.gateway, [broken])
+            raise InvalidRecordError(self._account_context.dialect.gateway, [broken])
         return found
 
 
 class Listing:
-    """All customers of a list, page after page: ``async for customer in session.list()``.
+    """The customers of a gateway, fetched page by page: ``async for customer in session.list()``.
 
-    Customers that move to a later page while the list is walked (newest first) are given once.
+    Customers that move to a later page while the list is read (newest first) are returned once. Leaving the loop early
+    needs no cleanup on asyncio; on trio use ``async with session.list() as customers`` or call `aclose`.
     """
 
     def __init__(
@@ -248,37 +300,64 @@ class Listing:
     ) -> None:
         self._raw = raw
         self._limit, self._cursor, self._filters = limit, cursor, filters
+        self._open: list[AsyncGenerator[Any, None]] = []
         self._customers: AsyncIterator[Customer] | None = None
 
-    async def pages(self) -> AsyncIterator[Page[Customer]]:
-        """The pages as the gateway serves them. A page's `cursor` resumes the list after it.
+    def __repr__(self) -> str:
+        start = "the first page" if self._cursor is None else f"cursor {self._cursor!r}"
+        return f"<Listing of {self._raw.gateway} customers from {start}: use `async for`>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the iterators of this listing that were left early."""
+        while self._open:
+            await self._open.pop().aclose()
+
+    def pages(self) -> AsyncIterator[Page[Customer]]:
+        """Return the pages as the gateway sends them. The `cursor` of a page resumes the list after it.
 
         Raises:
-            InvalidResponseError: The gateway sends the same page again and again.
+            InvalidResponseError: The gateway sends the same page repeatedly.
         """
+        return self._track(self._pages())
+
+    def _track(self, generator: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        self._open = [it for it in self._open if getattr(it, "ag_frame", None) is not None]
+        self._open.append(generator)
+        return generator
+
+    async def _pages(self) -> AsyncGenerator[Page[Customer], None]:
         cursor, before = self._cursor, None
         while True:
             page = (await self._raw.page(self._limit, cursor, self._filters)).record
             ids = [customer.id for customer in page.items]
             if ids and ids == before:
-                reason = "the gateway sent the same page twice: it does not heed the offset"
+                reason = "the gateway sent the same page twice: it ignores the offset"
                 raise InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
             yield page
             if page.cursor is None:
                 return
             cursor, before = page.cursor, ids
 
-    async def _walk(self) -> AsyncIterator[Customer]:
+    async def _walk(self) -> AsyncGenerator[Customer, None]:
         recent: set[str] = set()
-        async for page in self.pages():
-            for customer in page.items:
-                if customer.id not in recent:
-                    yield customer
-            recent = {customer.id for customer in page.items}
+        async with aclosing(self._pages()) as pages:
+            async for page in pages:
+                for customer in page.items:
+                    if customer.id not in recent:
+                        yield customer
+                recent = {customer.id for customer in page.items}
 
     def __aiter__(self) -> AsyncIterator[Customer]:
-        return self._walk()
+        return self._track(self._walk())
 
     async def __anext__(self) -> Customer:
-        self._customers = self._customers or self._walk()
+        self._customers = self._customers or self._track(self._walk())
         return await anext(self._customers)

@@ -1,96 +1,164 @@
-"""Writes for one customer take turns, and a doubtful write holds back a different one.
+"""Order of writes: one write per customer at a time, and none while an unconfirmed one may still be applied.
 
-A write whose answer was lost may still be on its way. Were a newer one sent at once, the late first could land after it
-and undo it. So inside one session writes for one customer go one after the other, and after an unknown outcome another
-body waits until the first can be expected to have landed or died.
+A write without a response may still be in progress. If a newer write were sent at once, the older one could be applied
+after it and undo it. So writes for one customer run one after the other, and after an unconfirmed write a write with
+another body waits until the confirmation window is over.
+
+The state belongs to the process, so that several sessions for one account share it. Locks hold for one event loop;
+unconfirmed writes are known on all of them.
 """
 
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Final
 
 import anyio
 from attrs import define, field
 
-Key = Hashable
+from wonder_customers._support import clock as system_clock
+from wonder_customers._support.wait_queue import WaitQueue
+
+__all__ = ["UNCONFIRMED_WRITES", "Key", "UnconfirmedWrites", "WriteLocks", "shared_locks"]
+
+Key = tuple[Hashable, str, str]
+"""A customer: the merchant, ``reference`` or ``id``, and its value."""
+
+_MOST: Final = 100_000
+"""Unconfirmed writes that are remembered at most."""
+_LINKS: Final = 10_000
+"""Pairs of a reference and an id that are remembered at most."""
+
+
+@define(eq=False)
+class UnconfirmedWrites:
+    """Writes that may still be applied, by customer. Every operation takes constant time, and memory is bounded.
+
+    Attributes:
+        clock: Returns seconds on a monotonic clock.
+    """
+
+    clock: Callable[[], float] = system_clock.monotonic
+    _writes: dict[Key, tuple[int, float]] = field(factory=dict)
+    _order: deque[tuple[Key, float]] = field(factory=deque)
+
+    def __len__(self) -> int:
+        return len(self._writes)
+
+    def add(self, keys: Iterable[Key], body: bytes, seconds: float) -> None:
+        """Remember that a write with `body` may still be applied within `seconds`."""
+        now = self.clock()
+        for key in keys:
+            self._writes[key] = (hash(body), now + seconds)
+            self._order.append((key, now + seconds))
+        self._prune(now)
+
+    def _prune(self, now: float) -> None:
+        # Two entries are removed for each one added, so the table cannot grow beyond what is unconfirmed.
+        for _ in range(4):
+            if not self._order or (self._order[0][1] > now and len(self._order) <= _MOST):
+                return
+            key, until = self._order.popleft()
+            if self._writes.get(key, (0, 0.0))[1] == until:
+                self._writes.pop(key, None)
+
+    def confirm(self, keys: Iterable[Key]) -> None:
+        """Forget the writes: their effect was seen at the gateway."""
+        for key in keys:
+            self._writes.pop(key, None)
+
+    def remaining(self, keys: Iterable[Key], body: bytes | None) -> float:
+        """Return the seconds that a write with `body` has to wait; 0 for the body that is unconfirmed itself."""
+        if not self._writes:
+            return 0.0
+        now, same = self.clock(), None if body is None else hash(body)
+        found = (self._writes[key] for key in keys if key in self._writes)
+        return max((until - now for mark, until in found if mark != same), default=0.0)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._writes.clear()
+        self._order.clear()
 
 
 @define(eq=False)
 class WriteLocks:
-    """The turns of one session.
+    """Locks for writes, one per customer.
 
     Attributes:
-        clock: Seconds on the event loop's clock.
-        finished: How many turns have ended; tells whether any write ended since an earlier look.
+        unconfirmed: The writes that may still be applied.
+        released: Number of locks released so far: the moment that `released_since` takes.
     """
 
-    clock: Callable[[], float]
-    finished: int = 0
-    _turns: dict[Key, deque[anyio.Event]] = field(factory=dict)
-    _doubts: dict[Key, tuple[int, float]] = field(factory=dict)
+    unconfirmed: UnconfirmedWrites = field(factory=UnconfirmedWrites)
+    released: int = 0
+    _locks: dict[Key, WaitQueue] = field(factory=dict)
+    _links: OrderedDict[Key, Key] = field(factory=OrderedDict)
+    _last: OrderedDict[Key, int] = field(factory=OrderedDict)
+    _forgotten: int = 0
 
     @property
     def waiting(self) -> int:
-        """How many wait for a turn now."""
-        return sum(len(waiting) for waiting in list(self._turns.values()))
+        """Number of tasks that wait for a lock."""
+        return sum(len(queue) for queue in list(self._locks.values()))
 
-    def take_at_once(self, key: Key) -> bool:
-        """Hold the turn of `key` until `give_back`; False when somebody holds it."""
-        if key in self._turns:
+    def link(self, merchant: Hashable, reference: str, id: str) -> None:
+        """Remember that a reference and an id belong to one customer."""
+        key = (merchant, "id", id)
+        self._links[key] = (merchant, "reference", reference)
+        if len(self._links) > _LINKS:
+            self._links.popitem(last=False)
+
+    def with_linked(self, keys: Sequence[Key]) -> list[Key]:
+        """Return `keys` with the references that are known for their ids, references first: the order of locking."""
+        linked = [self._links[key] for key in keys if key in self._links]
+        return [*linked, *(key for key in keys if key not in linked)] if linked else list(keys)
+
+    def acquire_nowait(self, key: Key) -> bool:
+        """Acquire the lock of `key` until `release`. Return False when it is held."""
+        if key in self._locks:
             return False
-        self._turns[key] = deque()
+        self._locks[key] = WaitQueue()
         return True
 
-    async def take(self, key: Key, within: float) -> bool:
-        """Hold the turn of `key` until `give_back`; False when others kept it for all of `within` seconds."""
-        if self.take_at_once(key):
+    async def acquire(self, key: Key, within: float) -> bool:
+        """Acquire the lock of `key` until `release`. Return False when it stays held for `within` seconds."""
+        if self.acquire_nowait(key):
             return True
-        waiting, mine = self._turns[key], anyio.Event()
-        waiting.append(mine)
-        try:
-            with anyio.move_on_after(within):
-                await mine.wait()
-        except BaseException:
-            # A cancellation may come just after the turn did: then it goes on to the next.
-            self._stop_waiting(key, mine)
-            raise
-        if not mine.is_set():
-            waiting.remove(mine)
-        return mine.is_set()
+        with anyio.move_on_after(within):
+            await self._locks[key].wait(lambda: self._hand_on(key))
+            return True
+        return False
 
-    def _stop_waiting(self, key: Key, mine: anyio.Event) -> None:
-        if mine.is_set():
-            self._pass_on(key)
-        else:
-            self._turns[key].remove(mine)
+    def release(self, key: Key) -> None:
+        """Release the lock of `key`. The task that waited longest has it now."""
+        self.released += 1
+        self._last[key] = self.released
+        self._last.move_to_end(key)
+        if len(self._last) > _LINKS:
+            self._forgotten = self._last.popitem(last=False)[1]
+        self._hand_on(key)
 
-    def give_back(self, key: Key) -> None:
-        """End the turn of `key`; whoever waited longest has it now."""
-        self.finished += 1
-        self._pass_on(key)
+    def released_since(self, key: Key, moment: int) -> bool:
+        """Return whether the lock of `key` was released after `moment`, a former value of `released`."""
+        return self._last.get(key, self._forgotten) > moment
 
-    def _pass_on(self, key: Key) -> None:
-        waiting = self._turns[key]
-        if waiting:
-            waiting.popleft().set()
-        else:
-            del self._turns[key]
+    def _hand_on(self, key: Key) -> None:
+        if not self._locks[key].wake():
+            del self._locks[key]
 
-    def doubt(self, keys: Iterable[Key], body: bytes, seconds: float) -> None:
-        """Remember that a write with `body` may still land within `seconds`."""
-        now = self.clock()
-        self._doubts = {key: it for key, it in self._doubts.items() if it[1] > now}
-        for key in keys:
-            self._doubts[key] = (hash(body), now + seconds)
 
-    def landed(self, keys: Iterable[Key]) -> None:
-        """Forget the doubt: the write was seen at the gateway."""
-        for key in keys:
-            self._doubts.pop(key, None)
+UNCONFIRMED_WRITES: Final = UnconfirmedWrites()
+"""The unconfirmed writes of this process."""
 
-    def wait(self, keys: Iterable[Key], body: bytes | None) -> float:
-        """Seconds that a write with `body` must still hold back; 0 for the bytes that are in doubt themselves."""
-        if not self._doubts:
-            return 0.0
-        now, same = self.clock(), hash(body)
-        doubts = (self._doubts[key] for key in keys if key in self._doubts)
-        return max((until - now for mark, until in doubts if mark != same), default=0.0)
+_BY_LOOP: Final[OrderedDict[int, tuple[object, WriteLocks]]] = OrderedDict()
+_LOOPS: Final = 64
+
+
+def shared_locks(loop: object) -> WriteLocks:
+    """Return the locks that all sessions on an event loop share."""
+    found = _BY_LOOP.get(id(loop))
+    if found is None or found[0] is not loop:
+        found = _BY_LOOP[id(loop)] = (loop, WriteLocks(UNCONFIRMED_WRITES))
+        if len(_BY_LOOP) > _LOOPS:
+            _BY_LOOP.popitem(last=False)
+    return found[1]

@@ -61,7 +61,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail the phase when the loopback guard refused a connection."""
+    """Forget unconfirmed writes of earlier tests; fail the phase when the loopback guard refused a connection."""
+    locks = sys.modules.get("wonder_customers._core.write_locks")
+    if locks is not None:
+        locks.UNCONFIRMED_WRITES.clear()
     with _fail_on_guard_refusals():
         return (yield)
 

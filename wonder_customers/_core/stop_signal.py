@@ -1,0 +1,42 @@
+"""A signal that ends the waits of calls, for jobs that are to stop."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+from attrs import define, field
+
+__all__ = ["StopSignal"]
+
+
+@define(eq=False)
+class StopSignal:
+    """Ends all waits of the calls that were given it; requests in progress are completed.
+
+    A call whose wait ends ends with the failure it has met, or with `NotSentError` when it has not sent anything.
+
+    Attributes:
+        is_set: Whether `set` was called.
+        scopes: The waits that it ends.
+    """
+
+    is_set: bool = False
+    scopes: set[anyio.CancelScope] = field(factory=set)
+
+    def set(self) -> None:
+        """End all waits, present and future."""
+        self.is_set = True
+        for scope in list(self.scopes):
+            scope.cancel()
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Cancel the body of the block when the signal is set."""
+        with anyio.CancelScope() as scope:
+            self.scopes.add(scope)
+            try:
+                if self.is_set:
+                    scope.cancel()
+                yield
+            finally:
+                self.scopes.discard(scope)

@@ -1,0 +1,401 @@
+"""Client-side rate limits: when the next request may be sent.
+
+    CustomerSession(account, rate_limit=RateLimit(25))                   # at most 25 requests a second, evenly spaced
+    CustomerSession(account, rate_limit=AdaptiveRateLimit(ceiling=200))  # finds the rate that the gateway accepts
+
+The session awaits `RateLimiter.acquire` before it signs and sends a request. Lookups, retries and token requests are
+requests too. A limiter may be shared by several sessions of one event loop.
+"""
+
+from collections import deque
+from math import inf, isfinite
+from typing import Final, Literal, Protocol, runtime_checkable
+
+from attrs import define, field, frozen
+
+from wonder_customers._support import clock
+from wonder_customers._support.wait_queue import WaitQueue
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.wire import Transmission
+
+__all__ = ["AdaptiveRateLimit", "RateLimit", "RateLimiter", "RequestResult"]
+
+
+@frozen
+class RequestResult:
+    """How a request ended, for a `RateLimiter`.
+
+    Attributes:
+        kind: ``ok``: the gateway processed the request. ``throttled``: it refused the request because there were too
+            many. ``failed``: a server error (5xx), or no response. ``cancelled``: the caller gave up.
+        elapsed: Seconds from the moment the request was permitted to its end.
+        retry_after: Seconds the gateway asked to wait, if it sent them.
+    """
+
+    kind: Literal["ok", "throttled", "failed", "cancelled"]
+    elapsed: float
+    retry_after: float | None = None
+
+
+@runtime_checkable
+class RateLimiter(Protocol):
+    """Decides when requests may be sent.
+
+    `transmission` identifies the request in both methods. Its attribute `sent` becomes true as soon as the first byte
+    may have left, so a limiter can tell requests that have left from those whose connection is still being opened.
+    """
+
+    async def acquire(self, transmission: Transmission, /) -> None:
+        """Wait until the request may be sent. The request is signed and sent directly afterwards."""
+
+    def release(self, transmission: Transmission, result: RequestResult, /) -> None:
+        """Take note that a permitted request ended. Called exactly once for each `acquire` that returned."""
+
+
+_MARGIN: Final = 0.05
+"""The part of a period, and the seconds at most, that are added to it: the gateway sees requests with varying delay."""
+_CATCH_UP: Final = 0.02
+"""Seconds by which a permit may be late without shifting the following ones: the resolution of timers."""
+_POLL: Final = 0.02
+"""Seconds until the state of requests that have not left yet is checked again."""
+
+
+def _checked(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value <= 0:
+        raise ConfigurationError(f"{name} must be a positive number")
+    return float(value)
+
+
+class _Window:
+    """Permits of the last period. Between any two moments one period apart, at most `requests` permits were used.
+
+    A permit counts from the moment it is granted until one period after its request has left. So the limit holds for
+    the moments at which requests leave, however long each took to open a connection.
+    """
+
+    __slots__ = ("_left", "_outstanding", "_requests", "period")
+
+    def __init__(self, requests: float, per: float) -> None:
+        if requests < 1:
+            requests, per = 1.0, per / requests
+        self._requests = int(requests)
+        self.period = per + min(_MARGIN, _MARGIN * per)
+        self._outstanding: dict[int, Transmission] = {}
+        self._left: deque[float] = deque()
+
+    def delay(self, now: float) -> float:
+        """Seconds until the next permit is free; 0 when one is free now."""
+        self._refresh(now)
+        if len(self._outstanding) + len(self._left) < self._requests:
+            return 0.0
+        return max(self._left[0] + self.period - now, 1e-4) if self._left else _POLL
+
+    def grant(self, transmission: Transmission) -> None:
+        self._outstanding[id(transmission)] = transmission
+
+    def end(self, transmission: Transmission, now: float) -> None:
+        if self._outstanding.pop(id(transmission), None) is not None and transmission.sent:
+            self._left.append(now)
+
+    def _refresh(self, now: float) -> None:
+        for key in [key for key, it in self._outstanding.items() if it.sent]:
+            del self._outstanding[key]
+            self._left.append(now)
+        while self._left and self._left[0] + self.period <= now:
+            self._left.popleft()
+
+
+class _Paced:
+    """Common part of both limits: one permit after the other, first come, first served."""
+
+    def __init__(self, window: _Window | None) -> None:
+        self._window = window
+        self._due = -inf
+        self._head = False
+        self._queue = WaitQueue()
+
+    async def acquire(self, transmission: Transmission, /) -> None:
+        """Wait until the request may be sent."""
+        if self._head or self._delay(clock.monotonic()) > 0:
+            await self._wait()
+        self._grant(transmission, clock.monotonic())
+
+    async def _wait(self) -> None:
+        """Wait at the head of the queue until a permit is free. The caller takes it without another wait."""
+        if self._head:
+            await self._queue.wait(self._next)
+        self._head = True
+        try:
+            while (delay := self._delay(clock.monotonic())) > 0:
+                await self._pause(delay)
+        finally:
+            self._next()
+
+    def _next(self) -> None:
+        # The head stays taken while it is handed over, so that no other task comes in between.
+        self._head = self._queue.wake()
+
+    async def _pause(self, delay: float) -> None:
+        await clock.sleep(delay)
+
+    def _interval(self) -> float:
+        raise NotImplementedError
+
+    def _delay(self, now: float) -> float:
+        window = 0.0 if self._window is None else self._window.delay(now)
+        return max(window, self._due - now)
+
+    def _grant(self, transmission: Transmission, now: float) -> None:
+        # A permit that was not used in time is lost; only the resolution of timers is made up for.
+        self._due = max(self._due, now - _CATCH_UP) + self._interval()
+        if self._window is not None:
+            self._window.grant(transmission)
+
+
+class RateLimit(_Paced):
+    """A fixed rate. No period ever contains more than `requests` requests at the moments they leave.
+
+    Requests are spaced evenly. The period is extended by 5 % (0.05 s at most), because requests reach the gateway with
+    varying delay.
+
+    Args:
+        requests: Number of requests per period.
+        per: Length of the period in seconds.
+
+    Raises:
+        ConfigurationError: An argument is not a positive number.
+    """
+
+    def __init__(self, requests: float, per: float = 1.0) -> None:
+        self.requests, self.per = _checked("requests", requests), _checked("per", per)
+        super().__init__(_Window(self.requests, self.per))
+        self._spacing = self._window.period / max(1, int(self.requests)) if self._window is not None else 0.0
+
+    def __repr__(self) -> str:
+        return f"RateLimit({self.requests:g}, per={self.per:g})"
+
+    def release(self, transmission: Transmission, result: RequestResult, /) -> None:
+        """Take note that the request ended."""
+        if self._window is not None:
+            self._window.end(transmission, clock.monotonic())
+
+    def _interval(self) -> float:
+        return self._spacing
+
+
+_JUDGE_AFTER: Final = 0.25
+"""Seconds over which concurrency is judged, if there are enough requests."""
+_SAMPLES: Final = 10
+_FAILURES: Final = 0.1
+"""The share of failed requests from which concurrency is reduced. Single failures do not indicate overload."""
+_SHRINK: Final = 0.7
+_SLOW: Final = 3.0
+"""Latency is too high at this multiple of its usual value."""
+_FIRST_RATE: Final = 10.0
+"""Requests per second after the first refusal, if fewer were accepted before."""
+_CUT: Final = 0.95
+"""Factor for the accepted rate after a refusal."""
+_CUT_AGAIN: Final = 0.85
+"""Factor for the rate after another refusal within a second."""
+_HALVE: Final = 0.5
+"""Factor for the rate when nothing was accepted since the last cut."""
+_GRACE: Final = 0.3
+"""Seconds after a cut in which requests are still refused that were sent before it."""
+_SEARCH: Final = 1.0
+"""Growth per second until the second cut."""
+_CREEP: Final = 0.01
+"""Growth per second afterwards."""
+_CALM: Final = 10.0
+"""Seconds without refusals after which the growth doubles every `_CALM` / 2."""
+
+
+@define(eq=False)
+class _Meter:
+    """Counts accepted requests, in tenths of a second."""
+
+    tenths: "deque[tuple[int, int]]" = field(factory=deque)
+
+    def count(self, now: float) -> None:
+        tenth = int(now * 10)
+        if self.tenths and self.tenths[-1][0] == tenth:
+            self.tenths[-1] = (tenth, self.tenths[-1][1] + 1)
+        else:
+            self.tenths.append((tenth, 1))
+            while self.tenths[0][0] <= tenth - 300:
+                self.tenths.popleft()
+
+    def rate(self, now: float, seconds: float = 1.0) -> float:
+        """Requests per second over the last `seconds` (30 at most)."""
+        first = int(now * 10) - int(seconds * 10)
+        total = 0
+        for tenth, amount in reversed(self.tenths):
+            if tenth <= first:
+                break
+            total += amount
+        return total / seconds
+
+
+@define(eq=False)
+class _Sample:
+    """What happened since concurrency was last judged."""
+
+    began: float = 0.0
+    requests: int = 0
+    failed: int = 0
+    busiest: int = 0
+    latency: float = 0.0
+    timed: int = 0
+
+
+class AdaptiveRateLimit(_Paced):
+    """Finds the rate and the number of concurrent requests that the gateway accepts.
+
+    Additive increase, multiplicative decrease. The rate is free until the first HTTP 429; from then on it is kept below
+    what the gateway had accepted and grows slowly to find out when the gateway accepts more. Concurrency grows by one
+    per interval while it is used, and shrinks when requests fail (5xx, no response) or become slow.
+
+    Args:
+        ceiling: Requests per second at most; None for no ceiling. It holds like that of a `RateLimit`.
+
+    Attributes:
+        rate: Requests per second now; None as long as the gateway has not refused any.
+        concurrency: Concurrent requests at most now.
+        accepted: Requests that were not throttled.
+        throttled: Requests that were.
+        failed: Requests that failed.
+
+    Raises:
+        ConfigurationError: `ceiling` is not a positive number.
+    """
+
+    def __init__(self, ceiling: float | None = None) -> None:
+        self.ceiling = None if ceiling is None else _checked("ceiling", ceiling)
+        super().__init__(None if self.ceiling is None else _Window(self.ceiling, 1.0))
+        self._spacing = 0.0
+        if self._window is not None and self.ceiling is not None:
+            self._spacing = self._window.period / max(1, int(self.ceiling))
+        self.rate: float | None = None
+        self.concurrency = 8.0
+        self.accepted = self.throttled = self.failed = 0
+        self._active = 0
+        self._ended = WaitQueue()
+        self._meter, self._sample = _Meter(), _Sample()
+        self._usual: float | None = None
+        self._cut_at: float | None = None
+        self._grown_at = self._resume_at = -inf
+        self._searching = True
+        self._accepted_since_cut = True
+
+    def __repr__(self) -> str:
+        rate = "unlimited" if self.rate is None else f"{self.rate:.3g}/s"
+        return f"<AdaptiveRateLimit {rate}, {int(self.concurrency)} concurrent>"
+
+    def release(self, transmission: Transmission, result: RequestResult, /) -> None:
+        """Take note of how the request ended."""
+        now = clock.monotonic()
+        if self._window is not None:
+            self._window.end(transmission, now)
+        busy, self._active = self._active, self._active - 1
+        if result.kind == "throttled":
+            self.throttled += 1
+            self._cut(now - result.elapsed, now, result.retry_after)
+        elif result.kind != "cancelled":
+            self.accepted += 1
+            self._accepted_since_cut = True
+            self._meter.count(now)
+            self._grow(now)
+        if result.kind != "cancelled":
+            self._judge(result, now, busy)
+        self._ended.wake()
+
+    def _interval(self) -> float:
+        return max(self._spacing, 1.0 / self.rate if self.rate else 0.0)
+
+    def _delay(self, now: float) -> float:
+        if self._active >= int(self.concurrency):
+            return inf
+        return max(super()._delay(now), self._resume_at - now)
+
+    async def _pause(self, delay: float) -> None:
+        if delay == inf:
+            await self._ended.wait(lambda: None)
+        else:
+            await clock.sleep(delay)
+
+    def _grant(self, transmission: Transmission, now: float) -> None:
+        super()._grant(transmission, now)
+        self._active += 1
+
+    def _cut(self, began: float, now: float, retry_after: float | None) -> None:
+        """Reduce the rate, unless the refusal belongs to the congestion of the previous cut."""
+        if self._cut_at is not None and began < self._cut_at + _GRACE:
+            return
+        again = self._cut_at is not None and now - self._cut_at < 1.0 + _GRACE
+        accepted = self._meter.rate(now)
+        if self.rate is None:
+            # Only a whole second tells a burst from a rate.
+            self.rate = _CUT * max(_FIRST_RATE, accepted)
+        elif not self._accepted_since_cut:
+            self.rate *= _HALVE
+            self._searching = False
+        elif again:
+            self.rate *= _CUT_AGAIN
+            self._searching = False
+        elif self._searching:
+            # The rate has grown fast, so a whole second would include too much of the past.
+            self.rate = _CUT * min(max(self._meter.rate(now, 0.5), 0.1 * self.rate), self.rate)
+            self._searching = False
+        else:
+            # A moment in which few requests were sent says nothing about the limit.
+            self.rate = max(_CUT_AGAIN * self.rate, _CUT * min(accepted, self.rate))
+        if retry_after is not None and (again or not self._accepted_since_cut):
+            # The rate was reduced and the gateway still refuses: then it refuses all requests until that moment.
+            self._resume_at = max(self._resume_at, now + retry_after)
+        self._accepted_since_cut = False
+        self._cut_at = self._grown_at = now
+
+    def _grow(self, now: float) -> None:
+        """Raise the rate slowly, if it is used."""
+        passed = now - self._grown_at
+        if passed < 0.1 or self.rate is None or self._cut_at is None:
+            return
+        self._grown_at = now
+        if self._meter.rate(now, min(30.0, max(1.0, 5.0 / self.rate))) < 0.7 * self.rate:
+            return
+        calm = max(0.0, now - self._cut_at - _CALM)
+        growth = _SEARCH if self._searching else min(_SEARCH, _CREEP * 2 ** min(2 * calm / _CALM, 16.0))
+        self.rate += self.rate * growth * min(passed, 1.0)
+
+    def _judge(self, result: RequestResult, now: float, busy: int) -> None:
+        sample = self._sample
+        sample.began = sample.began or now
+        sample.requests += 1
+        sample.busiest = max(sample.busiest, busy)
+        if result.kind == "failed":
+            self.failed += 1
+            sample.failed += 1
+        elif result.kind == "ok":
+            sample.latency += result.elapsed
+            sample.timed += 1
+        if sample.requests < _SAMPLES or now - sample.began < _JUDGE_AFTER:
+            return
+        self._sample = _Sample(began=now)
+        if sample.failed > _FAILURES * sample.requests:
+            self.concurrency = max(1.0, self.concurrency * _SHRINK)
+        elif self._slow(sample):
+            self.concurrency = max(1.0, self.concurrency * 0.9)
+        elif sample.busiest * 2 >= self.concurrency:
+            self.concurrency += 1.0
+            self._ended.wake()
+
+    def _slow(self, sample: _Sample) -> bool:
+        """Whether latency is unusual. The usual value follows slowly when latency changes for good."""
+        if not sample.timed:
+            return False
+        mean = sample.latency / sample.timed
+        if self._usual is None or mean < self._usual:
+            self._usual = mean
+            return False
+        slow = mean > _SLOW * self._usual and mean > self._usual + 0.1
+        self._usual *= 1.02
+        return slow
