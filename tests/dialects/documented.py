@@ -1,14 +1,12 @@
-"""The gateways' field tables.
+"""The documented fields of the gateways, which the client's field rules are compared with.
 
-They stand in ``tests/documents`` as facts, copied by hand from the documents, so that a field which the library forgot,
-or a limit it got wrong, is noticed.
+They are the description from which the simulators work, copied by hand from the documents.
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
+from wonder_customers.simulator.documented_fields import documented_fields
+
 DOCUMENTS: dict[str, dict[str, Any]] = {
-    name: json.loads((Path(__file__).parent.parent / "documents" / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("wonder", "paydock", "monri")
+    name: documented_fields(f"wonder_customers.dialects.{name}.simulator") for name in ("wonder", "paydock", "monri")
 }

@@ -1,6 +1,8 @@
 """OpenAPI documents of the gateways, for API test tools and client generators.
 
-A gateway's document is the file ``openapi.json`` beside its simulator, written from the gateway's own documents.
+A gateway's document is the file ``openapi.json`` beside its simulator, written from the gateway's own documents. Where
+it has ``"x-fields": "request"`` or ``"customer"`` among the properties of an object, the schemas of the customer's
+fields are inserted from the simulator's documented fields.
 """
 
 from collections.abc import Iterable
@@ -13,6 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from wonder_customers.simulator.documented_fields import (
+    documented_fields,
+    request_properties,
+    response_properties,
+)
 from wonder_customers.simulator.gateway import SimulatedGateway, json_response
 
 __all__ = ["document", "openapi_routes"]
@@ -24,8 +31,22 @@ def document(simulator: type[SimulatedGateway]) -> dict[str, Any] | None:
     file = files(simulator.__module__.rpartition(".")[0]) / "openapi.json"
     if not file.is_file():
         return None
-    found: dict[str, Any] = orjson.loads(file.read_bytes())
+    found: dict[str, Any] = _with_fields(orjson.loads(file.read_bytes()), simulator.__module__)
     return found
+
+
+def _with_fields(value: Any, module: str) -> Any:
+    """Return a part of a document with the customer's fields in place of ``x-fields``."""
+    if isinstance(value, list):
+        return [_with_fields(item, module) for item in value]
+    if not isinstance(value, dict):
+        return value
+    table = value.get("x-fields")
+    generated: dict[str, Any] = {}
+    if isinstance(table, str):
+        fields = documented_fields(module)
+        generated = request_properties(fields) if table == "request" else response_properties(fields)
+    return generated | {name: _with_fields(item, module) for name, item in value.items() if name != "x-fields"}
 
 
 def openapi_routes(prefix: str, gateways: Iterable[SimulatedGateway]) -> list[Route]:

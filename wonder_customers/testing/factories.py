@@ -3,7 +3,7 @@
 from itertools import count
 from typing import Any, Final
 
-from attrs import evolve
+from attrs import evolve, fields
 
 from wonder_customers.dialects.base import Account, Operation
 from wonder_customers.errors import InvalidRecordError
@@ -23,12 +23,17 @@ __all__ = ["OPTIONAL_FIELDS", "carried", "make_card", "make_customer", "make_dra
 
 _numbers: Final = count(1)
 
-OPTIONAL_FIELDS: Final[dict[str, Any]] = {
+_SAMPLES: Final[dict[str, Any]] = {
     "email": "ada@example.com",
-    "company_name": "Analytical Engines",
-    "description": "A customer of a test",
     "metadata": {"made_by": "a test"},
     "address": Address(line1="1 Main Street", city="Sydney", postcode="2000", country="AU"),
+}
+_NOT_OPTIONAL: Final = ("reference", "name", "first_name", "last_name", "phone")
+_ABOUT_PAYMENT: Final = ("default_payment_method", "default_payment_token", "payment_source")
+OPTIONAL_FIELDS: Final[dict[str, Any]] = {
+    attribute.name: _SAMPLES.get(attribute.name, f"The {attribute.name} of a test")
+    for attribute in fields(CustomerDraft)
+    if attribute.name not in {*_NOT_OPTIONAL, *_ABOUT_PAYMENT}
 }
 """The fields that some gateway does not support, with values that are valid for the others."""
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from wonder_customers.simulator import cards
+from wonder_customers.simulator.documented_fields import documented_fields
 from wonder_customers.simulator.gateway import (
     GatewayRefusal,
     JsonObject,
@@ -26,16 +27,10 @@ from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRe
 SCHEME = "WP3-v2.1"
 
 _LENGTHS = {
-    "merchant_customer_id": (1, 100),
-    "description": (1, 200),
-    "email": (1, 200),
-    "name": (1, 50),
-    "phone": (1, 30),
-    "zip_code": (1, 9),
-    "city": (3, 30),
-    "address": (3, 100),
-    "country": (2, 2),
-}
+    name: (facts["min"], facts["max"])
+    for name, facts in documented_fields(__name__)["request"].items()
+    if "max" in facts
+} | {"country": (2, 2)}
 _TOKENIZED = ("cvv", "type", "pan", "expiration_date", "temp_card_id", "digest", "timestamp")
 _MILLISECONDS = 100_000_000_000
 """Timestamps from this number on are in milliseconds. In seconds it is the year 5138."""

@@ -12,13 +12,18 @@ import orjson
 from starlette.responses import Response
 
 from wonder_customers.simulator import cards
+from wonder_customers.simulator.documented_fields import documented_fields
 from wonder_customers.simulator.gateway import GatewayRefusal, JsonObject, ReceivedRequest, json_response
 
 MONGODB_ID = re.compile(r"[0-9a-f]{24}")
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
-TEXTS = ("reference", "description", "company_name", "first_name", "last_name")
+TEXTS = tuple(
+    name
+    for name, facts in documented_fields(__name__)["request"].items()
+    if not facts and "." not in name and name != "email"
+)
 _ADDRESS = ("line1", "line2", "line3", "company", "state", "country", "city", "postcode")
 _ACCOUNT = ("name", "bsb", "number", "routing", "holder_type", "bank_name", "type")
 _KEPT = (

@@ -17,6 +17,7 @@ from wonder_customers.dialects.wonder.simulator_signature import (
     refusal,
 )
 from wonder_customers.simulator import cards
+from wonder_customers.simulator.documented_fields import documented_fields
 from wonder_customers.simulator.gateway import (
     GatewayRefusal,
     JsonObject,
@@ -34,16 +35,10 @@ _PREFIX = "/svc/payment/api/v1"
 _CUSTOMERS = f"{_PREFIX}/openapi/customers"
 _VERIFY = "/svc/payment/3ds"
 
-_LENGTHS = {
-    "name": 255,
-    "email": 255,
-    "dial_code": 6,
-    "phone": 255,
-    "company_name": 255,
-    "reference_number": 255,
-}
-_REQUIRED = ("name", "phone", "reference_number")
-_ANSWERED = ("name", "email", "dial_code", "phone", "reference_number", "default_payment_method")
+_FIELDS = documented_fields(__name__)
+_LENGTHS = {name: facts["max"] for name, facts in _FIELDS["request"].items() if "max" in facts}
+_REQUIRED = tuple(name for name, facts in _FIELDS["request"].items() if facts.get("required"))
+_IN_RESPONSES = tuple(it for it, kind in _FIELDS["response"]["customer"].items() if kind == "string" and it != "uuid")
 _FILTERS = frozenset({*_LENGTHS, "uuid", "default_payment_method", "created_at", "updated_at"})
 _FILTER = re.compile(r"filter\[(\w+)\]\[_(eq|neq|gt|gte|lt|lte|contains|not_contains)\]")
 
@@ -321,7 +316,7 @@ def _validate(sent: JsonObject) -> None:
 
 
 def _answered(body: JsonObject) -> JsonObject:
-    answer = {field: body.get(field) or "" for field in _ANSWERED}
+    answer = {field: body.get(field) or "" for field in _IN_RESPONSES}
     answer["uuid"] = body["uuid"]
     if body["default_payment_token"]:
         answer["default_payment_token"] = body["default_payment_token"]
