@@ -1,4 +1,4 @@
-"""A transport ends each request within its whole time, whatever it waits for, and says that this is why."""
+"""A transport ends each request within its time limit, whatever it waits for, with `TransportTimeout`."""
 
 import threading
 import time
@@ -24,16 +24,16 @@ def within(seconds: float, port: int, **more: Any) -> SignedRequest:
 
 
 def trickle(peer: Peer) -> None:
-    """Answer so slowly that no single wait is long."""
+    """Respond so slowly that no single wait is long."""
     peer.request()
     peer.say(HEAD + b"Content-Length: 1000\r\n\r\n")
     pause = threading.Event()
     while not pause.wait(0.02):
-        peer.say(b"x")  # until the client is gone
+        peer.say(b"x")  # until the client closes the connection
 
 
-@pytest.mark.parametrize(("script", "status"), [(hang, None), (trickle, 201)], ids=["silence", "a trickle"])
-async def test_an_answer_that_takes_too_long(kind: Callable[..., Any], script: Any, status: int | None) -> None:
+@pytest.mark.parametrize(("script", "status"), [(hang, None), (trickle, 201)], ids=["no response", "slow response"])
+async def test_slow_response_ends_in_time(kind: Callable[..., Any], script: Any, status: int | None) -> None:
     transport = kind()
     with RawServer(script) as server:
         began = monotonic()
@@ -45,7 +45,7 @@ async def test_an_answer_that_takes_too_long(kind: Callable[..., Any], script: A
     assert (transport.open_connections, transport.busy_connections) == (0, 0)
 
 
-async def test_a_place_that_does_not_come_in_time(kind: Callable[..., Any]) -> None:
+async def test_waiting_for_a_connection_ends_in_time(kind: Callable[..., Any]) -> None:
     transport = kind(max_connections=1)
     arrived = threading.Event()
 
@@ -66,7 +66,7 @@ async def test_a_place_that_does_not_come_in_time(kind: Callable[..., Any]) -> N
     assert (transport.open_connections, transport.busy_connections) == (0, 0)
 
 
-async def test_a_place_goes_to_the_next_when_the_first_in_the_queue_gave_up(kind: Callable[..., Any]) -> None:
+async def test_free_connection_goes_to_the_next_request_that_still_waits(kind: Callable[..., Any]) -> None:
     transport, ends = kind(max_connections=1), []
     release = threading.Event()
 
@@ -76,15 +76,15 @@ async def test_a_place_goes_to_the_next_when_the_first_in_the_queue_gave_up(kind
         peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         forever(peer)
 
-    async def fly(seconds: float) -> None:
+    async def call(seconds: float) -> None:
         ends.append((await send(transport, within(seconds, server.port)))[1])
 
     with RawServer(script) as server:
         async with anyio.create_task_group() as group:
-            group.start_soon(fly, 5)
+            group.start_soon(call, 5)
             await anyio.sleep(0.05)
-            group.start_soon(fly, 0.05)
-            group.start_soon(fly, 5)
+            group.start_soon(call, 0.05)
+            group.start_soon(call, 5)
             await anyio.sleep(0.15)
             release.set()
         await transport.aclose()
@@ -92,7 +92,7 @@ async def test_a_place_goes_to_the_next_when_the_first_in_the_queue_gave_up(kind
     assert sum(isinstance(end, HttpResponse) for end in ends) == 2
 
 
-async def test_a_place_that_comes_too_late_is_not_used(kind: Callable[..., Any]) -> None:
+async def test_connection_that_becomes_free_too_late_is_not_used(kind: Callable[..., Any]) -> None:
     transport, first, go = kind(max_connections=1), [], threading.Event()
 
     def script(peer: Peer) -> None:
@@ -101,18 +101,18 @@ async def test_a_place_that_comes_too_late_is_not_used(kind: Callable[..., Any])
         peer.say(OK)
         forever(peer)
 
-    async def fly() -> None:
+    async def call() -> None:
         first.append((await send(transport, within(5, server.port)))[1])
 
     with RawServer(script) as server:
         async with anyio.create_task_group() as group:
-            group.start_soon(fly)
+            group.start_soon(call)
             await anyio.sleep(0.05)
 
             async def block() -> None:
                 await anyio.sleep(0.05)
                 go.set()
-                time.sleep(0.3)  # noqa: ASYNC251 - the answer and the deadline come while the event loop is held up
+                time.sleep(0.3)  # noqa: ASYNC251 - the response and the deadline come while the event loop is blocked
 
             group.start_soon(block)
             transmission, end = await send(transport, within(0.15, server.port))
@@ -125,7 +125,9 @@ async def test_a_place_that_comes_too_late_is_not_used(kind: Callable[..., Any])
 
 @pytest.mark.parametrize("seconds", [0, -1])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_no_connection_is_opened_without_time(kind: Callable[..., Any], seconds: float, scheme: str) -> None:
+async def test_no_connection_is_opened_after_the_deadline(
+    kind: Callable[..., Any], seconds: float, scheme: str
+) -> None:
     transport = kind()
     with RawServer(hang) as server:
         request = evolve(within(seconds, server.port), origin=Origin(scheme, "127.0.0.1", server.port))
@@ -135,7 +137,7 @@ async def test_no_connection_is_opened_without_time(kind: Callable[..., Any], se
     assert not transmission.sent
 
 
-async def test_a_handshake_that_takes_all_the_time(kind: Callable[..., Any]) -> None:
+async def test_slow_tls_handshake_ends_in_time(kind: Callable[..., Any]) -> None:
     transport = kind()
     with RawServer(hang) as server:
         request = evolve(within(0.2, server.port), origin=Origin("https", "127.0.0.1", server.port))
@@ -147,7 +149,7 @@ async def test_a_handshake_that_takes_all_the_time(kind: Callable[..., Any]) -> 
 
 
 @pytest.mark.long
-async def test_long_limits_are_not_rounded_up(kind: Callable[..., Any]) -> None:
+async def test_long_time_limits_are_exact(kind: Callable[..., Any]) -> None:
     transport = kind()
     with RawServer(hang) as server:
         request = evolve(within(5.1, server.port), origin=Origin("https", "127.0.0.1", server.port))

@@ -1,4 +1,4 @@
-"""Certificates are checked before a byte is sent."""
+"""Certificates are verified before a byte is sent."""
 
 from collections.abc import Callable
 from contextlib import aclosing
@@ -21,7 +21,7 @@ def over_tls(simulator: SimulatorServer, validity: str, transport: Any) -> Custo
     return CustomerSession(account, retry=QUICK, transport=transport)
 
 
-async def test_a_certificate_of_a_trusted_authority_is_accepted(
+async def test_certificate_of_a_trusted_authority_is_accepted(
     simulator: SimulatorServer, kind: Callable[..., Any]
 ) -> None:
     transport = kind(ssl_context=simulator.certificate_authority.client_context())
@@ -31,7 +31,7 @@ async def test_a_certificate_of_a_trusted_authority_is_accepted(
     await transport.aclose()
 
 
-async def test_an_expired_certificate_is_refused_and_nothing_is_sent(
+async def test_expired_certificate_is_rejected_and_nothing_is_sent(
     simulator: SimulatorServer, kind: Callable[..., Any]
 ) -> None:
     transport = kind(ssl_context=simulator.certificate_authority.client_context())
@@ -44,14 +44,14 @@ async def test_an_expired_certificate_is_refused_and_nothing_is_sent(
     await transport.aclose()
 
 
-async def test_an_authority_that_is_not_known_is_refused(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
+async def test_unknown_authority_is_rejected(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     transport = kind()
     async with aclosing(transport), over_tls(simulator, "good", transport) as it:
         with pytest.raises(NotSentError):
             await it.create(fresh("paydock"))
 
 
-async def test_a_server_that_speaks_no_tls_is_refused(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
+async def test_server_without_tls_is_rejected(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     transport = kind()
     plain = simulator.origin.replace("http://", "https://")
     account = Paydock("key", base_url=f"{plain}/v1/")

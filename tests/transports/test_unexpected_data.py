@@ -1,4 +1,4 @@
-"""What a gateway says behind its answer is never the answer to the next request."""
+"""Data that a gateway sends after a response is never taken for the response to the next request."""
 
 import ssl
 import threading
@@ -23,13 +23,13 @@ AT_A_TIME = 65_536
 
 
 def of_size(size: int) -> bytes:
-    """An answer of so many bytes in all."""
+    """Return a response of this size in bytes, headers included."""
     head = b"HTTP/1.1 200 OK\r\nX-Fill: %b\r\nContent-Length: 2\r\n\r\n{}"
     return head % (b"x" * (size - len(head) + 2))
 
 
 async def bodies(transport: Any, request: SignedRequest, between: Callable[[], Any] = lambda: None) -> list[bytes]:
-    """The bodies of two answers."""
+    """Send a request twice, and return the bodies of the responses."""
     found = []
     for _ in range(2):
         _, end = await send(transport, request)
@@ -40,8 +40,8 @@ async def bodies(transport: Any, request: SignedRequest, between: Callable[[], A
     return found
 
 
-class Talkative:
-    """The gateway's end: it answers its first request with something behind the answer."""
+class SendsMore:
+    """A server script that sends more data after its first response."""
 
     def __init__(self, answer: bytes, behind: bytes, later: bytes = b"") -> None:
         self.answer, self.behind, self.later = answer, behind, later
@@ -68,15 +68,17 @@ class Talkative:
         (of_size(AT_A_TIME), FOREIGN[:20], FOREIGN[20:]),
         (b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1", FOREIGN[8:]),
     ],
-    ids=["whole", "a piece", "whole, chunked", "a piece, chunked", "at the brim", "a piece at the brim", "no body"],
+    ids=["whole", "partial", "whole, chunked", "partial, chunked", "whole, 64 KiB", "partial, 64 KiB", "no body"],
 )
-async def test_what_comes_with_an_answer(kind: Callable[..., Any], answer: bytes, behind: bytes, later: bytes) -> None:
-    with RawServer(Talkative(answer, behind, later)) as server:
+async def test_data_after_a_response_is_discarded(
+    kind: Callable[..., Any], answer: bytes, behind: bytes, later: bytes
+) -> None:
+    with RawServer(SendsMore(answer, behind, later)) as server:
         assert (await bodies(kind(), signed_request(server.port)))[1] == b"{}"
         assert server.connections == 2
 
 
-async def test_what_comes_while_nobody_asks(kind: Callable[..., Any]) -> None:
+async def test_data_without_a_request_is_discarded(kind: Callable[..., Any]) -> None:
     asked, said = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
@@ -99,7 +101,7 @@ async def test_what_comes_while_nobody_asks(kind: Callable[..., Any]) -> None:
 
 @pytest.fixture(params=[ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
 def contexts(request: pytest.FixtureRequest) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """The server's and the client's."""
+    """Return the TLS contexts of the server and of the client."""
     authority = trustme.CA()
     theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     theirs.maximum_version, ours.minimum_version = request.param, ssl.TLSVersion.TLSv1_2
@@ -108,8 +110,8 @@ def contexts(request: pytest.FixtureRequest) -> tuple[ssl.SSLContext, ssl.SSLCon
     return theirs, ours
 
 
-class Sealed:
-    """TLS on the gateway's end, which seals pieces apart and sends them together."""
+class TlsServer:
+    """The server's end of a TLS connection, which sends several records at once."""
 
     def __init__(self, peer: Peer, context: ssl.SSLContext) -> None:
         self._socket, self._came, self._goes = peer.socket, ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -140,17 +142,17 @@ class Sealed:
         self._socket.sendall(self._goes.read())
 
 
-async def test_what_comes_with_an_answer_but_is_sealed_apart(
+async def test_data_in_a_further_tls_record_is_discarded(
     kind: Callable[..., Any], contexts: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:
     theirs, ours = contexts
     first = [OK, FOREIGN]
 
     def script(peer: Peer) -> None:
-        sealed = Sealed(peer, theirs)
+        tls = TlsServer(peer, theirs)
         while True:
-            sealed.request()
-            sealed.say(*(first or [OK]))
+            tls.request()
+            tls.say(*(first or [OK]))
             first.clear()
 
     with RawServer(script) as server:
@@ -159,16 +161,16 @@ async def test_what_comes_with_an_answer_but_is_sealed_apart(
         assert server.connections == 2
 
 
-async def test_a_sealed_connection_with_nothing_left_over_is_kept(
+async def test_tls_connection_without_further_data_is_kept(
     kind: Callable[..., Any], contexts: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:
     theirs, ours = contexts
 
     def script(peer: Peer) -> None:
-        sealed = Sealed(peer, theirs)
+        tls = TlsServer(peer, theirs)
         while True:
-            sealed.request()
-            sealed.say(OK)
+            tls.request()
+            tls.say(OK)
 
     with RawServer(script) as server:
         request = evolve(signed_request(server.port), origin=Origin("https", "127.0.0.1", server.port))
@@ -176,8 +178,8 @@ async def test_a_sealed_connection_with_nothing_left_over_is_kept(
         assert server.connections == 1
 
 
-async def test_what_comes_with_an_answer_through_a_proxy() -> None:
-    with RawServer(Talkative(OK, FOREIGN)) as proxy:
+async def test_data_after_a_response_through_a_proxy_is_discarded() -> None:
+    with RawServer(SendsMore(OK, FOREIGN)) as proxy:
         transport = HttpxTransport(proxy=f"http://127.0.0.1:{proxy.port}")
         assert await bodies(transport, signed_request(9)) == [b"{}", b"{}"]
         assert proxy.connections == 2

@@ -1,4 +1,4 @@
-"""A transport of httpx's that a user brings along."""
+"""A response without end, from a transport given by the caller."""
 
 from collections.abc import AsyncIterator
 
@@ -15,21 +15,21 @@ PIECE = b"x" * (1 << 20)
 
 
 class Endless(httpx.AsyncByteStream):
-    """An answer that never ends, and knows how much of it was taken and that it was closed."""
+    """A response body that never ends, and counts what was read of it."""
 
     def __init__(self) -> None:
-        self.taken, self.closed = 0, False
+        self.read, self.closed = 0, False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while not self.closed:
-            self.taken += len(PIECE)
+            self.read += len(PIECE)
             yield PIECE
 
     async def aclose(self) -> None:
         self.closed = True
 
 
-async def test_an_answer_without_end_is_cut_off() -> None:
+async def test_endless_response_is_cut_off() -> None:
     body = Endless()
     transport = httpx.MockTransport(lambda request: httpx.Response(200, stream=body))
     account = Monri("key", "token", base_url="http://127.0.0.1:9")
@@ -37,4 +37,4 @@ async def test_an_answer_without_end_is_cut_off() -> None:
         with pytest.raises(InvalidResponseError, match="the response body is larger than 8,388,608 bytes"):
             await session.get("c-1")
     assert body.closed
-    assert body.taken == MAX_BODY + len(PIECE)
+    assert body.read == MAX_BODY + len(PIECE)

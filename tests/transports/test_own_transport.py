@@ -1,4 +1,4 @@
-"""A transport of somebody's own that does not keep to the protocol: told as what it is, never taken for an answer."""
+"""A transport given by the caller that violates the protocol is reported as such."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ FOUND = HttpResponse(200, {}, b'{"uuid": "1", "merchant_customer_id": "c-1"}')
 
 
 class Own:
-    """Gives one answer, whatever it is."""
+    """A transport that returns one value."""
 
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
+    def __init__(self, result: Any) -> None:
+        self.result = result
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> Any:
-        return self.answer
+        return self.result
 
     async def aclose(self) -> None:
         pass
@@ -34,7 +34,7 @@ class Own:
 
 class AtOnce(Own):
     def send(self, signed_request: SignedRequest, transmission: Transmission) -> Any:
-        return self.answer
+        return self.result
 
 
 class Delegating(Own):
@@ -44,7 +44,7 @@ class Delegating(Own):
 
 class Generating(Own):
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> Any:
-        yield self.answer
+        yield self.result
 
 
 class Uncallable(Own):
@@ -52,13 +52,13 @@ class Uncallable(Own):
 
 
 @pytest.mark.parametrize("kind", [Generating, Uncallable])
-def test_a_send_that_nobody_can_await_is_refused_when_the_session_is_made(kind: type[Own]) -> None:
+def test_send_that_cannot_be_awaited_is_rejected(kind: type[Own]) -> None:
     with pytest.raises(ConfigurationError, match=f"send must be an async method: {kind.__name__}"):
         CustomerSession(monri(), transport=kind(FOUND))
 
 
 @pytest.mark.anyio
-async def test_a_plain_function_may_give_what_can_be_awaited() -> None:
+async def test_regular_function_may_return_an_awaitable() -> None:
     async with CustomerSession(monri(), transport=Delegating(FOUND), retry=ONCE) as session:
         assert (await session.get("1")).reference == "c-1"
 
@@ -72,7 +72,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("transport", "words"), WRONG, ids=["None", "a dictionary", "at once"])
 @pytest.mark.anyio
-async def test_an_answer_that_is_none_leaves_a_read_unanswered_and_a_write_unknown(transport: Own, words: str) -> None:
+async def test_invalid_result_is_no_response_to_a_read_and_unknown_for_a_write(transport: Own, words: str) -> None:
     async with CustomerSession(monri(), transport=transport, retry=ONCE) as session:
         with pytest.raises(NoResponseError, match=words):
             await session.get("1")

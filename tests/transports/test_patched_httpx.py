@@ -1,4 +1,4 @@
-"""Whoever puts something in the place of httpx's or httpcore's sending meets the calls of the default transport."""
+"""Mocks and tracers that replace methods of httpx or httpcore receive the calls of `HttpxTransport`."""
 
 import functools
 from typing import Any
@@ -16,31 +16,31 @@ from wonder_customers.wire import HttpResponse
 pytestmark = pytest.mark.anyio
 
 
-async def answered(transport: HttpxTransport, port: int) -> bytes:
-    _, end = await send(transport, signed_request(port))
-    assert isinstance(end, HttpResponse), end
-    return end.body
+async def body_of_response(transport: HttpxTransport, port: int) -> bytes:
+    _, response = await send(transport, signed_request(port))
+    assert isinstance(response, HttpResponse), response
+    return response.body
 
 
-async def test_respx_answers_in_the_gateways_stead() -> None:
+async def test_respx_responds_instead_of_the_gateway() -> None:
     transport = HttpxTransport()
     with dead_port() as port, respx.mock:
         respx.get(f"http://127.0.0.1:{port}/v1/customers").respond(json={"by": "respx"})
-        assert await answered(transport, port) == b'{"by":"respx"}'
+        assert await body_of_response(transport, port) == b'{"by":"respx"}'
     await transport.aclose()
 
 
-async def test_a_method_of_httpx_that_a_test_replaces_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_replaced_method_of_httpx_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
     async def handle(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"by": request.url.raw_path.decode()})
 
     monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", handle)
     with dead_port() as port:
-        assert await answered(HttpxTransport(), port) == b'{"by":"/v1/customers?a=%2F"}'
+        assert await body_of_response(HttpxTransport(), port) == b'{"by":"/v1/customers?a=%2F"}'
 
 
 class Wrapped:
-    """What tracers put around a method: an object that shows everything the method has."""
+    """A wrapper as tracers use it: an object with all attributes of the wrapped method."""
 
     def __init__(self, method: Any, seen: list[str]) -> None:
         functools.update_wrapper(self, method)
@@ -56,18 +56,16 @@ class Wrapped:
 
 
 @pytest.mark.parametrize("kind", [httpx.AsyncHTTPTransport, httpcore.AsyncHTTPConnection])
-async def test_a_tracer_sees_requests_from_its_first_moment_to_its_last(
-    monkeypatch: pytest.MonkeyPatch, kind: type[Any]
-) -> None:
+async def test_tracer_sees_all_requests_while_it_is_installed(monkeypatch: pytest.MonkeyPatch, kind: type[Any]) -> None:
     transport = HttpxTransport()
     seen: list[str] = []
     with RawServer(forever) as server:
-        assert await answered(transport, server.port) == b"{}"
+        assert await body_of_response(transport, server.port) == b"{}"
         with monkeypatch.context() as patch:
             patch.setattr(kind, "handle_async_request", Wrapped(kind.handle_async_request, seen))
             for _ in range(2):
-                assert await answered(transport, server.port) == b"{}"
-        assert await answered(transport, server.port) == b"{}"
+                assert await body_of_response(transport, server.port) == b"{}"
+        assert await body_of_response(transport, server.port) == b"{}"
         assert len(seen) == 2
         assert transport.open_connections == 1
         await transport.aclose()

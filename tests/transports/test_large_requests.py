@@ -1,4 +1,4 @@
-"""What happens to connections in the long run, and to requests that are too large for one write."""
+"""Requests that are too large for one write."""
 
 import socket
 from collections.abc import Callable
@@ -14,7 +14,6 @@ from chaos.gateways import fresh, session
 from raw_sockets import Peer, RawServer
 from wonder_customers import CallError, RetryPolicy
 from wonder_customers.simulator import SimulatorServer
-from wonder_customers.transports import pool
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.wire import HttpResponse, Timeouts
 
@@ -25,26 +24,7 @@ METADATA = {f"k{number}": "x" * 400 for number in range(2300)}
 """Almost a megabyte: more than the system buffers for a server that does not read."""
 
 
-async def test_connections_that_a_crowd_left_are_closed_when_few_calls_go_on(
-    simulator: SimulatorServer, kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pool, "KEEP_ALIVE", 0.3)
-    transport = kind(max_connections=8)
-    async with aclosing(transport), session(simulator, "monri", transport=transport) as it:
-        made = await it.create(fresh("monri"))
-        async with anyio.create_task_group() as group:
-            for _ in range(8):
-                group.start_soon(it.get, made.id)
-        left = transport.open_connections
-        with anyio.fail_after(5):
-            while transport.open_connections > 1:
-                await it.get(made.id)
-                await anyio.sleep(0.01)
-        assert left > 1
-        assert transport.idle_connections == 1
-
-
-async def test_a_large_request_arrives_whole(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
+async def test_large_request_arrives_completely(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     transport = kind()
     draft = evolve(fresh("monri"), metadata=METADATA)
     async with aclosing(transport), session(simulator, "monri", transport=transport) as it:
@@ -54,7 +34,7 @@ async def test_a_large_request_arrives_whole(simulator: SimulatorServer, kind: C
 
 
 @pytest.mark.parametrize("fault", ["blackhole", "accept_rst"])
-async def test_a_large_request_that_nobody_takes_ends_in_time_and_says_whether_it_may_have_arrived(
+async def test_large_request_that_is_not_read_ends_in_time_with_its_outcome(
     simulator: SimulatorServer, kind: Callable[..., Any], fault: str
 ) -> None:
     transport = kind()
