@@ -85,7 +85,9 @@ class Phone:
     def parse(cls, text: str) -> "Phone":
         """Split an international number at its calling code; any other text becomes the `number` alone.
 
-        A leading zero that belongs to the number (Italy) is kept.
+        A leading zero that belongs to the number (Italy) is kept. A text that may contain more than one number, an
+        extension or a decimal fraction (``+385 91 234 5678 / 679``, ``+385912345678.0``) is kept as it is, without a
+        calling code, so that it never becomes the number of another customer.
         """
         parts = _split()(text)
         return cls(None, text) if parts is None else cls(f"+{parts[0]}", parts[1])

@@ -1,33 +1,76 @@
-"""International telephone numbers: where the calling code ends, and what of a number is its own.
+"""International telephone numbers: the calling code, the national number, and texts that are not one number.
 
-A module of its own, so that who never sees a number does not load the telephone library.
+A separate module, because the telephone library is large and is loaded only if a number is used.
 """
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
 import phonenumbers
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS, PhoneMetadata
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS, PhoneMetadata, ValidationResult
 
-__all__ = ["REGIONS", "split"]
+__all__ = ["REGIONS", "ambiguity", "split"]
 
 REGIONS: Final[frozenset[str]] = frozenset(SUPPORTED_REGIONS)
 
 _NUMBER: Final = re.compile(r"\s*[+\uff0b][\d\s().\-/\u2010-\u2015]*")
 _PLAIN: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_DECIMAL: Final = re.compile(r".*\d[.,]0{1,2}\s*")
+_EXTENSION: Final = re.compile(r".*\d[\s,;(]*(x|ext(ension|n)?|app|kl|dw|#)[\s.:=]*\d+\W*", re.IGNORECASE)
+_SEVERAL: Final = re.compile(r"\d\s*([;,|&\n]|\bor\b|\band\b|:::)[^;,|&]*\d{3}|\d\D*[+\uff0b]\s*\d", re.IGNORECASE)
+_RANGE: Final = re.compile(r"\s*[/\\]\s*|\s+[\-\u2010-\u2015]\s+")
+_DIGITS_ONLY: Final = re.compile(r"[^\-/.\u2010-\u2015]*")
+_LONGEST: Final = 100
+_COMPLETE: Final = 6
+"""The number of digits, without the calling code, from which a text before a slash is a number and not an area code."""
 
 
 def split(text: str) -> tuple[str, str] | None:
-    """The digits of the calling code, and those of the number behind it, without a trunk prefix that falls away there.
+    """Split an international number.
 
-    None when `text` is no international number. A leading zero that belongs to the number (Italy) is kept.
+    Args:
+        text: A number that starts with a plus sign.
+
+    Returns:
+        The digits of the calling code, and those of the national number without a trunk prefix. A leading zero that
+        belongs to the number (Italy) is kept. None if `text` is not one international number.
     """
-    return _plainly(text) or _thoroughly(text)
+    return _split_digits(text) or (None if ambiguity(text) else _split_formatted(text))
 
 
-def _plainly(text: str) -> tuple[str, str] | None:
-    """The same for digits and blanks with nothing to leave out, without the telephone library's long way there."""
+def ambiguity(text: str) -> str | None:
+    """Return why a text does not contain exactly one number, such as ``has an extension``; None if it may be one."""
+    if _PLAIN.fullmatch(text) or text.isdecimal():
+        return None
+    if len(text) > _LONGEST:
+        return "has too many characters"
+    return next((reason for applies, reason in _AMBIGUITIES if applies(text)), None)
+
+
+def _has_several(text: str) -> bool:
+    """Return whether the text has several numbers; a slash after an area code does not separate numbers."""
+    ends = [separator.start() for separator in _RANGE.finditer(text)]
+    return _SEVERAL.search(text) is not None or any(_national_digits(text[:end]) >= _COMPLETE for end in ends)
+
+
+def _national_digits(text: str) -> int:
+    """Return the number of digits without the calling code."""
+    parts = _split_formatted(text)
+    return sum(map(str.isdecimal, text)) if parts is None else len(parts[1])
+
+
+def _is_too_long(text: str) -> bool:
+    """Return whether a number with hyphens, slashes or dots has more digits than numbers of its country."""
+    if _DIGITS_ONLY.fullmatch(text):
+        return False
+    parsed = _parsed(text)
+    return parsed is not None and phonenumbers.is_possible_number_with_reason(parsed) == ValidationResult.TOO_LONG
+
+
+def _split_digits(text: str) -> tuple[str, str] | None:
+    """Split a number of digits and blanks whose trunk prefix is absent, without the slow telephone library."""
     digits = text.replace(" ", "")
     if not _PLAIN.fullmatch(digits):
         return None
@@ -40,24 +83,34 @@ def _plainly(text: str) -> tuple[str, str] | None:
     return None
 
 
-def _thoroughly(text: str) -> tuple[str, str] | None:
-    # The telephone library passes over letters and extensions, which then would be lost.
+def _split_formatted(text: str) -> tuple[str, str] | None:
+    parsed = _parsed(text)
+    return None if parsed is None else (str(parsed.country_code), phonenumbers.national_significant_number(parsed))
+
+
+def _parsed(text: str) -> phonenumbers.PhoneNumber | None:
+    # The telephone library ignores letters and extensions, which would then be lost.
     if not _NUMBER.fullmatch(text):
         return None
     try:
-        parsed = phonenumbers.parse(text)
+        return phonenumbers.parse(text)
     except phonenumbers.NumberParseException:
         return None
-    return str(parsed.country_code), phonenumbers.national_significant_number(parsed)
 
 
+_AMBIGUITIES: Final[tuple[tuple[Callable[[str], object], str], ...]] = (
+    (_DECIMAL.fullmatch, "has a decimal fraction, which a spreadsheet added"),
+    (_EXTENSION.fullmatch, "has an extension"),
+    (_has_several, "contains more than one number"),
+    (_is_too_long, "has too many digits"),
+)
 _SHORTEST: Final = 3
 _NEVER: Final = re.compile(r"(?!)")
 
 
 @cache
 def _trunk(code: str) -> re.Pattern[str] | None:
-    """What numbers of a calling code may begin with and lose; None where there is no such code."""
+    """Return the trunk prefixes of a calling code, which its numbers lose; None if the code does not exist."""
     regions = COUNTRY_CODE_TO_REGION_CODE.get(int(code))
     if not regions:
         return None

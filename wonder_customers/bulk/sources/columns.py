@@ -253,8 +253,10 @@ def _assembled(whole: dict[str, Any], parts: dict[str, dict[str, Any]], place: s
     if "phone" in whole:
         if "phone" in parts:
             raise RowProblem(f"{place}: has both a phone and parts of a phone")
+        _refuse_ambiguous_phone(whole["phone"], place)
         whole["phone"] = Phone.parse(whole["phone"])
     elif "phone" in parts:
+        _refuse_ambiguous_phone(parts["phone"].get("number", ""), place)
         whole["phone"] = Phone(**parts["phone"])
     if "address" in parts:
         whole["address"] = Address(**parts["address"])
@@ -263,6 +265,14 @@ def _assembled(whole: dict[str, Any], parts: dict[str, dict[str, Any]], place: s
     if "payment_source" in parts:
         whole["payment_source"] = _source(parts["payment_source"], place)
     return CustomerDraft(**whole)
+
+
+def _refuse_ambiguous_phone(text: str, place: str) -> None:
+    from wonder_customers._support.phone_numbers import ambiguity  # noqa: PLC0415 - the telephone library is large
+
+    reason = ambiguity(text)
+    if reason is not None:
+        raise RowProblem(f"{place}: the phone {reason}; leave one number in the cell")
 
 
 def _source(given: dict[str, str], place: str) -> CardSource | VaultToken:

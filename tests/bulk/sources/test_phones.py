@@ -1,0 +1,50 @@
+"""Phones of a file: one number is read, and a cell that is not exactly one number is refused."""
+
+from pathlib import Path
+
+import pytest
+from bulk.rows_of import drafts
+
+from wonder_customers.records import Phone
+
+REFUSED = [
+    ("+1 202-555-0123 x45", "has an extension"),
+    ("+1 202-555-0123 ext. 45", "has an extension"),
+    ("+49 30 123456 DW 12", "has an extension"),
+    ("+385912345678; +385912345679", "contains more than one number"),
+    ("+385 91 234 5678 / 679", "contains more than one number"),
+    ("0912345678/679", "contains more than one number"),
+    ("+1 202 555 0123 - 0124", "contains more than one number"),
+    ("+1 202-555-0199 ::: +1 202-555-0198", "contains more than one number"),
+    ("+385912345678 +385912345679", "contains more than one number"),
+    ("+385 91 234 5678-679", "has too many digits"),
+    ("+385912345678.0", "has a decimal fraction, which a spreadsheet added"),
+    ("385912345678,0", "has a decimal fraction, which a spreadsheet added"),
+    ("1 " * 60, "has too many characters"),
+]
+READ = [
+    ("0912345678", Phone(None, "0912345678")),
+    ("00385912345678", Phone(None, "00385912345678")),
+    ("385912345678", Phone(None, "385912345678")),
+    ("+385 (0)91 234 5678", Phone("+385", "912345678")),
+    ("+385 91 234 56 78", Phone("+385", "912345678")),
+    ("+49 30 / 123456", Phone("+49", "30123456")),
+    ("+49 30 123456-78", Phone("+49", "3012345678")),
+    ("(202) 555-0123", Phone(None, "(202) 555-0123")),
+    ("030-0000321", Phone(None, "030-0000321")),
+    ("091/234-5678", Phone(None, "091/234-5678")),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), REFUSED)
+@pytest.mark.parametrize("column", ["phone", "phone.number"])
+def test_cell_that_is_not_one_phone_is_refused_with_the_reason(
+    text: str, reason: str, column: str, tmp_path: Path
+) -> None:
+    found = drafts(tmp_path, f'reference,name,{column}\nf-1,Ada,"{text}"\n')
+    assert found == [f"line 2: the phone {reason}; leave one number in the cell"]
+
+
+@pytest.mark.parametrize(("text", "phone"), READ)
+def test_one_phone_is_read_as_it_is(text: str, phone: Phone, tmp_path: Path) -> None:
+    assert [draft.phone for draft in drafts(tmp_path, f'reference,name,phone\nf-1,Ada,"{text}"\n')] == [phone]
