@@ -5,7 +5,6 @@ Authors of dialects and transports import from here.
 
 from collections.abc import Mapping
 from enum import Enum
-from ipaddress import ip_address
 from math import inf
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,7 +23,6 @@ __all__ = [
     "Transport",
     "TransportError",
     "TransportTimeout",
-    "is_loopback",
 ]
 
 Header = tuple[bytes, bytes]
@@ -59,14 +57,6 @@ class Origin:
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = self.port == {"https": 443, "http": 80}[self.scheme]
         return f"{self.scheme}://{host}{'' if usual else f':{self.port}'}"
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether `host` is a loopback address or a name below ``localhost``. Names are not resolved."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 @frozen

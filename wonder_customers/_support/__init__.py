@@ -1,1 +1,1 @@
-"""Helpers without any dependency on the rest of the package: the clock, and phone numbers."""
+"""Helpers without any dependency on the rest of the package: clock, loopback hosts, phone numbers, wait queue."""

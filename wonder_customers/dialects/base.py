@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from attrs import field, frozen
 
+from wonder_customers._support.loopback import is_loopback
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.errors import ConfigurationError, InvalidRecordError, UnsupportedOperationError, Violation
 from wonder_customers.records import (
@@ -26,7 +27,7 @@ from wonder_customers.records import (
     Response,
 )
 from wonder_customers.secret import Secret, secret
-from wonder_customers.wire import Header, HttpRequest, HttpResponse, Origin, Replay, is_loopback
+from wonder_customers.wire import Header, HttpRequest, HttpResponse, Origin, Replay
 
 __all__ = [
     "AccessToken",

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from wonder_customers._support.loopback import is_loopback
 from wonder_customers.simulator.gateway import json_response
-from wonder_customers.wire import is_loopback
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

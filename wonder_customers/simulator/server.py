@@ -14,6 +14,7 @@ from typing import Any, Self
 import uvicorn
 from starlette.types import ASGIApp
 
+from wonder_customers._support.loopback import is_loopback
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.simulator.admin import admin_routes, state_routes
 from wonder_customers.simulator.app import build_app, route_resolver
@@ -26,7 +27,6 @@ from wonder_customers.simulator.request_log import RequestLog
 from wonder_customers.simulator.state import clear_state, export_state, import_state
 from wonder_customers.simulator.store import Store
 from wonder_customers.simulator.tls import CertificateAuthority
-from wonder_customers.wire import is_loopback
 
 _TIMEOUT = 10.0
 """Seconds to wait for the server to start or stop."""

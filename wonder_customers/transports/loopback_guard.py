@@ -7,8 +7,8 @@ real gateway. The variable is read for every request, so programs that a test st
 from os import environ
 from typing import Final
 
+from wonder_customers._support.loopback import is_loopback
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.wire import is_loopback
 
 __all__ = ["VARIABLE", "check", "refused"]
 
