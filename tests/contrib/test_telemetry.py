@@ -36,7 +36,7 @@ from wonder_customers import (
 from wonder_customers._core.observers import ObserverGroup
 from wonder_customers.bulk import Journal, Options, Tries, sync
 from wonder_customers.dialects import package, simulator
-from wonder_customers.events import Observer
+from wonder_customers.events import CallEnded, CallStarted, Observer, ResponseDrift
 from wonder_customers.simulator import SimulatorServer
 
 sdk = pytest.importorskip("opentelemetry.sdk", reason="needs the extra `otel` and OpenTelemetry's SDK")
@@ -372,3 +372,14 @@ async def test_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
     personal = {value for it in drafts for value in values(attrs.asdict(it))}
     assert (len(personal), len(ids), len(keys)) == (601, 100, 2)
     assert [value for value in (*personal - {"+385"}, *ids, *keys) if value in written] == []
+
+
+def test_response_drift_is_an_attribute_of_the_call(kept: Kept) -> None:
+    spans = Spans(kept.traces)
+    call = CallStarted(1, "monri", "get", "127.0.0.1", 80)
+    spans(call)
+    for field in ("zip_code", "deleted", "zip_code"):
+        spans(ResponseDrift(call, field, "text", "number", 1))
+    spans(CallEnded(call, None, "no", 1, False, 0.1))
+    (span,) = kept.spans.get_finished_spans()
+    assert dict(span.attributes or {})["wonder_customers.response.drift"] == ("deleted", "zip_code")

@@ -13,7 +13,7 @@ BLOCKS = [block.code for block in blocks(FILE, "python")]
 
 
 def test_page_examples_pass(tmp_path: Path) -> None:
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 7
     for number, code in enumerate(BLOCKS[1:], 2):
         (tmp_path / f"test_block_{number}.py").write_text(code, encoding="utf-8")
     plugins = ("anyio.pytest_plugin", "_hypothesis_pytestplugin")

@@ -18,7 +18,7 @@ omitted, because every attribute costs time.
 
 from time import time_ns
 
-from attrs import define
+from attrs import define, field
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import (
     Span,
@@ -32,6 +32,7 @@ from opentelemetry.trace import (
 
 from wonder_customers.contrib.otel._attributes import (
     APPLIED,
+    DRIFT,
     FOUND,
     GATEWAY,
     OPERATION,
@@ -49,6 +50,7 @@ from wonder_customers.events import (
     CallStarted,
     LookupEnded,
     LookupStarted,
+    ResponseDrift,
     Waiting,
 )
 
@@ -68,6 +70,7 @@ class _CallSpans:
         attempt_start: The start of the attempt in progress, in nanoseconds since the epoch.
         lookup: The span of the lookup in progress.
         wait: The span of the wait in progress.
+        drift: The fields of responses that differ from the documents.
     """
 
     call: Span
@@ -76,6 +79,7 @@ class _CallSpans:
     attempt_start: int = 0
     lookup: Span | None = None
     wait: Span | None = None
+    drift: list[str] = field(factory=list)
 
 
 class Spans(OpenTelemetryObserver):
@@ -93,6 +97,7 @@ class Spans(OpenTelemetryObserver):
             AttemptStarted: self._attempt_started,
             AttemptEnded: self._attempt_ended,
             Waiting: self._wait_started,
+            ResponseDrift: self._response_drifted,
             LookupStarted: self._lookup_started,
             LookupEnded: self._lookup_ended,
             CallEnded: self._call_ended,
@@ -113,6 +118,8 @@ class Spans(OpenTelemetryObserver):
             attributes[APPLIED] = event.applied
         if event.recovered:
             attributes[RECOVERED] = True
+        if spans.drift:
+            spans.call.set_attribute(DRIFT, sorted(set(spans.drift)))
         _end(spans.call, attributes, event.error)
 
     def _attempt_started(self, event: AttemptStarted) -> None:
@@ -150,6 +157,9 @@ class Spans(OpenTelemetryObserver):
         spans = self._calls[event.call]
         _end_wait(spans)
         spans.wait = self._tracer.start_span("wait", spans.context, attributes={REASON: event.reason})
+
+    def _response_drifted(self, event: ResponseDrift) -> None:
+        self._calls[event.call].drift.append(event.field)
 
     def _lookup_started(self, event: LookupStarted) -> None:
         spans = self._calls[event.call]
