@@ -9,6 +9,7 @@ from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, pay
 from mock_gateway import ACCOUNTS, MockGateway, json_response
 
 from wonder_customers import CustomerSession, InvalidResponseError, Monri, RetryPolicy
+from wonder_customers.bulk.migrate import losses
 from wonder_customers.contrib.logs import log_events
 from wonder_customers.events import Event, ResponseDrift
 
@@ -111,3 +112,11 @@ async def test_documented_response_causes_no_drift_and_strict_session_accepts_it
     async with CustomerSession(Monri("k", "t"), transport=mock.transport(), strict=True) as session:
         await session.get(UUID)
         assert session.stats().drift == {}
+
+
+async def test_migration_reports_customers_without_an_id() -> None:
+    items = {"status": "approved", "data": [{"uuid": UUID, "merchant_customer_id": "35"}, {"name": CANARY}]}
+    source = MockGateway(json_response(200, items))
+    async with source.session(ACCOUNTS["monri"]()) as reader, MockGateway().session(ACCOUNTS["paydock"]()) as writer:
+        found = await losses(reader, writer)
+    assert (found.customers, found.unreadable, found.any) == (1, 1, True)

@@ -174,7 +174,7 @@ def test_paydock_create_flows_are_written(flow: str) -> None:
     draft = CustomerDraft(
         reference="customer-1234",
         description="A regular",
-        company_name="Analytical Engines",
+        company_name="Analytical Engines" if flow == "card" else None,
         first_name="Ada",
         last_name="Lovelace",
         email="ada@example.com",

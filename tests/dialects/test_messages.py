@@ -4,7 +4,15 @@ import pytest
 from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, wonder_customer
 
 from scripted_transport import CREATED, MONRI, NO_RESPONSE, PAYDOCK, draft, make_harness, respond, wonder_account
-from wonder_customers import ConfigurationError, ConflictError, InvalidRequestError, InvalidResponseError, Monri, Wonder
+from wonder_customers import (
+    ConfigurationError,
+    ConflictError,
+    GatewayError,
+    InvalidRequestError,
+    InvalidResponseError,
+    Monri,
+    Wonder,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -68,3 +76,77 @@ async def test_app_id_with_a_slash_is_refused() -> None:
 async def test_base_url_with_port_zero_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="port 0"):
         Monri("k", "t", base_url=MONRI.base_url + ":0")
+
+
+TOKEN_NOT_FOUND = {
+    "status": 400,
+    "error": {"message": "Token Not found", "details": ["No Tokens found with provided id"]},
+    "resource": {"type": "payment_source", "data": None},
+    "error_summary": {
+        "message": "Token Not found",
+        "code": "unspecified_error",
+        "details": {"messages": ["No Tokens found with provided id"]},
+    },
+}
+
+
+async def test_paydock_unknown_one_time_token_is_not_a_missing_customer() -> None:
+    with pytest.raises(InvalidRequestError, match=r"Token Not found \(No Tokens found") as caught:
+        await make_harness(respond(400, TOKEN_NOT_FOUND), account=PAYDOCK).create(draft())
+    assert caught.value.fields == {"": ("No Tokens found with provided id",)}
+
+
+@pytest.mark.parametrize(
+    ("details", "message"),
+    [
+        (
+            {"gateway_specific_code": "51", "gateway_specific_description": "Insufficient funds"},
+            "51: Insufficient funds",
+        ),
+        ({"messages": [{"status_code": "pending", "description": None}]}, "pending"),
+        ([{"param_name": "card_number", "description": "is not valid"}], None),
+    ],
+)
+async def test_paydock_reason_of_a_card_refusal_is_in_the_message(details: object, message: str | None) -> None:
+    body = {"status": 400, "error_summary": {"message": "declined", "code": "transaction_declined", "details": details}}
+    with pytest.raises(InvalidRequestError) as caught:
+        await make_harness(respond(400, body), account=PAYDOCK).create(draft())
+    assert caught.value.message == (f"declined ({message})" if message else "declined")
+    assert "{" not in str(caught.value)
+    if message is None:
+        assert caught.value.fields == {"card_number": ("is not valid",)}
+
+
+async def test_paydock_nested_errors_are_fields() -> None:
+    error = {"message": {"message": "bad", "errors": [{"param_name": "phone", "description": "must be E.164"}]}}
+    with pytest.raises(InvalidRequestError) as caught:
+        await make_harness(respond(400, {"status": 400, "error": error}), account=PAYDOCK).create(draft())
+    assert (caught.value.message, caught.value.fields) == ("bad", {"phone": ("must be E.164",)})
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        ({"error": "no such plan"}, None, "no such plan"),
+        ({"errors": {"merchant_customer_id": ["has already been taken"]}}, ConflictError, None),
+        ({"errors": {"name": "is too long"}}, InvalidRequestError, "name is too long"),
+        ({"status": "invalid-request"}, InvalidRequestError, None),
+    ],
+)
+async def test_monri_refusals_in_forms_of_third_party_clients(
+    body: object, kind: type[Exception] | None, message: str | None
+) -> None:
+    with pytest.raises(kind or GatewayError) as caught:
+        await make_harness(respond(400, body)).create(draft())
+    assert isinstance(caught.value, GatewayError)
+    assert message is None or caught.value.message == message
+
+
+async def test_monri_deletion_with_status_deleted_succeeds() -> None:
+    await make_harness(respond(200, {"status": "deleted"})).delete(UUID)
+
+
+async def test_monri_unknown_status_word_with_http_200_leaves_a_create_unknown() -> None:
+    with pytest.raises(InvalidResponseError) as caught:
+        await make_harness(respond(200, {"status": "frozen", "uuid": UUID})).create(draft())
+    assert caught.value.applied == "unknown"

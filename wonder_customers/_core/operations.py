@@ -293,6 +293,9 @@ class Listing:
 
     Customers that move to a later page while the list is read (newest first) are returned once. Leaving the loop early
     needs no cleanup on asyncio; on trio use ``async with session.list() as customers`` or call `aclose`.
+
+    Attributes:
+        unreadable: The number of items without an id on the pages read so far, which were skipped.
     """
 
     def __init__(
@@ -300,6 +303,7 @@ class Listing:
     ) -> None:
         self._raw = raw
         self._limit, self._cursor, self._filters = limit, cursor, filters
+        self.unreadable = 0
         self._open: list[AsyncGenerator[Any, None]] = []
         self._customers: AsyncIterator[Customer] | None = None
 
@@ -341,6 +345,7 @@ class Listing:
             if ids and ids == before:
                 reason = "the gateway sent the same page twice: it ignores the offset"
                 raise InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
+            self.unreadable += page.unreadable
             yield page
             if page.cursor is None:
                 return

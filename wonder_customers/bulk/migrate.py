@@ -12,12 +12,9 @@ from wonder_customers.session import CustomerSession
 
 __all__ = ["Losses", "draft_of", "losses", "migrated"]
 
-_SHARED = (
-    *("reference", "name", "first_name", "last_name", "email", "phone"),
-    *("company_name", "description", "metadata", "address"),
-)
-"""Fields that have the same meaning at every gateway. Payment tokens belong to one gateway and cannot be moved."""
 _TOKENS = ("default_payment_method", "default_payment_token")
+_SHARED = tuple(it.name for it in fields(CustomerDraft) if it.name not in {*_TOKENS, "payment_source"})
+"""Fields that have the same meaning at every gateway. Payment tokens belong to one gateway and cannot be moved."""
 
 
 @define
@@ -31,6 +28,7 @@ class Losses:
             not sent at all.
         without_reference: The number of customers without a reference, which cannot be migrated.
         deleted: The number of deleted or archived customers, which are left out.
+        unreadable: The number of customers without an id in the source's lists, which cannot be migrated.
     """
 
     customers: int = 0
@@ -38,11 +36,12 @@ class Losses:
     refused: "Counter[str]" = field(factory=Counter)
     without_reference: int = 0
     deleted: int = 0
+    unreadable: int = 0
 
     @property
     def any(self) -> bool:
         """Whether anything would be lost."""
-        return bool(self.fields or self.refused or self.without_reference)
+        return bool(self.fields or self.refused or self.without_reference or self.unreadable)
 
 
 async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> Losses:
@@ -52,7 +51,8 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
         CallError: The source gateway could not be read.
     """
     found = Losses()
-    async for customer in source.list():
+    listing = source.list()
+    async for customer in listing:
         found.customers += 1
         if customer.deleted:
             found.deleted += 1
@@ -63,6 +63,7 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
         draft, left = adapted(target, draft_of(customer))
         found.fields.update(left)
         found.refused.update(_broken(target, draft))
+    found.unreadable = listing.unreadable
     return found
 
 

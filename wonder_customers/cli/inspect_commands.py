@@ -113,7 +113,8 @@ def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
             if found.any and not accept_losses:
                 print_message("Nothing was written. To migrate without these fields, add --accept-losses.", "yellow")
                 return USAGE
-            return await run_job(task, LocalJob(target, migrated(source, target), task.journal, task.options))
+            code = await run_job(task, LocalJob(target, migrated(source, target), task.journal, task.options))
+            return FAILED if code == SUCCESS and found.unreadable else code
 
     return runtime.run(work)
 
@@ -124,6 +125,8 @@ def _show_losses(found: Losses, target: str) -> None:
         _print_counts(f"fields that {target} does not have", dict(found.fields.most_common()))
     if found.refused:
         _print_counts(f"fields whose value {target} does not accept", dict(found.refused.most_common()))
+    if found.unreadable:
+        print_message(f"{found.unreadable:,} customers have no id in the source's lists and cannot be read.", "red")
     if found.without_reference:
         print_message(f"{found.without_reference:,} customers have no reference and cannot be sent.", "red")
 

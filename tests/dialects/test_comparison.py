@@ -1,0 +1,93 @@
+"""Comparison of what was sent with what a gateway holds, with normalisation."""
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+from examples import DRAFT
+from gateway_responses import UUID, monri_customer
+
+from scripted_transport import CREATED, NO_RESPONSE, draft, make_harness, respond
+from wonder_customers import ConflictError, CustomerDraft
+from wonder_customers.dialects.comparison import Comparison, compare_values, equal_after_normalisation
+from wonder_customers.dialects.monri import codec as monri
+from wonder_customers.dialects.wonder import codec as wonder
+
+pytestmark = pytest.mark.anyio
+
+EQUAL: list[tuple[str, Any, Any]] = [
+    ("email", "Ada.Lovelace@Example.COM ", "ada.lovelace@example.com"),
+    ("name", "Ada  Lovelace ", "Ada Lovelace"),
+    ("name", "Zo\u0065\u0301", "Zo\u00e9"),
+    ("phone", "+387 61/000-111", "+38761000111"),
+    ("phone", "00387 61 000 111", "+38761000111"),
+    ("phone.number", "013 9957 0539", "01399570539"),
+    ("phone.dial_code", "+852", "852"),
+    ("address.country", "ba", "BA"),
+    ("address.postcode", "SW1A 1AA", "sw1a1aa"),
+    ("address.postcode", "71000", 71000),
+    ("default_payment_method", "Credit Card", "credit_card"),
+    ("default_payment_token", "5F0C2F7A9B1E8D0012345678", "5f0c2f7a9b1e8d0012345678"),
+    ("metadata", {"plan": " pro ", "seats": "3"}, {"plan": "pro", "seats": 3}),
+    ("metadata", {"list": [1, "a  b"]}, {"list": ["1", "a b"]}),
+]
+DIFFERENT: list[tuple[str, Any, Any]] = [
+    ("email", "ada@example.com", "ada@example.org"),
+    ("name", "Ada Lovelace", "ada lovelace"),
+    ("name", "Ada", "Adá"),
+    ("phone", "+38761000111", "+38761000112"),
+    ("phone", "call me", "call you"),
+    ("address.city", "Sarajevo", "Mostar"),
+    ("metadata", {"a": 1}, {"a": 1, "b": 2}),
+]
+
+
+@pytest.mark.parametrize(("field", "sent", "held"), EQUAL)
+async def test_values_that_are_equal_after_normalisation(field: str, sent: Any, held: Any) -> None:
+    assert equal_after_normalisation(field, sent, held)
+    expected = Comparison(normalized=(field,))
+    assert compare_values([(field, "wire")], {"wire": sent}, {"wire": held}, null_differs=True) == expected
+
+
+@pytest.mark.parametrize(("field", "sent", "held"), DIFFERENT)
+async def test_values_that_differ(field: str, sent: Any, held: Any) -> None:
+    expected = Comparison(different=(field,))
+    assert compare_values([(field, "wire")], {"wire": sent}, {"wire": held}, null_differs=True) == expected
+
+
+async def test_null_differs_only_on_request() -> None:
+    fields = [("name", "wire")]
+    assert compare_values(fields, {"wire": "Ada"}, {"wire": None}, null_differs=True).different == ("name",)
+    assert compare_values(fields, {"wire": "Ada"}, {"wire": None}, null_differs=False) == Comparison()
+    assert compare_values(fields, {"wire": "Ada"}, {}, null_differs=True) == Comparison()
+    assert compare_values(fields, {"wire": None}, {"wire": "Ada"}, null_differs=True) == Comparison()
+
+
+async def test_differences_ignore_what_normalisation_removes() -> None:
+    sent = CustomerDraft(reference="r", name="Ada  Lovelace", email="Ada@Example.com")
+    held = monri.read_customer(
+        {"uuid": "u", "merchant_customer_id": "r", "name": "Ada Lovelace", "email": "ada@example.com"}
+    )
+    assert monri.compare(sent, held) == Comparison(normalized=("email", "name"))
+    held = wonder.read_customer(wonder.customer_fields(DRAFT) | {"uuid": "u", "email": "other@example.com"})
+    assert wonder.compare(evolve(DRAFT, email="ada@example.com"), held).different == ("email",)
+
+
+async def test_lost_create_is_recovered_when_the_gateway_normalises_the_email() -> None:
+    found = respond(200, monri_customer(email="ada@example.com", name="Ada"))
+    harness = make_harness(NO_RESPONSE, found)
+    response = await harness.create(evolve(draft(), email="Ada@Example.com "))
+    assert (response.record.id, response.recovered) == (UUID, True)
+
+
+async def test_lost_create_with_another_email_is_a_conflict() -> None:
+    found = respond(200, monri_customer(email="grace@example.com", name="Ada"))
+    with pytest.raises(ConflictError):
+        await make_harness(NO_RESPONSE, found).create(evolve(draft(), email="ada@example.com"))
+
+
+async def test_upsert_looks_the_reference_up_once_after_a_refused_create() -> None:
+    missing, refused = respond(404, {"message": "Customer not found"}), respond(422, {"status": "invalid-request"})
+    harness = make_harness(missing, refused, CREATED, CREATED)
+    assert (await harness.upsert(draft())).record.id == UUID
+    assert [line.split(" ")[0] for line in harness.script.lines()] == ["GET", "POST", "GET", "POST"]
