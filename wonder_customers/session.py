@@ -102,6 +102,11 @@ class CustomerSession(Generic[AnyAccount_co]):
         """The account of this session or view."""
         return self._account
 
+    @property
+    def rate_limit(self) -> RateLimiter | None:
+        """The rate limit of this session and its views; None without one."""
+        return self._shared.executor.sender.permits.rate_limit
+
     def __repr__(self) -> str:
         state = f"open ({self._shared.transport_description})" if self._shared.loop is not None else "not open yet"
         return f"<CustomerSession {self._dialect.gateway} {'closed' if self._shared.closed else state}>"

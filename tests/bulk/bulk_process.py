@@ -6,22 +6,22 @@ from collections import Counter
 import anyio
 import orjson
 
-from wonder_customers import CustomerSession, RetryPolicy
-from wonder_customers.bulk import Journal, Options, Tries, sources, sync
+from wonder_customers import AdaptiveRateLimit, CustomerSession, RetryPolicy
+from wonder_customers.bulk import Journal, Options, sources, sync
 from wonder_customers.dialects import package
 
 POLICY = RetryPolicy(
-    attempts=1, deadline=20.0, connect_timeout=1.0, read_timeout=1.0, write_timeout=1.0, confirmation_window=0.4
-)
+    attempts=8, deadline=20.0, connect_timeout=1.0, read_timeout=1.0, write_timeout=1.0, base=0.02, throttle_base=0.02,
+    cap=0.2, confirmation_window=0.4, transient_cost=0, throttle_cost=0,
+)  # fmt: skip
 
 
 async def main(gateway: str, source: str, journal: str, *, resume: bool) -> None:
     account = package(gateway).ACCOUNT.from_environment()
     opened = Journal.open(journal, gateway=gateway, endpoint=account.base_url)
-    tries = Tries(base=0.02, cap=0.2, confirmation_window=0.4)
-    options = Options(tries=tries, failure_share=None, facts={"source": source}, resume=resume)
+    options = Options(retry=POLICY, failure_share=None, facts={"source": source}, resume=resume)
     counts: Counter[str] = Counter()
-    async with CustomerSession(account, retry=POLICY) as session:
+    async with CustomerSession(account, rate_limit=AdaptiveRateLimit()) as session:
         job = sync(session, sources.read(source), journal=opened, options=options)
         async with job:
             async for outcome in job:

@@ -3,14 +3,24 @@
 from pathlib import Path
 
 from wonder_customers import RetryPolicy
-from wonder_customers.bulk import Job, Outcome, Tries
+from wonder_customers.bulk import Job, Options, Outcome
 from wonder_customers.records import CustomerDraft, Phone
 
 QUICK = RetryPolicy(
-    attempts=1, deadline=20.0, connect_timeout=1.0, read_timeout=1.0, write_timeout=1.0, confirmation_window=0.4
+    attempts=8,
+    deadline=20.0,
+    connect_timeout=1.0,
+    read_timeout=1.0,
+    write_timeout=1.0,
+    base=0.02,
+    throttle_base=0.02,
+    cap=0.2,
+    confirmation_window=0.4,
+    transient_cost=0,
+    throttle_cost=0,
 )
-"""The policy of sessions for bulk jobs, with short timeouts."""
-PATIENT = Tries(base=0.02, cap=0.2, confirmation_window=0.4)
+"""The policy of bulk jobs, with short timeouts and waits."""
+OPTIONS = Options(retry=QUICK, failure_share=None)
 
 HEADER = "reference,name,email,phone"
 

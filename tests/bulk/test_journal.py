@@ -1,8 +1,11 @@
 """The journal by itself: what is on the disk when, its key, and its lock."""
 
+import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -34,7 +37,7 @@ async def test_sending_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> N
     async with anyio.create_task_group() as group:
         group.start_soon(journal.writer.serve)
         for number in range(5):
-            await journal.sending(f"c-{number}", number, b"raw", b"payload")
+            await journal.announce([(f"c-{number}", number, b"raw", b"payload")])
             assert rows_on_disk(tmp_path) == number + 1
         journal.done("c-0", 0, b"raw", b"payload", result="created", id="x", attempts=1)
         journal.ended("c-1", "unknown", 2, "OutcomeUnknownError")
@@ -82,7 +85,7 @@ async def test_after_a_failed_write_nothing_is_written_and_everybody_is_told(tmp
         journal.writer.post("INSERT INTO nowhere VALUES (1)", [])
         for number in range(2):
             with pytest.raises(BulkError, match="wonder-customers resume"):
-                await journal.sending(f"c-{number}", number, None, b"payload")
+                await journal.announce([(f"c-{number}", number, None, b"payload")])
         journal.writer.stop()
     journal.end("journal", {})
     assert rows_on_disk(tmp_path) == 0
@@ -148,3 +151,34 @@ def test_a_journal_without_a_mark_takes_the_key_it_is_opened_with_first(tmp_path
     (tmp_path / "j.key").write_text("cd" * 32)
     with pytest.raises(ConfigurationError, match="another key"):
         opened(tmp_path)
+
+
+def test_links_to_a_journal_share_its_lock_and_key(tmp_path: Path) -> None:
+    journal = opened(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "j")
+    linked = Journal.open(tmp_path / "link", gateway="monri", endpoint="https://example.com/")
+    assert linked.digests.key == journal.digests.key
+    journal.begin({})
+    with pytest.raises(BulkError, match="another run is using this journal"):
+        linked.begin({})
+    journal.release()
+
+
+def test_key_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power failure must not leave a journal with an empty key: its unconfirmed rows would be lost."""
+    calls: list[str] = []
+
+    def recorded(name: str) -> Callable[..., Any]:
+        original = getattr(os, name)
+
+        def call(*arguments: Any) -> Any:
+            calls.append(name)
+            return original(*arguments)
+
+        return call
+
+    for name in ("fsync", "link"):
+        monkeypatch.setattr(os, name, recorded(name))
+    opened(tmp_path)
+    assert calls == ["fsync", "link", "fsync"]
+    assert len((tmp_path / "j.key").read_text()) == 64

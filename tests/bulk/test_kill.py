@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import orjson
 import pytest
-from bulk.customers import PATIENT, QUICK, write_csv
+from bulk.customers import QUICK, write_csv
 
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import Journal, sources, verify
@@ -94,7 +94,7 @@ def run_with_kills(
 
 async def _verified(account: Any, source: Path) -> Any:
     async with CustomerSession(account, retry=QUICK) as session:
-        return await verify(session, sources.read(source), tries=PATIENT)
+        return await verify(session, sources.read(source), retry=QUICK)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import ClassVar
 import pytest
 from bulk.customers import collect, draft
 
-from wonder_customers import CustomerSession
-from wonder_customers.bulk import BULK, sync
+from wonder_customers import AdaptiveRateLimit, CustomerSession
+from wonder_customers.bulk import sync
 from wonder_customers.dialects import package
 from wonder_customers.dialects.wonder.simulator import WonderSimulator
 from wonder_customers.simulator.gateway import GatewayRefusal, ReceivedRequest
@@ -39,11 +39,11 @@ async def test_the_limit_settles_near_what_the_gateway_takes() -> None:
     rows = 6000
     with SimulatorServer([Limited]) as server:
         account = package("wonder").ACCOUNT.from_environment(server.environment())
-        async with CustomerSession(account, retry=BULK) as session:
+        async with CustomerSession(account, rate_limit=AdaptiveRateLimit()) as session:
             job = sync(session, (draft(number) for number in range(rows)))
             assert all(outcome.ok for outcome in await collect(job))
     settled = Limited.taken[rows // 2 :]
     assert 180 <= len(settled) / (settled[-1] - settled[0]) <= 220
     assert Limited.refused < 0.02 * (rows + Limited.refused)
-    assert job.capacity.throttled == Limited.refused
+    assert job.stats.requests.throttled == Limited.refused
     assert 170 <= (job.rate or 0) <= 220

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.customers import PATIENT, QUICK, collect, draft, write_csv
+from attrs import evolve
+from bulk.customers import QUICK, collect, draft, write_csv
 
 from wonder_customers import CallError, CustomerDraft, CustomerSession
-from wonder_customers.bulk import Journal, Options, Tries, losses, migrated, plan, sources, sync, verify
+from wonder_customers.bulk import Journal, Options, losses, migrated, plan, sources, sync, verify
 from wonder_customers.bulk.verify import wilson
 from wonder_customers.dialects import names
 from wonder_customers.records import Address, Phone
@@ -19,7 +20,7 @@ from wonder_customers.simulator.server import SimulatorServer
 pytestmark = pytest.mark.anyio
 
 Account = Callable[[str], Any]
-OPTIONS = Options(tries=PATIENT, failure_share=None)
+OPTIONS = Options(retry=QUICK, failure_share=None)
 
 
 async def send(session: CustomerSession[Any], rows: Any, journal: Journal | None = None) -> None:
@@ -67,7 +68,7 @@ async def test_a_plan_asks_for_rows_in_doubt(account: Account, server: Simulator
     server.faults.add("read_close", times=None, method="POST")
     async with CustomerSession(account("wonder"), retry=QUICK) as session:
         rows = [draft(number) for number in range(3)]
-        once = Options(tries=Tries(most=1), failure_share=None)
+        once = Options(retry=evolve(QUICK, attempts=1), failure_share=None)
         outcomes = await collect(sync(session, rows, journal=journal, options=once))
         assert [outcome.applied for outcome in outcomes] == ["unknown"] * 3
         server.faults.clear()
@@ -91,10 +92,10 @@ async def test_verifying_finds_what_differs(gateway: str, account: Account, tmp_
     source = write_csv(tmp_path / "c.csv", 40)
     async with CustomerSession(account(gateway), retry=QUICK) as session:
         await send(session, [draft(number, version="old" if number == 3 else "1") for number in range(39)])
-        found = await verify(session, sources.read(source), tries=PATIENT)
+        found = await verify(session, sources.read(source), retry=QUICK)
         sampled = await verify(session, sources.read(source), sample=10, dice=random.Random(1))
     assert (found.rows, found.checked, found.wrong) == (40, 40, 2)
-    assert {(it.reference, it.verdict) for it in found.findings} == {("c-3", "different"), ("c-39", "missing")}
+    assert {(it.reference, it.result) for it in found.findings} == {("c-3", "different"), ("c-39", "missing")}
     assert (sampled.rows, sampled.checked) == (40, 10)
     low, high = sampled.interval
     assert 0 <= low <= high <= 1

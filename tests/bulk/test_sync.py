@@ -10,17 +10,28 @@ import anyio
 import anyio.lowlevel
 import pytest
 from attrs import evolve
-from bulk.customers import PATIENT, QUICK, collect, draft, write_csv
+from bulk.customers import QUICK, collect, draft, write_csv
 
-from wonder_customers import BulkError, ConfigurationError, CustomerDraft, CustomerSession, OutcomeUnknownError
+from wonder_customers import (
+    AdaptiveRateLimit,
+    BulkError,
+    ConfigurationError,
+    CustomerDraft,
+    CustomerSession,
+    OutcomeUnknownError,
+    RateLimit,
+    RateLimiter,
+)
 from wonder_customers.bulk import Job, Journal, Options, Outcome, Row, sources, sync
 from wonder_customers.dialects import names
+from wonder_customers.rate_limit import RequestResult
 from wonder_customers.simulator.server import SimulatorServer
+from wonder_customers.wire import Transmission
 
 pytestmark = pytest.mark.anyio
 
 Account = Callable[[str], Any]
-OPTIONS = Options(tries=PATIENT, failure_share=None)
+OPTIONS = Options(retry=QUICK, failure_share=None)
 
 
 def journal_for(path: Path, account: Any, gateway: str) -> Journal:
@@ -28,10 +39,10 @@ def journal_for(path: Path, account: Any, gateway: str) -> Journal:
 
 
 async def outcomes_of(
-    account: Any, rows: Any, journal: Journal | None = None, **options: Any
+    account: Any, rows: Any, journal: Journal | None = None, *, rate_limit: RateLimiter | None = None, **options: Any
 ) -> tuple[Job, list[Outcome]]:
-    async with CustomerSession(account, retry=QUICK) as session:
-        chosen = Options(**{"tries": PATIENT, "failure_share": None, **options})
+    async with CustomerSession(account, rate_limit=rate_limit or AdaptiveRateLimit()) as session:
+        chosen = Options(**{"retry": QUICK, "failure_share": None, **options})
         job = sync(session, rows, journal=journal, options=chosen)
         return job, await collect(job)
 
@@ -153,14 +164,14 @@ async def test_passing_faults_pass(gateway: str, account: Account, server: Simul
     assert all(outcome.ok for outcome in outcomes), outcomes
     assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(20)}
     assert max(outcome.attempts for outcome in outcomes) > 1
-    assert job.capacity.troubled > 0
+    assert job.stats.requests.failed > 0
 
 
 async def test_refusals_for_the_rate_slow_the_job_down(account: Account, server: SimulatorServer) -> None:
     server.faults.add("rate_limited", times=2, retry_after=0.05)
     job, outcomes = await outcomes_of(account("wonder"), [draft(number) for number in range(10)])
     assert counted(outcomes) == {"written": 10}
-    assert job.capacity.throttled == 2
+    assert job.stats.requests.throttled == 2
     assert job.rate is not None
     assert [outcome.attempts for outcome in outcomes].count(2) == 2
 
@@ -170,7 +181,7 @@ async def test_an_outcome_that_stays_unknown_is_settled_by_the_next_run(
 ) -> None:
     journal = journal_for(tmp_path / "j", account("wonder"), "wonder")
     server.faults.add("read_close", times=None, method="POST")
-    _, first = await outcomes_of(account("wonder"), [draft(1)], journal, tries=PATIENT.__class__(most=2, base=0.01))
+    _, first = await outcomes_of(account("wonder"), [draft(1)], journal, retry=evolve(QUICK, attempts=2))
     assert (first[0].status, first[0].applied) == ("failed", "unknown")
     assert isinstance(first[0].error, OutcomeUnknownError)
     assert "It may have been applied" in (first[0].reason or "")
@@ -214,7 +225,7 @@ async def test_too_many_failures_stop_the_job(
 ) -> None:
     server.faults.add("server_error", times=None, status=400, method="POST")
     async with CustomerSession(account("wonder"), retry=QUICK) as session:
-        options = Options(**{"tries": PATIENT, "failure_share": None, **limits})
+        options = Options(**{"retry": QUICK, "failure_share": None, **limits})
         job = sync(session, (draft(number) for number in range(10_000)), options=evolve(options, workers=4))
         with pytest.raises(BulkError, match=words):
             await collect(job)
@@ -362,7 +373,8 @@ async def test_a_source_that_breaks_off_stops_the_job(account: Account, tmp_path
 
 async def test_the_rate_is_kept(account: Account) -> None:
     started = anyio.current_time()
-    job, outcomes = await outcomes_of(account("monri"), [draft(number) for number in range(15)], rate=40.0)
+    drafts = [draft(number) for number in range(15)]
+    job, outcomes = await outcomes_of(account("monri"), drafts, rate_limit=RateLimit(40))
     # 15 rows of two requests each.
     assert 0.6 < anyio.current_time() - started < 3
     assert len(outcomes) == 15
@@ -370,7 +382,7 @@ async def test_the_rate_is_kept(account: Account) -> None:
 
 
 async def test_what_cannot_work_is_said_at_once(account: Account, tmp_path: Path) -> None:
-    for wrong in ({"rate": 0}, {"workers": 0}, {"first": 0}):
+    for wrong in ({"workers": 0}, {"first": 0}, {"max_failures": 0}):
         with pytest.raises(ConfigurationError):
             Options(**wrong)  # type: ignore[arg-type]
     journal = journal_for(tmp_path / "j", account("monri"), "monri")
@@ -396,3 +408,24 @@ async def test_nothing_personal_is_in_the_journal(account: Account, tmp_path: Pa
         assert personal not in written
     assert b"c-17" in written
     assert oct((tmp_path / "j.key").stat().st_mode & 0o777) == "0o600"
+
+
+class NeverPermits:
+    """A rate limit that permits no request, such as a shared one whose store cannot be reached."""
+
+    async def acquire(self, transmission: Transmission, /) -> None:
+        await anyio.sleep_forever()
+
+    def release(self, transmission: Transmission, result: RequestResult, /) -> None:
+        raise AssertionError
+
+
+async def test_stop_ends_a_wait_for_the_rate_limit(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+    journal = journal_for(tmp_path / "j", account("monri"), "monri")
+    async with CustomerSession(account("monri"), rate_limit=NeverPermits()) as session:
+        with anyio.fail_after(2):
+            async with sync(session, [draft(number) for number in range(100)], journal=journal) as job:
+                await anyio.sleep(0.1)
+                job.stop()
+    assert (job.exit_status, job.stats.rows, server.faults.requests.total()) == ("interrupted", 0, 0)
+    assert journal.states().keys() == {"held"}

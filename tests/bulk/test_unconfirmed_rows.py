@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from bulk.customers import QUICK, draft
 
 from wonder_customers import BulkError, CustomerSession
 from wonder_customers.bulk import Journal, Options, Outcome, sync
-from wonder_customers.bulk.tries import Tries
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -35,7 +35,7 @@ async def test_a_doubt_outlives_what_comes_after_it(
     server.faults.add("read_close", gateway=gateway, method="POST", applied=gateway == "wonder")
     server.faults.add(**LATER[later], gateway=gateway, method="POST", times=None)
     outcomes: list[Outcome] = []
-    twice = Options(tries=Tries(most=2, base=0.01, cap=0.01), failure_share=None)
+    twice = Options(retry=evolve(QUICK, attempts=2, base=0.01, cap=0.01), failure_share=None)
     async with CustomerSession(owner, retry=QUICK) as session:
         ends = pytest.raises(BulkError) if later == "locked out" else nullcontext()
         with ends:

@@ -21,5 +21,5 @@ async def test_a_reference_that_two_customers_hold_is_found(
         await session.create(draft(1))
         await session.create(draft(2))
         found = await verify(session, [draft(1), draft(2)])
-    assert [(it.reference, it.verdict) for it in found.findings] == [("c-1", "ambiguous")]
+    assert [(it.reference, it.result) for it in found.findings] == [("c-1", "ambiguous")]
     assert (found.checked, found.wrong) == (2, 1)

@@ -34,7 +34,7 @@ from wonder_customers import (
     RetryPolicy,
 )
 from wonder_customers._core.observers import ObserverGroup
-from wonder_customers.bulk import Journal, Options, Tries, sync
+from wonder_customers.bulk import Journal, Options, sync
 from wonder_customers.dialects import package, simulator
 from wonder_customers.events import CallEnded, CallStarted, Observer, ResponseDrift
 from wonder_customers.simulator import SimulatorServer
@@ -340,7 +340,7 @@ async def test_trace_of_a_bulk_job(kept: Kept, tmp_path: Path) -> None:
         journal = Journal.open(tmp_path / "journal", gateway="monri", endpoint=account.base_url)
         async with CustomerSession(account, retry=PATIENT, observers=kept.observers) as opened:
             with kept.traces.get_tracer("caller").start_as_current_span("nightly import"):
-                options = Options(workers=1, tries=Tries(confirmation_window=0.05))
+                options = Options(workers=1, retry=PATIENT)
                 async with sync(opened, drafts, journal=journal, options=options) as job:
                     outcomes = [outcome async for outcome in job]
             assert opened.stats().observer_failures == 0

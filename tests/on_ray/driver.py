@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import orjson
-from bulk.customers import PATIENT, QUICK, collect
+from bulk.customers import QUICK, collect
 
 from wonder_customers.bulk import Journal, Options, Source
 from wonder_customers.bulk.ray import sync_on_ray
@@ -15,13 +15,11 @@ from wonder_customers.dialects import package
 async def main(gateway: str, source: str, path: str, rate: float, *, resume: bool) -> None:
     account = package(gateway).ACCOUNT.from_environment()
     Journal.open(path, gateway=gateway, endpoint=account.base_url)
-    options = Options(
-        rate=rate or None, tries=PATIENT, failure_share=None, facts={"source": source}, resume=resume, workers=32
-    )
-    job = await sync_on_ray(Source(source), Path(path), options=options, policy=QUICK, size=250)
+    options = Options(retry=QUICK, failure_share=None, facts={"source": source}, resume=resume, workers=32)
+    job = await sync_on_ray(Source(source), Path(path), rate=rate or None, options=options, size=250)
     failed = [outcome.number for outcome in await collect(job)]
     facts = {"counts": job.stats.counts, "read": job.rows_read, "unfinished": job.unfinished, "failed": failed}
-    sys.stdout.write(orjson.dumps({**facts, "requests": job.capacity.accepted}).decode() + "\n")
+    sys.stdout.write(orjson.dumps({**facts, "requests": job.stats.requests.sent}).decode() + "\n")
 
 
 if __name__ == "__main__":

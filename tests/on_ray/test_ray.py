@@ -19,7 +19,7 @@ from uuid import uuid4
 import anyio
 import orjson
 import pytest
-from bulk.customers import HEADER, PATIENT, QUICK, line, write_csv
+from bulk.customers import HEADER, QUICK, line, write_csv
 from trust import bulk_scenarios as canaries
 from trust.canary_values import CITY, EMAIL, NAME, Canaries
 from trust.captured_output import CapturedOutput
@@ -148,7 +148,7 @@ def check_rate(rate: float) -> None:
 
 async def read_back(account: Any, source: Path) -> Verification:
     async with CustomerSession(account, retry=QUICK) as session:
-        return await verify(session, sources.read(source), tries=PATIENT)
+        return await verify(session, sources.read(source), retry=QUICK)
 
 
 def check_end(server: SimulatorServer, source: Path, journal: Path, rows: int) -> None:

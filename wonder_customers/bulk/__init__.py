@@ -11,10 +11,8 @@ from wonder_customers.bulk.job import Job, sync
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import BULK, Options
-from wonder_customers.bulk.pace import Limiter
 from wonder_customers.bulk.plan import Plan, plan
 from wonder_customers.bulk.rows import Outcome, Row
-from wonder_customers.bulk.tries import Tries
 from wonder_customers.bulk.verify import Verification, verify
 
 __all__ = [
@@ -22,7 +20,6 @@ __all__ = [
     "Index",
     "Job",
     "Journal",
-    "Limiter",
     "Losses",
     "Options",
     "Outcome",
@@ -30,7 +27,6 @@ __all__ = [
     "Plan",
     "Row",
     "Source",
-    "Tries",
     "Verification",
     "losses",
     "migrated",

@@ -1,8 +1,8 @@
 """The reading side of a job: reads any source in batches and passes them through the change filter."""
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from itertools import count, islice
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import anyio
 from attrs import define, field
@@ -11,10 +11,12 @@ from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.options import Rows
 from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.bulk.sources import RowReader
-from wonder_customers.errors import ConfigurationError
+from wonder_customers.errors import CallError, ConfigurationError
 from wonder_customers.records import CustomerDraft
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "for_each"]
+
+T = TypeVar("T")
 
 BATCH = 1000
 """The number of rows per batch of a file."""
@@ -122,6 +124,30 @@ class Batches:
             return await anyio.to_thread.run_sync(next, self._iterator, None) is not None
         self.left = None
         return bool(await self._take(1))
+
+
+async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], workers: int) -> None:
+    """Run `work` for every item, with a limited number of tasks.
+
+    Raises:
+        CallError: The first error; no further item is started after it.
+    """
+    waiting, errors = iter(items), list[CallError]()
+
+    async def worker() -> None:
+        for item in waiting:
+            if errors:
+                return
+            try:
+                await work(item)
+            except CallError as error:
+                errors.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(workers):
+            group.start_soon(worker)
+    if errors:
+        raise errors[0]
 
 
 def _row(given: Row | CustomerDraft, numbers: "count[int]") -> Row:

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from attrs import define, field, frozen
 
-from wonder_customers.bulk.journal.entries import Entry, RowJournal
+from wonder_customers.bulk.journal.entries import Announcement, Entry, RowJournal
 from wonder_customers.bulk.rows import Outcome, Row, Status
 from wonder_customers.errors import InvalidRecordError
 from wonder_customers.records import CustomerDraft
@@ -30,7 +30,8 @@ class PendingRow:
         raw: The digest of the row's raw values; None if it has none.
         payload: The digest of the request body.
         known: Whether the gateway accepted this reference before, so that the customer exists.
-        unconfirmed_since: Unix time of an earlier write whose outcome is unknown; None if there is none.
+        unconfirmed: Whether the outcome of an earlier write is unknown.
+        superseded: Whether that earlier write had another body.
     """
 
     row: Row
@@ -38,8 +39,14 @@ class PendingRow:
     reference: str
     raw: bytes | None
     payload: bytes
-    known: bool
-    unconfirmed_since: float | None
+    known: bool = False
+    unconfirmed: bool = False
+    superseded: bool = False
+
+    @property
+    def announcement(self) -> Announcement:
+        """What the journal records before the row is sent."""
+        return self.reference, self.row.number, self.raw, self.payload
 
 
 @define(eq=False)
@@ -110,21 +117,28 @@ class ChangeFilter:
             return draft
         reference = draft.reference or ""
         if journal is None:
-            return PendingRow(row, draft, reference, None, b"", known=False, unconfirmed_since=None)
+            return PendingRow(row, draft, reference, None, b"")
         raw = None if row.raw_values is None else journal.digests.row(row.raw_values)
         payload = journal.digests.payload(self.session.payload(draft))
         if entry is None:
-            return PendingRow(row, draft, reference, raw, payload, known=False, unconfirmed_since=None)
-        if entry.state == "done" and entry.payload == payload and not self._resend(entry, journal):
+            return PendingRow(row, draft, reference, raw, payload)
+        same = entry.payload == payload
+        if entry.state == "done" and same and not self._resend(entry, journal, draft):
             if raw is not None and not self.read_only:
                 journal.same(reference, raw)
             return _confirmed(row, entry, journal.run)
-        unconfirmed = entry.at if entry.state in {"sending", "unknown"} else None
-        return PendingRow(row, draft, reference, raw, payload, entry.id is not None, unconfirmed)
+        unconfirmed = entry.state in {"sending", "unknown"}
+        return PendingRow(
+            row, draft, reference, raw, payload, entry.id is not None, unconfirmed, unconfirmed and not same
+        )
 
-    def _resend(self, entry: Entry, journal: RowJournal) -> bool:
-        """Return whether a confirmed row is sent again: once per run with `full`, also if the run is resumed."""
-        return self.full and entry.run != journal.run
+    def _resend(self, entry: Entry, journal: RowJournal, draft: CustomerDraft | None = None) -> bool:
+        """Return whether a confirmed row is sent again, once per run: with `full`, or because it has a card.
+
+        Digests do not cover card fields, so a changed card is not detected.
+        """
+        with_card = draft is not None and draft.payment_source is not None
+        return (self.full or with_card) and entry.run != journal.run
 
     def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal) -> Outcome | None:
         """Return the outcome of a row that the journal settles without building a draft; None if it does not."""

@@ -9,18 +9,15 @@ from typing import Any, Self
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from wonder_customers._core.stop_signal import StopSignal
 from wonder_customers.bulk.batches import Batches
-from wonder_customers.bulk.capacity import Capacity
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.options import Options, Rows
-from wonder_customers.bulk.pace import Limiter, Pace
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
-from wonder_customers.bulk.stats import JobStats
+from wonder_customers.bulk.stats import JobStats, LimitMonitor
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, Thresholds, raise_stop
-from wonder_customers.bulk.tries import Trier
-from wonder_customers.bulk.upserts import requests_per_upsert
 from wonder_customers.bulk.writer import RowWriter
 from wonder_customers.errors import AuthenticationError, BulkError, ConfigurationError, PermissionDeniedError
 from wonder_customers.session import CustomerSession
@@ -29,6 +26,8 @@ __all__ = ["Job", "LocalJob", "sync"]
 
 _TICK = 0.2
 """Seconds between two points of the progress curves."""
+AHEAD = 50
+"""The number of rows that are recorded as ``sending`` together, ahead of the workers that send them."""
 
 
 class Job(AsyncIterator[Outcome], ABC):
@@ -44,7 +43,6 @@ class Job(AsyncIterator[Outcome], ABC):
 
     Attributes:
         stats: Counts and curves so far.
-        capacity: The limits found from the gateway's responses.
         stopped: Why the job stopped before the end of its source; None while it runs and after it finished.
     """
 
@@ -52,8 +50,8 @@ class Job(AsyncIterator[Outcome], ABC):
     _stack: AsyncExitStack
 
     def __init__(self, workers: int, journal: str | None) -> None:
-        self.capacity = Capacity(workers)
-        self.stats = JobStats(self.capacity)
+        self.workers = workers
+        self.stats = JobStats()
         self.stopped: Stop | None = None
         self._journal_name = journal
         self._used = self._open = False
@@ -171,16 +169,17 @@ class LocalJob(Job):
         journal: RowJournal | None,
         options: Options,
         *,
-        limiter: Limiter | None = None,
         repeats: Mapping[int, int] | None = None,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         super().__init__(options.workers, None if journal is None else journal.name)
-        self._session, self._rows, self._journal, self._options = session, rows, journal, options
+        self._stop = StopSignal()
+        self._session = session.with_options(retry=options.retry, stop=self._stop)
+        self._rows, self._journal, self._options = rows, journal, options
         self._clock = clock
+        self._limit = LimitMonitor(session.rate_limit)
         self._change_filter = ChangeFilter(session, journal, options.only, options.full, repeats=repeats)
         self._batches = Batches(rows, options.first)
-        self._pace = Pace(self.capacity, options.rate, requests_per_upsert(session), clock, limiter=limiter)
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
 
     def stop(self) -> None:
@@ -204,7 +203,7 @@ class LocalJob(Job):
     @property
     def rate(self) -> float | None:
         """The current limit in requests per second; None if there is no limit."""
-        return self._pace.rate
+        return self._limit.rate
 
     @property
     def rows_read(self) -> int:
@@ -224,13 +223,8 @@ class LocalJob(Job):
             stack.callback(self._end)
         self._used = True
         self.stats.begin(self._clock())
-        self._stopping = anyio.Event()
-        if self.stopped is not None:
-            self._stopping.set()
-        trier = Trier(self._pace, self._options.tries, self._stopping, self.stats.observe, self._clock)
-        self._writer = RowWriter(self._session, self._journal, trier)
-        if self._journal is not None:
-            self._writer.wall = self._journal.clock
+        confirm_after = anyio.current_time() + self._options.retry.confirmation_window
+        self._writer = RowWriter(self._session, self._journal, self._stop, confirm_after, self.stats.observe)
         outcomes, received = anyio.create_memory_object_stream[list[Outcome]](self._options.workers)
         stack.enter_context(received)
         group = await stack.enter_async_context(anyio.create_task_group())
@@ -242,7 +236,7 @@ class LocalJob(Job):
     async def _run(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         """Run the reader, the workers and the progress timer until all rows have ended."""
         workers = self._options.workers
-        pending, queue = anyio.create_memory_object_stream[PendingRow](workers)
+        pending, queue = anyio.create_memory_object_stream[PendingRow](max(workers, AHEAD))
         try:
             async with anyio.create_task_group() as ticking:
                 ticking.start_soon(self._tick)
@@ -255,7 +249,7 @@ class LocalJob(Job):
                         queue.close()
                 ticking.cancel_scope.cancel()
         finally:
-            self.stats.tick(self._clock(), self.rate, last=True)
+            self._tick_once(last=True)
             if self._journal is not None:
                 self._journal.stop()
 
@@ -278,15 +272,28 @@ class LocalJob(Job):
     async def _queue_all(
         self, pending: MemoryObjectSendStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
     ) -> None:
-        while not self._stopping.is_set():
+        while not self._is_stopping():
             batch = await self._batches.next(self._change_filter)
             if batch is None:
                 return
             await self._report(outcomes, batch[0])
-            for row in batch[1]:
-                if self._stopping.is_set():
+            for first in range(0, len(batch[1]), AHEAD):
+                if self._is_stopping():
                     return
-                await pending.send(row)
+                await self._queue(batch[1][first : first + AHEAD], pending)
+
+    def _is_stopping(self) -> bool:
+        return self._stop.is_set
+
+    async def _queue(self, rows: list[PendingRow], pending: MemoryObjectSendStream[PendingRow]) -> None:
+        """Record rows as ``sending`` and queue them, so that the workers do not wait for the journal's disk.
+
+        Rows with an unconfirmed write are recorded when that is resolved.
+        """
+        if self._journal is not None:
+            await self._journal.announce([row.announcement for row in rows if not row.unconfirmed])
+        for row in rows:
+            await pending.send(row)
 
     async def _work(
         self, queue: MemoryObjectReceiveStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
@@ -294,7 +301,8 @@ class LocalJob(Job):
         """Send rows of the queue, one at a time, until it ends."""
         with queue, outcomes:
             async for row in queue:
-                if self._stopping.is_set():
+                if self._stop.is_set:
+                    self._writer.hold(row)
                     continue
                 try:
                     outcome = await self._writer.write(row)
@@ -310,6 +318,7 @@ class LocalJob(Job):
     def _count(self, outcome: Outcome) -> None:
         """Count a row that was sent, and stop the job when too many failed."""
         self.stats.sent += outcome.applied == "yes"
+        self.stats.requests.sent += outcome.attempts
         too_many = self._thresholds.count(ok=outcome.ok)
         if too_many:
             self._halt("failures", too_many)
@@ -322,15 +331,17 @@ class LocalJob(Job):
     async def _tick(self) -> None:
         while True:
             await anyio.sleep(_TICK)
-            self.stats.tick(self._clock(), self.rate)
+            self._tick_once()
+
+    def _tick_once(self, *, last: bool = False) -> None:
+        self._limit.update(self.stats.requests, self.workers)
+        self.stats.tick(self._clock(), last=last)
 
     def _halt(self, exit_status: ExitStatus, reason: str) -> None:
         """Stop reading and sending; the first reason is kept."""
         if self.stopped is None or self.stopped.exit_status == "paused":
             self.stopped = Stop(exit_status, reason)
-        if self._used:
-            self._stopping.set()
-            self._pace.halt()
+        self._stop.set()
 
     def _end(self) -> None:
         """Close the journal, after the last row was written."""
@@ -344,7 +355,6 @@ def sync(
     *,
     journal: RowJournal | None = None,
     options: Options | None = None,
-    limiter: Limiter | None = None,
 ) -> Job:
     """Upsert every row of a source and report the outcome of each.
 
@@ -355,18 +365,17 @@ def sync(
                 ...
 
     Args:
-        session: An open session, created with ``retry=BULK``.
+        session: An open session. Its ``rate_limit`` is the rate of the job, such as ``AdaptiveRateLimit()``.
         rows: `sources.read`, or any iterable or async iterable of drafts. Every draft needs a unique reference.
         journal: Records what was confirmed, so that an interrupted job can be resumed and unchanged rows are not
             sent. Without a journal, every row is sent.
         options: All settings of the job. See `Options` for the defaults.
-        limiter: A limit shared with other processes, such as a `SharedLimit`.
 
     Raises:
         BulkError: While iterating, after the last outcome, if the job stopped by itself. The message names the reason
             and the next command; `Job.stopped` holds both as data.
     """
-    return LocalJob(session, rows, journal, options or Options(), limiter=limiter)
+    return LocalJob(session, rows, journal, options or Options())
 
 
 def _single_error(group: BaseExceptionGroup[BaseException]) -> BaseException | None:

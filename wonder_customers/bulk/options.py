@@ -8,7 +8,6 @@ from attrs import field, frozen
 
 from wonder_customers.bulk.change_filter import Only
 from wonder_customers.bulk.rows import Row
-from wonder_customers.bulk.tries import Tries
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.retry import RetryPolicy
@@ -18,9 +17,8 @@ __all__ = ["BULK", "Options", "Rows", "check_rate"]
 Rows = Iterable[Row | CustomerDraft] | AsyncIterable[Row | CustomerDraft]
 """What a job accepts: the rows of a source, or any drafts."""
 
-BULK = RetryPolicy(attempts=1, deadline=120.0)
-"""The retry policy for the session of a bulk job: one attempt per call, because the job itself retries."""
-
+BULK = RetryPolicy(attempts=8, deadline=3600.0, cap=60.0, transient_cost=0, throttle_cost=0)
+"""The retry policy of bulk jobs: more attempts and a longer deadline than for single calls, and no retry budget."""
 
 SLOWEST = 1 / 3600
 """The lowest accepted rate in requests per second: one per hour. At a lower rate a job would appear to hang."""
@@ -41,15 +39,14 @@ def check_rate(rate: float | None) -> None:
 
 @frozen(kw_only=True)
 class Options:
-    """The settings of a bulk job.
+    """The settings of a bulk job. The rate is that of the session: ``CustomerSession(…, rate_limit=…)``.
 
     Attributes:
-        rate: The maximum number of requests per second; None to use the limit found from the gateway's responses.
         workers: The maximum number of rows under way at the same time.
         first: Stop after this number of rows, for a trial; None for all.
         only: ``failed`` for the rows that failed or are unconfirmed since earlier runs.
         full: Send unchanged rows too.
-        tries: How often and how long a row is retried.
+        retry: How often and how long each row is retried. It replaces the session's policy.
         max_failures: The number of failed rows at which the job stops; None for no limit.
         failure_share: The share of failures among the last 500 rows (at least 50) at which the job stops; None for no
             limit.
@@ -57,19 +54,17 @@ class Options:
         resume: Continue the journal's last run instead of starting a new one.
     """
 
-    rate: float | None = None
     workers: int = 16
     first: int | None = None
     only: Only = "all"
     full: bool = False
-    tries: Tries = field(factory=Tries)
+    retry: RetryPolicy = BULK
     max_failures: int | None = None
     failure_share: float | None = 0.2
     facts: Mapping[str, Any] = field(factory=dict)
     resume: bool = False
 
     def __attrs_post_init__(self) -> None:
-        check_rate(self.rate)
         if self.workers < 1:
             raise ConfigurationError("a job needs at least 1 worker")
         if self.first is not None and self.first < 1:

@@ -5,23 +5,21 @@ already at the gateway: the first of them are looked up, the others are reported
 """
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
-import anyio
 from attrs import define, field
 
-from wonder_customers.bulk.batches import Batches
-from wonder_customers.bulk.capacity import Capacity
+from wonder_customers.bulk.batches import Batches, for_each
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.journal import Journal
-from wonder_customers.bulk.options import Rows, check_rate
-from wonder_customers.bulk.pace import Pace
+from wonder_customers.bulk.options import BULK, Rows, check_rate
 from wonder_customers.bulk.rows import Outcome
-from wonder_customers.bulk.tries import Trier, Tries, each
-from wonder_customers.bulk.upserts import requests_per_upsert
-from wonder_customers.errors import ConfigurationError, NotFoundError
+from wonder_customers.dialects.base import Call
+from wonder_customers.errors import ConfigurationError, InvalidRecordError, NotFoundError
+from wonder_customers.records import CustomerDraft, Phone
+from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
+from wonder_customers.wire import Replay
 
 __all__ = ["Difference", "Plan", "plan"]
 
@@ -94,7 +92,7 @@ async def plan(
     rate: float | None = None,
     look_up: int = 1000,
     workers: int = 16,
-    clock: Callable[[], float] = anyio.current_time,
+    retry: RetryPolicy = BULK,
 ) -> Plan:
     """Report what a job would do. Nothing is written to the gateway or to the journal.
 
@@ -102,17 +100,17 @@ async def plan(
         session: An open session.
         rows: The rows of the job.
         journal: The job's journal; without it, every valid row would be sent.
-        rate: The maximum number of requests per second, lookups included.
+        rate: The requests per second of the job, to estimate its duration; None if it has no limit.
         look_up: The maximum number of rows to look up at the gateway (one read each).
         workers: The maximum number of concurrent lookups.
-        clock: A monotonic clock in seconds.
+        retry: How often and how long a lookup is retried.
 
     Raises:
         ConfigurationError: The source cannot be read, or the rate or `look_up` is invalid.
         CallError: A lookup failed.
     """
     found = Plan(rate=rate)
-    trier = Trier(Pace(Capacity(workers), rate, 1.0, clock), Tries(), clock=clock)
+    patient = session.with_options(retry=retry)
     batches, change_filter = Batches(rows), ChangeFilter(session, journal, read_only=True)
     async with batches:  # it closes the source, whatever is refused
         check_rate(rate)
@@ -121,10 +119,10 @@ async def plan(
         with change_filter:
             while (sifted := await batches.next(change_filter)) is not None:
                 _settled(found, sifted[0])
-                asked = [item for item in sifted[1] if not (item.known and item.unconfirmed_since is None)]
+                asked = [item for item in sifted[1] if not (item.known and not item.unconfirmed)]
                 asked = asked[: max(0, look_up - found.looked_up)]
                 found.looked_up += len(asked)
-                there = await _asked(session, trier, asked, workers)
+                there = await _look_up(patient, asked, workers)
                 for item in sifted[1]:
                     _count(found, item, there)
     found.rows = batches.read
@@ -145,26 +143,26 @@ def _settled(found: Plan, outcomes: list[Outcome]) -> None:
             found.problems.append(outcome)
 
 
-async def _asked(
-    session: CustomerSession[Any], trier: Trier, items: list[PendingRow], workers: int
+async def _look_up(
+    session: CustomerSession[Any], items: list[PendingRow], workers: int
 ) -> dict[str, tuple[str, ...] | None]:
     """Look rows up; return the fields that differ, by reference, and None for customers that do not exist."""
     answers: dict[str, tuple[str, ...] | None] = {}
 
     async def ask(item: PendingRow) -> None:
         try:
-            response = await trier.call(session.raw.get_by_reference, item.reference)
+            response = await session.raw.get_by_reference(item.reference)
         except NotFoundError:
             answers[item.reference] = None
         else:
             answers[item.reference] = session.differences(item.draft, response.record)
 
-    await each(items, ask, workers)
+    await for_each(items, ask, workers)
     return answers
 
 
 def _count(found: Plan, item: PendingRow, there: dict[str, tuple[str, ...] | None]) -> None:
-    found.unconfirmed += item.unconfirmed_since is not None
+    found.unconfirmed += item.unconfirmed
     if item.reference not in there:
         found.updates += item.known
         found.open += not item.known
@@ -172,7 +170,7 @@ def _count(found: Plan, item: PendingRow, there: dict[str, tuple[str, ...] | Non
     differing = there[item.reference]
     if differing is None:
         found.creates += 1
-    elif not differing and item.unconfirmed_since is not None:
+    elif not differing and item.unconfirmed:
         found.unchanged += 1
         found.unconfirmed -= 1
         found.requests += 1
@@ -181,3 +179,16 @@ def _count(found: Plan, item: PendingRow, there: dict[str, tuple[str, ...] | Non
         found.updates += 1
         if differing and len(found.differences) < MOST_EXAMPLES:
             found.differences.append(Difference(item.row.number, item.reference, differing))
+
+
+def requests_per_upsert(session: CustomerSession[Any]) -> float:
+    """Return the number of requests of an upsert without failures: 1 if it is native, 2 if a lookup precedes it."""
+    phone = Phone("+852", "51234567")
+    steps = session.account.dialect().upsert(CustomerDraft("probe", "Probe", email="probe@example.com", phone=phone))
+    try:
+        first = next(steps)
+    except InvalidRecordError:  # a gateway that requires more fields
+        return 2.0
+    finally:
+        steps.close()
+    return 2.0 if isinstance(first, Call) and first.replay is Replay.READ else 1.0

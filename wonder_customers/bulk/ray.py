@@ -16,18 +16,15 @@ from uuid import uuid4
 import anyio
 from attrs import define, evolve, field, frozen
 
-from wonder_customers.bulk.distributed.coordinator import Coordinator, Key, WorkerConfig
+from wonder_customers.bulk.distributed.coordinator import Coordinator
 from wonder_customers.bulk.distributed.distributed_job import DistributedJob, PartitionedSource
 from wonder_customers.bulk.distributed.index import SIZE
 from wonder_customers.bulk.distributed.partition import Source
 from wonder_customers.bulk.distributed.slots import PATIENCE, Grant, LeasedSlots, Slots, Unreachable
 from wonder_customers.bulk.distributed.worker import Worker
-from wonder_customers.bulk.journal import Change
-from wonder_customers.bulk.journal.entries import Entry
-from wonder_customers.bulk.options import BULK, Options
+from wonder_customers.bulk.options import Options, check_rate
 from wonder_customers.bulk.stop_reasons import ExitStatus
 from wonder_customers.errors import BulkError, ConfigurationError, WonderCustomersError, needed
-from wonder_customers.retry import RetryPolicy
 
 # Set before Ray is imported: no usage reports, and only clients with a token can submit work.
 for _name, _value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}.items():
@@ -128,84 +125,27 @@ class _Remote:
             raise Unreachable from None
 
 
-class _RemoteLimiter(_Remote):
-    """A stub for the rate limit's actor."""
-
-    async def grant(self, wanted: int, least: int) -> Grant:
-        """The next slots."""
-        granted: Grant = await self.call("grant", wanted, least)
-        return granted
+def _remote(actor: Any) -> Any:
+    """Return a stub whose methods call those of an actor."""
+    return _Stub(_Remote(actor))
 
 
-class _RemoteCoordinator(_Remote):
-    """A stub for the coordinator's actor."""
+class _Stub:
+    """Has the methods of an actor."""
 
-    async def serve(self) -> None:
-        """Acquire the journal and serve calls until `end`."""
-        await self.call("serve")
+    def __init__(self, remote: _Remote) -> None:
+        self._remote = remote
 
-    async def end(self, exit_status: ExitStatus) -> None:
-        """Record how the run ended, and release the journal."""
-        await self.call("end", exit_status)
-
-    async def stop(self, exit_status: ExitStatus, reason: str) -> None:
-        """Stop leasing partitions, and tell all workers to end."""
-        await self.call("stop", exit_status, reason)
-
-    async def release(self, holder: str) -> None:
-        """End the leases of a worker that died."""
-        await self.call("release", holder)
-
-    async def snapshot(self, after: int) -> dict[str, Any]:
-        """Return the state of the job."""
-        found: dict[str, Any] = await self.call("snapshot", after)
-        return found
-
-    async def worker_config(self) -> WorkerConfig:
-        """Return the configuration of a worker."""
-        found: WorkerConfig = await self.call("worker_config")
-        return found
-
-    async def lease(self, holder: str) -> tuple[bytes, int] | None:
-        """Return a partition and the lease's token; None if no partition is free."""
-        found: tuple[bytes, int] | None = await self.call("lease", holder)
-        return found
-
-    async def over(self) -> bool:
-        """Return whether no partition will become free any more."""
-        return bool(await self.call("over"))
-
-    async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes of rows; return False if the lease was lost."""
-        return bool(await self.call("write", key, changes))
-
-    async def find(self, references: list[str]) -> list[Entry]:
-        """Return the journal's entries of references."""
-        found: list[Entry] = await self.call("find", references)
-        return found
-
-    async def heartbeat(self, key: Key, progress: dict[str, Any]) -> str:
-        """Renew the lease."""
-        return str(await self.call("heartbeat", key, progress))
-
-    async def finish(self, key: Key, result: dict[str, Any]) -> bool:
-        """Store a partition's result; return False if the lease was lost."""
-        return bool(await self.call("finish", key, result))
-
-    async def return_partition(self, key: Key, result: dict[str, Any], exit_status: ExitStatus, reason: str) -> None:
-        """Return a partition that is not completed, with its partial result."""
-        await self.call("return_partition", key, result, exit_status, reason)
+    def __getattr__(self, name: str) -> Any:
+        return partial(self._remote.call, name)
 
 
 class _Worker:
     """The actor of a worker."""
 
-    def __init__(self, name: str, job: str, options: Options, policy: RetryPolicy) -> None:
-        slots = None
-        if options.rate is not None:
-            slots = LeasedSlots(_RemoteLimiter(ray.get_actor(f"{job}-limiter")).grant)
-            options = evolve(options, rate=None)
-        self._worker = Worker(name, _RemoteCoordinator(ray.get_actor(f"{job}-coordinator")), slots, options, policy)
+    def __init__(self, name: str, job: str, options: Options, *, limited: bool) -> None:
+        limit = LeasedSlots(_remote(ray.get_actor(f"{job}-limiter")).grant) if limited else None
+        self._worker = Worker(name, _remote(ray.get_actor(f"{job}-coordinator")), limit, options)
 
     async def work(self) -> None:
         """Work until the job is over."""
@@ -222,9 +162,9 @@ class RayBackend:
         cluster: Where Ray runs.
         journal: The journal's file.
         partitions: The file of partitions.
-        options: How rows are sent; `rate` applies to all workers together, `workers` to each of them.
+        options: How rows are sent; `workers` is the number of rows under way in each worker.
         workers: The number of workers.
-        policy: The retry policy of the workers' sessions.
+        rate: The maximum number of requests per second, over all workers; None for no limit.
     """
 
     cluster: Cluster
@@ -232,7 +172,7 @@ class RayBackend:
     partitions: Path
     options: Options
     workers: int = 2
-    policy: RetryPolicy = BULK
+    rate: float | None = None
     actors: dict[str, Any] = field(factory=dict, init=False)
     _started_ray: bool = field(default=False, init=False)
 
@@ -253,20 +193,20 @@ class RayBackend:
         self.actors["coordinator"] = coordinator.remote(
             self.journal, self.partitions, max_failures=self.options.max_failures
         )
-        if self.options.rate is not None:
+        if self.rate is not None:
             limiter = ray.remote(_Limiter).options(**here, name=f"{job}-limiter")
-            self.actors["limiter"] = limiter.remote(self.options.rate)
+            self.actors["limiter"] = limiter.remote(self.rate)
         # The coordinator counts the failures of all workers.
         options = evolve(self.options, max_failures=None, first=None, resume=False, facts={})
         worker = ray.remote(_Worker).options(**always, scheduling_strategy="SPREAD")
         for number in range(self.workers):
             name = f"worker-{number}"
-            self.actors[name] = worker.remote(name, job, options, self.policy)
+            self.actors[name] = worker.remote(name, job, options, limited=self.rate is not None)
 
     @property
-    def coordinator(self) -> _RemoteCoordinator:
+    def coordinator(self) -> Any:
         """The coordinator."""
-        return _RemoteCoordinator(self.actors["coordinator"])
+        return _remote(self.actors["coordinator"])
 
     async def run_coordinator(self) -> None:
         """Keep the coordinator running until it ended the run.
@@ -326,8 +266,8 @@ async def sync_on_ray(
     *,
     cluster: Cluster | None = None,
     workers: int = 2,
+    rate: float | None = None,
     options: Options | None = None,
-    policy: RetryPolicy = BULK,
     size: int = SIZE,
     values: bool = False,
 ) -> DistributedJob:
@@ -341,9 +281,9 @@ async def sync_on_ray(
         journal: The journal's file.
         cluster: Where Ray runs; by default, Ray is started on this machine.
         workers: The number of workers, each with its own session.
-        options: How rows are sent. `rate` and `max_failures` apply to all workers together, `workers` is the number of
-            rows under way in each.
-        policy: The retry policy of the workers' sessions.
+        rate: The maximum number of requests per second, over all workers; None to adapt to the gateway.
+        options: How rows are sent. `max_failures` applies to all workers together, `workers` is the number of rows
+            under way in each.
         size: The approximate number of rows per partition.
         values: Read failed rows again, so that their outcomes contain their drafts.
 
@@ -353,14 +293,15 @@ async def sync_on_ray(
     """
     if workers < 1:
         raise ConfigurationError("a job needs at least 1 worker")
+    check_rate(rate)
     chosen = options or Options()
     journal = await anyio.to_thread.run_sync(journal.resolve)
     create = partial(PartitionedSource.create, source, journal, chosen, size=size, values=values, wait=DYING)
     divided = await anyio.to_thread.run_sync(create)
-    backend = RayBackend(cluster or Cluster(), journal, divided.partitions, chosen, workers, policy)
+    backend = RayBackend(cluster or Cluster(), journal, divided.partitions, chosen, workers, rate)
     try:
         backend.start()
     except BaseException:
         await anyio.to_thread.run_sync(divided.remove)
         raise
-    return DistributedJob(backend, divided, journal, workers=workers * chosen.workers, rate=chosen.rate)
+    return DistributedJob(backend, divided, journal, workers=workers * chosen.workers, rate=rate)

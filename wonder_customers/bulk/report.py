@@ -26,8 +26,7 @@ def build(
         seconds: The duration of the run.
         started: The start as Unix time.
     """
-    stats, capacity = job.stats, job.capacity
-    requests = capacity.accepted + capacity.throttled
+    stats, requests = job.stats, job.stats.requests
     return {
         "gateway": gateway,
         "source": source,
@@ -45,15 +44,15 @@ def build(
         "adds_up": adds_up(job),
         "failures": dict(stats.reasons.most_common()),
         "requests": {
-            "sent": requests,
-            "throttled": capacity.throttled,
-            "faults": capacity.troubled,
-            "throttled_share": round(capacity.throttled / requests, 5) if requests else 0.0,
+            "sent": requests.sent,
+            "throttled": requests.throttled,
+            "faults": requests.failed,
+            "throttled_share": round(requests.throttled / requests.sent, 5) if requests.sent else 0.0,
         },
         "latency": {"p50": stats.latencies.share(0.5), "p95": stats.latencies.share(0.95)},
         "found": {
-            "concurrency": round(capacity.concurrency, 1),
-            "requests_per_second": None if capacity.rate is None else round(capacity.rate, 1),
+            "concurrency": round(requests.concurrency, 1),
+            "requests_per_second": None if requests.rate is None else round(requests.rate, 1),
         },
         "curves": stats.curves(),
         "versions": {"wonder_customers": _version(), "python": platform.python_version()},

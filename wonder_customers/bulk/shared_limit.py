@@ -19,7 +19,9 @@ from attrs import define, field
 
 from wonder_customers.bulk.distributed.slots import TOLERANCE
 from wonder_customers.errors import ConfigurationError, needed
+from wonder_customers.rate_limit import RequestResult
 from wonder_customers.secret import guarded
+from wonder_customers.wire import Transmission
 
 __all__ = ["PASSWORD", "SharedLimit"]
 
@@ -28,8 +30,6 @@ PASSWORD = "WONDER_CUSTOMERS_LIMIT_PASSWORD"  # noqa: S105 - a variable's name
 
 TICK = 0.02
 """Seconds that a tick has about."""
-TOGETHER = 2
-"""Requests that go together, as those of a row do: a tick has room for a multiple of them."""
 AHEAD = 0.3
 """Seconds that a tick is ahead at most when room in it is taken."""
 TIMEOUT = 1.0
@@ -73,7 +73,7 @@ class SharedLimit:
     def __attrs_post_init__(self) -> None:
         if not self.rate > 0:
             raise ConfigurationError("a shared limit needs a rate: more than 0 requests per second")
-        self.room = TOGETHER * max(1, floor(self.rate * TICK / TOGETHER))
+        self.room = max(1, floor(self.rate * TICK))
         self._tick = self.room / self.rate
         if urlsplit(self.url).password:
             raise ConfigurationError(
@@ -121,8 +121,15 @@ class SharedLimit:
                 f"the shared limit at {self._where} cannot be asked ({error.__cause__ or error}). Nothing was sent."
             ) from None
 
+    async def acquire(self, transmission: Transmission, /) -> None:
+        """Wait until the request may be sent."""
+        await self.take(1)
+
+    def release(self, transmission: Transmission, result: RequestResult, /) -> None:
+        """Do nothing: room that was used or lost is not returned."""
+
     async def take(self, requests: int) -> None:
-        """Wait until so many requests may go."""
+        """Wait until `requests` requests may be sent."""
         while requests > 0:
             some = min(requests, self.room)
             while not await self._reached(some):

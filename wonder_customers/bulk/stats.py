@@ -8,10 +8,10 @@ from typing import Any
 
 from attrs import asdict, define, field
 
-from wonder_customers.bulk.capacity import Capacity, Decision
 from wonder_customers.bulk.rows import Outcome
+from wonder_customers.rate_limit import RateLimit, RateLimiter
 
-__all__ = ["JobStats", "Latencies", "Point"]
+__all__ = ["JobStats", "Latencies", "LimitMonitor", "Point", "RequestStats"]
 
 _status, _code = attrgetter("status"), attrgetter("code")
 
@@ -71,12 +71,60 @@ class Point:
     rate: float | None
 
 
+@define
+class RequestStats:
+    """The requests of a job, and the limits that apply to them.
+
+    Attributes:
+        sent: Requests sent for rows, retries and lookups included.
+        throttled: Requests refused by the gateway's rate limit.
+        failed: Requests that failed with a server error or without a response.
+        concurrency: The current limit on concurrent requests.
+        rate: The current limit on requests per second; None without a limit.
+    """
+
+    sent: int = 0
+    throttled: int = 0
+    failed: int = 0
+    concurrency: float = 0.0
+    rate: float | None = None
+
+
+class LimitMonitor:
+    """Reads the statistics of a session's rate limit, as far as it has any.
+
+    Args:
+        limit: The session's rate limit; None without one.
+    """
+
+    def __init__(self, limit: RateLimiter | None) -> None:
+        self._limit = limit
+        self._before = {name: getattr(limit, name, 0) for name in ("throttled", "failed")}
+
+    @property
+    def rate(self) -> float | None:
+        """The current limit in requests per second; None without a limit."""
+        it: Any = self._limit
+        limits = [getattr(it, "rate", None), getattr(it, "ceiling", None)]
+        if isinstance(it, RateLimit):
+            limits.append(it.requests / it.per)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def update(self, requests: RequestStats, workers: int) -> None:
+        """Write the present values into `requests`."""
+        it: Any = self._limit
+        requests.throttled = getattr(it, "throttled", 0) - self._before["throttled"]
+        requests.failed = getattr(it, "failed", 0) - self._before["failed"]
+        requests.concurrency = min(float(workers), getattr(it, "concurrency", workers))
+        requests.rate = self.rate
+
+
 @define(eq=False)
 class JobStats:
     """The counts of one run.
 
     Attributes:
-        capacity: The limits found from the gateway's responses.
+        requests: The requests, and the limits found from the gateway's responses.
         started: When the run started, on the job's clock.
         counts: Rows by status.
         reasons: Failed, invalid and duplicate rows by code.
@@ -86,7 +134,7 @@ class JobStats:
         interval: Seconds between two points; doubles when there are too many points.
     """
 
-    capacity: Capacity
+    requests: RequestStats = field(factory=RequestStats)
     started: float = 0.0
     counts: "Counter[str]" = field(factory=Counter)
     reasons: "Counter[str]" = field(factory=Counter)
@@ -130,23 +178,22 @@ class JobStats:
         self._recent.count += since.total()
         self.latencies = Latencies(Counter(latencies), sum(latencies.values()))
 
-    def observe(self, seconds: float, _verdict: Decision) -> None:
-        """Add the duration of a call."""
+    def observe(self, seconds: float) -> None:
+        """Add the duration of a row."""
         self.latencies.add(seconds)
         self._recent.add(seconds)
 
-    def tick(self, now: float, rate: float | None, *, last: bool = False) -> None:
+    def tick(self, now: float, *, last: bool = False) -> None:
         """Add a point to the curves, if the current interval is long enough.
 
         Args:
             now: The time on the job's clock.
-            rate: The limit on requests per second.
             last: Add a point for a shorter interval too, if any row ended in it.
         """
         seconds = now - self._closed_at
         if seconds < self.interval and not (last and seconds > 0 and self.rows > self._before[0]):
             return
-        rows, sent, throttled = self.rows, self.sent, self.capacity.throttled
+        rows, sent, throttled = self.rows, self.sent, self.requests.throttled
         before, recent = self._before, self._recent
         self.points.append(
             Point(
@@ -157,8 +204,8 @@ class JobStats:
                 throttled - before[2],
                 recent.share(0.5),
                 recent.share(0.95),
-                round(self.capacity.concurrency, 1),
-                None if rate is None else round(rate, 1),
+                round(self.requests.concurrency, 1),
+                None if self.requests.rate is None else round(self.requests.rate, 1),
             )
         )
         self._before, self._recent, self._closed_at = (rows, sent, throttled), Latencies(), now

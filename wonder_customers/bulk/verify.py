@@ -2,26 +2,22 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
 from math import sqrt
 from typing import Any, Literal
 
-import anyio
 from attrs import define, field, frozen
 
-from wonder_customers.bulk.batches import Batches
-from wonder_customers.bulk.capacity import Capacity
-from wonder_customers.bulk.options import Rows, check_rate
-from wonder_customers.bulk.pace import Pace
+from wonder_customers.bulk.batches import Batches, for_each
+from wonder_customers.bulk.options import BULK, Rows
 from wonder_customers.bulk.rows import Row
-from wonder_customers.bulk.tries import Trier, Tries, each
 from wonder_customers.errors import AmbiguousReferenceError, ConfigurationError, InvalidRecordError, NotFoundError
 from wonder_customers.records import CustomerDraft
+from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
 
 __all__ = ["Finding", "Verification", "verify", "wilson"]
 
-Decision = Literal["equal", "different", "missing", "ambiguous", "unreadable"]
+Result = Literal["equal", "different", "missing", "ambiguous", "unreadable"]
 """``unreadable`` rows cannot be at the gateway: they are invalid or have no reference."""
 
 MOST_FINDINGS = 1000
@@ -33,7 +29,7 @@ class Finding:
 
     number: int
     reference: str | None
-    verdict: Decision
+    result: Result
     fields: tuple[str, ...] = ()
 
 
@@ -65,9 +61,9 @@ class Verification:
 
     def add(self, finding: Finding) -> None:
         """Add the result of a row."""
-        self.counts[finding.verdict] += 1
-        self.checked += finding.verdict != "unreadable"
-        if finding.verdict != "equal" and len(self.findings) < MOST_FINDINGS:
+        self.counts[finding.result] += 1
+        self.checked += finding.result != "unreadable"
+        if finding.result != "equal" and len(self.findings) < MOST_FINDINGS:
             self.findings.append(finding)
 
 
@@ -87,11 +83,9 @@ async def verify(
     rows: Rows,
     *,
     sample: int | None = None,
-    rate: float | None = None,
     workers: int = 16,
-    tries: Tries | None = None,
+    retry: RetryPolicy = BULK,
     dice: random.Random | None = None,
-    clock: Callable[[], float] = anyio.current_time,
 ) -> Verification:
     """Read every customer of the source back, or a random sample of them, and compare.
 
@@ -99,32 +93,28 @@ async def verify(
         session: An open session.
         rows: The source.
         sample: The number of rows to read back; None for all.
-        rate: The maximum number of requests per second.
         workers: The maximum number of concurrent reads.
-        tries: How often and how long a read is retried.
+        retry: How often and how long a read is retried.
         dice: The random number generator that draws the sample.
-        clock: A monotonic clock in seconds.
 
     Raises:
-        ConfigurationError: The source cannot be read, or the sample size or the rate is invalid.
+        ConfigurationError: The source cannot be read, or the sample size is invalid.
         CallError: A customer could not be read.
     """
     found = Verification()
-    pace = Pace(Capacity(workers), rate, 1.0, clock)
-    trier = Trier(pace, tries or Tries(), clock=clock)
+    patient = session.with_options(retry=retry)
 
     async def check(row: Row) -> None:
-        found.add(await _finding(session, trier, row))
+        found.add(await _finding(patient, row))
 
     async with Batches(rows) as batches:  # it closes the source, whatever is refused
-        check_rate(rate)
         if sample is not None and sample < 1:
             raise ConfigurationError("the sample size must be at least 1. Nothing was read back.")
         if sample is not None:
-            await each(await _sampled(batches, sample, dice or random.Random()), check, workers)  # noqa: S311
+            await for_each(await _sampled(batches, sample, dice or random.Random()), check, workers)  # noqa: S311
         else:
             while batch := await batches.batch():
-                await each(batch, check, workers)
+                await for_each(batch, check, workers)
     found.rows = batches.read
     return found
 
@@ -141,12 +131,12 @@ async def _sampled(batches: Batches, size: int, dice: random.Random) -> list[Row
     return chosen
 
 
-async def _finding(session: CustomerSession[Any], trier: Trier, row: Row) -> Finding:
+async def _finding(session: CustomerSession[Any], row: Row) -> Finding:
     draft = row.draft
     if draft is None or draft.reference is None or not _valid(session, draft):
         return Finding(row.number, row.reference, "unreadable")
     try:
-        response = await trier.call(session.raw.get_by_reference, draft.reference)
+        response = await session.raw.get_by_reference(draft.reference)
     except NotFoundError:
         return Finding(row.number, draft.reference, "missing")
     except AmbiguousReferenceError:

@@ -1,21 +1,45 @@
-"""Sends one row: records it as ``sending``, sends it, and records the outcome."""
+"""Sends one row and records its outcome."""
 
 from collections.abc import Callable
-from time import time
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 import anyio
-from attrs import define
+from attrs import define, fields
 
+from wonder_customers._core.stop_signal import StopSignal
 from wonder_customers.bulk.change_filter import PendingRow
 from wonder_customers.bulk.journal.entries import RowJournal, State
 from wonder_customers.bulk.rows import Outcome, Status
-from wonder_customers.bulk.tries import PASSING, Count, Halted, Trier
-from wonder_customers.errors import AuthenticationError, CallError, GatewayError, NotFoundError, PermissionDeniedError
-from wonder_customers.records import Applied, Customer, Response
+from wonder_customers.errors import (
+    AuthenticationError,
+    CallError,
+    ConflictError,
+    DeadlineExceededError,
+    GatewayError,
+    GatewayUnavailableError,
+    InvalidResponseError,
+    NoResponseError,
+    NotFoundError,
+    NotSentError,
+    PermissionDeniedError,
+    RateLimitError,
+)
+from wonder_customers.records import Address, Applied, Customer, CustomerDraft, Phone, Response
 from wonder_customers.session import CustomerSession
 
 __all__ = ["RowWriter"]
+
+_TRANSIENT: Final = (
+    NotSentError,
+    NoResponseError,
+    DeadlineExceededError,
+    InvalidResponseError,
+    ConflictError,
+    RateLimitError,
+    GatewayUnavailableError,
+)
+"""Errors that a later run may not meet."""
 
 
 @define(eq=False)
@@ -24,114 +48,121 @@ class RowWriter:
 
     Attributes:
         session: The session.
-        journal: The journal; None for none.
-        trier: Makes the calls.
-        sleep: Waits.
-        wall: Unix time.
+        journal: The journal; None for none. Rows without an unconfirmed write are recorded as ``sending`` before.
+        stop: Ends all waits when the job is stopping.
+        confirm_after: The end of the confirmation window of writes by earlier processes, on the event loop's clock.
+            They may have sent requests until this process acquired the journal, so the window starts there, and no
+            recorded time is used: clocks may have been set.
+        observe: Called with the duration of each row in seconds.
     """
 
     session: CustomerSession[Any]
     journal: RowJournal | None
-    trier: Trier
-    sleep: Callable[[float], Any] = anyio.sleep
-    wall: Callable[[], float] = time
+    stop: StopSignal
+    confirm_after: float
+    observe: Callable[[float], None]
 
-    async def write(self, item: PendingRow) -> Outcome | None:
+    async def write(self, row: PendingRow) -> Outcome | None:
         """Send one row.
 
         Returns:
             The outcome; None if the job stopped before the row was sent.
 
         Raises:
-            AuthenticationError, PermissionDeniedError: The gateway refused the credentials, so no row can be sent. The
-                row is recorded as held.
+            AuthenticationError: The gateway refused the credentials, so no row can be sent. The row is recorded as
+                held.
+            PermissionDeniedError: As above.
             BulkError: The journal cannot be written; nothing was sent.
         """
-        unconfirmed, count = item.unconfirmed_since is not None, Count()
+        started, unconfirmed = anyio.current_time(), row.unconfirmed
         try:
-            response = await self._settled(item, count) if unconfirmed else None
+            response = await self._confirm(row) if unconfirmed else None
             if response is None:
-                await self._announced(item)
+                if unconfirmed and self.stop.is_set:
+                    return None
+                if unconfirmed and self.journal is not None:
+                    await self.journal.announce([row.announcement])
                 unconfirmed = False
-                once = item.draft.payment_source is not None
-                response = await self.trier.call(self.session.raw.upsert, item.draft, once=once, count=count)
+                response = await self.session.raw.upsert(row.draft)
         except CallError as error:
-            return self._failed(item, error, count.tried, unconfirmed=unconfirmed or count.unconfirmed)
-        except Halted:
-            if self.journal is not None and not unconfirmed:
-                self.journal.ended(item.reference, "held", 0, None)
-            return None
-        return self._arrived(item, response, count.tried)
+            return self._failed(row, error, unconfirmed=unconfirmed)
+        self.observe(anyio.current_time() - started)
+        return self._succeeded(row, response)
 
-    async def _announced(self, item: PendingRow) -> None:
-        """Record that a request will be sent, and wait until the record is on disk."""
-        if self.journal is not None:
-            await self.journal.sending(item.reference, item.row.number, item.raw, item.payload)
+    def hold(self, row: PendingRow) -> None:
+        """Record that a row was not sent, because the job is stopping."""
+        if self.journal is not None and not row.unconfirmed:
+            self.journal.ended(row.reference, "held", 0, None)
 
-    async def _settled(self, item: PendingRow, count: Count) -> Response[Customer] | None:
+    async def _confirm(self, row: PendingRow) -> Response[Customer] | None:
         """Look up the result of an earlier write with an unknown outcome; None if the row has to be sent.
 
-        The gateway may still apply a write of a process that was killed. A different body is therefore sent only after
-        the confirmation window.
+        The gateway may still apply a write of a process that was killed. Another body is therefore compared or sent
+        only after the confirmation window.
         """
+        if row.superseded:
+            await self._wait_for_window()
         try:
-            response = await self.trier.call(self.session.raw.get_by_reference, item.reference, count=count)
+            response = await self.session.raw.get_by_reference(row.reference)
         except NotFoundError:
             response = None
-        if response is not None and not self.session.differences(item.draft, response.record):
+        if response is not None and self._holds(row.draft, response.record):
             return response
-        confirmation_window = self.trier.tries.confirmation_window
-        left = (item.unconfirmed_since or 0.0) + confirmation_window - self.wall()
-        if left > 0:
-            # A clock that was set back must not extend the wait beyond the confirmation window.
-            await self.sleep(min(left, confirmation_window))
+        await self._wait_for_window()
         return None
 
-    def _arrived(self, item: PendingRow, response: Response[Customer], tried: int) -> Outcome:
-        row, result, held = item.row, _result(item, response), response.record.id
-        if self.journal is not None:
-            digests = (item.raw, item.payload)
-            self.journal.done(item.reference, row.number, *digests, result=result, id=held, attempts=tried)
-        return Outcome(row.number, item.reference, result, held, applied="yes", attempts=tried, place=row.place)
+    async def _wait_for_window(self) -> None:
+        left = self.confirm_after - anyio.current_time()
+        if left > 0:
+            with self.stop.interrupting():
+                await anyio.sleep(left)
 
-    def _failed(self, item: PendingRow, error: CallError, tried: int, *, unconfirmed: bool) -> Outcome:
-        applied: Applied = "unknown" if unconfirmed and error.applied == "no" else error.applied
-        code = _code(error)
+    def _holds(self, draft: CustomerDraft, customer: Customer) -> bool:
+        """Return whether every field of `draft` can be read back, and is equal."""
+        return not self.session.differences(draft, customer) and _is_comparable(draft, customer)
+
+    def _succeeded(self, row: PendingRow, response: Response[Customer]) -> Outcome:
+        result, held = _result(row, response), response.record.id
+        attempts, source = response.attempts, row.row
         if self.journal is not None:
-            state = _state(error, applied, stopping=self.trier.stopping.is_set())
-            self.journal.ended(item.reference, state, tried, code)
-        if isinstance(error, (AuthenticationError, PermissionDeniedError)):
+            digests = (row.raw, row.payload)
+            self.journal.done(row.reference, source.number, *digests, result=result, id=held, attempts=attempts)
+        return Outcome(source.number, row.reference, result, held, applied="yes", attempts=attempts, place=source.place)
+
+    def _failed(self, row: PendingRow, error: CallError, *, unconfirmed: bool) -> Outcome | None:
+        fatal = isinstance(error, (AuthenticationError, PermissionDeniedError))
+        applied: Applied = "unknown" if unconfirmed and error.applied == "no" else error.applied
+        stopped = self.stop.is_set and isinstance(error, _TRANSIENT) and error.applied == "no"
+        code = _code(error)
+        if self.journal is not None and not (stopped and unconfirmed):
+            state: State = "unknown" if applied != "no" else "held" if fatal or stopped else "failed"
+            self.journal.ended(row.reference, state, error.attempts, code)
+        if fatal:
             raise error
-        row = item.row
+        if stopped:
+            return None
+        source = row.row
         return Outcome(
-            row.number,
-            item.reference,
+            source.number,
+            row.reference,
             "failed",
             error.id,
-            f"{row.place or f'row {row.number}'}: {error.reason}. {_SAID[applied]}",
+            f"{source.place or f'row {source.number}'}: {error.reason}. {_APPLIED[applied]}",
             code,
             applied,
-            tried,
+            error.attempts,
             error.request_id,
-            row.place,
+            source.place,
             error=error,
-            draft=item.draft,
+            draft=row.draft,
         )
 
 
-_SAID = {
+_APPLIED: Final = {
     "no": "Nothing was applied.",
     "yes": "The gateway applied it.",
     "unknown": "It may have been applied: the next run looks the customer up first.",
 }
-
-
-def _state(error: CallError, applied: Applied, *, stopping: bool) -> State:
-    if applied != "no":
-        return "unknown"
-    if isinstance(error, (AuthenticationError, PermissionDeniedError)):
-        return "held"
-    return "held" if stopping and isinstance(error, PASSING) else "failed"
 
 
 def _code(error: CallError) -> str:
@@ -142,17 +173,32 @@ def _code(error: CallError) -> str:
     return " ".join(words)
 
 
-def _result(item: PendingRow, response: Response[Customer]) -> Status:
+def _result(row: PendingRow, response: Response[Customer]) -> Status:
     """Return whether the customer is new.
 
-    The journal knows the customers of earlier runs. Otherwise HTTP 201, or a customer that was last changed when it was
-    made, is a creation. Wonder's responses show neither, so the result is ``written``.
+    The journal knows the customers of earlier runs. Otherwise HTTP 201, or a customer that was last changed when it
+    was made, is a creation. Wonder's responses show neither, so the result is ``written``.
     """
-    if item.known:
+    if row.known:
         return "updated"
     made, changed = response.record.created_at, response.record.updated_at
     if response.status == 201:
         return "created"
     if made is None:
         return "written"
-    return "created" if changed is None or (changed - made).total_seconds() < 1 else "updated"
+    return "created" if changed is None or changed - made < timedelta(seconds=1) else "updated"
+
+
+def _is_comparable(draft: CustomerDraft, customer: Customer) -> bool:
+    """Return whether `customer` has a value for every field that `draft` sends."""
+    for attribute in fields(CustomerDraft):
+        sent, held = getattr(draft, attribute.name), getattr(customer, attribute.name, None)
+        if sent is None or (attribute.name == "name" and held is None and customer.first_name is not None):
+            continue
+        if held is None:
+            return False
+        if isinstance(sent, (Address, Phone)) and any(
+            getattr(sent, part.name) is not None and getattr(held, part.name) is None for part in fields(type(sent))
+        ):
+            return False
+    return True

@@ -8,7 +8,7 @@ from rich.table import Table
 from wonder_customers.bulk.job import LocalJob
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.migrate import Losses, losses, migrated
-from wonder_customers.bulk.options import Options, Rows
+from wonder_customers.bulk.options import Rows
 from wonder_customers.bulk.plan import Plan, plan
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
@@ -31,7 +31,7 @@ def show_plan(
     """
 
     async def make_plan() -> Plan:
-        async with bulk_session(owner, Options(workers=workers)) as session:
+        async with bulk_session(owner, workers, rate) as session:
             return await plan(session, rows, journal=journal, rate=rate, look_up=look_up, workers=workers)
 
     found = runtime.run(make_plan)
@@ -87,15 +87,15 @@ def show_verification(owner: Account, rows: Rows, *, sample: int | None, rate: f
     """
 
     async def compare() -> Verification:
-        async with bulk_session(owner, Options(workers=workers)) as session:
-            return await verify(session, rows, sample=sample, rate=rate, workers=workers)
+        async with bulk_session(owner, workers, rate) as session:
+            return await verify(session, rows, sample=sample, workers=workers)
 
     found = runtime.run(compare)
     counts = {**dict(found.counts.most_common()), "read back": found.checked}
     _print_counts(f"{found.checked:,} of {found.rows:,} rows were read back", counts)
     for finding in found.findings[:20]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
-        console().print(cell(f"row {finding.number}, {finding.reference}: {finding.verdict}{fields}", "red"))
+        console().print(cell(f"row {finding.number}, {finding.reference}: {finding.result}{fields}", "red"))
     if sample is not None:
         low, high = found.interval
         console().print(cell(f"Between {low:.2%} and {high:.2%} of all rows are wrong (95 % confidence)."))
@@ -107,7 +107,8 @@ def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
     check_outputs(task)
 
     async def work() -> int:
-        async with bulk_session(origin, task.options) as source, bulk_session(task.account, task.options) as target:
+        workers, rate = task.options.workers, task.rate
+        async with bulk_session(origin, workers, rate) as source, bulk_session(task.account, workers, rate) as target:
             found = await losses(source, target)
             _show_losses(found, task.gateway)
             if found.any and not accept_losses:

@@ -75,7 +75,7 @@ class ProgressDisplay:
             "failed": tally.failures,
             "unchanged": tally.counts["unchanged"],
             "rows_per_second": round(sum(point.rows for point in recent) / time, 1) if time else None,
-            "throttled": self._job.capacity.throttled,
+            "throttled": self._job.stats.requests.throttled,
             "p50": tally.latencies.share(0.5),
             "p95": tally.latencies.share(0.95),
             "done": None if fraction is None else round(fraction, 4),

@@ -9,15 +9,13 @@ import anyio
 
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.dialects.base import Account
+from wonder_customers.rate_limit import RateLimiter
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.transports import select_transport
-from wonder_customers.wire import Transport
 
 __all__ = ["open_session", "run", "run_with_session"]
 
 T = TypeVar("T")
-WrapTransport = Callable[[Transport], Transport]
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
@@ -52,8 +50,8 @@ async def open_session(
     owner: Account,
     *,
     retry: RetryPolicy | None = None,
+    rate_limit: RateLimiter | None = None,
     max_connections: int = 32,
-    wrap_transport: WrapTransport | None = None,
 ) -> AsyncIterator[CustomerSession[Any]]:
     """Open a session on the event loop of `run`.
 
@@ -61,12 +59,7 @@ async def open_session(
         owner: The account whose customers are handled.
         retry: The retry policy; None for the default.
         max_connections: The most connections open at a time.
-        wrap_transport: Returns the transport to use in place of the default one.
+        rate_limit: When requests may be sent; None for no limit.
     """
-
-    def make_transport() -> Transport:
-        transport = select_transport(None, max_connections)[0]
-        return transport if wrap_transport is None else wrap_transport(transport)
-
-    async with CustomerSession(owner, retry=retry, transport=make_transport, max_connections=max_connections) as it:
-        yield it
+    async with CustomerSession(owner, retry=retry, rate_limit=rate_limit, max_connections=max_connections) as session:
+        yield session

@@ -213,7 +213,6 @@ def sync(
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
         options = Options(
-            rate=facts["rate"],
             workers=limits.workers,
             first=first,
             full=full,
@@ -233,6 +232,7 @@ def sync(
             output.html,
             resumable=not simulator or journal is not None,
             engine=engine_settings(facts),
+            rate=facts["rate"],
         )
         return run(task, source)
 
@@ -326,11 +326,11 @@ def migrate(
     owner = account_from_environment(to)
     opened = Journal.open(journal or Path(f"migrate.{source}.{to}.journal"), gateway=to, endpoint=owner.base_url)
     rate, facts = limits.per_second(), {"migrate": source}
-    options = Options(rate=rate, workers=limits.workers, max_failures=limits.max_failures, facts=facts)
+    options = Options(workers=limits.workers, max_failures=limits.max_failures, facts=facts)
     letters = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl")
     task = SyncTask(
         owner, to, f"{source} → {to}", source, opened, options, letters, output.dead_letter_values, output.report,
-        output.html, resumable=False,
+        output.html, resumable=False, rate=rate,
     )  # fmt: skip
     return migration(account_from_environment(source), task, accept_losses=accept_losses)
 
@@ -357,9 +357,7 @@ def _check_source(facts: dict[str, Any], *, allow_changed: bool) -> None:
 def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
     """Run the source of a journal again and return the exit code."""
     file = Path(facts["source"])
-    options = Options(
-        rate=facts["rate"], workers=facts["workers"], max_failures=facts["max_failures"], facts=facts, **how
-    )
+    options = Options(workers=facts["workers"], max_failures=facts["max_failures"], facts=facts, **how)
     title = f"{file.name} → {opened.gateway}"
     owner = account_from_environment(opened.gateway)
     if owner.base_url != opened.endpoint:
@@ -379,6 +377,7 @@ def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **
             output.report,
             output.html,
             engine=engine_settings(facts),
+            rate=facts["rate"],
         ),
         source_of(facts),
     )

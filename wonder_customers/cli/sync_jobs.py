@@ -4,7 +4,6 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from shlex import quote
 from tempfile import TemporaryDirectory
@@ -16,7 +15,6 @@ from attrs import frozen
 
 from wonder_customers.bulk import report as reports
 from wonder_customers.bulk.dead_letters import DeadLetters
-from wonder_customers.bulk.distributed.paced import PacedTransport, PerRequest
 from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition
 from wonder_customers.bulk.html_report import page
 from wonder_customers.bulk.job import Job
@@ -31,6 +29,7 @@ from wonder_customers.cli.progress import ProgressDisplay, print_summary
 from wonder_customers.dialects import simulator
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import BulkError, ConfigurationError
+from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimiter
 from wonder_customers.session import CustomerSession
 
 __all__ = [
@@ -80,6 +79,7 @@ class SyncTask:
         html: The file for the HTML report; None for no report.
         resumable: The journal is kept after the job.
         engine: Where the job runs.
+        rate: The maximum number of requests per second; None for no limit.
     """
 
     account: Account
@@ -94,6 +94,7 @@ class SyncTask:
     html: Path | None = None
     resumable: bool = True
     engine: EngineSettings = EngineSettings()
+    rate: float | None = None
 
 
 @contextmanager
@@ -130,13 +131,18 @@ def default_path(source: Path, suffix: str) -> Path:
 
 
 def bulk_session(
-    owner: Account, options: Options, limits: PerRequest | None = None
+    owner: Account, workers: int, rate: float | None = None, *, shared: RateLimiter | None = None
 ) -> AbstractAsyncContextManager[CustomerSession[Any]]:
-    """Open a session for a bulk job, with a connection for each worker."""
-    wrap_transport = None if limits is None else partial(PacedTransport, limits=limits)
-    return runtime.open_session(
-        owner, retry=BULK, max_connections=max(32, options.workers), wrap_transport=wrap_transport
-    )
+    """Open a session for a bulk job, with a connection for each worker.
+
+    Args:
+        owner: The account.
+        workers: The maximum number of rows under way at the same time.
+        rate: The maximum number of requests per second; None for no limit.
+        shared: A rate limit shared with other processes, which replaces `rate`.
+    """
+    limit = shared or AdaptiveRateLimit(rate)
+    return runtime.open_session(owner, retry=BULK, rate_limit=limit, max_connections=max(32, workers))
 
 
 def run(task: SyncTask, source: Source) -> int:
@@ -151,9 +157,9 @@ def run(task: SyncTask, source: Source) -> int:
                 print_message(f"wonder-customers: {error}", "red")
                 return STOPPED
             return await run_job(task, distributed_job)
-        limits = await _shared_limits(task)
-        async with bulk_session(task.account, task.options, limits) as session:
-            job = run_partition(Partition(source=source), session, task.journal, limits, options=task.options)
+        shared = await _shared_limit(task)
+        async with bulk_session(task.account, task.options.workers, task.rate, shared=shared) as session:
+            job = run_partition(Partition(source=source), session, task.journal, options=task.options)
             return await run_job(task, job)
 
     return runtime.run(work)
@@ -174,18 +180,19 @@ async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
         journal.path,
         cluster=cluster,
         workers=task.engine.processes,
+        rate=task.rate,
         options=task.options,
         values=task.letter_values,
     )
 
 
-async def _shared_limits(task: SyncTask) -> PerRequest | None:
+async def _shared_limit(task: SyncTask) -> RateLimiter | None:
     """Return the rate limit shared by several processes, after checking that its store responds.
 
     Raises:
         ConfigurationError: The store does not respond, or no rate was given.
     """
-    engine, rate = task.engine, task.options.rate
+    engine, rate = task.engine, task.rate
     if engine.shared_limit is None:
         return None
     if engine.on is not None:
@@ -194,7 +201,7 @@ async def _shared_limits(task: SyncTask) -> PerRequest | None:
         raise ConfigurationError("--shared-limit needs --rate: the requests per second of all processes together")
     limiter = SharedLimit(engine.shared_limit, rate, engine.shared_name, lambda text: print_message(text, "yellow"))
     await limiter.check()
-    return PerRequest(limiter)
+    return limiter
 
 
 async def run_job(task: SyncTask, job: Job) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 from attrs import define, field
-from bulk.customers import PATIENT, QUICK
+from bulk.customers import QUICK
 
 from wonder_customers import BulkError
 from wonder_customers.bulk import Options
@@ -17,7 +17,7 @@ from wonder_customers.bulk.distributed.partition import Source
 from wonder_customers.bulk.distributed.slots import Unreachable
 from wonder_customers.bulk.distributed.worker import Worker
 from wonder_customers.bulk.journal import Journal
-from wonder_customers.bulk.pace import Limiter
+from wonder_customers.rate_limit import RateLimiter
 
 
 class Line:
@@ -54,8 +54,8 @@ class Inside:
     source: PartitionedSource
     variables: Mapping[str, str]
     workers: int = 2
-    options: Options = field(factory=lambda: Options(tries=PATIENT, failure_share=None))
-    limiter: Limiter | None = None
+    options: Options = field(factory=lambda: Options(retry=QUICK, failure_share=None))
+    rate_limit: RateLimiter | None = None
     duration: float = 5.0
     max_failures: int | None = None
     present: Coordinator | None = None
@@ -82,8 +82,9 @@ class Inside:
 
     async def _supervise(self, name: str) -> None:
         while True:
-            line = self.lines[name] = Line(self)
-            worker = Worker(name, line, self.limiter, self.options, QUICK, self.variables)
+            line: Any = Line(self)
+            self.lines[name] = line
+            worker = Worker(name, line, self.rate_limit, self.options, self.variables)
             with anyio.CancelScope() as self._scopes[name]:
                 try:
                     await worker.work()
@@ -118,7 +119,7 @@ async def fleet(
     account: Any, gateway: str, source: Source, path: Path, variables: Mapping[str, str], *, size: int = 20, **how: Any
 ) -> tuple[DistributedJob, Inside]:
     """A fleet over a source, and the engine in this process that runs it."""
-    options = how.pop("options", None) or Options(tries=PATIENT, failure_share=None)
+    options = how.pop("options", None) or Options(retry=QUICK, failure_share=None)
     Journal.open(path, gateway=gateway, endpoint=account.base_url)
     divided = PartitionedSource.create(source, path, options, size=size, values=how.pop("values", False))
     engine = how.pop("kind", Inside)(path, divided, variables, options=options, **how)

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from bulk.customers import HEADER, PATIENT, QUICK, collect, line, write_csv
+from bulk.customers import HEADER, QUICK, collect, line, write_csv
 from bulk.distributed.in_process import Inside, fleet, until
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession
@@ -66,7 +66,7 @@ async def local(account: Any, source: Source, path: Path, **how: Any) -> tuple[A
             Partition(source=source),
             session,
             journal,
-            options=Options(**{"tries": PATIENT, "failure_share": None, **how}),
+            options=Options(**{"retry": QUICK, "failure_share": None, **how}),
         )
         return job, [outcome for outcome in await collect(job) if not outcome.ok]
 
@@ -99,7 +99,7 @@ async def test_the_same_rows_journal_and_report_as_in_one_process(
     assert plain(outcomes) == plain(letters)
     assert {it.number: it.draft for it in outcomes} == {it.number: it.draft for it in letters}
     assert outcome_to_dict(many) == outcome_to_dict(one)
-    assert many.capacity.accepted == one.capacity.accepted
+    assert many.stats.requests.sent == one.stats.requests.sent
     assert rows_in(tmp_path / "many") == rows_in(tmp_path / "one")
     assert sorted(body["reference"] for body in server.store.customers("paydock")) == state
     assert many.stats.latencies.count == one.stats.latencies.count
@@ -109,7 +109,7 @@ async def test_the_same_rows_journal_and_report_as_in_one_process(
     # And a second time: nothing has changed, so nothing is sent.
     again, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "many", server.environment())
     assert len(await collect(again)) == len(letters)
-    assert (again.stats.counts["unchanged"], again.capacity.accepted) == (196, 0)
+    assert (again.stats.counts["unchanged"], again.stats.requests.sent) == (196, 0)
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
@@ -142,7 +142,7 @@ async def test_whoever_dies_each_customer_is_there_once(
     assert (job.exit_status, job.rows_read, job.unfinished, reports.adds_up(job)) == ("finished", rows, 0, True)
     assert Journal.existing(tmp_path / "j").states() == {"done": rows}
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
-        found = await verify(session, source.read(), tries=PATIENT)
+        found = await verify(session, source.read(), retry=QUICK)
     assert found.counts["equal"] == rows
 
 
@@ -173,7 +173,7 @@ async def test_a_worker_that_nobody_hears_sends_nothing_more(
 async def test_a_job_that_was_interrupted_goes_on(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 300)))
     facts: dict[str, Any] = {"source": source.path}
-    options = Options(tries=PATIENT, failure_share=None, facts=facts)
+    options = Options(retry=QUICK, failure_share=None, facts=facts)
     job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options)
     async with anyio.create_task_group() as group:
         group.start_soon(collect, job)
@@ -184,10 +184,10 @@ async def test_a_job_that_was_interrupted_goes_on(account: Account, server: Simu
     last = Journal.existing(tmp_path / "j").last_run()
     assert last is not None
     assert (last.number, last.exit_status, last.facts) == (1, "interrupted", facts)
-    options = Options(tries=PATIENT, failure_share=None, facts=facts, resume=True)
+    options = Options(retry=QUICK, failure_share=None, facts=facts, resume=True)
     job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options)
     assert await collect(job) == []
-    assert (job.exit_status, job.stats.counts["created"], job.capacity.accepted < 600) == ("finished", 300, True)
+    assert (job.exit_status, job.stats.counts["created"], job.stats.requests.sent < 600) == ("finished", 300, True)
     assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(300)}
     last = Journal.existing(tmp_path / "j").last_run()
     assert last is not None
@@ -196,7 +196,7 @@ async def test_a_job_that_was_interrupted_goes_on(account: Account, server: Simu
 
 async def test_the_first_rows_only(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 100)))
-    options = Options(tries=PATIENT, first=50)
+    options = Options(retry=QUICK, first=50)
     job, _ = await fleet(account("wonder"), "wonder", source, tmp_path / "j", server.environment(), options=options)
     assert await collect(job) == []
     assert (job.exit_status, job.stats.rows, job.unfinished) == ("paused", 50, 0)
@@ -224,7 +224,7 @@ async def test_failures_are_counted_over_all_workers(account: Account, server: S
         server.environment(),
         size=200,
         max_failures=30,
-        limiter=LeasedSlots(grant),
+        rate_limit=LeasedSlots(grant),
     )
     with pytest.raises(BulkError, match="rows failed, which is the configured limit"):
         await collect(job)

@@ -3,7 +3,6 @@
 import random
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import anyio
 import pytest
@@ -12,9 +11,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from wonder_customers import ConfigurationError
-from wonder_customers.bulk.capacity import Capacity
 from wonder_customers.bulk.distributed.slots import HORIZON, LEAD, LEASE, Grant, LeasedSlots, Slots, Unreachable
-from wonder_customers.bulk.pace import Halted, Pace
 
 VIRTUAL = [pytest.param(("trio", {"clock": MockClock(autojump_threshold=0)}), id="virtual time")]
 
@@ -167,47 +164,3 @@ def test_slots_never_overlap_and_never_reach_beyond_the_horizon(
 def test_a_rate_of_nothing_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="more than 0"):
         Slots(0)
-
-
-class Gone:
-    """A limiter that never answers."""
-
-    async def take(self, requests: int) -> None:
-        await anyio.sleep_forever()
-
-
-class Counted:
-    """A limiter that lets everything go, and counts."""
-
-    def __init__(self) -> None:
-        self.taken: list[int] = []
-
-    async def take(self, requests: int) -> None:
-        self.taken.append(requests)
-
-
-@pytest.mark.anyio
-async def test_a_row_pays_for_all_its_requests() -> None:
-    limiter: Any = Counted()
-    pace = Pace(Capacity(4), None, 2.0, limiter=limiter)
-    for made in (2, 1, 5, 2, 2, 2, 2):
-        pace.leave(await pace.enter(), made, "ok")
-    assert sum(limiter.taken) == pytest.approx(16, abs=3)
-    assert limiter.taken[:2] == [2, 2]
-
-
-@pytest.mark.anyio
-async def test_who_waits_for_a_limiter_is_let_go_when_the_job_halts() -> None:
-    pace = Pace(Capacity(2), None, 1.0, limiter=Gone())
-    async with anyio.create_task_group() as group:
-
-        async def enter() -> None:
-            with pytest.raises(Halted):
-                await pace.enter()
-
-        group.start_soon(enter)
-        await anyio.wait_all_tasks_blocked()
-        pace.halt()
-    with pytest.raises(Halted):
-        await pace.enter()
-    assert pace.busy == 0

@@ -13,6 +13,7 @@ import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import evolve, frozen
 
+from wonder_customers.bulk.distributed.coordinator import Coordinator
 from wonder_customers.bulk.distributed.index import Index
 from wonder_customers.bulk.distributed.leases import Leases
 from wonder_customers.bulk.distributed.partition import Source
@@ -22,34 +23,21 @@ from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.rows import Outcome
-from wonder_customers.bulk.stop_reasons import ExitStatus, Stop
+from wonder_customers.bulk.stop_reasons import Stop
 from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.records import CustomerDraft
 
-__all__ = ["Backend", "DistributedJob", "JobControl", "PartitionedSource"]
+__all__ = ["Backend", "DistributedJob", "PartitionedSource"]
 
 POLL_SECONDS = 0.2
 """Seconds between two queries of the job's state."""
-
-
-class JobControl(Protocol):
-    """The coordinator, as used by the job. Every call raises `Unreachable` while the coordinator cannot be reached."""
-
-    async def stop(self, exit_status: ExitStatus, reason: str) -> None:
-        """Stop leasing partitions, and tell all workers to end."""
-
-    async def snapshot(self, after: int) -> dict[str, Any]:
-        """Return the state of the job."""
-
-    async def end(self, exit_status: ExitStatus) -> None:
-        """Record how the run ended, and release the journal."""
 
 
 class Backend(Protocol):
     """Runs the coordinator and the workers, and restarts those that die."""
 
     @property
-    def coordinator(self) -> JobControl:
+    def coordinator(self) -> Coordinator:
         """The coordinator."""
 
     async def run_coordinator(self) -> None:
@@ -185,7 +173,7 @@ class DistributedJob(Job):
     @property
     def rate(self) -> float | None:
         """The current limit in requests per second, over all workers; None if there is no limit."""
-        return min((it for it in (self._ceiling, self.capacity.rate) if it is not None), default=None)
+        return self.stats.requests.rate
 
     @property
     def rows_read(self) -> int:
@@ -222,7 +210,7 @@ class DistributedJob(Job):
                     await self._work(outcomes)
         finally:
             self._decided.set()
-            self.stats.tick(anyio.current_time(), self.rate, last=True)
+            self.stats.tick(anyio.current_time(), last=True)
             with anyio.CancelScope(shield=True):
                 await self._backend.shutdown()
                 await anyio.to_thread.run_sync(self._source.remove)
@@ -270,10 +258,11 @@ class DistributedJob(Job):
         self._decided.set()
         found = self._progress = Progress.from_dict(snapshot["progress"])
         self.stats.replace(found.counts, found.reasons, found.sent, found.latencies)
-        self.capacity.accepted, self.capacity.throttled = found.accepted, found.throttled
-        self.capacity.troubled, self.capacity.rate = found.troubled, found.rate
-        self.capacity.concurrency = found.concurrency or self.capacity.concurrency
-        self.stats.tick(anyio.current_time(), self.rate)
+        requests = self.stats.requests
+        requests.sent, requests.throttled, requests.failed = found.requests, found.throttled, found.troubled
+        requests.concurrency = found.concurrency or requests.concurrency
+        requests.rate = min((it for it in (self._ceiling, found.rate) if it is not None), default=None)
+        self.stats.tick(anyio.current_time())
         if snapshot["stopped"] is not None:
             self.stopped = Stop(*snapshot["stopped"])
         for result in snapshot["results"]:

@@ -15,7 +15,6 @@ from attrs import asdict, evolve, field, frozen
 from wonder_customers.bulk.job import Job, LocalJob
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.options import Options
-from wonder_customers.bulk.pace import Limiter
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import Format, RowReader, fingerprint, read, rows_of_file
 from wonder_customers.bulk.sources.byte_range import ByteRange
@@ -194,7 +193,6 @@ def run_partition(
     partition: Partition,
     session: CustomerSession[Any],
     journal: RowJournal | None,
-    limiter: Limiter | None = None,
     *,
     options: Options | None = None,
 ) -> Job:
@@ -208,9 +206,8 @@ def run_partition(
 
     Args:
         partition: The rows.
-        session: An open session, created with ``retry=BULK``.
+        session: An open session.
         journal: Records what was confirmed and what is under way.
-        limiter: A limit shared with other processes.
         options: How the rows are sent.
 
     Raises:
@@ -220,4 +217,4 @@ def run_partition(
     if partition.kind != "source":
         chosen = evolve(chosen, first=None)
     repeats = None if partition.repeats is None else dict(partition.repeats)
-    return LocalJob(session, partition.read(), journal, chosen, limiter=limiter, repeats=repeats)
+    return LocalJob(session, partition.read(), journal, chosen, repeats=repeats)

@@ -22,8 +22,8 @@ class Progress:
         counts: Rows by status.
         reasons: Failed, invalid and duplicate rows by code.
         sent: Rows that the gateway accepted.
-        accepted: Requests that were not refused by the rate limit.
-        throttled: Requests that were.
+        requests: Requests sent for rows.
+        throttled: Requests refused by the gateway's rate limit.
         troubled: Requests that failed with a fault.
         latencies: Rows by latency bucket.
         concurrency: The number of concurrent rows that the gateway accepts, as found.
@@ -35,7 +35,7 @@ class Progress:
     counts: "Counter[str]" = field(factory=Counter)
     reasons: "Counter[str]" = field(factory=Counter)
     sent: int = 0
-    accepted: int = 0
+    requests: int = 0
     throttled: int = 0
     troubled: int = 0
     latencies: "Counter[int]" = field(factory=Counter)
@@ -45,11 +45,11 @@ class Progress:
     @classmethod
     def of(cls, job: Job) -> "Progress":
         """Return the progress of a job."""
-        stats, capacity = job.stats, job.capacity
+        stats, requests = job.stats, job.stats.requests
         return cls(
             job.rows_read, job.skipped, Counter(stats.counts), Counter(stats.reasons), stats.sent,
-            capacity.accepted, capacity.throttled, capacity.troubled, Counter(stats.latencies.classes),
-            capacity.concurrency, capacity.rate,
+            requests.sent, requests.throttled, requests.failed, Counter(stats.latencies.classes),
+            requests.concurrency, requests.rate,
         )  # fmt: skip
 
     @classmethod
@@ -77,7 +77,7 @@ class Progress:
             self.counts.update(other.counts)
             self.reasons.update(other.reasons)
         self.sent += other.sent
-        self.accepted += other.accepted
+        self.requests += other.requests
         self.throttled += other.throttled
         self.troubled += other.troubled
         self.latencies.update(other.latencies)

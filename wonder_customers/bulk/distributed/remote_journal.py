@@ -16,7 +16,7 @@ from attrs import define, field
 
 from wonder_customers.bulk.journal import Change
 from wonder_customers.bulk.journal.digest import Digests
-from wonder_customers.bulk.journal.entries import Entry, State
+from wonder_customers.bulk.journal.entries import Announcement, Entry, State
 from wonder_customers.errors import BulkError
 
 __all__ = ["RemoteJournal"]
@@ -93,15 +93,17 @@ class RemoteJournal:
         self._stopping = True
         self._woken.set()
 
-    async def sending(self, reference: str, number: int, raw: bytes | None, payload: bytes) -> None:
-        """Record that a request will be sent, and wait until the record is on the journal's disk.
+    async def announce(self, rows: Sequence[Announcement]) -> None:
+        """Record that rows will be sent, and wait until the records are on the journal's disk.
 
         Raises:
-            BulkError: It could not be written, so the request must not be sent.
+            BulkError: They could not be written, so the rows must not be sent.
         """
         written = anyio.Event()
-        self._post("sending", reference, number, raw, payload, written=written)
-        await written.wait()
+        for place, row in enumerate(rows, 1):
+            self._post("sending", *row, written=written if place == len(rows) else None)
+        if rows:
+            await written.wait()
         if self.failure is not None:
             raise self.failure
 

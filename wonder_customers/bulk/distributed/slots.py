@@ -15,6 +15,8 @@ import anyio
 from attrs import define, field, frozen
 
 from wonder_customers.errors import ConfigurationError
+from wonder_customers.rate_limit import RequestResult
+from wonder_customers.wire import Transmission
 
 __all__ = ["Grant", "LeasedSlots", "Slots", "Unreachable"]
 
@@ -124,8 +126,15 @@ class LeasedSlots:
     _behind: tuple[float, float] = field(default=(-inf, inf), init=False)
     _asked_at: float = field(default=0.0, init=False)
 
+    async def acquire(self, transmission: Transmission, /) -> None:
+        """Wait until the request may be sent."""
+        await self.take(1)
+
+    def release(self, transmission: Transmission, result: RequestResult, /) -> None:
+        """Do nothing: a permit that was used or lost is not returned."""
+
     async def take(self, requests: int) -> None:
-        """Wait until so many requests may go."""
+        """Wait until `requests` requests may be sent."""
         self._wanted += requests
         slots: list[float] = []
         try:

@@ -8,13 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from os import environ
 from pathlib import Path
 from time import monotonic, time
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from attrs import define, field
 
-from wonder_customers.bulk.distributed.coordinator import Key, WorkerConfig, check_key
-from wonder_customers.bulk.distributed.paced import PacedTransport, PerRequest
+from wonder_customers.bulk.distributed.coordinator import Coordinator, Key, WorkerConfig, check_key
 from wonder_customers.bulk.distributed.partition import Partition, run_partition
 from wonder_customers.bulk.distributed.progress import Progress, outcome_to_dict
 from wonder_customers.bulk.distributed.remote_journal import RemoteJournal
@@ -23,16 +22,15 @@ from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Change
 from wonder_customers.bulk.journal.digest import Digests, key_of
 from wonder_customers.bulk.journal.entries import Entry
-from wonder_customers.bulk.options import BULK, Options
-from wonder_customers.bulk.pace import Halted, Limiter
-from wonder_customers.bulk.stop_reasons import ExitStatus, Stop
+from wonder_customers.bulk.options import Options
+from wonder_customers.bulk.stop_reasons import Stop
 from wonder_customers.dialects import package
 from wonder_customers.errors import BulkError, ConfigurationError
-from wonder_customers.retry import RetryPolicy
+from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimiter, RequestResult
 from wonder_customers.session import CustomerSession
-from wonder_customers.transports import select_transport
+from wonder_customers.wire import Transmission
 
-__all__ = ["WorkQueue", "Worker"]
+__all__ = ["FencedRateLimit", "LeasedPartition", "Worker"]
 
 T = TypeVar("T")
 
@@ -40,41 +38,6 @@ BEAT = 0.5
 """Seconds between two heartbeats."""
 IDLE = 0.1
 """Seconds until a worker without a partition asks again."""
-
-
-class WorkQueue(Protocol):
-    """The coordinator, as used by a worker. Every call raises `Unreachable` while the coordinator cannot be reached."""
-
-    async def worker_config(self) -> WorkerConfig:
-        """Return the worker's configuration."""
-
-    async def lease(self, holder: str) -> tuple[bytes, int] | None:
-        """Return a partition and the lease's token; None if no partition is free."""
-
-    async def over(self) -> bool:
-        """Return whether no partition will become free any more."""
-
-    async def write(self, key: Key, changes: list[Change]) -> bool:
-        """Write changes of rows; return False if the lease was lost."""
-
-    async def find(self, references: list[str]) -> list[Entry]:
-        """Return the journal's entries of references."""
-
-    async def heartbeat(self, key: Key, progress: dict[str, Any]) -> str:
-        """Renew the lease; return ``go``, ``stop`` or ``lost``."""
-
-    async def finish(self, key: Key, result: dict[str, Any]) -> bool:
-        """Store a partition's result; return False if the lease was lost."""
-
-    async def return_partition(self, key: Key, result: dict[str, Any], exit_status: ExitStatus, reason: str) -> None:
-        """Return a partition that is not completed, with its partial result."""
-
-
-class _Free:
-    """The limiter of a worker that has no rows yet."""
-
-    async def take(self, requests: int) -> None:
-        """Nothing is sent yet."""
 
 
 @define(eq=False)
@@ -86,17 +49,17 @@ class LeasedPartition:
         partition: The partition.
         token: The lease's token.
         duration: Seconds for which the lease is valid after a renewal.
-        limiter: The rate limit of all workers; None without one.
         until: When the lease ends, on the monotonic clock.
+        margin: Seconds before that from which no request is permitted any more: it may take so long to leave.
         lost: Whether another worker may hold the partition, so that nothing may be sent any more.
     """
 
-    coordinator: WorkQueue
+    coordinator: Coordinator
     partition: Partition
     token: int
     duration: float
-    limiter: Limiter | None
     until: float
+    margin: float
     lost: bool = False
     job: Job | None = None
 
@@ -143,13 +106,9 @@ class LeasedPartition:
         if self.job is not None:
             self.job.stop()
 
-    async def take(self, requests: int) -> None:
-        """Wait for the rate limit, and check that the lease is still valid."""
-        if self.limiter is not None:
-            await self.limiter.take(requests)
-        if self.lost or monotonic() > self.until:
-            self.leave()
-            raise Halted
+    def may_send(self) -> bool:
+        """Return whether a request that is permitted now leaves before the lease ends."""
+        return not self.lost and monotonic() < self.until - self.margin
 
     async def ship(self, changes: list[Change]) -> None:
         """Send changes to the journal; return when they are on its disk."""
@@ -179,24 +138,50 @@ class LeasedPartition:
 
 
 @define(eq=False)
+class FencedRateLimit:
+    """The rate limit of a worker's session, which permits requests only while the worker holds a lease.
+
+    Attributes:
+        limit: The rate limit of all workers, or one that adapts to the gateway.
+        lease: The partition under way; None if there is none.
+    """
+
+    limit: Any
+    lease: LeasedPartition | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.limit, name)
+
+    async def acquire(self, transmission: Transmission, /) -> None:
+        """Wait until the request may be sent; without a lease, until the job's stop signal ends the call."""
+        await self.limit.acquire(transmission)
+        if self.lease is not None and not self.lease.may_send():
+            self.limit.release(transmission, RequestResult("cancelled", 0.0))
+            self.lease.leave()
+            await anyio.sleep_forever()
+
+    def release(self, transmission: Transmission, result: RequestResult, /) -> None:
+        """Report how a permitted request ended."""
+        self.limit.release(transmission, result)
+
+
+@define(eq=False)
 class Worker:
     """Runs partitions until the job is over.
 
     Attributes:
         name: Identifies the worker.
         coordinator: The coordinator.
-        limiter: The rate limit of all workers; None without one.
+        rate_limit: The rate limit of all workers; None for one of its own that adapts to the gateway.
         options: How rows are sent.
-        policy: The session's retry policy.
         variables: The environment with the credentials.
         patience: Seconds for which it tries to reach the coordinator.
     """
 
     name: str
-    coordinator: WorkQueue
-    limiter: Limiter | None = None
+    coordinator: Coordinator
+    rate_limit: RateLimiter | None = None
     options: Options = field(factory=Options)
-    policy: RetryPolicy = BULK
     variables: Mapping[str, str] = field(default=environ, repr=False)
     patience: float = 120.0
 
@@ -207,7 +192,7 @@ class Worker:
             ConfigurationError: The environment has no credentials, or they do not fit the journal's gateway or key.
             BulkError: The coordinator cannot be reached.
         """
-        worker_config, briefed_at = await self._reach(self.coordinator.worker_config), time()
+        worker_config, configured_at = await self._reach(self.coordinator.worker_config), time()
         account = package(worker_config.gateway).ACCOUNT.from_environment(self.variables)
         if account.base_url != worker_config.endpoint:
             raise ConfigurationError(
@@ -216,20 +201,14 @@ class Worker:
             )
         digests = Digests(key_of(Path(worker_config.journal), make=False))
         check_key(digests, worker_config)
-        limits = PerRequest(_Free())
-        transport = PacedTransport(select_transport(None, max(32, self.options.workers))[0], limits)
-        try:
-            async with CustomerSession(account, retry=self.policy, transport=transport) as session:
-                while (lease := await self._next(worker_config)) is not None:
-                    limits.limiter = lease
-                    ahead = worker_config.wall - briefed_at
-                    journal = RemoteJournal(
-                        lease.ship, lease.ask, digests, worker_config.run, worker_config.journal, ahead
-                    )
-                    await self._run(session, lease, journal, limits)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await transport.aclose()
+        limit = FencedRateLimit(self.rate_limit or AdaptiveRateLimit())
+        connections = max(32, self.options.workers)
+        async with CustomerSession(account, rate_limit=limit, max_connections=connections) as session:
+            while (lease := await self._next(worker_config)) is not None:
+                limit.lease = lease
+                ahead = worker_config.wall - configured_at
+                journal = RemoteJournal(lease.ship, lease.ask, digests, worker_config.run, worker_config.journal, ahead)
+                await self._run(session, lease, journal)
 
     async def _next(self, worker_config: WorkerConfig) -> "LeasedPartition | None":
         """Return the next partition; None when the job is over."""
@@ -238,18 +217,15 @@ class Worker:
             taken = await self._reach(lambda: self.coordinator.lease(self.name))
             if taken is not None:
                 partition, until = Partition.from_json(taken[0]), asked + worker_config.duration
-                return LeasedPartition(
-                    self.coordinator, partition, taken[1], worker_config.duration, self.limiter, until
-                )
+                margin = min(self.options.retry.connect_timeout, worker_config.duration / 3)
+                return LeasedPartition(self.coordinator, partition, taken[1], worker_config.duration, until, margin)
             if await self._reach(self.coordinator.over):
                 return None
             await anyio.sleep(IDLE)
 
-    async def _run(
-        self, session: CustomerSession[Any], lease: LeasedPartition, journal: RemoteJournal, limits: PerRequest
-    ) -> None:
+    async def _run(self, session: CustomerSession[Any], lease: LeasedPartition, journal: RemoteJournal) -> None:
         try:
-            job = run_partition(lease.partition, session, journal, limits, options=self.options)
+            job = run_partition(lease.partition, session, journal, options=self.options)
         except ConfigurationError as error:
             reason, nothing = str(error), {"progress": Progress().to_dict(), "failures": []}
             await self._reach(lambda: self.coordinator.return_partition(lease.key, nothing, "source", reason))

@@ -72,7 +72,7 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
         if len(named) < 16:
             raise ConfigurationError(f"{VARIABLE} must have at least 16 characters")
         return named.encode()
-    path = journal.with_name(journal.name + ".key")
+    path = _key_file(journal)
     if not path.exists():
         if not make:
             raise ConfigurationError(
@@ -83,12 +83,44 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
             raise ConfigurationError(
                 f"the key {path.name} of the journal {journal} is missing: restore it, or start a new journal"
             )
-        # If another process creates the key at the same time, its key is used.
-        with suppress(FileExistsError):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(32))
+        _create_key(path)
     key = path.read_text(encoding="ascii").strip()
     if len(key) != 64:
         raise ConfigurationError(f"{path} does not contain a key: restore it, or delete it together with the journal")
     return bytes.fromhex(key)
+
+
+def _key_file(journal: Path) -> Path:
+    """Return the key file of a journal. A linked journal has the key of the file that the link points to."""
+    beside = journal.with_name(journal.name + ".key")
+    target = journal.resolve()
+    return beside if beside.exists() else target.with_name(target.name + ".key")
+
+
+def _create_key(path: Path) -> None:
+    """Create a key file that is complete and durable, or absent after a power failure."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        # If another process creates the key at the same time, its key is used.
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write a folder's entries to the disk, where the system supports it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

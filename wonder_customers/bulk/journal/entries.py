@@ -6,7 +6,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from wonder_customers.bulk.journal.digest import Digests
 
-__all__ = ["Entry", "RowJournal", "State"]
+__all__ = ["Announcement", "Entry", "RowJournal", "State"]
+
+Announcement = tuple[str, int, bytes | None, bytes]
+"""Reference, row number, digest of the raw values, and digest of the request body."""
 
 State = Literal["sending", "done", "failed", "unknown", "held"]
 """``failed``: the gateway refuses the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again."""
@@ -66,11 +69,11 @@ class RowJournal(Protocol):
     def stop(self) -> None:
         """End `serve` after the last queued entry."""
 
-    async def sending(self, reference: str, number: int, raw: bytes | None, payload: bytes) -> None:
-        """Record that a request will be sent, and wait until the record is on disk.
+    async def announce(self, rows: Sequence[Announcement]) -> None:
+        """Record that rows will be sent, and wait until the records are on disk.
 
         Raises:
-            BulkError: It could not be written, so the request must not be sent.
+            BulkError: They could not be written, so the rows must not be sent.
         """
 
     def done(

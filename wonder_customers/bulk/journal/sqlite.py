@@ -17,7 +17,7 @@ import orjson
 from attrs import define, field, frozen
 
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
-from wonder_customers.bulk.journal.entries import Entry, State
+from wonder_customers.bulk.journal.entries import Announcement, Entry, State
 from wonder_customers.bulk.journal.file_lock import FileLock
 from wonder_customers.bulk.journal.write_queue import WriteQueue
 from wonder_customers.errors import BulkError, ConfigurationError
@@ -100,7 +100,8 @@ class Journal:
 
     def __attrs_post_init__(self) -> None:
         self.writer = WriteQueue(partial(connect, self.path), str(self.path))
-        self._lock = FileLock(self.path.with_name(self.path.name + ".lock"))
+        target = self.path.resolve()  # two links to a journal share its lock
+        self._lock = FileLock(target.with_name(target.name + ".lock"))
 
     @classmethod
     def open(cls, path: str | Path, *, gateway: str, endpoint: str, clock: Callable[[], float] = time) -> "Journal":
@@ -236,13 +237,13 @@ class Journal:
 
     # Rows
 
-    async def sending(self, reference: str, number: int, raw: bytes | None, payload: bytes) -> None:
-        """Record that a request will be sent, and wait until the record is on disk.
+    async def announce(self, rows: Sequence[Announcement]) -> None:
+        """Record that rows will be sent, and wait until the records are on disk.
 
         Raises:
-            BulkError: It could not be written, so the request must not be sent.
+            BulkError: They could not be written, so the rows must not be sent.
         """
-        await self.writer.commit(*self._statement("sending", [reference, number, raw, payload]))
+        await self.merge([("sending", list(row)) for row in rows])
 
     def done(
         self, reference: str, number: int, raw: bytes | None, payload: bytes, *, result: str, id: str, attempts: int

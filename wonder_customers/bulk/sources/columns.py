@@ -1,7 +1,7 @@
 """Maps the columns of a source to the fields of a customer, and refuses columns that must not be in a file."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from wonder_customers.bulk.sources.text import TextOptions, has_invalid_bytes
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Address, CardSource, CustomerDraft, Phone, VaultToken
 
-__all__ = ["INVALID_BYTES", "Columns", "Reading", "Unknown", "flat", "names_reference", "without"]
+__all__ = ["INVALID_BYTES", "Columns", "Reading", "Unknown", "flat", "names_reference"]
 
 Unknown = Literal["refuse", "ignore"]
 """What to do with columns that are not a field of a customer."""
@@ -112,6 +112,14 @@ class Columns:
         _check_fields([path for path in paths if path])
         cards = frozenset(place for place, path in enumerate(paths) if path and path.startswith("payment_source."))
         return cls(tuple(names), paths, paths.index("reference"), cards)
+
+    def digestible(self, values: Sequence[Any], serialize: Callable[[Any], bytes]) -> bytes | None:
+        """Return the values as bytes for change detection; None for a row with a card, which no digest may cover."""
+        if not self.cards:
+            return serialize(values) + self.mark
+        if any(values[place] not in {None, ""} for place in self.cards if place < len(values)):
+            return None
+        return serialize([None if place in self.cards else it for place, it in enumerate(values)]) + self.mark
 
     def draft(self, values: Sequence[Any], place: str) -> CustomerDraft:
         """Build the draft of one row from its values.
@@ -300,9 +308,3 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[name] = value
     return found
-
-
-def without(values: Sequence[Any], places: Iterable[int]) -> list[Any]:
-    """Return `values` with None at `places`."""
-    hidden = frozenset(places)
-    return [None if place in hidden else value for place, value in enumerate(values)]

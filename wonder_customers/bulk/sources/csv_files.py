@@ -11,7 +11,7 @@ import orjson
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.byte_range import ByteRange
-from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, without
+from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading
 from wonder_customers.bulk.sources.text import decoded, has_invalid_bytes, text_lines
 from wonder_customers.errors import ConfigurationError
 
@@ -78,7 +78,7 @@ def _valid(header: list[str], where: str) -> list[str]:
 
 
 def _rows(reader: Any, columns: Columns, number: int, where: str, byte_range: ByteRange) -> Generator[Row, None, int]:
-    width, key, cards = len(columns.names), columns.reference, columns.cards
+    width, key = len(columns.names), columns.reference
     before = byte_range.line - reader.line_num
     while True:
         line = before + reader.line_num + 1
@@ -105,7 +105,7 @@ def _rows(reader: Any, columns: Columns, number: int, where: str, byte_range: By
             number,
             reference=(values[key].strip() or None) if key < len(values) else None,
             place=place,
-            raw_values=_material(without(values, cards) if cards else values) + columns.mark,
+            raw_values=columns.digestible(values, _material),
             build=partial(columns.draft, values, place),
         )
 

@@ -8,7 +8,7 @@ import orjson
 
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.byte_range import ByteRange
-from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, flat, names_reference, without
+from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, flat, names_reference
 from wonder_customers.bulk.sources.text import decoded, has_invalid_bytes, text_lines
 
 __all__ = ["DEAD_LETTER", "Forms", "json_rows", "object_row"]
@@ -101,6 +101,6 @@ def object_row(record: dict[str, Any], number: int, place: str, forms: Forms) ->
         number,
         reference=str(key).strip() or None if isinstance(key, (str, int)) else None,
         place=place,
-        raw_values=orjson.dumps(without(values, columns.cards)) + columns.mark,
+        raw_values=columns.digestible(values, orjson.dumps),
         build=partial(columns.draft, values, place),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from wonder_customers.bulk.rows import Row
-from wonder_customers.bulk.sources.columns import Columns, Reading, without
+from wonder_customers.bulk.sources.columns import Columns, Reading
 from wonder_customers.errors import ConfigurationError, needed
 
 __all__ = ["opened", "query_rows", "quoted_name", "reference_of"]
@@ -73,15 +73,18 @@ def _rows(result: Any, columns: Columns, number: int, where: str, start: int) ->
             number += 1
             place = f"{where}row {number - start}"
             key = values[columns.reference]
-            shown = without(values, columns.cards)
             yield Row(
                 number,
                 reference=reference_of(key),
                 place=place,
-                raw_values=orjson.dumps(shown, default=str) + columns.mark,
+                raw_values=columns.digestible(values, _material),
                 build=partial(columns.draft, _texts(values), place),
             )
     return number
+
+
+def _material(values: object) -> bytes:
+    return orjson.dumps(values, default=str)
 
 
 def reference_of(key: object) -> str | None:

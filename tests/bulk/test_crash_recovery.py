@@ -1,0 +1,122 @@
+"""Runs after a crash: rows whose outcome is unknown are neither repeated too early nor confirmed too early."""
+
+from collections.abc import Callable
+from pathlib import Path
+from time import time
+from typing import Any
+
+import anyio
+import pytest
+from attrs import evolve
+from bulk.customers import OPTIONS, collect, draft
+
+from wonder_customers import CustomerDraft, CustomerSession
+from wonder_customers.bulk import Journal, sources, sync
+from wonder_customers.simulator.server import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+Account = Callable[[str], Any]
+LATE = 0.2
+"""Seconds after which the gateway applies a request of the killed process; the confirmation window is 0.4 s."""
+
+
+async def crash(journal: Journal, session: CustomerSession[Any], sent: CustomerDraft) -> None:
+    """Leave the journal as a process does that is killed after it recorded `sent`."""
+    payload = journal.digests.payload(session.payload(sent))
+    journal.begin({})
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.serve)
+        await journal.announce([(sent.reference or "", 1, None, payload)])
+        journal.stop()
+    journal.release()
+
+
+@pytest.mark.parametrize("clock", [time, lambda: time() - 1000], ids=["same clock", "clock was set forward"])
+async def test_create_that_is_applied_late_is_not_sent_again(
+    clock: Callable[[], float], account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    """Invariant: one customer per reference, although requests of a killed process are applied after the resume."""
+    owner = account("paydock")
+    journal = Journal.open(tmp_path / "j", gateway="paydock", endpoint=owner.base_url, clock=clock)
+    async with CustomerSession(owner) as session, CustomerSession(owner) as killed:
+        await crash(journal, session, draft(1))
+        resumed = Journal.existing(tmp_path / "j")
+
+        async def apply_late() -> None:
+            await anyio.sleep(LATE)
+            await killed.create(draft(1))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(apply_late)
+            options = evolve(OPTIONS, resume=True)
+            (outcome,) = await collect(sync(session, [draft(1)], journal=resumed, options=options))
+    assert outcome.ok
+    assert server.store.ledger("paydock") == {"c-1": 1}
+
+
+async def test_late_write_does_not_win_over_a_reverted_row(account: Account, tmp_path: Path) -> None:
+    """Invariant: the gateway holds what the last confirmed run sent."""
+    owner = account("wonder")
+    journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=owner.base_url)
+    async with CustomerSession(owner) as session, CustomerSession(owner) as killed:
+        await session.create(draft(1, "A"))
+        await crash(journal, session, draft(1, "B"))
+
+        async def apply_late() -> None:
+            await anyio.sleep(LATE)
+            await killed.create(draft(1, "B"))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(apply_late)
+            (outcome,) = await collect(sync(session, [draft(1, "A")], journal=journal, options=OPTIONS))
+        held = await session.get_by_reference("c-1")
+    assert outcome.ok
+    assert held.name == draft(1, "A").name
+
+
+async def test_unconfirmed_row_with_a_field_that_cannot_be_read_is_sent_again(
+    account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    """Invariant: a row is confirmed only if every field that it sends was read back. Wonder returns no company name."""
+    owner = account("wonder")
+    journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=owner.base_url)
+    async with CustomerSession(owner) as session:
+        await session.create(evolve(draft(1), company_name="Old"))
+        changed = evolve(draft(1), company_name="New")
+        await crash(journal, session, changed)
+        (outcome,) = await collect(sync(session, [changed], journal=journal, options=OPTIONS))
+    assert outcome.ok
+    assert [it["company_name"] for it in server.store.customers("wonder")] == ["New"]
+
+
+async def test_row_that_was_applied_is_confirmed_without_a_write(
+    account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
+    owner = account("paydock")
+    journal = Journal.open(tmp_path / "j", gateway="paydock", endpoint=owner.base_url)
+    async with CustomerSession(owner) as session:
+        await session.create(draft(1))
+        await crash(journal, session, draft(1))
+        before = server.store.requests.copy()
+        (outcome,) = await collect(sync(session, [draft(1)], journal=journal, options=OPTIONS))
+    assert outcome.ok
+    assert {key[1] for key in (server.store.requests - before)} == {"GET"}
+
+
+async def test_changed_card_of_a_row_is_sent(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+    owner = account("paydock")
+    journal = Journal.open(tmp_path / "j", gateway="paydock", endpoint=owner.base_url)
+    names = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
+    mapping = {name: f"payment_source.{name}" for name in names}
+    header = "reference,name,email,number,expire_month,expire_year,holder_name,gateway_id\n"
+    path = tmp_path / "c.csv"
+    results = []
+    async with CustomerSession(owner) as session:
+        for card in ("4111111111111111", "5555555555554444"):
+            path.write_text(f"{header}c-1,Ada,ada@example.com,{card},12,2030,Ada L,60bf7baa1cc7ee1b8b7d5c2e\n")
+            rows = sources.read(path, mapping=mapping)
+            outcomes = await collect(sync(session, rows, journal=journal))
+            results += [outcome.reason or outcome.status for outcome in outcomes]
+    assert results == ["created", "updated"]
+    assert b"4111111111111111" not in (tmp_path / "j").read_bytes()
