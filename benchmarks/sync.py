@@ -18,8 +18,8 @@ import anyio
 import orjson
 
 from benchmarks._findings import Figure, Findings, Target
-from wonder_customers import CustomerSession, Monri
-from wonder_customers.bulk import BULK, Journal, Options, sources, sync
+from wonder_customers import AdaptiveRateLimit, CustomerSession, Monri
+from wonder_customers.bulk import Journal, Options, sources, sync
 from wonder_customers.bulk.journal import connect
 from wonder_customers.dialects import names, package, simulator
 from wonder_customers.dialects.wonder.simulator import WonderSimulator
@@ -59,7 +59,7 @@ def _confirm(journal: Journal, source: Path) -> None:
 
 
 async def _run(source: Path, journal: Journal, transport: Any = None) -> None:
-    async with CustomerSession(ACCOUNT, retry=BULK, transport=transport) as session:
+    async with CustomerSession(ACCOUNT, transport=transport) as session:
         job = sync(session, sources.read(source), journal=journal, options=Options(failure_share=None))
         async with job:
             async for outcome in job:
@@ -129,7 +129,7 @@ class Limited(WonderSimulator):
 async def _filled(account: Any, rows: int) -> None:
     phone = Phone("+385", "912345678")
     drafts = (CustomerDraft(f"c-{number}", "Ada", email="a@example.com", phone=phone) for number in range(rows))
-    async with CustomerSession(account, retry=BULK) as session, sync(session, drafts) as job:
+    async with CustomerSession(account, rate_limit=AdaptiveRateLimit()) as session, sync(session, drafts) as job:
         async for outcome in job:
             assert outcome.ok, outcome
 

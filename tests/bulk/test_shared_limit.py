@@ -141,16 +141,16 @@ async def test_while_the_store_is_away_nothing_goes_and_no_burst_follows(redis: 
     assert len([at for at in times if at > back]) > 50
     assert busiest(times) <= rate * 1.05
     assert len(told) == 2
-    assert told[0].startswith(f"The shared limit at 127.0.0.1:{redis.port} cannot be asked")
-    assert told[0].endswith("Nothing is sent until it can.")
-    assert told[1] == f"The shared limit at 127.0.0.1:{redis.port} is back."
+    assert told[0].startswith(f"The shared limit at 127.0.0.1:{redis.port} cannot be reached")
+    assert told[0].endswith("Nothing is sent until it responds.")
+    assert told[1] == f"The shared limit at 127.0.0.1:{redis.port} responds again."
 
 
 @pytest.mark.anyio
 async def test_a_store_that_does_not_answer_is_told_before_anything_is_sent(redis: Redis) -> None:
     await SharedLimit(redis.url, 10.0).check()
     redis.kill()
-    with pytest.raises(ConfigurationError, match=r"cannot be asked .* Nothing was sent"):
+    with pytest.raises(ConfigurationError, match=r"cannot be reached .* Nothing was sent"):
         await SharedLimit(redis.url, 10.0).check()
 
 
@@ -185,4 +185,4 @@ def test_on_the_command_line(redis: Redis, tmp_path: Path) -> None:
     redis.kill()
     code, text = run("--shared-limit", redis.url, "--rate", "20/s")
     assert code == 1
-    assert "cannot be asked" in text
+    assert "cannot be reached" in text

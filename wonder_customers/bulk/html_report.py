@@ -1,4 +1,4 @@
-"""The report as one page: curves as inline SVG, a few lines of script for reading values off, no request anywhere."""
+"""The HTML report: one page with charts as inline SVG and a small script, without external requests."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -70,10 +70,10 @@ class _Chart:
     """One chart.
 
     Attributes:
-        title: What it shows.
-        keys: The curves, each with its words.
-        unit: How the script writes a value.
-        label: How the axis writes one.
+        title: The title.
+        keys: The curves and their labels.
+        unit: How the script formats a value.
+        label: How the axis formats a value.
     """
 
     title: str
@@ -83,10 +83,10 @@ class _Chart:
 
 
 def page(report: Mapping[str, Any]) -> str:
-    """The report as one HTML page that needs nothing else.
+    """Return the report as one self-contained HTML page.
 
     Args:
-        report: What `report.build` made.
+        report: The result of `report.build`.
     """
     points = [_readable(point) for point in report["curves"]]
     last = points[-1]["at"] if points else 1.0
@@ -135,10 +135,10 @@ def _time(value: float) -> str:
 
 
 _CHARTS = (
-    _Chart("Throughput, per second", {"rows": "rows done", "sent": "rows taken by the gateway"}, "s", _number),
-    _Chart("Latency of a row at the gateway", {"p50": "median", "p95": "95 % are faster"}, "ms", _time),
-    _Chart("Concurrency", {"concurrency": "rows at a time, at most"}, "s", _number),
-    _Chart("Requests per second", {"rate": "limit that was found", "refused": "refused with 429"}, "s", _number),
+    _Chart("Throughput, per second", {"rows": "rows completed", "sent": "rows sent"}, "s", _number),
+    _Chart("Duration of a row", {"p50": "median", "p95": "95th percentile"}, "ms", _time),
+    _Chart("Concurrency", {"concurrency": "limit of concurrent rows"}, "s", _number),
+    _Chart("Requests per second", {"rate": "current limit", "refused": "refused with 429"}, "s", _number),
 )
 
 
@@ -170,7 +170,7 @@ def _axes(chart: _Chart, top: float, last: float) -> str:
 
 
 def _curve(points: Sequence[Mapping[str, Any]], key: str, style: str, top: float, last: float) -> str:
-    """The curve, with a gap where there is no value."""
+    """Return the curve, with a gap where a value is missing."""
     steps, drawn = [], False
     for point in points:
         if point[key] is None:
@@ -178,7 +178,7 @@ def _curve(points: Sequence[Mapping[str, Any]], key: str, style: str, top: float
             continue
         steps.append(f"{'L' if drawn else 'M'}{_x(point['at'], last):.1f} {_y(point[key], top):.1f}")
         drawn = True
-    # A lone point is drawn as a short line, else nobody would see it.
+    # A single point is drawn as a short line, otherwise it would be invisible.
     if len(steps) == 1:
         steps.append("h2")
     return f'<path class="curve {style}" data-key="{key}" d="{" ".join(steps)}"/>' if steps else ""
@@ -193,7 +193,7 @@ def _y(value: float, top: float) -> float:
 
 
 def _round_up(value: float) -> float:
-    """The next round number, whose quarters are round enough."""
+    """Return the next round number whose quarters are round too."""
     power = 10.0**-4
     while True:
         for step in (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8):
@@ -211,7 +211,7 @@ def _summary(report: Mapping[str, Any]) -> str:
         f"{requests['sent']:,} requests, {requests['throttled']:,} refused with 429",
     ]
     if found["requests_per_second"] is not None:
-        parts.append(f"the gateway takes about {found['requests_per_second']:,.0f} requests/s")
+        parts.append(f"limit: {found['requests_per_second']:,.0f} requests/s")
     parts.append("the counts add up" if report["adds_up"] else '<span class="bad">the counts do not add up</span>')
     return " · ".join(parts)
 

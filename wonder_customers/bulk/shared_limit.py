@@ -1,8 +1,8 @@
-"""One rate for several plain processes, kept in Valkey or Redis through the library ``limits``.
+"""A rate limit shared by several plain processes through Valkey or Redis, with the library ``limits``.
 
-Time is cut into ticks, and each tick has room for so many requests. Who wants to send takes room in a tick that is
-about to come, waits for it, and goes; room that came too late is not used. So the requests of all processes are spread
-evenly, however many there are. The processes' clocks have to agree to within some milliseconds, as NTP keeps them.
+Time is divided into ticks, and each tick has room for a number of requests. A process reserves room in a tick that is
+about to start, waits for it, and sends; room that is used too late is discarded. The requests of all processes are
+therefore evenly spaced. The clocks of the processes must agree within some milliseconds, as with NTP.
 """
 
 from collections.abc import Callable
@@ -26,36 +26,36 @@ from wonder_customers.wire import Transmission
 __all__ = ["PASSWORD", "SharedLimit"]
 
 PASSWORD = "WONDER_CUSTOMERS_LIMIT_PASSWORD"  # noqa: S105 - a variable's name
-"""The environment variable with the store's password."""
+"""The environment variable with the server's password."""
 
 TICK = 0.02
-"""Seconds that a tick has about."""
+"""The approximate length of a tick in seconds."""
 AHEAD = 0.3
-"""Seconds that a tick is ahead at most when room in it is taken."""
+"""The maximum number of seconds by which room is reserved ahead."""
 TIMEOUT = 1.0
-"""Seconds that the store may take to answer."""
+"""Seconds within which the server must respond."""
 AGAIN = 0.5
-"""Seconds until a store that was away is asked again."""
+"""Seconds until a server that did not respond is tried again."""
 
 
 def _silent(_reason: str) -> None:
-    """Told, and forgotten."""
+    """Discard a message."""
 
 
 @guarded
 @define(eq=False)
 class SharedLimit:
-    """Keeps a rate together with all processes that use the same store and name.
+    """A rate limit shared by all processes that use the same server and name. Pass it to a session as ``rate_limit``.
 
-    While the store cannot be asked, nothing goes: a limit that nobody keeps would be none.
+    While the server cannot be reached, no request is permitted.
 
     Attributes:
-        url: The store, as ``redis://HOST:PORT/DATABASE``; ``rediss`` for TLS. It holds no password: that is in the
-            environment variable ``WONDER_CUSTOMERS_LIMIT_PASSWORD``.
-        rate: Requests per second of all processes together.
-        name: What the processes have in common, such as the merchant.
-        tell: Told in words when the store has gone and when it is back.
-        clock: Unix time.
+        url: The server, as ``redis://HOST:PORT/DATABASE``; ``rediss`` for TLS. It must not contain a password, which is
+            read from the environment variable ``WONDER_CUSTOMERS_LIMIT_PASSWORD``.
+        rate: The maximum number of requests per second, over all processes.
+        name: Identifies the limit, such as the merchant's name.
+        tell: Called with a message when the server cannot be reached, and when it responds again.
+        clock: Returns Unix time.
     """
 
     url: str
@@ -72,12 +72,12 @@ class SharedLimit:
 
     def __attrs_post_init__(self) -> None:
         if not self.rate > 0:
-            raise ConfigurationError("a shared limit needs a rate: more than 0 requests per second")
+            raise ConfigurationError("the rate of a shared limit must be more than 0 requests per second")
         self.room = max(1, floor(self.rate * TICK))
         self._tick = self.room / self.rate
         if urlsplit(self.url).password:
             raise ConfigurationError(
-                f"the shared limit's address holds a password, which others can read: put it into {PASSWORD}"
+                f"the shared limit's address contains a password, which is visible to others: put it into {PASSWORD}"
             )
         self._connect()
 
@@ -89,7 +89,7 @@ class SharedLimit:
             from limits.strategies import FixedWindowRateLimiter  # noqa: PLC0415
             from redis.backoff import NoBackoff  # noqa: PLC0415
             from redis.retry import Retry  # noqa: PLC0415
-        # A store that was restarted has forgotten what was taken, so nobody may reconnect without being noticed.
+        # A restarted server has lost the reservations, so reconnecting must not happen silently.
         how: dict[str, Any] = {
             "wrap_exceptions": True,
             "socket_timeout": TIMEOUT,
@@ -109,16 +109,16 @@ class SharedLimit:
         self._hit, self._errors = hit, StorageError
 
     async def check(self) -> None:
-        """See whether the store answers.
+        """Check that the server responds.
 
         Raises:
-            ConfigurationError: It does not.
+            ConfigurationError: It does not respond.
         """
         try:
             await anyio.to_thread.run_sync(self._hit, -1, 0)
         except self._errors as error:
             raise ConfigurationError(
-                f"the shared limit at {self._where} cannot be asked ({error.__cause__ or error}). Nothing was sent."
+                f"the shared limit at {self._where} cannot be reached ({error.__cause__ or error}). Nothing was sent."
             ) from None
 
     async def acquire(self, transmission: Transmission, /) -> None:
@@ -137,7 +137,7 @@ class SharedLimit:
             requests -= some
 
     async def _reached(self, requests: int) -> bool:
-        """Take room in the next tick that has any, and wait for it; False when that did not work out."""
+        """Reserve room in the next tick and wait for it; return False if that failed."""
         tick = max(self._from, floor(self.clock() / self._tick) + 1)
         early = tick * self._tick - self.clock() - AHEAD
         if early > 0:
@@ -150,7 +150,7 @@ class SharedLimit:
             return False
         if self._away:
             self._away = False
-            self.tell(f"The shared limit at {self._where} is back.")
+            self.tell(f"The shared limit at {self._where} responds again.")
         if not taken:
             self._from = max(self._from, tick + 1)
             return False
@@ -163,11 +163,11 @@ class SharedLimit:
         if not self._away:
             self._away = True
             self.tell(
-                f"The shared limit at {self._where} cannot be asked ({error.__cause__ or error}). Nothing is sent until"
-                " it can."
+                f"The shared limit at {self._where} cannot be reached ({error.__cause__ or error}). Nothing is sent"
+                " until it responds."
             )
         await anyio.sleep(AGAIN)
-        # What others have taken before the store went is past by then.
+        # Reservations that other processes made before the failure are over by then.
         self._from = max(self._from, floor((self.clock() + AHEAD) / self._tick) + 1)
 
     @property

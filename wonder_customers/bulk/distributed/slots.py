@@ -1,7 +1,7 @@
-"""One rate for many processes: slots of time, granted by one place and used by many. No I/O here.
+"""A rate limit for many processes: one process grants permits with a time, and the others use them. No I/O here.
 
-A slot is the moment at which one request may go. Whoever grants them never looks back: a slot that nobody uses is lost,
-so that no pause and no restart is followed by a burst.
+A permit is the time at which one request may be sent. Unused permits are lost, so that neither a pause nor a restart is
+followed by a burst.
 """
 
 import secrets
@@ -21,34 +21,34 @@ from wonder_customers.wire import Transmission
 __all__ = ["Grant", "LeasedSlots", "Slots", "Unreachable"]
 
 HORIZON = 0.1
-"""Seconds that slots are granted ahead at most."""
+"""Seconds by which permits are granted ahead at most."""
 LEASE = 0.05
-"""Seconds' worth of slots that one request for them gets at most."""
+"""The maximum number of permits per response, in seconds' worth."""
 LEAD = 0.005
-"""Seconds ahead that a slot is at least: an answer has to travel before it can be used."""
+"""Seconds by which a permit is ahead at least, because the response has to travel."""
 TOLERANCE = 0.025
-"""Seconds that a request may be behind its slot: its share of a second is how far a second's rate can be passed."""
+"""Seconds by which a request may be late for its permit; the rate of a second may be exceeded by this share of it."""
 PATIENCE = 0.2
-"""Seconds between two tries to reach whoever grants the slots."""
+"""Seconds between two attempts to reach another process."""
 DRIFT = 5e-4
-"""Seconds per second that two machines' clocks may run apart: what the kernel corrects them by at most."""
+"""Seconds per second by which the clocks of two machines may diverge, as corrected by the kernel."""
 
 
 class Unreachable(Exception):
-    """Whoever grants the slots cannot be reached now."""
+    """Raised when another process of the job cannot be reached."""
 
 
 @frozen
 class Grant:
-    """Slots at even distances, on the clock of the one who grants them.
+    """Evenly spaced permits, on the clock of the process that grants them.
 
     Attributes:
-        author: Tells one life of the limiter from the next.
+        author: Identifies the process; a restarted one has another value.
         now: When they were granted.
-        first: The first slot.
-        every: Seconds from one to the next.
-        count: How many there are.
-        wait: Seconds after which asking again makes sense, when there are none.
+        first: The time of the first permit.
+        every: Seconds between two permits.
+        count: The number of permits.
+        wait: Seconds after which another request makes sense, if there are none.
     """
 
     author: str
@@ -61,13 +61,14 @@ class Grant:
 
 @define(eq=False)
 class Slots:
-    """Grants slots, so many a second and never two for the same moment.
+    """Grants permits at a rate, never two for the same time.
 
-    A new one starts after everything that one before it could have granted, so it may replace one that died at once.
+    A new instance starts after all permits that a previous one could have granted, so that it can replace one that
+    died.
 
     Attributes:
-        rate: Slots per second.
-        clock: Seconds that only grow.
+        rate: Permits per second.
+        clock: A monotonic clock in seconds.
     """
 
     rate: float
@@ -81,15 +82,15 @@ class Slots:
         self._next = self.clock() + HORIZON + 2 / self.rate
 
     def grant(self, wanted: int, least: int = 1) -> Grant:
-        """The next slots: as many as are wanted, a lease's worth at most, none beyond the horizon.
+        """Return the next permits, within `LEASE` and `HORIZON`.
 
         Args:
             wanted: How many can be used now.
-            least: How many have to follow each other, for requests that go together; fewer are not given.
+            least: The number of consecutive permits that are needed; fewer are not granted.
         """
         now, every = self.clock(), 1 / self.rate
         first = self._next = max(self._next, now + LEAD)
-        # So many that go together may be further apart than the horizon is away; then they begin at once.
+        # Consecutive permits may span more than the horizon; then they start at once.
         latest = now + max(LEAD, HORIZON - (least - 1) * every)
         if first > latest + 1e-9:
             return Grant(self.author, now, first, every, 0, first - latest)
@@ -101,17 +102,17 @@ class Slots:
 
 @define(eq=False)
 class LeasedSlots:
-    """Uses slots that are granted elsewhere, perhaps on a machine whose clock says something else.
+    """A rate limit that uses permits of another process, whose clock may differ.
 
-    The distance between the two clocks is bounded by every answer: it was given between the question and its arrival.
-    A slot is waited for by the later bound and lapses by the earlier one, so that neither a slow network nor a busy
-    machine lets requests bunch up.
+    Every response bounds the difference between the two clocks, because it was sent between the request and its
+    arrival. A permit is waited for by the later bound and expires by the earlier one, so that neither a slow network
+    nor a busy machine causes bursts.
 
     Attributes:
-        grant: Asks for so many slots, at least so many in a row; raises `Unreachable` while nobody answers.
-        clock: Seconds that only grow.
+        grant: Requests permits: how many, and how many consecutive ones; raises `Unreachable`.
+        clock: A monotonic clock in seconds.
         sleep: Waits.
-        lapsed: Slots that came too late to be used.
+        lapsed: The number of permits that came too late.
     """
 
     grant: Callable[[int, int], Awaitable[Grant]]
@@ -139,7 +140,7 @@ class LeasedSlots:
         slots: list[float] = []
         try:
             while len(slots) < requests:
-                # One after the other asks, so that the slots go to who waits longest; each waits for its own by itself.
+                # One task at a time requests permits, so that they are used in order of arrival.
                 async with self._turn:
                     while len(slots) < requests:
                         slots.append(await self._slot(requests - len(slots)))
@@ -152,14 +153,14 @@ class LeasedSlots:
             self._wanted -= requests
 
     def _usable(self, slots: list[float], now: float) -> list[float]:
-        """The slots that have not lapsed at a time on the other clock, for requests that go together."""
+        """Return the permits that have not expired, by the other clock."""
         before = now - max(TOLERANCE, (len(slots) - 1) * self._every + TOLERANCE / 2)
         kept = [slot for slot in slots if slot >= before]
         self.lapsed += len(slots) - len(kept)
         return kept
 
     async def _slot(self, least: int) -> float:
-        """The next slot."""
+        """Return the next permit."""
         while not self._slots:
             await self._more(least)
         return self._slots.popleft()
@@ -178,7 +179,7 @@ class LeasedSlots:
             await self.sleep(max(0.001, given.wait))
 
     def _compare(self, given: Grant, asked: float, got: float) -> None:
-        """Bound how far this clock is ahead of the other one."""
+        """Update the bounds of the difference between the clocks."""
         low, high = self._behind
         apart = DRIFT * (got - self._asked_at)
         low, high = max(low - apart, asked - given.now), min(high + apart, got - given.now)
