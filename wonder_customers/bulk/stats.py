@@ -80,7 +80,7 @@ class RequestStats:
         throttled: Requests refused by the gateway's rate limit.
         failed: Requests that failed with a server error or without a response.
         concurrency: The current limit on concurrent requests.
-        rate: The current limit on requests per second; None without a limit.
+        rate: The requests per second that the gateway accepts, as found; None as long as it refused none.
     """
 
     sent: int = 0
@@ -116,7 +116,7 @@ class LimitMonitor:
         requests.throttled = getattr(it, "throttled", 0) - self._before["throttled"]
         requests.failed = getattr(it, "failed", 0) - self._before["failed"]
         requests.concurrency = min(float(workers), getattr(it, "concurrency", workers))
-        requests.rate = self.rate
+        requests.rate = getattr(it, "rate", None) if hasattr(it, "ceiling") else None
 
 
 @define(eq=False)

@@ -173,7 +173,7 @@ class DistributedJob(Job):
     @property
     def rate(self) -> float | None:
         """The current limit in requests per second, over all workers; None if there is no limit."""
-        return self.stats.requests.rate
+        return min((it for it in (self._ceiling, self.stats.requests.rate) if it is not None), default=None)
 
     @property
     def rows_read(self) -> int:
@@ -261,7 +261,7 @@ class DistributedJob(Job):
         requests = self.stats.requests
         requests.sent, requests.throttled, requests.failed = found.requests, found.throttled, found.troubled
         requests.concurrency = found.concurrency or requests.concurrency
-        requests.rate = min((it for it in (self._ceiling, found.rate) if it is not None), default=None)
+        requests.rate = found.rate
         self.stats.tick(anyio.current_time())
         if snapshot["stopped"] is not None:
             self.stopped = Stop(*snapshot["stopped"])
