@@ -92,18 +92,32 @@ class ChangeFilter:
         entries = self._find([reference for reference, _ in named]) if named else {}
         outcomes: list[Outcome] = []
         pending: list[PendingRow] = []
+        # Maps each row that was the first with its reference and is invalid to the row that takes its place.
+        replaced: dict[int, int | None] = {}
         for row in rows:
             entry = entries.get(row.reference) if row.reference is not None else None
             if self.only == "failed" and (entry is None or entry.state == "done"):
                 self.skipped += 1
                 continue
-            first = repeats.get(row.number)
+            earlier = repeats.get(row.number)
+            first = earlier if earlier is None else replaced.get(earlier, earlier)
             found = self._decide(row, entry) if first is None else _duplicate(row, first)
+            if first is None:
+                self._note_first(row, found, row.number if earlier is None else earlier, replaced)
             if isinstance(found, Outcome):
                 outcomes.append(found)
             else:
                 pending.append(found)
         return outcomes, pending
+
+    def _note_first(self, row: Row, found: Outcome | PendingRow, first: int, replaced: dict[int, int | None]) -> None:
+        """Note whether a row with a new reference is invalid, so that the next row with the reference is sent."""
+        invalid = isinstance(found, Outcome) and found.status == "invalid"
+        if not invalid and first == row.number:
+            return
+        replaced[first] = None if invalid else row.number
+        if self._references is not None and row.reference is not None:
+            self._references.move(row.reference, replaced[first])
 
     def _decide(self, row: Row, entry: Entry | None) -> Outcome | PendingRow:
         """Return the outcome of a row that needs no request, or the row to send."""
@@ -191,6 +205,12 @@ class ReferenceIndex:
             return {}
         first = {reference: self._first(reference) for reference, _ in named}
         return {number: first[reference] for reference, number in named if first[reference] != number}
+
+    def move(self, reference: str, number: int | None) -> None:
+        """Change the first row of a reference; None removes the reference."""
+        self._connection.execute("DELETE FROM seen WHERE reference = ?", [reference])
+        if number is not None:
+            self._connection.execute("INSERT INTO seen VALUES (?, ?)", [reference, number])
 
     def _first(self, reference: str) -> int:
         select = "SELECT number FROM seen WHERE reference = ?"

@@ -24,6 +24,12 @@ _CARD = re.compile(
     r"|card_?(expiry|expiration|exp)(_?(date|month|year))?|exp(iry|iration|ire)?_?(date|month|year)|track_?[12]?(_?data)?"
 )
 _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
+_NUMBERS = {
+    # Hexadecimal ids such as 12E45678 are ids; a spreadsheet writes one digit, a fraction and a signed exponent.
+    "reference": re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}"),
+    "phone": _SHORTENED,
+    "phone.number": _SHORTENED,
+}
 INVALID_BYTES = "bytes that are not valid in the encoding of the file"
 _CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
 
@@ -239,7 +245,7 @@ def _value(path: str, value: Any, where: str) -> Any:
     text = value.strip()
     if has_invalid_bytes(text):
         raise RowProblem(f"{where}: contains {INVALID_BYTES}")
-    if path in {"reference", "phone", "phone.number"} and _SHORTENED.fullmatch(text):
+    if path in _NUMBERS and _NUMBERS[path].fullmatch(text):
         raise RowProblem(f"{where}: a spreadsheet shortened this number; format the column as text and export it again")
     return text or None
 
