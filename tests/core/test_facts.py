@@ -257,11 +257,11 @@ class TestScrub:
         ],
     )
     def test_what_the_request_carried_goes(self, words: str, left: str) -> None:
-        assert Redactor(self.request(self.BODY)).out_of(words) == left
+        assert Redactor(self.request(self.BODY)).redact(words) == left
 
     @pytest.mark.parametrize("body", [b"", b"no json", b"[1]"])
     def test_a_body_that_cannot_be_read_is_no_trouble(self, body: bytes) -> None:
-        assert Redactor(self.request(body)).out_of("a@example.org is bad") == "… is bad"
+        assert Redactor(self.request(body)).redact("a@example.org is bad") == "… is bad"
 
 
 def test_attempts_read_the_time_by_themselves() -> None:

@@ -12,7 +12,7 @@ PAD = "x" * 10_000
 
 def words(value: object, text: str) -> str:
     """`text` of a gateway that was sent `value`."""
-    return Redactor(HttpRequest("POST", "/", "/", orjson.dumps({"field": value}))).out_of(text)
+    return Redactor(HttpRequest("POST", "/", "/", orjson.dumps({"field": value}))).redact(text)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_short_value_goes_only_where_it_stands_by_itself(value: object, text: 
 
 def whole(value: str, text: str) -> str:
     """The beginning of very long words."""
-    return Redactor(HttpRequest("POST", "/", "/", orjson.dumps({"field": value})))._whole(text)
+    return Redactor(HttpRequest("POST", "/", "/", orjson.dumps({"field": value})))._searched_part(text)
 
 
 @pytest.mark.parametrize("kept", [3, 4, 9])
@@ -49,7 +49,7 @@ def test_where_long_words_were_cut_the_beginning_of_a_value_goes_too(kept: int) 
 
 def test_of_two_values_at_the_cut_the_longer_beginning_goes() -> None:
     request = HttpRequest("POST", "/", "/", b'{"name": "rina Berg", "other": "Katharina"}')
-    assert Redactor(request)._whole("." * 3992 + "Katharina Berg" + PAD) == "." * 3992
+    assert Redactor(request)._searched_part("." * 3992 + "Katharina Berg" + PAD) == "." * 3992
 
 
 def test_two_letters_at_the_cut_say_nothing() -> None:
@@ -63,7 +63,7 @@ def test_words_of_just_the_length_that_is_read_were_not_cut() -> None:
 
 def query(target: str, text: str) -> str:
     """`text` of a gateway that was asked for `target`."""
-    return Redactor(HttpRequest("GET", target, "/")).out_of(text)
+    return Redactor(HttpRequest("GET", target, "/")).redact(text)
 
 
 @pytest.mark.parametrize(
@@ -91,5 +91,5 @@ def test_a_refusals_code_is_cleaned_and_an_empty_one_stays() -> None:
     request = HttpRequest("POST", "/", "/", b'{"name": "Katharina"}')
     for code, left in (("no_Katharina", "no_…"), (None, None), ("", "")):
         error = InvalidRequestError("refused", status=422, code=code)
-        Redactor(request).out_of_error(error)
+        Redactor(request).redact_error(error)
         assert error.code == left

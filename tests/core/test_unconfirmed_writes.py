@@ -89,7 +89,7 @@ async def test_waiting_for_a_token_ends_with_the_callers_own_deadline() -> None:
 
 async def test_a_long_refusal_is_read_in_no_time() -> None:
     began = time.perf_counter()
-    Redactor(HttpRequest("GET", "/", "/")).out_of("a" * 1_000_000)
+    Redactor(HttpRequest("GET", "/", "/")).redact("a" * 1_000_000)
     assert time.perf_counter() - began < 1, "it once took time by the square"
 
 

@@ -126,7 +126,7 @@ def run_operation(account_context: tuple[str, Dialect], operation: int, status: 
 
 
 def _check_error(error: CallError, call: Call[Any]) -> None:
-    Redactor(call.request).out_of_error(error)
+    Redactor(call.request).redact_error(error)
     assert error.applied in {"no", "yes", "unknown"}
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert len(str(error)) < 5000, "error messages must stay short"
@@ -184,7 +184,7 @@ def gateway_messages(data: bytes) -> None:
     """Check that values of the request are removed from a gateway's message."""
     sent = {"name": "Ada Lovelace", "phone": "+85212345678", "cvv": "737", "meta": {"note": "née Byron"}}
     request = HttpRequest("POST", "/customers?search=Lovelace", "/customers", orjson.dumps(sent))
-    message = Redactor(request).out_of(data.decode("utf-8", "replace"))
+    message = Redactor(request).redact(data.decode("utf-8", "replace"))
     assert len(message) <= 1000
     for value in ("ada lovelace", "12345678", "née byron"):
         assert value not in message.casefold()

@@ -124,7 +124,7 @@ def decorated(where: str, scenario: str, owner: Any, name: str) -> Redaction:
 
 
 def _error(part: str, old: str, new: str) -> Redaction:
-    return Redaction(f"_core.redaction.out_of_error.{part}", "echo", rewritten(Redactor, "out_of_error", old, new))
+    return Redaction(f"_core.redaction.redact_error.{part}", "echo", rewritten(Redactor, "redact_error", old, new))
 
 
 def _values(part: str, old: str) -> Redaction:
@@ -164,24 +164,24 @@ REDACTIONS = [
         replaced(_module("_core.attempt"), "without_frames", _do_nothing),
     ),
     Redaction(
-        "_core.redaction.Redactor.out_of_error without_frames",
+        "_core.redaction.Redactor.redact_error without_frames",
         "garbled",
         replaced(_module("_core.redaction"), "without_frames", _do_nothing),
     ),
-    Redaction("_core.attempt.AttemptRunner.run out_of_error", "echo", replaced(Redactor, "out_of_error", _do_nothing)),
+    Redaction("_core.attempt.AttemptRunner.run redact_error", "echo", replaced(Redactor, "redact_error", _do_nothing)),
     Redaction(
-        "_core.attempt.AttemptRunner.run out_of_id", "echo", replaced(Redactor, "out_of_id", lambda _, text: text)
+        "_core.attempt.AttemptRunner.run redact_id", "echo", replaced(Redactor, "redact_id", lambda _, text: text)
     ),
-    _error("reason", "error.reason = self.out_of(error.reason)", "pass"),
-    _error("message", "self.out_of(error.message) if error.message else error.message", "error.message"),
-    _error("code", "self.out_of(error.code) if error.code else error.code", "error.code"),
-    _error("names", "self.out_of(name[:200])", "name[:200]"),
-    _error("messages", "map(self.out_of, messages[:20])", "messages[:20]"),
+    _error("reason", "error.reason = self.redact(error.reason)", "pass"),
+    _error("message", "self.redact(error.message) if error.message else error.message", "error.message"),
+    _error("code", "self.redact(error.code) if error.code else error.code", "error.code"),
+    _error("names", "self.redact(name[:200])", "name[:200]"),
+    _error("messages", "map(self.redact, messages[:20])", "messages[:20]"),
     _values("body", "*_texts(error_object(request.body))"),
     _values("query", "*_queried(request.target)"),
     _values("secrets", "*(it.reveal() for it in secrets)"),
     Redaction("_core.redaction.Redactor.case", "echo", rewritten(Redactor, "_without_values", "re.IGNORECASE", "0")),
-    Redaction("_core.redaction._PERSONAL", "echo", rewritten(Redactor, "out_of", "_PERSONAL.sub(_MARK, ", "str(")),
+    Redaction("_core.redaction._PERSONAL", "echo", rewritten(Redactor, "redact", "_PERSONAL.sub(_MARK, ", "str(")),
     Redaction("records.CardSummary _masked", "masked", _unmask),
     Redaction("bulk.journal.digest.row", "sync_commands", replaced(Digests, "row", lambda _, material: material)),
     Redaction(
@@ -311,7 +311,7 @@ _HARMLESS = {"Origin", "Timeouts"}
 
 # Completeness of the list
 
-_HIDES = {"concealed", "guarded", "without_frames", "out_of_error", "out_of_id", "_masked"}
+_HIDES = {"concealed", "guarded", "without_frames", "redact_error", "redact_id", "_masked"}
 
 
 class _RedactionVisitor(ast.NodeVisitor):

@@ -327,8 +327,8 @@ def _redacted(
     """Remove the values of the request and the credentials from a failure."""
     secrets = account_context.secrets if bearer is None else (*account_context.secrets, bearer)
     redactor = Redactor(call.request, secrets)
-    redactor.out_of_error(result.error)
-    request_id = redactor.out_of_id(result.request_id or "")
+    redactor.redact_error(result.error)
+    request_id = redactor.redact_id(result.request_id or "")
     result.error.request_id = request_id
     return AttemptResult(result.evidence, None, result.error, result.retry_after, request_id, result.drift)
 

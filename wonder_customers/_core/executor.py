@@ -309,7 +309,7 @@ class Executor:
             raise
         except CallError as error:
             # The gateway may repeat values of the write in its answer to the lookup.
-            Redactor(call.request, call_context.account_context.secrets).out_of_error(error)
+            Redactor(call.request, call_context.account_context.secrets).redact_error(error)
             raise self._failure(call_context, call, progress, result) from error
 
     async def _look_up(self, call_context: CallContext, call: Call[T], *, certain: bool) -> Response[T] | None:

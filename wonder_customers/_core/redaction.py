@@ -1,4 +1,4 @@
-"""Takes out of a gateway's words what the request had carried into them."""
+"""Remove request data and credentials from error messages of a gateway."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,16 +11,16 @@ from wonder_customers.secret import Secret, without_frames
 from wonder_customers.wire import HttpRequest
 
 _MARK: Final = "…"
-_READ: Final = 4000
-"""Characters of a gateway's words that are looked through."""
+_SEARCHED: Final = 4000
+"""Number of characters of a text that are searched."""
 _KEPT: Final = 1000
 _LONG: Final = 6
-"""From so many characters on, a value is one wherever it stands; a shorter one must stand by itself."""
+"""A value of at least this many characters is removed anywhere in the text, a shorter one only as a whole word."""
 _PERSONAL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}|\+?\d(?:[ -]?\d){6,}")
 
 
 class Redactor:
-    """What one request carried: the values of its body and its query, and the credentials that went with it.
+    """Removes the values of one request, its body, query and credentials, from texts and errors.
 
     Args:
         request: The request.
@@ -28,66 +28,66 @@ class Redactor:
     """
 
     def __init__(self, request: HttpRequest, secrets: Iterable[Secret] = ()) -> None:
-        found = {*_texts(error_object(request.body)), *_queried(request.target), *(it.reveal() for it in secrets)}
-        self._values = sorted(filter(_telling, found), key=len, reverse=True)
+        found = {*_texts(error_object(request.body)), *_query_values(request.target), *(it.reveal() for it in secrets)}
+        self._values = sorted(filter(_is_identifying, found), key=len, reverse=True)
 
     def __repr__(self) -> str:
         return f"<{len(self._values)} values>"
 
-    def out_of_error(self, error: CallError) -> None:
-        """Take the values out of everything that an error tells, and out of the frames that hang on to it."""
+    def redact_error(self, error: CallError) -> None:
+        """Remove the values from the texts of an error and from the frames of its traceback."""
         without_frames(error)
         if not isinstance(error, GatewayError):
             return
-        error.reason = self.out_of(error.reason)
+        error.reason = self.redact(error.reason)
         error.args = (error.reason,)
-        error.message = self.out_of(error.message) if error.message else error.message
-        error.code = self.out_of(error.code) if error.code else error.code
+        error.message = self.redact(error.message) if error.message else error.message
+        error.code = self.redact(error.code) if error.code else error.code
         if isinstance(error, InvalidRequestError):
             error.fields = {
-                self.out_of(name[:200]): tuple(map(self.out_of, messages[:20]))
+                self.redact(name[:200]): tuple(map(self.redact, messages[:20]))
                 for name, messages in list(error.fields.items())[:100]
             }
 
-    def out_of(self, text: str) -> str:
-        """`text` without the values, without e-mail addresses and long numbers. Of very long ones the beginning."""
-        return _PERSONAL.sub(_MARK, self._without_values(self._whole(text)))[:_KEPT]
+    def redact(self, text: str) -> str:
+        """Return `text` without the values, e-mail addresses and long numbers, cut to 1,000 characters."""
+        return _PERSONAL.sub(_MARK, self._without_values(self._searched_part(text)))[:_KEPT]
 
-    def out_of_id(self, text: str) -> str:
-        """`text` without the values: a gateway's id for a request, which may be a long number itself."""
+    def redact_id(self, text: str) -> str:
+        """Return the request id `text` without the values. A request id may be a long number itself."""
         return self._without_values(text)
 
     def _without_values(self, text: str) -> str:
-        # Most words hold none of the values, and a pattern of them takes long to make.
+        # Most texts contain none of the values, and compiling a pattern of all values is slow.
         folded = text.casefold()
         there = [value for value in self._values if value.casefold() in folded]
         return re.sub("|".join(map(_pattern, there)), _MARK, text, flags=re.IGNORECASE) if there else text
 
-    def _whole(self, text: str) -> str:
-        """The beginning of `text`, without the beginning of a value where it was cut."""
-        if len(text) <= _READ:
+    def _searched_part(self, text: str) -> str:
+        """Return the part of `text` that is searched, without a partial value at its end."""
+        if len(text) <= _SEARCHED:
             return text
-        cut = text[:_READ]
+        cut = text[:_SEARCHED]
         folded = cut.casefold()
         begun = (value[:size] for value in self._values for size in range(3, len(value) + 1))
         longest = max((len(it) for it in begun if folded.endswith(it.casefold())), default=0)
-        return cut[: _READ - longest]
+        return cut[: _SEARCHED - longest]
 
 
-def _telling(value: str) -> bool:
-    """Whether a value says something of somebody, and is not just a short word or number."""
+def _is_identifying(value: str) -> bool:
+    """Return whether a value is worth removing, and not a short common word or number."""
     return len(value) >= 3 or not value.isascii() or (len(value) == 2 and value.istitle())
 
 
 def _pattern(value: str) -> str:
     escaped = re.escape(value)
-    if len(value) >= _LONG or not value.isascii():  # other scripts have no blanks between words
+    if len(value) >= _LONG or not value.isascii():  # other scripts do not separate words by blanks
         return escaped
     return rf"(?<!\w){escaped if len(value) > 2 else f'(?-i:{escaped})'}(?!\w)"
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text and every number of a JSON value."""
+    """Yield all texts and numbers of a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -100,8 +100,8 @@ def _texts(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def _queried(target: str) -> Iterator[str]:
-    """The values of a query that are no plain numbers, such as limits and offsets."""
+def _query_values(target: str) -> Iterator[str]:
+    """Yield the values of a query that are not plain numbers such as limits and offsets."""
     for _, value in parse_qsl(target.partition("?")[2]):
         if not value.isdecimal():
             yield value
