@@ -59,6 +59,7 @@ def simulator(
         print_message(
             f"The simulator serves {', '.join(server.gateways)} at {server.origin} (state {state}). Ctrl-C stops it."
         )
+        print_message(f"Open {server.origin} in a browser to inspect requests.")
         if faults:
             kinds = ", ".join(FAULT_KINDS)
             print_message(f"Inject faults with POST {server.origin}/_simulator/faults. Kinds of faults: {kinds}.")

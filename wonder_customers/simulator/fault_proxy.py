@@ -199,7 +199,7 @@ class FaultProxy:
                 return
 
     def _fault_for(self, head: ProxiedRequest) -> Fault | None:
-        if head.path.startswith(ADMIN):
+        if head.path == "/" or head.path.startswith(ADMIN):
             return None
         self.count(head)
         asked = head.header(HEADER)

@@ -73,6 +73,11 @@ FAULT_KINDS: dict[str, FaultKind] = {
 """All kinds of faults, by name."""
 
 
+def injectable() -> list[str]:
+    """Return the names of the faults that can be added."""
+    return [name for name, kind in FAULT_KINDS.items() if kind.behaviour is not _not_injectable]
+
+
 @dataclass(slots=True)
 class Fault:
     """An active fault."""

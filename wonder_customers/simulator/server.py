@@ -22,6 +22,7 @@ from wonder_customers.simulator.conditions import Conditions
 from wonder_customers.simulator.fault_proxy import FaultProxy
 from wonder_customers.simulator.faults import Faults
 from wonder_customers.simulator.gateway import SimulatedGateway
+from wonder_customers.simulator.inspector import inspector_routes
 from wonder_customers.simulator.proxy_http import bound_socket
 from wonder_customers.simulator.request_log import RequestLog
 from wonder_customers.simulator.state import clear_state, export_state, import_state
@@ -278,7 +279,11 @@ class SimulatorServer:
         app = build_app(
             self.gateways.values(),
             self.store,
-            [*admin_routes(self.faults, self.store, proxied=self._fault_injection), *state_routes(self)],
+            [
+                *admin_routes(self.faults, self.store, proxied=self._fault_injection),
+                *state_routes(self),
+                *inspector_routes(self.request_log, self.gateways),
+            ],
         )
         web = _WebServer(app)
         behind = bound_socket("127.0.0.1", 0) if self._fault_injection else listening
