@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME…] [--quick]``: asks the questions, shows a table each, and keeps the answers."""
+"""``python -m benchmarks [NAME…] [--quick]``: run benchmarks, print a table for each, and save the results."""
 
 import argparse
 import importlib
@@ -21,13 +21,13 @@ _DOCS = Path(__file__).parent.parent / "docs"
 _RESULTS = Path(__file__).parent / "results"
 
 
-def questions() -> list[str]:
-    """The names of the questions: the public files of this folder."""
+def benchmark_names() -> list[str]:
+    """Return the names of the benchmarks: the public modules of this folder."""
     return [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if not module.name.startswith("_")]
 
 
 def show(console: Console, name: str, found: Findings) -> None:
-    """One question's tables."""
+    """Print the table, the notes and the targets of one benchmark."""
     contenders = list(dict.fromkeys(figure.contender for figure in found.figures))
     table = Table(title=f"{name}: {found.question.splitlines()[0]}", title_justify="left")
     table.add_column("")
@@ -40,8 +40,8 @@ def show(console: Console, name: str, found: Findings) -> None:
     for note in found.notes:
         console.print(f"  {note}")
     for target in found.targets:
-        word = "[green]kept[/]" if target.kept else "[red]missed[/]"
-        console.print(f"  {word} {target.promise}: {_number(target.value)}")
+        verdict = "[green]reached[/]" if target.reached else "[red]missed[/]"
+        console.print(f"  {verdict} {target.description}: {_number(target.value)}")
     console.print()
 
 
@@ -50,7 +50,7 @@ def _number(value: float) -> str:
 
 
 def keep(name: str, found: Findings) -> None:
-    """Write the answer as JSON, and the chart of the calls as SVG."""
+    """Save the results as JSON, and the chart of the calls as SVG."""
     _RESULTS.mkdir(exist_ok=True)
     machine = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
     kept = {"machine": machine, **attrs.asdict(found)}
@@ -61,19 +61,19 @@ def keep(name: str, found: Findings) -> None:
 
 
 def main() -> None:
-    """Ask."""
+    """Run the benchmarks given on the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=benchmarks.__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(questions())}; all of them"
+        "names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(benchmark_names())}; all of them"
     )
-    parser.add_argument("--quick", action="store_true", help="one short round each: shows that they run, nothing else")
+    parser.add_argument("--quick", action="store_true", help="one short round each; the figures mean nothing")
     options = parser.parse_args()
-    unknown = set(options.names) - set(questions())
+    unknown = set(options.names) - set(benchmark_names())
     if unknown:
-        parser.error(f"there is no question {', '.join(sorted(unknown))}; there are {', '.join(questions())}")
+        parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}; choose from {', '.join(benchmark_names())}")
     on_core(0)
     console = Console(width=None if Console().is_terminal else 200)
-    for name in options.names or questions():
+    for name in options.names or benchmark_names():
         module: ModuleType = importlib.import_module(f"benchmarks.{name}")
         found: Findings = module.measure(quick=options.quick)
         show(console, name, found)

@@ -1,4 +1,4 @@
-"""The calls' chart for the README, as an SVG written by hand: bars on a logarithmic scale, one group per crowd."""
+"""The chart of the calls as SVG: bars on a logarithmic scale, one group per concurrency."""
 
 from html import escape
 from math import log10
@@ -14,18 +14,18 @@ _SHOWN = {
     AIOHTTP: "#57ab5a",
     BARE: "#afb8c1",
 }
-_CROWDS = (1, 32, 128, 512)
+_CONCURRENCY = (1, 32, 128, 512)
 _WIDTH, _BAR, _LEFT, _RIGHT = 860, 14, 110, 90
 _LEAST, _MOST = 10.0, 100_000.0
 
 
 def chart(found: Findings) -> str:
-    """The upserts a second of every contender shown, at every crowd shown."""
+    """Return the chart of the upserts per second."""
     rows: list[str] = []
     y = 64
-    for crowd in _CROWDS:
-        case = f"upsert, {crowd} at a time"
-        rows.append(f'<text x="10" y="{y + _BAR * 3}" class="case">{crowd} at a time</text>')
+    for concurrency in _CONCURRENCY:
+        case = f"upsert, {concurrency} at a time"
+        rows.append(f'<text x="10" y="{y + _BAR * 3}" class="case">{concurrency} at a time</text>')
         for contender, colour in _SHOWN.items():
             rows.append(_bar(y, colour, contender, found.value(case, contender)))
             y += _BAR + 2
@@ -37,11 +37,11 @@ def chart(found: Findings) -> str:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {y}" role="img"'
-        f' aria-label="Upserts a second on one core">'
+        f' aria-label="Upserts per second on one core">'
         "<style>text{font:12px system-ui,sans-serif;fill:#57606a}.title{font-weight:600;font-size:15px}"
         ".small{font-size:11px}.case{font-weight:600}</style>"
         f'<rect width="{_WIDTH}" height="{y}" fill="#ffffff"/>'
-        '<text x="10" y="22" class="title">Upserts a second on one core (logarithmic scale)</text>'
+        '<text x="10" y="22" class="title">Upserts per second on one core (logarithmic scale)</text>'
         f"{legend}{''.join(rows)}</svg>\n"
     )
 

@@ -1,4 +1,4 @@
-"""What a question brings home: figures, and what they mean for the targets."""
+"""The results of a benchmark: figures, and the targets they are compared with."""
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
@@ -14,11 +14,11 @@ class Figure:
     """The median of one contender in one case.
 
     Attributes:
-        case: What was done, such as ``get, 32 at a time``.
-        contender: Who did it.
+        case: The measured case, such as ``get, 32 at a time``.
+        contender: The measured library.
         value: The median over the rounds.
         unit: Such as ``calls/s`` or ``µs``.
-        spread: The least and the greatest of the rounds.
+        spread: The smallest and the largest value of the rounds.
     """
 
     case: str
@@ -30,36 +30,36 @@ class Figure:
 
 @frozen
 class Target:
-    """What was promised, and what this run brought.
+    """A target, and the value that this run measured.
 
     Attributes:
-        promise: In words, with the number.
-        value: What was measured.
-        least: The promise as a lower bound.
-        most: The promise as an upper bound.
+        description: The target in words, with its number.
+        value: The measured value.
+        least: The lower bound.
+        most: The upper bound.
     """
 
-    promise: str
+    description: str
     value: float
     least: float | None = None
     most: float | None = None
 
     @property
-    def kept(self) -> bool:
-        """Whether the promise holds in this run."""
+    def reached(self) -> bool:
+        """Whether this run reached the target."""
         above = self.least is None or self.value >= self.least
         return above and (self.most is None or self.value <= self.most)
 
 
 @frozen
 class Findings:
-    """Everything one question brought.
+    """The results of one benchmark.
 
     Attributes:
-        question: In words.
-        figures: Case by case.
-        targets: What was promised.
-        notes: What a reader must know to judge the figures.
+        question: The question that the benchmark answers.
+        figures: The medians, by case.
+        targets: The targets.
+        notes: Conditions of the measurement.
     """
 
     question: str
@@ -68,12 +68,12 @@ class Findings:
     notes: tuple[str, ...] = field(default=())
 
     def value(self, case: str, contender: str) -> float:
-        """One figure's value."""
+        """Return the value of one figure."""
         return next(it.value for it in self.figures if (it.case, it.contender) == (case, contender))
 
 
 def summed_up(case: str, unit: str, rounds: Mapping[str, Sequence[float]]) -> list[Figure]:
-    """The medians of all contenders in one case."""
+    """Return the medians of all contenders in one case."""
     return [
         Figure(case, contender, median(values), unit, (min(values), max(values)))
         for contender, values in rounds.items()
@@ -81,7 +81,7 @@ def summed_up(case: str, unit: str, rounds: Mapping[str, Sequence[float]]) -> li
 
 
 def alternate(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """Measure all contenders in turn, `rounds` times, so that a slow minute of the machine hits them all."""
+    """Measure all contenders in turn, `rounds` times, so that variations of the machine affect all of them."""
     seen: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, measure in contenders.items():
@@ -90,7 +90,7 @@ def alternate(contenders: Mapping[str, Callable[[], float]], rounds: int) -> dic
 
 
 def microseconds(function: Callable[[], object], seconds: float) -> Callable[[], float]:
-    """Measures `function`: repeat it for about `seconds` and give the µs of one run."""
+    """Return a function that runs `function` for about `seconds` and returns the µs of one run."""
 
     def measure() -> float:
         repeats, spent = 1, 0.0

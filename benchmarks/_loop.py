@@ -1,4 +1,4 @@
-"""The event loop that all contenders share, and the core they run on."""
+"""The event loop and the processor core of all contenders."""
 
 import asyncio
 import os
@@ -26,13 +26,13 @@ def _factory() -> Any:
 
 
 def loop_name() -> str:
-    """What `run` runs on."""
+    """Return the name of the event loop that `run` uses."""
     return "asyncio" if _factory() is None else "uvloop"
 
 
 def on_core(number: int) -> None:
-    """Stay on the first core (0) or the last (-1); nothing happens where the system cannot."""
-    # Counted over the whole machine: a child process inherits its parent's one core and must get off it.
+    """Use only the first core (0) or the last one (-1), where the system supports it."""
+    # Of all cores of the machine, because a child process inherits the single core of its parent.
     if hasattr(os, "sched_setaffinity"):
         with suppress(OSError):
             os.sched_setaffinity(0, {range(os.cpu_count() or 1)[number]})
@@ -40,7 +40,7 @@ def on_core(number: int) -> None:
 
 @contextmanager
 def on_any_core() -> Iterator[None]:
-    """Let threads of this process run beside each other for a while."""
+    """Allow the threads of this process to use all cores inside the block."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

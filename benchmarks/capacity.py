@@ -36,7 +36,7 @@ LIMITS = (25, 100, 1000)
 RESTART = 5.0
 """Seconds from a worker's death until its partition is taken up again; local Ray takes one to two."""
 SETTLE = 10.0
-"""Seconds that a row in doubt waits before it is sent again."""
+"""Seconds before an unconfirmed row is sent again."""
 DEATHS = 1 / 86_400
 """Deaths per worker and second: one a day."""
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -44,7 +44,7 @@ ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 @frozen
 class Speeds:
-    """What one machine does.
+    """The speed of one machine.
 
     Attributes:
         index: Rows per second of the index pass.
@@ -63,7 +63,7 @@ class Speeds:
 
 @frozen
 class Outlook:
-    """How a job goes.
+    """The course of a job.
 
     Attributes:
         seconds: From the first request to the last.
@@ -103,7 +103,7 @@ def simulate(
     """
     dice, died = random.Random(7), 0
     partitions, left = ceil(customers / SIZE), customers
-    # All that are busy share the limit evenly, and none is faster than its machine.
+    # Busy workers share the limit evenly; none is faster than its machine.
     each = min(limit / requests / workers, speeds.sent)
     free = [0.0] * workers
     for _ in range(partitions):
@@ -116,14 +116,14 @@ def simulate(
             death = dice.expovariate(deaths) if deaths else took
             if death >= took:
                 break
-            # What was confirmed before it died stays so; what was under way waits until it has settled.
+            # Confirmed rows stay confirmed; rows in progress wait for the confirmation window.
             died, now, done = died + 1, now + death + RESTART + SETTLE, done + fresh * death / took
         heapq.heappush(free, now + took)
     return Outlook(max(free), customers / speeds.index, died, customers * speeds.journal, customers * speeds.partitions)
 
 
 def _journaled(folder: Path, source: Path) -> Journal:
-    """A journal that says of every row what a run writes: that it goes out, and that it is done."""
+    """Write a journal with two entries per row, as a run does: sending and done."""
     journal = Journal.open(folder / "journal", gateway="monri", endpoint=ACCOUNT.base_url)
 
     async def write() -> None:
@@ -149,7 +149,7 @@ def _journaled(folder: Path, source: Path) -> Journal:
 
 
 def _finish(partitions: Path) -> None:
-    """Hand in a result for every partition, as workers do."""
+    """Report a result for every partition, as workers do."""
     progress = Progress(SIZE, 0, Counter(created=SIZE), latencies=Counter(dict.fromkeys(range(20, 40), 50)))
     with closing(Leases(partitions)) as leases:
         while (lease := leases.take("worker-0")) is not None:
@@ -161,7 +161,7 @@ def _finish(partitions: Path) -> None:
 def _job(rows: int, *, warm: bool = False) -> dict[str, float]:
     """Measure a job over rows that are all confirmed, and what it leaves on the disk."""
     if not warm:
-        # What is done once per process is no part of a row.
+        # Work done once per process is not counted per row.
         _job(1000, warm=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -196,14 +196,14 @@ def _sent(rows: int) -> dict[str, float]:
 
 
 def _fresh(case: str, rows: int) -> dict[str, float]:
-    """A case in a process of its own."""
+    """Run a case in a new process."""
     command = [sys.executable, "-m", "benchmarks.capacity", case, "--rows", str(rows)]
     found: dict[str, float] = orjson.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return found
 
 
 def _off(simulated: float, measured: float) -> float:
-    """By how much a simulated figure misses a measured one, in per cent."""
+    """Return the deviation of a simulated figure from a measured one, in per cent."""
     return 100 * abs(simulated / measured - 1)
 
 
@@ -213,7 +213,7 @@ def measure(*, quick: bool) -> Findings:
     points = {rows: _fresh("job", rows) for rows in sizes}
     sending = {rows: _fresh("sent", rows) for rows in (sizes[0], 3 * sizes[0])}
     middle = sizes[len(sizes) // 2]
-    # The speeds are those of the middle job; the largest has to follow from them.
+    # The speeds come from the middle job; the largest one checks them.
     speeds = Speeds(
         middle / points[middle]["index"],
         middle / points[middle]["unchanged"],
@@ -268,7 +268,7 @@ def _outlook(customers: int, speeds: Speeds) -> list[Figure]:
 
 
 def table(results: Mapping[str, list[Mapping[str, object]]]) -> str:
-    """The table of the documentation's page, from the results that were kept."""
+    """Return the table of the documentation page, from the saved results."""
     values = {(it["case"], it["contender"]): float(str(it["value"])) for it in results["figures"]}
     columns = ("index pass", *(f"at {limit}/s" for limit in LIMITS), "1 % changed, at 100/s", "journal", "partitions")
     lines = ["| customers | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
@@ -280,10 +280,10 @@ def table(results: Mapping[str, list[Mapping[str, object]]]) -> str:
 
 
 def checks(results: Mapping[str, list[Mapping[str, object]]]) -> str:
-    """The table of how far the simulation was off."""
+    """Return the table of the deviations of the simulation."""
     lines = ["| simulated against measured | off by |", "|---|---|"]
     lines += [
-        f"| {str(it['promise']).partition(',')[0]} | {float(str(it['value'])):.2g} % |" for it in results["targets"]
+        f"| {str(it['description']).partition(',')[0]} | {float(str(it['value'])):.2g} % |" for it in results["targets"]
     ]
     return "\n".join(lines) + "\n"
 
@@ -302,7 +302,7 @@ def _short(value: float) -> str:
 
 
 def main() -> None:
-    """Run one case, for `_fresh` or by hand."""
+    """Run one case, for `_fresh` or from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=("job", "sent"))
     parser.add_argument("--rows", type=int, default=10_000)

@@ -1,4 +1,4 @@
-"""What does turning a record into the wire's bytes, and back, cost?"""
+"""What does the conversion between records and JSON cost?"""
 
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ _HOMES = frozenset({
 
 
 class _Struct(msgspec.Struct):
-    """The wire's object as it is: no rename, no telephone number, no address, no unknown keys."""
+    """The JSON object itself: no renamed fields, no phone number, no address, no unknown keys."""
 
     uuid: str
     merchant_customer_id: str

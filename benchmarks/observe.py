@@ -1,4 +1,4 @@
-"""What does it cost a call to be watched?"""
+"""What do observers cost per call?"""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ from wonder_customers.wire import HttpRequest, Replay
 
 _REFERENCES = [f"00000000-0000-4000-8000-{number:012d}" for number in range(2000)]
 
-NOBODY, ONE = "nobody", "a function that does nothing"
+NO_OBSERVER, ONE = "no observer", "a function that does nothing"
 QUIET, LOUD = "log_events, WARNING", "log_events, DEBUG"
 SPANS, METRICS, BOTH, UNSAMPLED = "Spans", "Metrics", "Spans and Metrics", "the same, none sampled"
 BARE, BARE_BOTH = "two bare spans by hand", "and two bare measurements"
@@ -40,7 +40,7 @@ class _Nowhere(SpanExporter):
     """Exports nothing."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Done."""
+        """Do nothing."""
         return SpanExportResult.SUCCESS
 
 
@@ -55,7 +55,7 @@ def _metering() -> MeterProvider:
 
 
 def _bare_spans() -> Observer:
-    """The least that a span per call and per attempt can cost: no attribute, no error, no look."""
+    """Return an observer with one bare span per call and per attempt: the lowest possible cost of spans."""
     tracer, open_calls = _tracing().get_tracer("bare"), dict[CallStarted, tuple[Span, Context]]()
 
     def observe(event: Event) -> None:
@@ -71,7 +71,7 @@ def _bare_spans() -> Observer:
 
 
 def _bare_measurements() -> Observer:
-    """The same for measuring calls and attempts."""
+    """Return an observer with one bare measurement per call and per attempt."""
     meter = _metering().get_meter("bare")
     instruments = {AttemptEnded: meter.create_histogram("attempts"), CallEnded: meter.create_histogram("calls")}
 
@@ -83,12 +83,12 @@ def _bare_measurements() -> Observer:
 
 
 def _nothing(event: Event) -> None:
-    """Watch, and do nothing."""
+    """Do nothing."""
 
 
 def _unwatched() -> Callable[[], None]:
-    """All that a call does for observers when there are none: the counting, and finding that nobody watches."""
-    dialect, counts, reply = account(1).dialect(), Counts(), Response(None, 200, {})
+    """Return the part of a call that serves observers, for a session without observers: counting calls."""
+    dialect, counts, response = account(1).dialect(), Counts(), Response(None, 200, {})
     context = CallContext(AccountContext(dialect, 1, RetryBudget(500)), "get", 0.0, 60.0, 0)
     call = Call(HttpRequest("GET", "/", "/"), Replay.READ, str)
 
@@ -96,15 +96,15 @@ def _unwatched() -> Callable[[], None]:
         context.begin(counts, None)
         counts.attempts += 1
         context.begin_attempt(call, 1)
-        context.succeed(counts, reply)
+        context.succeed(counts, response)
 
     return seam
 
 
 async def _rounds(times: int, rounds: int) -> dict[str, list[float]]:
-    """CPU µs of a read, by who watches, round by round."""
+    """Return the CPU time of a read in µs, by observers and round."""
     watched: dict[str, list[Observer]] = {
-        NOBODY: [],
+        NO_OBSERVER: [],
         ONE: [_nothing],
         QUIET: [log_events],
         LOUD: [log_events],
@@ -138,11 +138,11 @@ def measure(*, quick: bool) -> Findings:
     times, rounds = (50, 1) if quick else (2000, ROUNDS)
     seen = run(_rounds(times, rounds))
     more = {
-        name: [value - alone for value, alone in zip(values, seen[NOBODY], strict=True)]
+        name: [value - alone for value, alone in zip(values, seen[NO_OBSERVER], strict=True)]
         for name, values in seen.items()
-        if name != NOBODY
+        if name != NO_OBSERVER
     }
-    seam = alternate({NOBODY: microseconds(_unwatched(), 0.01 if quick else 0.2)}, rounds)
+    seam = alternate({NO_OBSERVER: microseconds(_unwatched(), 0.01 if quick else 0.2)}, rounds)
     figures = (*summed_up("more for a read", "µs", seam | more), *summed_up("a whole read", "µs", seen))
     found = Findings(__doc__ or "", figures)
 
@@ -153,7 +153,7 @@ def measure(*, quick: bool) -> Findings:
         found.question,
         figures,
         (
-            Target("nobody watches: < 1 µs a call", cost(NOBODY), most=1.0),
+            Target("no observer: < 1 µs per call", cost(NO_OBSERVER), most=1.0),
             Target("OpenTelemetry's spans, every call sampled: < 60 µs a call", cost(SPANS), most=60.0),
             Target("OpenTelemetry's metrics: < 60 µs a call", cost(METRICS), most=60.0),
             Target("both, every call sampled: < 60 µs a call", cost(BOTH), most=60.0),

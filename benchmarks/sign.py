@@ -1,4 +1,4 @@
-"""How near does signing come to OpenSSL's own limit, and does it hold up the event loop?"""
+"""How close is signing to the limit of OpenSSL, and does it block the event loop?"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -47,7 +47,7 @@ def _signing(seconds: float, rounds: int) -> dict[str, dict[str, list[float]]]:
 
 @asynccontextmanager
 async def _lag(lags: list[float]) -> AsyncIterator[None]:
-    """Collects by how many ms a timer of 1 ms comes late."""
+    """Collect the delays of a timer of 1 ms, in ms."""
 
     async def watch() -> None:
         while True:
@@ -63,7 +63,7 @@ async def _lag(lags: list[float]) -> AsyncIterator[None]:
 
 
 async def _calls(port: int, transport: Any, seconds: float) -> tuple[float, float]:
-    """Wonder upserts a second by a crowd, and the 99th percentile of the loop's lag in ms."""
+    """Return Wonder upserts per second, and the 99th percentile of the delay of the event loop in ms."""
     wonder = Wonder("d900da8b-6e16-4a85-8a66-05d29ac53f24", _PEM, base_url=f"http://127.0.0.1:{port}")
     done, lags = 0, [0.0, 0.0]
     async with CustomerSession(wonder, transport=transport) as session, _lag(lags):
@@ -94,7 +94,7 @@ async def _both(port: int, seconds: float, rounds: int) -> dict[str, list[tuple[
 
 
 def measure(*, quick: bool) -> Findings:
-    """Measure single signatures, then whole Wonder calls by a crowd of 32."""
+    """Measure single signatures, then Wonder calls with 32 in progress."""
     seconds, rounds = (0.02, 1) if quick else (0.3, ROUNDS)
     signing = _signing(seconds, rounds)
     figures = [figure for case, seen in signing.items() for figure in summed_up(case, "µs", seen)]

@@ -10,14 +10,14 @@ from benchmarks._contenders import account
 from benchmarks._findings import ROUNDS, Findings, Target, alternate, microseconds, summed_up
 from wonder_customers import CustomerSession, Monri
 
-_LOOK = "from time import process_time; began = process_time(); import {}; print(process_time() - began)"
+_IMPORT = "from time import process_time; began = process_time(); import {}; print(process_time() - began)"
 _MANY = 200
 
 
 def _importing(names: str) -> Callable[[], float]:
     def once() -> float:
         done = subprocess.run(
-            [sys.executable, "-c", _LOOK.format(names)], capture_output=True, text=True, check=True, timeout=60
+            [sys.executable, "-c", _IMPORT.format(names)], capture_output=True, text=True, check=True, timeout=60
         )
         return float(done.stdout) * 1000
 

@@ -15,7 +15,7 @@ _ID = "00000000-0000-4000-8000-000000000001"
 
 
 async def _healthy(operations: Operations, seconds: float, *, storm: bool) -> tuple[float, float, float]:
-    """The median and the 99th percentile of one call after the other, in ms, and the part of them that failed."""
+    """Return the median and the 99th percentile of consecutive calls in ms, and the ratio of failed ones."""
     took: list[float] = []
     failed = 0
     end = perf_counter() + seconds
@@ -33,7 +33,7 @@ async def _healthy(operations: Operations, seconds: float, *, storm: bool) -> tu
         try:
             async with asyncio.timeout(1):
                 await operations.get(_ID)
-        except Exception:  # noqa: BLE001 - whatever it is that a contender does not survive
+        except Exception:  # noqa: BLE001 - any failure of a contender counts
             failed += 1
         took.append((perf_counter() - began) * 1000)
     await asyncio.gather(*others)
@@ -45,7 +45,7 @@ async def _rounds(port: int, seconds: float, rounds: int) -> dict[str, dict[str,
     seen: dict[str, dict[str, list[float]]] = {case: {name: [] for name in _STORMED} for case in cases}
     for _ in range(rounds):
         for name in _STORMED:
-            # Opened anew in every round, because a pool may be left broken by the storm before.
+            # Opened again in every round, because the cancellations may have broken a pool.
             async with AsyncExitStack() as stack:
                 operations = await stack.enter_async_context(CONTENDERS[name](port))
                 calm = await _healthy(operations, seconds / 2, storm=False)
@@ -56,7 +56,7 @@ async def _rounds(port: int, seconds: float, rounds: int) -> dict[str, dict[str,
 
 
 def measure(*, quick: bool) -> Findings:
-    """Measure one healthy caller beside sixteen whose calls are cancelled after a millisecond."""
+    """Measure one task while sixteen others cancel their calls after a millisecond."""
     with canned_server() as port:
         seen = run(_rounds(port, *((0.2, 1) if quick else (1.0, ROUNDS))))
     figures = [

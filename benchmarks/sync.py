@@ -50,7 +50,7 @@ def _journal(folder: Path) -> Journal:
 
 
 def _confirm(journal: Journal, source: Path) -> None:
-    """Have every row of the source confirmed, as an earlier run would."""
+    """Mark every row of the source as confirmed, as an earlier run would."""
     rows = ((row.reference, row.number, journal.digests.row(row.raw_values or b"")) for row in sources.read(source))
     with closing(connect(journal.path)) as connection:
         connection.execute("BEGIN")
@@ -67,10 +67,10 @@ async def _run(source: Path, journal: Journal, transport: Any = None) -> None:
 
 
 class Instant:
-    """A transport that answers at once: nobody is there, and whoever is made is echoed."""
+    """A transport that responds at once: no customer exists, and a created customer is returned as sent."""
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Answer as Monri does."""
+        """Respond as Monri does."""
         transmission.sent = True
         if signed_request.method == "GET":
             transmission.status = 404
@@ -84,7 +84,7 @@ class Instant:
         return HttpResponse(201, {}, orjson.dumps(body))
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 def _once(case: str, rows: int) -> tuple[float, float]:
@@ -100,7 +100,7 @@ def _once(case: str, rows: int) -> tuple[float, float]:
 
 
 def _fresh(case: str, rows: int) -> tuple[float, float]:
-    """`_once` in a process of its own, whose memory nothing else has grown."""
+    """Run `_once` in a new process, so that its peak memory is its own."""
     command = [sys.executable, "-m", "benchmarks.sync", case, "--rows", str(rows)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     speed, memory = orjson.loads(done.stdout)
@@ -115,7 +115,7 @@ class Limited(WonderSimulator):
     refused = 0
 
     def authenticate(self, call: ReceivedRequest) -> str:
-        """Refuse what is too much."""
+        """Refuse requests over the limit."""
         now, mine = time.monotonic(), Limited
         mine.tokens, mine.last = min(20.0, mine.tokens + (now - mine.last) * 200), now
         if mine.tokens < 1:
@@ -182,7 +182,7 @@ def kills(rows: int) -> None:
 
 
 def main() -> None:
-    """Run one case, for `_fresh` or by hand."""
+    """Run one case, for `_fresh` or from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", choices=("unchanged", "sent", "kills"))
     parser.add_argument("--rows", type=int, default=100_000)
