@@ -1,4 +1,4 @@
-"""Answers of the gateways with the customer of the examples."""
+"""Response bodies with the customer of the examples."""
 
 from typing import Any
 

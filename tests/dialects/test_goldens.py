@@ -1,4 +1,4 @@
-"""Every documented example, in both directions: nothing missed, nothing added, nothing changed."""
+"""The documented examples are read and written without any difference."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -246,7 +246,7 @@ def test_paydock_customer_example_is_read_and_written_back(example: str) -> None
     read = paydock.read_customer(body)
     assert read == PAYDOCK_CUSTOMER
     assert paydock.write_customer(read) == body
-    # Numbers stay numbers, which equality of JSON would not notice for true and 1.
+    # Numbers stay numbers. Equality does not show that, because True == 1.
     assert type(paydock.write_customer(read)["payment_sources"][0]["expire_month"]) is int
 
 
@@ -303,7 +303,7 @@ def test_monri_list_example_with_older_id_is_read_and_written_back() -> None:
     read = monri.read_customer(body)
     assert read == Customer(**MONRI_CUSTOMER)
     assert read.extra == {}
-    # The list's example says `id` where single answers say `uuid`, and leaves out what the others give as null.
+    # The list example has `id` in place of `uuid`, and omits fields that are null in other responses.
     assert monri.write_customer(read) == {
         **{key: value for key, value in body.items() if key != "id"},
         "uuid": body["id"],

@@ -1,4 +1,4 @@
-"""What one exact request cannot show: lists over many pages, references in paths, and operations that are lacking."""
+"""Lists with several pages, references in paths, and unsupported operations."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

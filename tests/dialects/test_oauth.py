@@ -1,4 +1,4 @@
-"""Monri's bearer token: fetched once, renewed in time, and never shown."""
+"""Monri's bearer token is fetched once, renewed in time, and never shown."""
 
 import logging
 import traceback
@@ -21,8 +21,8 @@ from wonder_customers import (
 pytestmark = pytest.mark.anyio
 
 
-class Gate(MockGateway):
-    """Gives out numbered tokens and takes the newest one only."""
+class TokenGateway(MockGateway):
+    """Issues numbered tokens and accepts only the newest one."""
 
     def __init__(self, *, lifetime: Any = 3600, refuse: int = 0, pause: float = 0.0) -> None:
         super().__init__()
@@ -45,50 +45,50 @@ class Gate(MockGateway):
 
 
 async def test_concurrent_calls_fetch_one_token() -> None:
-    gate = Gate()
-    async with gate.session(monri_oauth(), attempts=1) as session, anyio.create_task_group() as group:
+    gateway = TokenGateway()
+    async with gateway.session(monri_oauth(), attempts=1) as session, anyio.create_task_group() as group:
         for _ in range(50):
             group.start_soon(session.get, UUID)
-    assert gate.fetched == 1
-    assert len(gate.requests) == 51
+    assert gateway.fetched == 1
+    assert len(gateway.requests) == 51
 
 
 async def test_view_of_the_same_account_shares_the_token() -> None:
-    gate = Gate()
-    async with gate.session(monri_oauth()) as session:
+    gateway = TokenGateway()
+    async with gateway.session(monri_oauth()) as session:
         await session.get(UUID)
         await session.for_account(monri_oauth()).get(UUID)
-    assert gate.fetched == 1
+    assert gateway.fetched == 1
 
 
 async def test_expired_token_is_fetched_again() -> None:
-    gate = Gate(lifetime=0.05)
-    async with gate.session(monri_oauth()) as session:
+    gateway = TokenGateway(lifetime=0.05)
+    async with gateway.session(monri_oauth()) as session:
         await session.get(UUID)
         await anyio.sleep(0.06)
         await session.get(UUID)
-    assert gate.fetched == 2
-    gate = Gate(lifetime=100)
-    async with gate.session(monri_oauth()) as session:
+    assert gateway.fetched == 2
+    gateway = TokenGateway(lifetime=100)
+    async with gateway.session(monri_oauth()) as session:
         for _ in range(3):
             await session.get(UUID)
-    assert gate.fetched == 1
+    assert gateway.fetched == 1
 
 
 async def test_refused_token_is_fetched_again_once_within_the_attempt() -> None:
-    gate = Gate(refuse=1)
-    async with gate.session(monri_oauth(), attempts=1) as session:
+    gateway = TokenGateway(refuse=1)
+    async with gateway.session(monri_oauth(), attempts=1) as session:
         assert (await session.get(UUID)).id == UUID
-    assert gate.fetched == 2
+    assert gateway.fetched == 2
 
 
 async def test_gateway_that_refuses_every_token_raises_authentication_error() -> None:
-    gate = Gate(refuse=99)
-    async with gate.session(monri_oauth(), attempts=3) as session:
+    gateway = TokenGateway(refuse=99)
+    async with gateway.session(monri_oauth(), attempts=3) as session:
         with pytest.raises(AuthenticationError):
             await session.get(UUID)
-    assert gate.fetched == 2
-    assert len(gate.requests) == 4
+    assert gateway.fetched == 2
+    assert len(gateway.requests) == 4
 
 
 @pytest.mark.parametrize(
@@ -121,22 +121,22 @@ async def test_without_a_usable_token_no_request_is_sent(status: int, body: Any,
 
 @pytest.mark.parametrize("lifetime", [None, "soon", 0, -5, True, [1]])
 async def test_invalid_token_lifetime_is_tolerated(lifetime: Any) -> None:
-    gate = Gate(lifetime=lifetime)
-    async with gate.session(monri_oauth()) as session:
+    gateway = TokenGateway(lifetime=lifetime)
+    async with gateway.session(monri_oauth()) as session:
         await session.get(UUID)
         await session.get(UUID)
-    assert gate.fetched == 1
+    assert gateway.fetched == 1
 
 
 async def test_token_is_not_in_logs_reprs_or_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    gate = Gate(refuse=99)
-    async with gate.session(monri_oauth()) as session:
+    gateway = TokenGateway(refuse=99)
+    async with gateway.session(monri_oauth()) as session:
         with pytest.raises(AuthenticationError) as caught:
             await session.get(UUID)
         shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
         texts = (caplog.text, repr(session), repr(vars(session)), repr(session.raw), shown, repr(vars(caught.value)))
-    assert len(gate.requests) == 4
+    assert len(gateway.requests) == 4
     for text in texts:
         assert "bearer-" not in text
         assert MERCHANT_KEY not in text

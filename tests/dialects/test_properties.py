@@ -1,4 +1,4 @@
-"""What holds for every draft, every path and every answer that anyone can think of."""
+"""Properties of arbitrary drafts, paths and responses."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
 
 
 def _calls(steps: Any) -> Call[Any]:
-    """The first request of an operation."""
+    """Return the first request of an operation."""
     step = next(steps)
     assert not isinstance(step, LockReference)
     call: Call[Any] = step
@@ -38,7 +38,7 @@ def _calls(steps: Any) -> Call[Any]:
 
 
 def _stored(gateway: str, sent: dict[str, Any]) -> dict[str, Any]:
-    """The answer of a gateway that keeps what it was sent."""
+    """Return the response of a gateway that stores the request unchanged."""
     if gateway == "wonder":
         held = dict(sent["customer"])
         held.pop("company_name", None)

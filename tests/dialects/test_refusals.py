@@ -1,4 +1,4 @@
-"""Every form in which the gateways say no, or nothing that a document knows, and the one meaning each is given."""
+"""Every form of a refusal or an undocumented response, and the error that it raises."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from wonder_customers import (
 pytestmark = pytest.mark.anyio
 
 REFUSALS: list[tuple[str, int, Any, type[GatewayError], str | None, str | None]] = [
-    # Wonder: a number in good answers, a string in bad ones, two generations of names, refusals inside HTTP 200.
+    # Wonder: a number in accepted responses, a text in refusals, older and newer names, refusals with HTTP 200.
     (
         "wonder",
         400,
@@ -58,7 +58,7 @@ REFUSALS: list[tuple[str, int, Any, type[GatewayError], str | None, str | None]]
     ("wonder", 503, None, GatewayUnavailableError, None, None),
     ("wonder", 404, ["not", "an", "object"], NotFoundError, None, None),
     ("wonder", 429, {"message": "slow down"}, RateLimitError, None, "slow down"),
-    # Paydock: two error objects side by side, the older one irregular.
+    # Paydock: two error objects side by side. The older one is irregular.
     ("paydock", 404, golden("paydock", "error_not_found"), NotFoundError, "not_found", "Not found"),
     (
         "paydock",
@@ -114,7 +114,7 @@ REFUSALS: list[tuple[str, int, Any, type[GatewayError], str | None, str | None]]
     ("paydock", 408, b"", GatewayUnavailableError, None, None),
     ("paydock", 401, {"message": "unauthorized"}, AuthenticationError, None, None),
     ("paydock", 502, b"<html>", GatewayUnavailableError, None, None),
-    # Monri: the word in `status` decides, whatever HTTP says.
+    # Monri: the `status` in the body decides, not the HTTP status.
     (
         "monri",
         200,

@@ -31,9 +31,9 @@ HEX = "5f0c2f7a9b1e8d0012345678"
 
 @frozen
 class Table:
-    """A gateway's request table with what the library makes of it.
+    """A gateway's documented request fields, and the library's rules and functions for them.
 
-    `limit` is what the library itself asks where a document names no length: 0 to 255 characters, 1 where required.
+    Where a document has no length, the library's limit is 0 to 255 characters, or 1 to 255 for required fields.
     """
 
     facts: Mapping[str, Mapping[str, Any]]
@@ -95,7 +95,7 @@ for flow, draft in PAYDOCK_DRAFTS.items():
         in_flow, paydock.FIELD_RULES, draft, paydock.limit_violations, paydock.customer_body
     )
 
-# For each documented form: values that have it, and values that have not.
+# For each documented form: valid and invalid values.
 FORMS: dict[str, tuple[list[Any], list[Any]]] = {
     "uuid": ([UUID, UUID.upper()], ["x", UUID[:-1], UUID + "0", UUID.replace("1", "g"), f"{UUID}\n", 5]),
     "hex24": ([HEX, HEX.upper()], [HEX[:-1], HEX + "0", HEX[:-1] + "g", f"{HEX}\n", 5]),
@@ -132,7 +132,7 @@ def _at(body: Mapping[str, Any], path: str) -> Any:
 
 
 def _put(record: Any, path: str, value: Any) -> Any:
-    """`record` with `value` at a path such as ``address.city``; a telephone number is given as text."""
+    """Return `record` with `value` at a path such as ``address.city``. A telephone number is given as text."""
     head, _, tail = path.partition(".")
     if head == "phone" and not tail and isinstance(value, str):
         return evolve(record, phone=Phone.parse(value))
@@ -167,7 +167,7 @@ def _texts() -> list[Any]:
 def test_field_rules_match_the_documented_request_fields(gateway: str) -> None:
     facts = DOCUMENTS[gateway]
     if gateway == "paydock":
-        # The type is written by the library itself, and a payment source as a whole is its parts.
+        # The library writes the type itself. A payment source consists of its fields.
         documented = PAYDOCK_FACTS.keys() - {"payment_source", "payment_source.type"}
         homes = {row.wire for row in paydock.FIELD_RULES}
     elif gateway == "wonder":
@@ -206,7 +206,7 @@ def test_lengths_count_characters(table: Table, wire: str) -> None:
 @pytest.mark.parametrize(("table", "wire"), _texts())
 def test_text_shorter_than_documented_is_refused(table: Table, wire: str) -> None:
     row, (shortest, _) = _row(table, wire), _limits(table.facts[wire])
-    # References stand in paths, names of cards and dial codes would say nothing: they are refused when empty.
+    # References in paths, names on cards and dial codes must not be empty.
     shortest = max(shortest, 1) if wire in {"reference", "dial_code"} else shortest
     fits = _put(table.valid, row.field, "1" * shortest)
     assert table.broken(fits) == []

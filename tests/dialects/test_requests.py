@@ -1,4 +1,4 @@
-"""Each operation of each gateway: the exact request line and body on the wire, and what is made of the answer."""
+"""Each operation of each gateway: the exact request line and body, and the record in the response."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

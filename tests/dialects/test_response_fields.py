@@ -211,7 +211,7 @@ def test_drift_is_reported_with_the_gateways_own_path(gateway: str, kind: str, p
 
 
 def _values(record: Any) -> list[Any]:
-    """The raw values in the `extra` of a record and of the records in it."""
+    """Return the raw values in the `extra` of a record and of the records in it."""
     inner = [getattr(record, "default_payment_token", None), *getattr(record, "payment_tokens", ())]
     return [*record.extra.values(), *(value for it in inner if it for value in _values(it))]
 

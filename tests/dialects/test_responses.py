@@ -1,4 +1,4 @@
-"""Answers that are not what was asked for: another customer, too many of them, a list without an end."""
+"""Responses that do not match the request: another customer, several customers, an endless list."""
 
 from typing import Any
 

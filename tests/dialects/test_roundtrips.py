@@ -35,12 +35,12 @@ pytestmark = pytest.mark.anyio
 
 GATEWAYS = ("wonder", "paydock", "monri")
 REFERENCES = ["a/b?c#d é", "100%", "%2F", "a+b", "日本", "👩🏽‍💻", "..%2f..", "a b", "'\"\\<>&=;,", "é"]
-Open = Callable[[str], CustomerSession[Any]]
+SessionFactory = Callable[[str], CustomerSession[Any]]
 
 
 @pytest.fixture
-def opened(simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Open:
-    """Makes sessions for merchants of their own; all share one RSA key, to save time."""
+def open_session(simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> SessionFactory:
+    """Return a function that makes a session for a new merchant. All merchants share one RSA key, to save time."""
     monkeypatch.setattr(wonder_simulate, "new_key", first_key)
 
     def session(gateway: str) -> CustomerSession[Any]:
@@ -52,14 +52,14 @@ def opened(simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Open:
 
 
 def draft(gateway: str, reference: str, **changed: Any) -> CustomerDraft:
-    """The smallest draft that the gateway takes."""
+    """Return the smallest draft that the gateway accepts."""
     phone = {"phone": Phone("+852", "12345678")} if gateway == "wonder" else {}
     return CustomerDraft(**{"reference": reference, "name": "Ada Lovelace", **phone, **changed})
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_references_with_special_characters_round_trip(gateway: str, opened: Open) -> None:
-    async with opened(gateway) as session:
+async def test_references_with_special_characters_round_trip(gateway: str, open_session: SessionFactory) -> None:
+    async with open_session(gateway) as session:
         for reference in REFERENCES:
             made = await session.create(draft(gateway, reference))
             assert made.reference == reference
@@ -115,15 +115,15 @@ RICH = {
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_customer_with_every_field_round_trips(gateway: str, opened: Open) -> None:
+async def test_customer_with_every_field_round_trips(gateway: str, open_session: SessionFactory) -> None:
     wanted = RICH[gateway]
-    async with opened(gateway) as session:
+    async with open_session(gateway) as session:
         made = await session.create(wanted)
         for customer in (made, await session.get(made.id), await session.get_by_reference("rich/1")):
             assert session.differences(wanted, customer) == ()
             for name in ("reference", "name", "first_name", "last_name", "email", "phone", "description", "address"):
                 expected = getattr(wanted, name)
-                # Paydock keeps the address with the payment source, Wonder shows no company.
+                # Paydock stores the address with the payment source. Wonder does not return the company.
                 assert getattr(customer, name) == expected, name
             if gateway != "wonder":
                 assert customer.metadata == wanted.metadata
@@ -136,16 +136,16 @@ async def test_customer_with_every_field_round_trips(gateway: str, opened: Open)
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_differences_lists_changed_fields(gateway: str, opened: Open) -> None:
-    async with opened(gateway) as session:
+async def test_differences_lists_changed_fields(gateway: str, open_session: SessionFactory) -> None:
+    async with open_session(gateway) as session:
         made = await session.create(draft(gateway, "r", email="ada@example.com"))
         assert session.differences(draft(gateway, "r", email="ada@example.com"), made) == ()
         assert session.differences(draft(gateway, "r", email="other@example.com"), made) == ("email",)
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_update_changes_and_clears_only_the_given_fields(gateway: str, opened: Open) -> None:
-    async with opened(gateway) as session:
+async def test_update_changes_and_clears_only_the_given_fields(gateway: str, open_session: SessionFactory) -> None:
+    async with open_session(gateway) as session:
         made = await session.create(RICH[gateway])
         changed = await session.update(made.id, CustomerPatch(email="new@example.com"))
         assert changed.email == "new@example.com"
@@ -155,8 +155,8 @@ async def test_update_changes_and_clears_only_the_given_fields(gateway: str, ope
             assert getattr(cleared, name) == getattr(made, name), name
 
 
-async def test_monri_address_is_updated_in_parts(opened: Open) -> None:
-    async with opened("monri") as session:
+async def test_monri_address_is_updated_in_parts(open_session: SessionFactory) -> None:
+    async with open_session("monri") as session:
         made = await session.create(RICH["monri"])
         moved = await session.update(made.id, CustomerPatch(address=Address(city="Mostar", postcode="88000")))
         assert moved.address == Address(line1="Ferhadija 1", city="Mostar", postcode="88000", country="BA")
@@ -165,9 +165,9 @@ async def test_monri_address_is_updated_in_parts(opened: Open) -> None:
         assert gone.metadata == {"years": [1, 2.5, None, True], "nested": {"ž": "ć"}}
 
 
-async def test_deleting_twice_succeeds(opened: Open) -> None:
+async def test_deleting_twice_succeeds(open_session: SessionFactory) -> None:
     for gateway in ("paydock", "monri"):
-        async with opened(gateway) as session:
+        async with open_session(gateway) as session:
             made = await session.create(draft(gateway, "gone"))
             await session.delete(made.id)
             await session.delete(made.id)
@@ -178,8 +178,10 @@ async def test_deleting_twice_succeeds(opened: Open) -> None:
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_list_returns_every_customer_once_and_resumes_from_a_cursor(gateway: str, opened: Open) -> None:
-    async with opened(gateway) as session:
+async def test_list_returns_every_customer_and_resumes_from_a_cursor(
+    gateway: str, open_session: SessionFactory
+) -> None:
+    async with open_session(gateway) as session:
         wanted = {f"r-{number}" for number in range(7)}
         for reference in wanted:
             await session.create(draft(gateway, reference))
@@ -193,16 +195,16 @@ async def test_list_returns_every_customer_once_and_resumes_from_a_cursor(gatewa
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_list_without_customers_is_empty(gateway: str, opened: Open) -> None:
-    async with opened(gateway) as session:
+async def test_list_without_customers_is_empty(gateway: str, open_session: SessionFactory) -> None:
+    async with open_session(gateway) as session:
         assert [it async for it in session.list()] == []
 
 
 async def test_paydock_references_are_compared_exactly(
-    opened: Open, simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+    open_session: SessionFactory, simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(simulator.gateways["paydock"], "fuzzy_reference", True)
-    async with opened("paydock") as session:
+    async with open_session("paydock") as session:
         long = await session.create(draft("paydock", "customer-10"))
         with pytest.raises(NotFoundError):
             await session.get_by_reference("customer-1")
@@ -213,8 +215,8 @@ async def test_paydock_references_are_compared_exactly(
             await session.get_by_reference("CUSTOMER-1")
 
 
-async def test_paydock_duplicate_reference_is_ambiguous(opened: Open) -> None:
-    async with opened("paydock") as session:
+async def test_paydock_duplicate_reference_is_ambiguous(open_session: SessionFactory) -> None:
+    async with open_session("paydock") as session:
         one, two = [await session.create(draft("paydock", "twice")) for _ in range(2)]
         for operation in (session.get_by_reference("twice"), session.upsert(draft("paydock", "twice"))):
             with pytest.raises(AmbiguousReferenceError) as caught:
@@ -224,8 +226,8 @@ async def test_paydock_duplicate_reference_is_ambiguous(opened: Open) -> None:
         assert (await session.get_by_reference("twice")).id == two.id
 
 
-async def test_monri_taken_reference_is_a_conflict_and_upsert_updates_it(opened: Open) -> None:
-    async with opened("monri") as session:
+async def test_monri_taken_reference_is_a_conflict_and_upsert_updates_it(open_session: SessionFactory) -> None:
+    async with open_session("monri") as session:
         made = await session.create(draft("monri", "mine"))
         with pytest.raises(ConflictError):
             await session.create(draft("monri", "mine"))
@@ -234,11 +236,11 @@ async def test_monri_taken_reference_is_a_conflict_and_upsert_updates_it(opened:
 
 
 async def test_wonder_card_is_pending_until_verified(
-    opened: Open, simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch
+    open_session: SessionFactory, simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(simulator.gateways["wonder"], "checks_until_final", 1)
     card = evolve(CARD, cvv="123", transaction_type="recurring_payment")
-    async with opened("wonder") as session:
+    async with open_session("wonder") as session:
         customer = await session.create(draft("wonder", "payer"))
         token = await session.create_payment_token(customer.id, card)
         assert token.state == "pending"
@@ -253,8 +255,8 @@ async def test_wonder_card_is_pending_until_verified(
             await session.check_payment_token(customer.id, token.token)
 
 
-async def test_paydock_source_is_added_checked_and_archived(opened: Open) -> None:
-    async with opened("paydock") as session:
+async def test_paydock_source_is_added_checked_and_archived(open_session: SessionFactory) -> None:
+    async with open_session("paydock") as session:
         customer = await session.create(RICH["paydock"])
         source = RICH["paydock"].payment_source
         assert isinstance(source, CardSource)
@@ -269,8 +271,8 @@ async def test_paydock_source_is_added_checked_and_archived(opened: Open) -> Non
             await session.check_payment_token(customer.id, token)
 
 
-async def test_monri_saved_cards_are_listed(opened: Open, simulator: SimulatorServer) -> None:
-    async with opened("monri") as session:
+async def test_monri_saved_cards_are_listed(open_session: SessionFactory, simulator: SimulatorServer) -> None:
+    async with open_session("monri") as session:
         customer = await session.create(draft("monri", "payer"))
         gateway: Any = simulator.gateways["monri"]
         bodies = [gateway.add_payment_method(customer.id) for _ in range(52)]

@@ -1,4 +1,4 @@
-"""Signatures against the published vector, the computed steps and the ``openssl`` program, on what really goes out."""
+"""Signatures of sent requests, compared with the published vector, the computed steps and ``openssl``."""
 
 import base64
 import hashlib
@@ -88,7 +88,7 @@ def _wonder_answer(request: httpx.Request) -> httpx.Response:
 
 
 def _signed_content(request: httpx.Request) -> bytes:
-    """What Wonder's page says is signed, put together from what arrived."""
+    """Return the message that Wonder signs, computed from a received request as its page describes."""
     _, time, _ = request.headers["credential"].split("/")
     first = hmac.new(request.headers["nonce"].encode(), time.encode(), hashlib.sha256).digest()
     second = hmac.new(first, b"Wonder-RSA-SHA256", hashlib.sha256).digest()
