@@ -230,8 +230,13 @@ def _fields(gateway: str) -> str:
 def _facts(gateway: str) -> str:
     """Return the facts about a gateway, from the dialect's own list."""
     facts = import_module(f"{package(gateway).__name__}.facts").FACTS
-    rows = (f"| {fact.statement} | {fact.confidence} | {fact.source} |\n" for fact in facts)
+    rows = (f"| {_escape(fact.statement)} | {fact.confidence} | {_escape(fact.source)} |\n" for fact in facts)
     return "| fact | confidence | source |\n|---|---|---|\n" + "".join(rows)
+
+
+def _escape(text: str) -> str:
+    """Return plain text as Markdown for a table cell."""
+    return re.sub(r"([\[\]|*<])", r"\\\1", text)
 
 
 def _vocabulary() -> str:

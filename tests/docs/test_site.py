@@ -1,5 +1,6 @@
 """The site builds without warnings and needs no network."""
 
+import json
 import re
 import subprocess
 import sys
@@ -66,3 +67,15 @@ def test_docstrings_are_markdown(site: Path) -> None:
     for page in (site / "reference").glob("*.html"):
         strange = re.search(r"<p>[^<]*====|::</p>|:(class|func|meth|mod|attr):", page.read_text(encoding="utf-8"))
         assert strange is None, f"{page.name}: {strange}"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("query", "expected"), [("timeout", "outcomes.html"), ("3DS", "gateways/wonder.html"), ("rate limit", "bulk.html")]
+)
+def test_search_finds_the_page_in_a_heading(site: Path, query: str, expected: str) -> None:
+    """Words in headings weigh a thousand times as much as words in the text."""
+    sections = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))["docs"]
+    words = query.lower().split()
+    found = [it["location"] for it in sections if all(word in it["title"].lower() for word in words)]
+    assert expected in {location.partition("#")[0] for location in found}
