@@ -58,7 +58,7 @@ def test_pages_fetch_nothing_from_other_hosts(site: Path) -> None:
 def test_reference_contains_all_public_names(site: Path) -> None:
     anchors = {anchor for page in (site / "reference").glob("*.html") for anchor in PageParser(page).anchors}
     documented = {anchor.rpartition(".")[2] for anchor in anchors if anchor.startswith("wonder_customers.")}
-    assert set(wonder_customers.__all__) <= documented
+    assert set(wonder_customers.__all__) - {"__version__"} <= documented
 
 
 @pytest.mark.long

@@ -358,7 +358,7 @@ def sync(
 ) -> Job:
     """Upsert every row of a source and report the outcome of each.
 
-    Open the job and iterate over it::
+    Open the job and iterate over it:
 
         async with sync(session, sources.read("customers.csv"), journal=journal) as job:
             async for outcome in job:
