@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.customers import PATIENT, QUICK, collect
+from bulk.customers import QUICK, collect
 from bulk.rows_of import drafts
 
 from wonder_customers import CustomerSession
@@ -30,8 +30,8 @@ VALID = "Ada,+385912345678\n"
 
 
 async def statuses(account: Any, rows: Any) -> list[tuple[int, str]]:
-    async with CustomerSession(account, retry=QUICK) as session:
-        job = sync(session, rows, options=Options(tries=PATIENT, failure_share=None))
+    async with CustomerSession(account) as session:
+        job = sync(session, rows, options=Options(retry=QUICK, failure_share=None))
         return sorted((outcome.number, outcome.status) for outcome in await collect(job))
 
 

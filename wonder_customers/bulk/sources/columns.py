@@ -9,6 +9,7 @@ import orjson
 from attrs import define, field, fields, frozen
 
 from wonder_customers.bulk.rows import RowProblem
+from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous, is_card_number
 from wonder_customers.bulk.sources.text import TextOptions, has_invalid_bytes
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Address, CardSource, CustomerDraft, Phone, VaultToken
@@ -18,11 +19,6 @@ __all__ = ["INVALID_BYTES", "Columns", "Reading", "Unknown", "flat", "names_refe
 Unknown = Literal["refuse", "ignore"]
 """What to do with columns that are not a field of a customer."""
 
-_SECURITY_CODE = re.compile(r"(card_?)?(cvv|cvc|csc|cvn|cav|cid)_?2?(_?(code|number|value))?|(card_?)?security_?code")
-_CARD = re.compile(
-    r"pan|(credit_?|debit_?)?card(_?(no|nr|num|number|pan))?|cc(_?(no|nr|num|number))?|(primary_?)?account_?number"
-    r"|card_?(expiry|expiration|exp)(_?(date|month|year))?|exp(iry|iration|ire)?_?(date|month|year)|track_?[12]?(_?data)?"
-)
 _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
 _NUMBERS = {
     # Hexadecimal ids such as 12E45678 are ids; a spreadsheet writes one digit, a fraction and a signed exponent.
@@ -88,8 +84,11 @@ class Columns:
     reference: int
     cards: frozenset[int]
     mark: bytes = field(init=False)
+    _suspects: frozenset[int] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        read = {place for place, path in enumerate(self.paths) if path and place not in self.cards}
+        self._suspects = frozenset(place for place in read if is_ambiguous(_plain(self.names[place])))
         self.mark = orjson.dumps([self.names, self.paths])
 
     @classmethod
@@ -106,8 +105,7 @@ class Columns:
                 has no column.
         """
         mapping = {_plain(name): path.strip() for name, path in reading.mapping.items()}
-        for name in names:
-            _refuse_card_data(name, mapping.get(_plain(name)))
+        check_card_columns([(name, _plain(name)) for name in names], mapping)
         _check_mapped_fields(mapping)
         paths = tuple(_path(name, mapping, reading.unknown) for name in names)
         if reading.one_table and any(paths):
@@ -127,12 +125,22 @@ class Columns:
             return None
         return serialize([None if place in self.cards else it for place, it in enumerate(values)]) + self.mark
 
+    def is_card(self, place: int, value: object) -> bool:
+        """Return whether a value is a card number in a column whose name may mean card numbers."""
+        return place in self._suspects and is_card_number(value)
+
     def draft(self, values: Sequence[Any], place: str) -> CustomerDraft:
         """Build the draft of one row from its values.
 
         Raises:
             RowProblem: A value has the wrong type; the message names place and column.
         """
+        for index in self._suspects:
+            if index < len(values) and self.is_card(index, values[index]):
+                raise RowProblem(
+                    f"{place}, column {self.names[index]}: contains a card number; leave the column out, or map it to"
+                    " payment_source.number"
+                )
         whole: dict[str, Any] = {}
         parts: dict[str, dict[str, Any]] = {}
         for name, path, value in zip(self.names, self.paths, values, strict=False):
@@ -181,21 +189,6 @@ def _check_fields(paths: Sequence[str]) -> None:
         raise ConfigurationError(
             "the source does not have a column for the reference, which identifies a customer: name a column"
             " `reference`, or map one with --map 'COLUMN=reference'"
-        )
-
-
-def _refuse_card_data(name: str, mapped: str | None) -> None:
-    last = _plain(name).rpartition(".")[2]
-    if _SECURITY_CODE.fullmatch(last) or (mapped or "").rpartition(".")[2] == "cvv":
-        raise ConfigurationError(
-            f"column {name!r} contains card security codes, which must not be stored (PCI DSS 3.3.1): delete the column"
-            " from the source. Nothing was read or sent."
-        )
-    explicit = mapped is not None and (mapped == "" or mapped.startswith("payment_source."))
-    if not explicit and (_CARD.fullmatch(last) or (mapped or _plain(name)).startswith("payment_source.")):
-        raise ConfigurationError(
-            f"column {name!r} looks like card data, which is read only if it is mapped explicitly: map it with"
-            f" --map '{name}=payment_source.number', or leave it out with --map '{name}='. Nothing was sent."
         )
 
 

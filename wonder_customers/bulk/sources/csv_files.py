@@ -103,7 +103,7 @@ def _rows(reader: Any, columns: Columns, number: int, where: str, byte_range: By
             del values[width:]
         yield Row(
             number,
-            reference=(values[key].strip() or None) if key < len(values) else None,
+            reference=None if key >= len(values) or columns.is_card(key, values[key]) else values[key].strip() or None,
             place=place,
             raw_values=columns.digestible(values, _material),
             build=partial(columns.draft, values, place),

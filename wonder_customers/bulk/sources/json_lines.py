@@ -99,7 +99,9 @@ def object_row(record: dict[str, Any], number: int, place: str, forms: Forms) ->
     key = values[columns.reference]
     return Row(
         number,
-        reference=str(key).strip() or None if isinstance(key, (str, int)) else None,
+        reference=None
+        if columns.is_card(columns.reference, key) or not isinstance(key, (str, int))
+        else str(key).strip() or None,
         place=place,
         raw_values=columns.digestible(values, orjson.dumps),
         build=partial(columns.draft, values, place),

@@ -75,7 +75,7 @@ def _rows(result: Any, columns: Columns, number: int, where: str, start: int) ->
             key = values[columns.reference]
             yield Row(
                 number,
-                reference=reference_of(key),
+                reference=None if columns.is_card(columns.reference, key) else reference_of(key),
                 place=place,
                 raw_values=columns.digestible(values, _material),
                 build=partial(columns.draft, _texts(values), place),

@@ -1,0 +1,46 @@
+"""Columns that may contain card data: all are listed at once, and ambiguous names are decided by their values."""
+
+from pathlib import Path
+
+import pytest
+from bulk.rows_of import drafts
+
+from wonder_customers import ConfigurationError
+from wonder_customers.bulk import sources
+
+
+def test_all_card_columns_are_listed_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"columns 'Card Number', 'CC', 'Exp Date' contain .*--map 'CC='"):
+        drafts(tmp_path, "reference,Card Number,CC,Exp Date\n1,,,\n")
+    with pytest.raises(ConfigurationError, match=r"columns 'CVV', 'CID' contain card security codes"):
+        drafts(tmp_path, "reference,CVV,CID\n1,,\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("Account Number", "reference"), ("CID", "reference"), ("AccountNumber", "reference")]
+)
+@pytest.mark.parametrize("value", ["A-1001", "1001", "4111111111111112", "1234567890123456"])
+def test_ambiguous_name_that_is_mapped_is_read(name: str, field: str, value: str, tmp_path: Path) -> None:
+    (draft,) = drafts(tmp_path, f"{name},name\n{value},Ada\n", mapping={name: field})
+    assert draft.reference == value
+
+
+def test_country_code_is_read_from_a_column_cc(tmp_path: Path) -> None:
+    (draft,) = drafts(tmp_path, "reference,CC\n1,HR\n", mapping={"CC": "address.country"})
+    assert draft.address.country == "HR"
+
+
+@pytest.mark.parametrize("field", ["reference", "metadata.account"])
+@pytest.mark.parametrize("value", ["4111111111111111", "4111 1111 1111 1111", "5500-0055-5555-5559", "378282246310005"])
+def test_card_number_in_an_ambiguous_column_is_refused_and_not_shown(field: str, value: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(f"{'Account Number,reference' if field != 'reference' else 'Account Number,x'}\n{value},1\n")
+    (row,) = sources.read(path, mapping={"Account Number": field}, unknown="ignore")
+    assert (row.problem or "").startswith("line 2, column Account Number: contains a card number")
+    assert value not in f"{row.problem}{row.reference}"
+
+
+@pytest.mark.parametrize("name", ["CVV", "card-cvc2", "security code"])
+def test_security_codes_are_refused_even_if_they_are_mapped(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="security codes"):
+        drafts(tmp_path, f"reference,{name}\n1,123\n", mapping={name: "metadata.x"})

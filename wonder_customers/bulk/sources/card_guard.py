@@ -1,0 +1,76 @@
+"""Refuses columns and values that may contain card data."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["check_card_columns", "is_ambiguous", "is_card_number"]
+
+_SECURITY_CODE = re.compile(r"(card_?)?(cvv|cvc|csc|cvn|cav|cid)_?2?(_?(code|number|value))?|(card_?)?security_?code")
+_CARD = re.compile(
+    r"pan|(credit_?|debit_?)?card(_?(no|nr|num|number|pan))?|cc(_?(no|nr|num|number))?|(primary_?)?account_?number"
+    r"|card_?(expiry|expiration|exp)(_?(date|month|year))?|exp(iry|iration|ire)?_?(date|month|year)|track_?[12]?(_?data)?"
+)
+_AMBIGUOUS = frozenset({"account_number", "accountnumber", "cc", "cid"})
+"""Names that also mean a customer's number, a country code or a customer's id. Mapped explicitly, they are read."""
+_CARD_NUMBER = re.compile(r"[2-6](?:[ \-]?[0-9]){12,18}")
+
+
+def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, str]) -> None:
+    """Check that no column contains card data that was not mapped explicitly.
+
+    Args:
+        names: The name of each column, as it is in the source and normalised.
+        mapping: Maps normalised names to fields; an empty field leaves the column out.
+
+    Raises:
+        ConfigurationError: A column contains security codes or may contain card data; the message lists all of them.
+    """
+    codes = [name for name, plain in names if _has_security_codes(plain, mapping.get(plain))]
+    if codes:
+        raise ConfigurationError(
+            f"{_columns(codes)} card security codes, which must not be stored (PCI DSS 3.3.1): delete them from the"
+            " source. If a column is something else, such as a customer id, map it by its name. Nothing was read or"
+            " sent."
+        )
+    cards = [name for name, plain in names if _may_have_cards(plain, mapping.get(plain))]
+    if cards:
+        left_out = " ".join(f"--map '{name}='" for name in cards)
+        raise ConfigurationError(
+            f"{_columns(cards)} what looks like card data, which is read only if it is mapped explicitly: map each with"
+            f" --map 'COLUMN=payment_source.number' or another field, or leave them out with {left_out}. Nothing was"
+            " sent."
+        )
+
+
+def is_ambiguous(plain: str) -> bool:
+    """Return whether a column with this normalised name may contain card numbers or something else."""
+    return plain.rpartition(".")[2] in _AMBIGUOUS
+
+
+def is_card_number(value: object) -> bool:
+    """Return whether a value has the length, the first digit and the check digit (Luhn) of a card number."""
+    text = str(value).strip()
+    if not _CARD_NUMBER.fullmatch(text):
+        return False
+    digits = [int(digit) for digit in reversed(text) if digit.isdecimal()]
+    doubled = (digit * 2 - 9 * (digit > 4) for digit in digits[1::2])
+    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
+
+
+def _columns(names: Sequence[str]) -> str:
+    quoted = ", ".join(map(repr, names))
+    return f"column {quoted} contains" if len(names) == 1 else f"columns {quoted} contain"
+
+
+def _has_security_codes(plain: str, mapped: str | None) -> bool:
+    if (mapped or "").rpartition(".")[2] == "cvv":
+        return True
+    return bool(_SECURITY_CODE.fullmatch(plain.rpartition(".")[2])) and not (is_ambiguous(plain) and mapped is not None)
+
+
+def _may_have_cards(plain: str, mapped: str | None) -> bool:
+    if mapped is not None and (mapped == "" or mapped.startswith("payment_source.") or is_ambiguous(plain)):
+        return False
+    return bool(_CARD.fullmatch(plain.rpartition(".")[2])) or (mapped or plain).startswith("payment_source.")
