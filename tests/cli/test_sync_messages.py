@@ -1,5 +1,6 @@
 """Output of ``plan``, ``status``, ``verify`` and ``migrate``, and errors of bulk commands."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,19 @@ def test_migrate_counts_customers_that_cannot_be_sent(typed: Command, server: Si
     assert code == USAGE
     assert "fields whose value monri does not accept" in out
     assert "1 customers have no reference and cannot be sent." in err
+
+
+def test_ids_are_exported_as_csv(typed: Command, folder: Path) -> None:
+    write_csv(folder / "c.csv", 3)
+    assert typed("sync", "c.csv", "--to", "monri")[0] == 0
+    code, out, _ = typed("ids", "c.csv.monri.journal")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert (code, [row["reference"] for row in rows]) == (0, ["c-0", "c-1", "c-2"])
+    assert all(row["id"] and row["state"] == "done" and row["time"].endswith("+00:00") for row in rows)
+    assert typed("ids", "c.csv.monri.journal", "-o", "ids.csv")[0] == 0
+    assert (folder / "ids.csv").read_text(encoding="utf-8").splitlines() == out.splitlines()
+    code, _, err = typed("ids", "c.csv.monri.journal", "-o", "ids.csv")
+    assert (code, "ids.csv exists already" in err) == (USAGE, True)
 
 
 @pytest.mark.parametrize("name", ["resume", "verify", "retry-failed"])

@@ -1,5 +1,10 @@
-"""Output of the commands ``plan``, ``status``, ``verify`` and ``migrate``."""
+"""Output of the commands ``plan``, ``status``, ``ids``, ``verify`` and ``migrate``."""
 
+import csv
+import io
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -17,8 +22,9 @@ from wonder_customers.cli.output import cell, console, json_line, print_message
 from wonder_customers.cli.progress import format_duration
 from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, check_outputs, run_job
 from wonder_customers.dialects.base import Account
+from wonder_customers.errors import ConfigurationError
 
-__all__ = ["migration", "show_plan", "show_status", "show_verification"]
+__all__ = ["export_ids", "migration", "show_plan", "show_status", "show_verification"]
 
 
 def show_plan(
@@ -76,6 +82,30 @@ def show_status(journal: Journal, *, json: bool) -> int:
         console().print(cell(f"run {last.number}: {end_state or 'running, or its process was killed'}"))
     if end_state not in {None, "finished"} or (end_state is None and last is not None):
         console().print(cell(f"To continue, run: wonder-customers resume {quote(str(journal.path))}"))
+    return SUCCESS
+
+
+def export_ids(journal: Journal, output: Path | None) -> int:
+    """Write the ids of a journal as CSV to a new file, or to standard output; return the exit code.
+
+    Raises:
+        ConfigurationError: The file exists.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(("reference", "id", "state", "time"))
+    for reference, gateway_id, state, at in journal.ids():
+        table.writerow(
+            (reference, gateway_id or "", state, datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds"))
+        )
+    if output is None:
+        sys.stdout.write(text.getvalue())
+        return SUCCESS
+    try:
+        with output.open("x", encoding="utf-8", newline="") as file:
+            file.write(text.getvalue())
+    except FileExistsError:
+        raise ConfigurationError(f"{output} exists already. Give the path of a new file with --output.") from None
     return SUCCESS
 
 

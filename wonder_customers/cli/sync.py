@@ -12,7 +12,7 @@ from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options, check_rate
 from wonder_customers.bulk.sources import fingerprint
 from wonder_customers.cli.accounts import GATEWAYS, account_from_environment
-from wonder_customers.cli.inspect_commands import migration, show_plan, show_status, show_verification
+from wonder_customers.cli.inspect_commands import export_ids, migration, show_plan, show_status, show_verification
 from wonder_customers.cli.sync_jobs import EngineSettings, SyncTask, account, default_path, journal_path, run
 from wonder_customers.errors import ConfigurationError
 
@@ -290,6 +290,17 @@ def retry_failed(
 def status(journal: JournalFile, /, *, json: Annotated[bool, Parameter(help="Print JSON.")] = False) -> int:
     """Show the state of a journal's runs, also while one is running."""
     return show_status(Journal.existing(journal), json=json)
+
+
+@commands.command
+def ids(
+    journal: JournalFile,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="A new file; default: print.")] = None,
+) -> int:
+    """Write the gateway's ids of a journal's customers as CSV: reference, id, state, time."""
+    return export_ids(Journal.existing(journal), output)
 
 
 @commands.command

@@ -235,6 +235,10 @@ class Journal:
         sql = "SELECT code, count(*) FROM rows WHERE state IN ('failed', 'unknown') GROUP BY code ORDER BY 2 DESC"
         return {code or "?": count for code, count in self._query(sql)}
 
+    def ids(self) -> list[tuple[str, str | None, str, float]]:
+        """Return the reference, the gateway's id, the state and the Unix time of each row, ordered by reference."""
+        return list(self._query("SELECT reference, id, state, at FROM rows ORDER BY reference"))
+
     # Rows
 
     async def announce(self, rows: Sequence[Announcement]) -> None:
