@@ -56,6 +56,8 @@ _MARGIN: Final = 0.05
 """The part of a period, and the seconds at most, that are added to it: the gateway sees requests with varying delay."""
 _CATCH_UP: Final = 0.02
 """Seconds by which a permit may be late without shifting the following ones: the resolution of timers."""
+_SHORTEST: Final = 1e-6
+"""Seconds below which a wait is skipped."""
 _POLL: Final = 0.02
 """Seconds until the state of requests that have not left yet is checked again."""
 
@@ -64,6 +66,11 @@ def _checked(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value <= 0:
         raise ConfigurationError(f"{name} must be a positive number")
     return float(value)
+
+
+def _significant(delay: float) -> float:
+    """Return `delay`, or 0 when it is too short for the clock to advance."""
+    return delay if delay > _SHORTEST else 0.0
 
 
 class _Window:
@@ -143,7 +150,7 @@ class _Paced:
 
     def _delay(self, now: float) -> float:
         window = 0.0 if self._window is None else self._window.delay(now)
-        return max(window, self._due - now)
+        return max(window, _significant(self._due - now))
 
     def _grant(self, transmission: Transmission, now: float) -> None:
         # A permit that was not used in time is lost; only the resolution of timers is made up for.
@@ -314,7 +321,7 @@ class AdaptiveRateLimit(_Paced):
     def _delay(self, now: float) -> float:
         if self._active >= int(self.concurrency):
             return inf
-        return max(super()._delay(now), self._resume_at - now)
+        return max(super()._delay(now), _significant(self._resume_at - now))
 
     async def _pause(self, delay: float) -> None:
         if delay == inf:

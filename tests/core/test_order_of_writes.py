@@ -1,0 +1,216 @@
+"""Writes for one customer keep their order, by reference and by id, and across the sessions of a process."""
+
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import orjson
+import pytest
+from gateway_responses import UUID, monri_customer
+
+from scripted_transport import NO_RESPONSE, draft, make_harness, respond
+from wonder_customers import (
+    ConfigurationError,
+    CustomerPatch,
+    CustomerSession,
+    Monri,
+    OutcomeUnknownError,
+    RateLimit,
+    RetryPolicy,
+    SessionClosedError,
+)
+from wonder_customers._core.access_tokens import AccessTokenCache
+from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks
+from wonder_customers.errors import NotSentError
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
+
+pytestmark = pytest.mark.anyio
+
+
+class SlowGateway:
+    """A Monri with one customer; a write with an email that starts with ``old`` is applied slowly."""
+
+    def __init__(self) -> None:
+        self.emails: list[str] = []
+        self.requests: list[str] = []
+        self.lost = False
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        transmission.sent = True
+        self.requests.append(f"{signed_request.method} {signed_request.target}")
+        if self.lost:
+            raise TransportError("the connection broke")
+        sent = orjson.loads(signed_request.body) if signed_request.body else {}
+        email = sent.get("email", "")
+        await anyio.sleep(0.1 if email.startswith("old") else 0)
+        if email:
+            self.emails.append(email)
+        transmission.status = 200
+        body = monri_customer(merchant_customer_id="r-1") | sent
+        return HttpResponse(200, {}, orjson.dumps(body))
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+async def test_update_by_id_follows_an_upsert_by_reference() -> None:
+    gateway = SlowGateway()
+    async with CustomerSession(Monri("k", "t"), transport=gateway) as session, anyio.create_task_group() as group:
+        group.start_soon(session.upsert, draft(email="old@example.org"))
+        await anyio.sleep(0.03)
+        group.start_soon(session.update, UUID, CustomerPatch(email="new@example.org"))
+    assert gateway.emails == ["old@example.org", "new@example.org"]
+
+
+async def test_unconfirmed_write_is_known_to_other_sessions_of_the_process() -> None:
+    gateway = SlowGateway()
+    policy = RetryPolicy(attempts=1, deadline=5, confirmation_window=0.2)
+    patch = CustomerPatch(email="old@example.org")
+    async with (
+        CustomerSession(Monri("k", "t"), transport=gateway, retry=policy) as first,
+        CustomerSession(Monri("k", "t"), transport=gateway, retry=policy) as second,
+    ):
+        gateway.lost = True
+        with pytest.raises(OutcomeUnknownError):
+            await first.update(UUID, patch)
+        gateway.lost = False
+        began = anyio.current_time()
+        await second.update(UUID, CustomerPatch(email="new@example.org"))
+        assert anyio.current_time() - began > 0.1
+
+
+async def test_unconfirmed_upsert_holds_back_an_update_by_id_of_the_same_customer() -> None:
+    it = make_harness(respond(200, monri_customer(merchant_customer_id="r-1")), NO_RESPONSE, NO_RESPONSE, NO_RESPONSE)
+    with pytest.raises(OutcomeUnknownError):
+        await it.upsert(draft())
+    it.script.steps[:] = [respond(200, monri_customer(merchant_customer_id="r-1"))]
+    before = it.clock.now
+    await it.update(UUID, CustomerPatch(name="Grace"))
+    assert it.clock.now - before == pytest.approx(10.0)
+
+
+def test_unconfirmed_writes_are_bounded_and_take_constant_time() -> None:
+    now = [0.0]
+    writes = UnconfirmedWrites(lambda: now[0])
+    for number in range(10_000):
+        now[0] += 0.01
+        writes.add([("m", "id", str(number))], b"body", 1.0)
+    assert len(writes) <= 110
+    assert len(writes._order) <= 110
+
+
+async def test_thousands_of_waiting_writes_are_cancelled_quickly() -> None:
+    locks, key = WriteLocks(), ("m", "id", "1")
+    assert locks.acquire_nowait(key)
+    async with anyio.create_task_group() as group:
+        for _ in range(5_000):
+            group.start_soon(locks.acquire, key, 60.0)
+        await anyio.sleep(0.5)
+        assert locks.waiting == 5_000
+        group.cancel_scope.cancel()
+    assert locks.waiting == 0
+    locks.release(key)
+    assert locks._locks == {}
+
+
+async def test_waiting_callers_share_the_failure_of_the_token_endpoint() -> None:
+    fetched = 0
+
+    async def fetch() -> Any:
+        nonlocal fetched
+        fetched += 1
+        await anyio.sleep(0.05)
+        raise NotSentError("the token endpoint is down")
+
+    cache, errors = AccessTokenCache(anyio.current_time), list[Exception]()
+
+    async def call() -> None:
+        try:
+            await cache.get(fetch)
+        except NotSentError as error:
+            errors.append(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(100):
+            group.start_soon(call)
+    assert (fetched, len(errors), len({id(it) for it in errors})) == (1, 100, 100)
+
+
+async def test_closed_session_sends_no_retry() -> None:
+    gateway = SlowGateway()
+    gateway.lost = True
+    errors: list[Exception] = []
+
+    async def call(session: CustomerSession[Monri]) -> None:
+        try:
+            await session.get(UUID)
+        except Exception as error:  # noqa: BLE001 - the type is checked below
+            errors.append(error)
+
+    async with anyio.create_task_group() as group:
+        policy = RetryPolicy(attempts=9, base=0.2)
+        async with CustomerSession(Monri("k", "t"), transport=gateway, retry=policy) as session:
+            group.start_soon(call, session)
+            await anyio.wait_all_tasks_blocked()
+            sent = len(gateway.requests)
+    assert len(gateway.requests) == sent
+    assert "the session was closed" in str(errors[0])
+
+
+async def test_lookups_count_for_the_rate_limit_and_waits_are_reported() -> None:
+    gateway, events = SlowGateway(), list[Any]()
+    async with CustomerSession(
+        Monri("k", "t"), transport=gateway, rate_limit=RateLimit(1, per=0.2), observers=[events.append]
+    ) as session:
+        began = anyio.current_time()
+        await session.upsert(draft())
+        assert anyio.current_time() - began >= 0.2
+        assert session.stats().waiting_for_rate_limit == 0
+    assert [it.reason for it in events if it.name == "waiting"] == ["rate_limit"]
+
+
+def test_invalid_rate_limit_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="rate_limit must be"):
+        CustomerSession(Monri("k", "t"), rate_limit=25)  # type: ignore[arg-type]
+
+
+def test_confirmation_window_fits_into_the_deadline() -> None:
+    assert RetryPolicy(deadline=5).confirmation_window == 2.5
+    with pytest.raises(ConfigurationError, match="must be shorter than the deadline"):
+        RetryPolicy(deadline=5, confirmation_window=10)
+
+
+async def test_message_of_a_failed_lookup_does_not_contain_values_of_the_write() -> None:
+    locked = respond(503, {"message": "Customer Ada Lovelace is locked"})
+    it = make_harness(NO_RESPONSE, locked, locked, locked)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await it.create(draft(name="Ada Lovelace"))
+    cause = caught.value.__cause__
+    while cause is not None:
+        assert "Lovelace" not in str(cause)
+        cause = cause.__cause__
+
+
+async def test_budget_is_named_when_it_stops_a_retry() -> None:
+    it = make_harness(NO_RESPONSE, endless=True)
+    it.account_context.budget.take(500)
+    with pytest.raises(Exception, match="the retry budget for this gateway is used up"):
+        await it.get(UUID)
+
+
+async def test_calls_refused_together_do_not_return_together() -> None:
+    waits = []
+    for draw in (0.0, 0.25, 0.5, 0.75):
+        it = make_harness(respond(429, {}, retry_after="1"), respond(200, monri_customer()))
+        it.executor.draw = lambda draw=draw: draw  # type: ignore[misc]
+        await it.get(UUID)
+        waits.append(it.clock.waits[0])
+    assert waits == [1.0, 1.25, 1.5, 1.75]
+
+
+async def test_use_after_the_end_raises_an_error_of_the_library() -> None:
+    session = CustomerSession(Monri("k", "t"), transport=SlowGateway())
+    async with session:
+        pass
+    with pytest.raises(SessionClosedError):
+        await session.get(UUID)

@@ -1,0 +1,218 @@
+"""Rate limits: no sliding period sees more requests than allowed, and the adaptive limit finds the gateway's rate."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from attrs import define, field
+
+from wonder_customers import AdaptiveRateLimit, ConfigurationError, RateLimit, RateLimiter, RequestResult
+from wonder_customers._support import clock
+from wonder_customers.wire import Transmission
+
+pytestmark = pytest.mark.anyio
+
+
+@define(eq=False)
+class VirtualTime:
+    """A clock that jumps to the next wake-up when all tasks wait."""
+
+    now: float = 1000.0
+    _sleepers: list[tuple[float, anyio.Event]] = field(factory=list)
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        event = anyio.Event()
+        self._sleepers.append((self.now + seconds, event))
+        await event.wait()
+
+    async def advance(self, until: float, ended: Callable[[], bool]) -> None:
+        """Run until `ended`, or until the time `until`."""
+        while not ended() and self.now < until:
+            for _ in range(10):  # every task that was woken runs until it waits again
+                await anyio.lowlevel.checkpoint()
+            if ended() or not self._sleepers:
+                return
+            self._sleepers.sort(key=lambda it: it[0])
+            self.now, event = self._sleepers.pop(0)
+            event.set()
+
+
+def most_within(moments: list[float], period: float) -> int:
+    """Return the largest number of moments in any sliding period."""
+    most, window = 0, deque[float]()
+    for moment in sorted(moments):
+        window.append(moment)
+        while window[0] <= moment - period:
+            window.popleft()
+        most = max(most, len(window))
+    return most
+
+
+@define(eq=False)
+class Gateway:
+    """Accepts `rate` requests in any second, answers after `latency` seconds, and records when requests arrive."""
+
+    time: VirtualTime
+    rate: float = 1e9
+    latency: float = 0.05
+    per: float = 1.0
+    connect: Callable[[int], float] = lambda number: 0.0
+    arrivals: list[float] = field(factory=list)
+    accepted: list[float] = field(factory=list)
+    refused: int = 0
+    cancelled: int = 0
+
+    async def request(self, limit: RateLimiter) -> bool:
+        transmission = Transmission()
+        await limit.acquire(transmission)
+        began, kind = self.time.now, "cancelled"
+        try:
+            delay = self.connect(len(self.arrivals))
+            if delay:
+                await self.time.sleep(delay)
+            transmission.sent = True
+            self.arrivals.append(self.time.now)
+            kind = "ok" if self._accepts() else "throttled"
+            await self.time.sleep(self.latency)
+        finally:
+            limit.release(transmission, RequestResult(kind, self.time.now - began))  # type: ignore[arg-type]
+        return kind == "ok"
+
+    def _accepts(self) -> bool:
+        recent = sum(1 for it in reversed(self.accepted[-int(self.rate) - 1 :]) if it > self.time.now - self.per)
+        if recent >= self.rate:
+            self.refused += 1
+            return False
+        self.accepted.append(self.time.now)
+        return True
+
+
+async def run(gateway: Gateway, limit: RateLimiter, *, requests: int, workers: int = 32, until: float = 1e9) -> None:
+    """Send requests from several workers, each again until it is accepted, in virtual time."""
+    left, active = iter(range(requests)), workers
+
+    async def worker() -> None:
+        nonlocal active
+        for _ in left:
+            while not await gateway.request(limit):
+                pass
+        active -= 1
+
+    with clock.replaced_by(gateway.time):
+        async with anyio.create_task_group() as group:
+            for _ in range(workers):
+                group.start_soon(worker)
+            await gateway.time.advance(until, lambda: active == 0)
+            group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("rate", [2, 10, 25, 200])
+async def test_fixed_rate_is_never_exceeded_in_any_sliding_second(rate: int) -> None:
+    gateway = Gateway(VirtualTime())
+    await run(gateway, RateLimit(rate), requests=rate * 6)
+    assert len(gateway.arrivals) == rate * 6
+    assert most_within(gateway.arrivals, 1.0) <= rate
+    took = gateway.arrivals[-1] - gateway.arrivals[0]
+    assert took < 6 * 1.25, "the rate is used"
+
+
+async def test_fixed_rate_counts_requests_when_they_leave() -> None:
+    # Every tenth request opens a connection for 1.5 s: it leaves together with later ones.
+    gateway = Gateway(VirtualTime(), connect=lambda number: 1.5 if number % 10 == 3 else 0.0)
+    await run(gateway, RateLimit(10), requests=100)
+    assert most_within(gateway.arrivals, 1.0) <= 10
+
+
+async def test_fixed_rate_is_kept_after_a_stall() -> None:
+    time = VirtualTime()
+    gateway, limit = Gateway(time), RateLimit(10)
+    await run(gateway, limit, requests=20)
+    time.now += 3.0
+    await run(gateway, limit, requests=20)
+    assert most_within(gateway.arrivals, 1.0) <= 10
+
+
+async def test_fixed_rate_below_one_per_second() -> None:
+    gateway = Gateway(VirtualTime())
+    await run(gateway, RateLimit(1, per=10), requests=4)
+    await run(gateway, RateLimit(0.1), requests=0)
+    gaps = [later - earlier for earlier, later in zip(gateway.arrivals, gateway.arrivals[1:], strict=False)]
+    assert min(gaps) >= 10
+
+
+async def test_waiting_request_can_be_cancelled_and_the_next_one_is_served() -> None:
+    time, limit, served = VirtualTime(), RateLimit(1), list[int]()
+
+    async def wait(number: int, scope: anyio.CancelScope) -> None:
+        with scope:
+            await limit.acquire(Transmission())
+            served.append(number)
+
+    scopes = [anyio.CancelScope() for _ in range(4)]
+    with clock.replaced_by(time):
+        async with anyio.create_task_group() as group:
+            for number, scope in enumerate(scopes):
+                group.start_soon(wait, number, scope)
+                await anyio.wait_all_tasks_blocked()
+            scopes[1].cancel()
+            scopes[2].cancel()
+            await time.advance(1e9, lambda: len(served) == 2)
+            group.cancel_scope.cancel()
+    assert served == [0, 3]
+
+
+async def test_adaptive_limit_settles_near_the_gateways_rate() -> None:
+    gateway = Gateway(VirtualTime(), rate=200)
+    limit = AdaptiveRateLimit()
+    await run(gateway, limit, requests=5_000, workers=32)
+    last = [it for it in gateway.arrivals if it > gateway.arrivals[-1] - 10]
+    assert 180 <= len(last) / 10 <= 210
+    assert gateway.refused < 0.02 * len(gateway.arrivals)
+
+
+async def test_adaptive_limit_serves_a_gateway_that_takes_one_request_in_ten_seconds() -> None:
+    gateway = Gateway(VirtualTime(), rate=1, per=10.0)
+    await run(gateway, AdaptiveRateLimit(), requests=20, workers=8, until=1000.0 + 600.0)
+    assert len(gateway.accepted) == 20
+    assert gateway.refused < 60
+
+
+async def test_adaptive_limit_keeps_its_ceiling() -> None:
+    gateway = Gateway(VirtualTime())
+    await run(gateway, AdaptiveRateLimit(ceiling=20), requests=200)
+    assert most_within(gateway.arrivals, 1.0) <= 20
+
+
+async def test_adaptive_limit_reduces_concurrency_when_requests_fail() -> None:
+    limit = AdaptiveRateLimit()
+    time = VirtualTime()
+    with clock.replaced_by(time):
+        for _ in range(100):
+            transmission = Transmission()
+            await limit.acquire(transmission)
+            time.now += 0.05
+            limit.release(transmission, RequestResult("failed", 0.05))
+    assert limit.concurrency == 1.0
+    assert (limit.failed, limit.throttled) == (100, 0)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf"), True, "25", None])
+def test_invalid_rate_is_refused(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="must be a positive number"):
+        RateLimit(wrong)
+    with pytest.raises(ConfigurationError, match="must be a positive number"):
+        RateLimit(1, per=wrong)
+    if wrong is not None:
+        with pytest.raises(ConfigurationError, match="must be a positive number"):
+            AdaptiveRateLimit(wrong)
+
+
+def test_limits_show_their_settings() -> None:
+    assert repr(RateLimit(25)) == "RateLimit(25, per=1)"
+    assert repr(AdaptiveRateLimit()) == "<AdaptiveRateLimit unlimited, 8 concurrent>"
