@@ -24,6 +24,8 @@ _FORMATS: Mapping[str, Format] = {
     ".pq": "parquet",
 }
 _PACKED = frozenset({".gz", ".zst", ".zstd"})
+_OUTPUTS = (".failed.jsonl", ".journal", ".journal.key", ".journal-wal", ".journal-shm", ".journal-journal")
+"""The names of journals, their keys and dead-letter files of earlier runs end like this."""
 _EDGE = 1 << 16
 
 
@@ -73,8 +75,7 @@ def _files(path: Path, form: Format | None) -> list[Path]:
                 " again: save the rows to a file and use that. Nothing was sent."
             )
         return [path]
-    # Dead-letter files of earlier runs are not part of the source.
-    entries = sorted(entry for entry in path.iterdir() if not entry.name.endswith(".failed.jsonl"))
+    entries = sorted(entry for entry in path.iterdir() if not _is_ignored(entry.name))
     for entry in entries:
         # Folders without a file's name are ignored; anything else that is not a file would mean missing rows.
         if not entry.is_file() and (_suffix(entry) in _FORMATS or (form and not entry.is_dir())):
@@ -83,6 +84,11 @@ def _files(path: Path, form: Format | None) -> list[Path]:
     if not files:
         raise ConfigurationError(f"the folder {path} does not contain a {', '.join(sorted(_FORMATS))} file")
     return files
+
+
+def _is_ignored(name: str) -> bool:
+    """Return whether an entry of a folder is hidden, a lock or resource file of another program, or our own output."""
+    return name.startswith((".", "~$")) or name.endswith(_OUTPUTS)
 
 
 def _no_file(entry: Path) -> str:

@@ -208,7 +208,12 @@ def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowRe
         for file, encoding in zip(chosen, encodings_of(chosen, reading), strict=True):
             where = f"{file[0].name}, " if len(chosen) > 1 else ""
             byte_range = ByteRange(encoding=encoding)
-            number = yield from rows_of_file(reader, file, number, reading, where=where, byte_range=byte_range)
+            try:
+                number = yield from rows_of_file(reader, file, number, reading, where=where, byte_range=byte_range)
+            except ConfigurationError as error:
+                if not where or file[0].name in str(error):
+                    raise
+                raise ConfigurationError(f"{file[0].name}: {error}") from None
     finally:
         reader.close()
 
