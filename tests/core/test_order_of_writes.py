@@ -89,6 +89,15 @@ async def test_unconfirmed_upsert_holds_back_an_update_by_id_of_the_same_custome
     assert it.clock.now - before == pytest.approx(10.0)
 
 
+def test_base_url_in_another_spelling_is_the_same_merchant() -> None:
+    gateway = SlowGateway()
+    urls = ("https://ipgtest.monri.com", "https://IPGTEST.monri.com:443/")
+    sessions = [CustomerSession(Monri("k", "t", base_url=url), transport=gateway) for url in urls]
+    other = CustomerSession(Monri("k", "other"), transport=gateway)
+    first, second = (it.raw._account_context.merchant for it in sessions)
+    assert first == second != other.raw._account_context.merchant
+
+
 def test_unconfirmed_writes_are_bounded_and_take_constant_time() -> None:
     now = [0.0]
     writes = UnconfirmedWrites(lambda: now[0])

@@ -127,7 +127,8 @@ class SessionState:
     def _merchant(self, account: Account, dialect: Dialect) -> Hashable:
         # A transport of the caller may lead anywhere, so its gateways are not those of other sessions.
         place = None if self.transport_argument is None else id(self.transport_argument)
-        return dialect.origin, getattr(dialect, "merchant", None) or hash(account), place
+        # By origin and credentials: the base URL may be spelled in several ways.
+        return dialect.origin, hash(secrets_of(account) or account), place
 
     def stats(self) -> "Stats":
         """Return the statistics so far."""
