@@ -1,4 +1,4 @@
-"""`session.stats()`: what it counts, who waits, and what each transport tells of its connections."""
+"""`session.stats()`: counters, waiting calls, and the connections of each transport."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_it_counts(gateway: str, simulator: SimulatorServer) -> None:
+async def test_stats_count_calls_and_requests(gateway: str, simulator: SimulatorServer) -> None:
     before = simulator.faults.requests.total()
     async with session(simulator, gateway, max_connections=3) as it:
         made = await it.upsert(fresh(gateway))
@@ -50,7 +50,7 @@ async def test_it_counts(gateway: str, simulator: SimulatorServer) -> None:
     assert it.stats() == attrs.evolve(stats, connections=attrs.evolve(stats.connections, open=0, idle=0))
 
 
-async def test_a_throttled_call_that_fails_keeps_its_tokens_taken() -> None:
+async def test_failed_throttled_call_does_not_return_its_retry_tokens() -> None:
     it = make_harness(respond(429, {}), endless=True)
     with pytest.raises(RateLimitError):
         await it.get(UUID)
@@ -62,7 +62,7 @@ async def test_a_throttled_call_that_fails_keeps_its_tokens_taken() -> None:
     assert it.executor.counts.failed == {"RateLimitError": 1}
 
 
-async def test_it_shows_who_waits(simulator: SimulatorServer) -> None:
+async def test_stats_show_waiting_calls_and_requests(simulator: SimulatorServer) -> None:
     simulator.faults.add("read_hang", times=None)
     async with session(simulator, "paydock", max_connections=2) as it:
         async with anyio.create_task_group() as group:
@@ -84,19 +84,19 @@ async def test_it_shows_who_waits(simulator: SimulatorServer) -> None:
     assert (after.connections.busy, after.connections.waiting) == (0, 0)
 
 
-async def test_a_transport_without_figures_has_none() -> None:
+async def test_transport_without_connection_stats() -> None:
     class Plain:
         async def send(self, signed_request: object, transmission: object) -> Any:
             raise AssertionError
 
         async def aclose(self) -> None:
-            """Nothing is open."""
+            """Do nothing."""
 
     async with CustomerSession(paydock(), transport=Plain()) as it:
         assert it.stats().connections is None
 
 
-async def test_each_transport_counts_its_connections(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
+async def test_transports_report_their_connections(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     transport = kind(max_connections=2)
     async with session(simulator, "monri", transport=transport) as it:
         await it.upsert(fresh("monri"))
@@ -106,7 +106,7 @@ async def test_each_transport_counts_its_connections(simulator: SimulatorServer,
     await transport.aclose()
 
 
-async def test_every_look_is_counted() -> None:
+async def test_lookups_are_counted() -> None:
     missing = respond(404, {"message": "Customer not found"})
     it = make_harness(NO_RESPONSE, missing, missing, missing, missing, missing, policy=RetryPolicy(attempts=1))
     with pytest.raises(OutcomeUnknownError):

@@ -1,4 +1,4 @@
-"""Who is told of calls and sessions, and what an observer may do."""
+"""Events of calls and sessions, and errors of observers."""
 
 import logging
 import subprocess
@@ -22,7 +22,7 @@ CUSTOMER = {"status": 200, "error": None, "resource": {"type": "customer", "data
 
 
 class TestSessions:
-    async def test_a_session_tells_when_it_opens_and_closes_and_a_view_does_not(self) -> None:
+    async def test_session_events_occur_once_and_not_for_views(self) -> None:
         told: list[Event] = []
         wire = MockGateway(json_response(200, CUSTOMER))
         it = CustomerSession(paydock(), transport=wire.transport(), observers=[told.append])
@@ -42,7 +42,7 @@ class TestSessions:
         assert closed.session is opened
         assert opened.stats() == it.stats()
 
-    async def test_what_is_refused_beforehand_is_no_call(self) -> None:
+    async def test_refused_arguments_create_no_events(self) -> None:
         told: list[Event] = []
         async with CustomerSession(paydock(), transport=MockGateway().transport(), observers=[told.append]) as it:
             with pytest.raises(InvalidRecordError):
@@ -52,7 +52,9 @@ class TestSessions:
 
 
 class TestObservers:
-    async def test_one_that_raises_is_named_once_and_changes_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_observer_errors_are_logged_once_and_do_not_affect_calls(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         told: list[Event] = []
 
         def broken(event: Event) -> None:
@@ -72,7 +74,7 @@ class TestObservers:
         assert record.exc_info is None
         assert "4111" not in repr(vars(record))
 
-    async def test_one_that_ends_the_program_does(self) -> None:
+    async def test_base_exceptions_of_observers_propagate(self) -> None:
         class Stop(BaseException):
             pass
 
@@ -87,7 +89,7 @@ class TestObservers:
         assert it.executor.order.waiting == 0
         assert it.executor.order.locks.acquire_nowait((1, "reference", "r-1"))
 
-    async def test_it_is_called_in_the_callers_context(self) -> None:
+    async def test_observers_run_in_the_context_of_the_caller(self) -> None:
         who: ContextVar[str] = ContextVar("who")
         seen: defaultdict[CallStarted, set[str]] = defaultdict(set)
 
@@ -108,13 +110,13 @@ class TestObservers:
         assert observers.failures == 0
         assert sorted(seen.values(), key=min) == sorted(({str(number)} for number in range(20)), key=min)
 
-    async def test_what_cannot_be_one_is_refused(self) -> None:
+    async def test_invalid_observers_are_refused(self) -> None:
         async def late(event: Event) -> None:
-            """Nobody would wait for it."""
+            """Return a coroutine that would never be awaited."""
 
         class Late:
             async def __call__(self, event: Event) -> None:
-                """Nobody would wait for it."""
+                """Return a coroutine that would never be awaited."""
 
         for wrong, reason in (
             ([late], "must not be async, no call waits for it; .*late is"),
@@ -126,7 +128,7 @@ class TestObservers:
             with pytest.raises(ConfigurationError, match=reason):
                 CustomerSession(paydock(), observers=wrong)  # type: ignore[arg-type]
 
-    def test_without_one_nothing_of_it_is_loaded(self) -> None:
+    def test_observer_module_is_not_imported_without_observers(self) -> None:
         code = (
             "import sys, anyio, wonder_customers as w\n"
             "async def main():\n"
