@@ -1,4 +1,4 @@
-"""Files as real people have them: each works, or is named with its line."""
+"""Files of other programs: each is read, or refused with its line."""
 
 import gzip
 import os
@@ -39,7 +39,7 @@ def names(rows: list[Row]) -> list[str | None]:
     ],
     ids=["utf-8", "mark", "semicolons", "utf-16 tabs", "sep=", "old Mac", "blanks", "empty lines"],
 )
-def test_every_way_to_write_a_csv_file(data: bytes, tmp_path: Path) -> None:
+def test_csv_variants_are_read(data: bytes, tmp_path: Path) -> None:
     rows = rows_of(tmp_path, data)
     assert names(rows) == ["Žofie Ünal"]
     assert (rows[0].number, rows[0].reference) == (1, "c-1")
@@ -52,14 +52,14 @@ def test_line_breaks_in_quotes_keep_the_line_numbers_right(tmp_path: Path) -> No
     assert rows[1].problem == "line 5: has 4 columns, but the first line has 2"
 
 
-def test_leading_zeros_stay(tmp_path: Path) -> None:
+def test_leading_zeros_are_kept(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, "reference,name,phone\n007,Bond,0912345678\n008,Bond,+385 91 2345678\n")
     assert [row.reference for row in rows] == ["007", "008"]
     assert [row.draft.phone for row in rows if row.draft] == [Phone(None, "0912345678"), Phone("+385", "912345678")]
 
 
 @pytest.mark.parametrize("number", ["4.5E+12", "3,85912E+11", "385912e11"])
-def test_a_number_that_a_spreadsheet_shortened_is_named(number: str, tmp_path: Path) -> None:
+def test_phone_that_a_spreadsheet_shortened_is_refused(number: str, tmp_path: Path) -> None:
     rows = rows_of(tmp_path, f'reference,name,Phone\nc-1,Ada,"{number}"\nc-2,Grace,\n')
     assert rows[0].problem is not None
     assert rows[0].problem.startswith("line 2, column Phone: a spreadsheet shortened this number")
@@ -85,12 +85,12 @@ def test_a_row_of_a_megabyte(tmp_path: Path) -> None:
     assert [len(name or "") for name in names(rows)] == [1_000_000, 3]
 
 
-def test_a_quote_that_is_never_closed_is_named_with_its_line(tmp_path: Path) -> None:
+def test_unclosed_quote_is_reported_with_its_line(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, f'{HEAD}c-1,Ada\nc-2,"Grace\nc-3,Joan\n')
     assert names(rows) == ["Ada", "line 3: a quote is opened here and not closed"]
 
 
-def test_a_quote_that_swallows_too_much_is_named_with_its_line(tmp_path: Path) -> None:
+def test_too_long_field_is_reported_with_its_line(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, f'{HEAD}c-2,"{"x" * (LONGEST_FIELD + 10)}\nc-3,Joan\n')
     assert rows[0].problem is not None
     assert rows[0].problem.startswith("line 2: a field is longer than 16 MB")
@@ -126,12 +126,12 @@ def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
         ("reference,x", {"x": "surname"}, "a customer does not have a field 'surname'"),
     ],
 )
-def test_columns_that_cannot_be_used(head: str, mapping: Mapping[str, str], words: str, tmp_path: Path) -> None:
+def test_unusable_columns_are_refused(head: str, mapping: Mapping[str, str], words: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=words):
         rows_of(tmp_path, f"{head}\n1,2,3\n", mapping=mapping)
 
 
-def test_card_columns_that_are_asked_for_by_name(tmp_path: Path) -> None:
+def test_card_columns_that_are_mapped_are_read(tmp_path: Path) -> None:
     mapping = {
         "Card No": "payment_source.number",
         "MM": "payment_source.expire_month",
@@ -210,7 +210,7 @@ def test_zstd(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path, packed, "c.csv.zst")) == 5000
 
 
-def test_a_broken_package_is_told(tmp_path: Path) -> None:
+def test_truncated_gzip_file_is_refused(tmp_path: Path) -> None:
     whole = gzip.compress(b"reference,name\n" + b"".join(b"c-%d,Ada\n" % number for number in range(5000)))
     with pytest.raises(ConfigurationError, match="cannot be read to its end"):
         rows_of(tmp_path, whole[: len(whole) // 2], "c.csv.gz")
@@ -237,14 +237,14 @@ def test_parquet_and_queries(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.csv", "c.xlsx", "empty"])
-def test_sources_that_are_none(name: str, tmp_path: Path) -> None:
+def test_path_that_is_not_a_source_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "c.xlsx").write_bytes(b"PK")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigurationError):
         sources.read(tmp_path / name)
 
 
-def test_the_reader_tells_how_far_it_is(tmp_path: Path) -> None:
+def test_reader_reports_the_fraction_read(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     path.write_text(HEAD + "".join(f"c-{number},Ada\n" for number in range(20_000)))
     reader = sources.read(path)
@@ -262,7 +262,7 @@ def test_a_fingerprint_changes_with_the_source(tmp_path: Path) -> None:
     assert sources.fingerprint(path) != before
 
 
-def test_a_mapped_column_that_one_table_has_not_is_a_slip(tmp_path: Path) -> None:
+def test_mapped_column_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     mapping = {"Stadtt": "address.city"}
     with pytest.raises(ConfigurationError, match=r"have a column 'Stadtt', which is mapped to 'address\.city'"):
         rows_of(tmp_path, "reference,Stadt\nc-1,Wien\n", mapping=mapping, unknown="ignore")
@@ -275,7 +275,7 @@ def test_of_several_files_each_may_lack_a_mapped_column(tmp_path: Path) -> None:
     assert names(list(sources.read(tmp_path, mapping={"Vorname": "name"}))) == ["Ada", "Grace"]
 
 
-def test_a_folder_whose_entries_are_no_files_is_refused(tmp_path: Path) -> None:
+def test_folder_entry_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"{HEAD}c-1,Ada\n")
     (tmp_path / "archive").mkdir()
     assert len(list(sources.read(tmp_path))) == len(list(sources.read(tmp_path, form="csv"))) == 1
@@ -288,16 +288,16 @@ def test_a_folder_whose_entries_are_no_files_is_refused(tmp_path: Path) -> None:
         sources.read(tmp_path, form="csv")
     (tmp_path / "b").unlink()
     (tmp_path / "c.csv").mkdir()
-    for look in (sources.read, sources.fingerprint):
+    for use in (sources.read, sources.fingerprint):
         with pytest.raises(ConfigurationError, match=r"c\.csv is a folder with the name of a file: rename it"):
-            look(tmp_path)
+            use(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_no_source(tmp_path: Path) -> None:
+def test_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p.csv")
-    for look in (sources.read, sources.fingerprint):
+    for use in (sources.read, sources.fingerprint):
         with pytest.raises(ConfigurationError, match=r"p\.csv is a pipe or a device, .* save the rows to a file"):
-            look(tmp_path / "p.csv")
+            use(tmp_path / "p.csv")
     with pytest.raises(ConfigurationError, match=r"p\.csv is a pipe or a device with the name of a file"):
         sources.read(tmp_path)
