@@ -119,8 +119,8 @@ class TestObservers:
                 """Return a coroutine that would never be awaited."""
 
         for wrong, reason in (
-            ([late], "must not be async, no call waits for it; .*late is"),
-            ([Late()], "must not be async"),
+            ([late], "must be a regular function.*late is one"),
+            ([Late()], "must be a regular function"),
             ([Late], "must be callable with one event; .*Late is not"),
             (["print"], "must be callable with one event; str is not"),
             (5, "must be a list"),

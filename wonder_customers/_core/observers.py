@@ -1,4 +1,4 @@
-"""Tells the observers of a session what its calls do. It is loaded only where there are observers."""
+"""Reports the events of a session to its observers. Loaded only when there are observers."""
 
 import logging
 from collections.abc import Callable
@@ -44,18 +44,20 @@ def _observers(given: Any) -> tuple[Observer, ...]:
         if not callable(observer) or isinstance(observer, type):
             raise ConfigurationError(f"an observer must be callable with one event; {_named(observer)} is not")
         if iscoroutinefunction(observer) or iscoroutinefunction(type(observer).__call__):
-            raise ConfigurationError(f"an observer must not be async, no call waits for it; {_named(observer)} is")
+            raise ConfigurationError(
+                f"an observer must be a regular function, not a coroutine function; {_named(observer)} is one"
+            )
     return observers
 
 
 def _named(observer: object) -> str:
-    """An observer's name in its code, and nothing of what it holds."""
+    """Return the name of an observer in its source code. It contains no data."""
     return str(getattr(observer, "__qualname__", type(observer).__qualname__))
 
 
 @define(eq=False)
 class ObserverGroup:
-    """The observers of one session, and the session they are told of.
+    """The observers of one session.
 
     Attributes:
         observers: Called in this order.
@@ -68,15 +70,15 @@ class ObserverGroup:
     _opened: SessionStarted | None = None
 
     def tell(self, event: Event) -> None:
-        """Give every observer the event."""
+        """Call every observer with the event."""
         for observer in self.observers:
             try:
                 observer(event)
-            except Exception as error:  # noqa: BLE001 - the code of others, and no call may end by what it raises
+            except Exception as error:  # noqa: BLE001 - an error of an observer must not end the call
                 self._excuse(observer, error)
 
     def _excuse(self, observer: Observer, error: Exception) -> None:
-        """Count the error, and log each observer's first. Names only: an error of others may hold anything."""
+        """Count the error, and log the first of each observer. Only names are logged: the error may hold data."""
         self.failures += 1
         if id(observer) not in self._blamed:
             self._blamed.add(id(observer))
@@ -85,17 +87,17 @@ class ObserverGroup:
             _LOG.error("observer_failed observer=%s error=%s", who, what, extra=extra)
 
     def opened(self, stats: Callable[[], Stats]) -> None:
-        """The session's block begins."""
+        """Report that the session was opened."""
         self._opened = SessionStarted(stats)
         self.tell(self._opened)
 
     def closed(self) -> None:
-        """The session's block has ended."""
+        """Report that the session was closed."""
         if self._opened is not None:
             self.tell(SessionEnded(self._opened))
 
     def call(self, gateway: str, operation: str, origin: Origin) -> "CallObserver":
-        """A verb begins."""
+        """Report the start of an operation, and return the observer of its events."""
         started = CallStarted(next(_NUMBERS), gateway, str(operation), origin.host, origin.port)
         self.tell(started)
         return CallObserver(self.tell, started)
@@ -103,7 +105,7 @@ class ObserverGroup:
 
 @define(eq=False)
 class CallObserver:
-    """One call that is watched. Its attempts and looks come one at a time."""
+    """Reports the events of one call. It makes one attempt or lookup at a time."""
 
     _tell: Callable[[Event], None]
     _call: CallStarted
@@ -118,12 +120,12 @@ class CallObserver:
     def attempted(
         self, outcome: Outcome, status: int | None, applied: Applied, error: str | None, elapsed: float
     ) -> None:
-        """It has ended."""
+        """Report that the attempt ended."""
         assert self._attempt is not None  # noqa: S101 - it began
         self._tell(AttemptEnded(self._call, self._attempt, outcome, status, applied, error, elapsed))
 
     def waiting(self, reason: Reason, seconds: float, tokens: int) -> None:
-        """The call waits."""
+        """Report that the call waits."""
         self._tell(Waiting(self._call, reason, seconds, tokens))
 
     def response_drift(self, found: Drift, count: int) -> None:
@@ -131,15 +133,15 @@ class CallObserver:
         self._tell(ResponseDrift(self._call, found.field, found.expected, found.found, count))
 
     def lookup_started(self) -> None:
-        """A look begins."""
+        """Report that a lookup starts."""
         self._lookup = LookupStarted(self._call)
         self._tell(self._lookup)
 
     def lookup_ended(self, error: str | None, *, found: bool) -> None:
-        """It has ended."""
+        """Report that the lookup ended."""
         assert self._lookup is not None  # noqa: S101 - it began
         self._tell(LookupEnded(self._call, self._lookup, found, error))
 
     def ended(self, error: str | None, applied: Applied, requests: int, elapsed: float, *, recovered: bool) -> None:
-        """The verb has ended."""
+        """Report that the operation ended."""
         self._tell(CallEnded(self._call, error, applied, requests, recovered, elapsed))

@@ -1,4 +1,4 @@
-"""Makes slow signatures while the answers to other calls must not wait."""
+"""Computes slow signatures in threads, so that responses to other calls are not delayed."""
 
 import os
 from collections.abc import Callable
@@ -19,19 +19,19 @@ class SignerPool:
     """A thread for each core, and the event loop itself for what is more.
 
     No more threads than cores: they would only wait for each other. While all are at work, the next signature is made
-    here, because a wait for them would cost more; but one at a time, so that the event loop has its turn in between.
+    on the event loop, because waiting would take longer; one at a time, so that the event loop runs in between.
     The program's own use of anyio's threads takes none of these.
     """
 
     def __init__(self, cores: int = _CORES) -> None:
         self._free = cores if cores > 1 else 0
         self._threads = anyio.CapacityLimiter(cores)
-        self._turn = anyio.Lock()
+        self._local_lock = anyio.Lock()
 
     async def make(self, sign: Callable[[], T]) -> T:
-        """What `sign` returns."""
+        """Return the result of `sign`."""
         if not self._free:
-            async with self._turn:
+            async with self._local_lock:
                 return sign()
         self._free -= 1
         try:
