@@ -1,7 +1,6 @@
-"""The records callers see: one vocabulary for all gateways.
+"""The records of customers and payment tokens, the same for all gateways.
 
-Wire names live in the dialects' converters only. Everything here is frozen; a record's ``repr`` shows ids, references
-and states, never a personal datum or a secret.
+All records are immutable. Their ``repr`` shows ids, references and states, but no personal data and no secrets.
 
 Sources of the fields: the gateways' own customer documents (Wonder "Create a customer", Paydock ``POST /v1/customers``,
 Monri "Customers API"), and the answers their official clients read.
@@ -71,7 +70,7 @@ def _split() -> Callable[[str], tuple[str, str] | None]:
 
 @frozen
 class Phone:
-    """A telephone number.
+    """A phone number.
 
     Attributes:
         dial_code: Country calling code with its plus sign, such as ``+852``; None where it is not known.
@@ -179,11 +178,11 @@ PaymentSource = CardSource | OneTimeToken | VaultToken
 
 @frozen
 class CustomerDraft:
-    """What you want a gateway to hold. What a gateway cannot carry is refused before anything is sent, never dropped.
+    """A customer to create or update. Fields that the gateway does not support are refused before anything is sent.
 
     Attributes:
         reference: Your own id for the customer (Wonder ``reference_number``, Paydock ``reference``, Monri
-            ``merchant_customer_id``). With it a timed-out create can be settled; without it, it cannot.
+            ``merchant_customer_id``). It makes it possible to look up a create that received no response.
         name: The full name. Give this or `first_name` and `last_name`.
         metadata: Your own keys and values.
         default_payment_method: Wonder: ``Credit Card``, ``Alipay`` or ``Wechat Pay``.
@@ -263,7 +262,7 @@ class CardSummary:
 
 @frozen
 class PaymentToken:
-    """A stored way to pay: a Wonder payment token, a Paydock payment source, a Monri payment method.
+    """A stored payment method: a Wonder payment token, a Paydock payment source, a Monri payment method.
 
     Attributes:
         token: What to use when paying, checking or deleting it.
@@ -273,7 +272,7 @@ class PaymentToken:
             gateway's status word. Unknown words are kept.
         default: Whether it is the customer's default; None where the gateway does not say.
         verify_url: Wonder: where to send the cardholder while `state` is ``pending``.
-        extra: Every key of the reply that has no field here.
+        extra: All keys of the response that have no field here.
     """
 
     token: str = field(repr=False)
@@ -298,15 +297,15 @@ class PaymentToken:
 
 @frozen
 class Customer:
-    """What a gateway holds.
+    """A customer as the gateway holds it.
 
     Attributes:
         id: The gateway's own id (Wonder and Monri ``uuid``, Paydock ``_id``).
-        reference: Your id, None where the reply does not carry it.
+        reference: Your id for the customer; None if the response does not contain it.
         payment_tokens: Paydock: the payment sources that came with the customer; empty elsewhere.
         status: The gateway's status word; unknown words are kept.
-        deleted: Soft-deleted (Monri) or archived (Paydock); None where the gateway does not say.
-        extra: Every key of the reply that has no field here.
+        deleted: Deleted softly (Monri) or archived (Paydock); None if the gateway does not report it.
+        extra: All keys of the response that have no field here.
     """
 
     id: str
@@ -337,7 +336,7 @@ class Page(Generic[T]):
 
     Attributes:
         items: The records of this page, in the gateway's order.
-        cursor: Pass it to the list verb to go on after this page; None after the last one.
+        cursor: Pass it to `list` to continue after this page; None after the last page.
         total: The number of matches where the gateway tells it (Paydock), else None.
         unreadable: The number of items without an id, which are not part of `items`.
     """
@@ -350,16 +349,16 @@ class Page(Generic[T]):
 
 @frozen
 class Response(Generic[T]):
-    """A record with the facts of the call that brought it (``session.raw``).
+    """A record with the facts of the call that returned it (``session.raw``).
 
     Attributes:
         record: What the call returns.
-        status: The HTTP status of the last reply.
+        status: The HTTP status of the last response.
         headers: Its headers, names in lower case.
         request_id: The gateway's id for the request, else the one sent with it.
-        attempts: How many requests the call took, look-ups included.
-        elapsed: Seconds from start to end, waits included.
-        adopted: The write's own answer was lost; the record was found by a look-up afterwards.
+        attempts: Number of requests of the call, lookups included.
+        elapsed: Duration in seconds, waits included.
+        recovered: The write received no response; a lookup found that it was applied.
     """
 
     record: T

@@ -74,7 +74,7 @@ def concealed(call: Callable[P, T]) -> Callable[P, T]:
 
 @final
 class Secret:
-    """A key, a card number or a security code that no output shows.
+    """A key, a card number or a security code that is masked in all output.
 
     ``repr``, ``str``, ``format`` and ``attrs.asdict`` give ``***``; pickling, iterating and measuring refuse. The one
     way to the value is `reveal`, which the library calls at the moment of writing a wire body or a header.
@@ -83,7 +83,7 @@ class Secret:
         value: The secret text.
 
     Raises:
-        TypeError: `value` is no text (neither the message nor a frame of the traceback holds it).
+        TypeError: `value` is not a string. Neither the message nor the traceback contains it.
     """
 
     # A function and not the text itself, because some writers of objects look into slots without asking.
@@ -97,7 +97,7 @@ class Secret:
         object.__setattr__(self, "_reveal", lambda: value)
 
     def reveal(self) -> str:
-        """The secret itself."""
+        """Return the secret text."""
         return self._reveal()
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

@@ -16,7 +16,7 @@ from wonder_customers.secret import Secret
 __all__ = ["AccessTokenCache", "AccessTokens"]
 
 _MARGIN: Final = 0.1
-"""The last part of a token's lifetime, in which it is no longer used: clocks differ and requests take time."""
+"""The last part of a token's lifetime, which is not used: clocks differ and requests take time."""
 _ACCOUNTS: Final = 1000
 """Accounts whose tokens are kept at most."""
 
@@ -38,7 +38,7 @@ class AccessTokenCache:
 
     @property
     def expired(self) -> bool:
-        """Whether there is no token that can be used."""
+        """Whether the token is missing or expired."""
         return self._token is None or self.clock() >= self._until
 
     async def get(self, fetch: Callable[[], Awaitable[AccessToken]]) -> Secret:

@@ -110,7 +110,7 @@ class AttemptResult:
     Attributes:
         evidence: What is known about the attempt.
         response: The record and the facts of the response, after success.
-        error: The failure, if there is no response.
+        error: The failure, if `response` is None.
         retry_after: Seconds the gateway asked to wait.
         request_id: The gateway's id for the request, or the id that was sent with it.
         drift: The fields of the response that differ from the gateway's documents.
