@@ -1,4 +1,4 @@
-"""How much of the rate of bare session calls does a bulk job keep?"""
+"""The rate of a bulk job compared with plain session calls."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

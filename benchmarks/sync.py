@@ -1,4 +1,4 @@
-"""What does a bulk job cost, and does it find a gateway's limit by itself?
+"""The speed and memory of a bulk job, and the rate that it finds.
 
 ``python -m benchmarks sync`` measures it. ``python -m benchmarks.sync kills --rows 100000`` takes long: every gateway
 with 2 % faults and three SIGKILLs, and an error unless each customer is there exactly once (with ``PYTHONPATH=tests``).

@@ -1,4 +1,4 @@
-"""The simulation of jobs too large to wait for, and the page that shows what it says."""
+"""The simulation of large jobs, and the page with its results."""
 
 from importlib import import_module
 from typing import Any
@@ -19,7 +19,7 @@ def capacity(monkeypatch: pytest.MonkeyPatch) -> Any:
     [(25, 8, 80_000), (1000, 8, 2000), (1000, 1, 2000), (10_000, 1, 1000), (10_000, 8, 200)],
     ids=["the limit", "a high limit", "one worker keeps up", "one worker does not", "eight do"],
 )
-def test_a_job_takes_what_the_limit_or_the_machine_allows(
+def test_simulated_duration_is_bound_by_rate_limit_or_machine(
     capacity: Any, limit: int, workers: int, seconds: float
 ) -> None:
     speeds = capacity.Speeds(index=1e5, unchanged=5e4, sent=1000.0, journal=120.0, partitions=2.0)
@@ -28,7 +28,7 @@ def test_a_job_takes_what_the_limit_or_the_machine_allows(
     assert (found.deaths, found.index, found.journal) == (0, 10.0, 120e6)
 
 
-def test_deaths_cost_their_time_and_no_more(capacity: Any) -> None:
+def test_simulated_failures_cost_only_their_own_time(capacity: Any) -> None:
     speeds = capacity.Speeds(1e5, 5e4, 1000.0, 120.0, 2.0)
     calm = capacity.simulate(1_000_000, 1000, speeds, deaths=0.0)
     stormy = capacity.simulate(1_000_000, 1000, speeds, deaths=1 / 100)
@@ -37,7 +37,7 @@ def test_deaths_cost_their_time_and_no_more(capacity: Any) -> None:
     assert each == pytest.approx(capacity.RESTART + capacity.SETTLE, rel=0.1)
 
 
-def test_the_page_shows_the_results_that_were_kept(capacity: Any) -> None:
+def test_capacity_page_shows_the_stored_results(capacity: Any) -> None:
     results = orjson.loads((ROOT / "benchmarks/results/capacity.json").read_bytes())
     page = (ROOT / "docs/capacity.md").read_text(encoding="utf-8")
     assert capacity.table(results) in page

@@ -1,4 +1,4 @@
-"""Whatever fails leaves no database open, though somebody still holds the error."""
+"""Failures leave no database open, although a reference to the error exists."""
 
 import gc
 import sqlite3
@@ -24,7 +24,7 @@ def open_databases() -> set[int]:
     return found
 
 
-def test_a_file_that_is_no_journal_is_closed(tmp_path: Path) -> None:
+def test_file_that_is_not_a_journal_is_closed(tmp_path: Path) -> None:
     (tmp_path / "j").write_text("reference,name\n" * 1000)
     before = open_databases()
     with pytest.raises(ConfigurationError) as caught:
@@ -33,7 +33,7 @@ def test_a_file_that_is_no_journal_is_closed(tmp_path: Path) -> None:
     assert "cannot be used as a journal" in str(caught.value)
 
 
-def test_a_source_that_waits_for_its_journal_in_vain_keeps_no_list_of_references(tmp_path: Path) -> None:
+def test_failed_partitioning_closes_its_database(tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 3)))
     journal = Journal.open(tmp_path / "j", gateway="monri", endpoint="https://example.com/")
     journal.begin({})

@@ -22,7 +22,7 @@ def lines(path: Path) -> list[dict[str, object]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def test_values_are_written_only_when_asked_for_and_cards_never(tmp_path: Path) -> None:
+def test_dead_letters_contain_values_on_request_and_no_cards(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     with DeadLetters(path) as letters:
         letters.add(FAILED)
@@ -41,7 +41,7 @@ def test_values_are_written_only_when_asked_for_and_cards_never(tmp_path: Path) 
     assert "values" not in lines(path)[1]
 
 
-def test_a_new_run_begins_a_new_file_and_a_resumed_one_goes_on(tmp_path: Path) -> None:
+def test_new_run_replaces_dead_letters_and_resumed_run_appends(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     path.write_text('{"row": 1, "reason": "old", "status": "failed"}\nhalf a li')
     with DeadLetters(path, append=True) as letters:

@@ -1,4 +1,4 @@
-"""The report's page in a real browser: curves are drawn, the console stays silent, and nothing leaves the page."""
+"""The HTML report in headless Chromium."""
 
 import html
 import re
@@ -65,7 +65,7 @@ def report(points: int = 40, **more: Any) -> dict[str, Any]:
 
 
 def browse(text: str, folder: Path) -> dict[str, Any]:
-    """Open a page in headless Chromium, and give back what it saw."""
+    """Open a page in headless Chromium and return its observations."""
     assert CHROMIUM is not None
     watched = text.replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{TELL}</body>", 1)
     path = folder / "page.html"
@@ -84,7 +84,7 @@ def browse(text: str, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
-def test_the_page_draws_its_curves_and_sends_nothing(tmp_path: Path) -> None:
+def test_report_page_draws_curves_without_requests(tmp_path: Path) -> None:
     seen = browse(page(report()), tmp_path)
     assert seen["seen"] == []
     assert [url for url in seen["loaded"] if not url.startswith("data:")] == []
@@ -100,7 +100,7 @@ def test_any_number_of_points_is_drawn(points: int, tmp_path: Path) -> None:
     assert browse(page(report(points)), tmp_path)["seen"] == []
 
 
-def test_the_page_is_whole_and_refers_to_nothing_outside() -> None:
+def test_report_page_is_self_contained() -> None:
     text = page(report(reason="4 rows failed <b>"))
     assert "<script>alert" not in text
     assert "</script><b>customers" not in text

@@ -1,4 +1,4 @@
-"""However a job is left or cannot begin, its caller hears of it in one error, and nothing goes out unasked."""
+"""How a job ends: errors, cancellation and early exits."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 Account = Callable[[str], Any]
 
 
-async def test_a_job_that_is_stopped_before_it_begins_sends_nothing(account: Account, server: SimulatorServer) -> None:
+async def test_job_stopped_before_its_start_sends_nothing(account: Account, server: SimulatorServer) -> None:
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         job = sync(session, [draft(number) for number in range(20)])
         job.stop()
@@ -27,7 +27,7 @@ async def test_a_job_that_is_stopped_before_it_begins_sends_nothing(account: Acc
     assert (job.exit_status, server.store.ledger("monri")) == ("interrupted", {})
 
 
-async def test_a_job_that_cannot_begin_closes_its_source(account: Account, tmp_path: Path) -> None:
+async def test_job_that_cannot_start_closes_its_source(account: Account, tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
     rows = sources.read(write_csv(tmp_path / "c.csv", 3))
     assert rows.file is not None
@@ -38,9 +38,7 @@ async def test_a_job_that_cannot_begin_closes_its_source(account: Account, tmp_p
     assert rows.file.closed
 
 
-async def test_the_journal_of_another_gateway_vouches_for_nobody_here(
-    account: Account, server: SimulatorServer, tmp_path: Path
-) -> None:
+async def test_journal_of_another_gateway_is_refused(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         with pytest.raises(
@@ -53,8 +51,8 @@ async def test_the_journal_of_another_gateway_vouches_for_nobody_here(
 
 
 @pytest.mark.parametrize("within", [True, False])
-async def test_the_callers_own_error_comes_out_as_it_is_whoever_waits(within: bool, account: Account) -> None:
-    """Outcomes that nobody has read yet are in the way of the workers."""
+async def test_error_of_the_caller_is_raised_unchanged_while_workers_wait(within: bool, account: Account) -> None:
+    """Unread outcomes block the workers."""
     error = ValueError()
 
     async def fail(job: Job) -> None:
@@ -72,7 +70,7 @@ async def test_the_callers_own_error_comes_out_as_it_is_whoever_waits(within: bo
     assert (caught.value, job.exit_status) == (error, "interrupted")
 
 
-async def test_a_job_that_is_cancelled_while_it_is_waited_for_ends_in_order(account: Account) -> None:
+async def test_job_cancelled_while_waiting_for_its_source_ends_in_order(account: Account) -> None:
     async def slowly() -> AsyncIterator[CustomerDraft]:
         yield draft(1)
         await anyio.sleep_forever()
@@ -143,14 +141,14 @@ async def test_iterating_outside_async_with_is_refused(account: Account, server:
     assert server.store.ledger("paydock") == {"c-1": 1}
 
 
-async def test_what_is_no_draft_is_named(account: Account) -> None:
+async def test_row_that_is_not_a_draft_is_reported(account: Account) -> None:
     rows: list[Any] = [draft(1), "Ada"]
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         with pytest.raises(BulkError, match="row 2 must be a CustomerDraft, not str"):
             await collect(sync(session, rows))
 
 
-async def test_a_session_that_is_closed_is_told_of_by_itself(account: Account) -> None:
+async def test_closed_session_raises_session_closed_error(account: Account) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         pass
     with pytest.raises(SessionClosedError):

@@ -1,4 +1,4 @@
-"""The journal by itself: what is on the disk when, its key, and its lock."""
+"""The journal: durability, key and lock."""
 
 import os
 import sqlite3
@@ -21,7 +21,7 @@ def opened(folder: Path) -> Journal:
 
 
 def rows_on_disk(folder: Path) -> int:
-    """What another process would see."""
+    """Count the rows that another process can read."""
     connection = sqlite3.connect(folder / "j")
     try:
         count: int = connection.execute("SELECT count(*) FROM rows").fetchone()[0]
@@ -31,7 +31,7 @@ def rows_on_disk(folder: Path) -> int:
 
 
 @pytest.mark.anyio
-async def test_sending_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> None:
+async def test_announced_rows_are_on_the_disk(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     journal.begin({})
     async with anyio.create_task_group() as group:
@@ -45,7 +45,7 @@ async def test_sending_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> N
     journal.end("finished", {"created": 1})
     assert journal.states() == {"done": 1, "sending": 3, "unknown": 1}
     with journal.reader() as find:
-        found = find(["c-0", "c-1", "nobody"])
+        found = find(["c-0", "c-1", "missing"])
     assert (found["c-0"].state, found["c-0"].id, found["c-0"].result, found["c-0"].at) == (
         "done",
         "x",
@@ -53,11 +53,11 @@ async def test_sending_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> N
         1000.0,
     )
     assert (found["c-1"].code, found["c-1"].attempts) == ("OutcomeUnknownError", 2)
-    assert "nobody" not in found
+    assert "missing" not in found
 
 
 @pytest.mark.anyio
-async def test_nothing_is_lost_when_everything_is_cancelled(tmp_path: Path) -> None:
+async def test_cancellation_does_not_lose_journal_entries(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     journal.begin({})
     async with anyio.create_task_group() as outer:
@@ -77,7 +77,7 @@ async def test_nothing_is_lost_when_everything_is_cancelled(tmp_path: Path) -> N
 
 
 @pytest.mark.anyio
-async def test_after_a_failed_write_nothing_is_written_and_everybody_is_told(tmp_path: Path) -> None:
+async def test_failed_journal_write_fails_all_later_writes(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     journal.begin({})
     async with anyio.create_task_group() as group:
@@ -109,19 +109,19 @@ def test_the_key_may_come_from_the_environment(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("content", ["", "zz"])
-def test_a_broken_key_is_told(content: str, tmp_path: Path) -> None:
+def test_broken_key_is_reported(content: str, tmp_path: Path) -> None:
     (tmp_path / "j.key").write_text(content)
     with pytest.raises(ConfigurationError, match="does not contain a key"):
         opened(tmp_path)
 
 
-def test_what_is_no_journal_is_told(tmp_path: Path) -> None:
+def test_file_that_is_not_a_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "j").write_text("reference,name\n" * 1000)
     with pytest.raises(ConfigurationError, match="cannot be used as a journal"):
         Journal.existing(tmp_path / "j")
 
 
-def test_there_is_nothing_to_resume_in_a_fresh_journal(tmp_path: Path) -> None:
+def test_new_journal_has_no_run_to_resume(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     with pytest.raises(BulkError, match="no run to resume"):
         journal.begin({}, resume=True)
@@ -129,7 +129,7 @@ def test_there_is_nothing_to_resume_in_a_fresh_journal(tmp_path: Path) -> None:
     assert journal.last_run() is None
 
 
-def test_another_key_is_refused_before_every_row_looks_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journal_with_another_key_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert opened(tmp_path).digests == opened(tmp_path).digests
     key = (tmp_path / "j.key").read_text()
     (tmp_path / "j.key").write_text("ab" * 32)
@@ -144,7 +144,7 @@ def test_another_key_is_refused_before_every_row_looks_changed(tmp_path: Path, m
         opened(tmp_path)
 
 
-def test_a_journal_without_a_mark_takes_the_key_it_is_opened_with_first(tmp_path: Path) -> None:
+def test_journal_without_key_mark_adopts_the_first_key(tmp_path: Path) -> None:
     opened(tmp_path)._execute("DELETE FROM about WHERE name = 'key'", [])
     (tmp_path / "j.key").write_text("ab" * 32)
     opened(tmp_path)

@@ -1,4 +1,4 @@
-"""A job that is killed again and again: each customer is there exactly once in the end, with the last payload."""
+"""Killed jobs: each customer exists exactly once, with the last payload."""
 
 import os
 import random
@@ -32,7 +32,7 @@ ELSEWHERE = {"expired_tls", "refuse"}
 
 
 def misbehave(server: SimulatorServer, gateway: str, share: float, seed: int) -> None:
-    """Switch every kind of fault on; together they strike so large a share of the requests."""
+    """Enable every kind of fault for a share of the requests."""
     kinds = sorted(FAULT_KINDS.keys() - ELSEWHERE)
     for place, kind in enumerate(kinds):
         more = dict(PARAMETERS.get(kind, {}))
@@ -50,7 +50,7 @@ def start(gateway: str, source: Path, journal: Path, server: SimulatorServer, *m
 
 
 def kill_after(process: "subprocess.Popen[str]", server: SimulatorServer, more: int) -> bool:
-    """Kill the process when so many more requests have come in; False when it had ended before."""
+    """Kill the process after `more` requests; return False if it ended before."""
     goal = server.faults.requests.total() + more
     while process.poll() is None:
         if server.faults.requests.total() >= goal:

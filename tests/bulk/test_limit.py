@@ -1,4 +1,4 @@
-"""A job against a gateway that really allows 200 requests per second."""
+"""A job at a gateway with a limit of 200 requests per second."""
 
 import time
 from typing import ClassVar
@@ -15,7 +15,7 @@ from wonder_customers.simulator.server import SimulatorServer
 
 
 class Limited(WonderSimulator):
-    """Wonder, which takes 200 requests per second, and 20 at once."""
+    """Wonder with a limit of 200 requests per second and a burst of 20."""
 
     tokens, last = 20.0, 0.0
     taken: ClassVar[list[float]] = []
@@ -35,7 +35,7 @@ class Limited(WonderSimulator):
 @pytest.mark.long
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_the_limit_settles_near_what_the_gateway_takes() -> None:
+async def test_rate_settles_near_the_limit_of_the_gateway() -> None:
     rows = 6000
     with SimulatorServer([Limited]) as server:
         account = package("wonder").ACCOUNT.from_environment(server.environment())

@@ -1,4 +1,4 @@
-"""What a migration carries over: names in a form that the target takes, and nobody who was deleted."""
+"""Drafts of a migration: names are adapted to the target, deleted customers are left out."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ BOTH = CustomerDraft("c-1", "Ada King", first_name="Ada", last_name="Lovelace", 
 
 
 @pytest.mark.parametrize("gateway", names())
-async def test_of_a_name_whole_and_in_parts_that_differ_the_parts_are_carried(gateway: str, account: Account) -> None:
+async def test_first_and_last_name_are_preferred_to_a_different_name(gateway: str, account: Account) -> None:
     async with CustomerSession(account(gateway), retry=QUICK) as target:
         taken, left = adapted(target, BOTH)
         target.validate(taken)
@@ -27,7 +27,7 @@ async def test_of_a_name_whole_and_in_parts_that_differ_the_parts_are_carried(ga
     assert left == []
 
 
-async def test_who_was_archived_is_counted_and_left_out(account: Account, server: SimulatorServer) -> None:
+async def test_archived_customers_are_not_migrated(account: Account, server: SimulatorServer) -> None:
     async with (
         CustomerSession(account("paydock"), retry=QUICK) as source,
         CustomerSession(account("monri"), retry=QUICK) as target,

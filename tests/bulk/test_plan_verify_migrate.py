@@ -63,7 +63,7 @@ async def test_a_plan_counts_every_row_and_writes_nothing(
     assert "Twice" not in repr(found)
 
 
-async def test_a_plan_asks_for_rows_in_doubt(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_plan_looks_up_unconfirmed_rows(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
     server.faults.add("read_close", times=None, method="POST")
     async with CustomerSession(account("wonder"), retry=QUICK) as session:
@@ -77,7 +77,7 @@ async def test_a_plan_asks_for_rows_in_doubt(account: Account, server: Simulator
     assert found.adds_up
 
 
-async def test_a_plan_survives_passing_faults_and_tells_others(account: Account, server: SimulatorServer) -> None:
+async def test_plan_retries_transient_faults_and_raises_others(account: Account, server: SimulatorServer) -> None:
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         server.faults.add("rate_limited", times=2)
         found = await plan(session, [draft(number) for number in range(5)])
@@ -88,7 +88,7 @@ async def test_a_plan_survives_passing_faults_and_tells_others(account: Account,
 
 
 @pytest.mark.parametrize("gateway", names())
-async def test_verifying_finds_what_differs(gateway: str, account: Account, tmp_path: Path) -> None:
+async def test_verify_reports_differences(gateway: str, account: Account, tmp_path: Path) -> None:
     source = write_csv(tmp_path / "c.csv", 40)
     async with CustomerSession(account(gateway), retry=QUICK) as session:
         await send(session, [draft(number, version="old" if number == 3 else "1") for number in range(39)])
@@ -101,7 +101,7 @@ async def test_verifying_finds_what_differs(gateway: str, account: Account, tmp_
     assert 0 <= low <= high <= 1
 
 
-async def test_rows_that_cannot_be_there_are_not_read_back(account: Account, server: SimulatorServer) -> None:
+async def test_verify_skips_invalid_rows(account: Account, server: SimulatorServer) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         found = await verify(session, [CustomerDraft(), CustomerDraft("c-1", "x", phone=Phone(None, "1"))])
     assert found.counts == {"unreadable": 2}
@@ -117,7 +117,7 @@ def test_wilsons_interval() -> None:
     assert wilson(50, 50)[1] == pytest.approx(1.0)
 
 
-async def test_a_migration_tells_its_losses_and_brings_the_rest(account: Account, server: SimulatorServer) -> None:
+async def test_migration_reports_losses_and_sends_the_rest(account: Account, server: SimulatorServer) -> None:
     people = [
         CustomerDraft(
             f"m-{number}",

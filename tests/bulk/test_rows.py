@@ -1,4 +1,4 @@
-"""What one row may hold, and what is told of the row that holds something else."""
+"""The values of a row, and the problems of invalid rows."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from wonder_customers.bulk import sources
 
 
 def drafts(folder: Path, data: str | bytes, name: str = "c.csv", **how: Any) -> list[Any]:
-    """The rows' drafts, or what is told of them."""
+    """Return the rows' drafts or problems."""
     path = folder / name
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     return [row.draft or row.problem for row in sources.read(path, **how)]
@@ -33,23 +33,23 @@ c-4,,silver
 
 def test_a_vault_token_and_a_card_in_one_row_are_refused(tmp_path: Path) -> None:
     mapping = {"token": "payment_source.vault_token", "card": "payment_source.number"}
-    (told,) = drafts(tmp_path, "reference,token,card\nc-1,abc,4111111111111111\n", mapping=mapping)
-    assert told == "line 2: has both a vault token and a card"
+    (problem,) = drafts(tmp_path, "reference,token,card\nc-1,abc,4111111111111111\n", mapping=mapping)
+    assert problem == "line 2: has both a vault token and a card"
 
 
-def test_utf_16_that_breaks_off_is_told_with_its_line(tmp_path: Path) -> None:
+def test_truncated_utf_16_is_reported_with_its_line(tmp_path: Path) -> None:
     whole = "\n".join([HEADER, *(line(number) for number in range(3))]).encode("utf-16")
     with pytest.raises(ConfigurationError, match=r"is invalid as utf-16 text after line \d\. Export"):
         drafts(tmp_path, whole[:-1])
 
 
-def test_rows_of_a_thousand_forms_are_read_as_well_as_rows_of_one(tmp_path: Path) -> None:
+def test_objects_with_many_sets_of_keys_are_read(tmp_path: Path) -> None:
     data = "".join(f'{{"reference": "c-{number}", "metadata.k{number}": "{number}"}}\n' for number in range(1100))
     found = drafts(tmp_path, data + data, "c.jsonl")
     assert [draft.metadata for draft in found] == [{f"k{number}": str(number)} for number in range(1100)] * 2
 
 
-def test_a_file_that_goes_away_between_two_is_told(tmp_path: Path) -> None:
+def test_file_deleted_while_reading_a_folder_is_reported(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text(f"{HEADER}\n{line(1)}\n")
     rows = sources.read(tmp_path)
@@ -65,7 +65,7 @@ def test_a_row_shows_its_place_and_reference_only(tmp_path: Path) -> None:
     assert repr(row) == "<Row 1 'c-7'>"
 
 
-def test_how_far_a_query_is_nobody_knows_and_a_closed_file_is_read(tmp_path: Path) -> None:
+def test_fraction_of_a_query_is_none_and_of_a_closed_file_one(tmp_path: Path) -> None:
     pytest.importorskip("duckdb", reason="needs the extra duckdb")
     path = tmp_path / "c.csv"
     path.write_text(f"{HEADER}\n{line(1)}\n{line(2)}\n")

@@ -1,4 +1,4 @@
-"""One rate for several plain processes, kept in a real Redis server."""
+"""A rate limit shared by several processes, with a real Redis server."""
 
 import os
 import shutil
@@ -94,7 +94,7 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 
 
 def busiest(times: list[float]) -> int:
-    """The most that any second saw."""
+    """Return the maximum number within any second."""
     times = sorted(times)
     return max(bisect_left(times, at + 1) - place for place, at in enumerate(times))
 
@@ -116,9 +116,9 @@ def test_three_processes_keep_one_rate(redis: Redis) -> None:
 
 
 @pytest.mark.anyio
-async def test_while_the_store_is_away_nothing_goes_and_no_burst_follows(redis: Redis) -> None:
-    told: list[str] = []
-    limit, rate = SharedLimit(redis.url, 100.0, "test", told.append), 100
+async def test_unreachable_store_permits_nothing_and_causes_no_burst(redis: Redis) -> None:
+    messages: list[str] = []
+    limit, rate = SharedLimit(redis.url, 100.0, "test", messages.append), 100
     times: list[float] = []
 
     async def rows() -> None:
@@ -140,21 +140,21 @@ async def test_while_the_store_is_away_nothing_goes_and_no_burst_follows(redis: 
     assert [at for at in times if killed + 0.35 < at < back] == []
     assert len([at for at in times if at > back]) > 50
     assert busiest(times) <= rate * 1.05
-    assert len(told) == 2
-    assert told[0].startswith(f"The shared limit at 127.0.0.1:{redis.port} cannot be reached")
-    assert told[0].endswith("Nothing is sent until it responds.")
-    assert told[1] == f"The shared limit at 127.0.0.1:{redis.port} responds again."
+    assert len(messages) == 2
+    assert messages[0].startswith(f"The shared limit at 127.0.0.1:{redis.port} cannot be reached")
+    assert messages[0].endswith("Nothing is sent until it responds.")
+    assert messages[1] == f"The shared limit at 127.0.0.1:{redis.port} responds again."
 
 
 @pytest.mark.anyio
-async def test_a_store_that_does_not_answer_is_told_before_anything_is_sent(redis: Redis) -> None:
+async def test_unreachable_store_is_reported_before_sending(redis: Redis) -> None:
     await SharedLimit(redis.url, 10.0).check()
     redis.kill()
     with pytest.raises(ConfigurationError, match=r"cannot be reached .* Nothing was sent"):
         await SharedLimit(redis.url, 10.0).check()
 
 
-def test_addresses_that_cannot_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_addresses_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match=f"put it into {PASSWORD}") as caught:
         SharedLimit("redis://:hunter2@127.0.0.1:1", 10.0)
     assert "hunter2" not in str(caught.value)

@@ -269,7 +269,7 @@ def test_mapped_column_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert names(rows_of(tmp_path, '{"reference": "c-1", "name": "Ada"}\n', "c.jsonl", mapping=mapping)) == ["Ada"]
 
 
-def test_of_several_files_each_may_lack_a_mapped_column(tmp_path: Path) -> None:
+def test_mapped_column_may_be_missing_in_some_files(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("reference,Name\nc-1,Ada\n")
     (tmp_path / "b.csv").write_text("reference,Vorname\nc-2,Grace\n")
     assert names(list(sources.read(tmp_path, mapping={"Vorname": "name"}))) == ["Ada", "Grace"]

@@ -1,4 +1,4 @@
-"""The job against the simulated gateways: what is sent, what is not, and how it stops."""
+"""Bulk jobs against the simulated gateways."""
 
 import sqlite3
 from collections import Counter
@@ -73,7 +73,7 @@ async def test_rows_are_sent_once_and_again_only_when_they_change(
     assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(60)}
 
 
-async def test_the_same_payload_from_other_columns_is_unchanged(
+async def test_same_payload_from_other_columns_is_unchanged(
     account: Account, server: SimulatorServer, tmp_path: Path
 ) -> None:
     journal = journal_for(tmp_path / "j", account("monri"), "monri")
@@ -86,7 +86,7 @@ async def test_the_same_payload_from_other_columns_is_unchanged(
     assert server.faults.requests.total() == sent
 
 
-async def test_a_full_run_sends_every_row_once_also_when_it_is_resumed(account: Account, tmp_path: Path) -> None:
+async def test_full_run_sends_every_row_once_when_resumed(account: Account, tmp_path: Path) -> None:
     journal, drafts = journal_for(tmp_path / "j", account("monri"), "monri"), [draft(number) for number in range(40)]
     await outcomes_of(account("monri"), drafts, journal)
     job, first = await outcomes_of(account("monri"), drafts, journal, full=True, first=15)
@@ -96,7 +96,7 @@ async def test_a_full_run_sends_every_row_once_also_when_it_is_resumed(account: 
     assert sum(outcome.replayed for outcome in rest) == 15
 
 
-async def test_drafts_come_from_anywhere(account: Account) -> None:
+async def test_drafts_from_iterables_and_rows_are_sent(account: Account) -> None:
     def plain() -> Iterator[CustomerDraft]:
         yield from (draft(number) for number in range(60))
 
@@ -111,14 +111,12 @@ async def test_drafts_come_from_anywhere(account: Account) -> None:
         assert job.rows_read == size
 
 
-async def test_rows_that_cannot_be_sent_stop_no_other(
-    account: Account, server: SimulatorServer, tmp_path: Path
-) -> None:
+async def test_invalid_rows_do_not_stop_the_job(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     source = tmp_path / "c.csv"
     source.write_text(
         "reference,name,email,phone\nc-1,Ada,ada@example.com,+385 91 234 5678\n"
         "c-2,Grace,grace@example.com,secret-phone\n"
-        "c-1,Ada,ada@example.com,+385 91 234 5678\n,Nobody,n@example.com,+385 91 234 5678\nc-5,Jo,jo@example.com,1,9\n"
+        "c-1,Ada,ada@example.com,+385 91 234 5678\n,Noor,n@example.com,+385 91 234 5678\nc-5,Jo,jo@example.com,1,9\n"
     )
     _, outcomes = await outcomes_of(account("paydock"), sources.read(source))
     by_number = {outcome.number: outcome for outcome in outcomes}
@@ -136,7 +134,7 @@ async def test_rows_that_cannot_be_sent_stop_no_other(
     assert server.store.ledger("paydock") == {"c-1": 1}
 
 
-async def test_a_refused_row_fails_alone_and_is_sent_again_only_when_asked(
+async def test_rejected_row_is_sent_again_only_on_request(
     account: Account, server: SimulatorServer, tmp_path: Path
 ) -> None:
     journal = journal_for(tmp_path / "j", account("wonder"), "wonder")
@@ -156,7 +154,9 @@ async def test_a_refused_row_fails_alone_and_is_sent_again_only_when_asked(
 
 
 @pytest.mark.parametrize("gateway", names())
-async def test_passing_faults_pass(gateway: str, account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_transient_faults_are_retried(
+    gateway: str, account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
     for kind in ("server_error", "read_close", "truncated_body", "accept_rst"):
         server.faults.add(kind, times=1)
     journal = journal_for(tmp_path / "j", account(gateway), gateway)
@@ -167,7 +167,7 @@ async def test_passing_faults_pass(gateway: str, account: Account, server: Simul
     assert job.stats.requests.failed > 0
 
 
-async def test_refusals_for_the_rate_slow_the_job_down(account: Account, server: SimulatorServer) -> None:
+async def test_throttling_reduces_the_rate(account: Account, server: SimulatorServer) -> None:
     server.faults.add("rate_limited", times=2, retry_after=0.05)
     job, outcomes = await outcomes_of(account("wonder"), [draft(number) for number in range(10)])
     assert counted(outcomes) == {"written": 10}
@@ -176,9 +176,7 @@ async def test_refusals_for_the_rate_slow_the_job_down(account: Account, server:
     assert [outcome.attempts for outcome in outcomes].count(2) == 2
 
 
-async def test_an_outcome_that_stays_unknown_is_settled_by_the_next_run(
-    account: Account, server: SimulatorServer, tmp_path: Path
-) -> None:
+async def test_next_run_resolves_unknown_outcome(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     journal = journal_for(tmp_path / "j", account("wonder"), "wonder")
     server.faults.add("read_close", times=None, method="POST")
     _, first = await outcomes_of(account("wonder"), [draft(1)], journal, retry=evolve(QUICK, attempts=2))
@@ -195,7 +193,7 @@ async def test_an_outcome_that_stays_unknown_is_settled_by_the_next_run(
     assert server.store.ledger("wonder") == {"c-1": 1}
 
 
-async def test_a_wrong_key_stops_everything_at_once(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_refused_credentials_stop_the_job(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     server.faults.add("server_error", times=None, status=401)
     journal = journal_for(tmp_path / "j", account("monri"), "monri")
     job: Job | None = None
@@ -233,7 +231,7 @@ async def test_too_many_failures_stop_the_job(
     assert job.rows_read < 200
 
 
-async def test_stop_finishes_what_is_under_way(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_stop_completes_rows_under_way(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     journal = journal_for(tmp_path / "j", account("monri"), "monri")
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         job = sync(session, (draft(number) for number in range(10_000)), journal=journal, options=OPTIONS)
@@ -301,7 +299,7 @@ async def test_a_cancelled_job_can_be_resumed(account: Account, server: Simulato
     assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(200)}
 
 
-async def test_an_error_in_the_loops_body_is_the_one_that_is_raised(account: Account, tmp_path: Path) -> None:
+async def test_error_in_the_loop_body_is_raised_unchanged(account: Account, tmp_path: Path) -> None:
     journal = journal_for(tmp_path / "j", account("monri"), "monri")
 
     async def fail(session: CustomerSession[Any]) -> None:
@@ -343,7 +341,7 @@ async def test_a_full_disk_stops_the_job_before_another_request(
     assert set(server.store.ledger("monri").values()) == {1}
 
 
-async def test_a_job_tells_how_far_it_is(account: Account, tmp_path: Path) -> None:
+async def test_job_reports_its_progress(account: Account, tmp_path: Path) -> None:
     source = write_csv(tmp_path / "c.csv", 60)
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         job = sync(session, sources.read(source), options=evolve(OPTIONS, workers=2))
@@ -356,7 +354,7 @@ async def test_a_job_tells_how_far_it_is(account: Account, tmp_path: Path) -> No
     assert job.fraction == 1.0
 
 
-async def test_the_first_rows_only(account: Account, tmp_path: Path) -> None:
+async def test_only_the_first_rows_are_sent(account: Account, tmp_path: Path) -> None:
     source = write_csv(tmp_path / "c.csv", 30)
     job, outcomes = await outcomes_of(account("monri"), sources.read(source), first=10)
     assert (len(outcomes), job.exit_status, job.unfinished) == (10, "paused", 0)
@@ -364,14 +362,14 @@ async def test_the_first_rows_only(account: Account, tmp_path: Path) -> None:
     assert (len(outcomes), job.exit_status) == (5, "finished")
 
 
-async def test_a_source_that_breaks_off_stops_the_job(account: Account, tmp_path: Path) -> None:
+async def test_unreadable_rest_of_a_source_stops_the_job(account: Account, tmp_path: Path) -> None:
     source = tmp_path / "c.jsonl"
     source.write_text('{"reference": "c-1", "name": "Ada"}\n{"reference": "c-2", "cvv": "123"}\n')
     with pytest.raises(BulkError, match="security codes"):
         await outcomes_of(account("monri"), sources.read(source))
 
 
-async def test_the_rate_is_kept(account: Account) -> None:
+async def test_fixed_rate_is_kept(account: Account) -> None:
     started = anyio.current_time()
     drafts = [draft(number) for number in range(15)]
     job, outcomes = await outcomes_of(account("monri"), drafts, rate_limit=RateLimit(40))
@@ -381,7 +379,7 @@ async def test_the_rate_is_kept(account: Account) -> None:
     assert job.rate == 40.0
 
 
-async def test_what_cannot_work_is_said_at_once(account: Account, tmp_path: Path) -> None:
+async def test_invalid_options_and_journals_are_refused(account: Account, tmp_path: Path) -> None:
     for wrong in ({"workers": 0}, {"first": 0}, {"max_failures": 0}):
         with pytest.raises(ConfigurationError):
             Options(**wrong)  # type: ignore[arg-type]
@@ -399,7 +397,7 @@ async def test_what_cannot_work_is_said_at_once(account: Account, tmp_path: Path
         await job.__aenter__()
 
 
-async def test_nothing_personal_is_in_the_journal(account: Account, tmp_path: Path) -> None:
+async def test_journal_contains_no_personal_data(account: Account, tmp_path: Path) -> None:
     source = write_csv(tmp_path / "c.csv", 40)
     journal = journal_for(tmp_path / "j", account("paydock"), "paydock")
     await outcomes_of(account("paydock"), sources.read(source), journal)

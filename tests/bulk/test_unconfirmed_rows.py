@@ -1,4 +1,4 @@
-"""A row that may have been applied stays in doubt, whatever its later tries meet."""
+"""A row that may have been applied stays unconfirmed after later failures."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -26,12 +26,12 @@ LATER: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("later", LATER)
 @pytest.mark.parametrize("gateway", names())
-async def test_a_doubt_outlives_what_comes_after_it(
+async def test_row_stays_unconfirmed_after_later_failures(
     gateway: str, later: str, account: Callable[[str], Any], server: SimulatorServer, tmp_path: Path
 ) -> None:
     owner = account(gateway)
     journal = Journal.open(tmp_path / "j", gateway=gateway, endpoint=owner.base_url)
-    # Where a try begins with a look, that one would find what was applied; nobody outside can tell the difference.
+    # A lookup before the write would find the applied customer, so it is applied at Wonder only.
     server.faults.add("read_close", gateway=gateway, method="POST", applied=gateway == "wonder")
     server.faults.add(**LATER[later], gateway=gateway, method="POST", times=None)
     outcomes: list[Outcome] = []

@@ -1,4 +1,4 @@
-"""A gateway that holds one reference twice: reading back says so, and does not choose."""
+"""Verification of a reference that two customers have."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +13,7 @@ from wonder_customers.simulator.server import SimulatorServer
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_reference_that_two_customers_hold_is_found(
-    account: Callable[[str], Any], server: SimulatorServer
-) -> None:
+async def test_verify_reports_ambiguous_reference(account: Callable[[str], Any], server: SimulatorServer) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         server.faults.add("duplicate", gateway="paydock", method="POST")
         await session.create(draft(1))

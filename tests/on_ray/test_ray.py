@@ -1,4 +1,4 @@
-"""A job on a real Ray: the same as in one process, whoever is killed."""
+"""Distributed jobs on Ray, with killed actors."""
 
 import os
 import random
@@ -195,7 +195,7 @@ def test_five_thousand_rows_on_two_workers_are_as_in_one_process(
     assert list(tmp_path.glob("*.partitions*")) == []
 
 
-def test_no_canary_gets_out_of_a_job_on_ray(machine: Machine, server: SimulatorServer, tmp_path: Path) -> None:
+def test_job_on_ray_leaks_no_personal_data(machine: Machine, server: SimulatorServer, tmp_path: Path) -> None:
     rows = [canaries.ROW.format(f"c-{number}") for number in range(200)]
     rows[50] = f'bad-1,{NAME},{EMAIL},"{NAME}"'
     rows[150] = f"c-8,{NAME},x,,{EMAIL},{CITY}"
@@ -217,9 +217,7 @@ def test_no_canary_gets_out_of_a_job_on_ray(machine: Machine, server: SimulatorS
     assert Canaries(keys).found(*written.pieces) == set()
 
 
-def test_whoever_is_killed_nothing_is_lost_or_doubled_and_the_rate_is_kept(
-    machine: Machine, server: SimulatorServer, tmp_path: Path
-) -> None:
+def test_killed_actors_lose_no_row_and_keep_the_rate(machine: Machine, server: SimulatorServer, tmp_path: Path) -> None:
     rows, rate, dice = 2000, 200, random.Random(20)
     source, journal = write_csv(tmp_path / "c.csv", rows), tmp_path / "journal"
     words = [str(DRIVER), "paydock", str(source), str(journal), str(rate)]
@@ -244,15 +242,13 @@ def test_whoever_is_killed_nothing_is_lost_or_doubled_and_the_rate_is_kept(
     check_end(server, source, journal, rows)
 
 
-def test_a_job_on_a_cluster_is_interrupted_and_goes_on(
-    machine: Machine, server: SimulatorServer, tmp_path: Path
-) -> None:
+def test_interrupted_job_on_a_cluster_is_resumed(machine: Machine, server: SimulatorServer, tmp_path: Path) -> None:
     rows = 400
     write_csv(tmp_path / "c.csv", rows)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    # What --on sets by itself for a Ray of its own, whoever runs a cluster sets for it.
+    # A local Ray is configured by --on; a cluster has to be configured by its operator.
     machine.environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid4().hex, "RAY_USAGE_STATS_ENABLED": "0"}
     ray = str(Path(sys.executable).with_name("ray"))
     head = ["start", "--head", f"--port={port}", "--include-dashboard=false", "--object-store-memory=80000000"]
@@ -274,7 +270,7 @@ def test_a_job_on_a_cluster_is_interrupted_and_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         (["dask"], "--on takes ray (this machine) or ray://HOST:PORT (a cluster), not 'dask'"),
         (["ray://"], "not 'ray://'"),
@@ -283,9 +279,9 @@ def test_a_job_on_a_cluster_is_interrupted_and_goes_on(
         (["ray", "--shared-limit", "redis://127.0.0.1", "--rate", "5"], "--shared-limit is for plain processes"),
     ],
 )
-def test_what_cannot_work_is_said_before_anything_is_started(
+def test_invalid_ray_options_are_refused_before_starting(
     words: list[str],
-    told: str,
+    expected: str,
     machine: Machine,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -295,5 +291,5 @@ def test_what_cannot_work_is_said_before_anything_is_started(
         monkeypatch.setenv(name, value)
     source = write_csv(tmp_path / "c.csv", 3)
     assert run(["sync", str(source), "--to", "paydock", "--on", *words]) == 1
-    assert told in capsys.readouterr().err.replace("\n", " ")
+    assert expected in capsys.readouterr().err.replace("\n", " ")
     assert machine.processes("ray::") == []

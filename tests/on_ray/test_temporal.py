@@ -71,9 +71,7 @@ async def work(recipe: Any, source: Path) -> list[dict[str, int]]:
     return [await ActivityEnvironment().run(recipe.bring, partition) for partition in (*partitions, *partitions)]
 
 
-def test_the_recipe_brings_every_row_and_a_second_attempt_sends_none(
-    recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_temporal_recipe_sends_every_row_once(recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, redis = tmp_path / "journals", Redis(tmp_path)
     folder.mkdir()
     redis.start()

@@ -74,7 +74,7 @@ class Job(AsyncIterator[Outcome], ABC):
     @property
     @abstractmethod
     def rate(self) -> float | None:
-        """The current limit in requests per second; None if there is no limit."""
+        """The current limit in requests per second; None without a limit."""
 
     @property
     @abstractmethod
@@ -202,7 +202,7 @@ class LocalJob(Job):
 
     @property
     def rate(self) -> float | None:
-        """The current limit in requests per second; None if there is no limit."""
+        """The current limit in requests per second; None without a limit."""
         return self._limit.rate
 
     @property

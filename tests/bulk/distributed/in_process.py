@@ -1,4 +1,4 @@
-"""An engine inside this process: the contract that every engine keeps, without one."""
+"""A backend inside this process, to test distributed jobs without an engine."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,10 +20,10 @@ from wonder_customers.bulk.journal import Journal
 from wonder_customers.rate_limit import RateLimiter
 
 
-class Line:
-    """A way to the coordinator that can be cut; who comes later gets the coordinator of then."""
+class Connection:
+    """A connection to the present coordinator, which can be cut."""
 
-    def __init__(self, engine: "Inside") -> None:
+    def __init__(self, engine: "InProcessBackend") -> None:
         self._engine, self.cut = engine, False
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -37,7 +37,7 @@ class Line:
             except BulkError:
                 if self._engine.present is present:
                     raise
-                # Who was asked has died meanwhile.
+                # The coordinator has died meanwhile.
                 raise Unreachable from None
             if self.cut:
                 raise Unreachable
@@ -47,8 +47,8 @@ class Line:
 
 
 @define(eq=False)
-class Inside:
-    """Runs everything in tasks, which `kill` and `depose` end as if their machines had died."""
+class InProcessBackend:
+    """Runs all components in tasks, which `kill` and `depose` end like a lost machine."""
 
     journal: Path
     source: PartitionedSource
@@ -60,13 +60,13 @@ class Inside:
     max_failures: int | None = None
     present: Coordinator | None = None
     problems: list[Exception] = field(factory=list)
-    lines: dict[str, Line] = field(factory=dict)
+    lines: dict[str, Connection] = field(factory=dict)
     _scopes: dict[str, anyio.CancelScope] = field(factory=dict)
     _led: anyio.CancelScope = field(factory=anyio.CancelScope)
 
     @property
     def coordinator(self) -> Any:
-        return Line(self)
+        return Connection(self)
 
     async def run_coordinator(self) -> None:
         while True:
@@ -82,13 +82,13 @@ class Inside:
 
     async def _supervise(self, name: str) -> None:
         while True:
-            line: Any = Line(self)
+            line: Any = Connection(self)
             self.lines[name] = line
             worker = Worker(name, line, self.rate_limit, self.options, self.variables)
             with anyio.CancelScope() as self._scopes[name]:
                 try:
                     await worker.work()
-                except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+                except Exception as error:  # noqa: BLE001 - checked by the test
                     self.problems.append(error)
                     with suppress(Unreachable):
                         await self.coordinator.stop("refused", str(error))
@@ -105,7 +105,7 @@ class Inside:
         self.depose()
 
     def kill(self, name: str) -> None:
-        """End a worker in the middle of whatever it does; nothing it does afterwards is heard."""
+        """End a worker; its later calls fail."""
         self.lines[name].cut = True
         self._scopes[name].cancel()
 
@@ -115,19 +115,19 @@ class Inside:
         self._led.cancel()
 
 
-async def fleet(
+async def make_job(
     account: Any, gateway: str, source: Source, path: Path, variables: Mapping[str, str], *, size: int = 20, **how: Any
-) -> tuple[DistributedJob, Inside]:
-    """A fleet over a source, and the engine in this process that runs it."""
+) -> tuple[DistributedJob, InProcessBackend]:
+    """Return a distributed job and its backend."""
     options = how.pop("options", None) or Options(retry=QUICK, failure_share=None)
     Journal.open(path, gateway=gateway, endpoint=account.base_url)
     divided = PartitionedSource.create(source, path, options, size=size, values=how.pop("values", False))
-    engine = how.pop("kind", Inside)(path, divided, variables, options=options, **how)
+    engine = how.pop("kind", InProcessBackend)(path, divided, variables, options=options, **how)
     return DistributedJob(engine, divided, path, workers=options.workers, rate=None), engine
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something has come true."""
+    """Wait until a condition is true."""
     while True:
         if condition():
             return

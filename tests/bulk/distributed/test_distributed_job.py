@@ -1,4 +1,4 @@
-"""A job on many workers keeps what a job keeps, whatever engine runs it and whoever dies."""
+"""Distributed jobs on the in-process backend."""
 
 import random
 import sqlite3
@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from bulk.customers import HEADER, QUICK, collect, line, write_csv
-from bulk.distributed.in_process import Inside, fleet, until
+from bulk.distributed.in_process import InProcessBackend, make_job, until
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession
 from wonder_customers.bulk import Journal, Options, Outcome, Partition, Source, run_partition, verify
@@ -55,7 +55,7 @@ def mixed(path: Path, rows: int) -> Path:
 
 
 def left_behind(folder: Path) -> list[str]:
-    """Files of partitions, which nobody needs after a job."""
+    """Return files of partitions left in the folder."""
     return [path.name for path in folder.iterdir() if "partitions" in path.name]
 
 
@@ -82,7 +82,7 @@ def outcome_to_dict(job: Any) -> dict[str, Any]:
     return {name: facts[name] for name in ("rows", "adds_up", "failures", "ending", "reason")}
 
 
-async def test_the_same_rows_journal_and_report_as_in_one_process(
+async def test_distributed_job_equals_a_local_job(
     account: Account, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "one key for both journals")
@@ -90,7 +90,7 @@ async def test_the_same_rows_journal_and_report_as_in_one_process(
     one, letters = await local(account("paydock"), source, tmp_path / "one")
     state = sorted(body["reference"] for body in server.store.customers("paydock"))
     server.store._connection.executescript("DELETE FROM customers; DELETE FROM history")
-    many, engine = await fleet(
+    many, engine = await make_job(
         account("paydock"), "paydock", source, tmp_path / "many", server.environment(), values=True
     )
     outcomes = await collect(many)
@@ -107,18 +107,20 @@ async def test_the_same_rows_journal_and_report_as_in_one_process(
     assert last is not None
     assert (last.exit_status, dict(last.counts)) == ("finished", dict(one.stats.counts))
     # And a second time: nothing has changed, so nothing is sent.
-    again, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "many", server.environment())
+    again, _ = await make_job(account("paydock"), "paydock", source, tmp_path / "many", server.environment())
     assert len(await collect(again)) == len(letters)
     assert (again.stats.counts["unchanged"], again.stats.requests.sent) == (196, 0)
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
-async def test_whoever_dies_each_customer_is_there_once(
+async def test_killed_processes_leave_each_customer_once(
     seed: int, account: Account, server: SimulatorServer, tmp_path: Path
 ) -> None:
     rows, dice = 150, random.Random(seed)
     source = Source(str(write_csv(tmp_path / "c.csv", rows)))
-    job, engine = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), duration=1.0)
+    job, engine = await make_job(
+        account("paydock"), "paydock", source, tmp_path / "j", server.environment(), duration=1.0
+    )
     deaths = 0
 
     def reached(goal: int) -> bool:
@@ -147,11 +149,9 @@ async def test_whoever_dies_each_customer_is_there_once(
 
 
 @pytest.mark.long
-async def test_a_worker_that_nobody_hears_sends_nothing_more(
-    account: Account, server: SimulatorServer, tmp_path: Path
-) -> None:
+async def test_worker_without_network_stops_sending(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 400)))
-    job, engine = await fleet(
+    job, engine = await make_job(
         account("monri"), "monri", source, tmp_path / "j", server.environment(), workers=1, duration=0.6, size=400
     )
     async with anyio.create_task_group() as group:
@@ -170,11 +170,13 @@ async def test_a_worker_that_nobody_hears_sends_nothing_more(
     assert job.exit_status == "finished"
 
 
-async def test_a_job_that_was_interrupted_goes_on(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_interrupted_job_is_resumed(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 300)))
     facts: dict[str, Any] = {"source": source.path}
     options = Options(retry=QUICK, failure_share=None, facts=facts)
-    job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options)
+    job, _ = await make_job(
+        account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options
+    )
     async with anyio.create_task_group() as group:
         group.start_soon(collect, job)
         await until(lambda: server.faults.requests.total() >= 200)
@@ -185,7 +187,9 @@ async def test_a_job_that_was_interrupted_goes_on(account: Account, server: Simu
     assert last is not None
     assert (last.number, last.exit_status, last.facts) == (1, "interrupted", facts)
     options = Options(retry=QUICK, failure_share=None, facts=facts, resume=True)
-    job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options)
+    job, _ = await make_job(
+        account("paydock"), "paydock", source, tmp_path / "j", server.environment(), options=options
+    )
     assert await collect(job) == []
     assert (job.exit_status, job.stats.counts["created"], job.stats.requests.sent < 600) == ("finished", 300, True)
     assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(300)}
@@ -194,10 +198,10 @@ async def test_a_job_that_was_interrupted_goes_on(account: Account, server: Simu
     assert (last.number, last.exit_status) == (1, "finished")
 
 
-async def test_the_first_rows_only(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_only_the_first_rows_are_sent(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 100)))
     options = Options(retry=QUICK, first=50)
-    job, _ = await fleet(account("wonder"), "wonder", source, tmp_path / "j", server.environment(), options=options)
+    job, _ = await make_job(account("wonder"), "wonder", source, tmp_path / "j", server.environment(), options=options)
     assert await collect(job) == []
     assert (job.exit_status, job.stats.rows, job.unfinished) == ("paused", 50, 0)
     assert job.stopped is not None
@@ -216,7 +220,7 @@ async def test_failures_are_counted_over_all_workers(account: Account, server: S
         return slots.grant(wanted, least)
 
     source = Source(str(write_csv(tmp_path / "c.csv", 2000)))
-    job, _ = await fleet(
+    job, _ = await make_job(
         account("monri"),
         "monri",
         source,
@@ -233,7 +237,7 @@ async def test_failures_are_counted_over_all_workers(account: Account, server: S
 
 
 @pytest.mark.parametrize("wrong", ["credentials", "none", "endpoint"])
-async def test_a_worker_that_cannot_work_says_why(
+async def test_worker_with_wrong_settings_reports_the_reason(
     wrong: str, account: Account, server: SimulatorServer, tmp_path: Path
 ) -> None:
     source, variables = Source(str(write_csv(tmp_path / "c.csv", 30))), dict(server.environment())
@@ -248,7 +252,7 @@ async def test_a_worker_that_cannot_work_says_why(
         variables = {}
     elif wrong == "endpoint":
         variables["MONRI_BASE_URL"] = "http://127.0.0.1:1"
-    job, _ = await fleet(account("monri"), "monri", source, tmp_path / "j", variables)
+    job, _ = await make_job(account("monri"), "monri", source, tmp_path / "j", variables)
     with pytest.raises(BulkError, match=words[wrong]):
         await collect(job)
     assert server.store.ledger("monri") == {}
@@ -271,16 +275,16 @@ async def test_a_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypat
 
 async def test_a_source_that_changes_stops_the_job(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "c.csv", 30)
-    job, _ = await fleet(account("monri"), "monri", Source(str(path)), tmp_path / "j", server.environment())
+    job, _ = await make_job(account("monri"), "monri", Source(str(path)), tmp_path / "j", server.environment())
     write_csv(path, 31)
     with pytest.raises(BulkError, match="changed after its rows were counted"):
         await collect(job)
     assert (job.exit_status, server.store.ledger("monri")) == ("source", {})
 
 
-async def test_a_journal_that_is_taken_is_told(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_journal_in_use_is_reported(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 30)))
-    job, _ = await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment())
+    job, _ = await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment())
     other = Journal.existing(tmp_path / "j")
     other.begin({})
     with pytest.raises(BulkError, match="another run is using this journal"):
@@ -290,19 +294,19 @@ async def test_a_journal_that_is_taken_is_told(account: Account, server: Simulat
     left = tmp_path / "j.1.partitions"
     left.touch()
     with pytest.raises(BulkError, match="another run is using this journal"):
-        await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment())
+        await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment())
     assert left.exists()
     other.release()
-    await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment())
+    await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment())
     assert not left.exists()
     assert server.store.ledger("monri") == {}
 
 
-async def test_a_coordinator_that_comes_back_knows_that_the_job_stopped(
+async def test_restarted_coordinator_remembers_that_the_job_stopped(
     account: Account, server: SimulatorServer, tmp_path: Path
 ) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 30)))
-    _, engine = await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment())
+    _, engine = await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment())
     async with anyio.create_task_group() as group:
         group.start_soon(engine.run_coordinator)
         await until(lambda: engine.present is not None)
@@ -317,18 +321,18 @@ async def test_a_coordinator_that_comes_back_knows_that_the_job_stopped(
         await engine.coordinator.end("failures")
 
 
-class Starting(Inside):
-    """An engine that takes for ever to start its coordinator."""
+class Starting(InProcessBackend):
+    """A backend that never starts its coordinator."""
 
     async def run_coordinator(self) -> None:
         await anyio.sleep_forever()
 
 
-async def test_a_fleet_that_is_cancelled_before_it_began_leaves_nothing(
+async def test_job_cancelled_before_its_start_leaves_no_files(
     account: Account, server: SimulatorServer, tmp_path: Path
 ) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 30)))
-    job, engine = await fleet(account("monri"), "monri", source, tmp_path / "j", server.environment(), kind=Starting)
+    job, engine = await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment(), kind=Starting)
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as group:
             group.start_soon(job.__aenter__)
@@ -340,9 +344,11 @@ async def test_a_fleet_that_is_cancelled_before_it_began_leaves_nothing(
 
 
 @pytest.mark.long
-async def test_leaving_early_ends_the_fleet_in_order(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_early_exit_of_a_distributed_job_ends_in_order(
+    account: Account, server: SimulatorServer, tmp_path: Path
+) -> None:
     source = Source(str(mixed(tmp_path / "c.csv", 300)))
-    job, _ = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
+    job, _ = await make_job(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
     async with job:
         async for _ in job:
             break
@@ -352,11 +358,11 @@ async def test_leaving_early_ends_the_fleet_in_order(account: Account, server: S
 
 
 @pytest.mark.long
-async def test_the_error_of_the_loop_comes_out_as_it_is(
+async def test_error_in_the_loop_of_a_distributed_job_is_raised_unchanged(
     account: Account, server: SimulatorServer, tmp_path: Path
 ) -> None:
     source = Source(str(mixed(tmp_path / "c.csv", 100)))
-    job, engine = await fleet(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
+    job, engine = await make_job(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
 
     async def divide() -> None:
         async with job:

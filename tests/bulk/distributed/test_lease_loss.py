@@ -1,4 +1,4 @@
-"""A worker's hold on a partition."""
+"""Loss of a lease."""
 
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Journalled:
-    """What of a coordinator answers without a lease."""
+    """The part of a coordinator that needs no lease."""
 
     def __init__(self, path: Path) -> None:
         self.journal = Journal.open(path, gateway="monri", endpoint="https://example.org")
@@ -27,7 +27,7 @@ class Journalled:
             return list(find(references).values())
 
 
-async def test_an_answer_about_rows_does_not_lengthen_the_lease(tmp_path: Path) -> None:
+async def test_journal_query_does_not_renew_the_lease(tmp_path: Path) -> None:
     index = Index(Source(str(write_csv(tmp_path / "c.csv", 3))), 10)
     assert Leases.create(tmp_path / "p", index, {"resume": False}) == 1
     with closing(Leases(tmp_path / "p")) as leases:

@@ -1,4 +1,4 @@
-"""Leases: one holder at a time, and a file that whoever comes next goes on with."""
+"""Leases: one holder at a time, in a file that survives a restart."""
 
 from contextlib import closing
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_each_partition_has_one_holder_and_one_result(path: Path) -> None:
         )  # fmt: skip
 
 
-def test_who_died_is_replaced_and_heard_no_more(path: Path) -> None:
+def test_dead_holder_loses_its_lease(path: Path) -> None:
     with closing(Leases(path)) as leases:
         leases.take("a")
         leases.release("a")
@@ -61,7 +61,7 @@ def test_who_died_is_replaced_and_heard_no_more(path: Path) -> None:
         assert not leases.holds((0, 2))
 
 
-def test_a_lease_lasts_as_long_as_it_is_renewed(path: Path) -> None:
+def test_lease_is_valid_while_it_is_renewed(path: Path) -> None:
     clock = Clock()
     with closing(Leases(path, clock, 10.0)) as leases:
         leases.take("a")
@@ -75,7 +75,7 @@ def test_a_lease_lasts_as_long_as_it_is_renewed(path: Path) -> None:
         assert again.key == (0, 2)
 
 
-def test_the_next_life_goes_on_with_leases_and_results(path: Path) -> None:
+def test_restart_keeps_leases_and_results(path: Path) -> None:
     clock = Clock()
     with closing(Leases(path, clock, 10.0)) as leases:
         leases.take("a")

@@ -71,7 +71,7 @@ def csv_files(draw: st.DrawFn) -> bytes:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=csv_files(), size=st.integers(1, 5), packed=st.booleans())
-def test_any_csv_file_in_parts_is_the_whole(data: bytes, size: int, packed: bool, tmp_path: Path) -> None:
+def test_partitions_of_a_csv_file_equal_the_whole(data: bytes, size: int, packed: bool, tmp_path: Path) -> None:
     path = tmp_path / ("c.csv.gz" if packed else "c.csv")
     path.write_bytes(gzip.compress(data) if packed else data)
     source = Source(str(path), unknown="ignore")
@@ -104,13 +104,13 @@ def test_any_csv_file_in_parts_is_the_whole(data: bytes, size: int, packed: bool
     size=st.integers(1, 4),
     marked=st.booleans(),
 )
-def test_any_json_lines_in_parts_are_the_whole(lines: list[str], size: int, marked: bool, tmp_path: Path) -> None:
+def test_partitions_of_json_lines_equal_the_whole(lines: list[str], size: int, marked: bool, tmp_path: Path) -> None:
     path = tmp_path / "c.jsonl"
     path.write_bytes((b"\xef\xbb\xbf" if marked else b"") + "\n".join(lines).encode())
     check(Source(str(path)), size)
 
 
-def test_a_folder_is_cut_file_by_file_and_numbered_through(tmp_path: Path) -> None:
+def test_folder_is_divided_by_file_with_continuous_row_numbers(tmp_path: Path) -> None:
     folder = tmp_path / "customers"
     folder.mkdir()
     for name, rows in (("a.csv", 5), ("b.csv", 0), ("c.csv", 3)):
@@ -134,7 +134,7 @@ def test_zstd_stays_whole(tmp_path: Path) -> None:
     assert [it.kind for it in check(Source(str(path)), 4)] == ["file"]
 
 
-def test_parquet_is_cut_at_its_row_groups(tmp_path: Path) -> None:
+def test_parquet_is_divided_at_row_groups(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
     path = tmp_path / "c.parquet"
     duckdb.execute(
@@ -150,7 +150,7 @@ def test_parquet_is_cut_at_its_row_groups(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["VARCHAR", "INTEGER", "DATE"])
-def test_a_query_is_cut_into_ranges_of_its_references(kind: str, tmp_path: Path) -> None:
+def test_query_is_divided_into_ranges_of_references(kind: str, tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
     database = tmp_path / "c.duckdb"
     value = "DATE '2020-01-01' + i" if kind == "DATE" else f"CAST(i AS {kind})"
@@ -182,7 +182,7 @@ def test_a_query_is_cut_into_ranges_of_its_references(kind: str, tmp_path: Path)
     assert sum(len(partition.repeats or ()) for partition in found) == 180 - len(homes)
 
 
-def test_the_first_rows_only(tmp_path: Path) -> None:
+def test_only_the_first_rows_are_sent(tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 10)))
     for first, sizes, more in ((7, [3, 3, 1], True), (6, [3, 3], True), (10, [3, 3, 3, 1], False)):
         index = Index(source, 3, first)
@@ -191,7 +191,7 @@ def test_the_first_rows_only(tmp_path: Path) -> None:
         assert [row.number for it in found for row in it.read()] == list(range(1, first + 1))
 
 
-def test_a_source_that_changed_is_told_before_a_row_is_read(tmp_path: Path) -> None:
+def test_changed_source_is_reported_before_reading(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "c.csv", 10)
     found = cut(Source(str(path)), 4)
     path.write_text(path.read_text().replace("Ada Nr 9", "Eve Nr 9"))
@@ -199,7 +199,7 @@ def test_a_source_that_changed_is_told_before_a_row_is_read(tmp_path: Path) -> N
         found[0].read()
 
 
-def test_a_query_that_gives_fewer_rows_is_told(tmp_path: Path) -> None:
+def test_query_with_fewer_rows_is_reported(tmp_path: Path) -> None:
     pytest.importorskip("duckdb", reason="needs the extra duckdb")
     path = write_csv(tmp_path / "c.csv", 10)
     found = cut(Source("-", query=f"SELECT * FROM '{path}'"), 4)
@@ -210,5 +210,5 @@ def test_a_query_that_gives_fewer_rows_is_told(tmp_path: Path) -> None:
 
 def test_a_descriptor_holds_no_row(tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 50)))
-    told: Any = b"".join(it.to_json() for it in cut(source, 10))
-    assert all(personal not in told for personal in (b"Ada", b"example.com", b"91 234", b"c-17"))
+    serialized: Any = b"".join(it.to_json() for it in cut(source, 10))
+    assert all(personal not in serialized for personal in (b"Ada", b"example.com", b"91 234", b"c-17"))

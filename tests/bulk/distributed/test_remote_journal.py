@@ -16,8 +16,8 @@ from wonder_customers.bulk.journal.entries import Entry
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_cancelled_job_is_not_kept_by_a_thread_that_asks_for_entries() -> None:
-    """A cancellation that was told before the question began is not told again: who waited for it would for ever."""
+async def test_cancelled_job_does_not_wait_for_a_journal_query() -> None:
+    """A cancellation delivered before the query starts is not delivered again, so the query must not wait for one."""
     asking, cancelled, patience = threading.Event(), threading.Event(), list[float]()
 
     async def ask(references: list[str]) -> list[Entry]:

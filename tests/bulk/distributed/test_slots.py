@@ -17,7 +17,7 @@ VIRTUAL = [pytest.param(("trio", {"clock": MockClock(autojump_threshold=0)}), id
 
 
 def busiest(times: list[float]) -> int:
-    """The most that any second saw."""
+    """Return the maximum number within any second."""
     times = sorted(times)
     return max(bisect_left(times, at + 1) - place for place, at in enumerate(times))
 
@@ -77,9 +77,7 @@ async def requests(
 @pytest.mark.parametrize(
     ("rate", "per_row"), [(40, 1), (100, 2), pytest.param(1000, 2, marks=pytest.mark.long), (1.5, 1)]
 )
-async def test_no_second_sees_more_than_the_rate_and_nearly_all_of_it_is_used(
-    workers: int, rate: float, per_row: int
-) -> None:
+async def test_rate_is_kept_in_every_second_and_nearly_used(workers: int, rate: float, per_row: int) -> None:
     network = Network(rate, workers, latency=0.01)
     times = await requests([network.grant] * workers, 15, per_row, network.dice)
     assert busiest(times) <= max(rate * 1.05, rate + per_row)
@@ -89,7 +87,7 @@ async def test_no_second_sees_more_than_the_rate_and_nearly_all_of_it_is_used(
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", VIRTUAL)
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 10))])
-async def test_a_limiter_that_dies_again_and_again_grants_no_burst(seed: int) -> None:
+async def test_restarted_permit_server_grants_no_burst(seed: int) -> None:
     network = Network(200, seed, latency=0.02)
     async with anyio.create_task_group() as group:
         group.start_soon(network.restarts, 0.8)
@@ -101,7 +99,7 @@ async def test_a_limiter_that_dies_again_and_again_grants_no_burst(seed: int) ->
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", VIRTUAL)
-async def test_while_the_limiter_is_away_nothing_goes() -> None:
+async def test_unreachable_permit_server_permits_nothing() -> None:
     network = Network(200, 1, latency=0.0)
     begun = anyio.current_time()
 
@@ -118,7 +116,7 @@ async def test_while_the_limiter_is_away_nothing_goes() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", VIRTUAL)
-async def test_a_slot_that_came_too_late_is_not_used() -> None:
+async def test_late_permit_is_not_used() -> None:
     slots = Slots(100, anyio.current_time)
     await anyio.sleep(1)
     held: list[Grant] = []
@@ -139,9 +137,7 @@ async def test_a_slot_that_came_too_late_is_not_used() -> None:
     wanted=st.lists(st.tuples(st.integers(1, 200), st.integers(1, 4), st.floats(0, 2)), max_size=60),
     rate=st.sampled_from([0.3, 7, 25, 999.0]),
 )
-def test_slots_never_overlap_and_never_reach_beyond_the_horizon(
-    wanted: list[tuple[int, int, float]], rate: float
-) -> None:
+def test_permits_do_not_overlap_or_exceed_the_horizon(wanted: list[tuple[int, int, float]], rate: float) -> None:
     now = 0.0
     slots, last = Slots(rate, lambda: now), 0.0
     for count, least, passed in wanted:
@@ -161,6 +157,6 @@ def test_slots_never_overlap_and_never_reach_beyond_the_horizon(
             last = now
 
 
-def test_a_rate_of_nothing_is_refused() -> None:
+def test_rate_of_zero_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="more than 0"):
         Slots(0)

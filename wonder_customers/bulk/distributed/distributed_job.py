@@ -172,7 +172,7 @@ class DistributedJob(Job):
 
     @property
     def rate(self) -> float | None:
-        """The current limit in requests per second, over all workers; None if there is no limit."""
+        """The current limit in requests per second, over all workers; None without a limit."""
         return min((it for it in (self._ceiling, self.stats.requests.rate) if it is not None), default=None)
 
     @property
@@ -240,7 +240,7 @@ class DistributedJob(Job):
                 await self._ended.wait()
 
     async def _poll(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
-        """See how the job stands, until there is nothing more to see."""
+        """Query the state of the job until all results are known."""
         while True:
             workers_ended, known = self._workers_ended, False
             with suppress(Unreachable):
@@ -250,7 +250,7 @@ class DistributedJob(Job):
             await anyio.sleep(POLL_SECONDS)
 
     async def _update(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> bool:
-        """Whether everything that there is to know is known."""
+        """Update the statistics; return whether all results are known."""
         if self._stop_requested:
             await self._backend.coordinator.stop("interrupted", "the job was interrupted")
         snapshot = await self._backend.coordinator.snapshot(self._results)
@@ -274,7 +274,7 @@ class DistributedJob(Job):
         return bool(self._results == snapshot["done"])
 
     async def _report(self, result: Mapping[str, Any], outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
-        """Give the outcomes of the rows that did not arrive."""
+        """Send the outcomes of failed rows."""
         failed, drafts = [outcome_from_dict(plain) for plain in result["failures"]], dict[int, CustomerDraft]()
         if failed and self._source.values:
             # Rows are never sent between processes, so the failed ones are read again here.
