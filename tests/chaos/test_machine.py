@@ -70,7 +70,9 @@ class Machine(RuleBasedStateMachine):
         try:
             result = await self.world.run(operation, *arguments, subject=subject)
         except CallError as error:
-            self.most_attempts = max(self.most_attempts, error.attempts)
+            # A request refused with 429 was not processed and does not count against the attempts of the policy.
+            throttled = sum(it.outcome == "HTTP 429" for it in error.history)
+            self.most_attempts = max(self.most_attempts, error.attempts - throttled)
             self._learn(it, name, error.applied)
         else:
             self._learn(it, name, "unknown" if result == CANCELLED else "yes")
