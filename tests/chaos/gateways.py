@@ -1,4 +1,4 @@
-"""What the chaos tests know of the gateways: sessions, intended states, and the simulator's own view of them."""
+"""Sessions, drafts and the simulator's stored customers, for tests with faults."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ POLICY = RetryPolicy(
 
 NAME_FIELD = {"wonder": "name", "paydock": "first_name", "monri": "name"}
 REFERENCE_FIELD = {"wonder": "reference_number", "paydock": "reference", "monri": "merchant_customer_id"}
-GONE_FIELD = {"paydock": "archived", "monri": "deleted"}
+DELETED_FIELD = {"paydock": "archived", "monri": "deleted"}
 
 
 def session(
@@ -35,7 +35,7 @@ def session(
     return CustomerSession(account, retry=policy, **more)
 
 
-def offers(gateway: str, operation: str) -> bool:
+def supports(gateway: str, operation: str) -> bool:
     account = dialects.package(gateway).ACCOUNT
     assert account is not None
     return not (gateway == "wonder" and operation == Operation.DELETE)
@@ -46,10 +46,10 @@ def fresh(gateway: str, name: str = "First") -> CustomerDraft:
 
 
 def held(simulator: SimulatorServer, gateway: str, reference: str) -> list[Mapping[str, Any]]:
-    """The customers that the gateway holds under a reference, gone ones left out: its own view, not the client's."""
-    field, gone = REFERENCE_FIELD[gateway], GONE_FIELD.get(gateway, "")
+    """Return the customers with a reference from the simulator's store, without deleted ones."""
+    field, deleted = REFERENCE_FIELD[gateway], DELETED_FIELD.get(gateway, "")
     found = simulator.store.customers(gateway)
-    return [body for body in found if body.get(field) == reference and not body.get(gone)]
+    return [body for body in found if body.get(field) == reference and not body.get(deleted)]
 
 
 def names(simulator: SimulatorServer, gateway: str, reference: str) -> list[Any]:
@@ -61,9 +61,9 @@ def name_of(customer: Customer) -> str | None:
 
 
 def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
-    """Wait for something that the gateway does by itself, a late delivery for one."""
+    """Wait until the condition holds, such as the arrival of a delayed request."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise AssertionError("the gateway did not do it in time")
+            raise AssertionError("the condition did not become true in time")
         time.sleep(0.005)

@@ -1,7 +1,7 @@
-"""Fault by operation by gateway on both event loops, against the gateway's own ledger.
+"""Every fault, operation, gateway and event loop, checked against the simulator's store.
 
-After every call: a reference was created at most once, the gateway holds what was last intended or the error said that
-it might not, no more requests went out than the policy allows, no lane leaked, and the deadline held.
+After each call: the reference was created at most once, the gateway holds the intended state or the error reports that
+it may not, the number of requests is within the policy, no connection leaked, and the deadline was kept.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from attrs import field, frozen
 
-from chaos.gateways import GATEWAYS, POLICY, fresh, name_of, names, offers, session, until
+from chaos.gateways import GATEWAYS, POLICY, fresh, name_of, names, session, supports, until
 from wonder_customers import (
     AmbiguousReferenceError,
     CallError,
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 @frozen
 class Fault:
-    """A fault as the simulator takes it."""
+    """A fault of the simulator and its options."""
 
     name: str
     more: Mapping[str, Any] = field(factory=dict)
@@ -39,11 +39,11 @@ class Fault:
 
 
 def both(name: str, **more: Any) -> list[Fault]:
-    """A fault after which the gateway has seen the request, and one after which it has not."""
+    """Return a fault that applies the request and one that does not."""
     return [Fault(name, {"applied": True, **more}), Fault(name, {"applied": False, **more})]
 
 
-# A 2xx whose request the gateway never saw would be a lie no client can see through: those come applied only.
+# Faults with a 2xx status always apply the request: a client cannot detect a false success.
 FAULTS = [
     Fault("refuse", {"seconds": 0.1}),
     Fault("blackhole"),
@@ -78,18 +78,18 @@ FAULTS = [
 
 @frozen
 class Operation:
-    """What is called, on a customer that is there already or not."""
+    """An operation, on an existing or a new customer."""
 
     name: str
-    there: bool
+    existing: bool
     method: str
     call: Callable[[CustomerSession[Any], CustomerDraft, Customer | None], Awaitable[Any]]
 
     def __str__(self) -> str:
-        return f"{self.name}-{'there' if self.there else 'new'}"
+        return f"{self.name}-{'existing' if self.existing else 'new'}"
 
 
-def _existing(customer: Customer | None) -> Customer:
+def _required(customer: Customer | None) -> Customer:
     assert customer is not None
     return customer
 
@@ -100,11 +100,11 @@ OPERATIONS = [
     Operation("upsert", True, "POST", lambda it, draft, _: it.upsert(draft)),
     Operation("upsert", True, "GET", lambda it, draft, _: it.upsert(draft)),
     Operation(
-        "update", True, "POST", lambda it, draft, held: it.update(_existing(held).id, CustomerPatch(name="Second"))
+        "update", True, "POST", lambda it, draft, stored: it.update(_required(stored).id, CustomerPatch(name="Second"))
     ),
-    Operation("get", True, "GET", lambda it, draft, held: it.get(_existing(held).id)),
-    Operation("get_by_reference", True, "GET", lambda it, draft, held: it.get_by_reference(str(draft.reference))),
-    Operation("delete", True, "DELETE", lambda it, draft, held: it.delete(_existing(held).id)),
+    Operation("get", True, "GET", lambda it, draft, stored: it.get(_required(stored).id)),
+    Operation("get_by_reference", True, "GET", lambda it, draft, stored: it.get_by_reference(str(draft.reference))),
+    Operation("delete", True, "DELETE", lambda it, draft, stored: it.delete(_required(stored).id)),
 ]
 WRITES = {"create", "upsert", "update", "delete"}
 
@@ -113,16 +113,16 @@ CASES = [
     for gateway in GATEWAYS
     for operation in OPERATIONS
     for fault in FAULTS
-    if offers(gateway, operation.name)
-    # On Wonder an upsert is one POST.
+    if supports(gateway, operation.name)
+    # At Wonder, an upsert is a single POST.
     if not (gateway == "wonder" and operation.name == "upsert" and operation.method == "GET")
-    # See the last test of this file.
-    if not (gateway == "paydock" and fault.name == "duplicate" and not operation.there)
+    # The last test of this file covers this case.
+    if not (gateway == "paydock" and fault.name == "duplicate" and not operation.existing)
 ]
 
 
 def _thinned(step: int) -> list[Any]:
-    """Every case is marked long but each `step`-th; with 11, no fault and no operation is left out of the quick run."""
+    """Mark all cases as long except every `step`-th."""
     return [
         case if number % step == 0 else pytest.param(*case.values, id=case.id, marks=pytest.mark.long)
         for number, case in enumerate(CASES)
@@ -138,10 +138,10 @@ async def test_fault_never_loses_or_duplicates_a_customer(
     reference = str(first.reference)
     second = CustomerDraft(reference=reference, name="Second", phone=first.phone)
     intended = second if operation.name in WRITES else first
-    async with session(simulator, gateway) as calm:
-        existing = await calm.create(first) if operation.there else None
+    async with session(simulator, gateway) as setup:
+        existing = await setup.create(first) if operation.existing else None
     async with aclosing(transport), session(simulator, gateway, transport=transport) as it:
-        _switch_on(simulator, gateway, operation, fault)
+        _add_fault(simulator, gateway, operation, fault)
         before = sum(simulator.faults.requests.values())
         began = time.monotonic()
         result: Any = None
@@ -156,36 +156,36 @@ async def test_fault_never_loses_or_duplicates_a_customer(
         assert transport.open_connections <= 1
         budget = it.raw._account_context.budget
         assert 0 <= budget.tokens <= budget.size
-    assert transport.open_connections == 0, "a closed transport has no lane"
+    assert transport.open_connections == 0, "a closed transport must have no connection"
     simulator.faults.clear()
     if fault.name == "zombie" and operation.name in WRITES and operation.method != "GET":
-        _wait_for_the_zombie(simulator, gateway, reference, operation)
+        _wait_for_delayed_request(simulator, gateway, reference, operation)
     assert took <= POLICY.deadline + 0.2
-    # A lookup or two around at most three sends, each look being three attempts at most.
+    # At most three sends and a few lookups, each with at most three attempts.
     assert requests <= 3 * (POLICY.attempts + 4)
     assert simulator.store.ledger(gateway).get(reference, 0) <= 1
     _check_state(names(simulator, gateway, reference), operation, result, error)
-    assert _explained(error)
+    assert _has_complete_message(error)
 
 
-def _switch_on(simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault) -> None:
+def _add_fault(simulator: SimulatorServer, gateway: str, operation: Operation, fault: Fault) -> None:
     at_accept = fault.name in {"refuse", "accept_rst"}
-    where = {} if at_accept else {"gateway": gateway, "method": operation.method}
-    simulator.faults.add(fault.name, **(where | dict(fault.more)))
+    target = {} if at_accept else {"gateway": gateway, "method": operation.method}
+    simulator.faults.add(fault.name, **(target | dict(fault.more)))
 
 
-def _wait_for_the_zombie(simulator: SimulatorServer, gateway: str, reference: str, operation: Operation) -> None:
+def _wait_for_delayed_request(simulator: SimulatorServer, gateway: str, reference: str, operation: Operation) -> None:
     if operation.name == "delete":
         until(lambda: not names(simulator, gateway, reference))
     else:
         until(lambda: names(simulator, gateway, reference) == ["Second"])
 
 
-def _check_state(held: list[Any], operation: Operation, result: Any, error: WonderCustomersError | None) -> None:
-    before = ["First"] if operation.there else []
+def _check_state(stored: list[Any], operation: Operation, result: Any, error: WonderCustomersError | None) -> None:
+    before = ["First"] if operation.existing else []
     after = [] if operation.name == "delete" else ["Second"] if operation.name in WRITES else ["First"]
     if error is None:
-        assert held == after
+        assert stored == after
         if isinstance(result, Customer):
             assert name_of(result) == after[0]
         return
@@ -193,22 +193,22 @@ def _check_state(held: list[Any], operation: Operation, result: Any, error: Wond
     if operation.name not in WRITES:
         assert error.applied == "no"
     allowed = {"no": [before], "yes": [after], "unknown": [before, after]}[error.applied]
-    assert held in allowed, f"{type(error).__name__} said applied={error.applied}"
+    assert stored in allowed, f"{type(error).__name__} reports applied={error.applied}"
 
 
-def _explained(error: WonderCustomersError | None) -> bool:
+def _has_complete_message(error: WonderCustomersError | None) -> bool:
     return error is None or (error.args != () and "attempt" in str(error) and str(error).endswith("."))
 
 
-async def test_what_a_proxy_doubled_at_a_gateway_without_unique_references_is_named(simulator: SimulatorServer) -> None:
-    """No client can prevent this one: Paydock takes both, and the client has sent one request. It is told, and kept."""
+async def test_create_duplicated_by_proxy_is_reported_as_ambiguous(simulator: SimulatorServer) -> None:
+    """Paydock accepts both requests of a duplicating proxy, which no client can prevent; later calls report both ids."""
     draft = fresh("paydock")
     simulator.faults.add("duplicate", gateway="paydock", method="POST")
     async with session(simulator, "paydock") as it:
-        made = await it.create(draft)
+        created = await it.create(draft)
         with pytest.raises(AmbiguousReferenceError) as caught:
             await it.get_by_reference(str(draft.reference))
         with pytest.raises(AmbiguousReferenceError):
             await it.upsert(draft)
-    assert made.id in caught.value.ids
+    assert created.id in caught.value.ids
     assert len(names(simulator, "paydock", str(draft.reference))) == len(caught.value.ids) == 2

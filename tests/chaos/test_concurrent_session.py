@@ -1,4 +1,4 @@
-"""One session, hundreds of tasks, all gateways, faults of every kind, and a server that restarts meanwhile."""
+"""Hundreds of tasks on one session and three gateways, with faults of many kinds and server restarts."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -26,7 +26,7 @@ POLICY = RetryPolicy(
     confirmation_window=0.8,
     budget=100_000,
 )
-MIXED: list[tuple[str, dict[str, Any]]] = [
+MIXED_FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("read_close", {"applied": True}),
     ("read_close", {"applied": False}),
     ("headers_rst", {}),
@@ -44,8 +44,10 @@ MIXED: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize("kind", ["asyncio", pytest.param("httpx", marks=pytest.mark.long)], indirect=True)
-async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
-    for number, (name, more) in enumerate(MIXED):
+async def test_concurrent_writes_with_faults_keep_every_customer(
+    simulator: SimulatorServer, kind: Callable[..., Any]
+) -> None:
+    for number, (name, more) in enumerate(MIXED_FAULTS):
         simulator.faults.add(name, times=None, probability=0.02, seed=number, **more)
     allowed: dict[tuple[str, str], set[str | None]] = defaultdict(lambda: {None})
     failed: list[CallError] = []
@@ -80,7 +82,7 @@ async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, kind:
         assert transport.open_connections <= 24
     assert transport.open_connections == 0
     simulator.faults.clear()
-    await anyio.sleep(0.5)  # longer than the zombies' delay: what was late has landed
+    await anyio.sleep(0.5)  # longer than the delay of zombie requests, so all have arrived
     for (gateway, reference), states in allowed.items():
         assert simulator.store.ledger(gateway).get(reference, 0) <= 1
         held = names(simulator, gateway, reference)
@@ -88,5 +90,5 @@ async def test_a_crowd_in_a_storm_loses_nobody(simulator: SimulatorServer, kind:
         assert len(held) <= 1
     assert len(allowed) == 180
     # A response that is too large is not requested again, so about 2 % of the reads fail.
-    assert len(failed) < 180 * 3 * 0.15, "retries complete nearly every call"
-    assert set(simulator.faults.seen) >= {name for name, _ in MIXED}
+    assert len(failed) < 180 * 3 * 0.15, "retries must complete nearly every call"
+    assert set(simulator.faults.seen) >= {name for name, _ in MIXED_FAULTS}
