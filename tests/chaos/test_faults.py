@@ -201,7 +201,7 @@ def _has_complete_message(error: WonderCustomersError | None) -> bool:
 
 
 async def test_create_duplicated_by_proxy_is_reported_as_ambiguous(simulator: SimulatorServer) -> None:
-    """Paydock accepts both requests of a duplicating proxy, which no client can prevent; later calls report both ids."""
+    """Paydock accepts both requests of a duplicating proxy. Later calls report both ids."""
     draft = fresh("paydock")
     simulator.faults.add("duplicate", gateway="paydock", method="POST")
     async with session(simulator, "paydock") as it:
