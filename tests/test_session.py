@@ -215,7 +215,7 @@ async def test_check_requests_one_customer() -> None:
     wire = MockGateway(json_response(200, {"status": 200, "error": None, "resource": {"data": [], "count": 0}}))
     async with wire.session(paydock()) as session:
         await session.check()
-    assert wire.lines == ["GET /v1/customers?limit=1&skip=0"]
+    assert wire.lines == ["GET /v1/customers?limit=1&skip=0&sortkey=created_at&sortdirection=ASC"]
 
 
 @pytest.mark.anyio

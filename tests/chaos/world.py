@@ -1,7 +1,7 @@
-"""A network without sockets: the simulator's own application behind a wire that does its worst, in virtual time.
+"""A network without sockets in front of the simulator's application, with faults, in virtual time.
 
-Requests that were lost on the way may land at any later moment within the settle time, which is the one thing about
-late requests that the library relies on. Because time is virtual, a hundred thousand steps take minutes.
+A lost request can be applied at any later moment within the confirmation window. That is the only assumption of the
+library about late requests. Because time is virtual, a hundred thousand steps take minutes.
 """
 
 from collections.abc import Awaitable, Callable
@@ -114,15 +114,15 @@ async def body_lost(
 async def late(net: Network, signed_request: SignedRequest, transmission: Transmission, share: float) -> HttpResponse:
     transmission.sent = True
     net.late.append((net.now + share * net.confirmation_window * LANDING, signed_request))
-    raise TransportError("nobody knows where the request is")
+    raise TransportError("the request is lost")
 
 
 async def twice(net: Network, signed_request: SignedRequest, transmission: Transmission, share: float) -> HttpResponse:
-    reply = await net.deliver(signed_request, transmission)
+    response = await net.deliver(signed_request, transmission)
     # Paydock takes the second of two equal creates as another customer, and no client can keep a proxy from sending it.
     if not signed_request.target.endswith("/v1/customers"):
         await net.deliver(signed_request, Transmission())
-    return reply
+    return response
 
 
 def _answer(transmission: Transmission, status: int) -> HttpResponse:
@@ -208,7 +208,7 @@ class World:
     account_context: AccountContext
 
     async def run(self, operation: str, *arguments: Any, subject: tuple[str, str]) -> Any:
-        """Perform one verb; None when it was cancelled on the way."""
+        """Run one operation; None if it was cancelled."""
         result: list[Any] = []
         with anyio.CancelScope() as scope:
             self.network.cancel = scope.cancel

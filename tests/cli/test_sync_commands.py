@@ -277,7 +277,7 @@ def test_migrate_lists_lost_fields_first(terminal: Terminal, server: SimulatorSe
     ("words", "expected"),
     [
         (["sync", "missing.csv", "--to", "wonder"], "missing.csv"),
-        (["sync", "c.csv", "--to", "acme"], "no gateway is called 'acme'"),
+        (["sync", "c.csv", "--to", "acme"], "unknown gateway 'acme'"),
         (["sync", "c.csv", "--to", "wonder", "--rate", "fast"], "--rate must be a number per second"),
         (["sync", "c.csv", "--to", "wonder", "--map", "nothing"], "--map must be COLUMN=FIELD"),
         (["resume", "no.journal"], "no.journal"),

@@ -1,7 +1,7 @@
-"""Creates and upserts whose answer is in doubt: looked for, adopted, never sent twice blindly."""
+"""Unconfirmed creates and upserts are looked up and recovered, and never sent twice without a lookup."""
 
 import pytest
-from core.monri_replies import CREATE, DOUBTFUL, DOWN, FIND, OTHER
+from core.monri_responses import CREATE, DOWN, FIND, OTHER, UNCONFIRMED_ENDS
 from gateway_responses import HEX24, UUID, paydock_list
 
 from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, PAYDOCK, draft, make_harness, no_response, respond
@@ -20,7 +20,7 @@ TAKEN = respond(400, {"status": "invalid-request", "message": "merchant_customer
 
 
 class TestCreateWithLookUp:
-    @pytest.mark.parametrize("end", DOUBTFUL)
+    @pytest.mark.parametrize("end", UNCONFIRMED_ENDS)
     async def test_a_create_in_doubt_is_looked_up_and_adopted(self, end: object) -> None:
         it = make_harness(end, CREATED)  # type: ignore[arg-type]
         answer = await it.create(draft())
@@ -112,7 +112,7 @@ class TestCreateWithLookUp:
 
 
 class TestCreateWithoutReference:
-    @pytest.mark.parametrize("end", DOUBTFUL)
+    @pytest.mark.parametrize("end", UNCONFIRMED_ENDS)
     async def test_it_is_never_sent_twice(self, end: object) -> None:
         it = make_harness(end)  # type: ignore[arg-type]
         with pytest.raises(OutcomeUnknownError) as caught:

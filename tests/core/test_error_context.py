@@ -1,4 +1,4 @@
-"""What an error says of its verb: what it was about, what was applied, and which request it speaks of."""
+"""What an error reports about its operation: the customer, whether it was applied, and the request."""
 
 import uuid
 from contextlib import suppress

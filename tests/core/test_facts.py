@@ -1,10 +1,10 @@
-"""What goes out with every request, and what replies and errors tell of it."""
+"""Headers of every request, and the facts on responses and errors."""
 
 import re
 from datetime import UTC, datetime
 
 import pytest
-from core.monri_replies import DOWN
+from core.monri_responses import DOWN
 from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, wonder_customer
 
 from scripted_transport import (
@@ -138,8 +138,8 @@ class TestTheHistory:
         it.script.takes = 0.5
         with pytest.raises(NotFoundError) as caught:
             await it.get(UUID)
-        told = [(record.outcome, record.cause, record.elapsed) for record in caught.value.history]
-        assert told == [
+        recorded = [(record.outcome, record.cause, record.elapsed) for record in caught.value.history]
+        assert recorded == [
             ("not sent", "it was not sent to https://ipgtest.monri.com: the connection broke", 0.5),
             ("no response", "it was sent and received no response: the connection broke", 0.5),
             ("body lost", "the response had HTTP 200, but its body was lost: the connection broke", 0.5),
@@ -170,7 +170,7 @@ class TestTheHistory:
 
 
 class TestErrors:
-    async def test_what_the_request_carried_is_taken_out_of_the_gateways_words(self) -> None:
+    async def test_request_data_is_removed_from_the_message_of_the_gateway(self) -> None:
         words = "email ada@example.org of Ada Lovelace (+447911123456) is bad"
         it = make_harness(respond(400, {"status": "invalid-request", "message": words}))
         with pytest.raises(InvalidRequestError) as caught:

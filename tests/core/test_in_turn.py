@@ -1,4 +1,4 @@
-"""Writes for one customer take turns, and a doubt holds back the next."""
+"""Writes for one customer run one after the other, and wait for an unconfirmed write."""
 
 from contextlib import suppress
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import orjson
 import pytest
-from core.monri_replies import CREATE, DOWN, FIND, KEY, OTHER
+from core.monri_responses import CREATE, DOWN, FIND, KEY, OTHER
 from gateway_responses import UUID, monri_customer, wonder_customer
 
 from scripted_transport import CONNECTION_REFUSED, CREATED, NO_RESPONSE, draft, make_harness, no_response, respond
@@ -122,7 +122,7 @@ class TestDoubts:
     )
     async def test_a_known_end_leaves_none(self, end: Any) -> None:
         it = make_harness(end, policy=RetryPolicy(attempts=1))
-        with suppress(CallError):  # how it ends is told by other tests
+        with suppress(CallError):  # other tests check how it ends
             await it.create(draft())
         assert it.executor.order.locks.unconfirmed.remaining([KEY], b"other") == 0
 

@@ -23,12 +23,12 @@ CUSTOMER = {"status": 200, "error": None, "resource": {"type": "customer", "data
 
 class TestSessions:
     async def test_session_events_occur_once_and_not_for_views(self) -> None:
-        told: list[Event] = []
+        events: list[Event] = []
         wire = MockGateway(json_response(200, CUSTOMER))
-        it = CustomerSession(paydock(), transport=wire.transport(), observers=[told.append])
+        it = CustomerSession(paydock(), transport=wire.transport(), observers=[events.append])
         async with it, it.for_account(paydock()) as view:
             await view.get(HEX24)
-        assert [event.name for event in told] == [
+        assert [event.name for event in events] == [
             "session_started",
             "call_started",
             "attempt_started",
@@ -36,18 +36,18 @@ class TestSessions:
             "call_ended",
             "session_ended",
         ]
-        opened, closed = told[0], told[-1]
+        opened, closed = events[0], events[-1]
         assert isinstance(opened, SessionStarted)
         assert isinstance(closed, SessionEnded)
         assert closed.session is opened
         assert opened.stats() == it.stats()
 
     async def test_refused_arguments_create_no_events(self) -> None:
-        told: list[Event] = []
-        async with CustomerSession(paydock(), transport=MockGateway().transport(), observers=[told.append]) as it:
+        events: list[Event] = []
+        async with CustomerSession(paydock(), transport=MockGateway().transport(), observers=[events.append]) as it:
             with pytest.raises(InvalidRecordError):
                 await it.get("..")
-        assert [event.name for event in told] == ["session_started", "session_ended"]
+        assert [event.name for event in events] == ["session_started", "session_ended"]
         assert it.stats().started == 0
 
 
@@ -55,17 +55,17 @@ class TestObservers:
     async def test_observer_errors_are_logged_once_and_do_not_affect_calls(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        told: list[Event] = []
+        events: list[Event] = []
 
         def broken(event: Event) -> None:
             raise ValueError("4111 1111 1111 1111")
 
         it = make_harness(NO_RESPONSE, NOT_FOUND, CREATED)
-        it.executor.observers = observers = ObserverGroup([broken, told.append])
+        it.executor.observers = observers = ObserverGroup([broken, events.append])
         with caplog.at_level(logging.DEBUG, "wonder_customers"):
             json_response = await it.create(draft())
         assert json_response.recovered
-        assert (len(told), observers.failures) == (14, 14)
+        assert (len(events), observers.failures) == (14, 14)
         (record,) = caplog.records
         assert (record.levelno, record.getMessage()) == (
             logging.ERROR,

@@ -1,7 +1,7 @@
 """What is sent again, per way of breaking: reads, what never left, what was throttled, and writes that may repeat."""
 
 import pytest
-from core.monri_replies import DOUBTFUL, DOWN, GET
+from core.monri_responses import DOWN, GET, UNCONFIRMED_ENDS
 from gateway_responses import HEX24, UUID, paydock_customer, wonder_customer
 
 from scripted_transport import (
@@ -38,7 +38,7 @@ class TestReads:
         answer = await it.get(UUID)
         assert (answer.record.id, answer.attempts, answer.recovered, it.clock.waits) == (UUID, 1, False, [])
 
-    @pytest.mark.parametrize("end", [*DOUBTFUL, no_response(sent=True, status=200)])
+    @pytest.mark.parametrize("end", [*UNCONFIRMED_ENDS, no_response(sent=True, status=200)])
     async def test_a_read_without_an_answer_is_sent_again(self, end: object) -> None:
         it = make_harness(end, CREATED)  # type: ignore[arg-type]
         answer = await it.get(UUID)
@@ -139,7 +139,7 @@ class TestThrottled:
 
 
 class TestNaturalUpsert:
-    @pytest.mark.parametrize("end", DOUBTFUL)
+    @pytest.mark.parametrize("end", UNCONFIRMED_ENDS)
     async def test_the_same_bytes_go_out_again(self, end: object, wonder: Wonder) -> None:
         it = make_harness(end, respond(200, wonder_customer()), account=wonder)  # type: ignore[arg-type]
         answer = await it.create(draft())
@@ -166,7 +166,7 @@ class TestNaturalUpsert:
 
 
 class TestUpdateAndDelete:
-    @pytest.mark.parametrize("end", DOUBTFUL)
+    @pytest.mark.parametrize("end", UNCONFIRMED_ENDS)
     async def test_an_update_in_doubt_is_sent_again(self, end: object) -> None:
         it = make_harness(end, CREATED)  # type: ignore[arg-type]
         await it.update(UUID, CustomerPatch(name="Ada"))

@@ -31,19 +31,19 @@ def signers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def reply(request: httpx.Request) -> httpx.Response:
+def respond(request: httpx.Request) -> httpx.Response:
     reference = request.url.path.rpartition("/")[2]
     customer = {"uuid": "u-1", "name": "Ada", "phone": "61234567", "reference_number": reference}
     return httpx.Response(200, json={"code": 200, "data": {"customer": customer}})
 
 
-def opened(wonder: Wonder, answer: Any = reply, **policy: Any) -> CustomerSession[Wonder]:
+def opened(wonder: Wonder, answer: Any = respond, **policy: Any) -> CustomerSession[Wonder]:
     return CustomerSession(wonder, retry=RetryPolicy(**policy), transport=httpx.MockTransport(answer))
 
 
 async def slow(request: httpx.Request) -> httpx.Response:
     await anyio.sleep(0.05)
-    return reply(request)
+    return respond(request)
 
 
 async def test_a_lone_call_signs_where_it_is(wonder: Wonder, signers: list[int]) -> None:
@@ -121,7 +121,7 @@ async def test_the_second_of_two_calls_signs_in_a_thread_and_a_lone_one_after_th
 
     async def slow(request: httpx.Request) -> httpx.Response:
         await anyio.wait_all_tasks_blocked()
-        return reply(request)
+        return respond(request)
 
     async with opened(wonder, slow) as it:
         for _ in range(2):

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-from core.monri_replies import KEY
+from core.monri_responses import KEY
 from gateway_responses import UUID
 
 from scripted_transport import CREATED, NO_RESPONSE, draft, hang, make_harness, respond, use_real_time

@@ -1,4 +1,4 @@
-"""Doubts that outlive a call, and replies that try to break what reads them."""
+"""Unconfirmed writes that outlast a call, and responses that try to break their readers."""
 
 import time
 from typing import Any

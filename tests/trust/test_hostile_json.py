@@ -17,10 +17,11 @@ from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
-    GatewayUnavailableError,
+    GatewayError,
     InvalidRecordError,
     InvalidRequestError,
     InvalidResponseError,
+    OutcomeUnknownError,
     PaymentToken,
     Phone,
     RateLimitError,
@@ -201,14 +202,16 @@ async def test_error_response_with_hostile_json_keeps_only_its_status(gateway: s
     for status, kind, applied in (
         (400, InvalidRequestError, "no"),
         (429, RateLimitError, "no"),
-        (503, GatewayUnavailableError, "unknown"),
+        (503, OutcomeUnknownError, "unknown"),
     ):
         async with MockGateway(json_response(status, body)).session(ACCOUNTS[gateway]()) as session:
             with pytest.raises(kind) as caught:
                 await session.update(UUID, CustomerPatch(name="Ada")) if gateway != "wonder" else await session.create(
                     DRAFT
                 )
-        assert (caught.value.message, caught.value.code) == (None, None)
+        refusal = caught.value.__cause__ if kind is OutcomeUnknownError else caught.value
+        assert isinstance(refusal, GatewayError)
+        assert (refusal.message, refusal.code) == (None, None)
         assert caught.value.applied == applied
 
 

@@ -249,7 +249,11 @@ class RawOperations:
     def page(
         self, limit: int | None = None, cursor: str | None = None, filters: Mapping[str, str] | None = None
     ) -> Coroutine[Any, Any, Response[Page[Customer]]]:
-        """Return one page of `CustomerSession.list`. No frame holds the filters while the page is awaited."""
+        """Return one page of `CustomerSession.list`. No frame holds the filters while the page is awaited.
+
+        Raises:
+            InvalidRecordError: The limit, the cursor or a filter is not valid. Nothing was sent.
+        """
         dialect = self._ready(Operation.LIST)
         size = dialect.page_limit if limit is None else limit
         if type(size) is not int or not 1 <= size <= 1000:

@@ -1,7 +1,7 @@
-"""The clock, the waits and the event loop of every session, and the one place where a test puts others in their stead.
+"""The clock and the waits of every session. Tests can replace them.
 
-An exchange asks here at the moment it looks at the clock or waits, so a replacement reaches sessions that are open
-already, on whatever event loop and in whatever task they run.
+The functions look up the replacement on every call, so it also affects sessions that are already open, on every event
+loop and in every task.
 """
 
 import sys
@@ -17,10 +17,10 @@ __all__ = ["Clock", "monotonic", "replaced_by", "running_loop", "sleep"]
 
 
 class Clock(Protocol):
-    """Knows the time, and waits."""
+    """A clock that can also wait."""
 
     def clock(self) -> float:
-        """Seconds that only grow."""
+        """Return seconds on a monotonic clock."""
 
     async def sleep(self, seconds: float) -> None:
         """Return when `seconds` have passed on `clock`."""
@@ -30,20 +30,20 @@ _replacements: list[Clock] = []
 
 
 def monotonic() -> float:
-    """Seconds that only grow: the machine's, unless a test keeps the time."""
-    # Only differences are ever looked at, and the event loop's own clock is several times as slow to ask.
+    """Return seconds on a monotonic clock: that of the machine, unless a test replaced it."""
+    # Only differences matter, and the clock of the event loop is several times slower.
     return _replacements[-1].clock() if _replacements else time.monotonic()
 
 
 async def sleep(seconds: float) -> None:
-    """Wait."""
+    """Wait for `seconds`."""
     wait: Callable[[float], Awaitable[None]] = _replacements[-1].sleep if _replacements else anyio.sleep
     await wait(seconds)
 
 
 def running_loop() -> object:
-    """What tells the running event loop from any other."""
-    # anyio's token says it on every event loop, but takes ten times as long to ask, and every call asks.
+    """Return an object that identifies the running event loop."""
+    # The token of anyio works on every event loop, but takes ten times as long, and every call needs it.
     try:
         return sys.modules["asyncio"].get_running_loop()
     except (KeyError, RuntimeError):
@@ -52,7 +52,7 @@ def running_loop() -> object:
 
 @contextmanager
 def replaced_by(replacement: Clock) -> Iterator[None]:
-    """Let `keeper` keep the time of all sessions of this process inside the block."""
+    """Use `replacement` as the clock of all sessions of this process inside the block."""
     _replacements.append(replacement)
     try:
         yield

@@ -62,6 +62,7 @@ class Conditions:
 
     @latency.setter
     def latency(self, value: tuple[float, float] | None) -> None:
+        """Set the delay."""
         if value is not None:
             low, high = (_number("latency", it, _MAX_SECONDS) for it in value)
             if low > high:
@@ -82,6 +83,7 @@ class Conditions:
 
     @rate_limit.setter
     def rate_limit(self, value: float | None) -> None:
+        """Set the limit."""
         if value is not None:
             value = _number("rate_limit", value, _MAX_RATE)
             if value <= 0:

@@ -1,4 +1,4 @@
-"""What Monri replies to the calls of these tests."""
+"""Scripted responses of Monri."""
 
 from gateway_responses import UUID, monri_customer
 
@@ -6,7 +6,7 @@ from scripted_transport import NO_RESPONSE, STALE_CONNECTION, no_response, respo
 
 OTHER = respond(200, monri_customer(merchant_customer_id="r-1", name="Grace", phone="+447911123456"))
 DOWN = respond(502, b"<html>")
-DOUBTFUL = [
+UNCONFIRMED_ENDS = [
     NO_RESPONSE,
     STALE_CONNECTION,
     DOWN,
