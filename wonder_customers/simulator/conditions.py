@@ -62,7 +62,11 @@ class Conditions:
 
     @latency.setter
     def latency(self, value: tuple[float, float] | None) -> None:
-        """Set the delay."""
+        """Set the delay.
+
+        Raises:
+            ValueError: The numbers are not in order from 0 to 60.
+        """
         if value is not None:
             low, high = (_number("latency", it, _MAX_SECONDS) for it in value)
             if low > high:
@@ -83,7 +87,11 @@ class Conditions:
 
     @rate_limit.setter
     def rate_limit(self, value: float | None) -> None:
-        """Set the limit."""
+        """Set the limit.
+
+        Raises:
+            ValueError: The number is not positive or too large.
+        """
         if value is not None:
             value = _number("rate_limit", value, _MAX_RATE)
             if value <= 0:
