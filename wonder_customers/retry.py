@@ -10,7 +10,7 @@ from enum import Enum
 from math import isfinite
 from typing import Any, Final, Literal
 
-from attrs import Attribute, define, field, frozen
+from attrs import Attribute, Factory, define, field, frozen
 
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.wire import Replay
@@ -50,6 +50,12 @@ class _Range:
 _SHORT, _DAY = 0.001, 86_400.0
 
 _CONFIRMATION_WINDOW: Final = 10.0
+
+
+def _default_confirmation_window(policy: "RetryPolicy") -> float:
+    deadline: Any = policy.deadline
+    usable = isinstance(deadline, (int, float)) and not isinstance(deadline, bool)
+    return min(_CONFIRMATION_WINDOW, deadline / 2) if usable else _CONFIRMATION_WINDOW
 
 
 def _check_window(policy: "RetryPolicy", attribute: "Attribute[Any]", value: float) -> None:
@@ -93,16 +99,12 @@ class RetryPolicy:
     throttle_base: float = field(default=1.0, validator=_Range(0, _DAY))
     factor: float = field(default=2.0, validator=_Range(1, 10))
     cap: float = field(default=8.0, validator=_Range(0, _DAY))
-    confirmation_window: float = field(validator=_check_window)
+    confirmation_window: float = field(
+        default=Factory(_default_confirmation_window, takes_self=True), validator=_check_window
+    )
     budget: int = field(default=500, validator=_Range(0, 1_000_000, whole=True))
     transient_cost: int = field(default=14, validator=_Range(0, 1_000_000, whole=True))
     throttle_cost: int = field(default=5, validator=_Range(0, 1_000_000, whole=True))
-
-    @confirmation_window.default
-    def _default_confirmation_window(self) -> float:
-        deadline: Any = self.deadline
-        usable = isinstance(deadline, (int, float)) and not isinstance(deadline, bool)
-        return min(_CONFIRMATION_WINDOW, deadline / 2) if usable else _CONFIRMATION_WINDOW
 
 
 @define

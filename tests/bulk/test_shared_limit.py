@@ -160,7 +160,7 @@ def test_invalid_addresses_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in str(caught.value)
     with pytest.raises(ConfigurationError, match="redis://HOST:PORT"):
         SharedLimit("memory://", 10.0)
-    with pytest.raises(ConfigurationError, match="needs a rate"):
+    with pytest.raises(ConfigurationError, match="must be more than 0 requests per second"):
         SharedLimit("redis://127.0.0.1:1", 0)
 
 

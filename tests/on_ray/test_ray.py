@@ -275,7 +275,7 @@ def test_interrupted_job_on_a_cluster_is_resumed(machine: Machine, server: Simul
         (["dask"], "--on takes ray (this machine) or ray://HOST:PORT (a cluster), not 'dask'"),
         (["ray://"], "not 'ray://'"),
         (["ray", "--processes", "0"], "a job needs at least 1 worker"),
-        (["ray", "--simulator"], "--simulator lives inside this process"),
+        (["ray", "--simulator"], "--simulator, which runs in this process"),
         (["ray", "--shared-limit", "redis://127.0.0.1", "--rate", "5"], "--shared-limit is for plain processes"),
     ],
 )
