@@ -48,6 +48,19 @@ def serving(head: bytes, body: bytes, requests: list[bytes]) -> Callable[[Peer],
         ("deflate, gzip", gzip.compress(zlib.compress(BODY))),
         ("gzip, identity", gzip.compress(BODY)),
     ],
+    # Compressed bytes hold the time: names given here are the same in every process.
+    ids=[
+        "utf-8",
+        "none",
+        "identity",
+        "UTF8",
+        "gzip",
+        "x-gzip",
+        "deflate",
+        "raw deflate",
+        "deflate, gzip",
+        "gzip, identity",
+    ],
 )
 async def test_body_is_decoded(kind: Callable[..., Any], coding: str, body: bytes) -> None:
     head = f"Content-Encoding: {coding}\r\n".encode()
