@@ -35,7 +35,7 @@ async def test_row_stays_unconfirmed_after_later_failures(
     server.faults.add("read_close", gateway=gateway, method="POST", applied=gateway == "wonder")
     server.faults.add(**LATER[later], gateway=gateway, method="POST", times=None)
     outcomes: list[Outcome] = []
-    twice = Options(retry=evolve(QUICK, attempts=2, base=0.01, cap=0.01), failure_share=None)
+    twice = Options(retry=evolve(QUICK, attempts=2, deadline=3.0, base=0.01, cap=0.01), failure_share=None)
     async with CustomerSession(owner, retry=QUICK) as session:
         ends = pytest.raises(BulkError) if later == "locked out" else nullcontext()
         with ends:
