@@ -52,24 +52,26 @@ def tests(session: nox.Session) -> None:
 def long(session: nox.Session) -> None:
     """Run the long tests: all faults, 50,000 cancelled calls, a random walk of 100,000 steps, Ray."""
     # These tests mostly wait for a gateway that does not respond, so more of them run at a time.
-    waiting = ("tests/chaos/test_faults.py", "tests/trust/test_canary.py")
+    waiting = ("tests/fault_injection/test_fault_matrix.py", "tests/security/test_canary.py")
     command = ("pytest", "--long", "-m", "long", "--dist=worksteal")
     session.run(*command, "-n6", *waiting, *session.posargs)
     session.run(*command, "-n3", *(f"--ignore={file}" for file in waiting), *session.posargs)
 
 
 @nox.session(python="3.11", venv_backend="uv")
-def trust(session: nox.Session) -> None:
+def security(session: nox.Session) -> None:
     """Check the simulator against its OpenAPI documents and run the fuzzer briefly; needs the extra `fuzz`."""
     session.install("-e", ".[dev,fuzz]")
-    session.run("pytest", "-q", "--long", "tests/trust/test_openapi.py", "tests/trust/test_fuzz.py", *session.posargs)
+    session.run(
+        "pytest", "-q", "--long", "tests/security/test_openapi.py", "tests/security/test_fuzz.py", *session.posargs
+    )
 
 
 @nox.session(python="3.11", venv_backend="uv")
 def fuzz(session: nox.Session) -> None:
     """Fuzz for hours: ``nox -s fuzz -- --runs 4700000 --corpus FOLDER``."""
     session.install("-e", ".[dev,fuzz]")
-    session.run("python", "tests/trust/fuzz.py", *(session.posargs or ("--runs", "4700000")))
+    session.run("python", "tests/security/fuzz.py", *(session.posargs or ("--runs", "4700000")))
 
 
 @nox.session(python="3.13", venv_backend="uv")
@@ -79,7 +81,7 @@ def coverage(session: nox.Session) -> None:
     session.install("-e", ".[dev,ray,shared-limit]")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", "-q", *session.posargs)
-    beyond = ("tests/on_ray/test_ray.py", "tests/bulk/test_shared_limit.py")
+    beyond = ("tests/bulk/test_ray.py", "tests/bulk/test_shared_limit.py")
     session.run("coverage", "run", "-m", "pytest", "-q", "--long", *beyond, *session.posargs)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")

@@ -169,7 +169,7 @@ def measure(*, quick: bool) -> Findings:
 
 def kills(rows: int) -> None:
     """Kill a job three times at random moments, for every gateway."""
-    from bulk.test_kill import run_with_kills  # noqa: PLC0415 - the test, at full size
+    from bulk.test_killed_job import run_with_kills  # noqa: PLC0415 - the test, at full size
 
     for gateway in names():
         with (

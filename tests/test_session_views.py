@@ -4,8 +4,8 @@ import tracemalloc
 
 import anyio
 import pytest
+from fault_injection.sessions import fresh, session
 
-from chaos.gateways import fresh, session
 from wonder_customers import (
     ConfigurationError,
     CustomerSession,

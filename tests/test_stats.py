@@ -6,10 +6,10 @@ from typing import Any
 import anyio
 import attrs
 import pytest
+from fault_injection.sessions import GATEWAYS, fresh, session
 from gateway_responses import HEX24, UUID
 from mock_gateway import paydock
 
-from chaos.gateways import GATEWAYS, fresh, session
 from scripted_transport import NO_RESPONSE, draft, make_harness, respond
 from wonder_customers import (
     CustomerPatch,

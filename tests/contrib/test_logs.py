@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import pytest
 from attrs import evolve
+from fault_injection.sessions import POLICY, session
 from gateway_responses import UUID
 
-from chaos.gateways import POLICY, session
 from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, draft, make_harness, respond
 from wonder_customers import (
     CallError,

@@ -8,9 +8,9 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
+from fault_injection.sessions import fresh, session
 from transports.sending import send, signed_request
 
-from chaos.gateways import fresh, session
 from raw_sockets import Peer, RawServer
 from wonder_customers import CallError, RetryPolicy
 from wonder_customers.simulator import SimulatorServer

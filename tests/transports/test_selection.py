@@ -12,8 +12,8 @@ import httpx
 import httpx2
 import pytest
 import respx
+from fault_injection.sessions import fresh, session
 
-from chaos.gateways import fresh, session
 from wonder_customers import ConfigurationError, CustomerSession, Monri, RetryPolicy, SessionClosedError
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.asyncio import AsyncioTransport

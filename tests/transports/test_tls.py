@@ -6,8 +6,8 @@ from typing import Any
 
 import anyio
 import pytest
+from fault_injection.sessions import fresh, session
 
-from chaos.gateways import fresh, session
 from wonder_customers import CustomerSession, NotSentError, Paydock, RetryPolicy
 from wonder_customers.simulator import SimulatorServer
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.rows_of import drafts
+from bulk.sources.read_rows import drafts
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from bulk.rows_of import drafts
+from bulk.sources.read_rows import drafts
 
 from wonder_customers.records import Phone
 

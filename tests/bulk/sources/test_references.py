@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from bulk.customers import QUICK, collect
-from bulk.rows_of import drafts
+from bulk.sources.read_rows import drafts
 
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import Options, sources, sync

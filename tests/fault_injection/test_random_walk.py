@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import anyio
 import pytest
 from attrs import define, field
+from fault_injection.virtual_network import CANCELLED, KINDS, POLICY, World, new_world
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from chaos.world import CANCELLED, KINDS, POLICY, World, new_world
 from wonder_customers import CallError, CustomerDraft, CustomerPatch, Phone, WonderCustomersError
 
 PHONE = Phone("+44", "7911123456")

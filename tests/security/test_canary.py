@@ -7,13 +7,13 @@ from typing import Any
 
 import anyio
 import pytest
+from fault_injection.test_fault_matrix import FAULTS, Fault
 from projects import run_project
-from trust.canary_values import Canaries
-from trust.captured_output import CapturedOutput
-from trust.scenario_context import ALL_KEYS, GATEWAYS, ScenarioContext, run_scenario
-from trust.scenarios import SCENARIOS, faulty
+from security.canary_values import Canaries
+from security.captured_output import CapturedOutput
+from security.scenario_context import ALL_KEYS, GATEWAYS, ScenarioContext, run_scenario
+from security.scenarios import SCENARIOS, faulty
 
-from chaos.test_faults import FAULTS, Fault
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
@@ -40,7 +40,7 @@ def test_output_of_command_processes_contains_no_canary(
 
 PROJECT = """
 import pytest
-from trust.canary_values import CARD_SOURCE, WONDER_CARD, canary_draft
+from security.canary_values import CARD_SOURCE, WONDER_CARD, canary_draft
 from gateway_responses import UUID
 from mock_gateway import ACCOUNTS
 

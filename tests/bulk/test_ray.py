@@ -20,9 +20,9 @@ import anyio
 import orjson
 import pytest
 from bulk.customers import HEADER, QUICK, line, write_csv
-from trust import bulk_scenarios as canaries
-from trust.canary_values import CITY, EMAIL, NAME, Canaries
-from trust.captured_output import CapturedOutput
+from security import bulk_scenarios as canaries
+from security.canary_values import CITY, EMAIL, NAME, Canaries
+from security.captured_output import CapturedOutput
 
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import Journal, Verification, sources, verify
@@ -39,7 +39,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the actors' processes through /proc"),
 ]
 
-DRIVER = Path(__file__).with_name("driver.py")
+DRIVER = Path(__file__).with_name("ray_driver.py")
 MARK = "WONDER_CUSTOMERS_TEST"
 KEY = "one key for all journals here"
 ROWS = "SELECT reference, number, run, state, result, raw, payload, attempts, code FROM rows ORDER BY reference"

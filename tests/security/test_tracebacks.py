@@ -8,11 +8,11 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from fault_injection.sessions import session as opened
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, MockGateway, json_response
-from trust.canary_values import CARD_SOURCE, EMAIL, PAYMENT_TOKEN, WONDER_CARD, Canaries, canary_draft
+from security.canary_values import CARD_SOURCE, EMAIL, PAYMENT_TOKEN, WONDER_CARD, Canaries, canary_draft
 
-from chaos.gateways import session as opened
 from wonder_customers import CustomerSession, NotFoundError, Paydock, PaymentToken, RetryPolicy, Secret
 from wonder_customers.secret import concealed, secrets_of, without_frames
 from wonder_customers.simulator import SimulatorServer

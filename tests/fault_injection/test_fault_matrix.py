@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from attrs import field, frozen
+from fault_injection.sessions import GATEWAYS, POLICY, fresh, name_of, names, session, supports, until
 
-from chaos.gateways import GATEWAYS, POLICY, fresh, name_of, names, session, supports, until
 from wonder_customers import (
     AmbiguousReferenceError,
     CallError,

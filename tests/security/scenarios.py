@@ -22,8 +22,8 @@ import orjson
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, MockGateway, golden, json_response, monri_oauth, private_key
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from trust.bulk_scenarios import cards_in_files, failed_query, missing_header, sync_commands
-from trust.canary_values import (
+from security.bulk_scenarios import cards_in_files, failed_query, missing_header, sync_commands
+from security.canary_values import (
     CARD,
     CARD_SOURCE,
     CITY,
@@ -38,8 +38,8 @@ from trust.canary_values import (
     WONDER_CARD,
     canary_draft,
 )
-from trust.captured_output import CapturedOutput
-from trust.scenario_context import GATEWAYS, KEY, MERCHANTS, SHORT_TIMEOUTS, ScenarioContext, command
+from security.captured_output import CapturedOutput
+from security.scenario_context import GATEWAYS, KEY, MERCHANTS, SHORT_TIMEOUTS, ScenarioContext, command
 
 from wonder_customers import (
     CardSource,

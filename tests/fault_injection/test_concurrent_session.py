@@ -7,8 +7,8 @@ from typing import Any
 
 import anyio
 import pytest
+from fault_injection.sessions import GATEWAYS, fresh, names, session
 
-from chaos.gateways import GATEWAYS, fresh, names, session
 from wonder_customers import CallError, CustomerDraft, RetryPolicy, dialects
 from wonder_customers.simulator import SimulatorServer
 

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import anyio
 import attrs
 import pytest
+from fault_injection.sessions import session
 from gateway_responses import UUID
 
-from chaos.gateways import session
 from scripted_transport import (
     CONNECTION_REFUSED,
     CREATED,

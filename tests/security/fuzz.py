@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing: ``python tests/trust/fuzz.py --runs 4700000``.
+"""Coverage-guided fuzzing: ``python tests/security/fuzz.py --runs 4700000``.
 
 Requires the extra ``fuzz`` (atheris, Linux). The number of runs is fixed, so a nightly run is the same on any machine.
 Inputs that reach new code are kept in ``--corpus``. A finding ends the run with exit code 77 and writes the input to a
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 with atheris.instrument_imports(include=["wonder_customers"]):
-    from trust import entry_points
+    from security import entry_points
 
 HOSTILE: tuple[Any, ...] = (
     None, True, False, 0, -1, 1.5, 2**63, 1e308, "", "x", "200", "ada@example.org", "é", "李明", "\x00", "٣٤٥", "²",

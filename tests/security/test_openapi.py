@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 import pytest
+from fault_injection.sessions import fresh
 from hypothesis import HealthCheck, Phase, given, settings
 from mock_gateway import ACCOUNTS
+from security import entry_points
 from starlette.responses import Response
-from trust import entry_points
 
-from chaos.gateways import fresh
 from wonder_customers import CustomerSession, WonderCustomersError
 from wonder_customers.dialects import package
 from wonder_customers.dialects.base import LockReference

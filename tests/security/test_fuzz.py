@@ -1,6 +1,6 @@
 """Untrusted input of every entry point gives a result or an error of the library.
 
-For long, coverage-guided fuzzing see ``python tests/trust/fuzz.py --runs 4700000``.
+For long, coverage-guided fuzzing see ``python tests/security/fuzz.py --runs 4700000``.
 """
 
 import json
@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mock_gateway import ACCOUNTS
+from security import entry_points
 from strategies import JSON
-from trust import entry_points
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk.journal import Journal
@@ -141,7 +141,7 @@ def test_fuzzing_detects_foreign_errors(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.long
 @pytest.mark.skipif(find_spec("atheris") is None, reason="the extra `fuzz` is not installed (atheris, on Linux only)")
 def test_fuzz_script_runs_the_given_number_of_inputs(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "tests/trust/fuzz.py"), "--runs", "4000", "--findings", str(tmp_path)]
+    command = [sys.executable, str(ROOT / "tests/security/fuzz.py"), "--runs", "4000", "--findings", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "stat::number_of_executed_units: 4000" in done.stderr

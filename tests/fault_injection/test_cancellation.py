@@ -9,8 +9,8 @@ from typing import Any
 
 import anyio
 import pytest
+from fault_injection.sessions import fresh, session, until
 
-from chaos.gateways import fresh, session, until
 from wonder_customers import CustomerSession, Monri, RetryPolicy, dialects
 from wonder_customers.simulator import SimulatorServer
 

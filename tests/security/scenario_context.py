@@ -9,10 +9,10 @@ from typing import Any
 
 from attrs import frozen
 from mock_gateway import ACCOUNTS, monri_oauth, private_key
-from trust.canary_values import (
+from security.canary_values import (
     Canaries,
 )
-from trust.captured_output import CapturedOutput
+from security.captured_output import CapturedOutput
 
 import wonder_customers
 from wonder_customers import (

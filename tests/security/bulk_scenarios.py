@@ -1,7 +1,7 @@
 """Bulk commands that could reveal a canary."""
 
 import orjson
-from trust.canary_values import (
+from security.canary_values import (
     CARD,
     CITY,
     CVV,
@@ -10,7 +10,7 @@ from trust.canary_values import (
     NAME,
     PERSONAL,
 )
-from trust.scenario_context import ScenarioContext, command
+from security.scenario_context import ScenarioContext, command
 
 HEADER = "reference,name,email,phone,metadata.member"
 ROW = f"{{}},{NAME},{EMAIL},+44 7911 987654,{MEMBER}"

@@ -1,4 +1,4 @@
-"""A job on Ray in a process of its own: ``python driver.py GATEWAY SOURCE JOURNAL RATE [resume]``."""
+"""A job on Ray in a process of its own: ``python ray_driver.py GATEWAY SOURCE JOURNAL RATE [resume]``."""
 
 import sys
 from pathlib import Path

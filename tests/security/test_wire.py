@@ -12,10 +12,10 @@ import anyio
 import httpx
 import orjson
 import pytest
+from fault_injection.sessions import fresh, until
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, MockGateway, json_response
 
-from chaos.gateways import fresh, until
 from raw_sockets import Peer, RawServer
 from wonder_customers import (
     ConfigurationError,

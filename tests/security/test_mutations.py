@@ -14,11 +14,11 @@ from typing import Any
 import attrs
 import pytest
 from attrs import frozen
-from trust import scenarios
-from trust.canary_values import EMAIL
-from trust.captured_output import CapturedOutput
-from trust.scenario_context import ScenarioContext, run_scenario
-from trust.scenarios import SCENARIOS
+from security import scenarios
+from security.canary_values import EMAIL
+from security.captured_output import CapturedOutput
+from security.scenario_context import ScenarioContext, run_scenario
+from security.scenarios import SCENARIOS
 
 import wonder_customers
 from wonder_customers import (

@@ -6,8 +6,8 @@ from itertools import pairwise
 import anyio
 import attrs
 import pytest
+from fault_injection.sessions import POLICY, fresh, session
 
-from chaos.gateways import POLICY, fresh, session
 from wonder_customers import CallError
 from wonder_customers.events import (
     AttemptEnded,
