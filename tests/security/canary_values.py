@@ -95,7 +95,7 @@ class Canaries:
         found = {name for name, needles in self._needles.items() if any(it in folded for it in needles)}
         if any(run[0] in CARD.encode() for run in _NUMBER.finditer(text)):
             found.add("card number")
-        return found | ({"security code"} if _CODE.search(text) else set())
+        return found | ({"security code"} if _CODE.search(_UUID.sub(b"", text)) else set())
 
 
 def as_bytes(text: str | bytes) -> bytes:
@@ -145,3 +145,5 @@ _CODE = re.compile(
     rb"(?<![\w.])" + CVV.encode() + rb"(?![\w.])|" + b"|".join(map(re.escape, _base64_forms(f'"{CVV}"'.encode())))
 )
 """The security code as a separate number. Its four digits also occur by chance in digests and timestamps."""
+_UUID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Request ids. Their groups of four characters are the security code by chance."""
