@@ -9,6 +9,7 @@ from examples import CARD
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, Session
 
+from scripted_transport import CREATED, make_harness
 from wonder_customers import (
     CardSource,
     Customer,
@@ -193,3 +194,11 @@ async def test_invalid_cursor_is_rejected(gateway: str, cursor: Any) -> None:
 async def test_invalid_filters_are_rejected(gateway: str, filters: Any) -> None:
     error = await invalid_record_error(gateway, lambda session: _walk(session, filters=filters))
     assert [it.field for it in error.violations] == ["filters"]
+
+
+@pytest.mark.anyio
+async def test_subclass_of_customer_draft_is_accepted() -> None:
+    class Ours(CustomerDraft):
+        pass
+
+    assert (await make_harness(CREATED).create(Ours(reference="r-1", name="Ada"))).record.id == UUID

@@ -314,3 +314,9 @@ def test_policy_defaults() -> None:
         "throttle_base=1.0, factor=2.0, cap=8.0, confirmation_window=10.0, budget=500, transient_cost=14, "
         "throttle_cost=5)"
     )
+
+
+def test_confirmation_window_fits_into_the_deadline() -> None:
+    assert RetryPolicy(deadline=5).confirmation_window == 2.5
+    with pytest.raises(ConfigurationError, match="must be shorter than the deadline"):
+        RetryPolicy(deadline=5, confirmation_window=10)

@@ -13,6 +13,7 @@ BAD_SESSIONS: dict[str, dict[str, Any]] = {
     "text": {"account": "paydock"},
     "retry of another type": {"retry": 3},
     "transport of another type": {"transport": 5},
+    "rate limit of another type": {"rate_limit": 25},
     "no connections": {"max_connections": 0},
     "negative connections": {"max_connections": -1},
     "a boolean": {"max_connections": True},

@@ -37,53 +37,51 @@ from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 pytestmark = pytest.mark.anyio
 
-OURS = monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456")
-MADE = respond(200, OURS)
-OTHER = respond(200, OURS | {"name": "ADA"})
+SENT_BODY = monri_customer(merchant_customer_id="r-1", name="Ada", phone="+447911123456")
+SENT = respond(200, SENT_BODY)
+OTHER = respond(200, SENT_BODY | {"name": "ADA"})
 MISSING = respond(404, {"message": "Customer not found"})
 DOWN = respond(503, b"")
 
 
-class TestAfterADoubt:
-    """An upsert's create was not answered, and the look after it found another name: the record has to be updated."""
+async def test_unsent_update_of_an_unconfirmed_upsert_names_the_customer() -> None:
+    it = make_harness(MISSING, NO_RESPONSE, OTHER, OTHER, CONNECTION_REFUSED, CONNECTION_REFUSED, CONNECTION_REFUSED)
+    with pytest.raises(OutcomeUnknownError, match="it was not sent to ") as caught:
+        await it.upsert(draft())
+    error = caught.value
+    assert (error.applied, error.reference, error.id, error.attempts) == ("unknown", "r-1", UUID, 3)
+    assert isinstance(error.__cause__, NotSentError)
 
-    async def test_a_write_that_did_not_go_out_names_what_the_verb_is_about(self) -> None:
-        it = make_harness(
-            MISSING, NO_RESPONSE, OTHER, OTHER, CONNECTION_REFUSED, CONNECTION_REFUSED, CONNECTION_REFUSED
-        )
-        with pytest.raises(OutcomeUnknownError, match="it was not sent to ") as caught:
-            await it.upsert(draft())
-        error = caught.value
-        assert (error.applied, error.reference, error.id, error.attempts) == ("unknown", "r-1", UUID, 3)
-        assert isinstance(error.__cause__, NotSentError)
 
-    async def test_a_read_that_fails_counts_its_own_attempts(self) -> None:
-        it = make_harness(MISSING, NO_RESPONSE, OTHER, NO_RESPONSE, NO_RESPONSE, NO_RESPONSE)
-        with pytest.raises(OutcomeUnknownError) as caught:
-            await it.upsert(draft())
-        assert (caught.value.attempts, len(caught.value.history)) == (3, 6)
+async def test_failed_lookup_of_an_unconfirmed_upsert_counts_its_own_attempts() -> None:
+    it = make_harness(MISSING, NO_RESPONSE, OTHER, NO_RESPONSE, NO_RESPONSE, NO_RESPONSE)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await it.upsert(draft())
+    assert (caught.value.attempts, len(caught.value.history)) == (3, 6)
 
-    async def test_a_gateway_in_trouble_is_called_that_by_a_read(self) -> None:
-        it = make_harness(MISSING, NO_RESPONSE, OTHER, DOWN, DOWN, DOWN)
-        with pytest.raises(OutcomeUnknownError) as caught:
-            await it.upsert(draft())
-        assert caught.value.applied == "unknown"
-        assert isinstance(caught.value.__cause__, GatewayUnavailableError)
 
-    async def test_what_was_found_is_no_doubt_any_more(self) -> None:
-        it = make_harness(NO_RESPONSE, MADE, MISSING)
+async def test_unavailable_gateway_is_the_cause_of_a_failed_lookup() -> None:
+    it = make_harness(MISSING, NO_RESPONSE, OTHER, DOWN, DOWN, DOWN)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await it.upsert(draft())
+    assert caught.value.applied == "unknown"
+    assert isinstance(caught.value.__cause__, GatewayUnavailableError)
 
-        def steps() -> Steps[Any]:
-            yield from it.dialect.create(draft())
-            return (yield from it.dialect.get(UUID))
 
-        with pytest.raises(NotFoundError) as caught:
-            await it.executor.run(it.account_context, "create", steps(), ("reference", "r-1"))
-        assert caught.value.applied == "no"
+async def test_confirmed_create_does_not_affect_a_later_error() -> None:
+    it = make_harness(NO_RESPONSE, SENT, MISSING)
+
+    def steps() -> Steps[Any]:
+        yield from it.dialect.create(draft())
+        return (yield from it.dialect.get(UUID))
+
+    with pytest.raises(NotFoundError) as caught:
+        await it.executor.run(it.account_context, "create", steps(), ("reference", "r-1"))
+    assert caught.value.applied == "no"
 
 
 @pytest.mark.parametrize("subject", [("reference", "r-1"), ("id", UUID), None])
-async def test_where_a_request_names_nobody_the_verb_does(subject: tuple[str, str] | None) -> None:
+async def test_request_without_subject_has_that_of_its_operation(subject: tuple[str, str] | None) -> None:
     it = make_harness(NO_RESPONSE, *[MISSING] * 5, CONNECTION_REFUSED, policy=RetryPolicy(attempts=1))
 
     def steps() -> Steps[Any]:
@@ -97,9 +95,9 @@ async def test_where_a_request_names_nobody_the_verb_does(subject: tuple[str, st
     assert {"reference": caught.value.reference, "id": caught.value.id} == named
 
 
-async def test_every_attempt_keeps_the_id_of_its_own_request() -> None:
+async def test_every_attempt_has_its_own_request_id() -> None:
     it = make_harness(
-        respond(200, OURS, x_request_id="the read's"),
+        respond(200, SENT_BODY, x_request_id="of the read"),
         no_response(sent=True),
         no_response(sent=True),
         no_response(sent=True),
@@ -107,12 +105,12 @@ async def test_every_attempt_keeps_the_id_of_its_own_request() -> None:
     with pytest.raises(OutcomeUnknownError) as caught:
         await it.upsert(draft(name="Grace"))
     first, *others = (attempt.request_id for attempt in caught.value.history)
-    assert first == "the read's"
+    assert first == "of the read"
     assert [str(uuid.UUID(str(own))) for own in others] == others
     assert {uuid.UUID(str(own)).version for own in others} == {4}
 
 
-async def test_a_refusal_that_quotes_the_bearer_token_does_not_tell_it() -> None:
+async def test_access_token_in_a_refusal_is_redacted() -> None:
     token = {"access_token": "open-sesame", "token_type": "Bearer", "expires_in": 900, "status": "approved"}
     it = make_harness(
         respond(200, token), respond(422, {"message": "open-sesame is bad"}), account=Monri("k", "t", auth="oauth")
@@ -122,8 +120,8 @@ async def test_a_refusal_that_quotes_the_bearer_token_does_not_tell_it() -> None
     assert caught.value.message == "… is bad"
 
 
-async def test_an_attempt_is_given_the_time_that_is_left() -> None:
-    it = make_harness(NO_RESPONSE, MADE)
+async def test_attempt_has_the_remaining_time_as_its_limit() -> None:
+    it = make_harness(NO_RESPONSE, SENT)
     it.script.takes = 2.0
     await it.get(UUID)
     first, second = it.script.sent
@@ -131,12 +129,12 @@ async def test_an_attempt_is_given_the_time_that_is_left() -> None:
 
 
 @pytest.mark.parametrize("own", [True, False])
-async def test_a_transport_that_keeps_the_time_itself_is_not_broken_off(own: bool) -> None:
+async def test_transport_with_its_own_deadline_is_not_cancelled(own: bool) -> None:
     async def late(signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         await anyio.sleep(0.3)
-        answer = MADE(signed_request, transmission)
-        assert isinstance(answer, HttpResponse)
-        return answer
+        response = SENT(signed_request, transmission)
+        assert isinstance(response, HttpResponse)
+        return response
 
     it = use_real_time(make_harness(late, policy=RetryPolicy(deadline=0.1)))
     it.script.ends_in_time = own
@@ -148,7 +146,7 @@ async def test_a_transport_that_keeps_the_time_itself_is_not_broken_off(own: boo
             await it.get(UUID)
 
 
-async def test_a_create_held_back_by_anothers_record_was_not_sent() -> None:
+async def test_create_refused_because_of_a_different_customer_was_not_sent() -> None:
     it = make_harness(NO_RESPONSE, *[DOWN] * 3)
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft(name="ADA"))
@@ -160,12 +158,12 @@ async def test_a_create_held_back_by_anothers_record_was_not_sent() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204])
-async def test_a_delete_whose_words_were_lost_keeps_the_gateways_id_of_the_request(status: int) -> None:
+async def test_delete_with_lost_body_has_the_gateways_request_id(status: int) -> None:
     done = await make_harness(no_response(sent=True, status=status, x_request_id="theirs")).delete(UUID)
     assert (done.record, done.request_id) == (None, "theirs")
 
 
-async def test_an_operation_may_need_no_request() -> None:
+async def test_operation_without_requests_returns_its_result() -> None:
     it = make_harness()
 
     def steps() -> Steps[str]:
@@ -176,7 +174,7 @@ async def test_an_operation_may_need_no_request() -> None:
     assert (done.record, done.status, done.attempts, it.executor.order.locks._locks) == ("nothing to do", 0, 0, {})
 
 
-async def test_a_refusal_is_kept_only_so_long() -> None:
+async def test_details_of_a_refusal_are_limited() -> None:
     names = ["n" * 201, *(f"field-{number}" for number in range(100))]
     details = [{"param_name": name, "description": f"wrong {time}"} for name in names for time in range(21)]
     refused = respond(422, {"status": 422, "error": {"message": "invalid", "details": details}})
@@ -187,14 +185,25 @@ async def test_a_refusal_is_kept_only_so_long() -> None:
     assert max(len(name) for name in fields) == 200
 
 
-async def test_of_an_answer_that_was_lost_a_read_makes_another() -> None:
-    it = make_harness(no_response(sent=True, status=200), MADE)
+async def test_read_with_lost_body_is_resent_after_a_wait() -> None:
+    it = make_harness(no_response(sent=True, status=200), SENT)
     assert (await it.get(UUID)).record.id == UUID
-    assert it.clock.waits, "and waits before it"
+    assert it.clock.waits
 
 
-async def test_a_wonder_update_that_nobody_answered_names_the_customer() -> None:
+async def test_unconfirmed_wonder_update_names_the_customer() -> None:
     it = make_harness(respond(200, wonder_customer()), NO_RESPONSE, NO_RESPONSE, NO_RESPONSE, account=wonder_account())
     with pytest.raises(OutcomeUnknownError) as caught:
         await it.update(UUID, CustomerPatch(name="Ada L."))
     assert (caught.value.reference, caught.value.id) == ("r-1", UUID)
+
+
+async def test_message_of_a_failed_lookup_does_not_contain_values_of_the_write() -> None:
+    locked = respond(503, {"message": "Customer Ada Lovelace is locked"})
+    it = make_harness(NO_RESPONSE, locked, locked, locked)
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await it.create(draft(name="Ada Lovelace"))
+    cause = caught.value.__cause__
+    while cause is not None:
+        assert "Lovelace" not in str(cause)
+        cause = cause.__cause__

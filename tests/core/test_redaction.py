@@ -1,4 +1,6 @@
-"""What a request carried is taken out of the gateway's words, and nothing else is."""
+"""Values of the request are redacted in the texts of a gateway, and nothing else is."""
+
+import time
 
 import orjson
 import pytest
@@ -10,8 +12,8 @@ from wonder_customers.wire import HttpRequest
 PAD = "x" * 10_000
 
 
-def words(value: object, text: str) -> str:
-    """`text` of a gateway that was sent `value`."""
+def redacted(value: object, text: str) -> str:
+    """Return the redacted `text` of a gateway that was sent `value`."""
     return Redactor(HttpRequest("POST", "/", "/", orjson.dumps({"field": value}))).redact(text)
 
 
@@ -32,37 +34,37 @@ def words(value: object, text: str) -> str:
         (123, "the 123 is wrong", "the … is wrong"),
     ],
 )
-def test_a_short_value_goes_only_where_it_stands_by_itself(value: object, text: str, left: str) -> None:
-    assert words(value, text) == left
+def test_short_values_are_redacted_as_whole_words(value: object, text: str, left: str) -> None:
+    assert redacted(value, text) == left
 
 
-def whole(value: str, text: str) -> str:
-    """The beginning of very long words."""
+def searched_part(value: str, text: str) -> str:
+    """Return the part of a long `text` that is searched for values."""
     return Redactor(HttpRequest("POST", "/", "/", orjson.dumps({"field": value})))._searched_part(text)
 
 
 @pytest.mark.parametrize("kept", [3, 4, 9])
-def test_where_long_words_were_cut_the_beginning_of_a_value_goes_too(kept: int) -> None:
+def test_value_truncated_at_the_limit_is_redacted(kept: int) -> None:
     before = "." * (4000 - kept)
-    assert whole("Katharina", before + "KATHARINA" + PAD) == before
+    assert searched_part("Katharina", before + "KATHARINA" + PAD) == before
 
 
-def test_of_two_values_at_the_cut_the_longer_beginning_goes() -> None:
+def test_longest_truncated_value_is_redacted() -> None:
     request = HttpRequest("POST", "/", "/", b'{"name": "rina Berg", "other": "Katharina"}')
     assert Redactor(request)._searched_part("." * 3992 + "Katharina Berg" + PAD) == "." * 3992
 
 
-def test_two_letters_at_the_cut_say_nothing() -> None:
-    assert whole("Katharina", "." * 3998 + "Katharina" + PAD) == "." * 3998 + "Ka"
+def test_two_characters_at_the_limit_are_kept() -> None:
+    assert searched_part("Katharina", "." * 3998 + "Katharina" + PAD) == "." * 3998 + "Ka"
 
 
-def test_words_of_just_the_length_that_is_read_were_not_cut() -> None:
+def test_text_of_exactly_the_limit_is_not_truncated() -> None:
     text = "." * 3997 + "Kat"
-    assert whole("Katharina", text) == text
+    assert searched_part("Katharina", text) == text
 
 
-def query(target: str, text: str) -> str:
-    """`text` of a gateway that was asked for `target`."""
+def redacted_query(target: str, text: str) -> str:
+    """Return the redacted `text` of a gateway whose request had `target`."""
     return Redactor(HttpRequest("GET", target, "/")).redact(text)
 
 
@@ -75,21 +77,58 @@ def query(target: str, text: str) -> str:
         ("/customers?q=12a&limit=345", "12a 345", "… 345"),
     ],
 )
-def test_what_was_searched_for_goes_and_a_limit_does_not(target: str, text: str, left: str) -> None:
-    assert query(target, text) == left
+def test_search_terms_are_redacted_and_limits_are_kept(target: str, text: str, left: str) -> None:
+    assert redacted_query(target, text) == left
 
 
-def test_of_two_values_that_begin_alike_the_longer_goes() -> None:
-    assert words(["katharina", "Katharina Berg"], "Katharina Berg is there") == "… is there"
+def test_longest_matching_value_is_redacted() -> None:
+    assert redacted(["katharina", "Katharina Berg"], "Katharina Berg is there") == "… is there"
 
 
-def test_truth_says_nothing_of_anybody() -> None:
-    assert words([True, False, None, "Ada"], "True, False, None and Ada") == "True, False, None and …"
+def test_booleans_and_null_are_kept() -> None:
+    assert redacted([True, False, None, "Ada"], "True, False, None and Ada") == "True, False, None and …"
 
 
-def test_a_refusals_code_is_cleaned_and_an_empty_one_stays() -> None:
+def test_error_code_is_redacted_and_an_empty_one_is_kept() -> None:
     request = HttpRequest("POST", "/", "/", b'{"name": "Katharina"}')
     for code, left in (("no_Katharina", "no_…"), (None, None), ("", "")):
         error = InvalidRequestError("refused", status=422, code=code)
         Redactor(request).redact_error(error)
         assert error.code == left
+
+
+def create_request(body: bytes) -> HttpRequest:
+    return HttpRequest("POST", "/customers", "/customers", body)
+
+
+BODY = b"""{"customer": {"name": "Ada Lovelace", "first": "Ada", "meta": {"tags": ["VIP"]}, "code": "xy",
+                          "others": ["Zoe", "Ann Zoe"]}}"""
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("name Ada Lovelace is taken", "name … is taken"),
+        ("name ADA LOVELACE is taken", "name … is taken"),
+        ("Ada's tag VIP", "…'s tag …"),
+        ("both Ann Zoe and Zoe", "both … and …"),
+        ("Adamant", "Adamant"),
+        ("xy is short", "xy is short"),
+        ("write to a.b@example.org now", "write to … now"),
+        ("call +44 7911 123456 now", "call … now"),
+        ("HTTP 400 in 12 s", "HTTP 400 in 12 s"),
+    ],
+)
+def test_redactor_removes_request_values(words: str, left: str) -> None:
+    assert Redactor(create_request(BODY)).redact(words) == left
+
+
+@pytest.mark.parametrize("body", [b"", b"no json", b"[1]"])
+def test_redactor_accepts_an_invalid_request_body(body: bytes) -> None:
+    assert Redactor(create_request(body)).redact("a@example.org is bad") == "… is bad"
+
+
+def test_redaction_takes_linear_time() -> None:
+    began = time.perf_counter()
+    Redactor(HttpRequest("GET", "/", "/")).redact("a" * 1_000_000)
+    assert time.perf_counter() - began < 1

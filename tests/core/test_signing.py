@@ -1,4 +1,4 @@
-"""A slow signature is made inline by a lone call, and off the event loop while others are under way."""
+"""Slow signatures are made inline by a single call, and in threads while other calls are in progress."""
 
 import threading
 from functools import partial
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def signers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The threads in which headers were made, in order."""
+    """Return the threads in which headers were made, in order."""
     seen: list[int] = []
     headers = WonderDialect.headers
 
@@ -37,8 +37,8 @@ def respond(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"code": 200, "data": {"customer": customer}})
 
 
-def opened(wonder: Wonder, answer: Any = respond, **policy: Any) -> CustomerSession[Wonder]:
-    return CustomerSession(wonder, retry=RetryPolicy(**policy), transport=httpx.MockTransport(answer))
+def opened(wonder: Wonder, response: Any = respond, **policy: Any) -> CustomerSession[Wonder]:
+    return CustomerSession(wonder, retry=RetryPolicy(**policy), transport=httpx.MockTransport(response))
 
 
 async def slow(request: httpx.Request) -> httpx.Response:
@@ -46,14 +46,14 @@ async def slow(request: httpx.Request) -> httpx.Response:
     return respond(request)
 
 
-async def test_a_lone_call_signs_where_it_is(wonder: Wonder, signers: list[int]) -> None:
+async def test_single_call_signs_inline(wonder: Wonder, signers: list[int]) -> None:
     async with opened(wonder) as it:
         for _ in range(3):
             await it.get_by_reference("ref-1")
     assert set(signers) == {threading.get_ident()}
 
 
-async def test_of_calls_beside_others_as_many_sign_in_threads_as_there_are_cores(
+async def test_concurrent_calls_sign_in_one_thread_per_core(
     wonder: Wonder, signers: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempt, "SignerPool", partial(SignerPool, 2))
@@ -62,24 +62,22 @@ async def test_of_calls_beside_others_as_many_sign_in_threads_as_there_are_cores
             group.start_soon(it.get_by_reference, f"ref-{number}")
     here = threading.get_ident()
     assert len(signers) == 8
-    assert signers[0] == here, "the first was alone"
+    assert signers[0] == here, "the first call was alone"
     assert 1 <= len(set(signers) - {here}) <= 2
 
 
-async def test_between_two_signatures_of_its_own_the_event_loop_has_its_turn(
-    wonder: Wonder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    turns, signed = 0, []
+async def test_event_loop_runs_between_two_signatures(wonder: Wonder, monkeypatch: pytest.MonkeyPatch) -> None:
+    iterations, signed = 0, []
     headers = WonderDialect.headers
 
     def noted(*arguments: Any) -> Any:
-        signed.append(turns)
+        signed.append(iterations)
         return headers(*arguments)
 
     async def count() -> None:
-        nonlocal turns
+        nonlocal iterations
         while True:
-            turns += 1
+            iterations += 1
             await anyio.lowlevel.checkpoint()
 
     monkeypatch.setattr(attempt, "SignerPool", partial(SignerPool, 1))
@@ -91,11 +89,11 @@ async def test_between_two_signatures_of_its_own_the_event_loop_has_its_turn(
                 calls.start_soon(it.get_by_reference, f"ref-{number}")
         group.cancel_scope.cancel()
     assert len(signed) == 8
-    # The order of what runs in one turn of the loop is the loop's own, so the count may lie beside it by one.
+    # The event loop decides the order within one iteration, so the count can be off by one.
     assert max(map(signed.count, signed)) <= 2
 
 
-async def test_a_call_that_is_cancelled_while_it_signs_has_sent_nothing(wonder: Wonder, signers: list[int]) -> None:
+async def test_call_cancelled_while_signing_sends_nothing(wonder: Wonder, signers: list[int]) -> None:
     sent: list[httpx.Request] = []
 
     async def hang(request: httpx.Request) -> httpx.Response:
@@ -114,7 +112,7 @@ async def test_a_call_that_is_cancelled_while_it_signs_has_sent_nothing(wonder: 
     assert len(sent) == 1
 
 
-async def test_the_second_of_two_calls_signs_in_a_thread_and_a_lone_one_after_them_does_not(
+async def test_second_concurrent_call_signs_in_a_thread_and_a_later_single_call_inline(
     wonder: Wonder, signers: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempt, "SignerPool", partial(SignerPool, 2))

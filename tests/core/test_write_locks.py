@@ -1,31 +1,27 @@
-"""WriteLocks: one after the other, in order, and never lost by a cancellation."""
+"""`WriteLocks`: acquired in order, and never lost by a cancellation."""
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from wonder_customers._core.write_locks import WriteLocks
+from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks
 
 pytestmark = pytest.mark.anyio
 KEY = ("merchant", "reference", "ref-1")
 
 
-def turns() -> WriteLocks:
-    return WriteLocks()
-
-
-async def test_a_free_turn_is_taken_at_once_and_leaves_nothing() -> None:
-    it = turns()
+async def test_free_lock_is_acquired_at_once_and_removed_after_release() -> None:
+    it = WriteLocks()
     assert await it.acquire(KEY, 0)
     it.release(KEY)
     assert (it._locks, it.released) == ({}, 1)
     assert await it.acquire(KEY, 0)
     it.release(KEY)
-    assert (it._locks, it.released) == ({}, 2), "each that ends is seen by those that began before it"
+    assert (it._locks, it.released) == ({}, 2), "every release is counted"
 
 
-async def test_those_who_wait_come_in_order() -> None:
-    it, order = turns(), list[int]()
+async def test_waiters_acquire_the_lock_in_order() -> None:
+    it, order = WriteLocks(), list[int]()
 
     async def work(number: int) -> None:
         assert await it.acquire(KEY, 5)
@@ -41,19 +37,19 @@ async def test_those_who_wait_come_in_order() -> None:
     assert it._locks == {}
 
 
-async def test_who_waits_in_vain_is_told_and_leaves_the_line() -> None:
-    it = turns()
+async def test_timed_out_waiter_leaves_the_queue() -> None:
+    it = WriteLocks()
     assert await it.acquire(KEY, 1)
     assert not await it.acquire(KEY, 0.01)
     it.release(KEY)
     assert (it._locks, it.released) == ({}, 1)
     assert await it.acquire(KEY, 0)
     it.release(KEY)
-    assert (it._locks, it.released) == ({}, 2), "each that ends is seen by those that began before it"
+    assert (it._locks, it.released) == ({}, 2), "every release is counted"
 
 
-async def test_a_cancelled_wait_leaves_the_line() -> None:
-    it = turns()
+async def test_cancelled_waiter_leaves_the_queue() -> None:
+    it = WriteLocks()
     assert await it.acquire(KEY, 1)
     with anyio.move_on_after(0.01):
         await it.acquire(KEY, 5)
@@ -61,8 +57,8 @@ async def test_a_cancelled_wait_leaves_the_line() -> None:
     assert it._locks == {}
 
 
-async def test_a_turn_that_came_with_a_cancellation_goes_on_to_the_next() -> None:
-    it, got = turns(), list[str]()
+async def test_lock_granted_to_a_cancelled_waiter_goes_to_the_next() -> None:
+    it, got = WriteLocks(), list[str]()
     assert await it.acquire(KEY, 1)
 
     async def wait(name: str, scope: anyio.CancelScope) -> None:
@@ -84,10 +80,10 @@ async def test_a_turn_that_came_with_a_cancellation_goes_on_to_the_next() -> Non
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_the_same_with_a_task_that_is_cancelled_after_its_turn_came() -> None:
+async def test_lock_granted_to_a_cancelled_task_is_released() -> None:
     import asyncio
 
-    it = turns()
+    it = WriteLocks()
     assert await it.acquire(KEY, 1)
     waiting = asyncio.create_task(it.acquire(KEY, 5))
     await anyio.wait_all_tasks_blocked()
@@ -96,3 +92,27 @@ async def test_the_same_with_a_task_that_is_cancelled_after_its_turn_came() -> N
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert it._locks == {}
+
+
+def test_unconfirmed_writes_are_bounded_and_take_constant_time() -> None:
+    now = [0.0]
+    writes = UnconfirmedWrites(lambda: now[0])
+    for number in range(10_000):
+        now[0] += 0.01
+        writes.add([("m", "id", str(number))], b"body", 1.0)
+    assert len(writes) <= 110
+    assert len(writes._order) <= 110
+
+
+async def test_thousands_of_waiting_writes_are_cancelled_quickly() -> None:
+    locks, key = WriteLocks(), ("m", "id", "1")
+    assert locks.acquire_nowait(key)
+    async with anyio.create_task_group() as group:
+        for _ in range(5_000):
+            group.start_soon(locks.acquire, key, 60.0)
+        await anyio.sleep(0.5)
+        assert locks.waiting == 5_000
+        group.cancel_scope.cancel()
+    assert locks.waiting == 0
+    locks.release(key)
+    assert locks._locks == {}

@@ -10,18 +10,13 @@ from gateway_responses import UUID, monri_customer
 
 from scripted_transport import NO_RESPONSE, draft, make_harness, respond
 from wonder_customers import (
-    ConfigurationError,
     CustomerPatch,
     CustomerSession,
     Monri,
     OutcomeUnknownError,
     RateLimit,
     RetryPolicy,
-    SessionClosedError,
 )
-from wonder_customers._core.access_tokens import AccessTokenCache
-from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks
-from wonder_customers.errors import NotSentError
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
 
 pytestmark = pytest.mark.anyio
@@ -98,53 +93,6 @@ def test_base_url_in_another_spelling_is_the_same_merchant() -> None:
     assert first == second != other.raw._account_context.merchant
 
 
-def test_unconfirmed_writes_are_bounded_and_take_constant_time() -> None:
-    now = [0.0]
-    writes = UnconfirmedWrites(lambda: now[0])
-    for number in range(10_000):
-        now[0] += 0.01
-        writes.add([("m", "id", str(number))], b"body", 1.0)
-    assert len(writes) <= 110
-    assert len(writes._order) <= 110
-
-
-async def test_thousands_of_waiting_writes_are_cancelled_quickly() -> None:
-    locks, key = WriteLocks(), ("m", "id", "1")
-    assert locks.acquire_nowait(key)
-    async with anyio.create_task_group() as group:
-        for _ in range(5_000):
-            group.start_soon(locks.acquire, key, 60.0)
-        await anyio.sleep(0.5)
-        assert locks.waiting == 5_000
-        group.cancel_scope.cancel()
-    assert locks.waiting == 0
-    locks.release(key)
-    assert locks._locks == {}
-
-
-async def test_waiting_callers_share_the_failure_of_the_token_endpoint() -> None:
-    fetched = 0
-
-    async def fetch() -> Any:
-        nonlocal fetched
-        fetched += 1
-        await anyio.sleep(0.05)
-        raise NotSentError("the token endpoint is down")
-
-    cache, errors = AccessTokenCache(anyio.current_time), list[Exception]()
-
-    async def call() -> None:
-        try:
-            await cache.get(fetch)
-        except NotSentError as error:
-            errors.append(error)
-
-    async with anyio.create_task_group() as group:
-        for _ in range(100):
-            group.start_soon(call)
-    assert (fetched, len(errors), len({id(it) for it in errors})) == (1, 100, 100)
-
-
 async def test_closed_session_sends_no_retry() -> None:
     gateway = SlowGateway()
     gateway.lost = True
@@ -176,50 +124,3 @@ async def test_lookups_count_for_the_rate_limit_and_waits_are_reported() -> None
         assert anyio.current_time() - began >= 0.2
         assert session.stats().waiting_for_rate_limit == 0
     assert [it.reason for it in events if it.name == "waiting"] == ["rate_limit"]
-
-
-def test_invalid_rate_limit_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="rate_limit must be"):
-        CustomerSession(Monri("k", "t"), rate_limit=25)  # type: ignore[arg-type]
-
-
-def test_confirmation_window_fits_into_the_deadline() -> None:
-    assert RetryPolicy(deadline=5).confirmation_window == 2.5
-    with pytest.raises(ConfigurationError, match="must be shorter than the deadline"):
-        RetryPolicy(deadline=5, confirmation_window=10)
-
-
-async def test_message_of_a_failed_lookup_does_not_contain_values_of_the_write() -> None:
-    locked = respond(503, {"message": "Customer Ada Lovelace is locked"})
-    it = make_harness(NO_RESPONSE, locked, locked, locked)
-    with pytest.raises(OutcomeUnknownError) as caught:
-        await it.create(draft(name="Ada Lovelace"))
-    cause = caught.value.__cause__
-    while cause is not None:
-        assert "Lovelace" not in str(cause)
-        cause = cause.__cause__
-
-
-async def test_budget_is_named_when_it_stops_a_retry() -> None:
-    it = make_harness(NO_RESPONSE, endless=True)
-    it.account_context.budget.take(500)
-    with pytest.raises(Exception, match="the retry budget for this gateway is used up"):
-        await it.get(UUID)
-
-
-async def test_calls_refused_together_do_not_return_together() -> None:
-    waits = []
-    for draw in (0.0, 0.25, 0.5, 0.75):
-        it = make_harness(respond(429, {}, retry_after="1"), respond(200, monri_customer()))
-        it.executor.draw = lambda draw=draw: draw  # type: ignore[misc]
-        await it.get(UUID)
-        waits.append(it.clock.waits[0])
-    assert waits == [1.0, 1.25, 1.5, 1.75]
-
-
-async def test_use_after_the_end_raises_an_error_of_the_library() -> None:
-    session = CustomerSession(Monri("k", "t"), transport=SlowGateway())
-    async with session:
-        pass
-    with pytest.raises(SessionClosedError):
-        await session.get(UUID)

@@ -80,3 +80,8 @@ async def test_full_card_number_in_response_is_masked() -> None:
     assert token.card.number == "***************1234"
     assert token.card.last4 == "1234"
     assert "4111" not in f"{token} {token.card!r}"
+
+
+def test_time_outside_utc_range_is_none() -> None:
+    customer = monri.read_customer({"uuid": UUID, "created_at": "0001-01-01T00:00:00+08:00"})
+    assert customer.created_at is None
