@@ -1,7 +1,7 @@
 """The speed and memory of a bulk job, and the rate that it finds.
 
 ``python -m benchmarks sync`` measures it. ``python -m benchmarks.sync kills --rows 100000`` takes long: every gateway
-with 2 % faults and three SIGKILLs, and an error unless each customer is there exactly once (with ``PYTHONPATH=tests``).
+with 2 % faults and three SIGKILLs, and an error unless each customer is there exactly once.
 """
 
 import argparse
@@ -12,19 +12,19 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import anyio
 import orjson
+from bulk.limited_gateway import LimitedWonder
+from bulk.test_killed_job import run_with_kills
 
 from benchmarks._findings import Figure, Findings, Target
 from wonder_customers import AdaptiveRateLimit, CustomerSession, Monri
 from wonder_customers.bulk import Journal, Options, sources, sync
 from wonder_customers.bulk.journal import connect
 from wonder_customers.dialects import names, package, simulator
-from wonder_customers.dialects.wonder.simulator import WonderSimulator
 from wonder_customers.records import CustomerDraft, Phone
-from wonder_customers.simulator.gateway import GatewayRefusal, ReceivedRequest
 from wonder_customers.simulator.server import SimulatorServer
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
@@ -107,25 +107,6 @@ def _fresh(case: str, rows: int) -> tuple[float, float]:
     return speed, memory
 
 
-class Limited(WonderSimulator):
-    """Wonder, which takes 200 requests per second, and 20 at once."""
-
-    tokens, last = 20.0, 0.0
-    taken: ClassVar[list[float]] = []
-    refused = 0
-
-    def authenticate(self, call: ReceivedRequest) -> str:
-        """Refuse requests over the limit."""
-        now, mine = time.monotonic(), Limited
-        mine.tokens, mine.last = min(20.0, mine.tokens + (now - mine.last) * 200), now
-        if mine.tokens < 1:
-            mine.refused += 1
-            raise GatewayRefusal(429, {"message": "Too Many Requests"}, {"Retry-After": "1"})
-        mine.tokens -= 1
-        mine.taken.append(now)
-        return super().authenticate(call)
-
-
 async def _filled(account: Any, rows: int) -> None:
     phone = Phone("+385", "912345678")
     drafts = (CustomerDraft(f"c-{number}", "Ada", email="a@example.com", phone=phone) for number in range(rows))
@@ -136,10 +117,10 @@ async def _filled(account: Any, rows: int) -> None:
 
 def _limit(rows: int) -> tuple[float, float]:
     """Requests per second over the second half of a run, and the share of all requests that was refused."""
-    with SimulatorServer([Limited]) as server:
+    with SimulatorServer([LimitedWonder]) as server:
         anyio.run(_filled, package("wonder").ACCOUNT.from_environment(server.environment()), rows)
-    half = Limited.taken[rows // 2 :]
-    return len(half) / (half[-1] - half[0]), Limited.refused / (rows + Limited.refused)
+    half = LimitedWonder.taken[rows // 2 :]
+    return len(half) / (half[-1] - half[0]), LimitedWonder.refused / (rows + LimitedWonder.refused)
 
 
 def measure(*, quick: bool) -> Findings:
@@ -169,8 +150,6 @@ def measure(*, quick: bool) -> Findings:
 
 def kills(rows: int) -> None:
     """Kill a job three times at random moments, for every gateway."""
-    from bulk.test_killed_job import run_with_kills  # noqa: PLC0415 - the test, at full size
-
     for gateway in names():
         with (
             SimulatorServer([simulator(name) for name in names()], faults=True) as server,

@@ -1,10 +1,16 @@
-"""Customers that every gateway accepts, as CSV lines and as drafts, and settings with short waits."""
+"""Customers that every gateway accepts, as CSV lines and as drafts, and jobs that send them with short waits."""
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from wonder_customers import RetryPolicy
-from wonder_customers.bulk import Job, Options, Outcome
+from wonder_customers import AdaptiveRateLimit, CustomerSession, RateLimiter, RetryPolicy
+from wonder_customers.bulk import Job, Journal, Options, Outcome, sync
 from wonder_customers.records import CustomerDraft, Phone
+
+AccountFactory = Callable[[str], Any]
+"""The type of the fixture `account`."""
 
 QUICK = RetryPolicy(
     attempts=8,
@@ -46,3 +52,29 @@ async def collect(job: Job) -> list[Outcome]:
     """Run a job and return its outcomes."""
     async with job:
         return [outcome async for outcome in job]
+
+
+def open_journal(path: Path, account: Any, gateway: str) -> Journal:
+    """Open the journal of jobs for `account`."""
+    return Journal.open(path, gateway=gateway, endpoint=account.base_url)
+
+
+async def run_job(
+    account: Any, rows: Any, journal: Journal | None = None, *, rate_limit: RateLimiter | None = None, **options: Any
+) -> tuple[Job, list[Outcome]]:
+    """Run a job in a session of its own; return it with its outcomes."""
+    async with CustomerSession(account, rate_limit=rate_limit or AdaptiveRateLimit()) as session:
+        chosen = Options(**{"retry": QUICK, "failure_share": None, **options})
+        job = sync(session, rows, journal=journal, options=chosen)
+        return job, await collect(job)
+
+
+async def send(session: CustomerSession[Any], rows: Any, journal: Journal | None = None) -> None:
+    """Run a job in which every row succeeds."""
+    outcomes = await collect(sync(session, rows, journal=journal, options=OPTIONS))
+    assert all(outcome.ok for outcome in outcomes), outcomes
+
+
+def count_statuses(outcomes: list[Outcome]) -> dict[str, int]:
+    """Return the number of outcomes of each status."""
+    return dict(Counter(outcome.status for outcome in outcomes))

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
-from bulk.customers import OPTIONS, collect, draft
+from bulk.customers import OPTIONS, AccountFactory, collect, draft
 
 from wonder_customers import CustomerDraft, CustomerSession
 from wonder_customers.bulk import Journal, sources, sync
@@ -16,7 +16,6 @@ from wonder_customers.simulator.server import SimulatorServer
 
 pytestmark = pytest.mark.anyio
 
-Account = Callable[[str], Any]
 LATE = 0.2
 """Seconds after which the gateway applies a request of the killed process; the confirmation window is 0.4 s."""
 
@@ -34,7 +33,7 @@ async def crash(journal: Journal, session: CustomerSession[Any], sent: CustomerD
 
 @pytest.mark.parametrize("clock", [time, lambda: time() - 1000], ids=["same clock", "clock was set forward"])
 async def test_create_that_is_applied_late_is_not_sent_again(
-    clock: Callable[[], float], account: Account, server: SimulatorServer, tmp_path: Path
+    clock: Callable[[], float], account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     """Invariant: one customer per reference, although requests of a killed process are applied after the resume."""
     owner = account("paydock")
@@ -55,7 +54,7 @@ async def test_create_that_is_applied_late_is_not_sent_again(
     assert server.store.ledger("paydock") == {"c-1": 1}
 
 
-async def test_late_write_does_not_win_over_a_reverted_row(account: Account, tmp_path: Path) -> None:
+async def test_late_write_does_not_win_over_a_reverted_row(account: AccountFactory, tmp_path: Path) -> None:
     """Invariant: the gateway holds what the last confirmed run sent."""
     owner = account("wonder")
     journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=owner.base_url)
@@ -76,7 +75,7 @@ async def test_late_write_does_not_win_over_a_reverted_row(account: Account, tmp
 
 
 async def test_unconfirmed_row_with_a_field_that_cannot_be_read_is_sent_again(
-    account: Account, server: SimulatorServer, tmp_path: Path
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     """Invariant: a row is confirmed only if every field that it sends was read back. Wonder returns no company name."""
     owner = account("wonder")
@@ -91,7 +90,7 @@ async def test_unconfirmed_row_with_a_field_that_cannot_be_read_is_sent_again(
 
 
 async def test_row_that_was_applied_is_confirmed_without_a_write(
-    account: Account, server: SimulatorServer, tmp_path: Path
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     owner = account("paydock")
     journal = Journal.open(tmp_path / "j", gateway="paydock", endpoint=owner.base_url)
@@ -104,7 +103,7 @@ async def test_row_that_was_applied_is_confirmed_without_a_write(
     assert {key[1] for key in (server.store.requests - before)} == {"GET"}
 
 
-async def test_changed_card_of_a_row_is_sent(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_changed_card_of_a_row_is_sent(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
     owner = account("paydock")
     journal = Journal.open(tmp_path / "j", gateway="paydock", endpoint=owner.base_url)
     names = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")

@@ -1,25 +1,37 @@
 """How a job ends: errors, cancellation and early exits."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from bulk.customers import QUICK, collect, draft, write_csv
+from attrs import evolve
+from bulk.customers import (
+    OPTIONS,
+    QUICK,
+    AccountFactory,
+    collect,
+    count_statuses,
+    draft,
+    open_journal,
+    run_job,
+    write_csv,
+)
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession, SessionClosedError
 from wonder_customers.bulk import Job, Journal, Options, Outcome, sources, sync
+from wonder_customers.rate_limit import RequestResult
 from wonder_customers.records import CustomerDraft
 from wonder_customers.simulator.server import SimulatorServer
+from wonder_customers.wire import Transmission
 
 pytestmark = pytest.mark.anyio
 
-Account = Callable[[str], Any]
 
-
-async def test_job_stopped_before_its_start_sends_nothing(account: Account, server: SimulatorServer) -> None:
+async def test_job_stopped_before_its_start_sends_nothing(account: AccountFactory, server: SimulatorServer) -> None:
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         job = sync(session, [draft(number) for number in range(20)])
         job.stop()
@@ -27,7 +39,7 @@ async def test_job_stopped_before_its_start_sends_nothing(account: Account, serv
     assert (job.exit_status, server.store.ledger("monri")) == ("interrupted", {})
 
 
-async def test_job_that_cannot_start_closes_its_source(account: Account, tmp_path: Path) -> None:
+async def test_job_that_cannot_start_closes_its_source(account: AccountFactory, tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
     rows = sources.read(write_csv(tmp_path / "c.csv", 3))
     assert rows.file is not None
@@ -38,7 +50,9 @@ async def test_job_that_cannot_start_closes_its_source(account: Account, tmp_pat
     assert rows.file.closed
 
 
-async def test_journal_of_another_gateway_is_refused(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_journal_of_another_gateway_is_refused(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
     journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=account("wonder").base_url)
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         with pytest.raises(
@@ -51,7 +65,9 @@ async def test_journal_of_another_gateway_is_refused(account: Account, server: S
 
 
 @pytest.mark.parametrize("within", [True, False])
-async def test_error_of_the_caller_is_raised_unchanged_while_workers_wait(within: bool, account: Account) -> None:
+async def test_error_of_the_caller_is_raised_unchanged_while_workers_wait(
+    within: bool, account: AccountFactory
+) -> None:
     """Unread outcomes block the workers."""
     error = ValueError()
 
@@ -70,7 +86,7 @@ async def test_error_of_the_caller_is_raised_unchanged_while_workers_wait(within
     assert (caught.value, job.exit_status) == (error, "interrupted")
 
 
-async def test_job_cancelled_while_waiting_for_its_source_ends_in_order(account: Account) -> None:
+async def test_job_cancelled_while_waiting_for_its_source_ends_in_order(account: AccountFactory) -> None:
     async def slowly() -> AsyncIterator[CustomerDraft]:
         yield draft(1)
         await anyio.sleep_forever()
@@ -84,7 +100,7 @@ async def test_job_cancelled_while_waiting_for_its_source_ends_in_order(account:
     assert (scope.cancelled_caught, heard, job.exit_status) == (True, 0, "interrupted")
 
 
-async def test_job_cancelled_after_last_row_ends_in_order(account: Account) -> None:
+async def test_job_cancelled_after_last_row_ends_in_order(account: AccountFactory) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         job, heard = sync(session, [draft(number) for number in range(3)], options=Options(workers=1)), 0
         with anyio.CancelScope() as scope:
@@ -101,7 +117,7 @@ def _broken() -> Iterator[CustomerDraft]:
     raise LookupError
 
 
-async def test_error_of_the_source_is_raised_unchanged(account: Account) -> None:
+async def test_error_of_the_source_is_raised_unchanged(account: AccountFactory) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         with pytest.raises(LookupError):
             await collect(sync(session, _broken()))
@@ -113,7 +129,7 @@ async def collect_within(job: Job, seconds: float) -> list[Outcome]:
             return [outcome async for outcome in job]
 
 
-async def test_timeout_around_the_loop_is_raised_as_timeout(account: Account) -> None:
+async def test_timeout_around_the_loop_is_raised_as_timeout(account: AccountFactory) -> None:
     async def endless() -> AsyncIterator[CustomerDraft]:
         yield draft(1)
         await anyio.sleep_forever()
@@ -125,14 +141,14 @@ async def test_timeout_around_the_loop_is_raised_as_timeout(account: Account) ->
     assert job.exit_status == "interrupted"
 
 
-async def test_timeout_scope_around_a_complete_loop_is_left_in_order(account: Account) -> None:
+async def test_timeout_scope_around_a_complete_loop_is_left_in_order(account: AccountFactory) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         job = sync(session, [draft(number) for number in range(5)])
         outcomes = await collect_within(job, 30)
     assert (len(outcomes), job.exit_status) == (5, "finished")
 
 
-async def test_iterating_outside_async_with_is_refused(account: Account, server: SimulatorServer) -> None:
+async def test_iterating_outside_async_with_is_refused(account: AccountFactory, server: SimulatorServer) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         job = sync(session, [draft(1)])
         with pytest.raises(BulkError, match="async with"):
@@ -141,15 +157,195 @@ async def test_iterating_outside_async_with_is_refused(account: Account, server:
     assert server.store.ledger("paydock") == {"c-1": 1}
 
 
-async def test_row_that_is_not_a_draft_is_reported(account: Account) -> None:
+async def test_row_that_is_not_a_draft_is_reported(account: AccountFactory) -> None:
     rows: list[Any] = [draft(1), "Ada"]
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         with pytest.raises(BulkError, match="row 2 must be a CustomerDraft, not str"):
             await collect(sync(session, rows))
 
 
-async def test_closed_session_raises_session_closed_error(account: Account) -> None:
+async def test_closed_session_raises_session_closed_error(account: AccountFactory) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         pass
     with pytest.raises(SessionClosedError):
         await collect(sync(session, [draft(1)], options=Options(workers=1)))
+
+
+async def test_refused_credentials_stop_the_job(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    server.faults.add("server_error", times=None, status=401)
+    journal = open_journal(tmp_path / "j", account("monri"), "monri")
+    job: Job | None = None
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        job = sync(
+            session, [draft(number) for number in range(500)], journal=journal, options=evolve(OPTIONS, workers=4)
+        )
+        with pytest.raises(BulkError, match=r"refused the credentials.*wonder-customers resume") as caught:
+            await collect(job)
+    assert job.exit_status == "refused"
+    assert server.faults.requests.total() <= 4
+    assert journal.states().keys() <= {"held"}
+    assert "Nothing" not in str(caught.value) or "applied" in str(caught.value)
+    server.faults.clear()
+    resumed, outcomes = await run_job(
+        account("monri"), [draft(number) for number in range(500)][:20], journal, resume=True
+    )
+    assert count_statuses(outcomes) == {"created": 20}
+    assert resumed.exit_status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"), [({"max_failures": 5}, "5 rows failed"), ({"failure_share": 0.2}, "of the last 50")]
+)
+async def test_too_many_failures_stop_the_job(
+    limits: dict[str, Any], words: str, account: AccountFactory, server: SimulatorServer
+) -> None:
+    server.faults.add("server_error", times=None, status=400, method="POST")
+    async with CustomerSession(account("wonder"), retry=QUICK) as session:
+        options = Options(**{"retry": QUICK, "failure_share": None, **limits})
+        job = sync(session, (draft(number) for number in range(10_000)), options=evolve(options, workers=4))
+        with pytest.raises(BulkError, match=words):
+            await collect(job)
+    assert job.exit_status == "failures"
+    assert job.rows_read < 200
+
+
+async def test_stop_completes_rows_under_way(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
+    journal = open_journal(tmp_path / "j", account("monri"), "monri")
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        job = sync(session, (draft(number) for number in range(10_000)), journal=journal, options=OPTIONS)
+        seen = 0
+        async with job:
+            async for _ in job:
+                seen += 1
+                if seen == 20:
+                    job.stop()
+    assert job.exit_status == "interrupted"
+    assert seen < 100
+    assert journal.states().get("done") == seen
+    assert "sending" not in journal.states()
+    last = journal.last_run()
+    assert last is not None
+    assert (last.exit_status, last.counts) == ("interrupted", {"created": seen})
+
+
+async def test_leaving_the_block_early_ends_in_order(account: AccountFactory, tmp_path: Path) -> None:
+    journal = open_journal(tmp_path / "j", account("monri"), "monri")
+    drafts = (draft(number) for number in range(10_000))
+    async with (
+        CustomerSession(account("monri"), retry=QUICK) as session,
+        sync(session, drafts, journal=journal, options=OPTIONS) as job,
+    ):
+        async for _ in job:
+            break
+    assert job.exit_status == "interrupted"
+    assert "sending" not in journal.states()
+
+
+async def test_an_async_source_is_closed_when_the_job_stops(account: AccountFactory) -> None:
+    closed = anyio.Event()
+
+    async def endless() -> AsyncIterator[CustomerDraft]:
+        try:
+            for number in range(10_000):
+                yield draft(number)
+        finally:
+            closed.set()
+
+    async with (
+        CustomerSession(account("monri"), retry=QUICK) as session,
+        sync(session, endless(), options=OPTIONS) as job,
+    ):
+        async for _ in job:
+            job.stop()
+    assert closed.is_set()
+
+
+async def test_a_cancelled_job_can_be_resumed(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
+    journal = open_journal(tmp_path / "j", account("paydock"), "paydock")
+    drafts = [draft(number) for number in range(200)]
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        with anyio.move_on_after(10) as scope:
+            async with sync(session, drafts, journal=journal, options=OPTIONS) as job:
+                async for outcome in job:
+                    if outcome.number == 30:
+                        scope.cancel()
+    assert job.exit_status == "interrupted"
+    assert sum(journal.states().values()) < 200
+    _, outcomes = await run_job(account("paydock"), drafts, journal, resume=True)
+    assert len(outcomes) == 200
+    assert all(outcome.ok for outcome in outcomes)
+    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(200)}
+
+
+async def test_error_in_the_loop_body_is_raised_unchanged(account: AccountFactory, tmp_path: Path) -> None:
+    journal = open_journal(tmp_path / "j", account("monri"), "monri")
+
+    async def fail(session: CustomerSession[Any]) -> None:
+        async with sync(session, [draft(1), draft(2)], journal=journal, options=OPTIONS) as job:
+            async for _ in job:
+                raise KeyError("mine")
+
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        with pytest.raises(KeyError, match="mine"):
+            await fail(session)
+
+
+async def test_a_full_disk_stops_the_job_before_another_request(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    journal = open_journal(tmp_path / "j", account("monri"), "monri")
+    connect = journal.writer.connect
+
+    def small() -> sqlite3.Connection:
+        connection = connect()
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 3}").close()
+        return connection
+
+    journal.writer.connect = small
+    drafts = [draft(number) for number in range(2000)]
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        job = sync(session, drafts, journal=journal, options=OPTIONS)
+        with pytest.raises(BulkError, match=r"could not be written .*full.*wonder-customers resume"):
+            await collect(job)
+    assert job.exit_status == "journal"
+    made = server.store.ledger("monri")
+    assert 0 < len(made) < 1000
+    states = Journal.existing(tmp_path / "j").states()
+    assert states.get("done", 0) + states.get("sending", 0) >= len(made)
+    fresh = Journal.existing(tmp_path / "j")
+    _, outcomes = await run_job(account("monri"), drafts[:300], fresh, resume=True)
+    assert all(outcome.ok for outcome in outcomes)
+    assert set(server.store.ledger("monri").values()) == {1}
+
+
+async def test_unreadable_rest_of_a_source_stops_the_job(account: AccountFactory, tmp_path: Path) -> None:
+    source = tmp_path / "c.jsonl"
+    source.write_text('{"reference": "c-1", "name": "Ada"}\n{"reference": "c-2", "cvv": "123"}\n')
+    with pytest.raises(BulkError, match="security codes"):
+        await run_job(account("monri"), sources.read(source))
+
+
+class NeverPermits:
+    """A rate limit that permits no request, such as a shared one whose store cannot be reached."""
+
+    async def acquire(self, transmission: Transmission, /) -> None:
+        await anyio.sleep_forever()
+
+    def release(self, transmission: Transmission, result: RequestResult, /) -> None:
+        raise AssertionError
+
+
+async def test_stop_ends_a_wait_for_the_rate_limit(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    journal = open_journal(tmp_path / "j", account("monri"), "monri")
+    async with CustomerSession(account("monri"), rate_limit=NeverPermits()) as session:
+        with anyio.fail_after(2):
+            async with sync(session, [draft(number) for number in range(100)], journal=journal) as job:
+                await anyio.sleep(0.1)
+                job.stop()
+    assert (job.exit_status, job.stats.rows, server.faults.requests.total()) == ("interrupted", 0, 0)
+    assert journal.states().keys() == {"held"}

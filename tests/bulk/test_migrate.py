@@ -1,12 +1,11 @@
-"""Drafts of a migration: names are adapted to the target, deleted customers are left out."""
+"""Migrations: names are adapted to the target, deleted customers are left out, and losses are reported."""
 
-from collections.abc import Callable
-from typing import Any
+from itertools import permutations
 
 import pytest
-from bulk.customers import QUICK, draft
+from bulk.customers import QUICK, AccountFactory, draft, send
 
-from wonder_customers import CustomerDraft, CustomerSession, Phone
+from wonder_customers import Address, CustomerDraft, CustomerSession, Phone
 from wonder_customers.bulk import losses, migrated
 from wonder_customers.bulk.migrate import adapted
 from wonder_customers.dialects import names
@@ -14,12 +13,11 @@ from wonder_customers.simulator.server import SimulatorServer
 
 pytestmark = pytest.mark.anyio
 
-Account = Callable[[str], Any]
 BOTH = CustomerDraft("c-1", "Ada King", first_name="Ada", last_name="Lovelace", phone=Phone("+385", "912345678"))
 
 
 @pytest.mark.parametrize("gateway", names())
-async def test_first_and_last_name_are_preferred_to_a_different_name(gateway: str, account: Account) -> None:
+async def test_first_and_last_name_are_preferred_to_a_different_name(gateway: str, account: AccountFactory) -> None:
     async with CustomerSession(account(gateway), retry=QUICK) as target:
         taken, left = adapted(target, BOTH)
         target.validate(taken)
@@ -27,7 +25,7 @@ async def test_first_and_last_name_are_preferred_to_a_different_name(gateway: st
     assert left == []
 
 
-async def test_archived_customers_are_not_migrated(account: Account, server: SimulatorServer) -> None:
+async def test_archived_customers_are_not_migrated(account: AccountFactory, server: SimulatorServer) -> None:
     async with (
         CustomerSession(account("paydock"), retry=QUICK) as source,
         CustomerSession(account("monri"), retry=QUICK) as target,
@@ -37,3 +35,56 @@ async def test_archived_customers_are_not_migrated(account: Account, server: Sim
         found = await losses(source, target)
         assert (found.customers, found.deleted) in {(3, 1), (2, 0)}
         assert [it.reference async for it in migrated(source, target)] == ["c-0", "c-2"]
+
+
+async def test_migration_reports_losses_and_sends_the_rest(account: AccountFactory, server: SimulatorServer) -> None:
+    people = [
+        CustomerDraft(
+            f"m-{number}",
+            "Ada Lovelace",
+            email=f"m{number}@example.com",
+            phone=Phone("+385", "912345678"),
+            description="met in Vienna",
+            address=Address(city="Wien", country="AT") if number % 2 else None,
+        )
+        for number in range(10)
+    ]
+    async with (
+        CustomerSession(account("monri"), retry=QUICK) as source,
+        CustomerSession(account("wonder"), retry=QUICK) as target,
+    ):
+        await send(source, people)
+        gone = await source.create(people[0].__class__("m-gone", "Gone", email="g@example.com"))
+        await source.delete(gone.id)
+        found = await losses(source, target)
+        # Monri's list leaves deleted customers out by itself.
+        assert (found.customers, found.deleted, found.without_reference) == (10, 0, 0)
+        assert dict(found.fields) == {"description": 10, "address.city": 5, "address.country": 5}
+        assert not found.refused
+        assert server.store.ledger("wonder") == {}
+        await send(target, migrated(source, target))
+        assert server.store.ledger("wonder") == {f"m-{number}": 1 for number in range(10)}
+        brought = await target.get_by_reference("m-3")
+        assert (brought.name, brought.email) == ("Ada Lovelace", "m3@example.com")
+
+
+@pytest.mark.parametrize(
+    ("origin", "goal"),
+    # Each gateway once on each side in the usual run, all pairs in the long one.
+    [
+        pytest.param(*pair, marks=[pytest.mark.long] * (place not in {0, 3, 4}))
+        for place, pair in enumerate(permutations(sorted(names()), 2))
+    ],
+)
+async def test_any_gateway_to_any_other(
+    origin: str, goal: str, account: AccountFactory, server: SimulatorServer
+) -> None:
+    async with (
+        CustomerSession(account(origin), retry=QUICK) as source,
+        CustomerSession(account(goal), retry=QUICK) as target,
+    ):
+        await send(source, [draft(number) for number in range(5)])
+        found = await losses(source, target)
+        assert not found.any
+        await send(target, migrated(source, target))
+    assert server.store.ledger(goal) == {f"c-{number}": 1 for number in range(5)}

@@ -2,7 +2,6 @@
 
 import random
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from itertools import accumulate
@@ -12,7 +11,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from bulk.customers import HEADER, QUICK, collect, line, write_csv
+from bulk.customers import HEADER, QUICK, AccountFactory, collect, line, write_csv
 from bulk.distributed.in_process import InProcessBackend, make_job, until
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession
@@ -31,8 +30,6 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Ray's workers run on asyncio; that nothing depends on it is seen in the long tests."""
     return str(request.param)
 
-
-Account = Callable[[str], Any]
 
 ROWS = "SELECT reference, number, run, state, result, raw, payload, attempts, code FROM rows ORDER BY reference"
 
@@ -83,7 +80,7 @@ def outcome_to_dict(job: Any) -> dict[str, Any]:
 
 
 async def test_distributed_job_equals_a_local_job(
-    account: Account, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "one key for both journals")
     source = Source(str(mixed(tmp_path / "c.csv", 200)))
@@ -114,7 +111,7 @@ async def test_distributed_job_equals_a_local_job(
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 8))])
 async def test_killed_processes_leave_each_customer_once(
-    seed: int, account: Account, server: SimulatorServer, tmp_path: Path
+    seed: int, account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     rows, dice = 150, random.Random(seed)
     source = Source(str(write_csv(tmp_path / "c.csv", rows)))
@@ -149,7 +146,9 @@ async def test_killed_processes_leave_each_customer_once(
 
 
 @pytest.mark.long
-async def test_worker_without_network_stops_sending(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_worker_without_network_stops_sending(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 400)))
     job, engine = await make_job(
         account("monri"), "monri", source, tmp_path / "j", server.environment(), workers=1, duration=0.6, size=400
@@ -170,7 +169,7 @@ async def test_worker_without_network_stops_sending(account: Account, server: Si
     assert job.exit_status == "finished"
 
 
-async def test_interrupted_job_is_resumed(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_interrupted_job_is_resumed(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 300)))
     facts: dict[str, Any] = {"source": source.path}
     options = Options(retry=QUICK, failure_share=None, facts=facts)
@@ -198,7 +197,7 @@ async def test_interrupted_job_is_resumed(account: Account, server: SimulatorSer
     assert (last.number, last.exit_status) == (1, "finished")
 
 
-async def test_only_the_first_rows_are_sent(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_only_the_first_rows_are_sent(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 100)))
     options = Options(retry=QUICK, first=50)
     job, _ = await make_job(account("wonder"), "wonder", source, tmp_path / "j", server.environment(), options=options)
@@ -212,7 +211,9 @@ async def test_only_the_first_rows_are_sent(account: Account, server: SimulatorS
 
 
 @pytest.mark.long
-async def test_failures_are_counted_over_all_workers(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_failures_are_counted_over_all_workers(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
     server.faults.add("server_error", times=None, method="POST", status=400)
     slots = Slots(200.0)
 
@@ -238,7 +239,7 @@ async def test_failures_are_counted_over_all_workers(account: Account, server: S
 
 @pytest.mark.parametrize("wrong", ["credentials", "none", "endpoint"])
 async def test_worker_with_wrong_settings_reports_the_reason(
-    wrong: str, account: Account, server: SimulatorServer, tmp_path: Path
+    wrong: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     source, variables = Source(str(write_csv(tmp_path / "c.csv", 30))), dict(server.environment())
     words = {
@@ -273,7 +274,9 @@ async def test_a_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypat
     assert not (tmp_path / "elsewhere.key").exists()
 
 
-async def test_a_source_that_changes_stops_the_job(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_a_source_that_changes_stops_the_job(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
     path = write_csv(tmp_path / "c.csv", 30)
     job, _ = await make_job(account("monri"), "monri", Source(str(path)), tmp_path / "j", server.environment())
     write_csv(path, 31)
@@ -282,7 +285,7 @@ async def test_a_source_that_changes_stops_the_job(account: Account, server: Sim
     assert (job.exit_status, server.store.ledger("monri")) == ("source", {})
 
 
-async def test_journal_in_use_is_reported(account: Account, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_journal_in_use_is_reported(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 30)))
     job, _ = await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment())
     other = Journal.existing(tmp_path / "j")
@@ -303,7 +306,7 @@ async def test_journal_in_use_is_reported(account: Account, server: SimulatorSer
 
 
 async def test_restarted_coordinator_remembers_that_the_job_stopped(
-    account: Account, server: SimulatorServer, tmp_path: Path
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 30)))
     _, engine = await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment())
@@ -329,7 +332,7 @@ class Starting(InProcessBackend):
 
 
 async def test_job_cancelled_before_its_start_leaves_no_files(
-    account: Account, server: SimulatorServer, tmp_path: Path
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 30)))
     job, engine = await make_job(account("monri"), "monri", source, tmp_path / "j", server.environment(), kind=Starting)
@@ -345,7 +348,7 @@ async def test_job_cancelled_before_its_start_leaves_no_files(
 
 @pytest.mark.long
 async def test_early_exit_of_a_distributed_job_ends_in_order(
-    account: Account, server: SimulatorServer, tmp_path: Path
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     source = Source(str(mixed(tmp_path / "c.csv", 300)))
     job, _ = await make_job(account("paydock"), "paydock", source, tmp_path / "j", server.environment())
@@ -359,7 +362,7 @@ async def test_early_exit_of_a_distributed_job_ends_in_order(
 
 @pytest.mark.long
 async def test_error_in_the_loop_of_a_distributed_job_is_raised_unchanged(
-    account: Account, server: SimulatorServer, tmp_path: Path
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     source = Source(str(mixed(tmp_path / "c.csv", 100)))
     job, engine = await make_job(account("paydock"), "paydock", source, tmp_path / "j", server.environment())

@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from wonder_customers.bulk import sources
-
-__all__ = ["drafts"]
+from wonder_customers.bulk import Row, sources
 
 
-def drafts(folder: Path, data: str | bytes, name: str = "c.csv", **how: Any) -> list[Any]:
-    """Write a file and return the draft of each row, or its problem."""
+def read_rows(folder: Path, data: str | bytes, name: str = "c.csv", **how: Any) -> list[Row]:
+    """Write a file and return its rows."""
     path = folder / name
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return [row.draft or row.problem for row in sources.read(path, **how)]
+    return list(sources.read(path, **how))
+
+
+def read_drafts(folder: Path, data: str | bytes, name: str = "c.csv", **how: Any) -> list[Any]:
+    """Write a file and return the draft of each row, or its problem."""
+    return [row.draft or row.problem for row in read_rows(folder, data, name, **how)]

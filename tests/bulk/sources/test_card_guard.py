@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from bulk.sources.read_rows import drafts
+from bulk.sources.read_rows import read_drafts
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
@@ -11,9 +11,9 @@ from wonder_customers.bulk import sources
 
 def test_all_card_columns_are_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"columns 'Card Number', 'CC', 'Exp Date' contain .*--map 'CC='"):
-        drafts(tmp_path, "reference,Card Number,CC,Exp Date\n1,,,\n")
+        read_drafts(tmp_path, "reference,Card Number,CC,Exp Date\n1,,,\n")
     with pytest.raises(ConfigurationError, match=r"columns 'CVV', 'CID' contain card security codes"):
-        drafts(tmp_path, "reference,CVV,CID\n1,,\n")
+        read_drafts(tmp_path, "reference,CVV,CID\n1,,\n")
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ def test_all_card_columns_are_listed_at_once(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("value", ["A-1001", "1001", "4111111111111112", "1234567890123456"])
 def test_ambiguous_name_that_is_mapped_is_read(name: str, field: str, value: str, tmp_path: Path) -> None:
-    (draft,) = drafts(tmp_path, f"{name},name\n{value},Ada\n", mapping={name: field})
+    (draft,) = read_drafts(tmp_path, f"{name},name\n{value},Ada\n", mapping={name: field})
     assert draft.reference == value
 
 
 def test_country_code_is_read_from_a_column_cc(tmp_path: Path) -> None:
-    (draft,) = drafts(tmp_path, "reference,CC\n1,HR\n", mapping={"CC": "address.country"})
+    (draft,) = read_drafts(tmp_path, "reference,CC\n1,HR\n", mapping={"CC": "address.country"})
     assert draft.address.country == "HR"
 
 
@@ -43,4 +43,4 @@ def test_card_number_in_an_ambiguous_column_is_refused_and_not_shown(field: str,
 @pytest.mark.parametrize("name", ["CVV", "card-cvc2", "security code"])
 def test_security_codes_are_refused_even_if_they_are_mapped(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="security codes"):
-        drafts(tmp_path, f"reference,{name}\n1,123\n", mapping={name: "metadata.x"})
+        read_drafts(tmp_path, f"reference,{name}\n1,123\n", mapping={name: "metadata.x"})

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bulk.sources.read_rows import drafts
+from bulk.sources.read_rows import read_drafts
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
@@ -27,7 +27,7 @@ WIDE = ["utf-32", "utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"]
 
 
 def names(folder: Path, data: bytes, name: str = "c.csv", **how: Any) -> list[object]:
-    return [getattr(draft, "name", draft) for draft in drafts(folder, data, name, **how)]
+    return [getattr(draft, "name", draft) for draft in read_drafts(folder, data, name, **how)]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -62,7 +62,7 @@ def test_named_and_detected_encodings_are_read(
 
 def test_column_names_are_read_in_the_named_encoding(tmp_path: Path) -> None:
     mapping = {"Kundennummer": "reference", "Straße": "address.line1"}
-    first, _ = drafts(tmp_path, GERMAN.encode("cp1252"), mapping=mapping, encoding="cp1252")
+    first, _ = read_drafts(tmp_path, GERMAN.encode("cp1252"), mapping=mapping, encoding="cp1252")
     assert (first.name, first.address.line1) == ("Müller, Anna", "Lindenweg 1")
 
 

@@ -1,4 +1,4 @@
-"""Files of other programs: each is read, or refused with its line."""
+"""File formats: files of other programs are read, or refused with the line of the problem."""
 
 import gzip
 import os
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from bulk.sources.read_rows import read_rows
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import Row, sources
@@ -13,12 +14,6 @@ from wonder_customers.bulk.sources.csv_files import LONGEST_FIELD
 from wonder_customers.records import CardSource, Phone, VaultToken
 
 HEAD = "reference,name\n"
-
-
-def rows_of(folder: Path, data: str | bytes, name: str = "c.csv", **how: object) -> list[Row]:
-    path = folder / name
-    path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return list(sources.read(path, **how))  # type: ignore[arg-type]
 
 
 def names(rows: list[Row]) -> list[str | None]:
@@ -40,27 +35,27 @@ def names(rows: list[Row]) -> list[str | None]:
     ids=["utf-8", "mark", "semicolons", "utf-16 tabs", "sep=", "old Mac", "blanks", "empty lines"],
 )
 def test_csv_variants_are_read(data: bytes, tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, data)
+    rows = read_rows(tmp_path, data)
     assert names(rows) == ["Žofie Ünal"]
     assert (rows[0].number, rows[0].reference) == (1, "c-1")
 
 
 def test_line_breaks_in_quotes_keep_the_line_numbers_right(tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, 'reference,description\nc-1,"one\ntwo\nthree"\nc-2,x,too,much\n')
+    rows = read_rows(tmp_path, 'reference,description\nc-1,"one\ntwo\nthree"\nc-2,x,too,much\n')
     assert rows[0].draft is not None
     assert rows[0].draft.description == "one\ntwo\nthree"
     assert rows[1].problem == "line 5: has 4 columns, but the first line has 2"
 
 
 def test_leading_zeros_are_kept(tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, "reference,name,phone\n007,Bond,0912345678\n008,Bond,+385 91 2345678\n")
+    rows = read_rows(tmp_path, "reference,name,phone\n007,Bond,0912345678\n008,Bond,+385 91 2345678\n")
     assert [row.reference for row in rows] == ["007", "008"]
     assert [row.draft.phone for row in rows if row.draft] == [Phone(None, "0912345678"), Phone("+385", "912345678")]
 
 
 @pytest.mark.parametrize("number", ["4.5E+12", "3,85912E+11", "385912e11"])
 def test_phone_that_a_spreadsheet_shortened_is_refused(number: str, tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, f'reference,name,Phone\nc-1,Ada,"{number}"\nc-2,Grace,\n')
+    rows = read_rows(tmp_path, f'reference,name,Phone\nc-1,Ada,"{number}"\nc-2,Grace,\n')
     assert rows[0].problem is not None
     assert rows[0].problem.startswith("line 2, column Phone: a spreadsheet shortened this number")
     assert number not in rows[0].problem
@@ -68,43 +63,43 @@ def test_phone_that_a_spreadsheet_shortened_is_refused(number: str, tmp_path: Pa
 
 
 def test_excel_dates_are_kept_as_they_are_written(tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, "reference,metadata.Since,metadata.until\nc-1,45123,01.02.2024\n")
+    rows = read_rows(tmp_path, "reference,metadata.Since,metadata.until\nc-1,45123,01.02.2024\n")
     assert rows[0].draft is not None
     assert rows[0].draft.metadata == {"Since": "45123", "until": "01.02.2024"}
 
 
 def test_two_hundred_columns(tmp_path: Path) -> None:
     head = ",".join(["reference", *(f"metadata.k{number}" for number in range(199))])
-    rows = rows_of(tmp_path, f"{head}\n" + ",".join(["c-1", *map(str, range(199))]) + "\n")
+    rows = read_rows(tmp_path, f"{head}\n" + ",".join(["c-1", *map(str, range(199))]) + "\n")
     assert rows[0].draft is not None
     assert rows[0].draft.metadata == {f"k{number}": str(number) for number in range(199)}
 
 
 def test_a_row_of_a_megabyte(tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, f"{HEAD}c-1,{'x' * 1_000_000}\nc-2,Ada\n")
+    rows = read_rows(tmp_path, f"{HEAD}c-1,{'x' * 1_000_000}\nc-2,Ada\n")
     assert [len(name or "") for name in names(rows)] == [1_000_000, 3]
 
 
 def test_unclosed_quote_is_reported_with_its_line(tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, f'{HEAD}c-1,Ada\nc-2,"Grace\nc-3,Joan\n')
+    rows = read_rows(tmp_path, f'{HEAD}c-1,Ada\nc-2,"Grace\nc-3,Joan\n')
     assert names(rows) == ["Ada", "line 3: a quote is opened here and not closed"]
 
 
 def test_too_long_field_is_reported_with_its_line(tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, f'{HEAD}c-2,"{"x" * (LONGEST_FIELD + 10)}\nc-3,Joan\n')
+    rows = read_rows(tmp_path, f'{HEAD}c-2,"{"x" * (LONGEST_FIELD + 10)}\nc-3,Joan\n')
     assert rows[0].problem is not None
     assert rows[0].problem.startswith("line 2: a field is longer than 16 MB")
 
 
 def test_a_short_row_has_empty_fields(tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, "reference,name,email\nc-1,Ada\n")
+    rows = read_rows(tmp_path, "reference,name,email\nc-1,Ada\n")
     assert rows[0].draft is not None
     assert rows[0].draft.email is None
 
 
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
-    assert rows_of(tmp_path, b"") == []
-    assert rows_of(tmp_path, b"", "c.jsonl") == []
+    assert read_rows(tmp_path, b"") == []
+    assert read_rows(tmp_path, b"", "c.jsonl") == []
 
 
 @pytest.mark.parametrize(
@@ -128,7 +123,7 @@ def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
 )
 def test_unusable_columns_are_refused(head: str, mapping: Mapping[str, str], words: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        rows_of(tmp_path, f"{head}\n1,2,3\n", mapping=mapping)
+        read_rows(tmp_path, f"{head}\n1,2,3\n", mapping=mapping)
 
 
 def test_card_columns_that_are_mapped_are_read(tmp_path: Path) -> None:
@@ -138,24 +133,24 @@ def test_card_columns_that_are_mapped_are_read(tmp_path: Path) -> None:
         "YY": "payment_source.expire_year",
     }
     data = "reference,Card No,MM,YY\nc-1,4111111111111111,12,2030\nc-2,4111111111111111,,\n"
-    rows = rows_of(tmp_path, data, mapping=mapping)
+    rows = read_rows(tmp_path, data, mapping=mapping)
     assert rows[0].draft is not None
     assert isinstance(rows[0].draft.payment_source, CardSource)
     assert b"4111" not in (rows[0].raw_values or b"")
     assert rows[1].problem == "line 3: a card needs payment_source.number, .expire_month and .expire_year"
-    vault = rows_of(tmp_path, "reference,token\nc-1,abc\n", mapping={"token": "payment_source.vault_token"})
+    vault = read_rows(tmp_path, "reference,token\nc-1,abc\n", mapping={"token": "payment_source.vault_token"})
     assert vault[0].draft is not None
     assert vault[0].draft.payment_source == VaultToken("abc")
 
 
 def test_a_card_column_may_be_left_out_by_name(tmp_path: Path) -> None:
-    assert names(rows_of(tmp_path, "reference,name,pan\nc-1,Ada,4111\n", mapping={"pan": ""})) == ["Ada"]
+    assert names(read_rows(tmp_path, "reference,name,pan\nc-1,Ada,4111\n", mapping={"pan": ""})) == ["Ada"]
 
 
 def test_columns_are_mapped_left_out_and_ignored(tmp_path: Path) -> None:
     data = "Kundennr;Stadt;Notiz;Tel\nc-1;Wien;x;+43 1 2345678\n"
     mapping = {"kundennr": "reference", "Stadt": "address.city", "tel": "phone"}
-    rows = rows_of(tmp_path, data, mapping=mapping, unknown="ignore")
+    rows = read_rows(tmp_path, data, mapping=mapping, unknown="ignore")
     assert rows[0].draft is not None
     assert rows[0].draft.address is not None
     assert (rows[0].reference, rows[0].draft.address.city) == ("c-1", "Wien")
@@ -172,7 +167,7 @@ def test_json_lines(tmp_path: Path) -> None:
 {"reference": "c-4"
 {"reference": "c-5", "phone": "+43 1 2345678", "phone.number": "1"}
 """
-    rows = rows_of(tmp_path, data, "c.jsonl")
+    rows = read_rows(tmp_path, data, "c.jsonl")
     assert [row.reference for row in rows] == ["c-1", "7", "c-3", None, None, None, "c-5"]
     assert rows[0].draft is not None
     assert rows[0].draft.metadata == {"a": [1, {"b": 2}]}
@@ -186,7 +181,7 @@ def test_json_lines(tmp_path: Path) -> None:
         "line 8: has both a phone and parts of a phone",
     ]
     with pytest.raises(ConfigurationError, match="security codes"):
-        rows_of(tmp_path, '{"reference": "c", "payment_source": {"cvv": "123"}}\n', "d.jsonl")
+        read_rows(tmp_path, '{"reference": "c", "payment_source": {"cvv": "123"}}\n', "d.jsonl")
 
 
 def test_packed_files_and_folders(tmp_path: Path) -> None:
@@ -207,13 +202,13 @@ def test_packed_files_and_folders(tmp_path: Path) -> None:
 def test_zstd(tmp_path: Path) -> None:
     zstandard = pytest.importorskip("zstandard", reason="needs the extra zstd")
     packed = zstandard.ZstdCompressor().compress(b"reference,name\n" + b"".join(b"c-%d,Ada\n" % n for n in range(5000)))
-    assert len(rows_of(tmp_path, packed, "c.csv.zst")) == 5000
+    assert len(read_rows(tmp_path, packed, "c.csv.zst")) == 5000
 
 
 def test_truncated_gzip_file_is_refused(tmp_path: Path) -> None:
     whole = gzip.compress(b"reference,name\n" + b"".join(b"c-%d,Ada\n" % number for number in range(5000)))
     with pytest.raises(ConfigurationError, match="cannot be read to its end"):
-        rows_of(tmp_path, whole[: len(whole) // 2], "c.csv.gz")
+        read_rows(tmp_path, whole[: len(whole) // 2], "c.csv.gz")
 
 
 def test_parquet_and_queries(tmp_path: Path) -> None:
@@ -265,8 +260,8 @@ def test_a_fingerprint_changes_with_the_source(tmp_path: Path) -> None:
 def test_mapped_column_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     mapping = {"Stadtt": "address.city"}
     with pytest.raises(ConfigurationError, match=r"have a column 'Stadtt', which is mapped to 'address\.city'"):
-        rows_of(tmp_path, "reference,Stadt\nc-1,Wien\n", mapping=mapping, unknown="ignore")
-    assert names(rows_of(tmp_path, '{"reference": "c-1", "name": "Ada"}\n', "c.jsonl", mapping=mapping)) == ["Ada"]
+        read_rows(tmp_path, "reference,Stadt\nc-1,Wien\n", mapping=mapping, unknown="ignore")
+    assert names(read_rows(tmp_path, '{"reference": "c-1", "name": "Ada"}\n', "c.jsonl", mapping=mapping)) == ["Ada"]
 
 
 def test_mapped_column_may_be_missing_in_some_files(tmp_path: Path) -> None:

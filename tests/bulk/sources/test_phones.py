@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from bulk.sources.read_rows import drafts
+from bulk.sources.read_rows import read_drafts
 
 from wonder_customers.records import Phone
 
@@ -41,10 +41,10 @@ READ = [
 def test_cell_that_is_not_one_phone_is_refused_with_the_reason(
     text: str, reason: str, column: str, tmp_path: Path
 ) -> None:
-    found = drafts(tmp_path, f'reference,name,{column}\nf-1,Ada,"{text}"\n')
+    found = read_drafts(tmp_path, f'reference,name,{column}\nf-1,Ada,"{text}"\n')
     assert found == [f"line 2: the phone {reason}; leave one number in the cell"]
 
 
 @pytest.mark.parametrize(("text", "phone"), READ)
 def test_one_phone_is_read_as_it_is(text: str, phone: Phone, tmp_path: Path) -> None:
-    assert [draft.phone for draft in drafts(tmp_path, f'reference,name,phone\nf-1,Ada,"{text}"\n')] == [phone]
+    assert [draft.phone for draft in read_drafts(tmp_path, f'reference,name,phone\nf-1,Ada,"{text}"\n')] == [phone]

@@ -1,20 +1,13 @@
 """The values of a row, and the problems of invalid rows."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bulk.customers import HEADER, line
+from bulk.sources.read_rows import read_drafts
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
-
-
-def drafts(folder: Path, data: str | bytes, name: str = "c.csv", **how: Any) -> list[Any]:
-    """Return the rows' drafts or problems."""
-    path = folder / name
-    path.write_bytes(data if isinstance(data, bytes) else data.encode())
-    return [row.draft or row.problem for row in sources.read(path, **how)]
 
 
 def test_metadata_in_one_column_is_a_json_object(tmp_path: Path) -> None:
@@ -24,7 +17,7 @@ c-2,{not json,
 c-3,"[1, 2]",
 c-4,,silver
 """
-    first, second, third, fourth = drafts(tmp_path, data)
+    first, second, third, fourth = read_drafts(tmp_path, data)
     assert first.metadata == {"a": [1, {"b": 2}], "tier": "gold"}
     assert second == "line 3, column metadata: must be a JSON object"
     assert third == "line 4, column metadata: must be a JSON object"
@@ -33,19 +26,19 @@ c-4,,silver
 
 def test_a_vault_token_and_a_card_in_one_row_are_refused(tmp_path: Path) -> None:
     mapping = {"token": "payment_source.vault_token", "card": "payment_source.number"}
-    (problem,) = drafts(tmp_path, "reference,token,card\nc-1,abc,4111111111111111\n", mapping=mapping)
+    (problem,) = read_drafts(tmp_path, "reference,token,card\nc-1,abc,4111111111111111\n", mapping=mapping)
     assert problem == "line 2: has both a vault token and a card"
 
 
 def test_truncated_utf_16_is_reported_with_its_line(tmp_path: Path) -> None:
     whole = "\n".join([HEADER, *(line(number) for number in range(3))]).encode("utf-16")
     with pytest.raises(ConfigurationError, match=r"is invalid as utf-16 text after line \d\. Export"):
-        drafts(tmp_path, whole[:-1])
+        read_drafts(tmp_path, whole[:-1])
 
 
 def test_objects_with_many_sets_of_keys_are_read(tmp_path: Path) -> None:
     data = "".join(f'{{"reference": "c-{number}", "metadata.k{number}": "{number}"}}\n' for number in range(1100))
-    found = drafts(tmp_path, data + data, "c.jsonl")
+    found = read_drafts(tmp_path, data + data, "c.jsonl")
     assert [draft.metadata for draft in found] == [{f"k{number}": str(number)} for number in range(1100)] * 2
 
 

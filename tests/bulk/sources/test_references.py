@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from bulk.customers import QUICK, collect
-from bulk.sources.read_rows import drafts
+from bulk.sources.read_rows import read_drafts
 
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import Options, sources, sync
@@ -15,13 +15,13 @@ from wonder_customers.bulk.rows import Row
 
 @pytest.mark.parametrize("reference", ["12E45678", "1E10", "7e3", "12E4+5", "00E1", "123456789012345678901234"])
 def test_hexadecimal_and_long_ids_are_references(reference: str, tmp_path: Path) -> None:
-    (draft,) = drafts(tmp_path, f"reference,name\n{reference},Ada\n")
+    (draft,) = read_drafts(tmp_path, f"reference,name\n{reference},Ada\n")
     assert draft.reference == reference
 
 
 @pytest.mark.parametrize("reference", ["8.52E+11", "1E+15", '"3,85913E+11"'])
 def test_number_that_a_spreadsheet_shortened_is_not_a_reference(reference: str, tmp_path: Path) -> None:
-    (problem,) = drafts(tmp_path, f"reference,name\n{reference},Ada\n")
+    (problem,) = read_drafts(tmp_path, f"reference,name\n{reference},Ada\n")
     assert problem.startswith("line 2, column reference: a spreadsheet shortened this number")
 
 

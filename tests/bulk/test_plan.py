@@ -1,0 +1,75 @@
+"""Plans: every row is counted, and nothing is written."""
+
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from bulk.customers import QUICK, AccountFactory, collect, draft, open_journal, send, write_csv
+
+from wonder_customers import CallError, CustomerSession
+from wonder_customers.bulk import Options, plan, sources, sync
+from wonder_customers.dialects import names
+from wonder_customers.simulator.server import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+
+def writes(server: SimulatorServer) -> int:
+    return sum(count for (_, method, _), count in server.store.requests.items() if method != "GET")
+
+
+@pytest.mark.parametrize("gateway", names())
+async def test_a_plan_counts_every_row_and_writes_nothing(
+    gateway: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    journal = open_journal(tmp_path / "j", account(gateway), gateway)
+    source = write_csv(tmp_path / "c.csv", 30)
+    async with CustomerSession(account(gateway), retry=QUICK) as session:
+        await send(session, [draft(number) for number in range(10)], journal)
+        await send(session, [draft(10), draft(11, version="old")])
+        text = (
+            source.read_text().replace("Ada Nr 3 v1", "Ada Nr 3 v2")
+            + "c-1,Twice,a@example.com,+385 91 234 5678\n,x,,\n"
+        )
+        source.write_text(text)
+        before = writes(server)
+        found = await plan(session, sources.read(source), journal=journal, rate=20.0)
+        assert writes(server) == before
+        capped = await plan(session, sources.read(source), journal=journal, look_up=5)
+    assert found.adds_up
+    assert capped.adds_up
+    assert (found.rows, found.creates, found.updates, found.unchanged) == (32, 18, 3, 9)
+    assert (found.duplicates, found.invalid, found.open, found.looked_up) == (1, 1, 0, 20)
+    assert [(it.reference, it.fields) for it in found.differences] == [
+        ("c-11", ("first_name",) if gateway == "paydock" else ("name",))
+    ]
+    assert found.requests == 21 * (1 if gateway == "wonder" else 2)
+    assert found.seconds == found.requests / 20
+    assert (capped.looked_up, capped.open) == (5, 15)
+    assert "Twice" not in repr(found)
+
+
+async def test_plan_looks_up_unconfirmed_rows(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
+    journal = open_journal(tmp_path / "j", account("wonder"), "wonder")
+    server.faults.add("read_close", times=None, method="POST")
+    async with CustomerSession(account("wonder"), retry=QUICK) as session:
+        rows = [draft(number) for number in range(3)]
+        once = Options(retry=evolve(QUICK, attempts=1), failure_share=None)
+        outcomes = await collect(sync(session, rows, journal=journal, options=once))
+        assert [outcome.applied for outcome in outcomes] == ["unknown"] * 3
+        server.faults.clear()
+        found = await plan(session, [draft(0), draft(1, version="2"), draft(2)], journal=journal)
+    assert (found.unchanged, found.updates, found.unconfirmed, found.looked_up) == (2, 1, 1, 3)
+    assert found.adds_up
+
+
+async def test_plan_retries_transient_faults_and_raises_others(
+    account: AccountFactory, server: SimulatorServer
+) -> None:
+    async with CustomerSession(account("monri"), retry=QUICK) as session:
+        server.faults.add("rate_limited", times=2)
+        found = await plan(session, [draft(number) for number in range(5)])
+        assert found.creates == 5
+        server.faults.add("server_error", times=None, status=401)
+        with pytest.raises(CallError):
+            await plan(session, [draft(number) for number in range(5)])
