@@ -86,7 +86,7 @@ async def test_error_of_the_caller_is_raised_unchanged_while_workers_wait(
     assert (caught.value, job.exit_status) == (error, "interrupted")
 
 
-async def test_job_cancelled_while_waiting_for_its_source_ends_in_order(account: AccountFactory) -> None:
+async def test_job_cancelled_while_waiting_for_its_source_is_interrupted(account: AccountFactory) -> None:
     async def slowly() -> AsyncIterator[CustomerDraft]:
         yield draft(1)
         await anyio.sleep_forever()
@@ -100,7 +100,7 @@ async def test_job_cancelled_while_waiting_for_its_source_ends_in_order(account:
     assert (scope.cancelled_caught, heard, job.exit_status) == (True, 0, "interrupted")
 
 
-async def test_job_cancelled_after_last_row_ends_in_order(account: AccountFactory) -> None:
+async def test_job_cancelled_after_the_last_row_is_complete(account: AccountFactory) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         job, heard = sync(session, [draft(number) for number in range(3)], options=Options(workers=1)), 0
         with anyio.CancelScope() as scope:
@@ -141,7 +141,7 @@ async def test_timeout_around_the_loop_is_raised_as_timeout(account: AccountFact
     assert job.exit_status == "interrupted"
 
 
-async def test_timeout_scope_around_a_complete_loop_is_left_in_order(account: AccountFactory) -> None:
+async def test_timeout_scope_around_a_complete_loop_does_not_expire(account: AccountFactory) -> None:
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
         job = sync(session, [draft(number) for number in range(5)])
         outcomes = await collect_within(job, 30)
@@ -211,7 +211,9 @@ async def test_too_many_failures_stop_the_job(
     assert job.rows_read < 200
 
 
-async def test_stop_completes_rows_under_way(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_stop_completes_rows_in_progress(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
     journal = open_journal(tmp_path / "j", account("monri"), "monri")
     async with CustomerSession(account("monri"), retry=QUICK) as session:
         job = sync(session, (draft(number) for number in range(10_000)), journal=journal, options=OPTIONS)
@@ -230,7 +232,7 @@ async def test_stop_completes_rows_under_way(account: AccountFactory, server: Si
     assert (last.exit_status, last.counts) == ("interrupted", {"created": seen})
 
 
-async def test_leaving_the_block_early_ends_in_order(account: AccountFactory, tmp_path: Path) -> None:
+async def test_leaving_the_block_early_interrupts_the_job(account: AccountFactory, tmp_path: Path) -> None:
     journal = open_journal(tmp_path / "j", account("monri"), "monri")
     drafts = (draft(number) for number in range(10_000))
     async with (
@@ -243,7 +245,7 @@ async def test_leaving_the_block_early_ends_in_order(account: AccountFactory, tm
     assert "sending" not in journal.states()
 
 
-async def test_an_async_source_is_closed_when_the_job_stops(account: AccountFactory) -> None:
+async def test_async_source_is_closed_when_the_job_stops(account: AccountFactory) -> None:
     closed = anyio.Event()
 
     async def endless() -> AsyncIterator[CustomerDraft]:
@@ -262,7 +264,7 @@ async def test_an_async_source_is_closed_when_the_job_stops(account: AccountFact
     assert closed.is_set()
 
 
-async def test_a_cancelled_job_can_be_resumed(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
+async def test_cancelled_job_can_be_resumed(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
     journal = open_journal(tmp_path / "j", account("paydock"), "paydock")
     drafts = [draft(number) for number in range(200)]
     async with CustomerSession(account("paydock"), retry=QUICK) as session:
@@ -292,7 +294,7 @@ async def test_error_in_the_loop_body_is_raised_unchanged(account: AccountFactor
             await fail(session)
 
 
-async def test_a_full_disk_stops_the_job_before_another_request(
+async def test_full_disk_stops_the_job_before_another_request(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     journal = open_journal(tmp_path / "j", account("monri"), "monri")

@@ -99,7 +99,7 @@ def test_digests_depend_on_the_key(tmp_path: Path) -> None:
     assert "aaaa" not in repr(first)
 
 
-def test_the_key_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_is_read_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "short")
     with pytest.raises(ConfigurationError, match="at least 16"):
         opened(tmp_path)
@@ -144,7 +144,7 @@ def test_journal_with_another_key_is_refused(tmp_path: Path, monkeypatch: pytest
         opened(tmp_path)
 
 
-def test_journal_without_key_mark_adopts_the_first_key(tmp_path: Path) -> None:
+def test_journal_without_key_mark_uses_the_first_key(tmp_path: Path) -> None:
     opened(tmp_path)._execute("DELETE FROM about WHERE name = 'key'", [])
     (tmp_path / "j.key").write_text("ab" * 32)
     opened(tmp_path)

@@ -101,7 +101,7 @@ async def _verified(account: Any, source: Path) -> Any:
 @pytest.mark.parametrize(
     "gateway", [pytest.param(name, marks=[pytest.mark.long] * (name != "paydock")) for name in names()]
 )
-def test_a_killed_job_ends_with_each_customer_once(
+def test_killed_job_creates_each_customer_once(
     gateway: str, server: SimulatorServer, tmp_path: Path, account: Callable[[str], Any]
 ) -> None:
     run_with_kills(gateway, 100, 2, 0.1, server, tmp_path, account)

@@ -76,7 +76,7 @@ async def test_migration_reports_losses_and_sends_the_rest(account: AccountFacto
         for place, pair in enumerate(permutations(sorted(names()), 2))
     ],
 )
-async def test_any_gateway_to_any_other(
+async def test_migration_between_pairs_of_gateways(
     origin: str, goal: str, account: AccountFactory, server: SimulatorServer
 ) -> None:
     async with (

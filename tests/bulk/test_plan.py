@@ -19,7 +19,7 @@ def writes(server: SimulatorServer) -> int:
 
 
 @pytest.mark.parametrize("gateway", names())
-async def test_a_plan_counts_every_row_and_writes_nothing(
+async def test_plan_counts_every_row_and_writes_nothing(
     gateway: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     journal = open_journal(tmp_path / "j", account(gateway), gateway)

@@ -38,7 +38,7 @@ async def test_verify_skips_invalid_rows(account: AccountFactory, server: Simula
     assert server.faults.requests.total() == 0
 
 
-def test_wilsons_interval() -> None:
+def test_wilson_interval() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
     low, high = wilson(5, 100)
     assert (round(low, 4), round(high, 4)) == (0.0215, 0.1118)

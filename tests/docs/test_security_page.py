@@ -9,7 +9,7 @@ TEXT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 TESTS = sorted(set(re.findall(r"`([\w/]+\.py(?:::\w+)?)`", TEXT)))
 
 
-def test_the_page_names_tests() -> None:
+def test_security_page_names_tests() -> None:
     assert len(TESTS) > 25
 
 

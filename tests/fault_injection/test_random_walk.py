@@ -175,7 +175,7 @@ class Machine(RuleBasedStateMachine):
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("gateway", ["wonder", "paydock", "monri"])
 @pytest.mark.parametrize("steps", [350, pytest.param(17_000, marks=pytest.mark.long)])
-def test_a_random_walk_loses_nobody(gateway: str, backend: str, steps: int) -> None:
+def test_random_operations_lose_no_customer(gateway: str, backend: str, steps: int) -> None:
     walk: type[Machine] = type("Walk", (Machine,), {"world": new_world(gateway), "backend": backend})
     rules = 50
     # Hypothesis ends many walks before the fiftieth step, so there are more of them than the division says.

@@ -138,7 +138,7 @@ def _integers(value: Any) -> list[int]:
 
 
 @given(value=JSON, levels=st.integers(0, 6))
-def test_deeper_than(value: Any, levels: int) -> None:
+def test_nesting_depth_is_limited_exactly(value: Any, levels: int) -> None:
     def depth(it: Any) -> int:
         if not isinstance(it, (dict, list)):
             return 0

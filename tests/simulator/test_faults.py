@@ -43,7 +43,7 @@ def test_no_fault(server: SimulatorServer) -> None:
     assert server.faults.requests["paydock", "POST", "/v1/customers"] == 3
 
 
-def test_refuse(server: SimulatorServer) -> None:
+def test_fault_refuse(server: SimulatorServer) -> None:
     with connect(server) as old:
         server.faults.add("refuse", times=None)
         for _ in range(2):
@@ -71,7 +71,7 @@ def test_refuse(server: SimulatorServer) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"gateway": "paydock"}])
-def test_blackhole(server: SimulatorServer, options: Any) -> None:
+def test_fault_blackhole(server: SimulatorServer, options: Any) -> None:
     server.faults.add("blackhole", **options)
     with connect(server) as connection:
         connection.sendall(create(server))
@@ -81,7 +81,7 @@ def test_blackhole(server: SimulatorServer, options: Any) -> None:
     assert created(server) == 0
 
 
-def test_accept_rst(server: SimulatorServer) -> None:
+def test_fault_accept_rst(server: SimulatorServer) -> None:
     server.faults.add("accept_rst")
     with pytest.raises(ConnectionResetError), connect(server) as connection:
         connection.recv(1)
@@ -91,7 +91,7 @@ def test_accept_rst(server: SimulatorServer) -> None:
 
 
 @pytest.mark.parametrize("applied", [True, False])
-def test_read_close(server: SimulatorServer, applied: bool) -> None:
+def test_fault_read_close(server: SimulatorServer, applied: bool) -> None:
     server.faults.add("read_close", applied=applied)
     with connect(server) as connection:
         connection.sendall(create(server))
@@ -100,7 +100,7 @@ def test_read_close(server: SimulatorServer, applied: bool) -> None:
 
 
 @pytest.mark.parametrize("applied", [True, False])
-def test_read_hang(server: SimulatorServer, applied: bool) -> None:
+def test_fault_read_hang(server: SimulatorServer, applied: bool) -> None:
     server.faults.add("read_hang", applied=applied)
     with connect(server) as connection:
         connection.sendall(create(server))
@@ -110,7 +110,7 @@ def test_read_hang(server: SimulatorServer, applied: bool) -> None:
     assert created(server) == applied
 
 
-def test_headers_rst(server: SimulatorServer) -> None:
+def test_fault_headers_rst(server: SimulatorServer) -> None:
     server.faults.add("headers_rst")
     received: list[bytes] = []
     with connect(server) as connection:
@@ -123,7 +123,7 @@ def test_headers_rst(server: SimulatorServer) -> None:
 
 
 @pytest.mark.parametrize("applied", [True, False])
-def test_truncated_body(server: SimulatorServer, applied: bool) -> None:
+def test_fault_truncated_body(server: SimulatorServer, applied: bool) -> None:
     server.faults.add("truncated_body", applied=applied)
     with connect(server) as connection:
         connection.sendall(create(server))
@@ -133,7 +133,7 @@ def test_truncated_body(server: SimulatorServer, applied: bool) -> None:
     assert created(server) == applied
 
 
-def test_drip(server: SimulatorServer) -> None:
+def test_fault_drip(server: SimulatorServer) -> None:
     server.faults.add("drip", interval=0.0001)
     with connect(server) as connection:
         connection.sendall(create(server))
@@ -145,7 +145,7 @@ def test_drip(server: SimulatorServer) -> None:
         assert b"201" in connection.recv(65536)
 
 
-def test_wrong_length(server: SimulatorServer) -> None:
+def test_fault_wrong_length(server: SimulatorServer) -> None:
     server.faults.add("wrong_length")
     with connect(server) as connection:
         connection.sendall(create(server))
@@ -161,7 +161,7 @@ def test_wrong_length(server: SimulatorServer) -> None:
     assert created(server) == 3
 
 
-def test_bad_chunk(server: SimulatorServer) -> None:
+def test_fault_bad_chunk(server: SimulatorServer) -> None:
     server.faults.add("bad_chunk")
     with connect(server) as connection:
         connection.sendall(create(server))
@@ -172,7 +172,7 @@ def test_bad_chunk(server: SimulatorServer) -> None:
         int(body.split(b"\r\n")[0], 16)
 
 
-def test_gzip_bomb(server: SimulatorServer) -> None:
+def test_fault_gzip_bomb(server: SimulatorServer) -> None:
     server.faults.add("gzip_bomb")
     with connect(server) as connection:
         connection.sendall(create(server, "r", "Accept-Encoding: identity"))
@@ -187,7 +187,7 @@ def test_gzip_bomb(server: SimulatorServer) -> None:
     assert size == 1 << 30
 
 
-def test_huge_headers(server: SimulatorServer) -> None:
+def test_fault_huge_headers(server: SimulatorServer) -> None:
     server.faults.add("huge_headers")
     with connect(server) as connection:
         connection.sendall(create(server, "r", "Connection: close"))
@@ -198,7 +198,7 @@ def test_huge_headers(server: SimulatorServer) -> None:
 
 
 @pytest.mark.parametrize("retry_after", [5, "-5", "1e9", "Fri, 31 Dec 2032 23:59:59 GMT", None])
-def test_rate_limited(server: SimulatorServer, retry_after: Any) -> None:
+def test_fault_rate_limited(server: SimulatorServer, retry_after: Any) -> None:
     server.faults.add("rate_limited", retry_after=retry_after)
     with connect(server) as connection:
         connection.sendall(create(server))
@@ -212,7 +212,7 @@ def test_rate_limited(server: SimulatorServer, retry_after: Any) -> None:
 
 
 @pytest.mark.parametrize(("status", "applied"), [(500, False), (502, True), (503, None), (504, True)])
-def test_server_error(server: SimulatorServer, status: int, applied: bool | None) -> None:
+def test_fault_server_error(server: SimulatorServer, status: int, applied: bool | None) -> None:
     server.faults.add("server_error", status=status, applied=applied, times=2)
     seen = []
     with connect(server) as connection:
@@ -251,7 +251,7 @@ def test_pending_zombie_is_cancelled_on_stop(server: SimulatorServer) -> None:
     assert created(server) == 0
 
 
-def test_duplicate(server: SimulatorServer) -> None:
+def test_fault_duplicate(server: SimulatorServer) -> None:
     server.faults.add("duplicate")
     with connect(server) as connection:
         connection.sendall(create(server))
@@ -261,7 +261,7 @@ def test_duplicate(server: SimulatorServer) -> None:
     assert server.store.created("paydock")[0] == first
 
 
-def test_half_close_idle(server: SimulatorServer) -> None:
+def test_fault_half_close_idle(server: SimulatorServer) -> None:
     server.faults.add("half_close_idle")
     with connect(server) as connection:
         connection.sendall(create(server))
@@ -271,7 +271,7 @@ def test_half_close_idle(server: SimulatorServer) -> None:
     assert len(body) == int(headers["content-length"])
 
 
-def test_stale_rst(server: SimulatorServer) -> None:
+def test_fault_stale_rst(server: SimulatorServer) -> None:
     server.faults.add("stale_rst")
     with connect(server) as connection:
         connection.sendall(create(server))

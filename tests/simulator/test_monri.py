@@ -34,7 +34,7 @@ def refused(answer: Any, status: int = 400) -> str:
     return str(answer.json()["message"])
 
 
-def test_published_digest_vector(call: Any, shared_server: Any) -> None:
+def test_monri_published_digest_vector(call: Any, shared_server: Any) -> None:
     key, token = "qwert1234", "7db11ea5d4a1af32421b564c79b946d1ead3daf0"
     digest = (
         "bd120476c656a8ec3ce5d6a150f17061d03a8e280b0fbba278a73a1506683056"
@@ -47,7 +47,7 @@ def test_published_digest_vector(call: Any, shared_server: Any) -> None:
     assert customer(call.monri("POST", "/customers", {}, **changed))["uuid"]
 
 
-def test_create_response_matches_documents(call: Any) -> None:
+def test_monri_create_response_matches_documents(call: Any) -> None:
     made = customer(create(call))
     assert str(uuid.UUID(made["uuid"])) == made["uuid"]
     assert made["created_at"] == made["updated_at"]
@@ -56,14 +56,14 @@ def test_create_response_matches_documents(call: Any) -> None:
     assert made == {**DRAFT, **rest, **{key: made[key] for key in ("uuid", "created_at", "updated_at")}}
 
 
-def test_create_without_fields(call: Any) -> None:
+def test_monri_create_without_fields(call: Any) -> None:
     made = customer(call.monri("POST", "/customers", {}))
     assert made["merchant_customer_id"] is None
     assert made["metadata"] == {}
     assert customer(call.monri("POST", "/customers", {"merchant_customer_id": 17}))["merchant_customer_id"] == "17"
 
 
-def test_digest_is_verified(call: Any) -> None:
+def test_monri_digest_is_verified(call: Any) -> None:
     target = "/v2/customers?limit=1&offset=0"
     good = call.monri_headers(target, b"")
     assert call.send("GET", target, None, good).status_code == 200
@@ -84,11 +84,11 @@ def test_digest_is_verified(call: Any) -> None:
     assert refused(call.send("POST", "/v2/customers", b"{}", call.monri_headers("/v2/customers", body)), 401)
 
 
-def test_digest_of_get_ignores_body(call: Any) -> None:
+def test_monri_digest_of_get_ignores_body(call: Any) -> None:
     assert call.send("GET", "/v2/customers", b"{}", call.monri_headers("/v2/customers", b"")).status_code == 200
 
 
-def test_clock_window(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_monri_clock_window(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now = int(time.time())
     old, milliseconds = str(now - 1000), str(now * 1000)
     assert call.monri("GET", "/customers", timestamp=old).status_code == 200
@@ -108,7 +108,7 @@ def bearer(call: Any, **changed: Any) -> Any:
     return call.send("POST", "/v2/oauth", body, {})
 
 
-def test_bearer(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_monri_bearer(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = shared_server.gateways["monri"]
     answer = bearer(call).json()
     assert (answer["status"], answer["token_type"], answer["expires_in"]) == ("approved", "Bearer", 3600)
@@ -123,21 +123,21 @@ def test_bearer(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) 
     assert refused(call.send("GET", "/v2/customers", None, headers), 401)
 
 
-def test_token_lifetime(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_monri_token_lifetime(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_server.gateways["monri"], "token_lifetime", 0)
     answer = bearer(call).json()
     assert answer["expires_in"] == 0
     assert refused(call.send("GET", "/v2/customers", None, {"Authorization": f"Bearer {answer['access_token']}"}), 401)
 
 
-def test_oauth_rejects_invalid_requests(call: Any) -> None:
+def test_monri_oauth_rejects_invalid_requests(call: Any) -> None:
     assert refused(bearer(call, client_secret="other"), 401)
     assert refused(bearer(call, client_id=None), 401)
     assert refused(bearer(call, grant_type="password"))
     assert refused(call.send("POST", "/v2/oauth", b"nonsense", {}))
 
 
-def test_duplicate(call: Any, shared_server: Any) -> None:
+def test_monri_duplicate(call: Any, shared_server: Any) -> None:
     made = customer(create(call, merchant_customer_id="taken"))
     assert "has already been taken" in refused(create(call, merchant_customer_id="taken"))
     token = call.environment["MONRI_AUTHENTICITY_TOKEN"]
@@ -163,13 +163,13 @@ def test_duplicate(call: Any, shared_server: Any) -> None:
         ("country", 2),
     ],
 )
-def test_lengths(call: Any, field: str, longest: int) -> None:
+def test_monri_lengths(call: Any, field: str, longest: int) -> None:
     assert customer(create(call, **{field: "ž" * longest}))[field] == "ž" * longest
     for value in ("x" * (longest + 1), "", ["x"], True):
         assert field in refused(create(call, **{"merchant_customer_id": None, field: value}))
 
 
-def test_city_and_address_have_minimum_lengths(call: Any) -> None:
+def test_monri_city_and_address_have_minimum_lengths(call: Any) -> None:
     assert refused(create(call, city="ab"))
     assert refused(create(call, address="ab"))
     assert refused(create(call, metadata="x"))
@@ -180,12 +180,12 @@ def test_city_and_address_have_minimum_lengths(call: Any) -> None:
     ("reference", "path"),
     [("a/b?c#d é", "a%2Fb%3Fc%23d%20%C3%A9"), ("%2F", "%252F"), ("a+b", "a+b"), ("customers", "customers")],
 )
-def test_reference_is_decoded_once(call: Any, reference: str, path: str) -> None:
+def test_monri_reference_is_decoded_once(call: Any, reference: str, path: str) -> None:
     made = customer(create(call, merchant_customer_id=reference))
     assert customer(call.monri("GET", f"/merchants/customers/{path}")) == made
 
 
-def test_get_and_not_found(call: Any) -> None:
+def test_monri_get_and_not_found(call: Any) -> None:
     made = customer(create(call))
     assert customer(call.monri("GET", f"/customers/{made['uuid']}")) == made
     unknown = uuid.uuid4()
@@ -196,14 +196,14 @@ def test_get_and_not_found(call: Any) -> None:
     refused(call.monri("GET", f"/customers/{unknown}/payment-methods"), 404)
 
 
-def test_merchants_are_isolated(call: Any, shared_server: Any) -> None:
+def test_monri_merchants_are_isolated(call: Any, shared_server: Any) -> None:
     made = customer(create(call))
     call.environment |= shared_server.gateways["monri"].add_merchant(shared_server.origin)
     refused(call.monri("GET", f"/customers/{made['uuid']}"), 404)
     assert customer(create(call))["uuid"] != made["uuid"]
 
 
-def test_update_is_partial(call: Any) -> None:
+def test_monri_update_is_partial(call: Any) -> None:
     made = customer(create(call, metadata={"a": "1", "b": "2"}))
     path = f"/customers/{made['uuid']}"
     changed = customer(call.monri("POST", path, {"name": "New", "metadata": {"a": None, "c": "3"}}))
@@ -214,7 +214,7 @@ def test_update_is_partial(call: Any) -> None:
     assert customer(call.monri("GET", path)) == cleared
 
 
-def test_delete_is_soft(call: Any) -> None:
+def test_monri_delete_is_soft(call: Any) -> None:
     made = customer(create(call))
     path = f"/customers/{made['uuid']}"
     for _ in range(2):
@@ -228,7 +228,7 @@ def test_delete_is_soft(call: Any) -> None:
     assert refused(call.monri("POST", path, {"name": "New"}))
 
 
-def test_list(call: Any) -> None:
+def test_monri_list(call: Any) -> None:
     for number in range(53):
         create(call, merchant_customer_id=f"r{number:02}")
     newest = [f"r{number:02}" for number in range(53)][::-1]
@@ -245,7 +245,7 @@ def test_list(call: Any) -> None:
         assert refused(call.monri("GET", f"/customers{query}"))
 
 
-def test_payment_methods(call: Any, shared_server: Any) -> None:
+def test_monri_payment_methods(call: Any, shared_server: Any) -> None:
     gateway = shared_server.gateways["monri"]
     made = customer(create(call))
     first = gateway.add_payment_method(made["uuid"], "4058400000000005", expires=(2025, 2))
@@ -281,7 +281,7 @@ def temp_tokenize(call: Any, **changed: Any) -> Any:
     return call.send("POST", "/v2/temp-tokenize", body, {})
 
 
-def test_temp_tokenize(call: Any) -> None:
+def test_monri_temp_tokenize(call: Any) -> None:
     answer = customer(temp_tokenize(call))
     assert (answer["id"], answer["masked_pan"], answer["cc_type"]) == ("temp", "434179******0044", "visa")
     assert answer["cc_issuer"]
@@ -291,6 +291,6 @@ def test_temp_tokenize(call: Any) -> None:
     assert refused(temp_tokenize(call, pan="41")) == "pan can't be blank"
 
 
-def test_unknown_path_and_method(call: Any) -> None:
+def test_monri_unknown_path_and_method(call: Any) -> None:
     assert refused(call.monri("GET", "/payment/new"), 404)
     assert refused(call.monri("PUT", "/customers"), 405)

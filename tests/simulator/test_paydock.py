@@ -40,7 +40,7 @@ def create(call: Any, **fields: Any) -> Any:
     return data(call.paydock("POST", "/customers", fields), 201)
 
 
-def test_create_with_card(call: Any, shared_server: Any) -> None:
+def test_paydock_create_with_card(call: Any, shared_server: Any) -> None:
     answer = call.paydock("POST", "/customers", {**OWNER, "reference": "r", "meta": {"a": "b"}, "payment_source": CARD})
     assert answer.json()["resource"]["type"] == "customer"
     assert uuid.UUID(answer.headers["x-correlation-id"]).version == 4
@@ -59,19 +59,19 @@ def test_create_with_card(call: Any, shared_server: Any) -> None:
     assert "98765432109" not in dump
 
 
-def test_create_with_bank_account(call: Any) -> None:
+def test_paydock_create_with_bank_account(call: Any) -> None:
     (source,) = create(call, payment_source={**BANK, "address_city": "Sydney"})["payment_sources"]
     assert source | BANK | {"address_city": "Sydney"} == source
 
 
-def test_create_without_source(call: Any) -> None:
+def test_paydock_create_without_source(call: Any) -> None:
     made = create(call, first_name="John")
     assert made["payment_sources"] == []
     assert "default_source" not in made
     assert "last_name" not in made
 
 
-def test_create_with_one_time_token(call: Any) -> None:
+def test_paydock_create_with_one_time_token(call: Any) -> None:
     token = data(call.paydock("POST", "/payment_sources/tokens", {**CARD, **OWNER}), 201)
     assert uuid.UUID(token).version == 4
     made = create(call, token=token, first_name="Jane")
@@ -80,7 +80,7 @@ def test_create_with_one_time_token(call: Any) -> None:
     refused(call.paydock("POST", "/customers", {"token": token}), 400, "validation_error")
 
 
-def test_one_time_token_expires_and_survives_a_refused_create(
+def test_paydock_one_time_token_expires_and_survives_a_refused_create(
     call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = data(call.paydock("POST", "/payment_sources/tokens", CARD), 201)
@@ -96,7 +96,7 @@ def vault(call: Any, **fields: Any) -> str:
     return str(data(call.paydock("POST", "/vault/payment_sources", fields or CARD), 201)["vault_token"])
 
 
-def test_create_with_vault_token(call: Any) -> None:
+def test_paydock_create_with_vault_token(call: Any) -> None:
     token = vault(call)
     with_gateway = create(call, payment_source={"vault_token": token, "gateway_id": GATEWAY})["payment_sources"][0]
     without = create(call, payment_source={"vault_token": token})["payment_sources"][0]
@@ -120,7 +120,7 @@ def test_create_with_vault_token(call: Any) -> None:
         ({"expire_year": "20200"}, "expire_year"),
     ],
 )
-def test_mandatory_fields(call: Any, changed: dict[str, Any], path: str) -> None:
+def test_paydock_mandatory_fields(call: Any, changed: dict[str, Any], path: str) -> None:
     answer = call.paydock("POST", "/customers", {"payment_source": {**CARD, **changed}})
     details = refused(answer, 400, "validation_error")
     assert details["path"] == f"payment_source.{path}"
@@ -128,7 +128,7 @@ def test_mandatory_fields(call: Any, changed: dict[str, Any], path: str) -> None
     assert answer.json()["error"]["details"] == details
 
 
-def test_malformed_optional_fields_are_ignored(call: Any) -> None:
+def test_paydock_malformed_optional_fields_are_ignored(call: Any) -> None:
     made = create(
         call, first_name=7, email="unknown", description=[], meta="x", payment_source={**CARD, "gateway_id": "x"}
     )
@@ -137,17 +137,17 @@ def test_malformed_optional_fields_are_ignored(call: Any) -> None:
 
 
 @pytest.mark.parametrize("phone", ["0414958111", "+0414958111", "+614149581112233445", 61414958111, "+614 149"])
-def test_phone_must_be_e164(call: Any, phone: Any) -> None:
+def test_paydock_phone_must_be_e164(call: Any, phone: Any) -> None:
     details = refused(call.paydock("POST", "/customers", {"phone": phone}), 400, "validation_error")
     assert details["path"] == "phone"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", {"payment_source": "x"}, {"token": "x"}])
-def test_create_rejects_invalid_fields(call: Any, body: Any) -> None:
+def test_paydock_create_rejects_invalid_fields(call: Any, body: Any) -> None:
     refused(call.paydock("POST", "/customers", body), 400, "validation_error")
 
 
-def test_authentication_keys(call: Any, shared_server: Any) -> None:
+def test_paydock_authentication_keys(call: Any, shared_server: Any) -> None:
     none = call.paydock("GET", "/customers", x_other="x")
     refused(none, 403, "token_required")
     assert none.json()["error"]["code"] == "token_required"
@@ -164,14 +164,14 @@ def test_authentication_keys(call: Any, shared_server: Any) -> None:
     data(call.paydock("GET", "/customers", x_access_token=token))
 
 
-def test_public_key_endpoints(call: Any) -> None:
+def test_paydock_public_key_endpoints(call: Any) -> None:
     public = call.environment["PAYDOCK_PUBLIC_KEY"]
     data(call.paydock("POST", "/payment_sources/tokens", CARD, x_user_public_key=public), 201)
     data(call.paydock("POST", f"/payment_sources/tokens?public_key={public}", CARD, x_none="x"), 201)
     refused(call.paydock("POST", "/payment_sources/tokens", CARD, x_user_public_key="x"), 403, "token_required")
 
 
-def test_get_and_not_found(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paydock_get_and_not_found(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = create(call)
     assert data(call.paydock("GET", f"/customers/{made['_id']}")) == made
     unknown = call.paydock("GET", f"/customers/{'0' * 24}")
@@ -183,14 +183,14 @@ def test_get_and_not_found(call: Any, shared_server: Any, monkeypatch: pytest.Mo
     refused(call.paydock("GET", "/customers/invalid_id_string"), 404, "not_found")
 
 
-def test_merchants_are_isolated(call: Any, shared_server: Any) -> None:
+def test_paydock_merchants_are_isolated(call: Any, shared_server: Any) -> None:
     made = create(call)
     call.environment |= shared_server.gateways["paydock"].add_merchant(shared_server.origin)
     refused(call.paydock("GET", f"/customers/{made['_id']}"), 404, "not_found")
     assert data(call.paydock("GET", "/customers")) == []
 
 
-def test_update_adds_a_source(call: Any) -> None:
+def test_paydock_update_adds_a_source(call: Any) -> None:
     made = create(call, **OWNER, payment_source=CARD)
     path = f"/customers/{made['_id']}"
     changed = data(call.paydock("POST", path, {"first_name": "John1", "payment_source": BANK}))
@@ -204,7 +204,7 @@ def test_update_adds_a_source(call: Any) -> None:
     assert kept["default_source"] == second["_id"]
 
 
-def test_archive(call: Any) -> None:
+def test_paydock_archive(call: Any) -> None:
     made = create(call, reference="gone")
     path = f"/customers/{made['_id']}"
     for _ in range(2):
@@ -215,7 +215,7 @@ def test_archive(call: Any) -> None:
     assert len(data(call.paydock("GET", "/customers?reference=gone&archived=true"))) == 1
 
 
-def test_reference_is_not_unique(call: Any, shared_server: Any) -> None:
+def test_paydock_reference_is_not_unique(call: Any, shared_server: Any) -> None:
     create(call, reference="same")
     create(call, reference="same")
     answer = call.paydock("GET", "/customers?reference=same").json()["resource"]
@@ -223,7 +223,7 @@ def test_reference_is_not_unique(call: Any, shared_server: Any) -> None:
     assert shared_server.store.ledger("paydock")["same"] == 2
 
 
-def test_list(call: Any) -> None:
+def test_paydock_list(call: Any) -> None:
     for number in range(103):
         create(call, reference=f"r{number:03}", first_name=f"N{number % 2}", company_name="Ltd")
 
@@ -244,7 +244,7 @@ def test_list(call: Any) -> None:
     assert resource["query_token"]
 
 
-def test_list_by_source(call: Any) -> None:
+def test_paydock_list_by_source(call: Any) -> None:
     made = create(call, payment_source=CARD)
     create(call, payment_source={**CARD, "gateway_id": "0" * 24})
     (source,) = made["payment_sources"]
@@ -252,7 +252,7 @@ def test_list_by_source(call: Any) -> None:
         assert data(call.paydock("GET", f"/customers?{query}")) == [made]
 
 
-def test_fuzzy_reference_and_index_lag(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paydock_fuzzy_reference_and_index_lag(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = shared_server.gateways["paydock"]
     for reference in ("r1", "R10", "x"):
         create(call, reference=reference)
@@ -265,7 +265,7 @@ def test_fuzzy_reference_and_index_lag(call: Any, shared_server: Any, monkeypatc
     assert len(data(call.paydock("GET", "/customers?reference=r1"))) == 2
 
 
-def test_find_sources_with_the_query_token(call: Any) -> None:
+def test_paydock_find_sources_with_the_query_token(call: Any) -> None:
     made = create(call, reference="r", payment_source=CARD)
     create(call, payment_source=BANK)
     token = call.paydock("GET", f"/customers/?id={made['_id']}").json()["resource"]["query_token"]
@@ -280,7 +280,7 @@ def test_find_sources_with_the_query_token(call: Any) -> None:
     refused(wrong, 400, "validation_error")
 
 
-def test_modify_source(call: Any) -> None:
+def test_paydock_modify_source(call: Any) -> None:
     made = create(call, payment_source=CARD)
     path = f"/customers/{made['_id']}/payment_sources/{made['default_source']}"
     token = vault(call, **{**CARD, "expire_year": "2031"})
@@ -290,7 +290,7 @@ def test_modify_source(call: Any) -> None:
     refused(call.paydock("POST", path + "0", {"vault_token": token}), 404, "not_found")
 
 
-def test_archive_source(call: Any) -> None:
+def test_paydock_archive_source(call: Any) -> None:
     made = create(call, payment_source=CARD)
     both = data(call.paydock("POST", f"/customers/{made['_id']}", {"payment_source": BANK}))
     first, second = (source["_id"] for source in both["payment_sources"])
@@ -301,7 +301,7 @@ def test_archive_source(call: Any) -> None:
     refused(call.paydock("DELETE", f"{path}/{second}"), 404, "not_found")
 
 
-def test_vault(call: Any) -> None:
+def test_paydock_vault(call: Any) -> None:
     first = vault(call)
     once = data(call.paydock("POST", "/payment_sources/tokens", {**BANK, **OWNER}), 201)
     second = data(call.paydock("POST", "/vault/payment_sources", {"token": once}), 201)
@@ -316,7 +316,7 @@ def test_vault(call: Any) -> None:
     refused(call.paydock("POST", "/vault/payment_sources", {}), 400, "validation_error")
 
 
-def test_unknown_path_and_method(call: Any) -> None:
+def test_paydock_unknown_path_and_method(call: Any) -> None:
     for method, path in (("GET", "/charges"), ("PUT", "/customers")):
         answer = call.paydock(method, path)
         assert answer.status_code == 404

@@ -63,20 +63,20 @@ def check(call: Any, owner: str, token: Any, **fields: Any) -> Any:
         ),
     ],
 )
-def test_signed_message_vectors(call: Any, method: str, target: bytes, body: bytes, digits: str) -> None:
+def test_wonder_signed_message_vectors(call: Any, method: str, target: bytes, body: bytes, digits: str) -> None:
     made = ReceivedRequest(method, target, {}, {}, {}, body, "")  # type: ignore[arg-type]  # no headers are read
     assert message("0" * 16, "20240501120123", made).decode() == digits
     assert call.wonder_message("0" * 16, "20240501120123", method, target.decode(), body) == digits
 
 
 @pytest.mark.parametrize("path", ["/svc/payment/api/v1/echo", "/svc/payment/api/v1/openapi/echo"])
-def test_echo(call: Any, path: str) -> None:
+def test_wonder_echo(call: Any, path: str) -> None:
     body = b'{"message": "Hello,  Wonder!"}'
     answer = call.send("POST", path, body, call.wonder_headers("POST", path, body))
     assert answer.json()["data"]["message"] == "Hello,  Wonder!"
 
 
-def test_signature_is_verified(call: Any) -> None:
+def test_wonder_signature_is_verified(call: Any) -> None:
     target = "/svc/payment/api/v1/openapi/customers?limit=1"
     good = call.wonder_headers("GET", target, b"")
     assert call.send("GET", target, b"", good).status_code == 200
@@ -98,31 +98,31 @@ def test_signature_is_verified(call: Any) -> None:
     assert malformed.json() == {"code": "E000002", "message": "Invalid Credential Format."}
 
 
-def test_body_is_signed_byte_for_byte(call: Any) -> None:
+def test_wonder_body_is_signed_byte_for_byte(call: Any) -> None:
     target = "/svc/payment/api/v1/openapi/echo"
     headers = call.wonder_headers("POST", target, b'{"message":"a"}')
     assert call.send("POST", target, b'{"message": "a"}', headers).status_code == 401
 
 
 @pytest.mark.parametrize(("age", "status"), [(29 * 60, 200), (-29 * 60, 200), (31 * 60, 401), (-31 * 60, 401)])
-def test_clock_window(call: Any, age: float, status: int) -> None:
+def test_wonder_clock_window(call: Any, age: float, status: int) -> None:
     assert call.wonder("GET", "/customers", age=age).status_code == status
 
 
-def test_key_of_another_merchant(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wonder_key_of_another_merchant(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     other = shared_server.gateways["wonder"].add_merchant(shared_server.origin)
     call.environment["WONDER_PRIVATE_KEY"] = other["WONDER_PRIVATE_KEY"]
     assert call.wonder("GET", "/customers").status_code == 401
 
 
-def test_create_response_matches_documents(call: Any) -> None:
+def test_wonder_create_response_matches_documents(call: Any) -> None:
     made = customer(create(call, email="a@b.test", default_payment_method="Credit Card", company_name="Ltd"))
     assert uuid.UUID(made.pop("uuid")).version == 4
     assert made == {**DRAFT, "email": "a@b.test", "default_payment_method": "Credit Card"}
 
 
-def test_create_is_an_upsert(call: Any, shared_server: Any) -> None:
+def test_wonder_create_is_an_upsert(call: Any, shared_server: Any) -> None:
     first = customer(create(call, reference_number="upsert", email="a@b.test", company_name="Ltd"))
     second = customer(create(call, reference_number="upsert", name="New"))
     assert second == {**first, "name": "New"}
@@ -132,7 +132,7 @@ def test_create_is_an_upsert(call: Any, shared_server: Any) -> None:
     assert history[-1]["body"]["company_name"] == "Ltd"
 
 
-def test_null_and_empty_clear(call: Any) -> None:
+def test_wonder_null_and_empty_clear(call: Any) -> None:
     create(call, email="a@b.test", company_name="Ltd")
     assert customer(create(call, email=None))["email"] == ""
     assert customer(create(call, dial_code=""))["dial_code"] == ""
@@ -152,7 +152,7 @@ def test_null_and_empty_clear(call: Any) -> None:
         {"default_payment_token": {}},
     ],
 )
-def test_create_rejects_invalid_fields(call: Any, fields: dict[str, Any]) -> None:
+def test_wonder_create_rejects_invalid_fields(call: Any, fields: dict[str, Any]) -> None:
     answer = create(call, **fields)
     assert answer.status_code == 400
     assert isinstance(answer.json()["code"], str)
@@ -160,7 +160,7 @@ def test_create_rejects_invalid_fields(call: Any, fields: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", {"customer": []}, {"name": "x"}])
-def test_create_rejects_malformed_bodies(call: Any, body: Any) -> None:
+def test_wonder_create_rejects_malformed_bodies(call: Any, body: Any) -> None:
     assert call.wonder("POST", "/customers", body).status_code == 400
 
 
@@ -173,12 +173,12 @@ def test_create_rejects_malformed_bodies(call: Any, body: Any) -> None:
         ("../x", "..%2Fx"),
     ],
 )
-def test_reference_is_decoded_once(call: Any, reference: str, path: str) -> None:
+def test_wonder_reference_is_decoded_once(call: Any, reference: str, path: str) -> None:
     made = customer(create(call, reference_number=reference))
     assert customer(call.wonder("GET", f"/customers/ref/{path}")) == made
 
 
-def test_get_by_uuid_and_not_found(call: Any) -> None:
+def test_wonder_get_by_uuid_and_not_found(call: Any) -> None:
     made = customer(create(call))
     assert customer(call.wonder("GET", f"/customers/{made['uuid']}")) == made
     missing = [
@@ -193,7 +193,7 @@ def test_get_by_uuid_and_not_found(call: Any) -> None:
         assert (answer.status_code, answer.json()["code"]) == (404, "E000404")
 
 
-def test_update_by_uuid(call: Any) -> None:
+def test_wonder_update_by_uuid(call: Any) -> None:
     made = customer(create(call))
     token = add_card(call, made["uuid"])["token"]
     sent = {"default_payment_method": "Alipay", "default_payment_token": token, "reference_number": "other"}
@@ -204,7 +204,7 @@ def test_update_by_uuid(call: Any) -> None:
     assert changed["default_payment_token"]["default"] is True
 
 
-def test_merchants_are_isolated(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wonder_merchants_are_isolated(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = customer(create(call))
     call.environment |= shared_server.gateways["wonder"].add_merchant(shared_server.origin)
     assert call.wonder("GET", f"/customers/{made['uuid']}").status_code == 404
@@ -216,7 +216,7 @@ def references(answer: Any) -> list[str]:
     return [found["reference_number"] for found in answer.json()["data"]["customers"]]
 
 
-def test_list(call: Any) -> None:
+def test_wonder_list(call: Any) -> None:
     for number in range(23):
         create(call, reference_number=f"r{number:02}", email=f"{number % 2}@b.test")
     everyone = [f"r{number:02}" for number in range(23)]
@@ -247,11 +247,11 @@ def test_list(call: Any) -> None:
         "filter[created_at][_eq]=yesterday",
     ],
 )
-def test_list_rejects_invalid_queries(call: Any, query: str) -> None:
+def test_wonder_list_rejects_invalid_queries(call: Any, query: str) -> None:
     assert call.wonder("GET", f"/customers?{query}").status_code == 400
 
 
-def test_card_without_3ds(call: Any, shared_server: Any) -> None:
+def test_wonder_card_without_3ds(call: Any, shared_server: Any) -> None:
     owner = customer(create(call))["uuid"]
     token = add_card(call, owner)
     assert token["token_type"] == "CreditCard"
@@ -272,7 +272,7 @@ def test_card_without_3ds(call: Any, shared_server: Any) -> None:
 
 
 @pytest.mark.parametrize(("number", "state"), [("4111111111111111", "success"), ("4000000000000002", "failed")])
-def test_card_with_3ds(call: Any, number: str, state: str) -> None:
+def test_wonder_card_with_3ds(call: Any, number: str, state: str) -> None:
     owner = customer(create(call))["uuid"]
     pending = add_card(call, owner, **{"3ds": RETURN_URLS}, number=number)
     assert pending["state"] == "pending"
@@ -285,7 +285,7 @@ def test_card_with_3ds(call: Any, number: str, state: str) -> None:
     assert check(call, "uuid", pending["token"]).status_code == 200
 
 
-def test_checks_until_final(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wonder_checks_until_final(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_server.gateways["wonder"], "checks_until_final", 2)
     owner = customer(create(call))["uuid"]
     token = add_card(call, owner, **{"3ds": RETURN_URLS})["token"]
@@ -293,7 +293,7 @@ def test_checks_until_final(call: Any, shared_server: Any, monkeypatch: pytest.M
     assert states == ["pending", "success", "success"]
 
 
-def test_alipay_token(call: Any) -> None:
+def test_wonder_alipay_token(call: Any) -> None:
     owner = customer(create(call))["uuid"]
     body = {"alipay": {"terminal_type": "WEB", "return_url": "https://shop.test"}}
     token = call.wonder("POST", f"/customers/{owner}/payment_tokens", body).json()["data"]["payment_token"]
@@ -301,7 +301,7 @@ def test_alipay_token(call: Any) -> None:
     assert "credit_card" not in token
 
 
-def test_default_token_follows_its_state_and_end(call: Any) -> None:
+def test_wonder_default_token_follows_its_state_and_end(call: Any) -> None:
     owner = customer(create(call))["uuid"]
     token = add_card(call, owner, **{"3ds": RETURN_URLS})
     create(call, default_payment_token=token["token"])
@@ -316,7 +316,7 @@ def test_default_token_follows_its_state_and_end(call: Any) -> None:
     assert again.status_code == 404
 
 
-def test_tokens_of_others(call: Any) -> None:
+def test_wonder_tokens_of_others(call: Any) -> None:
     owner = customer(create(call))["uuid"]
     other = customer(create(call, reference_number="other"))["uuid"]
     token = add_card(call, owner)["token"]
@@ -337,17 +337,17 @@ def test_tokens_of_others(call: Any) -> None:
         {"payment_token": 1},
     ],
 )
-def test_token_refuses(call: Any, body: Any) -> None:
+def test_wonder_token_refuses(call: Any, body: Any) -> None:
     owner = customer(create(call))["uuid"]
     assert call.wonder("POST", f"/customers/{owner}/payment_tokens", body).status_code == 400
 
 
 @pytest.mark.parametrize("body", [{}, {"payment_token": {}}, {"payment_token": "x"}])
-def test_check_refuses(call: Any, body: Any) -> None:
+def test_wonder_check_refuses(call: Any, body: Any) -> None:
     assert call.wonder("POST", "/customers/uuid/payment_tokens/check", body).status_code == 400
 
 
-def test_unknown_path_and_method(call: Any) -> None:
+def test_wonder_unknown_path_and_method(call: Any) -> None:
     assert call.wonder("GET", "/orders").json()["code"] == "E000404"
     assert call.wonder("DELETE", "/customers").status_code == 405
     assert call.send("GET", "/svc/payment/3ds/unknown", b"", {}).status_code == 404

@@ -60,6 +60,6 @@ async def test_server_without_tls_is_rejected(simulator: SimulatorServer, kind: 
             await it.create(fresh("paydock"))
 
 
-async def test_the_session_of_the_other_tests_is_plain_loopback(simulator: SimulatorServer) -> None:
+async def test_session_of_other_tests_uses_plain_http_on_loopback(simulator: SimulatorServer) -> None:
     async with session(simulator, "paydock") as it:
         assert it.account.base_url.startswith("http://127.0.0.1:")

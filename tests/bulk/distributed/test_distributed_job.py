@@ -259,7 +259,7 @@ async def test_worker_with_wrong_settings_reports_the_reason(
     assert server.store.ledger("monri") == {}
 
 
-async def test_a_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal.open(tmp_path / "j", gateway="monri", endpoint="https://example.com")
     worker_config = WorkerConfig(
         "monri", "https://example.com", str(tmp_path / "j"), key_mark(journal.digests), 1, 0.0, 1.0
@@ -274,9 +274,7 @@ async def test_a_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypat
     assert not (tmp_path / "elsewhere.key").exists()
 
 
-async def test_a_source_that_changes_stops_the_job(
-    account: AccountFactory, server: SimulatorServer, tmp_path: Path
-) -> None:
+async def test_changed_source_stops_the_job(account: AccountFactory, server: SimulatorServer, tmp_path: Path) -> None:
     path = write_csv(tmp_path / "c.csv", 30)
     job, _ = await make_job(account("monri"), "monri", Source(str(path)), tmp_path / "j", server.environment())
     write_csv(path, 31)

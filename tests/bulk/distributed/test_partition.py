@@ -127,7 +127,7 @@ def test_folder_is_divided_by_file_with_continuous_row_numbers(tmp_path: Path) -
     assert dict(found[3].repeats or ()) == {6: 1, 7: 2}
 
 
-def test_zstd_stays_whole(tmp_path: Path) -> None:
+def test_zstd_file_is_one_partition(tmp_path: Path) -> None:
     zstandard = pytest.importorskip("zstandard", reason="needs the extra zstd")
     path = tmp_path / "c.csv.zst"
     path.write_bytes(zstandard.ZstdCompressor().compress(write_csv(tmp_path / "c.csv", 20).read_bytes()))
@@ -208,7 +208,7 @@ def test_query_with_fewer_rows_is_reported(tmp_path: Path) -> None:
         [list(partition.read()) for partition in found]
 
 
-def test_a_descriptor_holds_no_row(tmp_path: Path) -> None:
+def test_partition_descriptor_contains_no_row(tmp_path: Path) -> None:
     source = Source(str(write_csv(tmp_path / "c.csv", 50)))
     serialized: Any = b"".join(it.to_json() for it in cut(source, 10))
     assert all(personal not in serialized for personal in (b"Ada", b"example.com", b"91 234", b"c-17"))

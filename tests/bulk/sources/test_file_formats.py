@@ -68,14 +68,14 @@ def test_excel_dates_are_kept_as_they_are_written(tmp_path: Path) -> None:
     assert rows[0].draft.metadata == {"Since": "45123", "until": "01.02.2024"}
 
 
-def test_two_hundred_columns(tmp_path: Path) -> None:
+def test_two_hundred_columns_are_read(tmp_path: Path) -> None:
     head = ",".join(["reference", *(f"metadata.k{number}" for number in range(199))])
     rows = read_rows(tmp_path, f"{head}\n" + ",".join(["c-1", *map(str, range(199))]) + "\n")
     assert rows[0].draft is not None
     assert rows[0].draft.metadata == {f"k{number}": str(number) for number in range(199)}
 
 
-def test_a_row_of_a_megabyte(tmp_path: Path) -> None:
+def test_row_of_one_megabyte_is_read(tmp_path: Path) -> None:
     rows = read_rows(tmp_path, f"{HEAD}c-1,{'x' * 1_000_000}\nc-2,Ada\n")
     assert [len(name or "") for name in names(rows)] == [1_000_000, 3]
 
@@ -91,13 +91,13 @@ def test_too_long_field_is_reported_with_its_line(tmp_path: Path) -> None:
     assert rows[0].problem.startswith("line 2: a field is longer than 16 MB")
 
 
-def test_a_short_row_has_empty_fields(tmp_path: Path) -> None:
+def test_short_row_has_empty_fields(tmp_path: Path) -> None:
     rows = read_rows(tmp_path, "reference,name,email\nc-1,Ada\n")
     assert rows[0].draft is not None
     assert rows[0].draft.email is None
 
 
-def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
+def test_empty_file_has_no_rows(tmp_path: Path) -> None:
     assert read_rows(tmp_path, b"") == []
     assert read_rows(tmp_path, b"", "c.jsonl") == []
 
@@ -143,7 +143,7 @@ def test_card_columns_that_are_mapped_are_read(tmp_path: Path) -> None:
     assert vault[0].draft.payment_source == VaultToken("abc")
 
 
-def test_a_card_column_may_be_left_out_by_name(tmp_path: Path) -> None:
+def test_card_column_can_be_excluded_by_name(tmp_path: Path) -> None:
     assert names(read_rows(tmp_path, "reference,name,pan\nc-1,Ada,4111\n", mapping={"pan": ""})) == ["Ada"]
 
 
@@ -157,7 +157,7 @@ def test_columns_are_mapped_left_out_and_ignored(tmp_path: Path) -> None:
     assert rows[0].draft.phone == Phone("+43", "12345678")
 
 
-def test_json_lines(tmp_path: Path) -> None:
+def test_json_lines_are_read(tmp_path: Path) -> None:
     data = """{"reference": "c-1", "name": "Ada", "address": {"city": "Wien"}, "metadata": {"a": [1, {"b": 2}]}}
 
 {"reference": 7, "phone": {"dial_code": "+385", "number": "91"}, "address.city": "Split"}
@@ -184,7 +184,7 @@ def test_json_lines(tmp_path: Path) -> None:
         read_rows(tmp_path, '{"reference": "c", "payment_source": {"cvv": "123"}}\n', "d.jsonl")
 
 
-def test_packed_files_and_folders(tmp_path: Path) -> None:
+def test_compressed_files_and_folders_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "customers"
     folder.mkdir()
     (folder / "b.csv.gz").write_bytes(gzip.compress(b"reference,name\nc-3,Joan\n"))
@@ -199,7 +199,7 @@ def test_packed_files_and_folders(tmp_path: Path) -> None:
     ]
 
 
-def test_zstd(tmp_path: Path) -> None:
+def test_zstd_file_is_read(tmp_path: Path) -> None:
     zstandard = pytest.importorskip("zstandard", reason="needs the extra zstd")
     packed = zstandard.ZstdCompressor().compress(b"reference,name\n" + b"".join(b"c-%d,Ada\n" % n for n in range(5000)))
     assert len(read_rows(tmp_path, packed, "c.csv.zst")) == 5000
@@ -211,7 +211,7 @@ def test_truncated_gzip_file_is_refused(tmp_path: Path) -> None:
         read_rows(tmp_path, whole[: len(whole) // 2], "c.csv.gz")
 
 
-def test_parquet_and_queries(tmp_path: Path) -> None:
+def test_parquet_and_queries_are_read(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb", reason="needs the extra duckdb")
     csv, parquet = tmp_path / "c.csv", tmp_path / "c.parquet"
     csv.write_text("id,person,since\n1,Ada,2024-01-02\n2,Grace,2024-01-03\n")
@@ -248,7 +248,7 @@ def test_reader_reports_the_fraction_read(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_a_fingerprint_changes_with_the_source(tmp_path: Path) -> None:
+def test_fingerprint_changes_with_the_source(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     path.write_text(HEAD)
     before = sources.fingerprint(path)

@@ -24,7 +24,7 @@ c-4,,silver
     assert fourth.metadata == {"tier": "silver"}
 
 
-def test_a_vault_token_and_a_card_in_one_row_are_refused(tmp_path: Path) -> None:
+def test_row_with_vault_token_and_card_is_refused(tmp_path: Path) -> None:
     mapping = {"token": "payment_source.vault_token", "card": "payment_source.number"}
     (problem,) = read_drafts(tmp_path, "reference,token,card\nc-1,abc,4111111111111111\n", mapping=mapping)
     assert problem == "line 2: has both a vault token and a card"
@@ -52,7 +52,7 @@ def test_file_deleted_while_reading_a_folder_is_reported(tmp_path: Path) -> None
         next(rows)
 
 
-def test_a_row_shows_its_place_and_reference_only(tmp_path: Path) -> None:
+def test_row_repr_shows_only_number_and_reference(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text(f"{HEADER}\n{line(7)}\n")
     (row,) = sources.read(tmp_path / "c.csv")
     assert repr(row) == "<Row 1 'c-7'>"
