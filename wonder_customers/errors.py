@@ -345,7 +345,10 @@ class PermissionDeniedError(GatewayError):
 
 
 class NotFoundError(GatewayError):
-    """The customer or token does not exist."""
+    """The customer or token does not exist.
+
+    After a lookup by reference, `id` names the deleted customer that keeps the reference (Monri).
+    """
 
     hint = "Check the id, and that it was created in this environment by this account."
 
@@ -357,11 +360,16 @@ class ConflictError(GatewayError):
         ids: The ids of the customers that have the reference, if known.
     """
 
-    hint = "Call upsert to update the existing customer, or use another reference."
-
     def __init__(self, reason: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
         super().__init__(reason, **facts)
         self.ids: tuple[str, ...] = tuple(ids)
+
+    @property
+    def hint(self) -> str:  # type: ignore[override]
+        """What to do next."""
+        if self.operation == "create":
+            return "Call upsert to update the existing customer, or use another reference."
+        return "Read the customer that holds the reference, or use another reference."
 
 
 class InvalidRequestError(GatewayError):

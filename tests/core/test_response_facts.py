@@ -207,7 +207,8 @@ async def test_attempts_count_every_request() -> None:
 
 
 async def test_conflict_names_the_customer_and_the_different_fields() -> None:
-    other = respond(200, monri_customer(merchant_customer_id="r-1", name="Grace", email="g@example.org"))
+    body = monri_customer(merchant_customer_id="r-1", phone="+447911123456", name="Grace", email="g@example.org")
+    other = respond(200, body)
     with pytest.raises(ConflictError) as caught:
         await make_harness(NO_RESPONSE, other).create(draft(email="a@example.org"))
     assert caught.value.reason == f"a customer with this reference exists ({UUID}), but differs in email, name"

@@ -46,21 +46,21 @@ DIFFERENT: list[tuple[str, Any, Any]] = [
 async def test_values_that_are_equal_after_normalisation(field: str, sent: Any, held: Any) -> None:
     assert equal_after_normalisation(field, sent, held)
     expected = Comparison(normalized=(field,))
-    assert compare_values([(field, "wire")], {"wire": sent}, {"wire": held}, null_differs=True) == expected
+    assert compare_values([(field, "wire")], {"wire": sent}, {"wire": held}) == expected
 
 
 @pytest.mark.parametrize(("field", "sent", "held"), DIFFERENT)
 async def test_values_that_differ(field: str, sent: Any, held: Any) -> None:
     expected = Comparison(different=(field,))
-    assert compare_values([(field, "wire")], {"wire": sent}, {"wire": held}, null_differs=True) == expected
+    assert compare_values([(field, "wire")], {"wire": sent}, {"wire": held}) == expected
 
 
-async def test_null_differs_only_on_request() -> None:
+async def test_absent_value_differs_from_a_value_that_was_sent() -> None:
     fields = [("name", "wire")]
-    assert compare_values(fields, {"wire": "Ada"}, {"wire": None}, null_differs=True).different == ("name",)
-    assert compare_values(fields, {"wire": "Ada"}, {"wire": None}, null_differs=False) == Comparison()
-    assert compare_values(fields, {"wire": "Ada"}, {}, null_differs=True) == Comparison()
-    assert compare_values(fields, {"wire": None}, {"wire": "Ada"}, null_differs=True) == Comparison()
+    assert compare_values(fields, {"wire": "Ada"}, {"wire": None}).different == ("name",)
+    assert compare_values(fields, {"wire": ""}, {"wire": None}) == Comparison(normalized=("name",))
+    assert compare_values(fields, {"wire": "Ada"}, {}) == Comparison()
+    assert compare_values(fields, {"wire": None}, {"wire": "Ada"}) == Comparison()
 
 
 async def test_differences_ignore_what_normalisation_removes() -> None:
@@ -74,8 +74,8 @@ async def test_differences_ignore_what_normalisation_removes() -> None:
 
 
 async def test_lost_create_is_recovered_when_the_gateway_normalises_the_email() -> None:
-    found = respond(200, monri_customer(email="ada@example.com", name="Ada"))
-    harness = make_harness(NO_RESPONSE, found)
+    body = monri_customer(merchant_customer_id="r-1", email="ada@example.com", name="Ada", phone="+447911123456")
+    harness = make_harness(NO_RESPONSE, respond(200, body))
     response = await harness.create(evolve(draft(), email="Ada@Example.com "))
     assert (response.record.id, response.recovered) == (UUID, True)
 

@@ -21,6 +21,8 @@ def _customer(gateway: str, value: Any) -> Any:
     """Return a response whose optional fields all have this value."""
     reference = {"wonder": "reference_number", "paydock": "reference", "monri": "merchant_customer_id"}[gateway]
     wrong = {name: value for name in DOCUMENTS[gateway]["response"]["customer"] if name not in STRICT}
+    if gateway == "monri" and value is True:
+        wrong["deleted"] = False  # a deleted customer is not written
     return BODIES[gateway](**wrong, **{reference: DRAFT.reference})
 
 

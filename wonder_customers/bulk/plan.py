@@ -45,7 +45,7 @@ class Plan:
         updates: Customers that exist and differ, or that the journal knows with other values.
         unchanged: Rows that need no request.
         open: Rows that would be sent and were not looked up: either new or existing.
-        invalid: Rows that violate the gateway's limits or cannot be read.
+        invalid: Rows that violate the gateway's limits or cannot be read, or whose reference a deleted customer keeps.
         duplicates: Rows that repeat the reference of an earlier row.
         unconfirmed: Rows with an earlier write of unknown outcome, which are looked up first; included in the counts
             above.
@@ -145,15 +145,20 @@ def _settled(found: Plan, outcomes: list[Outcome]) -> None:
 
 async def _look_up(
     session: CustomerSession[Any], items: list[PendingRow], workers: int
-) -> dict[str, tuple[str, ...] | None]:
-    """Look rows up; return the fields that differ, by reference, and None for customers that do not exist."""
-    answers: dict[str, tuple[str, ...] | None] = {}
+) -> dict[str, tuple[str, ...] | Outcome | None]:
+    """Look rows up.
+
+    Returns:
+        By reference: the fields that differ, None for a customer that does not exist, or the outcome of a row that the
+        gateway would refuse.
+    """
+    answers: dict[str, tuple[str, ...] | Outcome | None] = {}
 
     async def ask(item: PendingRow) -> None:
         try:
             response = await session.raw.get_by_reference(item.reference)
-        except NotFoundError:
-            answers[item.reference] = None
+        except NotFoundError as error:
+            answers[item.reference] = None if error.id is None else _kept_by_deleted(item, error)
         else:
             answers[item.reference] = session.differences(item.draft, response.record)
 
@@ -161,14 +166,21 @@ async def _look_up(
     return answers
 
 
-def _count(found: Plan, item: PendingRow, there: dict[str, tuple[str, ...] | None]) -> None:
+def _kept_by_deleted(item: PendingRow, error: NotFoundError) -> Outcome:
+    reason = f"{item.row.place or f'row {item.row.number}'}: {error.reason}, and the gateway keeps the reference"
+    return Outcome(item.row.number, item.reference, "invalid", error.id, reason, "deleted customer")
+
+
+def _count(found: Plan, item: PendingRow, there: dict[str, tuple[str, ...] | Outcome | None]) -> None:
     found.unconfirmed += item.unconfirmed
     if item.reference not in there:
         found.updates += item.known
         found.open += not item.known
         return
     differing = there[item.reference]
-    if differing is None:
+    if isinstance(differing, Outcome):
+        _settled(found, [differing])
+    elif differing is None:
         found.creates += 1
     elif not differing and item.unconfirmed:
         found.unchanged += 1

@@ -169,7 +169,7 @@ def _code(error: CallError) -> str:
     """Return a short failure code for counting, without the gateway's free text."""
     words = [type(error).__name__]
     if isinstance(error, GatewayError):
-        words += [str(error.status), *([error.code[:40]] if error.code else [])]
+        words += [str(it)[:40] for it in (error.status, error.code) if it]
     return " ".join(words)
 
 

@@ -16,7 +16,15 @@ from attrs import field, frozen
 
 from wonder_customers._support.loopback import is_loopback
 from wonder_customers.dialects.comparison import Comparison
-from wonder_customers.errors import ConfigurationError, InvalidRecordError, UnsupportedOperationError, Violation
+from wonder_customers.errors import (
+    ConfigurationError,
+    ConflictError,
+    InvalidRecordError,
+    InvalidRequestError,
+    NotFoundError,
+    UnsupportedOperationError,
+    Violation,
+)
 from wonder_customers.records import (
     Customer,
     CustomerDraft,
@@ -44,6 +52,7 @@ __all__ = [
     "read_environment",
     "send",
     "to_secret",
+    "upsert_by_lookup",
 ]
 
 T = TypeVar("T")
@@ -113,6 +122,28 @@ def send(call: Call[T]) -> Steps[T]:
     """Return the operation that consists of one call."""
     response: Response[T] = yield call
     return response.record
+
+
+def upsert_by_lookup(
+    lookup: Callable[[], Steps[Customer]], create: Call[Customer], update: Callable[[Customer], Call[Customer]]
+) -> Steps[Customer]:
+    """Return the steps that look a reference up, then create or update its customer.
+
+    How a gateway words "already exists" is not documented. So after a create that was refused with a 4xx about the
+    request itself, the reference is looked up once more: another writer may have created the customer. If it is still
+    missing, the refusal is raised.
+    """
+    try:
+        held = yield from lookup()
+    except NotFoundError:
+        try:
+            return (yield from send(create))
+        except (ConflictError, InvalidRequestError) as refused:
+            try:
+                held = yield from lookup()
+            except NotFoundError:
+                raise refused from None
+    return (yield from send(update(held)))
 
 
 @frozen

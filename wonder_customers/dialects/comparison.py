@@ -59,6 +59,8 @@ _NORMALIZERS: Final[Mapping[str, Callable[[str], str]]] = {
 
 
 def _normalized(field: str, value: Any) -> Any:
+    if value in ("", {}):
+        return None  # gateways hold an empty value as an absent one
     if isinstance(value, str):
         return _NORMALIZERS.get(field, _text)(value)
     if isinstance(value, Mapping):
@@ -79,16 +81,14 @@ def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
     return bool(_normalized(field, sent) == _normalized(field, held))
 
 
-def compare_values(
-    fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], held: Mapping[str, Any], *, null_differs: bool
-) -> Comparison:
+def compare_values(fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], held: Mapping[str, Any]) -> Comparison:
     """Compare a request's body with a response's body.
 
     Args:
         fields: The record's name and the gateway's name of each field.
         sent: The request's body. Fields that are missing or null are not compared.
-        held: The response's body. Fields that it does not contain are not compared.
-        null_differs: Whether a null in `held` counts as a different value.
+        held: The response's body. Fields that it does not contain are not compared; a null differs from every value
+            that was sent, except from an empty text or object.
     """
     different: list[str] = []
     normalized: list[str] = []
@@ -97,7 +97,7 @@ def compare_values(
         if own is None or wire not in held:
             continue
         found = held[wire]
-        if own == found or (found is None and not null_differs):
+        if own == found:
             continue
         (normalized if equal_after_normalisation(field, own, found) else different).append(field)
     return Comparison(tuple(different), tuple(normalized))

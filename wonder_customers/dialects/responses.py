@@ -22,9 +22,9 @@ from wonder_customers.records import Customer
 from wonder_customers.wire import HttpResponse
 
 __all__ = [
+    "as_creation",
     "error_object",
     "gateway_error",
-    "may_be_taken",
     "mismatch_error",
     "require_match",
     "response_object",
@@ -52,6 +52,23 @@ def require_match(
         if received not in {requested, None} and not (name == "id" and same_id(requested, received)):
             raise mismatch_error("customer", name, response)
         return customer
+
+    return decode
+
+
+def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpResponse], Customer]:
+    """Return `read` for the response to a create, in which "not found" does not mean that the customer is missing.
+
+    A caller may answer `NotFoundError` with a create, so a refused create is an `InvalidRequestError` instead.
+    """
+
+    def decode(response: HttpResponse) -> Customer:
+        try:
+            return read(response)
+        except NotFoundError as error:
+            raise InvalidRequestError(
+                error.reason, status=error.status, code=error.code, message=error.message
+            ) from None
 
     return decode
 
@@ -144,14 +161,6 @@ def gateway_error(
     if kind is None:
         return InvalidRequestError(reason, fields=fields, **facts)
     return kind(reason, **facts)
-
-
-def may_be_taken(error: GatewayError) -> bool:
-    """Return whether a refused create may mean that the reference is taken: a 4xx that is about the request itself.
-
-    How a gateway words "already exists" is not documented, so after such a refusal the reference is looked up once.
-    """
-    return isinstance(error, (ConflictError, InvalidRequestError))
 
 
 def short_text(value: object) -> str | None:

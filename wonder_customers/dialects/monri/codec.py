@@ -159,8 +159,20 @@ def write_token(token: PaymentToken) -> Json:
     return {**body, **card, **extra}
 
 
-def compare(draft: CustomerDraft, customer: Customer, *, null_differs: bool = True) -> Comparison:
-    """Compare `draft` with `customer`; unless `null_differs`, fields that the customer does not have are skipped."""
-    return compare_values(
-        field_names(FIELD_RULES), customer_body(draft), write_customer(customer), null_differs=null_differs
-    )
+def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
+    """Compare `draft` with `customer`. Metadata keys with the value None are compared as absent."""
+    body = customer_body(draft)
+    if draft.metadata is not None:
+        body["metadata"] = {key: value for key, value in draft.metadata.items() if value is not None}
+    return compare_values(field_names(FIELD_RULES), body, write_customer(customer))
+
+
+def replacing_metadata(body: Json, held: Customer) -> Json:
+    """Return the body of an update that replaces the metadata of `held`.
+
+    Monri merges metadata and removes the keys that are null, so the keys of `held` that `body` does not contain are
+    sent as null.
+    """
+    if not isinstance(body.get("metadata"), dict) or not held.metadata:
+        return body
+    return body | {"metadata": dict.fromkeys(held.metadata) | body["metadata"]}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import orjson
 
-from wonder_customers.dialects.base import AccessToken, Call, Operation, Steps, path_segment, send
+from wonder_customers.dialects.base import AccessToken, Call, Operation, Steps, path_segment, send, upsert_by_lookup
 from wonder_customers.dialects.capabilities import CustomerDeletion
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.field_rules import UUID, raise_violations
@@ -17,9 +17,9 @@ from wonder_customers.dialects.monri import codec
 from wonder_customers.dialects.monri.signing import authorization
 from wonder_customers.dialects.pagination import Items, offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.responses import (
+    as_creation,
     error_object,
     gateway_error,
-    may_be_taken,
     mismatch_error,
     require_match,
     response_object,
@@ -28,7 +28,7 @@ from wonder_customers.dialects.responses import (
 )
 from wonder_customers.errors import (
     CallError,
-    GatewayError,
+    ConflictError,
     InvalidResponseError,
     NotFoundError,
     UnsupportedOperationError,
@@ -90,39 +90,55 @@ class MonriDialect(CustomerDeletion):
         return send(self._create(draft))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Look the reference up, then create or update. A draft without a reference is created."""
+        """Look the reference up, then create or update. A draft without a reference is created.
+
+        The metadata of the draft replaces that of the customer. A deleted customer is not written: its reference cannot
+        be used again, which raises `ConflictError`.
+        """
         self.validate(draft)
         return self._upsert(draft)
 
     def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         if draft.reference is None:
             return (yield from send(self._create(draft)))
-        held: Customer | None = None
-        try:
-            held = yield from send(self._by_reference(draft.reference))
-        except NotFoundError:
-            try:
-                return (yield from send(self._create(draft)))
-            except GatewayError as refused:
-                if not may_be_taken(refused):
-                    raise
-                held = yield from self._existing(draft.reference, refused)
-        return (yield from send(self._write(held.id, codec.customer_body(draft), draft.reference)))
+        reference, body = draft.reference, codec.customer_body(draft)
 
-    def _existing(self, reference: str, refused: GatewayError) -> Steps[Customer]:
-        """Return the customer that another writer created between the lookup and the create, or raise the refusal."""
-        try:
-            return (yield from send(self._by_reference(reference)))
-        except NotFoundError:
-            raise refused from None
+        def lookup() -> Steps[Customer]:
+            held = yield from send(self._holder(reference))
+            if held.deleted:
+                raise ConflictError(
+                    f"a deleted customer ({held.id}) holds the reference, and Monri keeps it",
+                    ids=(held.id,),
+                    reference=reference,
+                )
+            return held
+
+        return (
+            yield from upsert_by_lookup(
+                lookup,
+                self._create(draft),
+                lambda held: self._write(held.id, codec.replacing_metadata(body, held), reference),
+            )
+        )
 
     def get(self, id: str) -> Steps[Customer]:
         """Send ``GET /v2/customers/{uuid}``."""
         return send(self._by_id(id))
 
     def get_by_reference(self, reference: str) -> Steps[Customer]:
-        """Send ``GET /v2/merchants/customers/{merchant_customer_id}``."""
-        return send(self._by_reference(reference))
+        """Send ``GET /v2/merchants/customers/{merchant_customer_id}``.
+
+        Raises:
+            NotFoundError: No customer has the reference, or a deleted one, whose id the error has.
+        """
+        return self._by_reference(self._holder(reference), reference)
+
+    def _by_reference(self, call: Call[Customer], reference: str) -> Steps[Customer]:
+        held = yield from send(call)
+        if held.deleted:
+            reason = f"the customer with this reference ({held.id}) was deleted"
+            raise NotFoundError(reason, status=404, reference=reference, id=held.id)
+        return held
 
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """Send ``POST /v2/customers/{uuid}``. Fields that are not in the patch keep their values."""
@@ -187,13 +203,13 @@ class MonriDialect(CustomerDeletion):
         reference = draft.reference
         request = self._request("POST", "/v2/customers", "/v2/customers", codec.customer_body(draft))
         if reference is None:
-            return Call(request, Replay.NONE, _customer)
+            return Call(request, Replay.NONE, as_creation(_customer))
         return Call(
             request,
             Replay.LOOKUP,
-            require_match("reference", reference, _customer),
-            lookup=lambda: send(self._by_reference(reference)),
-            mismatches=lambda customer: codec.compare(draft, customer, null_differs=False).different,
+            as_creation(require_match("reference", reference, _customer)),
+            lookup=lambda: send(self._holder(reference)),
+            mismatches=lambda held: ("deleted",) if held.deleted else codec.compare(draft, held).different,
             reference=reference,
         )
 
@@ -214,7 +230,8 @@ class MonriDialect(CustomerDeletion):
         request = self._request("GET", f"/v2/customers/{segment}", "/v2/customers/{uuid}")
         return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
 
-    def _by_reference(self, reference: str) -> Call[Customer]:
+    def _holder(self, reference: str) -> Call[Customer]:
+        """Return the read of the customer that holds a reference, which may be deleted."""
         segment = path_segment(self.gateway, "reference", reference)
         request = self._request(
             "GET", f"/v2/merchants/customers/{segment}", "/v2/merchants/customers/{merchant_customer_id}"

@@ -259,11 +259,26 @@ def write_token(token: PaymentToken) -> Json:
     return {**body, **card, **address, **extra}
 
 
-def compare(draft: CustomerDraft, customer: Customer, *, null_differs: bool = True) -> Comparison:
-    """Compare `draft` with `customer`; unless `null_differs`, fields that the customer does not have are skipped."""
+def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
+    """Compare `draft` with `customer`, without a payment source."""
     names = field_names(_CUSTOMER_RULES)
     held = dict.fromkeys(wire for _, wire in names) | write_customer(customer)
-    return compare_values(names, customer_body(draft), held, null_differs=null_differs)
+    return compare_values(names, customer_body(draft), held)
+
+
+def created_differences(draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
+    """Return the fields in which `customer` differs from the one that a create with `draft` makes.
+
+    Of a payment source, the last four digits of a card can be compared; any other source is only known to exist.
+    """
+    source = draft.payment_source
+    different = compare(draft, customer).different
+    if not adds_source(source):
+        return different
+    held = [it.card.last4 if it.card else None for it in customer.payment_tokens]
+    last4 = source.number.reveal()[-4:] if isinstance(source, CardSource) else None
+    found = bool(held) if last4 is None else last4 in held
+    return different if found else (*different, "payment_source")
 
 
 def adds_source(source: PaymentSource | object) -> bool:

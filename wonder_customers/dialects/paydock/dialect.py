@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import orjson
 from attrs import evolve
 
-from wonder_customers.dialects.base import Call, Steps, path_segment, path_segment_problem, send
+from wonder_customers.dialects.base import (
+    Call,
+    Steps,
+    path_segment,
+    path_segment_problem,
+    send,
+    upsert_by_lookup,
+)
 from wonder_customers.dialects.capabilities import CustomerDeletion, PaymentTokenStorage
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.field_rules import raise_violations
@@ -18,8 +25,8 @@ from wonder_customers.dialects.pagination import offset_page, parse_offset, quer
 from wonder_customers.dialects.paydock import codec
 from wonder_customers.dialects.paydock.errors import refusal
 from wonder_customers.dialects.responses import (
+    as_creation,
     error_object,
-    may_be_taken,
     mismatch_error,
     require_match,
     response_object,
@@ -27,7 +34,6 @@ from wonder_customers.dialects.responses import (
 )
 from wonder_customers.errors import (
     AmbiguousReferenceError,
-    GatewayError,
     InvalidRecordError,
     InvalidResponseError,
     NotFoundError,
@@ -83,23 +89,14 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
     def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         if draft.reference is None:
             return (yield from send(self._create(draft)))
-        try:
-            held = yield from self._by_reference(draft.reference)
-        except NotFoundError:
-            try:
-                return (yield from send(self._create(draft)))
-            except GatewayError as refused:
-                if not may_be_taken(refused):
-                    raise
-                held = yield from self._existing(draft.reference, refused)
-        return (yield from send(self._write(held.id, draft)))
-
-    def _existing(self, reference: str, refused: GatewayError) -> Steps[Customer]:
-        """Return the customer that another writer created between the lookup and the create, or raise the refusal."""
-        try:
-            return (yield from self._by_reference(reference))
-        except NotFoundError:
-            raise refused from None
+        reference = draft.reference
+        return (
+            yield from upsert_by_lookup(
+                lambda: self._by_reference(reference),
+                self._create(draft),
+                lambda held: self._write(held.id, draft, reference),
+            )
+        )
 
     def get(self, id: str) -> Steps[Customer]:
         """Send ``GET /customers/{id}``."""
@@ -247,24 +244,26 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         body = orjson.dumps(codec.customer_body(draft))
         request = HttpRequest("POST", f"{self.prefix}/customers", "/customers", body)
         if reference is None:
-            return Call(request, Replay.NONE, _written)
+            return Call(request, Replay.NONE, as_creation(_written))
         return Call(
             request,
             Replay.LOOKUP,
-            require_match("reference", reference, _written),
+            as_creation(require_match("reference", reference, _written)),
             lookup=lambda: self._by_reference(reference),
-            mismatches=lambda customer: codec.compare(draft, customer, null_differs=False).different,
+            mismatches=lambda customer: codec.created_differences(draft, customer),
             reference=reference,
         )
 
-    def _write(self, id: str, record: CustomerDraft | CustomerPatch) -> Call[Customer]:
+    def _write(self, id: str, record: CustomerDraft | CustomerPatch, reference: str | None = None) -> Call[Customer]:
         segment = path_segment(self.gateway, "id", id)
         body = orjson.dumps(codec.customer_body(record))
         request = HttpRequest("POST", f"{self.prefix}/customers/{segment}", "/customers/{id}", body)
         decode = require_match("id", id, _written)
         if codec.adds_source(record.payment_source):
-            return Call(request, Replay.NONE, decode, id=id)
-        return Call(request, Replay.IDEMPOTENT, decode, lookup=lambda: send(self._by_id(id)), id=id)
+            return Call(request, Replay.NONE, decode, reference=reference, id=id)
+        return Call(
+            request, Replay.IDEMPOTENT, decode, lookup=lambda: send(self._by_id(id)), reference=reference, id=id
+        )
 
     def _by_id(self, id: str) -> Call[Customer]:
         segment = path_segment(self.gateway, "id", id)

@@ -228,7 +228,7 @@ def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     held = dict.fromkeys(wire for _, wire in names if wire not in _NOT_IN_RESPONSES) | write_customer(customer)
     if customer.default_payment_token is not None:
         held["default_payment_token"] = customer.default_payment_token.token
-    return compare_values(names, customer_fields(draft), held, null_differs=True)
+    return compare_values(names, customer_fields(draft), held)
 
 
 def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str], list[Violation]]:

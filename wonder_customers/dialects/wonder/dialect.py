@@ -16,6 +16,7 @@ from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.field_rules import raise_violations
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.responses import (
+    as_creation,
     error_object,
     gateway_error,
     mismatch_error,
@@ -164,7 +165,7 @@ class WonderDialect(PaymentTokenStorage):
         return Call(
             HttpRequest("POST", f"{self._root}/customers", "/customers", body),
             Replay.NATURAL_UPSERT,
-            require_match("reference", reference, _written),
+            as_creation(require_match("reference", reference, _written)),
             lookup=lambda: send(self._by_reference(reference)),
             reference=reference,
         )
