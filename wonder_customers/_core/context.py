@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field
@@ -19,7 +20,7 @@ from wonder_customers.errors import (
     NotSentError,
     OutcomeUnknownError,
 )
-from wonder_customers.records import Applied, Response
+from wonder_customers.records import Applied, Customer, Response
 from wonder_customers.retry import Evidence
 from wonder_customers.wire import Replay, Transmission
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers._core.observers import CallObserver, ObserverGroup
     from wonder_customers.events import Outcome, Reason
 
-__all__ = ["UNCONFIRMED", "CallContext", "Counts", "as_unconfirmed", "error_name", "outcome_of", "write_keys"]
+__all__ = ["UNCONFIRMED", "CallContext", "Counts", "age_of", "as_unconfirmed", "error_name", "outcome_of", "write_keys"]
 
 UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE})
 """A write with this evidence may have been applied."""
@@ -182,6 +183,16 @@ def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
     merchant = call_context.account_context.merchant
     named = (("reference", call.reference), ("id", call.id))
     return [(merchant, name, value) for name, value in named if value is not None]
+
+
+def age_of(customer: Customer, headers: Mapping[str, str]) -> float:
+    """Return the age of a customer in seconds by the clock of the gateway; 0 where the response does not tell it."""
+    try:
+        now = parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError):
+        return 0.0
+    known = now.tzinfo is not None and customer.created_at is not None
+    return (now - customer.created_at).total_seconds() if known else 0.0  # type: ignore[operator]  # not None
 
 
 def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:

@@ -7,12 +7,13 @@ the same bytes again, a lookup of what the write left, or the failure.
 import random
 from collections.abc import Callable, Sequence
 from itertools import chain
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from attrs import define, evolve, frozen
 
 from wonder_customers._core.attempt import AccountContext, AttemptResult
-from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts, as_unconfirmed, write_keys
+from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts, age_of, as_unconfirmed, write_keys
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.sender import Sender
 from wonder_customers._core.waits import Waits
@@ -46,6 +47,9 @@ __all__ = ["Executor"]
 T = TypeVar("T")
 
 _NO_RESPONSE: Final[Response[Any]] = Response(None, 0, {})
+
+_CLOCK_TOLERANCE: Final = 10.0
+"""The greatest difference in seconds between the clocks of a gateway's servers."""
 
 _NOT_RETRIED: Final = {
     "budget": "; not retried: the retry budget for this gateway is used up",
@@ -303,8 +307,9 @@ class Executor:
         self, call_context: CallContext, call: Call[T], progress: _Progress, result: AttemptResult
     ) -> Response[T] | None:
         """Look up once; a failed lookup ends the call with the failure of the write."""
+        oldest = self.waits.clock() - call_context.started + _CLOCK_TOLERANCE
         try:
-            return await self._look_up(call_context, call, certain=result.evidence is Evidence.BODY_LOST)
+            return await self._look_up(call_context, call, certain=result.evidence is Evidence.BODY_LOST, oldest=oldest)
         except (AmbiguousReferenceError, ConflictError):
             raise
         except CallError as error:
@@ -312,13 +317,16 @@ class Executor:
             Redactor(call.request, call_context.account_context.secrets).redact_error(error)
             raise self._failure(call_context, call, progress, result) from error
 
-    async def _look_up(self, call_context: CallContext, call: Call[T], *, certain: bool) -> Response[T] | None:
+    async def _look_up(
+        self, call_context: CallContext, call: Call[T], *, certain: bool, oldest: float = inf
+    ) -> Response[T] | None:
         """Return the record that a write left, None when there is none.
 
         Args:
             call_context: The operation.
             call: The write.
             certain: The gateway reported that it applied the write, so any record found is its result.
+            oldest: The greatest age in seconds of a customer that a create of this operation can have made.
 
         Raises:
             ConflictError: There is a customer, but it is not the one that was written.
@@ -327,14 +335,16 @@ class Executor:
         self.counts.lookups += 1
         call_context.begin_lookup()
         try:
-            found = await self._find(call_context, call, certain=certain)
+            found = await self._find(call_context, call, certain=certain, oldest=oldest)
         except BaseException as error:
             call_context.end_lookup(error=error)
             raise
         call_context.end_lookup(found=found is not None)
         return found
 
-    async def _find(self, call_context: CallContext, call: Call[T], *, certain: bool) -> Response[T] | None:
+    async def _find(
+        self, call_context: CallContext, call: Call[T], *, certain: bool, oldest: float
+    ) -> Response[T] | None:
         assert call.lookup is not None  # noqa: S101 - the decision resolves only writes with a lookup
         try:
             response = await self._walk(call_context, call.lookup())
@@ -343,12 +353,13 @@ class Executor:
         except AmbiguousReferenceError as error:
             error.applied = "unknown"
             raise
-        differing = () if certain or call.mismatches is None else call.mismatches(response.record)
-        if differing:
-            held = cast("Customer", response.record).id
-            reason = f"a customer with this reference exists ({held}), but differs in {', '.join(differing)}"
-            conflict = ConflictError(reason, ids=(held,), reference=call.reference)
-            raise self.waits.complete(call_context, conflict)
+        if certain or call.mismatches is None:
+            return evolve(response, recovered=True)
+        differing, held = call.mismatches(response.record), cast("Customer", response.record)
+        if differing or age_of(held, response.headers) > oldest:
+            how = f"differs in {', '.join(differing)}" if differing else "was created before this call"
+            reason = f"a customer with this reference exists ({held.id}), but {how}"
+            raise self.waits.complete(call_context, ConflictError(reason, ids=(held.id,), reference=call.reference))
         return evolve(response, recovered=True)
 
     # Errors

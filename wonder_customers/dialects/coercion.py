@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-import orjson
+from wonder_customers.dialects.json import parse_json
 
 __all__ = ["coerce", "expected_name"]
 
@@ -77,7 +77,7 @@ def _date(value: Any) -> date:
 def _object(value: Any) -> dict[str, Any]:
     if value == [] and isinstance(value, list):
         return {}  # what PHP writes for an empty object
-    found = orjson.loads(value) if isinstance(value, str) else None
+    found = parse_json(value.encode()) if isinstance(value, str) else None
     if not isinstance(found, dict):
         raise ValueError("not an object")  # noqa: TRY004 - every refusal is a ValueError
     return found

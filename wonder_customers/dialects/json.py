@@ -12,7 +12,7 @@ import orjson
 
 from wonder_customers.dialects import drift
 
-__all__ = ["DEPTH", "UnreadableJsonError", "deeper_than", "parse_json"]
+__all__ = ["DEPTH", "UnreadableJsonError", "deeper_than", "parse_json", "parse_source_json"]
 
 DEPTH: Final = 64
 """The greatest number of nested levels in a body. The bodies of the supported gateways have six."""
@@ -47,6 +47,20 @@ def parse_json(body: bytes) -> Any:
     # Only quotes written as a Unicode escape could hide that.
     same_quotes = body.count(b'"') == orjson.dumps(value).count(b'"')
     if not same_quotes or b"u0022" in body or _LONG_NUMBER in body.translate(_DIGITS):
+        _check_every_key_and_number(body)
+    return value
+
+
+def parse_source_json(text: str) -> Any:
+    """Return the value of a JSON text of a customer file.
+
+    Raises:
+        orjson.JSONDecodeError: It is not JSON.
+        UnreadableJsonError: It contains a key twice, or a whole number of more than 64 bits, which orjson would round.
+    """
+    value = orjson.loads(text)
+    body = text.encode()
+    if _LONG_NUMBER in body.translate(_DIGITS):
         _check_every_key_and_number(body)
     return value
 

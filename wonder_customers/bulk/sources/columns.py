@@ -11,6 +11,7 @@ from attrs import define, field, fields, frozen
 from wonder_customers.bulk.rows import RowProblem
 from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous, is_card_number
 from wonder_customers.bulk.sources.text import TextOptions, has_invalid_bytes
+from wonder_customers.dialects.json import UnreadableJsonError, parse_source_json
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Address, CardSource, CustomerDraft, Phone, VaultToken
 
@@ -248,9 +249,11 @@ def _metadata(path: str, value: Any, where: str) -> Any:
         return value.strip() or None if isinstance(value, str) else value
     if isinstance(value, str):
         try:
-            value = orjson.loads(value)
+            value = parse_source_json(value)
         except orjson.JSONDecodeError:
             raise RowProblem(f"{where}: must be a JSON object") from None
+        except UnreadableJsonError as error:
+            raise RowProblem(f"{where}: contains {error}") from None
     if not isinstance(value, Mapping):
         raise RowProblem(f"{where}: must be a JSON object")
     return value

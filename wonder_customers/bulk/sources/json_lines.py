@@ -10,6 +10,7 @@ from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, flat, names_reference
 from wonder_customers.bulk.sources.text import decoded, has_invalid_bytes, text_lines
+from wonder_customers.dialects.json import UnreadableJsonError, parse_source_json
 
 __all__ = ["DEAD_LETTER", "Forms", "json_rows", "object_row"]
 
@@ -67,11 +68,13 @@ def json_rows(
 
 def _row(text: str, number: int, place: str, forms: Forms) -> Row:
     try:
-        record = orjson.loads(text)
+        record = parse_source_json(text)
     except orjson.JSONDecodeError as error:
         if has_invalid_bytes(text):
             return Row(number, problem=f"{place}: contains {INVALID_BYTES}", place=place)
         return Row(number, problem=f"{place}: is not valid JSON (at character {error.pos})", place=place)
+    except UnreadableJsonError as error:
+        return Row(number, problem=f"{place}: contains {error}", place=place)
     if isinstance(record, dict) and record.keys() >= DEAD_LETTER:
         reference, record = record.get("reference"), record.get("values")
         if record is None:

@@ -100,6 +100,13 @@ FACTS: Final = (
         f"{_CUSTOMERS}; {_ANDROID}",
         "delete, then read",
     ),
+    Fact(
+        "deleted-reference",
+        "Whether a deleted customer keeps its merchant_customer_id. It is treated as taken, and never written.",
+        _UNKNOWN,
+        "no source",
+        "delete, then create with the same reference",
+    ),
     Fact("deleted-in-lists", "Whether lists contain deleted customers. Check deleted.", _UNKNOWN, "no source", "list"),
     Fact(
         "paging",

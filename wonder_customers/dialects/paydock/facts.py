@@ -46,7 +46,7 @@ FACTS: Final = (
     ),
     Fact(
         "echo",
-        "Responses repeat reference, description and company_name. Missing ones are not compared after a lost create.",
+        "Responses repeat reference, description and company_name. After a lost create, a missing one is a difference.",
         _INFERRED,
         "they are request fields",
         "create with every field",

@@ -1,0 +1,72 @@
+"""Upserts that look a reference up, then create or update: refused creates, and metadata that is replaced."""
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+from gateway_responses import monri_customer, paydock_list
+
+from scripted_transport import CREATED, MONRI, NOT_FOUND, PAYDOCK, draft, make_harness, respond, wonder_account
+from wonder_customers import ConflictError, InvalidRequestError
+from wonder_customers.testing import CustomerSimulator
+
+pytestmark = pytest.mark.anyio
+
+ABSENT = {"monri": NOT_FOUND, "paydock": respond(200, paydock_list())}
+ACCOUNTS: dict[str, Any] = {"monri": MONRI, "paydock": PAYDOCK}
+REFUSALS: dict[str, Any] = {
+    "404": respond(404, {"message": "Not found"}),
+    "not found in words": respond(400, {"message": "Gateway not found"}),
+}
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_refused_create_is_never_a_missing_customer(gateway: str, refusal: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        await make_harness(REFUSALS[refusal], account=ACCOUNTS[gateway]).create(draft())
+    assert caught.value.applied == "no"
+
+
+async def test_refused_create_is_never_a_missing_customer_at_wonder() -> None:
+    with pytest.raises(InvalidRequestError):
+        await make_harness(REFUSALS["404"], account=wonder_account()).upsert(draft())
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
+async def test_upsert_looks_up_once_after_a_refused_create_and_raises_the_refusal(gateway: str, status: int) -> None:
+    absent = ABSENT[gateway]
+    it = make_harness(absent, respond(status, {"message": "no"}), absent, account=ACCOUNTS[gateway])
+    with pytest.raises(ConflictError if status == 409 else InvalidRequestError) as caught:
+        await it.upsert(draft())
+    assert [line.split(" ")[0] for line in it.script.lines()] == ["GET", "POST", "GET"]
+    assert (caught.value.status, caught.value.applied) == (status, "no")
+    assert "upsert" not in caught.value.hint
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
+async def test_upsert_updates_the_customer_that_is_found_after_a_refused_create(status: int) -> None:
+    it = make_harness(NOT_FOUND, respond(status, {"message": "no"}), CREATED, CREATED)
+    await it.upsert(draft())
+    assert [line.split(" ")[0] for line in it.script.lines()] == ["GET", "POST", "GET", "POST"]
+
+
+async def test_upsert_whose_first_lookup_finds_a_deleted_customer_sends_no_write() -> None:
+    it = make_harness(respond(200, monri_customer(merchant_customer_id="r-1", deleted=True)))
+    with pytest.raises(ConflictError, match="a deleted customer"):
+        await it.upsert(draft())
+    assert len(it.script.sent) == 1
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+async def test_upsert_removes_metadata_keys_that_the_draft_does_not_contain(gateway: str) -> None:
+    full = draft(metadata={"plan": "pro", "color": "red"})
+    with CustomerSimulator() as simulated:
+        async with simulated.session(gateway) as session:
+            await session.upsert(full)
+            less = evolve(full, metadata={"plan": "basic"})
+            held = await session.upsert(less)
+            assert held.metadata == {"plan": "basic"}
+            assert session.differences(less, held) == ()
+            assert (await session.upsert(evolve(full, metadata=None))).metadata == {"plan": "basic"}
