@@ -16,8 +16,7 @@ from wonder_customers._core.attempt import AccountContext, AttemptRunner
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.sender import Sender
 from wonder_customers._core.waits import Waits
-from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks
-from wonder_customers._core.write_order import WriteOrder
+from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
 from wonder_customers.retry import RetryBudget
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError

@@ -5,15 +5,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from wonder_customers._core.attempt import AttemptRunner
-from wonder_customers._core.connection_slots import ConnectionSlots
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.operations import Listing, RawOperations, SessionState, expect
-from wonder_customers._core.permits import Permits
+from wonder_customers._core.permits import ConnectionSlots, Permits
 from wonder_customers._core.sender import Sender
-from wonder_customers._core.stop_signal import StopSignal
-from wonder_customers._core.waits import Waits
-from wonder_customers._core.write_locks import WriteLocks
-from wonder_customers._core.write_order import WriteOrder
+from wonder_customers._core.waits import StopSignal, Waits
+from wonder_customers._core.write_locks import WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.capabilities import DeletesCustomers, StoresPaymentTokens
 from wonder_customers.errors import CallError, ConfigurationError, NotFoundError, SessionClosedError

@@ -17,8 +17,7 @@ from wonder_customers._core.attempt import AccountContext, AttemptRunner
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.sender import Sender
 from wonder_customers._core.waits import Waits
-from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks
-from wonder_customers._core.write_order import WriteOrder
+from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks, WriteOrder
 from wonder_customers.retry import RetryBudget
 from wonder_customers.simulator import Store, build_app
 from wonder_customers.transports.httpx import HttpxTransport

@@ -12,7 +12,7 @@ from attrs import define, field, frozen
 from wonder_customers._core.access_tokens import AccessTokenCache
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.signing import SignerPool
-from wonder_customers._core.stop_signal import StopSignal
+from wonder_customers._core.waits import StopSignal
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.base import Call, Dialect
 from wonder_customers.dialects.drift import Drift

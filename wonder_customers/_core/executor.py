@@ -17,8 +17,7 @@ from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts, age
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.sender import Sender
 from wonder_customers._core.waits import Waits
-from wonder_customers._core.write_locks import Key
-from wonder_customers._core.write_order import WriteOrder
+from wonder_customers._core.write_locks import Key, WriteOrder
 from wonder_customers.dialects.base import Call, LockReference, Steps
 from wonder_customers.errors import (
     AmbiguousReferenceError,

@@ -10,9 +10,9 @@ from attrs import define, field
 
 from wonder_customers._core.access_tokens import AccessTokens
 from wonder_customers._core.attempt import AccountContext
-from wonder_customers._core.connection_slots import ConnectionSlots
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.stop_signal import StopSignal
+from wonder_customers._core.permits import ConnectionSlots
+from wonder_customers._core.waits import StopSignal
 from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps

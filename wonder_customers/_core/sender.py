@@ -7,12 +7,10 @@ import anyio
 from attrs import define, field
 
 from wonder_customers._core.attempt import AttemptResult, AttemptRunner
-from wonder_customers._core.connection_slots import ConnectionSlots
 from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts
-from wonder_customers._core.permits import Permits
+from wonder_customers._core.permits import ConnectionSlots, Permits
 from wonder_customers._core.waits import Waits
-from wonder_customers._core.write_locks import Key
-from wonder_customers._core.write_order import WriteOrder
+from wonder_customers._core.write_locks import Key, WriteOrder
 from wonder_customers.dialects.base import AccessToken, Call
 from wonder_customers.errors import AuthenticationError, CallError, DeadlineExceededError, SessionClosedError
 from wonder_customers.records import Response

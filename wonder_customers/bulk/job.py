@@ -9,7 +9,7 @@ from typing import Any, Self
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from wonder_customers._core.stop_signal import StopSignal
+from wonder_customers._core.waits import StopSignal
 from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.journal.entries import RowJournal

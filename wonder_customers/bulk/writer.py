@@ -7,7 +7,7 @@ from typing import Any, Final
 import anyio
 from attrs import define, fields
 
-from wonder_customers._core.stop_signal import StopSignal
+from wonder_customers._core.waits import StopSignal
 from wonder_customers.bulk.change_filter import PendingRow
 from wonder_customers.bulk.journal.entries import RowJournal, State
 from wonder_customers.bulk.rows import Outcome, Status
