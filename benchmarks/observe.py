@@ -20,6 +20,7 @@ from benchmarks.overhead import Idle
 from wonder_customers import CustomerSession
 from wonder_customers._core.attempt import AccountContext
 from wonder_customers._core.context import CallContext, Counts
+from wonder_customers._core.waits import Waits
 from wonder_customers.contrib.logs import log_events
 from wonder_customers.contrib.otel import Metrics, Spans
 from wonder_customers.dialects.base import Call
@@ -89,7 +90,7 @@ def _nothing(event: Event) -> None:
 def _unwatched() -> Callable[[], None]:
     """Return the part of a call that serves observers, for a session without observers: counting calls."""
     dialect, counts, response = account(1).dialect(), Counts(), Response(None, 200, {})
-    context = CallContext(AccountContext(dialect, 1, RetryBudget(500)), "get", 0.0, 60.0, 0)
+    context = CallContext(AccountContext(dialect, 1, RetryBudget(500)), "get", Waits(), 0.0, 60.0, 0)
     call = Call(HttpRequest("GET", "/", "/"), Replay.READ, str)
 
     def seam() -> None:

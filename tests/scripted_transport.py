@@ -159,8 +159,8 @@ def make_harness(
     script = Script(list(steps), clock, endless=endless)
     runner = AttemptRunner(script, wall=lambda: 1_700_000_000.0)
     waits = Waits(clock, clock.sleep)
-    order = WriteOrder(WriteLocks(UnconfirmedWrites(clock)), waits)
-    executor = Executor(Sender(runner, order, waits), order, waits, draw=lambda: 0.5)
+    order = WriteOrder(WriteLocks(UnconfirmedWrites(clock)))
+    executor = Executor(Sender(runner, order), order, waits, draw=lambda: 0.5)
     dialect = account.dialect()
     bearer = AccessTokenCache(clock) if dialect.token_call() is not None else None
     return Harness(script, executor, AccountContext(dialect, 1, RetryBudget(policy.budget), policy, bearer), clock)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.operations import Listing, RawOperations, SessionState, expect
-from wonder_customers._core.permits import ConnectionSlots, Permits
-from wonder_customers._core.sender import Sender
+from wonder_customers._core.sender import ConnectionSlots, Permits, Sender
 from wonder_customers._core.waits import StopSignal, Waits
 from wonder_customers._core.write_locks import WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
@@ -72,10 +71,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         if rate_limit is not None and not isinstance(rate_limit, RateLimiter):
             raise ConfigurationError("rate_limit must be a RateLimit(…), AdaptiveRateLimit(…) or other RateLimiter")
         check_transport(transport, max_connections)
-        waits = Waits()
-        order = WriteOrder(WriteLocks(), waits)
-        sender = Sender(AttemptRunner(None, strict), order, waits, permits=Permits(ConnectionSlots(), rate_limit))
-        executor = Executor(sender, order, waits, observers=_observer_group(observers))
+        order = WriteOrder(WriteLocks())
+        sender = Sender(AttemptRunner(None, strict), order, permits=Permits(ConnectionSlots(), rate_limit))
+        executor = Executor(sender, order, Waits(), observers=_observer_group(observers))
         shared = SessionState(executor, policy, transport, max_connections)
         self._bind(account, shared, policy, None, owner=True)
 

@@ -81,7 +81,7 @@ async def test_request_is_not_sent_after_the_deadline() -> None:
     it = make_harness()
     call = next(it.dialect.get(UUID))
     for remaining in (0.0, -1.0):
-        context = CallContext(it.account_context, "get", it.clock.now, it.clock.now + remaining, 0)
+        context = CallContext(it.account_context, "get", it.executor.waits, it.clock.now, it.clock.now + remaining, 0)
         with pytest.raises(DeadlineExceededError, match="it was not sent: the deadline passed"):
             await it.executor.perform(context, call)
     assert it.script.sent == []

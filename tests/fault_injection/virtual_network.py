@@ -227,8 +227,8 @@ def new_world(gateway: str) -> World:
     network = Network(HttpxTransport(transport=app), POLICY.confirmation_window)
     account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment(ORIGIN))
     waits = Waits(network.clock, network.sleep)
-    order = WriteOrder(WriteLocks(UnconfirmedWrites(network.clock)), waits)
-    executor = Executor(Sender(AttemptRunner(network), order, waits), order, waits, draw=lambda: 0.5)
+    order = WriteOrder(WriteLocks(UnconfirmedWrites(network.clock)))
+    executor = Executor(Sender(AttemptRunner(network), order), order, waits, draw=lambda: 0.5)
     account_context = AccountContext(account.dialect(), 1, RetryBudget(POLICY.budget), POLICY)
     return World(gateway, store, network, executor, account_context)
 

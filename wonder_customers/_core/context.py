@@ -1,14 +1,15 @@
 """The state of one operation in progress, and how its errors and events are filled in."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field
 
 from wonder_customers._core.attempt import AccountContext, AttemptResult
-from wonder_customers._core.write_locks import Key
+from wonder_customers._core.waits import Waits
 from wonder_customers.dialects.base import Call
 from wonder_customers.dialects.drift import Drift
 from wonder_customers.errors import (
@@ -28,7 +29,20 @@ if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers._core.observers import CallObserver, ObserverGroup
     from wonder_customers.events import Outcome, Reason
 
-__all__ = ["UNCONFIRMED", "CallContext", "Counts", "age_of", "as_unconfirmed", "error_name", "outcome_of", "write_keys"]
+__all__ = [
+    "UNCONFIRMED",
+    "CallContext",
+    "Counts",
+    "Key",
+    "age_of",
+    "as_unconfirmed",
+    "error_name",
+    "outcome_of",
+    "write_keys",
+]
+
+Key = tuple[Hashable, str, str]
+"""A customer: the merchant, ``reference`` or ``id``, and its value."""
 
 UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE})
 """A write with this evidence may have been applied."""
@@ -55,6 +69,7 @@ class CallContext:
     Attributes:
         account_context: The account it is made for.
         operation: The name of the operation.
+        waits: The clock and the waits of the session.
         started: When it started, on the executor's clock.
         deadline: When it has to end, on the executor's clock.
         locks_before: The number of locks that had been released when it started.
@@ -68,6 +83,7 @@ class CallContext:
 
     account_context: AccountContext
     operation: str
+    waits: Waits
     started: float
     deadline: float
     locks_before: int
@@ -83,13 +99,36 @@ class CallContext:
         """What is known of its writes when no error of the library says it."""
         return "unknown" if self.unconfirmed else "yes" if self.wrote else "no"
 
-    def complete(self, error: CallError, now: float) -> CallError:
+    def remaining(self) -> float:
+        """Return the seconds left before the deadline."""
+        return self.deadline - self.waits.clock()
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait. Return False when the stop signal ended the wait."""
+        stop = self.account_context.stop
+        with self.interruptible():
+            await self.waits.sleep(seconds)
+        return stop is None or not stop.is_set
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Return a context manager whose body the stop signal cancels."""
+        stop = self.account_context.stop
+        return nullcontext() if stop is None else stop.interrupting()
+
+    def not_sent(self, reason: str) -> CallError:
+        """Return the error of a call whose wait ended before it was sent."""
+        stop = self.account_context.stop
+        if stop is not None and stop.is_set:
+            return NotSentError("it was not sent: the job is stopping")
+        return DeadlineExceededError(f"it was not sent: {reason}")
+
+    def complete(self, error: CallError) -> CallError:
         """Fill in the facts that every error has, and return it."""
         error.attempts = error.attempts or self.requests
         error.gateway = error.gateway or self.account_context.dialect.gateway
         error.operation = error.operation or self.operation
         error.history = tuple(self.history)
-        error.elapsed = now - self.started
+        error.elapsed = self.waits.clock() - self.started
         return error
 
     def mark_confirmed(self, call: Call[Any]) -> None:

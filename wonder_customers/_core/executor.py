@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from attrs import define, evolve, frozen
 
 from wonder_customers._core.attempt import AccountContext, AttemptResult
-from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts, age_of, as_unconfirmed, write_keys
+from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts, Key, age_of, as_unconfirmed, write_keys
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.sender import Sender
 from wonder_customers._core.waits import Waits
-from wonder_customers._core.write_locks import Key, WriteOrder
+from wonder_customers._core.write_locks import WriteOrder
 from wonder_customers.dialects.base import Call, LockReference, Steps
 from wonder_customers.errors import (
     AmbiguousReferenceError,
@@ -127,7 +127,7 @@ class Executor:
         """
         start = self.waits.clock()
         deadline = start + account_context.policy.deadline
-        call_context = CallContext(account_context, operation, start, deadline, self.order.locks.released)
+        call_context = CallContext(account_context, operation, self.waits, start, deadline, self.order.locks.released)
         call_context.begin(self.counts, self.observers)
         try:
             if subject is not None:
@@ -152,7 +152,7 @@ class Executor:
         if call_context.unconfirmed and error.applied == "no":
             # A write of this operation is unconfirmed, whatever a later lookup reported about itself.
             error = as_unconfirmed(error, dict([subject] if subject is not None else []))
-            self.waits.complete(call_context, error)
+            call_context.complete(error)
         cause = error.__cause__
         if cause is not None:
             cause.__traceback__ = None
@@ -186,7 +186,7 @@ class Executor:
                 end.value, last.status, last.headers, last.request_id, call_context.requests, elapsed, last.recovered
             )
         except CallError as error:
-            self.waits.complete(call_context, error)
+            call_context.complete(error)
             raise
 
     async def perform(self, call_context: CallContext, call: Call[T]) -> Response[T]:
@@ -232,7 +232,7 @@ class Executor:
             call_context.account_context.budget.take(decision.cost)
             throttled = result.evidence is Evidence.THROTTLED
             call_context.wait("throttled" if throttled else "retry", decision.after)
-            if await self.waits.pause(call_context, decision.after) and not self.sender.closed:
+            if await call_context.pause(decision.after) and not self.sender.closed:
                 cost, resent = progress.cost + decision.cost, progress.resent or absent
                 return None, evolve(progress, cost=cost, resent=resent)
         raise self._failure(call_context, call, progress, result, self._note(call_context, decision))
@@ -250,7 +250,7 @@ class Executor:
             result.evidence,
             call.replay,
             progress.attempts,
-            self.waits.remaining(call_context),
+            call_context.remaining(),
             call_context.account_context.budget.tokens,
             retry_after=result.retry_after,
             draw=self.draw(),
@@ -288,11 +288,11 @@ class Executor:
         asked = 0.0 if at_once else result.retry_after or 0.0
         for planned in chain((0.0,), waits) if at_once else waits:
             wait, asked = max(planned, asked), 0.0
-            if wait >= self.waits.remaining(call_context):
+            if wait >= call_context.remaining():
                 raise self._failure(call_context, call, progress, result)
             if wait:
                 call_context.wait("confirmation", wait)
-            if not await self.waits.pause(call_context, wait) or self.sender.closed:
+            if not await call_context.pause(wait) or self.sender.closed:
                 raise self._failure(call_context, call, progress, result)
             found = await self._look_up_after(call_context, call, progress, result)
             if found is not None:
@@ -358,7 +358,7 @@ class Executor:
         if differing or age_of(held, response.headers) > oldest:
             how = f"differs in {', '.join(differing)}" if differing else "was created before this call"
             reason = f"a customer with this reference exists ({held.id}), but {how}"
-            raise self.waits.complete(call_context, ConflictError(reason, ids=(held.id,), reference=call.reference))
+            raise call_context.complete(ConflictError(reason, ids=(held.id,), reference=call.reference))
         return evolve(response, recovered=True)
 
     # Errors
@@ -383,7 +383,7 @@ class Executor:
         error.attempts = progress.attempts
         error.reference = error.reference or call.reference
         error.id = error.id or call.id
-        return self.waits.complete(call_context, error)
+        return call_context.complete(error)
 
 
 def _deleted_before(call: Call[Any], progress: _Progress, result: AttemptResult) -> Response[Any] | None:

@@ -11,7 +11,7 @@ from attrs import define, field
 from wonder_customers._core.access_tokens import AccessTokens
 from wonder_customers._core.attempt import AccountContext
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.permits import ConnectionSlots
+from wonder_customers._core.sender import ConnectionSlots
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock

@@ -1,26 +1,186 @@
 """Sends single requests: access token, connection slot, rate limit, attempt."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any, Final
 
 import anyio
 from attrs import define, field
 
 from wonder_customers._core.attempt import AttemptResult, AttemptRunner
-from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts
-from wonder_customers._core.permits import ConnectionSlots, Permits
-from wonder_customers._core.waits import Waits
-from wonder_customers._core.write_locks import Key, WriteOrder
+from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts, Key
+from wonder_customers._core.write_locks import WriteOrder
+from wonder_customers._support.wait_queue import WaitQueue
 from wonder_customers.dialects.base import AccessToken, Call
 from wonder_customers.errors import AuthenticationError, CallError, DeadlineExceededError, SessionClosedError
+from wonder_customers.rate_limit import RateLimiter, RequestResult
 from wonder_customers.records import Response
 from wonder_customers.retry import Evidence
 from wonder_customers.secret import Secret
 from wonder_customers.wire import Transmission
 
-__all__ = ["Sender"]
+__all__ = ["UNLIMITED", "ConnectionSlots", "Permits", "Sender"]
 
 Perform = Callable[[CallContext, Call[AccessToken]], Awaitable[Response[AccessToken]]]
+
+UNLIMITED: Final = 1 << 30
+
+
+class ConnectionSlots:
+    """One slot for each connection that a session may open.
+
+    A request waits for a slot before it is permitted by the rate limit and signed. A signature holds the time, so it
+    must not wait for a connection.
+    """
+
+    __slots__ = ("_free", "_queue")
+
+    def __init__(self, size: int = UNLIMITED) -> None:
+        self._free = size
+        self._queue = WaitQueue()
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait for a slot."""
+        return len(self._queue)
+
+    def acquire_nowait(self) -> bool:
+        """Take a slot until `release`. Return False when none is free."""
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+    async def acquire(self) -> None:
+        """Wait for a slot and take it until `release`."""
+        await self._queue.wait(self.release)
+
+    def release(self) -> None:
+        """Give a slot back; the request that waited longest takes it."""
+        if not self._queue.wake():
+            self._free += 1
+
+
+_FAILED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE, Evidence.NOT_SENT})
+
+
+@define(eq=False)
+class Permits:
+    """Grants requests a connection slot and a permit of the rate limit.
+
+    Attributes:
+        slots: One slot for each connection.
+        rate_limit: The rate limit; None without one.
+    """
+
+    slots: ConnectionSlots
+    rate_limit: RateLimiter | None = None
+
+    def acquire_nowait(self) -> bool:
+        """Return True when the request may be sent at once, False when `acquire` has to be awaited."""
+        return self.rate_limit is None and self.slots.acquire_nowait()
+
+    async def acquire(
+        self, call_context: CallContext, transmission: Transmission, within: float, counts: Counts
+    ) -> str | None:
+        """Wait until the request may be sent. `release` must follow if this returns None.
+
+        Args:
+            call_context: The operation.
+            transmission: Identifies the request.
+            within: Seconds to wait at most.
+            counts: Counts the requests that wait for the rate limit.
+
+        Returns:
+            None, or what was not available in time.
+        """
+        missing: str | None = "no connection was free before the deadline"
+        with anyio.move_on_after(within) as scope:
+            stop = call_context.account_context.stop
+            if stop is not None:
+                stop.scopes.add(scope)
+            try:
+                if stop is not None and stop.is_set:
+                    scope.cancel()
+                await self._slot()
+                missing = "the rate limit did not permit it before the deadline"
+                await self._permit(call_context, transmission, within, counts)
+                missing = None
+            finally:
+                if stop is not None:
+                    stop.scopes.discard(scope)
+        return missing
+
+    async def _slot(self) -> None:
+        if not self.slots.acquire_nowait():
+            await self.slots.acquire()
+
+    async def _permit(
+        self, call_context: CallContext, transmission: Transmission, within: float, counts: Counts
+    ) -> None:
+        if self.rate_limit is None:
+            return
+        waiting = False
+
+        def begin_wait() -> None:
+            nonlocal waiting
+            waiting = True
+            counts.waiting_for_rate_limit += 1
+            call_context.wait("rate_limit", within)
+
+        try:
+            await _Watched(self.rate_limit.acquire(transmission), begin_wait)
+        except BaseException:
+            self.slots.release()
+            raise
+        finally:
+            counts.waiting_for_rate_limit -= waiting
+
+    def release(self, transmission: Transmission, result: AttemptResult | None, elapsed: float) -> None:
+        """Give the slot back, and report to the rate limit how the request ended. None: it was cancelled."""
+        self.slots.release()
+        if self.rate_limit is not None:
+            self.rate_limit.release(transmission, _summary(result, elapsed))
+
+
+def _summary(result: AttemptResult | None, elapsed: float) -> RequestResult:
+    if result is None:
+        return RequestResult("cancelled", elapsed)
+    if result.evidence is Evidence.THROTTLED:
+        return RequestResult("throttled", elapsed, result.retry_after)
+    return RequestResult("failed" if result.evidence in _FAILED else "ok", elapsed, result.retry_after)
+
+
+class _Watched:
+    """Awaits `inner` and calls `on_wait` if it does not complete at once."""
+
+    __slots__ = ("_inner", "_on_wait")
+
+    def __init__(self, inner: Awaitable[None], on_wait: Callable[[], None]) -> None:
+        self._inner, self._on_wait = inner, on_wait
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        steps = self._inner.__await__()
+        try:
+            signal = next(steps)
+        except StopIteration:
+            return
+        self._on_wait()
+        while True:
+            try:
+                value = yield signal
+            except GeneratorExit:
+                steps.close()
+                raise
+            except BaseException as error:  # noqa: BLE001 - every exception of the event loop belongs to the awaitable
+                try:
+                    signal = steps.throw(error)
+                except StopIteration:
+                    return
+            else:
+                try:
+                    signal = steps.send(value)
+                except StopIteration:
+                    return
 
 
 @define(eq=False)
@@ -30,7 +190,6 @@ class Sender:
     Attributes:
         runner: Makes single attempts.
         order: Remembers unconfirmed writes.
-        waits: The clock and the waits.
         counts: Statistics.
         permits: Connection slots and the rate limit.
         closed: The session has ended, so nothing more is sent.
@@ -38,7 +197,6 @@ class Sender:
 
     runner: AttemptRunner
     order: WriteOrder
-    waits: Waits
     counts: Counts = field(factory=Counts)
     permits: Permits = field(factory=lambda: Permits(ConnectionSlots()))
     closed: bool = False
@@ -79,10 +237,10 @@ class Sender:
             return (await perform(call_context, call)).record
 
         token: Secret | None = None
-        with anyio.move_on_after(self.waits.remaining(call_context)), self.waits.interruptible(call_context):
+        with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
             token = await access_tokens.get(fetch)
         if token is None:
-            raise self.waits.not_sent(call_context, "no access token was available before the deadline")
+            raise call_context.not_sent("no access token was available before the deadline")
         return token
 
     async def _send(
@@ -91,7 +249,7 @@ class Sender:
         """Send once, when a connection and the rate limit allow it. Remember a write that may still be applied."""
         if self.closed:
             raise SessionClosedError("the session was closed before the request was sent. Nothing was sent.")
-        began = self.waits.clock()
+        began = call_context.waits.clock()
         transmission = Transmission()
         self.counts.attempts += 1
         call_context.begin_attempt(call, number)
@@ -99,31 +257,31 @@ class Sender:
             result = await self._send_permitted(call_context, call, transmission, bearer)
         except BaseException as error:
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
-            call_context.break_attempt(call, transmission, error, self.waits.clock() - began)
+            call_context.break_attempt(call, transmission, error, call_context.waits.clock() - began)
             raise
         if result.evidence in UNCONFIRMED:
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
         if result.drift:
             call_context.report_drift(self.counts, result.drift)
-        call_context.end_attempt(call, transmission, result, self.waits.clock() - began)
+        call_context.end_attempt(call, transmission, result, call_context.waits.clock() - began)
         return result
 
     async def _send_permitted(
         self, call_context: CallContext, call: Call[Any], transmission: Transmission, bearer: Secret | None
     ) -> AttemptResult:
-        permits, remaining = self.permits, self.waits.remaining(call_context)
+        permits, remaining = self.permits, call_context.remaining()
         if remaining <= 0:
             late = DeadlineExceededError("it was not sent: the deadline passed")
             return AttemptResult(Evidence.NOT_SENT, error=late)
         if not permits.acquire_nowait():
             refused = await permits.acquire(call_context, transmission, remaining, self.counts)
             if refused is not None:
-                return AttemptResult(Evidence.NOT_SENT, error=self.waits.not_sent(call_context, refused))
-            remaining = self.waits.remaining(call_context)
+                return AttemptResult(Evidence.NOT_SENT, error=call_context.not_sent(refused))
+            remaining = call_context.remaining()
         result: AttemptResult | None = None
-        began = self.waits.clock()
+        began = call_context.waits.clock()
         try:
             result = await self.runner.run(call_context.account_context, call, transmission, remaining, bearer)
         finally:
-            permits.release(transmission, result, self.waits.clock() - began)
+            permits.release(transmission, result, call_context.waits.clock() - began)
         return result

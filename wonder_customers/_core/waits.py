@@ -1,17 +1,13 @@
-"""Waits of calls, and the signal that ends them for jobs that are to stop."""
+"""The clock and the waits of a session, and the signal that ends waits for jobs that are to stop."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import Any
 
 import anyio
 from attrs import define, field
 
 from wonder_customers._support import clock as system_clock
-from wonder_customers.errors import CallError, DeadlineExceededError, NotSentError
-
-if TYPE_CHECKING:
-    from wonder_customers._core.context import CallContext
 
 __all__ = ["StopSignal", "Waits"]
 
@@ -60,33 +56,3 @@ class Waits:
 
     clock: Callable[[], float] = system_clock.monotonic
     sleep: Callable[[float], Any] = system_clock.sleep
-
-    def remaining(self, call_context: "CallContext") -> float:
-        """Return the seconds left before the deadline."""
-        return call_context.deadline - self.clock()
-
-    def complete(self, call_context: "CallContext", error: CallError) -> CallError:
-        """Fill in the facts that every error has, and return it."""
-        return call_context.complete(error, self.clock())
-
-    async def pause(self, call_context: "CallContext", seconds: float) -> bool:
-        """Wait. Return False when the stop signal ended the wait."""
-        stop = call_context.account_context.stop
-        if stop is None:
-            await self.sleep(seconds)
-            return True
-        with stop.interrupting():
-            await self.sleep(seconds)
-        return not stop.is_set
-
-    def interruptible(self, call_context: "CallContext") -> AbstractContextManager[None]:
-        """Return a context manager whose body the stop signal cancels."""
-        stop = call_context.account_context.stop
-        return nullcontext() if stop is None else stop.interrupting()
-
-    def not_sent(self, call_context: "CallContext", reason: str) -> CallError:
-        """Return the error of a call that waited in vain."""
-        stop = call_context.account_context.stop
-        if stop is not None and stop.is_set:
-            return NotSentError("it was not sent: the job is stopping")
-        return DeadlineExceededError(f"it was not sent: {reason}")
