@@ -100,3 +100,9 @@ class MockGateway:
     def transport(self) -> httpx.MockTransport:
         """Return an httpx transport connected to this gateway."""
         return httpx.MockTransport(self._respond)
+
+
+async def read_empty_list(session: Session, **options: Any) -> None:
+    """List the customers of a gateway that has none."""
+    async for _ in session.list(**options):
+        raise AssertionError("the listing must be empty")

@@ -1,7 +1,9 @@
 """Customers that every gateway accepts, as CSV lines and as drafts, and jobs that send them with short waits."""
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +80,10 @@ async def send(session: CustomerSession[Any], rows: Any, journal: Journal | None
 def count_statuses(outcomes: list[Outcome]) -> dict[str, int]:
     """Return the number of outcomes of each status."""
     return dict(Counter(outcome.status for outcome in outcomes))
+
+
+def journal_rows(journal: Path) -> list[Any]:
+    """Return the rows of a journal without their times."""
+    query = "SELECT reference, number, run, state, result, raw, payload, attempts, code FROM rows ORDER BY reference"
+    with closing(sqlite3.connect(journal)) as connection:
+        return connection.execute(query).fetchall()

@@ -2,17 +2,14 @@
 
 import html
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from chromium import NEEDS_CHROMIUM, dump_dom
 
 from wonder_customers.bulk.html_report import page
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 WATCH = """<script>
 window.seen = [];
@@ -66,24 +63,18 @@ def report(points: int = 40, **more: Any) -> dict[str, Any]:
 
 def browse(text: str, folder: Path) -> dict[str, Any]:
     """Open a page in headless Chromium and return its observations."""
-    assert CHROMIUM is not None
     watched = text.replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{TELL}</body>", 1)
     path = folder / "page.html"
     path.write_text(watched, encoding="utf-8")
-    quiet = ("--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-sync")
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={folder / 'profile'}"]
-    done = subprocess.run(
-        [*command, "--enable-logging=stderr", "--dump-dom", path.as_uri()],
-        capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    assert "CONSOLE" not in done.stderr
-    found = re.search(r'data-found="([^"]*)"', done.stdout)
-    assert found is not None, done.stdout[-500:]
+    elements, log = dump_dom(path.as_uri(), folder)
+    assert "CONSOLE" not in log
+    found = re.search(r'data-found="([^"]*)"', elements)
+    assert found is not None, elements[-500:]
     seen: dict[str, Any] = orjson.loads(html.unescape(found[1]))
     return seen
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+@NEEDS_CHROMIUM
 def test_report_page_draws_curves_without_requests(tmp_path: Path) -> None:
     seen = browse(page(report()), tmp_path)
     assert seen["seen"] == []
@@ -94,7 +85,7 @@ def test_report_page_draws_curves_without_requests(tmp_path: Path) -> None:
     assert re.match(r"\d+ s: rows \d+", seen["read"])
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+@NEEDS_CHROMIUM
 @pytest.mark.parametrize("points", [0, 1, 600])
 def test_any_number_of_points_is_drawn(points: int, tmp_path: Path) -> None:
     assert browse(page(report(points)), tmp_path)["seen"] == []

@@ -1,6 +1,7 @@
 """A job at a gateway with a limit of 200 requests per second."""
 
 import pytest
+from backends import ASYNCIO_ONLY
 from bulk.customers import collect, draft
 from bulk.limited_gateway import LimitedWonder
 
@@ -12,7 +13,7 @@ from wonder_customers.simulator.server import SimulatorServer
 
 @pytest.mark.long
 @pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@ASYNCIO_ONLY
 async def test_rate_settles_near_the_limit_of_the_gateway() -> None:
     rows = 6000
     with SimulatorServer([LimitedWonder]) as server:

@@ -4,13 +4,12 @@ import os
 import random
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,7 +18,7 @@ from uuid import uuid4
 import anyio
 import orjson
 import pytest
-from bulk.customers import HEADER, QUICK, line, write_csv
+from bulk.customers import HEADER, QUICK, journal_rows, line, write_csv
 from security import bulk_scenarios as canaries
 from security.canary_values import CITY, EMAIL, NAME, Canaries
 from security.captured_output import CapturedOutput
@@ -42,7 +41,6 @@ pytestmark = [
 DRIVER = Path(__file__).with_name("ray_driver.py")
 MARK = "WONDER_CUSTOMERS_TEST"
 KEY = "one key for all journals here"
-ROWS = "SELECT reference, number, run, state, result, raw, payload, attempts, code FROM rows ORDER BY reference"
 
 
 class Timed(PaydockSimulator):
@@ -56,7 +54,7 @@ class Timed(PaydockSimulator):
 
 
 @pytest.fixture
-def server() -> Iterator[SimulatorServer]:
+def timed_server() -> Iterator[SimulatorServer]:
     Timed.arrivals.clear()
     with SimulatorServer([Timed], faults=True) as made:
         yield made
@@ -65,12 +63,12 @@ def server() -> Iterator[SimulatorServer]:
 class Machine:
     """The processes of one test: those that it starts, and those that Ray starts for them."""
 
-    def __init__(self, server: SimulatorServer, folder: Path) -> None:
+    def __init__(self, timed_server: SimulatorServer, folder: Path) -> None:
         self.mark = f"{MARK}={uuid4().hex}"
         name, _, value = self.mark.partition("=")
         path = os.pathsep.join(filter(None, sys.path))
         more = {"PYTHONPATH": path, VARIABLE: KEY, name: value, "COLUMNS": "200"}
-        self.environment = {**os.environ, **server.environment(), **more}
+        self.environment = {**os.environ, **timed_server.environment(), **more}
         self.folder = folder
         self.started: list[subprocess.Popen[str]] = []
 
@@ -110,9 +108,9 @@ class Machine:
 
 
 @pytest.fixture
-def machine(server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+def machine(timed_server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     monkeypatch.setenv(VARIABLE, KEY)
-    made = Machine(server, tmp_path)
+    made = Machine(timed_server, tmp_path)
     yield made
     for _ in range(100):
         left = made.processes("")
@@ -151,28 +149,23 @@ async def read_back(account: Any, source: Path) -> Verification:
         return await verify(session, sources.read(source), retry=QUICK)
 
 
-def check_end(server: SimulatorServer, source: Path, journal: Path, rows: int) -> None:
+def check_end(timed_server: SimulatorServer, source: Path, journal: Path, rows: int) -> None:
     """Nothing is lost, and nothing was created twice."""
-    assert server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
+    assert timed_server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
     assert Journal.existing(journal).states() == {"done": rows}
-    account = package("paydock").ACCOUNT.from_environment(server.environment())
+    account = package("paydock").ACCOUNT.from_environment(timed_server.environment())
     found = anyio.run(read_back, account, source)
     assert (found.checked, found.counts["equal"]) == (rows, rows), found.findings[:5]
 
 
-def rows_in(journal: Path) -> list[Any]:
-    with closing(sqlite3.connect(journal)) as connection:
-        return connection.execute(ROWS).fetchall()
-
-
-def run_both_ways(machine: Machine, server: SimulatorServer, folder: Path, rows: int) -> None:
+def run_both_ways(machine: Machine, timed_server: SimulatorServer, folder: Path, rows: int) -> None:
     """Run a job in one process and on two workers, and hold everything that is left of them against each other."""
     lines = [line(number) for number in range(rows)]
     lines[rows // 5], lines[rows * 4 // 5], lines[77] = line(3), line(50), "c-77,Bad,bad@example.com,no-phone"
     (folder / "c.csv").write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
     found: dict[str, Any] = {}
     for name, more in {"one": (), "two": ("--on", "ray", "--processes", "2")}.items():
-        server.store._connection.executescript("DELETE FROM customers; DELETE FROM history")
+        timed_server.store._connection.executescript("DELETE FROM customers; DELETE FROM history")
         files = ["--journal", f"{name}.journal", "--report", f"{name}.json", "--failures", f"{name}.failed.jsonl"]
         process = machine.start("-m", "wonder_customers", "sync", "c.csv", "--to", "paydock", *files, *more)
         output, _ = process.communicate(timeout=100 + rows / 50)
@@ -180,27 +173,34 @@ def run_both_ways(machine: Machine, server: SimulatorServer, folder: Path, rows:
         report = orjson.loads((folder / f"{name}.json").read_bytes())
         letters = sorted((folder / f"{name}.failed.jsonl").read_text().splitlines())
         facts = {key: report[key] for key in ("rows", "adds_up", "failures", "ending", "reason")}
-        held = sorted(body["reference"] for body in server.store.customers("paydock"))
+        held = sorted(body["reference"] for body in timed_server.store.customers("paydock"))
         sent = report["requests"]["sent"]
-        found[name] = facts, letters, held, sent, rows_in(folder / f"{name}.journal"), server.store.ledger("paydock")
+        found[name] = (
+            facts,
+            letters,
+            held,
+            sent,
+            journal_rows(folder / f"{name}.journal"),
+            timed_server.store.ledger("paydock"),
+        )
     assert found["one"][:5] == found["two"][:5]
     assert set(found["two"][5].values()) == {1}
     assert found["two"][0]["rows"]["created"] == rows - 3
 
 
 def test_five_thousand_rows_on_two_workers_are_as_in_one_process(
-    machine: Machine, server: SimulatorServer, tmp_path: Path
+    machine: Machine, timed_server: SimulatorServer, tmp_path: Path
 ) -> None:
-    run_both_ways(machine, server, tmp_path, 5000)
+    run_both_ways(machine, timed_server, tmp_path, 5000)
     assert list(tmp_path.glob("*.partitions*")) == []
 
 
-def test_job_on_ray_leaks_no_personal_data(machine: Machine, server: SimulatorServer, tmp_path: Path) -> None:
+def test_job_on_ray_leaks_no_personal_data(machine: Machine, timed_server: SimulatorServer, tmp_path: Path) -> None:
     rows = [canaries.ROW.format(f"c-{number}") for number in range(200)]
     rows[50] = f'bad-1,{NAME},{EMAIL},"{NAME}"'
     rows[150] = f"c-8,{NAME},x,,{EMAIL},{CITY}"
     (tmp_path / "c.csv").write_text("\n".join([canaries.HEADER, *rows]) + "\n", encoding="utf-8")
-    server.faults.add("server_error", gateway="paydock", method="POST", status=400, times=1)
+    timed_server.faults.add("server_error", gateway="paydock", method="POST", status=400, times=1)
     outputs = ("--report", "r.json", "--html", "r.html", "--debug")
     process = machine.start("-m", "wonder_customers", "sync", "c.csv", "--to", "paydock", "--on", "ray", *outputs)
     output, _ = process.communicate(timeout=150)
@@ -213,11 +213,13 @@ def test_job_on_ray_leaks_no_personal_data(machine: Machine, server: SimulatorSe
     ours = len(written.pieces)
     written.folder(Path("/tmp/ray/session_latest/logs"))
     assert len(written.pieces) > ours
-    keys = {"secret key": server.environment()["PAYDOCK_SECRET_KEY"], "journal's key": KEY}
+    keys = {"secret key": timed_server.environment()["PAYDOCK_SECRET_KEY"], "journal's key": KEY}
     assert Canaries(keys).found(*written.pieces) == set()
 
 
-def test_killed_actors_lose_no_row_and_keep_the_rate(machine: Machine, server: SimulatorServer, tmp_path: Path) -> None:
+def test_killed_actors_lose_no_row_and_keep_the_rate(
+    machine: Machine, timed_server: SimulatorServer, tmp_path: Path
+) -> None:
     rows, rate, dice = 2000, 200, random.Random(20)
     source, journal = write_csv(tmp_path / "c.csv", rows), tmp_path / "journal"
     words = [str(DRIVER), "paydock", str(source), str(journal), str(rate)]
@@ -239,10 +241,12 @@ def test_killed_actors_lose_no_row_and_keep_the_rate(machine: Machine, server: S
     assert (report["read"], report["unfinished"], report["failed"]) == (rows, 0, [])
     assert sum(report["counts"].values()) == rows
     check_rate(rate)
-    check_end(server, source, journal, rows)
+    check_end(timed_server, source, journal, rows)
 
 
-def test_interrupted_job_on_a_cluster_is_resumed(machine: Machine, server: SimulatorServer, tmp_path: Path) -> None:
+def test_interrupted_job_on_a_cluster_is_resumed(
+    machine: Machine, timed_server: SimulatorServer, tmp_path: Path
+) -> None:
     rows = 400
     write_csv(tmp_path / "c.csv", rows)
     with socket.socket() as taken:
@@ -266,7 +270,7 @@ def test_interrupted_job_on_a_cluster_is_resumed(machine: Machine, server: Simul
     machine.finish(machine.start("-m", "wonder_customers", "resume", journal.name, "--report", "r.json"))
     report = orjson.loads((tmp_path / "r.json").read_bytes())
     assert (report["ending"], report["rows"]["created"], report["rows"]["read"]) == ("finished", rows, rows)
-    check_end(server, tmp_path / "c.csv", journal, rows)
+    check_end(timed_server, tmp_path / "c.csv", journal, rows)
 
 
 @pytest.mark.parametrize(

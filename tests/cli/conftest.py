@@ -29,7 +29,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
-def typed() -> Typed:
+def run_process() -> Typed:
     """Run a command line in a new process with its output in pipes."""
 
     def call(*arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":

@@ -71,8 +71,8 @@ def test_usage_error_names_the_help_command(command: Command, arguments: tuple[s
     assert "wonder-customers --help" in err
 
 
-def test_unknown_gateway_is_reported_without_a_traceback(typed: Typed) -> None:
-    done = typed("get", "paypal", "1")
+def test_unknown_gateway_is_reported_without_a_traceback(run_process: Typed) -> None:
+    done = run_process("get", "paypal", "1")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "wonder-customers: unknown gateway 'paypal'; known are monri, paydock, wonder\n"
 

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Callable
-from functools import partial
 from subprocess import CompletedProcess
 
-import anyio
 import pytest
+from cli.stored_customers import store_customer
 
-from wonder_customers import Customer, CustomerDraft, CustomerSession, Phone
-from wonder_customers.cli.accounts import account_from_environment
+from wonder_customers import Customer, CustomerDraft, Phone
 
 Command = Callable[..., tuple[int, str, str]]
 Typed = Callable[..., "CompletedProcess[str]"]
@@ -21,13 +19,8 @@ PLAIN = CustomerDraft(
 )
 
 
-async def _created(gateway: str, variables: Variables, draft: CustomerDraft) -> Customer:
-    async with CustomerSession(account_from_environment(gateway, variables)) as session:
-        return await session.upsert(draft)
-
-
 def created(gateway: str, variables: Variables, draft: CustomerDraft = PLAIN) -> Customer:
-    return anyio.run(partial(_created, gateway, variables, draft))
+    return store_customer(gateway, variables, draft)
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
@@ -56,11 +49,13 @@ def test_get_prints_one_json_line(command: Command, variables: Variables, gatewa
     assert read["phone"] == {"dial_code": "+385", "number": "912345678"}
 
 
-def test_json_is_utf8_on_an_ascii_terminal(typed: Typed, variables: Variables) -> None:
+def test_json_is_utf8_on_an_ascii_terminal(run_process: Typed, variables: Variables) -> None:
     customer = created("wonder", variables)
     ascii_only = variables | {"PYTHONIOENCODING": "ascii"}
-    assert json.loads(typed("get", "wonder", customer.id, "--json", env=ascii_only).stdout)["name"] == "Željka Đurić"
-    table = typed("get", "wonder", customer.id, env=ascii_only)
+    assert (
+        json.loads(run_process("get", "wonder", customer.id, "--json", env=ascii_only).stdout)["name"] == "Željka Đurić"
+    )
+    table = run_process("get", "wonder", customer.id, env=ascii_only)
     assert table.returncode == 0
     assert "\\u017deljka" in table.stdout
 
@@ -128,8 +123,8 @@ def test_unsupported_operation_is_reported(command: Command, variables: Variable
     assert err.endswith("Nothing was sent.\n")
 
 
-def test_failed_call_prints_one_line(typed: Typed, variables: Variables) -> None:
-    done = typed("get", "wonder", "missing", env=variables)
+def test_failed_call_prints_one_line(run_process: Typed, variables: Variables) -> None:
+    done = run_process("get", "wonder", "missing", env=variables)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("wonder-customers: wonder get: refused with HTTP 404")
     assert done.stderr.endswith("Check the id, and that it was created in this environment by this account.\n")

@@ -15,7 +15,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def refused(
+def usage_error(
     command: Command, server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., str]:
     """Run a command that must fail with a usage error and send no request; returns its message."""
@@ -58,29 +58,29 @@ OF_SYNC: dict[tuple[str, ...], str] = {
 @pytest.mark.parametrize(("words", "expected"), OPTIONS.items(), ids=[" ".join(it) for it in OPTIONS])
 @pytest.mark.parametrize("name", ["sync", "plan"])
 def test_invalid_option_is_refused(
-    refused: Callable[..., str], name: str, words: tuple[str, ...], expected: str
+    usage_error: Callable[..., str], name: str, words: tuple[str, ...], expected: str
 ) -> None:
-    assert refused(name, "c.csv", "--to", "monri", *words) == expected
+    assert usage_error(name, "c.csv", "--to", "monri", *words) == expected
 
 
 @pytest.mark.parametrize(("words", "expected"), OF_SYNC.items(), ids=[" ".join(it) for it in OF_SYNC])
-def test_invalid_sync_option_is_refused(refused: Callable[..., str], words: tuple[str, ...], expected: str) -> None:
-    assert refused("sync", "c.csv", "--to", "monri", *words) == expected
+def test_invalid_sync_option_is_refused(usage_error: Callable[..., str], words: tuple[str, ...], expected: str) -> None:
+    assert usage_error("sync", "c.csv", "--to", "monri", *words) == expected
 
 
-def test_negative_look_up_is_refused(refused: Callable[..., str]) -> None:
+def test_negative_look_up_is_refused(usage_error: Callable[..., str]) -> None:
     expected = "the number of rows to look up must be 0 or more. Nothing was looked up."
-    assert refused("plan", "c.csv", "--to", "monri", "--look-up", "-1") == expected
+    assert usage_error("plan", "c.csv", "--to", "monri", "--look-up", "-1") == expected
 
 
 def test_invalid_sample_or_rate_of_verify_is_refused(
-    refused: Callable[..., str], command: Command, server: SimulatorServer
+    usage_error: Callable[..., str], command: Command, server: SimulatorServer
 ) -> None:
     assert command("sync", "c.csv", "--to", "monri", env=server.environment())[0] == 0
     for size in ("0", "-1"):
         expected = "the sample size must be at least 1. Nothing was read back."
-        assert refused("verify", "c.csv.monri.journal", "--sample", size) == expected
-    assert refused("verify", "c.csv.monri.journal", "--rate=-5/s") == f"{RATE}-5 per second"
+        assert usage_error("verify", "c.csv.monri.journal", "--sample", size) == expected
+    assert usage_error("verify", "c.csv.monri.journal", "--rate=-5/s") == f"{RATE}-5 per second"
 
 
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="this system has no /dev/stdin")

@@ -2,25 +2,18 @@
 
 import json
 from collections.abc import Callable
-from functools import partial
 
-import anyio
+from cli.stored_customers import store_customer
 
-from wonder_customers import CardSource, Customer, CustomerDraft, CustomerSession
-from wonder_customers.cli.accounts import account_from_environment
+from wonder_customers import CardSource, CustomerDraft
 from wonder_customers.simulator.server import SimulatorServer
 
 Command = Callable[..., tuple[int, str, str]]
 
 
-async def _created(variables: dict[str, str], draft: CustomerDraft) -> Customer:
-    async with CustomerSession(account_from_environment("paydock", variables)) as session:
-        return await session.create(draft)
-
-
 def test_delete_prints_a_json_line(command: Command, server: SimulatorServer) -> None:
     variables = server.environment()
-    made = anyio.run(partial(_created, variables, CustomerDraft("c-1", "Ada")))
+    made = store_customer("paydock", variables, CustomerDraft("c-1", "Ada"))
     code, out, err = command("delete", "paydock", made.id, "--json", env=variables)
     assert (code, err) == (0, "")
     assert json.loads(out) == {"gateway": "paydock", "id": made.id, "deleted": True}
@@ -36,9 +29,7 @@ def test_check_reports_unknown_when_the_gateway_fails(command: Command, server: 
 def test_get_lists_cards_without_their_numbers(command: Command, server: SimulatorServer) -> None:
     variables = server.environment()
     card = CardSource("4111111111111111", "12", "2031", "Ada Lovelace", "123", gateway_id="5" * 24)
-    made = anyio.run(
-        partial(_created, variables, CustomerDraft("c-1", "Ada", email="a@example.com", payment_source=card))
-    )
+    made = store_customer("paydock", variables, CustomerDraft("c-1", "Ada", email="a@example.com", payment_source=card))
     code, out, _ = command("get", "paydock", made.id, env=variables)
     assert code == 0
     assert "payment_tokens.0." in out

@@ -89,7 +89,7 @@ def test_faults_option_lists_the_kinds(bare: dict[str, str]) -> None:
     assert "rate_limited" in err
 
 
-def test_db_option_keeps_the_state(bare: dict[str, str], tmp_path: Path, typed: Typed) -> None:
+def test_db_option_keeps_the_state(bare: dict[str, str], tmp_path: Path, run_process: Typed) -> None:
     file = str(tmp_path / "state.sqlite")
     first = RunningSimulator("--db", file, "--until-input-ends", env=bare)
     assert first.wait()[0] == 0
@@ -99,15 +99,15 @@ def test_db_option_keeps_the_state(bare: dict[str, str], tmp_path: Path, typed: 
         kept = {
             name: again.variables[name] if name.endswith("_URL") else value for name, value in first.variables.items()
         }
-        assert typed("check", env=kept).returncode == 0
+        assert run_process("check", env=kept).returncode == 0
     finally:
         again.wait()
 
 
-def test_busy_port_is_reported(typed: Typed) -> None:
+def test_busy_port_is_reported(run_process: Typed) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = typed("simulator", "--port", str(port))
+        done = run_process("simulator", "--port", str(port))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     assert f"port {port}" in done.stderr
@@ -151,14 +151,14 @@ def test_latency_rate_limit_and_seed_options(bare: dict[str, str], tmp_path: Pat
         (("--db", "notes.db"), "notes.db"),
     ],
 )
-def test_invalid_simulator_options(typed: Typed, tmp_path: Path, options: tuple[str, str], text: str) -> None:
+def test_invalid_simulator_options(run_process: Typed, tmp_path: Path, options: tuple[str, str], text: str) -> None:
     (tmp_path / "wrong.json").write_text('{"version": 7}')
     with sqlite3.connect(tmp_path / "notes.db") as other:
         other.execute("CREATE TABLE notes (text TEXT)")
     other.close()
     name, value = options
     value = str(tmp_path / value) if value.endswith((".json", ".db")) else value
-    done = typed("simulator", name, value)
+    done = run_process("simulator", name, value)
     assert (done.returncode, done.stdout) == (1, "")
     assert text.rsplit(maxsplit=1)[-1] in done.stderr
     assert "Traceback" not in done.stderr

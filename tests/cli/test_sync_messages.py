@@ -16,110 +16,120 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def typed(command: Command, server: SimulatorServer, folder: Path) -> Command:
+def run_at_simulator(command: Command, server: SimulatorServer, folder: Path) -> Command:
     """Run a command in a new folder with the variables of the simulator."""
     return lambda *words, **more: command(*words, env=server.environment() | {"COLUMNS": "160"} | more)
 
 
-def test_plan_names_changed_fields(typed: Command, folder: Path) -> None:
+def test_plan_names_changed_fields(run_at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "old.csv", 3)
-    assert typed("sync", "old.csv", "--to", "monri")[0] == 0
+    assert run_at_simulator("sync", "old.csv", "--to", "monri")[0] == 0
     new = write_csv(folder / "new.csv", 3)
     new.write_text(new.read_text().replace("Ada Nr 1 v1", "Eve").replace("ada.1@example.com", "eve@example.com"))
-    code, out, _ = typed("plan", "new.csv", "--to", "monri")
+    code, out, _ = run_at_simulator("plan", "new.csv", "--to", "monri")
     assert code == 0
     assert "row 2, c-1: email, name would change" in out or "row 2, c-1: name, email would change" in out
 
 
-def test_plan_counts_unconfirmed_rows(typed: Command, server: SimulatorServer, folder: Path) -> None:
+def test_plan_counts_unconfirmed_rows(run_at_simulator: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 2)
-    assert typed("sync", "c.csv", "--to", "wonder", "--first", "1")[0] == 0
+    assert run_at_simulator("sync", "c.csv", "--to", "wonder", "--first", "1")[0] == 0
     journal = Journal.existing(folder / "c.csv.wonder.journal")
     journal._execute("UPDATE rows SET state = ?", ["sending"])
     write_csv(folder / "c.csv", 2, version="2")
-    code, out, _ = typed("plan", "c.csv", "--to", "wonder", "--journal", str(journal.path))
+    code, out, _ = run_at_simulator("plan", "c.csv", "--to", "wonder", "--journal", str(journal.path))
     assert code == 0
     assert "1 rows of an earlier run are unconfirmed and will be looked up before sending." in out
 
 
-def test_status_shows_failures_and_the_next_command(typed: Command, server: SimulatorServer, folder: Path) -> None:
+def test_status_shows_failures_and_the_next_command(
+    run_at_simulator: Command, server: SimulatorServer, folder: Path
+) -> None:
     write_csv(folder / "s.csv", 30)
     server.faults.add("server_error", times=None, status=400, method="POST")
-    assert typed("sync", "s.csv", "--to", "wonder", "--max-failures", "3")[0] == 3
-    code, out, _ = typed("status", "s.csv.wonder.journal")
+    assert run_at_simulator("sync", "s.csv", "--to", "wonder", "--max-failures", "3")[0] == 3
+    code, out, _ = run_at_simulator("status", "s.csv.wonder.journal")
     assert code == 0
     assert "failed rows by reason" in out
     assert "run 1: failures" in out
     assert "To continue, run: wonder-customers resume s.csv.wonder.journal" in out
 
 
-def test_verify_sample_prints_a_confidence_interval(typed: Command, server: SimulatorServer, folder: Path) -> None:
+def test_verify_sample_prints_a_confidence_interval(
+    run_at_simulator: Command, server: SimulatorServer, folder: Path
+) -> None:
     write_csv(folder / "v.csv", 20)
-    assert typed("sync", "v.csv", "--to", "monri")[0] == 0
-    code, out, _ = typed("verify", "v.csv.monri.journal", "--sample", "10")
+    assert run_at_simulator("sync", "v.csv", "--to", "monri")[0] == 0
+    code, out, _ = run_at_simulator("verify", "v.csv.monri.journal", "--sample", "10")
     assert code == 0
     assert "10 of 20 rows were read back" in out
     assert "Between 0.00% and 27.75% of all rows are wrong (95 % confidence)." in out
 
 
-def test_migrate_counts_customers_that_cannot_be_sent(typed: Command, server: SimulatorServer, folder: Path) -> None:
+def test_migrate_counts_customers_that_cannot_be_sent(
+    run_at_simulator: Command, server: SimulatorServer, folder: Path
+) -> None:
     rows = [
         "reference,name,email,phone",
         f"m-1,{'Ada' * 20},a@example.com,+385 91 234 5678",  # longer than the 50 characters that Monri accepts
         "m-2,Eve,e@example.com,+385 91 234 5678",
     ]
     (folder / "m.csv").write_text("\n".join(rows) + "\n")
-    assert typed("sync", "m.csv", "--to", "paydock")[0] == 0
+    assert run_at_simulator("sync", "m.csv", "--to", "paydock")[0] == 0
     nameless = "UPDATE customers SET reference = NULL, body = json_remove(body, '$.reference') WHERE reference = 'm-2'"
     server.store._connection.execute(nameless).close()
-    code, out, err = typed("migrate", "--from", "paydock", "--to", "monri")
+    code, out, err = run_at_simulator("migrate", "--from", "paydock", "--to", "monri")
     assert code == USAGE
     assert "fields whose value monri does not accept" in out
     assert "1 customers have no reference and cannot be sent." in err
 
 
-def test_ids_are_exported_as_csv(typed: Command, folder: Path) -> None:
+def test_ids_are_exported_as_csv(run_at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 3)
-    assert typed("sync", "c.csv", "--to", "monri")[0] == 0
-    code, out, _ = typed("ids", "c.csv.monri.journal")
+    assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    code, out, _ = run_at_simulator("ids", "c.csv.monri.journal")
     rows = list(csv.DictReader(out.splitlines()))
     assert (code, [row["reference"] for row in rows]) == (0, ["c-0", "c-1", "c-2"])
     assert all(row["id"] and row["state"] == "done" and row["time"].endswith("+00:00") for row in rows)
-    assert typed("ids", "c.csv.monri.journal", "-o", "ids.csv")[0] == 0
+    assert run_at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")[0] == 0
     assert (folder / "ids.csv").read_text(encoding="utf-8").splitlines() == out.splitlines()
-    code, _, err = typed("ids", "c.csv.monri.journal", "-o", "ids.csv")
+    code, _, err = run_at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")
     assert (code, "ids.csv exists already" in err) == (USAGE, True)
 
 
 @pytest.mark.parametrize("name", ["resume", "verify", "retry-failed"])
-def test_journal_without_a_run_is_refused(name: str, typed: Command, folder: Path) -> None:
+def test_journal_without_a_run_is_refused(name: str, run_at_simulator: Command, folder: Path) -> None:
     Journal.open(folder / "j", gateway="monri", endpoint="https://example.com/")
-    code, _, err = typed(name, "j")
+    code, _, err = run_at_simulator(name, "j")
     assert code == USAGE
     assert "j contains no run. Start one with `sync`." in err
 
 
-def test_resume_of_a_migration_names_the_migrate_command(typed: Command, folder: Path) -> None:
+def test_resume_of_a_migration_names_the_migrate_command(run_at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 1)
-    assert typed("sync", "c.csv", "--to", "paydock")[0] == 0
-    assert typed("migrate", "--from", "paydock", "--to", "wonder", "--accept-losses", "--journal", "mj")[0] == 0
-    code, _, err = typed("resume", "mj")
+    assert run_at_simulator("sync", "c.csv", "--to", "paydock")[0] == 0
+    assert (
+        run_at_simulator("migrate", "--from", "paydock", "--to", "wonder", "--accept-losses", "--journal", "mj")[0] == 0
+    )
+    code, _, err = run_at_simulator("resume", "mj")
     assert code == USAGE
     assert "To continue, run: wonder-customers migrate --from paydock --to wonder" in err
 
 
-def test_resume_refuses_a_journal_of_another_endpoint(typed: Command, server: SimulatorServer, folder: Path) -> None:
+def test_resume_refuses_a_journal_of_another_endpoint(
+    run_at_simulator: Command, server: SimulatorServer, folder: Path
+) -> None:
     write_csv(folder / "c.csv", 1)
-    assert typed("sync", "c.csv", "--to", "monri")[0] == 0
-    code, _, err = typed("resume", "c.csv.monri.journal", MONRI_BASE_URL="https://ipgtest.monri.com/")
+    assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    code, _, err = run_at_simulator("resume", "c.csv.monri.journal", MONRI_BASE_URL="https://ipgtest.monri.com/")
     assert code == USAGE
     assert f"the journal belongs to monri at {server.origin}, but" in err
     assert "the environment has https://ipgtest.monri.com/" in err
 
 
-def test_ray_with_simulator_option_is_refused(typed: Command, folder: Path) -> None:
+def test_ray_with_simulator_option_is_refused(run_at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 1)
-    code, _, err = typed("sync", "c.csv", "--to", "monri", "--on", "ray", "--simulator")
+    code, _, err = run_at_simulator("sync", "c.csv", "--to", "monri", "--on", "ray", "--simulator")
     assert code == USAGE
     assert "Run `wonder-customers simulator`" in err
 
@@ -135,21 +145,25 @@ def test_ray_with_simulator_option_is_refused(typed: Command, folder: Path) -> N
         (("--shared-limit", "redis://127.0.0.1:1"), "--shared-limit needs --rate"),
     ],
 )
-def test_invalid_shared_limit_is_refused(words: tuple[str, ...], expected: str, typed: Command, folder: Path) -> None:
+def test_invalid_shared_limit_is_refused(
+    words: tuple[str, ...], expected: str, run_at_simulator: Command, folder: Path
+) -> None:
     pytest.importorskip("limits", reason="needs the extra shared-limit")
     if "ray" in words:
         pytest.importorskip("ray", reason="needs the extra ray")
     write_csv(folder / "c.csv", 1)
-    code, _, err = typed("sync", "c.csv", "--to", "monri", *words)
+    code, _, err = run_at_simulator("sync", "c.csv", "--to", "monri", *words)
     assert code == USAGE
     assert expected in err
 
 
-def test_terminal_shows_a_progress_bar(typed: Command, server: SimulatorServer, folder: Path) -> None:
+def test_terminal_shows_a_progress_bar(run_at_simulator: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 40)
     server.faults.add("rate_limited", gateway="paydock", times=2)
     server.faults.add("server_error", gateway="paydock", status=400, times=2, method="POST")
-    code, out, err = typed("sync", "c.csv", "--to", "paydock", "--rate", "40/s", FORCE_COLOR="1", TERM="xterm-256color")
+    code, out, err = run_at_simulator(
+        "sync", "c.csv", "--to", "paydock", "--rate", "40/s", FORCE_COLOR="1", TERM="xterm-256color"
+    )
     assert code == FAILED
     assert "\x1b[" in err
     for words in ("c.csv → paydock", " rows · ", "/s · p50 ", " left", "refused (429)", " failed"):

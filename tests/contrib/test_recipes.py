@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -19,12 +18,6 @@ RECIPES = {
     for block in BLOCKS
     if (found := re.match(r"# (\w+)_shop\.py: [^\n]*\n", block.code)) is not None
 }
-
-
-@pytest.fixture(scope="module")
-def simulated() -> Iterator[SimulatorServer]:
-    with SimulatorServer([dialects.simulator("monri")]) as server:
-        yield server
 
 
 def test_all_recipes_are_tested() -> None:

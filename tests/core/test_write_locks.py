@@ -3,6 +3,7 @@
 import anyio
 import anyio.lowlevel
 import pytest
+from backends import ASYNCIO_ONLY
 
 from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks
 
@@ -79,7 +80,7 @@ async def test_lock_granted_to_a_cancelled_waiter_goes_to_the_next() -> None:
     assert it._locks == {}
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@ASYNCIO_ONLY
 async def test_lock_granted_to_a_cancelled_task_is_released() -> None:
     import asyncio
 

@@ -51,7 +51,7 @@ def open_session(simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch) ->
     return session
 
 
-def draft(gateway: str, reference: str, **changed: Any) -> CustomerDraft:
+def gateway_draft(gateway: str, reference: str, **changed: Any) -> CustomerDraft:
     """Return the smallest draft that the gateway accepts."""
     phone = {"phone": Phone("+852", "12345678")} if gateway == "wonder" else {}
     return CustomerDraft(**{"reference": reference, "name": "Ada Lovelace", **phone, **changed})
@@ -61,13 +61,13 @@ def draft(gateway: str, reference: str, **changed: Any) -> CustomerDraft:
 async def test_references_with_special_characters_round_trip(gateway: str, open_session: SessionFactory) -> None:
     async with open_session(gateway) as session:
         for reference in REFERENCES:
-            made = await session.create(draft(gateway, reference))
+            made = await session.create(gateway_draft(gateway, reference))
             assert made.reference == reference
         ids = set()
         for reference in REFERENCES:
             found = await session.get_by_reference(reference)
             assert found.reference == reference
-            again = await session.upsert(draft(gateway, reference, email="ada@example.com"))
+            again = await session.upsert(gateway_draft(gateway, reference, email="ada@example.com"))
             assert (again.id, again.reference, again.email) == (found.id, reference, "ada@example.com")
             assert (await session.get(found.id)).reference == reference
             ids.add(found.id)
@@ -138,9 +138,9 @@ async def test_customer_with_every_field_round_trips(gateway: str, open_session:
 @pytest.mark.parametrize("gateway", GATEWAYS)
 async def test_differences_lists_changed_fields(gateway: str, open_session: SessionFactory) -> None:
     async with open_session(gateway) as session:
-        made = await session.create(draft(gateway, "r", email="ada@example.com"))
-        assert session.differences(draft(gateway, "r", email="ada@example.com"), made) == ()
-        assert session.differences(draft(gateway, "r", email="other@example.com"), made) == ("email",)
+        made = await session.create(gateway_draft(gateway, "r", email="ada@example.com"))
+        assert session.differences(gateway_draft(gateway, "r", email="ada@example.com"), made) == ()
+        assert session.differences(gateway_draft(gateway, "r", email="other@example.com"), made) == ("email",)
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
@@ -168,7 +168,7 @@ async def test_monri_address_is_updated_in_parts(open_session: SessionFactory) -
 async def test_deleting_twice_succeeds(open_session: SessionFactory) -> None:
     for gateway in ("paydock", "monri"):
         async with open_session(gateway) as session:
-            made = await session.create(draft(gateway, "gone"))
+            made = await session.create(gateway_draft(gateway, "gone"))
             await session.delete(made.id)
             await session.delete(made.id)
             assert (await session.get(made.id)).deleted is True
@@ -184,7 +184,7 @@ async def test_list_returns_every_customer_and_resumes_from_a_cursor(
     async with open_session(gateway) as session:
         wanted = {f"r-{number}" for number in range(7)}
         for reference in wanted:
-            await session.create(draft(gateway, reference))
+            await session.create(gateway_draft(gateway, reference))
         assert {it.reference async for it in session.list(limit=3)} == wanted
         pages: list[Page[Customer]] = [page async for page in session.list(limit=3).pages()]
         assert [len(page.items) for page in pages if page.items] == [3, 3, 1]
@@ -205,10 +205,10 @@ async def test_paydock_references_are_compared_exactly(
 ) -> None:
     monkeypatch.setattr(simulator.gateways["paydock"], "fuzzy_reference", True)
     async with open_session("paydock") as session:
-        long = await session.create(draft("paydock", "customer-10"))
+        long = await session.create(gateway_draft("paydock", "customer-10"))
         with pytest.raises(NotFoundError):
             await session.get_by_reference("customer-1")
-        short = await session.upsert(draft("paydock", "customer-1"))
+        short = await session.upsert(gateway_draft("paydock", "customer-1"))
         assert short.id != long.id
         assert (await session.get_by_reference("customer-1")).id == short.id
         with pytest.raises(NotFoundError):
@@ -217,8 +217,8 @@ async def test_paydock_references_are_compared_exactly(
 
 async def test_paydock_duplicate_reference_is_ambiguous(open_session: SessionFactory) -> None:
     async with open_session("paydock") as session:
-        one, two = [await session.create(draft("paydock", "twice")) for _ in range(2)]
-        for operation in (session.get_by_reference("twice"), session.upsert(draft("paydock", "twice"))):
+        one, two = [await session.create(gateway_draft("paydock", "twice")) for _ in range(2)]
+        for operation in (session.get_by_reference("twice"), session.upsert(gateway_draft("paydock", "twice"))):
             with pytest.raises(AmbiguousReferenceError) as caught:
                 await operation
             assert set(caught.value.ids) == {one.id, two.id}
@@ -228,10 +228,10 @@ async def test_paydock_duplicate_reference_is_ambiguous(open_session: SessionFac
 
 async def test_monri_taken_reference_is_a_conflict_and_upsert_updates_it(open_session: SessionFactory) -> None:
     async with open_session("monri") as session:
-        made = await session.create(draft("monri", "mine"))
+        made = await session.create(gateway_draft("monri", "mine"))
         with pytest.raises(ConflictError):
-            await session.create(draft("monri", "mine"))
-        assert (await session.upsert(draft("monri", "mine", name="Augusta"))).id == made.id
+            await session.create(gateway_draft("monri", "mine"))
+        assert (await session.upsert(gateway_draft("monri", "mine", name="Augusta"))).id == made.id
         assert (await session.get(made.id)).name == "Augusta"
 
 
@@ -241,7 +241,7 @@ async def test_wonder_card_is_pending_until_verified(
     monkeypatch.setattr(simulator.gateways["wonder"], "checks_until_final", 1)
     card = evolve(CARD, cvv="123", transaction_type="recurring_payment")
     async with open_session("wonder") as session:
-        customer = await session.create(draft("wonder", "payer"))
+        customer = await session.create(gateway_draft("wonder", "payer"))
         token = await session.create_payment_token(customer.id, card)
         assert token.state == "pending"
         assert token.verify_url
@@ -273,7 +273,7 @@ async def test_paydock_source_is_added_checked_and_archived(open_session: Sessio
 
 async def test_monri_saved_cards_are_listed(open_session: SessionFactory, simulator: SimulatorServer) -> None:
     async with open_session("monri") as session:
-        customer = await session.create(draft("monri", "payer"))
+        customer = await session.create(gateway_draft("monri", "payer"))
         gateway: Any = simulator.gateways["monri"]
         bodies = [gateway.add_payment_method(customer.id) for _ in range(52)]
         listed = await session.list_payment_tokens(customer.id)

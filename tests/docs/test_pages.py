@@ -1,13 +1,11 @@
 """Every block of the documentation runs; each page has its own simulator."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pages import ROOT, Page, blocks, extras_offered
 
-from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
 
 DOCS = ROOT / "docs"
@@ -23,16 +21,10 @@ PAGES = [
 ]
 
 
-@pytest.fixture
-def started() -> Iterator[SimulatorServer]:
-    with SimulatorServer([dialects.simulator(name) for name in dialects.names()], faults=True) as server:
-        yield server
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(DOCS).as_posix())
 def test_blocks_of_the_page_run(
     page: Path,
-    started: SimulatorServer,
+    server: SimulatorServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -42,7 +34,7 @@ def test_blocks_of_the_page_run(
         output = capsys.readouterr()
         return output.out + output.err
 
-    Page(tmp_path, started.environment(), printed).try_all(blocks(page), monkeypatch)
+    Page(tmp_path, server.environment(), printed).try_all(blocks(page), monkeypatch)
 
 
 @pytest.mark.parametrize(("page", "test"), ELSEWHERE.items())

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from backends import ASYNCIO_ONLY
 from gateway_responses import HEX24, UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -175,7 +176,7 @@ def invalid_body(gateway: str, name: str) -> bytes:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@ASYNCIO_ONLY
 @pytest.mark.parametrize(
     ("gateway", "operation"), [it for it in product(ACCOUNTS, [*READS, *WRITES]) if it not in UNSUPPORTED]
 )
@@ -195,7 +196,7 @@ async def test_response_with_hostile_json_raises_invalid_response_error(gateway:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@ASYNCIO_ONLY
 @pytest.mark.parametrize("gateway", ACCOUNTS)
 async def test_error_response_with_hostile_json_keeps_only_its_status(gateway: str) -> None:
     body = b'{"message":"taken","message":"not found","code":1e5,"status":"x","error":{"message":"a","message":"b"}}'
@@ -216,7 +217,7 @@ async def test_error_response_with_hostile_json_keeps_only_its_status(gateway: s
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@ASYNCIO_ONLY
 async def test_reports_on_a_huge_list_are_few() -> None:
     huge: tuple[Any, ...] = ("x" * 100_000, {str(number): {} for number in range(1000)}, [5] * 50_000)
     for sources in huge:

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from backends import ASYNCIO_ONLY
 from fault_injection.sessions import session as opened
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, MockGateway, json_response
@@ -47,7 +48,7 @@ async def test_traceback_of_a_library_error_has_only_public_frames() -> None:
     assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@ASYNCIO_ONLY
 async def test_caller_timeout_shows_no_request(simulator: SimulatorServer) -> None:
     simulator.faults.add("read_hang", gateway="paydock", applied=False)
     key = simulator.environment()["PAYDOCK_SECRET_KEY"]

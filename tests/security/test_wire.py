@@ -12,6 +12,7 @@ import anyio
 import httpx
 import orjson
 import pytest
+from backends import ASYNCIO_ONLY
 from fault_injection.sessions import fresh, until
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, MockGateway, json_response
@@ -38,7 +39,6 @@ pytestmark = pytest.mark.anyio
 
 ONE_ATTEMPT = RetryPolicy(attempts=1, base=0.0, confirmation_window=0.0)
 TRANSPORTS = pytest.mark.parametrize("kind", [HttpxTransport, AsyncioTransport])
-ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
 
 # Plain HTTP
@@ -86,7 +86,7 @@ def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[str | None]]
 
 
 @TRANSPORTS
-@ASYNCIO
+@ASYNCIO_ONLY
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
 async def test_tls_1_1_server_receives_no_request(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     old = simulator.certificate_authority.server_context("good")
@@ -123,7 +123,7 @@ def test_default_context_verifies_certificates_and_logs_no_keys(
 
 
 @TRANSPORTS
-@ASYNCIO
+@ASYNCIO_ONLY
 async def test_certificate_for_another_host_is_rejected(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     port = simulator.tls().rpartition(":")[2]
     seen = sum(simulator.faults.requests.values())
@@ -178,7 +178,7 @@ async def test_insecure_ssl_context_is_rejected(kind: Callable[..., Any], make: 
 
 
 @TRANSPORTS
-@ASYNCIO
+@ASYNCIO_ONLY
 async def test_ssl_context_changed_to_insecure_is_rejected(
     simulator: SimulatorServer, kind: Callable[..., Any]
 ) -> None:
@@ -216,7 +216,7 @@ OPERATIONS: dict[str, Callable[[CustomerSession[Any]], Awaitable[Any]]] = {
 
 
 @TRANSPORTS
-@ASYNCIO
+@ASYNCIO_ONLY
 async def test_redirect_is_not_followed(kind: Callable[..., Any]) -> None:
     received: list[bytes] = []
     statuses = iter(STATUSES * 8)
@@ -283,7 +283,7 @@ def fresh_as(reference: str) -> Any:
     return evolve(fresh("paydock"), reference=reference)
 
 
-@ASYNCIO
+@ASYNCIO_ONLY
 @pytest.mark.parametrize(
     ("gateway", "operation"),
     [
@@ -317,7 +317,7 @@ async def test_response_about_another_customer_is_rejected(gateway: str, operati
     assert caught.value.applied in ({"unknown", "yes"} if operation in {"create", "update", "delete"} else {"no"})
 
 
-@ASYNCIO
+@ASYNCIO_ONLY
 @pytest.mark.parametrize("gateway", ACCOUNTS)
 async def test_ids_compare_without_regard_to_case(gateway: str) -> None:
     customer_id = (HEX24 if gateway == "paydock" else UUID).upper()
@@ -334,7 +334,7 @@ async def test_ids_compare_without_regard_to_case(gateway: str) -> None:
 
 
 @TRANSPORTS
-@ASYNCIO
+@ASYNCIO_ONLY
 async def test_environment_proxies_are_ignored(
     simulator: SimulatorServer, kind: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,41 +1,23 @@
 """The inspector page, in a headless browser."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
+from chromium import NEEDS_CHROMIUM, dump_dom
 
 from wonder_customers.simulator import SimulatorServer
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-
-def browse(address: str, folder: Path) -> tuple[str, str]:
-    """Return the page's elements after its scripts have run, and the browser's log."""
-    assert CHROMIUM is not None
-    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}")
-    done = subprocess.run(
-        [CHROMIUM, *options, "--enable-logging=stderr", "--virtual-time-budget=3000", "--dump-dom", address],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.stdout, done.stderr
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+@NEEDS_CHROMIUM
 def test_page_shows_requests_faults_and_data(server: SimulatorServer, caller_of: Any, tmp_path: Path) -> None:
     caller = caller_of(server)
     caller.monri("POST", "/customers", {"merchant_customer_id": "<b>r-1</b>"})
     server.faults.add("rate_limited", gateway="paydock")
     caller.paydock("GET", "/customers")
     server.faults.add("drip", gateway="wonder", times=3)
-    shown, log = browse(server.origin, tmp_path)
+    shown, log = dump_dom(server.origin, tmp_path, "--virtual-time-budget=3000")
     assert 'data-ready="yes"' in shown
     assert "CONSOLE" not in log
     cell = r"</td><td[^>]*>"

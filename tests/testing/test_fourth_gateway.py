@@ -45,47 +45,47 @@ async def test_it_is_among_all(customer_session, customer_gateway, customer_simu
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
+def installed_fourth(tmp_path: Path) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
     install_fourth(folder)
     return folder
 
 
-def test_example_dialect_passes_conformance_and_works_with_fixtures(tmp_path: Path, site: Path) -> None:
-    outcome = run_project(tmp_path, FIXTURES + CONFORMANCE, site=site)
+def test_example_dialect_passes_conformance_and_works_with_fixtures(tmp_path: Path, installed_fourth: Path) -> None:
+    outcome = run_project(tmp_path, FIXTURES + CONFORMANCE, site=installed_fourth)
     assert outcome.code == 0, outcome.text
     assert outcome.count("passed") > 2 * 26 + 10
 
 
-def test_broken_dialect_fails_conformance(tmp_path: Path, site: Path) -> None:
+def test_broken_dialect_fails_conformance(tmp_path: Path, installed_fourth: Path) -> None:
     """A dialect that does not encode ids, or drops unsupported fields, fails the suite."""
-    source = site / "acme_gateway" / "dialect.py"
+    source = installed_fourth / "acme_gateway" / "dialect.py"
     honest = source.read_text(encoding="utf-8")
     broken = honest.replace("path_segment(self.gateway, 'id', id)", "id").replace(
         "raise_violations(self.gateway, codec.limit_violations(draft))", "pass"
     )
     assert broken != honest
     source.write_text(broken, encoding="utf-8")
-    outcome = run_project(tmp_path, CONFORMANCE, "-k", "TestAcme and not Trio", site=site)
+    outcome = run_project(tmp_path, CONFORMANCE, "-k", "TestAcme and not Trio", site=installed_fourth)
     assert outcome.code == 1
     for name in ("test_ids_are_percent_encoded", "test_invalid_ids_are_refused", "test_unsupported_fields_are_refused"):
         assert f"FAILED test_project.py::TestAcme::{name}" in outcome.text
 
 
-def commanded(tmp_path: Path, site: Path, *arguments: str, **environment: str) -> RunResult:
-    return run_python("-m", "wonder_customers", *arguments, folder=tmp_path, site=site, **environment)
+def commanded(tmp_path: Path, installed_fourth: Path, *arguments: str, **environment: str) -> RunResult:
+    return run_python("-m", "wonder_customers", *arguments, folder=tmp_path, site=installed_fourth, **environment)
 
 
-def test_command_line_lists_and_serves_example_gateway(tmp_path: Path, site: Path) -> None:
-    served = commanded(tmp_path, site, "simulator", "--until-input-ends")
+def test_command_line_lists_and_serves_example_gateway(tmp_path: Path, installed_fourth: Path) -> None:
+    served = commanded(tmp_path, installed_fourth, "simulator", "--until-input-ends")
     assert served.code == 0, served.text
     assert "serves monri, paydock, wonder, acme at" in served.text
     assert "export ACME_API_KEY=" in served.text
-    asked = commanded(tmp_path, site, "check", "acme", ACME_API_KEY="k", ACME_BASE_URL="http://127.0.0.1:9")
+    asked = commanded(tmp_path, installed_fourth, "check", "acme", ACME_API_KEY="k", ACME_BASE_URL="http://127.0.0.1:9")
     assert asked.text.startswith("gateway")
     assert "Calling again is safe" in " ".join(asked.text.split())
-    unknown = commanded(tmp_path, site, "get", "beta", "1")
+    unknown = commanded(tmp_path, installed_fourth, "get", "beta", "1")
     assert "known are monri, paydock, wonder, acme" in unknown.text
 
 

@@ -21,7 +21,7 @@ class RedirectedList(list[str]):
 
 
 @pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def refusals(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the refusals of this test."""
     kept: list[str] = []
     monkeypatch.setenv(loopback_guard.VARIABLE, "1")
@@ -30,17 +30,17 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "shop.localhost"])
-def test_loopback_hosts_are_allowed(refused: list[str], host: str) -> None:
+def test_loopback_hosts_are_allowed(refusals: list[str], host: str) -> None:
     loopback_guard.check(host)
-    assert refused == []
+    assert refusals == []
 
 
 @pytest.mark.parametrize("host", ["gateway.wonder.today", "10.0.0.1", "localhost.example", "2001:db8::1"])
-def test_other_hosts_are_refused(refused: list[str], host: str) -> None:
+def test_other_hosts_are_refused(refusals: list[str], host: str) -> None:
     with pytest.raises(ConfigurationError, match="no request may leave this machine") as error:
         loopback_guard.check(host)
-    assert refused == [str(error.value)]
-    assert "test_loopback_guard.py::test_other_hosts_are_refused" in refused[0]
+    assert refusals == [str(error.value)]
+    assert "test_loopback_guard.py::test_other_hosts_are_refused" in refusals[0]
 
 
 @pytest.mark.parametrize("value", ["", "0", None])
@@ -54,7 +54,7 @@ def test_guard_is_disabled_without_the_variable(monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("own", [False, True], ids=["default transport", "own transport"])
-async def test_refused_calls_release_their_connection(refused: list[str], own: bool) -> None:
+async def test_refused_calls_release_their_connection(refusals: list[str], own: bool) -> None:
     """Each refused call ends at once and releases the only connection."""
     transport = (lambda: httpx.AsyncHTTPTransport(trust_env=False)) if own else None
     account = Monri("key", "token", base_url="https://unknown.invalid")
@@ -64,4 +64,4 @@ async def test_refused_calls_release_their_connection(refused: list[str], own: b
                 await session.check()
         with pytest.raises(NotSentError):
             await session.for_account(Monri("key", "token", base_url="http://127.0.0.1:9")).check()
-    assert len(refused) == 3
+    assert len(refusals) == 3

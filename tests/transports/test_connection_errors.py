@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
+from backends import ASYNCIO_ONLY
 from transports.sending import send, signed_request
 
 from raw_sockets import Peer, RawServer, dead_port
@@ -152,7 +153,7 @@ async def test_given_ssl_context_is_not_changed(kind: Callable[..., Any], simula
     assert transmission.status is not None
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@ASYNCIO_ONLY
 async def test_second_address_is_tried_when_the_first_does_not_respond(
     monkeypatch: pytest.MonkeyPatch, simulator: SimulatorServer
 ) -> None:

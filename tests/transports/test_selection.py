@@ -12,6 +12,7 @@ import httpx
 import httpx2
 import pytest
 import respx
+from backends import ASYNCIO_ONLY
 from fault_injection.sessions import fresh, session
 
 from wonder_customers import ConfigurationError, CustomerSession, Monri, RetryPolicy, SessionClosedError
@@ -50,7 +51,7 @@ async def test_patched_httpx2_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await it.get("c-1")).reference == "r-1"
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@ASYNCIO_ONLY
 async def test_httpx_is_used_without_httptools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httptools", None)
     for name in ("asyncio", "_connection"):
@@ -186,7 +187,7 @@ async def test_httpx_client_is_rejected() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@ASYNCIO_ONLY
 async def test_forked_process_cannot_use_an_open_session(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     transport = kind()
     async with session(simulator, "monri", transport=transport) as it:

@@ -1,8 +1,6 @@
 """Distributed jobs on the in-process backend."""
 
 import random
-import sqlite3
-from contextlib import closing
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -11,7 +9,8 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
-from bulk.customers import HEADER, QUICK, AccountFactory, collect, line, write_csv
+from backends import TRIO_IN_LONG_TESTS
+from bulk.customers import HEADER, QUICK, AccountFactory, collect, journal_rows, line, write_csv
 from bulk.distributed.in_process import InProcessBackend, make_job, until
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession
@@ -22,25 +21,12 @@ from wonder_customers.bulk.distributed.slots import Grant, LeasedSlots, Slots
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.simulator.server import SimulatorServer
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=["asyncio", pytest.param("trio", marks=pytest.mark.long)])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    """Ray's workers run on asyncio; that nothing depends on it is seen in the long tests."""
-    return str(request.param)
-
-
-ROWS = "SELECT reference, number, run, state, result, raw, payload, attempts, code FROM rows ORDER BY reference"
-
-
-def rows_in(journal: Path) -> list[Any]:
-    with closing(sqlite3.connect(journal)) as connection:
-        return connection.execute(ROWS).fetchall()
+# Workers run on asyncio.
+pytestmark = [pytest.mark.anyio, TRIO_IN_LONG_TESTS]
 
 
 def mixed(path: Path, rows: int) -> Path:
-    """A source with everything that can be wrong in it: find_repeats, invalid and unreadable rows, and good ones."""
+    """Write a source with all kinds of rows: repeated, invalid, unreadable and valid rows."""
     lines = [line(number) for number in range(rows)]
     lines[rows // 2] = line(3)
     lines[rows - 2] = line(rows // 3)
@@ -97,7 +83,7 @@ async def test_distributed_job_equals_a_local_job(
     assert {it.number: it.draft for it in outcomes} == {it.number: it.draft for it in letters}
     assert outcome_to_dict(many) == outcome_to_dict(one)
     assert many.stats.requests.sent == one.stats.requests.sent
-    assert rows_in(tmp_path / "many") == rows_in(tmp_path / "one")
+    assert journal_rows(tmp_path / "many") == journal_rows(tmp_path / "one")
     assert sorted(body["reference"] for body in server.store.customers("paydock")) == state
     assert many.stats.latencies.count == one.stats.latencies.count
     last = Journal.existing(tmp_path / "many").last_run()
