@@ -42,6 +42,7 @@ from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimit, RateLimite
 from wonder_customers.records import (
     UNSET,
     Address,
+    BankAccountSource,
     CardSource,
     CardSummary,
     Customer,
@@ -74,6 +75,7 @@ __all__ = [
     "AmbiguousReferenceError",
     "AttemptRecord",
     "AuthenticationError",
+    "BankAccountSource",
     "BulkError",
     "CallError",
     "CardSource",

@@ -19,6 +19,7 @@ from wonder_customers.secret import Secret, guarded, optional_secret, secret
 __all__ = [
     "UNSET",
     "Address",
+    "BankAccountSource",
     "CardSource",
     "CardSummary",
     "Customer",
@@ -173,7 +174,33 @@ class VaultToken:
     address: Address | None = _private()
 
 
-PaymentSource = CardSource | OneTimeToken | VaultToken
+@guarded
+@frozen
+class BankAccountSource:
+    """A bank account (Paydock).
+
+    Attributes:
+        number: The account number.
+        holder_name: The name of the account's holder.
+        bsb: Australia: the bank's and branch's number, six digits.
+        routing: The bank's routing number in other countries.
+        holder_type: Such as ``individual`` or ``business``.
+        bank_name: The name of the bank.
+        gateway_id: The acquiring gateway that stores the account (24 hex digits).
+        address: The billing address.
+    """
+
+    number: Secret = field(converter=secret)
+    holder_name: str = _private()
+    bsb: str | None = _private()
+    routing: str | None = _private()
+    holder_type: str | None = None
+    bank_name: str | None = _private()
+    gateway_id: str | None = None
+    address: Address | None = _private()
+
+
+PaymentSource = CardSource | OneTimeToken | VaultToken | BankAccountSource
 
 
 @frozen

@@ -12,6 +12,7 @@ from wonder_customers._core.waits import StopSignal, Waits
 from wonder_customers._core.write_locks import WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.capabilities import DeletesCustomers, StoresPaymentTokens
+from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.errors import CallError, ConfigurationError, NotFoundError, SessionClosedError
 from wonder_customers.rate_limit import RateLimiter
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken
@@ -181,15 +182,19 @@ class CustomerSession(Generic[AnyAccount_co]):
         expect(self._dialect, "draft", draft, CustomerDraft)
         return self._dialect.payload(draft)
 
-    def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-        """Return the names of the fields in which `customer` differs from `draft`.
+    def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
+        """Return the fields in which `customer` differs from `draft`, and those equal only after normalisation.
 
         Raises:
             InvalidRecordError: An argument has another type.
         """
         expect(self._dialect, "draft", draft, CustomerDraft)
         expect(self._dialect, "customer", customer, Customer)
-        return self._dialect.differences(draft, customer)
+        return self._dialect.compare(draft, customer)
+
+    def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
+        """Return the names of the fields in which `customer` differs from `draft`, after normalisation."""
+        return self.compare(draft, customer).different
 
     async def check(self) -> None:
         """Check the credentials by reading one customer.

@@ -54,6 +54,7 @@ def report(points: int = 40, **more: Any) -> dict[str, Any]:
         "rows": {**rows, "failed": 12, "invalid": 0, "duplicate": 0, "unfinished": 0},
         "adds_up": True,
         "failures": {"Rejected 422 <script>alert(1)</script>": 12},
+        "drift": {"monri.zip_code": 3},
         "requests": {"sent": 8000, "throttled": 5},
         "found": {"requests_per_second": 196.0, "concurrency": 16},
         "curves": curves,

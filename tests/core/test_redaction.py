@@ -38,6 +38,18 @@ def test_short_values_are_redacted_as_whole_words(value: object, text: str, left
     assert redacted(value, text) == left
 
 
+@pytest.mark.parametrize(
+    ("code", "left"),
+    [("10001", "10001"), ("20240001", "20240001"), ("4111111111111111", "…"), ("38591234", "…")],
+)
+def test_numeric_error_code_is_kept_unless_it_is_card_data_or_a_value_of_the_request(code: str, left: str) -> None:
+    error = InvalidRequestError(f"refused with HTTP 400 {code}: see {code}; not 4242424242424242", code=code)
+    Redactor(HttpRequest("POST", "/", "/", b'{"phone": "38591234"}')).redact_error(error)
+    assert error.code == left
+    mark = f"HTTP 400 {left}: see {left}; not …"
+    assert error.reason.endswith(mark if left == code else "…: see …; not …")
+
+
 def searched_part(value: str, text: str) -> str:
     """Return the part of a long `text` that is searched for values."""
     return Redactor(HttpRequest("POST", "/", "/", orjson.dumps({"field": value})))._searched_part(text)

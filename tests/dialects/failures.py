@@ -8,7 +8,7 @@ from examples import DRAFT
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, MockGateway, Session, SessionCall, json_response
 
-from wonder_customers import CallError
+from wonder_customers import CallError, CustomerPatch
 
 IDS = {"wonder": UUID, "paydock": HEX24, "monri": UUID}
 
@@ -29,3 +29,7 @@ async def failure(
 
 def create(session: Session) -> Awaitable[Any]:
     return session.create(DRAFT)
+
+
+def update(session: Session) -> Awaitable[Any]:
+    return session.update(IDS[session.gateway], CustomerPatch(email="ada@example.com"))

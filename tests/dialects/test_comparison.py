@@ -24,6 +24,10 @@ EQUAL: list[tuple[str, Any, Any]] = [
     ("phone.number", "013 9957 0539", "01399570539"),
     ("phone.dial_code", "+852", "852"),
     ("address.country", "ba", "BA"),
+    ("address.country", "HR", "Croatia"),
+    ("address.country", "HR", "HRV"),
+    ("address.country", "HR", " hrvatska "),
+    ("address.country", "GB", "UK"),
     ("address.postcode", "SW1A 1AA", "sw1a1aa"),
     ("address.postcode", "71000", 71000),
     ("default_payment_method", "Credit Card", "credit_card"),
@@ -32,6 +36,8 @@ EQUAL: list[tuple[str, Any, Any]] = [
     ("metadata", {"list": [1, "a  b"]}, {"list": ["1", "a b"]}),
 ]
 DIFFERENT: list[tuple[str, Any, Any]] = [
+    ("address.country", "HR", "RS"),
+    ("address.country", "HR", "Serbia"),
     ("email", "ada@example.com", "ada@example.org"),
     ("name", "Ada Lovelace", "ada lovelace"),
     ("name", "Ada", "Adá"),

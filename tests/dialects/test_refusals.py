@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dialects.failures import IDS, create, failure
+from dialects.failures import IDS, create, failure, update
 from examples import CARD
 from gateway_responses import UUID
 from mock_gateway import ACCOUNTS, golden
@@ -278,6 +278,40 @@ async def test_monri_http_400_for_a_taken_reference_is_a_conflict(message: str) 
     error = await failure("monri", (400, {"status": "invalid-request", "message": message}), operation=create)
     assert type(error) is ConflictError
     assert (error.applied, error.reference) == ("no", "35")
+
+
+@pytest.mark.parametrize("kind", ["payment_source", "customer", "token", None])
+@pytest.mark.parametrize("status", [400, 404])
+async def test_paydock_create_refused_for_its_token_is_not_a_missing_customer(kind: str | None, status: int) -> None:
+    details = {"messages": ["No Tokens found with provided id"]}
+    summary = {"message": "Token Not found", "code": "unspecified_error", "details": details}
+    resource = {"resource": {"type": kind, "data": None}} if kind else {}
+    error = await failure(
+        "paydock", (status, {"status": status, "error_summary": summary, **resource}), operation=create
+    )
+    assert type(error) is InvalidRequestError
+    assert error.message == "Token Not found (No Tokens found with provided id)"
+    assert error.applied == "no"
+
+
+async def test_paydock_update_refused_for_its_token_is_not_a_missing_customer() -> None:
+    error = await failure("paydock", (400, {"error": {"message": "Token Not found"}}), operation=update)
+    assert type(error) is InvalidRequestError
+
+
+@pytest.mark.parametrize("gateway", ["wonder", "monri"])
+async def test_create_is_never_refused_as_not_found(gateway: str) -> None:
+    body = {"code": "E1", "status": "invalid-request", "message": "Payment token not found"}
+    for status in (400, 404):
+        assert type(await failure(gateway, (status, body), operation=create)) is InvalidRequestError
+
+
+async def test_paydock_reason_of_a_refused_card_is_in_the_message_and_in_fields() -> None:
+    item = {"param_name": "card_number", "gateway_specific_code": "51", "gateway_specific_description": "No funds"}
+    error = await failure("paydock", (400, {"error": {"message": "declined", "details": [item]}}), operation=create)
+    assert isinstance(error, InvalidRequestError)
+    assert error.fields == {"card_number": ("51: No funds",)}
+    assert error.message == "declined (card_number: 51: No funds)"
 
 
 async def test_http_409_is_a_conflict_at_every_gateway() -> None:

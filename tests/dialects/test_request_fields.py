@@ -11,6 +11,7 @@ from mock_gateway import golden
 
 from wonder_customers import (
     Address,
+    BankAccountSource,
     CardSource,
     CustomerDraft,
     CustomerPatch,
@@ -61,6 +62,7 @@ PAYDOCK_DRAFTS = {
     "3": CustomerDraft(payment_source=VaultToken(UUID, gateway_id=HEX)),
     "4": CustomerDraft(payment_source=VaultToken(UUID)),
 }
+BANK_ACCOUNT = CustomerDraft(payment_source=BankAccountSource("123456789", "Ada Lovelace", bsb="012-345"))
 PAYDOCK_FACTS = DOCUMENTS["paydock"]["request"] | DOCUMENTS["paydock"]["request_of_clients"]
 TABLES = {
     "wonder": Table(
@@ -73,13 +75,14 @@ TABLES = {
         DOCUMENTS["monri"]["request"], monri.FIELD_RULES, CustomerDraft(), monri.limit_violations, monri.customer_body
     ),
 }
-for flow, draft in PAYDOCK_DRAFTS.items():
+for flow, draft in {**PAYDOCK_DRAFTS, "5": BANK_ACCOUNT}.items():
     in_flow = {
         wire: facts
         for wire, facts in PAYDOCK_FACTS.items()
         if not wire.startswith(("payment_source", "token"))
         or (flow == "2" and wire == "token")
-        or (flow == "1" and wire.startswith("payment_source.") and "vault" not in wire)
+        or (flow == "1" and wire.startswith("payment_source.") and "vault" not in wire and "account_" not in wire)
+        or (flow == "5" and wire.startswith(("payment_source.acc", "payment_source.gateway", "payment_source.addr")))
         or (flow in "34" and wire.startswith(("payment_source.vault", "payment_source.gateway", "payment_source.addr")))
     }
     in_flow = {
@@ -114,6 +117,8 @@ FORMS: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     "mm": (["01", "05", "12"], ["1", "00", "13", "005", "", "\uff11\uff12", 12]),
     "yyyy": (["2026", "2099"], ["26", "20260", "1999", "", "abcd", 2030]),
+    "account number": (["123456789", "DE89 3704 0044"], ["", "1" * 35, "12_3", 123]),
+    "bsb": (["012-345", "012345"], ["12345", "0123456", "", 12345]),
     "cvv": (["123", "0123"], ["12", "12345", "abc", ""]),
     "alpha-2": (["BA", "HR", "HK", "AQ", "PS"], ["ba", "BIH", "ZZ", "EU", "UK", "AC", "TA", "", "B1"]),
     "alpha-3": (["BIH", "HKG"], ["hkg", "HK", "HKGX", "", "344"]),
@@ -233,7 +238,9 @@ def test_invalid_unicode_is_refused(table: Table, wire: str) -> None:
 @pytest.mark.parametrize(("table", "wire"), _fields(having="required"))
 def test_missing_required_field_is_refused(table: Table, wire: str) -> None:
     row = _row(table, wire)
-    missing = "" if wire.rpartition(".")[2] in {"card_number", "number", "token", "vault_token"} else None
+    missing = (
+        "" if wire.rpartition(".")[2] in {"card_number", "number", "token", "vault_token", "account_number"} else None
+    )
     (broken,) = table.broken(_put(table.valid, row.field, missing))
     assert (broken.field, broken.wire_field) == (row.field, wire)
 
@@ -289,6 +296,14 @@ def test_paydock_flows_send_the_source_type_and_their_own_fields(flow: str) -> N
     source = paydock.customer_body(PAYDOCK_DRAFTS[flow]).get("payment_source", {"type": None})
     assert source["type"] == (None if flow == "2" else PAYDOCK_FACTS["payment_source.type"]["always"])
     assert ("token" in paydock.customer_body(PAYDOCK_DRAFTS[flow])) == (flow == "2")
+
+
+def test_paydock_bank_account_is_sent_with_its_type() -> None:
+    source = {"account_name": "Ada Lovelace", "account_number": "123456789"}
+    assert paydock.customer_body(BANK_ACCOUNT)["payment_source"] == source | {"type": "bsb", "account_bsb": "012-345"}
+    other = CustomerDraft(payment_source=BankAccountSource("123456789", "Ada Lovelace"))
+    assert paydock.customer_body(other)["payment_source"] == source | {"type": "bank_account"}
+    assert "123456789" not in repr(other)
 
 
 def test_paydock_customers_without_a_source_are_accepted() -> None:

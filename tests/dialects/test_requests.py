@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 from dialects.bodies import TOKEN, WONDER_PATH, ids_of
 from examples import DRAFT, FULL_CARD
 from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, paydock_list, wonder_customer
-from mock_gateway import ACCOUNTS, MockGateway, Session, golden, json_response
+from mock_gateway import ACCOUNTS, MockGateway, Session, golden, json_response, wonder
 
 from wonder_customers import (
     Address,
@@ -405,3 +405,11 @@ async def test_every_operation_is_tested_or_unsupported(gateway: str) -> None:
             "monri": {"create_payment_token", "check_payment_token", "delete_payment_token"},
         }[gateway]
     )
+
+
+@pytest.mark.parametrize("language", [None, "en", "zh-HK", "zh-CN"])
+async def test_wonder_sends_the_language_of_messages(language: str | None) -> None:
+    mock = MockGateway(json_response(200, wonder_customer()))
+    async with mock.session(evolve(wonder(), language=language)) as session:
+        await session.get(UUID)
+    assert mock.requests[0].headers.get("x-i18n-lang") == language

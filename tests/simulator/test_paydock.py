@@ -196,12 +196,15 @@ def test_paydock_update_adds_a_source(call: Any) -> None:
     changed = data(call.paydock("POST", path, {"first_name": "John1", "payment_source": BANK}))
     assert (changed["first_name"], changed["last_name"]) == ("John1", "Smith")
     first, second = changed["payment_sources"]
-    assert changed["default_source"] == first["_id"] == made["default_source"]
-    chosen = data(call.paydock("POST", path, {"default_source": second["_id"], "email": None}))
-    assert chosen["default_source"] == second["_id"]
+    assert made["default_source"] == first["_id"]
+    assert changed["default_source"] == second["_id"]
+    chosen = data(call.paydock("POST", path, {"default_source": first["_id"], "email": None}))
+    assert chosen["default_source"] == first["_id"]
     assert "email" not in chosen
     kept = data(call.paydock("POST", path, {"default_source": "0" * 24, "email": "wrong"}))
-    assert kept["default_source"] == second["_id"]
+    assert kept["default_source"] == first["_id"]
+    named = data(call.paydock("POST", path, {"default_source": first["_id"], "payment_source": BANK}))
+    assert named["default_source"] == first["_id"]
 
 
 def test_paydock_archive(call: Any) -> None:

@@ -18,6 +18,9 @@ _LONG: Final = 6
 """A value of at least this many characters is removed anywhere in the text, a shorter one only as a whole word."""
 _PERSONAL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}|\+?\d(?:[ -]?\d){6,}")
 
+_CODE: Final = re.compile(r"\d{1,11}")
+"""Numeric error codes. Card numbers have at least 12 digits."""
+
 
 class Redactor:
     """Removes the values of one request, its body, query and credentials, from texts and errors.
@@ -39,19 +42,26 @@ class Redactor:
         without_frames(error)
         if not isinstance(error, GatewayError):
             return
-        error.reason = self.redact(error.reason)
+        code = error.code if error.code and _CODE.fullmatch(error.code) else None
+        error.reason = self.redact(error.reason, code)
         error.args = (error.reason,)
-        error.message = self.redact(error.message) if error.message else error.message
-        error.code = self.redact(error.code) if error.code else error.code
+        error.message = self.redact(error.message, code) if error.message else error.message
+        error.code = self.redact(error.code, code) if error.code else error.code
         if isinstance(error, InvalidRequestError):
             error.fields = {
                 self.redact(name[:200]): tuple(map(self.redact, messages[:20]))
                 for name, messages in list(error.fields.items())[:100]
             }
 
-    def redact(self, text: str) -> str:
-        """Return `text` without the values, e-mail addresses and long numbers, cut to 1,000 characters."""
-        return _PERSONAL.sub(_MARK, self._without_values(self._searched_part(text)))[:_KEPT]
+    def redact(self, text: str, code: str | None = None) -> str:
+        """Return `text` without the values, e-mail addresses and long numbers, cut to 1,000 characters.
+
+        The gateway's error code `code`, which may be a long number, is kept unless it is one of the values.
+        """
+        kept = self._without_values(self._searched_part(text))
+        # Apart, because a status and a code such as "400 10001" would count as one long number.
+        parts = re.split(rf"(?<!\d)({code})(?!\d)", kept) if code else [kept]
+        return "".join(part if part == code else _PERSONAL.sub(_MARK, part) for part in parts)[:_KEPT]
 
     def redact_id(self, text: str) -> str:
         """Return the request id `text` without the values. A request id may be a long number itself."""

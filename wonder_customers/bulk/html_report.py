@@ -105,7 +105,8 @@ def page(report: Mapping[str, Any]) -> str:
 <p class="dim">{_summary(report)}</p>
 {_stopped(report)}<div class="tiles">{_tiles(report)}</div>
 {charts}
-{_failures(report)}
+{_table("Failures by reason", "rows", report["failures"])}
+{_table("Response fields that differ from the documents", "times", report["drift"])}
 <script type="application/json" id="points">{data}</script>
 <script>{script}</script>
 </body></html>
@@ -233,14 +234,13 @@ def _tiles(report: Mapping[str, Any]) -> str:
     return "".join(tiles)
 
 
-def _failures(report: Mapping[str, Any]) -> str:
-    reasons = report["failures"]
-    if not reasons:
-        return "<h2>Failures by reason</h2><p class=dim>None.</p>"
-    most = max(reasons.values())
+def _table(title: str, unit: str, counts: Mapping[str, int]) -> str:
+    if not counts:
+        return f"<h2>{title}</h2><p class=dim>None.</p>"
+    most = max(counts.values())
     rows = "".join(
-        f'<tr><td>{escape(reason)}</td><td class="n">{count:,}</td>'
+        f'<tr><td>{escape(name)}</td><td class="n">{count:,}</td>'
         f'<td style="width:45%"><div class="bar" style="width:{100 * count / most:.1f}%"></div></td></tr>'
-        for reason, count in reasons.items()
+        for name, count in counts.items()
     )
-    return f"<h2>Failures by reason</h2><table><tr><th>reason</th><th class=n>rows</th><th></th></tr>{rows}</table>"
+    return f"<h2>{title}</h2><table><tr><th></th><th class=n>{unit}</th><th></th></tr>{rows}</table>"

@@ -1,6 +1,7 @@
 """Bulk jobs: a reader, a change filter, a bounded queue and workers on one session, with the journal beside them."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -178,6 +179,7 @@ class LocalJob(Job):
         self._rows, self._journal, self._options = rows, journal, options
         self._clock = clock
         self._limit = LimitMonitor(session.rate_limit)
+        self._drift_before = Counter(session.stats().drift)
         self._change_filter = ChangeFilter(session, journal, options.only, options.full, repeats=repeats)
         self._batches = Batches(rows, options.first)
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
@@ -335,6 +337,7 @@ class LocalJob(Job):
 
     def _tick_once(self, *, last: bool = False) -> None:
         self._limit.update(self.stats.requests, self.workers)
+        self.stats.drift = Counter(self._session.stats().drift) - self._drift_before
         self.stats.tick(self._clock(), last=last)
 
     def _halt(self, exit_status: ExitStatus, reason: str) -> None:

@@ -43,6 +43,7 @@ def build(
         },
         "adds_up": adds_up(job),
         "failures": dict(stats.reasons.most_common()),
+        "drift": dict(stats.drift.most_common()),
         "requests": {
             "sent": requests.sent,
             "throttled": requests.throttled,

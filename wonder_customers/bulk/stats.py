@@ -130,6 +130,7 @@ class JobStats:
         reasons: Failed, invalid and duplicate rows by code.
         sent: Rows that the gateway accepted.
         latencies: Latencies of the rows that were sent.
+        drift: Response fields that differed from the gateway's documents, as in `Stats.drift`.
         points: The curves.
         interval: Seconds between two points; doubles when there are too many points.
     """
@@ -140,6 +141,7 @@ class JobStats:
     reasons: "Counter[str]" = field(factory=Counter)
     sent: int = 0
     latencies: Latencies = field(factory=Latencies)
+    drift: "Counter[str]" = field(factory=Counter)
     points: list[Point] = field(factory=list)
     interval: float = 0.2
     _recent: Latencies = field(factory=Latencies, init=False)

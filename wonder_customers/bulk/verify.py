@@ -41,12 +41,15 @@ class Verification:
         rows: The number of rows of the source.
         checked: The number of rows that were read back.
         counts: Rows by result.
+        normalized: For each field, the number of rows whose value equals the gateway's only after normalisation, such
+            as an e-mail address in lower case. These rows count as equal.
         findings: The first rows that differ.
     """
 
     rows: int = 0
     checked: int = 0
     counts: "Counter[str]" = field(factory=Counter)
+    normalized: "Counter[str]" = field(factory=Counter)
     findings: list[Finding] = field(factory=list)
 
     @property
@@ -105,7 +108,7 @@ async def verify(
     patient = session.with_options(retry=retry)
 
     async def check(row: Row) -> None:
-        found.add(await _finding(patient, row))
+        found.add(await _finding(patient, row, found.normalized))
 
     async with Batches(rows) as batches:  # it closes the source, whatever is refused
         if sample is not None and sample < 1:
@@ -131,7 +134,7 @@ async def _sampled(batches: Batches, size: int, dice: random.Random) -> list[Row
     return chosen
 
 
-async def _finding(session: CustomerSession[Any], row: Row) -> Finding:
+async def _finding(session: CustomerSession[Any], row: Row, normalized: "Counter[str]") -> Finding:
     draft = row.draft
     if draft is None or draft.reference is None or not _valid(session, draft):
         return Finding(row.number, row.reference, "unreadable")
@@ -141,8 +144,9 @@ async def _finding(session: CustomerSession[Any], row: Row) -> Finding:
         return Finding(row.number, draft.reference, "missing")
     except AmbiguousReferenceError:
         return Finding(row.number, draft.reference, "ambiguous")
-    differing = session.differences(draft, response.record)
-    return Finding(row.number, draft.reference, "different" if differing else "equal", differing)
+    compared = session.compare(draft, response.record)
+    normalized.update(compared.normalized)
+    return Finding(row.number, draft.reference, "different" if compared.different else "equal", compared.different)
 
 
 def _valid(session: CustomerSession[Any], draft: CustomerDraft) -> bool:

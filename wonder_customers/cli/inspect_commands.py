@@ -123,6 +123,9 @@ def show_verification(owner: Account, rows: Rows, *, sample: int | None, rate: f
     found = runtime.run(compare)
     counts = {**dict(found.counts.most_common()), "read back": found.checked}
     _print_counts(f"{found.checked:,} of {found.rows:,} rows were read back", counts)
+    if found.normalized:
+        fields = ", ".join(f"{name} ({count:,})" for name, count in found.normalized.most_common())
+        console().print(cell(f"Equal after normalisation: {fields}", "dim"))
     for finding in found.findings[:20]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
         console().print(cell(f"row {finding.number}, {finding.reference}: {finding.result}{fields}", "red"))

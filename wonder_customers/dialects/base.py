@@ -125,7 +125,7 @@ def send(call: Call[T]) -> Steps[T]:
 
 
 def upsert_by_lookup(
-    lookup: Callable[[], Steps[Customer]], create: Call[Customer], update: Callable[[Customer], Call[Customer]]
+    lookup: Callable[[], Steps[Customer]], create: Call[Customer], update: Callable[[Customer], Steps[Customer]]
 ) -> Steps[Customer]:
     """Return the steps that look a reference up, then create or update its customer.
 
@@ -143,7 +143,7 @@ def upsert_by_lookup(
                 held = yield from lookup()
             except NotFoundError:
                 raise refused from None
-    return (yield from send(update(held)))
+    return (yield from update(held))
 
 
 @frozen

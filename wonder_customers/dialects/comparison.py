@@ -11,6 +11,8 @@ from unicodedata import normalize
 
 from attrs import frozen
 
+from wonder_customers._support.countries import country_code
+
 __all__ = ["Comparison", "compare_values", "equal_after_normalisation"]
 
 
@@ -46,12 +48,17 @@ def _word(value: str) -> str:
     return re.sub(r"[\W_]", "", normalize("NFC", value)).casefold()
 
 
+def _country(value: str) -> str:
+    """The alpha-2 code of a country that is given by another code or by its name."""
+    return country_code(value) or _word(value)
+
+
 _NORMALIZERS: Final[Mapping[str, Callable[[str], str]]] = {
     "email": _email,
     "phone": _phone,
     "phone.dial_code": _phone,
     "phone.number": _phone,
-    "address.country": _word,
+    "address.country": _country,
     "address.postcode": _word,
     "default_payment_method": _word,
     "default_payment_token": _word,
@@ -75,8 +82,8 @@ def _normalized(field: str, value: Any) -> Any:
 def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
     """Return whether two JSON values of the record's `field` are equal after normalisation.
 
-    Normalised are: Unicode (NFC), blanks, the case of e-mail addresses, the punctuation of telephone numbers, postcodes
-    and country codes, and numbers written as text.
+    Normalised are: Unicode (NFC), blanks, the case of e-mail addresses, the punctuation of telephone numbers and
+    postcodes, the codes and names of countries, and numbers written as text.
     """
     return bool(_normalized(field, sent) == _normalized(field, held))
 

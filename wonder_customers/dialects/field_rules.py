@@ -20,6 +20,7 @@ from wonder_customers.errors import InvalidRecordError, Violation
 from wonder_customers.records import (
     UNSET,
     Address,
+    BankAccountSource,
     CardSource,
     CustomerDraft,
     CustomerPatch,
@@ -167,7 +168,7 @@ def secret_value(limit: Limit) -> Limit:
 _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
     "phone": (Phone,),
     "address": (Address,),
-    "payment_source": (CardSource, OneTimeToken, VaultToken),
+    "payment_source": (CardSource, OneTimeToken, VaultToken, BankAccountSource),
     "payment_source.address": (Address,),
 }
 

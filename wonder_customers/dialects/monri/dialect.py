@@ -117,7 +117,7 @@ class MonriDialect(CustomerDeletion):
             yield from upsert_by_lookup(
                 lookup,
                 self._create(draft),
-                lambda held: self._write(held.id, codec.replacing_metadata(body, held), reference),
+                lambda held: send(self._write(held.id, codec.replacing_metadata(body, held), reference)),
             )
         )
 

@@ -23,6 +23,8 @@ class Paydock:
         access_token: An access token with chosen permissions.
         base_url: The URL of the gateway, including ``/v1/``. Default: the sandbox. For production, pass
             `Paydock.PRODUCTION`.
+        keep_default_source: Whether a payment source that is added to a customer leaves the default source as it is.
+            By default Paydock makes the added source the default.
 
     Raises:
         ConfigurationError: Both credentials or none were given, the credential cannot be sent in a header, or the URL
@@ -35,6 +37,7 @@ class Paydock:
     secret_key: Secret | None = field(default=None, converter=optional(to_secret))
     access_token: Secret | None = field(default=None, converter=optional(to_secret), kw_only=True)
     base_url: str = field(default=SANDBOX, kw_only=True)
+    keep_default_source: bool = field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if (self.secret_key is None) == (self.access_token is None):

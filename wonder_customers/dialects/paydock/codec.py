@@ -39,6 +39,7 @@ from wonder_customers.dialects.field_rules import (
 from wonder_customers.errors import Violation
 from wonder_customers.records import (
     Address,
+    BankAccountSource,
     CardSource,
     CardSummary,
     Customer,
@@ -99,6 +100,21 @@ _FLOWS: dict[type, tuple[FieldRule, ...]] = {
     # Flows three and four of the document: a vault token with and without a gateway.
     VaultToken: (
         _source_rule("token", "vault_token", secret_value(UUID), required=True),
+        _source_rule("gateway_id", "gateway_id", HEX24),
+        *_ADDRESS_RULES,
+    ),
+    BankAccountSource: (
+        _source_rule("holder_name", "account_name", text(1), required=True),
+        _source_rule(
+            "number",
+            "account_number",
+            secret_value(pattern("[0-9A-Za-z -]{1,34}", "1 to 34 letters and digits")),
+            required=True,
+        ),
+        _source_rule("bsb", "account_bsb", pattern("[0-9]{3}-?[0-9]{3}", "six digits")),
+        _source_rule("routing", "account_routing", text()),
+        _source_rule("holder_type", "account_holder_type", text()),
+        _source_rule("bank_name", "account_bank_name", text()),
         _source_rule("gateway_id", "gateway_id", HEX24),
         *_ADDRESS_RULES,
     ),
@@ -169,18 +185,10 @@ _read_card = make_reader(_converter, CardSummary, _CARD)
 _read_token = make_reader(_converter, PaymentToken, _TOKEN, shape=_token_shape, inline=frozenset({"card", "address"}))
 _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, finish=_with_default)
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
-_write_card_source = make_writer(
-    _converter,
-    CardSource,
-    _names(_FLOWS[CardSource], "payment_source.") | {"address": "address"},
-    sparse=True,
-)
-_write_vault_token = make_writer(
-    _converter,
-    VaultToken,
-    _names(_FLOWS[VaultToken], "payment_source.") | {"address": "address"},
-    sparse=True,
-)
+_write_source = {
+    kind: make_writer(_converter, kind, _names(_FLOWS[kind], "payment_source.") | {"address": "address"}, sparse=True)
+    for kind in (CardSource, VaultToken, BankAccountSource)
+}
 _write_draft = make_writer(_converter, CustomerDraft, _names(_CUSTOMER_RULES), sparse=True)
 _write_patch = make_writer(_converter, CustomerPatch, _names(_CUSTOMER_RULES), sparse=True)
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=True)
@@ -206,15 +214,18 @@ def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
     source = named.payment_source
     if isinstance(source, OneTimeToken):
         return body | {"token": source.token.reveal()}
-    if isinstance(source, (CardSource, VaultToken)):
+    if isinstance(source, (CardSource, VaultToken, BankAccountSource)):
         return body | {"payment_source": _source_body(source)}
     return body
 
 
-def _source_body(source: CardSource | VaultToken) -> Json:
-    body = _write_card_source(source) if isinstance(source, CardSource) else _write_vault_token(source)
+def _source_body(source: CardSource | VaultToken | BankAccountSource) -> Json:
+    body = _write_source[type(source)](source)
     address = body.pop("address", {})
-    return {"type": "card", **body, **address}
+    kind = "card"
+    if isinstance(source, BankAccountSource):
+        kind = "bank_account" if source.bsb is None else "bsb"
+    return {"type": kind, **body, **address}
 
 
 def read_customer(body: Any, status: int = 200) -> Customer:
@@ -283,4 +294,4 @@ def created_differences(draft: CustomerDraft, customer: Customer) -> tuple[str, 
 
 def adds_source(source: PaymentSource | object) -> bool:
     """Return whether a write with `source` adds a payment source each time it is sent."""
-    return isinstance(source, (CardSource, OneTimeToken, VaultToken))
+    return isinstance(source, PaymentSource)

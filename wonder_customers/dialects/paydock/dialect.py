@@ -34,6 +34,7 @@ from wonder_customers.dialects.responses import (
 )
 from wonder_customers.errors import (
     AmbiguousReferenceError,
+    CallError,
     InvalidRecordError,
     InvalidResponseError,
     NotFoundError,
@@ -64,6 +65,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
 
     def __init__(self, account: "Paydock") -> None:
         super().__init__(account.base_url)
+        self._keep_default_source = account.keep_default_source
         if account.secret_key is not None:
             self._headers = ((b"x-user-secret-key", account.secret_key.reveal().encode("ascii")),)
         elif account.access_token is not None:
@@ -94,7 +96,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
             yield from upsert_by_lookup(
                 lambda: self._by_reference(reference),
                 self._create(draft),
-                lambda held: self._write(held.id, draft, reference),
+                lambda held: self._change(held.id, draft, held),
             )
         )
 
@@ -137,10 +139,38 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """Send ``POST /customers/{id}``. Fields that are not in the patch keep their values.
 
-        A payment source in the patch is added to the customer's other sources.
+        A payment source in the patch is added to the customer's other sources, and becomes the default unless the
+        account has `keep_default_source`.
         """
         raise_violations(self.gateway, codec.limit_violations(patch))
-        return send(self._write(id, patch))
+        return self._change(id, patch)
+
+    def _change(self, id: str, record: CustomerDraft | CustomerPatch, held: Customer | None = None) -> Steps[Customer]:
+        """Write `record`; with `keep_default_source`, an added payment source does not become the default.
+
+        Args:
+            id: The customer's id.
+            record: What to write.
+            held: The customer as it was read before; None to read it if that is needed.
+        """
+        adds = codec.adds_source(record.payment_source) and not record.default_payment_token
+        reference = record.reference if isinstance(record, CustomerDraft) else None
+        default = None
+        if self._keep_default_source and adds:
+            held = held or (yield from send(self._by_id(id)))
+            default = held.default_payment_token
+        if default is None:
+            return (yield from send(self._write(id, record, reference)))
+        record = evolve(record, default_payment_token=default.token)
+        written = yield from send(self._write(id, record, reference))
+        found = written.default_payment_token
+        if found is not None and same_id(default.token, found.token):
+            return written
+        try:
+            return (yield from send(self._write(id, CustomerPatch(default_payment_token=default.token))))
+        except CallError as error:
+            reason = f"the payment source was added and became the default, because restoring it failed: {error.reason}"
+            raise InvalidResponseError(reason, applied="yes", id=id) from None
 
     def delete(self, id: str) -> Steps[None]:
         """Send ``DELETE /customers/{id}``, which archives the customer."""
@@ -185,12 +215,12 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         """Send ``POST /customers/{id}`` with the source, which is added to the other sources.
 
         Raises:
-            InvalidRecordError: It is not a card, a one-time token or a vault token, or breaks a documented limit.
+            InvalidRecordError: It is not a payment source, or breaks a documented limit.
         """
         if not codec.adds_source(source):
             raise InvalidRecordError(
                 self.gateway,
-                [Violation("payment_source", "payment_source", "must be a card, a one-time or a vault token")],
+                [Violation("payment_source", "payment_source", "must be a card, a bank account or a token")],
             )
         patch = CustomerPatch(payment_source=source)
         raise_violations(self.gateway, codec.limit_violations(patch))
@@ -198,7 +228,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
 
     def _add_source(self, customer_id: str, patch: CustomerPatch) -> Steps[PaymentToken]:
         before = yield from send(self._by_id(customer_id))
-        after = yield from send(self._write(customer_id, patch))
+        after = yield from self._change(customer_id, patch, before)
         known = {token.token for token in before.payment_tokens}
         added = [token for token in after.payment_tokens if token.token not in known]
         if not added:

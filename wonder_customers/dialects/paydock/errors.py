@@ -13,6 +13,12 @@ from wonder_customers.errors import CallError
 Fields = dict[str, tuple[str, ...]]
 
 
+class _AcquirerReason(str):
+    """The code and description with which an acquirer refused a card."""
+
+    __slots__ = ()
+
+
 def refusal(status: int, body: dict[str, Any]) -> CallError:
     """Return the error that a response means.
 
@@ -27,20 +33,21 @@ def refusal(status: int, body: dict[str, Any]) -> CallError:
         status = claimed if type(claimed) is int and 400 <= claimed <= 599 else 400
     summary, legacy = _as_object(body.get("error_summary")), _as_object(body.get("error"))
     fields = _fields(summary, legacy)
+    message = _message(summary, legacy, fields)
     return gateway_error(
         status,
         code=short_text(summary.get("code")) or short_text(legacy.get("code")),
-        message=_message(summary, legacy, fields),
+        message=message,
         fields=fields,
-        about_customer=_about_customer(body),
+        about_customer=_about_customer(body, message),
     )
 
 
-def _about_customer(body: dict[str, Any]) -> bool:
+def _about_customer(body: dict[str, Any], message: str | None) -> bool:
     """Return whether the refusal may be about the customer. "Token Not found" has the type ``payment_source``."""
     resource = body.get("resource")
     kind = resource.get("type") if isinstance(resource, dict) else None
-    return kind in {None, "customer"}
+    return kind in {None, "customer"} and "token" not in (message or "").casefold()
 
 
 def _message(summary: dict[str, Any], legacy: dict[str, Any], fields: Fields) -> str | None:
@@ -50,8 +57,14 @@ def _message(summary: dict[str, Any], legacy: dict[str, Any], fields: Fields) ->
         inner = [short_text(it) for it in _as_list(message.get("errors"))]
         message = message.get("message") or "; ".join(filter(None, inner))
     text = short_text(message)
-    reasons = "; ".join(it for it in fields.get("", ()) if it and it not in (text or ""))
+    reasons = "; ".join(it for it in (*fields.get("", ()), *_refusals_by_field(fields)) if it not in (text or ""))
     return f"{text} ({reasons})"[:500] if text and reasons else text or short_text(reasons)
+
+
+def _refusals_by_field(fields: Fields) -> Iterator[str]:
+    """Yield the reasons that an acquirer gave for a field: they begin with its code."""
+    for name, texts in fields.items():
+        yield from (f"{name}: {text}" for text in texts if name and isinstance(text, _AcquirerReason))
 
 
 def _fields(summary: dict[str, Any], legacy: dict[str, Any]) -> Fields:
@@ -88,10 +101,13 @@ def _described_item(item: Any) -> Iterator[tuple[str, str]]:
             yield "", text
         return
     name = short_text(item.get("param_name")) or ""
-    keys = ("description", "gateway_specific_description", "message", "gateway_specific_code", "status_code")
-    texts = [text for key in keys if (text := short_text(item.get(key)))]
-    if texts:
-        yield name, ": ".join(texts[:2][::-1]) if item.get("gateway_specific_code") else texts[0]
+    code = short_text(item.get("gateway_specific_code"))
+    keys = ("gateway_specific_description", "description", "message", "status_code")
+    texts = list(dict.fromkeys(text for key in keys if (text := short_text(item.get(key)))))
+    if code or "gateway_specific_description" in item:
+        yield name, _AcquirerReason(": ".join(filter(None, (code, "; ".join(texts[:2])))))
+    elif texts:
+        yield name, texts[0]
 
 
 def _has_content(details: Any) -> bool:

@@ -61,7 +61,7 @@ FACTS: Final = (
     ),
     Fact(
         "source-default",
-        "An added payment source becomes the customer's default.",
+        "An added payment source becomes the customer's default, unless the same request names the default.",
         _DOCUMENTED,
         "PowerBoard's API reference and Paydock's help desk",
         "update with a source",

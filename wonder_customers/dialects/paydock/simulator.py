@@ -48,7 +48,7 @@ class PaydockSimulator(SimulatedGateway):
       models [V-code]; `reference`, `description`, `company_name` and `meta` are returned as sent [I].
     * The four flows of a create [V]. A source without a `type` is a card, as the PHP client sends it [V-code]. An
     update
-      with a source adds it [V-code]. DELETE archives [V-code].
+      with a source adds it [V-code] and makes it the default [V]. DELETE archives [V-code].
     * A mandatory field in a wrong format is refused, an optional one is ignored [V]. A `phone` that is not E.164 is
       refused [V-code]. `reference` is not unique. Month and year are texts in requests and numbers in responses
       [V-code].
@@ -192,7 +192,7 @@ class PaydockSimulator(SimulatedGateway):
                 body[field] = value
         if source:
             body["payment_sources"].append(source)
-            body.setdefault("default_source", source["_id"])
+            body["default_source"] = source["_id"]
             body["_service"].setdefault("default_gateway_id", source.get("gateway_id"))
         default = sent.get("default_source")
         if any(held["_id"] == default for held in body["payment_sources"]):

@@ -23,10 +23,11 @@ class Wonder:
         app_id: The AppID of this environment, a UUID.
         private_key: Your RSA private key as PEM text. Its public half was uploaded to Wonder's portal.
         base_url: The URL of the gateway. Default: the sandbox. For production, pass `Wonder.PRODUCTION`.
+        language: The language of the gateway's messages: ``en``, ``zh-HK`` or ``zh-CN``. None for its default.
 
     Raises:
-        ConfigurationError: The key is not an RSA key of 2048 bits or more, the AppID cannot be sent in a header, or the
-            URL is not https.
+        ConfigurationError: The key is not an RSA key of 2048 bits or more, the AppID cannot be sent in a header, the
+            language is unknown, or the URL is not https.
     """
 
     SANDBOX: ClassVar[str] = "https://gateway-stg.wonder.today"
@@ -35,6 +36,7 @@ class Wonder:
     app_id: str
     private_key: Secret = field(converter=to_secret)
     base_url: str = SANDBOX
+    language: str | None = None
     # Any, because converters resolve the types of all fields, and the import of this type takes long.
     _key: Any = field(init=False, eq=False, repr=False)
 
@@ -42,6 +44,8 @@ class Wonder:
         check_credential("app_id", self.app_id)
         if "/" in self.app_id:
             raise ConfigurationError("app_id must not contain a slash, which separates it from the time in the header")
+        if self.language not in (None, "en", "zh-HK", "zh-CN"):
+            raise ConfigurationError('language must be "en", "zh-HK" or "zh-CN"')
         parse_base_url(self.base_url)
         object.__setattr__(self, "_key", load_key(self.private_key))
 
@@ -52,19 +56,21 @@ class Wonder:
 
         Args:
             variables: ``WONDER_APP_ID``, ``WONDER_PRIVATE_KEY`` (PEM text or the path of a file) and, optionally,
-                ``WONDER_BASE_URL``.
+                ``WONDER_BASE_URL`` and ``WONDER_LANGUAGE``.
 
         Raises:
             ConfigurationError: A variable is missing or invalid. The message names it.
         """
-        given = read_environment(variables, "WONDER_BASE_URL", required=("WONDER_APP_ID", "WONDER_PRIVATE_KEY"))
+        required = ("WONDER_APP_ID", "WONDER_PRIVATE_KEY")
+        given = read_environment(variables, "WONDER_BASE_URL", "WONDER_LANGUAGE", required=required)
         pem = given["WONDER_PRIVATE_KEY"]
         if "-----BEGIN" not in pem:
             try:
                 pem = Path(pem).expanduser().read_text(encoding="ascii")
             except (OSError, ValueError, RuntimeError):  # RuntimeError: the home directory of a user is unknown
                 raise ConfigurationError("WONDER_PRIVATE_KEY is neither PEM text nor a readable file") from None
-        return cls(given["WONDER_APP_ID"], Secret(pem), base_url=given.get("WONDER_BASE_URL", cls.SANDBOX))
+        base_url, language = given.get("WONDER_BASE_URL", cls.SANDBOX), given.get("WONDER_LANGUAGE")
+        return cls(given["WONDER_APP_ID"], Secret(pem), base_url, language)
 
     def sign(self, message: bytes) -> bytes:
         """Return the base64 signature of `message`."""

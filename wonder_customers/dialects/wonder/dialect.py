@@ -57,6 +57,8 @@ class WonderDialect(PaymentTokenStorage):
     def __init__(self, account: "Wonder") -> None:
         super().__init__(account.base_url)
         self._account = account
+        language = account.language
+        self._language = ((b"x-i18n-lang", language.encode("ascii")),) if language else ()
         self._root = self.prefix + _ROOT
 
     def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
@@ -67,6 +69,7 @@ class WonderDialect(PaymentTokenStorage):
             (b"Credential", f"{self._account.app_id}/{time}/{ALGORITHM}".encode("ascii")),
             (b"Nonce", nonce.encode("ascii")),
             (b"Signature", self._account.sign(message)),
+            *self._language,
         )
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:

@@ -139,7 +139,7 @@ FACTS: Final = (
     ),
     Fact(
         "language",
-        "x-i18n-lang selects the language of messages. It is not sent.",
+        "x-i18n-lang (en, zh-HK, zh-CN) selects the language of messages. It is sent if Wonder(language=…) is set.",
         _DOCUMENTED,
         "Wonder's endpoint pages",
     ),

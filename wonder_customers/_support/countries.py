@@ -1,0 +1,33 @@
+"""Countries by their ISO 3166-1 codes and names, from ``countries.txt``.
+
+Names are in English and in the official languages of the country (Unicode CLDR).
+"""
+
+import re
+from functools import cache
+from importlib.resources import files
+from unicodedata import normalize
+
+__all__ = ["country_code"]
+
+
+def country_code(text: str) -> str | None:
+    """Return the alpha-2 code of a country, or None if it is unknown.
+
+    Args:
+        text: An alpha-2, alpha-3 or numeric code, or a name; case, blanks and punctuation are ignored.
+    """
+    return _countries().get(_key(text))
+
+
+def _key(text: str) -> str:
+    return re.sub(r"[\W_]", "", normalize("NFC", text)).casefold()
+
+
+@cache
+def _countries() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in (files(__package__) / "countries.txt").read_text(encoding="utf-8").splitlines():
+        *codes, names = line.split(" ", 3)
+        found |= dict.fromkeys(map(_key, (*codes, *names.split("|"))), codes[0])
+    return found
