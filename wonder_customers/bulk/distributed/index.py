@@ -20,7 +20,7 @@ from wonder_customers.bulk.sources import Format, RowReader, files, fingerprint,
 from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import Columns
 from wonder_customers.bulk.sources.reader import encodings_of
-from wonder_customers.bulk.sources.tables import opened, quoted_name, reference_of
+from wonder_customers.bulk.sources.tables import glob_escaped, opened, quoted_name, reference_of
 
 __all__ = ["SIZE", "Index"]
 
@@ -139,7 +139,7 @@ class Index:
             key = quoted_name(names[Columns.match(names, self.source.reading).reference])
             sizes = connection.execute(
                 "SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata(?) ORDER BY row_group_id",
-                [str(file[0])],
+                [glob_escaped(file[0])],
             ).fetchall()
             found = connection.execute(f"SELECT {key} FROM source")  # noqa: S608 - quoted
             references = (reference_of(row[0]) for batch in iter(lambda: found.fetchmany(_BATCH), []) for row in batch)
@@ -160,7 +160,7 @@ class Index:
     def _query(self, query: str) -> Iterator[Partition]:
         path = None if self.source.path == "-" else Path(self.source.path)
         mark = fingerprint(self.source.path, query)
-        with opened(path) as connection:
+        with opened(path, query) as connection:
             described = connection.execute(f"SELECT * FROM (\n{bare(query)}\n) LIMIT 0").description  # noqa: S608 - theirs
             names = [column[0] for column in described]
             place = Columns.match(names, self.source.reading).reference

@@ -19,7 +19,7 @@ from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import Format, RowReader, fingerprint, read, rows_of_file
 from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import Reading, Unknown
-from wonder_customers.bulk.sources.tables import query_rows, quoted_name
+from wonder_customers.bulk.sources.tables import glob_escaped, query_rows, quoted_name
 from wonder_customers.bulk.sources.text import TextOptions
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.session import CustomerSession
@@ -160,8 +160,8 @@ class Partition:
                 "SELECT * EXCLUDE (file_row_number) FROM read_parquet(?, file_row_number = true)"
                 " WHERE file_row_number >= ? AND file_row_number < ?"
             )
-            limits = [path, self.begin, self.end]
-            return query_rows(sql, None, number, reading, self.where, before=self.line, parameters=limits)
+            limits = [glob_escaped(path), self.begin, self.end]
+            return query_rows(sql, Path(path), number, reading, self.where, before=self.line, parameters=limits)
         byte_range = ByteRange(encoding=self.encoding)
         if self.kind == "bytes" and isinstance(self.begin, int) and isinstance(self.end, int):
             byte_range = ByteRange(self.begin, self.line, self.encoding, self.end)

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 from attrs import field, frozen
 
+from wonder_customers._support.private_files import check_trusted
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["Digests", "key_mark", "key_of"]
@@ -64,8 +65,8 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
         make: Create a missing key.
 
     Raises:
-        ConfigurationError: The key in the environment is shorter than 16 characters, the file does not contain a key,
-            or the key of an existing journal is missing.
+        ConfigurationError: The key in the environment is shorter than 16 characters, the file does not contain a key
+            or is accessible to other users, or the key of an existing journal is missing.
     """
     named = environ.get(VARIABLE)
     if named is not None:
@@ -84,6 +85,7 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
                 f"the key {path.name} of the journal {journal} is missing: restore it, or start a new journal"
             )
         _create_key(path)
+    check_trusted(path, secret=True)
     key = path.read_text(encoding="ascii").strip()
     if len(key) != 64:
         raise ConfigurationError(f"{path} does not contain a key: restore it, or delete it together with the journal")

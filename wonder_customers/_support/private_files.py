@@ -1,0 +1,71 @@
+"""Files that only their owner may read: journals, keys, reports, failed rows."""
+
+import os
+import stat
+from pathlib import Path
+from shlex import quote
+from typing import Final
+
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["check_trusted", "make_private", "private_opener"]
+
+_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)  # Windows has neither links of this kind nor these modes
+
+
+def private_opener(path: str, flags: int) -> int:
+    """Open a file for `open`. A new file is readable by its owner only, and so is an existing one afterwards."""
+    return _opened(path, flags)
+
+
+def make_private(path: Path, *, follow: bool = True) -> None:
+    """Create a file if it does not exist, and limit access to its owner.
+
+    Args:
+        path: The file.
+        follow: Accept a link to a file.
+
+    Raises:
+        OSError: The file cannot be created, belongs to another user, or is a link.
+    """
+    os.close(_opened(path, os.O_RDWR | os.O_CREAT | (0 if follow else _NO_FOLLOW)))
+
+
+def _opened(path: str | Path, flags: int) -> int:
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        facts = os.fstat(descriptor)
+        if hasattr(os, "fchmod") and stat.S_ISREG(facts.st_mode) and facts.st_mode & 0o077:
+            os.fchmod(descriptor, 0o600)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def check_trusted(path: Path, *, secret: bool = False) -> None:
+    """Check that no other user could have written a file that decides what a command does.
+
+    Args:
+        path: The file. If it does not exist, nothing is checked.
+        secret: The file must not be readable by other users either.
+
+    Raises:
+        ConfigurationError: It belongs to another user, is not a regular file, or other users can write or, if it is
+            secret, read it.
+    """
+    if not hasattr(os, "geteuid") or not path.exists():
+        return
+    facts = path.stat()
+    if facts.st_uid != os.geteuid():
+        raise ConfigurationError(
+            f"{path} belongs to another user, who decides what is in it. Nothing was sent. Use a file of your own."
+        )
+    if not stat.S_ISREG(facts.st_mode):
+        raise ConfigurationError(f"{path} is not a regular file. Nothing was sent.")
+    if facts.st_mode & (0o077 if secret else 0o022):
+        what = "read or change" if secret else "change"
+        raise ConfigurationError(
+            f"other users can {what} {path}. Nothing was sent. If you trust its contents, run:"
+            f" chmod 600 {quote(str(path))}"
+        )
