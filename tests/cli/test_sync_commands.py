@@ -242,7 +242,7 @@ def test_query_as_source(terminal: Terminal, server: SimulatorServer) -> None:
     code, text = terminal.run("sync", "-", "--query", query, "--to", "monri")
     assert code == 0, text
     assert server.store.ledger("monri") == {"c-0": 1, "c-1": 1, "c-2": 1, "c-4": 1}
-    assert terminal.run("resume", "query.monri.journal")[0] == 0
+    assert terminal.run("resume", "query.monri.journal", "--query", query)[0] == 0
     assert terminal.run("sync", ".", "--to", "wonder")[0] == 0
 
 

@@ -4,34 +4,14 @@ import os
 import stat
 from pathlib import Path
 from shlex import quote
-from typing import Final
 
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["check_trusted", "make_private", "private_opener"]
 
-_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)  # Windows has neither links of this kind nor these modes
-
 
 def private_opener(path: str, flags: int) -> int:
     """Open a file for `open`. A new file is readable by its owner only, and so is an existing one afterwards."""
-    return _opened(path, flags)
-
-
-def make_private(path: Path, *, follow: bool = True) -> None:
-    """Create a file if it does not exist, and limit access to its owner.
-
-    Args:
-        path: The file.
-        follow: Accept a link to a file.
-
-    Raises:
-        OSError: The file cannot be created, belongs to another user, or is a link.
-    """
-    os.close(_opened(path, os.O_RDWR | os.O_CREAT | (0 if follow else _NO_FOLLOW)))
-
-
-def _opened(path: str | Path, flags: int) -> int:
     descriptor = os.open(path, flags, 0o600)
     try:
         facts = os.fstat(descriptor)
@@ -41,6 +21,22 @@ def _opened(path: str | Path, flags: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def make_private(path: Path) -> None:
+    """Create a file if it does not exist, and limit access to its owner.
+
+    An existing file is not opened, because closing it would release the locks that SQLite holds on it.
+
+    Raises:
+        OSError: The file cannot be created, or belongs to another user.
+    """
+    target = path.resolve()
+    try:
+        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if target.stat().st_mode & 0o077:
+            target.chmod(0o600)
 
 
 def check_trusted(path: Path, *, secret: bool = False) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Self, TextIO
 import orjson
 from attrs import asdict, fields
 
+from wonder_customers._support.private_files import private_opener
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.errors import BulkError
 from wonder_customers.records import CustomerDraft
@@ -17,7 +18,7 @@ __all__ = ["DeadLetters"]
 
 
 class DeadLetters:
-    """Writes failed rows to a file, which is created with the first of them.
+    """Writes failed rows to a file, which is created with the first of them and readable by its owner only.
 
     An entry names the row and the reason and contains no value of the row, unless values are requested; then the file
     can be used as a source. Card fields are never written.
@@ -74,7 +75,7 @@ class DeadLetters:
     def _write(self, outcome: Outcome) -> None:
         if self._file is None:
             unfinished = self.path.is_file() and _breaks_off(self.path)
-            self._file = self.path.open("a", encoding="utf-8")
+            self._file = open(self.path, "a", encoding="utf-8", opener=private_opener)  # noqa: SIM115 - see _close
             if unfinished:
                 # A killed process may have left an incomplete line, which must not corrupt the next one.
                 self._file.write("\n")

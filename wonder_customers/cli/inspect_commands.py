@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
+from wonder_customers._support.private_files import private_opener
 from wonder_customers.bulk.job import LocalJob
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.migrate import Losses, losses, migrated
@@ -102,7 +103,7 @@ def export_ids(journal: Journal, output: Path | None) -> int:
         sys.stdout.write(text.getvalue())
         return SUCCESS
     try:
-        with output.open("x", encoding="utf-8", newline="") as file:
+        with open(output, "x", encoding="utf-8", newline="", opener=private_opener) as file:
             file.write(text.getvalue())
     except FileExistsError:
         raise ConfigurationError(f"{output} exists already. Give the path of a new file with --output.") from None

@@ -7,13 +7,21 @@ from typing import Annotated, Any, Literal
 from attrs import frozen
 from cyclopts import App, Parameter
 
-from wonder_customers.bulk.distributed.partition import Source
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options, check_rate
 from wonder_customers.bulk.sources import fingerprint
 from wonder_customers.cli.accounts import GATEWAYS, account_from_environment
 from wonder_customers.cli.inspect_commands import export_ids, migration, show_plan, show_status, show_verification
-from wonder_customers.cli.sync_jobs import EngineSettings, SyncTask, account, default_path, journal_path, run
+from wonder_customers.cli.job_facts import (
+    check_unchanged,
+    combined,
+    engine_settings,
+    last_facts,
+    sealed,
+    source_of,
+)
+from wonder_customers.cli.sync_jobs import SyncTask, account, default_letters, journal_path, run
+from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["commands"]
@@ -117,8 +125,9 @@ class EngineOptions:
         str | None, Parameter(help="Run on workers: ray (on this machine) or ray://HOST:PORT (on a cluster).")
     ] = None
     processes: Annotated[
-        int, Parameter(help="The number of workers on Ray, each of which sends --workers customers at a time.")
-    ] = 2
+        int | None,
+        Parameter(help="The number of workers on Ray (default: 2), each of which sends --workers customers at a time."),
+    ] = None
     shared_limit: Annotated[
         str | None,
         Parameter(help="redis://HOST:PORT of a Redis or Valkey server; processes that name it share --rate."),
@@ -126,9 +135,20 @@ class EngineOptions:
     shared_name: Annotated[str | None, Parameter(help="The name of the shared limit (default: GATEWAY).")] = None
 
     def facts(self, gateway: str) -> dict[str, Any]:
-        """Return the settings that the journal stores."""
-        name = self.shared_name or gateway
-        return {"on": self.on, "processes": self.processes, "shared_limit": self.shared_limit, "shared_name": name}
+        """Return the settings as facts of a run."""
+        name, processes = self.shared_name or gateway, 2 if self.processes is None else self.processes
+        return {"on": self.on, "processes": processes, "shared_limit": self.shared_limit, "shared_name": name}
+
+
+@Parameter(name="*")
+@frozen
+class AgainOptions:
+    """Options of a run that are given again, so that no journal decides what is read and who is contacted."""
+
+    source: Annotated[
+        Path | None, Parameter(allow_leading_hyphen=True, help="The source, if it is not in the journal's folder.")
+    ] = None
+    query: Annotated[str | None, Parameter(help="The query of the run.")] = None
 
 
 @Parameter(name="*")
@@ -166,24 +186,6 @@ def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> 
     }
 
 
-def source_of(facts: dict[str, Any]) -> Source:
-    """Return the source described by `source_settings`."""
-    return Source(
-        facts["source"],
-        facts["mapping"],
-        "ignore" if facts["ignore_unknown"] else "refuse",
-        facts["query"],
-        facts["format"],
-        facts["encoding"],
-    )
-
-
-def engine_settings(facts: dict[str, Any]) -> EngineSettings:
-    """Return where a run with these settings runs."""
-    names = ("on", "processes", "shared_limit", "shared_name")
-    return EngineSettings(**{name: facts[name] for name in names if name in facts})
-
-
 @commands.command
 def sync(
     file: File,
@@ -217,7 +219,7 @@ def sync(
             first=first,
             full=full,
             max_failures=limits.max_failures,
-            facts=facts,
+            facts=sealed(facts, opened),
         )
         task = SyncTask(
             owner,
@@ -226,7 +228,7 @@ def sync(
             facts["source"],
             opened,
             options,
-            output.failures or default_path(file, "failed.jsonl"),
+            output.failures or default_letters(file),
             output.dead_letter_values,
             output.report,
             output.html,
@@ -264,11 +266,13 @@ def resume(
     /,
     *,
     allow_changed: Annotated[bool, Parameter(help="Continue although the source has changed.")] = False,
+    again: AgainOptions = AgainOptions(),
+    engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
     """Continue an interrupted run. Rows whose outcome is unknown are looked up first."""
-    opened, facts = _last_run(journal)
-    _check_source(facts, allow_changed=allow_changed)
+    opened, facts = _last_run(journal, again, engine)
+    check_unchanged(facts, allow_changed=allow_changed)
     return _run_again(opened, facts, output, resume=True, full=facts["full"])
 
 
@@ -278,11 +282,13 @@ def retry_failed(
     /,
     *,
     allow_changed: Annotated[bool, Parameter(help="Read the source although it has changed.")] = False,
+    again: AgainOptions = AgainOptions(),
+    engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
     """Send the failed and the unconfirmed rows again."""
-    opened, facts = _last_run(journal)
-    _check_source(facts, allow_changed=allow_changed)
+    opened, facts = _last_run(journal, again, engine)
+    check_unchanged(facts, allow_changed=allow_changed)
     return _run_again(opened, facts, output, only="failed")
 
 
@@ -310,12 +316,14 @@ def verify(
     *,
     sample: Annotated[int | None, Parameter(help="Compare only this number of rows, chosen at random.")] = None,
     rate: Rate = None,
+    again: AgainOptions = AgainOptions(),
 ) -> int:
     """Read the customers of a journal's source back from the gateway and compare them."""
-    opened, facts = _last_run(journal)
+    opened, facts = _last_run(journal, again)
     limit = RateOptions(rate=rate).per_second() if rate is not None else facts["rate"]
-    owner = account_from_environment(opened.gateway)
-    return show_verification(owner, source_of(facts).read(), sample=sample, rate=limit, workers=facts["workers"])
+    return show_verification(
+        _account_of(opened), source_of(facts).read(), sample=sample, rate=limit, workers=facts["workers"]
+    )
 
 
 @commands.command
@@ -346,44 +354,40 @@ def migrate(
     return migration(account_from_environment(source), task, accept_losses=accept_losses)
 
 
-def _last_run(path: Path) -> tuple[Journal, dict[str, Any]]:
+def _last_run(path: Path, again: AgainOptions, engine: EngineOptions | None = None) -> tuple[Journal, dict[str, Any]]:
+    """Return a journal and the facts of its last run, with what the command line gives again."""
     opened = Journal.existing(path)
-    last = opened.last_run()
-    if last is None:
-        raise ConfigurationError(f"{path} contains no run. Start one with `sync`.")
-    if "source" not in last.facts:
-        again = f"wonder-customers migrate --from {last.facts.get('migrate')} --to {opened.gateway}"
-        raise ConfigurationError(f"{path} is the journal of a migration. To continue, run: {again}")
-    return opened, dict(last.facts)
+    contacts = {} if engine is None else {"on": engine.on, "shared_limit": engine.shared_limit}
+    facts = combined(opened, last_facts(opened), {"query": again.query, **contacts}, again.source)
+    if engine is not None:
+        facts["shared_name"] = engine.shared_name or facts["shared_name"]
+        facts["processes"] = engine.processes or facts["processes"]
+    return opened, facts
 
 
-def _check_source(facts: dict[str, Any], *, allow_changed: bool) -> None:
-    if not allow_changed and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
-        raise ConfigurationError(
-            f"{facts['source']} has changed since the run began. Nothing was sent. Start a new run with `sync`, or"
-            " continue with --allow-changed, which compares each row with its last confirmed state."
-        )
-
-
-def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
-    """Run the source of a journal again and return the exit code."""
-    file = Path(facts["source"])
-    options = Options(workers=facts["workers"], max_failures=facts["max_failures"], facts=facts, **how)
-    title = f"{file.name} → {opened.gateway}"
+def _account_of(opened: Journal) -> Account:
+    """Return the account in the environment, if it is at the gateway to which the journal belongs."""
     owner = account_from_environment(opened.gateway)
     if owner.base_url != opened.endpoint:
         raise ConfigurationError(
             f"the journal belongs to {opened.gateway} at {opened.endpoint}, but the environment has {owner.base_url}"
         )
+    return owner
+
+
+def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
+    """Run the source of a journal again and return the exit code."""
+    file = Path(facts["source"])
+    options = Options(workers=facts["workers"], max_failures=facts["max_failures"], facts=sealed(facts, opened), **how)
     return run(
         SyncTask(
-            owner,
+            _account_of(opened),
             opened.gateway,
-            title,
+            f"{file.name} → {opened.gateway}",
             facts["source"],
             opened,
             options,
-            output.failures or default_path(file, "failed.jsonl"),
+            output.failures or default_letters(file),
             output.dead_letter_values,
             output.report,
             output.html,

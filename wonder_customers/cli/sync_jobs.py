@@ -13,6 +13,7 @@ import anyio
 import orjson
 from attrs import frozen
 
+from wonder_customers._support.private_files import private_opener
 from wonder_customers.bulk import report as reports
 from wonder_customers.bulk.dead_letters import DeadLetters
 from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition
@@ -24,6 +25,7 @@ from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
+from wonder_customers.cli.job_facts import GIVEN_AGAIN, EngineSettings
 from wonder_customers.cli.output import print_message
 from wonder_customers.cli.progress import ProgressDisplay, print_summary
 from wonder_customers.dialects import simulator
@@ -33,33 +35,15 @@ from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimiter
 from wonder_customers.session import CustomerSession
 
 __all__ = [
-    "EngineSettings",
     "SyncTask",
     "account",
     "bulk_session",
     "check_outputs",
-    "default_path",
+    "default_letters",
     "journal_path",
     "run",
     "run_job",
 ]
-
-
-@frozen
-class EngineSettings:
-    """Where a job runs.
-
-    Attributes:
-        on: The engine; None for this process.
-        processes: The number of workers of the engine.
-        shared_limit: The URL of the store that holds the rate limit of several processes; None for no shared limit.
-        shared_name: The name under which these processes share the limit.
-    """
-
-    on: str | None = None
-    processes: int = 2
-    shared_limit: str | None = None
-    shared_name: str = "default"
 
 
 @frozen
@@ -128,6 +112,18 @@ def default_path(source: Path, suffix: str) -> Path:
         return Path(f"query.{suffix}")
     named = source if source.name else source.resolve()
     return named.with_name(f"{named.name}.{suffix}")
+
+
+def default_letters(source: Path) -> Path:
+    """Return the path of the file for failed rows beside the source.
+
+    Raises:
+        ConfigurationError: It is a link, through which a file elsewhere would be changed.
+    """
+    path = default_path(source, "failed.jsonl")
+    if path.is_symlink():
+        raise ConfigurationError(f"{path} is a link. Remove it, or name a file with --failures. Nothing was sent.")
+    return path
 
 
 def bulk_session(
@@ -294,10 +290,17 @@ def _print_result(
     if task.journal is None or not task.resumable:
         return
     if job.exit_status in {"interrupted", "paused"}:
-        print_message(f"To continue, run: wonder-customers resume {quote(str(task.journal.path))}", "yellow")
+        print_message(f"To continue, run: {_command('resume', task.journal)}", "yellow")
     elif job.stats.counts["failed"] and message is None:
-        command = f"wonder-customers retry-failed {quote(str(task.journal.path))}"
-        print_message(f"To send the failed rows again, run: {command}", "yellow")
+        print_message(f"To send the failed rows again, run: {_command('retry-failed', task.journal)}", "yellow")
+
+
+def _command(name: str, journal: Journal) -> str:
+    """Return the command that continues a run, and the options that have to be given again, without their values."""
+    run = journal.last_run()
+    options = [f"--{it.replace('_', '-')}" for it in GIVEN_AGAIN if run is not None and run.facts.get(it) is not None]
+    again = f" (with the same {' and '.join(options)})" if options else ""
+    return f"wonder-customers {name} {quote(str(journal.path))}{again}"
 
 
 def check_outputs(task: SyncTask) -> None:
@@ -348,7 +351,8 @@ def _write_reports(task: SyncTask, facts: dict[str, Any]) -> None:
 
 def _save(file: Path, what: str, content: bytes) -> None:
     try:
-        file.write_bytes(content)
+        with open(file, "wb", opener=private_opener) as opened:
+            opened.write(content)
     except OSError as error:
         raise BulkError(
             f"the {what} {file} could not be written: {error.strerror}. The summary above shows the result of the job."

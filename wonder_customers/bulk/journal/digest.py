@@ -85,10 +85,10 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
                 f"the key {path.name} of the journal {journal} is missing: restore it, or start a new journal"
             )
         _create_key(path)
-    check_trusted(path, secret=True)
     key = path.read_text(encoding="ascii").strip()
     if len(key) != 64:
         raise ConfigurationError(f"{path} does not contain a key: restore it, or delete it together with the journal")
+    check_trusted(path, secret=True)
     return bytes.fromhex(key)
 
 

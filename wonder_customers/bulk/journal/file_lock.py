@@ -28,11 +28,16 @@ class FileLock:
         """Acquire the lock.
 
         Raises:
-            BulkError: Another process holds it.
+            BulkError: Another process holds it, or the file cannot be opened.
         """
         if self._descriptor is not None or not _LOCKS:
             return
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            # A link could lead to a file outside of the journal's folder.
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            reason = f"the lock file {self.path} cannot be used: {error.strerror}. Nothing was sent."
+            raise BulkError(reason) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

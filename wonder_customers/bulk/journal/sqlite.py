@@ -16,13 +16,14 @@ from typing import Any
 import orjson
 from attrs import define, field, frozen
 
+from wonder_customers.bulk.journal.database import check_schema, connect
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.bulk.journal.entries import Announcement, Entry, State
 from wonder_customers.bulk.journal.file_lock import FileLock
 from wonder_customers.bulk.journal.write_queue import WriteQueue
 from wonder_customers.errors import BulkError, ConfigurationError
 
-__all__ = ["Change", "Journal", "Run", "connect"]
+__all__ = ["Change", "Journal", "Run"]
 
 Change = tuple[str, list[Any]]
 """One change of a row: ``sending``, ``done``, ``ended`` or ``same``, with the arguments of the method of that name."""
@@ -126,6 +127,7 @@ class Journal:
             mark = key_mark(digests).hex()
             with closing(connect(where)) as connection:
                 connection.executescript(_SCHEMA)
+                check_schema(connection, where, _SCHEMA)
                 connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", mine.items())
                 # A journal of a version without marks adopts the key that it is opened with.
                 connection.execute("INSERT OR IGNORE INTO about VALUES ('key', ?)", [mark])
@@ -324,20 +326,9 @@ def facts_about(path: Path) -> dict[str, str]:
         ConfigurationError: The file is not a journal.
     """
     with _reading(path), closing(connect(path)) as connection:
+        check_schema(connection, path, _SCHEMA)
         found = dict(connection.execute("SELECT name, value FROM about"))
         return {name: found[name] for name in ("gateway", "endpoint", "version")}
-
-
-def connect(path: Path) -> sqlite3.Connection:
-    """Open a connection to a journal. Its commits survive a power failure."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL").close()
-        connection.execute("PRAGMA synchronous = FULL").close()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
 
 
 @contextmanager

@@ -1,0 +1,87 @@
+"""Connections to a journal's database, which is used only if no other user can have written it."""
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+from shlex import quote
+
+from wonder_customers._support.private_files import check_trusted, make_private
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["check_schema", "connect"]
+
+_SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
+"""The end of a rollback journal that names a further file (https://sqlite.org/fileformat.html#the_rollback_journal)."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a connection to a journal, and create the file if it does not exist.
+
+    Its commits survive a power failure. Only the owner can read and write the file and the files beside it.
+
+    Raises:
+        ConfigurationError: Another user may have written the file, or a file beside it that SQLite reads.
+    """
+    check_trusted(path)
+    _check_files_beside(path.resolve())
+    make_private(path)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    try:
+        # The schema of a file calls no function with effects outside of the database.
+        for setting in ("trusted_schema = OFF", "journal_mode = WAL", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {setting}").close()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> None:
+    """Check that a database contains the tables and indexes of `schema` and nothing else, such as views or triggers.
+
+    Raises:
+        ConfigurationError: It contains something else.
+    """
+    with closing(sqlite3.connect(":memory:")) as ours:
+        ours.executescript(schema)
+        if _objects(ours) != _objects(connection):
+            raise ConfigurationError(
+                f"{path} cannot be used as a journal: its tables are not those of a journal of this version. Choose"
+                " another file with --journal."
+            )
+
+
+def _objects(connection: sqlite3.Connection) -> set[tuple[str, ...]]:
+    found = connection.execute("SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema").fetchall()
+    return {(*names, " ".join(str(sql).split())) for *names, sql in found}
+
+
+def _check_files_beside(path: Path) -> None:
+    """Check the files that SQLite uses together with a database.
+
+    SQLite would write through a link, and a rollback journal can name a file that SQLite deletes.
+    """
+    for suffix in ("-wal", "-shm", "-journal"):
+        beside = path.with_name(path.name + suffix)
+        if beside.is_symlink():
+            raise ConfigurationError(f"{beside} is a link, which SQLite does not make. Nothing was sent.")
+        check_trusted(beside)
+        try:
+            if stat.S_IMODE(beside.stat().st_mode) & 0o077:
+                beside.chmod(0o600)
+            if suffix == "-journal" and _names_other_file(beside):
+                raise ConfigurationError(
+                    f"{beside} names a further database, which is not part of a journal. Nothing was sent. If you"
+                    f" trust {path.name}, run: rm {quote(str(beside))}"
+                )
+        except FileNotFoundError:  # also if another process has just closed the database
+            continue
+
+
+def _names_other_file(beside: Path) -> bool:
+    with beside.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(_SUPER_JOURNAL)))
+        return file.read() == _SUPER_JOURNAL

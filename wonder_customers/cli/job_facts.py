@@ -1,0 +1,186 @@
+"""What a journal stores about a run, and what of it a later command uses.
+
+A journal may come from someone else. It therefore names data and never an action: the query, the engine and the address
+of a shared limit are given again on the command line, and the journal only has their digests. Its source is read
+without being named again only if it is in the journal's folder.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from shlex import quote
+from typing import Any, Final
+
+from attrs import frozen
+
+from wonder_customers.bulk.distributed.partition import Source
+from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.sources import fingerprint
+from wonder_customers.cli.output import print_message
+from wonder_customers.errors import ConfigurationError
+
+__all__ = [
+    "GIVEN_AGAIN",
+    "EngineSettings",
+    "check_unchanged",
+    "combined",
+    "engine_settings",
+    "last_facts",
+    "sealed",
+    "source_of",
+]
+
+GIVEN_AGAIN: Final = ("query", "on", "shared_limit")
+"""The facts that the journal stores as digests."""
+
+_MOST: Final = 10_000
+"""The largest accepted number of workers and of processes in a journal."""
+_TEXT: Final = (str, type(None))
+_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "source": (str,),
+    "fingerprint": (str,),
+    "mapping": (dict,),
+    "ignore_unknown": (bool,),
+    "query": _TEXT,
+    "format": _TEXT,
+    "encoding": _TEXT,
+    "rate": (int, float, type(None)),
+    "workers": (int,),
+    "max_failures": (int, type(None)),
+    "on": _TEXT,
+    "processes": (int,),
+    "shared_limit": _TEXT,
+    "shared_name": (str,),
+    "full": (bool,),
+}
+
+
+@frozen
+class EngineSettings:
+    """Where a job runs.
+
+    Attributes:
+        on: The engine; None for this process.
+        processes: The number of workers of the engine.
+        shared_limit: The URL of the store that holds the rate limit of several processes; None for no shared limit.
+        shared_name: The name under which these processes share the limit.
+    """
+
+    on: str | None = None
+    processes: int = 2
+    shared_limit: str | None = None
+    shared_name: str = "default"
+
+
+def sealed(facts: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
+    """Return facts as the journal stores them: with keyed digests of what has to be given again."""
+    digests = {name: _digest(journal, name, facts[name]) for name in GIVEN_AGAIN if facts.get(name) is not None}
+    return {**facts, **digests}
+
+
+def _digest(journal: Journal, name: str, value: str) -> str:
+    return journal.digests.payload({name: value}).hex()
+
+
+def last_facts(journal: Journal) -> dict[str, Any]:
+    """Return the facts of a journal's last run.
+
+    Raises:
+        ConfigurationError: The journal has no run, is that of a migration, or has facts that no run has written.
+    """
+    last = journal.last_run()
+    if last is None:
+        raise ConfigurationError(f"{journal.path} contains no run. Start one with `sync`.")
+    facts = dict(last.facts)
+    if "migrate" in facts:
+        again = f"wonder-customers migrate --from {quote(str(facts['migrate']))} --to {quote(journal.gateway)}"
+        raise ConfigurationError(f"{journal.path} is the journal of a migration. To continue, run: {again}")
+    wrong = [name for name, kinds in _KINDS.items() if name not in facts or type(facts[name]) not in kinds]
+    wrong += [name for name in ("workers", "processes") if name not in wrong and not 0 < facts[name] <= _MOST]
+    if wrong or not all(isinstance(field, str) for field in facts["mapping"].values()):
+        named = wrong[0] if wrong else "mapping"
+        raise ConfigurationError(f"the journal {journal.path} is damaged ({named}): restore it from a copy.")
+    return facts
+
+
+def combined(
+    journal: Journal, facts: Mapping[str, Any], given: Mapping[str, str | None], source: Path | None
+) -> dict[str, Any]:
+    """Return the facts of a run that is continued.
+
+    Args:
+        journal: The journal.
+        facts: The facts that it stores.
+        given: What the command line gives again, by the names of `GIVEN_AGAIN`; a missing name is not needed.
+        source: The source on the command line; None for the one that the journal names.
+
+    Raises:
+        ConfigurationError: Something has to be given again, or the query is another one.
+    """
+    found = dict(facts)
+    for name in GIVEN_AGAIN:
+        found[name] = (_again(journal, name, facts[name], given[name]) or None) if name in given else None
+    if source is not None:
+        found["source"] = str(source) if str(source) == "-" else str(source.resolve())
+    elif facts["source"] != "-" and not _is_beside(Path(facts["source"]), journal.path.resolve().parent):
+        raise ConfigurationError(
+            f"the source {facts['source']} is not in the folder of the journal. Nothing was sent. If it is yours, name"
+            " it with --source."
+        )
+    return found
+
+
+def _again(journal: Journal, name: str, digest: str | None, given: str | None) -> str | None:
+    option = f"--{name.replace('_', '-')}"
+    if digest is None and given is None:
+        return None
+    if given is None:
+        rest = "." if name == "query" else f", or {option} '' to continue without it."
+        raise ConfigurationError(
+            f"the run was started with {option}, which the journal does not contain. Nothing was sent. Give it"
+            f" again{rest}"
+        )
+    if digest != _digest(journal, name, given):
+        if name == "query":
+            raise ConfigurationError(
+                "--query is not the query with which the run was started. Nothing was sent. Start a new run with"
+                " `sync`."
+            )
+        print_message(f"{option} differs from the earlier run.", "yellow")
+    return given
+
+
+def _is_beside(source: Path, folder: Path) -> bool:
+    """Return whether a source and, if it is a folder, everything in it is inside `folder`, through links too."""
+    entries = [source, *(source.iterdir() if source.is_dir() else ())]
+    return all(entry.resolve().is_relative_to(folder) for entry in entries)
+
+
+def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
+    """Check that the source is as it was when the run began.
+
+    Raises:
+        ConfigurationError: It has changed or is missing.
+    """
+    if not allow_changed and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
+        raise ConfigurationError(
+            f"{facts['source']} has changed since the run began. Nothing was sent. Start a new run with `sync`, or"
+            " continue with --allow-changed, which compares each row with its last confirmed state."
+        )
+
+
+def source_of(facts: Mapping[str, Any]) -> Source:
+    """Return the source described by the facts."""
+    return Source(
+        facts["source"],
+        facts["mapping"],
+        "ignore" if facts["ignore_unknown"] else "refuse",
+        facts["query"],
+        facts["format"],
+        facts["encoding"],
+    )
+
+
+def engine_settings(facts: Mapping[str, Any]) -> EngineSettings:
+    """Return where a run with these settings runs."""
+    names = ("on", "processes", "shared_limit", "shared_name")
+    return EngineSettings(**{name: facts[name] for name in names})
