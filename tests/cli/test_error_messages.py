@@ -124,6 +124,7 @@ def test_invalid_journal_is_reported(
     write_csv(folder / "c.csv", 1)
     (folder / "text").write_text("no database", encoding="utf-8")
     (folder / "text.key").write_text("00" * 32, encoding="utf-8")
+    (folder / "text.key").chmod(0o600)
     code, _, err = command("sync", "c.csv", "--to", "monri", "--journal", path, env=server.environment())
     assert code == USAGE
     assert expected in err

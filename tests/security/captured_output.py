@@ -1,6 +1,7 @@
 """Collects the output of a program: streams, logs, warnings, and errors with all their frames."""
 
 import logging
+import os
 import pickle
 import sys
 import threading
@@ -56,9 +57,10 @@ class CapturedOutput:
                     self.add(f"{name} = {_safe_repr(value)}", *_strings_in(value, _MAX_LEVELS))
 
     def folder(self, folder: Path) -> None:
-        """Add the names and contents of all files in a folder."""
+        """Add the names and contents of all files in a folder, which only their owner may read."""
         for path in sorted(folder.rglob("*")):
             if path.is_file():
+                assert not path.stat().st_mode & 0o077 or os.name == "nt", f"others can read {path.name}"
                 self.add(str(path.relative_to(folder)), path.read_bytes())
 
     @contextmanager

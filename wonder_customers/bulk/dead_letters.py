@@ -9,7 +9,7 @@ from typing import Any, Self, TextIO
 import orjson
 from attrs import asdict, fields
 
-from wonder_customers._support.private_files import private_opener
+from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.errors import BulkError
 from wonder_customers.records import CustomerDraft

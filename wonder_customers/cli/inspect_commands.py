@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from wonder_customers._support.private_files import private_opener
+from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.job import LocalJob
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.migrate import Losses, losses, migrated

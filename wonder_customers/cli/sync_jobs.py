@@ -13,7 +13,7 @@ import anyio
 import orjson
 from attrs import frozen
 
-from wonder_customers._support.private_files import private_opener
+from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk import report as reports
 from wonder_customers.bulk.dead_letters import DeadLetters
 from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from shlex import quote
 
-from wonder_customers._support.private_files import check_trusted, make_private
+from wonder_customers.bulk.private_files import check_trusted, make_private
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["check_schema", "connect"]

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from attrs import field, frozen
 
-from wonder_customers._support.private_files import check_trusted
+from wonder_customers.bulk.private_files import check_trusted
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["Digests", "key_mark", "key_of"]

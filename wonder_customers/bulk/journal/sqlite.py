@@ -6,9 +6,11 @@ after the response, so a row that is ``sending`` when a process starts has an ou
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from time import time
 from typing import Any
@@ -224,8 +226,11 @@ class Journal:
         """Return the latest run; None if there was none."""
         rows = self._query("SELECT run, started, ended, ending, facts, counts FROM runs ORDER BY run DESC LIMIT 1")
         with _reading(self.path):
-            for run, started, ended, exit_status, facts, counts in rows:
-                return Run(run, started, ended, exit_status, orjson.loads(facts), orjson.loads(counts or "{}"))
+            for number, started, ended, exit_status, facts, counts in rows:
+                found = orjson.loads(facts), orjson.loads(counts or "{}")
+                _check((started, ended or 0.0, exit_status or "", *found), (float, (float, int), str, dict, dict))
+                _check(found[1].values(), int)
+                return Run(number, started, ended, exit_status, *found)
         return None
 
     def states(self) -> dict[str, int]:
@@ -239,7 +244,12 @@ class Journal:
 
     def ids(self) -> list[tuple[str, str | None, str, float]]:
         """Return the reference, the gateway's id, the state and the Unix time of each row, ordered by reference."""
-        return list(self._query("SELECT reference, id, state, at FROM rows ORDER BY reference"))
+        found = self._query("SELECT reference, id, state, at FROM rows ORDER BY reference")
+        with _reading(self.path):
+            for reference, gateway_id, state, at in found:
+                _check((reference, gateway_id or "", state, at), (str, str, str, float))
+                datetime.fromtimestamp(at, UTC)
+        return found
 
     # Rows
 
@@ -306,7 +316,7 @@ class Journal:
             def find(references: Sequence[str]) -> dict[str, Entry]:
                 with _reading(self.path):
                     rows = connection.execute(_FIND, [orjson.dumps(references).decode()])
-                    return {row[0]: Entry._make(row) for row in rows}
+                    return {row[0]: _entry(row) for row in rows}
 
             yield find
 
@@ -331,6 +341,27 @@ def facts_about(path: Path) -> dict[str, str]:
         return {name: found[name] for name in ("gateway", "endpoint", "version")}
 
 
+_ENTRY_TYPES = (str, int, int, str, str, bytes, bytes, str, int, str, float)
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    # SQLite stores any value in any column.
+    if not all(value is None or type(value) is kind for value, kind in zip(row, _ENTRY_TYPES, strict=True)):
+        raise ValueError("a value of another type")
+    return Entry._make(row)
+
+
+def _check(values: Iterable[object], kinds: Any) -> None:
+    """Check the types of values from a file.
+
+    Raises:
+        ValueError: One has another type.
+    """
+    each = kinds if isinstance(kinds, tuple) else repeat(kinds)
+    if not all(isinstance(value, kind) for value, kind in zip(values, each, strict=False)):
+        raise ValueError("a value of another type")
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:
@@ -343,7 +374,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise ConfigurationError(
             f"{path} cannot be used as a journal: {error.strerror}. Choose another file with --journal."
         ) from None
-    except (ValueError, KeyError) as error:  # invalid Unicode, invalid JSON, missing names
+    except (ValueError, KeyError, OverflowError) as error:  # invalid Unicode, invalid JSON, missing names
         reason = type(error).__name__
         raise ConfigurationError(f"the journal {path} is damaged ({reason}): restore it from a copy.") from None
 
