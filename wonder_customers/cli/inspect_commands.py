@@ -10,12 +10,12 @@ from typing import Any
 
 from rich.table import Table
 
-from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.job import LocalJob
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import Rows
 from wonder_customers.bulk.plan import Plan, plan
+from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE

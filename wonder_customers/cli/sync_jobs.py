@@ -13,7 +13,6 @@ import anyio
 import orjson
 from attrs import frozen
 
-from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk import report as reports
 from wonder_customers.bulk.dead_letters import DeadLetters
 from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition
@@ -21,6 +20,7 @@ from wonder_customers.bulk.html_report import page
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import BULK, Options
+from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
