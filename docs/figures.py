@@ -179,10 +179,7 @@ _PATH = {
 }
 _TRANSPORT_PATH = {
     "transports/pool.py": "takes a connection from the pool and returns it",
-    "transports/asyncio.py": "opens the connection",
-    "transports/httpx.py": "opens the connection",
-    "transports/_connection.py": "writes to the socket and parses the response",
-    "transports/_line.py": "writes to the socket and parses the response",
+    "transports/asyncio.py": "opens the connection, writes to the socket and parses the response",
 }
 """Files on the path of a call. Helpers without a decision of their own, such as ``records.py``, are left out."""
 

@@ -228,13 +228,13 @@ def connection(data: bytes) -> None:
         transport._check_loop()
         connection, transmission = transport._new(_ORIGIN), Transmission()
         connection.connection_made(_OpenTransport())
-        connection.begin(_OUTGOING, transmission, inf)
+        sending = asyncio.ensure_future(connection.send(_OUTGOING, transmission, inf))
+        await asyncio.sleep(0)
         for piece in _pieces(data):
             connection.data_received(piece)
         connection.connection_lost(None)
-        transport.timer.stop()
         try:
-            _check_transmission(transmission, StopIteration(connection.result()))
+            _check_transmission(transmission, StopIteration(await sending))
         except TransportError:
             return
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import httpx
+import httpx2
 import orjson
 import pytest
 from backends import ASYNCIO_ONLY
@@ -192,12 +193,15 @@ async def test_ssl_context_changed_to_insecure_is_rejected(
                 await it.get(HEX24)
 
 
-@pytest.mark.filterwarnings("ignore:.*TLS certificates:UserWarning")
-def test_httpx_transport_without_verification_is_rejected() -> None:
-    with pytest.raises(ConfigurationError, match="must verify certificates"):
-        CustomerSession(ACCOUNTS["paydock"](), transport=httpx.AsyncHTTPTransport(verify=False))
-    for valid in (httpx.AsyncHTTPTransport(), httpx.MockTransport(lambda _: httpx.Response(200))):
-        CustomerSession(ACCOUNTS["paydock"](), transport=valid)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("library", [httpx, httpx2])
+async def test_httpx_transport_without_verification_sends_nothing(simulator: SimulatorServer, library: Any) -> None:
+    account = Paydock("k", base_url=f"{simulator.tls()}/v1/")
+    before = sum(simulator.faults.requests.values())
+    async with CustomerSession(account, transport=lambda: library.AsyncHTTPTransport(verify=False)) as it:
+        with pytest.raises(ConfigurationError, match="must verify certificates"):
+            await it.get(HEX24)
+    assert sum(simulator.faults.requests.values()) == before
 
 
 # Responses

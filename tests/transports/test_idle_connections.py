@@ -148,10 +148,10 @@ def test_transport_closed_on_another_event_loop_leaves_no_socket() -> None:
     with RawServer(forever) as server:
         transport = AsyncioTransport()
         asyncio.run(response_to(transport, signed_request(server.port)))
-        asyncio.run(transport.aclose())
-        assert connected_sockets(server.port) == []
-        assert transport.open_connections == 0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # asyncio's transport was not closed on its own loop
+            asyncio.run(transport.aclose())
+            assert connected_sockets(server.port) == []
+            assert transport.open_connections == 0
             del transport
             gc.collect()

@@ -15,6 +15,7 @@ from raw_sockets import Peer, RawServer
 from wonder_customers import CallError, RetryPolicy
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.asyncio import AsyncioTransport
+from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import HttpResponse, Timeouts
 
 pytestmark = pytest.mark.anyio
@@ -71,14 +72,28 @@ async def refusal_of_a_large_request(transport: Any, script: Callable[[Peer], No
     assert transport.open_connections == 0
 
 
-async def test_early_refusal_of_a_large_request_is_reported(kind: Callable[..., Any]) -> None:
-    await refusal_of_a_large_request(kind(), refuse_and_read)
-
-
-@pytest.mark.parametrize("use_uvloop", [False, True])
-def test_early_refusal_is_reported_although_the_connection_is_reset(use_uvloop: bool) -> None:
-    # On HttpxTransport the reset may come first: httpx reads the response only after it has sent the request.
+@pytest.mark.parametrize("script", [refuse, refuse_and_read])
+@pytest.mark.parametrize(
+    ("kind", "backend", "options"),
+    [
+        (AsyncioTransport, "asyncio", {}),
+        (AsyncioTransport, "asyncio", {"use_uvloop": True}),
+        (HttpxTransport, "asyncio", {}),
+        (HttpxTransport, "asyncio", {"use_uvloop": True}),
+        (HttpxTransport, "trio", {}),
+    ],
+    ids=[
+        "AsyncioTransport",
+        "AsyncioTransport-uvloop",
+        "HttpxTransport",
+        "HttpxTransport-uvloop",
+        "HttpxTransport-trio",
+    ],
+)
+def test_early_refusal_of_a_large_request_is_reported(
+    kind: Callable[[], Any], backend: str, options: dict[str, Any], script: Callable[[Peer], None]
+) -> None:
     async def main() -> None:
-        await refusal_of_a_large_request(AsyncioTransport(), refuse)
+        await refusal_of_a_large_request(kind(), script)
 
-    anyio.run(main, backend_options={"use_uvloop": use_uvloop})
+    anyio.run(main, backend=backend, backend_options=options)

@@ -34,7 +34,7 @@ from wonder_customers.records import (
 )
 from wonder_customers.retry import RetryBudget, RetryPolicy
 from wonder_customers.secret import concealed, secrets_of
-from wonder_customers.transports import has_connections, select_transport
+from wonder_customers.transports import select_transport
 from wonder_customers.wire import Origin, Transport
 
 if TYPE_CHECKING:  # loaded only when statistics are read
@@ -155,11 +155,12 @@ class SessionState:
     def _connections(self) -> "ConnectionStats | None":
         from wonder_customers.events import ConnectionStats  # noqa: PLC0415 - loaded only when statistics are read
 
-        pool = self.transport
-        if not has_connections(pool):
+        pool: Any = self.transport
+        try:
+            waiting = pool.waiting_requests + self.executor.sender.permits.slots.waiting
+            return ConnectionStats(pool.open_connections, pool.busy_connections, pool.idle_connections, waiting)
+        except AttributeError:  # a transport without a connection pool
             return None
-        waiting = pool.waiting_requests + self.executor.sender.permits.slots.waiting
-        return ConnectionStats(pool.open_connections, pool.busy_connections, pool.idle_connections, waiting)
 
     def check_open(self) -> None:
         """Check that the session is open on the running event loop.

@@ -6,42 +6,14 @@
 import sys
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from types import FunctionType
-from typing import Any, Protocol, TypeGuard
+from typing import Any
 
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports.network import running_on_asyncio
 from wonder_customers.transports.pool import check_max_connections
-from wonder_customers.transports.tls import check_httpx_context
 from wonder_customers.wire import Transport
 
-__all__ = ["HasConnections", "check_transport", "has_connections", "patched_library", "select_transport"]
-
-
-class HasConnections(Protocol):
-    """Numbers of a transport with a connection pool, for `CustomerSession.stats`."""
-
-    @property
-    def open_connections(self) -> int:
-        """Number of connections, busy and idle."""
-
-    @property
-    def busy_connections(self) -> int:
-        """Number of requests in progress."""
-
-    @property
-    def idle_connections(self) -> int:
-        """Number of connections that wait for a request."""
-
-    @property
-    def waiting_requests(self) -> int:
-        """Number of requests that wait for a free connection."""
-
-
-def has_connections(transport: Any) -> TypeGuard[HasConnections]:
-    """Return whether a transport, or the one it wraps, has the attributes of `HasConnections`."""
-    # From Python 3.12 on, `isinstance` with a protocol ignores attributes provided by `__getattr__`.
-    names = ("open_connections", "busy_connections", "idle_connections", "waiting_requests")
-    return all(hasattr(transport, name) for name in names)
+__all__ = ["check_transport", "patched_library", "select_transport"]
 
 
 def check_transport(transport: Any, max_connections: int) -> None:
@@ -55,21 +27,27 @@ def check_transport(transport: Any, max_connections: int) -> None:
         ConfigurationError: One of them is something else.
     """
     check_max_connections(max_connections)
-    if transport is None or (_is_factory(transport) and not iscoroutinefunction(transport)):
+    if transport is None or _is_factory(transport) or hasattr(transport, "handle_async_request"):
         return
     # An httpx client has methods with the names of `Transport`.
-    if isinstance(transport, Transport) and not hasattr(transport, "build_request"):
-        for name in ("send", "aclose"):
-            method = getattr(transport, name)
-            if not callable(method) or isgeneratorfunction(method) or isasyncgenfunction(method):
-                raise ConfigurationError(f"the transport's {name} must be an async method: {type(transport).__name__}")
-    elif hasattr(transport, "handle_async_request"):
-        check_httpx_context(transport)
-    else:
+    if not isinstance(transport, Transport) or hasattr(transport, "build_request"):
         raise ConfigurationError(
             "transport must be a Transport, a transport of httpx or httpx2, or a function that returns one,"
             f" not {type(transport).__name__}"
         )
+    for name in ("send", "aclose"):
+        method = getattr(transport, name)
+        if not callable(method) or isgeneratorfunction(method) or isasyncgenfunction(method):
+            raise ConfigurationError(f"the transport's {name} must be an async method: {type(transport).__name__}")
+
+
+def _is_factory(transport: object) -> bool:
+    return isinstance(transport, type) or (
+        callable(transport)
+        and not isinstance(transport, Transport)
+        and not hasattr(transport, "handle_async_request")
+        and not iscoroutinefunction(transport)
+    )
 
 
 def select_transport(transport: Any, max_connections: int) -> tuple[Transport, str]:
@@ -82,11 +60,17 @@ def select_transport(transport: Any, max_connections: int) -> tuple[Transport, s
     Raises:
         ConfigurationError: `transport` cannot be used.
     """
-    if _is_factory(transport):
-        return _from_factory(transport, max_connections)
+    factory = None
+    while _is_factory(transport):
+        factory, transport = transport, transport()
+        if transport is None:
+            raise ConfigurationError("the transport factory returned None")
     check_transport(transport, max_connections)
     if hasattr(transport, "handle_async_request"):
-        return _httpx(max_connections, transport), f"HttpxTransport over {type(transport).__name__}"
+        pooled = any(kind.__name__ == "AsyncHTTPTransport" for kind in type(transport).__mro__)
+        each = factory if pooled and factory is not None else transport
+        made = _httpx(max_connections, each, close_transport=factory is not None)
+        return made, f"HttpxTransport over {type(transport).__name__}"
     return _default(max_connections) if transport is None else (transport, type(transport).__name__)
 
 
@@ -106,23 +90,6 @@ def _default(max_connections: int) -> tuple[Transport, str]:
     return AsyncioTransport(max_connections=max_connections), "AsyncioTransport"
 
 
-def _from_factory(factory: Any, max_connections: int) -> tuple[Transport, str]:
-    made = factory()
-    if made is None:
-        raise ConfigurationError("the transport factory returned None")
-    if hasattr(made, "_pool"):  # a transport of httpx with a connection pool
-        return _httpx(max_connections, factory), f"HttpxTransport over {type(made).__name__}"
-    if hasattr(made, "handle_async_request"):
-        return _httpx(max_connections, made, close_transport=True), f"HttpxTransport over {type(made).__name__}"
-    return select_transport(made, max_connections)
-
-
-def _is_factory(transport: object) -> bool:
-    return isinstance(transport, type) or (
-        callable(transport) and not isinstance(transport, Transport) and not hasattr(transport, "handle_async_request")
-    )
-
-
 def _httpx(max_connections: int, transport: Any = None, *, close_transport: bool = False) -> Transport:
     from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - only here is httpx loaded
 
@@ -135,11 +102,8 @@ def patched_library() -> str | None:
         classes = [(library, "AsyncHTTPTransport"), (core, "AsyncConnectionPool"), (core, "AsyncHTTPConnection")]
         for module, name in classes:
             kind = getattr(sys.modules.get(module), name, None)
-            if kind is not None and not _is_original(kind.handle_async_request):
+            method = getattr(kind, "handle_async_request", None)
+            original = isinstance(method, FunctionType) and method.__globals__["__name__"].startswith((library, core))
+            if kind is not None and not original:
                 return library
     return None
-
-
-def _is_original(method: Any) -> bool:
-    package = method.__globals__["__name__"].partition(".")[0] if type(method) is FunctionType else ""
-    return package in {"httpx", "httpcore", "httpx2", "httpcore2"}

@@ -1,4 +1,4 @@
-"""The default transport on asyncio and uvloop.
+"""The default transport on asyncio and uvloop: connections of `asyncio.Protocol`, parsed by httptools.
 
 It handles every byte itself, so the evidence in a `Transmission` is exact.
 """
@@ -8,13 +8,23 @@ import socket
 import ssl
 from math import inf
 from time import monotonic
-from typing import Any, Final, cast
+from typing import Final, cast
+
+from aiohappyeyeballs import start_connection
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.transports import loopback_guard
-from wonder_customers.transports._connection import Connection, DeadlineTimer
-from wonder_customers.transports.network import Resolver, connection_error
-from wonder_customers.transports.pool import ConnectionPool, Waiter
+from wonder_customers.transports.messages import (
+    MAX_BODY,
+    MAX_HEAD,
+    decode_body,
+    normalize_headers,
+    serialize_request,
+    too_large,
+)
+from wonder_customers.transports.network import Resolver, connection_error, is_readable, running_on_asyncio
+from wonder_customers.transports.pool import ConnectionPool, PooledConnection
 from wonder_customers.transports.tls import default_context, verified
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmission, TransportError, TransportTimeout
 
@@ -24,28 +34,7 @@ _NEXT_ADDRESS: Final = 0.25
 """Seconds before the next address of a host is tried at the same time (RFC 8305, section 5)."""
 
 
-class _Waiter:
-    """A request that waits for a free slot."""
-
-    def __init__(self, due: float) -> None:
-        self.due = due
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._given = False
-
-    def set(self) -> None:
-        self._given = True
-        self.expire(0)
-
-    def is_set(self) -> bool:
-        return self._given
-
-    def expire(self, now: float) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
-        self.due = inf
-
-
-class AsyncioTransport(ConnectionPool[Connection]):
+class AsyncioTransport(ConnectionPool["_Connection"]):
     """Transport for asyncio and uvloop, and the default there.
 
     It belongs to the event loop on which it is first used. Close it when the sessions that use it have ended.
@@ -60,9 +49,6 @@ class AsyncioTransport(ConnectionPool[Connection]):
         ConfigurationError: `max_connections` is out of range, or `ssl_context` does not verify.
     """
 
-    loop: asyncio.AbstractEventLoop
-    timer: DeadlineTimer
-
     def __init__(
         self,
         *,
@@ -75,134 +61,267 @@ class AsyncioTransport(ConnectionPool[Connection]):
         self._local_address = local_address
         self._resolver = Resolver()
 
-    def _current_loop(self) -> asyncio.AbstractEventLoop:
-        try:
-            return asyncio.get_running_loop()
-        except RuntimeError:
-            raise ConfigurationError("AsyncioTransport runs on asyncio only. Nothing was sent.") from None
-
     def _check_loop(self) -> None:
-        if self._loop is None:
-            self.loop = self._current_loop()
-            self.timer = DeadlineTimer()
+        if self._loop is None and not running_on_asyncio():
+            raise ConfigurationError("AsyncioTransport runs on asyncio only. Nothing was sent.")
         super()._check_loop()
 
-    def _new_waiter(self) -> Waiter:
-        return _Waiter(inf)
+    def _new(self, origin: Origin) -> "_Connection":
+        return _Connection(origin, self)
 
-    async def _wait(self, waiter: Waiter, deadline: float) -> None:
-        it = cast("_Waiter", waiter)
-        it.due = deadline
-        self.timer.watched.add(it)
-        self.timer.schedule(deadline)
-        try:
-            await it.future
-        finally:
-            self.timer.watched.discard(it)
+    def _close_when_due(self, connection: "_Connection") -> None:
+        if connection.due < connection.timer_due:
+            connection.set_timer()
 
-    def _new(self, origin: Origin) -> Connection:
-        return Connection(origin, self.timer, self._discard_idle)
-
-    def _is_reusable(self, connection: Connection) -> bool:
-        return connection.is_reusable()
-
-    def _close_when_due(self, connection: Connection) -> None:
-        self.timer.schedule(connection.due)
-
-    def _discard_idle(self, connection: Connection) -> None:
+    def discard(self, connection: "_Connection") -> None:
         """Close a connection if it is idle."""
         if self._remove_idle(connection):
             connection.abort()
 
-    async def _close(self, connection: Connection) -> None:
-        if self._runs_here():
-            connection.abort()
-        elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(connection.abort)
-        elif connection.socket is not None:
-            connection.socket.close()
-
-    def _runs_here(self) -> bool:
-        return self._current_loop() is self.loop
-
     async def aclose(self) -> None:
         """Close all idle connections. Busy ones are closed when their request ends."""
-        idle = [connection.lost for stack in self._idle.values() for connection in stack]
+        idle = [connection.closed for stack in self._idle.values() for connection in stack]
         await super().aclose()
-        if idle and self._runs_here():
-            # A transport closes its socket in a later iteration of the event loop.
+        if idle and idle[0].get_loop() is asyncio.get_running_loop():
             await asyncio.wait(idle)
 
-    async def _send_and_receive(
-        self, connection: Connection, signed_request: SignedRequest, transmission: Transmission, deadline: float
-    ) -> HttpResponse:
-        if connection.transport is None:
-            await self._connect(connection, signed_request.timeouts.connect, deadline)
-        await connection.begin(signed_request, transmission, deadline)
-        return connection.result()
+    async def connect(self, connection: "_Connection", seconds: float, deadline: float) -> asyncio.Transport:
+        """Open a connection and return its transport.
 
-    async def _connect(self, connection: Connection, limit: float, deadline: float) -> None:
+        Raises:
+            ConfigurationError: `loopback_guard` does not allow the host.
+            TransportError: It could not be opened within `seconds`.
+            TransportTimeout: It could not be opened before `deadline`.
+        """
         origin = connection.origin
         loopback_guard.check(origin.host)
         context = verified(self._context or default_context()) if origin.scheme == "https" else None
-        failure: TransportError | None = None
+        sock, failure = None, None
         try:
-            async with asyncio.timeout(min(limit, deadline - monotonic())):
-                connection.socket = await self._open_socket(origin)
-                await self.loop.create_connection(
-                    lambda: connection,
-                    sock=connection.socket,
-                    ssl=context,
-                    server_hostname=None if context is None else origin.host,
+            async with asyncio.timeout(min(seconds, deadline - monotonic())):
+                connection.socket = sock = await self._open_socket(origin)
+                server_hostname = None if context is None else origin.host
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection, sock=sock, ssl=context, server_hostname=server_hostname
                 )
         except TimeoutError:
             failure = (TransportTimeout if monotonic() >= deadline else TransportError)("no connection in time")
         except OSError as error:
             failure = connection_error(error)
         finally:
-            if connection.transport is None and connection.socket is not None:
-                connection.socket.close()
+            if connection.transport is None and sock is not None:
+                sock.close()
         if failure is not None:
             raise failure  # here, without the original error: its frames hold the request
-        self.timer.watched.add(connection)
-        tls = cast("asyncio.Transport", connection.transport).get_extra_info("ssl_object")
+        transport = connection.transport
+        if transport is None or transport.is_closing():
+            raise TransportError("no connection: it was closed at once")
+        tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() not in {None, "http/1.1"}:
             raise TransportError("the ssl_context negotiated a protocol other than HTTP/1.1", retryable=False)
+        return transport
 
     async def _open_socket(self, origin: Origin) -> socket.socket:
-        """Connect to the first address of a host that accepts, trying another one every `_NEXT_ADDRESS` seconds."""
-        addresses = list(await self._resolver.resolve(origin.host, origin.port))
-        attempts: set[asyncio.Task[socket.socket]] = set()
-        try:
-            while True:
-                if addresses:
-                    attempts.add(self.loop.create_task(self._open_socket_to(addresses.pop(0))))
-                wait = _NEXT_ADDRESS if addresses else None
-                done, _ = await asyncio.wait(attempts, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
-                for attempt in done:
-                    attempts.remove(attempt)
-                    if attempt.exception() is None or not (attempts or addresses):
-                        return attempt.result()
-        finally:
-            for attempt in attempts:
-                attempt.cancel()
-                attempt.add_done_callback(_close_socket)
-
-    async def _open_socket_to(self, address: Any) -> socket.socket:
-        family, kind, protocol, _, place = address
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._local_address is not None:
-                sock.bind((self._local_address, 0))
-            await self.loop.sock_connect(sock, place)
-        except BaseException:
-            sock.close()
-            raise
+        addresses = await self._resolver.resolve(origin.host, origin.port)
+        local = None if self._local_address is None else socket.getaddrinfo(self._local_address, 0)
+        sock = await start_connection(addresses, local_addr_infos=local, happy_eyeballs_delay=_NEXT_ADDRESS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
 
-def _close_socket(attempt: "asyncio.Task[socket.socket]") -> None:
-    if not attempt.cancelled() and attempt.exception() is None:
-        attempt.result().close()
+class _Connection(asyncio.Protocol, PooledConnection):
+    """An HTTP/1.1 connection. The methods whose names begin with ``on_`` are called by the parser.
+
+    Attributes:
+        due: While a request is in progress, its next time limit; while idle, when the connection must be closed.
+        transport: None until it is connected.
+        timer_due: When the timer for `due` fires.
+        closed: Done when the socket is closed. asyncio closes it in a later iteration of the event loop.
+    """
+
+    def __init__(self, origin: Origin, pool: AsyncioTransport) -> None:
+        super().__init__(origin)
+        self._pool, self._loop = pool, asyncio.get_running_loop()
+        self.socket: socket.socket | None = None
+        self.transport: asyncio.Transport | None = None
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self._parser = HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self._reusable = True
+        self._timer: asyncio.TimerHandle | None = None
+        self.timer_due = inf
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
+        data, timeouts = serialize_request(signed_request), signed_request.timeouts
+        transport = self.transport or await self._pool.connect(self, timeouts.connect, deadline)
+        self._transmission, self._deadline, self._timeouts = transmission, deadline, timeouts
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._body: list[bytes] = []
+        self._received = self._unsent = 0
+        self._complete = self._until_closed = self._interim = False
+        self._error: TransportError | None = None
+        self._waiter = waiter = self._loop.create_future()
+        transmission.sent = True
+        transport.write(data)
+        self._expect_within(timeouts.write if self._unsent else timeouts.read)
+        await waiter
+        if self._error is not None:
+            raise self._error
+        assert transmission.status is not None  # noqa: S101 - the response is complete
+        headers, parts = transmission.headers, self._body
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if "content-encoding" in headers:
+            body = decode_body(headers["content-encoding"], body)
+        if len(body) > MAX_BODY:
+            raise too_large()
+        return HttpResponse(transmission.status, headers, body)
+
+    def is_reusable(self, now: float) -> bool:
+        if not self._reusable or self.transport is None or self.transport.is_closing():
+            return False
+        # The event loop reports the end of a connection late if the program has blocked it.
+        return not self.served or now - self.idle_since < 1 or self.socket is None or not is_readable(self.socket)
+
+    async def aclose(self) -> None:
+        if self._loop is asyncio.get_running_loop():
+            self.abort()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.abort)
+        elif self.socket is not None:
+            self.socket.close()
+
+    def abort(self) -> None:
+        """Close the connection at once: drop unsent data, and do not wait for the end of TLS."""
+        self._reusable, self._waiter = False, None
+        if self.transport is not None:
+            self.transport.abort()
+
+    def set_timer(self) -> None:
+        """Check the time at `due`. A timer that fires earlier is kept: setting one for each request would cost more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.timer_due = self.due
+        self._timer = self._loop.call_later(self.due - monotonic(), self._check_time)
+
+    def _check_time(self) -> None:
+        self.timer_due, now = inf, monotonic()
+        if now < self.due:
+            self.set_timer()
+        elif self._waiter is None:
+            self._pool.discard(self)
+        elif self._unsent and now < self._deadline and self._has_sent_more():
+            self._expect_within(self._timeouts.write)
+        else:
+            kind = TransportTimeout if now >= self._deadline else TransportError
+            self._fail(kind("the request could not be sent in time" if self._unsent else "no response in time"))
+
+    def _has_sent_more(self) -> bool:
+        before, self._unsent = self._unsent, cast("asyncio.Transport", self.transport).get_write_buffer_size()
+        return self._unsent < before
+
+    def _expect_within(self, seconds: float) -> None:
+        self.due = due = min(monotonic() + seconds, self._deadline)
+        if due < self.timer_due:
+            self.set_timer()
+
+    def _fail(self, error: TransportError) -> None:
+        """End the request with an error, unless its response is complete."""
+        if not self._complete and self._error is None:
+            self._error = error
+        self._finish()
+
+    def _finish(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if self._error is not None or self._unsent:
+            self._reusable = False
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's transports do not inherit from asyncio's
+
+    def pause_writing(self) -> None:
+        self._unsent = cast("asyncio.Transport", self.transport).get_write_buffer_size()
+
+    def resume_writing(self) -> None:
+        self._unsent = 0
+        if self._waiter is not None:
+            self._expect_within(self._timeouts.read)
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiter is None:
+            # No request asked for these bytes, and they must not be taken for the response to the next one.
+            self._pool.discard(self)
+            self.abort()
+            return
+        self._received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._reusable = False
+            self._fail(TransportError("the response is not valid HTTP"))
+            return
+        if self._complete or self._error is not None:
+            self._finish()
+        elif self._transmission.status is None and self._received > MAX_HEAD:
+            self._fail(TransportError("the response headers are too large", retryable=False))
+        elif self._received > MAX_HEAD + MAX_BODY:
+            self._fail(too_large())
+        elif not self._unsent:
+            self._expect_within(self._timeouts.read)
+
+    def eof_received(self) -> None:
+        self._end("the connection was closed")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end("the connection was closed" if error is None else f"the connection broke ({type(error).__name__})")
+        if self._timer is not None:
+            self._timer.cancel()
+        self.closed.set_result(None)
+
+    def _end(self, what: str) -> None:
+        self._reusable = False
+        if self._waiter is None:
+            self._pool.discard(self)
+        elif self._until_closed:
+            self._complete = True
+            self._finish()
+        else:
+            self._transmission.stale = self.served and not self._received
+            part = "a" if self._transmission.status is None else "the complete"
+            self._fail(TransportError(f"{what} before {part} response arrived"))
+
+    # HttpResponseParser
+
+    def on_message_begin(self) -> None:
+        if self._complete:
+            self._reusable = False  # more than one response
+        else:
+            self._fields.clear()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._complete:
+            return
+        status = self._parser.get_status_code()
+        self._interim = status < 200
+        if status == 101:
+            self._error = TransportError("the gateway switched to another protocol")
+        elif not self._interim:
+            self._transmission.status, self._transmission.headers = status, normalize_headers(self._fields)
+            headers = self._transmission.headers
+            chunked = "chunked" in headers.get("transfer-encoding", "")
+            self._until_closed = not chunked and "content-length" not in headers
+
+    def on_body(self, data: bytes) -> None:
+        if not self._complete:
+            self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        if not self._interim and not self._complete:
+            self._complete = True
+            self._reusable = self._reusable and self._parser.should_keep_alive()

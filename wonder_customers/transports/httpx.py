@@ -1,8 +1,8 @@
 """The transport for everything but plain asyncio: trio, proxies, and transports of httpx or httpx2 given by the caller.
 
-It uses the documented interface of these libraries: ``handle_async_request`` and the ``trace`` extension. httpx's
-connection pool loses connections when requests are cancelled (encode/httpcore#1093), so each connection of our pool is
-an httpx transport with one connection.
+It uses the documented interface of these libraries: ``handle_async_request``, and the ``trace`` extension with the
+network streams it reports. httpx's pool loses connections when requests are cancelled (encode/httpcore#1093), so each
+connection of our pool is an httpx transport with one connection.
 """
 
 import ssl
@@ -17,15 +17,21 @@ from warnings import warn
 
 import anyio
 import httpx
-from attrs import define, field
 
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed
 from wonder_customers.transports import loopback_guard, patched_library
-from wonder_customers.transports.messages import MAX_BODY, decode_body, normalize_headers, serialize_request, too_large
-from wonder_customers.transports.network import Resolver, connection_error, run_in_background
-from wonder_customers.transports.pool import ConnectionPool
-from wonder_customers.transports.tls import check_httpx_context, default_context, verified
+from wonder_customers.transports.messages import (
+    MAX_BODY,
+    decode_body,
+    is_one_response,
+    normalize_headers,
+    serialize_request,
+    too_large,
+)
+from wonder_customers.transports.network import Resolver, connection_error, is_readable, run_in_background
+from wonder_customers.transports.pool import ConnectionPool, PooledConnection, close_all
+from wonder_customers.transports.tls import default_context, verified
 from wonder_customers.wire import (
     HttpResponse,
     HttpxCompatibleTransport,
@@ -40,6 +46,12 @@ __all__ = ["HttpxTransport"]
 
 _SWEEP: Final = 0.5
 """Seconds between two checks of the idle connections."""
+
+_LARGE: Final = 64 * 1024
+"""Bytes of a request body from which on the gateway may refuse it before it is sent."""
+
+_BUFFERED: Final = 60_000
+"""Bytes of a response that fit into the buffers of every layer. A longer one may hide further data there."""
 
 _NOT_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
 _DISCONNECTED: Final = frozenset({"RemoteProtocolError", "ReadError", "WriteError"})
@@ -62,41 +74,7 @@ _POOLED_WARNING: Final = (
 )
 
 
-@define(eq=False)
-class _Connection:
-    carrier: Any
-    origin: Origin
-    stream: Any = None  # the innermost network stream that the trace extension reported
-    created: float = field(factory=monotonic)
-    idle_since: float = 0.0
-    due: float = 0.0
-    served: bool = False
-
-
-@define(eq=False)
-class _Observed:
-    """What the ``trace`` extension reported of one request."""
-
-    connection: _Connection
-    transmission: Transmission
-    any: bool = False
-    response: bool = False
-
-    async def trace(self, event: str, info: dict[str, Any]) -> None:
-        self.any = True
-        if event.endswith("connect_tcp.started"):
-            # Here as well, because a proxy or the caller's own transport may connect to another host.
-            loopback_guard.check(str(info["host"]))
-        elif event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self.connection.stream = info["return_value"]
-        elif event.endswith("send_request_headers.started"):
-            # The first request to a proxy is CONNECT; ours follows when the proxy has accepted it.
-            self.transmission.sent = info["request"].method != b"CONNECT"
-        elif event.endswith("receive_response_headers.complete"):
-            self.response = True
-
-
-class HttpxTransport(ConnectionPool[_Connection]):
+class HttpxTransport(ConnectionPool["_Connection"]):
     """Transport over httpx or httpx2, for trio, proxies and their own transports.
 
     Args:
@@ -130,12 +108,11 @@ class HttpxTransport(ConnectionPool[_Connection]):
         self._local_address = local_address
         is_shared = hasattr(transport, "handle_async_request") and not isinstance(transport, type)
         self._shared: Any = transport if is_shared else None
-        self._factory: Any = transport if self._shared is None else None
+        self._factory: Any = self._own if transport is None else transport
         self._resolver = Resolver() if proxy is None and transport is None else None
         self._close_shared = close_transport
         self._sweeper: anyio.CancelScope | None = None
         self._swept = anyio.Event()
-        check_httpx_context(self._shared)
         if isinstance(self._shared, httpx.AsyncHTTPTransport):
             warn(_POOLED_WARNING, stacklevel=4)
 
@@ -143,31 +120,21 @@ class HttpxTransport(ConnectionPool[_Connection]):
         if self._shared is None:  # the caller knows the event loop of the caller's transport
             super()._check_loop()
 
-    def _new(self, origin: Origin) -> _Connection:
+    def _new(self, origin: Origin) -> "_Connection":
         if self._shared is not None:
-            return _Connection(self._shared, origin)
-        if self._factory is not None:
-            carrier = self._factory()
-            check_httpx_context(carrier)
-            return _Connection(carrier, origin)
-        # With a plain context httpx does not load its own certificates.
-        context: Any = _plain_context()
-        if origin.scheme == "https":
-            context = default_context() if self._context is None else _Unchanged(verified(self._context))
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
-        carrier = httpx.AsyncHTTPTransport(
-            verify=context,
-            limits=limits,
+            return _Connection(origin, self._shared, None, shared=True)
+        return _Connection(origin, self._factory(), self._resolver)
+
+    def _own(self) -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport(
+            verify=default_context() if self._context is None else _Unchanged(self._context),  # type: ignore[arg-type]
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None),
             trust_env=False,
             proxy=self._proxy,
             local_address=self._local_address,
         )
-        return _Connection(carrier, origin)
 
-    def _is_reusable(self, connection: _Connection) -> bool:
-        return connection.carrier is self._shared or not _has_unread_data(connection)
-
-    def _close_when_due(self, connection: _Connection) -> None:
+    def _close_when_due(self, connection: "_Connection") -> None:
         if self._shared is None and self._sweeper is None:
             self._sweeper, self._swept = anyio.CancelScope(), anyio.Event()
             run_in_background(self._sweep)
@@ -178,21 +145,14 @@ class HttpxTransport(ConnectionPool[_Connection]):
         with self._sweeper:
             while self.idle_connections:
                 await anyio.sleep(_SWEEP)
+                now = monotonic()
                 idle = [connection for stack in self._idle.values() for connection in stack]
-                for connection in idle:
-                    if connection.due <= monotonic() or not self._is_reusable(connection):
-                        self._remove_idle(connection)
-                        await self._close(connection)
+                unusable = [it for it in idle if it.due <= now or not it.is_reusable(now)]
+                for connection in unusable:  # before any of them is closed, which lets other tasks run
+                    self._remove_idle(connection)
+                await close_all(unusable)
         self._sweeper = None
         self._swept.set()
-
-    async def _close(self, connection: _Connection) -> None:
-        if connection.carrier is not self._shared:
-            # Closing reaches the socket before its first wait, so that even a cancellation leaves nothing open.
-            with anyio.CancelScope(shield=True):
-                await connection.carrier.aclose()
-                if connection.stream is not None:
-                    await connection.stream.aclose()  # a cancelled TLS handshake leaves it open
 
     async def aclose(self) -> None:
         """Close all idle connections. Busy ones are closed when their request ends."""
@@ -203,46 +163,194 @@ class HttpxTransport(ConnectionPool[_Connection]):
         if self._close_shared and self._shared is not None:
             await self._shared.aclose()
 
-    async def _send_and_receive(
-        self, connection: _Connection, signed_request: SignedRequest, transmission: Transmission, deadline: float
-    ) -> HttpResponse:
+
+class _Connection(PooledConnection):
+    """An httpx transport: one for each connection, or one of the caller's for all of them.
+
+    Its evidence comes from the ``trace`` extension. A transport that does not support it is trusted.
+    """
+
+    def __init__(self, origin: Origin, carrier: Any, resolver: Resolver | None, *, shared: bool = False) -> None:
+        super().__init__(origin)
+        self._carrier, self._resolver, self._shared = carrier, resolver, shared
+        self._library = _library_of(carrier.__class__)
+        self._stream: Any = None
+        self._reader: _Reader | None = None
+        self._reusable = True
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
         serialize_request(signed_request)  # refuses what is not valid HTTP
-        library, observed = _library_of(connection.carrier.__class__), _Observed(connection, transmission)
-        request = _request(library, signed_request)
-        request.extensions["trace"] = observed.trace
+        request = _request(self._library, signed_request)
+        request.extensions["trace"] = self._trace
+        self._transmission, self._large = transmission, len(signed_request.body) >= _LARGE
+        self._traced = self._responded = False
         failure: TransportError = TransportTimeout("no response in time")
         try:
             with anyio.move_on_after(deadline - monotonic()):
-                if self._resolver is not None and not connection.served and patched_library() is None:
+                if self._resolver is not None and not self.served and patched_library() is None:
                     await _resolve(self._resolver, signed_request)
-                response = await connection.carrier.handle_async_request(request)
-                return await _read(response, transmission)
-        except (library.TransportError, OSError) as error:  # httpx does not wrap errors of TLS
-            failure = _failure(error, connection, observed, deadline)
+                response = await self._carrier.handle_async_request(request)
+                return await self._read(response)
+        except (self._library.TransportError, OSError) as error:  # httpx does not wrap errors of TLS
+            failure = self._failure(error, deadline)
         raise failure  # here, without the original error: it holds the request
+
+    async def _trace(self, event: str, info: dict[str, Any]) -> None:
+        """Note an event of the request, such as ``http11.send_request_headers.started``."""
+        self._traced = True
+        protocol, _, step = event.partition(".")
+        match step:
+            case "connect_tcp.started":
+                # Here as well, because a proxy or the caller's own transport may connect to another host.
+                loopback_guard.check(str(info["host"]))
+                self.served = False
+            case "start_tls.started":
+                context = info["ssl_context"]
+                verified(context.original if isinstance(context, _Unchanged) else context)
+            case "connect_tcp.complete" | "start_tls.complete":
+                self._stream, self._reader = info["return_value"], None
+            case "send_request_headers.started" if info["request"].method != b"CONNECT":  # CONNECT is for a proxy
+                self._transmission.sent = True
+                if self._stream is not None and protocol == "http11" and not self._shared:
+                    self._reader = self._reader or _Reader(self._stream)
+                    self._reader.data = b""
+                    if self._large:
+                        self._reader.start()
+            case "send_request_body.failed":
+                self._reusable = False
+            case "receive_response_headers.complete":
+                self._responded = True
+
+    async def _read(self, response: Any) -> HttpResponse:
+        status, headers = response.status_code, normalize_headers(response.headers.raw)
+        self._transmission.sent, self._transmission.status, self._transmission.headers = True, status, headers
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async for part in response.stream:
+                size += len(part)
+                parts.append(part)
+                if size > MAX_BODY:
+                    # Leaving the loop would leave httpx's generators suspended; they end when the response is closed.
+                    parts.clear()
+                    await response.aclose()
+        finally:
+            await response.aclose()
+        if size > MAX_BODY:
+            raise too_large()
+        if self._reader is not None:
+            is_http_1_1 = response.extensions["http_version"] == b"HTTP/1.1"
+            self._reusable = self._reusable and is_http_1_1 and is_one_response(self._reader.data, headers)
+        return HttpResponse(status, headers, decode_body(headers.get("content-encoding", ""), b"".join(parts)))
+
+    def _failure(self, error: Exception, deadline: float) -> TransportError:
+        transmission, names = self._transmission, [kind.__name__ for kind in type(error).__mro__]
+        if not self._traced and transmission.status is None:
+            # A transport that reports nothing, such as a mock: the class of its error is the only evidence.
+            transmission.sent = _NOT_SENT.isdisjoint(names)
+        disconnected = transmission.sent and not self._responded and not _DISCONNECTED.isdisjoint(names)
+        transmission.stale = self.served and disconnected
+        if "ProxyError" in names:
+            return _proxy_error(str(error))
+        if "ConnectError" in names:
+            return connection_error(error)
+        message = next((_MESSAGES[name] for name in names if name in _MESSAGES), "the transport failed")
+        late = "TimeoutException" in names and monotonic() >= deadline
+        return (TransportTimeout if late else TransportError)(f"{message} ({type(error).__name__})")
+
+    def is_reusable(self, now: float) -> bool:
+        return self._reader is None or (self._reusable and not self._reader.has_more())
+
+    async def aclose(self) -> None:
+        if self._shared:
+            return
+        # Closing reaches the socket before its first wait, so that even a cancellation leaves nothing open.
+        with anyio.CancelScope(shield=True):
+            await self._carrier.aclose()
+            if self._stream is not None:
+                await self._stream.aclose()  # a cancelled TLS handshake leaves it open
+            if self._reader is not None:
+                await self._reader.stop()
+
+
+class _Reader:
+    """Reads from a network stream in place of httpx, and keeps what arrives after a request began.
+
+    httpx would take data that follows a response for the response to the next request. And it reads nothing while it
+    sends a request, so that a refusal would be lost if the gateway then resets the connection.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.data = b""
+        self._stream, self._read = stream, stream.read
+        self._ahead: bytes | Exception = b""
+        self._reading: anyio.CancelScope | None = None
+        stream.read = self.read
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpx's interface
+        """Return the next data."""
+        await self.stop()
+        data, self._ahead = self._ahead or await self._read(max_bytes, timeout), b""
+        if isinstance(data, Exception):
+            raise data
+        self.data += data if len(self.data) <= _BUFFERED else b""
+        return data
+
+    def start(self) -> None:
+        """Read the next data already, in the background."""
+        self._reading, self._stopped = anyio.CancelScope(), anyio.Event()
+        run_in_background(self._read_ahead)
+
+    async def _read_ahead(self) -> None:
+        assert self._reading is not None  # noqa: S101 - created by the caller
+        with self._reading:
+            try:
+                self._ahead = await self._read(_BUFFERED, None)
+            except Exception as error:  # noqa: BLE001 - raised by the next `read`
+                self._ahead = error
+        self._stopped.set()
+
+    async def stop(self) -> None:
+        """End the reading in the background."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await self._stopped.wait()
+            self._reading = None
+
+    def has_more(self) -> bool:
+        """Return whether the connection has ended, or has received data after its last response."""
+        if len(self.data) > _BUFFERED or is_readable(self._stream.get_extra_info("socket")):
+            return True
+        tls = self._stream.get_extra_info("ssl_object")
+        if tls is None:
+            return False
+        try:
+            tls.read(1)  # the only way to know whether a further record was received
+        except ssl.SSLError as error:
+            return not isinstance(error, ssl.SSLWantReadError)
+        return True
 
 
 class _Unchanged:
     """A TLS context that httpx cannot change: it would set the protocols offered by ALPN."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
+    def __init__(self, original: ssl.SSLContext) -> None:
+        self.original = original
 
     def set_alpn_protocols(self, protocols: object) -> None:
         """Do nothing."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
+        return getattr(self.original, name)
 
 
 async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
     """Resolve the host before httpx does, whose lookups take threads from the program while they hang."""
-    host, port = signed_request.origin.host, signed_request.origin.port
-    loopback_guard.check(host)
+    loopback_guard.check(signed_request.origin.host)
     failure = TransportError("no connection in time")
     try:
         with anyio.move_on_after(signed_request.timeouts.connect):
-            await resolver.resolve(host, port)
+            await resolver.resolve(signed_request.origin.host, signed_request.origin.port)
             return
     except OSError as error:
         failure = connection_error(error)
@@ -253,17 +361,21 @@ def _proxy(url: object) -> httpx.Proxy:
     """Return the proxy at `url` after creating a transport for it, which finds most errors."""
     try:
         proxy = httpx.Proxy(url if isinstance(url, str) and urlsplit(url).hostname else "")
-        httpx.AsyncHTTPTransport(verify=_plain_context(), trust_env=False, proxy=proxy)
+        httpx.AsyncHTTPTransport(verify=default_context(), trust_env=False, proxy=proxy)
     except (ValueError, httpx.InvalidURL, ImportError) as error:
         more = "; this one needs `pip install 'httpx[socks]'`" if isinstance(error, ImportError) else ""
         raise ConfigurationError(f"proxy must be the URL of a proxy, such as http://proxy.example:3128{more}") from None
     return proxy
 
 
-@cache
-def _plain_context() -> ssl.SSLContext:
-    """Return a context for connections without TLS. It loads no certificates, so it costs nothing."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+def _proxy_error(message: str) -> TransportError:
+    status = message[:3]  # such as "407 Proxy Authentication Required"
+    if status == "407":
+        hint = "Pass them in its URL: HttpxTransport(proxy=Secret('http://user:password@host:port'))."
+        return TransportError("the proxy requires a user name and password (HTTP 407)", retryable=False, hint=hint)
+    return TransportError(
+        f"the proxy refused the connection (HTTP {status})" if status.isdecimal() else "the proxy failed"
+    )
 
 
 @cache
@@ -307,89 +419,3 @@ def _request(library: ModuleType, signed_request: SignedRequest) -> Any:
         stream=_body_class(library)(signed_request.body),
         extensions={"timeout": limits},
     )
-
-
-async def _read(response: Any, transmission: Transmission) -> HttpResponse:
-    transmission.sent, transmission.status = True, response.status_code
-    transmission.headers = headers = normalize_headers(response.headers.raw)
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async for part in response.stream:
-            size += len(part)
-            parts.append(part)
-            if size > MAX_BODY:
-                # Leaving the loop would leave httpx's generators suspended; they end when the response is closed.
-                parts.clear()
-                await response.aclose()
-    finally:
-        await response.aclose()
-    if size > MAX_BODY:
-        raise too_large()
-    return HttpResponse(
-        response.status_code, headers, decode_body(headers.get("content-encoding", ""), b"".join(parts))
-    )
-
-
-def _failure(error: Exception, connection: _Connection, observed: _Observed, deadline: float) -> TransportError:
-    transmission, names = observed.transmission, [kind.__name__ for kind in type(error).__mro__]
-    if not observed.any and transmission.status is None:
-        # A transport that reports nothing, such as a mock: the class of its error is the only evidence.
-        transmission.sent = _NOT_SENT.isdisjoint(names)
-    disconnected = transmission.sent and not observed.response and not _DISCONNECTED.isdisjoint(names)
-    transmission.stale = connection.served and disconnected
-    if "ProxyError" in names:
-        return _proxy_error(str(error))
-    if "ConnectError" in names:
-        return connection_error(error)
-    message = next((_MESSAGES[name] for name in names if name in _MESSAGES), "the transport failed")
-    late = "TimeoutException" in names and monotonic() >= deadline
-    return (TransportTimeout if late else TransportError)(f"{message} ({type(error).__name__})")
-
-
-def _proxy_error(message: str) -> TransportError:
-    status = message[:3]  # such as "407 Proxy Authentication Required"
-    if status == "407":
-        hint = "Pass them in its URL: HttpxTransport(proxy=Secret('http://user:password@host:port'))."
-        return TransportError("the proxy requires a user name and password (HTTP 407)", retryable=False, hint=hint)
-    return TransportError(
-        f"the proxy refused the connection (HTTP {status})" if status.isdecimal() else "the proxy failed"
-    )
-
-
-def _has_unread_data(connection: _Connection) -> bool:
-    """Return whether a connection has ended, or has received data after its last response.
-
-    httpx would take such data for the response to the next request. Only private attributes show all of it.
-    """
-    if connection.stream is None:  # a mock, or a transport that does not support tracing
-        return False
-    connections = getattr(getattr(connection.carrier, "_pool", None), "connections", ())
-    if not connections or any(map(_has_parsed_less, connections)):
-        return True
-    if connection.stream.get_extra_info("is_readable"):
-        return True
-    stream = getattr(connection.stream, "_stream", None)
-    while stream is not None:
-        if getattr(getattr(stream, "_protocol", None), "read_queue", None):
-            return True
-        stream = getattr(stream, "transport_stream", None)
-    tls = connection.stream.get_extra_info("ssl_object")
-    return tls is not None and _has_record(tls)
-
-
-def _has_parsed_less(connection: Any) -> bool:
-    """Return whether httpx's HTTP parser holds data after the end of the response."""
-    while connection is not None and not hasattr(connection, "_h11_state"):
-        connection = getattr(connection, "_connection", None)  # a proxy's connection contains another one
-    return connection is not None and bool(connection._h11_state.trailing_data[0])  # noqa: SLF001
-
-
-def _has_record(tls: ssl.SSLObject) -> bool:
-    try:
-        tls.read(1)  # the only way to know whether a further record was received
-    except ssl.SSLWantReadError:
-        return False
-    except ssl.SSLError:
-        return True
-    return True

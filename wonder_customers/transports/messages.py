@@ -2,12 +2,20 @@
 
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from wonder_customers.wire import Header, SignedRequest, TransportError
 
-__all__ = ["MAX_BODY", "MAX_HEAD", "decode_body", "normalize_headers", "serialize_request", "too_large"]
+__all__ = [
+    "MAX_BODY",
+    "MAX_HEAD",
+    "decode_body",
+    "is_one_response",
+    "normalize_headers",
+    "serialize_request",
+    "too_large",
+]
 
 MAX_BODY: Final = 8 * 1024 * 1024
 """Largest response body in bytes, before and after decoding."""
@@ -82,3 +90,16 @@ def _decompress(body: bytes, formats: tuple[int, ...]) -> bytes:
         if decoder.eof:
             return decoded
     raise TransportError("the compressed response body is damaged or incomplete")
+
+
+def is_one_response(data: bytes, headers: Mapping[str, str]) -> bool:
+    """Return whether `data` is one response with `headers` and nothing else. Unusual responses count as not."""
+    body = data.partition(b"\r\n\r\n")[2]
+    if "chunked" not in headers.get("transfer-encoding", ""):
+        return headers.get("content-length", "0") == str(len(body))
+    try:
+        while size := int(body[: body.index(b"\r\n")].partition(b";")[0], 16):
+            body = body[body.index(b"\r\n") + 2 + size + 2 :]
+    except ValueError:
+        return False
+    return body == b"0\r\n\r\n"

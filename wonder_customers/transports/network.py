@@ -1,4 +1,4 @@
-"""Host names and failed connections, for both transports."""
+"""Host names, failed connections and background work, for both transports."""
 
 import asyncio
 import select
@@ -15,11 +15,11 @@ import anyio
 from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
+from wonder_customers._support.clock import running_loop
 from wonder_customers.wire import TransportError
 
-__all__ = ["Resolver", "connection_error", "is_readable", "run_in_background"]
+__all__ = ["Resolver", "connection_error", "is_readable", "run_in_background", "running_on_asyncio"]
 
-_AGAIN: Final = "Calling again is safe."
 _CERTIFICATE: Final = {
     10: ("the server's certificate has expired", "Check this machine's clock, and report it to the gateway."),
     62: ("the server's certificate is for another host name", "Check the host name in base_url."),
@@ -30,23 +30,21 @@ _UNTRUSTED: Final = (
     "the server's certificate is not signed by a trusted authority",
     "Check base_url; a private authority is trusted with the transport's ssl_context=….",
 )
-
-
-class _Lookup:
-    def __init__(self) -> None:
-        self.done = anyio.Event()
-        self.addresses: list[Any] = []
-        self.error: OSError | None = None
+_CAUSES: Final = {
+    ssl.SSLError: ("the TLS handshake failed", "that base_url is an https address and the gateway supports TLS 1.2"),
+    socket.gaierror: ("the host name could not be resolved", "the host name in base_url, and this machine's DNS"),
+    ConnectionRefusedError: ("it was refused", "the port in base_url, and that the gateway is running"),
+}
 
 
 class Resolver:
-    """Resolves host names in its own threads, one for each name at a time.
+    """Resolves host names in threads of its own, one for each name at a time.
 
-    A lookup that hangs cannot be cancelled. In the event loop's default executor it would block a thread.
+    A lookup that hangs cannot be cancelled. In a pool of threads it would block one that the program needs.
     """
 
     def __init__(self) -> None:
-        self._lookups: dict[tuple[str, int], _Lookup] = {}
+        self._lookups: dict[tuple[str, int], tuple[anyio.Event, list[Any]]] = {}
 
     async def resolve(self, host: str, port: int) -> list[Any]:
         """Return the addresses of `host`, as from `socket.getaddrinfo`.
@@ -59,26 +57,20 @@ class Resolver:
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         lookup = self._lookups.get((host, port))
         if lookup is None:
-            lookup = self._lookups[host, port] = _Lookup()
-            Thread(target=self._look_up, args=(lookup, host, port, current_token()), daemon=True).start()
-        await lookup.done.wait()
-        if lookup.error is not None:
-            raise type(lookup.error)(*lookup.error.args)
-        return lookup.addresses
+            lookup = self._lookups[host, port] = anyio.Event(), []
+            Thread(target=self._look_up, args=(host, port, *lookup, current_token()), daemon=True).start()
+        done, addresses = lookup
+        await done.wait()
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "the host name could not be resolved")
+        return addresses
 
-    def _look_up(self, lookup: _Lookup, host: str, port: int, token: EventLoopToken) -> None:
-        try:
-            lookup.addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            lookup.error = (
-                error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, "not a host name")
-            )
+    def _look_up(self, host: str, port: int, done: anyio.Event, addresses: list[Any], token: EventLoopToken) -> None:
+        with suppress(OSError, UnicodeError):
+            addresses += socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        del self._lookups[host, port]
         with suppress(RuntimeError):  # the event loop has ended
-            from_thread.run_sync(self._finish, lookup, host, port, token=token)
-
-    def _finish(self, lookup: _Lookup, host: str, port: int) -> None:
-        self._lookups.pop((host, port), None)
-        lookup.done.set()
+            from_thread.run_sync(done.set, token=token)
 
 
 _background: Final[set[asyncio.Task[None]]] = set()  # the event loop keeps weak references only
@@ -96,47 +88,35 @@ def run_in_background(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def running_on_asyncio() -> bool:
     """Return whether the running event loop is one of asyncio."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return isinstance(running_loop(), asyncio.AbstractEventLoop)
 
 
 def connection_error(error: BaseException) -> TransportError:
     """Return the error for a connection that could not be opened, with its cause and a hint."""
     for cause in _causes(error):
-        match cause:
-            case ssl.SSLCertVerificationError():
-                reason, hint = _CERTIFICATE.get(cause.verify_code, _UNTRUSTED)
-                return TransportError(f"no connection: {reason}", retryable=False, hint=hint)
-            case ssl.SSLError():
-                hint = (
-                    f"{_AGAIN} Check that base_url is an https address and that the gateway supports TLS 1.2 or later."
-                )
-                return TransportError("no connection: the TLS handshake failed", hint=hint)
-            case socket.gaierror():
-                hint = f"{_AGAIN} Check the host name in base_url, and this machine's DNS."
-                return TransportError("no connection: the host name could not be resolved", hint=hint)
-            case ConnectionRefusedError():
-                hint = f"{_AGAIN} Check the port in base_url, and that the gateway is running."
-                return TransportError("no connection: it was refused", hint=hint)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            reason, hint = _CERTIFICATE.get(cause.verify_code, _UNTRUSTED)
+            return TransportError(f"no connection: {reason}", retryable=False, hint=hint)
+        for kind, (reason, check) in _CAUSES.items():
+            if isinstance(cause, kind):
+                return TransportError(f"no connection: {reason}", hint=f"Calling again is safe. Check {check}.")
     return TransportError(f"no connection ({type(error).__name__})")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and everything that caused it."""
-    queue, seen = [error], set[int]()
+    queue = [error]
     for it in queue:
-        if id(it) not in seen:
-            seen.add(id(it))
-            yield it
-            queue += [cause for cause in (it.__cause__, it.__context__) if cause is not None]
-            queue += it.exceptions if isinstance(it, BaseExceptionGroup) else ()
+        yield it
+        cause = it.__cause__ or it.__context__
+        queue += [] if cause is None else [cause]
+        queue += it.exceptions if isinstance(it, BaseExceptionGroup) else ()
 
 
-def is_readable(sock: socket.socket) -> bool:
+def is_readable(sock: Any) -> bool:
     """Return whether there is something to read; on an idle connection, that it has ended or got unexpected data."""
+    if sock is None or sock.fileno() < 0:  # closed
+        return True
     if not hasattr(select, "poll"):  # Windows, where select() has no limit on socket numbers
         return bool(select.select([sock], [], [], 0)[0])
     poll = select.poll()

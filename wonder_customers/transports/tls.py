@@ -8,7 +8,7 @@ import certifi
 
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["check_httpx_context", "default_context", "verified"]
+__all__ = ["default_context", "verified"]
 
 _ACCEPTED_MINIMUM: Final = frozenset({ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.MAXIMUM_SUPPORTED})
 
@@ -45,14 +45,3 @@ def verified(context: object) -> ssl.SSLContext:
     if context.minimum_version not in _ACCEPTED_MINIMUM:
         raise ConfigurationError("ssl_context must not accept versions older than TLS 1.2: set its minimum_version")
     return context
-
-
-def check_httpx_context(transport: object) -> None:
-    """Check the TLS context of a transport of httpx. Of other transports nothing is known.
-
-    Raises:
-        ConfigurationError: See `verified`.
-    """
-    context = getattr(getattr(transport, "_pool", None), "_ssl_context", None)
-    if context is not None:
-        verified(context)
