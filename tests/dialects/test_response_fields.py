@@ -79,12 +79,12 @@ def _required(gateway: str, kind: str) -> list[str]:
 
 
 def _read(read: Callable[[Any], Any], body: Any) -> tuple[Any, tuple[Drift, ...]]:
-    token = drift.start()
+    drift.start()
     record = None
     try:
         record = read(body)
     finally:
-        found = drift.stop(token)
+        found = drift.stop()
     return record, found
 
 

@@ -173,9 +173,14 @@ class AttemptRunner:
         failure: TransportError | None = None
         self._in_progress += 1
         try:
-            response = await self._transmit(
-                account_context, call, transmission, remaining, unique=unique, bearer=bearer
-            )
+            slow = call.signed and account_context.dialect.signs_slowly and self._in_progress > 1
+            if self._ends_in_time and not slow:
+                signed = self._signed(account_context, call, remaining, unique, bearer)
+                response = await self._send(signed, transmission)
+            else:
+                with anyio.move_on_after(remaining):
+                    make = partial(self._signed, account_context, call, remaining, unique, bearer)
+                    response = await self._send(await self._in_thread(make) if slow else make(), transmission)
         except TransportTimeout:
             pass
         except TransportError as error:
@@ -192,26 +197,6 @@ class AttemptRunner:
         else:
             result = self._without_response(account_context, call, transmission, failure, request_id)
         return result if result.response is not None else _redacted(result, account_context, call, bearer)
-
-    async def _transmit(
-        self,
-        account_context: AccountContext,
-        call: Call[Any],
-        transmission: Transmission,
-        remaining: float,
-        *,
-        unique: str,
-        bearer: Secret | None,
-    ) -> HttpResponse | None:
-        """Sign and send within `remaining` seconds. Return None when the time is over."""
-        sign = self._signer(account_context, call, unique, bearer)
-        in_thread = call.signed and account_context.dialect.signs_slowly and self._in_progress > 1
-        if self._ends_in_time and not in_thread:
-            return await self._send(_signed(account_context, call, remaining, unique, sign()), transmission)
-        with anyio.move_on_after(remaining):
-            headers = await self._sign_in_thread(sign) if in_thread else sign()
-            return await self._send(_signed(account_context, call, remaining, unique, headers), transmission)
-        return None
 
     async def _send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Send over the transport. A transport that violates its protocol may have sent the request."""
@@ -234,16 +219,20 @@ class AttemptRunner:
         digits, self._digits = self._digits[:32], self._digits[32:]
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
-    def _signer(
-        self, account_context: AccountContext, call: Call[Any], unique: str, bearer: Secret | None
-    ) -> Callable[[], tuple[Header, ...]]:
-        """Return a function that makes the headers that authenticate the call."""
-        if not call.signed:
-            return tuple
-        nonce = f"{unique[:8]}{unique[-8:]}"
-        return partial(account_context.dialect.headers, call.request, self.wall(), nonce, bearer)
+    def _signed(
+        self, account_context: AccountContext, call: Call[Any], remaining: float, unique: str, bearer: Secret | None
+    ) -> SignedRequest:
+        """Return the request with its headers. The last step before it is sent, because a signature holds the time."""
+        request, dialect = call.request, account_context.dialect
+        headers = (*account_context.headers, (b"X-Request-ID", unique.encode("ascii")))
+        if call.signed:
+            headers += dialect.headers(request, self.wall(), f"{unique[:8]}{unique[-8:]}", bearer)
+        if request.body:
+            headers += ((b"Content-Length", b"%d" % len(request.body)),)
+        timeouts = account_context.timeouts_within(remaining)
+        return SignedRequest(dialect.origin, request.method, request.target, headers, request.body, timeouts, remaining)
 
-    async def _sign_in_thread(self, sign: Callable[[], tuple[Header, ...]]) -> tuple[Header, ...]:
+    async def _in_thread(self, sign: Callable[[], SignedRequest]) -> SignedRequest:
         self._signers = self._signers or SignerPool()
         return await self._signers.make(sign)
 
@@ -284,13 +273,13 @@ class AttemptRunner:
         return AttemptResult(Evidence.UNKNOWN, error=lost, request_id=request_id)
 
     def _decoded(self, call: Call[Any], response: HttpResponse, request_id: str) -> AttemptResult:
-        token = drift.start()
+        drift.start()
         found: tuple[Drift, ...] = ()
         try:
             try:
                 record = call.decode(response)
             finally:
-                found = drift.stop(token)
+                found = drift.stop()
             if found and self.strict:
                 raise _drift_error(call, response.status, found)
         except CallError as error:
@@ -307,18 +296,6 @@ def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> Inva
     fields = dict.fromkeys(f"{it.field}: expected {it.expected}, found {it.found}" for it in found)
     reason = f"HTTP {status} with fields that differ from the gateway's documents: {'; '.join(list(fields)[:10])}"
     return InvalidResponseError(reason, status=status, applied="no" if call.replay is Replay.READ else "yes")
-
-
-def _signed(
-    account_context: AccountContext, call: Call[Any], remaining: float, unique: str, signature: tuple[Header, ...]
-) -> SignedRequest:
-    request = call.request
-    length = ((b"Content-Length", b"%d" % len(request.body)),) if request.body else ()
-    headers = (*account_context.headers, (b"X-Request-ID", unique.encode("ascii")), *signature, *length)
-    timeouts = account_context.timeouts_within(remaining)
-    return SignedRequest(
-        account_context.dialect.origin, request.method, request.target, headers, request.body, timeouts, remaining
-    )
 
 
 def _redacted(

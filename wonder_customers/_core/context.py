@@ -169,7 +169,8 @@ class CallContext:
 
     def end_attempt(self, call: Call[Any], transmission: Transmission, result: AttemptResult, elapsed: float) -> None:
         """Record and report that the request ended."""
-        outcome, error = outcome_of(transmission, result), None if result.response is not None else result.error
+        error = None if result.response is not None else result.error
+        outcome = outcome_of(transmission, result)
         shown = f"HTTP {transmission.status}" if outcome == "response" else outcome
         cause = "complete response" if error is None else error.reason
         self.history.append(AttemptRecord(shown, cause, elapsed, result.request_id))

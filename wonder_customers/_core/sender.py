@@ -1,6 +1,6 @@
 """Sends single requests: access token, connection slot, rate limit, attempt."""
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, Final
 
 import anyio
@@ -8,6 +8,7 @@ from attrs import define, field
 
 from wonder_customers._core.attempt import AttemptResult, AttemptRunner
 from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts, Key
+from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteOrder
 from wonder_customers._support.wait_queue import WaitQueue
 from wonder_customers.dialects.base import AccessToken, Call
@@ -135,11 +136,18 @@ class Permits:
         finally:
             counts.waiting_for_rate_limit -= waiting
 
-    def release(self, transmission: Transmission, result: AttemptResult | None, elapsed: float) -> None:
-        """Give the slot back, and report to the rate limit how the request ended. None: it was cancelled."""
+    def release(self, transmission: Transmission, result: AttemptResult | None, began: float, waits: Waits) -> None:
+        """Give the slot back, and report to the rate limit how the request ended.
+
+        Args:
+            transmission: Identifies the request.
+            result: How the request ended; None when it was cancelled.
+            began: When it was permitted.
+            waits: The clock.
+        """
         self.slots.release()
         if self.rate_limit is not None:
-            self.rate_limit.release(transmission, _summary(result, elapsed))
+            self.rate_limit.release(transmission, _summary(result, waits.clock() - began))
 
 
 def _summary(result: AttemptResult | None, elapsed: float) -> RequestResult:
@@ -201,9 +209,9 @@ class Sender:
     permits: Permits = field(factory=lambda: Permits(ConnectionSlots()))
     closed: bool = False
 
-    async def attempt(
+    def attempt(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
-    ) -> AttemptResult:
+    ) -> Coroutine[Any, Any, AttemptResult]:
         """Make one attempt. With an access token that the gateway refuses, make a second one with a new token.
 
         Args:
@@ -213,9 +221,15 @@ class Sender:
             number: The number of the attempt, counted from 1.
             perform: Sends the request that fetches an access token.
         """
+        if call_context.account_context.access_tokens is None or not call.signed:
+            return self._send(call_context, call, keys, number, None)
+        return self._attempt_with_token(call_context, call, keys, number, perform)
+
+    async def _attempt_with_token(
+        self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
+    ) -> AttemptResult:
         access_tokens = call_context.account_context.access_tokens
-        if access_tokens is None or not call.signed:
-            return await self._send(call_context, call, keys, number, None)
+        assert access_tokens is not None  # noqa: S101 - checked by the caller
         try:
             bearer = await self._access_token(call_context, perform)
             result = await self._send(call_context, call, keys, number, bearer)
@@ -249,39 +263,47 @@ class Sender:
         """Send once, when a connection and the rate limit allow it. Remember a write that may still be applied."""
         if self.closed:
             raise SessionClosedError("the session was closed before the request was sent. Nothing was sent.")
-        began = call_context.waits.clock()
+        clock = call_context.waits.clock
+        began = clock()
+        remaining = call_context.deadline - began
         transmission = Transmission()
         self.counts.attempts += 1
         call_context.begin_attempt(call, number)
         try:
-            result = await self._send_permitted(call_context, call, transmission, bearer)
+            refused = None
+            if remaining <= 0 or not self.permits.acquire_nowait():
+                refused = await self._wait_for_permit(call_context, transmission, remaining)
+            result = refused or await self._run(call_context, call, transmission, bearer)
         except BaseException as error:
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
-            call_context.break_attempt(call, transmission, error, call_context.waits.clock() - began)
+            call_context.break_attempt(call, transmission, error, clock() - began)
             raise
         if result.evidence in UNCONFIRMED:
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
         if result.drift:
             call_context.report_drift(self.counts, result.drift)
-        call_context.end_attempt(call, transmission, result, call_context.waits.clock() - began)
+        call_context.end_attempt(call, transmission, result, clock() - began)
         return result
 
-    async def _send_permitted(
+    async def _wait_for_permit(
+        self, call_context: CallContext, transmission: Transmission, remaining: float
+    ) -> AttemptResult | None:
+        """Wait until the request may be sent. Return a result when it may not be sent in time."""
+        if remaining <= 0:
+            return AttemptResult(Evidence.NOT_SENT, error=DeadlineExceededError("it was not sent: the deadline passed"))
+        missing = await self.permits.acquire(call_context, transmission, remaining, self.counts)
+        return None if missing is None else AttemptResult(Evidence.NOT_SENT, error=call_context.not_sent(missing))
+
+    async def _run(
         self, call_context: CallContext, call: Call[Any], transmission: Transmission, bearer: Secret | None
     ) -> AttemptResult:
-        permits, remaining = self.permits, call_context.remaining()
-        if remaining <= 0:
-            late = DeadlineExceededError("it was not sent: the deadline passed")
-            return AttemptResult(Evidence.NOT_SENT, error=late)
-        if not permits.acquire_nowait():
-            refused = await permits.acquire(call_context, transmission, remaining, self.counts)
-            if refused is not None:
-                return AttemptResult(Evidence.NOT_SENT, error=call_context.not_sent(refused))
-            remaining = call_context.remaining()
-        result: AttemptResult | None = None
-        began = call_context.waits.clock()
+        """Run an attempt that was permitted, and give the permit back."""
+        waits, result = call_context.waits, None
+        began = waits.clock()
         try:
-            result = await self.runner.run(call_context.account_context, call, transmission, remaining, bearer)
+            result = await self.runner.run(
+                call_context.account_context, call, transmission, call_context.deadline - began, bearer
+            )
         finally:
-            permits.release(transmission, result, call_context.waits.clock() - began)
+            self.permits.release(transmission, result, began, waits)
         return result

@@ -388,12 +388,15 @@ def path_segment(gateway: str, name: str, value: object, longest: int = 255) -> 
     Raises:
         InvalidRecordError: See `path_segment_problem`.
     """
+    if isinstance(value, str) and len(value) <= longest and _PLAIN_SEGMENT.fullmatch(value):
+        return value
     problem = path_segment_problem(value, longest)
     if problem:
         raise InvalidRecordError(gateway, [Violation(name, None, problem)])
     return quote(str(value), safe="")
 
 
+_PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 

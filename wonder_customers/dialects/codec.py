@@ -1,15 +1,14 @@
 """Converters between JSON objects and records, and the tolerant reader of responses.
 
-Each dialect makes one converter and describes its records by tables of names. A response whose fields have the
-documented types is read by code that cattrs generates. When that fails, the same response is read field by field: a
-value of another type is converted where that loses nothing; otherwise the field is None and the raw value stays in the
-record's `extra`. Each such field is reported as drift. Only a missing id makes a record unreadable.
+Each dialect makes one converter and describes its records by tables of names. Records are written by code that cattrs
+generates, and read field by field: a value of the documented type is taken as it is, and a value of another type is
+converted where that loses nothing; otherwise the field is None and the raw value stays in the record's `extra`. Each
+such field is reported as drift. Only a missing id makes a record unreadable.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from functools import partial
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 from cattrs import Converter
 from cattrs.fns import identity
@@ -17,13 +16,10 @@ from cattrs.gen import make_dict_unstructure_fn
 
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.tolerant_reader import (
-    UNREADABLE,
     Json,
     MissingFieldError,
     RecordReader,
-    expect_object,
     field_overrides,
-    is_list,
 )
 from wonder_customers.errors import InvalidResponseError
 from wonder_customers.records import Unset
@@ -37,7 +33,6 @@ __all__ = [
     "make_writer",
     "read_record",
     "read_text",
-    "register_reader",
     "register_writer",
     "unknown_keys",
 ]
@@ -45,79 +40,56 @@ __all__ = [
 T = TypeVar("T")
 
 
-def _exact(kind: type[T]) -> Callable[[Any, type[T]], T]:
-    def check(value: Any, _: type[T]) -> T:
-        # The exact type, because a boolean is an int to isinstance.
-        if type(value) is not kind:
-            raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
-        return value
-
-    return check
-
-
-read_text = _exact(str)
-"""Return a text unchanged. The second argument is the type that cattrs passes to every hook; anything but text is a
-TypeError."""
-
-
-def _exact_or_none(kind: type[T]) -> Callable[[Any, Any], T | None]:
-    def check(value: Any, _: Any) -> T | None:
-        if value is not None and type(value) is not kind:
-            raise TypeError(f"expected {kind.__name__}, got {type(value).__name__}")
-        return value
-
-    return check
-
-
-def _read_time(value: Any, _: type[datetime]) -> datetime:
+def read_text(value: Any) -> str:
+    """Return a text unchanged; anything else is a TypeError."""
     if type(value) is not str:
-        raise TypeError(f"expected an RFC 3339 time, got {type(value).__name__}")
-    moment = datetime.fromisoformat(value)
+        raise TypeError(f"expected text, got {type(value).__name__}")
+    return value
+
+
+def _read_time(value: Any) -> datetime:
+    moment = datetime.fromisoformat(read_text(value))
     if moment.year in {1, 9999}:
         raise ValueError("expected a time that UTC can express")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _read_date(value: Any, _: type[date]) -> date:
-    if type(value) is not str:
-        raise TypeError(f"expected a date, got {type(value).__name__}")
-    return date.fromisoformat(value)
+def _read_date(value: Any) -> date:
+    return date.fromisoformat(read_text(value))
+
+
+def _unreadable(value: Any) -> Any:
+    raise TypeError(f"unexpected {type(value).__name__}")
 
 
 def _is_object(kind: Any) -> bool:
     return bool(kind == Mapping[str, Any])
 
 
-def _read_list(converter: Converter, value: Any, kind: Any) -> tuple[Any, ...]:
-    """Return a JSON list as a tuple.
-
-    cattrs accepts any iterable, a text too, and collects one error per item, which could fill the memory. Here the
-    first error ends it.
-    """
-    if type(value) is not list:
-        raise TypeError(f"expected a list, got {type(value).__name__}")
-    return tuple(converter.structure(item, get_args(kind)[0]) for item in value)
-
-
 class RecordConverter(Converter):
-    """A cattrs converter with exact scalar types, and the readers of a dialect's records.
+    """The readers of a dialect's records, and a cattrs converter that writes them.
 
     Null never becomes ``"None"`` and 1.9 never becomes 1. Times are written as RFC 3339 in UTC with a Z.
+
+    Attributes:
+        readers: The readers of records, by class.
+        scalars: Functions that read a JSON value exactly, by type; they raise one of `UNREADABLE` for others.
     """
 
     def __init__(self, *, milliseconds: bool = False) -> None:
-        # Detailed errors are not needed, since unreadable fields are found field by field, and cost time.
         super().__init__(detailed_validation=False)
         self.readers: dict[Any, RecordReader[Any]] = {}
+        self.scalars: dict[Any, Callable[[Any], Any]] = {
+            str: read_text,
+            int: _unreadable,
+            bool: _unreadable,
+            Mapping[str, Any]: _unreadable,
+            datetime: _read_time,
+            date: _read_date,
+        }
         for kind in (str, int, bool):
-            self.register_structure_hook(kind, _exact(kind))
-            self.register_structure_hook(kind | None, _exact_or_none(kind))
             # Written in place; otherwise cattrs would determine the type of every value.
             self.register_unstructure_hook(kind | None, identity)
-        register_reader(self, datetime, _read_time)
-        register_reader(self, date, _read_date)
-        self.register_structure_hook_func(_is_object, expect_object)
-        self.register_structure_hook_func(is_list, partial(_read_list, self))
         self.register_unstructure_hook(Secret, Secret.reveal)
         self.register_unstructure_hook(Unset, identity)
         self.register_unstructure_hook_func(_is_object, identity)
@@ -137,13 +109,6 @@ def make_converter(*, milliseconds: bool = False) -> RecordConverter:
     return RecordConverter(milliseconds=milliseconds)
 
 
-def register_reader(converter: Converter, kind: type[T], read: Callable[[Any, Any], T]) -> None:
-    """Read fields of `kind` with `read`. Optional fields are None where the JSON value is null."""
-    converter.register_structure_hook(kind, read)
-    # The hook that cattrs makes for optional fields searches for the inner hook at every value.
-    converter.register_structure_hook(kind | None, lambda value, _: None if value is None else read(value, kind))
-
-
 def register_writer(converter: Converter, kind: type[T], write: Callable[[T], Any]) -> None:
     """Write fields of `kind` with `write`, and None as null."""
     converter.register_unstructure_hook(kind, write)
@@ -159,7 +124,7 @@ def make_reader(
     finish: Callable[[T, Json], T] | None = None,
     inline: frozenset[str] = frozenset(),
 ) -> RecordReader[T]:
-    """Return a reader of JSON objects as `kind`, and register it for fields of this kind.
+    """Return a reader of JSON objects as `kind`, which is used for fields of this kind, too.
 
     Args:
         converter: The dialect's converter.
@@ -170,7 +135,6 @@ def make_reader(
         inline: Fields that are records here and part of the surrounding object at the gateway.
     """
     reader = RecordReader(converter, kind, names, shape=shape, finish=finish, inline=inline)
-    register_reader(converter, kind, reader)
     converter.readers[kind] = reader
     return reader
 
@@ -217,11 +181,7 @@ def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T
             applied="unknown",
         )
     try:
-        return reader(body)
-    except UNREADABLE:
-        pass
-    try:
-        return reader.read_tolerantly(body)
+        return reader.read(body)
     except MissingFieldError as missing:
         raise InvalidResponseError(
             f"HTTP {status} with a {what} that cannot be read: {missing}", status=status, applied="unknown"

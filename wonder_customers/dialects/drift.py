@@ -4,8 +4,8 @@ The codec reads such fields where that is possible without loss, and reports eac
 the reports of one response with `start` and `stop`. A report never contains a value.
 """
 
-from contextvars import ContextVar, Token
-from typing import Any, Final
+from threading import local
+from typing import Final
 
 from attrs import frozen
 
@@ -27,7 +27,13 @@ class Drift:
     found: str
 
 
-_reports: Final[ContextVar[list[Drift] | None]] = ContextVar("wonder_customers_drift", default=None)
+class _Reports(local):
+    """The reports of the response that this thread is reading. Reading never waits, so one list is enough."""
+
+    found: list[Drift] | None = None
+
+
+_reports: Final = _Reports()
 
 _TYPE_NAMES: Final[dict[type, str]] = {
     str: "text",
@@ -47,18 +53,16 @@ def type_name(value: object) -> str:
 
 def report(field: str, expected: str, found: str) -> None:
     """Report one field. Without a collector (see `start`) the report is discarded."""
-    reports = _reports.get()
-    if reports is not None:
-        reports.append(Drift(field, expected, found))
+    if _reports.found is not None:
+        _reports.found.append(Drift(field, expected, found))
 
 
-def start() -> "Token[Any]":
-    """Begin to collect the reports of one response in this context."""
-    return _reports.set([])
+def start() -> None:
+    """Begin to collect the reports of one response in this thread."""
+    _reports.found = []
 
 
-def stop(token: "Token[Any]") -> tuple[Drift, ...]:
+def stop() -> tuple[Drift, ...]:
     """End what `start` began, and return the reports."""
-    found = _reports.get()
-    _reports.reset(token)
-    return tuple(found or ())
+    found, _reports.found = _reports.found, None
+    return tuple(found) if found else ()

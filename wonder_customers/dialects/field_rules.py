@@ -133,12 +133,14 @@ def json_object_problem(value: Any) -> str | None:
         return f"must be a dictionary, not {type(value).__name__}"
     try:
         # Read back, because orjson writes a NaN or a datetime as another value.
-        again = orjson.loads(orjson.dumps(dict(value)))
+        written = orjson.dumps(dict(value))
+        again = orjson.loads(written)
     except (orjson.JSONEncodeError, RecursionError):
-        again = None
+        written, again = b"", None
     if again != value:
         return "must contain only JSON values, with text as keys"
-    return f"must be nested no deeper than {DEPTH // 2} levels" if deeper_than(DEPTH // 2, again) else None
+    deep = written.count(b"{") + written.count(b"[") > DEPTH // 2 and deeper_than(DEPTH // 2, again)
+    return f"must be nested no deeper than {DEPTH // 2} levels" if deep else None
 
 
 JSON_OBJECT: Final = Limit("a JSON object", json_object_problem)

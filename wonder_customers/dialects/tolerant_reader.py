@@ -1,11 +1,11 @@
-"""The tolerant reader: JSON objects as records, field by field where a field has another type than documented."""
+"""The tolerant reader: JSON objects as records. A field of another type than documented is converted and reported."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, get_origin
 
-from attrs import NOTHING, field, fields, frozen
-from cattrs.gen import make_dict_structure_fn, override
+from attrs import NOTHING, define, fields, frozen
+from cattrs.gen import override
 
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.coercion import coerce, expected_name
@@ -16,24 +16,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Json = dict[str, Any]
 
+_MISSING: Final = object()
+"""Stands for a field that an object does not have."""
+
 UNREADABLE: Final = (KeyError, TypeError, ValueError)
-"""The errors of a hook that cannot read a value."""
-
-
-def expect_object(value: Any, _: Any = None) -> Json:
-    """Return `value` if it is a JSON object.
-
-    Raises:
-        TypeError: It is of another type.
-    """
-    if not isinstance(value, dict):
-        raise TypeError(f"expected an object, got {type(value).__name__}")
-    return value
-
-
-def is_list(kind: Any) -> bool:
-    """Return whether a field's type is a tuple, which is a list in JSON."""
-    return get_origin(kind) is tuple
+"""The errors of a function that cannot read a value."""
 
 
 def field_overrides(kind: type[Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -55,22 +42,33 @@ class MissingFieldError(ValueError):
 
 @frozen
 class _Field:
-    """One field of a record: its name, the gateway's name, and how it is read."""
+    """One field of a record.
+
+    Attributes:
+        name: Its name in the record.
+        wire: The gateway's name.
+        kind: Its type, without None.
+        exact: The type of values that are taken as they are; None if every value is converted.
+        nullable: Whether null is taken as it is.
+        required: Whether the record cannot be read without it.
+        read: Returns the value of the field; given the field, the value and the scope.
+    """
 
     name: str
     wire: str
     kind: Any
-    declared: Any
-    hook: Callable[[Any, Any], Any]
+    exact: type | None
+    nullable: bool
     required: bool
+    read: "Callable[[_Field, Any, _Scope], Any]"
 
 
-@frozen
+@define
 class _Scope:
     """One object while it is read field by field: its path, and the raw values of its unreadable fields."""
 
     path: str
-    unread: Json = field(factory=dict)
+    unread: Json
 
     def report(self, wire: str, expected: str, value: object) -> None:
         """Report drift of the field `wire`."""
@@ -93,24 +91,7 @@ class RecordReader(Generic[T]):
         self._converter, self._kind, self._names = converter, kind, names
         self._shape, self._finish, self._inline = shape, finish, inline
 
-    @cached_property
-    def _generated(self) -> Callable[[Json, Any], T]:
-        # With the first response, because cattrs compiles code here, which takes a third of the package's import time.
-        return make_dict_structure_fn(self._kind, self._converter, **field_overrides(self._kind, self._names))
-
-    def __call__(self, value: Any, _: Any = None) -> T:
-        """Return the record of an object whose fields all have the documented types; a cattrs hook.
-
-        Raises:
-            KeyError: The id is missing.
-            TypeError: A field has another type, or it is not an object. The generated code would accept a list.
-            ValueError: A time or date has another form.
-        """
-        body = expect_object(value)
-        record = self._generated(body if self._shape is None else self._shape(body), self._kind)
-        return record if self._finish is None else self._finish(record, body)
-
-    def read_tolerantly(self, body: Json, path: str = "") -> T:
+    def read(self, body: Json, path: str = "") -> T:
         """Return the record of an object, field by field.
 
         Args:
@@ -126,60 +107,72 @@ class RecordReader(Generic[T]):
     def _read(self, body: Json, path: str) -> tuple[T, Json]:
         """Return the record and the raw values of fields that could not be read, by the gateway's names."""
         shaped = body if self._shape is None else self._shape(body)
-        scope, values = _Scope(path), dict[str, Any]()
+        scope = _Scope(path, {})
+        values: Json = {}
         kind: Any = self._kind
-        for it in self._fields:
-            if it.wire in shaped:
-                values[it.name] = self._field(it, shaped[it.wire], scope)
+        for name, wire, exact, it in self._fields:
+            value = shaped.get(wire, _MISSING)
+            if type(value) is exact:
+                values[name] = value
+            elif value is None and it.nullable:
+                pass  # the default
+            elif value is not _MISSING:
+                values[name] = it.read(it, value, scope)
             elif it.required:
-                raise MissingFieldError(f"{path}{it.wire}", "missing")
+                raise MissingFieldError(f"{path}{wire}", "missing")
+        if not scope.unread:
+            record: T = kind(**values)
+            return record if self._finish is None else self._finish(record, body), {}
         unread = {name: body.get(name, value) for name, value in scope.unread.items()}
         if "extra" in self._names:
             values["extra"] = {**values.get("extra", {}), **unread}
             unread = {}
-        record: T = kind(**values)
+        record = kind(**values)
         return record if self._finish is None else self._finish(record, body), unread
 
     @cached_property
-    def _fields(self) -> tuple[_Field, ...]:
-        """The fields that are read, with what is needed to read each of them."""
+    def _fields(self) -> tuple[tuple[str, str, type | None, _Field], ...]:
+        """The fields that are read. What every value needs comes first, because that is faster than attributes."""
         found = []
         kind: Any = self._kind
         for attribute in fields(kind):
             if attribute.name in self._names:
                 declared: Any = attribute.type
-                inner = next((it for it in get_args(declared) if it is not type(None)), declared)
-                hook = self._converter.get_structure_hook(declared)
-                wire, required = self._names[attribute.name], attribute.default is NOTHING
-                found.append(_Field(attribute.name, wire, inner, declared, hook, required))
-        return tuple(found)
+                arguments, many = get_args(declared), get_origin(declared) is tuple
+                nullable = type(None) in arguments
+                inner = arguments[0] if nullable or many else declared
+                nested = inner in self._converter.readers
+                found.append(
+                    _Field(
+                        attribute.name,
+                        self._names[attribute.name],
+                        inner,
+                        exact=inner if inner in {str, bool, int} else dict if inner == Mapping[str, Any] else None,
+                        nullable=nullable,
+                        required=attribute.default is NOTHING,
+                        read=self._list if many else self._object if nested else self._value,
+                    )
+                )
+        return tuple((it.name, it.wire, it.exact, it) for it in found)
 
-    def _field(self, it: _Field, value: Any, scope: _Scope) -> Any:
-        if is_list(it.declared):
-            return self._list(it.kind, it.wire, value, scope)
-        if it.kind in self._converter.readers:
-            return self._object(it.kind, it.wire, value, scope, inline=it.name in self._inline)
+    def _value(self, it: _Field, value: Any, scope: _Scope) -> Any:
         try:
-            return it.hook(value, it.declared)
+            return self._converter.scalars[it.kind](value)
         except UNREADABLE:
             if it.required:
                 found = f"expected text, found {drift.type_name(value)}"
                 raise MissingFieldError(f"{scope.path}{it.wire}", found) from None
-        return self._coerced(it.kind, it.wire, value, scope)
-
-    def _coerced(self, kind: Any, wire: str, value: Any, scope: _Scope) -> Any:
-        scalar = expected_name(kind) != "object" or kind == Mapping[str, Any]
-        scope.report(wire, expected_name(kind) if scalar else "text", value)
+        scalar = expected_name(it.kind) != "object" or it.kind == Mapping[str, Any]
+        scope.report(it.wire, expected_name(it.kind) if scalar else "text", value)
         try:
-            # Other kinds, such as telephone numbers, are read from text by the dialect's own hook.
-            return coerce(kind, value) if scalar else self._converter.structure(coerce(str, value), kind)
+            # Other kinds, such as telephone numbers, are read from text by the dialect's own function.
+            return coerce(it.kind, value) if scalar else self._converter.scalars[it.kind](coerce(str, value))
         except UNREADABLE:
-            scope.unread[wire] = value
+            scope.unread[it.wire] = value
             return None
 
-    def _object(self, kind: Any, wire: str, value: Any, scope: _Scope, *, inline: bool) -> Any:
-        if value is None:
-            return None
+    def _object(self, it: _Field, value: Any, scope: _Scope) -> Any:
+        kind, wire, inline = it.kind, it.wire, it.name in self._inline
         inner = scope.path if inline else f"{scope.path}{wire}."
         if isinstance(value, dict):
             try:
@@ -188,13 +181,14 @@ class RecordReader(Generic[T]):
                 drift.report(missing.path, "text", missing.found)
             else:
                 scope.unread.update({name if inline else f"{wire}.{name}": it for name, it in unread.items()})
-                return None if inline and record == kind() else record
+                return None if unread and inline and record == kind() else record
         else:
             scope.report(wire, "object", value)
         scope.unread[wire] = value
         return None
 
-    def _list(self, kind: Any, wire: str, value: Any, scope: _Scope) -> tuple[Any, ...]:
+    def _list(self, it: _Field, value: Any, scope: _Scope) -> tuple[Any, ...]:
+        kind, wire = it.kind, it.wire
         if not isinstance(value, list):
             if value is not None:
                 scope.report(wire, "list", value)
@@ -211,7 +205,7 @@ class RecordReader(Generic[T]):
             drift.report(path, "object", drift.type_name(item))
             return None
         try:
-            return self._converter.readers[kind].read_tolerantly(item, f"{path}.")
+            return self._converter.readers[kind].read(item, f"{path}.")
         except MissingFieldError as missing:
             drift.report(missing.path, "text", missing.found)
             return None

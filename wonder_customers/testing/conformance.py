@@ -116,9 +116,9 @@ class DialectConformance:
             if value == customer.id:
                 continue
             for wrong in ([["wrong"]], 5.5, True, 71000, {"wrong": 1}, "", "wrong"):
-                token = drift.start()
+                drift.start()
                 read = codec.read_customer(body | {name: wrong})
-                reported = drift.stop(token)
+                reported = drift.stop()
                 assert read.id == customer.id
                 assert all(it.field.startswith(name) for it in reported), name
                 assert "wrong" not in repr(reported)

@@ -9,7 +9,6 @@ from wonder_customers.dialects.codec import (
     make_writer,
     read_record,
     read_text,
-    register_reader,
     register_writer,
     unknown_keys,
 )
@@ -36,6 +35,8 @@ from wonder_customers.records import (
     Phone,
 )
 
+_PHONE_LENGTH = text(1, 30)
+
 
 def _phone_text(phone: Phone) -> str:
     return phone.e164() or f"{phone.dial_code or ''}{phone.number}"
@@ -44,7 +45,7 @@ def _phone_text(phone: Phone) -> str:
 def _phone_problem(value: Any) -> str | None:
     if not isinstance(value, Phone) or not all(isinstance(part, str) for part in (value.dial_code or "", value.number)):
         return "must be a Phone whose parts are text"
-    return text(1, 30)(_phone_text(value))
+    return _PHONE_LENGTH.check(_phone_text(value))
 
 
 FIELD_RULES = (
@@ -92,7 +93,7 @@ def _token_shape(body: Json) -> Json:
 
 
 _converter = make_converter()
-register_reader(_converter, Phone, lambda value, _: Phone.parse(read_text(value, str)))
+_converter.scalars[Phone] = lambda value: Phone.parse(read_text(value))
 register_writer(_converter, Phone, _phone_text)
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)

@@ -252,11 +252,13 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
         raise _refusal(response.status, body)
     body = response_object("Monri", response)
     word = body.get("status")
+    if word == "approved":
+        return body
     if not isinstance(word, str | None):
         raise InvalidResponseError("the status in the response is not text", status=response.status, applied="unknown")
     if word in {"invalid-request", "error"}:
         raise _refusal(400, body)
-    if word not in {"approved", None, *accepted}:
+    if word not in {None, *accepted}:
         raise InvalidResponseError("the response has an unknown status word", status=response.status, applied="unknown")
     return body
 
