@@ -33,6 +33,7 @@ __all__ = [
     "make_writer",
     "read_record",
     "read_text",
+    "register_reader",
     "register_writer",
     "unknown_keys",
 ]
@@ -107,6 +108,11 @@ def make_converter(*, milliseconds: bool = False) -> RecordConverter:
         milliseconds: Whether times are written to the millisecond instead of the second.
     """
     return RecordConverter(milliseconds=milliseconds)
+
+
+def register_reader(converter: RecordConverter, kind: type[T], read: Callable[[Any], T]) -> None:
+    """Read fields of `kind` with `read`, which raises a TypeError or ValueError for values it cannot read."""
+    converter.scalars[kind] = read
 
 
 def register_writer(converter: Converter, kind: type[T], write: Callable[[T], Any]) -> None:
