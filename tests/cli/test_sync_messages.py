@@ -166,15 +166,21 @@ def test_terminal_shows_a_progress_bar(run_at_simulator: Command, server: Simula
     )
     assert code == FAILED
     assert "\x1b[" in err
-    for words in ("c.csv → paydock", " rows · ", "/s · p50 ", " left", "refused (429)", " failed"):
+    for words in ("c.csv → paydock", " rows · ", "/s", " left", " refused (429)", " failed"):
         assert words in err, words
     assert "adds up" in out
 
 
 def test_progress_bar_omits_unknown_values() -> None:
     unknown = dict.fromkeys(("rows_per_second", "p50", "p95", "seconds_left"))
-    assert progress._format_facts({"rows": 0, "throttled": 0, "failed": 0, **unknown}) == "0 rows"
+    zero = {"rows": 0, "throttled": 0, "faults": 0, "failed": 0}
+    assert progress._format_facts({**zero, **unknown}) == "0 rows"
     known = {"rows_per_second": 12.4, "p50": 0.05, "p95": 0.2, "seconds_left": 200}
-    assert progress._format_facts({"rows": 1234, "throttled": 5, "failed": 6, **known}) == (
-        "1,234 rows · 12/s · p50 50 ms, p95 200 ms · 5 refused (429) · 6 failed · 3 min left"
+    assert progress._format_facts({"rows": 1234, "throttled": 5, "faults": 0, "failed": 6, **known}) == (
+        "1,234 rows · 12/s · 3 min 20 s left · 6 failed · 5 refused (429)"
     )
+
+
+def test_progress_bar_shows_that_the_gateway_does_not_process_requests() -> None:
+    facts = {"rows": 7, "rows_per_second": 0.0, "throttled": 0, "faults": 432, "failed": 0, "seconds_left": None}
+    assert progress._format_facts(facts) == "7 rows · 0/s · 432 requests without success, retrying"

@@ -1,36 +1,61 @@
 """The report of a run as plain data: counts, failures, requests and curves."""
 
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from shlex import quote
+from typing import Any, Final
 
 from wonder_customers.bulk.job import Job
 from wonder_customers.errors import BulkError
 
-__all__ = ["STATUSES", "build", "check_balance"]
+__all__ = ["MEANINGS", "build", "check_balance", "format_duration"]
 
-STATUSES = ("created", "updated", "written", "unchanged", "failed", "invalid", "duplicate")
+MEANINGS: Final = {
+    "created": "new at the gateway",
+    "updated": "existed and were changed",
+    "written": "created or updated; this gateway does not say which",
+    "unchanged": "confirmed in an earlier run, not sent",
+    "failed": "not confirmed, see the reasons",
+    "invalid": "not sent: outside the gateway's limits",
+    "duplicate": "not sent: the reference of an earlier row",
+}
+"""The statuses of rows and their meanings."""
 
 
 def build(
-    job: Job, *, gateway: str, source: str, journal: str | None, seconds: float, started: float
+    job: Job,
+    *,
+    gateway: str,
+    source: str,
+    journal: Path | None,
+    environment: str = "unknown",
+    failed_rows: Path | None = None,
+    given_again: Sequence[str] = (),
+    seconds: float,
+    started: float,
 ) -> dict[str, Any]:
     """Build the report of a run that ended. It contains counts, codes and curves, and no customer data.
 
     Args:
         job: The job, after its end.
         gateway: The gateway's name.
+        environment: The gateway's environment, see `dialects.base.environment`.
         source: Where the rows came from.
-        journal: The journal's file.
+        journal: The journal's file; None for a job that cannot be resumed.
+        failed_rows: The file with the failed rows; None if there is none.
+        given_again: The options that have to be given again to continue the job.
         seconds: The duration of the run.
         started: The start as Unix time.
     """
     stats, requests = job.stats, job.stats.requests
     return {
         "gateway": gateway,
+        "environment": environment,
         "source": source,
-        "journal": journal,
+        "journal": None if journal is None else str(journal),
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "ending": job.exit_status,
@@ -38,12 +63,15 @@ def build(
         "rows": {
             "read": job.rows_read,
             "skipped": job.skipped,
-            **{status: stats.counts[status] for status in STATUSES},
+            **{status: stats.counts[status] for status in MEANINGS},
             "unfinished": job.unfinished,
         },
         "adds_up": adds_up(job),
+        "arrived": _arrived(job),
+        "next_steps": _next_steps(job, source, journal, failed_rows, given_again),
         "failures": dict(stats.reasons.most_common()),
         "drift": dict(stats.drift.most_common()),
+        "examples": dict(stats.examples),
         "requests": {
             "sent": requests.sent,
             "throttled": requests.throttled,
@@ -58,6 +86,63 @@ def build(
         "curves": stats.curves(),
         "versions": {"wonder_customers": _version(), "python": platform.python_version()},
     }
+
+
+def _arrived(job: Job) -> dict[str, Any]:
+    """Return how many rows of the source the gateway now holds, as numbers and as a sentence."""
+    rows = job.stats.rows + job.unfinished
+    arrived = job.stats.rows - job.stats.failures
+    share = f" ({_percent(arrived, rows)})" if rows else ""
+    text = "The source has no rows." if not rows else f"{arrived:,} of {rows:,} rows arrived{share}."
+    return {"rows": arrived, "of": rows, "all": arrived == rows, "text": text}
+
+
+def _percent(part: int, whole: int) -> str:
+    """Format a share, rounded down, so that only all of the rows are 100 %."""
+    return f"{part * 1000 // whole / 10:.1f} %".replace(".0 %", " %")
+
+
+def _next_steps(
+    job: Job, source: str, journal: Path | None, failed_rows: Path | None, given_again: Sequence[str]
+) -> list[dict[str, str | None]]:
+    """Return what the user can do next, each with the command for it."""
+    steps: list[dict[str, str | None]] = []
+    failures = job.stats.failures
+    if failed_rows is not None:
+        rows = "1 failed row" if failures == 1 else f"{failures:,} failed rows"
+        steps.append(_step(f"{rows} written to {failed_rows}, with the reasons."))
+    if not job.rows_read and job.exit_status == "finished":
+        steps.append(_step(f"{source} has no rows. Check that it is the right file."))
+    if journal is None:
+        return steps
+    again = f" (with the same {' and '.join(given_again)})" if given_again else ""
+    resume = f"wonder-customers resume {quote(str(journal))}{again}"
+    if job.exit_status in {"interrupted", "paused"}:
+        steps.append(_step("To continue, run:", resume))
+    elif job.exit_status != "finished":
+        steps.append(_step("To continue after fixing the cause, run:", resume))
+    elif job.stats.counts["failed"]:
+        command = f"wonder-customers retry-failed {quote(str(journal))}{again}"
+        steps.append(_step("To send the failed rows again, run:", command))
+    return steps
+
+
+def _step(text: str, command: str | None = None) -> dict[str, str | None]:
+    return {"text": text, "command": command}
+
+
+def format_duration(seconds: float) -> str:
+    """Format seconds for people: ``0.4 s``, ``41 s``, ``4 min 41 s``, ``2 h 05 min``, ``1 d 4 h``."""
+    if 0 < seconds < 9.95:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s".replace(" 00 s", "")
+    if whole < 172_800:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min".replace(" 00 min", "")
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
 
 
 def adds_up(job: Job) -> bool:

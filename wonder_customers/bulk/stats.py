@@ -13,13 +13,15 @@ from wonder_customers.rate_limit import RateLimit, RateLimiter
 
 __all__ = ["JobStats", "Latencies", "LimitMonitor", "Point", "RequestStats"]
 
-_status, _code = attrgetter("status"), attrgetter("code")
+_status = attrgetter("status")
 
 _BOUNDS = tuple(0.0005 * 1.15**power for power in range(90))
 """Upper bounds of the latency buckets: half a millisecond to two minutes, each 15 % wider than the one before."""
 MOST_POINTS = 600
 MOST_REASONS = 200
 """The maximum number of different failure reasons; a gateway may number its errors."""
+MOST_EXAMPLES = 5
+"""The number of example rows of each reason."""
 
 
 @define(eq=False)
@@ -53,7 +55,9 @@ class Point:
         seconds: The length of the interval.
         rows: Rows that ended in the interval.
         sent: Rows that the gateway accepted.
+        requests: Requests sent.
         throttled: Requests refused by the gateway's rate limit.
+        failed: Requests that failed with a server error or without a response.
         p50: The median latency in seconds; None without requests.
         p95: The 95th percentile.
         concurrency: The limit on concurrent rows.
@@ -64,7 +68,9 @@ class Point:
     seconds: float
     rows: int
     sent: int
+    requests: int
     throttled: int
+    failed: int
     p50: float | None
     p95: float | None
     concurrency: float
@@ -76,7 +82,8 @@ class RequestStats:
     """The requests of a job, and the limits that apply to them.
 
     Attributes:
-        sent: Requests sent for rows, retries and lookups included.
+        sent: Requests sent for rows that ended, retries and lookups included.
+        issued: Requests sent so far, including those of rows in progress.
         throttled: Requests refused by the gateway's rate limit.
         failed: Requests that failed with a server error or without a response.
         concurrency: The current limit on concurrent requests.
@@ -84,6 +91,7 @@ class RequestStats:
     """
 
     sent: int = 0
+    issued: int = 0
     throttled: int = 0
     failed: int = 0
     concurrency: float = 0.0
@@ -99,7 +107,7 @@ class LimitMonitor:
 
     def __init__(self, limit: RateLimiter | None) -> None:
         self._limit = limit
-        self._before = {name: getattr(limit, name, 0) for name in ("throttled", "failed")}
+        self._before = {name: getattr(limit, name, 0) for name in ("accepted", "throttled", "failed")}
 
     @property
     def rate(self) -> float | None:
@@ -115,6 +123,8 @@ class LimitMonitor:
         it: Any = self._limit
         requests.throttled = getattr(it, "throttled", 0) - self._before["throttled"]
         requests.failed = getattr(it, "failed", 0) - self._before["failed"]
+        accepted = getattr(it, "accepted", 0) - self._before["accepted"]
+        requests.issued = max(requests.sent, accepted + requests.throttled)
         requests.concurrency = min(float(workers), getattr(it, "concurrency", workers))
         requests.rate = getattr(it, "rate", None) if hasattr(it, "ceiling") else None
 
@@ -128,6 +138,7 @@ class JobStats:
         started: When the run started, on the job's clock.
         counts: Rows by status.
         reasons: Failed, invalid and duplicate rows by code.
+        examples: The numbers of the first rows of each code.
         sent: Rows that the gateway accepted.
         latencies: Latencies of the rows that were sent.
         drift: Response fields that differed from the gateway's documents, as in `Stats.drift`.
@@ -139,6 +150,7 @@ class JobStats:
     started: float = 0.0
     counts: "Counter[str]" = field(factory=Counter)
     reasons: "Counter[str]" = field(factory=Counter)
+    examples: dict[str, list[int]] = field(factory=dict)
     sent: int = 0
     latencies: Latencies = field(factory=Latencies)
     drift: "Counter[str]" = field(factory=Counter)
@@ -146,7 +158,7 @@ class JobStats:
     interval: float = 0.2
     _recent: Latencies = field(factory=Latencies, init=False)
     _closed_at: float = field(default=0.0, init=False)
-    _before: tuple[int, int, int] = field(default=(0, 0, 0), init=False)
+    _before: tuple[int, ...] = field(default=(0, 0, 0, 0, 0), init=False)
 
     def begin(self, now: float) -> None:
         """Record the start of the run."""
@@ -165,9 +177,14 @@ class JobStats:
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Add outcomes."""
         self.counts.update(map(_status, outcomes))
-        for code in filter(None, map(_code, outcomes)):
-            known = code in self.reasons or len(self.reasons) < MOST_REASONS
-            self.reasons[code if known else "other"] += 1
+        for outcome in outcomes:
+            if (code := outcome.code) is not None:
+                known = code in self.reasons or len(self.reasons) < MOST_REASONS
+                code = code if known else "other"
+                self.reasons[code] += 1
+                examples = self.examples.setdefault(code, [])
+                if len(examples) < MOST_EXAMPLES:
+                    examples.append(outcome.number)
 
     def replace(
         self, counts: Mapping[str, int], reasons: Mapping[str, int], sent: int, latencies: Mapping[int, int]
@@ -195,22 +212,25 @@ class JobStats:
         seconds = now - self._closed_at
         if seconds < self.interval and not (last and seconds > 0 and self.rows > self._before[0]):
             return
-        rows, sent, throttled = self.rows, self.sent, self.requests.throttled
-        before, recent = self._before, self._recent
+        requests, recent = self.requests, self._recent
+        counts = (self.rows, self.sent, requests.issued, requests.throttled, requests.failed)
+        rows, sent, issued, throttled, failed = (count - old for count, old in zip(counts, self._before, strict=True))
         self.points.append(
             Point(
                 round(now - self.started, 3),
                 round(seconds, 3),
-                rows - before[0],
-                sent - before[1],
-                throttled - before[2],
+                rows,
+                sent,
+                issued,
+                throttled,
+                failed,
                 recent.share(0.5),
                 recent.share(0.95),
-                round(self.requests.concurrency, 1),
-                None if self.requests.rate is None else round(self.requests.rate, 1),
+                round(requests.concurrency, 1),
+                None if requests.rate is None else round(requests.rate, 1),
             )
         )
-        self._before, self._recent, self._closed_at = (rows, sent, throttled), Latencies(), now
+        self._before, self._recent, self._closed_at = counts, Latencies(), now
         if len(self.points) >= MOST_POINTS:
             # Keep the number of points bounded: merge pairs, and make the following intervals twice as long.
             self.points = [_joined(*pair) for pair in zip(self.points[::2], self.points[1::2], strict=False)]
@@ -229,7 +249,9 @@ def _joined(first: Point, second: Point) -> Point:
         first.seconds + second.seconds,
         first.rows + second.rows,
         first.sent + second.sent,
+        first.requests + second.requests,
         first.throttled + second.throttled,
+        first.failed + second.failed,
         sum(middle) / len(middle) if middle else None,
         worst,
         second.concurrency,

@@ -16,11 +16,11 @@ from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import Rows
 from wonder_customers.bulk.plan import Plan, plan
 from wonder_customers.bulk.private_files import private_opener
+from wonder_customers.bulk.report import format_duration
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.cli.output import cell, console, json_line, print_message
-from wonder_customers.cli.progress import format_duration
 from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, check_outputs, run_job
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError

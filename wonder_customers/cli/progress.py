@@ -11,9 +11,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from wonder_customers.bulk.job import Job
+from wonder_customers.bulk.report import MEANINGS, format_duration
 from wonder_customers.cli.output import cell, console, printable
 
-__all__ = ["ProgressDisplay", "format_duration", "print_summary"]
+__all__ = ["ProgressDisplay", "print_summary"]
 
 _REFRESH_INTERVAL = 0.2
 """Seconds between two updates of the progress bar."""
@@ -29,7 +30,7 @@ class ProgressDisplay:
         self._console: Console = console(stderr=True)
         # File names are part of the title and must not be parsed as markup.
         text = [TextColumn(template, markup=False) for template in ("{task.description}", "{task.fields[facts]}")]
-        columns = (SpinnerColumn(), text[0], BarColumn(), text[1])
+        columns = (SpinnerColumn(), text[0], BarColumn(bar_width=12), text[1])
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._task: TaskID = self._progress.add_task(printable(title), total=1.0, facts="")
         self._started = 0.0
@@ -76,6 +77,7 @@ class ProgressDisplay:
             "unchanged": tally.counts["unchanged"],
             "rows_per_second": round(sum(point.rows for point in recent) / time, 1) if time else None,
             "throttled": self._job.stats.requests.throttled,
+            "faults": self._job.stats.requests.failed,
             "p50": tally.latencies.share(0.5),
             "p95": tally.latencies.share(0.95),
             "done": None if fraction is None else round(fraction, 4),
@@ -84,41 +86,19 @@ class ProgressDisplay:
 
 
 def _format_facts(facts: dict[str, Any]) -> str:
+    """Return the facts in the order of their importance: a terminal of 80 columns cuts the end off."""
     parts = [f"{facts['rows']:,} rows"]
     if facts["rows_per_second"] is not None:
         parts.append(f"{facts['rows_per_second']:,.0f}/s")
-    if facts["p50"] is not None:
-        parts.append(f"p50 {facts['p50'] * 1000:.0f} ms, p95 {facts['p95'] * 1000:.0f} ms")
-    if facts["throttled"]:
-        parts.append(f"{facts['throttled']:,} refused (429)")
-    if facts["failed"]:
-        parts.append(f"{facts['failed']:,} failed")
     if facts["seconds_left"] is not None:
         parts.append(f"{format_duration(facts['seconds_left'])} left")
+    if facts["failed"]:
+        parts.append(f"{facts['failed']:,} failed")
+    if facts["faults"]:
+        parts.append(f"{facts['faults']:,} requests without success, retrying")
+    if facts["throttled"]:
+        parts.append(f"{facts['throttled']:,} refused (429)")
     return " · ".join(parts)
-
-
-def format_duration(seconds: float) -> str:
-    """Format seconds for people: ``4 s``, ``3 min``, ``2 h 05 min``, ``1 d 4 h``."""
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    if whole < 7200:
-        return f"{whole // 60} min"
-    if whole < 172_800:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
-
-
-_MEANING = {
-    "created": "new at the gateway",
-    "updated": "existed and were changed",
-    "written": "created or updated; this gateway does not say which",
-    "unchanged": "confirmed in an earlier run, not sent",
-    "failed": "not confirmed, see the reasons",
-    "invalid": "not sent: outside the gateway's limits",
-    "duplicate": "not sent: the reference of an earlier row",
-}
 
 
 def print_summary(report: dict[str, Any], title: str) -> None:
@@ -129,7 +109,7 @@ def print_summary(report: dict[str, Any], title: str) -> None:
     table.add_column("meaning", style="dim")
     rows = report["rows"]
     always = {"unchanged", "failed"} | (set() if rows["written"] else {"created", "updated"})
-    for status, meaning in _MEANING.items():
+    for status, meaning in MEANINGS.items():
         if rows[status] or status in always:
             style = "red" if rows[status] and status in {"failed", "invalid", "duplicate"} else ""
             table.add_row(status, cell(f"{rows[status]:,}", style), meaning)
@@ -154,7 +134,7 @@ def print_summary(report: dict[str, Any], title: str) -> None:
 
 def _format_speed(report: dict[str, Any]) -> str:
     found, requests = report["found"], report["requests"]
-    rows = sum(report["rows"][status] for status in _MEANING)
+    rows = sum(report["rows"][status] for status in MEANINGS)
     parts = [f"{format_duration(report['seconds'])}, {rows / max(report['seconds'], 0.001):,.0f} rows/s"]
     if found["requests_per_second"] is not None:
         parts.append(f"the gateway accepts about {found['requests_per_second']:,.0f} requests/s")

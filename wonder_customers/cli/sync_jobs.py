@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
-from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -23,7 +22,7 @@ from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.cli import runtime
-from wonder_customers.cli.accounts import account_from_environment
+from wonder_customers.cli.accounts import account_from_environment, environment
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
 from wonder_customers.cli.job_facts import GIVEN_AGAIN, EngineSettings
 from wonder_customers.cli.output import print_message
@@ -215,12 +214,15 @@ async def run_job(task: SyncTask, job: Job) -> int:
     facts = reports.build(
         job,
         gateway=task.gateway,
+        environment=environment(task.account),
         source=task.source,
-        journal=str(task.journal.path) if task.journal is not None and task.resumable else None,
+        journal=task.journal.path if task.journal is not None and task.resumable else None,
+        failed_rows=letters.path if letters.count else None,
+        given_again=_given_again(task.journal),
         seconds=time.monotonic() - clock,
         started=started,
     )
-    _print_result(task, job, facts, message, letters)
+    _print_result(task, job, facts, message)
     _write_reports(task, facts)
     reports.check_balance(job)
     return _exit_code(job) if message is None else STOPPED
@@ -276,31 +278,19 @@ _END_STATES = {
 }
 
 
-def _print_result(
-    task: SyncTask, job: Job, facts: Mapping[str, Any], message: str | None, letters: DeadLetters
-) -> None:
+def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: str | None) -> None:
     print_summary(dict(facts), f"{task.title}: {_END_STATES.get(job.exit_status, job.exit_status)}")
     if message is not None:
         print_message(message, "red")
-    if letters.count:
-        rows = "1 failed row" if letters.count == 1 else f"{letters.count:,} failed rows"
-        print_message(f"{rows} written to {letters.path}, with the reasons.", "yellow")
-    if not job.rows_read and job.exit_status == "finished":
-        print_message(f"{task.source} has no rows. Check that it is the right file.", "yellow")
-    if task.journal is None or not task.resumable:
-        return
-    if job.exit_status in {"interrupted", "paused"}:
-        print_message(f"To continue, run: {_command('resume', task.journal)}", "yellow")
-    elif job.stats.counts["failed"] and message is None:
-        print_message(f"To send the failed rows again, run: {_command('retry-failed', task.journal)}", "yellow")
+    for step in facts["next_steps"]:
+        if step["command"] is None or message is None:  # otherwise the message holds the command
+            print_message(" ".join(filter(None, step.values())), "yellow")
 
 
-def _command(name: str, journal: Journal) -> str:
-    """Return the command that continues a run, and the options that have to be given again, without their values."""
-    run = journal.last_run()
-    options = [f"--{it.replace('_', '-')}" for it in GIVEN_AGAIN if run is not None and run.facts.get(it) is not None]
-    again = f" (with the same {' and '.join(options)})" if options else ""
-    return f"wonder-customers {name} {quote(str(journal.path))}{again}"
+def _given_again(journal: Journal | None) -> list[str]:
+    """Return the options of a run that a journal does not decide, so that they have to be given again."""
+    run = None if journal is None else journal.last_run()
+    return [f"--{it.replace('_', '-')}" for it in GIVEN_AGAIN if run is not None and run.facts.get(it) is not None]
 
 
 def check_outputs(task: SyncTask) -> None:
