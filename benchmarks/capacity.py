@@ -28,6 +28,7 @@ from benchmarks.sync import ACCOUNT, Instant, _run, _source
 from wonder_customers.bulk import Index, Journal, Source, sources
 from wonder_customers.bulk.distributed.index import SIZE
 from wonder_customers.bulk.distributed.leases import Leases
+from wonder_customers.bulk.distributed.partition import Partition
 from wonder_customers.bulk.distributed.progress import Progress
 from wonder_customers.bulk.journal import Change, connect
 
@@ -152,8 +153,9 @@ def _finish(partitions: Path) -> None:
     """Report a result for every partition, as workers do."""
     progress = Progress(SIZE, 0, Counter(created=SIZE), latencies=Counter(dict.fromkeys(range(20, 40), 50)))
     with closing(Leases(partitions)) as leases:
-        while (lease := leases.take("worker-0")) is not None:
-            leases.finish(lease.key, {"progress": progress.to_dict(), "failures": [], "place": lease.key[0]})
+        while (taken := leases.take()) is not None:
+            key = (Partition.from_json(taken[0]).place, taken[1])
+            leases.finish(key, {"progress": progress.to_dict(), "failures": [], "place": key[0]})
     with closing(connect(partitions)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
 

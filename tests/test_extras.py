@@ -31,7 +31,7 @@ PARTS = [
     ("ray", "ray", "from wonder_customers.bulk.ray import sync_on_ray", "work on Ray"),
     (
         "shared-limit",
-        "limits",
+        "redis",
         "from wonder_customers.bulk.shared_limit import SharedLimit; SharedLimit('redis://localhost', 1)",
         "a shared limit",
     ),

@@ -46,7 +46,11 @@ class RateLimiter(Protocol):
     """
 
     async def acquire(self, transmission: Transmission, /) -> None:
-        """Wait until the request may be sent. The request is signed and sent directly afterwards."""
+        """Wait until the request may be sent. The request is signed and sent directly afterwards.
+
+        A limit that sets `Transmission.valid_until` is asked again, without a `release` in between, if the request has
+        not left by then.
+        """
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
         """Take note that a permitted request ended. Called exactly once for each `acquire` that returned."""
@@ -66,6 +70,19 @@ def _checked(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value <= 0:
         raise ConfigurationError(f"{name} must be a positive number")
     return float(value)
+
+
+def spacing(requests: float, per: float, margin: float) -> float:
+    """Return the seconds between two evenly spaced requests of which at most `requests` may leave in any period.
+
+    Args:
+        requests: Number of requests per period.
+        per: Length of the period in seconds.
+        margin: Seconds by which a request may leave or arrive later than another one, after its moment.
+    """
+    if requests < 1:
+        return per / requests + margin
+    return (per + margin) / int(requests)
 
 
 def _significant(delay: float) -> float:
@@ -176,7 +193,7 @@ class RateLimit(_Paced):
     def __init__(self, requests: float, per: float = 1.0) -> None:
         self.requests, self.per = _checked("requests", requests), _checked("per", per)
         super().__init__(_Window(self.requests, self.per))
-        self._spacing = self._window.period / max(1, int(self.requests)) if self._window is not None else 0.0
+        self._spacing = spacing(self.requests, self.per, min(_MARGIN, _MARGIN * self.per))
 
     def __repr__(self) -> str:
         return f"RateLimit({self.requests:g}, per={self.per:g})"
@@ -278,9 +295,7 @@ class AdaptiveRateLimit(_Paced):
     def __init__(self, ceiling: float | None = None) -> None:
         self.ceiling = None if ceiling is None else _checked("ceiling", ceiling)
         super().__init__(None if self.ceiling is None else _Window(self.ceiling, 1.0))
-        self._spacing = 0.0
-        if self._window is not None and self.ceiling is not None:
-            self._spacing = self._window.period / max(1, int(self.ceiling))
+        self._spacing = 0.0 if self.ceiling is None else spacing(self.ceiling, 1.0, _MARGIN)
         self.rate: float | None = None
         self.concurrency = 8.0
         self.accepted = self.throttled = self.failed = 0

@@ -3,12 +3,14 @@
 Authors of dialects and transports import from here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from math import inf
 from typing import Any, Protocol, runtime_checkable
 
 from attrs import define, field, frozen
+
+from wonder_customers._support import clock
 
 __all__ = [
     "Header",
@@ -117,12 +119,25 @@ class Transmission:
         status: The HTTP status; None until the status line has arrived.
         headers: The response headers, names in lower case.
         stale: The request was sent on a kept-alive connection that closed before any byte of a response.
+        valid_until: The moment on the monotonic clock after which the request must not leave. A rate limit sets it.
+        renew: Waits until the request may leave, and sets `valid_until` again. Raises `TransportError`.
     """
 
     sent: bool = False
     status: int | None = None
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     stale: bool = False
+    valid_until: float = inf
+    renew: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
+
+    async def leave(self) -> None:
+        """Wait until the request may leave, if its permission expired while a connection was opened.
+
+        Raises:
+            TransportError: It may not leave any more. Nothing was sent.
+        """
+        while self.renew is not None and clock.monotonic() > self.valid_until:
+            await self.renew()
 
 
 @frozen
@@ -167,7 +182,8 @@ class Transport(Protocol):
         """Send one request once and return its complete response.
 
         `transmission` must be correct when this method ends, including by cancellation: `sent` is set as soon as a byte
-        may have left, `status` and `headers` once they have arrived.
+        may have left, `status` and `headers` once they have arrived. Directly before the first byte, it awaits
+        `Transmission.leave`, so that rate limits hold although opening a connection takes time.
 
         Raises:
             TransportError: No complete response arrived.

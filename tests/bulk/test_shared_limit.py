@@ -18,8 +18,8 @@ from bulk.request_rates import busiest_second
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk.shared_limit import PASSWORD, SharedLimit
+from wonder_customers.wire import Transmission
 
-pytest.importorskip("limits", reason="needs the extra shared-limit")
 pytest.importorskip("redis", reason="needs the extra shared-limit")
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = [
@@ -28,20 +28,28 @@ pytestmark = [
 ]
 
 PROGRAM = """
-import sys, time, anyio
+import random, sys, time, anyio
 from wonder_customers.bulk.shared_limit import SharedLimit
+from wonder_customers.wire import Transmission
 
 async def main(url, rate, until):
     limit, times = SharedLimit(url, float(rate), "test"), []
 
-    async def rows():
+    async def send():
         while time.time() < float(until):
-            await limit.take(2)
-            times.extend([time.time()] * 2)
+            transmission = Transmission()
+            await limit.acquire(transmission)
+            transmission.renew = lambda: limit.acquire(transmission)
+            if random.random() < 0.1:
+                await anyio.sleep(0.15 * random.random())  # a slow connection
+            if random.random() < 0.01:
+                time.sleep(0.1)  # a busy process
+            await transmission.leave()
+            times.append(time.time())
 
     async with anyio.create_task_group() as group:
-        for _ in range(4):
-            group.start_soon(rows)
+        for _ in range(8):
+            group.start_soon(send)
     print(times)
 
 anyio.run(main, *sys.argv[1:])
@@ -93,20 +101,19 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
     server.kill()
 
 
-def test_three_processes_keep_one_rate(redis: Redis) -> None:
-    rate, began = 150, time.time()
-    command = [sys.executable, "-c", PROGRAM, redis.url, str(rate), str(began + 4.5)]
+@pytest.mark.parametrize("rate", [2, 10, 25, 200])
+def test_three_processes_keep_one_rate(rate: int, redis: Redis) -> None:
+    """Invariant: no sliding second sees more requests than the rate, with stalls in each process."""
+    began = time.time()
+    command = [sys.executable, "-c", PROGRAM, redis.url, str(rate), str(began + 6)]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}  # it is slow
     environment = inherited | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(3)]
-    each = [orjson.loads(process.communicate(timeout=30)[0]) for process in processes]
+    each = [orjson.loads(process.communicate(timeout=60)[0]) for process in processes]
     assert all(process.returncode == 0 for process in processes)
     times = [at for times in each for at in times]
-    assert busiest_second(times) <= rate * 1.05
-    assert all(len(mine) > 20 for mine in each)
-    # Two of the seconds, when all three were there; on a busy machine many moments come too late to be used.
-    middle = [at for at in times if began + 2 <= at < began + 4]
-    assert len(middle) >= 0.4 * 2 * rate
+    assert busiest_second(times) <= rate
+    assert len(times) >= min(2 * rate, 30)  # few permits are used on a busy machine
 
 
 @pytest.mark.anyio
@@ -117,7 +124,7 @@ async def test_unreachable_store_permits_nothing_and_causes_no_burst(redis: Redi
 
     async def rows() -> None:
         while True:
-            await limit.take(1)
+            await limit.acquire(Transmission())
             times.append(time.time())
 
     async with anyio.create_task_group() as group:
@@ -133,7 +140,7 @@ async def test_unreachable_store_permits_nothing_and_causes_no_burst(redis: Redi
         group.cancel_scope.cancel()
     assert [at for at in times if killed + 0.35 < at < back] == []
     assert len([at for at in times if at > back]) > 50
-    assert busiest_second(times) <= rate * 1.05
+    assert busiest_second(times) <= rate
     assert len(messages) == 2
     assert messages[0].startswith(f"The shared limit at 127.0.0.1:{redis.port} cannot be reached")
     assert messages[0].endswith("Nothing is sent until it responds.")

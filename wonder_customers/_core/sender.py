@@ -1,6 +1,8 @@
 """Sends single requests: access token, connection slot, rate limit, attempt."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from functools import partial
+from math import inf
 from typing import Any, Final
 
 import anyio
@@ -17,7 +19,7 @@ from wonder_customers.rate_limit import RateLimiter, RequestResult
 from wonder_customers.records import Response
 from wonder_customers.retry import Evidence
 from wonder_customers.secret import Secret
-from wonder_customers.wire import Transmission
+from wonder_customers.wire import Transmission, TransportError
 
 __all__ = ["UNLIMITED", "ConnectionSlots", "Permits", "Sender"]
 
@@ -135,6 +137,22 @@ class Permits:
             raise
         finally:
             counts.waiting_for_rate_limit -= waiting
+        if transmission.valid_until < inf:
+            transmission.renew = partial(self._renew, call_context, transmission)
+
+    async def _renew(self, call_context: CallContext, transmission: Transmission) -> None:
+        """Acquire a permit again that expired before the request left.
+
+        Raises:
+            TransportError: None was available before the deadline, or the stop signal ended the wait.
+        """
+        assert self.rate_limit is not None  # noqa: S101 - it set the moment
+        renewed = False
+        with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
+            await self.rate_limit.acquire(transmission)
+            renewed = True
+        if not renewed:
+            raise TransportError("the rate limit did not permit it in time")
 
     def release(self, transmission: Transmission, result: AttemptResult | None, began: float, waits: Waits) -> None:
         """Give the slot back, and report to the rate limit how the request ended.

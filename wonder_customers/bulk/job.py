@@ -11,6 +11,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from wonder_customers._core.waits import StopSignal
+from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.journal.entries import RowJournal
@@ -225,7 +226,9 @@ class LocalJob(Job):
             stack.callback(self._end)
         self._used = True
         self.stats.begin(self._clock())
-        confirm_after = anyio.current_time() + self._options.retry.confirmation_window
+        confirm_after = system_clock.monotonic() + self._options.retry.confirmation_window
+        if self._journal is not None:
+            confirm_after += self._journal.grace
         self._writer = RowWriter(self._session, self._journal, self._stop, confirm_after, self.stats.observe)
         outcomes, received = anyio.create_memory_object_stream[list[Outcome]](self._options.workers)
         stack.enter_context(received)

@@ -20,7 +20,7 @@ from wonder_customers.bulk.distributed.coordinator import Coordinator
 from wonder_customers.bulk.distributed.distributed_job import DistributedJob, PartitionedSource
 from wonder_customers.bulk.distributed.index import SIZE
 from wonder_customers.bulk.distributed.partition import Source
-from wonder_customers.bulk.distributed.slots import PATIENCE, Grant, LeasedSlots, Slots, Unreachable
+from wonder_customers.bulk.distributed.permits import PATIENCE, LeasedRateLimit, PermitServer, Unreachable
 from wonder_customers.bulk.distributed.worker import Worker
 from wonder_customers.bulk.options import Options, check_rate
 from wonder_customers.bulk.stop_reasons import ExitStatus
@@ -91,30 +91,21 @@ class Cluster:
             raise ConfigurationError(f"Ray at {where} cannot be reached: {message}. Nothing was sent.") from None
 
 
-class _Limiter:
-    """The actor of the rate limit."""
-
-    def __init__(self, rate: float) -> None:
-        self._slots = Slots(rate)
-
-    async def grant(self, wanted: int, least: int) -> Grant:
-        """The next slots."""
-        return self._slots.grant(wanted, least)
-
-
 class _Remote:
-    """Calls an actor and converts Ray's exceptions."""
+    """Has the methods of an actor; they convert Ray's exceptions.
+
+    Raises:
+        Unreachable: The actor died or cannot be reached.
+        WonderCustomersError: Raised by the method itself.
+    """
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
-    async def call(self, name: str, *arguments: Any) -> Any:
-        """Call a method.
+    def __getattr__(self, name: str) -> Any:
+        return partial(self._call, name)
 
-        Raises:
-            Unreachable: The actor died or cannot be reached.
-            WonderCustomersError: Raised by the method itself.
-        """
+    async def _call(self, name: str, *arguments: Any) -> Any:
         try:
             return await getattr(self._actor, name).remote(*arguments)
         except RayTaskError as error:
@@ -125,31 +116,21 @@ class _Remote:
             raise Unreachable from None
 
 
-def _remote(actor: Any) -> Any:
-    """Return a stub whose methods call those of an actor."""
-    return _Stub(_Remote(actor))
-
-
-class _Stub:
-    """Has the methods of an actor."""
-
-    def __init__(self, remote: _Remote) -> None:
-        self._remote = remote
-
-    def __getattr__(self, name: str) -> Any:
-        return partial(self._remote.call, name)
-
-
 class _Worker:
     """The actor of a worker."""
 
-    def __init__(self, name: str, job: str, options: Options, *, limited: bool) -> None:
-        limit = LeasedSlots(_remote(ray.get_actor(f"{job}-limiter")).grant) if limited else None
-        self._worker = Worker(name, _remote(ray.get_actor(f"{job}-coordinator")), limit, options)
+    def __init__(self, job: str, options: Options, *, limited: bool) -> None:
+        limit = LeasedRateLimit(_remote(f"{job}-limiter").grant) if limited else None
+        self._worker, self._working = Worker(_remote(f"{job}-coordinator"), limit, options), anyio.Lock()
 
     async def work(self) -> None:
-        """Work until the job is over."""
-        await self._worker.work()
+        """Work until the job is over. A second call, after a lost response, waits for the first one."""
+        async with self._working:
+            await self._worker.work()
+
+
+def _remote(name: str) -> Any:
+    return _Remote(ray.get_actor(name))
 
 
 @define(eq=False)
@@ -194,19 +175,19 @@ class RayBackend:
             self.journal, self.partitions, max_failures=self.options.max_failures
         )
         if self.rate is not None:
-            limiter = ray.remote(_Limiter).options(**here, name=f"{job}-limiter")
+            limiter = ray.remote(PermitServer).options(**here, name=f"{job}-limiter")
             self.actors["limiter"] = limiter.remote(self.rate)
         # The coordinator counts the failures of all workers.
         options = evolve(self.options, max_failures=None, first=None, resume=False, facts={})
         worker = ray.remote(_Worker).options(**always, scheduling_strategy="SPREAD")
         for number in range(self.workers):
             name = f"worker-{number}"
-            self.actors[name] = worker.remote(name, job, options, limited=self.rate is not None)
+            self.actors[name] = worker.remote(job, options, limited=self.rate is not None)
 
     @property
     def coordinator(self) -> Any:
         """The coordinator."""
-        return _remote(self.actors["coordinator"])
+        return _Remote(self.actors["coordinator"])
 
     async def run_coordinator(self) -> None:
         """Keep the coordinator running until it ended the run.
@@ -223,11 +204,11 @@ class RayBackend:
                 group.start_soon(self._supervise, f"worker-{number}")
 
     async def _supervise(self, name: str) -> None:
-        """Keep one worker running; when it dies, its partition becomes free."""
+        """Keep one worker running. When it dies, its partition becomes free when its lease ends."""
         deaths, done, worker = 0, 0, _Remote(self.actors[name])
         while True:
             try:
-                await worker.call("work")
+                await worker.work()
             except Unreachable:
                 pass
             except WonderCustomersError as error:
@@ -235,7 +216,6 @@ class RayBackend:
                 return
             else:
                 return
-            await self._retry(lambda: self.coordinator.release(name))
             snapshot = await self._retry(lambda: self.coordinator.snapshot(1 << 62))
             deaths, done = (1 if snapshot["done"] > done else deaths + 1), snapshot["done"]
             if deaths > MOST_DEATHS:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-import anyio
 from attrs import define, fields
 
 from wonder_customers._core.waits import StopSignal
+from wonder_customers._support import clock
 from wonder_customers.bulk.change_filter import PendingRow
 from wonder_customers.bulk.journal.entries import RowJournal, State
 from wonder_customers.bulk.rows import Outcome, Status
@@ -50,7 +50,7 @@ class RowWriter:
         session: The session.
         journal: The journal; None for none. Rows without an unconfirmed write are recorded as ``sending`` before.
         stop: Ends all waits when the job is stopping.
-        confirm_after: The end of the confirmation window of writes by earlier processes, on the event loop's clock.
+        confirm_after: The end of the confirmation window of writes by earlier processes, on the monotonic clock.
             They may have sent requests until this process acquired the journal, so the window starts there, and no
             recorded time is used: clocks may have been set.
         observe: Called with the duration of each row in seconds.
@@ -74,7 +74,7 @@ class RowWriter:
             PermissionDeniedError: As above.
             BulkError: The journal cannot be written; nothing was sent.
         """
-        started, unconfirmed = anyio.current_time(), row.unconfirmed
+        started, unconfirmed = clock.monotonic(), row.unconfirmed
         try:
             response = await self._confirm(row) if unconfirmed else None
             if response is None:
@@ -86,7 +86,7 @@ class RowWriter:
                 response = await self.session.raw.upsert(row.draft)
         except CallError as error:
             return self._failed(row, error, unconfirmed=unconfirmed)
-        self.observe(anyio.current_time() - started)
+        self.observe(clock.monotonic() - started)
         return self._succeeded(row, response)
 
     def hold(self, row: PendingRow) -> None:
@@ -112,10 +112,10 @@ class RowWriter:
         return None
 
     async def _wait_for_window(self) -> None:
-        left = self.confirm_after - anyio.current_time()
+        left = self.confirm_after - clock.monotonic()
         if left > 0:
             with self.stop.interrupting():
-                await anyio.sleep(left)
+                await clock.sleep(left)
 
     def _holds(self, draft: CustomerDraft, customer: Customer) -> bool:
         """Return whether every field of `draft` can be read back, and is equal."""

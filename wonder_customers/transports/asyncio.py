@@ -154,6 +154,10 @@ class _Connection(asyncio.Protocol, PooledConnection):
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
         data, timeouts = serialize_request(signed_request), signed_request.timeouts
         transport = self.transport or await self._pool.connect(self, timeouts.connect, deadline)
+        if transmission.renew is not None:
+            await transmission.leave()
+            if not self.is_reusable(monotonic()):
+                raise TransportError("the connection was closed before the request was sent")
         self._transmission, self._deadline, self._timeouts = transmission, deadline, timeouts
         self._fields: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []

@@ -210,6 +210,7 @@ class _Connection(PooledConnection):
             case "connect_tcp.complete" | "start_tls.complete":
                 self._stream, self._reader = info["return_value"], None
             case "send_request_headers.started" if info["request"].method != b"CONNECT":  # CONNECT is for a proxy
+                await self._transmission.leave()
                 self._transmission.sent = True
                 if self._stream is not None and protocol == "http11" and not self._shared:
                     self._reader = self._reader or _Reader(self._stream)

@@ -14,7 +14,7 @@ from wonder_customers.bulk import Options
 from wonder_customers.bulk.distributed.coordinator import Coordinator
 from wonder_customers.bulk.distributed.distributed_job import DistributedJob, PartitionedSource
 from wonder_customers.bulk.distributed.partition import Source
-from wonder_customers.bulk.distributed.slots import Unreachable
+from wonder_customers.bulk.distributed.permits import Unreachable
 from wonder_customers.bulk.distributed.worker import Worker
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.rate_limit import RateLimiter
@@ -56,7 +56,7 @@ class InProcessBackend:
     workers: int = 2
     options: Options = field(factory=lambda: Options(retry=QUICK, failure_share=None))
     rate_limit: RateLimiter | None = None
-    duration: float = 5.0
+    duration: float = 1.0
     max_failures: int | None = None
     present: Coordinator | None = None
     problems: list[Exception] = field(factory=list)
@@ -84,7 +84,7 @@ class InProcessBackend:
         while True:
             line: Any = Connection(self)
             self.lines[name] = line
-            worker = Worker(name, line, self.rate_limit, self.options, self.variables)
+            worker = Worker(line, self.rate_limit, self.options, self.variables)
             with anyio.CancelScope() as self._scopes[name]:
                 try:
                     await worker.work()
@@ -94,12 +94,6 @@ class InProcessBackend:
                         await self.coordinator.stop("refused", str(error))
                 return
             line.cut = True
-            while True:
-                try:
-                    await self.coordinator.release(name)
-                    break
-                except Unreachable:
-                    await anyio.sleep(0.01)
 
     async def shutdown(self) -> None:
         self.depose()

@@ -17,8 +17,8 @@ from wonder_customers.bulk.distributed.coordinator import Coordinator
 from wonder_customers.bulk.distributed.index import Index
 from wonder_customers.bulk.distributed.leases import Leases
 from wonder_customers.bulk.distributed.partition import Source
+from wonder_customers.bulk.distributed.permits import Unreachable
 from wonder_customers.bulk.distributed.progress import Progress, outcome_from_dict
-from wonder_customers.bulk.distributed.slots import Unreachable
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options

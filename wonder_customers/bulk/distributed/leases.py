@@ -1,19 +1,22 @@
-"""Leases of partitions, in a file that survives the processes. A lease ends when its holder dies."""
+"""Leases of partitions, in a file that survives the processes. A lease ends when it is not renewed."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, field
 
+from wonder_customers._support import clock
 from wonder_customers.bulk.distributed.partition import Partition
 from wonder_customers.bulk.journal import connect
 
-__all__ = ["LEASE_SECONDS", "Lease", "Leases"]
+__all__ = ["LEASE_SECONDS", "Key", "Leases"]
+
+Key = tuple[int, int]
+"""Identifies a lease: the index of the partition, and a token that increases with every lease of it."""
 
 LEASE_SECONDS = 15.0
 """Seconds after which a lease ends if it is not renewed."""
@@ -21,35 +24,19 @@ LEASE_SECONDS = 15.0
 _SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE partitions (
-    place INTEGER PRIMARY KEY, partition TEXT NOT NULL, holder TEXT, token INTEGER NOT NULL DEFAULT 0,
-    result TEXT, done INTEGER
+    place INTEGER PRIMARY KEY, partition TEXT NOT NULL, token INTEGER NOT NULL DEFAULT 0, result TEXT, done INTEGER
 );
-CREATE INDEX free ON partitions (place) WHERE holder IS NULL AND result IS NULL;
+CREATE INDEX open ON partitions (place) WHERE result IS NULL;
 CREATE INDEX ended ON partitions (done) WHERE done IS NOT NULL;
 """
 
 
-@frozen
-class Lease:
-    """The exclusive right to work on a partition.
-
-    Attributes:
-        partition: The partition.
-        token: Increases with every lease of the partition; the holder of a smaller token has lost the lease.
-    """
-
-    partition: Partition
-    token: int
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """Identifies the lease."""
-        return self.partition.place, self.token
-
-
 @define(eq=False)
 class Leases:
-    """The partitions of one job, their holders, and the results of completed partitions.
+    """The partitions of one job, their leases, and the results of completed partitions.
+
+    A lease ends only by itself or when its holder gives it back, because a worker that cannot be reached may still
+    send requests.
 
     Attributes:
         path: The file.
@@ -60,33 +47,31 @@ class Leases:
     """
 
     path: Path
-    clock: Callable[[], float] = monotonic
+    clock: Callable[[], float] = clock.monotonic
     duration: float = LEASE_SECONDS
     _connection: sqlite3.Connection = field(init=False)
-    _until: dict[int, float] = field(factory=dict, init=False)
+    _held: dict[int, tuple[int, float]] = field(init=False)
     left: int = field(init=False)
     done: int = field(init=False)
 
     @classmethod
-    def create(cls, path: Path, partitions: Iterable[Partition], facts: Mapping[str, Any]) -> int:
-        """Create a file; return the number of its partitions."""
+    def create(cls, path: Path, partitions: Iterable[Partition], facts: Mapping[str, Any]) -> None:
+        """Create a file."""
         with closing(connect(path)) as connection:
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN")
-            connection.executemany(
-                "INSERT INTO about VALUES (?, ?)", [(name, orjson.dumps(fact).decode()) for name, fact in facts.items()]
-            )
+            known = [(name, orjson.dumps(fact).decode()) for name, fact in facts.items()]
+            connection.executemany("INSERT INTO about VALUES (?, ?)", known)
             rows = ((partition.place, partition.to_json().decode()) for partition in partitions)
             connection.executemany("INSERT INTO partitions (place, partition) VALUES (?, ?)", rows)
             connection.execute("COMMIT")
-            (count,) = connection.execute("SELECT count(*) FROM partitions").fetchone()
-            return int(count)
 
     def __attrs_post_init__(self) -> None:
         self._connection = connect(self.path)
         # Leases from before a restart are continued, because their holders may still be working.
-        held = self._connection.execute("SELECT place FROM partitions WHERE holder IS NOT NULL AND result IS NULL")
-        self._until = {place: self.clock() + self.duration for (place,) in held}
+        until = self.clock() + self.duration
+        leased = self._connection.execute("SELECT place, token FROM partitions WHERE token > 0 AND result IS NULL")
+        self._held = {place: (token, until) for place, token in leased}
         count = "SELECT count(*) - count(result), count(result) FROM partitions"
         self.left, self.done = self._connection.execute(count).fetchone()
 
@@ -104,51 +89,49 @@ class Leases:
         """Store a value."""
         self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", [name, orjson.dumps(value).decode()])
 
-    def take(self, holder: str) -> Lease | None:
-        """Lease the first free partition to `holder`; None if no partition is free."""
-        self._expire()
-        sql = "SELECT place, partition, token FROM partitions WHERE holder IS NULL AND result IS NULL ORDER BY place"
-        for place, partition, token in self._connection.execute(f"{sql} LIMIT 1").fetchall():
-            update = "UPDATE partitions SET holder = ?, token = token + 1 WHERE place = ?"
-            self._connection.execute(update, [holder, place])
-            self._until[place] = self.clock() + self.duration
-            return Lease(Partition.from_json(partition), token + 1)
+    @property
+    def any_held(self) -> bool:
+        """Whether a worker may still hold a lease."""
+        now = self.clock()
+        self._held = {place: lease for place, lease in self._held.items() if lease[1] >= now}
+        return bool(self._held)
+
+    def take(self) -> tuple[bytes, int] | None:
+        """Lease the first free partition; return it as JSON and the lease's token. None if no partition is free."""
+        held = self._held if self.any_held else {}
+        sql = "SELECT place, partition, token + 1 FROM partitions WHERE result IS NULL ORDER BY place LIMIT ?"
+        for place, partition, token in self._connection.execute(sql, [len(held) + 1]).fetchall():
+            if place not in held:
+                self._connection.execute("UPDATE partitions SET token = ? WHERE place = ?", [token, place])
+                self._held[place] = (token, self.clock() + self.duration)
+                return partition.encode(), token
         return None
 
-    def renew(self, key: tuple[int, int]) -> bool:
+    def renew(self, key: Key) -> bool:
         """Renew a lease; return False if it was lost."""
         if not self.holds(key):
             return False
-        self._until[key[0]] = self.clock() + self.duration
+        self._held[key[0]] = (key[1], self.clock() + self.duration)
         return True
 
-    def holds(self, key: tuple[int, int]) -> bool:
+    def holds(self, key: Key) -> bool:
         """Return whether a lease is valid."""
-        self._expire()
-        sql = "SELECT 1 FROM partitions WHERE place = ? AND token = ? AND holder IS NOT NULL AND result IS NULL"
-        return self._connection.execute(sql, key).fetchone() is not None
+        token, until = self._held.get(key[0], (0, 0.0))
+        return token == key[1] and self.clock() <= until
 
-    def finish(self, key: tuple[int, int], result: Mapping[str, Any]) -> bool:
-        """Store the result of a partition; return False if the lease was lost."""
+    def finish(self, key: Key, result: Mapping[str, Any] | None) -> bool:
+        """Store the result of a partition, or None if it was not completed. Return False if the lease was lost."""
         if not self.holds(key):
             return False
-        self.left, self.done = self.left - 1, self.done + 1
-        values = [orjson.dumps(result, default=str).decode(), self.done, key[0]]
-        self._connection.execute("UPDATE partitions SET holder = NULL, result = ?, done = ? WHERE place = ?", values)
-        self._until.pop(key[0], None)
+        del self._held[key[0]]
+        if result is not None:
+            self.left, self.done = self.left - 1, self.done + 1
+            values = [orjson.dumps(result, default=str).decode(), self.done, key[0]]
+            self._connection.execute("UPDATE partitions SET result = ?, done = ? WHERE place = ?", values)
         return True
 
-    def return_partition(self, key: tuple[int, int]) -> None:
-        """End a lease whose partition is not completed."""
-        if self.holds(key):
-            self._free("place = ?", key[0])
-
-    def release(self, holder: str) -> None:
-        """End all leases of a holder."""
-        self._free("holder = ?", holder)
-
-    def results(self, after: int, most: int = -1) -> list[dict[str, Any]]:
-        """Return the results of completed partitions, in the order of completion.
+    def results(self, after: int, most: int = -1) -> list[Any]:
+        """Return results in the order in which they were stored.
 
         Args:
             after: The number of results to skip.
@@ -161,13 +144,3 @@ class Leases:
         """Return a partition."""
         (text,) = self._connection.execute("SELECT partition FROM partitions WHERE place = ?", [place]).fetchone()
         return Partition.from_json(text)
-
-    def _expire(self) -> None:
-        now = self.clock()
-        for place in [place for place, until in self._until.items() if now > until]:
-            self._free("place = ?", place)
-
-    def _free(self, which: str, value: object) -> None:
-        sql = f"UPDATE partitions SET holder = NULL WHERE result IS NULL AND {which} RETURNING place"  # noqa: S608 - ours
-        for (place,) in self._connection.execute(sql, [value]).fetchall():
-            self._until.pop(place, None)

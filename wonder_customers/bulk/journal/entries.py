@@ -43,8 +43,8 @@ class RowJournal(Protocol):
         """The number of the current run."""
 
     @property
-    def clock(self) -> Callable[[], float]:
-        """Returns the Unix time for entries."""
+    def grace(self) -> float:
+        """Seconds for which workers of an earlier run may still send requests."""
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 from attrs import define, field, frozen
 
+from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.journal.database import check_schema, connect
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.bulk.journal.entries import Announcement, Entry, State
@@ -90,6 +91,7 @@ class Journal:
         endpoint: The gateway's base URL.
         digests: Computes the digests by which rows are compared.
         clock: Returns Unix time.
+        grace: Seconds for which workers of an earlier run may still send requests. Valid after `begin`.
     """
 
     path: Path
@@ -97,6 +99,8 @@ class Journal:
     endpoint: str
     digests: Digests
     clock: Callable[[], float] = time
+    grace: float = field(default=0.0, init=False)
+    _began: float = field(default=0.0, init=False)
     writer: WriteQueue = field(init=False)
     run: int = field(default=0, init=False)
     _lock: FileLock = field(init=False)
@@ -180,13 +184,22 @@ class Journal:
                 " another journal. Nothing was sent."
             )
 
-    def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> Run:
+    def begin(self, facts: Mapping[str, Any], *, resume: bool = False, leased: float = 0.0) -> Run:
         """Acquire the journal for this process, and start a run or continue the last one.
+
+        Args:
+            facts: How to repeat the run.
+            resume: Continue the last run.
+            leased: Seconds for which workers on other machines may send requests after this process was killed.
 
         Raises:
             BulkError: Another process uses the journal, or there is nothing to resume.
         """
         self.hold()
+        about = dict(self._query("SELECT name, value FROM about"))
+        self.grace, self._began = float(about.get("leased", 0.0)), system_clock.monotonic()
+        if leased:
+            self._execute("INSERT OR REPLACE INTO about VALUES ('leased', ?)", [str(leased)])
         last = self.last_run()
         if resume:
             if last is None:
@@ -201,9 +214,17 @@ class Journal:
         )
         return Run(self.run, started, None, None, facts, {})
 
-    def end(self, exit_status: str, counts: Mapping[str, int]) -> None:
-        """Record how the run ended, and release the journal."""
+    def end(self, exit_status: str, counts: Mapping[str, int], *, leased: bool = False) -> None:
+        """Record how the run ended, and release the journal.
+
+        Args:
+            exit_status: How it ended.
+            counts: Rows by status.
+            leased: Workers on other machines may still send requests.
+        """
         if self.writer.failure is None:
+            if not leased and system_clock.monotonic() - self._began >= self.grace:
+                self._execute("DELETE FROM about WHERE name = 'leased'", [])
             self._execute(
                 "UPDATE runs SET ended = ?, ending = ?, counts = ? WHERE run = ?",
                 [self.clock(), exit_status, _json(dict(counts)), self.run],

@@ -1,0 +1,205 @@
+"""One rate for many processes: no sliding second sees more requests than allowed, whatever happens."""
+
+import random
+from functools import partial
+from typing import Any
+
+import anyio
+import pytest
+from attrs import define, field
+from bulk.request_rates import busiest_second
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from wonder_customers import ConfigurationError, RateLimit, RateLimiter, RequestResult
+from wonder_customers._support import clock
+from wonder_customers.bulk.distributed.permits import (
+    HORIZON,
+    LONGEST,
+    VALIDITY,
+    Grant,
+    LeasedRateLimit,
+    PermitServer,
+    Unreachable,
+)  # fmt: skip
+from wonder_customers.wire import Transmission
+
+VIRTUAL = [pytest.param(("trio", {"clock": MockClock(autojump_threshold=0)}), id="virtual time")]
+virtual_time = pytest.mark.parametrize("anyio_backend", VIRTUAL)
+
+
+KINDS: list[Any] = ["ok", "ok", "throttled", "failed", "cancelled"]
+
+
+class EventLoopClock:
+    """The clock of the event loop, which is virtual here."""
+
+    def clock(self) -> float:
+        return anyio.current_time()
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
+@define(eq=False)
+class Network:
+    """A permit server on another machine: responses are delayed, and it is restarted now and then."""
+
+    rate: float
+    seed: int
+    latency: float = 0.01
+    dice: random.Random = field(init=False)
+    server: PermitServer | None = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.dice, self.server = random.Random(self.seed), self.start()
+
+    def start(self) -> PermitServer:
+        return PermitServer(self.rate, anyio.current_time)
+
+    async def grant(self, wanted: int, validity: float) -> Grant:
+        await anyio.sleep(self.dice.random() * self.latency)
+        if self.server is None:
+            raise Unreachable
+        granted = self.server.grant(wanted, validity)
+        await anyio.sleep(self.dice.random() * self.latency)
+        return granted
+
+    async def restart(self, every: float) -> None:
+        while True:
+            await anyio.sleep(every * (0.5 + self.dice.random()))
+            self.server = None
+            await anyio.sleep(self.dice.random() * 0.5)
+            self.server = self.start()
+
+
+async def arrivals(limits: list[RateLimiter], seconds: float, dice: random.Random, stall: float = 0.0) -> list[float]:
+    """Return when requests reached the gateway: 24 tasks per limit, with stalls, refusals and failures."""
+    times: list[float] = []
+
+    async def send(limit: RateLimiter) -> None:
+        while True:
+            transmission = Transmission()
+            await limit.acquire(transmission)
+            if transmission.valid_until < float("inf"):
+                transmission.renew = partial(limit.acquire, transmission)
+            if stall and dice.random() < 0.2:
+                await anyio.sleep(stall * dice.random())  # a slow connection, or a busy event loop
+            await transmission.leave()
+            transmission.sent = True
+            times.append(anyio.current_time())
+            await anyio.sleep(0.02 * dice.random())
+            limit.release(transmission, RequestResult(dice.choice(KINDS), 0.02, 0.1))
+
+    with anyio.move_on_after(seconds), clock.replaced_by(EventLoopClock()):
+        async with anyio.create_task_group() as group:
+            for limit in limits:
+                for _ in range(24):
+                    group.start_soon(send, limit)
+    return times
+
+
+def leased(network: Network, workers: int) -> list[RateLimiter]:
+    return [LeasedRateLimit(network.grant) for _ in range(workers)]
+
+
+@pytest.mark.anyio
+@virtual_time
+@pytest.mark.parametrize("rate", [2, 10, 25, 200])
+@pytest.mark.parametrize("stall", [0.0, 0.2, 3.0])
+async def test_no_sliding_second_sees_more_than_the_rate(rate: int, stall: float) -> None:
+    """Invariant: local and distributed limits hold at the moment at which a request leaves."""
+    network, seconds = Network(rate, rate), 4 if rate > 100 else 8
+    for limits in ([RateLimit(rate)], leased(network, 1), leased(network, 3)):
+        times = await arrivals(list(limits), seconds, network.dice, stall)
+        assert busiest_second(times) <= rate
+        assert stall or len(times) >= 0.8 * rate * (seconds - 1) - 1
+
+
+@pytest.mark.anyio
+@virtual_time
+@pytest.mark.parametrize("latency", [0.0, 0.05, 0.2])
+async def test_rate_is_nearly_used(latency: float) -> None:
+    network = Network(100, 1, latency)
+    times = await arrivals(leased(network, 4), 8, network.dice)
+    assert busiest_second(times) <= 100
+    assert len(times) >= {0.0: 0.85, 0.05: 0.5, 0.2: 0.1}[latency] * 100 * 7
+
+
+@pytest.mark.anyio
+@virtual_time
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 10))])
+async def test_restarted_permit_server_grants_no_burst(seed: int) -> None:
+    network = Network(200, seed, latency=0.02)
+    async with anyio.create_task_group() as group:
+        group.start_soon(network.restart, 2.0)
+        times = await arrivals(leased(network, 4), 12, network.dice, stall=0.1)
+        group.cancel_scope.cancel()
+    assert busiest_second(times) <= 200
+    assert len(times) > 0.2 * 200 * 12
+
+
+@pytest.mark.anyio
+@virtual_time
+async def test_unreachable_permit_server_permits_nothing() -> None:
+    network = Network(200, 1, latency=0.0)
+    begun = anyio.current_time()
+
+    async def leave() -> None:
+        await anyio.sleep(2)
+        network.server = None
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(leave)
+        times = await arrivals(leased(network, 2), 20, network.dice)
+    assert len(times) > 200
+    assert max(times) <= begun + 2 + HORIZON + VALIDITY
+
+
+@pytest.mark.anyio
+@virtual_time
+async def test_late_permit_is_not_used() -> None:
+    server = PermitServer(100, anyio.current_time)
+    await anyio.sleep(1)
+    answers: list[Grant] = []
+
+    async def slow(wanted: int, validity: float) -> Grant:
+        answers.append(server.grant(wanted, validity))
+        await anyio.sleep(0.2 if len(answers) == 1 else 0.0)
+        return answers[-1]
+
+    limit, transmission = LeasedRateLimit(slow), Transmission()
+    with clock.replaced_by(EventLoopClock()):
+        await limit.acquire(transmission)
+    assert limit.lapsed == 1
+    assert len(answers) == 2
+    assert anyio.current_time() <= transmission.valid_until <= anyio.current_time() + LONGEST
+
+
+@given(
+    wanted=st.lists(st.tuples(st.integers(1, 200), st.floats(0, 2), st.floats(0, LONGEST)), max_size=60),
+    rate=st.sampled_from([0.3, 7, 25, 999.0]),
+)
+def test_any_use_of_permits_keeps_the_rate(wanted: list[tuple[int, float, float]], rate: float) -> None:
+    """A permit may be used at any moment of its validity: compare the last moment of each with later first moments."""
+    now = 0.0
+    server, permits = PermitServer(rate, lambda: now), list[tuple[float, float]]()
+    most, period = max(1, int(rate)), max(1.0, 1 / rate)
+    for count, passed, validity in wanted:
+        now += passed
+        granted = server.grant(count, validity)
+        assert granted.count <= count
+        for number in range(granted.count):
+            start = now + granted.wait + number * granted.spacing
+            assert start <= now + HORIZON + 1e-9
+            permits.append((start, start + max(VALIDITY, validity)))
+        if not granted.count:
+            now += granted.wait
+    for first, later in zip(permits, permits[most:], strict=False):
+        assert later[0] - first[1] >= period - 1e-6
+
+
+def test_rate_of_zero_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="more than 0"):
+        PermitServer(0)

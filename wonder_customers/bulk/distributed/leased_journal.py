@@ -1,0 +1,227 @@
+"""The journal of a worker for one partition: sends all changes to the coordinator, as long as the lease is valid.
+
+A request is sent only after its record is on the disk of the coordinator, because the worker's machine may be lost at
+any moment. So the rows that were under way when a worker died are known to the worker that takes over.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import anyio
+import anyio.from_thread
+from attrs import define, field
+
+from wonder_customers._support import clock
+from wonder_customers.bulk.distributed.coordinator import Coordinator, WorkerConfig
+from wonder_customers.bulk.distributed.leases import Key
+from wonder_customers.bulk.distributed.permits import PATIENCE, Unreachable
+from wonder_customers.bulk.distributed.progress import Progress
+from wonder_customers.bulk.job import Job
+from wonder_customers.bulk.journal import Change
+from wonder_customers.bulk.journal.digest import Digests
+from wonder_customers.bulk.journal.entries import Announcement, Entry, State
+from wonder_customers.errors import BulkError
+
+__all__ = ["LeasedJournal"]
+
+T = TypeVar("T")
+
+BEAT = 0.5
+"""Seconds between two heartbeats."""
+GROUP = 200
+"""The maximum number of changes per message."""
+ASKED = 500
+"""The maximum number of references per query."""
+
+
+@define(eq=False)
+class LeasedJournal:
+    """A partition that this worker holds, and the journal of its rows. It groups changes while a message is under way.
+
+    Attributes:
+        coordinator: The coordinator.
+        config: The worker's configuration.
+        digests: Computes digests with the journal's key.
+        key: The lease.
+        until: When the lease ends, on the monotonic clock. It is counted from before the coordinator renewed it.
+        quiet_at: When the workers of an earlier run have stopped sending, on the monotonic clock.
+        lost: Whether another worker may hold the partition, so that nothing may be sent any more.
+        failure: Why the journal can no longer be written.
+    """
+
+    coordinator: Coordinator
+    config: WorkerConfig
+    digests: Digests
+    key: Key
+    until: float
+    quiet_at: float = 0.0
+    lost: bool = field(default=False, init=False)
+    failure: BulkError | None = field(default=None, init=False)
+    _job: Job | None = field(default=None, init=False)
+    _changes: "deque[tuple[Change, anyio.Event | None]]" = field(factory=deque, init=False)
+    _woken: anyio.Event = field(factory=anyio.Event, init=False)
+    _stopping: bool = field(default=False, init=False)
+
+    # The lease
+
+    def is_valid(self) -> bool:
+        """Return whether a request may leave now."""
+        return not self.lost and clock.monotonic() < self.until
+
+    def leave(self) -> None:
+        """Stop sending rows."""
+        self.lost = True
+        if self._job is not None:
+            self._job.stop()
+
+    async def heartbeat(self, job: Job) -> None:
+        """Send heartbeats until cancelled."""
+        self._job = job
+        while not self.lost:
+            await clock.sleep(BEAT)
+            asked = clock.monotonic()
+            try:
+                answer = await self.coordinator.heartbeat(self.key, Progress.of(job).to_dict())
+            except Unreachable:
+                continue
+            if answer == "lost":
+                self.leave()
+                return
+            self._renew(asked)
+            if answer == "stop":
+                job.stop()
+
+    def _renew(self, asked: float) -> None:
+        self.until = max(self.until, asked + self.config.duration)
+
+    async def _reach(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call the coordinator until it responds.
+
+        Raises:
+            BulkError: The lease ended meanwhile.
+        """
+        while True:
+            try:
+                return await call()
+            except Unreachable:
+                self._check()
+                await clock.sleep(PATIENCE)
+
+    def _check(self) -> None:
+        if not self.is_valid():
+            self.leave()
+            raise BulkError("the lease of these rows has ended; another worker continues with them")
+
+    # RowJournal
+
+    @property
+    def run(self) -> int:
+        """The number of the current run."""
+        return self.config.run
+
+    @property
+    def name(self) -> str:
+        """The journal's name, for messages."""
+        return self.config.journal
+
+    @property
+    def grace(self) -> float:
+        """Seconds for which workers of an earlier run may still send requests."""
+        return max(0.0, self.quiet_at - clock.monotonic())
+
+    def check(self, gateway: str, endpoint: str) -> None:
+        """Do nothing: the worker has compared its account with the journal."""
+
+    def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> None:
+        """Do nothing: the coordinator starts the run."""
+
+    def end(self, exit_status: str, counts: Mapping[str, int]) -> None:
+        """Do nothing: the coordinator ends the run."""
+
+    async def serve(self) -> None:
+        """Send queued changes, until `stop` was called and all of them are sent."""
+        with anyio.CancelScope(shield=True):
+            while self._changes or not self._stopping:
+                if not self._changes:
+                    await self._woken.wait()
+                    self._woken = anyio.Event()
+                    continue
+                group = [self._changes.popleft() for _ in range(min(GROUP, len(self._changes)))]
+                # After a failure nothing more is written: a later row must not be recorded without an earlier one.
+                if self.failure is None:
+                    await self._write([change for change, _ in group])
+                for _, written in group:
+                    if written is not None:
+                        written.set()
+
+    async def _write(self, changes: list[Change]) -> None:
+        async def write() -> None:
+            asked = clock.monotonic()
+            if await self.coordinator.write(self.key, changes):
+                self._renew(asked)
+            else:
+                self.leave()
+
+        try:
+            await self._reach(write)
+            self._check()
+        except BulkError as error:
+            self.failure = error
+
+    def stop(self) -> None:
+        """End `serve` after the last queued change."""
+        self._stopping = True
+        self._woken.set()
+
+    async def announce(self, rows: Sequence[Announcement]) -> None:
+        """Record that rows will be sent, and wait until the records are on the journal's disk.
+
+        Raises:
+            BulkError: They could not be written, so the rows must not be sent.
+        """
+        written = anyio.Event()
+        for place, row in enumerate(rows, 1):
+            self._post("sending", *row, written=written if place == len(rows) else None)
+        if rows:
+            await written.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    def done(
+        self, reference: str, number: int, raw: bytes | None, payload: bytes, *, result: str, id: str, attempts: int
+    ) -> None:
+        """Record that the gateway holds the row."""
+        self._post("done", reference, number, raw, payload, result, id, attempts)
+
+    def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
+        """Record how a row ended that the gateway did not confirm."""
+        self._post("ended", reference, state, attempts, code)
+
+    def same(self, reference: str, raw: bytes) -> None:
+        """Record that different raw values result in the same request body."""
+        anyio.from_thread.run_sync(self._post, "same", reference, raw)
+
+    def _post(self, kind: str, *values: Any, written: anyio.Event | None = None) -> None:
+        self._changes.append(((kind, list(values)), written))
+        self._woken.set()
+
+    @contextmanager
+    def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
+        """Return a function that finds the entries of many references, for worker threads."""
+
+        def find(references: Sequence[str]) -> dict[str, Entry]:
+            found: dict[str, Entry] = {}
+            for begin in range(0, len(references), ASKED):
+                found |= anyio.from_thread.run(self._find, list(references[begin : begin + ASKED]))
+            return found
+
+        yield find
+
+    async def _find(self, references: list[str]) -> dict[str, Entry]:
+        # Shielded, because the waiting thread cannot be abandoned when its task is cancelled, and a cancellation
+        # delivered before this call would not be delivered again.
+        with anyio.CancelScope(shield=True):
+            entries = await self._reach(lambda: self.coordinator.find(references))
+        return {entry[0]: Entry._make(entry) for entry in entries}
