@@ -1,5 +1,6 @@
 """Credentials are read from the environment. Arguments would be visible to other users of the machine."""
 
+import sys
 from collections.abc import Mapping
 from os import environ
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import concealed
 
-__all__ = ["GATEWAYS", "account_from_environment", "environment", "is_configured"]
+__all__ = ["GATEWAYS", "account_from_environment", "confirm_production", "environment", "is_configured"]
 
 GATEWAYS = ", ".join(names())
 """The installed gateways, for help texts."""
@@ -45,3 +46,25 @@ def environment(account: Account) -> str:
         if url == getattr(kind, name.upper(), "").rstrip("/"):
             return name
     return "simulator" if is_loopback(urlsplit(url).hostname or "") else "another server"
+
+
+def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
+    """Ask before the first job that writes to production.
+
+    Args:
+        account: The account whose customers are written.
+        gateway: The gateway's name.
+        yes: The user has agreed on the command line.
+
+    Raises:
+        ConfigurationError: The user did not agree, or there is no terminal to ask on.
+    """
+    if yes or environment(account) != "production":
+        return
+    what = f"This is the first job with this journal that writes to the production account of {gateway}"
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"{what}. Check it with `plan`, then add --yes. Nothing was sent.")
+    sys.stderr.write(f"{what}, {account.base_url}.\nType yes to continue: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise ConfigurationError("not confirmed. Nothing was sent.")

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options, check_rate
 from wonder_customers.bulk.sources import fingerprint
-from wonder_customers.cli.accounts import GATEWAYS, account_from_environment
+from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, confirm_production
 from wonder_customers.cli.inspect_commands import export_ids, migration, show_plan, show_status, show_verification
 from wonder_customers.cli.job_facts import (
     check_unchanged,
@@ -86,6 +86,7 @@ class SourceOptions:
         return found
 
 
+Yes = Annotated[bool, Parameter(help="Do not ask before the first job that writes to a production account.")]
 Rate = Annotated[str | None, Parameter(allow_leading_hyphen=True, help="The most requests per second, such as 25/s.")]
 
 
@@ -196,6 +197,7 @@ def sync(
     first: Annotated[int | None, Parameter(help="Send only this number of rows.")] = None,
     full: Annotated[bool, Parameter(help="Send unchanged rows too.")] = False,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,
+    yes: Yes = False,
     columns: SourceOptions = SourceOptions(),
     limits: RateOptions = RateOptions(),
     engine: EngineOptions = EngineOptions(),
@@ -213,6 +215,7 @@ def sync(
         # Report unusable columns before the journal is created. A query is not run twice for this.
         source.read().close()
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
+        confirm_production(owner, to, yes=yes or path.exists())
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
         options = Options(
             workers=limits.workers,
@@ -333,6 +336,7 @@ def migrate(
     to: Gateway,
     journal: Annotated[Path | None, Parameter(help="Default: migrate.FROM.TO.journal in the current folder.")] = None,
     accept_losses: Annotated[bool, Parameter(help="Migrate although some fields are lost.")] = False,
+    yes: Yes = False,
     limits: RateOptions = RateOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
@@ -343,7 +347,9 @@ def migrate(
     if source == to:
         raise ConfigurationError("--from and --to name the same gateway")
     owner = account_from_environment(to)
-    opened = Journal.open(journal or Path(f"migrate.{source}.{to}.journal"), gateway=to, endpoint=owner.base_url)
+    path = journal or Path(f"migrate.{source}.{to}.journal")
+    confirm_production(owner, to, yes=yes or path.exists())
+    opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
     rate, facts = limits.per_second(), {"migrate": source}
     options = Options(workers=limits.workers, max_failures=limits.max_failures, facts=facts)
     letters = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl")

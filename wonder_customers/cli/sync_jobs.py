@@ -279,7 +279,9 @@ _END_STATES = {
 
 
 def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: str | None) -> None:
-    print_summary(dict(facts), f"{task.title}: {_END_STATES.get(job.exit_status, job.exit_status)}")
+    print_summary(
+        dict(facts), f"{task.title} ({facts['environment']}): {_END_STATES.get(job.exit_status, job.exit_status)}"
+    )
     if message is not None:
         print_message(message, "red")
     for step in facts["next_steps"]:
