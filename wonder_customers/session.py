@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.operations import Listing, RawOperations, SessionState, expect
+from wonder_customers._core.operations import Listing, RawOperations, SessionState, check_card_data, expect
 from wonder_customers._core.sender import ConnectionSlots, Permits, Sender
 from wonder_customers._core.waits import StopSignal, Waits
 from wonder_customers._core.write_locks import WriteLocks, WriteOrder
@@ -171,6 +171,7 @@ class CustomerSession(Generic[AnyAccount_co]):
             InvalidRecordError: The draft violates them; lists all violations. Or `draft` is not a `CustomerDraft`.
         """
         expect(self._dialect, "draft", draft, CustomerDraft)
+        check_card_data(self._dialect, draft)
         self._dialect.validate(draft)
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:

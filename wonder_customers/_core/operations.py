@@ -15,6 +15,7 @@ from wonder_customers._core.sender import ConnectionSlots
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock
+from wonder_customers._support.card_data import find_card_data
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
 from wonder_customers.errors import (
     InvalidRecordError,
@@ -40,7 +41,7 @@ from wonder_customers.wire import Origin, Transport
 if TYPE_CHECKING:  # loaded only when statistics are read
     from wonder_customers.events import ConnectionStats, Stats
 
-__all__ = ["Listing", "RawOperations", "SessionState", "expect"]
+__all__ = ["Listing", "RawOperations", "SessionState", "check_card_data", "expect"]
 
 T = TypeVar("T")
 
@@ -54,6 +55,18 @@ def expect(dialect: Dialect, name: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
         broken = Violation(name, None, f"must be a {kind.__name__}, not {type(value).__name__}")
         raise InvalidRecordError(dialect.gateway, [broken])
+
+
+@concealed
+def check_card_data(dialect: Dialect, record: object) -> None:
+    """Check that no text of a record contains card data, which belongs into a payment source only.
+
+    Raises:
+        InvalidRecordError: A text, or a value in the metadata, is card data. Nothing was sent.
+    """
+    found = [Violation(path, None, f"{problem}, which must not be stored") for path, problem in find_card_data(record)]
+    if found:
+        raise InvalidRecordError(dialect.gateway, found)
 
 
 @define(eq=False)
@@ -219,12 +232,14 @@ class RawOperations:
         """See `CustomerSession.create`."""
         dialect = self._ready(Operation.CREATE)
         expect(dialect, "draft", draft, CustomerDraft)
+        check_card_data(dialect, draft)
         return await self._run(Operation.CREATE, dialect.create(draft), ("reference", draft.reference))
 
     async def upsert(self, draft: CustomerDraft) -> Response[Customer]:
         """See `CustomerSession.upsert`."""
         dialect = self._ready(Operation.UPSERT)
         expect(dialect, "draft", draft, CustomerDraft)
+        check_card_data(dialect, draft)
         return await self._run(Operation.UPSERT, dialect.upsert(draft), ("reference", draft.reference))
 
     async def get(self, id: str) -> Response[Customer]:
@@ -240,6 +255,7 @@ class RawOperations:
         """See `CustomerSession.update`."""
         dialect = self._ready(Operation.UPDATE)
         expect(dialect, "patch", patch, CustomerPatch)
+        check_card_data(dialect, patch)
         return await self._run(Operation.UPDATE, dialect.update(id, patch), ("id", id))
 
     async def delete(self, id: str) -> Response[None]:
@@ -271,6 +287,7 @@ class RawOperations:
     async def create_payment_token(self, customer_id: str, source: PaymentSource) -> Response[PaymentToken]:
         """See `CustomerSession.create_payment_token`."""
         dialect = self._ready(Operation.CREATE_PAYMENT_TOKEN)
+        check_card_data(dialect, source)
         steps = dialect.create_payment_token(customer_id, source)
         return await self._run(Operation.CREATE_PAYMENT_TOKEN, steps, ("id", customer_id))
 

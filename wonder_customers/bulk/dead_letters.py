@@ -9,6 +9,7 @@ from typing import Any, Self, TextIO
 import orjson
 from attrs import asdict, fields
 
+from wonder_customers._support.card_data import find_card_data
 from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.errors import BulkError
@@ -21,7 +22,7 @@ class DeadLetters:
     """Writes failed rows to a file, which is created with the first of them and readable by its owner only.
 
     An entry names the row and the reason and contains no value of the row, unless values are requested; then the file
-    can be used as a source. Card fields are never written.
+    can be used as a source. Card fields, and rows with card data in other fields, are never written.
 
     Args:
         path: The file.
@@ -89,7 +90,7 @@ class DeadLetters:
             "attempts": outcome.attempts,
             "request_id": outcome.request_id,
         }
-        if self._values and outcome.draft is not None:
+        if self._values and outcome.draft is not None and not any(find_card_data(outcome.draft)):
             letter["values"] = _values(outcome.draft)
         self._file.write(orjson.dumps(letter, default=str).decode() + "\n")
         # Flushed per line, so that a killed process leaves complete lines.

@@ -5,6 +5,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from wonder_customers._support.card_data import contains_card_number
 from wonder_customers.errors import WonderCustomersError
 from wonder_customers.records import Applied, CustomerDraft
 
@@ -87,8 +88,8 @@ class Row:
 
 
 def _usable(reference: object) -> bool:
-    """Return whether a reference can be looked up. Other references are reported by the draft's validation."""
-    if not isinstance(reference, str):
+    """Return whether a reference can be looked up and stored. The draft's validation reports other references."""
+    if not isinstance(reference, str) or contains_card_number(reference):
         return False
     return reference.isascii() or not any("\ud800" <= character <= "\udfff" for character in reference)
 

@@ -3,18 +3,18 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from wonder_customers._support.card_data import names_security_code
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["check_card_columns", "is_ambiguous", "is_card_number"]
+__all__ = ["check_card_columns", "is_ambiguous"]
 
 _SECURITY_CODE = re.compile(r"(card_?)?(cvv|cvc|csc|cvn|cav|cid)_?2?(_?(code|number|value))?|(card_?)?security_?code")
 _CARD = re.compile(
     r"pan|(credit_?|debit_?)?card(_?(no|nr|num|number|pan))?|cc(_?(no|nr|num|number))?|(primary_?)?account_?number"
-    r"|card_?(expiry|expiration|exp)(_?(date|month|year))?|exp(iry|iration|ire)?_?(date|month|year)|track_?[12]?(_?data)?"
+    r"|(kredit)?karten_?(nummer|nr)|kreditkarte|card_?(expiry|expiration|exp)(_?(date|month|year))?|exp(iry|iration|ire)?_?(date|month|year)|track_?[12]?(_?data)?"
 )
 _AMBIGUOUS = frozenset({"account_number", "accountnumber", "cc", "cid"})
 """Names that also mean a customer's number, a country code or a customer's id. Mapped explicitly, they are read."""
-_CARD_NUMBER = re.compile(r"[2-6](?:[ \-]?[0-9]){12,18}")
 
 
 def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, str]) -> None:
@@ -49,16 +49,6 @@ def is_ambiguous(plain: str) -> bool:
     return plain.rpartition(".")[2] in _AMBIGUOUS
 
 
-def is_card_number(value: object) -> bool:
-    """Return whether a value has the length, the first digit and the check digit (Luhn) of a card number."""
-    text = str(value).strip()
-    if not _CARD_NUMBER.fullmatch(text):
-        return False
-    digits = [int(digit) for digit in reversed(text) if digit.isdecimal()]
-    doubled = (digit * 2 - 9 * (digit > 4) for digit in digits[1::2])
-    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
-
-
 def _columns(names: Sequence[str]) -> str:
     quoted = ", ".join(map(repr, names))
     return f"column {quoted} contains" if len(names) == 1 else f"columns {quoted} contain"
@@ -67,10 +57,13 @@ def _columns(names: Sequence[str]) -> str:
 def _has_security_codes(plain: str, mapped: str | None) -> bool:
     if (mapped or "").rpartition(".")[2] == "cvv":
         return True
-    return bool(_SECURITY_CODE.fullmatch(plain.rpartition(".")[2])) and not (is_ambiguous(plain) and mapped is not None)
+    name = plain.rpartition(".")[2]
+    found = bool(_SECURITY_CODE.fullmatch(name)) or names_security_code(plain)
+    return found and not (is_ambiguous(plain) and mapped is not None)
 
 
 def _may_have_cards(plain: str, mapped: str | None) -> bool:
     if mapped is not None and (mapped == "" or mapped.startswith("payment_source.") or is_ambiguous(plain)):
         return False
-    return bool(_CARD.fullmatch(plain.rpartition(".")[2])) or (mapped or plain).startswith("payment_source.")
+    name = re.sub(r"[^\w]+", "", plain.rpartition(".")[2].rstrip("."))
+    return bool(_CARD.fullmatch(name)) or (mapped or plain).startswith("payment_source.")

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import orjson
 from attrs import define, field, fields, frozen
 
+from wonder_customers._support.card_data import contains_card_number
 from wonder_customers.bulk.rows import RowProblem
-from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous, is_card_number
+from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous
 from wonder_customers.bulk.sources.text import TextOptions, has_invalid_bytes
 from wonder_customers.dialects.json import UnreadableJsonError, parse_source_json
 from wonder_customers.errors import ConfigurationError
@@ -86,10 +87,13 @@ class Columns:
     cards: frozenset[int]
     mark: bytes = field(init=False)
     _suspects: frozenset[int] = field(init=False)
+    _undigested: frozenset[int] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         read = {place for place, path in enumerate(self.paths) if path and place not in self.cards}
         self._suspects = frozenset(place for place in read if is_ambiguous(_plain(self.names[place])))
+        # A column that is left out may contain card numbers.
+        self._undigested = self.cards | {place for place, path in enumerate(self.paths) if path is None}
         self.mark = orjson.dumps([self.names, self.paths])
 
     @classmethod
@@ -120,15 +124,15 @@ class Columns:
 
     def digestible(self, values: Sequence[Any], serialize: Callable[[Any], bytes]) -> bytes | None:
         """Return the values as bytes for change detection; None for a row with a card, which no digest may cover."""
-        if not self.cards:
+        if not self._undigested:
             return serialize(values) + self.mark
         if any(values[place] not in {None, ""} for place in self.cards if place < len(values)):
             return None
-        return serialize([None if place in self.cards else it for place, it in enumerate(values)]) + self.mark
+        return serialize([None if place in self._undigested else it for place, it in enumerate(values)]) + self.mark
 
     def is_card(self, place: int, value: object) -> bool:
         """Return whether a value is a card number in a column whose name may mean card numbers."""
-        return place in self._suspects and is_card_number(value)
+        return place in self._suspects and contains_card_number(str(value))
 
     def draft(self, values: Sequence[Any], place: str) -> CustomerDraft:
         """Build the draft of one row from its values.

@@ -1,0 +1,185 @@
+"""Card data is sent in a payment source only, and is never written to a file."""
+
+import asyncio
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from bulk.customers import write_csv
+from hypothesis import given
+from hypothesis import strategies as st
+from mock_gateway import ACCOUNTS, MockGateway, json_response
+
+from wonder_customers import Address, CardSource, CustomerDraft, CustomerPatch, InvalidRecordError, Phone
+from wonder_customers._support.card_data import contains_card_number, find_card_data, names_security_code
+from wonder_customers.bulk import sources
+from wonder_customers.cli.app import run
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.simulator.server import SimulatorServer
+
+CARDS = [
+    "4929735926140832", "4222222222222", "5555555555554444", "2223003122003222", "378282246310005", "30569309025904",
+    "3530111333300000", "6011111111111117", "6212345678900000003", "6759649826438453", "6304000000000000",
+]  # fmt: skip
+SEPARATORS = [
+    "", " ", "-", ".", "\u00a0", "\u2009", "  ", "\t", "/", "_", ",", "\u2013", "\u200b", "\u2060", " - ", "\n",
+    "\ufeff",
+    "\u00ad", ":", "·", "|",
+]  # fmt: skip
+CARD, CODE = CARDS[0], "917"
+
+
+@pytest.mark.parametrize("card", CARDS)
+def test_card_numbers_of_all_schemes_are_found(card: str) -> None:
+    assert contains_card_number(card)
+    assert contains_card_number(f"Karte:{card};")
+    assert not contains_card_number(card[:-1] + str((int(card[-1]) + 1) % 10))
+
+
+@given(
+    st.sampled_from(CARDS), st.sampled_from(SEPARATORS), st.integers(1, 6), st.sampled_from(["0", "\uff10", "\u0660"])
+)
+def test_card_number_is_found_with_any_separators(card: str, separator: str, size: int, zero: str) -> None:
+    digits = "".join(chr(ord(zero) + int(digit)) for digit in card)
+    written = separator.join(digits[start : start + size] for start in range(0, len(digits), size))
+    assert contains_card_number(f"note {written} end")
+    assert contains_card_number(f"12/31 exp, no. {written}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["+49 1512 3456789", "2026-11-28 06:42:07.123456", "35 209900 176148 1", "1700000000000", "HR1210010051863000160",
+     "550e8400-e29b-41d4-a716-446655440000", "45.8150108, 15.9819189", "0000000000000000", "1234567890123456",
+     "9999999999999995", "4929735926140831", "49297359261408321234567"],
+)  # fmt: skip
+def test_other_numbers_are_not_card_numbers(text: str) -> None:
+    assert not contains_card_number(text)
+
+
+NAMES = [
+    "cvv", "CVV2/CVC2", "Kartenpruefnummer", "Kartenprüfnummer", unicodedata.normalize("NFD", "Kartenprüfnummer"),
+    "CVV (3 digits)", "card.cvv", "cardCvc", "security-code", "Security Code", "CSC", "card_cvn2", "cvv_code", "c.v.v.",
+    "Sicherheitscode", "sigurnosni kod", "Código de seguridad", "\uff23\uff36\uff36", "pin_block", "Track 2 data",
+]  # fmt: skip
+OTHERS = ["discscore", "caviar", "cid", "pin", "cvv_check", "cvc_result", "tier", "member", "code", "Postleitzahl",
+          "track", "security", "recv"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_security_codes_are_known(name: str) -> None:
+    assert names_security_code(name)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_names_are_not_security_codes(name: str) -> None:
+    assert not names_security_code(name)
+
+
+METADATA: list[Any] = [
+    {"cvv": CODE}, {"cvv": 917}, {"card": {"cvc2": CODE}}, {"cards": [{"a": [{"CVV (3 digits)": CODE}]}]},
+    {"pan": CARD}, {"pan": int(CARD)}, {"note": f"card {CARD[:4]} {CARD[4:8]} {CARD[8:12]} {CARD[12:]}"},
+    {CARD: "x"}, {"json": f'{{"cvv": "{CODE}"}}'}, {"json": f'[{{"pan": {CARD}}}]'}, {"text": f"cvv: {CODE}"},
+    {"text": f"CVC{CODE}"}, {"text": f"security code is {CODE}"}, {"text": f"Prüfnummer {CODE}"}, {"list": [CARD]},
+]  # fmt: skip
+DRAFTS: dict[str, CustomerDraft] = {
+    **{f"metadata-{number}": CustomerDraft("r", "Ada", metadata=it) for number, it in enumerate(METADATA)},
+    "note": CustomerDraft("r", "Ada", description=f"paid with {CARD}"),
+    "code in note": CustomerDraft("r", "Ada", description=f"cvv {CODE}"),
+    "name": CustomerDraft("r", f"Ada {CARD}"),
+    "reference": CustomerDraft(CARD, "Ada"),
+    "company": CustomerDraft("r", "Ada", company_name=CARD),
+    "e-mail": CustomerDraft("r", "Ada", email=f"{CARD}@example.org"),
+    "street": CustomerDraft("r", "Ada", address=Address(CARD)),
+    "phone": CustomerDraft("r", "Ada", phone=Phone("+44", CARD)),
+    "card holder": CustomerDraft("r", "Ada", payment_source=CardSource(CARD, "11", "2031", holder_name=CARD)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+@pytest.mark.parametrize("draft", DRAFTS.values(), ids=[it.replace(" ", "-") for it in DRAFTS])
+def test_card_data_in_a_text_is_not_sent(gateway: str, draft: CustomerDraft) -> None:
+    async def attempt() -> None:
+        mock = MockGateway(json_response(200, {}))
+        async with mock.session(ACCOUNTS[gateway]()) as session:
+            calls: list[Callable[[], Any]] = [
+                lambda: session.create(draft),
+                lambda: session.upsert(draft),
+                lambda: session.update("5b1c7e7a-9d3f-4c1e-8a6b-7f0e2d4c6b8a", _patch(draft)),
+            ]
+            for call in calls:
+                with pytest.raises(InvalidRecordError, match="must not be stored") as caught:
+                    await call()
+                assert CARD not in str(caught.value)
+                assert CODE not in str(caught.value)
+            with pytest.raises(InvalidRecordError, match="must not be stored"):
+                session.validate(draft)
+        assert not mock.requests
+
+    asyncio.run(attempt())
+
+
+def _patch(draft: CustomerDraft) -> CustomerPatch:
+    names = ("reference", "name", "email", "phone", "company_name", "description", "metadata", "address")
+    found = {name: getattr(draft, name) for name in names if getattr(draft, name) is not None}
+    return CustomerPatch(**found, **({} if draft.payment_source is None else {"payment_source": draft.payment_source}))
+
+
+def test_ordinary_drafts_have_no_card_data() -> None:
+    metadata = {"tier": "gold", "score": 917, "cvv_check": "pass", "seen": "2026-11-28T06:42:07Z", "nested": [{"a": 1}]}
+    phone = Phone("+49", "15123456789")
+    source = CardSource(CARD, "11", "2031", "Ada", CODE, gateway_id="5f0c4929735926140832beef")
+    draft = CustomerDraft("c-917", "Ada", phone=phone, description="room 917", metadata=metadata, payment_source=source)
+    assert list(find_card_data(draft)) == []
+
+
+# Files
+
+
+@pytest.mark.parametrize(
+    "name", ["CVV2/CVC2", "Kartenpruefnummer", "CVV (3 digits)", "metadata.cvv", "metadata.card cvc"]
+)
+@pytest.mark.parametrize("unknown", ["refuse", "ignore"])
+def test_column_of_security_codes_is_refused(tmp_path: Path, name: str, unknown: Any) -> None:
+    (tmp_path / "c.csv").write_text(f"reference,{name}\nr,{CODE}\n")
+    for mapping in ({}, {name: "description"}, {name: "metadata.x"}):
+        with pytest.raises(ConfigurationError, match="security codes"):
+            sources.read(tmp_path / "c.csv", unknown=unknown, mapping=mapping)
+
+
+def test_rows_with_card_data_leave_no_trace(
+    tmp_path: Path, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    grouped = " ".join(CARD[start : start + 4] for start in range(0, 16, 4))
+    rows: list[dict[str, Any]] = [
+        {"reference": f"r-{number}", "name": "Ada", "email": "a@example.org", "metadata": orjson.dumps(it).decode()}
+        for number, it in enumerate(METADATA)
+    ]
+    rows += [{"reference": "n", "name": "Ada", "email": "a@example.org", "description": f"card {grouped}"}]
+    rows += [{"reference": CARD, "name": "Ada", "email": "a@example.org"}]
+    rows += [{"reference": "good", "name": "Ada", "email": "a@example.org"}]
+    (tmp_path / "c.jsonl").write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    assert run(["sync", "c.jsonl", "--to", "paydock", "--dead-letter-values", "--report", "r", "--html", "h"]) == 2
+    printed = capfd.readouterr()
+    assert server.store.ledger("paydock") == {"good": 1}
+    letters = (tmp_path / "c.jsonl.failed.jsonl").read_bytes()
+    assert letters.count(b"\n") == len(rows) - 1
+    (tmp_path / "c.jsonl").unlink()
+    written = [printed.out, printed.err, *(it.read_bytes().decode("latin-1") for it in tmp_path.iterdir())]
+    for text in written:
+        assert not any(it in text for it in (CARD, CARD[:12], grouped, "735926140"))
+    assert b"917" not in letters
+
+
+def test_column_that_is_left_out_is_not_in_the_digest(tmp_path: Path) -> None:
+    for card in CARDS[:2]:
+        write_csv(tmp_path / "c.csv", 1)
+        header, row = (tmp_path / "c.csv").read_text().splitlines()
+        (tmp_path / f"{card}.csv").write_text(f"{header},card\n{row},{card}\n")
+    first, second = (next(sources.read(tmp_path / f"{it}.csv", mapping={"card": ""})) for it in CARDS[:2])
+    assert first.raw_values == second.raw_values

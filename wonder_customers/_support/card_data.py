@@ -1,0 +1,150 @@
+"""Finds card data in text and in JSON values, because only a payment source may carry it (PCI DSS 3.3.1 and 3.4.1)."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, Final
+
+import orjson
+from attrs import fields, has
+
+__all__ = ["contains_card_number", "find_card_data", "names_security_code", "plain_text"]
+
+_RUN: Final = re.compile(r"[0-9](?:[\W_]{0,3}[0-9]){12,}")
+"""Thirteen or more digits, with up to three characters that are no letters between two of them."""
+_NUMBER: Final = re.compile(
+    r"4[0-9]{12}(?:[0-9]{3}){0,2}"  # Visa
+    r"|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}"  # Mastercard
+    r"|220[0-4][0-9]{12,15}"  # Mir
+    r"|3[47][0-9]{13}"  # American Express
+    r"|3(?:0[0-5]|[689][0-9])[0-9]{11}(?:[0-9]{2})?"  # Diners Club
+    r"|35(?:2[89]|[3-8][0-9])[0-9]{12,15}"  # JCB; 15 digits that begin with 35 are an IMEI
+    r"|(?:5[0678]|6[0-9])[0-9]{11,17}"  # Maestro, Discover, UnionPay
+)
+_CODE_NAME: Final = re.compile(
+    r"cv[vc]|cvn2|(card|credit)?securitycode|(card)?(csc|cvn|cav)2?(code|number|value)?$|pinblock|track[12]?data"
+    r"|cardv(erification|alidation)(code|value|number)|kartenpru?e?f|sicherheits(code|nummer)|sigurnosni(kod|broj)"
+    r"|codigo(de)?seguridad|codice(di)?sicurezza|code(de)?securite|cryptogramme|beveiligingscode|kodbezpieczenstwa"
+)
+_CODE_RESULT: Final = re.compile(r"(check|result|status|response|match|passed|required|present|provided)")
+"""Whether a code was correct may be stored."""
+_CODE_IN_TEXT: Final = re.compile(
+    r"(?:\bcsc|cvn2?|cv[vc]2?|security\W?code|prufnummer|pruefnummer|sicherheitscode|sigurnosni kod)"
+    r"(?:\W{0,3}(?:is|ist|je)\b)?[\W_]{0,3}[0-9]{3,4}(?![0-9])"
+)
+_CODE: Final = re.compile(r"[0-9]{3}")
+_MOST_DIGITS: Final = 15
+"""The length of the longest telephone number (E.164)."""
+
+
+def plain_text(text: str) -> str:
+    """Return text with compatibility forms and digits of other scripts replaced, and without invisible characters."""
+    if text.isascii():
+        return text
+    folded = unicodedata.normalize("NFKC", text)
+    return "".join(
+        str(unicodedata.decimal(character)) if character.isdecimal() else character
+        for character in folded
+        if unicodedata.category(character) != "Cf"
+    )
+
+
+def contains_card_number(text: str, shortest: int = 13) -> bool:
+    """Return whether text contains a card number, with any separators between its groups of digits.
+
+    A card number has the first digits and the length of a card scheme and a correct check digit (Luhn).
+
+    Args:
+        text: The text.
+        shortest: The smallest number of digits.
+    """
+    for run in _RUN.finditer(plain_text(text)):
+        groups = re.findall("[0-9]+", run[0])
+        for start in range(len(groups)):
+            number = ""
+            for group in groups[start:]:
+                number += group
+                if len(number) > 19:
+                    break
+                if len(number) >= shortest and _NUMBER.fullmatch(number) and _has_check_digit(number):
+                    return True
+    return False
+
+
+def _has_check_digit(number: str) -> bool:
+    doubled = (int(digit) * 2 for digit in number[-2::-2])
+    return (sum(map(int, number[-1::-2])) + sum(it - 9 * (it > 9) for it in doubled)) % 10 == 0
+
+
+@cache
+def names_security_code(name: str) -> bool:
+    """Return whether a column or key is named like a card's security code, whatever its punctuation and case."""
+    compact = re.sub(r"[\W_]+", "", _without_marks(name))
+    return bool(_CODE_NAME.search(compact)) and not _CODE_RESULT.search(compact)
+
+
+def _without_marks(text: str) -> str:
+    folded = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in folded if not unicodedata.combining(character))
+
+
+def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path and the problem of each piece of card data in a record or a JSON value, except in a `Secret`.
+
+    Args:
+        value: A record, or a JSON value. Text that contains JSON is searched as JSON too.
+        path: The path of the value. Paths and problems contain no value.
+    """
+    queue = [(path, value)]
+    for place, item in queue:
+        if isinstance(item, str):
+            yield from _in_text(place, item)
+            queue += _as_json(place, item)
+        elif isinstance(item, Mapping):
+            for key, inner in item.items():
+                yield from _in_text(place, str(key))
+                child = f"{place}.{key}".lstrip(".")[:100]
+                if names_security_code(str(key)[:100]) and _holds_code(inner):
+                    yield (place if contains_card_number(child) else child), "contains a card's security code"
+                else:
+                    queue.append((place if contains_card_number(child) else child, inner))
+        elif isinstance(item, (list, tuple)):
+            queue += ((place, inner) for inner in item)
+        elif isinstance(item, (int, float)) and not isinstance(item, bool):
+            yield from _in_text(place, str(item))
+        elif has(type(item)):
+            queue += _fields_of(place, item)
+
+
+def _fields_of(place: str, record: Any) -> Iterable[tuple[str, Any]]:
+    for attribute in fields(type(record)):
+        # Identifiers of hexadecimal digits contain long numbers by chance.
+        if attribute.name != "gateway_id":
+            name = f"{place}.{attribute.name}".lstrip(".")
+            value = getattr(record, attribute.name)
+            # A shorter number that looks like a card's is a telephone number.
+            phone = name.startswith("phone.") and isinstance(value, str)
+            if not (phone and not contains_card_number(value, _MOST_DIGITS + 1)):
+                yield name, value
+
+
+def _in_text(place: str, text: str) -> Iterator[tuple[str, str]]:
+    if contains_card_number(text):
+        yield place, "contains a card number"
+    elif _CODE.search(text) and _CODE_IN_TEXT.search(_without_marks(plain_text(text))):
+        yield place, "contains a card's security code"
+
+
+def _as_json(place: str, text: str) -> list[tuple[str, Any]]:
+    if text.lstrip()[:1] not in {"{", "["}:
+        return []
+    try:
+        return [(place, orjson.loads(text))]
+    except orjson.JSONDecodeError:
+        return []
+
+
+def _holds_code(value: Any) -> bool:
+    """Return whether a value with the name of a security code has digits; other values say whether it was correct."""
+    return not isinstance(value, bool) and bool(_CODE.search(plain_text(str(value))))
