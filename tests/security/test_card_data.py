@@ -122,9 +122,19 @@ def test_card_data_in_a_text_is_not_sent(gateway: str, draft: CustomerDraft) -> 
 
 
 def _patch(draft: CustomerDraft) -> CustomerPatch:
-    names = ("reference", "name", "email", "phone", "company_name", "description", "metadata", "address")
-    found = {name: getattr(draft, name) for name in names if getattr(draft, name) is not None}
-    return CustomerPatch(**found, **({} if draft.payment_source is None else {"payment_source": draft.payment_source}))
+    names = (
+        "reference",
+        "name",
+        "email",
+        "phone",
+        "company_name",
+        "description",
+        "metadata",
+        "address",
+        "payment_source",
+    )
+    found: dict[str, Any] = {name: getattr(draft, name) for name in names if getattr(draft, name) is not None}
+    return CustomerPatch(**found)
 
 
 def test_ordinary_drafts_have_no_card_data() -> None:
@@ -133,6 +143,16 @@ def test_ordinary_drafts_have_no_card_data() -> None:
     source = CardSource(CARD, "11", "2031", "Ada", CODE, gateway_id="5f0c4929735926140832beef")
     draft = CustomerDraft("c-917", "Ada", phone=phone, description="room 917", metadata=metadata, payment_source=source)
     assert list(find_card_data(draft)) == []
+
+
+def test_values_that_contain_themselves_are_searched_once() -> None:
+    loop: dict[str, Any] = {"cvv": CODE}
+    loop["again"] = [loop, loop]
+    assert len(list(find_card_data(loop))) == 1
+    deep: Any = CARD
+    for _ in range(5000):
+        deep = [deep]
+    assert len(list(find_card_data(deep))) == 1
 
 
 # Files

@@ -12,7 +12,7 @@ from attrs import fields, has
 __all__ = ["contains_card_number", "find_card_data", "names_security_code", "plain_text"]
 
 _RUN: Final = re.compile(r"[0-9](?:[\W_]{0,3}[0-9]){12,}")
-"""Thirteen or more digits, with up to three characters that are no letters between two of them."""
+"""Thirteen or more digits, with up to three characters between two of them that are neither letters nor digits."""
 _NUMBER: Final = re.compile(
     r"4[0-9]{12}(?:[0-9]{3}){0,2}"  # Visa
     r"|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}"  # Mastercard
@@ -96,8 +96,12 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         value: A record, or a JSON value. Text that contains JSON is searched as JSON too.
         path: The path of the value. Paths and problems contain no value.
     """
-    queue = [(path, value)]
+    queue, seen = [(path, value)], set[int]()
     for place, item in queue:
+        if isinstance(item, (Mapping, list, tuple)):
+            if id(item) in seen:  # a value that contains itself
+                continue
+            seen.add(id(item))
         if isinstance(item, str):
             yield from _in_text(place, item)
             queue += _as_json(place, item)
