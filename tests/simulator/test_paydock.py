@@ -77,7 +77,10 @@ def test_paydock_create_with_one_time_token(call: Any) -> None:
     made = create(call, token=token, first_name="Jane")
     assert (made["first_name"], made["last_name"]) == ("Jane", "Smith")
     assert made["payment_sources"][0]["card_number_last4"] == "1111"
-    refused(call.paydock("POST", "/customers", {"token": token}), 400, "validation_error")
+    again = call.paydock("POST", "/customers", {"token": token})
+    assert refused(again, 400, "unspecified_error") == {"messages": ["No Tokens found with provided id"]}
+    assert again.json()["error"] == {"message": "Token Not found", "details": ["No Tokens found with provided id"]}
+    assert again.json()["resource"] == {"type": "payment_source", "data": None}
 
 
 def test_paydock_one_time_token_expires_and_survives_a_refused_create(
@@ -87,7 +90,7 @@ def test_paydock_one_time_token_expires_and_survives_a_refused_create(
     refused(call.paydock("POST", "/customers", {"token": token, "phone": "1"}), 400, "validation_error")
     now = time.time()
     monkeypatch.setattr(shared_server.gateways["paydock"], "clock", lambda: now + 3 * 3600 + 1)
-    refused(call.paydock("POST", "/customers", {"token": token}), 400, "validation_error")
+    refused(call.paydock("POST", "/customers", {"token": token}), 400, "unspecified_error")
     monkeypatch.undo()
     create(call, token=token)
 
@@ -118,6 +121,8 @@ def test_paydock_create_with_vault_token(call: Any) -> None:
         ({"expire_month": "13"}, "expire_month"),
         ({"expire_month": 9}, "expire_month"),
         ({"expire_year": "20200"}, "expire_year"),
+        ({"gateway_id": "x"}, "gateway_id"),
+        ({"gateway_id": ""}, "gateway_id"),
     ],
 )
 def test_paydock_mandatory_fields(call: Any, changed: dict[str, Any], path: str) -> None:
@@ -129,11 +134,29 @@ def test_paydock_mandatory_fields(call: Any, changed: dict[str, Any], path: str)
 
 
 def test_paydock_malformed_optional_fields_are_ignored(call: Any) -> None:
-    made = create(
-        call, first_name=7, email="unknown", description=[], meta="x", payment_source={**CARD, "gateway_id": "x"}
-    )
+    made = create(call, first_name=7, email="unknown", description=[], meta="x")
     assert not {"first_name", "email", "description", "meta"} & made.keys()
-    assert "gateway_id" not in made["payment_sources"][0]
+
+
+def test_paydock_empty_phone_and_email_count_as_absent(call: Any) -> None:
+    made = create(call, first_name="Ada", phone="", email="")
+    assert not {"phone", "email"} & made.keys()
+
+
+def test_paydock_refused_card_has_the_acquirers_reason(call: Any) -> None:
+    answer = call.paydock("POST", "/customers", {"payment_source": {**CARD, "card_number": "4242424242420000"}})
+    details = refused(answer, 400, "transaction_declined")
+    assert details["gateway_specific_description"] == "Do not honour"
+    assert data(call.paydock("GET", "/customers?search=none")) == []
+
+
+def test_paydock_vault_entry_has_the_recorded_form(call: Any) -> None:
+    token = vault(call)
+    entry = data(call.paydock("GET", f"/vault-tokens/{token}/"))
+    assert entry == data(call.paydock("GET", f"/vault/payment_sources/{token}"))
+    assert not {"gateway_id", "user_id"} & entry.keys()
+    assert (len(entry["card_number_bin"]), entry["vault_type"]) == (8, "session")
+    assert entry["_source_ip_address"]
 
 
 @pytest.mark.parametrize("phone", ["0414958111", "+0414958111", "+614149581112233445", 61414958111, "+614 149"])
@@ -142,7 +165,7 @@ def test_paydock_phone_must_be_e164(call: Any, phone: Any) -> None:
     assert details["path"] == "phone"
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", {"payment_source": "x"}, {"token": "x"}])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", {"payment_source": "x"}])
 def test_paydock_create_rejects_invalid_fields(call: Any, body: Any) -> None:
     refused(call.paydock("POST", "/customers", body), 400, "validation_error")
 
@@ -168,7 +191,10 @@ def test_paydock_public_key_endpoints(call: Any) -> None:
     public = call.environment["PAYDOCK_PUBLIC_KEY"]
     data(call.paydock("POST", "/payment_sources/tokens", CARD, x_user_public_key=public), 201)
     data(call.paydock("POST", f"/payment_sources/tokens?public_key={public}", CARD, x_none="x"), 201)
-    refused(call.paydock("POST", "/payment_sources/tokens", CARD, x_user_public_key="x"), 403, "token_required")
+    refused(call.paydock("POST", "/payment_sources/tokens", CARD, x_user_public_key="x"), 403, "invalid_public_key")
+    unreadable = call.paydock("POST", "/payment_sources/tokens", {"card_number": "1"}, x_user_public_key=public)
+    refused(unreadable, 400, "validation_error")
+    assert unreadable.json()["resource"]["type"] == "token"
 
 
 def test_paydock_get_and_not_found(call: Any, shared_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,11 @@ from starlette.routing import Route
 from wonder_customers.dialects.paydock.simulator_bodies import (
     MONGODB_ID,
     TEXTS,
+    VAULT_ONLY,
     address_fields,
+    checked_gateway,
     checked_source,
+    checked_token_source,
     fail,
     invalid,
     json_object,
@@ -27,6 +30,7 @@ from wonder_customers.dialects.paydock.simulator_bodies import (
     success,
     token_content,
     unknown_key,
+    unknown_token,
 )
 from wonder_customers.simulator.gateway import JsonObject, ReceivedRequest, SimulatedGateway, json_response
 from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
@@ -66,6 +70,8 @@ class PaydockSimulator(SimulatedGateway):
       `sortkey` counts as `created_at`.
     * An archived customer can be read but not updated; archiving it again has the same response. An archived payment
       source is removed from the customer, and the first remaining source becomes the default.
+    * `DECLINED_CARD` is refused with an acquirer's code and description. A one-time token that is unknown, used or
+      expired is refused as recorded by a public test suite. A malformed or empty `gateway_id` is refused [V-code].
     * The expiry of a card is not compared with the current date, because official tests use past years.
     """
 
@@ -92,6 +98,7 @@ class PaydockSimulator(SimulatedGateway):
             self.route(one + "/payment_sources/{source}", POST=self._modify_source, DELETE=self._archive_source),
             self.route(sources, POST=self._create_vault, GET=self._list_vault),
             self.route(sources + "/{token}", GET=self._get_vault),
+            self.route("/v1/vault-tokens/{token}", GET=self._get_vault),
             self.open_route("/v1/payment_sources/tokens", POST=self._create_token),
         ]
 
@@ -134,6 +141,8 @@ class PaydockSimulator(SimulatedGateway):
                 return merchant
         if sent["secret_key"]:
             return unknown_key()
+        if sent["public_key"] and "public_key" in kinds:
+            return fail(403, "Access forbidden", "invalid_public_key", kind="authorization")
         return fail(403, "Access forbidden", "token_required")
 
     def wrong_path(self, status: int) -> Response:
@@ -209,24 +218,21 @@ class PaydockSimulator(SimulatedGateway):
             invalid("payment_source", "payment_source must be an object")
         if "vault_token" in details:
             vault = self._vault(merchant, details["vault_token"], "payment_source.vault_token")
-            details = {**vault.body, **address_fields(details), "gateway_id": details.get("gateway_id")}
+            gateway = checked_gateway(details, "payment_source.")
+            kept = {key: value for key, value in vault.body.items() if key not in VAULT_ONLY}
+            details = {**kept, **address_fields(details), "gateway_id": gateway}
             return self._new_source(details), {}
         return self._new_source(checked_source(details, "payment_source.")), {}
 
     def _redeem(self, merchant: str, token: object) -> tuple[JsonObject, JsonObject]:
         record = self.store.record(self.name, merchant, "one-time", str(token))
         if record is None or record.created + self.token_lifetime <= self.clock():
-            invalid("token", "token is invalid, expired or already used")
+            unknown_token()
         self.store.delete_record(self.name, merchant, "one-time", record.id)
         return self._new_source(record.body["source"]), record.body["owner"]
 
     def _new_source(self, details: JsonObject) -> JsonObject:
         now = _time(self.clock())
-        gateway = details.get("gateway_id")
-        known = {
-            **details,
-            "gateway_id": gateway if isinstance(gateway, str) and MONGODB_ID.fullmatch(gateway) else None,
-        }
         times = {"created_at": now, "updated_at": now}
         source = {
             "_id": secrets.token_hex(12),
@@ -234,7 +240,7 @@ class PaydockSimulator(SimulatedGateway):
             "ref_token": secrets.token_hex(8),
             **times,
         }
-        return {key: value for key, value in {**known, **source}.items() if value is not None}
+        return {key: value for key, value in {**details, **source}.items() if value is not None}
 
     def _save(self, merchant: str, body: JsonObject, created: float, action: str) -> None:
         now = self.clock()
@@ -350,8 +356,10 @@ class PaydockSimulator(SimulatedGateway):
             details = {key: value for key, value in source.items() if key not in {"_id", "gateway_id", "ref_token"}}
         else:
             details, owner = checked_source(sent, ""), owner_fields(sent)
-        body = {**details, **owner, "status": "active", "company_id": merchant, "user_id": merchant}
+        details.pop("gateway_id", None)
+        body = {**details, **owner, "status": "active", "company_id": merchant, "vault_type": "session"}
         body |= {"vault_token": str(uuid.uuid4()), "created_at": now, "updated_at": now}
+        body |= {"_source_ip_address": "127.0.0.1"}
         self.store.save_record(
             self.name, merchant, "vault", StoredRecord(body["vault_token"], None, self.clock(), body)
         )
@@ -370,7 +378,7 @@ class PaydockSimulator(SimulatedGateway):
     def _create_token(self, call: ReceivedRequest) -> Response:
         merchant = self._merchant(call, ("public_key", "secret_key", "access_token"))
         sent = json_object(call)
-        details = {**checked_source(sent, ""), "gateway_id": sent.get("gateway_id")}
+        details = checked_token_source(sent)
         body = {"source": details, "owner": owner_fields(sent)}
         token = str(uuid.uuid4())
         self.store.save_record(self.name, merchant, "one-time", StoredRecord(token, None, self.clock(), body))

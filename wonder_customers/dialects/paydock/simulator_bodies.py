@@ -16,6 +16,8 @@ from wonder_customers.simulator.documented_fields import documented_fields
 from wonder_customers.simulator.gateway import GatewayRefusal, JsonObject, ReceivedRequest, json_response
 
 MONGODB_ID = re.compile(r"[0-9a-f]{24}")
+DECLINED_CARD = "4242424242420000"
+"""The card that the acquirer refuses."""
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
@@ -26,6 +28,7 @@ TEXTS = tuple(
 )
 _ADDRESS = ("line1", "line2", "line3", "company", "state", "country", "city", "postcode")
 _ACCOUNT = ("name", "bsb", "number", "routing", "holder_type", "bank_name", "type")
+VAULT_ONLY = ("vault_type", "_source_ip_address")
 _KEPT = (
     "card_name",
     *(f"address_{part}" for part in _ADDRESS),
@@ -56,8 +59,10 @@ def success(status: int, kind: str, data: object, resource: Mapping[str, object]
     return json_response(status, body, _headers())
 
 
-def fail(status: int, message: str, code: str, path: str = "", messages: tuple[str, ...] = ()) -> NoReturn:
-    """Refuse a request, with both error objects.
+def fail(
+    status: int, message: str, code: str, path: str = "", messages: tuple[str, ...] = (), *, kind: str = "customer"
+) -> NoReturn:
+    """Refuse a request, with both error objects; `kind` is the ``resource.type``.
 
     Raises:
         GatewayRefusal: Always.
@@ -66,7 +71,7 @@ def fail(status: int, message: str, code: str, path: str = "", messages: tuple[s
     legacy = code if code == "token_required" else "".join(word.capitalize() for word in code.split("_"))
     error = {"message": message, "code": legacy, "details": details}
     summary = {"message": message, "code": code, "details": details if path else {"messages": list(messages)}}
-    body = {"status": status, "error": error, "resource": {"type": "customer"}, "error_summary": summary}
+    body = {"status": status, "error": error, "resource": {"type": kind}, "error_summary": summary}
     raise GatewayRefusal(status, body, _headers())
 
 
@@ -80,9 +85,34 @@ def unknown_key() -> NoReturn:
     raise GatewayRefusal(403, {"status": 403, "error": error, "resource": resource}, _headers())
 
 
-def invalid(path: str, message: str) -> NoReturn:
+def unknown_token() -> NoReturn:
+    """Refuse a one-time token that is unknown, used or expired, as recorded by a public test suite.
+
+    Raises:
+        GatewayRefusal: Always.
+    """
+    message, messages = "Token Not found", ["No Tokens found with provided id"]
+    summary = {"message": message, "code": "unspecified_error", "details": {"messages": messages}}
+    body = {"status": 400, "error": {"message": message, "details": messages}, "error_summary": summary}
+    raise GatewayRefusal(400, body | {"resource": {"type": "payment_source", "data": None}}, _headers())
+
+
+def _declined() -> NoReturn:
+    """Refuse a card as its acquirer does.
+
+    Raises:
+        GatewayRefusal: Always.
+    """
+    reason = {"gateway_specific_code": "05", "gateway_specific_description": "Do not honour"}
+    summary = {"message": "Transaction declined", "code": "transaction_declined", "details": {**reason, "messages": []}}
+    error = {"message": "Transaction declined", "details": [{**reason, "param_name": "card_number"}]}
+    body = {"status": 400, "error": error, "resource": {"type": "customer", "data": None}, "error_summary": summary}
+    raise GatewayRefusal(400, body, _headers())
+
+
+def invalid(path: str, *messages: str) -> NoReturn:
     """Refuse a request because of one of its fields."""
-    fail(400, "param validation failed", "validation_error", path, (message,))
+    fail(400, "param validation failed", "validation_error", path, messages)
 
 
 def not_found() -> NoReturn:
@@ -100,6 +130,8 @@ def json_object(call: ReceivedRequest) -> JsonObject:
 
 def own_fields(sent: JsonObject) -> JsonObject:
     """Return the customer's fields of a request, without those in a wrong format. None clears a field."""
+    # The gateway's own e-commerce connectors send "" for a missing telephone number and e-mail address.
+    sent = {name: value for name, value in sent.items() if value != "" or name not in {"phone", "email"}}
     phone, email, meta = sent.get("phone"), sent.get("email"), sent.get("meta")
     if phone is not None and not (isinstance(phone, str) and _E164.fullmatch(phone)):
         invalid("phone", "phone must be in E.164 international notation")
@@ -130,21 +162,45 @@ def checked_source(sent: JsonObject, path: str) -> JsonObject:
     details = {"type": kind, **{key: sent[key] for key in _KEPT if isinstance(sent.get(key), str)}}
     if kind == "card":
         details |= _card(sent, path)
-    details["gateway_id"] = sent.get("gateway_id")
+    details["gateway_id"] = checked_gateway(sent, path)
     return details
+
+
+def checked_token_source(sent: JsonObject) -> JsonObject:
+    """Return the stored part of the source of a one-time token. Its refusals have the type ``token``.
+
+    Raises:
+        GatewayRefusal: A field is missing or malformed.
+    """
+    try:
+        return checked_source(sent, "")
+    except GatewayRefusal as refused:
+        body = refused.body | {"resource": {"type": "token"}}
+        raise GatewayRefusal(refused.status, body, refused.headers) from None
+
+
+def checked_gateway(sent: JsonObject, path: str) -> str | None:
+    """Return the `gateway_id` of a payment source, which may be missing but not malformed."""
+    gateway = sent.get("gateway_id")
+    if gateway is None or (isinstance(gateway, str) and MONGODB_ID.fullmatch(gateway)):
+        return gateway
+    empty = () if gateway else ("gateway_id should not be empty",)
+    return invalid(f"{path}gateway_id", "Invalid ID format", *empty)
 
 
 def _card(sent: JsonObject, path: str) -> JsonObject:
     number = cards.digits(sent["card_number"])
     if number is None:
         invalid(f"{path}card_number", f"{path}card_number must be a card number")
+    if number == DECLINED_CARD:
+        _declined()
     if not re.fullmatch(r"0?[1-9]|1[0-2]", sent["expire_month"]):
         invalid(f"{path}expire_month", f"{path}expire_month must be a month")
     if not re.fullmatch(r"\d\d(\d\d)?", sent["expire_year"]):
         invalid(f"{path}expire_year", f"{path}expire_year must be a year")
     return {
         "card_number_last4": number[-4:],
-        "card_number_bin": number[:6],
+        "card_number_bin": number[:8],
         "card_scheme": cards.brand(number).lower(),
         "expire_month": int(sent["expire_month"]),
         "expire_year": int(sent["expire_year"]) + (2000 if len(sent["expire_year"]) == 2 else 0),
