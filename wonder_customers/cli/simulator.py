@@ -23,6 +23,8 @@ _NUMBER: Final = r"\d{1,9}(?:\.\d{1,9})?"
 _LATENCY: Final = re.compile(rf"(?:(?P<low>{_NUMBER})\.\.)?(?P<high>{_NUMBER})(?P<unit>ms|s)")
 _RATE: Final = re.compile(rf"({_NUMBER})/s")
 
+_QUIRKS: Final = ", ".join(sorted({it.name for name in names() for it in simulator_of(name).known_quirks}))
+
 ORIGIN: Final = "WONDER_CUSTOMERS_SIMULATOR"
 """The variable with the simulator's address. It is printed last, so programs know that they have read all variables."""
 
@@ -35,6 +37,10 @@ def simulator(
     latency: str | None = None,
     rate_limit: str | None = None,
     faults: Annotated[bool, Parameter(show_default=False)] = False,
+    quirks: Annotated[
+        str | None,
+        Parameter(help=f"Deviate from the gateways' documents: all, or names separated by commas. Known: {_QUIRKS}."),
+    ] = None,
     until_input_ends: Annotated[bool, Parameter(show_default=False)] = False,
 ) -> None:
     """Simulate all gateways on this machine until Ctrl-C.
@@ -48,9 +54,11 @@ def simulator(
         latency: Delay each response, for example 200ms, or 50..200ms for a random delay.
         rate_limit: Respond with status 429 to more requests than this per gateway, for example 20/s.
         faults: Enable fault injection.
+        quirks: Deviate from the gateways' documents: all, or names separated by commas.
         until_input_ends: Stop when standard input is closed, for programs that start the simulator.
     """
     server = _server(port, db, faults=faults)
+    _add_quirks(server, quirks)
     _apply_conditions(server, latency, rate_limit)
     if seed is not None:
         _import_seed(server, seed)
@@ -69,6 +77,18 @@ def simulator(
             sys.stdin.read()
         else:
             server.wait()
+
+
+def _add_quirks(server: SimulatorServer, chosen: str | None) -> None:
+    """Switch on the quirks of the command line.
+
+    Raises:
+        ConfigurationError: A name is unknown.
+    """
+    try:
+        server.quirks.add(*filter(None, (chosen or "").replace(" ", "").split(",")))
+    except ValueError as error:
+        raise ConfigurationError(f"--quirks: {error}") from None
 
 
 def _apply_conditions(server: SimulatorServer, latency: str | None, rate_limit: str | None) -> None:

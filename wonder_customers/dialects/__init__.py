@@ -12,6 +12,7 @@ gateway's name, its value is the package of the dialect. Such a package provides
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 from wonder_customers.errors import ConfigurationError, needed
 
@@ -49,7 +50,7 @@ def package(name: str) -> ModuleType:
         raise ConfigurationError(f"unknown gateway {name!r}; known are {known}") from None
 
 
-def simulator(name: str) -> type:
+def simulator(name: str) -> Any:
     """Return the class of the simulated gateway with this name: the ``SIMULATOR`` of its module ``simulator``.
 
     Raises:
@@ -58,5 +59,4 @@ def simulator(name: str) -> type:
     """
     with needed("cli", "starlette", "uvicorn", by="the simulator"):
         module = import_module(f"{package(name).__name__}.simulator")
-    found: type = module.SIMULATOR
-    return found
+    return module.SIMULATOR

@@ -17,17 +17,21 @@ with needed("cli", "starlette", "uvicorn", by="the simulator"):
         SimulatedGateway,
         json_response,
     )
+    from wonder_customers.simulator.quirks import Answer, Quirk, Quirks
     from wonder_customers.simulator.request_log import RecordedRequest
     from wonder_customers.simulator.server import SimulatorServer
     from wonder_customers.simulator.store import Condition, Store, StoredCustomer, StoredRecord
 
 __all__ = [
     "FAULT_KINDS",
+    "Answer",
     "Condition",
     "Conditions",
     "Faults",
     "GatewayRefusal",
     "JsonObject",
+    "Quirk",
+    "Quirks",
     "ReceivedRequest",
     "RecordedRequest",
     "SimulatedGateway",

@@ -2,8 +2,8 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, unquote
 
@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from wonder_customers.simulator.conditions import Conditions, magic_of
 from wonder_customers.simulator.proxy_http import INJECTED_FAULT, MAX_BODY_BYTES
+from wonder_customers.simulator.quirks import Answer, Quirk, Quirks, changed
 from wonder_customers.simulator.request_log import RecordedRequest, RequestLog, without_card_data
 from wonder_customers.simulator.store import Store
 
@@ -124,11 +125,16 @@ class SimulatedGateway(ABC):
     name: ClassVar[str]
     prefix: ClassVar[str]
     """The common prefix of all paths; unknown paths below it get this gateway's error response."""
+    known_quirks: ClassVar[tuple[Quirk, ...]] = ()
+    """The deviations from the documents that can be switched on."""
+    customer_keys: ClassVar[frozenset[str]] = frozenset()
+    """Keys by which an object in a response is recognised as a customer, for `known_quirks`."""
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
         self.store = store
         self.clock = clock
         self.conditions: Conditions = Conditions()
+        self.quirks: Quirks = Quirks(self.known_quirks)
         self.request_log: RequestLog = RequestLog()
         self.merchants: dict[str, dict[str, str]] = {}
         self.reload_merchants()
@@ -181,7 +187,18 @@ class SimulatedGateway(ABC):
         if seconds is not None:
             return self.error_response(429, "Too many requests.", {"Retry-After": str(seconds)})
         await self.conditions.delay(magic_of(call))
+        for quirk in self.quirks.among(self.known_quirks):
+            call = replace(call, query=quirk.query(call.query))
         return handler(call)
+
+    def _with_quirks(self, method: str, path: str, response: Response) -> Response:
+        """Return the response as the active quirks change it."""
+        quirks = list(self.quirks.among(self.known_quirks))
+        body = orjson.loads(bytes(response.body)) if quirks and response.media_type == "application/json" else None
+        if not isinstance(body, dict):
+            return response
+        customers = list(_objects_with(self.customer_keys, body))
+        return changed(response, Answer(method, path, response.status_code, body, customers), quirks)
 
     def error_response(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
         """Return an error response in the gateway's format, derived from its response to unknown paths.
@@ -225,11 +242,23 @@ class SimulatedGateway(ABC):
                 response = json_response(refusal.status, refusal.body, refusal.headers)
             except ClientDisconnect:
                 return Response(status_code=400)
+            response = self._with_quirks(request.method, path, response)
             recorded.status, recorded.duration = response.status_code, time.perf_counter() - begin
             recorded.response_body = without_card_data(bytes(response.body))
             return response
 
         return Route(path, _named(endpoint, path), methods=list(handlers))
+
+
+def _objects_with(keys: frozenset[str], value: Any) -> Iterator[JsonObject]:
+    """Yield all objects in a JSON value that have `keys`."""
+    if isinstance(value, dict):
+        if keys and keys <= value.keys():
+            yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _objects_with(keys, item)
 
 
 def _with_error(body: Any, status: int, message: str) -> Any:

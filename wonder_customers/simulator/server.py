@@ -24,6 +24,7 @@ from wonder_customers.simulator.faults import Faults
 from wonder_customers.simulator.gateway import SimulatedGateway
 from wonder_customers.simulator.inspector import inspector_routes
 from wonder_customers.simulator.proxy_http import bound_socket
+from wonder_customers.simulator.quirks import Quirks
 from wonder_customers.simulator.request_log import RequestLog
 from wonder_customers.simulator.state import clear_state, export_state, import_state
 from wonder_customers.simulator.store import Store
@@ -132,9 +133,11 @@ class SimulatorServer:
         }
         self.faults: Faults = Faults()
         self.conditions: Conditions = Conditions()
+        self.quirks: Quirks = Quirks(quirk for gateway in self.gateways.values() for quirk in gateway.known_quirks)
         self.request_log: RequestLog = RequestLog()
         for gateway in self.gateways.values():
             gateway.conditions, gateway.request_log = self.conditions, self.request_log
+            gateway.quirks = self.quirks
         self._resolve_route = route_resolver(self.gateways.values())
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

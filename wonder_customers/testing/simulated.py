@@ -7,7 +7,7 @@ from wonder_customers.dialects import names, package, simulator
 from wonder_customers.dialects.base import Account
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
-from wonder_customers.simulator import Conditions, Faults, RecordedRequest, SimulatedGateway, SimulatorServer
+from wonder_customers.simulator import Conditions, Faults, Quirks, RecordedRequest, SimulatedGateway, SimulatorServer
 
 __all__ = ["CustomerSimulator"]
 
@@ -37,6 +37,11 @@ class CustomerSimulator:
     def conditions(self) -> Conditions:
         """Latency and rate limit: ``customer_simulator.conditions.latency = (0.05, 0.2)``."""
         return self.server.conditions
+
+    @property
+    def quirks(self) -> Quirks:
+        """Deviations from the documents: ``customer_simulator.quirks.add("text-as-numbers")``, or ``"all"``."""
+        return self.server.quirks
 
     @property
     def requests(self) -> list[RecordedRequest]:

@@ -13,6 +13,7 @@ from typing import ClassVar, NoReturn
 from starlette.responses import Response
 from starlette.routing import Route
 
+from wonder_customers.dialects.monri.quirks import QUIRKS
 from wonder_customers.simulator import cards
 from wonder_customers.simulator.documented_fields import documented_fields
 from wonder_customers.simulator.gateway import (
@@ -63,6 +64,8 @@ class MonriSimulator(SimulatedGateway):
 
     name: ClassVar[str] = "monri"
     prefix: ClassVar[str] = "/v2"
+    known_quirks = QUIRKS
+    customer_keys = frozenset({"uuid", "merchant_customer_id"})
 
     clock_window: float | None = None
     """The greatest difference of a digest's timestamp in seconds; None accepts any."""

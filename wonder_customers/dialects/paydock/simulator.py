@@ -9,6 +9,7 @@ from typing import ClassVar
 from starlette.responses import Response
 from starlette.routing import Route
 
+from wonder_customers.dialects.paydock.quirks import QUIRKS, STALE_INDEX, STALE_SECONDS
 from wonder_customers.dialects.paydock.simulator_bodies import (
     MONGODB_ID,
     TEXTS,
@@ -77,6 +78,8 @@ class PaydockSimulator(SimulatedGateway):
 
     name: ClassVar[str] = "paydock"
     prefix: ClassVar[str] = "/v1"
+    known_quirks = QUIRKS
+    customer_keys = frozenset({"_id", "archived"})
 
     fuzzy_reference: bool = False
     """Whether the `reference` filter matches every reference that contains the text, ignoring case."""
@@ -291,8 +294,9 @@ class PaydockSimulator(SimulatedGateway):
         if "search" in query:
             fields = ("first_name", "last_name", "email", "company_name")
             conditions.append(Condition(fields, "contains", query["search"]))
-        if self.index_lag:
-            conditions.append(Condition(("created",), "lte", self.clock() - self.index_lag))
+        lag = max(self.index_lag, STALE_SECONDS if STALE_INDEX in self.quirks else 0)
+        if lag:
+            conditions.append(Condition(("created",), "lte", self.clock() - lag))
         return conditions
 
     # Payment sources

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from starlette.responses import Response
 from starlette.routing import Route
 
+from wonder_customers.dialects.wonder.quirks import QUIRKS
 from wonder_customers.dialects.wonder.simulator_signature import (
     check_signature,
     credential,
@@ -72,6 +73,8 @@ class WonderSimulator(SimulatedGateway):
 
     name: ClassVar[str] = "wonder"
     prefix: ClassVar[str] = "/svc"
+    known_quirks = QUIRKS
+    customer_keys = frozenset({"uuid", "reference_number"})
 
     checks_until_final: int | None = None
     """The number of checks after which a pending token is final; None: only a visit of its `verify_url` ends it."""

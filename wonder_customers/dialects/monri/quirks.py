@@ -1,0 +1,64 @@
+"""How the simulated Monri can deviate from Monri's documents."""
+
+from typing import Any, Final
+
+from wonder_customers.simulator.quirks import (
+    EXTRA_FIELDS,
+    LOWER_CASE_EMAIL,
+    Answer,
+    Quirk,
+    booleans_as_numbers,
+    change_fields,
+    collapsed_blanks,
+    keys_removed,
+    numbers,
+    reformatted_phone,
+    refusals,
+)
+
+_TAKEN: Final[dict[str, Any]] = {"errors": {"merchant_customer_id": ["is in use"]}}
+_TIMES: Final = ("created_at", "updated_at", "deleted_at")
+
+
+def _without_nulls(answer: Answer) -> None:
+    for customer in answer.customers:
+        for name in [name for name, value in customer.items() if value is None]:
+            del customer[name]
+
+
+def _only_id(answer: Answer) -> None:
+    if answer.method == "DELETE" or isinstance(answer.body.get("data"), list):
+        for body in (answer.body, *answer.customers):
+            if body.get("uuid"):
+                body["id"] = body.pop("uuid")
+
+
+def _deleted_word(answer: Answer) -> None:
+    if answer.method == "DELETE" and answer.status == 200:
+        answer.body = {"status": "deleted"}
+
+
+def _taken(answer: Answer) -> None:
+    if answer.status == 400 and "taken" in str(answer.body.get("message")):
+        answer.status, answer.body = 422, dict(_TAKEN)
+
+
+QUIRKS: Final = (
+    LOWER_CASE_EMAIL,
+    collapsed_blanks("name", "description", "address"),
+    reformatted_phone(),
+    booleans_as_numbers("deleted"),
+    Quirk("text-as-numbers", "postcodes are numbers", change_fields(numbers, "zip_code")),
+    Quirk(
+        "time-form",
+        "times have the form 2019-02-12 11:22:33 UTC",
+        change_fields(lambda value: value.replace("T", " ").replace("Z", " UTC"), *_TIMES),
+    ),
+    Quirk("null-for-empty", "absent fields are left out", _without_nulls),
+    EXTRA_FIELDS,
+    Quirk("missing-envelope", "accepted responses have no status", keys_removed("status")),
+    Quirk("id-name", "lists and deletions have id instead of uuid", _only_id),
+    Quirk("deletion-word", "a deletion is answered with the status deleted", _deleted_word),
+    Quirk("taken-wording", "a taken reference is HTTP 422 with the object errors", _taken),
+    Quirk("not-found-wording", "an unknown customer is HTTP 400", refusals(404, 400, {"error": "unknown customer"})),
+)

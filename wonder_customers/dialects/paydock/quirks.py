@@ -1,0 +1,53 @@
+"""How the simulated Paydock can deviate from Paydock's documents."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from wonder_customers.simulator.quirks import (
+    EXTRA_FIELDS,
+    LOWER_CASE_EMAIL,
+    Answer,
+    Quirk,
+    booleans_as_numbers,
+    change_fields,
+    collapsed_blanks,
+    keys_removed,
+    reformatted_phone,
+    refusals,
+    smaller_pages,
+)
+
+_UNKNOWN_CUSTOMER: Final[dict[str, Any]] = {
+    "status": 400,
+    "error": {"message": "Customer does not exist"},
+    "resource": {"type": "customer", "data": None},
+}
+_OPTIONAL: Final = ("reference", "description", "company_name", "first_name", "last_name", "email", "phone", "meta")
+STALE_INDEX: Final = "stale-index"
+STALE_SECONDS: Final = 0.2
+"""The time for which new customers do not appear in lists with the quirk `STALE_INDEX`."""
+
+
+def _milliseconds(value: str) -> int:
+    return round(datetime.fromisoformat(value).timestamp() * 1000)
+
+
+def _nulls(answer: Answer) -> None:
+    for customer in answer.customers:
+        customer.update({name: None for name in _OPTIONAL if name not in customer})
+
+
+QUIRKS: Final = (
+    LOWER_CASE_EMAIL,
+    collapsed_blanks("first_name", "last_name", "description", "company_name"),
+    reformatted_phone(),
+    booleans_as_numbers("archived"),
+    Quirk("time-form", "times are in milliseconds", change_fields(_milliseconds, "created_at", "updated_at")),
+    Quirk("status-as-boolean", "the status of a customer is a boolean", change_fields(lambda _: True, "status")),
+    Quirk("null-for-empty", "absent fields are null", _nulls),
+    EXTRA_FIELDS,
+    Quirk("missing-envelope", "accepted responses have no status and error", keys_removed("status", "error")),
+    Quirk("not-found-wording", "an unknown customer is HTTP 400", refusals(404, 400, _UNKNOWN_CUSTOMER)),
+    Quirk("smaller-pages", "lists have at most 2 items", query=smaller_pages),
+    Quirk(STALE_INDEX, "new customers do not appear in lists at once"),
+)

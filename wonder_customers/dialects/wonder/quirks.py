@@ -1,0 +1,43 @@
+"""How the simulated Wonder can deviate from Wonder's documents."""
+
+from typing import Any, Final
+
+from wonder_customers.simulator.quirks import (
+    EXTRA_FIELDS,
+    LOWER_CASE_EMAIL,
+    Answer,
+    Quirk,
+    change_fields,
+    collapsed_blanks,
+    keys_removed,
+    numbers,
+    reformatted_phone,
+    refusals,
+    smaller_pages,
+)
+
+_UNKNOWN_CUSTOMER: Final[dict[str, Any]] = {"code": "E000009", "message": "This customer does not exist"}
+
+
+def _nulls(answer: Answer) -> None:
+    for customer in answer.customers:
+        customer.update({name: None for name, value in customer.items() if value == ""})
+
+
+def _in_200(answer: Answer) -> None:
+    if answer.status in {400, 404}:
+        answer.status = 200
+
+
+QUIRKS: Final = (
+    LOWER_CASE_EMAIL,
+    collapsed_blanks("name"),
+    reformatted_phone(),
+    Quirk("text-as-numbers", "dial codes are numbers", change_fields(numbers, "dial_code")),
+    Quirk("null-for-empty", "empty texts are null", _nulls),
+    EXTRA_FIELDS,
+    Quirk("missing-envelope", "accepted responses have no code and message", keys_removed("code", "message")),
+    Quirk("not-found-wording", "an unknown customer is HTTP 400", refusals(404, 400, _UNKNOWN_CUSTOMER)),
+    Quirk("refusal-in-200", "refusals have HTTP 200", _in_200),
+    Quirk("smaller-pages", "lists have at most 2 items", query=smaller_pages),
+)

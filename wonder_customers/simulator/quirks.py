@@ -1,0 +1,180 @@
+"""Quirks: deviations of the simulated gateways from their documents, by name.
+
+Real gateways differ from their documents. Each gateway has a table of quirks beside its simulator; a quirk changes the
+query of requests, or status, headers and body of responses.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from starlette.responses import Response
+
+JsonObject = dict[str, Any]
+
+
+@dataclass
+class Answer:
+    """A response that quirks change.
+
+    Attributes:
+        method: The method of the request.
+        path: The path of the request's route, such as ``/v2/customers/{uuid}``.
+        status: The HTTP status.
+        body: The JSON object.
+        customers: The customers in the body, which can be changed in place.
+    """
+
+    method: str
+    path: str
+    status: int
+    body: JsonObject
+    customers: list[JsonObject]
+
+
+@dataclass(frozen=True)
+class Quirk:
+    """One deviation.
+
+    Attributes:
+        name: Its name.
+        description: What differs, in a few words.
+        change: Changes a response.
+        query: Returns the changed query of a request.
+    """
+
+    name: str
+    description: str
+    change: Callable[[Answer], None] = lambda _: None
+    query: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda query: query
+
+
+class Quirks:
+    """The active quirks of a server: ``customer_simulator.quirks.add("text-as-numbers")``. None is active at first.
+
+    Args:
+        known: All quirks of all gateways.
+    """
+
+    def __init__(self, known: Iterable[Quirk] = ()) -> None:
+        self.descriptions: dict[str, str] = {}
+        for quirk in known:
+            self.descriptions.setdefault(quirk.name, quirk.description)
+        self._active: frozenset[str] = frozenset()
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The names of the active quirks, in order."""
+        return tuple(sorted(self._active))
+
+    def add(self, *names: str) -> None:
+        """Switch quirks on; ``all`` stands for all of them.
+
+        Raises:
+            ValueError: A name is unknown.
+        """
+        chosen = set(self.descriptions if "all" in names else names)
+        unknown = sorted(chosen - self.descriptions.keys())
+        if unknown:
+            raise ValueError(f"unknown quirk {unknown[0]!r}; known are {', '.join(self.descriptions)}, and all")
+        self._active |= chosen
+
+    def clear(self) -> None:
+        """Switch all quirks off."""
+        self._active = frozenset()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._active
+
+    def among(self, quirks: Iterable[Quirk]) -> Iterator[Quirk]:
+        """Yield those of `quirks` that are active."""
+        return (quirk for quirk in quirks if quirk.name in self._active)
+
+
+def changed(response: Response, answer: Answer, quirks: Iterable[Quirk]) -> Response:
+    """Return the response after `quirks` changed it."""
+    for quirk in quirks:
+        quirk.change(answer)
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+    return Response(orjson.dumps(answer.body), answer.status, headers)
+
+
+def change_fields(convert: Callable[[Any], Any], *names: str) -> Callable[[Answer], None]:
+    """Return a change of the fields `names` of each customer. Missing fields and null stay."""
+
+    def change(answer: Answer) -> None:
+        for customer in answer.customers:
+            customer.update({name: convert(customer[name]) for name in names if customer.get(name) is not None})
+
+    return change
+
+
+def keys_removed(*names: str) -> Callable[[Answer], None]:
+    """Return a change that removes top-level keys of accepted responses."""
+
+    def change(answer: Answer) -> None:
+        for name in names if answer.status < 300 else ():
+            answer.body.pop(name, None)
+
+    return change
+
+
+def refusals(status: int, becomes: int, body: JsonObject | None = None) -> Callable[[Answer], None]:
+    """Return a change of all refusals with `status`: another status and, if given, another body."""
+
+    def change(answer: Answer) -> None:
+        if answer.status == status:
+            answer.status, answer.body = becomes, answer.body if body is None else dict(body)
+
+    return change
+
+
+def smaller_pages(query: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the query of a list with a `limit` of at most 2."""
+    limit = query.get("limit", "2")
+    return {**query, "limit": "2"} if limit.isdecimal() and int(limit) > 2 else query
+
+
+def numbers(value: Any) -> Any:
+    """Return a text of digits, with or without a plus sign, as a number."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"\+?[1-9]\d*", value) else value
+
+
+def spaced(value: Any) -> Any:
+    """Return a telephone number with a blank after every three digits."""
+    return re.sub(r"(\d{3})(?=\d)", r"\1 ", value) if isinstance(value, str) else value
+
+
+_UNKNOWN: Final = {"loyalty_tier": "gold", "risk": {"score": 12}}
+
+
+def _extra(answer: Answer) -> None:
+    for customer in answer.customers:
+        customer.update(_UNKNOWN)
+
+
+EXTRA_FIELDS: Final = Quirk("extra-fields", "customers have fields that the documents do not name", _extra)
+LOWER_CASE_EMAIL: Final = Quirk(
+    "lower-case-email", "e-mail addresses are in lower case", change_fields(str.lower, "email")
+)
+
+
+def collapsed_blanks(*names: str) -> Quirk:
+    """Return the quirk that several blanks in the fields `names` become one."""
+    return Quirk(
+        "collapsed-blanks",
+        "several blanks in a text become one",
+        change_fields(lambda value: " ".join(value.split()) if isinstance(value, str) else value, *names),
+    )
+
+
+def reformatted_phone(name: str = "phone") -> Quirk:
+    """Return the quirk that telephone numbers have blanks."""
+    return Quirk("reformatted-phone", "telephone numbers have blanks", change_fields(spaced, name))
+
+
+def booleans_as_numbers(*names: str) -> Quirk:
+    """Return the quirk that the fields `names` are 0 or 1."""
+    return Quirk("booleans-as-numbers", "booleans are 0 or 1", change_fields(int, *names))
