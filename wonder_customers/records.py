@@ -102,7 +102,8 @@ class Phone:
     @cached_property
     def _e164(self) -> str | None:
         # Asked for when a draft is checked and when it is written.
-        parts = _split()(f"{self.dial_code or ''}{self.number}")
+        plus = "+" if self.dial_code and self.dial_code.isdecimal() else ""  # some gateways store the digits alone
+        parts = _split()(f"{plus}{self.dial_code or ''}{self.number}")
         text = "" if parts is None else f"+{parts[0]}{parts[1]}"
         return text if 1 < len(text) <= 16 else None
 

@@ -17,7 +17,12 @@ from wonder_customers.testing.simulated import CustomerSimulator
 
 pytestmark = pytest.mark.anyio
 
-QUIRKS = sorted({quirk.name for name in names() for quirk in simulator(name).known_quirks})
+
+def _known(gateway: str) -> list[str]:
+    return [quirk.name for quirk in simulator(gateway).known_quirks]
+
+
+QUIRKS = sorted({quirk for name in names() for quirk in _known(name)})
 GATEWAYS = ("wonder", "paydock", "monri")
 POLICY = RetryPolicy(deadline=10, base=0.01, throttle_base=0.01, confirmation_window=0.5)
 
@@ -37,8 +42,7 @@ async def _until_listed(simulated: CustomerSimulator) -> None:
         await anyio.sleep(STALE_SECONDS * 1.2)
 
 
-@pytest.mark.parametrize("quirk", ["all", *QUIRKS])
-@pytest.mark.parametrize("gateway", GATEWAYS)
+@pytest.mark.parametrize(("gateway", "quirk"), [(name, quirk) for name in GATEWAYS for quirk in ("all", *_known(name))])
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_every_operation_works_with_quirks(
     gateway: str, quirk: str, customer_simulator: CustomerSimulator
@@ -56,7 +60,7 @@ async def test_every_operation_works_with_quirks(
             assert [it.ok async for it in job] == [True] * 6
         await _until_listed(customer_simulator)
         async with sync(session, rows) as job:
-            assert [it.status async for it in job if it.status in {"failed", "created"}] == []
+            assert [it.ok async for it in job] == [True] * 6
         found = await verify(session, rows, retry=POLICY)
         assert found.counts == {"equal": 6}, found.findings
         assert {it.reference async for it in session.list()} == {row.reference for row in rows}
@@ -68,7 +72,7 @@ async def test_every_operation_works_with_quirks(
         with pytest.raises(NotFoundError):
             await session.get_by_reference("unknown")
         if Operation.DELETE not in session._dialect.unsupported_operations:
-            await session.delete(made.id)
+            await session.raw.delete(made.id)
     assert set(customer_simulator.ledger(gateway).values()) == {1}
 
 
@@ -93,7 +97,7 @@ class TestMonriWithQuirks(_WithAllQuirks):
 
 
 def test_unknown_quirk_is_refused_with_the_known_names(customer_simulator: CustomerSimulator) -> None:
-    with pytest.raises(ValueError, match="unknown quirk 'x'; known are .*time-form.*, and all"):
+    with pytest.raises(ValueError, match=r"unknown quirk 'x'; known are .*time-form.*, and all"):
         customer_simulator.quirks.add("time-form", "x")
     assert customer_simulator.quirks.active == ()
     customer_simulator.quirks.add("all")

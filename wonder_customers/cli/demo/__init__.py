@@ -26,11 +26,14 @@ from wonder_customers.dialects import names
 __all__ = ["demo"]
 
 
-def demo() -> int:
+def demo(*, quirks: str | None = None) -> int:
     """Send 1,000 customers from a CSV file to every simulated gateway; no setup needed.
 
     The gateways are simulated on this machine over real HTTP, for the time of the demo. Some rows of the file are
     broken on purpose. Every other customer is read back and compared field by field.
+
+    Args:
+        quirks: Let the gateways deviate from their documents; see `wonder-customers simulator --help`.
     """
     screen = console()
     persons = people()
@@ -42,7 +45,7 @@ def demo() -> int:
             f"The CSV file has {len(persons):,} customers from {len(COUNTRIES)} countries."
             f" {broken} rows are broken on purpose.\n"
         )
-        with running_simulator(file.parent) as variables:
+        with running_simulator(file.parent, quirks) as variables:
             results = _run_gateways(screen, variables, file, persons)
     passed = print_report(screen, persons, results)
     screen.print(_NEXT_STEPS)

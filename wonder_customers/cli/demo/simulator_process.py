@@ -14,19 +14,21 @@ __all__ = ["running_simulator"]
 
 
 @contextmanager
-def running_simulator(folder: Path) -> Iterator[dict[str, str]]:
+def running_simulator(folder: Path, quirks: str | None = None) -> Iterator[dict[str, str]]:
     """Run ``wonder-customers simulator`` during the block and provide the variables that it prints.
 
     The simulator's standard input is a pipe from this process, so the simulator ends when this process ends.
 
     Args:
         folder: The folder for the file of the simulator's messages.
+        quirks: The simulator's ``--quirks``.
 
     Raises:
         ConfigurationError: The simulator did not start. The message contains its output.
     """
     messages = folder / "simulator.txt"
     command = [sys.executable, "-m", "wonder_customers", "simulator", "--until-input-ends"]
+    command += ["--quirks", quirks] if quirks else []
     with messages.open("w", encoding="utf-8") as stderr:
         process = subprocess.Popen(  # noqa: S603 - this interpreter and constants
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8"
