@@ -17,7 +17,7 @@
     │     ├─ AuthenticationError     the credentials or the signature were not accepted
     │     ├─ PermissionDeniedError   the credentials lack a permission
     │     ├─ NotFoundError           the customer or token does not exist
-    │     ├─ ConflictError           another customer has the reference
+    │     ├─ ConflictError           another customer has the reference, or another change is in progress
     │     ├─ InvalidRequestError     the gateway does not accept the contents
     │     ├─ RateLimitError          too many requests
     │     └─ GatewayUnavailableError the gateway failed (5xx)
@@ -354,7 +354,7 @@ class NotFoundError(GatewayError):
 
 
 class ConflictError(GatewayError):
-    """Another customer already has the reference.
+    """Another customer already has the reference. For an update or deletion: or another change is in progress.
 
     Attributes:
         ids: The ids of the customers that have the reference, if known.
@@ -369,7 +369,10 @@ class ConflictError(GatewayError):
         """What to do next."""
         if self.operation == "create":
             return "Call upsert to update the existing customer, or use another reference."
-        return "Read the customer that holds the reference, or use another reference."
+        return (
+            "Read the customer: another customer may have the reference, or another change may be in progress."
+            " Use another reference, or call again."
+        )
 
 
 class InvalidRequestError(GatewayError):

@@ -121,6 +121,11 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
     410: NotFoundError,
     429: RateLimitError,
 }
+_TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
+    423: ("the customer is locked", "The record is not at fault: the gateway has locked the customer. Call again later."),
+    425: ("too early", "The record is not at fault: the gateway was not ready for the request. Call again later."),
+}
+"""Refusals that are about the moment of the request: what they mean, and what to do."""
 _TAKEN: Final = re.compile(r"\b(already|taken|duplicate|not unique|must be unique)\b", re.IGNORECASE)
 _MISSING: Final = re.compile(r"\b(not found|no such|(does not|doesn't) exist|unknown customer)\b", re.IGNORECASE)
 
@@ -158,6 +163,11 @@ def gateway_error(
     reason = f"refused with HTTP {status}{named}" + (f": {message_text}" if message_text else "")
     applied = "unknown" if kind is GatewayUnavailableError else "no"
     facts: dict[str, Any] = {"status": status, "code": code, "message": message, "applied": applied}
+    if status in _TEMPORARY:
+        meaning, hint = _TEMPORARY[status]
+        refused = GatewayError(f"{reason} ({meaning})", **facts)
+        refused.hint = hint
+        return refused
     if kind is None:
         return InvalidRequestError(reason, fields=fields, **facts)
     return kind(reason, **facts)
