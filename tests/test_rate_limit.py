@@ -129,6 +129,53 @@ async def test_fixed_rate_counts_requests_when_they_leave() -> None:
     assert most_within(gateway.arrivals, 1.0) <= 10
 
 
+async def test_permit_counts_from_the_moment_its_request_leaves() -> None:
+    time, limit, permitted = VirtualTime(), RateLimit(2, per=10), list[float]()
+    unsent = [Transmission(), Transmission()]
+
+    async def third() -> None:
+        await limit.acquire(Transmission())
+        permitted.append(time.now)
+
+    with clock.replaced_by(time):
+        async with anyio.create_task_group() as group:
+            await limit.acquire(unsent[0])
+            time.now += 6.0
+            await limit.acquire(unsent[1])
+            group.start_soon(third)
+            await anyio.wait_all_tasks_blocked()
+            time.now += 100.0  # both connections are still being opened: no timer runs
+            assert (time._sleepers, permitted) == ([], [])
+            unsent[0].sent = True
+            left = time.now
+            await time.advance(time.now + 60.0, lambda: bool(permitted))
+            group.cancel_scope.cancel()
+    assert permitted == [pytest.approx(left + 10.05)]
+
+
+@pytest.mark.parametrize("failed", [True, False])
+async def test_request_that_ended_without_leaving_frees_its_permit(failed: bool) -> None:
+    time, limit, permitted = VirtualTime(), RateLimit(1, per=10), list[float]()
+    unsent = Transmission()
+
+    async def second() -> None:
+        await limit.acquire(Transmission())
+        permitted.append(time.now)
+
+    with clock.replaced_by(time):
+        async with anyio.create_task_group() as group:
+            await limit.acquire(unsent)
+            time.now += 30.0
+            group.start_soon(second)
+            await anyio.wait_all_tasks_blocked()
+            assert permitted == []
+            limit.release(unsent, RequestResult("failed" if failed else "cancelled", 30.0))
+            unsent.sent = True  # after its end it is not counted
+            await time.advance(time.now + 60.0, lambda: bool(permitted))
+            group.cancel_scope.cancel()
+    assert permitted == [time.now] == [1030.0]
+
+
 async def test_fixed_rate_is_kept_after_a_stall() -> None:
     time = VirtualTime()
     gateway, limit = Gateway(time), RateLimit(10)

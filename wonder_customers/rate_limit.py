@@ -8,6 +8,7 @@ requests too. A limiter may be shared by several sessions of one event loop.
 """
 
 from collections import deque
+from collections.abc import Callable
 from math import inf, isfinite
 from typing import Final, Literal, Protocol, runtime_checkable
 
@@ -42,7 +43,8 @@ class RateLimiter(Protocol):
     """Decides when requests may be sent.
 
     `transmission` identifies the request in both methods. Its attribute `sent` becomes true as soon as the first byte
-    may have left, so a limiter can tell requests that have left from those whose connection is still being opened.
+    may have left, so a limiter can tell requests that have left from those whose connection is still being opened. A
+    limiter may set `on_sent` to learn of that moment.
     """
 
     async def acquire(self, transmission: Transmission, /) -> None:
@@ -62,8 +64,6 @@ _CATCH_UP: Final = 0.02
 """Seconds by which a permit may be late without shifting the following ones: the resolution of timers."""
 _SHORTEST: Final = 1e-6
 """Seconds below which a wait is skipped."""
-_POLL: Final = 0.02
-"""Seconds until the state of requests that have not left yet is checked again."""
 
 
 def _checked(name: str, value: object) -> float:
@@ -97,43 +97,49 @@ class _Window:
     the moments at which requests leave, however long each took to open a connection.
     """
 
-    __slots__ = ("_left", "_outstanding", "_requests", "period")
+    __slots__ = ("_changed", "_left", "_outstanding", "_requests", "period")
 
-    def __init__(self, requests: float, per: float) -> None:
+    def __init__(self, requests: float, per: float, changed: Callable[[], object]) -> None:
         if requests < 1:
             requests, per = 1.0, per / requests
         self._requests = int(requests)
         self.period = per + min(_MARGIN, _MARGIN * per)
-        self._outstanding: dict[int, Transmission] = {}
+        self._changed = changed
+        self._outstanding: set[int] = set()
         self._left: deque[float] = deque()
 
     def delay(self, now: float) -> float:
-        """Seconds until the next permit is free; 0 when one is free now."""
-        self._refresh(now)
-        if len(self._outstanding) + len(self._left) < self._requests:
-            return 0.0
-        return max(self._left[0] + self.period - now, 1e-4) if self._left else _POLL
-
-    def grant(self, transmission: Transmission) -> None:
-        self._outstanding[id(transmission)] = transmission
-
-    def end(self, transmission: Transmission, now: float) -> None:
-        if self._outstanding.pop(id(transmission), None) is not None and transmission.sent:
-            self._left.append(now)
-
-    def _refresh(self, now: float) -> None:
-        for key in [key for key, it in self._outstanding.items() if it.sent]:
-            del self._outstanding[key]
-            self._left.append(now)
+        """Seconds until the next permit is free: 0 when one is free now, infinite until a request leaves or ends."""
         while self._left and self._left[0] + self.period <= now:
             self._left.popleft()
+        if len(self._outstanding) + len(self._left) < self._requests:
+            return 0.0
+        return max(self._left[0] + self.period - now, 1e-4) if self._left else inf
+
+    def grant(self, transmission: Transmission) -> None:
+        key = id(transmission)
+        self._outstanding.add(key)
+        transmission.on_sent = lambda: self._leave(key)
+
+    def _leave(self, key: int) -> None:
+        if key in self._outstanding:
+            self._outstanding.remove(key)
+            self._left.append(clock.monotonic())
+            self._changed()
+
+    def end(self, transmission: Transmission) -> None:
+        transmission.on_sent = None
+        self._outstanding.discard(id(transmission))
 
 
 class _Paced:
     """Common part of both limits: one permit after the other, first come, first served."""
 
-    def __init__(self, window: _Window | None) -> None:
-        self._window = window
+    def __init__(self, requests: float | None, per: float) -> None:
+        self._changed = WaitQueue()
+        """Wakes the head of the queue when a request has left or ended."""
+        self._window = None if requests is None else _Window(requests, per, self._changed.wake)
+        self._spacing = 0.0 if requests is None else spacing(requests, per, min(_MARGIN, _MARGIN * per))
         self._due = -inf
         self._head = False
         self._queue = WaitQueue()
@@ -160,7 +166,15 @@ class _Paced:
         self._head = self._queue.wake()
 
     async def _pause(self, delay: float) -> None:
-        await clock.sleep(delay)
+        if delay == inf:
+            await self._changed.wait(lambda: None)
+        else:
+            await clock.sleep(delay)
+
+    def _end(self, transmission: Transmission) -> None:
+        if self._window is not None:
+            self._window.end(transmission)
+        self._changed.wake()
 
     def _interval(self) -> float:
         raise NotImplementedError
@@ -192,16 +206,14 @@ class RateLimit(_Paced):
 
     def __init__(self, requests: float, per: float = 1.0) -> None:
         self.requests, self.per = _checked("requests", requests), _checked("per", per)
-        super().__init__(_Window(self.requests, self.per))
-        self._spacing = spacing(self.requests, self.per, min(_MARGIN, _MARGIN * self.per))
+        super().__init__(self.requests, self.per)
 
     def __repr__(self) -> str:
         return f"RateLimit({self.requests:g}, per={self.per:g})"
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
         """Take note that the request ended."""
-        if self._window is not None:
-            self._window.end(transmission, clock.monotonic())
+        self._end(transmission)
 
     def _interval(self) -> float:
         return self._spacing
@@ -294,13 +306,11 @@ class AdaptiveRateLimit(_Paced):
 
     def __init__(self, ceiling: float | None = None) -> None:
         self.ceiling = None if ceiling is None else _checked("ceiling", ceiling)
-        super().__init__(None if self.ceiling is None else _Window(self.ceiling, 1.0))
-        self._spacing = 0.0 if self.ceiling is None else spacing(self.ceiling, 1.0, _MARGIN)
+        super().__init__(self.ceiling, 1.0)
         self.rate: float | None = None
         self.concurrency = 8.0
         self.accepted = self.throttled = self.failed = 0
         self._active = 0
-        self._ended = WaitQueue()
         self._meter, self._sample = _Meter(), _Sample()
         self._usual: float | None = None
         self._cut_at: float | None = None
@@ -315,8 +325,6 @@ class AdaptiveRateLimit(_Paced):
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
         """Take note of how the request ended."""
         now = clock.monotonic()
-        if self._window is not None:
-            self._window.end(transmission, now)
         busy, self._active = self._active, self._active - 1
         if result.kind == "throttled":
             self.throttled += 1
@@ -328,7 +336,7 @@ class AdaptiveRateLimit(_Paced):
             self._grow(now)
         if result.kind != "cancelled":
             self._judge(result, now, busy)
-        self._ended.wake()
+        self._end(transmission)
 
     def _interval(self) -> float:
         return max(self._spacing, 1.0 / self.rate if self.rate else 0.0)
@@ -337,12 +345,6 @@ class AdaptiveRateLimit(_Paced):
         if self._active >= int(self.concurrency):
             return inf
         return max(super()._delay(now), _significant(self._resume_at - now))
-
-    async def _pause(self, delay: float) -> None:
-        if delay == inf:
-            await self._ended.wait(lambda: None)
-        else:
-            await clock.sleep(delay)
 
     def _grant(self, transmission: Transmission, now: float) -> None:
         super()._grant(transmission, now)
@@ -408,7 +410,7 @@ class AdaptiveRateLimit(_Paced):
             self.concurrency = max(1.0, self.concurrency * 0.9)
         elif sample.busiest * 2 >= self.concurrency:
             self.concurrency += 1.0
-            self._ended.wake()
+            self._changed.wake()
 
     def _slow(self, sample: _Sample) -> bool:
         """Whether latency is unusual. The usual value follows slowly when latency changes for good."""

@@ -115,20 +115,32 @@ class Transmission:
     """What the transport observed of one attempt. It is filled while the attempt runs and valid however it ends.
 
     Attributes:
-        sent: A byte of the request may have left this machine.
         status: The HTTP status; None until the status line has arrived.
         headers: The response headers, names in lower case.
         stale: The request was sent on a kept-alive connection that closed before any byte of a response.
         valid_until: The moment on the monotonic clock after which the request must not leave. A rate limit sets it.
         renew: Waits until the request may leave, and sets `valid_until` again. Raises `TransportError`.
+        on_sent: Called when `sent` becomes true. Rate limits use it; transports do not.
     """
 
-    sent: bool = False
+    _sent: bool = field(default=False, alias="sent")
     status: int | None = None
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     stale: bool = False
     valid_until: float = inf
     renew: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
+    on_sent: Callable[[], None] | None = field(default=None, eq=False, repr=False)
+
+    @property
+    def sent(self) -> bool:
+        """Whether a byte of the request may have left this machine."""
+        return self._sent
+
+    @sent.setter
+    def sent(self, value: bool) -> None:
+        leaves, self._sent = value and not self._sent, value
+        if leaves and self.on_sent is not None:
+            self.on_sent()
 
     async def leave(self) -> None:
         """Wait until the request may leave, if its permission expired while a connection was opened.

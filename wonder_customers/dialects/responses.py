@@ -122,7 +122,10 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
     429: RateLimitError,
 }
 _TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
-    423: ("the customer is locked", "The record is not at fault: the gateway has locked the customer. Call again later."),
+    423: (
+        "the customer is locked",
+        "The record is not at fault: the gateway has locked the customer. Call again later.",
+    ),
     425: ("too early", "The record is not at fault: the gateway was not ready for the request. Call again later."),
 }
 """Refusals that are about the moment of the request: what they mean, and what to do."""
