@@ -8,7 +8,7 @@ import orjson
 import pytest
 from gateway_responses import UUID, monri_customer
 
-from scripted_transport import NO_RESPONSE, draft, make_harness, respond
+from scripted_transport import NO_RESPONSE, draft, make_harness, respond, wonder_account
 from wonder_customers import (
     CustomerPatch,
     CustomerSession,
@@ -16,6 +16,7 @@ from wonder_customers import (
     OutcomeUnknownError,
     RateLimit,
     RetryPolicy,
+    Wonder,
 )
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
 
@@ -91,6 +92,20 @@ def test_base_url_in_another_spelling_is_the_same_merchant() -> None:
     other = CustomerSession(Monri("k", "other"), transport=gateway)
     first, second = (it.raw._account_context.merchant for it in sessions)
     assert first == second != other.raw._account_context.merchant
+
+
+def test_two_credentials_of_one_merchant_share_the_order_of_writes(wonder: Wonder) -> None:
+    pairs = [
+        (Monri("key", "merchant-token"), Monri("rotated-key", "merchant-token")),
+        (wonder, wonder_account()),
+        (Monri("key", "merchant-token"), Monri("key", "merchant-token", auth="oauth")),
+    ]
+    for accounts in pairs:
+        first, second = (CustomerSession(it).raw._account_context.merchant for it in accounts)
+        assert first == second
+    merchants = {CustomerSession(Monri("key", token)).raw._account_context.merchant for token in ("one", "two")}
+    assert len(merchants) == 2
+    assert not any("one" in it or "two" in it for it in map(str, merchants)), "no credential is kept in plain text"
 
 
 async def test_closed_session_sends_no_retry() -> None:

@@ -1,5 +1,6 @@
 """Every form of a refusal or an undocumented response, and the error that it raises."""
 
+import pickle
 from typing import Any
 
 import pytest
@@ -312,6 +313,25 @@ async def test_paydock_reason_of_a_refused_card_is_in_the_message_and_in_fields(
     assert isinstance(error, InvalidRequestError)
     assert error.fields == {"card_number": ("51: No funds",)}
     assert error.message == "declined (card_number: 51: No funds)"
+
+
+@pytest.mark.parametrize("gateway", sorted(IDS))
+@pytest.mark.parametrize(("status", "meaning"), [(423, "the customer is locked"), (425, "too early")])
+async def test_refusal_about_the_moment_does_not_blame_the_record(gateway: str, status: int, meaning: str) -> None:
+    for operation in (None, create):
+        error = await failure(gateway, (status, None), operation=operation)
+        assert type(error) is GatewayError
+        assert (error.applied, error.status) == ("no", status)
+        assert f"({meaning})" in error.reason
+        assert "The record is not at fault" in str(error)
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+async def test_conflict_of_an_update_names_both_causes() -> None:
+    error = await failure("monri", (409, None), operation=update)
+    assert type(error) is ConflictError
+    assert "another change may be in progress" in error.hint
+    assert "Call upsert" in (await failure("monri", (409, None), operation=create)).hint
 
 
 async def test_http_409_is_a_conflict_at_every_gateway() -> None:

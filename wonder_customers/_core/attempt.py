@@ -201,7 +201,8 @@ class AttemptRunner:
     async def _send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Send over the transport. A transport that violates its protocol may have sent the request."""
         assert self.transport is not None  # noqa: S101 - selected when the session was opened
-        await transmission.leave()
+        if transmission.renew is not None:
+            await transmission.leave()
         sending: Any = self.transport.send(signed_request, transmission)
         if not hasattr(sending, "__await__"):
             transmission.sent = True

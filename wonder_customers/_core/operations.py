@@ -1,7 +1,7 @@
 """The operations of a session with the facts of their responses, and the state shared by a session and its views."""
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Hashable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -137,11 +137,12 @@ class SessionState:
         merchant = self._merchant(account, dialect)
         return AccountContext(dialect, merchant, budget, policy, access_tokens, secrets_of(account), stop)
 
-    def _merchant(self, account: Account, dialect: Dialect) -> Hashable:
+    def _merchant(self, account: Account, dialect: Dialect) -> str:
         # A transport of the caller may lead anywhere, so its gateways are not those of other sessions.
         place = None if self.transport_argument is None else id(self.transport_argument)
-        # By origin and credentials: the base URL may be spelled in several ways.
-        return dialect.origin, hash(secrets_of(account) or account), place
+        # By origin: the base URL may be spelled in several ways. A text, because the hash of a text is kept.
+        merchant = dialect.merchant or secrets_of(account) or account
+        return f"{dialect.origin} {hash(merchant)} {place}"
 
     def stats(self) -> "Stats":
         """Return the statistics so far."""

@@ -7,7 +7,7 @@ Responses are read with the helpers in `wonder_customers.dialects.responses`.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
@@ -187,6 +187,8 @@ class Dialect(ABC):
         missing: The reason why the gateway does not offer an operation, for each operation that it does not offer.
         unsupported_operations: The same, for every optional method that the dialect does not override. Computed.
         page_limit: The default number of records per page.
+        merchant: Identifies the merchant at the gateway, so that several credentials of one merchant share the order of
+            writes. None where the credentials do not tell it; then each credential counts as a merchant.
         signs_slowly: Whether `headers` computes long enough (a signature with a private key) to be moved to a thread
             when other calls are in progress. It may then run in several threads at the same time.
     """
@@ -206,6 +208,7 @@ class Dialect(ABC):
         }
 
     def __init__(self, base_url: str) -> None:
+        self.merchant: Hashable = None
         self.origin: Origin
         self.prefix: str
         self.origin, self.prefix = parse_base_url(base_url)

@@ -64,6 +64,7 @@ class MonriDialect(CustomerDeletion):
     def __init__(self, account: "Monri") -> None:
         super().__init__(account.base_url)
         self._account = account
+        self.merchant = account.authenticity_token
 
     def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """Return the ``Authorization`` header: the digest of this request, or the bearer token."""

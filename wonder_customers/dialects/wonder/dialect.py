@@ -57,6 +57,7 @@ class WonderDialect(PaymentTokenStorage):
     def __init__(self, account: "Wonder") -> None:
         super().__init__(account.base_url)
         self._account = account
+        self.merchant = account.app_id
         language = account.language
         self._language = ((b"x-i18n-lang", language.encode("ascii")),) if language else ()
         self._root = self.prefix + _ROOT
