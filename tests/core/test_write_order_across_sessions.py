@@ -95,7 +95,7 @@ def test_base_url_in_another_spelling_is_the_same_merchant() -> None:
 
 
 def test_two_credentials_of_one_merchant_share_the_order_of_writes(wonder: Wonder) -> None:
-    pairs = [
+    pairs: list[tuple[Monri | Wonder, Monri | Wonder]] = [
         (Monri("key", "merchant-token"), Monri("rotated-key", "merchant-token")),
         (wonder, wonder_account()),
         (Monri("key", "merchant-token"), Monri("key", "merchant-token", auth="oauth")),
@@ -103,9 +103,9 @@ def test_two_credentials_of_one_merchant_share_the_order_of_writes(wonder: Wonde
     for accounts in pairs:
         first, second = (CustomerSession(it).raw._account_context.merchant for it in accounts)
         assert first == second
-    merchants = {CustomerSession(Monri("key", token)).raw._account_context.merchant for token in ("one", "two")}
+    merchants = {CustomerSession(Monri("key", it)).raw._account_context.merchant for it in ("first", "second")}
     assert len(merchants) == 2
-    assert not any("one" in it or "two" in it for it in map(str, merchants)), "no credential is kept in plain text"
+    assert not any("first" in it or "second" in it for it in map(str, merchants)), "no credential in plain text"
 
 
 async def test_closed_session_sends_no_retry() -> None:

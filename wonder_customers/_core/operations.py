@@ -141,7 +141,7 @@ class SessionState:
         # A transport of the caller may lead anywhere, so its gateways are not those of other sessions.
         place = None if self.transport_argument is None else id(self.transport_argument)
         # By origin: the base URL may be spelled in several ways. A text, because the hash of a text is kept.
-        merchant = dialect.merchant or secrets_of(account) or account
+        merchant = secrets_of(account) or account if dialect.merchant is None else dialect.merchant
         return f"{dialect.origin} {hash(merchant)} {place}"
 
     def stats(self) -> "Stats":
