@@ -12,9 +12,10 @@ from collections.abc import Callable
 from math import inf, isfinite
 from typing import Final, Literal, Protocol, runtime_checkable
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
 from wonder_customers._support import clock
+from wonder_customers._support.request_meter import RequestMeter
 from wonder_customers._support.wait_queue import WaitQueue
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.wire import Transmission
@@ -246,32 +247,6 @@ _CALM: Final = 10.0
 
 
 @define(eq=False)
-class _Meter:
-    """Counts accepted requests, in tenths of a second."""
-
-    tenths: "deque[tuple[int, int]]" = field(factory=deque)
-
-    def count(self, now: float) -> None:
-        tenth = int(now * 10)
-        if self.tenths and self.tenths[-1][0] == tenth:
-            self.tenths[-1] = (tenth, self.tenths[-1][1] + 1)
-        else:
-            self.tenths.append((tenth, 1))
-            while self.tenths[0][0] <= tenth - 300:
-                self.tenths.popleft()
-
-    def rate(self, now: float, seconds: float = 1.0) -> float:
-        """Requests per second over the last `seconds` (30 at most)."""
-        first = int(now * 10) - int(seconds * 10)
-        total = 0
-        for tenth, amount in reversed(self.tenths):
-            if tenth <= first:
-                break
-            total += amount
-        return total / seconds
-
-
-@define(eq=False)
 class _Sample:
     """What happened since concurrency was last judged."""
 
@@ -311,7 +286,7 @@ class AdaptiveRateLimit(_Paced):
         self.concurrency = 8.0
         self.accepted = self.throttled = self.failed = 0
         self._active = 0
-        self._meter, self._sample = _Meter(), _Sample()
+        self._meter, self._sample = RequestMeter(), _Sample()
         self._usual: float | None = None
         self._cut_at: float | None = None
         self._grown_at = self._resume_at = -inf

@@ -1,52 +1,25 @@
 """Each operation of each gateway: the exact request line and body, and the record in the response."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve
 from dialects.bodies import TOKEN, WONDER_PATH, ids_of
+from dialects.monri_requests import MONRI
+from dialects.request_cases import Case, returns_customer, returns_token, returns_tokens
 from examples import DRAFT, FULL_CARD
-from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, paydock_list, wonder_customer
-from mock_gateway import ACCOUNTS, MockGateway, Session, golden, json_response, wonder
+from gateway_responses import HEX24, UUID, paydock_customer, paydock_list, wonder_customer
+from mock_gateway import ACCOUNTS, MockGateway, golden, json_response, wonder
 
 from wonder_customers import (
-    Address,
-    Customer,
     CustomerDraft,
     CustomerPatch,
     OneTimeToken,
     PaymentToken,
-    Phone,
     VaultToken,
 )
 
 pytestmark = pytest.mark.anyio
 
 SOURCE = "5f0c2f7a9b1e8d0012345678"
-
-
-@frozen
-class Case:
-    """An operation: the responses of the gateway, and the requests that must have been sent."""
-
-    call: Callable[[Session], Awaitable[Any]]
-    answers: tuple[tuple[int, Any], ...]
-    lines: tuple[str, ...]
-    bodies: tuple[Any, ...]
-    result: Callable[[Any], bool]
-
-
-def _is(id: str) -> Callable[[Any], bool]:
-    return lambda it: isinstance(it, Customer) and it.id == id
-
-
-def _tokens(*tokens: str) -> Callable[[Any], bool]:
-    return lambda it: tuple(token.token for token in it) == tokens
-
-
-def _token(token: str, state: str | None) -> Callable[[Any], bool]:
-    return lambda it: (it.token, it.state) == (token, state)
 
 
 HELD = {"reference_number": "35", "name": "Ada Lovelace", "dial_code": "+852", "phone": "12345678"}
@@ -58,31 +31,35 @@ WONDER = {
         ((200, wonder_customer(**HELD)),),
         (f"POST {WONDER_PATH}",),
         (WONDER_SENT,),
-        _is(UUID),
+        returns_customer(UUID),
     ),
     "upsert": Case(
         lambda s: s.upsert(DRAFT),
         ((200, wonder_customer(**HELD)),),
         (f"POST {WONDER_PATH}",),
         (WONDER_SENT,),
-        _is(UUID),
+        returns_customer(UUID),
     ),
     "get": Case(
-        lambda s: s.get(UUID), ((200, wonder_customer(**HELD)),), (f"GET {WONDER_PATH}/{UUID}",), (None,), _is(UUID)
+        lambda s: s.get(UUID),
+        ((200, wonder_customer(**HELD)),),
+        (f"GET {WONDER_PATH}/{UUID}",),
+        (None,),
+        returns_customer(UUID),
     ),
     "get_by_reference": Case(
         lambda s: s.get_by_reference("35"),
         ((200, wonder_customer(**HELD)),),
         (f"GET {WONDER_PATH}/ref/35",),
         (None,),
-        _is(UUID),
+        returns_customer(UUID),
     ),
     "update": Case(
         lambda s: s.update(UUID, CustomerPatch(name="Augusta", email=None)),
         ((200, wonder_customer(**HELD, email="a@b.c")), (200, wonder_customer(**HELD | {"name": "Augusta"}))),
         (f"GET {WONDER_PATH}/{UUID}", f"POST {WONDER_PATH}"),
         (None, {"customer": {**WONDER_SENT["customer"], "name": "Augusta", "email": None}}),
-        _is(UUID),
+        returns_customer(UUID),
     ),
     "update keeps the default token": Case(
         lambda s: s.update(UUID, CustomerPatch(name="Augusta")),
@@ -92,7 +69,7 @@ WONDER = {
         ),
         (f"GET {WONDER_PATH}/{UUID}", f"POST {WONDER_PATH}"),
         (None, {"customer": {**WONDER_SENT["customer"], "name": "Augusta", "default_payment_token": TOKEN}}),
-        _is(UUID),
+        returns_customer(UUID),
     ),
     "list": Case(
         lambda s: ids_of(s, limit=2, filters={"linked_source_type": "User"}),
@@ -116,21 +93,21 @@ WONDER = {
         ((200, golden("wonder", "list_payment_tokens_response")),),
         (f"GET {WONDER_PATH}/{UUID}/payment_tokens",),
         (None,),
-        _tokens(TOKEN, "0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "6d2f6cf0-7f5f-4e0b-a3c6-f5a0f4e0b8a3"),
+        returns_tokens(TOKEN, "0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "6d2f6cf0-7f5f-4e0b-a3c6-f5a0f4e0b8a3"),
     ),
     "create_payment_token": Case(
         lambda s: s.create_payment_token(UUID, FULL_CARD),
         ((200, golden("wonder", "create_payment_token_response_older")),),
         (f"POST {WONDER_PATH}/{UUID}/payment_tokens",),
         (golden("wonder", "create_payment_token_request"),),
-        _token("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "pending"),
+        returns_token("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "pending"),
     ),
     "check_payment_token by its text": Case(
         lambda s: s.check_payment_token(UUID, TOKEN),
         ((200, {"code": 200, "data": {"payment_token": {"token": TOKEN, "state": "success"}}}),),
         (f"POST {WONDER_PATH}/{UUID}/payment_tokens/check",),
         (golden("wonder", "check_payment_token_request"),),
-        _token(TOKEN, "success"),
+        returns_token(TOKEN, "success"),
     ),
     "check_payment_token by its record": Case(
         lambda s: s.check_payment_token(
@@ -140,7 +117,7 @@ WONDER = {
         ((200, golden("wonder", "create_payment_token_response_older")),),
         (f"POST {WONDER_PATH}/{UUID}/payment_tokens/check",),
         (golden("wonder", "check_payment_token_request_older"),),
-        _token("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "pending"),
+        returns_token("0d4ed1d8-5bd1-4c0c-9c5e-0a1f5c1f7d11", "pending"),
     ),
     "delete_payment_token": Case(
         lambda s: s.delete_payment_token(UUID, TOKEN),
@@ -158,24 +135,28 @@ PAYDOCK = {
         ((201, paydock_customer()),),
         ("POST /v1/customers",),
         ({"reference": "35", "first_name": "Ada Lovelace", "meta": {"tier": "gold"}},),
-        _is(HEX24),
+        returns_customer(HEX24),
     ),
     "upsert of a new one": Case(
         lambda s: s.upsert(CustomerDraft(reference="a b", first_name="Ada", last_name="Lovelace")),
         ((200, paydock_list(count=0)), (201, paydock_customer(reference="a b"))),
         ("GET /v1/customers?limit=1000&skip=0&reference=a%20b", "POST /v1/customers"),
         (None, {"reference": "a b", "first_name": "Ada", "last_name": "Lovelace"}),
-        _is(HEX24),
+        returns_customer(HEX24),
     ),
     "upsert of a known one": Case(
         lambda s: s.upsert(CustomerDraft(reference="35", first_name="Ada", last_name="Lovelace")),
         ((200, paydock_list({"_id": HEX24, "reference": "35"}, count=1)), (200, paydock_customer())),
         ("GET /v1/customers?limit=1000&skip=0&reference=35", f"POST /v1/customers/{HEX24}"),
         (None, {"reference": "35", "first_name": "Ada", "last_name": "Lovelace"}),
-        _is(HEX24),
+        returns_customer(HEX24),
     ),
     "get": Case(
-        lambda s: s.get(HEX24), ((200, paydock_customer()),), (f"GET /v1/customers/{HEX24}",), (None,), _is(HEX24)
+        lambda s: s.get(HEX24),
+        ((200, paydock_customer()),),
+        (f"GET /v1/customers/{HEX24}",),
+        (None,),
+        returns_customer(HEX24),
     ),
     "get_by_reference": Case(
         lambda s: s.get_by_reference("35"),
@@ -189,14 +170,14 @@ PAYDOCK = {
         ),
         ("GET /v1/customers?limit=1000&skip=0&reference=35",),
         (None,),
-        _is(HEX24),
+        returns_customer(HEX24),
     ),
     "update": Case(
         lambda s: s.update(HEX24, CustomerPatch(first_name="Augusta Ada", phone=None, metadata={"tier": "gold"})),
         ((200, paydock_customer()),),
         (f"POST /v1/customers/{HEX24}",),
         (golden("paydock", "update_request"),),
-        _is(HEX24),
+        returns_customer(HEX24),
     ),
     "delete": Case(
         lambda s: s.delete(HEX24),
@@ -223,7 +204,7 @@ PAYDOCK = {
         ((200, paydock_customer(payment_sources=SOURCES)),),
         (f"GET /v1/customers/{HEX24}",),
         (None,),
-        _tokens(SOURCE),
+        returns_tokens(SOURCE),
     ),
     "create_payment_token from a vault token": Case(
         lambda s: s.create_payment_token(HEX24, VaultToken(TOKEN, gateway_id=SOURCE)),
@@ -233,21 +214,21 @@ PAYDOCK = {
         ),
         (f"GET /v1/customers/{HEX24}", f"POST /v1/customers/{HEX24}"),
         (None, {"payment_source": {"type": "card", "vault_token": TOKEN, "gateway_id": SOURCE}}),
-        _token("5f0c2f7a9b1e8d0099999999", "active"),
+        returns_token("5f0c2f7a9b1e8d0099999999", "active"),
     ),
     "create_payment_token from a one-time token": Case(
         lambda s: s.create_payment_token(HEX24, OneTimeToken(TOKEN)),
         ((200, paydock_customer()), (200, paydock_customer(payment_sources=[NEW_SOURCE]))),
         (f"GET /v1/customers/{HEX24}", f"POST /v1/customers/{HEX24}"),
         (None, {"token": TOKEN}),
-        _token("5f0c2f7a9b1e8d0099999999", "active"),
+        returns_token("5f0c2f7a9b1e8d0099999999", "active"),
     ),
     "check_payment_token": Case(
         lambda s: s.check_payment_token(HEX24, SOURCE),
         ((200, paydock_customer(payment_sources=SOURCES)),),
         (f"GET /v1/customers/{HEX24}",),
         (None,),
-        _token(SOURCE, None),
+        returns_token(SOURCE, None),
     ),
     "delete_payment_token": Case(
         lambda s: s.delete_payment_token(HEX24, PaymentToken(SOURCE)),
@@ -255,112 +236,6 @@ PAYDOCK = {
         (f"DELETE /v1/customers/{HEX24}/payment_sources/{SOURCE}",),
         (None,),
         lambda it: it is None,
-    ),
-}
-MONRI_DRAFT = CustomerDraft(
-    reference="customer-id-1234",
-    description="Customer",
-    email="email@email.com",
-    first_name="Te",
-    last_name="st",
-    phone=Phone("+387", "61 000 111"),
-    metadata={"key": "value"},
-    address=Address(line1="Ferhadija 1", postcode="71000", city="Sarajevo", country="BA"),
-)
-MONRI_SENT = {**golden("monri", "create_request"), "name": "Te st"}
-MONRI = {
-    "create": Case(
-        lambda s: s.create(MONRI_DRAFT), ((200, monri_customer()),), ("POST /v2/customers",), (MONRI_SENT,), _is(UUID)
-    ),
-    "create answered with 201": Case(
-        lambda s: s.create(MONRI_DRAFT), ((201, monri_customer()),), ("POST /v2/customers",), (MONRI_SENT,), _is(UUID)
-    ),
-    "upsert of a new one": Case(
-        lambda s: s.upsert(MONRI_DRAFT),
-        ((404, {"status": "invalid-request", "message": "Customer not found"}), (200, monri_customer())),
-        ("GET /v2/merchants/customers/customer-id-1234", "POST /v2/customers"),
-        (None, MONRI_SENT),
-        _is(UUID),
-    ),
-    "upsert of a known one": Case(
-        lambda s: s.upsert(MONRI_DRAFT),
-        ((200, monri_customer()), (200, monri_customer())),
-        ("GET /v2/merchants/customers/customer-id-1234", f"POST /v2/customers/{UUID}"),
-        (None, MONRI_SENT),
-        _is(UUID),
-    ),
-    "upsert of one that another made meanwhile": Case(
-        lambda s: s.upsert(MONRI_DRAFT),
-        (
-            (404, {"status": "invalid-request", "message": "Customer not found"}),
-            (400, {"status": "invalid-request", "message": "Merchant customer has already been taken"}),
-            (200, monri_customer()),
-            (200, monri_customer()),
-        ),
-        (
-            "GET /v2/merchants/customers/customer-id-1234",
-            "POST /v2/customers",
-            "GET /v2/merchants/customers/customer-id-1234",
-            f"POST /v2/customers/{UUID}",
-        ),
-        (None, MONRI_SENT, None, MONRI_SENT),
-        _is(UUID),
-    ),
-    "get": Case(lambda s: s.get(UUID), ((200, monri_customer()),), (f"GET /v2/customers/{UUID}",), (None,), _is(UUID)),
-    "get_by_reference": Case(
-        lambda s: s.get_by_reference("customer-id-1234"),
-        ((200, monri_customer()),),
-        ("GET /v2/merchants/customers/customer-id-1234",),
-        (None,),
-        _is(UUID),
-    ),
-    "update": Case(
-        lambda s: s.update(
-            UUID,
-            CustomerPatch(name="Test Customer", phone=None, metadata={"key": None}, address=Address(city="Mostar")),
-        ),
-        ((200, monri_customer()),),
-        (f"POST /v2/customers/{UUID}",),
-        (golden("monri", "update_request"),),
-        _is(UUID),
-    ),
-    "delete": Case(
-        lambda s: s.delete(UUID),
-        ((200, golden("monri", "delete_response")),),
-        (f"DELETE /v2/customers/{UUID}",),
-        (None,),
-        lambda it: it is None,
-    ),
-    "delete answered with a uuid": Case(
-        lambda s: s.delete(UUID),
-        ((200, {"status": "approved", "uuid": UUID, "deleted": True}),),
-        (f"DELETE /v2/customers/{UUID}",),
-        (None,),
-        lambda it: it is None,
-    ),
-    "delete answered without a body": Case(
-        lambda s: s.delete(UUID), ((204, None),), (f"DELETE /v2/customers/{UUID}",), (None,), lambda it: it is None
-    ),
-    "list": Case(
-        ids_of,
-        ((200, golden("monri", "list_response")),),
-        ("GET /v2/customers?limit=50&offset=0",),
-        (None,),
-        lambda it: it == [UUID],
-    ),
-    "list with uuids": Case(
-        lambda s: ids_of(s, cursor="50"),
-        ((200, {"status": "approved", "data": [monri_customer()]}),),
-        ("GET /v2/customers?limit=50&offset=50",),
-        (None,),
-        lambda it: it == [UUID],
-    ),
-    "list_payment_tokens": Case(
-        lambda s: s.list_payment_tokens(UUID),
-        ((200, golden("monri", "payment_methods_response")),),
-        (f"GET /v2/customers/{UUID}/payment-methods?limit=50&offset=0",),
-        (None,),
-        _tokens("00c1eb1a4a0b61d1c2921c8d3a3f4570801da3f3f087c280e832cb4876a5e633"),
     ),
 }
 CASES = [

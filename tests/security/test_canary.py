@@ -12,7 +12,8 @@ from projects import run_project
 from security.canary_values import Canaries
 from security.captured_output import CapturedOutput
 from security.scenario_context import ALL_KEYS, GATEWAYS, ScenarioContext, run_scenario
-from security.scenarios import SCENARIOS, faulty
+from security.scenarios import SCENARIOS
+from security.transport_scenarios import faulty
 
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.asyncio import AsyncioTransport
