@@ -7,6 +7,7 @@ import pytest
 
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
+from wonder_customers.testing import CustomerSimulator
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
 
@@ -70,3 +71,9 @@ def simulator(_simulator: SimulatorServer) -> Iterator[SimulatorServer]:
     """Return the shared simulator of the three gateways; its faults are cleared after each test."""
     yield _simulator
     _simulator.faults.clear()
+
+
+@pytest.fixture
+def in_process() -> CustomerSimulator:
+    """Return a simulator of the three gateways without sockets."""
+    return CustomerSimulator()

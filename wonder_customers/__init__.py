@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wonder_customers._core.operations import Listing, RawOperations
 from wonder_customers._core.waits import StopSignal
 from wonder_customers.dialects.base import Account, Operation
+from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.monri import Monri
 from wonder_customers.dialects.paydock import Paydock
 from wonder_customers.dialects.wonder import Wonder
@@ -80,6 +81,7 @@ __all__ = [
     "CallError",
     "CardSource",
     "CardSummary",
+    "Comparison",
     "ConfigurationError",
     "ConflictError",
     "Customer",

@@ -12,7 +12,6 @@ import httpx
 import pytest
 from app_processes import AppProcess, run_app
 
-from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
 
 pytest.importorskip("fastapi", reason="the shop is a FastAPI app")
@@ -20,12 +19,6 @@ pytest.importorskip("fastapi", reason="the shop is a FastAPI app")
 GATEWAYS = ("wonder", "paydock", "monri")
 VISITORS = 200
 GONE = 0.3
-
-
-@pytest.fixture(scope="module")
-def simulated() -> Iterator[SimulatorServer]:
-    with SimulatorServer([dialects.simulator(name) for name in GATEWAYS], faults=True) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

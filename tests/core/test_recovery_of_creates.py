@@ -31,16 +31,11 @@ MORE = {
 }
 
 
-@pytest.fixture
-def simulated() -> CustomerSimulator:
-    return CustomerSimulator()
-
-
-async def _on_another_event_loop(simulated: CustomerSimulator, gateway: str, draft: CustomerDraft) -> str:
+async def _on_another_event_loop(in_process: CustomerSimulator, gateway: str, draft: CustomerDraft) -> str:
     """Create a customer as another process does: without the locks of this event loop."""
 
     async def create() -> str:
-        async with simulated.session(gateway) as session:
+        async with in_process.session(gateway) as session:
             return (await session.create(draft)).id
 
     return await anyio.to_thread.run_sync(anyio.run, create)
@@ -48,71 +43,71 @@ async def _on_another_event_loop(simulated: CustomerSimulator, gateway: str, dra
 
 @pytest.mark.parametrize(("gateway", "name"), [(gateway, name) for gateway in MORE for name in MORE[gateway]])
 async def test_lost_create_does_not_recover_a_customer_without_a_field_that_was_sent(
-    gateway: str, name: str, simulated: CustomerSimulator
+    gateway: str, name: str, in_process: CustomerSimulator
 ) -> None:
     draft = CustomerDraft("c-1", first_name="Ada", last_name="Lovelace", **{name: MORE[gateway][name]})  # type: ignore[arg-type]
-    with simulated:
-        async with simulated.session(gateway, retry=QUICK) as session:
+    with in_process:
+        async with in_process.session(gateway, retry=QUICK) as session:
             held = await session.create(HELD)
-            simulated.faults.add("read_hang", method="POST", applied=False)
+            in_process.faults.add("read_hang", method="POST", applied=False)
             with pytest.raises(ConflictError, match=f"differs in .*{name.removesuffix('ss')}") as caught:
                 await session.create(draft)
         assert (caught.value.applied, caught.value.ids) == ("unknown", (held.id,))
 
 
 @pytest.mark.parametrize("gateway", MORE)
-async def test_lost_create_with_all_fields_is_recovered(gateway: str, simulated: CustomerSimulator) -> None:
+async def test_lost_create_with_all_fields_is_recovered(gateway: str, in_process: CustomerSimulator) -> None:
     draft = CustomerDraft("c-1", first_name="Ada", last_name="Lovelace", **MORE[gateway])  # type: ignore[arg-type]
-    with simulated:
-        async with simulated.session(gateway, retry=QUICK) as session:
-            simulated.faults.add("read_hang", method="POST", applied=True)
+    with in_process:
+        async with in_process.session(gateway, retry=QUICK) as session:
+            in_process.faults.add("read_hang", method="POST", applied=True)
             response = await session.raw.create(draft)
         assert response.recovered
-        assert simulated.ledger(gateway) == {"c-1": 1}
+        assert in_process.ledger(gateway) == {"c-1": 1}
 
 
 @pytest.mark.parametrize("gateway", MORE)
 async def test_lost_create_does_not_recover_an_equal_customer_that_is_older(
-    gateway: str, simulated: CustomerSimulator
+    gateway: str, in_process: CustomerSimulator
 ) -> None:
-    with simulated:
-        async with simulated.session(gateway, retry=QUICK) as session:
-            simulated.gateway(gateway).clock = lambda: time.time() - 3600
+    with in_process:
+        async with in_process.session(gateway, retry=QUICK) as session:
+            in_process.gateway(gateway).clock = lambda: time.time() - 3600
             await session.create(HELD)
-            simulated.gateway(gateway).clock = time.time
-            simulated.faults.add("read_hang", method="POST", applied=False)
+            in_process.gateway(gateway).clock = time.time
+            in_process.faults.add("read_hang", method="POST", applied=False)
             with pytest.raises(ConflictError, match="was created before this call"):
                 await session.create(HELD)
 
 
 @pytest.mark.parametrize("gateway", MORE)
 async def test_lost_create_of_an_upsert_updates_the_customer_of_another_writer(
-    gateway: str, simulated: CustomerSimulator
+    gateway: str, in_process: CustomerSimulator
 ) -> None:
     draft = CustomerDraft("c-1", first_name="Ada", last_name="Lovelace", email="ada@example.org")
-    with simulated:
-        async with simulated.session(gateway, retry=QUICK) as session, anyio.create_task_group() as group:
-            simulated.faults.add("read_hang", method="POST", applied=False)
+    with in_process:
+        async with in_process.session(gateway, retry=QUICK) as session, anyio.create_task_group() as group:
+            in_process.faults.add("read_hang", method="POST", applied=False)
             group.start_soon(session.upsert, draft)
-            while not simulated.faults.seen:  # noqa: ASYNC110 - the simulator runs in another thread
+            while not in_process.faults.seen:  # noqa: ASYNC110 - the simulator runs in another thread
                 await anyio.sleep(0.01)
-            await _on_another_event_loop(simulated, gateway, HELD)
-        assert simulated.ledger(gateway) == {"c-1": 1}
-        assert [it["email"] for it in simulated.customers(gateway)] == ["ada@example.org"]
+            await _on_another_event_loop(in_process, gateway, HELD)
+        assert in_process.ledger(gateway) == {"c-1": 1}
+        assert [it["email"] for it in in_process.customers(gateway)] == ["ada@example.org"]
 
 
 async def test_update_of_wonder_reads_again_after_waiting_for_an_unconfirmed_upsert(
-    simulated: CustomerSimulator,
+    in_process: CustomerSimulator,
 ) -> None:
     phone = Phone("+44", "7911123456")
-    with simulated:
+    with in_process:
         policy = RetryPolicy(attempts=1, confirmation_window=0.8, read_timeout=0.2)
         # This event loop has not seen that the reference and the id belong to one customer.
-        ada = await _on_another_event_loop(simulated, "wonder", CustomerDraft("c-1", "Old Name", phone=phone))
-        async with simulated.session("wonder", retry=policy) as session:
-            simulated.faults.add("zombie", method="POST", delay=0.4)
+        ada = await _on_another_event_loop(in_process, "wonder", CustomerDraft("c-1", "Old Name", phone=phone))
+        async with in_process.session("wonder", retry=policy) as session:
+            in_process.faults.add("zombie", method="POST", delay=0.4)
             with pytest.raises(OutcomeUnknownError):
                 await session.upsert(CustomerDraft(reference="c-1", name="New Name", phone=phone))
             await session.update(ada, CustomerPatch(email="ada@example.org"))
-        held = simulated.customers("wonder")[0]
+        held = in_process.customers("wonder")[0]
         assert (held["name"], held["email"]) == ("New Name", "ada@example.org")

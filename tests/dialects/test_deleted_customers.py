@@ -13,11 +13,6 @@ DRAFT = CustomerDraft(reference="c-1", first_name="Ada", last_name="Lovelace", e
 GATEWAYS = ["monri", "paydock"]
 
 
-@pytest.fixture
-def simulated() -> CustomerSimulator:
-    return CustomerSimulator()
-
-
 async def _delete(session: CustomerSession) -> str:  # type: ignore[type-arg]
     made = await session.create(DRAFT)
     await session.delete(made.id)
@@ -25,9 +20,11 @@ async def _delete(session: CustomerSession) -> str:  # type: ignore[type-arg]
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_deleted_customer_is_found_by_id_and_not_by_reference(gateway: str, simulated: CustomerSimulator) -> None:
-    with simulated:
-        async with simulated.session(gateway) as session:
+async def test_deleted_customer_is_found_by_id_and_not_by_reference(
+    gateway: str, in_process: CustomerSimulator
+) -> None:
+    with in_process:
+        async with in_process.session(gateway) as session:
             held = await _delete(session)
             assert (await session.get(held)).deleted
             with pytest.raises(NotFoundError) as caught:
@@ -37,10 +34,10 @@ async def test_deleted_customer_is_found_by_id_and_not_by_reference(gateway: str
 
 @pytest.mark.parametrize("operation", ["create", "upsert"])
 async def test_write_for_the_reference_of_a_deleted_customer_is_a_conflict_at_monri(
-    operation: str, simulated: CustomerSimulator
+    operation: str, in_process: CustomerSimulator
 ) -> None:
-    with simulated:
-        async with simulated.session("monri") as session:
+    with in_process:
+        async with in_process.session("monri") as session:
             held = await _delete(session)
             with pytest.raises(ConflictError) as caught:
                 await getattr(session, operation)(DRAFT)
@@ -52,39 +49,39 @@ async def test_write_for_the_reference_of_a_deleted_customer_is_a_conflict_at_mo
 
 @pytest.mark.parametrize("operation", ["create", "upsert"])
 async def test_write_for_the_reference_of_an_archived_customer_makes_a_new_one_at_paydock(
-    operation: str, simulated: CustomerSimulator
+    operation: str, in_process: CustomerSimulator
 ) -> None:
-    with simulated:
-        async with simulated.session("paydock") as session:
+    with in_process:
+        async with in_process.session("paydock") as session:
             held = await _delete(session)
             made = await getattr(session, operation)(DRAFT)
             assert made.id != held
             assert (await session.get_by_reference("c-1")).id == made.id
 
 
-async def test_lost_create_does_not_recover_a_deleted_customer_at_monri(simulated: CustomerSimulator) -> None:
-    with simulated:
-        async with simulated.session("monri", retry=QUICK) as session:
+async def test_lost_create_does_not_recover_a_deleted_customer_at_monri(in_process: CustomerSimulator) -> None:
+    with in_process:
+        async with in_process.session("monri", retry=QUICK) as session:
             await _delete(session)
-            simulated.faults.add("read_hang", method="POST", applied=False)
+            in_process.faults.add("read_hang", method="POST", applied=False)
             with pytest.raises(ConflictError, match="differs in deleted") as caught:
                 await session.create(DRAFT)
     assert caught.value.applied == "unknown"
 
 
-async def test_lost_create_does_not_recover_an_archived_customer_at_paydock(simulated: CustomerSimulator) -> None:
-    with simulated:
-        async with simulated.session("paydock", retry=QUICK) as session:
+async def test_lost_create_does_not_recover_an_archived_customer_at_paydock(in_process: CustomerSimulator) -> None:
+    with in_process:
+        async with in_process.session("paydock", retry=QUICK) as session:
             held = await _delete(session)
-            simulated.faults.add("read_hang", method="POST", applied=False)
+            in_process.faults.add("read_hang", method="POST", applied=False)
             made = await session.raw.create(DRAFT)
     assert (made.record.id == held, made.record.deleted, made.recovered) == (False, False, False)
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_bulk_jobs_agree_on_deleted_customers(gateway: str, simulated: CustomerSimulator) -> None:
-    with simulated:
-        async with simulated.session(gateway, retry=QUICK) as session:
+async def test_bulk_jobs_agree_on_deleted_customers(gateway: str, in_process: CustomerSimulator) -> None:
+    with in_process:
+        async with in_process.session(gateway, retry=QUICK) as session:
             await _delete(session)
             planned = await plan(session, [DRAFT], retry=QUICK)
             assert (planned.creates, planned.invalid, planned.adds_up) == (

@@ -8,15 +8,24 @@ from wonder_customers.bulk import sources
 from wonder_customers.bulk.distributed.index import Index
 from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition
 from wonder_customers.bulk.job import Job, sync
-from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.journal import Journal, Run
+from wonder_customers.bulk.journal.digest import Digests
+from wonder_customers.bulk.journal.entries import Entry, RowJournal
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import BULK, Options
-from wonder_customers.bulk.plan import Plan, plan
+from wonder_customers.bulk.plan import Difference, Plan, plan
 from wonder_customers.bulk.rows import Outcome, Row
-from wonder_customers.bulk.verify import Verification, verify
+from wonder_customers.bulk.sources.columns import Reading
+from wonder_customers.bulk.sources.reader import RowReader
+from wonder_customers.bulk.sources.text import TextOptions
+from wonder_customers.bulk.verify import Finding, Verification, verify
 
 __all__ = [
     "BULK",
+    "Difference",
+    "Digests",
+    "Entry",
+    "Finding",
     "Index",
     "Job",
     "Journal",
@@ -25,8 +34,13 @@ __all__ = [
     "Outcome",
     "Partition",
     "Plan",
+    "Reading",
     "Row",
+    "RowJournal",
+    "RowReader",
+    "Run",
     "Source",
+    "TextOptions",
     "Verification",
     "losses",
     "migrated",

@@ -35,7 +35,7 @@ with needed("ray", "ray", by="work on Ray"):
     from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-__all__ = ["Cluster", "RayBackend", "sync_on_ray"]
+__all__ = ["Cluster", "DistributedJob", "RayBackend", "sync_on_ray"]
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from wonder_customers.errors import needed
 
 with needed("cli", "starlette", "uvicorn", by="the simulator"):
     from wonder_customers.simulator.app import build_app
-    from wonder_customers.simulator.conditions import Conditions
-    from wonder_customers.simulator.faults import FAULT_KINDS, Faults
+    from wonder_customers.simulator.conditions import Conditions, Magic
+    from wonder_customers.simulator.faults import FAULT_KINDS, Fault, Faults
     from wonder_customers.simulator.gateway import (
         GatewayRefusal,
         JsonObject,
@@ -27,9 +27,11 @@ __all__ = [
     "Answer",
     "Condition",
     "Conditions",
+    "Fault",
     "Faults",
     "GatewayRefusal",
     "JsonObject",
+    "Magic",
     "Quirk",
     "Quirks",
     "ReceivedRequest",

@@ -1,0 +1,161 @@
+"""The layout of the package and of the tests; types in public signatures are exported and documented."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import typing
+from collections import defaultdict
+from pathlib import Path
+from types import GenericAlias, UnionType
+from typing import Any
+
+import pytest
+
+import wonder_customers
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "wonder_customers"
+TESTS = ROOT / "tests"
+SOURCES = sorted([*PACKAGE.rglob("*.py"), *TESTS.rglob("*.py")])
+
+TOP_MODULES = 10
+LONGEST_FILE = 400
+WITHOUT_PACKAGE = {"docs", "fault_injection", "security", "typing"}
+"""Folders of tests that concern the whole project: pages, networks with faults, secrets, type checkers."""
+
+PUBLIC_MODULES = (
+    "wonder_customers",
+    "wonder_customers.bulk",
+    "wonder_customers.bulk.ray",
+    "wonder_customers.contrib.logs",
+    "wonder_customers.contrib.otel",
+    "wonder_customers.contrib.starlette",
+    "wonder_customers.dialects",
+    "wonder_customers.dialects.base",
+    "wonder_customers.dialects.capabilities",
+    "wonder_customers.dialects.monri",
+    "wonder_customers.dialects.paydock",
+    "wonder_customers.dialects.wonder",
+    "wonder_customers.errors",
+    "wonder_customers.events",
+    "wonder_customers.records",
+    "wonder_customers.simulator",
+    "wonder_customers.testing",
+    "wonder_customers.transports.asyncio",
+    "wonder_customers.transports.httpx",
+    "wonder_customers.wire",
+)
+CREATED_BY_THE_LIBRARY = {"DistributedJob", "Journal", "RawOperations"}
+"""Public classes that are created by another function or attribute, such as `Journal.open` and `session.raw`."""
+
+
+def test_top_of_the_package_has_at_most_ten_modules() -> None:
+    modules = [module.name for module in pkgutil.iter_modules([str(PACKAGE)]) if not module.ispkg]
+    assert len(modules) <= TOP_MODULES, modules
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert {path: length for path, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_class_names_of_the_package_are_unique() -> None:
+    found = defaultdict(list)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found[node.name].append(str(path.relative_to(PACKAGE)))
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
+def test_folders_of_tests_mirror_the_package() -> None:
+    def folders(top: Path) -> set[str]:
+        return {
+            str(path.parent.relative_to(top)).replace("_core", "core")
+            for path in top.rglob("*.py")
+            if path.parent != top
+        }
+
+    unknown = {name for name in folders(TESTS) - folders(PACKAGE) if name.split("/")[0] not in WITHOUT_PACKAGE}
+    assert unknown == set()
+    untested = {name.split("/")[0] for name in folders(PACKAGE)} - folders(TESTS) - {"_support"}
+    assert untested == set()
+
+
+def _fixtures(path: Path) -> list[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return [it.name for it in functions if any("pytest.fixture" in ast.unparse(mark) for mark in it.decorator_list)]
+
+
+def test_no_fixture_is_defined_twice() -> None:
+    found = defaultdict(list)
+    for path in sorted(TESTS.rglob("*.py")):
+        for name in _fixtures(path):
+            found[name].append(str(path.relative_to(TESTS)))
+    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+
+
+def _signatures(module: Any) -> list[tuple[str, Any]]:
+    """Return the exported functions of a module and the public methods of its exported classes."""
+    found = []
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.isfunction(value):
+            found.append((name, value))
+        elif inspect.isclass(value) and value.__module__.startswith("wonder_customers"):
+            shown = "__init__" if name not in CREATED_BY_THE_LIBRARY else ""
+            for key, member in vars(value).items():
+                function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+                if inspect.isfunction(function) and (key == shown or not key.startswith("_")):
+                    found.append((f"{name}.{key}", function))
+    return found
+
+
+def _named_types(hint: Any) -> set[str]:
+    """Return the names of the package's types in a type hint."""
+    if isinstance(hint, list):
+        return set().union(*map(_named_types, hint))
+    found = set().union(*map(_named_types, typing.get_args(hint)))
+    origin = typing.get_origin(hint) or hint
+    if inspect.isclass(origin) and not isinstance(hint, (UnionType, GenericAlias)):
+        found |= {origin.__name__} if origin.__module__.startswith("wonder_customers") else set()
+    return found
+
+
+def _classes() -> dict[str, Any]:
+    """Return the package's classes by name, which are unique: some are imported for type checkers only."""
+    found: dict[str, Any] = {}
+    for module in pkgutil.walk_packages(wonder_customers.__path__, "wonder_customers."):
+        if not module.name.endswith("__main__"):
+            names = vars(importlib.import_module(module.name)).items()
+            found |= {name: it for name, it in names if inspect.isclass(it) and it.__module__ == module.name}
+    return found
+
+
+NAMES = _classes() | vars(importlib.import_module("wonder_customers.dialects.base"))
+EXPORTED = {name for module in PUBLIC_MODULES for name in importlib.import_module(module).__all__}
+PAGES = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "reference").glob("*.md")))
+
+
+def _is_documented(name: str) -> bool:
+    """Whether a page of the reference contains the name itself, or the module that defines it."""
+    if re.search(rf"^::: [\w.]+\.{name}$", PAGES, re.MULTILINE):
+        return True
+    defined = {getattr(importlib.import_module(module), name, None) for module in PUBLIC_MODULES}
+    return any(f"::: {value.__module__}\n" in f"{PAGES}\n" for value in defined if hasattr(value, "__module__"))
+
+
+@pytest.mark.parametrize("module", PUBLIC_MODULES)
+def test_types_in_public_signatures_are_exported_and_documented(module: str) -> None:
+    hidden = set()
+    for name, function in _signatures(importlib.import_module(module)):
+        hints = typing.get_type_hints(function, localns=NAMES)
+        for used in set().union(*map(_named_types, hints.values())):
+            if used not in EXPORTED:
+                hidden.add(f"{name}: {used} is not exported")
+            elif not _is_documented(used):
+                hidden.add(f"{name}: {used} is not documented")
+    assert hidden == set()
