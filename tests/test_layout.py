@@ -33,6 +33,7 @@ PUBLIC_MODULES = (
     "wonder_customers.contrib.otel",
     "wonder_customers.contrib.starlette",
     "wonder_customers.dialects",
+    "wonder_customers.dialects.accounts",
     "wonder_customers.dialects.base",
     "wonder_customers.dialects.capabilities",
     "wonder_customers.dialects.monri",

@@ -63,9 +63,7 @@ __all__ = [
 ]
 
 
-def _restore(
-    cls: type["WonderCustomersError"], args: tuple[Any, ...], fields: dict[str, Any]
-) -> "WonderCustomersError":
+def _restore(cls: type["WonderCustomersError"], args: tuple[Any, ...], fields: dict[str, Any]) -> Any:
     error = cls.__new__(cls)
     error.args = args
     error.__dict__.update(fields)
@@ -386,8 +384,7 @@ class InvalidRequestError(GatewayError):
 
     def __init__(self, reason: str, *, fields: Mapping[str, Sequence[str]] | None = None, **facts: Any) -> None:
         super().__init__(reason, **facts)
-        found = {name: tuple(messages) for name, messages in (fields or {}).items()}
-        self.fields: dict[str, tuple[str, ...]] = found
+        self.fields: dict[str, tuple[str, ...]] = {name: tuple(messages) for name, messages in (fields or {}).items()}
 
 
 class RateLimitError(GatewayError):

@@ -34,7 +34,8 @@ from wonder_customers import (
 from wonder_customers._core.redaction import Redactor
 from wonder_customers.bulk.sources import read
 from wonder_customers.cli.output import printable
-from wonder_customers.dialects.base import Call, Dialect, LockReference, check_credential, parse_base_url, path_segment
+from wonder_customers.dialects.accounts import check_credential, parse_base_url
+from wonder_customers.dialects.base import Call, Dialect, LockReference, path_segment
 from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, deeper_than, parse_json
 from wonder_customers.dialects.pagination import parse_offset, query_string
 from wonder_customers.errors import CallError

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen
 
-from wonder_customers.dialects.base import check_credential, parse_base_url, read_environment, to_secret
+from wonder_customers.dialects.accounts import check_credential, parse_base_url, read_environment, to_secret
 from wonder_customers.dialects.monri.dialect import MonriDialect
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed, guarded

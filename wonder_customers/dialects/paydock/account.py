@@ -7,7 +7,7 @@ from typing import ClassVar
 from attrs import field, frozen
 from attrs.converters import optional
 
-from wonder_customers.dialects.base import check_credential, parse_base_url, read_environment, to_secret
+from wonder_customers.dialects.accounts import check_credential, parse_base_url, read_environment, to_secret
 from wonder_customers.dialects.paydock.dialect import PaydockDialect
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed, guarded

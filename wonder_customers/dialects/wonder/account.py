@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen
 
-from wonder_customers.dialects.base import check_credential, parse_base_url, read_environment, to_secret
+from wonder_customers.dialects.accounts import check_credential, parse_base_url, read_environment, to_secret
 from wonder_customers.dialects.wonder.dialect import WonderDialect
 from wonder_customers.dialects.wonder.signing import load_key, signature
 from wonder_customers.errors import ConfigurationError

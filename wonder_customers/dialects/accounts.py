@@ -1,0 +1,91 @@
+"""Helpers for the accounts of dialects: base URLs, environment variables and credentials."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from wonder_customers._support.loopback import is_loopback
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import Secret, secret
+from wonder_customers.wire import Origin
+
+__all__ = ["check_credential", "parse_base_url", "read_environment", "to_secret"]
+
+
+def parse_base_url(base_url: object) -> tuple[Origin, str]:
+    """Return the origin and the path prefix (without a trailing slash) of a base URL.
+
+    Raises:
+        ConfigurationError: It is not an https URL (http is allowed for loopback addresses only), or it contains a user,
+            a query or a fragment.
+    """
+    try:
+        url = urlsplit(base_url if isinstance(base_url, str) else "")
+        host, port = (url.hostname or "").encode("idna").decode(), url.port
+    except ValueError:
+        raise ConfigurationError("base_url is not a valid URL") from None
+    if url.scheme not in {"https", "http"} or not host:
+        raise ConfigurationError("base_url must look like https://host/")
+    if not re.fullmatch(r"[\x21-\x7e]+", str(base_url)):
+        raise ConfigurationError("base_url must be plain ASCII without blanks")
+    if url.username is not None or url.password is not None or url.query or url.fragment:
+        raise ConfigurationError("base_url must have a host and a path only: no user, query or fragment")
+    if port == 0:
+        raise ConfigurationError("base_url must not use port 0")
+    if url.scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(f"base_url must be https, because {host} is not a loopback address")
+    return Origin(url.scheme, host, port or {"https": 443, "http": 80}[url.scheme]), url.path.rstrip("/")
+
+
+def read_environment(variables: object, *names: str, required: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the variables of an account that are set. An empty variable counts as missing.
+
+    Args:
+        variables: The argument of ``from_environment``.
+        names: The account's optional variables.
+        required: The variables without which the account cannot be made.
+
+    Raises:
+        ConfigurationError: `variables` is not a mapping, a value is not text, or a required variable is missing. The
+            message contains no value.
+    """
+    if not isinstance(variables, Mapping):
+        raise ConfigurationError(
+            f"from_environment takes a mapping of text, such as os.environ, not {type(variables).__name__}"
+        )
+    found = {name: variables[name] for name in (*required, *names) if variables.get(name) is not None}
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
+    given = {name: value for name, value in found.items() if value}
+    missing = [name for name in required if name not in given]
+    if missing:
+        raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
+    return given
+
+
+def check_credential(name: str, value: Secret | str) -> None:
+    """Check that a credential can be sent in a header.
+
+    Raises:
+        ConfigurationError: It is empty, or not printable ASCII without blanks. The message does not contain the value.
+    """
+    if not _fits_header(value):
+        raise ConfigurationError(f"{name} must be printable ASCII without blanks or line breaks, and not empty")
+
+
+def _fits_header(value: object) -> bool:
+    # A function of its own, so that no frame of a traceback contains a revealed secret.
+    text = value.reveal() if isinstance(value, Secret) else value
+    return isinstance(text, str) and re.fullmatch(r"[\x21-\x7e]+", text) is not None
+
+
+def to_secret(value: Secret | str) -> Secret:
+    """Return a key or token as a `Secret`.
+
+    Raises:
+        ConfigurationError: It is not text.
+    """
+    if not isinstance(value, (str, Secret)):
+        raise ConfigurationError(f"keys and tokens must be text, not {type(value).__name__}")
+    return secret(value)
