@@ -50,6 +50,7 @@ PUBLIC_MODULES = (
 )
 CREATED_BY_THE_LIBRARY = {"DistributedJob", "Journal", "RawOperations"}
 """Public classes that are created by another function or attribute, such as `Journal.open` and `session.raw`."""
+CALLED_BY_CONNECTIONS = {"AsyncioTransport.connect", "AsyncioTransport.discard"}
 
 
 def test_top_of_the_package_has_at_most_ten_modules() -> None:
@@ -112,7 +113,7 @@ def _signatures(module: Any) -> list[tuple[str, Any]]:
                 function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
                 if inspect.isfunction(function) and (key == shown or not key.startswith("_")):
                     found.append((f"{name}.{key}", function))
-    return found
+    return [(name, function) for name, function in found if name not in CALLED_BY_CONNECTIONS]
 
 
 def _named_types(hint: Any) -> set[str]:

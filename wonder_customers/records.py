@@ -1,9 +1,8 @@
 """The records of customers and payment tokens, the same for all gateways.
 
-All records are immutable. Their ``repr`` shows ids, references and states, but no personal data and no secrets.
-
-Sources of the fields: the gateways' own customer documents (Wonder "Create a customer", Paydock ``POST /v1/customers``,
-Monri "Customers API"), and the answers their official clients read.
+All records are immutable. Their ``repr`` shows ids, references and states, but no personal data and no secrets. The
+fields are those of the gateways' documents (Wonder "Create a customer", Paydock ``POST /v1/customers``, Monri
+"Customers API") and of the responses that the gateways' official clients read.
 """
 
 from collections.abc import Callable, Mapping

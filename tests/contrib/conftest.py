@@ -9,7 +9,7 @@ from wonder_customers.simulator import SimulatorServer
 
 
 @pytest.fixture(scope="module")
-def simulated() -> Iterator[SimulatorServer]:
+def gateways_of_app() -> Iterator[SimulatorServer]:
     """Start a simulator of the three gateways, with faults, for the tests of one file."""
     with SimulatorServer([dialects.simulator(name) for name in dialects.names()], faults=True) as server:
         yield server

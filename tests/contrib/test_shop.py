@@ -22,12 +22,12 @@ GONE = 0.3
 
 
 @pytest.fixture(scope="module")
-def shop(simulated: SimulatorServer) -> Iterator[AppProcess]:
+def shop(gateways_of_app: SimulatorServer) -> Iterator[AppProcess]:
     patience = {"SHOP_SETTLE": "0.5", "SHOP_READ_TIMEOUT": "0.5"}
     command = ("-m", "uvicorn", "--port", "0", "--no-access-log", "--app-dir", str(Path(__file__).parent), "shop:app")
-    with run_app(*command, variables=simulated.environment() | patience) as running:
+    with run_app(*command, variables=gateways_of_app.environment() | patience) as running:
         yield running
-    simulated.faults.clear()
+    gateways_of_app.faults.clear()
 
 
 def visitor(shop: AppProcess) -> httpx.AsyncClient:
@@ -107,12 +107,12 @@ def test_errors_become_problem_responses(shop: AppProcess, case: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_sign_ups_with_disconnecting_clients(shop: AppProcess, simulated: SimulatorServer) -> None:
+def test_sign_ups_with_disconnecting_clients(shop: AppProcess, gateways_of_app: SimulatorServer) -> None:
     dice = random.Random(7)
     leaving = set(dice.sample(range(VISITORS), int(VISITORS * GONE)))
     patience = {it: dice.uniform(0.002, 0.08) if it in leaving else None for it in range(VISITORS)}
-    simulated.faults.add("drip", probability=0.25, seed=7, times=None, interval=0.0002)
-    simulated.faults.add("read_hang", method="POST", probability=0.05, seed=8, times=None)
+    gateways_of_app.faults.add("drip", probability=0.25, seed=7, times=None, interval=0.0002)
+    gateways_of_app.faults.add("read_hang", method="POST", probability=0.05, seed=8, times=None)
 
     stayed = anyio.run(crowd, shop, patience)
     assert [answer.status_code for answer in stayed if answer.status_code != 201] == []
@@ -120,12 +120,14 @@ def test_sign_ups_with_disconnecting_clients(shop: AppProcess, simulated: Simula
     assert connections["left"] >= VISITORS // 20, "hardly a call was cancelled: the test proves nothing"
     assert connections["open"] <= 8
 
-    simulated.faults.clear()
+    gateways_of_app.faults.clear()
     back = anyio.run(crowd, shop, dict.fromkeys(sorted(leaving)))
     assert {answer.status_code for answer in back} == {201}
     made: dict[str, int] = {}
     for gateway in GATEWAYS:
-        made |= {user: count for user, count in simulated.store.ledger(gateway).items() if user.startswith("user-")}
+        made |= {
+            user: count for user, count in gateways_of_app.store.ledger(gateway).items() if user.startswith("user-")
+        }
     assert made == {f"user-{number}": 1 for number in range(VISITORS)}
 
     # The last test of the module: it stops the shop, as an orchestrator does.

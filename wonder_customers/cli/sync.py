@@ -12,14 +12,7 @@ from wonder_customers.bulk.options import Options, check_rate
 from wonder_customers.bulk.sources import fingerprint
 from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, confirm_production
 from wonder_customers.cli.inspect_commands import export_ids, migration, show_plan, show_status, show_verification
-from wonder_customers.cli.job_facts import (
-    check_unchanged,
-    combined,
-    engine_settings,
-    last_facts,
-    sealed,
-    source_of,
-)
+from wonder_customers.cli.job_facts import check_unchanged, combined, engine_settings, last_facts, sealed, source_of
 from wonder_customers.cli.sync_jobs import SyncTask, account, default_letters, journal_path, run
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError

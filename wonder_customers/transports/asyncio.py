@@ -34,7 +34,7 @@ _NEXT_ADDRESS: Final = 0.25
 """Seconds before the next address of a host is tried at the same time (RFC 8305, section 5)."""
 
 
-class AsyncioTransport(ConnectionPool["_Connection"]):
+class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
     """Transport for asyncio and uvloop, and the default there.
 
     It belongs to the event loop on which it is first used. Close it when the sessions that use it have ended.
@@ -66,14 +66,14 @@ class AsyncioTransport(ConnectionPool["_Connection"]):
             raise ConfigurationError("AsyncioTransport runs on asyncio only. Nothing was sent.")
         super()._check_loop()
 
-    def _new(self, origin: Origin) -> "_Connection":
-        return _Connection(origin, self)
+    def _new(self, origin: Origin) -> "AsyncioConnection":
+        return AsyncioConnection(origin, self)
 
-    def _close_when_due(self, connection: "_Connection") -> None:
+    def _close_when_due(self, connection: "AsyncioConnection") -> None:
         if connection.due < connection.timer_due:
             connection.set_timer()
 
-    def discard(self, connection: "_Connection") -> None:
+    def discard(self, connection: "AsyncioConnection") -> None:
         """Close a connection if it is idle."""
         if self._remove_idle(connection):
             connection.abort()
@@ -85,7 +85,7 @@ class AsyncioTransport(ConnectionPool["_Connection"]):
         if idle and idle[0].get_loop() is asyncio.get_running_loop():
             await asyncio.wait(idle)
 
-    async def connect(self, connection: "_Connection", seconds: float, deadline: float) -> asyncio.Transport:
+    async def connect(self, connection: "AsyncioConnection", seconds: float, deadline: float) -> asyncio.Transport:
         """Open a connection and return its transport.
 
         Raises:
@@ -129,7 +129,7 @@ class AsyncioTransport(ConnectionPool["_Connection"]):
         return sock
 
 
-class _Connection(asyncio.Protocol, PooledConnection):
+class AsyncioConnection(asyncio.Protocol, PooledConnection):
     """An HTTP/1.1 connection. The methods whose names begin with ``on_`` are called by the parser.
 
     Attributes:

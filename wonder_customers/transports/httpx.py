@@ -6,11 +6,8 @@ connection of our pool is an httpx transport with one connection.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
-from functools import cache
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from time import monotonic
-from types import ModuleType
 from typing import Any, Final
 from urllib.parse import urlsplit
 from warnings import warn
@@ -21,6 +18,7 @@ import httpx
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed
 from wonder_customers.transports import loopback_guard, patched_library
+from wonder_customers.transports.httpx_requests import build_request, library_of
 from wonder_customers.transports.messages import (
     MAX_BODY,
     decode_body,
@@ -74,7 +72,7 @@ _POOLED_WARNING: Final = (
 )
 
 
-class HttpxTransport(ConnectionPool["_Connection"]):
+class HttpxTransport(ConnectionPool["HttpxConnection"]):
     """Transport over httpx or httpx2, for trio, proxies and their own transports.
 
     Args:
@@ -120,10 +118,10 @@ class HttpxTransport(ConnectionPool["_Connection"]):
         if self._shared is None:  # the caller knows the event loop of the caller's transport
             super()._check_loop()
 
-    def _new(self, origin: Origin) -> "_Connection":
+    def _new(self, origin: Origin) -> "HttpxConnection":
         if self._shared is not None:
-            return _Connection(origin, self._shared, None, shared=True)
-        return _Connection(origin, self._factory(), self._resolver)
+            return HttpxConnection(origin, self._shared, None, shared=True)
+        return HttpxConnection(origin, self._factory(), self._resolver)
 
     def _own(self) -> httpx.AsyncHTTPTransport:
         return httpx.AsyncHTTPTransport(
@@ -134,7 +132,7 @@ class HttpxTransport(ConnectionPool["_Connection"]):
             local_address=self._local_address,
         )
 
-    def _close_when_due(self, connection: "_Connection") -> None:
+    def _close_when_due(self, connection: "HttpxConnection") -> None:
         if self._shared is None and self._sweeper is None:
             self._sweeper, self._swept = anyio.CancelScope(), anyio.Event()
             run_in_background(self._sweep)
@@ -164,7 +162,7 @@ class HttpxTransport(ConnectionPool["_Connection"]):
             await self._shared.aclose()
 
 
-class _Connection(PooledConnection):
+class HttpxConnection(PooledConnection):
     """An httpx transport: one for each connection, or one of the caller's for all of them.
 
     Its evidence comes from the ``trace`` extension. A transport that does not support it is trusted.
@@ -173,14 +171,14 @@ class _Connection(PooledConnection):
     def __init__(self, origin: Origin, carrier: Any, resolver: Resolver | None, *, shared: bool = False) -> None:
         super().__init__(origin)
         self._carrier, self._resolver, self._shared = carrier, resolver, shared
-        self._library = _library_of(carrier.__class__)
+        self._library = library_of(carrier.__class__)
         self._stream: Any = None
         self._reader: _Reader | None = None
         self._reusable = True
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
         serialize_request(signed_request)  # refuses what is not valid HTTP
-        request = _request(self._library, signed_request)
+        request = build_request(self._library, signed_request)
         request.extensions["trace"] = self._trace
         self._transmission, self._large = transmission, len(signed_request.body) >= _LARGE
         self._traced = self._responded = False
@@ -376,47 +374,4 @@ def _proxy_error(message: str) -> TransportError:
         return TransportError("the proxy requires a user name and password (HTTP 407)", retryable=False, hint=hint)
     return TransportError(
         f"the proxy refused the connection (HTTP {status})" if status.isdecimal() else "the proxy failed"
-    )
-
-
-@cache
-def _library_of(kind: type) -> ModuleType:
-    modules = {base.__module__.partition(".")[0] for base in kind.__mro__}
-    return import_module("httpx2" if "httpx2" in modules else "httpx")
-
-
-@cache
-def _body_class(library: ModuleType) -> Any:
-    """Return a class for request bodies.
-
-    The library's own one is an async generator, and trio warns of generators that a broken connection leaves suspended.
-    """
-    return type("Body", (_Body, library.AsyncByteStream), {})
-
-
-class _Body:
-    def __init__(self, body: bytes) -> None:
-        self._parts = [body] if body else []
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._parts:
-            raise StopAsyncIteration
-        return self._parts.pop()
-
-
-def _request(library: ModuleType, signed_request: SignedRequest) -> Any:
-    origin, target, timeouts = signed_request.origin, signed_request.target.encode("ascii"), signed_request.timeouts
-    url = library.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target)
-    if url.raw_path != target:
-        raise ConfigurationError("httpx would change the path of the request. Nothing was sent.")
-    limits = {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": timeouts.connect}
-    return library.Request(
-        signed_request.method,
-        url,
-        headers=list(signed_request.headers),
-        stream=_body_class(library)(signed_request.body),
-        extensions={"timeout": limits},
     )

@@ -4,15 +4,38 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, Protocol
 
+from attrs import frozen
+
 from wonder_customers.bulk.journal.digest import Digests
 
-__all__ = ["Announcement", "Entry", "RowJournal", "State"]
+__all__ = ["Announcement", "Entry", "RowJournal", "Run", "State"]
 
 Announcement = tuple[str, int, bytes | None, bytes]
 """Reference, row number, digest of the raw values, and digest of the request body."""
 
 State = Literal["sending", "done", "failed", "unknown", "held"]
 """``failed``: the gateway refuses the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again."""
+
+
+@frozen
+class Run:
+    """One run over a source, which may be resumed any number of times.
+
+    Attributes:
+        number: The number of the run in this journal, from 1.
+        started: Unix time.
+        ended: Unix time; None while it is unfinished.
+        exit_status: How it ended, such as ``finished`` or ``interrupted``; None if the process was killed.
+        facts: How to repeat the run: source, mapping, query, options. Never contains credentials.
+        counts: Rows by status, when it ended.
+    """
+
+    number: int
+    started: float
+    ended: float | None
+    exit_status: str | None
+    facts: Mapping[str, Any]
+    counts: Mapping[str, int]
 
 
 class Entry(NamedTuple):

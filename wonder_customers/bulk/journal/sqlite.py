@@ -16,12 +16,12 @@ from time import time
 from typing import Any
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, field
 
 from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.journal.database import check_schema, connect
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
-from wonder_customers.bulk.journal.entries import Announcement, Entry, State
+from wonder_customers.bulk.journal.entries import Announcement, Entry, Run, State
 from wonder_customers.bulk.journal.file_lock import FileLock
 from wonder_customers.bulk.journal.write_queue import WriteQueue
 from wonder_customers.errors import BulkError, ConfigurationError
@@ -58,27 +58,6 @@ _FIND = """
 SELECT reference, number, run, state, result, raw, payload, id, attempts, code, at FROM rows
 WHERE reference IN (SELECT value FROM json_each(?))
 """
-
-
-@frozen
-class Run:
-    """One run over a source, which may be resumed any number of times.
-
-    Attributes:
-        number: The number of the run in this journal, from 1.
-        started: Unix time.
-        ended: Unix time; None while it is unfinished.
-        exit_status: How it ended, such as ``finished`` or ``interrupted``; None if the process was killed.
-        facts: How to repeat the run: source, mapping, query, options. Never contains credentials.
-        counts: Rows by status, when it ended.
-    """
-
-    number: int
-    started: float
-    ended: float | None
-    exit_status: str | None
-    facts: Mapping[str, Any]
-    counts: Mapping[str, int]
 
 
 @define(eq=False)

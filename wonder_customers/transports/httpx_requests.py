@@ -1,0 +1,56 @@
+"""Requests of httpx and httpx2, without the changes that their own classes make."""
+
+from collections.abc import AsyncIterator
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.wire import SignedRequest
+
+__all__ = ["build_request", "library_of"]
+
+
+def library_of(kind: type) -> ModuleType:
+    """Return the library, httpx or httpx2, that defines the class of a transport."""
+    modules = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    return import_module("httpx2" if "httpx2" in modules else "httpx")
+
+
+@cache
+def _body_class(library: ModuleType) -> Any:
+    """Return a class for request bodies.
+
+    The library's own one is an async generator, and trio warns of generators that a broken connection leaves suspended.
+    """
+    return type("Body", (_Body, library.AsyncByteStream), {})
+
+
+class _Body:
+    def __init__(self, body: bytes) -> None:
+        self._parts = [body] if body else []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._parts:
+            raise StopAsyncIteration
+        return self._parts.pop()
+
+
+def build_request(library: ModuleType, signed_request: SignedRequest) -> Any:
+    """Return the request of `library` with exactly the bytes of `signed_request`."""
+    origin, target, timeouts = signed_request.origin, signed_request.target.encode("ascii"), signed_request.timeouts
+    url = library.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target)
+    if url.raw_path != target:
+        raise ConfigurationError("httpx would change the path of the request. Nothing was sent.")
+    limits = {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": timeouts.connect}
+    return library.Request(
+        signed_request.method,
+        url,
+        headers=list(signed_request.headers),
+        stream=_body_class(library)(signed_request.body),
+        extensions={"timeout": limits},
+    )
