@@ -18,7 +18,7 @@ from wonder_customers.errors import ConfigurationError, needed
 
 GROUP = "wonder_customers.dialects"
 
-__all__ = ["names", "package", "simulator"]
+__all__ = ["names", "package", "simulator", "submodule"]
 
 
 @cache
@@ -48,6 +48,18 @@ def package(name: str) -> ModuleType:
     except KeyError:
         known = ", ".join(names())
         raise ConfigurationError(f"unknown gateway {name!r}; known are {known}") from None
+
+
+def submodule(name: str, module: str) -> ModuleType:
+    """Return a module of a dialect, such as ``checks``.
+
+    Raises:
+        ConfigurationError: No dialect has this name, or it has no such module.
+    """
+    try:
+        return import_module(f"{package(name).__name__}.{module}")
+    except ModuleNotFoundError:
+        raise ConfigurationError(f"the dialect {name} has no module {module}") from None
 
 
 def simulator(name: str) -> Any:

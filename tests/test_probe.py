@@ -1,0 +1,113 @@
+"""`probe` names exactly what differs from the documents, leaves nothing behind and reports no value."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from attrs import asdict, evolve
+
+from wonder_customers import ConfigurationError, CustomerSession
+from wonder_customers.cli.app import run
+from wonder_customers.dialects import simulator
+from wonder_customers.dialects.base import Account
+from wonder_customers.probing import ProbeReport, probe
+from wonder_customers.testing.simulated import CustomerSimulator
+
+pytestmark = pytest.mark.anyio
+
+GATEWAYS = ("wonder", "paydock", "monri")
+QUIRKS = [(gateway, quirk.name) for gateway in GATEWAYS for quirk in simulator(gateway).known_quirks]
+
+
+async def _probe(account: Account, **options: Any) -> ProbeReport:
+    async with CustomerSession(account) as session:
+        return await probe(session, **options)
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+async def test_probe_finds_no_difference_in_the_documented_gateway(
+    gateway: str, customer_simulator: CustomerSimulator
+) -> None:
+    for _ in range(2):
+        report = await _probe(customer_simulator.account(gateway))
+        assert [(it.name, it.seen) for it in report.differences] == []
+        assert report.failed == {}
+    left = [it for it in customer_simulator.customers(gateway) if not (it.get("deleted") or it.get("archived"))]
+    assert len(left) == len(report.left_behind) == (3 if gateway == "wonder" else 0)
+
+
+@pytest.mark.parametrize(("gateway", "quirk"), QUIRKS)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_probe_names_the_quirk_that_is_on(
+    gateway: str, quirk: str, customer_simulator: CustomerSimulator
+) -> None:
+    customer_simulator.quirks.add(quirk)
+    report = await _probe(customer_simulator.account(gateway))
+    expected = "other-type" if quirk == "status-as-boolean" else quirk
+    assert [it.name for it in report.differences] == [expected], report.differences
+    assert report.failed == {}
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+async def test_probe_with_all_quirks_finishes_and_cleans_up(
+    gateway: str, customer_simulator: CustomerSimulator
+) -> None:
+    customer_simulator.quirks.add("all")
+    report = await _probe(customer_simulator.account(gateway))
+    assert report.failed == {}
+    assert len(report.differences) >= 8
+    left = [it for it in customer_simulator.customers(gateway) if not (it.get("deleted") or it.get("archived"))]
+    assert len(left) == len(report.left_behind)
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+async def test_report_holds_shapes_and_no_value(gateway: str, customer_simulator: CustomerSimulator) -> None:
+    customer_simulator.quirks.add("all")
+    report = await _probe(customer_simulator.account(gateway))
+    written = orjson.dumps(asdict(report)).decode()
+    secrets = [it for it in customer_simulator.environment().values() if not it.startswith("http")]
+    for value in ("Probe.Original", "probe.original", "7700900123", "770 090", "Zagreb", "10000", "Zo", *secrets):
+        assert value not in written
+    assert report.steps["create"][0]["status"] in {200, 201}
+    assert report.steps["create"][0]["headers"]
+
+
+async def test_account_outside_of_the_sandbox_is_refused_before_a_request(
+    customer_simulator: CustomerSimulator,
+) -> None:
+    account: Any = customer_simulator.account("monri")
+    async with CustomerSession(evolve(account, base_url="https://ipg.monri.com")) as session:
+        with pytest.raises(ConfigurationError, match="not one of the sandbox"):
+            await probe(session)
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+async def test_production_probe_sends_reads_only(gateway: str, customer_simulator: CustomerSimulator) -> None:
+    async with customer_simulator.session(gateway) as session:
+        await probe(session)
+        before = len(customer_simulator.requests)
+        report = await probe(session, production=True)
+    assert {it.method for it in customer_simulator.requests[before:]} == {"GET"}
+    assert report.differences == ()
+
+
+@pytest.mark.parametrize(("quirk", "code"), [(None, 0), ("time-form", 2)])
+def test_command_prints_the_checks_and_writes_the_report(
+    quirk: str | None,
+    code: int,
+    customer_simulator: CustomerSimulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in customer_simulator.environment().items():
+        monkeypatch.setenv(name, value)
+    if quirk:
+        customer_simulator.quirks.add(quirk)
+    file = tmp_path / "probe.json"
+    assert run(["probe", "paydock", "--json", str(file)]) == code
+    assert ("created_at is number, not time" in capsys.readouterr().out) is (code == 2)
+    assert orjson.loads(file.read_bytes())["gateway"] == "paydock"
+    monkeypatch.setenv("PAYDOCK_SECRET_KEY", "wrong")
+    assert run(["probe", "paydock"]) == 1

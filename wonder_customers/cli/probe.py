@@ -1,0 +1,57 @@
+"""``wonder-customers probe``: check facts about a gateway against an account."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+from attrs import asdict
+from cyclopts import Parameter
+
+from wonder_customers import probing
+from wonder_customers.cli.accounts import GATEWAYS
+from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
+from wonder_customers.cli.output import cell, console, print_message
+from wonder_customers.cli.runtime import run_with_session
+from wonder_customers.cli.tables import plain_table
+from wonder_customers.errors import CallError
+
+__all__ = ["probe"]
+
+
+def probe(
+    gateway: Annotated[str, Parameter(help=f"One of {GATEWAYS}.")],
+    /,
+    *,
+    json: Annotated[Path | None, Parameter(help="Write a report to this new file. It contains no values.")] = None,
+    production: Annotated[bool, Parameter(help="Probe an account that is not one of the sandbox: reads only.")] = False,
+) -> int:
+    """Check what the library believes about a gateway against the account in the environment.
+
+    Throw-away customers are created, changed and deleted in the sandbox.
+
+    Returns:
+        0 if every check holds, 2 if something differs, 1 if the probe could not run.
+    """
+    try:
+        report = run_with_session(gateway, lambda session: probing.probe(session, production=production))
+    except CallError as error:
+        print_message(f"The probe could not run: {error}", "red")
+        return USAGE
+    table = plain_table("check", "fact", "believed", "seen")
+    for it in report.findings:
+        table.add_row(
+            cell(it.name), cell(it.fact), cell(it.believed), cell(it.seen or "yes", "red" if it.seen else "green")
+        )
+    console().print(table)
+    for it in report.differences:
+        console().print(cell(f"{it.name}: {it.advice}"))
+    for step, reason in report.failed.items():
+        console().print(cell(f"The step {step} failed: {reason}", "red"))
+    if report.left_behind:
+        print_message(
+            f"Left at the gateway, because they could not be deleted: {', '.join(report.left_behind)}.", "yellow"
+        )
+    if json is not None:
+        with json.open("xb") as file:
+            file.write(orjson.dumps(asdict(report), option=orjson.OPT_INDENT_2))
+    return FAILED if report.differences or report.failed else SUCCESS

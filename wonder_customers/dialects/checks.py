@@ -1,0 +1,177 @@
+"""Checks of facts about a gateway: what a probe compares with what it saw. Each dialect has a table of them."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+from attrs import define, field, frozen
+
+from wonder_customers.dialects.drift import Drift
+from wonder_customers.errors import CallError
+from wonder_customers.wire import HttpResponse
+
+__all__ = ["COMMON", "Check", "Observations", "status_of", "without_keys"]
+
+Json = dict[str, Any]
+
+
+@define
+class Observations:
+    """What a probe saw.
+
+    Attributes:
+        responses: The responses by step: ``create``, ``get``, ``by_reference``, ``duplicate``, ``list``, ``tokens``,
+            ``unknown``, ``wrong_key``, ``delete``, ``get_deleted``.
+        errors: The error of each step that failed.
+        drift: Fields that differ from the documents.
+        normalized: Fields that are equal only after normalisation.
+        different: Fields that the gateway changed in another way.
+        extra: Keys of the created customer without a field in the record.
+        late: Whether a new customer appeared late in a search by reference.
+        listed: The number of customers on a page; None without one.
+    """
+
+    responses: dict[str, list[HttpResponse]] = field(factory=dict)
+    errors: dict[str, CallError] = field(factory=dict)
+    drift: set[Drift] = field(factory=set)
+    normalized: set[str] = field(factory=set)
+    different: set[str] = field(factory=set)
+    extra: set[str] = field(factory=set)
+    late: bool = False
+    listed: int | None = None
+
+    def status(self, step: str) -> int | None:
+        """Return the status of the last response of a step; None without one."""
+        found = self.responses.get(step)
+        return found[-1].status if found else None
+
+    def body(self, step: str) -> Any:
+        """Return the JSON body of the last response of a step; None without one."""
+        found = self.responses.get(step)
+        try:
+            return orjson.loads(found[-1].body) if found else None
+        except orjson.JSONDecodeError:
+            return None
+
+
+@frozen
+class Check:
+    """One check.
+
+    Attributes:
+        name: The name of the deviation that it finds, the same as that of the simulator's quirk.
+        fact: The name of the fact in the dialect's ``FACTS``; empty where it follows from the documented fields.
+        believed: What the library relies on.
+        see: Returns what was seen in words, without values; None if it agrees with `believed`.
+        advice: What a difference means for users.
+    """
+
+    name: str
+    fact: str
+    believed: str
+    see: Callable[[Observations], str | None]
+    advice: str = "The library reads this. Please report it, so that the documentation can be corrected."
+
+
+def _drift(wanted: Callable[[Drift], bool]) -> Callable[[Observations], str | None]:
+    def see(seen: Observations) -> str | None:
+        found = sorted(f"{it.field} is {it.found}, not {it.expected}" for it in seen.drift if wanted(it))
+        return "; ".join(found) or None
+
+    return see
+
+
+def _normalized(*names: str) -> Callable[[Observations], str | None]:
+    def see(seen: Observations) -> str | None:
+        found = sorted(seen.normalized.intersection(names))
+        return f"{', '.join(found)} changed" if found else None
+
+    return see
+
+
+def _phone(seen: Observations) -> str | None:
+    return (
+        "another punctuation" if any(re.search(r"[^+\d]", it) for it in _texts("phone", seen.body("create"))) else None
+    )
+
+
+def _texts(name: str, value: Any) -> Iterator[str]:
+    """Yield all texts under the key `name` in a JSON value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key == name and isinstance(item, str):
+                yield item
+            yield from _texts(name, item)
+
+
+def status_of(step: str, *expected: int) -> Callable[[Observations], str | None]:
+    """Return a check that the response of `step` has one of the statuses `expected`."""
+
+    def see(seen: Observations) -> str | None:
+        status = seen.status(step)
+        return None if status is None or status in expected else f"HTTP {status}"
+
+    return see
+
+
+def without_keys(step: str, path: tuple[str, ...], names: Iterable[str]) -> Callable[[Observations], str | None]:
+    """Return a check that the object at `path` in the response of `step` has the keys `names`."""
+    expected = tuple(names)
+
+    def see(seen: Observations) -> str | None:
+        found = seen.body(step)
+        for name in path:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        missing = [name for name in expected if name not in found] if isinstance(found, Mapping) else []
+        return f"without {', '.join(missing)}" if missing else None
+
+    return see
+
+
+_COVERED: Final = ({"text", "boolean"}, {"number"})
+
+
+def _is_other(it: Drift) -> bool:
+    return it.expected not in {"time", "date"} and not (it.expected in _COVERED[0] and it.found in _COVERED[1])
+
+
+COMMON: Final = (
+    Check(
+        "lower-case-email",
+        "",
+        "e-mail addresses are returned as sent",
+        _normalized("email"),
+        "Comparisons ignore case.",
+    ),
+    Check(
+        "collapsed-blanks",
+        "",
+        "blanks inside texts are returned as sent",
+        _normalized("name", "first_name", "last_name", "description", "company_name", "address.line1"),
+        "Comparisons ignore the number of blanks.",
+    ),
+    Check(
+        "reformatted-phone",
+        "",
+        "telephone numbers are returned as sent",
+        _phone,
+        "Comparisons ignore punctuation.",
+    ),
+    Check(
+        "booleans-as-numbers",
+        "",
+        "booleans are true or false",
+        _drift(lambda it: it.expected == "boolean" and it.found == "number"),
+    ),
+    Check("text-as-numbers", "", "texts are texts", _drift(lambda it: it.expected == "text" and it.found == "number")),
+    Check("time-form", "", "times are RFC 3339", _drift(lambda it: it.expected in {"time", "date"})),
+    Check("other-type", "", "other fields have the documented types", _drift(_is_other)),
+    Check(
+        "changed-value",
+        "",
+        "values are returned as sent",
+        lambda seen: ", ".join(sorted(seen.different)) or None,
+        "`verify` reports these fields as different. Please report it.",
+    ),
+)

@@ -1,0 +1,50 @@
+"""Checks of the facts about Monri."""
+
+from typing import Any, Final
+
+from attrs import evolve
+
+from wonder_customers.dialects.checks import Check, Observations, status_of, without_keys
+
+NOT_IN_EXTRA: Final = frozenset[str]()
+
+
+def wrong_account(account: Any) -> Any:
+    """Return the account with a wrong key."""
+    return evolve(account, merchant_key="wrong")
+
+
+def _id_name(seen: Observations) -> str | None:
+    items = (seen.body("list") or {}).get("data") or []
+    deletion = seen.body("delete") or {}
+    named = [it for it in (*items, deletion) if isinstance(it, dict) and it.keys() & {"id", "uuid"}]
+    return "id" if any("uuid" not in it for it in named) else None
+
+
+def _deletion_word(seen: Observations) -> str | None:
+    body = seen.body("delete")
+    return "the status deleted" if isinstance(body, dict) and body.get("status") == "deleted" else None
+
+
+def _deleted(seen: Observations) -> str | None:
+    if "get_deleted" in seen.errors:
+        return f"HTTP {seen.status('get_deleted')}"
+    body = seen.body("get_deleted")
+    return "not marked as deleted" if isinstance(body, dict) and not body.get("deleted") else None
+
+
+CHECKS: Final = (
+    Check("wrong-key-status", "digest", "a wrong key is HTTP 401", status_of("wrong_key", 401)),
+    Check("missing-envelope", "fields", "responses have a status", without_keys("get", (), ("status",))),
+    Check("taken-wording", "duplicate-status", "a taken reference is HTTP 400", status_of("duplicate", 400)),
+    Check("not-found-wording", "not-found", "an unknown customer is HTTP 404", status_of("unknown", 404)),
+    Check(
+        "null-for-empty",
+        "null-fields",
+        "absent fields are null",
+        without_keys("get", (), ("description", "deleted_at")),
+    ),
+    Check("id-name", "id-name", "lists and deletions have a uuid", _id_name),
+    Check("deletion-word", "deletion", "a deletion is answered with the status approved", _deletion_word),
+    Check("deletion-kind", "deletion", "a deleted customer can be read, with deleted true", _deleted),
+)

@@ -1,0 +1,53 @@
+"""Checks of the facts about Paydock."""
+
+from typing import Any, Final
+
+from attrs import evolve
+
+from wonder_customers.dialects.checks import Check, Observations, status_of, without_keys
+
+NOT_IN_EXTRA: Final = frozenset(
+    {"__v", "_source_ip_address", "company_id", "user_id", "statistics", "_service", "_check_expire_date"}
+)
+
+
+def wrong_account(account: Any) -> Any:
+    """Return the account with an unknown key."""
+    return evolve(account, secret_key="0" * 40, access_token=None)
+
+
+def _nulls(seen: Observations) -> str | None:
+    body = seen.body("create")
+    customer = ((body or {}).get("resource") or {}).get("data") or {}
+    return "null" if any(value is None for value in customer.values()) else None
+
+
+def _second_customer(seen: Observations) -> str | None:
+    return seen.errors["duplicate"].reason if "duplicate" in seen.errors else None
+
+
+CHECKS: Final = (
+    Check("wrong-key-status", "credentials", "a wrong key is HTTP 401 or 403", status_of("wrong_key", 401, 403)),
+    Check("create-status", "create", "a create is HTTP 201", status_of("create", 201)),
+    Check(
+        "missing-envelope",
+        "envelope",
+        "accepted responses have status, error and resource",
+        without_keys("create", (), ("status", "error", "resource")),
+    ),
+    Check("unique-reference", "reference", "a second create with the reference is accepted", _second_customer),
+    Check("not-found-wording", "not-found", "an unknown customer is HTTP 404", status_of("unknown", 404)),
+    Check("null-for-empty", "customer-fields", "fields without a value are absent", _nulls),
+    Check(
+        "no-echo",
+        "echo",
+        "responses repeat reference and description",
+        without_keys("create", ("resource", "data"), ("reference", "description")),
+    ),
+    Check(
+        "no-count",
+        "paging",
+        "a list has count, limit and skip",
+        without_keys("list", ("resource",), ("count", "limit", "skip")),
+    ),
+)

@@ -1,0 +1,50 @@
+"""Checks of the facts about Wonder."""
+
+from typing import Any, Final
+
+from attrs import evolve
+
+from wonder_customers.dialects.checks import Check, Observations, status_of, without_keys
+
+NOT_IN_EXTRA: Final = frozenset[str]()
+
+
+def wrong_account(account: Any) -> Any:
+    """Return the account with an unknown AppID."""
+    return evolve(account, app_id="00000000-0000-4000-8000-000000000000")
+
+
+def _nulls(seen: Observations) -> str | None:
+    body = seen.body("create")
+    customer = (body or {}).get("data", {}).get("customer", {})
+    return "null" if any(value is None for value in customer.values()) else None
+
+
+def _refusal(seen: Observations) -> str | None:
+    return "HTTP 200" if seen.status("unknown") == 200 else None
+
+
+def _same_customer(seen: Observations) -> str | None:
+    ids = [(seen.body(it) or {}).get("data", {}).get("customer", {}).get("uuid") for it in ("create", "duplicate")]
+    return None if ids[0] == ids[1] else "another uuid"
+
+
+def _no_total(seen: Observations) -> str | None:
+    found = seen.responses.get("list")
+    return "no such header" if found and "x-total-entries" not in found[-1].headers else None
+
+
+CHECKS: Final = (
+    Check("wrong-key-status", "headers", "a wrong key is HTTP 401 or 403", status_of("wrong_key", 401, 403)),
+    Check("second-customer", "upsert", "a second create keeps the uuid", _same_customer),
+    Check(
+        "missing-envelope",
+        "refusal-in-200",
+        "accepted responses have code and message",
+        without_keys("create", (), ("code", "message")),
+    ),
+    Check("refusal-in-200", "refusal-in-200", "an unknown customer is not HTTP 200", _refusal),
+    Check("not-found-wording", "not-found", "an unknown customer is HTTP 404", status_of("unknown", 404, 200)),
+    Check("null-for-empty", "omitted-fields", "fields without a value are empty texts", _nulls),
+    Check("no-total", "total", "a list has X-Total-Entries", _no_total),
+)

@@ -1,0 +1,321 @@
+"""`probe`: check what the library believes about a gateway against a real account.
+
+A scripted round creates customers, reads, changes, lists and deletes them, and compares the responses with the
+dialect's checks. Its report holds shapes (types, lengths, status codes, header names) and no value of a response.
+"""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import uuid4
+
+import anyio
+from attrs import define, field, frozen
+
+from wonder_customers._support.loopback import is_loopback
+from wonder_customers.bulk.migrate import adapted
+from wonder_customers.dialects import submodule
+from wonder_customers.dialects.base import Operation, parse_base_url
+from wonder_customers.dialects.checks import COMMON, Check, Observations
+from wonder_customers.dialects.drift import Drift
+from wonder_customers.dialects.json import UnreadableJsonError, parse_json
+from wonder_customers.errors import CallError, ConfigurationError, NotFoundError
+from wonder_customers.events import Event, ResponseDrift
+from wonder_customers.records import Address, Customer, CustomerDraft, CustomerPatch, Phone
+from wonder_customers.retry import RetryPolicy
+from wonder_customers.session import CustomerSession
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, Transport
+
+__all__ = ["Finding", "ProbeReport", "probe"]
+
+_POLICY: Final = RetryPolicy(attempts=3, deadline=20.0, confirmation_window=2.0)
+_LATE: Final = 5.0
+"""Seconds to wait for a new customer to appear in a search."""
+_PAGE: Final = 3
+
+_GENERIC: Final = (
+    Check(
+        "smaller-pages",
+        "paging",
+        f"a list with limit {_PAGE} has {_PAGE} customers",
+        lambda seen: None if seen.listed is None or seen.listed >= _PAGE else "fewer customers than requested",
+    ),
+    Check(
+        "stale-index",
+        "",
+        "a new customer is found by its reference at once",
+        lambda seen: "it appeared late" if seen.late else None,
+        "Make RetryPolicy(confirmation_window=…) longer than the delay, or a retried create makes a second customer.",
+    ),
+    Check(
+        "extra-fields",
+        "",
+        "customers have the documented fields only",
+        lambda seen: ", ".join(sorted(seen.extra - {it.field for it in seen.drift})) or None,
+        "The fields are in Customer.extra.",
+    ),
+)
+
+
+@frozen
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        name: The name of the deviation.
+        fact: The name of the fact on the gateway's page; empty where the documented fields are checked.
+        believed: What the library relies on.
+        seen: What was seen instead; None if it agrees.
+        advice: What to do about a difference.
+    """
+
+    name: str
+    fact: str
+    believed: str
+    seen: str | None
+    advice: str
+
+
+@define
+class ProbeReport:
+    """The result of a probe.
+
+    Attributes:
+        gateway: The gateway's name.
+        findings: The results of the checks, in order.
+        steps: For each step, the shapes of its responses: status, header names, and the body's types and lengths.
+        failed: The errors of steps that should have succeeded, by step.
+        left_behind: The references of customers that could not be deleted.
+    """
+
+    gateway: str
+    findings: list[Finding] = field(factory=list)
+    steps: dict[str, list[dict[str, Any]]] = field(factory=dict)
+    failed: dict[str, str] = field(factory=dict)
+    left_behind: list[str] = field(factory=list)
+
+    @property
+    def differences(self) -> tuple[Finding, ...]:
+        """The checks that do not hold."""
+        return tuple(it for it in self.findings if it.seen is not None)
+
+
+async def probe(session: CustomerSession[Any], *, production: bool = False) -> ProbeReport:
+    """Check the facts about a gateway against the account of `session`.
+
+    Throw-away customers are created, read, changed, listed and deleted. Wonder has no deletion, so there the same three
+    references are used each time.
+
+    Args:
+        session: An open session.
+        production: Send reads only. Required where the account is not one of the sandbox.
+
+    Raises:
+        ConfigurationError: The account is not one of the sandbox, and `production` is false. Nothing was sent.
+        CallError: The first request failed.
+    """
+    if not (production or _is_sandbox(session.account)):
+        raise ConfigurationError(
+            "the account is not one of the sandbox. Nothing was sent. Use --production (production=True) to send reads"
+            " only."
+        )
+    round_ = _Round(session)
+    async with round_.opened():
+        await round_.read() if production else await round_.run()
+    return round_.report()
+
+
+def _is_sandbox(account: Any) -> bool:
+    origin, _ = parse_base_url(account.base_url)
+    sandbox = getattr(account, "SANDBOX", None)
+    return is_loopback(origin.host) or (sandbox is not None and parse_base_url(sandbox)[0] == origin)
+
+
+class _Spy:
+    """A transport that keeps the responses of the current step."""
+
+    def __init__(self, inner: Transport, seen: Observations) -> None:
+        self.inner, self.seen, self.step = inner, seen, ""
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        response = await self.inner.send(signed_request, transmission)
+        self.seen.responses.setdefault(self.step, []).append(response)
+        return response
+
+    async def aclose(self) -> None:
+        """Keep the connections: they belong to the caller's session."""
+
+
+class _Round:
+    """The scripted round."""
+
+    def __init__(self, session: CustomerSession[Any]) -> None:
+        transport = session._shared.transport  # noqa: SLF001 - the same connections, observed
+        if transport is None:
+            raise ConfigurationError("open the session first: `async with CustomerSession(…) as session:`")
+        self._seen = Observations()
+        self._spy = _Spy(transport, self._seen)
+        self._session: CustomerSession[Any] = CustomerSession(
+            session.account,
+            retry=_POLICY,
+            rate_limit=session.rate_limit,
+            transport=self._spy,
+            observers=[self._observe],
+        )
+        self._checks = submodule(session.gateway, "checks")
+        self._made: dict[str, str] = {}
+        self._left: list[str] = []
+        self._unsupported = session.account.dialect().unsupported_operations
+        self._deletes = Operation.DELETE not in self._unsupported
+        self._failed: dict[str, str] = {}
+
+    def _observe(self, event: Event) -> None:
+        if isinstance(event, ResponseDrift):
+            self._seen.drift.add(Drift(event.field, event.expected, event.found))
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Open the session, and delete the customers at the end."""
+        async with self._session:
+            try:
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._clean_up()
+
+    @asynccontextmanager
+    async def _step(self, name: str, *, refused: bool = False) -> AsyncIterator[None]:
+        """Send the requests of one step; its error is kept."""
+        self._spy.step = name
+        try:
+            yield
+        except CallError as error:
+            self._seen.errors[name] = error
+            if not refused:
+                self._failed[name] = f"{type(error).__name__}: {error.reason}"
+
+    async def read(self) -> None:
+        """Send reads only."""
+        self._spy.step = "list"
+        page = (await self._session.raw.page(limit=_PAGE)).record
+        for customer in page.items[:1]:
+            self._seen.extra |= customer.extra.keys() - self._checks.NOT_IN_EXTRA
+            async with self._step("get"):
+                await self._session.get(customer.id)
+        await self._refusals(page.items[0].id if page.items else "0" * 24)
+
+    async def run(self) -> None:
+        """Send all steps."""
+        names = [f"probe-{number}" if not self._deletes else f"probe-{uuid4().hex[:12]}" for number in range(_PAGE)]
+        drafts = [self._draft(name) for name in names]
+        self._spy.step = "create"
+        made = await self._create(drafts[0])
+        self._compare(drafts[0], made)
+        self._seen.extra |= made.extra.keys() - self._checks.NOT_IN_EXTRA
+        async with self._step("get"):
+            self._compare(drafts[0], await self._session.get(made.id))
+        async with self._step("by_reference"):
+            self._compare(drafts[0], await self._found(names[0]))
+        async with self._step("duplicate", refused=True):
+            await self._create(drafts[0], again=True)
+        async with self._step("update"):
+            changed = await self._session.update(made.id, CustomerPatch(email="Probe.Changed@Example.COM"))
+            self._compare(self._draft(names[0], email="Probe.Changed@Example.COM"), changed)
+        async with self._step("create_more"):
+            for draft in drafts[1:]:
+                await self._create(draft)
+            await self._found(names[-1])
+        async with self._step("list"):
+            page = (await self._session.raw.page(limit=_PAGE)).record
+            self._seen.listed = len(page.items) + page.unreadable
+        if Operation.LIST_PAYMENT_TOKENS not in self._unsupported:
+            async with self._step("tokens"):
+                await self._session.list_payment_tokens(made.id)
+        await self._refusals(made.id)
+        if self._deletes:
+            async with self._step("delete"):
+                await self._session.raw.delete(made.id)
+                self._made.pop(made.id)
+            async with self._step("get_deleted", refused=True):
+                await self._session.get(made.id)
+
+    async def _refusals(self, id: str) -> None:
+        async with self._step("unknown", refused=True):
+            await self._session.get(re.sub(r"[0-9a-f](?=[0-9a-f-]{0,7}$)", "0", id))
+        async with self._step("wrong_key", refused=True):
+            await self._session.for_account(self._checks.wrong_account(self._session.account)).check()
+
+    def _draft(self, reference: str, email: str = "Probe.Original@Example.COM") -> CustomerDraft:
+        """Return a customer with every field that the gateway has, and with odd characters."""
+        draft = CustomerDraft(
+            reference,
+            name="Zoë  Probe",
+            email=email,
+            phone=Phone("+44", "7700900123"),
+            description="A  customer of a probe",
+            metadata={"probe": "true"},
+            address=Address(line1="1  Probe Street", city="Zagreb", postcode="10000", country="HR"),
+        )
+        if not self._deletes:
+            draft = CustomerDraft(reference, name=draft.name, email=email, phone=draft.phone)
+        return adapted(self._session, draft)[0]
+
+    async def _create(self, draft: CustomerDraft, *, again: bool = False) -> Customer:
+        customer = await self._session.create(draft)
+        self._made[customer.id] = draft.reference or ""
+        return customer
+
+    def _compare(self, draft: CustomerDraft, customer: Customer) -> None:
+        found = self._session.compare(draft, customer)
+        self._seen.normalized |= set(found.normalized)
+        self._seen.different |= set(found.different)
+
+    async def _found(self, reference: str) -> Customer:
+        with anyio.move_on_after(_LATE):
+            while True:
+                try:
+                    return await self._session.get_by_reference(reference)
+                except NotFoundError:
+                    self._seen.late = True
+                    await anyio.sleep(0.1)
+        return await self._session.get_by_reference(reference)
+
+    async def _clean_up(self) -> None:
+        self._spy.step = "clean_up"
+        for customer, reference in self._made.items():
+            try:
+                if self._deletes:
+                    await self._session.raw.delete(customer)
+                    continue
+            except CallError:
+                pass
+            self._left.append(reference)
+
+    def report(self) -> ProbeReport:
+        """Return the results of all checks whose step was sent."""
+        findings = [
+            Finding(it.name, it.fact, it.believed, it.see(self._seen), it.advice)
+            for it in (*COMMON, *_GENERIC, *self._checks.CHECKS)
+        ]
+        steps = {name: [_shape_of(it) for it in found] for name, found in self._seen.responses.items()}
+        return ProbeReport(self._session.gateway, findings, steps, self._failed, sorted(set(self._left)))
+
+
+def _shape_of(response: HttpResponse) -> dict[str, Any]:
+    try:
+        body = _shape(parse_json(response.body))
+    except UnreadableJsonError:
+        body = f"{len(response.body)} bytes that are not JSON"
+    return {"status": response.status, "headers": sorted(response.headers), "body": body}
+
+
+def _shape(value: Any) -> Any:
+    """Return a JSON value with the type and length in place of each value."""
+    if isinstance(value, dict):
+        return {key: _shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shape(item) for item in value[:3]]
+    if isinstance(value, str):
+        return f"text({len(value)})"
+    return "null" if value is None else "boolean" if isinstance(value, bool) else "number"
