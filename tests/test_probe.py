@@ -7,7 +7,7 @@ import orjson
 import pytest
 from attrs import asdict, evolve
 
-from wonder_customers import ConfigurationError, CustomerSession
+from wonder_customers import ConfigurationError, CustomerSession, dialects
 from wonder_customers.cli.app import run
 from wonder_customers.dialects import simulator
 from wonder_customers.dialects.base import Account
@@ -111,3 +111,9 @@ def test_command_prints_the_checks_and_writes_the_report(
     assert orjson.loads(file.read_bytes())["gateway"] == "paydock"
     monkeypatch.setenv("PAYDOCK_SECRET_KEY", "wrong")
     assert run(["probe", "paydock"]) == 1
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+def test_checks_name_facts_of_the_gateways_page(gateway: str) -> None:
+    facts = {fact.name for fact in dialects.submodule(gateway, "facts").FACTS}
+    assert {check.fact for check in dialects.submodule(gateway, "checks").CHECKS} <= facts

@@ -44,6 +44,7 @@ for _path, _group, _help in (
     ("demo:demo", _TRY, "Send 1,000 customers from a CSV file to every simulated gateway; no setup needed."),
     ("simulator:simulator", _TRY, "Simulate all gateways on this machine until Ctrl-C."),
     ("check:check", _SINGLE, "Test the credentials in the environment."),
+    ("probe:probe", _SINGLE, "Check facts about a gateway against your sandbox account."),
     ("customers:get", _SINGLE, "Show one customer."),
     ("customers:list", _SINGLE, "Show a page of customers."),
     ("customers:delete", _SINGLE, "Delete (Monri) or archive (Paydock) a customer."),

@@ -4,6 +4,7 @@ Other packages add a gateway through the entry-point group ``wonder_customers.di
 gateway's name, its value is the package of the dialect. Such a package provides
 
 * ``ACCOUNT``: the account class (credentials and base URL) with the methods ``dialect()`` and ``from_environment()``;
+* a module ``checks`` with ``CHECKS``, for `wonder_customers.probing` (see `wonder_customers.dialects.checks`);
 * a module ``simulator`` with ``SIMULATOR``, the class of the simulated gateway (see `wonder_customers.simulator`);
 * for `wonder_customers.testing`: a module ``codec`` with ``read_customer`` and its inverse ``write_customer``, and the
   gateway's documented responses as ``golden/*_response.json``.
