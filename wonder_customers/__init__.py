@@ -6,7 +6,8 @@ over a pooled transport as often as the `RetryPolicy` allows. The dialect turns 
 
 from typing import TYPE_CHECKING, Any
 
-from wonder_customers._core.operations import Listing, RawOperations
+from wonder_customers._core.listing import Listing
+from wonder_customers._core.operations import RawOperations
 from wonder_customers._core.waits import StopSignal
 from wonder_customers.dialects.base import Account, Operation
 from wonder_customers.dialects.comparison import Comparison

@@ -4,24 +4,31 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from wonder_customers._core.arguments import (
+    check_account,
+    check_app_info,
+    check_rate_limit,
+    checked_policy,
+    observer_group,
+)
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.operations import Listing, RawOperations, SessionState, check_card_data, expect
+from wonder_customers._core.listing import Listing
+from wonder_customers._core.operations import RawOperations, SessionState, check_card_data, expect
 from wonder_customers._core.sender import ConnectionSlots, Permits, Sender
 from wonder_customers._core.waits import StopSignal, Waits
 from wonder_customers._core.write_locks import WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.capabilities import DeletesCustomers, StoresPaymentTokens
 from wonder_customers.dialects.comparison import Comparison
-from wonder_customers.errors import CallError, ConfigurationError, NotFoundError, SessionClosedError
+from wonder_customers.errors import CallError, NotFoundError, SessionClosedError
 from wonder_customers.rate_limit import RateLimiter
-from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken, Response
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.transports import check_transport
 from wonder_customers.wire import HttpxCompatibleTransport, Transport
 
 if TYPE_CHECKING:  # loaded only when there are observers
-    from wonder_customers._core.observers import ObserverGroup
     from wonder_customers.events import Observer, Stats
 
 __all__ = ["CustomerSession"]
@@ -48,6 +55,7 @@ class CustomerSession(Generic[AnyAccount_co]):
             `wonder_customers.events`.
         strict: Whether a response with fields that differ from the gateway's documents raises `InvalidResponseError`.
             By default such fields are converted or None, and reported; see `wonder_customers.events.ResponseDrift`.
+        app_info: Name and version of the application, such as ``shop/3.1``. It is appended to the ``User-Agent``.
 
     Raises:
         ConfigurationError: An argument is invalid.
@@ -66,16 +74,16 @@ class CustomerSession(Generic[AnyAccount_co]):
         max_connections: int = 32,
         observers: "Iterable[Observer]" = (),
         strict: bool = False,
+        app_info: str | None = None,
     ) -> None:
-        _check_account(account)
-        policy = _checked_policy(retry)
-        if rate_limit is not None and not isinstance(rate_limit, RateLimiter):
-            raise ConfigurationError("rate_limit must be a RateLimit(…), AdaptiveRateLimit(…) or other RateLimiter")
+        check_account(account)
+        policy = checked_policy(retry)
+        check_rate_limit(rate_limit)
         check_transport(transport, max_connections)
         order = WriteOrder(WriteLocks())
         sender = Sender(AttemptRunner(None, strict), order, permits=Permits(ConnectionSlots(), rate_limit))
-        executor = Executor(sender, order, Waits(), observers=_observer_group(observers))
-        shared = SessionState(executor, policy, transport, max_connections)
+        executor = Executor(sender, order, Waits(), observers=observer_group(observers))
+        shared = SessionState(executor, policy, transport, max_connections, check_app_info(app_info))
         self._bind(account, shared, policy, None, owner=True)
 
     def _bind(
@@ -131,7 +139,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         A view is cheap, needs no closing, and ends with this session.
         """
-        _check_account(account)
+        check_account(account)
         return self._view(account, self._policy, self._stop)
 
     def with_options(
@@ -146,7 +154,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         Raises:
             ConfigurationError: `retry` is not a RetryPolicy.
         """
-        policy = self._policy if retry is None else _checked_policy(retry)
+        policy = self._policy if retry is None else checked_policy(retry)
         return self._view(self._account, policy, self._stop if stop is None else stop)
 
     def _view(
@@ -175,11 +183,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         self._dialect.validate(draft)
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the customer fields of the request body for `draft`, without a payment source.
-
-        Raises:
-            InvalidRecordError: `draft` is not a `CustomerDraft`.
-        """
+        """Return the customer fields of the request body for `draft`, without a payment source."""
         expect(self._dialect, "draft", draft, CustomerDraft)
         return self._dialect.payload(draft)
 
@@ -284,6 +288,33 @@ class CustomerSession(Generic[AnyAccount_co]):
         """
         return Listing(self.raw, limit, cursor, filters)
 
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        json: Any = None,
+        idempotent: bool = False,
+    ) -> Response[Any]:
+        """Send a request to an endpoint that the library has no operation for: signed, limited, retried if possible.
+
+        Args:
+            method: GET, which is repeated if necessary, or POST, PUT, PATCH, DELETE.
+            path: The path from the root of the gateway's host, percent-encoded, such as ``/v2/customers``.
+            query: Query parameters.
+            json: The body, sent as JSON; None for no body.
+            idempotent: Whether a write may be sent twice.
+
+        Returns:
+            The response. Its `record` is the decoded JSON, or None; a status in it is not interpreted.
+
+        Raises:
+            InvalidRecordError: An argument is invalid. Nothing was sent.
+            OutcomeUnknownError, CallError: As for `create`.
+        """
+        return await self.raw.request(method, path, query=query, json=json, idempotent=idempotent)
+
     async def resolve(self, error: CallError) -> Customer | None:
         """Read the customer that a failed write was about, to find out whether the write was applied.
 
@@ -367,25 +398,3 @@ class CustomerSession(Generic[AnyAccount_co]):
             CallError: The call failed otherwise.
         """
         await self.raw.delete_payment_token(customer_id, token)
-
-
-def _check_account(account: object) -> None:
-    if not callable(getattr(account, "dialect", None)) or isinstance(account, type):
-        raise ConfigurationError(
-            f"account must be Wonder(…), Paydock(…), Monri(…) or another account, not {type(account).__name__}"
-        )
-
-
-def _checked_policy(retry: object) -> RetryPolicy:
-    policy = RetryPolicy() if retry is None else retry
-    if not isinstance(policy, RetryPolicy):
-        raise ConfigurationError("retry must be a RetryPolicy")
-    return policy
-
-
-def _observer_group(observers: Any) -> "ObserverGroup | None":
-    if not observers:
-        return None
-    from wonder_customers._core.observers import ObserverGroup  # noqa: PLC0415 - loaded only when there are observers
-
-    return ObserverGroup(observers)

@@ -51,7 +51,6 @@ _COMMON: Final[tuple[Header, ...]] = (
     (b"Accept", b"application/json"),
     (b"Accept-Encoding", b"identity"),
     (b"Content-Type", b"application/json"),
-    (b"User-Agent", b"wonder-customers"),
 )
 
 
@@ -132,11 +131,13 @@ class AttemptRunner:
         transport: Sends the requests; None until the session is opened.
         strict: Whether a response that differs from the gateway's documents is an error.
         wall: Returns Unix time, for signatures and ``Retry-After`` dates.
+        user_agent: The ``User-Agent`` header; set when the session is opened.
     """
 
     transport: Transport | None
     strict: bool = False
     wall: Callable[[], float] = time.time
+    user_agent: Header = (b"User-Agent", b"wonder-customers")
     _in_progress: int = 0
     _signers: SignerPool | None = None
     _digits: str = ""
@@ -226,7 +227,7 @@ class AttemptRunner:
     ) -> SignedRequest:
         """Return the request with its headers. The last step before it is sent, because a signature holds the time."""
         request, dialect = call.request, account_context.dialect
-        headers = (*account_context.headers, (b"X-Request-ID", unique.encode("ascii")))
+        headers = (*account_context.headers, self.user_agent, (b"X-Request-ID", unique.encode("ascii")))
         if call.signed:
             headers += dialect.headers(request, self.wall(), f"{unique[:8]}{unique[-8:]}", bearer)
         if request.body:

@@ -1,10 +1,8 @@
 """The operations of a session with the facts of their responses, and the state shared by a session and its views."""
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
-from contextlib import aclosing
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field
 
@@ -12,14 +10,15 @@ from wonder_customers._core.access_tokens import AccessTokens
 from wonder_customers._core.attempt import AccountContext
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.sender import ConnectionSlots
+from wonder_customers._core.user_agent import user_agent
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock
 from wonder_customers._support.card_data import find_card_data
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
+from wonder_customers.dialects.custom_request import custom_request
 from wonder_customers.errors import (
     InvalidRecordError,
-    InvalidResponseError,
     SessionClosedError,
     UnsupportedOperationError,
     Violation,
@@ -41,7 +40,7 @@ from wonder_customers.wire import Origin, Transport
 if TYPE_CHECKING:  # loaded only when statistics are read
     from wonder_customers.events import ConnectionStats, Stats
 
-__all__ = ["Listing", "RawOperations", "SessionState", "check_card_data", "expect"]
+__all__ = ["RawOperations", "SessionState", "check_card_data", "expect"]
 
 T = TypeVar("T")
 
@@ -78,6 +77,7 @@ class SessionState:
         policy: The retry policy of the session.
         transport_argument: The ``transport`` argument of the session.
         max_connections: Maximum number of connections.
+        app_info: The application's part of the ``User-Agent`` header.
         transport: Sends the requests; None until the session is opened.
         transport_description: The transport in words.
         process: Id of the process in which the session was opened.
@@ -92,6 +92,7 @@ class SessionState:
     policy: RetryPolicy
     transport_argument: Any = None
     max_connections: int = 32
+    app_info: str | None = None
     transport: Transport | None = None
     transport_description: str = ""
     process: int = 0
@@ -108,6 +109,7 @@ class SessionState:
         """Open the session on the running event loop, and select its transport."""
         self.transport, self.transport_description = select_transport(self.transport_argument, self.max_connections)
         self.executor.sender.runner.use(self.transport)
+        self.executor.sender.runner.user_agent = user_agent(self.app_info)
         if self.transport is not self.transport_argument:
             self.executor.sender.permits.slots = ConnectionSlots(self.max_connections)
         self.process = os.getpid()
@@ -304,89 +306,25 @@ class RawOperations:
         steps = dialect.delete_payment_token(customer_id, self._token(token))
         return await self._run(Operation.DELETE_PAYMENT_TOKEN, steps, ("id", customer_id))
 
+    @concealed
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        json: Any = None,
+        idempotent: bool = False,
+    ) -> Coroutine[Any, Any, Response[Any]]:
+        """See `CustomerSession.request`. No frame holds the query and the body while the response is awaited."""
+        self._shared.check_open()
+        dialect = self._account_context.dialect
+        steps = custom_request(dialect, method, path, query or {}, json, idempotent=idempotent)
+        return self._shared.executor.run(self._account_context, "request", steps, None)
+
     def _token(self, token: object) -> PaymentToken:
         found = token if isinstance(token, PaymentToken) else PaymentToken(token) if isinstance(token, str) else None
         if found is None or not found.token:
             broken = Violation("token", "token", "must be a token's text or a PaymentToken, and not empty")
             raise InvalidRecordError(self._account_context.dialect.gateway, [broken])
         return found
-
-
-class Listing:
-    """The customers of a gateway, fetched page by page: ``async for customer in session.list()``.
-
-    Customers that move to a later page while the list is read (newest first) are returned once. Leaving the loop early
-    needs no cleanup on asyncio; on trio use ``async with session.list() as customers`` or call `aclose`.
-
-    Attributes:
-        unreadable: The number of items without an id on the pages read so far, which were skipped.
-    """
-
-    def __init__(
-        self, raw: RawOperations, limit: int | None, cursor: str | None, filters: Mapping[str, str] | None
-    ) -> None:
-        self._raw = raw
-        self._limit, self._cursor, self._filters = limit, cursor, filters
-        self.unreadable = 0
-        self._open: list[AsyncGenerator[Any, None]] = []
-        self._customers: AsyncIterator[Customer] | None = None
-
-    def __repr__(self) -> str:
-        start = "the first page" if self._cursor is None else f"cursor {self._cursor!r}"
-        return f"<Listing of {self._raw.gateway} customers from {start}: use `async for`>"
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close the iterators of this listing that were left early."""
-        while self._open:
-            await self._open.pop().aclose()
-
-    def pages(self) -> AsyncIterator[Page[Customer]]:
-        """Return the pages as the gateway sends them. The `cursor` of a page resumes the list after it.
-
-        Raises:
-            InvalidResponseError: The gateway sends the same page repeatedly.
-        """
-        return self._track(self._pages())
-
-    def _track(self, generator: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-        self._open = [it for it in self._open if getattr(it, "ag_frame", None) is not None]
-        self._open.append(generator)
-        return generator
-
-    async def _pages(self) -> AsyncGenerator[Page[Customer], None]:
-        cursor, before = self._cursor, None
-        while True:
-            page = (await self._raw.page(self._limit, cursor, self._filters)).record
-            ids = [customer.id for customer in page.items]
-            if ids and ids == before:
-                reason = "the gateway sent the same page twice: it ignores the offset"
-                raise InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
-            self.unreadable += page.unreadable
-            yield page
-            if page.cursor is None:
-                return
-            cursor, before = page.cursor, ids
-
-    async def _walk(self) -> AsyncGenerator[Customer, None]:
-        recent: set[str] = set()
-        async with aclosing(self._pages()) as pages:
-            async for page in pages:
-                for customer in page.items:
-                    if customer.id not in recent:
-                        yield customer
-                recent = {customer.id for customer in page.items}
-
-    def __aiter__(self) -> AsyncIterator[Customer]:
-        return self._track(self._walk())
-
-    async def __anext__(self) -> Customer:
-        self._customers = self._customers or self._track(self._walk())
-        return await anext(self._customers)

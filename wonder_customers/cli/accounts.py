@@ -57,7 +57,7 @@ def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
         yes: The user has agreed on the command line.
 
     Raises:
-        ConfigurationError: The user did not agree, or there is no terminal to ask on.
+        ConfigurationError: The user did not agree, or standard input is not a terminal.
     """
     if yes or environment(account) != "production":
         return

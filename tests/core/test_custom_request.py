@@ -1,0 +1,105 @@
+"""`session.request`: requests to any endpoint of a gateway, and the headers that identify the client."""
+
+import re
+import sys
+from typing import Any
+
+import httpx
+import pytest
+import sniffio
+from fault_injection.sessions import fresh, session
+
+from wonder_customers import (
+    ConfigurationError,
+    CustomerSession,
+    InvalidRecordError,
+    Monri,
+    NotFoundError,
+    OutcomeUnknownError,
+)
+from wonder_customers.simulator import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+PATHS = {"monri": "/v2/customers", "paydock": "/v1/customers"}
+
+
+def recording(requests: list[httpx.Request], **more: Any) -> CustomerSession[Monri]:
+    """Return a session whose requests are recorded and receive HTTP 204."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(204)
+
+    return CustomerSession(Monri("k", "t"), transport=httpx.MockTransport(handle), **more)
+
+
+@pytest.mark.parametrize("gateway", ["monri", "paydock"])
+async def test_any_endpoint_can_be_read(gateway: str, simulator: SimulatorServer) -> None:
+    async with session(simulator, gateway) as it:
+        made = await it.create(fresh(gateway))
+        response = await it.request("get", f"{PATHS[gateway]}/{made.id}")
+        assert response.status == 200
+        assert made.id in str(response.record)
+        with pytest.raises(NotFoundError):
+            await it.request("GET", f"{PATHS[gateway]}/000000000000000000000000", query={"a b": "c/d"})
+
+
+async def test_write_is_repeated_only_if_it_is_idempotent(simulator: SimulatorServer) -> None:
+    async with session(simulator, "monri") as it:
+        made = await it.create(fresh("monri"))
+        path, change = f"/v2/customers/{made.id}", {"name": "Changed"}
+        simulator.faults.add("read_close", gateway="monri", method="POST")
+        response = await it.request("POST", path, json=change, idempotent=True)
+        assert (response.status, response.attempts) == (200, 2)
+        simulator.faults.add("read_close", gateway="monri", method="POST")
+        with pytest.raises(OutcomeUnknownError):
+            await it.request("POST", path, json=change)
+        assert (await it.get(made.id)).name == "Changed"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "expected"),
+    [
+        ("TRACE", "/v2", {}, "method"),
+        ("GET", "v2/customers", {}, "path"),
+        ("GET", "/v2/customers?limit=1", {}, "path"),
+        ("GET", "/v2/../admin", {}, "path"),
+        ("GET", "/v2/a b", {}, "path"),
+        ("GET", "https://other.example/", {}, "path"),
+        ("GET", "/v2\r\nHost: other", {}, "path"),
+        ("GET", "/v2", {"query": {"a": object()}}, "query"),
+        ("POST", "/v2", {"json": object()}, "json"),
+    ],
+    ids=range(9),
+)
+async def test_invalid_request_is_refused(method: str, path: str, more: dict[str, Any], expected: str) -> None:
+    requests: list[httpx.Request] = []
+    async with recording(requests) as it:
+        with pytest.raises(InvalidRecordError, match=expected):
+            await it.request(method, path, **more)
+    assert requests == []
+
+
+async def test_response_without_a_body_is_none() -> None:
+    requests: list[httpx.Request] = []
+    async with recording(requests) as it:
+        assert (await it.request("DELETE", "/v2/cards/1", query={"q": "a b&c"})).record is None
+    assert [str(it.url) for it in requests] == ["https://ipgtest.monri.com/v2/cards/1?q=a%20b%26c"]
+    assert requests[0].headers["Authorization"].startswith("WP3-v2.1 ")
+
+
+async def test_user_agent_names_versions_and_the_application() -> None:
+    requests: list[httpx.Request] = []
+    async with recording(requests, app_info="shop/3.1 (billing)") as it:
+        await it.request("GET", "/v2")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    loop = sniffio.current_async_library()
+    pattern = rf"wonder-customers(/[\d.]+)? \(Python/{re.escape(python)}; {loop}\) shop/3\.1 \(billing\)"
+    assert re.fullmatch(pattern, requests[0].headers["User-Agent"])
+
+
+@pytest.mark.parametrize("text", ["shop\r\nX: y", "Geschäft/1", "", 3, "a" * 201], ids=range(5))
+def test_invalid_app_info_is_refused(text: Any) -> None:
+    with pytest.raises(ConfigurationError, match="app_info"):
+        CustomerSession(Monri("k", "t"), app_info=text)

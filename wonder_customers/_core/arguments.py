@@ -1,0 +1,56 @@
+"""Checks of the arguments of a session."""
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.rate_limit import RateLimiter
+from wonder_customers.retry import RetryPolicy
+
+if TYPE_CHECKING:  # loaded only when there are observers
+    from wonder_customers._core.observers import ObserverGroup
+
+__all__ = ["check_account", "check_app_info", "check_rate_limit", "checked_policy", "observer_group"]
+
+_APP_INFO: Final = re.compile(r"[!-~]+( [!-~]+)*")
+_LONGEST: Final = 200
+
+
+def check_account(account: object) -> None:
+    """Raise `ConfigurationError` unless `account` is an account."""
+    if not callable(getattr(account, "dialect", None)) or isinstance(account, type):
+        raise ConfigurationError(
+            f"account must be Wonder(…), Paydock(…), Monri(…) or another account, not {type(account).__name__}"
+        )
+
+
+def checked_policy(retry: object) -> RetryPolicy:
+    """Return the retry policy, the default one for None; raise `ConfigurationError` for another type."""
+    policy = RetryPolicy() if retry is None else retry
+    if not isinstance(policy, RetryPolicy):
+        raise ConfigurationError("retry must be a RetryPolicy")
+    return policy
+
+
+def check_rate_limit(limit: object) -> None:
+    """Raise `ConfigurationError` unless `limit` is a rate limit or None."""
+    if limit is not None and not isinstance(limit, RateLimiter):
+        raise ConfigurationError("rate_limit must be a RateLimit(…), AdaptiveRateLimit(…) or other RateLimiter")
+
+
+def check_app_info(text: object) -> str | None:
+    """Return `text`; raise `ConfigurationError` unless it is printable ASCII of at most 200 characters, or None."""
+    if text is None:
+        return None
+    if not isinstance(text, str) or len(text) > _LONGEST or not _APP_INFO.fullmatch(text):
+        raise ConfigurationError("app_info must be a name and a version in ASCII, such as shop/3.1")
+    return text
+
+
+def observer_group(observers: Any) -> "ObserverGroup | None":
+    """Return the group of the observers, or None without any."""
+    if not observers:
+        return None
+    from wonder_customers._core.observers import ObserverGroup  # noqa: PLC0415 - loaded only when there are observers
+
+    return ObserverGroup(observers)

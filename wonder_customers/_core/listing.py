@@ -1,0 +1,95 @@
+"""The listing of a gateway's customers, page by page."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from wonder_customers._core.operations import RawOperations
+from wonder_customers.dialects.base import Operation
+from wonder_customers.errors import InvalidResponseError
+from wonder_customers.records import Customer, Page
+
+__all__ = ["Listing"]
+
+T = TypeVar("T")
+
+
+class Listing:
+    """The customers of a gateway, fetched page by page: ``async for customer in session.list()``.
+
+    Customers that move to a later page while the list is read (newest first) are returned once. Leaving the loop early
+    needs no cleanup on asyncio; on trio use ``async with session.list() as customers`` or call `aclose`.
+
+    Attributes:
+        unreadable: The number of items without an id on the pages read so far, which were skipped.
+    """
+
+    def __init__(
+        self, raw: RawOperations, limit: int | None, cursor: str | None, filters: Mapping[str, str] | None
+    ) -> None:
+        self._raw = raw
+        self._limit, self._cursor, self._filters = limit, cursor, filters
+        self.unreadable = 0
+        self._open: list[AsyncGenerator[Any, None]] = []
+        self._customers: AsyncIterator[Customer] | None = None
+
+    def __repr__(self) -> str:
+        start = "the first page" if self._cursor is None else f"cursor {self._cursor!r}"
+        return f"<Listing of {self._raw.gateway} customers from {start}: use `async for`>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the iterators of this listing that were left early."""
+        while self._open:
+            await self._open.pop().aclose()
+
+    def pages(self) -> AsyncIterator[Page[Customer]]:
+        """Return the pages as the gateway sends them. The `cursor` of a page resumes the list after it.
+
+        Raises:
+            InvalidResponseError: The gateway sends the same page repeatedly.
+        """
+        return self._track(self._pages())
+
+    def _track(self, generator: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        self._open = [it for it in self._open if getattr(it, "ag_frame", None) is not None]
+        self._open.append(generator)
+        return generator
+
+    async def _pages(self) -> AsyncGenerator[Page[Customer], None]:
+        cursor, before = self._cursor, None
+        while True:
+            page = (await self._raw.page(self._limit, cursor, self._filters)).record
+            ids = [customer.id for customer in page.items]
+            if ids and ids == before:
+                reason = "the gateway sent the same page twice: it ignores the offset"
+                raise InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
+            self.unreadable += page.unreadable
+            yield page
+            if page.cursor is None:
+                return
+            cursor, before = page.cursor, ids
+
+    async def _walk(self) -> AsyncGenerator[Customer, None]:
+        recent: set[str] = set()
+        async with aclosing(self._pages()) as pages:
+            async for page in pages:
+                for customer in page.items:
+                    if customer.id not in recent:
+                        yield customer
+                recent = {customer.id for customer in page.items}
+
+    def __aiter__(self) -> AsyncIterator[Customer]:
+        return self._track(self._walk())
+
+    async def __anext__(self) -> Customer:
+        self._customers = self._customers or self._track(self._walk())
+        return await anext(self._customers)

@@ -1,0 +1,24 @@
+"""The ``User-Agent`` header: versions of the library and of Python, the event loop, and the application."""
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+from wonder_customers.transports.network import running_on_asyncio
+from wonder_customers.wire import Header
+
+__all__ = ["user_agent"]
+
+
+def user_agent(app_info: str | None) -> Header:
+    """Return the header for requests on the running event loop. It contains nothing else about the machine.
+
+    Args:
+        app_info: The application's part.
+    """
+    try:
+        library = f"wonder-customers/{version('wonder-customers')}"
+    except PackageNotFoundError:  # the package is used without being installed
+        library = "wonder-customers"
+    loop = "asyncio" if running_on_asyncio() else "trio"
+    facts = f"{library} (Python/{sys.version_info.major}.{sys.version_info.minor}; {loop})"
+    return b"User-Agent", (facts if app_info is None else f"{facts} {app_info}").encode("ascii")

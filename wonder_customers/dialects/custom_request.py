@@ -1,0 +1,91 @@
+"""Requests to endpoints that the library has no operation for; see `CustomerSession.request`."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import orjson
+
+from wonder_customers.dialects.base import Call, Dialect, Steps, send
+from wonder_customers.dialects.json import UnreadableJsonError, parse_json
+from wonder_customers.dialects.responses import error_object, gateway_error, short_text
+from wonder_customers.errors import CallError, InvalidRecordError, InvalidResponseError, Violation
+from wonder_customers.wire import HttpRequest, HttpResponse, Replay
+
+__all__ = ["custom_request"]
+
+_READS: Final = frozenset({"GET"})
+_WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)+")
+
+
+def custom_request(
+    dialect: Dialect, method: str, path: str, query: Mapping[str, str | int], body: Any, *, idempotent: bool
+) -> Steps[Any]:
+    """Return the steps of one request to `path`; their result is the decoded JSON, or None without a body.
+
+    Args:
+        dialect: The dialect that signs the request.
+        method: GET, POST, PUT, PATCH or DELETE.
+        path: The path from the root of the gateway's host, percent-encoded, without a query.
+        query: Query parameters.
+        body: The value that is sent as JSON; None for no body.
+        idempotent: Whether sending a write twice has the same effect as sending it once.
+
+    Raises:
+        InvalidRecordError: An argument is invalid. Nothing was sent.
+    """
+    name = str(method).upper()
+    problem = _problem(name, path, query, body)
+    if problem is not None:
+        raise InvalidRecordError(dialect.gateway, [Violation(*problem)])
+    replay = Replay.READ if name in _READS else Replay.IDEMPOTENT if idempotent else Replay.NONE
+    target = path + ("?" + urlencode(query, quote_via=quote, safe="") if query else "")
+    request = HttpRequest(name, target, "(custom)", b"" if body is None else orjson.dumps(body))
+
+    def decode(response: HttpResponse) -> Any:
+        return _decode(response, writes=replay is not Replay.READ)
+
+    return send(Call(request, replay, decode))
+
+
+def _problem(method: str, path: object, query: object, body: object) -> tuple[str, None, str] | None:
+    if method not in _READS | _WRITES:
+        return "method", None, "must be GET, POST, PUT, PATCH or DELETE"
+    if not isinstance(path, str) or not _PATH.fullmatch(path):
+        return "path", None, "must begin with / and be percent-encoded, without a query"
+    if not {".", ".."}.isdisjoint(path.split("/")):
+        return "path", None, "must not contain . or .. as a segment"
+    if not isinstance(query, Mapping) or not all(isinstance(it, (str, int)) for it in query.values()):
+        return "query", None, "must be a mapping of names to texts or integers"
+    try:
+        orjson.dumps(body)
+    except TypeError:
+        return "json", None, "must consist of JSON types"
+    return None
+
+
+def _decode(response: HttpResponse, *, writes: bool) -> Any:
+    if response.status // 100 != 2:
+        raise _refusal(response)
+    if not response.body:
+        return None
+    try:
+        return parse_json(response.body)
+    except UnreadableJsonError as unreadable:
+        reason = f"HTTP {response.status} with {unreadable}"
+        raise InvalidResponseError(reason, status=response.status, applied="yes" if writes else "no") from None
+
+
+def _refusal(response: HttpResponse) -> CallError:
+    if response.status // 100 == 3:
+        reason = f"HTTP {response.status}: redirects are not followed"
+        return InvalidResponseError(reason, status=response.status, applied="unknown")
+    body = error_object(response.body)
+    error = body.get("error")
+    inner = error if isinstance(error, dict) else {}
+    texts = (body.get("message"), inner.get("message"), error, body.get("error_message"))
+    message = next(filter(None, map(short_text, texts)), None)
+    code = short_text(body.get("code") or body.get("error_code") or inner.get("code"))
+    return gateway_error(response.status, code=code, message=message, about_customer=False)
