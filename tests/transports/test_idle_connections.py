@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from transports.sending import forever, response_to, send, signed_request
 
 from raw_sockets import OK, Peer, RawServer
 from wonder_customers.transports import pool
 from wonder_customers.transports.asyncio import AsyncioTransport
+from wonder_customers.transports.httpx import HttpxTransport
+from wonder_customers.transports.tls import default_context
+from wonder_customers.wire import Timeouts
 
 pytestmark = pytest.mark.anyio
 
@@ -128,6 +132,44 @@ async def test_idle_connections_are_closed_while_others_are_used(
                 while transport.open_connections > 1:
                     await response_to(transport, signed_request(server.port))
                     await anyio.sleep(0.01)
+
+
+async def test_idle_connection_that_is_used_again_stays_open_while_another_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "KEEP_ALIVE", 0.4)
+    closing, asked, respond, responded = anyio.Event(), threading.Event(), threading.Event(), threading.Event()
+
+    class SlowlyClosed(httpx.AsyncHTTPTransport):
+        async def aclose(self) -> None:
+            await super().aclose()
+            if not closing.is_set():
+                closing.set()
+                await anyio.to_thread.run_sync(asked.wait, 3)
+                respond.set()
+                responded.wait(3)  # the event loop does not read the response before this connection is closed
+
+    def script(peer: Peer) -> None:
+        while peer.request():
+            last = closing.is_set()
+            if last:
+                asked.set()
+                respond.wait(3)
+            peer.say(OK)
+            if last:
+                responded.set()
+
+    with RawServer(script) as server:
+        async with aclosing(HttpxTransport(transport=lambda: SlowlyClosed(verify=default_context()))) as transport:
+            async with anyio.create_task_group() as group:
+                group.start_soon(send, transport, signed_request(server.port))
+                group.start_soon(send, transport, signed_request(server.port))
+            await anyio.sleep(0.25)
+            await response_to(transport, signed_request(server.port))
+            await closing.wait()
+            patient = signed_request(server.port, timeouts=Timeouts(3, 3, 3))
+            assert (await response_to(transport, patient)).status == 200
+        assert server.connections == 2
 
 
 async def test_closed_transport_leaves_no_socket_task_or_thread(kind: Callable[..., Any]) -> None:
