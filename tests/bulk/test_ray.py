@@ -223,7 +223,7 @@ def test_killed_actors_lose_no_row_and_keep_the_rate(
     rows, rate, dice = 2000, 200, random.Random(20)
     source, journal = write_csv(tmp_path / "c.csv", rows), tmp_path / "journal"
     words = [str(DRIVER), "paydock", str(source), str(journal), str(rate)]
-    victims = ["ray::_Worker", "ray::_Limiter", "ray::Coordinator", "ray::_Worker"]
+    victims = ["ray::_Worker", "ray::PermitServer", "ray::Coordinator", "ray::_Worker"]
     dice.shuffle(victims)
     process = machine.start(*words)
     goal = 0

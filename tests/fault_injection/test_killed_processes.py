@@ -1,0 +1,139 @@
+"""Processes that are killed and started again: a random walk, and all interleavings of a small world.
+
+Invariants: at most one customer is created per reference; the gateway holds the last confirmed write; the journal never
+confirms what the gateway does not hold; no sliding second of a process exceeds its rate. At Paydock the first two hold
+under the condition that processes without a common journal do not write the same customer within the confirmation
+window of each other, which is what `_lives` does.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+import anyio
+import pytest
+from fault_injection.virtual_processes import WINDOW, Machine
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+GATEWAYS = ["wonder", "paydock", "monri"]
+
+
+async def _lives(machine: Machine) -> None:
+    """Run one process after the other."""
+    before, name = "", machine.new_name()
+    for number in range(1, 6):
+        kinds = ["bulk", "bulk with a changed row", "resumed bulk", "application", "two sessions", "end"]
+        kind = machine.decide([f"process {number} is {it}" for it in kinds]).rpartition(" is ")[2]
+        if kind == "end":
+            break
+        if not (kind.endswith(("bulk", "row")) and before.endswith(("bulk", "row"))):
+            await machine.pass_time(WINDOW)  # they have no journal in common
+        machine.wall += (0, 3600, -3600)[machine.choose(["clock kept", "clock set forward", "clock set back"])]
+        before = kind
+        if kind.endswith(("bulk", "row")):
+            name = machine.new_name() if kind.endswith("row") else name
+            await machine.live(f"process {number}", machine.bulk(name, resume=kind.startswith("resumed")))
+            continue
+        operations = ["upsert", "create"] if machine.id is None else ["upsert", "update", "delete"]
+        if machine.gateway == "wonder" and "delete" in operations:
+            operations.remove("delete")
+        operation = machine.decide(operations)
+        tasks = [machine.application(operation)]
+        if kind == "two sessions" and operation != "delete":
+            tasks.append(machine.application("upsert"))
+        await machine.live(f"process {number}", *tasks)
+        if operation == "delete":
+            break
+    await machine.check()
+
+
+steps = dict.fromkeys(GATEWAYS, 0)
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+@pytest.mark.parametrize("least", [300, pytest.param(100_000 // 3 + 1, marks=pytest.mark.long)])
+def test_random_walk_of_killed_processes_keeps_the_promises(gateway: str, least: int, tmp_path: Path) -> None:
+    numbers, done = count(), [0]
+
+    @settings(max_examples=least // 4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(st.lists(st.integers(0, 63), max_size=60))
+    def walk(choices: list[int]) -> None:
+        left = iter(choices)
+
+        def choose(options: Sequence[str]) -> int:
+            return next(left, 0 if not options[0].startswith("process") else len(options) - 1) % len(options)
+
+        machine = Machine(gateway, choose, tmp_path / f"j-{next(numbers)}", faults=4, kills=2)
+        try:
+            anyio.run(_lives, machine)
+        finally:
+            done[0] += machine.steps
+            note("\n".join(machine.trace))
+
+    walk()
+    assert done[0] >= least
+
+
+def _all_choices() -> Iterator["Enumeration"]:
+    """Yield one enumeration after the other until all sequences of decisions were made."""
+    prefix: list[int] | None = []
+    while prefix is not None:
+        it = Enumeration(prefix)
+        yield it
+        prefix = it.next_prefix()
+
+
+class Enumeration:
+    """Repeats a prefix of decisions, and takes the first option afterwards."""
+
+    def __init__(self, prefix: list[int]) -> None:
+        self._prefix, self._made = prefix, list[tuple[int, int]]()
+
+    def __call__(self, options: Sequence[str]) -> int:
+        place = len(self._made)
+        chosen = self._prefix[place] if place < len(self._prefix) else 0
+        self._made.append((chosen, len(options)))
+        return chosen
+
+    def next_prefix(self) -> list[int] | None:
+        made = list(self._made)
+        while made:
+            chosen, of = made.pop()
+            if chosen + 1 < of:
+                return [*(it[0] for it in made), chosen + 1]
+        return None
+
+
+SMALL = {
+    "a killed run that is resumed": ["bulk A", "bulk A"],
+    "a killed run, then the row is changed": ["bulk A", "bulk B"],
+    "a row that is changed back": ["bulk A", "bulk B", "bulk A"],
+    "two sessions of one process": ["two sessions"],
+}
+
+
+@pytest.mark.parametrize("world", SMALL)
+@pytest.mark.parametrize("gateway", GATEWAYS)
+@pytest.mark.parametrize("faults", [0, pytest.param(1, marks=pytest.mark.long)])
+def test_all_interleavings_of_a_small_world(world: str, gateway: str, faults: int, tmp_path: Path) -> None:
+    """One customer, two writers, one kill, and in the long test one fault."""
+    runs = 0
+
+    async def live(machine: Machine) -> None:
+        for number, kind in enumerate(SMALL[world]):
+            if kind == "two sessions":
+                await machine.live("sessions", machine.application("upsert"), machine.application("upsert"))
+            else:
+                await machine.live(f"run {number}", machine.bulk(f"Name {kind[-1]}", resume=number % 2 == 1))
+        await machine.check()
+
+    for choose in _all_choices():
+        machine = Machine(gateway, choose, tmp_path / f"j-{runs}", faults=faults, kills=1)
+        runs += 1
+        try:
+            anyio.run(live, machine)
+        except BaseException:
+            print("\n".join(machine.trace))
+            raise
+    assert runs > 2
