@@ -1,11 +1,13 @@
 """Migrations: names are adapted to the target, deleted customers are left out, and losses are reported."""
 
+from collections.abc import Mapping
 from itertools import permutations
+from typing import Any
 
 import pytest
 from bulk.customers import QUICK, AccountFactory, draft, send
 
-from wonder_customers import Address, CustomerDraft, CustomerSession, Phone
+from wonder_customers import Address, ConfigurationError, CustomerDraft, CustomerSession, Listing, Phone
 from wonder_customers.bulk import losses, migrated
 from wonder_customers.bulk.migrate import adapted
 from wonder_customers.dialects import names
@@ -88,3 +90,58 @@ async def test_migration_between_pairs_of_gateways(
         assert not found.any
         await send(target, migrated(source, target))
     assert server.store.ledger(goal) == {f"c-{number}": 1 for number in range(5)}
+
+
+class ShortPages(CustomerSession[Any]):
+    """A session whose lists have two customers per page."""
+
+    def list(
+        self, *, limit: int | None = None, cursor: str | None = None, filters: Mapping[str, str] | None = None
+    ) -> Listing:
+        return super().list(limit=limit or 2, cursor=cursor, filters=filters)
+
+
+@pytest.mark.parametrize("gateway", ["monri", "paydock"])
+async def test_migration_misses_no_customer_of_a_list_that_moves(
+    gateway: str, account: AccountFactory, server: SimulatorServer
+) -> None:
+    """Invariant: each customer is migrated once, although customers are created and deleted while the list is read."""
+    async with (
+        ShortPages(account(gateway), retry=QUICK) as source,
+        CustomerSession(account("wonder"), retry=QUICK) as target,
+    ):
+        made = [await source.create(draft(number)) for number in range(8)]
+        found: list[str | None] = []
+        async for taken in migrated(source, target):
+            found.append(taken.reference)
+            if len(found) == 2:
+                first = made[7 if gateway == "monri" else 0]
+                await source.delete(first.id)
+                await source.create(draft(100))
+    assert sorted(found, key=str) == sorted({*(f"c-{number}" for number in range(8)), "c-100"})
+
+
+async def test_migration_of_a_list_that_never_settles_is_reported(account: AccountFactory) -> None:
+    async with ShortPages(account("monri"), retry=QUICK) as source:
+        numbers = iter(range(1000))
+        await source.create(draft(next(numbers)))
+
+        async def create_during_migration() -> None:
+            async for _ in migrated(source, source):
+                await source.create(draft(next(numbers)))
+
+        with pytest.raises(ConfigurationError, match="still contained new ones"):
+            await create_during_migration()
+
+
+async def test_listing_reports_a_possible_gap(account: AccountFactory) -> None:
+    async with CustomerSession(account("paydock"), retry=QUICK) as session:
+        made = [await session.create(draft(number)) for number in range(5)]
+        listing = session.list(limit=2)
+        found = []
+        async for customer in listing:
+            found.append(customer.id)
+            if len(found) == 2:
+                await session.delete(made[0].id)
+    assert len(found) in {4, 5}
+    assert listing.possible_gap is (len(found) == 4)

@@ -44,3 +44,21 @@ async def test_row_stays_unconfirmed_after_later_failures(
     assert server.faults.seen[:2] == ["read_close", LATER[later]["name"]]
     assert journal.states() == {"unknown": 1}
     assert all(outcome.applied == "unknown" for outcome in outcomes)
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+async def test_resume_sends_a_corrected_row_that_failed_in_that_run(
+    corrected: bool, account: Callable[[str], Any], server: SimulatorServer, tmp_path: Path
+) -> None:
+    """Invariant: a row that failed is repeated from the journal only as long as it is the same row."""
+    owner = account("monri")
+    journal = Journal.open(tmp_path / "j", gateway="monri", endpoint=owner.base_url)
+    server.faults.add("server_error", method="POST", status=400)
+    options = Options(retry=QUICK, failure_share=None)
+    for row in (draft(1), draft(1, "2" if corrected else "1")):
+        session = CustomerSession(owner, retry=QUICK)
+        async with session, sync(session, [row], journal=journal, options=options) as job:
+            (outcome,) = [outcome async for outcome in job]
+        options = evolve(options, resume=True)
+    assert outcome.status == ("created" if corrected else "failed")
+    assert journal.states() == {"done" if corrected else "failed": 1}

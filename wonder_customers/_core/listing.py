@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from itertools import islice
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from wonder_customers._core.operations import RawOperations
 from wonder_customers.dialects.base import Operation
@@ -14,15 +15,20 @@ __all__ = ["Listing"]
 
 T = TypeVar("T")
 
+_REMEMBERED: Final = 100_000
+"""The number of ids that a listing remembers, so that it returns customers that move to a later page once."""
+
 
 class Listing:
     """The customers of a gateway, fetched page by page: ``async for customer in session.list()``.
 
-    Customers that move to a later page while the list is read (newest first) are returned once. Leaving the loop early
-    needs no cleanup on asyncio; on trio use ``async with session.list() as customers`` or call `aclose`.
+    Customers that move to a later page while the list is read are returned once: the last 100,000 ids are remembered. A
+    deletion meanwhile may move a customer to a page that was read before, so that it is not returned. Leaving the loop
+    early needs no cleanup on asyncio; on trio use ``async with session.list() as customers`` or call `aclose`.
 
     Attributes:
         unreadable: The number of items without an id on the pages read so far, which were skipped.
+        possible_gap: Whether customers may have been left out, because the total reported by the gateway decreased.
     """
 
     def __init__(
@@ -30,7 +36,7 @@ class Listing:
     ) -> None:
         self._raw = raw
         self._limit, self._cursor, self._filters = limit, cursor, filters
-        self.unreadable = 0
+        self.unreadable, self.possible_gap = 0, False
         self._open: list[AsyncGenerator[Any, None]] = []
         self._customers: AsyncIterator[Customer] | None = None
 
@@ -65,7 +71,7 @@ class Listing:
         return generator
 
     async def _pages(self) -> AsyncGenerator[Page[Customer], None]:
-        cursor, before = self._cursor, None
+        cursor, before, total = self._cursor, None, 0
         while True:
             page = (await self._raw.page(self._limit, cursor, self._filters)).record
             ids = [customer.id for customer in page.items]
@@ -73,19 +79,23 @@ class Listing:
                 reason = "the gateway sent the same page twice: it ignores the offset"
                 raise InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
             self.unreadable += page.unreadable
+            self.possible_gap |= page.total is not None and page.total < total
+            total = page.total or 0
             yield page
             if page.cursor is None:
                 return
             cursor, before = page.cursor, ids
 
     async def _walk(self) -> AsyncGenerator[Customer, None]:
-        recent: set[str] = set()
+        seen: dict[str, None] = {}
         async with aclosing(self._pages()) as pages:
             async for page in pages:
                 for customer in page.items:
-                    if customer.id not in recent:
+                    if customer.id not in seen:
+                        seen[customer.id] = None
                         yield customer
-                recent = {customer.id for customer in page.items}
+                for oldest in list(islice(seen, max(0, len(seen) - _REMEMBERED))):
+                    del seen[oldest]
 
     def __aiter__(self) -> AsyncIterator[Customer]:
         return self._track(self._walk())

@@ -134,17 +134,14 @@ class ChangeFilter:
             return PendingRow(row, draft, reference, None, b"")
         raw = None if row.raw_values is None else journal.digests.row(row.raw_values)
         payload = journal.digests.payload(self.session.payload(draft))
-        if entry is None:
-            return PendingRow(row, draft, reference, raw, payload)
-        same = entry.payload == payload
-        if entry.state == "done" and same and not self._resend(entry, journal, draft):
-            if raw is not None and not self.read_only:
-                journal.same(reference, raw)
-            return _confirmed(row, entry, journal.run)
-        unconfirmed = entry.state in {"sending", "unknown"}
-        return PendingRow(
-            row, draft, reference, raw, payload, entry.id is not None, unconfirmed, unconfirmed and not same
-        )
+        same = entry is not None and entry.payload == payload
+        if entry is not None and same:
+            settled = self._settled_by_payload(row, entry, journal, draft, raw)
+            if settled is not None:
+                return settled
+        known = entry is not None and entry.id is not None
+        unconfirmed = entry is not None and entry.state in {"sending", "unknown"}
+        return PendingRow(row, draft, reference, raw, payload, known, unconfirmed, unconfirmed and not same)
 
     def _resend(self, entry: Entry, journal: RowJournal, draft: CustomerDraft | None = None) -> bool:
         """Return whether a confirmed row is sent again, once per run: with `full`, or because it has a card.
@@ -156,12 +153,27 @@ class ChangeFilter:
 
     def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal) -> Outcome | None:
         """Return the outcome of a row that the journal settles without building a draft; None if it does not."""
-        raw = entry.raw if entry.state == "done" else None
-        if raw is not None and row.raw_values is not None and journal.digests.row(row.raw_values) == raw:
+        if entry.raw is None or row.raw_values is None or journal.digests.row(row.raw_values) != entry.raw:
+            return None
+        if entry.state == "done":
             return _confirmed(row, entry, journal.run)
-        if entry.state == "failed" and entry.run == journal.run and self.only == "all":
+        return _failed_before(row, entry) if self._failed_in_run(entry, journal) else None
+
+    def _settled_by_payload(
+        self, row: Row, entry: Entry, journal: RowJournal, draft: CustomerDraft, raw: bytes | None
+    ) -> Outcome | None:
+        """Return the outcome of a row whose request body is the recorded one; None if it has to be sent."""
+        if self._failed_in_run(entry, journal):
             return _failed_before(row, entry)
-        return None
+        if entry.state != "done" or self._resend(entry, journal, draft):
+            return None
+        if raw is not None and not self.read_only:
+            journal.same(row.reference or "", raw)
+        return _confirmed(row, entry, journal.run)
+
+    def _failed_in_run(self, entry: Entry, journal: RowJournal) -> bool:
+        """Return whether a row failed before its run was interrupted. It is sent again if it was corrected."""
+        return entry.state == "failed" and entry.run == journal.run and self.only == "all"
 
     def _valid_draft(self, row: Row) -> CustomerDraft | Outcome:
         """Return the row's draft, or the outcome of a row that cannot be sent."""

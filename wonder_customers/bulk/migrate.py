@@ -2,16 +2,20 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import Any
+from contextlib import closing
+from itertools import count
+from typing import Any, Final
 
 from attrs import define, evolve, field, fields
 
-from wonder_customers.errors import InvalidRecordError
+from wonder_customers.bulk.change_filter import ReferenceIndex
+from wonder_customers.errors import ConfigurationError, InvalidRecordError
 from wonder_customers.records import Address, Customer, CustomerDraft, Phone
 from wonder_customers.session import CustomerSession
 
 __all__ = ["Losses", "draft_of", "losses", "migrated"]
 
+_MOST_READS: Final = 10
 _TOKENS = ("default_payment_method", "default_payment_token")
 _SHARED = tuple(it.name for it in fields(CustomerDraft) if it.name not in {*_TOKENS, "payment_source"})
 """Fields that have the same meaning at every gateway. Payment tokens belong to one gateway and cannot be moved."""
@@ -70,13 +74,30 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
 async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -> AsyncIterator[CustomerDraft]:
     """Read the customers of `source` as drafts that `target` accepts, for `sync`.
 
+    The list is read again until it contains no new customer, because a deletion while it is read may move a customer to
+    a page that was read before. Ids are remembered in a temporary file.
+
     Raises:
+        ConfigurationError: The list still contained new customers when it was read for the tenth time.
         CallError: The source gateway could not be read.
     """
-    async for customer in source.list():
-        if not customer.deleted:
-            draft, _ = adapted(target, draft_of(customer))
-            yield draft
+    with closing(ReferenceIndex()) as seen:
+        numbers = count()
+        for _ in range(_MOST_READS):
+            found = 0
+            async for customer in source.list():
+                if seen.find_repeats([(customer.id, next(numbers))]):
+                    continue
+                found += 1
+                if not customer.deleted:
+                    draft, _ = adapted(target, draft_of(customer))
+                    yield draft
+            if not found:
+                return
+    raise ConfigurationError(
+        f"the list of customers still contained new ones when it was read {_MOST_READS} times. All customers found so"
+        " far were sent. Run the migration again when fewer customers are created."
+    )
 
 
 def draft_of(customer: Customer) -> CustomerDraft:
