@@ -15,12 +15,12 @@ from gateway_responses import UUID
 
 from scripted_transport import CREATED, NO_RESPONSE, NOT_FOUND, draft, make_harness, respond
 from wonder_customers import (
+    AuthenticationError,
     CallError,
     CardSource,
     CustomerDraft,
     CustomerPatch,
     InvalidRequestError,
-    NotFoundError,
     OutcomeUnknownError,
     Phone,
     UnsupportedOperationError,
@@ -113,7 +113,7 @@ async def test_each_event_is_a_log_record_with_attributes(everything: list[loggi
 @pytest.mark.parametrize(
     ("steps", "error", "level"),
     [
-        ([respond(404, {})], NotFoundError, "INFO"),
+        ([respond(401, {})], AuthenticationError, "INFO"),
         ([respond(400, {"message": "no"})], InvalidRequestError, "INFO"),
         ([NO_RESPONSE, *[respond(502, b"")] * 3], OutcomeUnknownError, "WARNING"),
     ],
