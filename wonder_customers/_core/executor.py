@@ -268,7 +268,10 @@ class Executor:
             The customer, if an earlier unconfirmed create turns out to be this one; else None.
         """
         for key in keys:
-            await self.order.lock(call_context, key)
+            if key not in call_context.held:
+                await self.order.lock(call_context, key)
+        if not self.order.locks.unconfirmed:
+            return None
         waited = await self.order.wait_for_unconfirmed(call_context, self.order.locks.with_linked(keys), call)
         if not waited or call.replay is not Replay.LOOKUP:
             return None

@@ -93,7 +93,7 @@ class WriteLocks:
 
     unconfirmed: UnconfirmedWrites = field(factory=UnconfirmedWrites)
     released: int = 0
-    _locks: dict[Key, WaitQueue] = field(factory=dict)
+    _locks: dict[Key, WaitQueue | None] = field(factory=dict)  # None: no task waits
     _links: OrderedDict[Key, Key] = field(factory=OrderedDict)
     _last: OrderedDict[Key, int] = field(factory=OrderedDict)
     _forgotten: int = 0
@@ -101,7 +101,7 @@ class WriteLocks:
     @property
     def waiting(self) -> int:
         """Number of tasks that wait for a lock."""
-        return sum(len(queue) for queue in list(self._locks.values()))
+        return sum(len(queue) for queue in list(self._locks.values()) if queue is not None)
 
     def link(self, merchant: Hashable, reference: str, id: str) -> None:
         """Remember that a reference and an id belong to one customer."""
@@ -112,22 +112,25 @@ class WriteLocks:
 
     def with_linked(self, keys: Sequence[Key]) -> list[Key]:
         """Return `keys` with the references that are known for their ids, references first: the order of locking."""
-        linked = [self._links[key] for key in keys if key in self._links]
+        linked = [self._links[key] for key in keys if key in self._links] if self._links else []
         return [*linked, *(key for key in keys if key not in linked)] if linked else list(keys)
 
     def acquire_nowait(self, key: Key) -> bool:
         """Acquire the lock of `key` until `release`. Return False when it is held."""
         if key in self._locks:
             return False
-        self._locks[key] = WaitQueue()
+        self._locks[key] = None
         return True
 
     async def acquire(self, key: Key, within: float) -> bool:
         """Acquire the lock of `key` until `release`. Return False when it stays held for `within` seconds."""
         if self.acquire_nowait(key):
             return True
+        queue = self._locks[key]
+        if queue is None:
+            queue = self._locks[key] = WaitQueue()
         with anyio.move_on_after(within):
-            await self._locks[key].wait(lambda: self._hand_on(key))
+            await queue.wait(lambda: self._hand_on(key))
             return True
         return False
 
@@ -145,7 +148,8 @@ class WriteLocks:
         return self._last.get(key, self._forgotten) > moment
 
     def _hand_on(self, key: Key) -> None:
-        if not self._locks[key].wake():
+        queue = self._locks[key]
+        if queue is None or not queue.wake():
             del self._locks[key]
 
 

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import orjson
@@ -77,7 +77,7 @@ def _has_check_digit(number: str) -> bool:
     return (sum(map(int, number[-1::-2])) + sum(it - 9 * (it > 9) for it in doubled)) % 10 == 0
 
 
-@cache
+@lru_cache(1000)
 def names_security_code(name: str) -> bool:
     """Return whether a column or key is named like a card's security code, whatever its punctuation and case."""
     compact = re.sub(r"[\W_]+", "", _without_marks(name))
@@ -85,6 +85,8 @@ def names_security_code(name: str) -> bool:
 
 
 def _without_marks(text: str) -> str:
+    if text.isascii():
+        return text.casefold()
     folded = unicodedata.normalize("NFKD", text.casefold())
     return "".join(character for character in folded if not unicodedata.combining(character))
 
@@ -98,14 +100,20 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """
     queue, seen = [(path, value)], set[int]()
     for place, item in queue:
-        if isinstance(item, (Mapping, list, tuple)):
-            if id(item) in seen:  # a value that contains itself
-                continue
-            seen.add(id(item))
         if isinstance(item, str):
             yield from _in_text(place, item)
             queue += _as_json(place, item)
-        elif isinstance(item, Mapping):
+        elif item is None or isinstance(item, bool):
+            continue
+        elif names := _field_names(type(item)):
+            queue += _fields_of(place, item, names)
+        elif isinstance(item, (Mapping, list, tuple)):
+            if id(item) in seen:  # a value that contains itself
+                continue
+            seen.add(id(item))
+            if not isinstance(item, Mapping):
+                queue += ((place, inner) for inner in item)
+                continue
             for key, inner in item.items():
                 yield from _in_text(place, str(key))
                 child = f"{place}.{key}".lstrip(".")[:100]
@@ -113,27 +121,34 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
                     yield (place if contains_card_number(child) else child), "contains a card's security code"
                 else:
                     queue.append((place if contains_card_number(child) else child, inner))
-        elif isinstance(item, (list, tuple)):
-            queue += ((place, inner) for inner in item)
-        elif isinstance(item, (int, float)) and not isinstance(item, bool):
+        elif isinstance(item, (int, float)):
             yield from _in_text(place, str(item))
-        elif has(type(item)):
-            queue += _fields_of(place, item)
 
 
-def _fields_of(place: str, record: Any) -> Iterable[tuple[str, Any]]:
-    for attribute in fields(type(record)):
-        # Identifiers of hexadecimal digits contain long numbers by chance.
-        if attribute.name != "gateway_id":
-            name = f"{place}.{attribute.name}".lstrip(".")
-            value = getattr(record, attribute.name)
-            # A shorter number that looks like a card's is a telephone number.
-            phone = name.startswith("phone.") and isinstance(value, str)
-            if not (phone and not contains_card_number(value, _MOST_DIGITS + 1)):
-                yield name, value
+@cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    """Return the fields of a record that are searched; none for other classes.
+
+    Identifiers of hexadecimal digits contain long numbers by chance.
+    """
+    return tuple(it.name for it in fields(kind) if it.name != "gateway_id") if has(kind) else ()
+
+
+def _fields_of(place: str, record: Any, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
+    for field in names:
+        value = getattr(record, field)
+        if value is None:
+            continue
+        name = f"{place}.{field}" if place else field
+        # A shorter number that looks like a card's is a telephone number.
+        phone = place == "phone" and isinstance(value, str)
+        if not phone or contains_card_number(value, _MOST_DIGITS + 1):
+            yield name, value
 
 
 def _in_text(place: str, text: str) -> Iterator[tuple[str, str]]:
+    if text.isascii() and not _CODE.search(text) and not _RUN.search(text):
+        return  # most texts, without the cost of a search
     if contains_card_number(text):
         yield place, "contains a card number"
     elif _CODE.search(text) and _CODE_IN_TEXT.search(_without_marks(plain_text(text))):
@@ -141,7 +156,7 @@ def _in_text(place: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 def _as_json(place: str, text: str) -> list[tuple[str, Any]]:
-    if text.lstrip()[:1] not in {"{", "["}:
+    if not text.lstrip().startswith(("{", "[")):
         return []
     try:
         return [(place, orjson.loads(text))]
