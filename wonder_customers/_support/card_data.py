@@ -105,7 +105,7 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             queue += _as_json(place, item)
         elif item is None or isinstance(item, bool):
             continue
-        elif names := _field_names(type(item)):
+        elif names := _field_names(type(item)):  # type: ignore[arg-type]  # classes are hashable
             queue += _fields_of(place, item, names)
         elif isinstance(item, (Mapping, list, tuple)):
             if id(item) in seen:  # a value that contains itself
