@@ -144,3 +144,83 @@ def test_redaction_takes_linear_time() -> None:
     began = time.perf_counter()
     Redactor(HttpRequest("GET", "/", "/")).redact("a" * 1_000_000)
     assert time.perf_counter() - began < 1
+
+
+SEPARATORS = [
+    " ",
+    "-",
+    ".",
+    "\u00a0",
+    "\u2009",
+    "  ",
+    "\t",
+    "/",
+    "_",
+    ",",
+    "\u2013",
+    "\u200b",
+    " - ",
+    "\u2060",
+    ":",
+    "\n",
+]
+
+
+@pytest.mark.parametrize("separator", SEPARATORS, ids=ascii)
+@pytest.mark.parametrize("number", ["4929735926140832", "7911987654"])
+@pytest.mark.parametrize("size", [2, 4])
+def test_long_numbers_are_redacted_with_any_separators(separator: str, number: str, size: int) -> None:
+    written = separator.join(number[start : start + size] for start in range(0, len(number), size))
+    for value in (number, "other"):
+        assert redacted(value, f"the number {written} is taken") == "the number … is taken"
+
+
+@pytest.mark.parametrize("text", ["cvc917", "CVC:917", "917x", "code_917", "(917)"])
+def test_security_code_is_redacted_beside_letters(text: str) -> None:
+    assert "917" not in redacted("917", f"bad {text} here")
+
+
+FORMS = [
+    ("Söhne & Co", "%s"),
+    ("Söhne & Co", "S%C3%B6hne%20%26%20Co"),
+    ("Söhne & Co", "s%c3%b6hne+%26+co"),
+    ("Söhne & Co", "S&ouml;hne &amp; Co"),
+    ("Söhne & Co", "S&#246;hne &#x26; Co"),
+    ("Söhne & Co", "S\\u00f6hne \\u0026 Co"),
+    ("Söhne & Co", "So\u0308hne & Co"),
+    ("So\u0308hne & Co", "Söhne & Co"),
+    ("Söhne & Co", "SÖHNE  &\u00a0CO"),
+    ("Söhne & Co", "S%25C3%25B6hne%2520%2526%2520Co"),
+    ("Weiß GmbH", "WEISS GMBH"),
+    ("WEISS GMBH", "weiß gmbh"),
+    ('Ada "Ace" B', 'Ada \\"Ace\\" B'),
+    ('Ada "Ace" B', "Ada &quot;Ace&quot; B"),
+    ("Ada Berg", "Ada\u200b Ber\u00adg"),
+    ("Ada Berg", "\uff21da Berg"),
+    ("https://x/a?b=c", "https:\\/\\/x\\/a?b=c"),
+    ("Straße 7", "STRASSE 7"),
+    ("İpek Usta", "İPEK USTA"),
+    ("\U0001f600 smile", "\\ud83d\\ude00 smile"),
+]
+
+
+@pytest.mark.parametrize(("value", "echo"), FORMS)
+def test_values_are_redacted_in_all_written_forms(value: str, echo: str) -> None:
+    echo = echo % value if echo == "%s" else echo
+    for before, after in (("", ""), ("see https://gateway.example/customers?name=", "&page=2"), ('{"name": "', '"}')):
+        assert redacted(value, f"{before}{echo}{after}") == f"{before}…{after}"
+
+
+def test_other_text_is_unchanged() -> None:
+    for text in (
+        "fields 1, 2, 3, 4, 5, 6, 7",
+        "100 % of &amp; and \\n and a+b",
+        "Größe: 3\u00a0m",
+        "%zz &nothing; \\u12",
+    ):
+        assert redacted("Katharina", text) == text
+
+
+def test_request_id_keeps_digits_that_are_a_short_value_by_chance() -> None:
+    request = HttpRequest("POST", "/", "/", b'{"cvv": "917"}')
+    assert Redactor(request).redact_id("req-5f917ca2") == "req-5f917ca2"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from wonder_customers._support.folded_text import FoldedText
 from wonder_customers.dialects.responses import error_object
 from wonder_customers.errors import CallError, GatewayError, InvalidRequestError
 from wonder_customers.secret import Secret, without_frames
@@ -16,8 +17,11 @@ _SEARCHED: Final = 4000
 _KEPT: Final = 1000
 _LONG: Final = 6
 """A value of at least this many characters is removed anywhere in the text, a shorter one only as a whole word."""
-_PERSONAL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}|\+?\d(?:[ -]?\d){6,}")
+_EMAIL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
+_DIGITS: Final = re.compile(r"\+?\d(?:[\W_]{0,3}\d){6,}")
+"""Seven or more digits, with any separators."""
 
+_CARD_DIGITS: Final = 12
 _CODE: Final = re.compile(r"\d{1,11}")
 """Numeric error codes. Card numbers have at least 12 digits."""
 
@@ -32,7 +36,8 @@ class Redactor:
 
     def __init__(self, request: HttpRequest, secrets: Iterable[Secret] = ()) -> None:
         found = {*_texts(error_object(request.body)), *_query_values(request.target), *(it.reveal() for it in secrets)}
-        self._values = sorted(filter(_is_identifying, found), key=len, reverse=True)
+        plain = ((value, FoldedText.of(value).text.strip()) for value in found if _is_identifying(value))
+        self._values = [(value, folded) for value, folded in plain if folded]
 
     def __repr__(self) -> str:
         return f"<{len(self._values)} values>"
@@ -58,20 +63,36 @@ class Redactor:
 
         The gateway's error code `code`, which may be a long number, is kept unless it is one of the values.
         """
-        kept = self._without_values(self._searched_part(text))
+        folded = FoldedText.of(self._searched_part(text))
+        found = [*self._found(folded), *(it.span() for it in _EMAIL.finditer(folded.text))]
+        codes = [] if code is None else [it.span() for it in re.finditer(rf"(?<!\d){code}(?!\d)", folded.text)]
         # Apart, because a status and a code such as "400 10001" would count as one long number.
-        parts = re.split(rf"(?<!\d)({code})(?!\d)", kept) if code else [kept]
-        return "".join(part if part == code else _PERSONAL.sub(_MARK, part) for part in parts)[:_KEPT]
+        for start, end in zip([0, *(end for _, end in codes)], [*(it[0] for it in codes), None], strict=True):
+            found += _long_numbers(folded.text, start, len(folded.text) if end is None else end)
+        return _marked(folded, found)[:_KEPT]
 
     def redact_id(self, text: str) -> str:
         """Return the request id `text` without the values. A request id may be a long number itself."""
-        return self._without_values(text)
+        folded = FoldedText.of(text)
+        return _marked(folded, self._found(folded, whole_numbers=True))
 
-    def _without_values(self, text: str) -> str:
-        # Most texts contain none of the values, and compiling a pattern of all values is slow.
-        folded = text.casefold()
-        there = [value for value in self._values if value.casefold() in folded]
-        return re.sub("|".join(map(_pattern, there)), _MARK, text, flags=re.IGNORECASE) if there else text
+    def _found(self, folded: FoldedText, *, whole_numbers: bool = False) -> list[tuple[int, int]]:
+        """Return the places of the values in a folded text.
+
+        Args:
+            folded: The text.
+            whole_numbers: Find short numbers only as whole words, because they occur in random ids by chance.
+        """
+        found = []
+        for value, plain in self._values:
+            # Most texts contain none of the values, and compiling a pattern is slow.
+            if plain in folded.text:
+                pattern = _pattern(value, plain, whole_numbers=whole_numbers)
+                for it in re.finditer(pattern, folded.text):
+                    start, end = folded.span(*it.span())
+                    if len(plain) > 2 or folded.original[start:end] == value:
+                        found.append(it.span())
+        return found
 
     def _searched_part(self, text: str) -> str:
         """Return the part of `text` that is searched, without a partial value at its end."""
@@ -79,7 +100,7 @@ class Redactor:
             return text
         cut = text[:_SEARCHED]
         folded = cut.casefold()
-        begun = (value[:size] for value in self._values for size in range(3, len(value) + 1))
+        begun = (value[:size] for value, _ in self._values for size in range(3, len(value) + 1))
         longest = max((len(it) for it in begun if folded.endswith(it.casefold())), default=0)
         return cut[: _SEARCHED - longest]
 
@@ -89,11 +110,35 @@ def _is_identifying(value: str) -> bool:
     return len(value) >= 3 or not value.isascii() or (len(value) == 2 and value.istitle())
 
 
-def _pattern(value: str) -> str:
-    escaped = re.escape(value)
-    if len(value) >= _LONG or not value.isascii():  # other scripts do not separate words by blanks
-        return escaped
-    return rf"(?<!\w){escaped if len(value) > 2 else f'(?-i:{escaped})'}(?!\w)"
+def _pattern(value: str, plain: str, *, whole_numbers: bool) -> str:
+    escaped = re.escape(plain)
+    if len(plain) >= _LONG or (not value.isascii() and len(plain) > 2) or not plain.isascii():
+        return escaped  # other scripts do not separate words by blanks
+    if plain.isdecimal() and not whole_numbers:
+        return rf"(?<!\d){escaped}(?!\d)"
+    return rf"(?<!\w){escaped}(?!\w)"
+
+
+def _long_numbers(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the places of long numbers between two places of a text, except lists of single digits."""
+    for it in _DIGITS.finditer(text, start, end):
+        groups = re.findall(r"\d+", it[0])
+        digits = sum(map(len, groups))
+        if digits >= 2 * len(groups) or digits >= _CARD_DIGITS:
+            yield it.span()
+
+
+def _marked(folded: FoldedText, found: list[tuple[int, int]]) -> str:
+    """Return the original text with a mark in place of the places found in the folded one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(folded.span(*it) for it in found):
+        overlaps = merged and start < merged[-1][1]
+        first, last = merged.pop() if overlaps else (start, end)
+        merged.append((first, max(last, end)))
+    kept, at = "", 0
+    for start, end in merged:
+        kept, at = kept + folded.original[at:start] + _MARK, end
+    return kept + folded.original[at:]
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -1,0 +1,109 @@
+"""Text in one form for comparison: without escapes, case, accents and invisible characters."""
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import unquote
+
+from attrs import frozen
+
+__all__ = ["FoldedText"]
+
+_ESCAPE: Final = re.compile(
+    r"(?P<url>(?:%[0-9A-Fa-f]{2})+)|(?P<html>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});)"
+    r"|(?P<json>(?:\\u[0-9A-Fa-f]{4})+|\\[\"\\/bfnrt])"
+)
+_PLUS: Final = re.compile(r"(?<=[^\W_])\+(?=[^\W_]|%)")
+"""A blank in a query."""
+_JSON: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+_PASSES: Final = 3
+"""How many escapes around each other are removed, such as those of JSON in a URL."""
+
+_Piece = tuple[str, int, int]
+"""Characters, and the start and end in the original text of what they replace."""
+
+
+@frozen
+class FoldedText:
+    """A folded text that knows where each of its characters was in the original.
+
+    Attributes:
+        original: The text.
+        text: The folded text.
+    """
+
+    original: str
+    text: str
+    _starts: tuple[int, ...] | None
+    _ends: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, original: str) -> "FoldedText":
+        """Fold a text."""
+        if original.isascii() and not re.search(r"[%&\\+\x00-\x1f]|  ", original):
+            return cls(original, original.lower(), None, None)
+        pieces: list[_Piece] = [(character, at, at + 1) for at, character in enumerate(original)]
+        for _ in range(_PASSES):
+            unescaped = list(_unescaped(pieces))
+            if len(unescaped) == len(pieces):
+                break
+            pieces = unescaped
+        folded = list(_one_blank(_folded(pieces)))
+        text, starts, ends = zip(*folded, strict=True) if folded else ((), (), ())
+        return cls(original, "".join(text), starts, ends)
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Return the place in the original of a part of the folded text that is not empty."""
+        if self._starts is None or self._ends is None:
+            return start, end
+        return self._starts[start], self._ends[end - 1]
+
+
+def _unescaped(pieces: list[_Piece]) -> Iterator[_Piece]:
+    """Yield single characters, with escapes replaced by what they mean."""
+    text, at = "".join(piece[0] for piece in pieces), 0
+    for place in (it.start() for it in _PLUS.finditer(text)):
+        pieces[place] = (" ", *pieces[place][1:])
+    for found in _ESCAPE.finditer(text):
+        yield from pieces[at : found.start()]
+        at = found.end()
+        start, end = pieces[found.start()][1], pieces[at - 1][2]
+        yield from ((character, start, end) for character in _meaning(found))
+    yield from pieces[at:]
+
+
+def _meaning(found: "re.Match[str]") -> str:
+    if found["url"]:
+        return unquote(found[0], errors="replace")
+    if found["html"]:
+        return html.unescape(found[0])
+    if found[0][1] != "u":
+        return _JSON.get(found[0][1], found[0][1])
+    units = bytes.fromhex(found[0].replace("\\u", ""))
+    return units.decode("utf-16-be", "replace")
+
+
+def _folded(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
+    for character, start, end in pieces:
+        plain = unicodedata.normalize("NFKD", character.casefold())
+        for it in plain if plain.isascii() else unicodedata.normalize("NFKD", plain.casefold()):
+            kind = unicodedata.category(it)
+            if kind not in {"Mn", "Cf"}:
+                yield (str(unicodedata.decimal(it)) if kind == "Nd" else it), start, end
+
+
+def _one_blank(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
+    """Replace each run of white space with one blank."""
+    blank: _Piece | None = None
+    for piece in pieces:
+        if piece[0].isspace():
+            blank = (" ", piece[1] if blank is None else blank[1], piece[2])
+            continue
+        if blank is not None:
+            yield blank
+        blank = None
+        yield piece
+    if blank is not None:
+        yield blank
