@@ -3,6 +3,10 @@
 import asyncio
 import json
 import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import aclosing
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 import anyio
@@ -13,10 +17,23 @@ from fault_injection.sessions import session as opened
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, MockGateway, json_response
 from security.canary_values import CARD_SOURCE, EMAIL, PAYMENT_TOKEN, WONDER_CARD, Canaries, canary_draft
+from security.scenario_context import keys
 
-from wonder_customers import CustomerSession, NotFoundError, Paydock, PaymentToken, RetryPolicy, Secret
+from wonder_customers import (
+    CallError,
+    CustomerPatch,
+    CustomerSession,
+    NotFoundError,
+    Paydock,
+    PaymentToken,
+    RetryPolicy,
+    Secret,
+)
+from wonder_customers.dialects import package
 from wonder_customers.secret import concealed, secrets_of, without_frames
 from wonder_customers.simulator import SimulatorServer
+from wonder_customers.transports.asyncio import AsyncioTransport
+from wonder_customers.transports.httpx import HttpxTransport
 
 pytestmark = pytest.mark.anyio
 
@@ -151,3 +168,72 @@ async def test_traceback_locals_hide_filters_and_tokens() -> None:
         shown = [str(frame.locals) for frame in trace.stack if frame.filename != __file__]
         assert Canaries().found(*shown) == set()
     assert WONDER_CARD.number
+
+
+def _reachable(value: Any, seen: dict[int, Any], levels: int = 12) -> Iterator[str | bytes]:
+    """Yield the text that attributes, containers and suspended functions lead to, as a debugger follows them."""
+    if id(value) in seen or not levels or isinstance(value, (type, ModuleType, FunctionType, Secret, asyncio.Task)):
+        return
+    seen[id(value)] = value  # keeps it alive, so that no other value gets its id
+    if isinstance(value, (str, bytes, bytearray)):
+        yield value if isinstance(value, str) else bytes(value)
+        return
+    inner: list[Any] = []
+    if isinstance(value, Mapping):
+        inner += [*value, *value.values()]
+    elif isinstance(value, (list, tuple, set, frozenset, deque)):
+        inner += value
+    names = {*getattr(value, "__dict__", ()), *(it for kind in type(value).__mro__ for it in _slots(kind))}
+    inner += [getattr(value, name, None) for name in names]
+    inner += [getattr(value, name, None) for name in ("__self__", "cr_frame", "gi_frame", "ag_frame")]
+    for frame in [it for it in inner if isinstance(it, FrameType)]:
+        inner += dict(frame.f_locals).values()
+    for item in inner:
+        yield from _reachable(item, seen, levels - 1)
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    found = kind.__dict__.get("__slots__", ())
+    return (found,) if isinstance(found, str) else tuple(found)
+
+
+@pytest.mark.parametrize("kind", [AsyncioTransport, HttpxTransport])
+@pytest.mark.parametrize("status", [404, 500])
+@pytest.mark.parametrize("gateway", ["paydock", "monri", "wonder"])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_attributes_of_frames_do_not_lead_to_requests(
+    simulator: SimulatorServer, gateway: str, status: int, kind: Any
+) -> None:
+    simulator.faults.add("server_error", gateway=gateway, status=status, times=100)
+    variables = simulator.environment()
+    account = package(gateway).ACCOUNT.from_environment(variables)
+    canaries = Canaries(keys(variables))
+    calls: list[Callable[[CustomerSession[Any]], Any]] = [
+        lambda it: it.get(HEX24 if gateway == "paydock" else UUID),
+        lambda it: it.create(canary_draft(gateway, "r")),
+        lambda it: it.upsert(canary_draft(gateway, "r")),
+        lambda it: it.update(HEX24 if gateway == "paydock" else UUID, CustomerPatch(email=EMAIL)),
+    ]
+    card = WONDER_CARD if gateway == "wonder" else CARD_SOURCE
+    if gateway != "monri":
+        calls.append(lambda it: it.create_payment_token(HEX24 if gateway == "paydock" else UUID, card))
+        calls.append(lambda it: anext(it.list(filters={"search": EMAIL})))
+    async with aclosing(kind()) as transport:
+        retry = RetryPolicy(attempts=1, confirmation_window=0.01)
+        async with CustomerSession(account, transport=transport, retry=retry) as session:
+            for call in calls:
+                with pytest.raises(CallError) as caught:
+                    await call(session)
+                error: BaseException | None = caught.value
+                while error is not None:
+                    for frame, _ in traceback.walk_tb(error.__traceback__):
+                        if frame.f_code.co_filename != __file__:
+                            found = {name: it for name, it in frame.f_locals.items() if name not in ARGUMENTS}
+                            text = list(_reachable(found, {}))
+                            assert canaries.found(*text) == set(), frame.f_code.co_qualname
+                    error = error.__cause__ or error.__context__
+    simulator.faults.clear()
+
+
+ARGUMENTS = {"draft", "patch", "source"}
+"""The caller's records, which are arguments of the public methods."""

@@ -1,6 +1,6 @@
 """The listing of a gateway's customers, page by page."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from itertools import islice
 from types import TracebackType
@@ -35,7 +35,9 @@ class Listing:
         self, raw: RawOperations, limit: int | None, cursor: str | None, filters: Mapping[str, str] | None
     ) -> None:
         self._raw = raw
-        self._limit, self._cursor, self._filters = limit, cursor, filters
+        self._limit, self._cursor = limit, cursor
+        # A function, because crash reports show the attributes of local variables.
+        self._filters: Callable[[], Mapping[str, str] | None] = lambda: filters
         self.unreadable, self.possible_gap = 0, False
         self._open: list[AsyncGenerator[Any, None]] = []
         self._customers: AsyncIterator[Customer] | None = None
@@ -73,7 +75,7 @@ class Listing:
     async def _pages(self) -> AsyncGenerator[Page[Customer], None]:
         cursor, before, total = self._cursor, None, 0
         while True:
-            page = (await self._raw.page(self._limit, cursor, self._filters)).record
+            page = (await self._raw.page(self._limit, cursor, self._filters())).record
             ids = [customer.id for customer in page.items]
             if ids and ids == before:
                 reason = "the gateway sent the same page twice: it ignores the offset"

@@ -33,7 +33,7 @@ from wonder_customers.records import (
     Response,
 )
 from wonder_customers.retry import RetryBudget, RetryPolicy
-from wonder_customers.secret import concealed, secrets_of
+from wonder_customers.secret import concealed, secrets_of, without_frames
 from wonder_customers.transports import select_transport
 from wonder_customers.wire import Origin, Transport
 
@@ -221,7 +221,12 @@ class RawOperations:
 
     async def _run(self, operation: Operation, steps: Steps[T], subject: tuple[str, Any] | None = None) -> Response[T]:
         about = subject if subject is not None and isinstance(subject[1], str) else None
-        return await self._shared.executor.run(self._account_context, operation, steps, about)
+        try:
+            return await self._shared.executor.run(self._account_context, operation, steps, about)
+        except BaseException as error:
+            # The attributes of variables below lead to the request.
+            without_frames(error, keep_others=True)
+            raise
 
     def _ready(self, operation: Operation) -> Dialect:
         """Return the dialect, if the session is open and the gateway offers `operation`."""

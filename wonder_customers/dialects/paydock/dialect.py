@@ -67,13 +67,13 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         super().__init__(account.base_url)
         self._keep_default_source = account.keep_default_source
         if account.secret_key is not None:
-            self._headers = ((b"x-user-secret-key", account.secret_key.reveal().encode("ascii")),)
+            self._headers = ((b"x-user-secret-key", account.secret_key),)
         elif account.access_token is not None:
-            self._headers = ((b"x-access-token", account.access_token.reveal().encode("ascii")),)
+            self._headers = ((b"x-access-token", account.access_token),)
 
     def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """Return the header with the secret key or the access token. Requests are not signed."""
-        return self._headers
+        return tuple((name, value.reveal().encode("ascii")) for name, value in self._headers)
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /customers``."""
