@@ -59,6 +59,7 @@ async def _case(
         opened = {}
         for name, opener in contenders.items():
             opened[name] = await stack.enter_async_context(opener(port, *([] if context is None else [context])))
+            await rate(opened[name], operation, concurrency, 0.05)  # the first calls of a process import modules
         seen: dict[str, list[float]] = {name: [] for name in opened}
         for _ in range(rounds):
             for name, operations in opened.items():
