@@ -6,7 +6,7 @@ cancellation included, it is closed. Therefore a broken connection is never used
 
 import re
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from math import inf
 from time import monotonic
@@ -89,7 +89,7 @@ class ConnectionPool(ABC, Generic[C]):
         self.open_connections = 0
         self._max = self._free = max_connections
         self._queue = WaitQueue()
-        self._idle: dict[Origin, deque[C]] = {}
+        self._idle: defaultdict[Origin, deque[C]] = defaultdict(deque)
         self._closed = False
         self._loop: object = None
 
@@ -179,7 +179,7 @@ class ConnectionPool(ABC, Generic[C]):
         It does not wait, so that two requests cannot take the same connection.
         """
         unusable: list[C] = []
-        stack = self._idle.get(origin)
+        stack = self._idle[origin]
         while stack:
             connection = stack.pop()
             if now < connection.due and connection.is_reusable(now):
@@ -207,19 +207,16 @@ class ConnectionPool(ABC, Generic[C]):
         connection.due = due = min(now + keep_alive, connection.created + MAX_AGE)
         if due <= now:
             return False
-        stack = self._idle.get(connection.origin)
-        if stack is None:
-            stack = self._idle[connection.origin] = deque()
-        stack.append(connection)
+        self._idle[connection.origin].append(connection)
         self._close_when_due(connection)
         return True
 
     def _remove_idle(self, connection: C) -> bool:
         """Take a connection out of the pool; return False if it is not idle."""
-        stack = self._idle.get(connection.origin, ())
+        stack = self._idle[connection.origin]
         if connection not in stack:
             return False
-        self._idle[connection.origin].remove(connection)
+        stack.remove(connection)
         self.open_connections -= 1
         return True
 
