@@ -4,9 +4,10 @@ from functools import cache
 
 from wonder_customers.dialects import package, simulator
 from wonder_customers.dialects.base import Account
+from wonder_customers.errors import ConfigurationError
 from wonder_customers.simulator import SimulatedGateway, Store
 
-__all__ = ["account_at", "mock_origin", "offline_simulator"]
+__all__ = ["account_at", "configured_account", "mock_origin", "offline_simulator"]
 
 
 @cache
@@ -30,3 +31,12 @@ def account_at(gateway: str, origin: str) -> Account:
     """Return an account with generated credentials and `origin` as its base URL."""
     account: Account = package(gateway).ACCOUNT.from_environment(offline_simulator(gateway).environment(origin))
     return account
+
+
+def configured_account(gateway: str) -> Account:
+    """Return the account in the environment; one of a server that does not exist if there is none."""
+    try:
+        found: Account = package(gateway).ACCOUNT.from_environment()
+    except ConfigurationError:
+        return account_at(gateway, mock_origin(gateway))
+    return found

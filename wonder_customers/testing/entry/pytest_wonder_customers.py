@@ -5,6 +5,7 @@ httpx, respx and the web framework are imported only when a test requests a fixt
 """
 
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from wonder_customers import CustomerSession, Monri, Paydock, RetryPolicy, Wonder
     from wonder_customers.testing import CustomerSimulator, GatewayMock, SkippedWaits
+    from wonder_customers.testing.cassettes import RecordingTransport, ReplayTransport
 
 _GUARD: Final = "WONDER_CUSTOMERS_LOOPBACK_ONLY"
 _GUARD_MODULE: Final = "wonder_customers.transports.loopback_guard"
@@ -26,6 +28,15 @@ _FAILED = pytest.StashKey[bool]()
 pytest.register_assert_rewrite("wonder_customers.testing.conformance")
 
 # The guard
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--record``."""
+    parser.getgroup("wonder_customers").addoption(
+        "--record",
+        action="store_true",
+        help="Record the cassettes of tests with `gateway_cassette`, with the accounts in the environment.",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,8 +59,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Disable the loopback guard for tests marked `real_gateway`."""
-    if item.get_closest_marker("real_gateway") is None:
+    """Disable the loopback guard for tests marked `real_gateway`, and for those that record a cassette."""
+    records = item.config.getoption("record") and "gateway_cassette" in getattr(item, "fixturenames", ())
+    if item.get_closest_marker("real_gateway") is None and not records:
         return (yield)
     before = os.environ.pop(_GUARD, None)
     try:
@@ -128,6 +140,23 @@ def customer_simulator() -> "Iterator[CustomerSimulator]":
         yield simulated
 
 
+@pytest.fixture
+def gateway_cassette(request: pytest.FixtureRequest) -> "Iterator[RecordingTransport | ReplayTransport]":
+    """The session fixtures replay ``cassettes/MODULE/TEST.json`` beside the test; with ``--record`` they record it."""
+    from wonder_customers.testing.cassettes import RecordingTransport, ReplayTransport  # noqa: PLC0415
+
+    # The same for both event loops.
+    name = re.sub(r"\b(asyncio|trio)\b-?", "", request.node.name).replace("[]", "")
+    path = request.path.parent / "cassettes" / request.path.stem / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.json"
+    if request.config.getoption("record"):
+        yield RecordingTransport(None, path)
+        return
+    replay = ReplayTransport(path)
+    yield replay
+    if replay.unused and not request.node.stash.get(_FAILED, False):
+        pytest.fail(f"gateway_cassette: not sent: {', '.join(replay.unused)}", pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def _session_scoped_simulator() -> "Iterator[CustomerSimulator]":
     from wonder_customers.testing.simulated import CustomerSimulator  # noqa: PLC0415 - see the module's docstring
@@ -169,12 +198,19 @@ def customer_retry_policy() -> "RetryPolicy | None":
 
 @pytest.fixture
 def _session_target(request: pytest.FixtureRequest) -> _SessionTarget:
-    """The mock if the test requests `gateway_mock`, otherwise the simulator."""
+    """The mock or the cassette if the test requests `gateway_mock` or `gateway_cassette`, otherwise the simulator."""
     if "gateway_mock" in request.fixturenames:
         from wonder_customers.testing.accounts import account_at, mock_origin  # noqa: PLC0415
 
         transport = request.getfixturevalue("gateway_mock").transport
         return _SessionTarget(lambda gateway: account_at(gateway, mock_origin(gateway)), transport)
+    if "gateway_cassette" in request.fixturenames:
+        from wonder_customers.testing.accounts import account_at, configured_account, mock_origin  # noqa: PLC0415
+
+        cassette = request.getfixturevalue("gateway_cassette")
+        if request.config.getoption("record"):
+            return _SessionTarget(configured_account, lambda: cassette)
+        return _SessionTarget(lambda gateway: account_at(gateway, mock_origin(gateway)), lambda: cassette)
     shared = "shared_customer_simulator" in request.fixturenames
     simulated = request.getfixturevalue("shared_customer_simulator" if shared else "customer_simulator")
     return _SessionTarget(simulated.account, None)

@@ -1,0 +1,143 @@
+"""Cassettes hold no personal data and no credentials, and replay what was recorded on both event loops."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from wonder_customers import (
+    Address,
+    CustomerDraft,
+    CustomerPatch,
+    CustomerSession,
+    InvalidRequestError,
+    NotFoundError,
+    NotSentError,
+    Phone,
+)
+from wonder_customers.testing.accounts import account_at, mock_origin
+from wonder_customers.testing.cassettes import RecordingTransport, ReplayTransport, to_har
+from wonder_customers.testing.factories import make_source
+from wonder_customers.testing.simulated import CustomerSimulator
+from wonder_customers.transports.httpx import HttpxTransport
+
+pytestmark = pytest.mark.anyio
+
+GATEWAYS = ("wonder", "paydock", "monri")
+CANARIES = (
+    "Canary",
+    "canary.one@example.com",
+    "7700900123",
+    "Hidden Street",
+    "Secretville",
+    "80808",
+    "4111111111111111",
+)
+
+
+def _draft(gateway: str, **changes: Any) -> CustomerDraft:
+    address = {"address": Address(line1="Hidden Street 1", city="Secretville", postcode="80808", country="HR")}
+    more: dict[str, Any] = address if gateway == "monri" else {}
+    return CustomerDraft(
+        "r-1",
+        "Canary Lovelace",
+        email="canary.one@example.com",
+        phone=Phone("+44", "7700900123"),
+        **{**more, **changes},
+    )
+
+
+async def _script(session: CustomerSession[Any]) -> list[Any]:
+    """Return the records of a round with every kind of request."""
+    gateway = session.gateway
+    made = await session.create(_draft(gateway))
+    found = [made, await session.get(made.id), await session.get_by_reference("r-1")]
+    found.append(await session.update(made.id, CustomerPatch(email="canary.one@example.com")))
+    found += [it async for it in session.list()]
+    source = make_source(session.account)
+    if source is not None:
+        found.append((await session.create_payment_token(made.id, source)).token)
+    with pytest.raises(NotFoundError):
+        await session.get_by_reference("r-2")
+    if gateway == "monri":
+        with pytest.raises(InvalidRequestError):
+            await session.create(_draft(gateway))
+    if gateway == "paydock":
+        found += [it.id async for it in session.list(filters={"search": "Canary"})]
+    return found
+
+
+async def _record(gateway: str, simulated: CustomerSimulator, path: Path) -> list[Any]:
+    recording = RecordingTransport(HttpxTransport(), path)
+    async with CustomerSession(simulated.account(gateway), transport=lambda: recording) as session:
+        return await _script(session)
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+async def test_cassette_replays_without_personal_data_and_credentials(
+    gateway: str, customer_simulator: CustomerSimulator, tmp_path: Path
+) -> None:
+    path = tmp_path / "folder" / "cassette.json"
+    recorded = await _record(gateway, customer_simulator, path)
+    written = path.read_text(encoding="utf-8")
+    variables = {name: it for name, it in customer_simulator.environment().items() if not name.endswith("_URL")}
+    for canary in (*CANARIES, *variables.values()):
+        assert canary not in written
+    replay = ReplayTransport(path)
+    async with CustomerSession(account_at(gateway, mock_origin(gateway)), transport=replay) as session:
+        replayed = await _script(session)
+    assert replay.unused == ()
+    for before, after in zip(recorded, replayed, strict=True):
+        for name in ("id", "reference", "name", "email", "phone", "status"):
+            assert getattr(before, name, None) == getattr(after, name, None), name
+    assert to_har(path)["log"]["entries"][0]["request"]["method"] == "POST"
+
+
+async def test_equal_values_have_equal_numbers(customer_simulator: CustomerSimulator, tmp_path: Path) -> None:
+    path = tmp_path / "cassette.json"
+    await _record("monri", customer_simulator, path)
+    first, second, *_ = orjson.loads(path.read_bytes())["interactions"]
+    assert (
+        first["request"]["body"]["email"] == first["response"]["body"]["email"] == second["response"]["body"]["email"]
+    )
+    assert set(first["request"]["body"]["email"]) == {"redacted", "type"}
+    assert first["response"]["body"]["uuid"] == second["response"]["body"]["uuid"]
+
+
+async def test_request_that_was_not_recorded_is_not_sent(customer_simulator: CustomerSimulator, tmp_path: Path) -> None:
+    path = tmp_path / "cassette.json"
+    await _record("monri", customer_simulator, path)
+    replay = ReplayTransport(path)
+    async with CustomerSession(account_at("monri", mock_origin("monri")), transport=replay) as session:
+        with pytest.raises(NotSentError, match="does not contain this GET request"):
+            await session.get("another")
+        with pytest.raises(NotSentError):
+            await session.create(_draft("monri", description="not recorded"))
+    assert "POST /v2/customers" in replay.unused
+
+
+def test_gateway_cassette_records_and_replays(
+    customer_simulator: CustomerSimulator, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in customer_simulator.environment().items():
+        monkeypatch.setenv(name, value)
+    pytester.makepyfile(
+        test_shop="""
+        import pytest
+        from wonder_customers import CustomerDraft
+
+        @pytest.mark.anyio
+        async def test_create(monri_session, gateway_cassette):
+            made = await monri_session.create(CustomerDraft("r-1", "Canary Lovelace"))
+            assert (await monri_session.get(made.id)).name == "Canary Lovelace"
+        """
+    )
+    missing = pytester.runpytest_subprocess("-n0", "-q")
+    missing.stdout.fnmatch_lines(["*there is no cassette*"])
+    recorded = pytester.runpytest_subprocess("-n0", "-q", "--record", "-k", "asyncio")
+    recorded.assert_outcomes(passed=1)
+    assert "Canary" not in (pytester.path / "cassettes/test_shop/test_create.json").read_text()
+    before = len(customer_simulator.requests)
+    pytester.runpytest_subprocess("-n0", "-q").assert_outcomes(passed=2)
+    assert len(customer_simulator.requests) == before

@@ -1,0 +1,297 @@
+"""Cassettes: what went over the wire, recorded once and replayed in tests, without personal data and credentials.
+
+A cassette is a JSON file::
+
+    {"version": 1, "interactions": [{
+        "request": {"method": "POST", "target": "/v2/customers", "headers": ["authorization", …], "body": {…}},
+        "response": {"status": 200, "headers": {"content-type": "application/json"}, "body": {…}}}]}
+
+Values are replaced by ``{"redacted": 3, "type": "text"}``, in targets by ``{redacted:3}``; equal values have equal numbers. Only
+ids, references, states, times, flags and counts are kept. Of request headers, only the names are kept. Messages of refusals
+are redacted as in the library's errors. A replayed response contains the values of the replayed requests again.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote
+
+import orjson
+from attrs import define, field
+
+from wonder_customers._core.redaction import Redactor
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.transports import select_transport
+from wonder_customers.wire import HttpRequest, HttpResponse, SignedRequest, Transmission, Transport, TransportError
+
+__all__ = ["RecordingTransport", "ReplayTransport", "to_har"]
+
+_KEPT: Final = re.compile(
+    r"_?id|uuid|\w+_(uuid|id|at)|reference(_number)?|status|state|(token_)?type|code|error_code|deleted|archived"
+    r"|default(_source|_payment_method)?|expired|success|count|limit|skip|offset|expires_in|keep_until|card_number_last4"
+    r"|linked_source_type|sortkey|sortdirection"
+)
+_KEPT_MESSAGES: Final = frozenset({"success"})
+_KEPT_HEADERS: Final = ("content-type", "retry-after", "x-total-entries")
+_IN_TEXT: Final = re.compile(r"\{redacted:(\d+)\}")
+_E_MAIL: Final = re.compile(r"\S@\S")
+
+Json = Any
+
+
+@define
+class _Redaction:
+    """Numbers for values, in the order in which they occur first."""
+
+    numbers: dict[tuple[str, Any], int] = field(factory=dict)
+
+    def mark(self, value: Any) -> Json:
+        """Return the replacement of a text or number."""
+        kind = "text" if isinstance(value, str) else "number"
+        return {"redacted": self.numbers.setdefault((kind, value), len(self.numbers) + 1), "type": kind}
+
+    def json(self, value: Json, key: str = "") -> Json:
+        """Return a JSON value whose private values are replaced."""
+        if isinstance(value, dict):
+            return {name: self.json(item, name) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.json(item, key) for item in value]
+        if value is None or isinstance(value, bool) or value == "" or value in _KEPT_MESSAGES:
+            return value
+        kept = _KEPT.fullmatch(key) and not (isinstance(value, str) and _E_MAIL.search(value))
+        return value if kept and ("text", value) not in self.numbers else self.mark(value)
+
+    def text(self, text: str) -> str:
+        """Return a message without the values that were replaced before."""
+        for kind, value in self.numbers:
+            if kind == "text" and len(value) >= 4:
+                text = text.replace(value, "…")
+        return text
+
+    def target(self, target: str) -> str:
+        """Return a target in which values of the query, and known values in the path, are replaced."""
+        path, mark, query = target.partition("?")
+        segments = [self._part(it, known=True) for it in path.split("/")]
+        pairs = [pair.partition("=") for pair in query.split("&")] if query else []
+        listed = [f"{name}={value if _KEPT.fullmatch(name) else self._part(value)}" for name, _, value in pairs]
+        return "/".join(segments) + mark + "&".join(listed)
+
+    def _part(self, part: str, *, known: bool = False) -> str:
+        value = unquote(part)
+        private = ("text", value) in self.numbers or _E_MAIL.search(value)
+        return f"{{redacted:{self.mark(value)['redacted']}}}" if private or not known else part
+
+
+class RecordingTransport:
+    """A transport that records everything that `inner` sends and receives.
+
+    Args:
+        inner: The transport that sends, such as ``AsyncioTransport()``; None for the default.
+        path: The cassette, which is written when the transport is closed. Its folder is created.
+    """
+
+    def __init__(self, inner: Transport | None, path: Path | str) -> None:
+        self.inner, self.path = inner, Path(path)
+        self.interactions: list[Json] = []
+        self._redaction = _Redaction()
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        """Send the request over `inner` and record it with its response."""
+        if self.inner is None:
+            self.inner, _ = select_transport(None, 32)
+        response = await self.inner.send(signed_request, transmission)
+        redaction = self._redaction
+        request = {
+            "method": signed_request.method,
+            "target": redaction.target(signed_request.target),
+            "headers": sorted({name.decode("latin-1").lower() for name, _ in signed_request.headers}),
+            "body": redaction.json(_json(signed_request.body)),
+        }
+        self.interactions.append({"request": request, "response": self._response(signed_request, response)})
+        return response
+
+    def _response(self, sent: SignedRequest, response: HttpResponse) -> Json:
+        body = _json(response.body)
+        redactor = Redactor(HttpRequest(sent.method, sent.target, "", sent.body))
+        refused = response.status >= 400 or (isinstance(body, dict) and body.get("code") not in {None, 200, "200"})
+        return {
+            "status": response.status,
+            "headers": {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
+            "body": _texts(body, lambda text: self._redaction.text(redactor.redact(text)))
+            if refused
+            else self._redaction.json(body),
+        }
+
+    async def aclose(self) -> None:
+        """Close `inner`, and write the cassette."""
+        if self.inner is not None:
+            await self.inner.aclose()
+        self.write()
+
+    def write(self) -> None:
+        """Write what was recorded so far."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        cassette = {"version": 1, "interactions": self.interactions}
+        self.path.write_bytes(orjson.dumps(cassette, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+class ReplayTransport:
+    """A transport that answers with the recorded responses and sends nothing.
+
+    Each interaction is replayed once. A request that was not recorded raises an error.
+
+    Args:
+        path: The cassette.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._left = read_cassette(self.path)
+        self._values: dict[int, Any] = {}
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The requests that were recorded and not sent again, such as ``GET /v2/customers``."""
+        return tuple(f"{it['request']['method']} {it['request']['target']}" for it in self._left)
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        """Return the response of the first recorded request that equals this one, apart from redacted values.
+
+        Raises:
+            TransportError: The request was not recorded.
+        """
+        body = _json(signed_request.body)
+        for place, interaction in enumerate(self._left):
+            recorded = interaction["request"]
+            values = dict(self._values)
+            if (
+                recorded["method"] == signed_request.method
+                and _same_target(recorded["target"], signed_request.target, values)
+                and _same(recorded["body"], body, values)
+            ):
+                self._values = values
+                del self._left[place]
+                return self._replayed(interaction["response"], transmission)
+        raise TransportError(
+            f"the cassette {self.path.name} does not contain this {signed_request.method} request",
+            retryable=False,
+            hint="Record the test again with `pytest --record`.",
+        )
+
+    def _replayed(self, recorded: Json, transmission: Transmission) -> HttpResponse:
+        body = recorded["body"]
+        content = body.encode() if isinstance(body, str) else orjson.dumps(self._restored(body))
+        transmission.sent, transmission.status = True, recorded["status"]
+        transmission.headers = recorded["headers"]
+        return HttpResponse(recorded["status"], recorded["headers"], b"" if body is None else content)
+
+    def _restored(self, value: Json) -> Json:
+        """Return a JSON value with the values of the replayed requests in place of their numbers."""
+        number = _number(value)
+        if number is not None:
+            unknown = f"redacted-{number}" if value["type"] == "text" else number
+            return self._values.get(number, unknown)
+        if isinstance(value, dict):
+            return {name: self._restored(item) for name, item in value.items()}
+        return [self._restored(item) for item in value] if isinstance(value, list) else value
+
+    async def aclose(self) -> None:
+        """Do nothing: there are no connections."""
+
+
+def read_cassette(path: Path) -> list[Json]:
+    """Return the interactions of a cassette.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
+    try:
+        cassette = orjson.loads(path.read_bytes())
+        if cassette["version"] == 1:
+            return list(cassette["interactions"])
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no cassette {path}. Record it with `pytest --record`.") from None
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        pass
+    raise ConfigurationError(f"{path} is not a cassette of version 1. Record it again with `pytest --record`.")
+
+
+def to_har(path: Path | str) -> dict[str, Any]:
+    """Return a cassette in the HTTP Archive format (HAR 1.2), which the developer tools of browsers open."""
+    entries = [_har_entry(it["request"], it["response"]) for it in read_cassette(Path(path))]
+    return {"log": {"version": "1.2", "creator": {"name": "wonder-customers", "version": "1"}, "entries": entries}}
+
+
+def _har_entry(request: Json, response: Json) -> dict[str, Any]:
+    common: dict[str, Any] = {"httpVersion": "HTTP/1.1", "cookies": [], "headersSize": -1, "bodySize": -1}
+    text = orjson.dumps(response["body"]).decode()
+    headers = [{"name": name, "value": value} for name, value in response["headers"].items()]
+    sent = {
+        "method": request["method"],
+        "url": f"https://gateway.invalid{request['target']}",
+        "headers": [{"name": name, "value": ""} for name in request["headers"]],
+        "queryString": [],
+        "postData": {"mimeType": "application/json", "text": orjson.dumps(request["body"]).decode()},
+    }
+    content = {"size": len(text), "mimeType": response["headers"].get("content-type", ""), "text": text}
+    received = {"status": response["status"], "statusText": "", "headers": headers, "content": content}
+    return {
+        "startedDateTime": "1970-01-01T00:00:00Z",
+        "time": 0,
+        "request": {**common, **sent},
+        "response": {**common, **received, "redirectURL": ""},
+        "cache": {},
+        "timings": {"send": 0, "wait": 0, "receive": 0},
+    }
+
+
+def _json(body: bytes) -> Json:
+    """Return a body as JSON; None if it is empty, and its length in words if it is something else."""
+    try:
+        return orjson.loads(body) if body else None
+    except orjson.JSONDecodeError:
+        return f"{len(body)} bytes that are not JSON"
+
+
+def _texts(value: Json, redact: Callable[[str], str]) -> Json:
+    """Return a JSON value whose texts are redacted."""
+    if isinstance(value, dict):
+        return {name: _texts(item, redact) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_texts(item, redact) for item in value]
+    return redact(value) if isinstance(value, str) else value
+
+
+def _number(value: Json) -> int | None:
+    marked = isinstance(value, Mapping) and value.keys() == {"redacted", "type"}
+    return int(value["redacted"]) if marked else None
+
+
+def _same(recorded: Json, value: Json, values: dict[int, Any]) -> bool:
+    """Return whether a JSON value equals the recorded one; the values in place of numbers are added to `values`."""
+    number = _number(recorded)
+    if number is not None:
+        return not isinstance(value, (dict, list)) and bool(values.setdefault(number, value) == value)
+    if isinstance(recorded, dict) and isinstance(value, dict):
+        return recorded.keys() == value.keys() and all(_same(it, value[name], values) for name, it in recorded.items())
+    if isinstance(recorded, list) and isinstance(value, list):
+        return len(recorded) == len(value) and all(map(_same, recorded, value, [values] * len(value)))
+    return bool(recorded == value)
+
+
+def _same_target(recorded: str, target: str, values: dict[int, Any]) -> bool:
+    parts, found = re.split(r"([/?&=])", recorded), re.split(r"([/?&=])", target)
+    if len(parts) != len(found):
+        return False
+    for part, own in zip(parts, found, strict=True):
+        mark = _IN_TEXT.fullmatch(part)
+        if mark is None:
+            if part != own:
+                return False
+        elif values.setdefault(int(mark[1]), unquote(own)) != unquote(own):
+            return False
+    return True
