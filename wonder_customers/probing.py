@@ -16,7 +16,8 @@ from attrs import define, field, frozen
 from wonder_customers._support.loopback import is_loopback
 from wonder_customers.bulk.migrate import adapted
 from wonder_customers.dialects import submodule
-from wonder_customers.dialects.base import Operation, parse_base_url
+from wonder_customers.dialects.accounts import parse_base_url
+from wonder_customers.dialects.base import Operation
 from wonder_customers.dialects.checks import COMMON, Check, Observations
 from wonder_customers.dialects.drift import Drift
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json

@@ -5,13 +5,14 @@ from typing import Any
 
 import orjson
 import pytest
+from projects import SETTINGS, run_python
 
 from wonder_customers import (
     Address,
+    ConflictError,
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
-    InvalidRequestError,
     NotFoundError,
     NotSentError,
     Phone,
@@ -52,7 +53,7 @@ async def _script(session: CustomerSession[Any]) -> list[Any]:
     """Return the records of a round with every kind of request."""
     gateway = session.gateway
     made = await session.create(_draft(gateway))
-    found = [made, await session.get(made.id), await session.get_by_reference("r-1")]
+    found: list[Any] = [made, await session.get(made.id), await session.get_by_reference("r-1")]
     found.append(await session.update(made.id, CustomerPatch(email="canary.one@example.com")))
     found += [it async for it in session.list()]
     source = make_source(session.account)
@@ -61,7 +62,7 @@ async def _script(session: CustomerSession[Any]) -> list[Any]:
     with pytest.raises(NotFoundError):
         await session.get_by_reference("r-2")
     if gateway == "monri":
-        with pytest.raises(InvalidRequestError):
+        with pytest.raises(ConflictError):
             await session.create(_draft(gateway))
     if gateway == "paydock":
         found += [it.id async for it in session.list(filters={"search": "Canary"})]
@@ -117,27 +118,27 @@ async def test_request_that_was_not_recorded_is_not_sent(customer_simulator: Cus
     assert "POST /v2/customers" in replay.unused
 
 
-def test_gateway_cassette_records_and_replays(
-    customer_simulator: CustomerSimulator, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in customer_simulator.environment().items():
-        monkeypatch.setenv(name, value)
-    pytester.makepyfile(
-        test_shop="""
-        import pytest
-        from wonder_customers import CustomerDraft
-
-        @pytest.mark.anyio
-        async def test_create(monri_session, gateway_cassette):
-            made = await monri_session.create(CustomerDraft("r-1", "Canary Lovelace"))
-            assert (await monri_session.get(made.id)).name == "Canary Lovelace"
+def test_gateway_cassette_records_and_replays(customer_simulator: CustomerSimulator, tmp_path: Path) -> None:
+    accounts: Any = {name: it for name, it in customer_simulator.environment().items() if name.startswith("MONRI_")}
+    (tmp_path / "pytest.ini").write_text(SETTINGS)
+    (tmp_path / "test_shop.py").write_text(
         """
+import pytest
+from wonder_customers import CustomerDraft
+
+@pytest.mark.anyio
+async def test_create(monri_session, gateway_cassette):
+    made = await monri_session.create(CustomerDraft("r-1", "Canary Lovelace"))
+    assert (await monri_session.get(made.id)).name == "Canary Lovelace"
+"""
     )
-    missing = pytester.runpytest_subprocess("-n0", "-q")
-    missing.stdout.fnmatch_lines(["*there is no cassette*"])
-    recorded = pytester.runpytest_subprocess("-n0", "-q", "--record", "-k", "asyncio")
-    recorded.assert_outcomes(passed=1)
-    assert "Canary" not in (pytester.path / "cassettes/test_shop/test_create.json").read_text()
+    command = ("-m", "pytest", "-q", "-p", "pytest_wonder_customers", "-p", "anyio.pytest_plugin")
+    off: Any = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    missing = run_python(*command, folder=tmp_path, **off)
+    assert "there is no cassette" in missing.text
+    recorded = run_python(*command, "--record", "-k", "asyncio", folder=tmp_path, **off, **accounts)
+    assert recorded.count("passed") == 1, recorded.text
+    assert "Canary" not in (tmp_path / "cassettes/test_shop/test_create.json").read_text()
     before = len(customer_simulator.requests)
-    pytester.runpytest_subprocess("-n0", "-q").assert_outcomes(passed=2)
+    assert run_python(*command, folder=tmp_path, **off).count("passed") == 2
     assert len(customer_simulator.requests) == before

@@ -6,9 +6,10 @@ A cassette is a JSON file::
         "request": {"method": "POST", "target": "/v2/customers", "headers": ["authorization", …], "body": {…}},
         "response": {"status": 200, "headers": {"content-type": "application/json"}, "body": {…}}}]}
 
-Values are replaced by ``{"redacted": 3, "type": "text"}``, in targets by ``{redacted:3}``; equal values have equal numbers. Only
-ids, references, states, times, flags and counts are kept. Of request headers, only the names are kept. Messages of refusals
-are redacted as in the library's errors. A replayed response contains the values of the replayed requests again.
+Values are replaced by ``{"redacted": 3, "type": "text"}``, in targets by ``{redacted:3}``; equal values have equal
+numbers. Only ids, references, states, times, flags and counts are kept. Of request headers, only the names are kept.
+Messages of refusals are redacted as in the library's errors. A replayed response contains the values of the replayed
+requests again.
 """
 
 import re
