@@ -135,7 +135,7 @@ async def test_create(monri_session, gateway_cassette):
     command = ("-m", "pytest", "-q", "-p", "pytest_wonder_customers", "-p", "anyio.pytest_plugin")
     off: Any = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     missing = run_python(*command, folder=tmp_path, **off)
-    assert "there is no cassette" in missing.text
+    assert "does not exist. Record it" in missing.text
     recorded = run_python(*command, "--record", "-k", "asyncio", folder=tmp_path, **off, **accounts)
     assert recorded.count("passed") == 1, recorded.text
     assert "Canary" not in (tmp_path / "cassettes/test_shop/test_create.json").read_text()

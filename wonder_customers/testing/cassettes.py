@@ -201,7 +201,7 @@ class ReplayTransport:
         return [self._restored(item) for item in value] if isinstance(value, list) else value
 
     async def aclose(self) -> None:
-        """Do nothing: there are no connections."""
+        """Do nothing."""
 
 
 def read_cassette(path: Path) -> list[Json]:
@@ -215,7 +215,7 @@ def read_cassette(path: Path) -> list[Json]:
         if cassette["version"] == 1:
             return list(cassette["interactions"])
     except FileNotFoundError:
-        raise ConfigurationError(f"there is no cassette {path}. Record it with `pytest --record`.") from None
+        raise ConfigurationError(f"the cassette {path} does not exist. Record it with `pytest --record`.") from None
     except (orjson.JSONDecodeError, KeyError, TypeError):
         pass
     raise ConfigurationError(f"{path} is not a cassette of version 1. Record it again with `pytest --record`.")
