@@ -134,7 +134,7 @@ class _Window:
 
 
 class _Paced:
-    """Common part of both limits: one permit after the other, first come, first served."""
+    """Base class of both limits: grants permits one at a time, in the order of the requests."""
 
     def __init__(self, requests: float | None, per: float) -> None:
         self._changed = WaitQueue()

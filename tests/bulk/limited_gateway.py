@@ -14,7 +14,7 @@ class LimitedWonder(WonderSimulator):
     taken: ClassVar[list[float]] = []
     refused = 0
 
-    def authenticate(self, call: ReceivedRequest) -> str:
+    def authenticate(self, request: ReceivedRequest) -> str:
         """Refuse requests over the limit."""
         now, mine = time.monotonic(), LimitedWonder
         mine.tokens, mine.last = min(20.0, mine.tokens + (now - mine.last) * 200), now
@@ -23,4 +23,4 @@ class LimitedWonder(WonderSimulator):
             raise GatewayRefusal(429, {"message": "Too Many Requests"}, {"Retry-After": "1"})
         mine.tokens -= 1
         mine.taken.append(now)
-        return super().authenticate(call)
+        return super().authenticate(request)

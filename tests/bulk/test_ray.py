@@ -48,9 +48,9 @@ class Timed(PaydockSimulator):
 
     arrivals: ClassVar[list[float]] = []
 
-    def authenticate(self, call: ReceivedRequest) -> str:
+    def authenticate(self, request: ReceivedRequest) -> str:
         Timed.arrivals.append(time.monotonic())
-        return super().authenticate(call)
+        return super().authenticate(request)
 
 
 @pytest.fixture

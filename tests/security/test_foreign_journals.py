@@ -203,7 +203,7 @@ def test_journal_contains_no_query_and_says_when_it_differs(inside: Path, comman
     assert code == 0, output
     assert "wonder-customers resume q (with the same --query)" in output
     assert b"p4ssw0rd" not in (inside / "q").read_bytes()
-    assert "is not the query" in commands("resume", "q", "--query", query + " ")[1]
+    assert "differs from the query" in commands("resume", "q", "--query", query + " ")[1]
     assert commands("resume", "q", "--query", query)[0] == 0
     assert commands("verify", "q", "--query", query)[0] in {0, 2}
 

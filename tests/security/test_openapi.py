@@ -180,7 +180,7 @@ def test_responses_that_differ_from_the_document_are_detected(wrong: Response) -
     class Wrong(MonriSimulator):
         __module__ = MonriSimulator.__module__
 
-        def _get(self, call: ReceivedRequest, merchant: str) -> Response:
+        def _get(self, request: ReceivedRequest, merchant: str) -> Response:
             return wrong
 
     with SimulatorServer([Wrong]) as server, pytest.raises(FailureGroup):

@@ -64,8 +64,8 @@ async def test_regular_function_may_return_an_awaitable() -> None:
 
 
 WRONG = [
-    (Own(None), "returned NoneType instead of a HttpResponse"),
-    (Own({"status": 200}), "returned dict instead of a HttpResponse"),
+    (Own(None), "returned NoneType instead of an HttpResponse"),
+    (Own({"status": 200}), "returned dict instead of an HttpResponse"),
     (AtOnce(FOUND), "send is not async: it returned HttpResponse"),
 ]
 

@@ -211,7 +211,7 @@ class AttemptRunner:
         response = await sending
         if not isinstance(response, HttpResponse):
             transmission.sent = True
-            raise TransportError(f"the transport returned {type(response).__name__} instead of a HttpResponse")
+            raise TransportError(f"the transport returned {type(response).__name__} instead of an HttpResponse")
         return response
 
     def _unique_id(self) -> str:

@@ -192,8 +192,8 @@ class SessionState:
             )
         if self.process != os.getpid():
             raise SessionClosedError(
-                "the session was opened in another process, and this one was forked from it: they would share its"
-                " connections. Open a session in each process, after the fork. Nothing was sent."
+                "the session was opened before this process was forked, so both processes would share its connections."
+                " Open a session in each process, after the fork. Nothing was sent."
             )
         if self.loop != clock.running_loop():
             raise SessionClosedError(

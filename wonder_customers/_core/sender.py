@@ -152,7 +152,7 @@ class Permits:
             await self.rate_limit.acquire(transmission)
             renewed = True
         if not renewed:
-            raise TransportError("the rate limit did not permit it in time")
+            raise TransportError("the rate limit did not permit the request in time")
 
     def release(self, transmission: Transmission, result: AttemptResult | None, began: float, waits: Waits) -> None:
         """Give the slot back, and report to the rate limit how the request ended.

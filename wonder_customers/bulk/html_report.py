@@ -13,7 +13,7 @@ __all__ = ["page"]
 
 _TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
 _FEWEST_POINTS: Final = 3
-"""Charts of fewer points say less than the table of the counts."""
+"""The minimum number of points of a chart. Shorter curves are left out."""
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
 """Distances between two labels of the time axis, in seconds."""
 

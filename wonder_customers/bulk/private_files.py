@@ -55,7 +55,7 @@ def check_trusted(path: Path, *, secret: bool = False) -> None:
     facts = path.stat()
     if facts.st_uid != os.geteuid():
         raise ConfigurationError(
-            f"{path} belongs to another user, who decides what is in it. Nothing was sent. Use a file of your own."
+            f"{path} belongs to another user, who can change it. Nothing was sent. Use a file that you own."
         )
     if not stat.S_ISREG(facts.st_mode):
         raise ConfigurationError(f"{path} is not a regular file. Nothing was sent.")

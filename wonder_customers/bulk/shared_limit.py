@@ -88,10 +88,10 @@ class SharedLimit:
         address = urlsplit(self.url)
         if address.password:
             raise ConfigurationError(
-                f"the shared limit's address contains a password, which is visible to others: put it into {PASSWORD}"
+                f"the address of the shared limit contains a password, which other users can see: use {PASSWORD}"
             )
         if address.scheme not in {"redis", "rediss"}:
-            raise ConfigurationError("the shared limit's address is redis://HOST:PORT or rediss://HOST:PORT")
+            raise ConfigurationError("the address of the shared limit must be redis://HOST:PORT or rediss://HOST:PORT")
         self._leased = LeasedRateLimit(self._grant)
         with needed("shared-limit", "redis", by="a shared limit"):
             from redis import Redis, RedisError  # noqa: PLC0415 - an extra

@@ -123,8 +123,8 @@ def combined(
         found["source"] = str(source) if str(source) == "-" else str(source.resolve())
     elif facts["source"] != "-" and not _is_beside(Path(facts["source"]), journal.path.resolve().parent):
         raise ConfigurationError(
-            f"the source {facts['source']} is not in the folder of the journal. Nothing was sent. If it is yours, name"
-            " it with --source."
+            f"the source {facts['source']} is not in the folder of the journal. Nothing was sent. To use it,"
+            " pass its path with --source."
         )
     return found
 
@@ -142,8 +142,7 @@ def _again(journal: Journal, name: str, digest: str | None, given: str | None) -
     if digest != _digest(journal, name, given):
         if name == "query":
             raise ConfigurationError(
-                "--query is not the query with which the run was started. Nothing was sent. Start a new run with"
-                " `sync`."
+                "--query differs from the query of the run. Nothing was sent. Start a new run with `sync`."
             )
         print_message(f"{option} differs from the earlier run.", "yellow")
     return given

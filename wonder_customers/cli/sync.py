@@ -299,7 +299,7 @@ def ids(
     journal: JournalFile,
     /,
     *,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="A new file; default: print.")] = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="A new file; default: stdout.")] = None,
 ) -> int:
     """Write the gateway's ids of a journal's customers as CSV: reference, id, state, time."""
     return export_ids(Journal.existing(journal), output)

@@ -101,11 +101,11 @@ def coerce(kind: Any, value: Any) -> Any:
     """Return `value` as `kind`: ``str``, ``bool``, ``datetime``, ``date`` or ``Mapping[str, Any]``.
 
     Raises:
-        ValueError: That is not possible without loss.
+        ValueError: The value cannot be converted without loss.
     """
     if kind not in _COERCIONS:
-        raise ValueError("no other form is known")
+        raise ValueError("the form is not known")
     try:
         return _COERCIONS[kind][1](value)
     except (TypeError, OverflowError, OSError) as error:
-        raise ValueError("not possible without loss") from error
+        raise ValueError("the value cannot be converted without loss") from error

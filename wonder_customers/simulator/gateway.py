@@ -159,7 +159,7 @@ class SimulatedGateway(ABC):
         """Return the environment variables that configure a client with `credentials` at `origin`."""
 
     @abstractmethod
-    def authenticate(self, call: ReceivedRequest) -> str:
+    def authenticate(self, request: ReceivedRequest) -> str:
         """Return the id of the merchant who sent the request; raise `GatewayRefusal` for invalid credentials."""
 
     @abstractmethod
@@ -181,15 +181,15 @@ class SimulatedGateway(ABC):
         self.merchants = {**self.merchants, merchant: credentials}
         return credentials
 
-    async def _handled(self, call: ReceivedRequest, handler: OpenHandler) -> Response:
+    async def _handled(self, request: ReceivedRequest, handler: OpenHandler) -> Response:
         """Return the handler's response under the current conditions."""
         seconds = self.conditions.retry_after(self.name)
         if seconds is not None:
             return self.error_response(429, "Too many requests.", {"Retry-After": str(seconds)})
-        await self.conditions.delay(magic_of(call))
+        await self.conditions.delay(magic_of(request))
         for quirk in self.quirks.among(self.known_quirks):
-            call = replace(call, query=quirk.query(call.query))
-        return handler(call)
+            request = replace(request, query=quirk.query(request.query))
+        return handler(request)
 
     def _with_quirks(self, method: str, path: str, response: Response) -> Response:
         """Return the response as the active quirks change it."""
@@ -215,12 +215,12 @@ class SimulatedGateway(ABC):
         """Return an endpoint with authentication. Handlers are keyed by HTTP method."""
 
         def authenticated(handler: Handler) -> OpenHandler:
-            def handle(call: ReceivedRequest) -> Response:
-                merchant = self.authenticate(call)
-                status = magic_of(call).status
+            def handle(request: ReceivedRequest) -> Response:
+                merchant = self.authenticate(request)
+                status = magic_of(request).status
                 if status is not None:
                     return self.error_response(status, "Refused because of the magic reference.")
-                return handler(call, merchant)
+                return handler(request, merchant)
 
             return handle
 

@@ -275,8 +275,8 @@ class HttpxConnection(PooledConnection):
 class _Reader:
     """Reads from a network stream in place of httpx, and keeps what arrives after a request began.
 
-    httpx would take data that follows a response for the response to the next request. And it reads nothing while it
-    sends a request, so that a refusal would be lost if the gateway then resets the connection.
+    httpx would take data that follows a response for the response to the next request. It also reads nothing while
+    it sends a request, so a refusal would be lost if the gateway then resets the connection.
     """
 
     def __init__(self, stream: Any) -> None:

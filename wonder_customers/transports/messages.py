@@ -93,7 +93,7 @@ def _decompress(body: bytes, formats: tuple[int, ...]) -> bytes:
 
 
 def is_one_response(data: bytes, headers: Mapping[str, str]) -> bool:
-    """Return whether `data` is one response with `headers` and nothing else. Unusual responses count as not."""
+    """Return whether `data` is one response with `headers` and nothing else. False for unusual responses."""
     body = data.partition(b"\r\n\r\n")[2]
     if "chunked" not in headers.get("transfer-encoding", ""):
         return headers.get("content-length", "0") == str(len(body))

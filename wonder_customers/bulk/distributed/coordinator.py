@@ -206,8 +206,8 @@ class Coordinator:
         Args:
             key: The lease.
             result: The result.
-            stop: Why the partition is not completed; None if it is. Workers return partitions only when a job stops:
-                if it was not stopped yet, it stops for this reason.
+            stop: The reason why the partition is not complete; None if it is. A job that was not stopped yet is
+                stopped for this reason.
         """
         await self._open.wait()
         result = {**result, "place": key[0]}

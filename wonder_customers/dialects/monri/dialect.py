@@ -160,7 +160,7 @@ class MonriDialect(CustomerDeletion):
         """
         if filters:
             raise UnsupportedOperationError(
-                self.gateway, "filter on lists", "its documents have the parameters limit and offset only"
+                self.gateway, "filter on lists", "its documents contain the parameters limit and offset only"
             )
         offset = parse_offset(self.gateway, cursor)
         request = self._request("GET", f"/v2/customers{self._position(limit, offset)}", "/v2/customers")

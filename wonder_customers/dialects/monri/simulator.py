@@ -101,22 +101,22 @@ class MonriSimulator(SimulatedGateway):
             "MONRI_AUTHENTICITY_TOKEN": credentials["authenticity_token"],
         }
 
-    def authenticate(self, call: ReceivedRequest) -> str:
+    def authenticate(self, request: ReceivedRequest) -> str:
         """Return the authenticity token of the request's digest or bearer token."""
-        parts = call.headers.get("authorization", "").split(" ")
+        parts = request.headers.get("authorization", "").split(" ")
         if parts[0] == "Bearer" and len(parts) == 2:
             return self._bearer(parts[1])
         if parts[0] == SCHEME and len(parts) == 4:
-            return self._digest(call, *parts[1:])
+            return self._digest(request, *parts[1:])
         return _unauthorized("Authorization header is missing or malformed")
 
-    def _digest(self, call: ReceivedRequest, token: str, timestamp: str, digest: str) -> str:
+    def _digest(self, request: ReceivedRequest, token: str, timestamp: str, digest: str) -> str:
         credentials = self.merchants.get(token)
         if credentials is None or not re.fullmatch(r"[0-9]{1,18}", timestamp):
             _unauthorized("Invalid authenticity token or timestamp")
-        body = b"" if call.method == "GET" else call.body
+        body = b"" if request.method == "GET" else request.body
         key = credentials["merchant_key"]
-        expected = hashlib.sha512(f"{key}{timestamp}{token}".encode() + call.target + body).hexdigest()
+        expected = hashlib.sha512(f"{key}{timestamp}{token}".encode() + request.target + body).hexdigest()
         if not hmac.compare_digest(expected.encode(), digest.encode()):
             _unauthorized("Invalid digest")
         seconds = int(timestamp) / 1000 if int(timestamp) >= _MILLISECONDS else int(timestamp)
@@ -124,8 +124,8 @@ class MonriSimulator(SimulatedGateway):
             _unauthorized("Timestamp expired")
         return token
 
-    def _oauth(self, call: ReceivedRequest) -> Response:
-        sent = _object(call)
+    def _oauth(self, request: ReceivedRequest) -> Response:
+        sent = _object(request)
         credentials = self.merchants.get(str(sent.get("client_id")))
         if credentials is None or sent.get("client_secret") != credentials["merchant_key"]:
             _unauthorized("Invalid client credentials")
@@ -157,8 +157,8 @@ class MonriSimulator(SimulatedGateway):
 
     # Customers
 
-    def _create(self, call: ReceivedRequest, merchant: str) -> Response:
-        sent = _validated(_object(call))
+    def _create(self, request: ReceivedRequest, merchant: str) -> Response:
+        sent = _validated(_object(request))
         reference = sent.get("merchant_customer_id")
         if reference is not None and self.store.customer_by_reference(self.name, merchant, reference):
             _invalid("Merchant customer has already been taken")
@@ -174,11 +174,11 @@ class MonriSimulator(SimulatedGateway):
         self._save(merchant, body, now, "created")
         return json_response(200, body)
 
-    def _update(self, call: ReceivedRequest, merchant: str) -> Response:
-        held = self._held(call, merchant)
+    def _update(self, request: ReceivedRequest, merchant: str) -> Response:
+        held = self._held(request, merchant)
         if held.deleted:
             _invalid("Customer is deleted")
-        sent = _validated(_object(call))
+        sent = _validated(_object(request))
         reference = sent.get("merchant_customer_id")
         if reference not in {None, held.reference} and self.store.customer_by_reference(self.name, merchant, reference):
             _invalid("Merchant customer has already been taken")
@@ -188,8 +188,8 @@ class MonriSimulator(SimulatedGateway):
         self._save(merchant, body, held.created, "updated")
         return json_response(200, body)
 
-    def _delete(self, call: ReceivedRequest, merchant: str) -> Response:
-        held = self._held(call, merchant)
+    def _delete(self, request: ReceivedRequest, merchant: str) -> Response:
+        held = self._held(request, merchant)
         if not held.deleted:
             now = _time(self.clock())
             body = {**held.body, "deleted": True, "deleted_at": now, "updated_at": now}
@@ -200,18 +200,18 @@ class MonriSimulator(SimulatedGateway):
         customer = StoredCustomer(body["uuid"], body["merchant_customer_id"], body["deleted"], created, body)
         self.store.save_customer(self.name, merchant, customer, action, self.clock())
 
-    def _held(self, call: ReceivedRequest, merchant: str) -> StoredCustomer:
-        return self.store.customer(self.name, merchant, call.segments["uuid"]) or _not_found()
+    def _held(self, request: ReceivedRequest, merchant: str) -> StoredCustomer:
+        return self.store.customer(self.name, merchant, request.segments["uuid"]) or _not_found()
 
-    def _get(self, call: ReceivedRequest, merchant: str) -> Response:
-        return json_response(200, self._held(call, merchant).body)
+    def _get(self, request: ReceivedRequest, merchant: str) -> Response:
+        return json_response(200, self._held(request, merchant).body)
 
-    def _get_by_reference(self, call: ReceivedRequest, merchant: str) -> Response:
-        found = self.store.customer_by_reference(self.name, merchant, call.segments["reference"])
+    def _get_by_reference(self, request: ReceivedRequest, merchant: str) -> Response:
+        found = self.store.customer_by_reference(self.name, merchant, request.segments["reference"])
         return json_response(200, (found or _not_found()).body)
 
-    def _list(self, call: ReceivedRequest, merchant: str) -> Response:
-        limit, offset = _paging(call)
+    def _list(self, request: ReceivedRequest, merchant: str) -> Response:
+        limit, offset = _paging(request)
         found, _ = self.store.select(
             self.name,
             merchant,
@@ -273,22 +273,22 @@ class MonriSimulator(SimulatedGateway):
             "expired": last.timestamp() + 86400 <= now,
         }
 
-    def _payment_methods(self, call: ReceivedRequest, merchant: str) -> Response:
+    def _payment_methods(self, request: ReceivedRequest, merchant: str) -> Response:
         # An official test passes the merchant's own id in place of the uuid.
-        asked = call.segments["uuid"]
+        asked = request.segments["uuid"]
         held = self.store.customer(self.name, merchant, asked)
         held = held or self.store.customer_by_reference(self.name, merchant, asked) or _not_found()
-        return self._page(call, self.store.records(self.name, merchant, "payment-method", held.id))
+        return self._page(request, self.store.records(self.name, merchant, "payment-method", held.id))
 
-    def _all_payment_methods(self, call: ReceivedRequest, merchant: str) -> Response:
-        return self._page(call, self.store.records(self.name, merchant, "payment-method"))
+    def _all_payment_methods(self, request: ReceivedRequest, merchant: str) -> Response:
+        return self._page(request, self.store.records(self.name, merchant, "payment-method"))
 
-    def _page(self, call: ReceivedRequest, records: list[StoredRecord]) -> Response:
-        limit, offset = _paging(call)
+    def _page(self, request: ReceivedRequest, records: list[StoredRecord]) -> Response:
+        limit, offset = _paging(request)
         return _approved({"data": [record.body for record in records[::-1][offset : offset + limit]]})
 
-    def _temp_tokenize(self, call: ReceivedRequest) -> Response:
-        sent = _object(call)
+    def _temp_tokenize(self, request: ReceivedRequest) -> Response:
+        sent = _object(request)
         missing = [field for field in _TOKENIZED if not sent.get(field)]
         number = cards.digits(sent.get("pan"))
         if missing or number is None:
@@ -319,8 +319,8 @@ def _unauthorized(message: str) -> NoReturn:
     raise GatewayRefusal(401, {"status": "error", "message": message})
 
 
-def _object(call: ReceivedRequest) -> JsonObject:
-    body = call.json()
+def _object(request: ReceivedRequest) -> JsonObject:
+    body = request.json()
     if not isinstance(body, dict):
         _invalid("Request body must be a JSON object")
     return body
@@ -351,8 +351,8 @@ def _merge(body: JsonObject, sent: JsonObject) -> None:
     body["metadata"] = {key: value for key, value in metadata.items() if value is not None}
 
 
-def _paging(call: ReceivedRequest) -> tuple[int, int]:
-    limit, offset = call.number("limit", 50), call.number("offset", 0)
+def _paging(request: ReceivedRequest) -> tuple[int, int]:
+    limit, offset = request.number("limit", 50), request.number("offset", 0)
     if limit is None or offset is None:
         _invalid("limit and offset must be valid numbers")
     return limit, offset

@@ -128,16 +128,16 @@ class PaydockSimulator(SimulatedGateway):
         """Return the first merchant's access token, for use instead of the secret key."""
         return next(iter(self.merchants.values()))["access_token"]
 
-    def authenticate(self, call: ReceivedRequest) -> str:
+    def authenticate(self, request: ReceivedRequest) -> str:
         """Return the company of the request's secret key or access token."""
-        return self._merchant(call, ("secret_key", "access_token"))
+        return self._merchant(request, ("secret_key", "access_token"))
 
-    def _merchant(self, call: ReceivedRequest, kinds: tuple[str, ...]) -> str:
-        headers = call.headers
+    def _merchant(self, request: ReceivedRequest, kinds: tuple[str, ...]) -> str:
+        headers = request.headers
         sent = {
             "secret_key": headers.get("x-user-secret-key"),
             "access_token": headers.get("x-access-token"),
-            "public_key": headers.get("x-user-public-key") or call.query.get("public_key"),
+            "public_key": headers.get("x-user-public-key") or request.query.get("public_key"),
         }
         for merchant, credentials in self.merchants.items():
             if any(sent[kind] == credentials[kind] for kind in kinds):
@@ -157,8 +157,8 @@ class PaydockSimulator(SimulatedGateway):
 
     # Customers
 
-    def _create(self, call: ReceivedRequest, merchant: str) -> Response:
-        sent = json_object(call)
+    def _create(self, request: ReceivedRequest, merchant: str) -> Response:
+        sent = json_object(request)
         now = self.clock()
         body: JsonObject = {
             "_id": f"{int(now):08x}{secrets.token_hex(8)}",
@@ -178,17 +178,17 @@ class PaydockSimulator(SimulatedGateway):
             self._save(merchant, body, now, "created")
         return success(201, "customer", body)
 
-    def _update(self, call: ReceivedRequest, merchant: str) -> Response:
-        held = self._held(call, merchant)
+    def _update(self, request: ReceivedRequest, merchant: str) -> Response:
+        held = self._held(request, merchant)
         if held.deleted:
             fail(400, "Customer is archived", "unfulfilled_condition")
         with self.store.transaction():
-            self._apply(merchant, held.body, json_object(call))
+            self._apply(merchant, held.body, json_object(request))
             self._save(merchant, held.body, held.created, "updated")
         return success(200, "customer", held.body)
 
-    def _archive(self, call: ReceivedRequest, merchant: str) -> Response:
-        held = self._held(call, merchant)
+    def _archive(self, request: ReceivedRequest, merchant: str) -> Response:
+        held = self._held(request, merchant)
         if not held.deleted:
             held.body["archived"] = True
             self._save(merchant, held.body, held.created, "deleted")
@@ -251,18 +251,18 @@ class PaydockSimulator(SimulatedGateway):
         customer = StoredCustomer(body["_id"], body.get("reference"), body["archived"], created, body)
         self.store.save_customer(self.name, merchant, customer, action, now)
 
-    def _held(self, call: ReceivedRequest, merchant: str) -> StoredCustomer:
-        customer_id = call.segments["id"]
+    def _held(self, request: ReceivedRequest, merchant: str) -> StoredCustomer:
+        customer_id = request.segments["id"]
         if not MONGODB_ID.fullmatch(customer_id) and self.malformed_id_status == 400:
             invalid("id", "id must be a mongodb id")
         return self.store.customer(self.name, merchant, customer_id) or not_found()
 
-    def _get(self, call: ReceivedRequest, merchant: str) -> Response:
-        return success(200, "customer", self._held(call, merchant).body)
+    def _get(self, request: ReceivedRequest, merchant: str) -> Response:
+        return success(200, "customer", self._held(request, merchant).body)
 
-    def _list(self, call: ReceivedRequest, merchant: str) -> Response:
-        query = call.query
-        limit, skip = paging(call)
+    def _list(self, request: ReceivedRequest, merchant: str) -> Response:
+        query = request.query
+        limit, skip = paging(request)
         order = query.get("sortkey", "")
         found, count = self.store.select(
             self.name,
@@ -304,39 +304,39 @@ class PaydockSimulator(SimulatedGateway):
     def _query_token(self, merchant: str, query: Mapping[str, str]) -> str:
         return signed_token(dict(query), self.merchants[merchant]["secret_key"])
 
-    def _find_sources(self, call: ReceivedRequest) -> Response:
-        merchant = self._merchant(call, ("public_key", "secret_key", "access_token"))
-        query = token_content(call.query.get("query_token", ""), self.merchants[merchant]["secret_key"])
+    def _find_sources(self, request: ReceivedRequest) -> Response:
+        merchant = self._merchant(request, ("public_key", "secret_key", "access_token"))
+        query = token_content(request.query.get("query_token", ""), self.merchants[merchant]["secret_key"])
         if query is None:
             invalid("query_token", "query_token is invalid")
-        limit, skip = paging(call)
+        limit, skip = paging(request)
         customers, _ = self.store.select(self.name, merchant, self._conditions(query), descending=True)
         listed = [
             listed_source(source, customer.body)
             for customer in customers
             for source in customer.body["payment_sources"]
         ]
-        gateway = call.query.get("gateway_id")
+        gateway = request.query.get("gateway_id")
         listed = [source for source in listed if gateway in {None, source.get("gateway_id")}]
         resource = {"count": len(listed), "limit": limit, "skip": skip}
         return success(200, "payment_source", listed[skip : skip + limit], resource)
 
-    def _source(self, call: ReceivedRequest, customer: StoredCustomer) -> JsonObject:
+    def _source(self, request: ReceivedRequest, customer: StoredCustomer) -> JsonObject:
         sources: list[JsonObject] = customer.body["payment_sources"]
-        found = next((source for source in sources if source["_id"] == call.segments["source"]), None)
+        found = next((source for source in sources if source["_id"] == request.segments["source"]), None)
         return found or not_found()
 
-    def _modify_source(self, call: ReceivedRequest, merchant: str) -> Response:
-        held = self._held(call, merchant)
-        source = self._source(call, held)
-        vault = self._vault(merchant, json_object(call).get("vault_token"), "vault_token")
+    def _modify_source(self, request: ReceivedRequest, merchant: str) -> Response:
+        held = self._held(request, merchant)
+        source = self._source(request, held)
+        vault = self._vault(merchant, json_object(request).get("vault_token"), "vault_token")
         source |= {**vault.body, "updated_at": _time(self.clock())}
         self._save(merchant, held.body, held.created, "updated")
         return success(200, "customer", held.body)
 
-    def _archive_source(self, call: ReceivedRequest, merchant: str) -> Response:
-        held = self._held(call, merchant)
-        body, source = held.body, self._source(call, held)
+    def _archive_source(self, request: ReceivedRequest, merchant: str) -> Response:
+        held = self._held(request, merchant)
+        body, source = held.body, self._source(request, held)
         body["payment_sources"].remove(source)
         if body.get("default_source") == source["_id"]:
             del body["default_source"]
@@ -353,8 +353,8 @@ class PaydockSimulator(SimulatedGateway):
             invalid(path, f"{path} is not a known vault token")
         return record
 
-    def _create_vault(self, call: ReceivedRequest, merchant: str) -> Response:
-        sent, now = json_object(call), _time(self.clock())
+    def _create_vault(self, request: ReceivedRequest, merchant: str) -> Response:
+        sent, now = json_object(request), _time(self.clock())
         if sent.get("token"):
             source, owner = self._redeem(merchant, sent["token"])
             details = {key: value for key, value in source.items() if key not in {"_id", "gateway_id", "ref_token"}}
@@ -369,19 +369,19 @@ class PaydockSimulator(SimulatedGateway):
         )
         return success(201, "payment_source", body)
 
-    def _list_vault(self, call: ReceivedRequest, merchant: str) -> Response:
-        limit, skip = paging(call)
+    def _list_vault(self, request: ReceivedRequest, merchant: str) -> Response:
+        limit, skip = paging(request)
         bodies = [record.body for record in self.store.records(self.name, merchant, "vault")[::-1]]
         resource = {"count": len(bodies), "limit": limit, "skip": skip}
         return success(200, "payment_source", bodies[skip : skip + limit], resource)
 
-    def _get_vault(self, call: ReceivedRequest, merchant: str) -> Response:
-        record = self.store.record(self.name, merchant, "vault", call.segments["token"])
+    def _get_vault(self, request: ReceivedRequest, merchant: str) -> Response:
+        record = self.store.record(self.name, merchant, "vault", request.segments["token"])
         return success(200, "payment_source", (record or not_found()).body)
 
-    def _create_token(self, call: ReceivedRequest) -> Response:
-        merchant = self._merchant(call, ("public_key", "secret_key", "access_token"))
-        sent = json_object(call)
+    def _create_token(self, request: ReceivedRequest) -> Response:
+        merchant = self._merchant(request, ("public_key", "secret_key", "access_token"))
+        sent = json_object(request)
         details = checked_token_source(sent)
         body = {"source": details, "owner": owner_fields(sent)}
         token = str(uuid.uuid4())

@@ -120,9 +120,9 @@ def not_found() -> NoReturn:
     fail(404, "Not found", "not_found")
 
 
-def json_object(call: ReceivedRequest) -> JsonObject:
+def json_object(request: ReceivedRequest) -> JsonObject:
     """Return the request's body, which must be a JSON object."""
-    body = call.json()
+    body = request.json()
     if not isinstance(body, dict):
         invalid("", "body must be a JSON object")
     return body
@@ -219,9 +219,9 @@ def listed_source(source: JsonObject, customer: JsonObject) -> JsonObject:
     return {key: source[key] for key in _LISTED if key in source} | more
 
 
-def paging(call: ReceivedRequest) -> tuple[int, int]:
+def paging(request: ReceivedRequest) -> tuple[int, int]:
     """Return the `limit` and `skip` of a list. A malformed one counts as missing."""
-    limit, skip = call.number("limit", 100), call.number("skip", 0)
+    limit, skip = request.number("limit", 100), request.number("skip", 0)
     return (100 if limit is None else min(limit, 1000)), skip or 0
 
 

@@ -111,10 +111,10 @@ class WonderSimulator(SimulatedGateway):
             "WONDER_PRIVATE_KEY": credentials["private_key"],
         }
 
-    def authenticate(self, call: ReceivedRequest) -> str:
+    def authenticate(self, request: ReceivedRequest) -> str:
         """Return the AppID of the key that signed the request."""
-        app_id, request_time = credential(call, self.merchants, self.clock())
-        check_signature(call, request_time, self.merchants[app_id]["private_key"])
+        app_id, request_time = credential(request, self.merchants, self.clock())
+        check_signature(request, request_time, self.merchants[app_id]["private_key"])
         return app_id
 
     def wrong_path(self, status: int) -> Response:
@@ -126,11 +126,11 @@ class WonderSimulator(SimulatedGateway):
 
     # Customers
 
-    def _echo(self, call: ReceivedRequest, merchant: str) -> Response:
-        return _success({"message": _object(call).get("message"), "app_id": merchant})
+    def _echo(self, request: ReceivedRequest, merchant: str) -> Response:
+        return _success({"message": _object(request).get("message"), "app_id": merchant})
 
-    def _create(self, call: ReceivedRequest, merchant: str) -> Response:
-        sent = _object(call).get("customer")
+    def _create(self, request: ReceivedRequest, merchant: str) -> Response:
+        sent = _object(request).get("customer")
         if not isinstance(sent, dict):
             raise refusal(400, "E000001", "customer is required.")
         for field in _REQUIRED:
@@ -140,9 +140,9 @@ class WonderSimulator(SimulatedGateway):
         held = self.store.customer_by_reference(self.name, merchant, sent["reference_number"])
         return self._write(merchant, held, sent)
 
-    def _update(self, call: ReceivedRequest, merchant: str) -> Response:
-        held = self._held(call, merchant)
-        sent = _wrapped(call, "customer")
+    def _update(self, request: ReceivedRequest, merchant: str) -> Response:
+        held = self._held(request, merchant)
+        sent = _wrapped(request, "customer")
         _validate(sent)
         return self._write(merchant, held, {**sent, "reference_number": held.reference})
 
@@ -162,29 +162,29 @@ class WonderSimulator(SimulatedGateway):
         found = self.store.record(self.name, merchant, "token", token) if token else None
         return {**found.body["token"], "default": True} if found and found.owner == owner else None
 
-    def _held(self, call: ReceivedRequest, merchant: str) -> StoredCustomer:
-        found = self.store.customer(self.name, merchant, call.segments["uuid"])
+    def _held(self, request: ReceivedRequest, merchant: str) -> StoredCustomer:
+        found = self.store.customer(self.name, merchant, request.segments["uuid"])
         return found or _missing("StoredCustomer")
 
-    def _get(self, call: ReceivedRequest, merchant: str) -> Response:
-        return _success({"customer": _answered(self._held(call, merchant).body)})
+    def _get(self, request: ReceivedRequest, merchant: str) -> Response:
+        return _success({"customer": _answered(self._held(request, merchant).body)})
 
-    def _get_by_reference(self, call: ReceivedRequest, merchant: str) -> Response:
-        found = self.store.customer_by_reference(self.name, merchant, call.segments["reference"])
+    def _get_by_reference(self, request: ReceivedRequest, merchant: str) -> Response:
+        found = self.store.customer_by_reference(self.name, merchant, request.segments["reference"])
         return _success({"customer": _answered((found or _missing("StoredCustomer")).body)})
 
-    def _get_by_token(self, call: ReceivedRequest, merchant: str) -> Response:
-        token = self._record(merchant, _object(call).get("token"))
+    def _get_by_token(self, request: ReceivedRequest, merchant: str) -> Response:
+        token = self._record(merchant, _object(request).get("token"))
         found = self.store.customer(self.name, merchant, token.owner or "")
         return _success({"customer": _answered((found or _missing("StoredCustomer")).body)})
 
-    def _list(self, call: ReceivedRequest, merchant: str) -> Response:
-        limit = _number(call, "limit", default=20, highest=1000)
-        offset = _number(call, "offset", default=0, highest=10**15)
-        linked = call.query.get("linked_source_type")
+    def _list(self, request: ReceivedRequest, merchant: str) -> Response:
+        limit = _number(request, "limit", default=20, highest=1000)
+        offset = _number(request, "offset", default=0, highest=10**15)
+        linked = request.query.get("linked_source_type")
         if linked not in {None, "User", "Store"}:
             raise refusal(400, "E000001", "linked_source_type must be User or Store.")
-        conditions = _conditions(call.query)
+        conditions = _conditions(request.query)
         if linked == "Store":
             conditions.append(Condition(("deleted",), "eq", 1))
         found, total = self.store.select(self.name, merchant, conditions, limit=limit, offset=offset)
@@ -198,9 +198,9 @@ class WonderSimulator(SimulatedGateway):
         found = self.store.record(self.name, merchant, "token", token) if isinstance(token, str) else None
         return found or _missing("Payment token")
 
-    def _create_token(self, call: ReceivedRequest, merchant: str) -> Response:
-        owner = self._held(call, merchant)
-        sent = _wrapped(call, "payment_token")
+    def _create_token(self, request: ReceivedRequest, merchant: str) -> Response:
+        owner = self._held(request, merchant)
+        sent = _wrapped(request, "payment_token")
         card, verify_uuid = sent.get("card"), str(uuid.uuid4())
         body: JsonObject = {"token": str(uuid.uuid4()), "default": False, "state": "pending"}
         if isinstance(card, dict):
@@ -211,7 +211,7 @@ class WonderSimulator(SimulatedGateway):
             declined, verified = False, True
         else:
             raise refusal(400, "E000001", "card or alipay is required.")
-        url = f"{call.origin}{_VERIFY}/{verify_uuid}" if verified else None
+        url = f"{request.origin}{_VERIFY}/{verify_uuid}" if verified else None
         body |= {"verify_uuid": verify_uuid, "verify_url": url}
         kept = {"token": body, "outcome": "failed" if declined else "success", "checks": 0}
         record = StoredRecord(body["token"], owner.id, self.clock(), kept)
@@ -237,21 +237,21 @@ class WonderSimulator(SimulatedGateway):
             token |= {"error_code": "E100001", "error_msg": "The card was declined by its issuer."}
         self._save_token(merchant, record)
 
-    def _verify(self, call: ReceivedRequest) -> Response:
+    def _verify(self, request: ReceivedRequest) -> Response:
         for merchant in self.merchants:
             for record in self.store.records(self.name, merchant, "token"):
-                if record.body["token"]["verify_uuid"] == call.segments["verify_uuid"]:
+                if record.body["token"]["verify_uuid"] == request.segments["verify_uuid"]:
                     if record.body["token"]["state"] == "pending":
                         self._finish(merchant, record)
                     return html_page(f"Verification: {record.body['token']['state']}")
         return self.wrong_path(404)
 
-    def _check_token(self, call: ReceivedRequest, merchant: str) -> Response:
-        sent = _object(call).get("payment_token")
+    def _check_token(self, request: ReceivedRequest, merchant: str) -> Response:
+        sent = _object(request).get("payment_token")
         if not isinstance(sent, dict) or not sent.get("token"):
             raise refusal(400, "E000001", "payment_token.token is required.")
         record = self._record(merchant, sent["token"])
-        owner, token = call.segments["uuid"], record.body["token"]
+        owner, token = request.segments["uuid"], record.body["token"]
         # The older page has the literal word "uuid" in the path.
         if owner not in {record.owner, "uuid"} or sent.get("verify_uuid", token["verify_uuid"]) != token["verify_uuid"]:
             _missing("Payment token")
@@ -262,8 +262,8 @@ class WonderSimulator(SimulatedGateway):
             self._save_token(merchant, record)
         return _success({"payment_token": self._with_default(merchant, record)})
 
-    def _list_tokens(self, call: ReceivedRequest, merchant: str) -> Response:
-        owner = self._held(call, merchant)
+    def _list_tokens(self, request: ReceivedRequest, merchant: str) -> Response:
+        owner = self._held(request, merchant)
         records = self.store.records(self.name, merchant, "token", owner.id)
         return _success({"payment_tokens": [self._with_default(merchant, record) for record in records]})
 
@@ -272,9 +272,9 @@ class WonderSimulator(SimulatedGateway):
         default = owner.body["default_payment_token"] if owner else None
         return {**record.body["token"], "default": default is not None and default["token"] == record.id}
 
-    def _delete_token(self, call: ReceivedRequest, merchant: str) -> Response:
-        owner = self._held(call, merchant)
-        record = self._record(merchant, _wrapped(call, "payment_token").get("token"))
+    def _delete_token(self, request: ReceivedRequest, merchant: str) -> Response:
+        owner = self._held(request, merchant)
+        record = self._record(merchant, _wrapped(request, "payment_token").get("token"))
         if record.owner != owner.id:
             _missing("Payment token")
         self.store.delete_record(self.name, merchant, "token", record.id)
@@ -292,16 +292,16 @@ def _missing(what: str) -> Any:
     raise GatewayRefusal(404, {"code": "E000404", "message": f"{what} not found", "data": None})
 
 
-def _object(call: ReceivedRequest) -> JsonObject:
-    body = call.json()
+def _object(request: ReceivedRequest) -> JsonObject:
+    body = request.json()
     if not isinstance(body, dict):
         raise refusal(400, "E000001", "The body must be a JSON object.")
     return body
 
 
-def _wrapped(call: ReceivedRequest, name: str) -> JsonObject:
+def _wrapped(request: ReceivedRequest, name: str) -> JsonObject:
     """Return the body, or the object under `name` in it, for bodies whose nesting is not documented."""
-    body = _object(call)
+    body = _object(request)
     inner = body.get(name, body)
     if not isinstance(inner, dict):
         raise refusal(400, "E000001", f"{name} must be an object.")
@@ -343,8 +343,8 @@ def _card(sent: JsonObject) -> JsonObject:
     }
 
 
-def _number(call: ReceivedRequest, name: str, default: int, highest: int) -> int:
-    number = call.number(name, default)
+def _number(request: ReceivedRequest, name: str, default: int, highest: int) -> int:
+    number = request.number(name, default)
     if number is None or number > highest:
         raise refusal(400, "E000001", f"{name} must be a number up to {highest}.")
     return number

@@ -19,13 +19,13 @@ CLOCK_WINDOW = 30 * 60
 """The greatest difference of a request's time in seconds."""
 
 
-def credential(call: ReceivedRequest, app_ids: Container[str], now: float) -> tuple[str, str]:
+def credential(request: ReceivedRequest, app_ids: Container[str], now: float) -> tuple[str, str]:
     """Return the AppID and the request time of the `Credential` header.
 
     Raises:
         GatewayRefusal: It is malformed, its time is outside the window, or the AppID is unknown.
     """
-    parts = call.headers.get("credential", "").split("/")
+    parts = request.headers.get("credential", "").split("/")
     if len(parts) != 3 or parts[2] != ALGORITHM or not re.fullmatch(r"[0-9]{14}", parts[1]):
         raise refusal(401, "E000002", "Invalid Credential Format.")
     app_id, request_time, _ = parts
@@ -40,30 +40,30 @@ def credential(call: ReceivedRequest, app_ids: Container[str], now: float) -> tu
     return app_id, request_time
 
 
-def check_signature(call: ReceivedRequest, request_time: str, private_key: str) -> None:
+def check_signature(request: ReceivedRequest, request_time: str, private_key: str) -> None:
     """Check the `Nonce` and `Signature` headers against the request's method, target and body.
 
     Raises:
         GatewayRefusal: The signature was not made with `private_key` for this request.
     """
-    nonce = call.headers.get("nonce", "")
+    nonce = request.headers.get("nonce", "")
     if not re.fullmatch(r"[0-9A-Za-z]{16}", nonce):
         raise refusal(401, "E000003", "Invalid Nonce Format.")
     try:
-        signature = base64.b64decode(call.headers.get("signature", ""), validate=True)
+        signature = base64.b64decode(request.headers.get("signature", ""), validate=True)
         key = _public_key(private_key)
-        key.verify(signature, message(nonce, request_time, call), padding.PKCS1v15(), hashes.SHA256())
+        key.verify(signature, message(nonce, request_time, request), padding.PKCS1v15(), hashes.SHA256())
     except (binascii.Error, InvalidSignature):
         raise refusal(401, "E000004", "Invalid Signature.") from None
 
 
-def message(nonce: str, request_time: str, call: ReceivedRequest) -> bytes:
+def message(nonce: str, request_time: str, request: ReceivedRequest) -> bytes:
     """Return the signed message: 64 hexadecimal digits, as ASCII."""
     key = hmac.digest(nonce.encode(), request_time.encode(), "sha256")
     key = hmac.digest(key, ALGORITHM.encode(), "sha256")
-    content = call.method.upper().encode() + b"\n" + call.target
-    if call.body:
-        content += b"\n" + call.body
+    content = request.method.upper().encode() + b"\n" + request.target
+    if request.body:
+        content += b"\n" + request.body
     return hmac.digest(key, content, "sha256").hex().encode()
 
 
@@ -84,7 +84,7 @@ def first_key() -> str:
 def _public_key(private_key: str) -> rsa.RSAPublicKey:
     key = serialization.load_pem_private_key(private_key.encode(), None).public_key()
     if not isinstance(key, rsa.RSAPublicKey):
-        raise TypeError("Wonder's keys are RSA keys")
+        raise TypeError("the key must be an RSA key")
     return key
 
 
