@@ -28,7 +28,7 @@ from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, Transport
 
-__all__ = ["Finding", "ProbeReport", "probe"]
+__all__ = ["CheckedFact", "ProbeReport", "probe"]
 
 _POLICY: Final = RetryPolicy(attempts=3, deadline=20.0, confirmation_window=2.0)
 _LATE: Final = 5.0
@@ -60,7 +60,7 @@ _GENERIC: Final = (
 
 
 @frozen
-class Finding:
+class CheckedFact:
     """The result of one check.
 
     Attributes:
@@ -91,13 +91,13 @@ class ProbeReport:
     """
 
     gateway: str
-    findings: list[Finding] = field(factory=list)
+    findings: list[CheckedFact] = field(factory=list)
     steps: dict[str, list[dict[str, Any]]] = field(factory=dict)
     failed: dict[str, str] = field(factory=dict)
     left_behind: list[str] = field(factory=list)
 
     @property
-    def differences(self) -> tuple[Finding, ...]:
+    def differences(self) -> tuple[CheckedFact, ...]:
         """The checks that do not hold."""
         return tuple(it for it in self.findings if it.seen is not None)
 
@@ -296,7 +296,7 @@ class _Round:
     def report(self) -> ProbeReport:
         """Return the results of all checks whose step was sent."""
         findings = [
-            Finding(it.name, it.fact, it.believed, it.see(self._seen), it.advice)
+            CheckedFact(it.name, it.fact, it.believed, it.see(self._seen), it.advice)
             for it in (*COMMON, *_GENERIC, *self._checks.CHECKS)
         ]
         steps = {name: [_shape_of(it) for it in found] for name, found in self._seen.responses.items()}
