@@ -42,6 +42,7 @@ from wonder_customers.errors import (
 )
 from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimit, RateLimiter, RequestResult
 from wonder_customers.records import (
+    CLEAR,
     UNSET,
     Address,
     BankAccountSource,
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "CLEAR",
     "UNSET",
     "Account",
     "AdaptiveRateLimit",

@@ -5,7 +5,7 @@ fields are those of the gateways' documents (Wonder "Create a customer", Paydock
 "Customers API") and of the responses that the gateways' official clients read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from enum import Enum
 from functools import cache, cached_property
@@ -16,11 +16,13 @@ from attrs import field, frozen
 from wonder_customers.secret import Secret, guarded, optional_secret, secret
 
 __all__ = [
+    "CLEAR",
     "UNSET",
     "Address",
     "BankAccountSource",
     "CardSource",
     "CardSummary",
+    "Clear",
     "Customer",
     "CustomerDraft",
     "CustomerPatch",
@@ -52,9 +54,26 @@ class Unset(Enum):
 UNSET: Final = Unset.UNSET
 
 
+class Clear(Enum):
+    """The type of `CLEAR`."""
+
+    CLEAR = "CLEAR"
+
+    def __repr__(self) -> str:
+        return "CLEAR"
+
+
+CLEAR: Final[Any] = Clear.CLEAR
+"""The value of a draft's field that an upsert clears, where None means "leave it as it is"."""
+
+
 def _own(value: object) -> Any:
     """A copy of a mapping, so that a record does not change with its caller's dictionary."""
     return dict(value) if isinstance(value, Mapping) else value
+
+
+def _names(value: Iterable[str]) -> frozenset[str]:
+    return frozenset(value)
 
 
 def _private(default: Any = None) -> Any:
@@ -215,6 +234,8 @@ class CustomerDraft:
         default_payment_method: Wonder: ``Credit Card``, ``Alipay`` or ``Wechat Pay``.
         default_payment_token: The token to charge by default (Wonder: a UUID; Paydock: 24 hex digits).
         payment_source: Paydock: how the customer pays.
+        clear: The fields that an upsert clears, such as ``email``, ``address.city`` or ``metadata.plan``. A field with
+            the value `CLEAR` is added to them, and a field with another value is left out.
     """
 
     reference: str | None = None
@@ -230,6 +251,31 @@ class CustomerDraft:
     default_payment_method: str | None = _private()
     default_payment_token: str | None = _private()
     payment_source: PaymentSource | None = None
+    clear: frozenset[str] = field(default=frozenset(), converter=_names)
+
+    def __attrs_post_init__(self) -> None:
+        values = {name: getattr(self, name) for name in _CLEARED}
+        marked = {name for name, value in values.items() if value is CLEAR}
+        for name in marked:
+            object.__setattr__(self, name, None)
+        if marked or self.clear:
+            given = {name for name, value in values.items() if value is not None} - marked
+            object.__setattr__(self, "clear", (self.clear | marked) - given)
+
+
+_CLEARED: Final = (
+    "name",
+    "first_name",
+    "last_name",
+    "email",
+    "phone",
+    "company_name",
+    "description",
+    "metadata",
+    "address",
+    "default_payment_method",
+    "default_payment_token",
+)
 
 
 @frozen

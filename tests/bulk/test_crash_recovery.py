@@ -26,7 +26,7 @@ async def crash(journal: Journal, session: CustomerSession[Any], sent: CustomerD
     journal.begin({})
     async with anyio.create_task_group() as group:
         group.start_soon(journal.serve)
-        await journal.announce([(sent.reference or "", 1, None, payload)])
+        await journal.announce([(sent.reference or "", 1, None, payload, "{}")])
         journal.stop()
     journal.release()
 

@@ -37,9 +37,9 @@ async def test_announced_rows_are_on_the_disk(tmp_path: Path) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(journal.writer.serve)
         for number in range(5):
-            await journal.announce([(f"c-{number}", number, b"raw", b"payload")])
+            await journal.announce([(f"c-{number}", number, b"raw", b"payload", "{}")])
             assert rows_on_disk(tmp_path) == number + 1
-        journal.done("c-0", 0, b"raw", b"payload", result="created", id="x", attempts=1)
+        journal.done("c-0", 0, b"raw", b"payload", "{}", result="created", id="x", attempts=1)
         journal.ended("c-1", "unknown", 2, "OutcomeUnknownError")
         journal.writer.stop()
     journal.end("finished", {"created": 1})
@@ -85,7 +85,7 @@ async def test_failed_journal_write_fails_all_later_writes(tmp_path: Path) -> No
         journal.writer.post("INSERT INTO nowhere VALUES (1)", [])
         for number in range(2):
             with pytest.raises(BulkError, match="wonder-customers resume"):
-                await journal.announce([(f"c-{number}", number, None, b"payload")])
+                await journal.announce([(f"c-{number}", number, None, b"payload", "{}")])
         journal.writer.stop()
     journal.end("journal", {})
     assert rows_on_disk(tmp_path) == 0

@@ -31,6 +31,21 @@ def test_plan_names_changed_fields(run_at_simulator: Command, folder: Path) -> N
     assert "row 2, c-1: email, name would change" in out or "row 2, c-1: name, email would change" in out
 
 
+@pytest.mark.parametrize("gateway", ["wonder", "paydock", "monri"])
+def test_emptied_cell_is_planned_cleared_and_verified(
+    gateway: str, run_at_simulator: Command, server: SimulatorServer, folder: Path
+) -> None:
+    source, journal = write_csv(folder / "c.csv", 2), f"c.csv.{gateway}.journal"
+    assert run_at_simulator("sync", "c.csv", "--to", gateway)[0] == 0
+    source.write_text(source.read_text().replace("ada.1@example.com", ""))
+    assert "clears email: 1" in run_at_simulator("plan", "c.csv", "--to", gateway)[1]
+    assert "clears" not in run_at_simulator("plan", "c.csv", "--to", gateway, "--empty", "keep")[1]
+    code, out, _ = run_at_simulator("sync", "c.csv", "--to", gateway)
+    assert (code, "Fields cleared because their cells are empty: email (1)" in out) == (0, True)
+    assert run_at_simulator("verify", journal)[0] == 0
+    assert [bool(it.get("email")) for it in server.store.customers(gateway)] == [True, False]
+
+
 def test_plan_counts_unconfirmed_rows(run_at_simulator: Command, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 2)
     assert run_at_simulator("sync", "c.csv", "--to", "wonder", "--first", "1")[0] == 0

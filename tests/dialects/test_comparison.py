@@ -66,7 +66,8 @@ async def test_absent_value_differs_from_a_value_that_was_sent() -> None:
     assert compare_values(fields, {"wire": "Ada"}, {"wire": None}).different == ("name",)
     assert compare_values(fields, {"wire": ""}, {"wire": None}) == Comparison(normalized=("name",))
     assert compare_values(fields, {"wire": "Ada"}, {}) == Comparison()
-    assert compare_values(fields, {"wire": None}, {"wire": "Ada"}) == Comparison()
+    assert compare_values(fields, {"wire": None}, {"wire": "Ada"}) == Comparison(different=("name",))
+    assert compare_values(fields, {"wire": None}, {"wire": ""}) == Comparison(normalized=("name",))
 
 
 async def test_differences_ignore_what_normalisation_removes() -> None:

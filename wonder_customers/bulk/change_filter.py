@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from attrs import define, field, frozen
 
+from wonder_customers.bulk.empty_cells import EmptyCells, EmptyRule, apply_rule
 from wonder_customers.bulk.journal.entries import Announcement, Entry, RowJournal
 from wonder_customers.bulk.rows import Outcome, Row, Status
 from wonder_customers.errors import InvalidRecordError
@@ -32,6 +33,7 @@ class PendingRow:
         known: Whether the gateway accepted this reference before, so that the customer exists.
         unconfirmed: Whether the outcome of an earlier write is unknown.
         superseded: Whether that earlier write had another body.
+        cells: The fields that the row clears, and what the journal records about its fields.
     """
 
     row: Row
@@ -42,11 +44,12 @@ class PendingRow:
     known: bool = False
     unconfirmed: bool = False
     superseded: bool = False
+    cells: EmptyCells = EmptyCells(CustomerDraft(), "", "")
 
     @property
     def announcement(self) -> Announcement:
         """What the journal records before the row is sent."""
-        return self.reference, self.row.number, self.raw, self.payload
+        return self.reference, self.row.number, self.raw, self.payload, self.cells.announced
 
 
 @define(eq=False)
@@ -59,6 +62,7 @@ class ChangeFilter:
         only: Which rows belong to the run.
         full: Send unchanged rows too.
         read_only: Do not write to the journal.
+        empty: What an empty cell does.
         repeats: Maps the number of each row with a repeated reference to the number of the first row with it. Needed
             if the rows are a part of a source; None if they are the whole source.
         skipped: The number of rows that do not belong to the run.
@@ -69,6 +73,7 @@ class ChangeFilter:
     only: Only = "all"
     full: bool = False
     read_only: bool = False
+    empty: EmptyRule = "own"
     repeats: Mapping[int, int] | None = None
     skipped: int = field(default=0, init=False)
     _stack: ExitStack = field(factory=ExitStack, init=False)
@@ -129,19 +134,23 @@ class ChangeFilter:
         draft = self._valid_draft(row)
         if isinstance(draft, Outcome):
             return draft
-        reference = draft.reference or ""
+        reference, recorded = draft.reference or "", None if entry is None else entry.fields
+        digests = None if journal is None else journal.digests
+        cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, digests=digests)
         if journal is None:
-            return PendingRow(row, draft, reference, None, b"")
-        raw = None if row.raw_values is None else journal.digests.row(row.raw_values)
-        payload = journal.digests.payload(self.session.payload(draft))
-        same = entry is not None and entry.payload == payload
-        if entry is not None and same:
+            return PendingRow(row, cells.draft, reference, None, b"", cells=cells)
+        raw = None if row.raw_values is None or cells.open else journal.digests.row(row.raw_values)
+        # With `own`, the fields to clear depend on earlier runs, so the row's digest does not cover them.
+        payload = journal.digests.payload(self.session.payload(draft if self.empty == "own" else cells.draft))
+        same = entry is not None and entry.payload == payload and not cells.cleared
+        if entry is not None and (same or (entry.state == "failed" and entry.payload == payload)):
             settled = self._settled_by_payload(row, entry, journal, draft, raw)
             if settled is not None:
                 return settled
-        known = entry is not None and entry.id is not None
+        known = entry is not None and entry.id is not None and entry.state != "removed"
         unconfirmed = entry is not None and entry.state in {"sending", "unknown"}
-        return PendingRow(row, draft, reference, raw, payload, known, unconfirmed, unconfirmed and not same)
+        superseded = unconfirmed and not same
+        return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells)
 
     def _resend(self, entry: Entry, journal: RowJournal, draft: CustomerDraft | None = None) -> bool:
         """Return whether a confirmed row is sent again, once per run: with `full`, or because it has a card.

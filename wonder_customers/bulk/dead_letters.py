@@ -120,9 +120,10 @@ def _numbers(path: Path) -> frozenset[int]:
 
 def _values(draft: CustomerDraft) -> Mapping[str, Any]:
     """Return the draft's fields that are set, except its payment source."""
-    names = [attribute.name for attribute in fields(CustomerDraft) if attribute.name != "payment_source"]
+    names = [attribute.name for attribute in fields(CustomerDraft) if attribute.name not in {"payment_source", "clear"}]
     found = {name: getattr(draft, name) for name in names if getattr(draft, name) is not None}
+    found |= dict.fromkeys(sorted(draft.clear))
     for part in ("phone", "address"):
-        if part in found:
+        if found.get(part) is not None:
             found[part] = {name: value for name, value in asdict(found[part]).items() if value is not None}
     return found

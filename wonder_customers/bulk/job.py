@@ -181,7 +181,9 @@ class LocalJob(Job):
         self._clock = clock
         self._limit = LimitMonitor(session.rate_limit)
         self._drift_before = Counter(session.stats().drift)
-        self._change_filter = ChangeFilter(session, journal, options.only, options.full, repeats=repeats)
+        self._change_filter = ChangeFilter(
+            session, journal, options.only, options.full, empty=options.empty, repeats=repeats
+        )
         self._batches = Batches(rows, options.first)
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
 

@@ -17,7 +17,7 @@ __all__ = ["Losses", "draft_of", "losses", "migrated"]
 
 _MOST_READS: Final = 10
 _TOKENS = ("default_payment_method", "default_payment_token")
-_SHARED = tuple(it.name for it in fields(CustomerDraft) if it.name not in {*_TOKENS, "payment_source"})
+_SHARED = tuple(it.name for it in fields(CustomerDraft) if it.name not in {*_TOKENS, "payment_source", "clear"})
 """Fields that have the same meaning at every gateway. Payment tokens belong to one gateway and cannot be moved."""
 
 
@@ -105,7 +105,8 @@ def draft_of(customer: Customer) -> CustomerDraft:
 
     Gateways return empty strings and objects for fields that were never set; these are left out.
     """
-    return CustomerDraft(**{name: getattr(customer, name) or None for name in _SHARED})
+    shared: dict[str, Any] = {name: getattr(customer, name) or None for name in _SHARED}
+    return CustomerDraft(**shared)
 
 
 def adapted(target: CustomerSession[Any], draft: CustomerDraft) -> tuple[CustomerDraft, list[str]]:

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import field, frozen
 
 from wonder_customers.bulk.change_filter import Only
+from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.rows import Row
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
@@ -46,6 +47,8 @@ class Options:
         first: Stop after this number of rows, for a trial; None for all.
         only: ``failed`` for the rows that failed or are unconfirmed since earlier runs.
         full: Send unchanged rows too.
+        empty: What an empty cell does: ``own`` clears a field that an earlier run filled (without a journal it keeps
+            it), ``clear`` clears every field that has a column, ``keep`` leaves the field as it is.
         retry: How often and how long each row is retried. It replaces the session's policy.
         max_failures: The number of failed rows at which the job stops; None for no limit.
         failure_share: The share of failures among the last 500 rows (at least 50) at which the job stops; None for no
@@ -58,6 +61,7 @@ class Options:
     first: int | None = None
     only: Only = "all"
     full: bool = False
+    empty: EmptyRule = "own"
     retry: RetryPolicy = BULK
     max_failures: int | None = None
     failure_share: float | None = 0.2

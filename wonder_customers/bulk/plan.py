@@ -11,6 +11,7 @@ from attrs import define, field
 
 from wonder_customers.bulk.batches import Batches, for_each
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
+from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import BULK, Rows, check_rate
 from wonder_customers.bulk.rows import Outcome
@@ -49,6 +50,8 @@ class Plan:
         duplicates: Rows that repeat the reference of an earlier row.
         unconfirmed: Rows with an earlier write of unknown outcome, which are looked up first; included in the counts
             above.
+        clears: Rows that clear a field, by field.
+        uncleared: Rows with an empty cell whose field the gateway cannot clear, by field.
         looked_up: Rows for which the gateway was queried.
         differences: The first customers that would change.
         problems: The first rows that cannot be sent.
@@ -65,6 +68,8 @@ class Plan:
     invalid: int = 0
     duplicates: int = 0
     unconfirmed: int = 0
+    clears: "Counter[str]" = field(factory=Counter)
+    uncleared: "Counter[str]" = field(factory=Counter)
     looked_up: int = 0
     differences: list[Difference] = field(factory=list)
     problems: list[Outcome] = field(factory=list)
@@ -89,6 +94,7 @@ async def plan(
     rows: Rows,
     *,
     journal: Journal | None = None,
+    empty: EmptyRule = "own",
     rate: float | None = None,
     look_up: int = 1000,
     workers: int = 16,
@@ -100,6 +106,7 @@ async def plan(
         session: An open session.
         rows: The rows of the job.
         journal: The job's journal; without it, every valid row would be sent.
+        empty: What an empty cell does, see `Options`.
         rate: The requests per second of the job, to estimate its duration; None if it has no limit.
         look_up: The maximum number of rows to look up at the gateway (one read each).
         workers: The maximum number of concurrent lookups.
@@ -111,7 +118,7 @@ async def plan(
     """
     found = Plan(rate=rate)
     patient = session.with_options(retry=retry)
-    batches, change_filter = Batches(rows), ChangeFilter(session, journal, read_only=True)
+    batches, change_filter = Batches(rows), ChangeFilter(session, journal, read_only=True, empty=empty)
     async with batches:  # it closes the source, whatever is refused
         check_rate(rate)
         if look_up < 0:
@@ -173,6 +180,8 @@ def _kept_by_deleted(item: PendingRow, error: NotFoundError) -> Outcome:
 
 def _count(found: Plan, item: PendingRow, there: dict[str, tuple[str, ...] | Outcome | None]) -> None:
     found.unconfirmed += item.unconfirmed
+    found.clears.update(item.cells.cleared)
+    found.uncleared.update(item.cells.uncleared)
     if item.reference not in there:
         found.updates += item.known
         found.open += not item.known

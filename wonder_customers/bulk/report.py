@@ -70,6 +70,7 @@ def build(
         "arrived": _arrived(job),
         "next_steps": _next_steps(job, source, journal, failed_rows, given_again),
         "failures": dict(stats.reasons.most_common()),
+        "cleared": dict(stats.cleared.most_common()),
         "drift": dict(stats.drift.most_common()),
         "examples": dict(stats.examples),
         "requests": {

@@ -37,9 +37,10 @@ class Row:
         place: Where the row is in the source, such as ``line 12``.
         raw_values: The row's raw values as bytes, for change detection. Never includes card fields.
         build: Builds the draft, or raises `RowProblem`.
+        columns: The fields that have a column in the source, such as ``address.city``; None if all have.
     """
 
-    __slots__ = ("_build", "_draft", "_problem", "number", "place", "raw_values", "reference")
+    __slots__ = ("_build", "_draft", "_problem", "columns", "number", "place", "raw_values", "reference")
 
     def __init__(
         self,
@@ -51,10 +52,12 @@ class Row:
         place: str = "",
         raw_values: bytes | None = None,
         build: Callable[[], CustomerDraft] | None = None,
+        columns: frozenset[str] | None = None,
     ) -> None:
         self.number = number
         self.place = place
         self.raw_values = raw_values
+        self.columns = columns
         if reference is None and draft is not None:
             reference = draft.reference
         self.reference = reference if _usable(reference) else None
@@ -109,6 +112,7 @@ class Outcome:
         attempts: The number of requests sent for the row in this run.
         request_id: The gateway's id of the last request, if the row failed.
         place: Where the row is in the source, such as ``line 12``.
+        cleared: The fields that were cleared at the gateway.
         replayed: The outcome was read from the journal: the row ended before this run was interrupted.
         error: The exception, if there was one.
         draft: The draft of a row that failed, if it could be read.
@@ -124,6 +128,7 @@ class Outcome:
     attempts: int = 0
     request_id: str | None = None
     place: str = ""
+    cleared: tuple[str, ...] = ()
     replayed: bool = False
     error: WonderCustomersError | None = field(default=None, repr=False)
     draft: CustomerDraft | None = field(default=None, repr=False)

@@ -140,6 +140,7 @@ class JobStats:
         reasons: Failed, invalid and duplicate rows by code.
         examples: The numbers of the first rows of each code.
         sent: Rows that the gateway accepted.
+        cleared: Rows that cleared a field, by field. Local jobs only.
         latencies: Latencies of the rows that were sent.
         drift: Response fields that differed from the gateway's documents, as in `Stats.drift`.
         points: The curves.
@@ -152,6 +153,7 @@ class JobStats:
     reasons: "Counter[str]" = field(factory=Counter)
     examples: dict[str, list[int]] = field(factory=dict)
     sent: int = 0
+    cleared: "Counter[str]" = field(factory=Counter)
     latencies: Latencies = field(factory=Latencies)
     drift: "Counter[str]" = field(factory=Counter)
     points: list[Point] = field(factory=list)
@@ -185,6 +187,8 @@ class JobStats:
                 examples = self.examples.setdefault(code, [])
                 if len(examples) < MOST_EXAMPLES:
                     examples.append(outcome.number)
+            if outcome.cleared:
+                self.cleared.update(outcome.cleared)
 
     def replace(
         self, counts: Mapping[str, int], reasons: Mapping[str, int], sent: int, latencies: Mapping[int, int]

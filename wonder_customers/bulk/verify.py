@@ -2,12 +2,16 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from math import sqrt
 from typing import Any, Literal
 
 from attrs import define, field, frozen
 
 from wonder_customers.bulk.batches import Batches, for_each
+from wonder_customers.bulk.empty_cells import EmptyRule, apply_rule
+from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import BULK, Rows
 from wonder_customers.bulk.rows import Row
 from wonder_customers.errors import AmbiguousReferenceError, ConfigurationError, InvalidRecordError, NotFoundError
@@ -85,6 +89,8 @@ async def verify(
     session: CustomerSession[Any],
     rows: Rows,
     *,
+    journal: Journal | None = None,
+    empty: EmptyRule = "own",
     sample: int | None = None,
     workers: int = 16,
     retry: RetryPolicy = BULK,
@@ -95,6 +101,9 @@ async def verify(
     Args:
         session: An open session.
         rows: The source.
+        journal: The journal of the job, which knows the fields that the source filled and cleared; without it, empty
+            cells are not compared unless `empty` is ``clear``.
+        empty: The rule for empty cells of the job.
         sample: The number of rows to read back; None for all.
         workers: The maximum number of concurrent reads.
         retry: How often and how long a read is retried.
@@ -107,10 +116,17 @@ async def verify(
     found = Verification()
     patient = session.with_options(retry=retry)
 
-    async def check(row: Row) -> None:
-        found.add(await _finding(patient, row, found.normalized))
+    async with Batches(rows) as batches, AsyncExitStack() as stack:  # they close the source, whatever is refused
+        find = None if journal is None else stack.enter_context(journal.reader())
 
-    async with Batches(rows) as batches:  # it closes the source, whatever is refused
+        def with_cleared(row: Row, draft: CustomerDraft) -> CustomerDraft:
+            entry = None if find is None else find([draft.reference or ""]).get(draft.reference or "")
+            recorded = None if entry is None else entry.fields
+            return apply_rule(session, draft, row.columns, recorded, rule=empty, digests=None).draft
+
+        async def check(row: Row) -> None:
+            found.add(await _finding(patient, row, found.normalized, with_cleared))
+
         if sample is not None and sample < 1:
             raise ConfigurationError("the sample size must be at least 1. Nothing was read back.")
         if sample is not None:
@@ -134,7 +150,12 @@ async def _sampled(batches: Batches, size: int, dice: random.Random) -> list[Row
     return chosen
 
 
-async def _finding(session: CustomerSession[Any], row: Row, normalized: "Counter[str]") -> Finding:
+async def _finding(
+    session: CustomerSession[Any],
+    row: Row,
+    normalized: "Counter[str]",
+    with_cleared: Callable[[Row, CustomerDraft], CustomerDraft],
+) -> Finding:
     draft = row.draft
     if draft is None or draft.reference is None or not _valid(session, draft):
         return Finding(row.number, row.reference, "unreadable")
@@ -144,7 +165,7 @@ async def _finding(session: CustomerSession[Any], row: Row, normalized: "Counter
         return Finding(row.number, draft.reference, "missing")
     except AmbiguousReferenceError:
         return Finding(row.number, draft.reference, "ambiguous")
-    compared = session.compare(draft, response.record)
+    compared = session.compare(with_cleared(row, draft), response.record)
     normalized.update(compared.normalized)
     return Finding(row.number, draft.reference, "different" if compared.different else "equal", compared.different)
 

@@ -125,9 +125,18 @@ class RowWriter:
         result, held = _result(row, response), response.record.id
         attempts, source = response.attempts, row.row
         if self.journal is not None:
-            digests = (row.raw, row.payload)
+            digests = (row.raw, row.payload, row.cells.confirmed)
             self.journal.done(row.reference, source.number, *digests, result=result, id=held, attempts=attempts)
-        return Outcome(source.number, row.reference, result, held, applied="yes", attempts=attempts, place=source.place)
+        return Outcome(
+            source.number,
+            row.reference,
+            result,
+            held,
+            applied="yes",
+            attempts=attempts,
+            place=source.place,
+            cleared=row.cells.cleared,
+        )
 
     def _failed(self, row: PendingRow, error: CallError, *, unconfirmed: bool) -> Outcome | None:
         fatal = isinstance(error, (AuthenticationError, PermissionDeniedError))
@@ -193,7 +202,11 @@ def _is_comparable(draft: CustomerDraft, customer: Customer) -> bool:
     """Return whether `customer` has a value for every field that `draft` sends."""
     for attribute in fields(CustomerDraft):
         sent, held = getattr(draft, attribute.name), getattr(customer, attribute.name, None)
-        if sent is None or (attribute.name == "name" and held is None and customer.first_name is not None):
+        if (
+            sent is None
+            or attribute.name == "clear"
+            or (attribute.name == "name" and held is None and customer.first_name is not None)
+        ):
             continue
         if held is None:
             return False

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping
 from os import environ
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from wonder_customers._support.loopback import is_loopback
@@ -11,7 +12,10 @@ from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import concealed
 
-__all__ = ["GATEWAYS", "account_from_environment", "confirm_production", "environment", "is_configured"]
+if TYPE_CHECKING:  # loaded only for bulk jobs
+    from wonder_customers.bulk.journal import Journal
+
+__all__ = ["GATEWAYS", "account_from_environment", "account_of", "confirm_production", "environment", "is_configured"]
 
 GATEWAYS = ", ".join(names())
 """The installed gateways, for help texts."""
@@ -68,3 +72,13 @@ def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() != "yes":
         raise ConfigurationError("not confirmed. Nothing was sent.")
+
+
+def account_of(opened: "Journal") -> Account:
+    """Return the account in the environment, if it is at the gateway to which the journal belongs."""
+    owner = account_from_environment(opened.gateway)
+    if owner.base_url != opened.endpoint:
+        raise ConfigurationError(
+            f"the journal belongs to {opened.gateway} at {opened.endpoint}, but the environment has {owner.base_url}"
+        )
+    return owner

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
+from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.job import LocalJob
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.migrate import Losses, losses, migrated
@@ -29,7 +30,14 @@ __all__ = ["export_ids", "migration", "show_plan", "show_status", "show_verifica
 
 
 def show_plan(
-    owner: Account, rows: Rows, journal: Journal | None, *, rate: float | None, look_up: int, workers: int
+    owner: Account,
+    rows: Rows,
+    journal: Journal | None,
+    *,
+    empty: EmptyRule,
+    rate: float | None,
+    look_up: int,
+    workers: int,
 ) -> int:
     """Print what a job would do.
 
@@ -39,7 +47,7 @@ def show_plan(
 
     async def make_plan() -> Plan:
         async with bulk_session(owner, workers, rate) as session:
-            return await plan(session, rows, journal=journal, rate=rate, look_up=look_up, workers=workers)
+            return await plan(session, rows, journal=journal, empty=empty, rate=rate, look_up=look_up, workers=workers)
 
     found = runtime.run(make_plan)
     _print_counts(
@@ -60,6 +68,12 @@ def show_plan(
         console().print(
             cell(f"{found.unconfirmed:,} rows of an earlier run are unconfirmed and will be looked up before sending.")
         )
+    for name, count in found.clears.most_common():
+        console().print(cell(f"clears {name}: {count:,}", "yellow"))
+    for name, count in found.uncleared.most_common():
+        console().print(cell(f"cannot clear {name} at this gateway: {count:,}; the old value stays", "red"))
+    if journal is None and empty == "own":
+        console().print(cell("Without a journal, empty cells clear nothing.", "dim"))
     for change in found.differences:
         console().print(cell(f"row {change.number}, {change.reference}: {', '.join(change.fields)} would change"))
     for problem in found.problems:
@@ -110,7 +124,16 @@ def export_ids(journal: Journal, output: Path | None) -> int:
     return SUCCESS
 
 
-def show_verification(owner: Account, rows: Rows, *, sample: int | None, rate: float | None, workers: int) -> int:
+def show_verification(
+    owner: Account,
+    rows: Rows,
+    journal: Journal,
+    *,
+    empty: EmptyRule,
+    sample: int | None,
+    rate: float | None,
+    workers: int,
+) -> int:
     """Read the customers back and print the differences.
 
     Returns:
@@ -119,7 +142,7 @@ def show_verification(owner: Account, rows: Rows, *, sample: int | None, rate: f
 
     async def compare() -> Verification:
         async with bulk_session(owner, workers, rate) as session:
-            return await verify(session, rows, sample=sample, workers=workers)
+            return await verify(session, rows, journal=journal, empty=empty, sample=sample, workers=workers)
 
     found = runtime.run(compare)
     counts = {**dict(found.counts.most_common()), "read back": found.checked}

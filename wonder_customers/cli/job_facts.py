@@ -8,11 +8,12 @@ without being named again only if it is in the journal's folder.
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from attrs import frozen
 
 from wonder_customers.bulk.distributed.partition import Source
+from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.sources import fingerprint
 from wonder_customers.cli.output import print_message
@@ -90,12 +91,13 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     last = journal.last_run()
     if last is None:
         raise ConfigurationError(f"{journal.path} contains no run. Start one with `sync`.")
-    facts = dict(last.facts)
+    facts = {"empty": "own", **last.facts}
     if "migrate" in facts:
         again = f"wonder-customers migrate --from {quote(str(facts['migrate']))} --to {quote(journal.gateway)}"
         raise ConfigurationError(f"{journal.path} is the journal of a migration. To continue, run: {again}")
     wrong = [name for name, kinds in _KINDS.items() if name not in facts or type(facts[name]) not in kinds]
     wrong += [name for name in ("workers", "processes") if name not in wrong and not 0 < facts[name] <= _MOST]
+    wrong += [] if facts["empty"] in get_args(EmptyRule) else ["empty"]
     if wrong or not all(isinstance(field, str) for field in facts["mapping"].values()):
         named = wrong[0] if wrong else "mapping"
         raise ConfigurationError(f"the journal {journal.path} is damaged ({named}): restore it from a copy.")

@@ -127,6 +127,9 @@ def print_summary(report: dict[str, Any], title: str) -> None:
         for reason, count in list(report["failures"].items())[:15]:
             reasons.add_row(cell(reason), f"{count:,}")
         console().print(reasons)
+    if report["cleared"]:
+        fields = ", ".join(f"{name} ({count:,})" for name, count in report["cleared"].items())
+        console().print(cell(f"Fields cleared because their cells are empty: {fields}"))
     if report["drift"]:
         fields = ", ".join(f"{name} ({count:,})" for name, count in list(report["drift"].items())[:10])
         console().print(cell(f"Response fields that differ from the gateway's documents: {fields}", "yellow"))

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 from attrs import frozen
 from cyclopts import App, Parameter
 
+from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options, check_rate
 from wonder_customers.bulk.sources import fingerprint
-from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, confirm_production
+from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, account_of, confirm_production
 from wonder_customers.cli.inspect_commands import export_ids, migration, show_plan, show_status, show_verification
 from wonder_customers.cli.job_facts import check_unchanged, combined, engine_settings, last_facts, sealed, source_of
 from wonder_customers.cli.sync_jobs import SyncTask, account, default_letters, journal_path, run
-from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["commands"]
@@ -53,6 +53,10 @@ class SourceOptions:
         str | None,
         Parameter(help="The encoding of a file that is not UTF-8, such as cp1250; detect: the most likely one."),
     ] = None
+
+    empty: Annotated[
+        EmptyRule, Parameter(help="An empty cell clears a field that this source filled (own), any field, or none.")
+    ] = "own"
 
     def mapping(self) -> dict[str, str]:
         """Return the mapping of columns to fields, from the file and from the arguments.
@@ -174,6 +178,7 @@ def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> 
         "query": columns.query,
         "format": columns.format,
         "encoding": columns.encoding,
+        "empty": columns.empty,
         "rate": limits.per_second(),
         "workers": limits.workers,
         "max_failures": limits.max_failures,
@@ -214,6 +219,7 @@ def sync(
             workers=limits.workers,
             first=first,
             full=full,
+            empty=columns.empty,
             max_failures=limits.max_failures,
             facts=sealed(facts, opened),
         )
@@ -251,9 +257,8 @@ def plan(
     facts = source_settings(file, columns, limits)
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         known = Journal.open(path, gateway=to, endpoint=owner.base_url) if path.exists() else None
-        return show_plan(
-            owner, source_of(facts).read(), known, rate=facts["rate"], look_up=look_up, workers=limits.workers
-        )
+        rows, rate, workers = source_of(facts).read(), facts["rate"], limits.workers
+        return show_plan(owner, rows, known, empty=columns.empty, rate=rate, look_up=look_up, workers=workers)
 
 
 @commands.command
@@ -317,9 +322,8 @@ def verify(
     """Read the customers of a journal's source back from the gateway and compare them."""
     opened, facts = _last_run(journal, again)
     limit = RateOptions(rate=rate).per_second() if rate is not None else facts["rate"]
-    return show_verification(
-        _account_of(opened), source_of(facts).read(), sample=sample, rate=limit, workers=facts["workers"]
-    )
+    rows, empty, workers = source_of(facts).read(), facts["empty"], facts["workers"]
+    return show_verification(account_of(opened), rows, opened, empty=empty, sample=sample, rate=limit, workers=workers)
 
 
 @commands.command
@@ -364,23 +368,14 @@ def _last_run(path: Path, again: AgainOptions, engine: EngineOptions | None = No
     return opened, facts
 
 
-def _account_of(opened: Journal) -> Account:
-    """Return the account in the environment, if it is at the gateway to which the journal belongs."""
-    owner = account_from_environment(opened.gateway)
-    if owner.base_url != opened.endpoint:
-        raise ConfigurationError(
-            f"the journal belongs to {opened.gateway} at {opened.endpoint}, but the environment has {owner.base_url}"
-        )
-    return owner
-
-
 def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
     """Run the source of a journal again and return the exit code."""
     file = Path(facts["source"])
-    options = Options(workers=facts["workers"], max_failures=facts["max_failures"], facts=sealed(facts, opened), **how)
+    how |= {name: facts[name] for name in ("workers", "max_failures", "empty")}
+    options = Options(facts=sealed(facts, opened), **how)
     return run(
         SyncTask(
-            _account_of(opened),
+            account_of(opened),
             opened.gateway,
             f"{file.name} → {opened.gateway}",
             facts["source"],

@@ -7,7 +7,7 @@ Responses are read with the helpers in `wonder_customers.dialects.responses`.
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 from urllib.parse import quote
@@ -285,6 +285,15 @@ class Dialect(ABC):
     @abstractmethod
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer's fields of `draft` as a JSON object, without a payment source."""
+
+    def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
+        """Return those of `fields` that a write of `draft` can clear. By default none.
+
+        Args:
+            draft: The draft, which has no value for the fields.
+            fields: Names such as ``email``, ``address.city`` or ``metadata.plan``.
+        """
+        return frozenset()
 
     @abstractmethod
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:

@@ -93,17 +93,16 @@ def compare_values(fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], h
 
     Args:
         fields: The record's name and the gateway's name of each field.
-        sent: The request's body. Fields that are missing or null are not compared.
+        sent: The request's body. Fields that are missing are not compared; a null means that the field was cleared.
         held: The response's body. Fields that it does not contain are not compared; a null differs from every value
             that was sent, except from an empty text or object.
     """
     different: list[str] = []
     normalized: list[str] = []
     for field, wire in fields:
-        own = sent.get(wire)
-        if own is None or wire not in held:
+        if wire not in sent or wire not in held:
             continue
-        found = held[wire]
+        own, found = sent[wire], held[wire]
         if own == found:
             continue
         (normalized if equal_after_normalisation(field, own, found) else different).append(field)

@@ -180,7 +180,7 @@ _Paths = tuple[tuple[str, tuple[type, ...] | None], ...]
 @cache
 def _fields(kind: type, whole: frozenset[str], path: str) -> tuple[Callable[[Any], tuple[Any, ...]], _Paths]:
     """Return a function that reads all fields of a record, and the path and the nested classes of each field."""
-    names = [attribute.name for attribute in fields(kind)]
+    names = [attribute.name for attribute in fields(kind) if attribute.name != "clear"]
     paths = [f"{path}{name}" for name in names]
     parts = [None if it in whole else _PARTS.get(it) for it in paths]
     # For a single name, `attrgetter` returns the value instead of a tuple.
@@ -246,6 +246,28 @@ def violations(
         problem = f"must be {expected}, not {type(value).__name__}" if expected else unsupported
         found.append(Violation(name, None, problem))
     return found
+
+
+def not_clearable(draft: CustomerDraft, clearable: frozenset[str]) -> list[Violation]:
+    """Return a violation for each field that `draft` clears and the gateway cannot clear."""
+    refused = sorted(draft.clear - clearable) if draft.clear else []
+    return [Violation(name, None, "cannot be cleared at this gateway") for name in refused]
+
+
+def cleared_body(
+    draft: CustomerDraft, rules: Sequence[FieldRule], wires: Mapping[str, str], parts: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Return the nulls that clear the fields of `draft`, without metadata keys.
+
+    Args:
+        draft: The draft.
+        rules: The gateway's table.
+        wires: The gateway's names of fields that the table does not contain, such as ``last_name``.
+        parts: The gateway's names of the parts of an address.
+    """
+    names = dict(field_names(rules)) | dict(wires)
+    body = {names[name]: None for name in sorted(draft.clear) if name in names}
+    return body | dict.fromkeys(parts) if "address" in draft.clear else body
 
 
 def field_names(rules: Iterable[FieldRule]) -> tuple[tuple[str, str], ...]:

@@ -29,7 +29,7 @@ _SAMPLES: Final[dict[str, Any]] = {
     "address": Address(line1="1 Main Street", city="Sydney", postcode="2000", country="AU"),
 }
 _NOT_OPTIONAL: Final = ("reference", "name", "first_name", "last_name", "phone")
-_ABOUT_PAYMENT: Final = ("default_payment_method", "default_payment_token", "payment_source")
+_ABOUT_PAYMENT: Final = ("default_payment_method", "default_payment_token", "payment_source", "clear")
 OPTIONAL_FIELDS: Final[dict[str, Any]] = {
     attribute.name: _SAMPLES.get(attribute.name, f"The {attribute.name} of a test")
     for attribute in fields(CustomerDraft)

@@ -190,10 +190,19 @@ class LeasedJournal:
             raise self.failure
 
     def done(
-        self, reference: str, number: int, raw: bytes | None, payload: bytes, *, result: str, id: str, attempts: int
+        self,
+        reference: str,
+        number: int,
+        raw: bytes | None,
+        payload: bytes,
+        fields: str,
+        *,
+        result: str,
+        id: str,
+        attempts: int,
     ) -> None:
-        """Record that the gateway holds the row."""
-        self._post("done", reference, number, raw, payload, result, id, attempts)
+        """Record that the gateway holds the row. `fields` are digests, see `wonder_customers.bulk.empty_cells`."""
+        self._post("done", reference, number, raw, payload, fields, result, id, attempts)
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record how a row ended that the gateway did not confirm."""

@@ -3,14 +3,15 @@
 import os
 import sqlite3
 import stat
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from shlex import quote
 
 from wonder_customers.bulk.private_files import check_trusted, make_private
-from wonder_customers.errors import ConfigurationError
+from wonder_customers.errors import BulkError, ConfigurationError
 
-__all__ = ["check_schema", "connect"]
+__all__ = ["check_schema", "connect", "reading", "writing"]
 
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 """The end of a rollback journal that names a further file (https://sqlite.org/fileformat.html#the_rollback_journal)."""
@@ -36,6 +37,33 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Report errors of reading a journal as `ConfigurationError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise ConfigurationError(
+            f"{path} cannot be used as a journal: {error}. Choose another file with --journal."
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path} cannot be used as a journal: {error.strerror}. Choose another file with --journal."
+        ) from None
+    except (ValueError, KeyError, OverflowError) as error:  # invalid Unicode, invalid JSON, missing names
+        reason = type(error).__name__
+        raise ConfigurationError(f"the journal {path} is damaged ({reason}): restore it from a copy.") from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Report errors of writing a journal as `BulkError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise BulkError(f"the journal {path} could not be written: {error}. Nothing was sent.") from None
 
 
 def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> None:

@@ -10,11 +10,12 @@ from wonder_customers.bulk.journal.digest import Digests
 
 __all__ = ["Announcement", "Entry", "RowJournal", "Run", "State"]
 
-Announcement = tuple[str, int, bytes | None, bytes]
-"""Reference, row number, digest of the raw values, and digest of the request body."""
+Announcement = tuple[str, int, bytes | None, bytes, str]
+"""Reference, row number, digest of the raw values, digest of the request body, and digests of the fields."""
 
-State = Literal["sending", "done", "failed", "unknown", "held"]
-"""``failed``: the gateway refuses the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again."""
+State = Literal["sending", "done", "failed", "unknown", "held", "removed"]
+"""``failed``: the gateway refuses the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again.
+``removed``: the row left the source, and its customer was deleted."""
 
 
 @frozen
@@ -52,6 +53,7 @@ class Entry(NamedTuple):
     attempts: int
     code: str | None
     at: float
+    fields: str | None = None
 
 
 class RowJournal(Protocol):
@@ -100,9 +102,18 @@ class RowJournal(Protocol):
         """
 
     def done(
-        self, reference: str, number: int, raw: bytes | None, payload: bytes, *, result: str, id: str, attempts: int
+        self,
+        reference: str,
+        number: int,
+        raw: bytes | None,
+        payload: bytes,
+        fields: str,
+        *,
+        result: str,
+        id: str,
+        attempts: int,
     ) -> None:
-        """Record that the gateway holds the row."""
+        """Record that the gateway holds the row. `fields` are digests, see `wonder_customers.bulk.empty_cells`."""
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record how a row ended that the gateway did not confirm."""

@@ -5,7 +5,6 @@ It never contains a request body or card data. ``sending`` is on disk before the
 after the response, so a row that is ``sending`` when a process starts has an outcome that only the gateway knows.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ import orjson
 from attrs import define, field
 
 from wonder_customers._support import clock as system_clock
-from wonder_customers.bulk.journal.database import check_schema, connect
+from wonder_customers.bulk.journal.database import check_schema, connect, reading, writing
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.bulk.journal.entries import Announcement, Entry, Run, State
 from wonder_customers.bulk.journal.file_lock import FileLock
@@ -41,21 +40,23 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE TABLE IF NOT EXISTS rows (
     reference TEXT PRIMARY KEY, number INTEGER NOT NULL, run INTEGER NOT NULL, state TEXT NOT NULL, result TEXT,
     raw BLOB, payload BLOB, id TEXT, attempts INTEGER NOT NULL, code TEXT, at REAL NOT NULL
-) WITHOUT ROWID;
+, fields TEXT) WITHOUT ROWID;
 """
 _SENDING = """
-INSERT INTO rows (reference, number, run, state, raw, payload, attempts, at) VALUES (?, ?, ?, 'sending', ?, ?, 0, ?)
+INSERT INTO rows (reference, number, run, state, raw, payload, fields, attempts, at)
+VALUES (?, ?, ?, 'sending', ?, ?, ?, 0, ?)
 ON CONFLICT (reference) DO UPDATE SET number = excluded.number, run = excluded.run, state = 'sending', result = NULL,
-    raw = excluded.raw, payload = excluded.payload, attempts = 0, code = NULL, at = excluded.at
+    raw = excluded.raw, payload = excluded.payload, fields = excluded.fields, attempts = 0, code = NULL,
+    at = excluded.at
 """
 _DONE = """
 UPDATE rows SET state = 'done', result = ?, id = ?, attempts = ?, code = NULL, number = ?, run = ?, raw = ?,
-    payload = ?, at = ? WHERE reference = ?
+    payload = ?, fields = ?, at = ? WHERE reference = ?
 """
 _ENDED = "UPDATE rows SET state = ?, attempts = ?, code = ?, at = ? WHERE reference = ?"
 _SEEN = "UPDATE rows SET raw = ? WHERE reference = ?"
 _FIND = """
-SELECT reference, number, run, state, result, raw, payload, id, attempts, code, at FROM rows
+SELECT reference, number, run, state, result, raw, payload, id, attempts, code, at, fields FROM rows
 WHERE reference IN (SELECT value FROM json_each(?))
 """
 
@@ -107,11 +108,14 @@ class Journal:
         if where.is_dir():
             raise ConfigurationError(f"{where} is a folder, not a journal. Name a file with --journal.")
         mine = {"version": str(VERSION), "gateway": gateway, "endpoint": endpoint}
-        with _reading(where):
+        with reading(where):
             digests = Digests(key_of(where))
             mark = key_mark(digests).hex()
             with closing(connect(where)) as connection:
                 connection.executescript(_SCHEMA)
+                if "fields" not in {row[1] for row in connection.execute("PRAGMA table_info(rows)")}:
+                    # A journal of 0.1.0. The schema has its line break where SQLite adds the column.
+                    connection.execute("ALTER TABLE rows ADD COLUMN fields TEXT")
                 check_schema(connection, where, _SCHEMA)
                 connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", mine.items())
                 # A journal of a version without marks adopts the key that it is opened with.
@@ -225,7 +229,7 @@ class Journal:
     def last_run(self) -> Run | None:
         """Return the latest run; None if there was none."""
         rows = self._query("SELECT run, started, ended, ending, facts, counts FROM runs ORDER BY run DESC LIMIT 1")
-        with _reading(self.path):
+        with reading(self.path):
             for number, started, ended, exit_status, facts, counts in rows:
                 found = orjson.loads(facts), orjson.loads(counts or "{}")
                 _check((started, ended or 0.0, exit_status or "", *found), (float, (float, int), str, dict, dict))
@@ -245,7 +249,7 @@ class Journal:
     def ids(self) -> list[tuple[str, str | None, str, float]]:
         """Return the reference, the gateway's id, the state and the Unix time of each row, ordered by reference."""
         found = self._query("SELECT reference, id, state, at FROM rows ORDER BY reference")
-        with _reading(self.path):
+        with reading(self.path):
             for reference, gateway_id, state, at in found:
                 _check((reference, gateway_id or "", state, at), (str, str, str, float))
                 datetime.fromtimestamp(at, UTC)
@@ -262,10 +266,19 @@ class Journal:
         await self.merge([("sending", list(row)) for row in rows])
 
     def done(
-        self, reference: str, number: int, raw: bytes | None, payload: bytes, *, result: str, id: str, attempts: int
+        self,
+        reference: str,
+        number: int,
+        raw: bytes | None,
+        payload: bytes,
+        fields: str,
+        *,
+        result: str,
+        id: str,
+        attempts: int,
     ) -> None:
-        """Record that the gateway holds the row."""
-        self.writer.post(*self._statement("done", [reference, number, raw, payload, result, id, attempts]))
+        """Record that the gateway holds the row. `fields` are digests, see `wonder_customers.bulk.empty_cells`."""
+        self.writer.post(*self._statement("done", [reference, number, raw, payload, fields, result, id, attempts]))
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record how a row ended that the gateway did not confirm."""
@@ -290,11 +303,11 @@ class Journal:
     def _statement(self, kind: str, values: list[Any]) -> tuple[str, list[Any]]:
         now = self.clock()
         if kind == "sending":
-            reference, number, raw, payload = values
-            return _SENDING, [reference, number, self.run, raw, payload, now]
+            reference, number, raw, payload, fields = values
+            return _SENDING, [reference, number, self.run, raw, payload, fields, now]
         if kind == "done":
-            reference, number, raw, payload, result, held, attempts = values
-            return _DONE, [result, held, attempts, number, self.run, raw, payload, now, reference]
+            reference, number, raw, payload, fields, result, held, attempts = values
+            return _DONE, [result, held, attempts, number, self.run, raw, payload, fields, now, reference]
         if kind == "ended":
             reference, *how = values
             return _ENDED, [*how, now, reference]
@@ -314,18 +327,18 @@ class Journal:
         with closing(connect(self.path)) as connection:
 
             def find(references: Sequence[str]) -> dict[str, Entry]:
-                with _reading(self.path):
+                with reading(self.path):
                     rows = connection.execute(_FIND, [orjson.dumps(references).decode()])
                     return {row[0]: _entry(row) for row in rows}
 
             yield find
 
     def _execute(self, sql: str, parameters: Sequence[object]) -> None:
-        with _writing(self.path), closing(connect(self.path)) as connection:
+        with writing(self.path), closing(connect(self.path)) as connection:
             connection.execute(sql, parameters)
 
     def _query(self, sql: str) -> list[Any]:
-        with _reading(self.path), closing(connect(self.path)) as connection:
+        with reading(self.path), closing(connect(self.path)) as connection:
             return connection.execute(sql).fetchall()
 
 
@@ -335,13 +348,13 @@ def facts_about(path: Path) -> dict[str, str]:
     Raises:
         ConfigurationError: The file is not a journal.
     """
-    with _reading(path), closing(connect(path)) as connection:
+    with reading(path), closing(connect(path)) as connection:
         check_schema(connection, path, _SCHEMA)
         found = dict(connection.execute("SELECT name, value FROM about"))
         return {name: found[name] for name in ("gateway", "endpoint", "version")}
 
 
-_ENTRY_TYPES = (str, int, int, str, str, bytes, bytes, str, int, str, float)
+_ENTRY_TYPES = (str, int, int, str, str, bytes, bytes, str, int, str, float, str)
 
 
 def _entry(row: Sequence[Any]) -> Entry:
@@ -360,31 +373,6 @@ def _check(values: Iterable[object], kinds: Any) -> None:
     each = kinds if isinstance(kinds, tuple) else repeat(kinds)
     if not all(isinstance(value, kind) for value, kind in zip(values, each, strict=False)):
         raise ValueError("a value of another type")
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise ConfigurationError(
-            f"{path} cannot be used as a journal: {error}. Choose another file with --journal."
-        ) from None
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path} cannot be used as a journal: {error.strerror}. Choose another file with --journal."
-        ) from None
-    except (ValueError, KeyError, OverflowError) as error:  # invalid Unicode, invalid JSON, missing names
-        reason = type(error).__name__
-        raise ConfigurationError(f"the journal {path} is damaged ({reason}): restore it from a copy.") from None
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise BulkError(f"the journal {path} could not be written: {error}. Nothing was sent.") from None
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -36,7 +36,7 @@ _CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_
 def _known() -> frozenset[str]:
     """Return every field that a column may have, nested ones with a dot; ``metadata.…`` is allowed in addition."""
     nested: dict[str, type[Any]] = {"phone": Phone, "address": Address}
-    own = {attribute.name for attribute in fields(CustomerDraft)} - {"address", "payment_source"}
+    own = {attribute.name for attribute in fields(CustomerDraft)} - {"address", "payment_source", "clear"}
     parts = {f"{name}.{attribute.name}" for name, kind in nested.items() for attribute in fields(kind)}
     paid = {f"payment_source.{name}" for name in (*_CARD_PARTS, "vault_token")}
     return frozenset(own | parts | paid)
@@ -78,6 +78,7 @@ class Columns:
         paths: The field of each column, such as ``address.city``; None for a column that is left out.
         reference: The index of the column with the reference.
         cards: The indexes of columns with card fields, which must not be included in a digest.
+        fields: The fields that have a column.
         mark: Identifies the mapping, so that the same values under another mapping have another digest.
     """
 
@@ -85,6 +86,7 @@ class Columns:
     paths: tuple[str | None, ...]
     reference: int
     cards: frozenset[int]
+    fields: frozenset[str] = field(init=False)
     mark: bytes = field(init=False)
     _suspects: frozenset[int] = field(init=False)
     _undigested: frozenset[int] = field(init=False)
@@ -94,6 +96,7 @@ class Columns:
         self._suspects = frozenset(place for place in read if is_ambiguous(_plain(self.names[place])))
         # A column that is left out may contain card numbers.
         self._undigested = self.cards | {place for place, path in enumerate(self.paths) if path is None}
+        self.fields = frozenset(filter(None, self.paths))
         self.mark = orjson.dumps([self.names, self.paths])
 
     @classmethod

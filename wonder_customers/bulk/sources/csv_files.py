@@ -107,6 +107,7 @@ def _rows(reader: Any, columns: Columns, number: int, where: str, byte_range: By
             place=place,
             raw_values=columns.digestible(values, _material),
             build=partial(columns.draft, values, place),
+            columns=columns.fields,
         )
 
 

@@ -108,4 +108,5 @@ def object_row(record: dict[str, Any], number: int, place: str, forms: Forms) ->
         place=place,
         raw_values=columns.digestible(values, orjson.dumps),
         build=partial(columns.draft, values, place),
+        columns=columns.fields,
     )

@@ -1,5 +1,6 @@
 """Monri's field names, limits and JSON forms. Source: Monri's "Customers API" (API v2)."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from wonder_customers.dialects.codec import (
@@ -19,8 +20,10 @@ from wonder_customers.dialects.field_rules import (
     JSON_OBJECT,
     FieldRule,
     Limit,
+    cleared_body,
     field_names,
     merge_names,
+    not_clearable,
     reference,
     text,
     violations,
@@ -63,6 +66,8 @@ FIELD_RULES = (
 )
 UNSUPPORTED_FIELD = "Monri's customers have no such field"
 
+_NAMES = ("name", "first_name", "last_name")
+_CLEARABLE = frozenset(rule.field for rule in FIELD_RULES) - {"reference"} | {*_NAMES, "address"}
 _ADDRESS = {rule.field.removeprefix("address."): rule.wire for rule in FIELD_RULES if rule.field.startswith("address.")}
 _REQUEST = {rule.field: rule.wire for rule in FIELD_RULES if "." not in rule.field} | {"address": "address"}
 _CUSTOMER = (
@@ -110,9 +115,17 @@ _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=False)
 
 def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
     """Return every documented limit that a draft or a patch breaks."""
-    return violations(
-        merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=isinstance(record, CustomerPatch)
-    )
+    if isinstance(record, CustomerPatch):
+        return violations(merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=True)
+    found = violations(merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD)
+    return found + not_clearable(record, clearable(record, record.clear))
+
+
+def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
+    """Return those of `fields` that null clears: all but the reference, and parts of a name that has other parts."""
+    named = any(getattr(draft, name) is not None for name in _NAMES)
+    known = _CLEARABLE - set(_NAMES) if named else _CLEARABLE
+    return frozenset(name for name in fields if name in known or name.startswith("metadata."))
 
 
 def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
@@ -122,6 +135,15 @@ def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
     if "address" in body:
         parts = body.pop("address")
         body |= dict.fromkeys(_ADDRESS.values()) if parts is None else parts
+    return _with_cleared(record, body) if isinstance(record, CustomerDraft) and record.clear else body
+
+
+def _with_cleared(draft: CustomerDraft, body: Json) -> Json:
+    """Return `body` with null for the fields that `draft` clears."""
+    body = cleared_body(draft, FIELD_RULES, dict.fromkeys(_NAMES, "name"), _ADDRESS.values()) | body
+    keys = [name.removeprefix("metadata.") for name in sorted(draft.clear) if name.startswith("metadata.")]
+    if keys and body.get("metadata", {}) is not None:
+        body["metadata"] = dict.fromkeys(keys) | body.get("metadata", {})
     return body
 
 
@@ -164,17 +186,20 @@ def write_token(token: PaymentToken) -> Json:
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     """Compare `draft` with `customer`. Metadata keys with the value None are compared as absent."""
     body = customer_body(draft)
-    if draft.metadata is not None:
-        body["metadata"] = {key: value for key, value in draft.metadata.items() if value is not None}
+    if isinstance(body.get("metadata"), dict):
+        # Without metadata in the draft, only the keys that it clears are compared.
+        kept = {} if draft.metadata is not None else customer.metadata or {}
+        sent = kept | body["metadata"]
+        body["metadata"] = {key: value for key, value in sent.items() if value is not None}
     return compare_values(field_names(FIELD_RULES), body, write_customer(customer))
 
 
-def replacing_metadata(body: Json, held: Customer) -> Json:
-    """Return the body of an update that replaces the metadata of `held`.
+def replacing_metadata(draft: CustomerDraft, body: Json, held: Customer) -> Json:
+    """Return the body of an update with `draft`, whose metadata replaces that of `held`.
 
     Monri merges metadata and removes the keys that are null, so the keys of `held` that `body` does not contain are
     sent as null.
     """
-    if not isinstance(body.get("metadata"), dict) or not held.metadata:
+    if draft.metadata is None or not held.metadata:
         return body
     return body | {"metadata": dict.fromkeys(held.metadata) | body["metadata"]}

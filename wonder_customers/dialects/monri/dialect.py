@@ -4,10 +4,11 @@ Sources: Monri's "Customers API" and "Requirements - API v2"; OAuth as in Monri'
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import orjson
+from attrs import evolve
 
 from wonder_customers.dialects.base import AccessToken, Call, Operation, Steps, path_segment, send, upsert_by_lookup
 from wonder_customers.dialects.capabilities import CustomerDeletion
@@ -118,7 +119,7 @@ class MonriDialect(CustomerDeletion):
             yield from upsert_by_lookup(
                 lookup,
                 self._create(draft),
-                lambda held: send(self._write(held.id, codec.replacing_metadata(body, held), reference)),
+                lambda held: send(self._write(held.id, codec.replacing_metadata(draft, body, held), reference)),
             )
         )
 
@@ -196,11 +197,16 @@ class MonriDialect(CustomerDeletion):
         """Return the customer's fields of `draft` as a JSON object."""
         return codec.customer_body(draft)
 
+    def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
+        """Return the fields that null clears."""
+        return codec.clearable(draft, fields)
+
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
         """Compare `draft` with the customer that Monri holds."""
         return codec.compare(draft, customer)
 
     def _create(self, draft: CustomerDraft) -> Call[Customer]:
+        draft = evolve(draft, clear=()) if draft.clear else draft
         reference = draft.reference
         request = self._request("POST", "/v2/customers", "/v2/customers", codec.customer_body(draft))
         if reference is None:

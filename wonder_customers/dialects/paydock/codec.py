@@ -4,6 +4,7 @@ Sources: Paydock's ``POST /v1/customers`` for the request and its four flows; th
 Java, PHP and .NET clients read them, and the customer in Paydock's "Payment source" page.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import evolve
@@ -27,9 +28,11 @@ from wonder_customers.dialects.field_rules import (
     UUID,
     FieldRule,
     Limit,
+    cleared_body,
     field_names,
     json_object_problem,
     name_as_first_name,
+    not_clearable,
     pattern,
     reference,
     secret_value,
@@ -120,6 +123,7 @@ _FLOWS: dict[type, tuple[FieldRule, ...]] = {
     ),
 }
 FIELD_RULES = (*_CUSTOMER_RULES, *dict.fromkeys(rule for rules in _FLOWS.values() for rule in rules))
+_CLEARABLE = frozenset(rule.field for rule in _CUSTOMER_RULES) - {"reference", "default_payment_token"} | {"name"}
 UNSUPPORTED_FIELD = "Paydock's customers have no such field (an address belongs to the payment source)"
 
 
@@ -204,13 +208,27 @@ def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
     """
     rules = (*_CUSTOMER_RULES, *_FLOWS.get(type(record.payment_source), ()))
     partial = isinstance(record, CustomerPatch)
-    return violations(name_as_first_name(record), rules, unsupported=UNSUPPORTED_FIELD, partial=partial)
+    found = violations(name_as_first_name(record), rules, unsupported=UNSUPPORTED_FIELD, partial=partial)
+    if isinstance(record, CustomerDraft):
+        found += not_clearable(record, clearable(record, record.clear))
+    return found
+
+
+def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
+    """Return those of `fields` that null clears: all but the reference and the default payment source."""
+    known = _CLEARABLE - {"name", "first_name"} if draft.name or draft.first_name else _CLEARABLE
+    return frozenset(name for name in fields if name in known or name.startswith("metadata."))
 
 
 def customer_body(record: CustomerDraft | CustomerPatch) -> Json:
     """Return the request body of a draft or a patch. In a patch, null clears a field."""
     named = name_as_first_name(record)
     body = _write_draft(named) if isinstance(named, CustomerDraft) else _write_patch(named)
+    if isinstance(record, CustomerDraft) and record.clear:
+        body = cleared_body(record, _CUSTOMER_RULES, {"name": "first_name"}) | body
+        if any(name.startswith("metadata.") for name in record.clear):
+            # The metadata is replaced as a whole.
+            body.setdefault("meta", None)
     source = named.payment_source
     if isinstance(source, OneTimeToken):
         return body | {"token": source.token.reveal()}

@@ -4,7 +4,7 @@ Sources: Paydock's ``POST /v1/customers`` and its API reference; responses, upda
 clients.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
@@ -265,11 +265,16 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         """Return the customer's fields of `draft` as a JSON object."""
         return codec.customer_body(evolve(draft, payment_source=None))
 
+    def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
+        """Return the fields that null clears."""
+        return codec.clearable(draft, fields)
+
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
         """Compare `draft` with the customer that Paydock holds."""
         return codec.compare(draft, customer)
 
     def _create(self, draft: CustomerDraft) -> Call[Customer]:
+        draft = evolve(draft, clear=()) if draft.clear else draft
         reference = draft.reference
         body = orjson.dumps(codec.customer_body(draft))
         request = HttpRequest("POST", f"{self.prefix}/customers", "/customers", body)

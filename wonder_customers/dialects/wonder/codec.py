@@ -24,6 +24,7 @@ from wonder_customers.dialects.field_rules import (
     FieldRule,
     field_names,
     merge_names,
+    not_clearable,
     one_of,
     pattern,
     raise_violations,
@@ -57,6 +58,7 @@ FIELD_RULES = (
     FieldRule("reference", "reference_number", reference(255), required=True),
 )
 UNSUPPORTED_FIELD = "Wonder's customers have no such field"
+_CLEARABLE = frozenset(rule.field for rule in FIELD_RULES if not rule.required and "." not in rule.field)
 _NOT_IN_RESPONSES = frozenset({"company_name"})
 _TRANSACTIONS = (
     "partial_split_shipment",
@@ -145,7 +147,13 @@ _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
 
 def limit_violations(draft: CustomerDraft) -> list[Violation]:
     """Return every documented limit that a draft breaks."""
-    return violations(merge_names(draft), FIELD_RULES, unsupported=UNSUPPORTED_FIELD)
+    found = violations(merge_names(draft), FIELD_RULES, unsupported=UNSUPPORTED_FIELD)
+    return found + not_clearable(draft, clearable(draft, draft.clear))
+
+
+def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
+    """Return those of `fields` that null clears: those that the document does not require."""
+    return _CLEARABLE.intersection(fields)
 
 
 def patch_violations(patch: CustomerPatch) -> list[Violation]:
@@ -174,7 +182,7 @@ def customer_fields(draft: CustomerDraft, cleared: Iterable[str] = ()) -> Json:
     """Return the ``customer`` object of a request. The fields named in `cleared` are sent as null."""
     body = _write_draft(merge_names(draft))
     phone = body.pop("phone", {})
-    return {**body, **phone, **{_REQUEST[name]: None for name in cleared}}
+    return {**body, **phone, **{_REQUEST[name]: None for name in (*cleared, *sorted(draft.clear))}}
 
 
 def card_body(source: CardSource) -> Json:

@@ -159,6 +159,10 @@ class WonderDialect(PaymentTokenStorage):
         """Return the customer's fields of `draft` as a JSON object."""
         return codec.customer_fields(draft)
 
+    def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
+        """Return the fields that null clears."""
+        return codec.clearable(draft, fields)
+
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
         """Compare `draft` with the customer that Wonder holds."""
         return codec.compare(draft, customer)
