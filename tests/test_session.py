@@ -1,7 +1,10 @@
 """Session lifecycle, views, raw operations, listings and payloads."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -107,6 +110,47 @@ def test_session_of_another_event_loop_rejects_every_operation(
     anyio.run(open_session, backend=backends[0])
     anyio.run(use_session, backend=backends[1])
     assert wire.requests == []
+
+
+@EACH_OPERATION
+def test_open_session_rejects_use_without_an_event_loop(operation: Callable[[Session], Awaitable[Any]]) -> None:
+    session = MockGateway().session(paydock())
+
+    async def open_session() -> None:
+        await session.__aenter__()
+
+    anyio.run(open_session)
+    with pytest.raises(SessionClosedError, match="Nothing was sent"):
+        operation(session).__await__().send(None)
+
+
+def test_calls_from_an_exit_handler_raise_errors_of_the_library(tmp_path: Path) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import asyncio, atexit\n"
+        "from wonder_customers import CustomerSession, Paydock, RetryPolicy, WonderCustomersError\n"
+        "once = RetryPolicy(attempts=1, deadline=5)\n"
+        "made = lambda: CustomerSession(Paydock('key', base_url='http://localhost:9/'), retry=once)\n"
+        "session = made()\n"
+        "async def new():\n"
+        "    async with made() as session:\n"
+        "        await session.get('0' * 24)\n"
+        "async def old():\n"
+        "    await session.get('0' * 24)\n"
+        "async def close():\n"
+        "    await session.__aexit__(None, None, None)\n"
+        "def leave():\n"
+        "    for call in (new, old, close):\n"
+        "        try:\n"
+        "            asyncio.run(call())\n"
+        "        except WonderCustomersError as error:\n"
+        "            print(call.__name__, type(error).__name__)\n"
+        "atexit.register(leave)\n"
+        "asyncio.run(session.__aenter__())\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["new NotSentError", "old SessionClosedError"]
 
 
 def test_session_rejects_use_from_another_thread() -> None:

@@ -42,12 +42,15 @@ async def sleep(seconds: float) -> None:
 
 
 def running_loop() -> object:
-    """Return an object that identifies the running event loop."""
+    """Return an object that identifies the running event loop; None if none is running."""
     # The token of anyio works on every event loop, but takes ten times as long, and every call needs it.
     try:
         return sys.modules["asyncio"].get_running_loop()
     except (KeyError, RuntimeError):
-        return current_token()
+        try:
+            return current_token()
+        except RuntimeError:
+            return None
 
 
 @contextmanager
