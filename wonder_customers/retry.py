@@ -270,7 +270,7 @@ def _wait(policy: RetryPolicy, now: RetryState, *, base: float, number: int) -> 
     if not asked:
         return backoff(policy, number, base=base, draw=now.draw)
     # Calls that were refused together must not return together. The spread uses the time that is left, if it is short.
-    spread = min(policy.cap, max(base, asked) * policy.factor ** min(number - 1, 64))
+    spread = backoff(policy, number, base=max(base, asked), draw=1.0)
     room = max(0.0, (now.remaining - asked) * 0.9)
     return asked + min(spread, room) * now.draw
 
