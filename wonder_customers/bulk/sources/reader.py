@@ -173,10 +173,35 @@ def rows_of_file(
             byte_range.encoding = _file_encoding(path, reading)
         if form == "parquet":
             return (yield from query_rows("SELECT * FROM source", path, number, reading, where))
-        read_rows = csv_rows if form == "csv" else json_rows
-        return (yield from read_rows(reader.open(path), number, reading, where, byte_range))
+        read_rows, before = csv_rows if form == "csv" else json_rows, _version(path)
+        rows = read_rows(reader.open(path), number, reading, where, byte_range)
+        return (yield from _unchanged(path, before, rows))
     except _unreadable() as error:
         raise ConfigurationError(f"{path.name} cannot be read to its end: {error}") from None
+
+
+def _unchanged(path: Path, before: tuple[int, ...], rows: Generator[Row, None, int]) -> Generator[Row, None, int]:
+    """Yield the rows of a file.
+
+    Raises:
+        ConfigurationError: After the last row, if the file has changed since `before`.
+    """
+    number = yield from rows
+    if _version(path) != before:
+        raise ConfigurationError(
+            f"{path.name} changed while it was read, so its rows may be of two versions. When it is complete, run the"
+            " command again; `resume` continues with --allow-changed"
+        )
+    return number
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file is appended to, rewritten, truncated or replaced; nothing if it is missing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def encodings_of(chosen: list[tuple[Path, Format]], reading: Reading) -> list[str | None]:

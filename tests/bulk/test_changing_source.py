@@ -1,0 +1,46 @@
+"""A source that changes while it is read is never reported as finished."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bulk.customers import OPTIONS, AccountFactory, collect, line, open_journal, write_csv
+
+from wonder_customers import BulkError, CustomerSession
+from wonder_customers.bulk import sources, sync
+from wonder_customers.dialects import names
+
+pytestmark = pytest.mark.anyio
+
+
+def append(path: Path) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{line(9000)}\n")
+
+
+def replace(path: Path) -> None:
+    write_csv(path.with_name("new.csv"), 7).replace(path)
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "appended": append,
+    "rewritten": lambda path: write_csv(path, 5, version="2"),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:150]),
+    "replaced": replace,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("gateway", names())
+async def test_source_that_changes_while_it_is_read_stops_the_job(
+    gateway: str, change: str, account: AccountFactory, tmp_path: Path
+) -> None:
+    source, journal = write_csv(tmp_path / "c.csv", 5), open_journal(tmp_path / "j", account(gateway), gateway)
+    rows = sources.read(source)
+    async with CustomerSession(account(gateway)) as session:
+        CHANGES[change](source)
+        job = sync(session, rows, journal=journal, options=OPTIONS)
+        with pytest.raises(BulkError, match=r"changed while it was read.*resume"):
+            await collect(job)
+    assert job.exit_status == "source"
+    assert journal.last_run().exit_status == "source"  # type: ignore[union-attr]
