@@ -74,7 +74,8 @@ def _launch(
         return _output_closed()
     except (WonderCustomersError, OSError) as error:
         if debug:
-            traceback.print_exc()
+            for line in traceback.format_exc().splitlines():
+                print_message(line)
         return _failed(error)
     return code if isinstance(code, int) else SUCCESS
 

@@ -1,7 +1,6 @@
 """Output of the commands: tables for people, JSON lines for programs, errors on one line."""
 
 import os
-import re
 import sys
 from typing import Any, Final
 
@@ -10,13 +9,12 @@ from attrs import asdict
 from rich.console import Console
 from rich.text import Text
 
+from wonder_customers._support.printable import UNSAFE, printable
+
 __all__ = ["cell", "console", "json_line", "print_message", "printable"]
 
 _PIPE_WIDTH: Final = 200
 """Columns used when the output is not a terminal, so that tables in pipes and files are not folded to 80."""
-
-# Control characters could control the terminal. Bidirectional overrides change the order in which text is displayed.
-_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class _Console(Console):
@@ -38,11 +36,6 @@ def console(*, stderr: bool = False, wide: bool = True) -> Console:
     return made
 
 
-def printable(value: object) -> str:
-    """Return `value` as text in which control and bidirectional characters are escaped."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(value))
-
-
 def cell(value: object, style: str = "") -> Text:
     """Return `value` as the content of a table cell: not parsed as markup, empty for None."""
     return Text("" if value is None else printable(value), style)
@@ -58,5 +51,7 @@ def json_line(record: Any) -> None:
     """Print an attrs record or a dictionary as one line of JSON, in UTF-8 whatever the terminal's encoding."""
     fields = record if isinstance(record, dict) else asdict(record)
     sys.stdout.flush()
-    sys.stdout.buffer.write(orjson.dumps(fields, default=str, option=orjson.OPT_APPEND_NEWLINE))
+    # JSON does not require that C1 and bidirectional characters are escaped; a terminal obeys them.
+    text = UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(fields, default=str).decode())
+    sys.stdout.buffer.write(f"{text}\n".encode())
     sys.stdout.buffer.flush()

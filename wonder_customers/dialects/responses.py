@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from wonder_customers._support.printable import printable
 from wonder_customers.dialects.drift import type_name
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
 from wonder_customers.errors import (
@@ -141,7 +142,7 @@ def gateway_error(
     fields: Mapping[str, tuple[str, ...]] | None = None,
     about_customer: bool = True,
 ) -> CallError:
-    """Return the error that a refusal means.
+    """Return the error that a refusal means. Control characters in its texts are escaped.
 
     The gateways' documents do not fix the status of "not found" and "already exists": Monri refuses a taken reference
     with 400, and the response for an unknown customer is documented neither by Wonder nor by Monri. So a 400 or 422 is
@@ -155,6 +156,9 @@ def gateway_error(
         about_customer: Whether the refusal is about the customer. The message of a refusal that is about a card token
             does not mean that the customer was not found.
     """
+    code, message = code and printable(code), message and printable(message)
+    if fields is not None:
+        fields = {printable(name): tuple(map(printable, texts)) for name, texts in fields.items()}
     message_text = message or ""
     kind = _BY_STATUS.get(status)
     if kind is None and (status >= 500 or status == 408):

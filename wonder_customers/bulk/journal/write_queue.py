@@ -3,6 +3,7 @@
 import queue
 import sqlite3
 from collections.abc import Callable, Sequence
+from shlex import quote
 from time import monotonic
 
 import anyio
@@ -64,7 +65,7 @@ class WriteQueue:
             raise BulkError(
                 f"the journal {self.name} could not be written ({self.failure}). No further customer was sent;"
                 " customers under way are looked up at the gateway when the job is resumed. Free some disk space, then"
-                f" run: wonder-customers resume {self.name}"
+                f" run: wonder-customers resume {quote(self.name)}"
             )
 
     async def serve(self) -> None:
