@@ -4,6 +4,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from wonder_customers import BulkError, ConfigurationError
 from wonder_customers.bulk import Journal
-from wonder_customers.bulk.journal.digest import VARIABLE, Digests
+from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_of
 from wonder_customers.bulk.journal.write_queue import GROUP
 
 
@@ -106,6 +107,16 @@ def test_key_is_read_from_the_environment(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv(VARIABLE, "long enough to be a key")
     assert opened(tmp_path).digests == opened(tmp_path).digests
     assert not (tmp_path / "j.key").exists()
+
+
+def test_key_in_the_environment_is_random_or_derived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "ab" * 32)
+    assert key_of(tmp_path / "j") == bytes([0xAB]) * 32
+    monkeypatch.setenv(VARIABLE, "correct horse battery staple")
+    derived = key_of(tmp_path / "j")
+    assert len(derived) == 32
+    assert derived == key_of(tmp_path / "other")
+    assert derived not in {b"correct horse battery staple", sha256(b"correct horse battery staple").digest()}
 
 
 @pytest.mark.parametrize("content", ["", "zz"])

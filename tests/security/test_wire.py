@@ -1,5 +1,6 @@
 """Transport security: TLS, redirects, proxies, and responses about another customer."""
 
+import os
 import socket
 import ssl
 import threading
@@ -161,6 +162,18 @@ def any_tls_version() -> ssl.SSLContext:
     return context
 
 
+def with_ciphers(names: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_ciphers(names)
+    return context
+
+
+def with_key_log() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.keylog_filename = os.devnull
+    return context
+
+
 @TRANSPORTS
 @pytest.mark.parametrize(
     ("make", "reason"),
@@ -168,6 +181,9 @@ def any_tls_version() -> ssl.SSLContext:
         (unverified, "must verify certificates"),
         (without_host_names, "host names"),
         (any_tls_version, "TLS 1.2"),
+        (lambda: with_ciphers("aNULL:@SECLEVEL=0"), "ciphers without encryption or authentication"),
+        (lambda: with_ciphers("eNULL:@SECLEVEL=0"), "ciphers without encryption or authentication"),
+        (with_key_log, "must not write its keys to a file"),
         (lambda: False, "must be an ssl.SSLContext, not bool"),
         (lambda: "ca.pem", "must be an ssl.SSLContext, not str"),
         (lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "must verify certificates"),

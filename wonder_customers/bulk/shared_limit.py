@@ -86,7 +86,7 @@ class SharedLimit:
     def __attrs_post_init__(self) -> None:
         check_shared_rate(self.rate)
         address = urlsplit(self.url)
-        if address.password:
+        if address.password or "password" in address.query.casefold():
             raise ConfigurationError(
                 f"the address of the shared limit contains a password, which other users can see: use {PASSWORD}"
             )

@@ -32,8 +32,8 @@ def verified(context: object) -> ssl.SSLContext:
     """Return `context` if it verifies the server's identity.
 
     Raises:
-        ConfigurationError: It is not an `ssl.SSLContext`, does not verify certificates or host names, or accepts
-            versions older than TLS 1.2.
+        ConfigurationError: It is not an `ssl.SSLContext`, does not verify certificates or host names, accepts versions
+            older than TLS 1.2 or null ciphers, or writes its keys to a file.
     """
     if not isinstance(context, ssl.SSLContext):
         raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, not {type(context).__name__}")
@@ -44,4 +44,8 @@ def verified(context: object) -> ssl.SSLContext:
         )
     if context.minimum_version not in _ACCEPTED_MINIMUM:
         raise ConfigurationError("ssl_context must not accept versions older than TLS 1.2: set its minimum_version")
+    if context.keylog_filename is not None:
+        raise ConfigurationError("ssl_context must not write its keys to a file: set its keylog_filename to None")
+    if any(cipher["strength_bits"] == 0 or cipher.get("auth") == "auth-null" for cipher in context.get_ciphers()):
+        raise ConfigurationError("ssl_context must not accept ciphers without encryption or authentication (NULL)")
     return context

@@ -7,9 +7,11 @@ with a secret key, which is stored in a file beside the journal or in the enviro
 
 import hmac
 import os
+import re
 import secrets
 from contextlib import suppress
-from hashlib import blake2b, sha256
+from functools import cache
+from hashlib import blake2b, scrypt, sha256
 from os import environ
 from pathlib import Path
 from typing import Any
@@ -76,7 +78,7 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
     if named is not None:
         if len(named) < 16:
             raise ConfigurationError(f"{VARIABLE} must have at least 16 characters")
-        return named.encode()
+        return _derived(named)
     path = _key_file(journal)
     if not path.exists():
         if not make:
@@ -94,6 +96,18 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
         raise ConfigurationError(f"{path} does not contain a key: restore it, or delete it together with the journal")
     check_trusted(path, secret=True)
     return bytes.fromhex(key)
+
+
+@cache
+def _derived(named: str) -> bytes:
+    """Return the key of a text: the 32 bytes of 64 hexadecimal digits, or the output of scrypt (RFC 7914).
+
+    A text that a person chose can be guessed, and each guess costs as much as this function.
+    """
+    if re.fullmatch(r"[0-9a-fA-F]{64}", named):
+        return bytes.fromhex(named)
+    # The same salt in all processes and on all machines, which share no other state.
+    return scrypt(named.encode(), salt=b"wonder-customers journal key", n=2**14, r=8, p=1, dklen=32)
 
 
 def _key_file(journal: Path) -> Path:
