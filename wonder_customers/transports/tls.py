@@ -44,7 +44,7 @@ def verified(context: object) -> ssl.SSLContext:
         )
     if context.minimum_version not in _ACCEPTED_MINIMUM:
         raise ConfigurationError("ssl_context must not accept versions older than TLS 1.2: set its minimum_version")
-    if context.keylog_filename is not None:
+    if getattr(context, "keylog_filename", None) is not None:  # typeshed knows no None
         raise ConfigurationError("ssl_context must not write its keys to a file: set its keylog_filename to None")
     if any(cipher["strength_bits"] == 0 or cipher.get("auth") == "auth-null" for cipher in context.get_ciphers()):
         raise ConfigurationError("ssl_context must not accept ciphers without encryption or authentication (NULL)")
