@@ -202,3 +202,10 @@ def test_traceback_hides_an_invalid_private_key() -> None:
         Wonder("app", hidden)
     trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert "THEHIDDENKEY" not in "".join(line for line in trace.format() if "Secret(" not in line)
+
+
+def test_secret_is_initialised_once() -> None:
+    held = Secret("first")
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        held.__init__("second")
+    assert held.reveal() == "first"

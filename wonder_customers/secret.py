@@ -94,6 +94,8 @@ class Secret:
     def __init__(self, value: str) -> None:
         if not isinstance(value, str):
             raise TypeError(f"a Secret holds text, not {type(value).__name__}")
+        if hasattr(self, "_reveal"):
+            raise AttributeError("a Secret cannot be changed")
         object.__setattr__(self, "_reveal", lambda: value)
 
     def reveal(self) -> str:
