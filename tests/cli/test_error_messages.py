@@ -142,15 +142,15 @@ def test_empty_source_is_reported(command: Command, server: SimulatorServer, fol
     [
         (None, "columns.toml cannot be read: No such file or directory"),
         ("columns 5", "columns.toml is not a TOML file: "),
-        ("columns = 5", "columns.toml has no table [columns]"),
-        ("[columns]\nName = 5", "columns.toml has no table [columns]"),
+        ("columns = 5", "columns.toml: [columns] must be a table of lines"),
+        ("[columns]\nName = 5", "columns.toml: [columns] must be a table of lines"),
     ],
 )
 def test_invalid_map_file_is_reported(command: Command, folder: Path, text: str | None, expected: str) -> None:
     write_csv(folder / "c.csv", 1)
     if text is not None:
         (folder / "columns.toml").write_text(text, encoding="utf-8")
-    code, _, err = command("sync", "c.csv", "--to", "monri", "--map-file", "columns.toml")
+    code, _, err = command("sync", "c.csv", "--to", "monri", "--mapping", "columns.toml")
     assert code == USAGE
     assert err.startswith(f"wonder-customers: {expected}")
     assert "Errno" not in err

@@ -11,7 +11,7 @@ from typing import Final
 import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS, PhoneMetadata, ValidationResult
 
-__all__ = ["REGIONS", "ambiguity", "split"]
+__all__ = ["REGIONS", "ambiguity", "national", "split"]
 
 REGIONS: Final[frozenset[str]] = frozenset(SUPPORTED_REGIONS)
 
@@ -47,6 +47,22 @@ def ambiguity(text: str) -> str | None:
     if len(text) > _LONGEST:
         return "has too many characters"
     return next((reason for applies, reason in _AMBIGUITIES if applies(text)), None)
+
+
+def national(text: str, region: str) -> str | None:
+    """Return a number as it is dialled in a country, in the international form; None if it is not valid there.
+
+    Args:
+        text: Digits and punctuation, with or without a trunk prefix; or with the country's prefix for calls abroad.
+        region: The country as an ISO 3166-1 alpha-2 code.
+    """
+    try:
+        parsed = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_valid_number(parsed):
+        return None
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _has_several(text: str) -> bool:

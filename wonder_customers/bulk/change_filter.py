@@ -5,16 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import Literal, Self
 
+import orjson
 from attrs import define, field, frozen
 
 from wonder_customers.bulk.empty_cells import EmptyCells, EmptyRule, apply_rule
 from wonder_customers.bulk.journal.entries import Announcement, Entry, RowJournal
 from wonder_customers.bulk.rows import Outcome, Row, Status
+from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.bulk.sources.transformations import folded
 from wonder_customers.errors import InvalidRecordError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.session import CustomerSession
 
 __all__ = ["ChangeFilter", "Only", "PendingRow", "ReferenceIndex"]
+
+MOST_TWINS = 5
 
 Only = Literal["all", "failed"]
 """Which rows belong to a run: all, or those that failed or are unconfirmed since an earlier run."""
@@ -65,6 +70,7 @@ class ChangeFilter:
         empty: What an empty cell does.
         repeats: Maps the number of each row with a repeated reference to the number of the first row with it. Needed
             if the rows are a part of a source; None if they are the whole source.
+        notes: Where twins of references are noted.
         skipped: The number of rows that do not belong to the run.
     """
 
@@ -75,6 +81,7 @@ class ChangeFilter:
     read_only: bool = False
     empty: EmptyRule = "own"
     repeats: Mapping[int, int] | None = None
+    notes: SourceNotes | None = None
     skipped: int = field(default=0, init=False)
     _stack: ExitStack = field(factory=ExitStack, init=False)
     _find: Callable[[Sequence[str]], dict[str, Entry]] = field(default=lambda _: {}, init=False)
@@ -88,6 +95,8 @@ class ChangeFilter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._references is not None and self.notes is not None:
+            self.notes.twins, self.notes.twin_rows = self._references.twins, self._references.twin_rows
         self._stack.close()
 
     def split(self, rows: Sequence[Row]) -> tuple[list[Outcome], list[PendingRow]]:
@@ -188,7 +197,7 @@ class ChangeFilter:
         """Return the row's draft, or the outcome of a row that cannot be sent."""
         draft = row.draft
         if draft is None:
-            return _invalid(row, row.problem or "cannot be read", "unreadable")
+            return _invalid(row, row.problem or "cannot be read", row.code)
         place = row.place or f"row {row.number}"
         if draft.reference is None:
             return _invalid(row, f"{place}: has no reference", "no reference")
@@ -202,14 +211,25 @@ class ChangeFilter:
 
 
 class ReferenceIndex:
-    """The references read so far, kept in a temporary file so that memory use does not grow with the source."""
+    """The references read so far, kept in a temporary file so that memory use does not grow with the source.
+
+    Attributes:
+        twins: The number of references that differ from an earlier one only in case, in the composition of characters
+            or in invisible characters.
+        twin_rows: The numbers of the earlier and the later row, for the first of them.
+    """
 
     def __init__(self) -> None:
+        self.twins = self._folds = 0
+        self.twin_rows: list[tuple[int, int]] = []
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for setting in ("journal_mode = OFF", "synchronous = OFF"):
             self._connection.execute(f"PRAGMA {setting}").close()
         self._connection.execute(
             "CREATE TABLE seen (reference TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID"
+        )
+        self._connection.execute(
+            "CREATE TABLE folds (fold TEXT PRIMARY KEY, reference TEXT NOT NULL, number INTEGER NOT NULL) WITHOUT ROWID"
         )
 
     def close(self) -> None:
@@ -221,11 +241,37 @@ class ReferenceIndex:
         insert = "INSERT OR IGNORE INTO seen VALUES (?, ?)"
         self._connection.execute("BEGIN")
         added = self._connection.executemany(insert, named).rowcount if named else 0
+        self._find_twins(named)
         self._connection.execute("COMMIT")
         if added == len(named):
             return {}
         first = {reference: self._first(reference) for reference, _ in named}
         return {number: first[reference] for reference, number in named if first[reference] != number}
+
+    def _find_twins(self, named: Sequence[tuple[str, int]]) -> None:
+        """Note references that differ from an earlier one only in case, composition or invisible characters."""
+        found = [(folded(reference), reference, number) for reference, number in named]
+        changed = [row for row in found if row[0] != row[1]]
+        self._folds += len(changed)
+        if not self._folds:
+            return
+        self._connection.executemany("INSERT OR IGNORE INTO folds VALUES (?, ?, ?)", changed)
+        folds = orjson.dumps([fold for fold, _, _ in found]).decode()
+        given = "(SELECT value FROM json_each(?))"
+        select = f"SELECT fold, reference, number FROM folds WHERE fold IN {given}"  # noqa: S608 - constant
+        others: dict[str, tuple[str, int]] = {
+            fold: (it, number) for fold, it, number in self._connection.execute(select, [folds])
+        }
+        select = f"SELECT reference, number FROM seen WHERE reference IN {given}"  # noqa: S608 - constant
+        same = dict(self._connection.execute(select, [folds]).fetchall())
+        for fold, reference, number in found:
+            other, earlier = others.get(fold, (reference, number))
+            if other == reference and fold != reference:
+                other, earlier = fold, same.get(fold, number)
+            if other != reference and earlier < number:
+                self.twins += 1
+                if len(self.twin_rows) < MOST_TWINS:
+                    self.twin_rows.append((earlier, number))
 
     def move(self, reference: str, number: int | None) -> None:
         """Change the first row of a reference; None removes the reference."""

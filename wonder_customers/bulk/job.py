@@ -18,6 +18,7 @@ from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.options import Options, Rows
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
+from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stats import JobStats, LimitMonitor
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, Thresholds, raise_stop
 from wonder_customers.bulk.writer import RowWriter
@@ -82,6 +83,11 @@ class Job(AsyncIterator[Outcome], ABC):
     @abstractmethod
     def rows_read(self) -> int:
         """The number of rows read from the source."""
+
+    @property
+    def notes(self) -> SourceNotes:
+        """What was decided and changed while the source was read; empty for drafts of the caller."""
+        return SourceNotes()
 
     @property
     @abstractmethod
@@ -182,7 +188,7 @@ class LocalJob(Job):
         self._limit = LimitMonitor(session.rate_limit)
         self._drift_before = Counter(session.stats().drift)
         self._change_filter = ChangeFilter(
-            session, journal, options.only, options.full, empty=options.empty, repeats=repeats
+            session, journal, options.only, options.full, empty=options.empty, repeats=repeats, notes=self.notes
         )
         self._batches = Batches(rows, options.first)
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
@@ -214,6 +220,11 @@ class LocalJob(Job):
     def rows_read(self) -> int:
         """The number of rows read from the source."""
         return self._batches.read
+
+    @property
+    def notes(self) -> SourceNotes:
+        """What was decided and changed while the source was read."""
+        return self._rows.notes if isinstance(self._rows, RowReader) else SourceNotes()
 
     @property
     def skipped(self) -> int:
@@ -284,6 +295,10 @@ class LocalJob(Job):
             if batch is None:
                 return
             await self._report(outcomes, batch[0])
+            systematic = self._thresholds.count_invalid(batch[0], len(batch[0]) + len(batch[1]))
+            if systematic:
+                self._halt("failures", systematic)
+                return
             for first in range(0, len(batch[1]), AHEAD):
                 if self._is_stopping():
                     return

@@ -5,6 +5,7 @@ already at the gateway: the first of them are looked up, the others are reported
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import define, field
@@ -15,6 +16,9 @@ from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import BULK, Rows, check_rate
 from wonder_customers.bulk.rows import Outcome
+from wonder_customers.bulk.sources import RowReader
+from wonder_customers.bulk.sources.notes import SourceNotes, masked
+from wonder_customers.bulk.stop_reasons import Thresholds
 from wonder_customers.dialects.base import Call
 from wonder_customers.errors import ConfigurationError, InvalidRecordError, NotFoundError
 from wonder_customers.records import CustomerDraft, Phone
@@ -25,6 +29,7 @@ from wonder_customers.wire import Replay
 __all__ = ["Difference", "Plan", "plan"]
 
 MOST_EXAMPLES = 20
+MOST_SAMPLES = 3
 
 
 @define
@@ -56,6 +61,9 @@ class Plan:
         differences: The first customers that would change.
         problems: The first rows that cannot be sent.
         reasons: Rows that cannot be sent, by reason.
+        systematic: Why `sync` would stop before it sends the rows; None if it would not.
+        samples: The first request bodies, with masked values.
+        notes: The columns, and what was changed while the source was read.
         requests: The approximate number of requests that the job would send.
         rate: The maximum number of requests per second; None for no limit.
     """
@@ -74,6 +82,9 @@ class Plan:
     differences: list[Difference] = field(factory=list)
     problems: list[Outcome] = field(factory=list)
     reasons: "Counter[str]" = field(factory=Counter)
+    systematic: str | None = None
+    samples: list[dict[str, Any]] = field(factory=list)
+    notes: SourceNotes = field(factory=SourceNotes)
     requests: int = 0
     rate: float | None = None
 
@@ -116,9 +127,11 @@ async def plan(
         ConfigurationError: The source cannot be read, or the rate or `look_up` is invalid.
         CallError: A lookup failed.
     """
-    found = Plan(rate=rate)
+    found = Plan(rate=rate, notes=rows.notes if isinstance(rows, RowReader) else SourceNotes())
+    thresholds = Thresholds()
     patient = session.with_options(retry=retry)
-    batches, change_filter = Batches(rows), ChangeFilter(session, journal, read_only=True, empty=empty)
+    batches = Batches(rows)
+    change_filter = ChangeFilter(session, journal, read_only=True, empty=empty, notes=found.notes)
     async with batches:  # it closes the source, whatever is refused
         check_rate(rate)
         if look_up < 0:
@@ -126,6 +139,11 @@ async def plan(
         with change_filter:
             while (sifted := await batches.next(change_filter)) is not None:
                 _settled(found, sifted[0])
+                found.systematic = found.systematic or thresholds.count_invalid(
+                    sifted[0], len(sifted[0]) + len(sifted[1])
+                )
+                for item in sifted[1][: MOST_SAMPLES - len(found.samples)]:
+                    found.samples.append(_masked(session.payload(item.draft)))
                 asked = [item for item in sifted[1] if not (item.known and not item.unconfirmed)]
                 asked = asked[: max(0, look_up - found.looked_up)]
                 found.looked_up += len(asked)
@@ -136,6 +154,15 @@ async def plan(
     sent = found.creates + found.updates + found.open
     found.requests = round(sent * requests_per_upsert(session)) + found.unconfirmed
     return found
+
+
+def _masked(value: Any) -> Any:
+    """Return a request body with masked texts and numbers."""
+    if isinstance(value, Mapping):
+        return {key: _masked(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    return masked(str(value))
 
 
 def _settled(found: Plan, outcomes: list[Outcome]) -> None:

@@ -69,6 +69,7 @@ def build(
         "adds_up": adds_up(job),
         "arrived": _arrived(job),
         "next_steps": _next_steps(job, source, journal, failed_rows, given_again),
+        "source_changes": job.notes.as_dict(),
         "failures": dict(stats.reasons.most_common()),
         "cleared": dict(stats.cleared.most_common()),
         "drift": dict(stats.drift.most_common()),

@@ -20,7 +20,16 @@ Status = Literal["created", "updated", "written", "unchanged", "failed", "invali
 
 
 class RowProblem(ValueError):
-    """Raised when a row cannot be converted into a draft. The message names the place and never a value."""
+    """Raised when a row cannot be converted into a draft. The message names the place and never a value.
+
+    Args:
+        message: The place and the reason.
+        code: The reason as a short code for counting, such as ``invalid email``.
+    """
+
+    def __init__(self, message: str, code: str = "unreadable") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Row:
@@ -38,9 +47,12 @@ class Row:
         raw_values: The row's raw values as bytes, for change detection. Never includes card fields.
         build: Builds the draft, or raises `RowProblem`.
         columns: The fields that have a column in the source, such as ``address.city``; None if all have.
+
+    Attributes:
+        code: The code of the row's problem, for counting.
     """
 
-    __slots__ = ("_build", "_draft", "_problem", "columns", "number", "place", "raw_values", "reference")
+    __slots__ = ("_build", "_draft", "_problem", "code", "columns", "number", "place", "raw_values", "reference")
 
     def __init__(
         self,
@@ -58,6 +70,7 @@ class Row:
         self.place = place
         self.raw_values = raw_values
         self.columns = columns
+        self.code = "unreadable"
         if reference is None and draft is not None:
             reference = draft.reference
         self.reference = reference if _usable(reference) else None
@@ -87,7 +100,7 @@ class Row:
         try:
             self._draft = build()
         except RowProblem as problem:
-            self._problem = str(problem)
+            self._problem, self.code = str(problem), problem.code
 
 
 def _usable(reference: object) -> bool:

@@ -1,10 +1,12 @@
 """The reasons for which a job stops, and the failure thresholds that stop it."""
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 from typing import Literal
 
 from attrs import define, field, frozen
 
+from wonder_customers.bulk.rows import Outcome
 from wonder_customers.errors import BulkError
 
 __all__ = ["ExitStatus", "Stop", "Thresholds", "raise_stop"]
@@ -66,6 +68,25 @@ class Thresholds:
     failed: int = field(default=0, init=False)
     _recent: "deque[bool]" = field(factory=deque, init=False)
     _failed_recently: int = field(default=0, init=False)
+
+    def count_invalid(self, outcomes: Sequence[Outcome], rows: int) -> str | None:
+        """Check a batch for rows that cannot be sent for one reason, such as a column with wrong values.
+
+        Args:
+            outcomes: The rows of the batch that need no request.
+            rows: The number of rows in the batch.
+
+        Returns:
+            Why the job has to stop now; None if it may continue.
+        """
+        if self.share is None or rows < self.least:
+            return None
+        invalid = Counter(it.code for it in outcomes if it.status == "invalid")
+        for code, count in invalid.most_common(1):
+            if count > self.share * rows:
+                example = next(it.reason for it in outcomes if it.status == "invalid" and it.code == code)
+                return f"{count} of {rows} rows cannot be sent for one reason ({code}), such as {example}"
+        return None
 
     def count(self, *, ok: bool) -> str | None:
         """Count a row that was sent.

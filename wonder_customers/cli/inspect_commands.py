@@ -8,6 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import orjson
 from rich.table import Table
 
 from wonder_customers.bulk.empty_cells import EmptyRule
@@ -22,6 +23,7 @@ from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.cli.output import cell, console, json_line, print_message
+from wonder_customers.cli.source_options import print_changes, print_fields
 from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, check_outputs, run_job
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
@@ -50,6 +52,7 @@ def show_plan(
             return await plan(session, rows, journal=journal, empty=empty, rate=rate, look_up=look_up, workers=workers)
 
     found = runtime.run(make_plan)
+    print_fields(found.notes)
     _print_counts(
         "Plan (nothing was written)",
         {
@@ -74,6 +77,11 @@ def show_plan(
         console().print(cell(f"cannot clear {name} at this gateway: {count:,}; the old value stays", "red"))
     if journal is None and empty == "own":
         console().print(cell("Without a journal, empty cells clear nothing.", "dim"))
+    for sample in found.samples:
+        console().print(cell(f"would send (masked): {orjson.dumps(sample).decode()}"))
+    print_changes(found.notes)
+    if found.systematic is not None:
+        print_message(f"`sync` would stop: {found.systematic}", "red")
     for change in found.differences:
         console().print(cell(f"row {change.number}, {change.reference}: {', '.join(change.fields)} would change"))
     for problem in found.problems:

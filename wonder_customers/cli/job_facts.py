@@ -6,6 +6,7 @@ without being named again only if it is in the journal's folder.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import Any, Final, get_args
@@ -15,8 +16,9 @@ from attrs import frozen
 from wonder_customers.bulk.distributed.partition import Source
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
-from wonder_customers.bulk.sources import fingerprint
+from wonder_customers.bulk.sources import ColumnMapping, fingerprint, unsupported_fields
 from wonder_customers.cli.output import print_message
+from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 
 __all__ = [
@@ -30,7 +32,7 @@ __all__ = [
     "source_of",
 ]
 
-GIVEN_AGAIN: Final = ("query", "on", "shared_limit")
+GIVEN_AGAIN: Final = ("query", "database", "on", "shared_limit")
 """The facts that the journal stores as digests."""
 
 _MOST: Final = 10_000
@@ -40,10 +42,9 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "source": (str,),
     "fingerprint": (str,),
     "mapping": (dict,),
-    "ignore_unknown": (bool,),
     "query": _TEXT,
     "format": _TEXT,
-    "encoding": _TEXT,
+    "database": _TEXT,
     "rate": (int, float, type(None)),
     "workers": (int,),
     "max_failures": (int, type(None)),
@@ -98,10 +99,12 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     wrong = [name for name, kinds in _KINDS.items() if name not in facts or type(facts[name]) not in kinds]
     wrong += [name for name in ("workers", "processes") if name not in wrong and not 0 < facts[name] <= _MOST]
     wrong += [] if facts["empty"] in get_args(EmptyRule) else ["empty"]
-    if wrong or not all(isinstance(field, str) for field in facts["mapping"].values()):
-        named = wrong[0] if wrong else "mapping"
-        raise ConfigurationError(f"the journal {journal.path} is damaged ({named}): restore it from a copy.")
-    return facts
+    with suppress(ConfigurationError, TypeError):
+        if not wrong:
+            ColumnMapping.from_dict(facts["mapping"])
+            return facts
+    named = wrong[0] if wrong else "mapping"
+    raise ConfigurationError(f"the journal {journal.path} is damaged ({named}): restore it from a copy.")
 
 
 def combined(
@@ -169,15 +172,15 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
         )
 
 
-def source_of(facts: Mapping[str, Any]) -> Source:
-    """Return the source described by the facts."""
+def source_of(facts: Mapping[str, Any], owner: Account) -> Source:
+    """Return the source described by the facts, for the fields of an account's gateway."""
     return Source(
         facts["source"],
-        facts["mapping"],
-        "ignore" if facts["ignore_unknown"] else "refuse",
+        ColumnMapping.from_dict(facts["mapping"]),
         facts["query"],
         facts["format"],
-        facts["encoding"],
+        facts["database"],
+        unsupported_fields(owner),
     )
 
 

@@ -1,19 +1,21 @@
 """Commands for bulk jobs: ``sync`` and its companions."""
 
-import tomllib
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from shlex import quote
+from typing import Annotated, Any
 
 from attrs import frozen
 from cyclopts import App, Parameter
 
-from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options, check_rate
 from wonder_customers.bulk.sources import fingerprint
+from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, account_of, confirm_production
 from wonder_customers.cli.inspect_commands import export_ids, migration, show_plan, show_status, show_verification
 from wonder_customers.cli.job_facts import check_unchanged, combined, engine_settings, last_facts, sealed, source_of
+from wonder_customers.cli.source_options import SOURCE, SourceOptions, print_columns, show_columns
 from wonder_customers.cli.sync_jobs import SyncTask, account, default_letters, journal_path, run
 from wonder_customers.errors import ConfigurationError
 
@@ -26,61 +28,11 @@ File = Annotated[
     Path,
     Parameter(
         allow_leading_hyphen=True,
-        help="CSV, JSON lines (gzip and zstd too), Parquet, a folder of such files, or - with --query.",
+        help="CSV, JSON (gzip and zstd too), Parquet, a spreadsheet, a folder of such files, or - with --query.",
     ),
 ]
 
 JournalFile = Annotated[Path, Parameter(help="The journal of an earlier `sync`.")]
-
-
-@Parameter(name="*")
-@frozen
-class SourceOptions:
-    """Options for reading the source."""
-
-    map: Annotated[tuple[str, ...], Parameter(help="COLUMN=FIELD; may be repeated. COLUMN= ignores the column.")] = ()
-    map_file: Annotated[
-        Path | None, Parameter(help='A TOML file with a table [columns] of lines "COLUMN" = "FIELD".')
-    ] = None
-    ignore_unknown: Annotated[bool, Parameter(help="Ignore columns that are not fields of a customer.")] = False
-    query: Annotated[str | None, Parameter(help="SQL that selects the rows; FILE is the table `source` (DuckDB).")] = (
-        None
-    )
-    format: Annotated[
-        Literal["csv", "jsonl", "parquet"] | None, Parameter(help="The format; default: from the file's name.")
-    ] = None
-    encoding: Annotated[
-        str | None,
-        Parameter(help="The encoding of a file that is not UTF-8, such as cp1250; detect: the most likely one."),
-    ] = None
-
-    empty: Annotated[
-        EmptyRule, Parameter(help="An empty cell clears a field that this source filled (own), any field, or none.")
-    ] = "own"
-
-    def mapping(self) -> dict[str, str]:
-        """Return the mapping of columns to fields, from the file and from the arguments.
-
-        Raises:
-            ConfigurationError: The file or an argument is invalid.
-        """
-        found: dict[str, str] = {}
-        if self.map_file is not None:
-            try:
-                columns = tomllib.loads(self.map_file.read_text(encoding="utf-8")).get("columns")
-            except OSError as error:
-                raise ConfigurationError(f"{self.map_file} cannot be read: {error.strerror}") from None
-            except ValueError as error:
-                raise ConfigurationError(f"{self.map_file} is not a TOML file: {error}") from None
-            if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns.values()):
-                raise ConfigurationError(f'{self.map_file} has no table [columns] of lines "COLUMN" = "FIELD"')
-            found |= columns
-        for pair in self.map:
-            column, equals, field = pair.rpartition("=")
-            if not equals:
-                raise ConfigurationError(f"--map must be COLUMN=FIELD, not {pair!r}")
-            found[column] = field
-        return found
 
 
 Yes = Annotated[bool, Parameter(help="Do not ask before the first job that writes to a production account.")]
@@ -147,6 +99,7 @@ class AgainOptions:
         Path | None, Parameter(allow_leading_hyphen=True, help="The source, if it is not in the journal's folder.")
     ] = None
     query: Annotated[str | None, Parameter(help="The query of the run.")] = None
+    database: Annotated[str | None, Parameter(help="The database of the run.")] = None
 
 
 @Parameter(name="*")
@@ -168,16 +121,17 @@ def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> 
     Raises:
         ConfigurationError: The file or an option cannot be used.
     """
+    if columns.database is not None:
+        check_database(columns.database)
     if str(file) == "-" and columns.query is None:
         raise ConfigurationError("the source - needs --query; to read a file, give its path")
     return {
         "source": str(file) if str(file) == "-" else str(file.resolve()),
         "fingerprint": fingerprint(file, columns.query),
-        "mapping": columns.mapping(),
-        "ignore_unknown": columns.ignore_unknown,
+        "mapping": columns.column_mapping().as_dict(),
         "query": columns.query,
+        "database": columns.database,
         "format": columns.format,
-        "encoding": columns.encoding,
         "empty": columns.empty,
         "rate": limits.per_second(),
         "workers": limits.workers,
@@ -196,23 +150,24 @@ def sync(
     full: Annotated[bool, Parameter(help="Send unchanged rows too.")] = False,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,
     yes: Yes = False,
-    columns: SourceOptions = SourceOptions(),
+    columns: SourceOptions = SOURCE,
     limits: RateOptions = RateOptions(),
     engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
     """Send the rows of a file to a gateway. Rows that have not changed since the last run are skipped."""
     facts = {**source_settings(file, columns, limits), **engine.facts(to), "full": full}
-    source = source_of(facts)
     if simulator and engine.on is not None:
         raise ConfigurationError(
             "workers on Ray cannot reach --simulator, which runs in this process. Run `wonder-customers simulator` and"
             " use the settings that it prints."
         )
-    if source.query is None:
-        # Report unusable columns before the journal is created. A query is not run twice for this.
-        source.read().close()
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
+        source = source_of(facts, owner)
+        if source.query is None:
+            # Report unusable columns before the journal is created. A query is not run twice for this.
+            with closing(source.read()) as reader:
+                print_columns(reader, quote(str(file)))
         confirm_production(owner, to, yes=yes or path.exists())
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
         options = Options(
@@ -242,6 +197,21 @@ def sync(
 
 
 @commands.command
+def columns(
+    file: File,
+    /,
+    *,
+    to: Annotated[
+        str | None, Parameter(name="--to", help=f"Show the fields that the gateway lacks: {GATEWAYS}.")
+    ] = None,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="A new mapping file for --mapping.")] = None,
+    columns: SourceOptions = SOURCE,
+) -> int:
+    """Show the columns of a file with masked samples, the field of each, and why; write a mapping file to edit."""
+    return show_columns(file, columns, to, output)
+
+
+@commands.command
 def plan(
     file: File,
     /,
@@ -250,14 +220,14 @@ def plan(
     journal: Annotated[Path | None, Parameter(help="Default: FILE.GATEWAY.journal, if it exists.")] = None,
     look_up: Annotated[int, Parameter(help="The most customers to look up at the gateway.")] = 1000,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,
-    columns: SourceOptions = SourceOptions(),
+    columns: SourceOptions = SOURCE,
     limits: RateOptions = RateOptions(),
 ) -> int:
     """Show what `sync` would do, without writing: new, changed, unchanged and invalid rows, requests and duration."""
     facts = source_settings(file, columns, limits)
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         known = Journal.open(path, gateway=to, endpoint=owner.base_url) if path.exists() else None
-        rows, rate, workers = source_of(facts).read(), facts["rate"], limits.workers
+        rows, rate, workers = source_of(facts, owner).read(), facts["rate"], limits.workers
         return show_plan(owner, rows, known, empty=columns.empty, rate=rate, look_up=look_up, workers=workers)
 
 
@@ -322,8 +292,9 @@ def verify(
     """Read the customers of a journal's source back from the gateway and compare them."""
     opened, facts = _last_run(journal, again)
     limit = RateOptions(rate=rate).per_second() if rate is not None else facts["rate"]
-    rows, empty, workers = source_of(facts).read(), facts["empty"], facts["workers"]
-    return show_verification(account_of(opened), rows, opened, empty=empty, sample=sample, rate=limit, workers=workers)
+    owner = account_of(opened)
+    rows, empty, workers = source_of(facts, owner).read(), facts["empty"], facts["workers"]
+    return show_verification(owner, rows, opened, empty=empty, sample=sample, rate=limit, workers=workers)
 
 
 @commands.command
@@ -361,7 +332,9 @@ def _last_run(path: Path, again: AgainOptions, engine: EngineOptions | None = No
     """Return a journal and the facts of its last run, with what the command line gives again."""
     opened = Journal.existing(path)
     contacts = {} if engine is None else {"on": engine.on, "shared_limit": engine.shared_limit}
-    facts = combined(opened, last_facts(opened), {"query": again.query, **contacts}, again.source)
+    facts = combined(
+        opened, last_facts(opened), {"query": again.query, "database": again.database, **contacts}, again.source
+    )
     if engine is not None:
         facts["shared_name"] = engine.shared_name or facts["shared_name"]
         facts["processes"] = engine.processes or facts["processes"]
@@ -370,12 +343,12 @@ def _last_run(path: Path, again: AgainOptions, engine: EngineOptions | None = No
 
 def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
     """Run the source of a journal again and return the exit code."""
-    file = Path(facts["source"])
+    file, owner = Path(facts["source"]), account_of(opened)
     how |= {name: facts[name] for name in ("workers", "max_failures", "empty")}
     options = Options(facts=sealed(facts, opened), **how)
     return run(
         SyncTask(
-            account_of(opened),
+            owner,
             opened.gateway,
             f"{file.name} → {opened.gateway}",
             facts["source"],
@@ -388,5 +361,5 @@ def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **
             engine=engine_settings(facts),
             rate=facts["rate"],
         ),
-        source_of(facts),
+        source_of(facts, owner),
     )

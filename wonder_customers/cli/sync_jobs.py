@@ -27,6 +27,7 @@ from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCES
 from wonder_customers.cli.job_facts import GIVEN_AGAIN, EngineSettings
 from wonder_customers.cli.output import print_message
 from wonder_customers.cli.progress import ProgressDisplay, print_summary
+from wonder_customers.cli.source_options import print_changes
 from wonder_customers.dialects import simulator
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import BulkError, ConfigurationError
@@ -223,6 +224,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
         started=started,
     )
     _print_result(task, job, facts, message)
+    print_changes(job.notes)
     _write_reports(task, facts)
     reports.check_balance(job)
     return _exit_code(job) if message is None else STOPPED

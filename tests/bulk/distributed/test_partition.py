@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import Partition, Row, Source
 from wonder_customers.bulk.distributed.index import Index
+from wonder_customers.bulk.sources import ColumnMapping
 
 Facts = tuple[int, str | None, str, bytes | None, str | None, object]
 
@@ -74,7 +75,7 @@ def csv_files(draw: st.DrawFn) -> bytes:
 def test_partitions_of_a_csv_file_equal_the_whole(data: bytes, size: int, packed: bool, tmp_path: Path) -> None:
     path = tmp_path / ("c.csv.gz" if packed else "c.csv")
     path.write_bytes(gzip.compress(data) if packed else data)
-    source = Source(str(path), unknown="ignore")
+    source = Source(str(path), ColumnMapping(unknown="ignore"))
     try:
         list(source.read())
     except ConfigurationError:

@@ -11,6 +11,7 @@ from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
 from wonder_customers.bulk.distributed.index import Index
 from wonder_customers.bulk.distributed.partition import Partition, Source
+from wonder_customers.bulk.sources.text import TextOptions
 
 CROATIAN = "reference,name\nh-1,Ana Marić\nh-2,Željko Šćepanović\nh-3,Ivana Horvatić\n"
 RUSSIAN = "reference,name\nr-1,Иван Петров\nr-2,Мария Сидорова\n"
@@ -156,7 +157,7 @@ def test_partitions_read_the_named_encoding(encoding: str, name: str, tmp_path: 
     data = ("reference,name\n" + "".join(f"c-{number},Marić\n" for number in range(10))).encode(encoding)
     path = tmp_path / name
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    source = Source(str(path), encoding=encoding)
+    source = Source(str(path), sources.ColumnMapping(text=TextOptions(encoding)))
     parts = [Partition.from_json(part.to_json()) for part in Index(source, size=3)]
     rows = [row for part in parts for row in part.read()]
     assert [row.reference for row in rows] == [f"c-{number}" for number in range(10)]

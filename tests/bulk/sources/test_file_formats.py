@@ -220,7 +220,7 @@ def test_parquet_and_queries_are_read(tmp_path: Path) -> None:
         ("1", "Ada"),
         ("2", "Grace"),
     ]
-    query = "SELECT id AS reference, person AS name, since AS 'metadata.since' FROM source WHERE id > 1"
+    query = "SELECT id AS reference, person AS name, since AS 'metadata.since' FROM source WHERE CAST(id AS INT) > 1"
     rows = list(sources.read(csv, query=query))
     assert rows[0].draft is not None
     assert rows[0].draft.metadata == {"since": "2024-01-03"}

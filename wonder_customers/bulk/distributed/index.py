@@ -7,7 +7,7 @@ two rows. It also records which rows repeat an earlier reference, which the read
 
 from collections.abc import Iterator
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from wonder_customers.bulk.sources import Format, RowReader, files, fingerprint,
 from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import Columns
 from wonder_customers.bulk.sources.reader import encodings_of
-from wonder_customers.bulk.sources.tables import glob_escaped, opened, quoted_name, reference_of
+from wonder_customers.bulk.sources.tables import glob_escaped, opened, quoted_name
+from wonder_customers.errors import ConfigurationError
 
 __all__ = ["SIZE", "Index"]
 
@@ -63,6 +64,11 @@ class Index:
 
     def __iter__(self) -> Iterator[Partition]:
         with closing(ReferenceIndex()) as self._seen:
+            if self.source.database is not None:
+                raise ConfigurationError(
+                    "a database cannot be divided between workers: run without --on, or save the result of the query as"
+                    " a file"
+                )
             if self.source.query is not None:
                 yield from self._query(self.source.query)
                 return
@@ -71,7 +77,7 @@ class Index:
             encodings = encodings_of(chosen, self.source.reading)
             for file, encoding in zip(chosen, encodings, strict=True):
                 where = f"{file[0].name}, " if len(chosen) > 1 else ""
-                yield from self._row_groups(file, where) if file[1] == "parquet" else self._text(file, where, encoding)
+                yield from self._row_groups(file, where) if file[1] == "parquet" else self._file(file, where, encoding)
                 if self.cut_short:
                     return
 
@@ -102,7 +108,7 @@ class Index:
         self._repeats, self._cut, self._made = {}, self.rows, self._made + 1
         return made
 
-    def _text(self, file: tuple[Path, Format], where: str, encoding: str | None) -> Iterator[Partition]:
+    def _file(self, file: tuple[Path, Format], where: str, encoding: str | None) -> Iterator[Partition]:
         facts = {"file": (str(file[0]), file[1]), "where": where, "fingerprint": fingerprint(file[0])}
         byte_range = ByteRange(encoding=encoding)
 
@@ -115,12 +121,12 @@ class Index:
                 if not self._take(row.reference):
                     break
                 end = evolve(byte_range)
-                divisible = not (reader.packed or byte_range.whole)
+                divisible = not (reader.packed or byte_range.whole or byte_range.broken or file[1] == "excel")
                 if divisible and self.rows - self._cut >= self.size:
                     yield self._bytes(begin, end, facts)
                     begin = end
             if self.rows > self._cut:
-                whole = reader.packed or byte_range.whole
+                whole = reader.packed or byte_range.whole or file[1] == "excel"
                 yield (
                     self._partition(kind="file", **facts, encoding=begin.encoding)
                     if whole
@@ -134,15 +140,16 @@ class Index:
 
     def _row_groups(self, file: tuple[Path, Format], where: str) -> Iterator[Partition]:
         facts = {"file": (str(file[0]), file[1]), "where": where, "fingerprint": fingerprint(file[0])}
-        with opened(file[0]) as connection:
+        with opened(file[0], None, self.source.reading) as connection:
             names = [column[0] for column in connection.execute("SELECT * FROM source LIMIT 0").description]
-            key = quoted_name(names[Columns.match(names, self.source.reading).reference])
+            columns = Columns.match(names, self.source.reading)
             sizes = connection.execute(
                 "SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata(?) ORDER BY row_group_id",
                 [glob_escaped(file[0])],
             ).fetchall()
-            found = connection.execute(f"SELECT {key} FROM source")  # noqa: S608 - quoted
-            references = (reference_of(row[0]) for batch in iter(lambda: found.fetchmany(_BATCH), []) for row in batch)
+            found = connection.execute("SELECT * FROM source")
+            records = chain.from_iterable(iter(lambda: found.fetchmany(_BATCH), []))
+            references = (columns.reference_of(record) for record in records)
             begin = end = 0
             for _, size in sizes:
                 for reference in islice(references, size):
@@ -160,10 +167,11 @@ class Index:
     def _query(self, query: str) -> Iterator[Partition]:
         path = None if self.source.path == "-" else Path(self.source.path)
         mark = fingerprint(self.source.path, query)
-        with opened(path, query) as connection:
+        with opened(path, query, self.source.reading) as connection:
             described = connection.execute(f"SELECT * FROM (\n{bare(query)}\n) LIMIT 0").description  # noqa: S608 - theirs
             names = [column[0] for column in described]
-            place = Columns.match(names, self.source.reading).reference
+            columns = Columns.match(names, self.source.reading)
+            place = columns.reference
             key = quoted_name(names[place])
             if str(described[place][1]) not in _INTEGERS:
                 key = f"CAST({key} AS VARCHAR)"
@@ -176,7 +184,7 @@ class Index:
                         line = self._cut
                         yield self._partition(kind="keys", **facts, begin=begin, end=value, line=line)
                         begin = value
-                    if not self._take(reference_of(value)):
+                    if not self._take(columns.cleaner.reference(value)):
                         break
                     last = value
                 if self.cut_short:

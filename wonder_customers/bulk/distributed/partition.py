@@ -4,7 +4,7 @@ A partition describes rows (a file and a byte range) and does not contain them. 
 same way, so a worker that takes over a partition reads the same rows with the same numbers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -16,11 +16,10 @@ from wonder_customers.bulk.job import Job, LocalJob
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.rows import Row
-from wonder_customers.bulk.sources import Format, RowReader, fingerprint, read, rows_of_file
+from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, fingerprint, read, rows_of_file
 from wonder_customers.bulk.sources.byte_range import ByteRange
-from wonder_customers.bulk.sources.columns import Reading, Unknown
+from wonder_customers.bulk.sources.columns import Reading
 from wonder_customers.bulk.sources.tables import glob_escaped, query_rows, quoted_name
-from wonder_customers.bulk.sources.text import TextOptions
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.session import CustomerSession
 
@@ -30,30 +29,38 @@ Kind = Literal["source", "file", "bytes", "rows", "keys"]
 """A whole source or file, a byte range of a text file, a row range of a Parquet file, or references of a query."""
 
 
+def _mapping(given: ColumnMapping | Mapping[str, Any]) -> ColumnMapping:
+    return given if isinstance(given, ColumnMapping) else ColumnMapping(columns=given)
+
+
+def _sorted(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(given))
+
+
 @frozen
 class Source:
     """The arguments of `sources.read` as data, to be sent to other processes.
 
     Attributes:
         path: A file, a folder, or ``-`` for a query that names its own tables.
-        mapping: Maps column names of the source to fields.
-        unknown: What to do with columns that are not a field.
+        mapping: Which column is which field, and how values are read; or the field of each column.
         query: SQL that selects the rows.
         form: The format, if it is not known from the name.
-        encoding: The encoding of text files; ``detect`` for the most likely one.
+        database: The database of the query.
+        unsupported: The fields that the gateway does not have.
     """
 
     path: str
-    mapping: Mapping[str, str] = field(factory=dict)
-    unknown: Unknown = "refuse"
+    mapping: ColumnMapping = field(factory=ColumnMapping, converter=_mapping)
     query: str | None = None
     form: Format | None = None
-    encoding: str | None = None
+    database: str | None = None
+    unsupported: tuple[str, ...] = field(default=(), converter=_sorted)
 
     @property
     def reading(self) -> Reading:
         """How its columns are read."""
-        return Reading(self.mapping, self.unknown, text=TextOptions(self.encoding))
+        return Reading(self.mapping, unsupported=frozenset(self.unsupported))
 
     def read(self) -> RowReader:
         """Read all rows.
@@ -64,10 +71,10 @@ class Source:
         return read(
             self.path,
             mapping=self.mapping,
-            unknown=self.unknown,
             query=self.query,
             form=self.form,
-            encoding=self.encoding,
+            database=self.database,
+            unsupported=self.unsupported,
         )
 
 
@@ -116,9 +123,9 @@ class Partition:
     def from_json(cls, text: bytes | str) -> "Partition":
         """Return the partition from the output of `to_json`."""
         values = orjson.loads(text)
-        file, repeats = values.pop("file"), values.pop("repeats")
+        file, repeats, source = values.pop("file"), values.pop("repeats"), values.pop("source")
         return cls(
-            source=Source(**values.pop("source")),
+            source=Source(**source | {"mapping": ColumnMapping.from_dict(source["mapping"])}),
             file=None if file is None else (file[0], file[1]),
             key=tuple(values.pop("key")),
             repeats=None if repeats is None else tuple((number, first) for number, first in repeats),

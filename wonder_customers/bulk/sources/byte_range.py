@@ -17,6 +17,8 @@ class ByteRange:
         encoding: The encoding of the file; None if it was not determined yet.
         end: The byte before which the last row ends.
         whole: The file cannot be read from a byte offset, because its bytes do not show where a row starts.
+        cut: The line that was read last does not end with a line break.
+        broken: The next row is a part of the same row, so the file cannot be divided between them.
     """
 
     offset: int = 0
@@ -24,3 +26,5 @@ class ByteRange:
     encoding: str | None = None
     end: float = inf
     whole: bool = False
+    cut: bool = False
+    broken: bool = False

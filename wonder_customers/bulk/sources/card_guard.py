@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from wonder_customers._support.card_data import names_security_code
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["check_card_columns", "is_ambiguous"]
+__all__ = ["check_card_columns", "is_ambiguous", "may_have_cards"]
 
 _SECURITY_CODE = re.compile(r"(card_?)?(cvv|cvc|csc|cvn|cav|cid)_?2?(_?(code|number|value))?|(card_?)?security_?code")
 _CARD = re.compile(
@@ -34,7 +34,7 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
             " source. If a column is something else, such as a customer id, map it by its name. Nothing was read or"
             " sent."
         )
-    cards = [name for name, plain in names if _may_have_cards(plain, mapping.get(plain))]
+    cards = [name for name, plain in names if may_have_cards(plain, mapping.get(plain))]
     if cards:
         left_out = " ".join(f"--map '{name}='" for name in cards)
         raise ConfigurationError(
@@ -62,7 +62,13 @@ def _has_security_codes(plain: str, mapped: str | None) -> bool:
     return found and not (is_ambiguous(plain) and mapped is not None)
 
 
-def _may_have_cards(plain: str, mapped: str | None) -> bool:
+def may_have_cards(plain: str, mapped: str | None) -> bool:
+    """Return whether a column may contain card data that was not mapped explicitly.
+
+    Args:
+        plain: The normalised name.
+        mapped: The field to which it is mapped; empty if it is left out, None if it is not mapped.
+    """
     if mapped is not None and (mapped == "" or mapped.startswith("payment_source.") or is_ambiguous(plain)):
         return False
     name = re.sub(r"[^\w]+", "", plain.rpartition(".")[2].rstrip("."))

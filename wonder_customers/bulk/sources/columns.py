@@ -1,72 +1,52 @@
-"""Maps the columns of a source to the fields of a customer, and refuses columns that must not be in a file."""
+"""The columns of a source: their fields, the reference of a row, and the draft of a row."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Sequence
+from hashlib import sha256
+from typing import Any
 
 import orjson
-from attrs import define, field, fields, frozen
+from attrs import asdict, define, evolve, field, frozen
 
 from wonder_customers._support.card_data import contains_card_number
 from wonder_customers.bulk.rows import RowProblem
+from wonder_customers.bulk.sources.assignment import Assignment, Feed, known_fields, plain, unique_names
 from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous
-from wonder_customers.bulk.sources.text import TextOptions, has_invalid_bytes
-from wonder_customers.dialects.json import UnreadableJsonError, parse_source_json
+from wonder_customers.bulk.sources.drafts import assembled, metadata
+from wonder_customers.bulk.sources.mapping import ColumnMapping
+from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.bulk.sources.presets import similar
+from wonder_customers.bulk.sources.transformations import INVALID_BYTES, Cleaner
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.records import Address, CardSource, CustomerDraft, Phone, VaultToken
+from wonder_customers.records import CustomerDraft
 
-__all__ = ["INVALID_BYTES", "Columns", "Reading", "Unknown", "flat", "names_reference"]
+__all__ = ["INVALID_BYTES", "Columns", "Reading", "UnknownColumns", "flat"]
 
-Unknown = Literal["refuse", "ignore"]
-"""What to do with columns that are not a field of a customer."""
-
-_SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
-_NUMBERS = {
-    # Hexadecimal ids such as 12E45678 are ids; a spreadsheet writes one digit, a fraction and a signed exponent.
-    "reference": re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}"),
-    "phone": _SHORTENED,
-    "phone.number": _SHORTENED,
-}
-INVALID_BYTES = "bytes that are not valid in the encoding of the file"
-_CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
+_MOST_COLUMNS = 1000
 
 
-@cache
-def _known() -> frozenset[str]:
-    """Return every field that a column may have, nested ones with a dot; ``metadata.…`` is allowed in addition."""
-    nested: dict[str, type[Any]] = {"phone": Phone, "address": Address}
-    own = {attribute.name for attribute in fields(CustomerDraft)} - {"address", "payment_source", "clear"}
-    parts = {f"{name}.{attribute.name}" for name, kind in nested.items() for attribute in fields(kind)}
-    paid = {f"payment_source.{name}" for name in (*_CARD_PARTS, "vault_token")}
-    return frozenset(own | parts | paid)
-
-
-def _plain(name: str) -> str:
-    """Normalize the name of a column: case, spaces, hyphens."""
-    return re.sub(r"[\s\-]+", "_", name.strip().lower())
-
-
-def _is_field(path: str) -> bool:
-    return path in _known() or (path.startswith("metadata.") and len(path) > 9)
+class UnknownColumns(ConfigurationError):
+    """None of the columns is a field of a customer."""
 
 
 @frozen
 class Reading:
-    """How columns are read.
+    """How a source is read.
 
     Attributes:
-        mapping: Maps column names of the source to fields; an empty field leaves the column out.
-        unknown: What to do with columns that are not a field and not in `mapping`.
+        mapping: Which column is which field, and how values are read.
         one_table: Whether the source is one table, so that a column in `mapping` that it does not have is an error.
             With several files, or objects with optional keys, some may be missing.
-        text: How text files are read.
+        unsupported: The fields that the gateway does not have; empty if the gateway is not known.
+        notes: Collects what was decided and changed.
+        inspecting: Leave out columns that would be refused, and keep masked samples of all columns.
     """
 
-    mapping: Mapping[str, str] = field(factory=dict)
-    unknown: Unknown = "refuse"
+    mapping: ColumnMapping = ColumnMapping()
     one_table: bool = False
-    text: TextOptions = TextOptions()
+    unsupported: Collection[str] = frozenset()
+    notes: SourceNotes = field(factory=SourceNotes)
+    inspecting: bool = False
 
 
 @define
@@ -74,30 +54,43 @@ class Columns:
     """The columns of one source.
 
     Attributes:
-        names: The names in the source.
-        paths: The field of each column, such as ``address.city``; None for a column that is left out.
-        reference: The index of the column with the reference.
+        names: The names in the source, made unique.
+        feeds: How each field is filled.
+        cleaner: Reads the cells.
+        reference: The index of the (first) column with the reference.
         cards: The indexes of columns with card fields, which must not be included in a digest.
         fields: The fields that have a column.
         mark: Identifies the mapping, so that the same values under another mapping have another digest.
     """
 
     names: tuple[str, ...]
-    paths: tuple[str | None, ...]
-    reference: int
-    cards: frozenset[int]
+    feeds: tuple[Feed, ...]
+    cleaner: Cleaner
+    reference: int = field(init=False)
+    cards: frozenset[int] = field(init=False)
     fields: frozenset[str] = field(init=False)
     mark: bytes = field(init=False)
+    _key: Feed = field(init=False)
     _suspects: frozenset[int] = field(init=False)
     _undigested: frozenset[int] = field(init=False)
+    _labels: dict[str, str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        read = {place for place, path in enumerate(self.paths) if path and place not in self.cards}
-        self._suspects = frozenset(place for place in read if is_ambiguous(_plain(self.names[place])))
+        self._key = next(feed for feed in self.feeds if feed.path == "reference")
+        self.reference = self._key.places[0]
+        self.cards = frozenset(
+            place for feed in self.feeds if feed.path.startswith("payment_source.") for place in feed.places
+        )
         # A column that is left out may contain card numbers.
-        self._undigested = self.cards | {place for place, path in enumerate(self.paths) if path is None}
-        self.fields = frozenset(filter(None, self.paths))
-        self.mark = orjson.dumps([self.names, self.paths])
+        self._undigested = self.cards | set(range(len(self.names))).difference(*(feed.places for feed in self.feeds))
+        read = {place for feed in self.feeds for place in feed.places} - self.cards
+        self._suspects = frozenset(place for place in read if is_ambiguous(plain(self.names[place])))
+        self._labels = {feed.path: ", ".join(self.names[place] for place in feed.places) for feed in self.feeds}
+        mapping = self.cleaner.mapping
+        how = [mapping.default_country, mapping.nulls, mapping.transformations, self.cleaner.several]
+        marked = orjson.dumps([self.names, [asdict(feed) for feed in self.feeds], how])
+        self.mark = sha256(marked).digest()
+        self.fields = frozenset(feed.target for feed in self.feeds if feed.target is not None)
 
     @classmethod
     def match(cls, names: Sequence[str], reading: Reading) -> "Columns":
@@ -109,21 +102,57 @@ class Columns:
 
         Raises:
             ConfigurationError: A column contains security codes, or card data that was not mapped explicitly; a column
-                is unknown, mapped to an unknown field, mapped but missing, or a field has two columns; the reference
-                has no column.
+                is unknown, mapped to an unknown field, mapped but missing, or a field has two columns; the gateway
+                does not have a field; the reference has no column.
         """
-        mapping = {_plain(name): path.strip() for name, path in reading.mapping.items()}
-        check_card_columns([(name, _plain(name)) for name in names], mapping)
-        _check_mapped_fields(mapping)
-        paths = tuple(_path(name, mapping, reading.unknown) for name in names)
-        if reading.one_table and any(paths):
-            _check_mapped_columns(names, mapping, reading.mapping)
-        unknown = [name for name, path in zip(names, paths, strict=True) if path == ""]
-        if unknown:
-            raise ConfigurationError(_unknown_message(unknown, others_known=any(paths)))
-        _check_fields([path for path in paths if path])
-        cards = frozenset(place for place, path in enumerate(paths) if path and path.startswith("payment_source."))
-        return cls(tuple(names), paths, paths.index("reference"), cards)
+        found = cls.optional(names, reading)
+        if found is None:
+            raise ConfigurationError(
+                "the source does not have a column for the reference, which identifies a customer: name a column"
+                " `reference`, or map one with --map 'COLUMN=reference'"
+            )
+        return found
+
+    @classmethod
+    def optional(cls, names: Sequence[str], reading: Reading) -> "Columns | None":
+        """Do the same as `match`, but return None if the reference has no column."""
+        unique = unique_names(names)
+        found = Assignment(unique, [name.removeprefix("\ufeff") for name in names], reading.mapping, reading.one_table)
+        if reading.inspecting:
+            found.make_usable()
+            reading.notes.add_mapping(found.to_mapping())
+        check_card_columns(list(zip(unique, map(plain, names), strict=True)), found.explicit_fields())
+        found.check_fields()
+        _note(found, reading.notes)
+        if found.unknown:
+            raise _unknown(found)
+        _check_fields(found)
+        if not any(feed.path == "reference" and feed.places for feed in found.feeds):
+            if not reading.inspecting or not names:
+                return None
+            found.feeds.append(Feed("reference", (0,), "mapped"))
+        feeds = tuple(_targets(found, reading))
+        kind = _Inspected if reading.inspecting else cls
+        several = reading.mapping.several or (found.preset and found.preset.several) or "refuse"
+        return kind(unique, feeds, Cleaner(reading.mapping, reading.notes, several))
+
+    def reference_of(self, values: Sequence[Any]) -> str | None:
+        """Return the reference of a row; None if it has none, or a card number in its place."""
+        if self._key.separator is not None:
+            return self._joined_reference(values)
+        for place in self._key.places:
+            value = values[place] if place < len(values) else None
+            found = None if value is None else self.cleaner.reference(value)
+            if found is not None:
+                return None if place in self._suspects and contains_card_number(str(value)) else found
+        return None
+
+    def _joined_reference(self, values: Sequence[Any]) -> str | None:
+        given = [values[place] for place in self._key.places if place < len(values)]
+        if any(contains_card_number(str(value)) for value in given):
+            return None
+        texts = [text for text in map(self.cleaner.reference, given) if text]
+        return (self._key.separator or "").join(texts) or None
 
     def digestible(self, values: Sequence[Any], serialize: Callable[[Any], bytes]) -> bytes | None:
         """Return the values as bytes for change detection; None for a row with a card, which no digest may cover."""
@@ -133,10 +162,6 @@ class Columns:
             return None
         return serialize([None if place in self._undigested else it for place, it in enumerate(values)]) + self.mark
 
-    def is_card(self, place: int, value: object) -> bool:
-        """Return whether a value is a card number in a column whose name may mean card numbers."""
-        return place in self._suspects and contains_card_number(str(value))
-
     def draft(self, values: Sequence[Any], place: str) -> CustomerDraft:
         """Build the draft of one row from its values.
 
@@ -144,175 +169,152 @@ class Columns:
             RowProblem: A value has the wrong type; the message names place and column.
         """
         for index in self._suspects:
-            if index < len(values) and self.is_card(index, values[index]):
+            if index < len(values) and contains_card_number(str(values[index])):
                 raise RowProblem(
                     f"{place}, column {self.names[index]}: contains a card number; leave the column out, or map it to"
-                    " payment_source.number"
+                    " payment_source.number",
+                    "card number",
                 )
-        whole: dict[str, Any] = {}
-        parts: dict[str, dict[str, Any]] = {}
-        for name, path, value in zip(self.names, self.paths, values, strict=False):
-            if path is None or value is None or value == "":
+        found: dict[str, Any] = {}
+        country: str | None = None
+        for feed in self.feeds:
+            value = self._value(feed, values, place)
+            if value is None:
                 continue
-            head, _, tail = path.partition(".")
-            read = _value(path, value, f"{place}, column {name}")
+            if feed.path == "address.country":
+                country = value
+            if feed.target is not None:
+                found[feed.target] = value
+        phone = found.get("phone")
+        if phone is not None:
+            found["phone"] = self.cleaner.international(phone, country, self._labels["phone"])
+        return assembled(found, place)
+
+    def _value(self, feed: Feed, values: Sequence[Any], place: str) -> Any:
+        """Return the value of a field in a row; None if it is blank."""
+        texts: list[Any] = []
+        for index in feed.places:
+            given = values[index] if index < len(values) else None
+            if given is None or given == "":
+                continue
+            read = self._cell(feed.path, given, self.names[index], place)
             if read is None:
                 continue
-            if tail:
-                parts.setdefault(head, {})[tail] = read
-            else:
-                whole[head] = read
-        return _assembled(whole, parts, place)
+            if feed.separator is None:
+                return read
+            texts.append(read)
+        if texts:
+            return (feed.separator or "").join(map(str, texts))
+        return feed.default
+
+    def _cell(self, path: str, value: Any, column: str, place: str) -> Any:
+        where = f"{place}, column {column}"
+        if path.startswith("metadata"):
+            if path != "metadata" and isinstance(value, str):
+                return self.cleaner.text(path, value, column, where)
+            return metadata(path, value, where)
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str):
+            raise RowProblem(f"{where}: must be text, not {type(value).__name__}", f"invalid {path}")
+        return self.cleaner.text(path, value, column, where)
 
 
-def _check_mapped_fields(mapping: Mapping[str, str]) -> None:
-    """Check that every column is mapped to a field of a customer."""
-    wrong = [path for path in mapping.values() if path and not _is_field(path)]
-    if wrong:
+class _Inspected(Columns):
+    """Columns that keep masked samples of their values."""
+
+    def reference_of(self, values: Sequence[Any]) -> str | None:
+        """Return the reference of a row."""
+        self.cleaner.notes.observe(self.names, values)
+        return super().reference_of(values)
+
+
+def _note(found: Assignment, notes: SourceNotes) -> None:
+    notes.program = found.preset.title if found.preset is not None else notes.program
+    if len(notes.columns) < _MOST_COLUMNS:
+        notes.columns.update((name, (paths, why)) for name, paths, why in found.uses())
+
+
+def _targets(found: Assignment, reading: Reading) -> list[Feed]:
+    """Return the feeds with their targets: fields that the gateway does not have go to its metadata, or are refused.
+
+    Raises:
+        ConfigurationError: The gateway does not have a field.
+    """
+    feeds, refused = [], []
+    missing = reading.unsupported
+    for feed in found.feeds:
+        if feed.path not in missing and feed.path.partition(".")[0] not in missing:
+            feeds.append(evolve(feed, target=feed.path))
+            continue
+        chosen = reading.mapping.unsupported or ("metadata" if feed.automatic else "refuse")
+        if chosen == "refuse":
+            refused += [found.names[place] for place in feed.places] or [feed.path]
+        elsewhere = f"metadata.{feed.path.removeprefix('metadata.').replace('.', '_')}"
+        kept = chosen == "metadata" and "metadata" not in missing
+        feeds.append(evolve(feed, target=elsewhere if kept else None))
+        for place in feed.places:
+            paths, why = reading.notes.columns.get(found.names[place], ((), ""))
+            others = tuple(path for path in paths if path != feed.path)
+            use = (*others, elsewhere) if kept else others
+            reading.notes.columns[found.names[place]] = (use, f"{why}; the gateway does not have {feed.path}")
+    if refused:
+        listed = ", ".join(map(repr, dict.fromkeys(refused)))
         raise ConfigurationError(
-            f"a customer does not have a field {wrong[0]!r}; the fields are {', '.join(sorted(_known()))} and"
-            " metadata.KEY"
+            f"the gateway does not have the fields of the columns {listed}: keep their values as metadata with"
+            " --unsupported metadata, or leave them out with --unsupported ignore. Nothing was sent."
         )
+    # The country is read first, because a national phone number depends on it.
+    return sorted(feeds, key=lambda feed: feed.path != "address.country")
 
 
-def _check_mapped_columns(names: Sequence[str], mapping: Mapping[str, str], given: Mapping[str, str]) -> None:
-    """Check that every mapped column exists."""
-    missing = mapping.keys() - map(_plain, names)
-    if missing:
-        name = next(name for name in given if _plain(name) in missing)
-        raise ConfigurationError(
-            f"the source does not have a column {name!r}, which is mapped to {given[name]!r}: correct the name, or"
-            " remove it from the mapping. Nothing was sent."
-        )
-
-
-def _check_fields(paths: Sequence[str]) -> None:
-    """Check that every field has one column, and that the reference has one."""
+def _check_fields(found: Assignment) -> None:
+    """Check that every field is filled in one way."""
+    paths = [feed.path for feed in found.feeds]
     repeated = sorted({path for path in paths if paths.count(path) > 1})
     if repeated:
+        places = [place for feed in found.feeds if feed.path in repeated for place in feed.places]
+        listed = ", ".join(repr(found.names[place]) for place in places)
         raise ConfigurationError(
-            f"more than one column is mapped to {', '.join(repeated)}: leave one of them out with --map 'COLUMN='"
+            f"more than one column is mapped to {', '.join(repeated)} ({listed}): leave one of them out with --map"
+            f" '{found.names[places[-1]]}=', or use the first that is filled with a [fields] table in a mapping file"
         )
-    if "reference" not in paths:
-        raise ConfigurationError(
-            "the source does not have a column for the reference, which identifies a customer: name a column"
-            " `reference`, or map one with --map 'COLUMN=reference'"
-        )
-
-
-def _path(name: str, mapping: Mapping[str, str], unknown: Unknown) -> str | None:
-    """Return the field of a column; None if it is left out, "" if it is unknown."""
-    plain = _plain(name)
-    if plain in mapping:
-        return mapping[plain] or None
-    if plain.startswith("metadata."):
-        return "metadata." + name.strip().partition(".")[2]
-    if plain in _known():
-        return plain
-    return None if unknown == "ignore" or not plain else ""
 
 
 _LOOKS_LIKE_DATA = re.compile(r"@|[0-9]{5}")
 
 
-def _unknown_message(names: Sequence[str], *, others_known: bool) -> str:
-    """Return the message for unknown columns.
+def _unknown(found: Assignment) -> ConfigurationError:
+    """Return the error for unknown columns.
 
     If no column is known, the first line may be the first customer instead of column names, so it is not quoted.
     """
-    if not others_known:
-        return (
+    names = [found.names[place] for place in found.unknown]
+    hints = {name: similar(name, known_fields()) for name in names}
+    if not any(feed.places for feed in found.feeds) and not any(hints.values()):
+        return UnknownColumns(
             f"none of the {len(names)} columns of the first line is a field of a customer. If the line contains column"
             " names, map each with --map 'COLUMN=FIELD'; if it contains the first customer, insert a line of column"
             " names before it"
         )
-    shown = ", ".join("one that looks like data" if _LOOKS_LIKE_DATA.search(it) else repr(it[:40]) for it in names[:8])
+    texts = ["one that looks like data" if _LOOKS_LIKE_DATA.search(it) else repr(it[:40]) for it in names[:8]]
+    texts = [
+        f"{text} (did you mean {hints[name]}?)" if hints[name] and text[0] in "'\"" else text
+        for text, name in zip(texts, names, strict=False)
+    ]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return (
-        f"unknown columns: {shown}{more}. Map each to a field with --map 'COLUMN=FIELD', keep it with"
+    return ConfigurationError(
+        f"unknown columns: {', '.join(texts)}{more}. Map each to a field with --map 'COLUMN=FIELD', keep it with"
         " --map 'COLUMN=metadata.KEY', leave it out with --map 'COLUMN=', or leave all unknown columns out with"
-        " --ignore-unknown"
+        " --ignore-unknown. `wonder-customers columns FILE -o mapping.toml` writes a mapping to edit. Nothing was sent."
     )
 
 
-def _value(path: str, value: Any, where: str) -> Any:
-    """Convert a cell into the value of its field; None if it is blank."""
-    if path.startswith("metadata"):
-        return _metadata(path, value, where)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise RowProblem(f"{where}: must be text, not {type(value).__name__}")
-    text = value.strip()
-    if has_invalid_bytes(text):
-        raise RowProblem(f"{where}: contains {INVALID_BYTES}")
-    if path in _NUMBERS and _NUMBERS[path].fullmatch(text):
-        raise RowProblem(f"{where}: a spreadsheet shortened this number; format the column as text and export it again")
-    return text or None
-
-
-def _metadata(path: str, value: Any, where: str) -> Any:
-    if path != "metadata":
-        return value.strip() or None if isinstance(value, str) else value
-    if isinstance(value, str):
-        try:
-            value = parse_source_json(value)
-        except orjson.JSONDecodeError:
-            raise RowProblem(f"{where}: must be a JSON object") from None
-        except UnreadableJsonError as error:
-            raise RowProblem(f"{where}: contains {error}") from None
-    if not isinstance(value, Mapping):
-        raise RowProblem(f"{where}: must be a JSON object")
-    return value
-
-
-def _assembled(whole: dict[str, Any], parts: dict[str, dict[str, Any]], place: str) -> CustomerDraft:
-    if "phone" in whole:
-        if "phone" in parts:
-            raise RowProblem(f"{place}: has both a phone and parts of a phone")
-        _refuse_ambiguous_phone(whole["phone"], place)
-        whole["phone"] = Phone.parse(whole["phone"])
-    elif "phone" in parts:
-        _refuse_ambiguous_phone(parts["phone"].get("number", ""), place)
-        whole["phone"] = Phone(**parts["phone"])
-    if "address" in parts:
-        whole["address"] = Address(**parts["address"])
-    if "metadata" in parts:
-        whole["metadata"] = {**whole.get("metadata", {}), **parts["metadata"]}
-    if "payment_source" in parts:
-        whole["payment_source"] = _source(parts["payment_source"], place)
-    return CustomerDraft(**whole)
-
-
-def _refuse_ambiguous_phone(text: str, place: str) -> None:
-    from wonder_customers._support.phone_numbers import ambiguity  # noqa: PLC0415 - the telephone library is large
-
-    reason = ambiguity(text)
-    if reason is not None:
-        raise RowProblem(f"{place}: the phone {reason}; leave one number in the cell")
-
-
-def _source(given: dict[str, str], place: str) -> CardSource | VaultToken:
-    if "vault_token" in given:
-        if given.keys() - {"vault_token", "gateway_id"}:
-            raise RowProblem(f"{place}: has both a vault token and a card")
-        return VaultToken(given["vault_token"], given.get("gateway_id"))
-    if not given.keys() >= {"number", "expire_month", "expire_year"}:
-        raise RowProblem(f"{place}: a card needs payment_source.number, .expire_month and .expire_year")
-    return CardSource(**given)  # type: ignore[arg-type]  # number's converter wraps text
-
-
-def names_reference(names: Iterable[str], reading: Reading) -> bool:
-    """Return whether one of the columns is the reference."""
-    own = {_plain(name) for name, path in reading.mapping.items() if path.strip() == "reference"}
-    return any(_plain(name) in own | {"reference"} for name in names)
-
-
-def flat(record: Mapping[str, Any]) -> dict[str, Any]:
+def flat(record: dict[str, Any]) -> dict[str, Any]:
     """Flatten a nested object into one level with dotted names; values inside metadata are kept as they are."""
     found: dict[str, Any] = {}
     for name, value in record.items():
-        if isinstance(value, Mapping) and name in {"phone", "address", "payment_source", "metadata"}:
+        if isinstance(value, dict) and name in {"phone", "address", "payment_source", "metadata"}:
             found.update((f"{name}.{part}", inner) for part, inner in value.items())
         else:
             found[name] = value

@@ -1,26 +1,42 @@
-"""CSV files: semicolons, line breaks in quotes, very long rows."""
+"""CSV files: delimiters, line breaks in quotes, very long rows, lines before and after the table, incomplete rows."""
 
 import csv
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, BinaryIO
 
 import orjson
+from attrs import define, field
 
 from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.sources.assignment import known_fields, plain
 from wonder_customers.bulk.sources.byte_range import ByteRange
-from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading
-from wonder_customers.bulk.sources.text import decoded, has_invalid_bytes, text_lines
+from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, UnknownColumns
+from wonder_customers.bulk.sources.presets import synonym
+from wonder_customers.bulk.sources.text import TextOptions, decoded, has_invalid_bytes, text_lines
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["csv_rows"]
+__all__ = ["csv_rows", "is_blank", "is_footer"]
 
 LONGEST_FIELD = 16 << 20
 """The maximum number of characters in a field. Without it, an unclosed quote would swallow the rest of the file."""
 
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_FOOTER = re.compile(
+    r"(grand |sub-?)?totals?( \w+)?\s*[:=]?\s*[\d.,]*( \w+)?|grand totals? \(.*\)"
+    r"|(summe|gesamt(summe)?|ukupno|totale?|suma|somme|totaal|summa|celkem|razem|skupaj)\s*:?\s*[\d.,]*"
+    r"|\(?\d+ (rows?|records?|customers?|entries|zeilen|lignes)( selected)?\)?|-+ ?end.*"
+    r"|(generated|exported|printed|end of|copyright|confidential)\b.* .*",
+    re.IGNORECASE,
+)
+_FOOTER_START = re.compile(
+    r"[(-]|\d+ |(grand |sub-?)?total|summe|gesamt|ukupno|suma|somme|totaal|celkem|razem|skupaj|generated|exported"
+    r"|printed|end of|copyright|confidential",
+    re.IGNORECASE,
+)
+_TITLE_LINES = 30
 
 
 def csv_rows(
@@ -44,30 +60,48 @@ def csv_rows(
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST_FIELD))
     byte_range = byte_range or ByteRange()
     head = ByteRange(encoding=byte_range.encoding)
+    options = reading.mapping.text
     lines = text_lines(file, head)
+    skipped = sum(1 for _ in islice(lines, options.skip_lines))
     first = next(lines, None)
     if first is None:
         return number
     separator = _EXCEL_SEPARATOR.fullmatch(first)
     if separator is None:
         lines = chain([first], lines)
-    delimiter = separator[1] if separator else _delimiter(first)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    delimiter = options.delimiter or (separator[1] if separator else _delimiter(first, options))
+    skipped += 1 if separator else 0
+    dialect = {"delimiter": delimiter, "quotechar": options.quote or '"', "strict": True}
+    reader = csv.reader(lines, **dialect)  # type: ignore[arg-type]  # values of several types
     try:
-        header = next(filter(None, reader), [])
+        header = next((names for names in reader if not is_blank(names)), [])
         columns = Columns.match(_valid(header, where), reading)
-    except (csv.Error, ConfigurationError) as error:
-        if isinstance(error, csv.Error):
-            raise ConfigurationError(f"{where}line 1: the column names cannot be read ({error})") from None
-        raise
+    except csv.Error as error:
+        raise ConfigurationError(f"{where}line 1: the column names cannot be read ({error})") from None
+    except UnknownColumns as error:
+        raise ConfigurationError(f"{error}{_title_hint(lines, skipped + reader.line_num, options)}") from None
     if byte_range.offset:
         file.seek(byte_range.offset)
     else:
         byte_range.whole, byte_range.offset = head.whole, head.offset
-        byte_range.line = reader.line_num + (1 if separator else 0)
+        byte_range.line = reader.line_num + skipped
     if not byte_range.whole:
-        reader = csv.reader(decoded(file, byte_range), delimiter=delimiter, strict=True)
-    return (yield from _rows(reader, columns, number, where, byte_range))
+        reader = csv.reader(decoded(file, byte_range), **dialect)  # type: ignore[arg-type]
+    before, ending = byte_range.line - reader.line_num, head if byte_range.whole else byte_range
+    return (yield from _rows(_Records(reader, before, byte_range, ending), columns, number, where))
+
+
+def is_blank(values: list[str]) -> bool:
+    """Return whether a row contains neither a letter nor a digit."""
+    return not any(map(str.isalnum, "".join(values)))
+
+
+def is_footer(values: list[str]) -> bool:
+    """Return whether a row is a line after the table, such as ``Total``."""
+    filled = [value.strip() for value in values if value.strip()]
+    if not filled or not _FOOTER.fullmatch(filled[0]):
+        return False
+    return not any(character.isalpha() for value in filled[1:] for character in value)
 
 
 def _valid(header: list[str], where: str) -> list[str]:
@@ -77,38 +111,117 @@ def _valid(header: list[str], where: str) -> list[str]:
     return header
 
 
-def _rows(reader: Any, columns: Columns, number: int, where: str, byte_range: ByteRange) -> Generator[Row, None, int]:
-    width, key = len(columns.names), columns.reference
-    before = byte_range.line - reader.line_num
-    while True:
-        line = before + reader.line_num + 1
+def _title_hint(lines: Iterator[str], before: int, options: TextOptions) -> str:
+    """Return advice, if one of the next lines looks like column names."""
+    for number, line in enumerate(islice(lines, _TITLE_LINES), before):
+        cells = next(csv.reader([line], delimiter=options.delimiter or _delimiter(line, options)), [])
+        known = sum(plain(cell) in known_fields() or synonym(cell) is not None for cell in cells)
+        if known >= 2 or (known and len(cells) == 1):
+            return f". Line {number + 1} looks like column names: add --skip-lines {number}"
+    return ""
+
+
+@define
+class _Records:
+    """The records of a CSV file, of which the next one can be read ahead.
+
+    Attributes:
+        reader: The parser.
+        before: The number of lines before those of the parser.
+        byte_range: The position after the current record.
+        ending: Shows whether the last line was complete.
+        line: The first line of the current record.
+        broken: The line that continues an earlier one.
+    """
+
+    reader: Any
+    before: int
+    byte_range: ByteRange
+    ending: ByteRange
+    broken: int = field(default=0, init=False)
+    line: int = field(default=0, init=False)
+    _ahead: tuple[list[str] | csv.Error | None, int, int] | None = field(default=None, init=False)
+
+    def take(self) -> list[str] | csv.Error | None:
+        """Return the next record, or the error in its place; None at the end."""
+        self.byte_range.broken = False
+        if self._ahead is not None:
+            found, self.byte_range.offset, end = self._ahead
+            self._ahead = None
+            self.line, self.byte_range.line = self.byte_range.line + 1, end
+            return found
+        self.line = self.before + self.reader.line_num + 1
         try:
-            values = next(reader)
+            return next(self.reader)  # type: ignore[no-any-return]
         except StopIteration:
-            return number
+            return None
         except csv.Error as error:
-            number, byte_range.line = number + 1, before + reader.line_num
-            place = f"{where}line {line}"
-            yield Row(number, problem=f"{place}: {_reason(error)}", place=place)
+            return error
+        finally:
+            self.byte_range.line = self.before + self.reader.line_num
+
+    def peek(self) -> list[str] | csv.Error | None:
+        """Return the record after the current one, without moving on."""
+        offset, line, current = self.byte_range.offset, self.byte_range.line, self.line
+        found = self.take()
+        self._ahead = found, self.byte_range.offset, self.byte_range.line
+        self.byte_range.offset, self.byte_range.line, self.line = offset, line, current
+        return found
+
+
+def _rows(records: _Records, columns: Columns, number: int, where: str) -> Generator[Row, None, int]:
+    width, reference_of = len(columns.names), columns.reference_of
+    while (values := records.take()) is not None:
+        place = f"{where}line {records.line}"
+        if isinstance(values, csv.Error):
+            number += 1
+            yield Row(number, problem=f"{place}: {_reason(values)}", place=place)
             continue
-        if not any(values):
+        reference = reference_of(values)
+        # A reference without letters and digits, or without other cells, may be a line that is not a row.
+        if (reference is None or not reference[0].isalnum()) and is_blank(values):
             continue
-        number, byte_range.line = number + 1, before + reader.line_num
-        place = f"{where}line {line}"
-        if len(values) > width:
-            if any(map(str.strip, values[width:])):
-                problem = f"{place}: has {len(values)} columns, but the first line has {width}"
-                yield Row(number, problem=problem, place=place)
-                continue
-            del values[width:]
+        if (not values[0] or _FOOTER_START.match(values[0])) and is_footer(values):
+            columns.cleaner.notes.footers += 1
+            continue
+        number += 1
+        problem = None if len(values) == width else _width_problem(values, width, records)
+        if problem is not None:
+            yield Row(number, problem=f"{place}: {problem}", place=place)
+            continue
         yield Row(
             number,
-            reference=None if key >= len(values) or columns.is_card(key, values[key]) else values[key].strip() or None,
+            reference=reference,
             place=place,
             raw_values=columns.digestible(values, _material),
             build=partial(columns.draft, values, place),
             columns=columns.fields,
         )
+    return number
+
+
+def _width_problem(values: list[str], width: int, records: _Records) -> str | None:
+    """Return what is wrong with a row that has more or fewer values than columns.
+
+    A spreadsheet leaves out empty values at the end of a row. A line break without quotes, and a file that is still
+    being written, leave a part of a row.
+    """
+    if len(values) > width:
+        if any(map(str.strip, values[width:])):
+            return f"has {len(values)} columns, but the first line has {width}"
+        del values[width:]
+        return None
+    continues = records.broken == records.line
+    if continues or len(values) == 1:
+        part = "is a part of a row: the line before it was broken by a line break without quotes"
+        return part if continues else f"has 1 column, but the first line has {width}"
+    following = records.peek()
+    if following is None and records.ending.cut:
+        return "the last line is incomplete; the file may still be written"
+    if isinstance(following, list) and not is_blank(following) and len(values) + len(following) - 1 == width:
+        records.broken, records.byte_range.broken = records.byte_range.line + 1, True
+        return "is a part of a row: it is broken by a line break without quotes"
+    return None
 
 
 def _material(values: object) -> bytes:
@@ -127,7 +240,8 @@ def _reason(error: csv.Error) -> str:
     return f"is not valid CSV ({text})"
 
 
-def _delimiter(line: str) -> str:
+def _delimiter(line: str, options: TextOptions) -> str:
     """Return the delimiter that the first line uses most, outside quotes."""
-    bare = re.sub(r'"[^"]*"', "", line)
+    quote = re.escape(options.quote or '"')
+    bare = re.sub(f"{quote}[^{quote}]*{quote}", "", line)
     return max(",;\t|", key=bare.count)

@@ -11,7 +11,7 @@ from wonder_customers.errors import ConfigurationError
 
 __all__ = ["Format", "existing", "files", "fingerprint"]
 
-Format = Literal["csv", "jsonl", "parquet"]
+Format = Literal["csv", "jsonl", "parquet", "excel"]
 
 _FORMATS: Mapping[str, Format] = {
     ".csv": "csv",
@@ -22,6 +22,11 @@ _FORMATS: Mapping[str, Format] = {
     ".json": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
+    ".xlsb": "excel",
+    ".xls": "excel",
+    ".ods": "excel",
 }
 _PACKED = frozenset({".gz", ".zst", ".zstd"})
 _OUTPUTS = (".failed.jsonl", ".journal", ".journal.key", ".journal-wal", ".journal-shm", ".journal-journal")
@@ -113,7 +118,8 @@ def _format(path: Path) -> Format:
         return _FORMATS[_suffix(path)]
     except KeyError:
         raise ConfigurationError(
-            f"{path.name}: the file's format is not known from its name; choose it with --format csv, jsonl or parquet"
+            f"{path.name}: the file's format is not known from its name; choose it with --format csv, jsonl,"
+            " parquet or excel"
         ) from None
 
 

@@ -1,31 +1,33 @@
 """Reads the rows of files, folders and queries as one stream, and unpacks compressed files."""
 
-import gzip
-import io
-import sys
-import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from functools import partial
-from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
-from attrs import evolve
+from attrs import evolve, fields
 
 from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.sources.assignment import known_fields
 from wonder_customers.bulk.sources.byte_range import ByteRange
-from wonder_customers.bulk.sources.columns import Reading, Unknown
+from wonder_customers.bulk.sources.columns import Reading
 from wonder_customers.bulk.sources.csv_files import csv_rows
+from wonder_customers.bulk.sources.databases import check_database, database_rows
 from wonder_customers.bulk.sources.encodings import encoding_of
-from wonder_customers.bulk.sources.json_lines import json_rows
+from wonder_customers.bulk.sources.json_files import json_rows
+from wonder_customers.bulk.sources.mapping import ColumnMapping, Unknown
+from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.bulk.sources.packed import unpacked, unreadable
 from wonder_customers.bulk.sources.paths import Format, existing, files
+from wonder_customers.bulk.sources.spreadsheets import sheet_rows
 from wonder_customers.bulk.sources.tables import query_rows
-from wonder_customers.bulk.sources.text import TextOptions
-from wonder_customers.errors import ConfigurationError, MissingExtraError
+from wonder_customers.dialects.base import Account
+from wonder_customers.errors import ConfigurationError, InvalidRecordError
+from wonder_customers.records import Address, CustomerDraft, Phone
 
-__all__ = ["RowReader", "encodings_of", "read", "rows_of_file"]
+__all__ = ["RowReader", "encodings_of", "read", "rows_of_file", "unsupported_fields"]
 
 
 class RowReader(Iterator[Row]):
@@ -34,9 +36,13 @@ class RowReader(Iterator[Row]):
     Attributes:
         fraction: The share of the source that was read, from 0 to 1; None if unknown.
         packed: Whether the open file is compressed.
+        notes: What was decided and changed while reading.
     """
 
-    def __init__(self, rows: Callable[["RowReader"], Iterator[Row]], size: int | None) -> None:
+    def __init__(
+        self, rows: Callable[["RowReader"], Iterator[Row]], size: int | None, notes: SourceNotes | None = None
+    ) -> None:
+        self.notes = notes or SourceNotes()
         self.file: BinaryIO | None = None
         self.packed = False
         self.before = 0
@@ -88,7 +94,7 @@ class RowReader(Iterator[Row]):
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
         self.file = raw
-        contents = _unpacked(path, raw)
+        contents = unpacked(path, raw)
         self.packed = contents is not raw
         return self._stack.enter_context(contents)
 
@@ -101,44 +107,84 @@ class RowReader(Iterator[Row]):
 def read(
     path: str | Path,
     *,
-    mapping: Mapping[str, str] | None = None,
-    unknown: Unknown = "refuse",
+    mapping: ColumnMapping | Mapping[str, str | Sequence[str]] | None = None,
+    unknown: Unknown | None = None,
     query: str | None = None,
     form: Format | None = None,
     encoding: str | None = None,
+    database: str | None = None,
+    unsupported: Collection[str] = (),
+    inspecting: bool = False,
 ) -> RowReader:
     """Read the rows of a file, a folder or a query as a stream.
 
-    CSV (comma, semicolon, tab or bar) and JSON lines are supported without extras, also compressed with gzip; zstd
-    needs the extra ``zstd``, Parquet and queries need the extra ``duckdb``. A row that cannot be used has a
-    `Row.problem`, which names line and column; reading continues with the next row.
+    CSV (comma, semicolon, tab or bar) and JSON (lines or an array) are supported without extras, also compressed with
+    gzip; zstd needs the extra ``zstd``, Parquet and queries over files need the extra ``duckdb``, spreadsheets the
+    extra ``excel``, databases the extra ``sql``. A row that cannot be used has a `Row.problem`, which names line and
+    column; reading continues with the next row.
+
+    Columns named like fields need no mapping: ``reference``, ``email``, ``phone`` (international), ``phone.number``,
+    ``address.city``, ``metadata.tier``. Common other names and the exports of other programs are recognised;
+    `RowReader.notes` says which field each column is read as.
 
     Args:
         path: A file; a folder, whose files are read in the order of their names; or ``-`` for a query that names its
-            own tables.
-        mapping: Maps column names of the source to fields, such as ``{"Stadt": "address.city"}``; an empty field leaves
-            the column out. Columns named like fields need no mapping: ``reference``, ``email``, ``phone``
-            (international), ``phone.number``, ``address.city``, ``metadata.tier``. A mapped column that one table (CSV,
-            Parquet, a query) does not have is refused.
+            own tables, and for a database.
+        mapping: A mapping, such as ``ColumnMapping.load("mapping.toml")``; or the field of each column, such as
+            ``{"Stadt": "address.city", "Mail": ["reference", "email"]}``, where an empty field leaves the column out.
+            A mapped column that one table (CSV, Parquet, a query) does not have is refused.
         unknown: What to do with columns that are not a field: ``refuse`` or ``ignore``.
         query: SQL that selects the rows. ``source`` stands for `path`.
         form: The format, if it is not known from the name.
         encoding: The encoding of text files, as a Python codec such as ``cp1250``; ``detect`` accepts the most likely
             one. By default, UTF-8 and UTF-16 are read and any other encoding is refused.
+        database: The URL of a database without its password, or the name of an environment variable with the URL.
+        unsupported: The fields that the gateway does not have: `unsupported_fields`.
+        inspecting: Leave out columns that would be refused, and keep masked samples and the mapping in the notes.
 
     Raises:
         ConfigurationError: The source cannot be read, has an encoding that has to be named, contains card data that was
             not mapped explicitly, or contains security codes.
     """
-    where, reading = Path(path), Reading(mapping or {}, unknown, one_table=True, text=TextOptions(encoding))
+    given = mapping if isinstance(mapping, ColumnMapping) else ColumnMapping(columns=mapping or {})
+    if unknown is not None:
+        given = evolve(given, unknown=unknown)
+    if encoding is not None:
+        given = evolve(given, text=evolve(given.text, encoding=encoding))
+    where, reading = Path(path), Reading(given, one_table=True, unsupported=frozenset(unsupported))
+    reading = evolve(reading, inspecting=inspecting)
+    if database is not None:
+        check_database(database)
+        if query is None:
+            raise ConfigurationError("a database needs a query that selects the rows")
+        sql = query
+        return RowReader(lambda _: database_rows(database, sql, 0, reading), None, reading.notes)
     if query is not None:
         source = None if str(path) == "-" else existing(where)
-        return RowReader(lambda _: query_rows(query, source, 0, reading), None)
+        return RowReader(lambda _: query_rows(query, source, 0, reading), None, reading.notes)
     chosen = files(where, form)
     if len(chosen) > 1 or chosen[0][1] == "jsonl":
         reading = evolve(reading, one_table=False)
     size = sum(file.stat().st_size for file, _ in chosen)
-    return RowReader(partial(_all_rows, chosen, reading), size)
+    return RowReader(partial(_all_rows, chosen, reading), size, reading.notes)
+
+
+def unsupported_fields(account: Account) -> frozenset[str]:
+    """Return the fields of a customer that the account's gateway does not have, according to its validation."""
+    texts: dict[str, Any] = {name: "x" for name in known_fields() if "." not in name}
+    draft = CustomerDraft(
+        **{name: text for name, text in texts.items() if name not in {"phone", "metadata"}},
+        phone=Phone("+385", "912345678"),
+        metadata={"key": "value"},
+        address=Address(**{name.name: "x" for name in fields(Address)}),
+    )
+    try:
+        account.dialect().validate(draft)
+    except InvalidRecordError as error:
+        # A full name beside its parts is a contradiction, which is reported in the same way.
+        names = {"name", "first_name", "last_name"}
+        return frozenset(it.field for it in error.violations if it.wire_field is None) - names
+    return frozenset()
 
 
 def rows_of_file(
@@ -169,14 +215,16 @@ def rows_of_file(
     path, form = file
     try:
         byte_range = byte_range or ByteRange()
-        if form != "parquet" and byte_range.encoding is None:
-            byte_range.encoding = _file_encoding(path, reading)
         if form == "parquet":
             return (yield from query_rows("SELECT * FROM source", path, number, reading, where))
+        if form == "excel":
+            return (yield from sheet_rows(path, number, reading, where))
+        if byte_range.encoding is None:
+            byte_range.encoding = _file_encoding(path, reading)
         read_rows, before = csv_rows if form == "csv" else json_rows, _version(path)
         rows = read_rows(reader.open(path), number, reading, where, byte_range)
         return (yield from _unchanged(path, before, rows))
-    except _unreadable() as error:
+    except unreadable() as error:
         raise ConfigurationError(f"{path.name} cannot be read to its end: {error}") from None
 
 
@@ -205,12 +253,12 @@ def _version(path: Path) -> tuple[int, ...]:
 
 
 def encodings_of(chosen: list[tuple[Path, Format]], reading: Reading) -> list[str | None]:
-    """Return the encoding of each file; None for Parquet files.
+    """Return the encoding of each file; None for files that are not text.
 
     Raises:
         ConfigurationError: An encoding has to be named, or a file cannot be read.
     """
-    return [None if form == "parquet" else _file_encoding(path, reading) for path, form in chosen]
+    return [_file_encoding(path, reading) if form in {"csv", "jsonl"} else None for path, form in chosen]
 
 
 def _file_encoding(path: Path, reading: Reading) -> str:
@@ -220,9 +268,9 @@ def _file_encoding(path: Path, reading: Reading) -> str:
         ConfigurationError: It has to be named, or the file cannot be read.
     """
     try:
-        with path.open("rb") as raw, closing(_unpacked(path, raw)) as contents:
-            return encoding_of(contents, reading.text.encoding, path.name)
-    except _unreadable() as error:
+        with path.open("rb") as raw, closing(unpacked(path, raw)) as contents:
+            return encoding_of(contents, reading.mapping.text.encoding, path.name)
+    except unreadable() as error:
         raise ConfigurationError(f"{path.name} cannot be read to its end: {error}") from None
 
 
@@ -241,30 +289,3 @@ def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowRe
                 raise ConfigurationError(f"{file[0].name}: {error}") from None
     finally:
         reader.close()
-
-
-def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
-    """Return the file's contents; compressed files are recognised by their first bytes."""
-    magic = raw.read(4)
-    raw.seek(0)
-    if magic.startswith(b"\x1f\x8b"):
-        return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
-    if magic == b"\x28\xb5\x2f\xfd":
-        return _zstd(path, raw)
-    return raw
-
-
-def _unreadable() -> tuple[type[Exception], ...]:
-    """Return the exceptions of unreadable files; zstd's exception is known only if its module was imported."""
-    loaded = [module for name in ("compression.zstd", "zstandard") if (module := sys.modules.get(name)) is not None]
-    return (OSError, EOFError, zlib.error, *(module.ZstdError for module in loaded))
-
-
-def _zstd(path: Path, raw: BinaryIO) -> BinaryIO:
-    for module, name in (("compression.zstd", "ZstdFile"), ("zstandard", "open")):
-        try:
-            opener: Any = getattr(import_module(module), name)
-        except ImportError:
-            continue
-        return io.BufferedReader(opener(raw, "rb"))
-    raise MissingExtraError(path.name, ["zstandard"], "zstd")

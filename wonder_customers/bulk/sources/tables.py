@@ -1,20 +1,24 @@
 """Parquet files, and SQL queries over files and databases, through DuckDB."""
 
 import glob
+import io
+import re
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
+from shutil import copyfileobj
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import orjson
-
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns, Reading
+from wonder_customers.bulk.sources.encodings import encoding_of
+from wonder_customers.bulk.sources.packed import unpacked
+from wonder_customers.bulk.sources.values import typed_rows
 from wonder_customers.errors import ConfigurationError, needed
 
-__all__ = ["glob_escaped", "opened", "query_rows", "quoted_name", "reference_of"]
+__all__ = ["glob_escaped", "opened", "query_rows", "quoted_name"]
 
 _BATCH = 2000
 _LOCKED = "; ".join(
@@ -27,6 +31,7 @@ _LOCKED = "; ".join(
     )
 )
 """Set after the source is attached, because a SQLite database needs an extension."""
+_CSV_NAME = re.compile(r"['\"]([^'\"\n]+\.(?:csv|tsv|txt)(?:\.gz|\.zst)?)['\"]", re.IGNORECASE)
 
 
 def query_rows(
@@ -55,21 +60,23 @@ def query_rows(
         ConfigurationError: DuckDB is not installed, the query is not one SELECT or fails, or its columns cannot be
             used.
     """
-    with opened(path, sql) as connection:
+    with opened(path, sql, reading) as connection:
         result = connection.execute(sql, list(parameters))
         names = [column[0] for column in result.description or ()]
-        return (yield from _rows(result, Columns.match(names, reading), number, where, number - before))
+        records = chain.from_iterable(iter(lambda: result.fetchmany(_BATCH), []))
+        return (yield from typed_rows(records, Columns.match(names, reading), number, where, number - before))
 
 
 @contextmanager
-def opened(path: Path | None, query: str | None = None) -> Iterator[Any]:
-    """Open a DuckDB connection in which ``source`` stands for `path`.
+def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[Any]:
+    """Open a DuckDB connection in which ``source`` stands for `path`. CSV files are read as text.
 
     The connection reads no other file, loads no extension, and its settings cannot be changed.
 
     Args:
         path: The source; None for a query that names its own files, which can read any file.
         query: The query that will be run.
+        reading: The encoding, delimiter and quote of CSV files.
 
     Raises:
         ConfigurationError: DuckDB is not installed, the query is not exactly one SELECT, or a query fails.
@@ -86,56 +93,57 @@ def opened(path: Path | None, query: str | None = None) -> Iterator[Any]:
             connection.execute("SET threads = 1; SET preserve_insertion_order = true")
             # Large results are written to temporary files, which only this user can read.
             connection.execute(f"SET temp_directory = {_quoted(folder)}")
-            _attach(connection, path)
+            _attach(connection, path, reading, Path(folder))
+            if path is None:
+                for name in dict.fromkeys(_CSV_NAME.findall(query or "")):
+                    if Path(name).is_file():
+                        _create_view(connection, name, _table(Path(name), reading, Path(folder))[1])
             connection.execute(_LOCKED)
             yield connection
         except duckdb.Error as error:
             raise ConfigurationError(f"the query cannot be run: {_reason(error)}") from None
 
 
-def _rows(result: Any, columns: Columns, number: int, where: str, start: int) -> Generator[Row, None, int]:
-    while batch := result.fetchmany(_BATCH):
-        for values in batch:
-            number += 1
-            place = f"{where}row {number - start}"
-            key = values[columns.reference]
-            yield Row(
-                number,
-                reference=None if columns.is_card(columns.reference, key) else reference_of(key),
-                place=place,
-                raw_values=columns.digestible(values, _material),
-                build=partial(columns.draft, _texts(values), place),
-            )
-    return number
-
-
-def _material(values: object) -> bytes:
-    return orjson.dumps(values, default=str)
-
-
-def reference_of(key: object) -> str | None:
-    """Return the reference in a cell."""
-    return None if key is None else str(key).strip() or None
-
-
-def _texts(values: Any) -> list[Any]:
-    """Return the values, with dates, decimals and UUIDs as text."""
-    kept = (str, int, float, bool, dict, list, type(None))
-    return [value if isinstance(value, kept) else str(value) for value in values]
-
-
-def _attach(connection: Any, path: Path | None) -> None:
+def _attach(connection: Any, path: Path | None, reading: Reading, folder: Path) -> None:
     """Make `path` available as ``source``, and forbid access to any other file."""
     if path is None:
         return
-    pattern = _quoted(glob_escaped(path))
-    connection.execute(f"SET allowed_paths = [{_quoted(path)}, {pattern}]")
+    file, table = _table(path, reading, folder)
+    connection.execute(f"SET allowed_paths = [{_quoted(file)}, {_quoted(glob_escaped(file))}]")
     if path.suffix.lower() in {".db", ".sqlite", ".sqlite3", ".duckdb"}:
         kind = "" if path.suffix.lower() == ".duckdb" else ", TYPE sqlite"
         connection.execute(f"ATTACH {_quoted(path)} AS source (READ_ONLY{kind}); USE source")
     else:
-        connection.execute(f"CREATE VIEW source AS SELECT * FROM {pattern}")  # noqa: S608 - quoted
+        _create_view(connection, "source", table)
     connection.execute("SET enable_external_access = false")
+
+
+def _create_view(connection: Any, name: str, table: str) -> None:
+    connection.execute(f"CREATE VIEW {quoted_name(name)} AS SELECT * FROM {table}")  # noqa: S608 - quoted
+
+
+def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
+    """Return the file that DuckDB reads for `path`, and the table in SQL.
+
+    All columns of CSV files are text, because types would change ids such as 000123.
+    """
+    if not _CSV_NAME.fullmatch(f"'{path.name}'"):
+        return path, _quoted(glob_escaped(path))
+    text = reading.mapping.text
+    options = ["header = true", "all_varchar = true", *([f"skip = {text.skip_lines}"] if text.skip_lines else [])]
+    given = (("delim", text.delimiter), ("quote", text.quote))
+    options += [f"{option} = {_quoted(value)}" for option, value in given if value is not None]
+    with path.open("rb") as raw, closing(unpacked(path, raw)) as contents:
+        encoding = encoding_of(contents, text.encoding, path.name)
+        if encoding != "utf-8":
+            contents.seek(0)
+            path = folder / f"{len(list(folder.iterdir()))}.csv"
+            with (
+                io.TextIOWrapper(contents, encoding, newline="") as lines,
+                path.open("w", encoding="utf-8", newline="") as copy,
+            ):
+                copyfileobj(lines, copy)
+    return path, f"read_csv({_quoted(glob_escaped(path))}, {', '.join(options)})"
 
 
 def glob_escaped(path: Path | str) -> str:
@@ -162,7 +170,8 @@ _SQL_ERRORS = frozenset({
 def _reason(error: Exception) -> str:
     kind = type(error).__name__
     if kind in _SQL_ERRORS:
-        return str(error).partition("\n")[0][:300]
+        message = str(error).partition("\n")[0][:300]
+        return f"{message}; the columns of CSV files are text, use CAST" if "VARCHAR" in message else message
     return f"a value could not be converted ({kind}); use TRY_CAST to read such values as NULL"
 
 

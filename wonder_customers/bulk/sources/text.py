@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, BinaryIO
 
-from attrs import frozen
+from attrs import field, frozen
 
 from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.encodings import is_line_based
@@ -14,15 +14,37 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["TextOptions", "decoded", "has_invalid_bytes", "text_lines"]
 
 
+def _delimiter(value: Any) -> Any:
+    return {"tab": "\t", "\\t": "\t"}.get(value, value) if isinstance(value, str) else value
+
+
 @frozen
 class TextOptions:
     """How text files are read.
 
     Attributes:
         encoding: The encoding, as a Python codec; ``detect`` for the most likely one; None for UTF-8 or UTF-16.
+        delimiter: The delimiter of CSV files; None for the one that the first line uses.
+        quote: The quote character of CSV files.
+        skip_lines: The number of lines before the column names of CSV files.
     """
 
     encoding: str | None = None
+    delimiter: str | None = field(default=None, converter=_delimiter)
+    quote: str | None = None
+    skip_lines: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        given: dict[str, Any] = {"delimiter": self.delimiter, "quote": self.quote}
+        for name, value in given.items():
+            if value is not None and not (isinstance(value, str) and len(value) == 1 and value not in "\r\n"):
+                raise ConfigurationError(f"the {name} must be one character, not {value!r}")
+        if self.delimiter is not None and self.delimiter == (self.quote or '"'):
+            raise ConfigurationError("the delimiter and the quote must be different characters")
+        if self.encoding is not None and not isinstance(self.encoding, str):
+            raise ConfigurationError(f"encoding must be a text, not {self.encoding!r}")
+        if type(self.skip_lines) is not int or self.skip_lines < 0:
+            raise ConfigurationError("the number of lines to skip must be 0 or more")
 
 
 def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
@@ -40,10 +62,10 @@ def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
     if not is_line_based(encoding):
         # The text layer reads the byte order mark, so the line is put back.
         head.whole = True
-        return _checked(_text_layer(first, file, encoding, "strict", ""), encoding)
+        return _checked(_text_layer(first, file, encoding, "strict", ""), encoding, head)
     if b"\r" in first.rstrip(b"\r\n"):
         head.whole = True
-        return iter(_text_layer(first, file, encoding, "surrogateescape", None))
+        return _checked(_text_layer(first, file, encoding, "surrogateescape", None), encoding, head)
     bare = first.removeprefix(b"\xef\xbb\xbf") if encoding == "utf-8" else first
     head.offset = len(first) - len(bare)
     return decoded(chain([bare] if bare else [], file), head)
@@ -54,6 +76,7 @@ def decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:
     encoding = byte_range.encoding or "utf-8"
     for line in lines:
         byte_range.offset += len(line)
+        byte_range.cut = line[-1:] != b"\n"
         yield line.decode(encoding, "surrogateescape")
         if byte_range.offset >= byte_range.end:
             return
@@ -68,10 +91,11 @@ def _text_layer(first: bytes, file: BinaryIO, encoding: str, errors: str, newlin
     return io.TextIOWrapper(io.BufferedReader(_Rejoined(first, file)), encoding, errors, newline=newline)
 
 
-def _checked(lines: Iterable[str], encoding: str) -> Iterator[str]:
+def _checked(lines: Iterable[str], encoding: str, head: ByteRange) -> Iterator[str]:
     number = 0
     try:
         for number, line in enumerate(lines, 1):
+            head.cut = not line.endswith(("\n", "\r"))
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError:
         raise ConfigurationError(

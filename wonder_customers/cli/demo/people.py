@@ -98,9 +98,9 @@ _DEFECTS: Final = (
     Defect("a note instead of a phone", {"phone": "ask the neighbour, " * 16}),
     Defect("a phone that a spreadsheet shortened", {"phone": "3.85912E+11"}),
     Defect("a comma without quotes", surplus="2nd floor"),
-    Defect("a phone without country code", {"phone": "091 234 5678"}, ("paydock",)),
+    Defect("a phone without country code", {"phone": "5678", "address.country": ""}, ("paydock",)),
     Defect("a missing name", _single_name(""), ("wonder",)),
-    Defect("a word instead of a country code", {"address.country": "Croatia"}, ("monri",)),
+    Defect("a word instead of a country code", {"address.country": "Atlantis"}, ("monri",)),
     Defect("a city of two letters", {"address.city": "Ub"}, ("monri",)),
 )
 """One row has each of these defects. In addition, the last row repeats the reference of the first."""

@@ -1,0 +1,60 @@
+"""Write a small spreadsheet: the parts of an .xlsx file that a reader needs."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from xml.sax.saxutils import escape
+from zipfile import ZipFile
+
+__all__ = ["write_xlsx"]
+
+_MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
+_HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "<c/>"
+    if isinstance(value, bool):
+        return f'<c t="b"><v>{int(value)}</v></c>'
+    if isinstance(value, date):
+        return f'<c s="1"><v>{(value - date(1899, 12, 30)).days}</v></c>'
+    if isinstance(value, (int, float)):
+        return f"<c><v>{value!r}</v></c>"
+    return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(str(value))}</t></is></c>'
+
+
+def write_xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[object]]]) -> Path:
+    """Write a spreadsheet; values are texts, numbers, truth values and dates."""
+    numbers = range(1, len(sheets) + 1)
+    listed = "".join(
+        f'<sheet name="{escape(name)}" sheetId="{number}" r:id="rId{number}"/>'
+        for number, name in zip(numbers, sheets, strict=True)
+    )
+    relations = "".join(
+        f'<Relationship Id="rId{number}" Type="{_RELATIONS}/worksheet" Target="worksheets/sheet{number}.xml"/>'
+        for number in numbers
+    )
+    styles = f'<Relationship Id="rId0" Type="{_RELATIONS}/styles" Target="styles.xml"/>'
+    formats = '<cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14" applyNumberFormat="1"/></cellXfs>'
+    document = f'<Relationship Id="rId1" Type="{_RELATIONS}/officeDocument" Target="xl/workbook.xml"/>'
+    with ZipFile(path, "w") as file:
+        file.writestr("_rels/.rels", f'{_HEAD}<Relationships xmlns="{_PACKAGE}">{document}</Relationships>')
+        file.writestr(
+            "xl/workbook.xml",
+            f'{_HEAD}<workbook xmlns="{_MAIN}" xmlns:r="{_RELATIONS}"><sheets>{listed}</sheets></workbook>',
+        )
+        file.writestr(
+            "xl/_rels/workbook.xml.rels",
+            f'{_HEAD}<Relationships xmlns="{_PACKAGE}">{styles}{relations}</Relationships>',
+        )
+        file.writestr("xl/styles.xml", f'{_HEAD}<styleSheet xmlns="{_MAIN}">{formats}</styleSheet>')
+        for number, rows in zip(numbers, sheets.values(), strict=True):
+            lines = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
+            file.writestr(
+                f"xl/worksheets/sheet{number}.xml",
+                f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{lines}</sheetData></worksheet>',
+            )
+    return path

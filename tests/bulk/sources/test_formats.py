@@ -1,0 +1,261 @@
+"""Formats: spreadsheets, JSON arrays, CSV options, lines after a table, queries over text, databases."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk.sources.read_rows import read_drafts as drafts
+from bulk.sources.spreadsheet import write_xlsx
+
+from wonder_customers import ConfigurationError
+from wonder_customers.bulk import sources
+from wonder_customers.bulk.sources.text import TextOptions
+
+LONG = "12345678901234567890123"
+
+
+def test_spreadsheet_cells_are_read_as_they_are_stored(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [
+        ["reference", "name", "phone", "metadata.since", "metadata.score", "metadata.vip"],
+        [852123456789, "Žofie", 385912345678, date(2024, 2, 29), 1.5, True],
+        [None, None, None, None, None, None],
+        ["000123", "Bo", "+385 91 234 5678", None, 7, False],
+        [1234567890123456789, "Cy", None, None, None, None],
+        ["Total", None, None, None, 8.5, None],
+    ]
+    reader = sources.read(write_xlsx(tmp_path / "c.xlsx", {"Customers": rows, "Empty": []}))
+    first, second, third = list(reader)
+    assert (first.reference, first.draft and first.draft.phone and first.draft.phone.number) == (
+        "852123456789",
+        "385912345678",
+    )
+    assert first.draft is not None
+    assert first.draft.metadata == {"since": "2024-02-29", "score": "1.5", "vip": "TRUE"}
+    assert (second.reference, second.place) == ("000123", "row 4")
+    assert "a spreadsheet shortened this number" in (third.problem or "")
+    assert reader.notes.footers == 1
+
+
+def test_spreadsheet_with_several_sheets_needs_a_choice(tmp_path: Path) -> None:
+    table = [["reference", "name"], ["c-1", "Ada"]]
+    path = write_xlsx(tmp_path / "c.xlsx", {"A": table, "B": [["reference"], ["c-2"]]})
+    with pytest.raises(ConfigurationError, match="has the sheets 'A', 'B': choose one with --sheet"):
+        sources.read(path)
+    assert [row.reference for row in sources.read(path, mapping=sources.ColumnMapping(sheet="B"))] == ["c-2"]
+    with pytest.raises(ConfigurationError, match="does not have a sheet 'C'"):
+        sources.read(path, mapping=sources.ColumnMapping(sheet="C"))
+
+
+def test_file_that_is_no_spreadsheet_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.xlsx").write_bytes(b"PK\x03\x04 not a workbook")
+    with pytest.raises(ConfigurationError, match=r"c\.xlsx cannot be read as a spreadsheet"):
+        sources.read(tmp_path / "c.xlsx")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("blank", ["", "\n  "])
+def test_json_array_is_read_object_by_object(encoding: str, blank: str, tmp_path: Path) -> None:
+    objects = [f'{{"reference":{blank} "é-{number}", "metadata": {{"a": [1, "]"]}}}}' for number in range(3000)]
+    data = f"{blank}[{blank}{f',{blank}'.join(objects)}{blank}]\n"
+    found = drafts(tmp_path, data.encode(encoding), "c.json")
+    assert [draft.reference for draft in found] == [f"é-{number}" for number in range(3000)]
+    assert found[0].metadata == {"a": [1, "]"]}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ('[\n{"reference": "1"},\n{"reference": \n', "line 4: is not valid JSON"),
+        ('[\n{"reference": "1"}\n', "the array is not closed"),
+        ('[{"reference": "1"}] x', "text after the end of the array"),
+    ],
+)
+def test_array_that_is_cut_off_is_refused(data: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        drafts(tmp_path, data, "c.json")
+
+
+def test_empty_array_has_no_rows(tmp_path: Path) -> None:
+    assert drafts(tmp_path, "[]", "c.json") == []
+
+
+def test_objects_of_several_lines_are_read(tmp_path: Path) -> None:
+    data = '{\n  "reference": "1"\n}\n{\n  "reference": "2"\n}\n'
+    assert [draft.reference for draft in drafts(tmp_path, data, "c.json")] == ["1", "2"]
+
+
+def test_csv_options(tmp_path: Path) -> None:
+    data = "Shop\n\nreference^name\nc-1^'Ada ^ Love'\n"
+    mapping = sources.ColumnMapping(text=TextOptions(delimiter="^", quote="'", skip_lines=2))
+    assert [draft.name for draft in drafts(tmp_path, data, mapping=mapping)] == ["Ada ^ Love"]
+    data = "sep=;\nreference;name\nc-1;Ada\n"
+    assert [draft.name for draft in drafts(tmp_path, data)] == ["Ada"]
+
+
+@pytest.mark.parametrize("options", [{"delimiter": ";;"}, {"quote": ""}, {"skip_lines": -1}, {"delimiter": '"'}])
+def test_invalid_csv_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        TextOptions(**options)
+
+
+@pytest.mark.parametrize(
+    "footer",
+    [
+        "Total,,3",
+        "TOTAL:,,",
+        "Grand Totals (3 records)",
+        "Summe;;",
+        "(3 rows)",
+        "Generated on 2026-11-28,,",
+        ",Total,3",
+    ],
+)
+def test_lines_after_the_table_are_passed_over(footer: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text(f"reference,name,metadata.n\nc-1,Ada,1\n{footer.replace(';', ',')}\n", encoding="utf-8")
+    reader = sources.read(path)
+    assert [row.reference for row in reader] == ["c-1"]
+    assert reader.notes.footers == 1
+
+
+@pytest.mark.parametrize("row", ["Total,Total Energies,x", "total-1,,", "Summer,Ann,", "12 rows,Ann,"])
+def test_customers_with_similar_names_are_read(row: str, tmp_path: Path) -> None:
+    assert len(drafts(tmp_path, f"reference,name,description\n{row}\n")) == 1
+
+
+def test_row_that_a_line_break_cut_in_two_is_refused(tmp_path: Path) -> None:
+    data = "reference,name,email\nc-1,Ada,a@example.test\nc-2,Grace\nHopper,g@example.test\nc-3,Joan,j@example.test\n"
+    found = drafts(tmp_path, data)
+    assert [getattr(it, "reference", it) for it in found] == [
+        "c-1",
+        "line 3: is a part of a row: it is broken by a line break without quotes",
+        "line 4: is a part of a row: the line before it was broken by a line break without quotes",
+        "c-3",
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1250"])
+def test_query_over_csv_reads_text(encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    monkeypatch.chdir(tmp_path)
+    Path("c.csv").write_bytes(f"id,who\n000123,Marić\n{LONG},Željko\n".encode(encoding))
+    mapping = sources.ColumnMapping(text=TextOptions(encoding=None if encoding == "utf-8" else encoding))
+    for path, table in (("c.csv", "source"), ("-", "'c.csv'")):
+        query = f"SELECT id AS reference, who AS name FROM {table}"
+        rows = list(sources.read(path, query=query, mapping=mapping))
+        assert [(row.reference, row.draft and row.draft.name) for row in rows] == [
+            ("000123", "Marić"),
+            (LONG, "Željko"),
+        ]
+    if encoding != "utf-8":
+        with pytest.raises(ConfigurationError, match=r"c\.csv is not UTF-8"):
+            sources.read("-", query="SELECT * FROM 'c.csv'")
+
+
+def test_long_integer_of_a_query_is_a_reference(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    query = f"SELECT {LONG}::HUGEINT AS reference, 'Ada' AS name"
+    (row,) = sources.read("-", query=query)
+    assert (row.reference, row.raw_values is not None) == (LONG, True)
+
+
+QUERY = "SELECT id AS reference, person AS name, '50%:x' AS description FROM people ORDER BY id"
+
+
+def sqlite_url(folder: Path) -> str:
+    path = folder / "shop.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE people (id TEXT, person TEXT)")
+        connection.executemany("INSERT INTO people VALUES (?, ?)", [(f"{it:05}", f"Žofie {it}") for it in range(2500)])
+    connection.close()
+    return f"sqlite:///{path}"
+
+
+def test_database_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sqlalchemy", reason="needs the extra sql")
+    monkeypatch.setenv("SHOP_DATABASE", sqlite_url(tmp_path))
+    rows = list(sources.read("-", database="SHOP_DATABASE", query=QUERY))
+    assert [row.reference for row in rows] == [f"{it:05}" for it in range(2500)]
+    assert rows[7].draft is not None
+    assert (rows[7].draft.name, rows[7].draft.description) == ("Žofie 7", "50%:x")
+
+
+@pytest.mark.parametrize(
+    ("database", "query", "words"),
+    [
+        ("postgresql://u:secret@localhost/x", "SELECT 1", "contains a password"),
+        ("NO_SUCH_VARIABLE", "SELECT 1", "neither the URL of a database nor a variable"),
+        ("://", "SELECT 1", "the URL of the database is invalid"),
+        ("nonsense://x/y", "SELECT 1", "the database cannot be used"),
+        ("sqlite://", "SELECT * FROM no_such_table", "the query cannot be run: no such table: no_such_table"),
+        ("sqlite://", "CREATE TABLE x (y TEXT)", "does not return rows"),
+        ("sqlite://", None, "needs a query"),
+    ],
+)
+def test_unusable_database_is_refused(database: str, query: str | None, words: str) -> None:
+    pytest.importorskip("sqlalchemy", reason="needs the extra sql")
+    with pytest.raises(ConfigurationError, match=words) as caught:
+        list(sources.read("-", database=database, query=query))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a PostgreSQL server with a database of 10,000 customers; return its URL with the password."""
+    pytest.importorskip("sqlalchemy", reason="needs the extra sql")
+    psycopg = pytest.importorskip("psycopg", reason="needs the driver of PostgreSQL")
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
+        pytest.skip("needs a PostgreSQL server")
+    folder = tmp_path_factory.mktemp("postgresql")
+    # The server refuses to run as root.
+    who: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        who = {"user": "postgres", "group": "postgres"}
+        for part in (folder, *folder.parents[:3]):
+            part.chmod(0o755)
+        shutil.chown(folder, "postgres", "postgres")
+    (folder / "password").write_text("s3cret", encoding="ascii")
+    data, options = folder / "data", f"-k {folder} -p 54321 -c listen_addresses= -c fsync=off"
+    setup = [f"{programs[-1]}/initdb", "-D", str(data), "-U", "reader", "-A", "scram-sha-256"]
+    setup += ["--pwfile", str(folder / "password")]
+    control = [f"{programs[-1]}/pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log")]
+    subprocess.run(setup, check=True, capture_output=True, cwd=folder, **who)
+    subprocess.run([*control, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder, **who)
+    try:
+        with psycopg.connect(host=str(folder), port=54321, user="reader", password="s3cret", dbname="postgres") as made:
+            made.execute(
+                "CREATE TABLE people AS SELECT lpad(n::text, 6, '0') AS id, 'Žofie ' || n AS person,"
+                " n::numeric AS score, DATE '2024-02-29' AS since FROM generate_series(1, 10000) AS n"
+            )
+        yield f"postgresql://reader@/postgres?host={folder}&port=54321"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True, cwd=folder, **who)
+
+
+def test_postgresql_is_read_in_pieces(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = (
+        'SELECT id AS reference, person AS name, score AS "metadata.score", since AS "metadata.since" FROM people'
+        " WHERE person LIKE '%' ORDER BY id"
+    )
+    with pytest.raises(ConfigurationError, match="the query cannot be run"):
+        sources.read("-", database=postgresql, query=query)
+    monkeypatch.setenv("WONDER_CUSTOMERS_DATABASE_PASSWORD", "s3cret")
+    tracemalloc.start()
+    with closing(sources.read("-", database=postgresql, query=query)) as reader:
+        first = next(reader)
+        count = 1 + sum(1 for _ in reader)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (first.reference, count) == ("000001", 10_000)
+    assert first.draft is not None
+    assert first.draft.metadata == {"score": 1, "since": "2024-02-29"}
+    assert peak < 10_000_000

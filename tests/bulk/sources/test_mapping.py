@@ -1,0 +1,143 @@
+"""Mapping files: one column for several fields, several columns for one field, constants, defaults, options."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk.sources.read_rows import read_drafts
+
+from wonder_customers import ConfigurationError, CustomerSession
+from wonder_customers.bulk import sources, sync
+from wonder_customers.bulk.distributed.partition import Partition, Source
+from wonder_customers.bulk.job import Job
+from wonder_customers.bulk.plan import plan
+from wonder_customers.bulk.sources import ColumnMapping
+from wonder_customers.errors import BulkError
+from wonder_customers.records import Phone
+
+FILE = """
+default_country = "HR"
+several = "first"
+nulls = ["?"]
+unknown = "ignore"
+
+[text]
+delimiter = ";"
+skip_lines = 1
+
+[columns]
+"Mail" = ["reference", "email"]
+"Notiz" = ""
+
+[fields]
+name = { join = ["Vorname", "Nachname"] }
+phone = { first = ["Mobil", "Telefon"] }
+"address.city" = { first = ["Ort"], default = "Zagreb" }
+"metadata.origin" = { constant = "shop" }
+"""
+TABLE = """Title
+Mail;Vorname;Nachname;Mobil;Telefon;Ort;Notiz;Alter
+a@example.test ::: b@example.test;Ana;Marić;?;091 234 5678;?;x;7
+c@example.test;;Horvat;+43 1 2345678;1;Split;x;7
+"""
+
+
+def loaded(folder: Path, text: str) -> ColumnMapping:
+    (folder / "mapping.toml").write_text(text, encoding="utf-8")
+    return ColumnMapping.load(folder / "mapping.toml")
+
+
+def test_mapping_file_is_applied(tmp_path: Path) -> None:
+    first, second = read_drafts(tmp_path, TABLE, mapping=loaded(tmp_path, FILE))
+    assert (first.reference, first.email, first.name) == ("a@example.test", "a@example.test", "Ana Marić")
+    assert (first.phone, first.address.city, first.metadata) == (
+        Phone("+385", "912345678"),
+        "Zagreb",
+        {"origin": "shop"},
+    )
+    assert (second.name, second.phone, second.address.city) == ("Horvat", Phone("+43", "12345678"), "Split")
+
+
+def test_mapping_is_the_same_after_writing_and_in_other_processes(tmp_path: Path) -> None:
+    mapping = loaded(tmp_path, FILE)
+    assert loaded(tmp_path, mapping.to_toml()) == mapping
+    part = Partition(source=Source("c.csv", mapping, unsupported=("address",)))
+    assert Partition.from_json(part.to_json()) == part
+
+
+def test_inspection_writes_a_mapping_that_reads_the_same(tmp_path: Path) -> None:
+    for path in sorted((Path(__file__).parent / "files").glob("t*.csv")):
+        inspected = sources.read(path, inspecting=True)
+        inspected.close()
+        assert inspected.notes.mapping is not None
+        mapping = loaded(tmp_path, inspected.notes.mapping.to_toml())
+        found = [row.draft for row in sources.read(path, mapping=mapping)]
+        assert found == [row.draft for row in sources.read(path, unknown="ignore")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("colour = 1", "unknown key 'colour'"),
+        ('unknown = "keep"', "unknown must be one of refuse, ignore"),
+        ('default_country = "Croatia"', "a code of two letters"),
+        ('transformations = ["magic"]', "'magic' must be one of guards"),
+        ("columns = 1", r"\[columns\] must be a table"),
+        ("[columns]\na = 1", "a field must be a text or a list of texts"),
+        ("[fields]\nname = 1", r"\[fields\] name must be a table with the keys"),
+        ("[fields]\nname = {}", "must have one of: first, join, constant"),
+        ('[fields]\nname = { first = ["A"], constant = "x" }', "must have one of"),
+        ("[text]\ncolour = 1", r"\[text\] has the keys"),
+        ('[text]\ndelimiter = "ab"', "the delimiter must be one character"),
+        ("nulls = 5", "must be a text or a list of texts"),
+    ],
+)
+def test_invalid_mapping_file_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        loaded(tmp_path, text)
+
+
+def test_transformation_can_be_left_out(tmp_path: Path) -> None:
+    mapping = ColumnMapping(transformations=("nfc",))
+    (draft,) = read_drafts(tmp_path, "reference,name,phone\n8.5E+11,N/A,123\n", mapping=mapping)
+    assert (draft.reference, draft.name) == ("8.5E+11", "N/A")
+
+
+async def _all(job: Job) -> list[bool]:
+    return [outcome.ok async for outcome in job]
+
+
+@pytest.mark.anyio
+async def test_column_that_fails_in_every_row_stops_the_job(account: Callable[[str], Any], tmp_path: Path) -> None:
+    lines = "".join(f"c-{number},Name {number},not an address\n" for number in range(3000))
+    (tmp_path / "c.csv").write_text(f"reference,name,email\n{lines}", encoding="utf-8")
+    async with CustomerSession(account("monri")) as session:
+        found = await plan(session, sources.read(tmp_path / "c.csv"))
+        assert found.systematic is not None
+        assert "(invalid email)" in found.systematic
+        job = sync(session, sources.read(tmp_path / "c.csv"))
+        async with job:
+            with pytest.raises(BulkError, match=r"1000 of 1000 rows cannot be sent for one reason \(invalid email\)"):
+                await _all(job)
+    assert job.exit_status == "failures"
+    assert job.rows_read == 1000
+
+
+@pytest.mark.anyio
+async def test_twins_and_changes_are_counted_in_plan_and_report(account: Callable[[str], Any], tmp_path: Path) -> None:
+    lines = ("A-1,Ada,Croatia", "a-1,Ana,HR", "b\u200b-1,Bo,NULL", "\ufb01-1,Cy,", "fi-1,Di,")
+    (tmp_path / "c.csv").write_text("\n".join(["reference,name,address.country", *lines, ""]), encoding="utf-8")
+    async with CustomerSession(account("monri")) as session:
+        found = await plan(session, sources.read(tmp_path / "c.csv"))
+        async with sync(session, sources.read(tmp_path / "c.csv")) as job:
+            assert await _all(job) == [True] * 5
+    assert found.notes.as_dict() == job.notes.as_dict()
+    assert job.notes.twins == 2
+    assert job.notes.changes == {
+        ("address.country", "country"): 1,
+        ("address.country", "placeholders"): 1,
+        ("reference", "invisible"): 1,
+    }
+    assert job.notes.examples["address.country", "country"] == [("Croatia", "HR")]
+    assert found.samples[0] == {"merchant_customer_id": "A-9", "name": "Axx", "country": "Hx"}

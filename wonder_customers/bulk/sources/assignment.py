@@ -1,0 +1,281 @@
+"""Finds the fields of the columns of a source: by the mapping, by name, by a preset or by synonyms."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from attrs import define, evolve, field, fields, frozen
+
+from wonder_customers.bulk.sources.card_guard import may_have_cards
+from wonder_customers.bulk.sources.mapping import ColumnMapping, FieldSource
+from wonder_customers.bulk.sources.presets import Preset, name_key, recognised, synonym
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.records import Address, CustomerDraft, Phone
+
+__all__ = ["Assignment", "Feed", "known_fields", "plain", "unique_names"]
+
+_CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
+
+
+@frozen
+class Feed:
+    """How a field of a row is filled.
+
+    Attributes:
+        path: The field, such as ``address.city``.
+        places: The indexes of its columns.
+        why: Why these columns are used.
+        separator: The text that joins the values; None for the first value that is filled.
+        default: The value if the columns are empty, or without columns.
+        target: The field of the draft; None if the value is not sent.
+    """
+
+    path: str
+    places: tuple[int, ...]
+    why: str
+    separator: str | None = None
+    default: str | None = None
+    target: str | None = field(default=None)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the field was found by a preset or a synonym."""
+        return self.why not in {"mapped", "name of the field"}
+
+
+@cache
+def known_fields() -> frozenset[str]:
+    """Return every field that a column may have, nested ones with a dot; ``metadata.…`` is allowed in addition."""
+    nested: dict[str, type[Any]] = {"phone": Phone, "address": Address}
+    own = {attribute.name for attribute in fields(CustomerDraft)} - {"address", "payment_source", "clear"}
+    parts = {f"{name}.{attribute.name}" for name, kind in nested.items() for attribute in fields(kind)}
+    paid = {f"payment_source.{name}" for name in (*_CARD_PARTS, "vault_token")}
+    return frozenset(own | parts | paid)
+
+
+def plain(name: str) -> str:
+    """Normalize the name of a column: case, spaces, hyphens."""
+    return re.sub(r"[\s\-]+", "_", name.strip().lower())
+
+
+def unique_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of columns; further columns with the same name get their number: ``Phone[2]``."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        bare = name.strip().removeprefix("\ufeff")
+        number = seen[plain(bare)] = seen.get(plain(bare), 0) + 1
+        found.append(f"{bare}[{number}]" if number > 1 and bare else bare)
+    return tuple(found)
+
+
+@define
+class Assignment:
+    """The fields of the columns of a source.
+
+    Attributes:
+        names: The names of the columns, each unique.
+        base: The names as the source has them.
+        mapping: The mapping.
+        one_table: Whether a mapped column must exist.
+        feeds: How each field is filled.
+        left_out: Why columns are not read, by index.
+        unknown: The indexes of columns that are not a field.
+        preset: The program whose export the source is; None if it is not a known export.
+    """
+
+    names: tuple[str, ...]
+    base: Sequence[str]
+    mapping: ColumnMapping
+    one_table: bool
+    feeds: list[Feed] = field(factory=list, init=False)
+    left_out: dict[int, str] = field(factory=dict, init=False)
+    unknown: list[int] = field(factory=list, init=False)
+    preset: Preset | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._explicit()
+        rest = [place for place in range(len(self.names)) if place not in self.left_out and not self._is_used(place)]
+        rest = [place for place in rest if not self._by_name(place)]
+        if self.mapping.recognise and "reference" not in {feed.path for feed in self.feeds if feed.why != "mapped"}:
+            self.preset = recognised(self.base)
+        if self.preset is not None:
+            self._by_preset(self.preset)
+            rest = [place for place in rest if not self._is_used(place)]
+        if self.mapping.recognise and (self.preset is None or self.preset.synonyms):
+            rest = [place for place in rest if not self._by_synonym(place)]
+        for place in rest:
+            if self.preset is not None or self.mapping.unknown == "ignore" or not self.names[place]:
+                self.left_out[place] = f"not used by the preset {self.preset.title}" if self.preset else "unknown"
+            else:
+                self.unknown.append(place)
+        if self.mapping.recognise:
+            self._settle_names()
+
+    def uses(self) -> Iterator[tuple[str, tuple[str, ...], str]]:
+        """Yield the name of each column, its fields, and why."""
+        for place, name in enumerate(self.names):
+            found = [feed for feed in self.feeds if place in feed.places]
+            if found:
+                yield name, tuple(feed.path for feed in found), found[0].why
+            else:
+                yield name, (), self.left_out.get(place, "unknown")
+
+    def check_fields(self) -> None:
+        """Check that a customer has every field.
+
+        Raises:
+            ConfigurationError: A column is mapped to another field.
+        """
+        for feed in self.feeds:
+            if feed.path not in known_fields() and not re.match(r"metadata\..", feed.path):
+                raise ConfigurationError(
+                    f"a customer does not have a field {feed.path!r}; the fields are"
+                    f" {', '.join(sorted(known_fields()))} and metadata.KEY"
+                )
+
+    def make_usable(self) -> None:
+        """Leave out every column that would be refused: unknown ones, card data, and further columns of a field."""
+        for place in self.unknown:
+            self.left_out[place] = "unknown"
+        self.unknown.clear()
+        given = self.explicit_fields()
+        kept: list[Feed] = []
+        for feed in self.feeds:
+            cards = any(may_have_cards(plain(self.base[it]), given.get(plain(self.base[it]))) for it in feed.places)
+            if not cards and feed.path not in {other.path for other in kept}:
+                kept.append(feed)
+        dropped = {place: feed.path for feed in self.feeds if feed not in kept for place in feed.places}
+        self.feeds = kept
+        for place, path in dropped.items():
+            if not self._is_used(place):
+                self.left_out[place] = f"{path} has another column"
+
+    def to_mapping(self) -> ColumnMapping:
+        """Return the mapping in which nothing is left to presets and synonyms."""
+        columns: dict[str, tuple[str, ...]] = {}
+        rules: dict[str, FieldSource] = {}
+        for feed in self.feeds:
+            names = tuple(self.names[place] for place in feed.places)
+            if len(names) == 1 and feed.default is None and feed.separator is None:
+                columns[names[0]] = (*columns.get(names[0], ()), feed.path)
+            elif not names:
+                rules[feed.path] = FieldSource(constant=feed.default)
+            elif feed.separator is None:
+                rules[feed.path] = FieldSource(first=names, default=feed.default)
+            else:
+                rules[feed.path] = FieldSource(join=names, separator=feed.separator, default=feed.default)
+        for place, name in enumerate(self.names):
+            if not self._is_used(place) and name:
+                columns[name] = ()
+        order = {name: place for place, name in enumerate(self.names)}
+        automatic = any(feed.automatic for feed in self.feeds)
+        return evolve(
+            self.mapping,
+            columns=dict(sorted(columns.items(), key=lambda item: order[item[0]])),
+            fields=rules,
+            recognise=False,
+            unsupported=self.mapping.unsupported or ("metadata" if automatic else None),
+            several=self.mapping.several or (self.preset.several if self.preset else None),
+        )
+
+    def explicit_fields(self) -> dict[str, str]:
+        """Return the field of each column that was mapped or is part of a preset, by its normalised name."""
+        found = {plain(self.names[place]): "" for place in self.left_out}
+        for feed in self.feeds:
+            if feed.why == "name of the field":
+                continue
+            for place in feed.places:
+                before = found.get(plain(self.base[place]), "")
+                found[plain(self.base[place])] = before if before.startswith("payment_source.") else feed.path
+        return found
+
+    def _is_used(self, place: int) -> bool:
+        return any(place in feed.places for feed in self.feeds)
+
+    def _explicit(self) -> None:
+        """Add the fields of the mapping."""
+        by_name = {name: place for place, name in enumerate(self.names)}
+        by_plain = {plain(name): place for place, name in reversed(list(enumerate(self.names)))}
+
+        def places(names: Sequence[str], path: str) -> tuple[int, ...]:
+            found = [by_name.get(name.strip(), by_plain.get(plain(name))) for name in names]
+            if self.one_table and None in found and self.names:
+                raise ConfigurationError(
+                    f"the source does not have a column {names[found.index(None)]!r}, which is mapped to {path!r}:"
+                    " correct the name, or remove it from the mapping. Nothing was sent."
+                )
+            return tuple(place for place in found if place is not None)
+
+        for name, paths in self.mapping.columns.items():
+            for place in places([name], ", ".join(paths)):
+                if not paths:
+                    self.left_out[place] = "mapped"
+                self.feeds += [Feed(path, (place,), "mapped") for path in paths]
+        for path, rule in self.mapping.fields.items():
+            found = places(rule.first or rule.join, path)
+            separator = rule.separator if rule.join else None
+            default = rule.default if rule.constant is None else rule.constant
+            self.feeds.append(Feed(path.strip(), found, "mapped", separator, default))
+
+    def _by_name(self, place: int) -> bool:
+        """Add a column that has the name of a field."""
+        name = plain(self.base[place])
+        if name.startswith("metadata."):
+            path = "metadata." + self.base[place].strip().partition(".")[2]
+        elif name in known_fields():
+            path = name
+        else:
+            return False
+        self.feeds.append(Feed(path, (place,), "name of the field"))
+        return True
+
+    def _by_preset(self, preset: Preset) -> None:
+        """Add the fields of a preset, which replace those found by name."""
+        keys: dict[str, int] = {}
+        for place, name in enumerate(self.base):
+            if place not in self.left_out:
+                keys.setdefault(name_key(name), place)
+        mapped = [feed for feed in self.feeds if feed.why == "mapped" or feed.path.startswith("metadata.")]
+        given = {feed.path for feed in mapped}
+        taken = {place for feed in mapped for place in feed.places}
+        for path, names in preset.fields.items():
+            places = tuple(keys[name] for name in names if name in keys and keys[name] not in taken)
+            if places and path not in given:
+                mapped.append(Feed(path, places, f"preset {preset.title}"))
+        used = {place for feed in mapped for place in feed.places}
+        for feed in self.feeds:
+            if feed.why == "name of the field" and not used.intersection(feed.places):
+                self.left_out[feed.places[0]] = f"not used by the preset {preset.title}"
+        self.feeds = mapped
+
+    def _by_synonym(self, place: int) -> bool:
+        """Add a column whose name is commonly used for a field."""
+        path = synonym(self.base[place])
+        taken = {feed.path for feed in self.feeds if not feed.automatic or feed.why.startswith("preset")}
+        if path is None or path in taken:
+            return False
+        self.feeds.append(Feed(path, (place,), "synonym"))
+        return True
+
+    def _settle_names(self) -> None:
+        """Decide between a full name and the parts of a name.
+
+        In many languages, the column `Name` or `Nom` beside a first name contains the last name.
+        """
+        found = {feed.path: feed for feed in self.feeds}
+        name, first, last = found.get("name"), found.get("first_name"), found.get("last_name")
+        if first is not None and last is None and name is not None and first.why == "synonym" and name.why != "mapped":
+            foreign = not name_key(self.base[first.places[0]]).startswith(("first", "given", "fore", "fname"))
+            if foreign and name_key(self.base[name.places[0]]) in {"name", "nom"}:
+                self.feeds[self.feeds.index(name)] = evolve(name, path="last_name", why="beside a first name")
+        elif name is not None and name.automatic and (first is not None or last is not None):
+            self.feeds.remove(name)
+            for place in name.places:
+                if not self._is_used(place):
+                    self.left_out[place] = "first and last name have their own columns"
+        paths = {feed.path for feed in self.feeds}
+        company = found.get("company_name")
+        if company is not None and company.automatic and not paths & {"name", "first_name", "last_name"}:
+            self.feeds.append(evolve(company, path="name"))

@@ -1,0 +1,105 @@
+"""Queries over databases, through SQLAlchemy."""
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.sources.columns import Columns, Reading
+from wonder_customers.bulk.sources.values import typed_rows
+from wonder_customers.errors import ConfigurationError, needed
+
+__all__ = ["check_database", "database_rows"]
+
+_BATCH = 1000
+PASSWORD = "WONDER_CUSTOMERS_DATABASE_PASSWORD"  # noqa: S105 - the name of a variable
+
+
+def check_database(given: str) -> None:
+    """Check that a database was named without a password, because other users can read command lines.
+
+    Raises:
+        ConfigurationError: It contains a password, or names a variable that is not set.
+    """
+    url = _url(given)
+    if "://" in given and url.password is not None:
+        raise ConfigurationError(
+            "the URL of the database contains a password, which other users of this machine can read. Put the URL into"
+            f" an environment variable and give its name, or put the password into {PASSWORD} or ~/.pgpass. Nothing"
+            " was read."
+        )
+
+
+def database_rows(
+    database: str, query: str, number: int, reading: Reading, where: str = ""
+) -> Generator[Row, None, int]:
+    """Read the rows of a query with a server-side cursor.
+
+    Args:
+        database: A URL of SQLAlchemy, or the name of an environment variable that contains it.
+        query: One SELECT.
+        number: The number of rows before.
+        reading: How columns are read.
+        where: Prefix for the row's place.
+
+    Raises:
+        ConfigurationError: SQLAlchemy or the database's driver is not installed, the query fails, or its columns
+            cannot be used.
+    """
+    with _connected(database) as connection:
+        import sqlalchemy  # noqa: PLC0415 - optional dependency
+
+        # No parameters, so that a colon in the query is not one.
+        result = (
+            connection.exec_driver_sql(query)
+            if "%" not in query
+            else connection.execute(sqlalchemy.text(query.replace(":", "\\:")))
+        )
+        if not result.returns_rows:
+            raise ConfigurationError("the query does not return rows; give a SELECT")
+        columns = Columns.match(list(result.keys()), reading)
+        return (yield from typed_rows(result, columns, number, where, number))
+
+
+@contextmanager
+def _connected(database: str) -> Iterator[Any]:
+    url, password = _url(database), os.environ.get(PASSWORD)
+    if password and url.password is None:
+        url = url.set(password=password)
+    import sqlalchemy  # noqa: PLC0415 - optional dependency
+    from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError  # noqa: PLC0415 - optional
+
+    try:
+        engine = sqlalchemy.create_engine(url)
+    except (ImportError, SQLAlchemyError) as error:
+        raise ConfigurationError(f"the database cannot be used: {error}") from None
+    try:
+        with engine.connect() as connection:
+            streaming = connection.execution_options(stream_results=True, yield_per=_BATCH)
+            yield streaming
+    except SQLAlchemyError as error:
+        # The messages of other errors may quote values.
+        reason = f"a value is invalid ({type(error).__name__})"
+        if isinstance(error, (OperationalError, ProgrammingError)):
+            reason = str(error.orig).partition("\n")[0][:300]
+        raise ConfigurationError(f"the query cannot be run: {reason}") from None
+    finally:
+        engine.dispose()
+
+
+def _url(given: str) -> Any:
+    """Return the URL of a database."""
+    with needed("sql", "sqlalchemy", by="reading databases"):
+        from sqlalchemy.engine import make_url  # noqa: PLC0415 - optional dependency
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - optional dependency
+    text = given if "://" in given else os.environ.get(given, "")
+    if not text:
+        raise ConfigurationError(f"{given!r} is neither the URL of a database nor a variable of the environment")
+    try:
+        url = make_url(text)
+    except SQLAlchemyError:
+        raise ConfigurationError("the URL of the database is invalid, such as postgresql://user@host/name") from None
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    return url

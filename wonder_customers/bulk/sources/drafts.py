@@ -1,0 +1,77 @@
+"""The draft of a customer from the values of one row."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from wonder_customers.bulk.rows import RowProblem
+from wonder_customers.dialects.json import UnreadableJsonError, parse_source_json
+from wonder_customers.records import Address, CardSource, CustomerDraft, Phone, VaultToken
+
+__all__ = ["assembled", "metadata"]
+
+
+def metadata(path: str, value: Any, where: str) -> Any:
+    """Return a value of the metadata that is not text, or the whole metadata.
+
+    Raises:
+        RowProblem: The metadata is not a JSON object.
+    """
+    if path != "metadata":
+        return value
+    if isinstance(value, str):
+        try:
+            value = parse_source_json(value)
+        except orjson.JSONDecodeError:
+            raise RowProblem(f"{where}: must be a JSON object", "invalid metadata") from None
+        except UnreadableJsonError as error:
+            raise RowProblem(f"{where}: contains {error}", "invalid metadata") from None
+    if not isinstance(value, Mapping):
+        raise RowProblem(f"{where}: must be a JSON object", "invalid metadata")
+    return value
+
+
+def assembled(found: Mapping[str, Any], place: str) -> CustomerDraft:
+    """Return the draft with these values.
+
+    Args:
+        found: The values by field, nested ones with a dot.
+        place: The place of the row, for messages.
+
+    Raises:
+        RowProblem: Values contradict each other.
+    """
+    whole: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    for path, value in found.items():
+        head, _, tail = path.partition(".")
+        if tail:
+            parts.setdefault(head, {})[tail] = value
+        else:
+            whole[head] = value
+    if "phone" in whole:
+        if "phone" in parts:
+            raise RowProblem(f"{place}: has both a phone and parts of a phone", "invalid phone")
+        whole["phone"] = Phone.parse(whole["phone"])
+    elif "phone" in parts:
+        whole["phone"] = Phone(**parts["phone"])
+    if "address" in parts:
+        whole["address"] = Address(**parts["address"])
+    if "metadata" in parts:
+        whole["metadata"] = {**whole.get("metadata", {}), **parts["metadata"]}
+    if "payment_source" in parts:
+        whole["payment_source"] = _source(parts["payment_source"], place)
+    return CustomerDraft(**whole)
+
+
+def _source(given: dict[str, str], place: str) -> CardSource | VaultToken:
+    if "vault_token" in given:
+        if given.keys() - {"vault_token", "gateway_id"}:
+            raise RowProblem(f"{place}: has both a vault token and a card", "invalid payment_source")
+        return VaultToken(given["vault_token"], given.get("gateway_id"))
+    if not given.keys() >= {"number", "expire_month", "expire_year"}:
+        raise RowProblem(
+            f"{place}: a card needs payment_source.number, .expire_month and .expire_year", "invalid payment_source"
+        )
+    return CardSource(**given)  # type: ignore[arg-type]  # number's converter wraps text

@@ -1,0 +1,216 @@
+"""JSON: one object per line, or the objects of an array; nested or with dotted names; also dead-letter files."""
+
+import codecs
+import json
+import re
+from collections.abc import Generator, Iterator
+from functools import partial
+from typing import Any, BinaryIO
+
+import orjson
+from attrs import define, field
+
+from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.sources.byte_range import ByteRange
+from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, flat
+from wonder_customers.bulk.sources.encodings import is_line_based
+from wonder_customers.bulk.sources.text import decoded, has_invalid_bytes, text_lines
+from wonder_customers.dialects.json import UnreadableJsonError, parse_source_json
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["DEAD_LETTER", "Forms", "json_rows"]
+
+DEAD_LETTER = frozenset({"row", "reason", "status"})
+"""The keys that identify an entry of a dead-letter file."""
+
+_FORMS = 256
+"""The number of different sets of keys that are cached."""
+_LONGEST = 16 << 20
+_HEAD = 4096
+_PIECE = 1 << 16
+_BLANK = re.compile(r"[\s,]*")
+_DOCUMENT = re.compile(r"\[\s*(\{|\]|$)|\{\s*\n\s+\"")
+_DECODER = json.JSONDecoder()
+
+
+class Forms:
+    """Caches the columns of objects by their set of keys."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._found: dict[tuple[str, ...], Columns | None] = {}
+
+    def columns(self, names: tuple[str, ...]) -> Columns | None:
+        """Return the columns of an object with these keys; None if none of them is the reference.
+
+        Raises:
+            ConfigurationError: The keys cannot be used.
+        """
+        if names not in self._found:
+            # Optional keys produce many sets of keys; clearing the cache bounds the memory.
+            if len(self._found) >= _FORMS:
+                self._found.clear()
+            self._found[names] = Columns.optional(names, self._reading)
+        return self._found[names]
+
+
+def json_rows(
+    file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
+) -> Generator[Row, None, int]:
+    """Read the rows of a JSON file; the arguments are those of `csv_rows`.
+
+    Raises:
+        ConfigurationError: The keys of an object cannot be used, or an array is not valid JSON.
+    """
+    forms, byte_range = Forms(reading), byte_range or ByteRange()
+    if byte_range.offset:
+        file.seek(byte_range.offset)
+        lines = decoded(file, byte_range)
+    else:
+        encoding = byte_range.encoding or "utf-8"
+        head = file.read(_HEAD).decode(encoding, "ignore").removeprefix("\ufeff").lstrip()
+        file.seek(0)
+        if _DOCUMENT.match(head):
+            byte_range.whole = True
+            for text, line in _objects(_Buffer(_pieces(file, encoding), where), where):
+                number += 1
+                yield _row(text, number, f"{where}line {line}", forms)
+            return number
+        lines = text_lines(file, byte_range)
+    for text in lines:
+        byte_range.line += 1
+        bare = text.strip()
+        if bare:
+            number += 1
+            yield _row(bare, number, f"{where}line {byte_range.line}", forms)
+    return number
+
+
+def _pieces(file: BinaryIO, encoding: str) -> Iterator[str]:
+    """Decode a file piece by piece, because an array may be one line of any length."""
+    errors = "surrogateescape" if is_line_based(encoding) else "strict"
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)(errors)
+    for piece in iter(partial(file.read, _PIECE), b""):
+        yield decoder.decode(piece)
+    yield decoder.decode(b"", final=True)
+
+
+def _objects(buffer: "_Buffer", where: str) -> Iterator[tuple[str, int]]:
+    """Yield the text of each object of an array, or of objects one after another, and the line where it starts.
+
+    Raises:
+        ConfigurationError: The text between or in the objects is not valid JSON.
+    """
+    array = buffer.skip() == "["
+    if array:
+        buffer.drop(1)
+    while (following := buffer.skip()) and not (array and following == "]"):
+        line = buffer.line
+        yield buffer.value(), line
+    if not array:
+        return
+    if not following:
+        raise ConfigurationError(f"{where}line {buffer.line}: the array is not closed; the file is incomplete")
+    buffer.drop(1)
+    if buffer.skip():
+        raise ConfigurationError(f"{where}line {buffer.line}: there is text after the end of the array")
+
+
+@define
+class _Buffer:
+    """A part of the text of a file, from the current position on.
+
+    Attributes:
+        pieces: The text that follows.
+        where: Prefix for places.
+        line: The line of the current position.
+    """
+
+    pieces: Iterator[str]
+    where: str
+    line: int = 1
+    _text: str = field(default="", init=False)
+    _at: int = field(default=0, init=False)
+
+    def drop(self, count: int) -> str:
+        """Move on and return the characters."""
+        found = self._text[self._at : self._at + count]
+        self._at += count
+        self.line += found.count("\n")
+        return found
+
+    def skip(self) -> str:
+        """Move on to the next character that is neither blank nor a comma; return it, or an empty text at the end."""
+        while True:
+            blank = _BLANK.match(self._text, self._at)
+            self.drop(blank.end() - self._at if blank else 0)
+            if self._at < len(self._text) or not self._more():
+                return self._text[self._at : self._at + 1]
+
+    def value(self) -> str:
+        """Move on and return the text of the next value.
+
+        Raises:
+            ConfigurationError: It is not valid JSON.
+        """
+        while True:
+            try:
+                end = _DECODER.raw_decode(self._text, self._at)[1]
+            except json.JSONDecodeError as error:
+                # The text doubles before each attempt, so that a long value is parsed a few times only.
+                if len(self._text) - self._at > _LONGEST or not self._more(2 * (len(self._text) - self._at)):
+                    line = self.line + self._text.count("\n", self._at, error.pos)
+                    raise ConfigurationError(f"{self.where}line {line}: is not valid JSON") from None
+            else:
+                return self.drop(end - self._at)
+
+    def _more(self, wanted: int = 1) -> bool:
+        """Read until `wanted` characters are available; return whether there was any text."""
+        self._text, self._at = self._text[self._at :], 0
+        before = len(self._text)
+        while len(self._text) <= wanted and (piece := next(self.pieces, None)) is not None:
+            self._text += piece
+        return len(self._text) > before
+
+
+def _row(text: str, number: int, place: str, forms: Forms) -> Row:
+    try:
+        record = parse_source_json(text)
+    except json.JSONDecodeError as error:
+        if has_invalid_bytes(text):
+            return Row(number, problem=f"{place}: contains {INVALID_BYTES}", place=place)
+        return Row(number, problem=f"{place}: is not valid JSON (at character {error.pos})", place=place)
+    except UnreadableJsonError as error:
+        return Row(number, problem=f"{place}: contains {error}", place=place)
+    if isinstance(record, dict) and record.keys() >= DEAD_LETTER:
+        reference, record = record.get("reference"), record.get("values")
+        if record is None:
+            problem = (
+                f"{place}: this entry of a dead-letter file does not contain the row's values: run `retry-failed` on"
+                " the journal, or run the job with --dead-letter-values"
+            )
+            known = reference if isinstance(reference, str) else None
+            return Row(number, problem=problem, reference=known, place=place)
+    if not isinstance(record, dict):
+        return Row(number, problem=f"{place}: must be a JSON object", place=place)
+    return _object_row(flat(record), number, place, forms)
+
+
+def _object_row(record: dict[str, Any], number: int, place: str, forms: Forms) -> Row:
+    """Convert an object with dotted names into a row.
+
+    Raises:
+        ConfigurationError: Its keys cannot be used.
+    """
+    columns = forms.columns(tuple(record))
+    if columns is None:
+        return Row(number, problem=f"{place}: has no reference", place=place)
+    values = list(record.values())
+    return Row(
+        number,
+        reference=columns.reference_of(values),
+        place=place,
+        columns=columns.fields,
+        raw_values=columns.digestible(values, orjson.dumps),
+        build=partial(columns.draft, values, place),
+    )

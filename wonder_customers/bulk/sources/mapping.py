@@ -1,0 +1,221 @@
+"""The mapping of a source: which column is which field, and how values are read. Kept in a TOML file."""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from attrs import asdict, field, fields, frozen
+
+from wonder_customers.bulk.sources.text import TextOptions
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["NULLS", "TRANSFORMATIONS", "ColumnMapping", "FieldSource", "Several", "Unknown", "UnsupportedFields"]
+
+Unknown = Literal["refuse", "ignore"]
+"""What to do with columns that are not a field of a customer."""
+
+UnsupportedFields = Literal["refuse", "metadata", "ignore"]
+"""What to do with fields that the gateway does not have."""
+
+Several = Literal["refuse", "first"]
+"""What to do with several values in a cell."""
+
+TRANSFORMATIONS = ("guards", "nfc", "placeholders", "invisible", "shortened", "email", "country", "phone")
+"""The transformations and checks of values, in the order in which they are applied."""
+
+NULLS = (
+    "NULL", "null", "(null)", "<null>", "N/A", "n/a", "#N/A", "N.A.", "n.a.", "NA.", "NaN", "nan", "NAN", "None",
+    "nil", "-", "--", "\u2013", "\u2014", "\\N", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#NV",
+    "undefined",
+)  # fmt: skip
+"""The texts that stand for an empty cell."""
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    given = ((value,) if value else ()) if isinstance(value, str) else value
+    if not isinstance(given, Sequence) or isinstance(given, str) or not all(isinstance(it, str) for it in given):
+        raise ConfigurationError(f"must be a text or a list of texts, not {value!r}")
+    return tuple(it.strip() for it in given)
+
+
+def _columns(value: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        raise ConfigurationError('[columns] must be a table of lines "COLUMN" = "FIELD"')
+    try:
+        return {str(name): _texts(given) for name, given in value.items()}
+    except ConfigurationError as error:
+        raise ConfigurationError(f'[columns] must be a table of lines "COLUMN" = "FIELD": a field {error}') from None
+
+
+def _rules(value: object) -> "dict[str, FieldSource]":
+    if not isinstance(value, Mapping):
+        raise ConfigurationError("[fields] must be a table")
+    return {str(path): given if isinstance(given, FieldSource) else _rule(path, given) for path, given in value.items()}
+
+
+def _rule(path: str, given: object) -> "FieldSource":
+    names = {it.name for it in fields(FieldSource)}
+    if not isinstance(given, Mapping) or given.keys() - names:
+        raise ConfigurationError(f"[fields] {path} must be a table with the keys {', '.join(sorted(names))}")
+    try:
+        found = FieldSource(**given)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"[fields] {path}: {error}") from None
+    if sum([bool(found.first), bool(found.join), found.constant is not None]) != 1:
+        raise ConfigurationError(f"[fields] {path} must have one of: first, join, constant")
+    return found
+
+
+def _one_of(*choices: object) -> Any:
+    def check(_: object, attribute: Any, value: object) -> None:
+        if value not in choices:
+            listed = ", ".join(str(choice) for choice in choices if choice is not None)
+            raise ConfigurationError(f"{attribute.name} must be one of {listed}, not {value!r}")
+
+    return check
+
+
+def _text(_: object, attribute: Any, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{attribute.name} must be a text, not {value!r}")
+
+
+@frozen
+class FieldSource:
+    """How a field is filled from several columns, or without a column.
+
+    Attributes:
+        first: Columns, of which the first that is filled is used.
+        join: Columns whose values are joined.
+        separator: The text between joined values.
+        constant: The value of every row.
+        default: The value of rows in which the columns are empty.
+    """
+
+    first: tuple[str, ...] = field(default=(), converter=_texts)
+    join: tuple[str, ...] = field(default=(), converter=_texts)
+    separator: str = field(default=" ", validator=_text)
+    constant: str | None = field(default=None, validator=_text)
+    default: str | None = field(default=None, validator=_text)
+
+
+def _known_transformations(_: object, __: object, value: Sequence[str]) -> None:
+    for name in value:
+        if name not in TRANSFORMATIONS:
+            raise ConfigurationError(f"transformations: {name!r} must be one of {', '.join(TRANSFORMATIONS)}")
+
+
+def _country(_: object, __: object, value: Any) -> None:
+    if value is not None and not (isinstance(value, str) and len(value) == 2 and value.isascii() and value.isupper()):
+        raise ConfigurationError(f"default_country must be a code of two letters, such as HR, not {value!r}")
+
+
+@frozen(kw_only=True)
+class ColumnMapping:
+    """Which column is which field, and how values are read.
+
+    Attributes:
+        columns: The fields of each column; a column without fields is left out.
+        fields: Fields that are filled from several columns, or with a constant.
+        recognise: Whether presets and synonyms apply to the other columns.
+        unknown: What to do with columns that are not a field.
+        unsupported: What to do with fields that the gateway does not have. None: a field that was recognised by a
+            preset or a synonym goes to ``metadata``, any other is refused.
+        several: What to do with several e-mail addresses or phones in a cell: ``refuse``, or use the ``first``. None
+            for the preset's choice.
+        default_country: The country of national phone numbers in rows without a country.
+        nulls: The texts that stand for an empty cell.
+        transformations: The names of the transformations that are applied.
+        text: How text files are read.
+        sheet: The sheet of a spreadsheet; None if it has one sheet only.
+    """
+
+    columns: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_columns)
+    fields: Mapping[str, FieldSource] = field(factory=dict, converter=_rules)
+    recognise: bool = field(default=True, validator=_one_of(True, False))
+    unknown: Unknown = field(default="refuse", validator=_one_of(*get_args(Unknown)))
+    unsupported: UnsupportedFields | None = field(default=None, validator=_one_of(None, *get_args(UnsupportedFields)))
+    several: Several | None = field(default=None, validator=_one_of(None, *get_args(Several)))
+    default_country: str | None = field(default=None, validator=_country)
+    nulls: tuple[str, ...] = field(default=NULLS, converter=_texts)
+    transformations: tuple[str, ...] = field(
+        default=TRANSFORMATIONS, converter=_texts, validator=_known_transformations
+    )
+    text: TextOptions = TextOptions()
+    sheet: str | None = field(default=None, validator=_text)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ColumnMapping":
+        """Return a mapping from plain data.
+
+        Raises:
+            ConfigurationError: A key or a value is invalid.
+        """
+        given = dict(values)
+        unknown = given.keys() - {it.name for it in fields(cls)}
+        if unknown:
+            raise ConfigurationError(f"unknown key {min(unknown)!r}")
+        text = given.pop("text", {})
+        if not isinstance(text, Mapping) or text.keys() - {it.name for it in fields(TextOptions)}:
+            raise ConfigurationError(f"[text] has the keys {', '.join(it.name for it in fields(TextOptions))}")
+        return cls(**given, text=TextOptions(**text))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ColumnMapping":
+        """Read a mapping file.
+
+        Raises:
+            ConfigurationError: It cannot be read or is invalid.
+        """
+        try:
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise ConfigurationError(f"{path} is not a TOML file: {error}") from None
+        try:
+            return cls.from_dict(values)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path}: {error}") from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the mapping as plain data, for `from_dict` and JSON."""
+        return asdict(self)
+
+    def to_toml(self, comments: Mapping[str, str] | None = None) -> str:
+        """Return the mapping as the content of a mapping file.
+
+        Args:
+            comments: A comment for each column.
+        """
+        return "\n".join(_toml(self, comments or {})) + "\n"
+
+
+def _toml(mapping: ColumnMapping, comments: Mapping[str, str]) -> Iterator[str]:
+    defaults = ColumnMapping()
+    for name in ("recognise", "unknown", "unsupported", "several", "default_country", "transformations", "sheet"):
+        value = getattr(mapping, name)
+        if value is not None and (value != getattr(defaults, name) or name == "transformations"):
+            yield f"{name} = {_quoted(value)}"
+    yield f"nulls = {_quoted(mapping.nulls)}"
+    given = {name: value for name, value in asdict(mapping.text).items() if value not in {None, 0}}
+    if given:
+        yield from ("", "[text]", *(f"{name} = {_quoted(value)}" for name, value in given.items()))
+    yield from ("", "[columns]")
+    for column, paths in mapping.columns.items():
+        comment = f"  # {comments[column]}" if comments.get(column) else ""
+        yield f"{_quoted(column)} = {_quoted(paths[0] if len(paths) == 1 else paths or '')}{comment}"
+    if mapping.fields:
+        yield from ("", "[fields]")
+    for path, rule in mapping.fields.items():
+        parts = {name: value for name, value in asdict(rule).items() if value not in {None, ()}}
+        if "join" not in parts:
+            parts.pop("separator")
+        yield f"{_quoted(path)} = {{ {', '.join(f'{name} = {_quoted(value)}' for name, value in parts.items())} }}"
+
+
+def _quoted(value: object) -> str:
+    """Return a text, a number, a truth value or a list of texts in TOML."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,101 @@
+"""What was decided and changed while a source was read, for the plan and the report. Contains no customer data."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import define, evolve, field
+
+from wonder_customers.bulk.sources.mapping import ColumnMapping
+
+__all__ = ["SourceNotes", "masked"]
+
+_EXAMPLES = 3
+_LONGEST = 60
+_INVISIBLE = re.compile(r"[^\S \n]|[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+
+
+def masked(text: str, *, keep: int = 1) -> str:
+    """Return the form of a text: letters and digits after the first `keep` characters are replaced with x and 9.
+
+    Invisible characters are shown as their code points.
+    """
+    shown = "".join(
+        character if place < keep or not character.isalnum() else ("9" if character.isnumeric() else "x")
+        for place, character in enumerate(text[:_LONGEST])
+    )
+    return _INVISIBLE.sub(lambda found: f"<U+{ord(found[0]):04X}>", shown).replace("\n", " ")
+
+
+@define(eq=False)
+class SourceNotes:
+    """What was decided and changed while a source was read.
+
+    Attributes:
+        program: The program whose export the source is, according to its columns; None if it is not a known export.
+        columns: The fields of each column, and why; a column that is left out has no field.
+        changes: The number of values that were changed, by column and transformation.
+        examples: Masked examples: before and after.
+        footers: The number of lines such as ``Total`` that were passed over.
+        twins: The number of references that differ from an earlier one only in case, in the composition of characters
+            or in invisible characters.
+        twin_rows: The numbers of the earlier and the later row, for the first of them.
+        mapping: The mapping in which nothing is left to presets and synonyms; of an inspection only.
+        samples: Masked values of each column; of an inspection only.
+    """
+
+    program: str | None = None
+    columns: dict[str, tuple[tuple[str, ...], str]] = field(factory=dict)
+    changes: "Counter[tuple[str, str]]" = field(factory=Counter)
+    examples: dict[tuple[str, str], list[tuple[str, str]]] = field(factory=dict)
+    footers: int = 0
+    twins: int = 0
+    twin_rows: list[tuple[int, int]] = field(factory=list)
+    mapping: ColumnMapping | None = None
+    samples: dict[str, list[str]] = field(factory=dict)
+
+    @property
+    def automatic(self) -> Mapping[str, tuple[tuple[str, ...], str]]:
+        """The columns whose field was not given by name."""
+        return {
+            name: use for name, use in self.columns.items() if not use[1].startswith(("mapped", "name of the field"))
+        }
+
+    def changed(self, column: str, what: str, before: str, after: str) -> None:
+        """Count a value that a transformation changed."""
+        key = (column, what)
+        self.changes[key] += 1
+        examples = self.examples.setdefault(key, [])
+        if len(examples) < _EXAMPLES:
+            plain = what in {"country", "placeholders"}
+            example = (before, after) if plain else (masked(before, keep=0), masked(after, keep=0))
+            if example not in examples:
+                examples.append(example)
+
+    def add_mapping(self, found: ColumnMapping) -> None:
+        """Add the columns of a further table of the source."""
+        if self.mapping is not None:
+            columns, rules = {**found.columns, **self.mapping.columns}, {**found.fields, **self.mapping.fields}
+            found = evolve(self.mapping, columns=columns, fields=rules)
+        self.mapping = found
+
+    def observe(self, names: Sequence[str], values: Sequence[Any]) -> None:
+        """Keep masked values of a row."""
+        for name, value in zip(names, values, strict=False):
+            samples = self.samples.setdefault(name, [])
+            if len(samples) < _EXAMPLES and value is not None and value != "":
+                shown = masked(str(value).strip())
+                if shown and shown not in samples:
+                    samples.append(shown)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the changes as plain data for a report."""
+        return {
+            "transformations": [
+                {"column": column, "transformation": what, "values": count, "examples": self.examples[column, what]}
+                for (column, what), count in self.changes.most_common()
+            ],
+            "footers": self.footers,
+            "twin_references": self.twins,
+        }

@@ -1,0 +1,88 @@
+"""Synonyms of column names, and presets for the exports of other programs. The data is in ``presets.toml``."""
+
+import re
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from unicodedata import combining, normalize
+
+from attrs import frozen
+
+from wonder_customers.bulk.sources.mapping import Several
+
+__all__ = ["Preset", "country_aliases", "name_key", "recognised", "similar", "synonym"]
+
+
+@frozen
+class Preset:
+    """The columns of another program's export.
+
+    Attributes:
+        title: The program, for messages.
+        fields: The columns of each field, as name keys; the first that is filled is used.
+        several: What to do with several values in a cell; None for the default.
+        synonyms: Whether synonyms apply to columns that are not listed.
+    """
+
+    title: str
+    fields: Mapping[str, tuple[str, ...]]
+    several: Several | None = None
+    synonyms: bool = False
+
+
+def name_key(name: str) -> str:
+    """Return a name without case, accents, blanks and punctuation."""
+    if name.isascii():
+        return re.sub(r"[\W_]", "", name).lower()
+    bare = "".join(character for character in normalize("NFKD", name) if not combining(character))
+    return re.sub(r"[\W_]", "", bare.casefold())
+
+
+def synonym(name: str) -> str | None:
+    """Return the field for which a column name is commonly used; None if there is none."""
+    return _synonyms().get(name_key(name))
+
+
+def similar(name: str, fields: Collection[str]) -> str | None:
+    """Return the field whose name or synonym is most similar to a column name; None if none is similar."""
+    key = name_key(name)
+    for known, cutoff in (({name_key(field): field for field in fields}, 0.7), (_synonyms(), 0.85)):
+        if found := get_close_matches(key, known, n=1, cutoff=cutoff):
+            return known[found[0]]
+    return None
+
+
+def recognised(names: Sequence[str]) -> Preset | None:
+    """Return the preset of a table with these columns; None if it is not a known export."""
+    keys = {name_key(name) for name in names}
+    matching = [(len(columns), preset) for columns, preset in _presets() if columns <= keys]
+    return max(matching, key=lambda found: found[0])[1] if matching else None
+
+
+@cache
+def _data() -> Mapping[str, Any]:
+    return tomllib.loads(files(__package__).joinpath("presets.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def _synonyms() -> Mapping[str, str]:
+    return {name_key(name): field for field, names in _data()["synonyms"].items() for name in names}
+
+
+@cache
+def _presets() -> Sequence[tuple[frozenset[str], Preset]]:
+    found = []
+    for given in _data()["presets"].values():
+        fields = {field: tuple(map(name_key, names)) for field, names in given["fields"].items()}
+        preset = Preset(given["title"], fields, given.get("several"), given.get("synonyms", False))
+        found += [(frozenset(map(name_key, columns)), preset) for columns in given["recognise"]]
+    return found
+
+
+@cache
+def country_aliases() -> Mapping[str, str]:
+    """Return the country codes of names that are not in the Unicode CLDR."""
+    return {name_key(name): code for code, names in _data()["countries"].items() for name in names}

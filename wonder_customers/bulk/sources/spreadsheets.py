@@ -1,0 +1,89 @@
+"""Spreadsheets (.xlsx, .xls, .ods), read by python-calamine."""
+
+from collections.abc import Generator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.sources.columns import Columns, Reading
+from wonder_customers.bulk.sources.csv_files import is_blank, is_footer
+from wonder_customers.bulk.sources.values import shown_date, typed_rows
+from wonder_customers.errors import ConfigurationError, needed
+
+__all__ = ["sheet_rows"]
+
+_DIGITS = 15
+"""The number of digits that a spreadsheet keeps of a number."""
+
+
+def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Generator[Row, None, int]:
+    """Read the rows of a spreadsheet. The place of a row is its line in the sheet.
+
+    Args:
+        path: The file.
+        number: The number of rows before.
+        reading: How columns are read.
+        where: Prefix for the row's place.
+
+    Raises:
+        ConfigurationError: python-calamine is not installed, the file cannot be read, it has several sheets and none
+            was chosen, or its columns cannot be used.
+    """
+    lines = enumerate(_lines(path, reading.mapping.sheet), 1)
+    skipped = reading.mapping.text.skip_lines
+    header: list[Any] = next((line for place, line in lines if place > skipped and not is_blank(_texts(line))), [])
+    if not header:
+        return number
+    columns = Columns.match(_texts(header), reading)
+    for place, line in lines:
+        texts = _texts(line)
+        if is_blank(texts):
+            continue
+        if is_footer(texts):
+            reading.notes.footers += 1
+            continue
+        values = [_cell(value) for value in line]
+        number = yield from typed_rows([values], columns, number, where, number + 1 - place)
+    return number
+
+
+def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
+    with needed("excel", "python_calamine", by="reading spreadsheets"):
+        import python_calamine  # noqa: PLC0415 - optional dependency
+    try:
+        with python_calamine.CalamineWorkbook.from_path(path) as book:
+            names = book.sheet_names
+            filled = [name for name in names if book.get_sheet_by_name(name).total_height]
+            if sheet is not None and sheet not in names:
+                raise ConfigurationError(f"{path.name} does not have a sheet {sheet!r}; it has {', '.join(names)}")
+            if sheet is None and len(filled) > 1:
+                raise ConfigurationError(
+                    f"{path.name} has the sheets {', '.join(map(repr, filled))}: choose one with --sheet. Nothing was"
+                    " sent."
+                )
+            if sheet or filled:
+                yield from book.get_sheet_by_name(sheet or filled[0]).iter_rows()
+    except (python_calamine.CalamineError, OSError) as error:
+        raise ConfigurationError(f"{path.name} cannot be read as a spreadsheet: {error}") from None
+
+
+def _texts(line: list[Any]) -> list[str]:
+    return ["" if value is None else str(value) for value in line]
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell as text, as the sheet shows it; numbers keep the digits that are stored."""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, float):
+        # A longer number has lost its last digits; it is refused like a number that a spreadsheet shortened.
+        return str(int(value)) if value.is_integer() and abs(value) < 10**_DIGITS else _number(value)
+    if isinstance(value, int) and abs(value) >= 10**_DIGITS:
+        return _number(float(value))
+    return shown_date(value) or (str(value) if isinstance(value, (int, timedelta)) else value)
+
+
+def _number(value: float) -> str:
+    text = repr(value)
+    return f"{value:.5E}" if abs(value) >= 10**_DIGITS else text

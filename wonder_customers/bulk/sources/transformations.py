@@ -1,0 +1,223 @@
+"""Transformations of cell values, and checks of what a cell contains. None of them changes what a person would read."""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from unicodedata import is_normalized, normalize
+
+from attrs import define, field
+
+from wonder_customers.bulk.rows import RowProblem
+from wonder_customers.bulk.sources.countries import country_code
+from wonder_customers.bulk.sources.mapping import ColumnMapping
+from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.bulk.sources.text import has_invalid_bytes
+from wonder_customers.errors import MissingExtraError
+
+__all__ = ["INVALID_BYTES", "Cleaner", "folded"]
+
+INVALID_BYTES = "bytes that are not valid in the encoding of the file"
+
+_SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
+_NUMBERS = {
+    # Hexadecimal ids such as 12E45678 are ids; a spreadsheet writes one digit, a fraction and a signed exponent.
+    "reference": re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}"),
+    "phone": _SHORTENED,
+    "phone.number": _SHORTENED,
+}
+_FORMULA = re.compile(r'="(.*)"', re.DOTALL)
+_GUARD = re.compile(r"'(?=[+=@\-0-9\t])(?!.*'$)|=(?=[+0-9][0-9 ()+\-./]*$)", re.DOTALL)
+_INVISIBLE = re.compile(
+    r"[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
+)
+_BLANK = re.compile(r"[^\S\n]")
+_MAILTO = re.compile(r"mailto:\s*", re.IGNORECASE)
+_NAMED = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
+_EMAIL = re.compile(
+    r"[^\s@,;:<>()\[\]\"\\.]+(\.[^\s@,;:<>()\[\]\"\\.]+)*"
+    r"@([^\s@,;:<>()\[\]\"\\._]+\.)+[^\s@,;:<>()\[\]\"\\._]{2,}"
+)
+_EMAILS = re.compile(r"\s*(?::::|[;,|\n]|\s)\s*")
+_PHONES = re.compile(r"\s*(?::::|[;,|\n])\s*")
+_TEL = re.compile(r"(tel|phone|callto)\s*:\s*", re.IGNORECASE)
+_SHORTEST = 3
+"""The least number of digits of a phone; a placeholder such as 0 has fewer."""
+_PHONE = re.compile(r"\s*[+\uff0b]?[\d\s().\-/\u2010-\u2015]*")
+
+Step = tuple[str, Callable[[str], str]]
+
+
+def folded(reference: str) -> str:
+    """Return a reference without case, accents' composition and invisible characters, to find twins."""
+    if reference.isascii():
+        return reference.lower()
+    return _INVISIBLE.sub("", normalize("NFKC", reference)).casefold().strip()
+
+
+@define(eq=False)
+class Cleaner:
+    """Reads the cells of one source.
+
+    Attributes:
+        mapping: The options.
+        notes: Counts the values that were changed.
+        several: What to do with several values in a cell.
+    """
+
+    mapping: ColumnMapping
+    notes: SourceNotes
+    several: str = "refuse"
+    _nulls: frozenset[str] = field(init=False)
+    _on: frozenset[str] = field(init=False)
+    _steps: dict[str, Sequence[Step]] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._on = frozenset(self.mapping.transformations)
+        self._nulls = frozenset(self.mapping.nulls if "placeholders" in self._on else ())
+
+    def reference(self, value: object) -> str | None:
+        """Return a cell as a reference, without counting and checking. It is called for every row."""
+        if type(value) is not str:
+            if value is None or isinstance(value, (bool, float)) or not isinstance(value, (str, int)):
+                return None
+            value = str(value)
+        text = value.strip()
+        if text.isascii() and ":::" not in text:
+            # The only transformations that apply to plain text, which most references are.
+            if text[:1] in {"'", "="} and "guards" in self._on:
+                text = _guard(text)
+            return None if text in self._nulls else text or None
+        for name, step in self._steps_of("reference"):
+            if name != "shortened":
+                text = step(text)
+        return text or None
+
+    def text(self, path: str, value: str, column: str, where: str) -> str | None:
+        """Return the cell of a field as text; None if it is blank.
+
+        Args:
+            path: The field.
+            value: The cell.
+            column: The column, to count changes.
+            where: The place of the cell, for messages.
+
+        Raises:
+            RowProblem: The cell is not a value of the field.
+        """
+        text = value.strip()
+        if has_invalid_bytes(text):
+            raise RowProblem(f"{where}: contains {INVALID_BYTES}", f"invalid {path}")
+        try:
+            for name, step in self._steps_of(path):
+                if not text:
+                    return None
+                after = step(text)
+                if after != text:
+                    self.notes.changed(column, name, text, after)
+                    text = after
+        except ValueError as problem:
+            raise RowProblem(f"{where}: {problem}", f"invalid {path}") from None
+        return text or None
+
+    def international(self, text: str, country: str | None, column: str) -> str:
+        """Return a national phone number in the international form; any other text as it is."""
+        region = country or self.mapping.default_country
+        if region is None or "phone" not in self._on or text.startswith(("+", "\uff0b")):
+            return text
+        from wonder_customers._support.phone_numbers import national  # noqa: PLC0415 - the telephone library is large
+
+        found = national(text, region)
+        if found is None:
+            return text
+        self.notes.changed(column, "phone", text, found)
+        return found
+
+    def _steps_of(self, path: str) -> Sequence[Step]:
+        if path not in self._steps:
+            plain = path.startswith("payment_source.")
+            kind = "phone" if path.startswith("phone") else path
+            named: list[Step] = [("guards", _guard), ("nfc", _nfc), ("placeholders", self._placeholder)]
+            if kind in {"reference", "email", "phone"}:
+                named.append(("invisible", _visible))
+            if kind == "reference" and self.several == "first":
+                named.append(("email", _first_part))
+            if path in _NUMBERS:
+                named.append(("shortened", _number_check(_NUMBERS[path])))
+            if kind == "email":
+                named.append(("email", self._email))
+            if path == "address.country":
+                named.append(("country", _country))
+            if kind == "phone" and path != "phone.dial_code":
+                named.append(("phone", partial(self._phone, least=1 if path == "phone.number" else _SHORTEST)))
+            self._steps[path] = [] if plain else [step for step in named if step[0] in self._on]
+        return self._steps[path]
+
+    def _placeholder(self, text: str) -> str:
+        return "" if text in self._nulls else text
+
+    def _email(self, text: str) -> str:
+        found = _MAILTO.sub("", text)
+        parts = [part for part in _EMAILS.split(found) if part]
+        if len(parts) > 1 and sum("@" in part for part in parts) > 1:
+            if self.several != "first":
+                raise ValueError("contains more than one e-mail address; leave one in the cell, or use the first")
+            found = parts[0]
+        named = _NAMED.fullmatch(found)
+        found = named[1] if named else found
+        if not _EMAIL.fullmatch(found):
+            raise ValueError("is not an e-mail address")
+        return found
+
+    def _phone(self, text: str, least: int) -> str:
+        from wonder_customers._support.phone_numbers import ambiguity  # noqa: PLC0415 - the telephone library is large
+
+        found = _TEL.sub("", text, count=1) if text[0].isalpha() else text
+        if self.several == "first":
+            found = _PHONES.split(found)[0]
+        reason = ambiguity(found)
+        if reason is not None:
+            raise ValueError(f"the phone {reason}; leave one number in the cell")
+        if not _PHONE.fullmatch(found) or sum(map(str.isdecimal, found)) < least:
+            raise ValueError("is not a phone number")
+        return found
+
+
+def _guard(text: str) -> str:
+    """Remove what a spreadsheet needs to keep a text as it is: ``'+1775…`` and ``="00124"``."""
+    if text[0] not in "'=":
+        return text
+    formula = _FORMULA.fullmatch(text)
+    return formula[1].replace('""', '"').strip() if formula else _GUARD.sub("", text, count=1)
+
+
+def _nfc(text: str) -> str:
+    return text if text.isascii() or is_normalized("NFC", text) else normalize("NFC", text)
+
+
+def _visible(text: str) -> str:
+    return text if text.isascii() else _BLANK.sub(" ", _INVISIBLE.sub("", text)).strip()
+
+
+def _first_part(text: str) -> str:
+    return text.partition(":::")[0].strip()
+
+
+def _country(text: str) -> str:
+    if len(text) == 2 and text.isascii() and text.isupper() and text != "UK":
+        return text
+    try:
+        found = country_code(text)
+    except MissingExtraError as error:
+        raise ValueError(str(error)) from None
+    if found is None:
+        raise ValueError("is not a known country; use its ISO 3166-1 code, such as HR")
+    return found
+
+
+def _number_check(pattern: re.Pattern[str]) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if pattern.fullmatch(text):
+            raise ValueError("a spreadsheet shortened this number; format the column as text and export it again")
+        return text
+
+    return check

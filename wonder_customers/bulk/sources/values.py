@@ -1,0 +1,71 @@
+"""Rows of typed values: Parquet files, queries, databases and spreadsheets."""
+
+from collections.abc import Generator, Iterable, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import orjson
+
+from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.sources.columns import Columns
+
+__all__ = ["shown_date", "typed_rows"]
+
+
+def typed_rows(
+    rows: Iterable[Sequence[Any]], columns: Columns, number: int, where: str, start: int
+) -> Generator[Row, None, int]:
+    """Convert the records of a table into rows.
+
+    Args:
+        rows: The values of each record.
+        columns: The columns.
+        number: The number of rows before.
+        where: Prefix for the row's place.
+        start: The number of rows of other files before.
+
+    Returns:
+        The number of the last row.
+    """
+    for record in rows:
+        number += 1
+        place = f"{where}row {number - start}"
+        values = [_plain(value) for value in record]
+        yield Row(
+            number,
+            reference=columns.reference_of(values),
+            place=place,
+            columns=columns.fields,
+            raw_values=columns.digestible(values, _material),
+            build=partial(columns.draft, values, place),
+        )
+    return number
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as a JSON value; dates, decimals and UUIDs as text, and a whole number as an integer."""
+    if isinstance(value, (str, int, dict, list, type(None))):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 1e15 else value
+    if isinstance(value, Decimal) and value.as_tuple().exponent == 0:
+        return int(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value).decode("utf-8", "surrogateescape")
+    return shown_date(value) or str(value)
+
+
+def shown_date(value: Any) -> str | None:
+    """Return a date or a time in ISO 8601, without midnight; None for another value."""
+    if isinstance(value, datetime) and value.time() == time() and value.tzinfo is None:
+        return value.date().isoformat()
+    return value.isoformat() if isinstance(value, (date, datetime, time)) else None
+
+
+def _material(values: object) -> bytes:
+    try:
+        return orjson.dumps(values, default=str)
+    except TypeError:  # an integer of more than 64 bits, or text that is not valid Unicode
+        return repr(values).encode("utf-8", "backslashreplace")

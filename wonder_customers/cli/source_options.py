@@ -1,0 +1,188 @@
+"""The options for reading a source, and the command ``columns``."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from attrs import evolve, frozen
+from cyclopts import Parameter
+
+from wonder_customers.bulk.empty_cells import EmptyRule
+from wonder_customers.bulk.sources import ColumnMapping, RowReader, read, unsupported_fields
+from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.cli.accounts import account_from_environment
+from wonder_customers.cli.exit_codes import SUCCESS
+from wonder_customers.cli.output import cell, console, print_message
+from wonder_customers.cli.tables import plain_table
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["SOURCE", "SourceOptions", "print_changes", "print_columns", "print_fields", "show_columns"]
+
+_INSPECTED = 1000
+_SHOWN = 12
+
+
+@Parameter(name="*")
+@frozen
+class SourceOptions:
+    """Options for reading the source."""
+
+    map: Annotated[
+        tuple[str, ...],
+        Parameter(help="COLUMN=FIELD, or COLUMN=FIELD,FIELD; may be repeated. COLUMN= leaves the column out."),
+    ] = ()
+    mapping: Annotated[Path | None, Parameter(help="A mapping file, written by `columns FILE -o mapping.toml`.")] = None
+    ignore_unknown: Annotated[bool, Parameter(help="Ignore columns that are not fields of a customer.")] = False
+    unsupported: Annotated[
+        Literal["refuse", "metadata", "ignore"] | None,
+        Parameter(help="What to do with fields that the gateway does not have."),
+    ] = None
+    default_country: Annotated[
+        str | None, Parameter(help="The country of national phone numbers in rows without a country, such as HR.")
+    ] = None
+    query: Annotated[str | None, Parameter(help="SQL that selects the rows; FILE is the table `source` (DuckDB).")] = (
+        None
+    )
+    database: Annotated[
+        str | None,
+        Parameter(help="Run --query on a database: its URL without a password, or a variable that contains the URL."),
+    ] = None
+    format: Annotated[
+        Literal["csv", "jsonl", "parquet", "excel"] | None, Parameter(help="The format; default: from the file's name.")
+    ] = None
+    sheet: Annotated[str | None, Parameter(help="The sheet of a spreadsheet.")] = None
+    encoding: Annotated[
+        str | None,
+        Parameter(help="The encoding of a file that is not UTF-8, such as cp1250; detect: the most likely one."),
+    ] = None
+    delimiter: Annotated[
+        str | None, Parameter(allow_leading_hyphen=True, help="The delimiter of a CSV file, such as ; or tab.")
+    ] = None
+    quote: Annotated[str | None, Parameter(allow_leading_hyphen=True, help="The quote character of a CSV file.")] = None
+    skip_lines: Annotated[int | None, Parameter(help="The number of lines before the column names.")] = None
+
+    empty: Annotated[
+        EmptyRule, Parameter(help="An empty cell clears a field that this source filled (own), any field, or none.")
+    ] = "own"
+
+    def column_mapping(self) -> ColumnMapping:
+        """Return the mapping of the file and the options.
+
+        Raises:
+            ConfigurationError: The file or an option is invalid.
+        """
+        found = ColumnMapping() if self.mapping is None else ColumnMapping.load(self.mapping)
+        columns = dict(found.columns)
+        for pair in self.map:
+            column, equals, field = pair.rpartition("=")
+            if not equals:
+                raise ConfigurationError(f"--map must be COLUMN=FIELD, not {pair!r}")
+            columns[column] = tuple(part.strip() for part in field.split(",") if part.strip())
+        options: dict[str, Any] = {
+            "unknown": "ignore" if self.ignore_unknown else None,
+            "unsupported": self.unsupported,
+            "default_country": self.default_country,
+            "sheet": self.sheet,
+        }
+        text = {name: getattr(self, name) for name in ("encoding", "delimiter", "quote", "skip_lines")}
+        return evolve(
+            found,
+            columns=columns,
+            text=evolve(found.text, **{name: value for name, value in text.items() if value is not None}),
+            **{name: value for name, value in options.items() if value is not None},
+        )
+
+
+SOURCE = SourceOptions()
+"""The defaults."""
+
+
+def show_columns(file: Path, options: SourceOptions, to: str | None, output: Path | None) -> int:
+    """Print the columns of a source and write the mapping to a new file; return the exit code.
+
+    Raises:
+        ConfigurationError: The source cannot be read, or the output exists.
+    """
+    unsupported = () if to is None else unsupported_fields(account_from_environment(to))
+    with_samples = read(
+        file,
+        mapping=options.column_mapping(),
+        query=options.query,
+        form=options.format,
+        database=options.database,
+        unsupported=unsupported,
+        inspecting=True,
+    )
+    try:
+        for row in islice(with_samples, _INSPECTED):
+            _ = row.draft
+    finally:
+        with_samples.close()
+    notes = with_samples.notes
+    if notes.program is not None:
+        console().print(cell(f"{file} is an export of {notes.program}."))
+    table = plain_table("column", "samples (masked)", "field", "why")
+    for name, (paths, why) in notes.columns.items():
+        samples = " | ".join(notes.samples.get(name, ()))
+        table.add_row(cell(name), cell(samples), cell(", ".join(paths) or "left out"), cell(why))
+    console().print(table)
+    print_changes(notes)
+    found = {path for paths, _ in notes.columns.values() for path in paths}
+    if notes.columns and "reference" not in found:
+        print_message("None of the columns is the reference, which identifies a customer. Choose one.", "red")
+    if output is not None and notes.mapping is not None:
+        comments = {name: why for name, (_, why) in notes.columns.items()}
+        _write(output, notes.mapping.to_toml(comments))
+        print_message(f"Wrote the mapping to {output}. Edit it, then use it with --mapping {output}.")
+    return SUCCESS
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigurationError(f"{output} exists already. Give the path of a new file with --output.") from None
+    except OSError as error:
+        raise ConfigurationError(f"{output} cannot be written: {error.strerror}") from None
+
+
+def print_fields(notes: SourceNotes) -> None:
+    """Print the fields of all columns, if a preset, a synonym or a mapping decided them."""
+    if any(why != "name of the field" for _, why in notes.columns.values()):
+        uses = (f"{name} → {', '.join(paths) or 'left out'}" for name, (paths, _) in notes.columns.items())
+        console().print(cell(f"Columns: {'; '.join(uses)}"))
+
+
+def print_columns(reader: RowReader, name: str) -> None:
+    """Print which columns were recognised by a preset or a synonym, and which are left out."""
+    notes = reader.notes
+    automatic = notes.automatic
+    used = [f"{column} → {', '.join(paths)}" for column, (paths, _) in automatic.items() if paths]
+    left_out = [column for column, (paths, _) in automatic.items() if not paths]
+    if not used and notes.program is None:
+        return
+    what = f"an export of {notes.program}" if notes.program else "a table with common column names"
+    out = f" Left out: {_listed(left_out)}." if left_out else ""
+    print_message(f"Read as {what}: {_listed(used)}.{out} `wonder-customers columns {name}` shows all columns.", "dim")
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def print_changes(notes: SourceNotes) -> None:
+    """Print how many values each transformation changed, with masked examples."""
+    for (column, what), count in notes.changes.most_common():
+        shown = "; ".join(f"{before} → {after or '(empty)'}" for before, after in notes.examples[column, what])
+        values = "1 value" if count == 1 else f"{count:,} values"
+        console().print(cell(f"{column}: {values} changed by `{what}`: {shown}"))
+    if notes.twins:
+        pairs = ", ".join(f"{first} and {second}" for first, second in notes.twin_rows)
+        what = "1 reference differs" if notes.twins == 1 else f"{notes.twins:,} references differ"
+        text = f"{what} from another one only in case, Unicode form or invisible characters (rows {pairs})"
+        print_message(f"{text}. They are different customers, unless you correct the source.", "yellow")
+    if notes.footers:
+        lines = "1 line" if notes.footers == 1 else f"{notes.footers:,} lines"
+        console().print(cell(f"{lines} after the table, such as a total, passed over"))
