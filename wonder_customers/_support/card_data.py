@@ -34,6 +34,8 @@ _CODE_IN_TEXT: Final = re.compile(
     r"(?:\W{0,3}(?:is|ist|je)\b)?[\W_]{0,3}[0-9]{3,4}(?![0-9])"
 )
 _CODE: Final = re.compile(r"[0-9]{3}")
+_SUSPECT: Final = re.compile(_RUN.pattern + r"|[{\[]|(?i:csc|cv[nvc]|code|nummer|kod)")
+"""Occurs in every ASCII text in which `find_card_data` finds something."""
 _MOST_DIGITS: Final = 15
 """The length of the longest telephone number (E.164)."""
 
@@ -98,6 +100,8 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         value: A record, or a JSON value. Text that contains JSON is searched as JSON too.
         path: The path of the value. Paths and problems contain no value.
     """
+    if not _is_suspect(value):
+        return  # most records, without the cost of a search
     queue, seen = [(path, value)], set[int]()
     for place, item in queue:
         if isinstance(item, str):
@@ -125,6 +129,18 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from _in_text(place, str(item))
 
 
+def _is_suspect(item: Any) -> bool:
+    """Return whether the search is necessary. It is for every mapping and list that is not empty."""
+    if isinstance(item, str):
+        return not item.isascii() or _SUSPECT.search(item) is not None
+    if item is None:
+        return False
+    names = _field_names(type(item))  # type: ignore[arg-type]  # classes are hashable
+    if names:
+        return any(_is_suspect(value) for name in names if (value := getattr(item, name)) is not None)
+    return isinstance(item, (Mapping, list, tuple, int, float)) and bool(item)
+
+
 @cache
 def _field_names(kind: Any) -> tuple[str, ...]:
     """Return the fields of a record that are searched; none for other classes.
@@ -147,8 +163,8 @@ def _fields_of(place: str, record: Any, names: Iterable[str]) -> Iterable[tuple[
 
 
 def _in_text(place: str, text: str) -> Iterator[tuple[str, str]]:
-    if text.isascii() and not _CODE.search(text) and not _RUN.search(text):
-        return  # most texts, without the cost of a search
+    if text.isascii() and not _SUSPECT.search(text):
+        return
     if contains_card_number(text):
         yield place, "contains a card number"
     elif _CODE.search(text) and _CODE_IN_TEXT.search(_without_marks(plain_text(text))):
