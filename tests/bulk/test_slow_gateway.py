@@ -74,6 +74,6 @@ async def test_gateway_with_one_request_in_ten_seconds_gets_all_customers(gatewa
                     transport.timers.sort(key=lambda it: it[0])
                     transport.now, event = transport.timers.pop(0)
                     event.set()
-    assert [outcome.reason for outcome in outcomes if outcome is None or not outcome.ok] == []
+    assert [outcome for outcome in outcomes if outcome is None or not outcome.ok] == []
     assert store.ledger(gateway) == {f"c-{number}": 1 for number in range(rows)}
     assert transport.refused <= 4 * rows
