@@ -138,6 +138,7 @@ class Transmission:
 
     @sent.setter
     def sent(self, value: bool) -> None:
+        """Record that the request leaves, and notify the rate limit."""
         leaves, self._sent = value and not self._sent, value
         if leaves and self.on_sent is not None:
             self.on_sent()

@@ -171,6 +171,7 @@ def _calls(gateway: str) -> Iterable[Callable[[CustomerSession[Any]], Any]]:
     yield lambda it: it.get_by_reference("r-1")
     yield lambda it: it.raw.page(10, None, {} if gateway == "monri" else {"search": NAME, "filter[email][_eq]": EMAIL})
     yield lambda it: it.raw.page(10, None, {"search": NAME, "limit": EMAIL})
+    yield lambda it: it.request("POST", "/v2/customers", query={"search": NAME}, json={"email": EMAIL, "city": CITY})
     yield lambda it: it.list_payment_tokens(UUID)
     if gateway != "monri":
         yield lambda it: it.create_payment_token(UUID, card)

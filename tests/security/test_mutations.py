@@ -164,6 +164,7 @@ REDACTIONS = [
     decorated("bulk.shared_limit.SharedLimit guarded", "constructors", SharedLimit, "__init__"),
     decorated("cli.accounts.account_from_environment concealed", "environment", scenarios, "account_from_environment"),
     decorated("_core.operations.RawOperations.page concealed", "echo", RawOperations, "page"),
+    decorated("_core.operations.RawOperations.request concealed", "echo", RawOperations, "request"),
     decorated("transports.httpx.HttpxTransport.__init__ concealed", "constructors", HttpxTransport, "__init__"),
     Redaction(
         "_core.redaction.Redactor.redact_error without_frames",
@@ -278,7 +279,7 @@ OPEN = {
     "OneTimeToken": {"token"},
     "BankAccountSource": {"number", "holder_type", "gateway_id"},
     "VaultToken": {"token", "gateway_id"},
-    "CustomerDraft": {"reference", "payment_source"},
+    "CustomerDraft": {"reference", "payment_source", "clear"},
     "CustomerPatch": {"reference", "payment_source"},
     "CardSummary": {"brand", "billing_currency", "expired"},
     "PaymentToken": {
@@ -299,7 +300,7 @@ OPEN = {
     "Worker": {"coordinator", "rate_limit", "options", "patience"},
     "Outcome": {
         "number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place",
-        "replayed",
+        "replayed", "cleared",
     },
 }  # fmt: skip
 """The fields in the reprs of classes that hold customers or keys. A newly shown field must be added here."""

@@ -12,6 +12,7 @@ class RequestMeter:
     tenths: "deque[tuple[int, int]]" = field(factory=deque)
 
     def count(self, now: float) -> None:
+        """Count a request that was accepted at `now`."""
         tenth = int(now * 10)
         if self.tenths and self.tenths[-1][0] == tenth:
             self.tenths[-1] = (tenth, self.tenths[-1][1] + 1)

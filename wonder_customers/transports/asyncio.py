@@ -152,6 +152,11 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         self.timer_due = inf
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
+        """Send the request over this connection and return the response, until `deadline` on the monotonic clock.
+
+        Raises:
+            TransportError: There is no complete response.
+        """
         data, timeouts = serialize_request(signed_request), signed_request.timeouts
         transport = self.transport or await self._pool.connect(self, timeouts.connect, deadline)
         if transmission.renew is not None:
@@ -181,6 +186,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         return HttpResponse(transmission.status, headers, body)
 
     def is_reusable(self, now: float) -> bool:
+        """Return whether it is still open, with nothing received after its last response."""
         if not self._reusable or self.transport is None or self.transport.is_closing():
             return False
         # The event loop reports the end of a connection late if the program has blocked it.

@@ -177,6 +177,7 @@ class HttpxConnection(PooledConnection):
         self._reusable = True
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
+        """Send the request over this connection and return the response, until `deadline` on the monotonic clock."""
         serialize_request(signed_request)  # refuses what is not valid HTTP
         request = build_request(self._library, signed_request)
         request.extensions["trace"] = self._trace
@@ -258,6 +259,7 @@ class HttpxConnection(PooledConnection):
         return (TransportTimeout if late else TransportError)(f"{message} ({type(error).__name__})")
 
     def is_reusable(self, now: float) -> bool:
+        """Return whether it is still open, with nothing received after its last response."""
         return self._reader is None or (self._reusable and not self._reader.has_more())
 
     async def aclose(self) -> None:

@@ -41,7 +41,11 @@ class _Body:
 
 
 def build_request(library: ModuleType, signed_request: SignedRequest) -> Any:
-    """Return the request of `library` with exactly the bytes of `signed_request`."""
+    """Return the request of `library` with exactly the bytes of `signed_request`.
+
+    Raises:
+        ConfigurationError: The library would change the path.
+    """
     origin, target, timeouts = signed_request.origin, signed_request.target.encode("ascii"), signed_request.timeouts
     url = library.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target)
     if url.raw_path != target:
