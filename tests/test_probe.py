@@ -103,6 +103,7 @@ def test_command_prints_the_checks_and_writes_the_report(
 ) -> None:
     for name, value in customer_simulator.environment().items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLUMNS", "200")
     if quirk:
         customer_simulator.quirks.add(quirk)
     file = tmp_path / "probe.json"

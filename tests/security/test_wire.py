@@ -384,10 +384,10 @@ async def test_configured_proxy_is_used(simulator: SimulatorServer) -> None:
         url = f"http://user:pass@127.0.0.1:{proxy.port}"
         account = Monri("k", "t", base_url="https://gateway.localhost")
         for given in (url, Secret(url)):
-            async with aclosing(HttpxTransport(proxy=given)) as transport:
-                async with CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
-                    with pytest.raises(NotSentError, match="the proxy requires a user name and password"):
-                        await it.get(UUID)
+            made = HttpxTransport(proxy=given)
+            async with aclosing(made), CustomerSession(account, retry=ONE_ATTEMPT, transport=made) as it:
+                with pytest.raises(NotSentError, match="the proxy requires a user name and password"):
+                    await it.get(UUID)
     assert [request.split(b" ")[:2] for request in received] == [[b"CONNECT", b"gateway.localhost:443"]] * 2
     assert all(b"Proxy-Authorization: Basic dXNlcjpwYXNz" in request for request in received)
 

@@ -295,7 +295,8 @@ class RawOperations:
     async def create_payment_token(self, customer_id: str, source: PaymentSource) -> Response[PaymentToken]:
         """See `CustomerSession.create_payment_token`."""
         dialect = self._ready(Operation.CREATE_PAYMENT_TOKEN)
-        check_card_data(dialect, source)
+        if isinstance(source, PaymentSource):
+            check_card_data(dialect, source)
         steps = dialect.create_payment_token(customer_id, source)
         return await self._run(Operation.CREATE_PAYMENT_TOKEN, steps, ("id", customer_id))
 

@@ -15,16 +15,20 @@ from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.plan import Difference, Plan, plan
 from wonder_customers.bulk.rows import Outcome, Row
+from wonder_customers.bulk.sources import ColumnMapping, FieldSource
 from wonder_customers.bulk.sources.columns import Reading
+from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.reader import RowReader
 from wonder_customers.bulk.sources.text import TextOptions
 from wonder_customers.bulk.verify import Finding, Verification, verify
 
 __all__ = [
     "BULK",
+    "ColumnMapping",
     "Difference",
     "Digests",
     "Entry",
+    "FieldSource",
     "Finding",
     "Index",
     "Job",
@@ -40,6 +44,7 @@ __all__ = [
     "RowReader",
     "Run",
     "Source",
+    "SourceNotes",
     "TextOptions",
     "Verification",
     "losses",

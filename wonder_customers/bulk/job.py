@@ -20,7 +20,7 @@ from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stats import JobStats, LimitMonitor
-from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, Thresholds, raise_stop
+from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, Thresholds, raise_stop, single_error
 from wonder_customers.bulk.writer import RowWriter
 from wonder_customers.errors import AuthenticationError, BulkError, ConfigurationError, PermissionDeniedError
 from wonder_customers.session import CustomerSession
@@ -147,7 +147,7 @@ class Job(AsyncIterator[Outcome], ABC):
             await self._stack.__aexit__(kind, error, trace)
         except BaseExceptionGroup as group:
             # A single error is raised as it is, without the exception groups of the internal tasks.
-            single = _single_error(group)
+            single = single_error(group)
             if single is None:
                 raise
         else:
@@ -290,7 +290,7 @@ class LocalJob(Job):
     async def _queue_all(
         self, pending: MemoryObjectSendStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
     ) -> None:
-        while not self._is_stopping():
+        while not self._stop.is_set:
             batch = await self._batches.next(self._change_filter)
             if batch is None:
                 return
@@ -300,12 +300,9 @@ class LocalJob(Job):
                 self._halt("failures", systematic)
                 return
             for first in range(0, len(batch[1]), AHEAD):
-                if self._is_stopping():
+                if self._stop.is_set:
                     return
                 await self._queue(batch[1][first : first + AHEAD], pending)
-
-    def _is_stopping(self) -> bool:
-        return self._stop.is_set
 
     async def _queue(self, rows: list[PendingRow], pending: MemoryObjectSendStream[PendingRow]) -> None:
         """Record rows as ``sending`` and queue them, so that the workers do not wait for the journal's disk.
@@ -399,13 +396,3 @@ def sync(
             and the next command; `Job.stopped` holds both as data.
     """
     return LocalJob(session, rows, journal, options or Options())
-
-
-def _single_error(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
-    """Return the only error in a group, at any depth; None if there are several."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        if len(error.exceptions) > 1:
-            return None
-        error = error.exceptions[0]
-    return error

@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.errors import BulkError
 
-__all__ = ["ExitStatus", "Stop", "Thresholds", "raise_stop"]
+__all__ = ["ExitStatus", "Stop", "Thresholds", "raise_stop", "single_error"]
 
 ExitStatus = Literal["finished", "paused", "interrupted", "refused", "failures", "journal", "source"]
 """How a run ended.
@@ -105,3 +105,13 @@ class Thresholds:
         if self.share is not None and seen >= self.least and self._failed_recently > self.share * seen:
             return f"{self._failed_recently} of the last {seen} rows failed"
         return None
+
+
+def single_error(group: BaseExceptionGroup[BaseException]) -> BaseException | None:
+    """Return the only error in a group, at any depth; None if there are several."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        if len(error.exceptions) > 1:
+            return None
+        error = error.exceptions[0]
+    return error

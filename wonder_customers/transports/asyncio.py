@@ -155,7 +155,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         """Send the request over this connection and return the response, until `deadline` on the monotonic clock.
 
         Raises:
-            TransportError: There is no complete response.
+            TransportError: The response is missing or incomplete.
         """
         data, timeouts = serialize_request(signed_request), signed_request.timeouts
         transport = self.transport or await self._pool.connect(self, timeouts.connect, deadline)
@@ -193,6 +193,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         return not self.served or now - self.idle_since < 1 or self.socket is None or not is_readable(self.socket)
 
     async def aclose(self) -> None:
+        """Close the connection."""
         if self._loop is asyncio.get_running_loop():
             self.abort()
         elif not self._loop.is_closed():

@@ -263,6 +263,7 @@ class HttpxConnection(PooledConnection):
         return self._reader is None or (self._reusable and not self._reader.has_more())
 
     async def aclose(self) -> None:
+        """Close the connection."""
         if self._shared:
             return
         # Closing reaches the socket before its first wait, so that even a cancellation leaves nothing open.
