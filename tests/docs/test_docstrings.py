@@ -1,6 +1,7 @@
 """Public names have docstrings that name the errors they raise; the reference is generated from them."""
 
 import ast
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ MODULES = [
     # The docstring of a command is its help text.
     if not {"cli", "entry"} & set(path.parts) and (path.name == "__init__.py" or not path.name.startswith("_"))
 ]
+CALLBACKS = frozenset({*dir(asyncio.Protocol), *(f"on_{it}" for it in (
+    "message_begin", "header", "headers_complete", "body", "message_complete",
+))})  # fmt: skip
+"""Methods that asyncio and httptools call; their documentation is that of these libraries."""
 UNDOCUMENTED = frozenset({"StopAsyncIteration", "NotImplementedError"})
 
 
@@ -23,7 +28,9 @@ Named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 def public(node: ast.AST, name: str = "") -> Iterator[tuple[str, Named]]:
     """Yield the public definitions inside `node` with their dotted names."""
     for child in getattr(node, "body", ()):
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not child.name.startswith("_"):
+        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or child.name in CALLBACKS:
+            continue
+        if not child.name.startswith("_"):
             path = f"{name}.{child.name}".lstrip(".")
             yield path, child
             if isinstance(child, ast.ClassDef):

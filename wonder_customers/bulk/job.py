@@ -300,7 +300,7 @@ class LocalJob(Job):
                 self._halt("failures", systematic)
                 return
             for first in range(0, len(batch[1]), AHEAD):
-                if self._stop.is_set:
+                if self.stopped is not None:
                     return
                 await self._queue(batch[1][first : first + AHEAD], pending)
 
