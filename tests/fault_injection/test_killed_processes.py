@@ -35,7 +35,9 @@ async def _lives(machine: Machine) -> None:
             name = machine.new_name() if kind.endswith("row") else name
             await machine.live(f"process {number}", machine.bulk(name, resume=kind.startswith("resumed")))
             continue
-        operations = ["upsert", "create"] if machine.id is None else ["upsert", "update", "delete"]
+        operations = ["upsert"] if machine.id is None else ["upsert", "update", "delete"]
+        if machine.states == {None}:
+            operations.append("create")  # Paydock accepts a second customer with the reference
         if machine.gateway == "wonder" and "delete" in operations:
             operations.remove("delete")
         operation = machine.decide(operations)
@@ -60,7 +62,8 @@ def test_random_walk_of_killed_processes_keeps_the_promises(gateway: str, least:
         left = iter(choices)
 
         def choose(options: Sequence[str]) -> int:
-            return next(left, 0 if not options[0].startswith("process") else len(options) - 1) % len(options)
+            usual = len(options) - 1 if options[-1].endswith("end") else 0  # without further faults
+            return next(left, usual) % len(options)
 
         machine = Machine(gateway, choose, tmp_path / f"j-{next(numbers)}", faults=4, kills=2)
         try:

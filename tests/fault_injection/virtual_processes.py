@@ -345,6 +345,8 @@ class Machine:
         with ChangeFilter(session, journal) as change_filter:
             outcomes, pending = change_filter.split([Row(1, draft)])
         await journal.announce([row.announcement for row in pending if not row.unconfirmed])
+        if not pending:
+            return  # confirmed before; another process may have changed the customer since
         self.states |= {name}
         for row in pending:
             outcome = await writer.write(row)
