@@ -358,6 +358,8 @@ class Response(Generic[T]):
         attempts: Number of requests of the call, lookups included.
         elapsed: Duration in seconds, waits included.
         recovered: The write received no response; a lookup found that it was applied.
+        late_attempt: An attempt at the write received no response. The gateway may still apply it, within the
+            confirmation window.
     """
 
     record: T
@@ -367,6 +369,7 @@ class Response(Generic[T]):
     attempts: int = 1
     elapsed: float = 0.0
     recovered: bool = False
+    late_attempt: bool = False
 
 
 Applied = Literal["no", "yes", "unknown"]

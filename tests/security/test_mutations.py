@@ -289,7 +289,7 @@ OPEN = {
     },
     "Customer": {"id", "reference", "status", "deleted", "created_at", "updated_at", "deleted_at"},
     "Page": {"items", "cursor", "total", "unreadable"},
-    "Response": {"record", "status", "request_id", "attempts", "elapsed", "recovered"},
+    "Response": {"record", "status", "request_id", "attempts", "elapsed", "recovered", "late_attempt"},
     "Wonder": {"app_id", "private_key", "base_url", "language"},
     "Paydock": {"secret_key", "access_token", "base_url", "keep_default_source"},
     "Monri": {"merchant_key", "authenticity_token", "auth", "base_url"},

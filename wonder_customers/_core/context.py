@@ -76,6 +76,7 @@ class CallContext:
         requests: Number of requests it has started.
         wrote: A write of it received a successful response, or was found to be applied.
         unconfirmed: A write of it may have been applied, and nothing has confirmed it.
+        late_attempt: A write of it was confirmed after an attempt without a response.
         history: One record per request.
         held: The locks it holds.
         observer: Reports to the observers; None without observers.
@@ -90,6 +91,7 @@ class CallContext:
     requests: int = 0
     wrote: bool = False
     unconfirmed: bool = False
+    late_attempt: bool = False
     history: list[AttemptRecord] = field(factory=list)
     held: list[Key] = field(factory=list)
     observer: "CallObserver | None" = None
@@ -134,6 +136,7 @@ class CallContext:
     def mark_confirmed(self, call: Call[Any]) -> None:
         """Take note that `call` received a successful response, or was found to be applied."""
         if call.replay is not Replay.READ:
+            self.late_attempt |= self.unconfirmed
             self.unconfirmed, self.wrote = False, True
 
     def begin(self, counts: Counts, observers: "ObserverGroup | None") -> None:

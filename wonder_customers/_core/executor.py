@@ -182,9 +182,8 @@ class Executor:
                     step = steps.send(value)
         except StopIteration as end:
             elapsed = self.waits.clock() - call_context.started
-            return Response(
-                end.value, last.status, last.headers, last.request_id, call_context.requests, elapsed, last.recovered
-            )
+            counts = (call_context.requests, elapsed, last.recovered, call_context.late_attempt)
+            return Response(end.value, last.status, last.headers, last.request_id, *counts)
         except CallError as error:
             call_context.complete(error)
             raise

@@ -9,7 +9,7 @@ import orjson
 from attrs import define, field, frozen
 
 from wonder_customers.bulk.empty_cells import EmptyCells, EmptyRule, apply_rule
-from wonder_customers.bulk.journal.entries import Announcement, Entry, RowJournal
+from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Entry, RowJournal
 from wonder_customers.bulk.rows import Outcome, Row, Status
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.transformations import folded
@@ -157,7 +157,7 @@ class ChangeFilter:
             if settled is not None:
                 return settled
         known = entry is not None and entry.id is not None and entry.state != "removed"
-        unconfirmed = entry is not None and entry.state in {"sending", "unknown"}
+        unconfirmed = entry is not None and (entry.state in {"sending", "unknown"} or entry.code == LATE_ATTEMPT)
         superseded = unconfirmed and not same
         return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells)
 

@@ -9,7 +9,7 @@ from attrs import define, fields
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock
 from wonder_customers.bulk.change_filter import PendingRow
-from wonder_customers.bulk.journal.entries import RowJournal, State
+from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, RowJournal, State
 from wonder_customers.bulk.rows import Outcome, Status
 from wonder_customers.errors import (
     AuthenticationError,
@@ -127,6 +127,8 @@ class RowWriter:
         if self.journal is not None:
             digests = (row.raw, row.payload, row.cells.confirmed)
             self.journal.done(row.reference, source.number, *digests, result=result, id=held, attempts=attempts)
+            if response.late_attempt:
+                self.journal.ended(row.reference, "done", attempts, LATE_ATTEMPT)
         return Outcome(
             source.number,
             row.reference,

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from wonder_customers.bulk.journal.digest import Digests
 
-__all__ = ["Announcement", "Entry", "RowJournal", "Run", "State"]
+__all__ = ["LATE_ATTEMPT", "Announcement", "Entry", "RowJournal", "Run", "State"]
 
 Announcement = tuple[str, int, bytes | None, bytes, str]
 """Reference, row number, digest of the raw values, digest of the request body, and digests of the fields."""
@@ -16,6 +16,10 @@ Announcement = tuple[str, int, bytes | None, bytes, str]
 State = Literal["sending", "done", "failed", "unknown", "held", "removed"]
 """``failed``: the gateway refuses the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again.
 ``removed``: the row left the source, and its customer was deleted."""
+
+LATE_ATTEMPT = "late attempt"
+"""The code of a confirmed row for which an earlier attempt, without a response, may still be applied. Another body is
+sent only after the confirmation window."""
 
 
 @frozen
