@@ -7,6 +7,7 @@ import pkgutil
 import re
 import typing
 from collections import defaultdict
+from importlib.util import find_spec
 from pathlib import Path
 from types import GenericAlias, UnionType
 from typing import Any
@@ -25,28 +26,34 @@ LONGEST_FILE = 400
 WITHOUT_PACKAGE = {"docs", "fault_injection", "security", "typing"}
 """Folders of tests that concern the whole project: pages, networks with faults, secrets, type checkers."""
 
-PUBLIC_MODULES = (
-    "wonder_customers",
-    "wonder_customers.bulk",
-    "wonder_customers.bulk.ray",
-    "wonder_customers.contrib.logs",
-    "wonder_customers.contrib.otel",
-    "wonder_customers.contrib.starlette",
-    "wonder_customers.dialects",
-    "wonder_customers.dialects.accounts",
-    "wonder_customers.dialects.base",
-    "wonder_customers.dialects.capabilities",
-    "wonder_customers.dialects.monri",
-    "wonder_customers.dialects.paydock",
-    "wonder_customers.dialects.wonder",
-    "wonder_customers.errors",
-    "wonder_customers.events",
-    "wonder_customers.records",
-    "wonder_customers.simulator",
-    "wonder_customers.testing",
-    "wonder_customers.transports.asyncio",
-    "wonder_customers.transports.httpx",
-    "wonder_customers.wire",
+WITHOUT_EXTRA = frozenset({"wonder_customers.bulk.ray"} if find_spec("ray") is None else ())
+"""Modules whose extra is not installed."""
+PUBLIC_MODULES = tuple(
+    it
+    for it in (
+        "wonder_customers",
+        "wonder_customers.bulk",
+        "wonder_customers.bulk.ray",
+        "wonder_customers.contrib.logs",
+        "wonder_customers.contrib.otel",
+        "wonder_customers.contrib.starlette",
+        "wonder_customers.dialects",
+        "wonder_customers.dialects.accounts",
+        "wonder_customers.dialects.base",
+        "wonder_customers.dialects.capabilities",
+        "wonder_customers.dialects.monri",
+        "wonder_customers.dialects.paydock",
+        "wonder_customers.dialects.wonder",
+        "wonder_customers.errors",
+        "wonder_customers.events",
+        "wonder_customers.records",
+        "wonder_customers.simulator",
+        "wonder_customers.testing",
+        "wonder_customers.transports.asyncio",
+        "wonder_customers.transports.httpx",
+        "wonder_customers.wire",
+    )
+    if it not in WITHOUT_EXTRA
 )
 CREATED_BY_THE_LIBRARY = {"DistributedJob", "Journal", "RawOperations"}
 """Public classes that are created by another function or attribute, such as `Journal.open` and `session.raw`."""
@@ -131,7 +138,7 @@ def _classes() -> dict[str, Any]:
     """Return the package's classes by name, which are unique: some are imported for type checkers only."""
     found: dict[str, Any] = {}
     for module in pkgutil.walk_packages(wonder_customers.__path__, "wonder_customers."):
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith("__main__") and module.name not in WITHOUT_EXTRA:
             names = vars(importlib.import_module(module.name)).items()
             found |= {name: it for name, it in names if inspect.isclass(it) and it.__module__ == module.name}
     return found

@@ -1,6 +1,6 @@
 """`CustomerSession`: the operations on customers, and views of the same connections."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -25,6 +25,7 @@ from wonder_customers.errors import CallError, NotFoundError, SessionClosedError
 from wonder_customers.rate_limit import RateLimiter
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken, Response
 from wonder_customers.retry import RetryPolicy
+from wonder_customers.secret import concealed
 from wonder_customers.transports import check_transport
 from wonder_customers.wire import HttpxCompatibleTransport, Transport
 
@@ -166,10 +167,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return view
 
     def stats(self) -> "Stats":
-        """Return statistics of this session and its views; see `wonder_customers.events.Stats`.
-
-        It sends nothing, and can be called from any thread, also after the session was closed.
-        """
+        """Return statistics of this session and its views. It can be called from any thread, also after the end."""
         return self._shared.stats()
 
     def validate(self, draft: CustomerDraft) -> None:
@@ -198,15 +196,14 @@ class CustomerSession(Generic[AnyAccount_co]):
         return self._dialect.compare(draft, customer)
 
     def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-        """Return the names of the fields in which `customer` differs from `draft`, after normalisation."""
+        """Return the fields in which `customer` differs from `draft`, after normalisation."""
         return self.compare(draft, customer).different
 
     async def check(self) -> None:
         """Check the credentials by reading one customer.
 
         Raises:
-            AuthenticationError, PermissionDeniedError: The gateway does not accept them.
-            CallError: The request failed.
+            CallError: The gateway does not accept them, or the request failed.
         """
         await self.raw.page(limit=1)
 
@@ -288,7 +285,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         """
         return Listing(self.raw, limit, cursor, filters)
 
-    async def request(
+    @concealed
+    def request(
         self,
         method: str,
         path: str,
@@ -296,7 +294,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         query: Mapping[str, str | int] | None = None,
         json: Any = None,
         idempotent: bool = False,
-    ) -> Response[Any]:
+    ) -> Coroutine[Any, Any, Response[Any]]:
         """Send a request to an endpoint that the library has no operation for: signed, limited, retried if possible.
 
         Args:
@@ -313,7 +311,7 @@ class CustomerSession(Generic[AnyAccount_co]):
             InvalidRecordError: An argument is invalid. Nothing was sent.
             OutcomeUnknownError, CallError: As for `create`.
         """
-        return await self.raw.request(method, path, query=query, json=json, idempotent=idempotent)
+        return self.raw.request(method, path, query=query, json=json, idempotent=idempotent)
 
     async def resolve(self, error: CallError) -> Customer | None:
         """Read the customer that a failed write was about, to find out whether the write was applied.

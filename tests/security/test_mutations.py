@@ -24,6 +24,7 @@ import wonder_customers
 from wonder_customers import (
     CardSource,
     ConfigurationError,
+    CustomerSession,
     Monri,
     OneTimeToken,
     Paydock,
@@ -164,6 +165,7 @@ REDACTIONS = [
     decorated("bulk.shared_limit.SharedLimit guarded", "constructors", SharedLimit, "__init__"),
     decorated("cli.accounts.account_from_environment concealed", "environment", scenarios, "account_from_environment"),
     decorated("_core.operations.RawOperations.page concealed", "echo", RawOperations, "page"),
+    decorated("session.CustomerSession.request concealed", "echo", CustomerSession, "request"),
     decorated("_core.operations.RawOperations.request concealed", "echo", RawOperations, "request"),
     Redaction("bulk.plan.plan _masked", "sync_commands", replaced(_module("bulk.plan"), "_masked", lambda it: it)),
     decorated("transports.httpx.HttpxTransport.__init__ concealed", "constructors", HttpxTransport, "__init__"),

@@ -11,7 +11,7 @@ from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.options import Rows
 from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.bulk.sources import RowReader
-from wonder_customers.errors import CallError, ConfigurationError
+from wonder_customers.errors import ConfigurationError, WonderCustomersError
 from wonder_customers.records import CustomerDraft
 
 __all__ = ["Batches", "for_each"]
@@ -130,9 +130,9 @@ async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], work
     """Run `work` for every item, with a limited number of tasks.
 
     Raises:
-        CallError: The first error; no further item is started after it.
+        WonderCustomersError: The first error; no further item is started after it.
     """
-    waiting, errors = iter(items), list[CallError]()
+    waiting, errors = iter(items), list[WonderCustomersError]()
 
     async def worker() -> None:
         for item in waiting:
@@ -140,7 +140,7 @@ async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], work
                 return
             try:
                 await work(item)
-            except CallError as error:
+            except WonderCustomersError as error:
                 errors.append(error)
 
     async with anyio.create_task_group() as group:

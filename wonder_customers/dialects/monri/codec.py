@@ -1,6 +1,6 @@
 """Monri's field names, limits and JSON forms. Source: Monri's "Customers API" (API v2)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from wonder_customers.dialects.codec import (
@@ -185,13 +185,18 @@ def write_token(token: PaymentToken) -> Json:
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     """Compare `draft` with `customer`. Metadata keys with the value None are compared as absent."""
-    body = customer_body(draft)
+    body, held = customer_body(draft), write_customer(customer)
     if isinstance(body.get("metadata"), dict):
         # Without metadata in the draft, only the keys that it clears are compared.
         kept = {} if draft.metadata is not None else customer.metadata or {}
         sent = kept | body["metadata"]
-        body["metadata"] = {key: value for key, value in sent.items() if value is not None}
-    return compare_values(field_names(FIELD_RULES), body, write_customer(customer))
+        body["metadata"] = _without_nulls(sent)
+        held["metadata"] = _without_nulls(customer.metadata or {})
+    return compare_values(field_names(FIELD_RULES), body, held)
+
+
+def _without_nulls(metadata: Mapping[str, Any]) -> Json:
+    return {key: value for key, value in metadata.items() if value is not None}
 
 
 def replacing_metadata(draft: CustomerDraft, body: Json, held: Customer) -> Json:
