@@ -50,7 +50,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def long(session: nox.Session) -> None:
-    """Run the long tests: all faults, 50,000 cancelled calls, a random walk of 100,000 steps, Ray."""
+    """Run the long tests: all faults, 50,000 cancelled calls, random walks, small worlds with a fault, Ray."""
     # These tests mostly wait for a gateway that does not respond, so more of them run at a time.
     waiting = ("tests/fault_injection/test_fault_matrix.py", "tests/security/test_canary.py")
     command = ("pytest", "--long", "-m", "long", "--dist=worksteal")
