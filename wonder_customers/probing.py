@@ -98,7 +98,7 @@ class ProbeReport:
 
     @property
     def differences(self) -> tuple[CheckedFact, ...]:
-        """The checks that do not hold."""
+        """The checks that failed: the gateway differs from what the library expects."""
         return tuple(it for it in self.findings if it.seen is not None)
 
 

@@ -248,7 +248,7 @@ _CALM: Final = 10.0
 
 @define(eq=False)
 class _Sample:
-    """What happened since concurrency was last judged."""
+    """Counts and latencies of the requests since the concurrency limit was last evaluated."""
 
     began: float = 0.0
     requests: int = 0
@@ -388,7 +388,7 @@ class AdaptiveRateLimit(_Paced):
             self._changed.wake()
 
     def _slow(self, sample: _Sample) -> bool:
-        """Whether latency is unusual. The usual value follows slowly when latency changes for good."""
+        """Return whether the mean latency is well above the baseline, and adapt the baseline slowly to it."""
         if not sample.timed:
             return False
         mean = sample.latency / sample.timed

@@ -267,7 +267,8 @@ def test_interrupted_job_on_a_cluster_is_resumed(
     assert (report["ending"], report["adds_up"]) == ("interrupted", True)
     assert 0 < report["rows"]["created"] < rows
     journal = tmp_path / "c.csv.paydock.journal"
-    machine.finish(machine.start("-m", "wonder_customers", "resume", journal.name, "--report", "r.json"))
+    again = ("resume", journal.name, "--on", f"ray://127.0.0.1:{port}", "--report", "r.json")
+    machine.finish(machine.start("-m", "wonder_customers", *again))
     report = orjson.loads((tmp_path / "r.json").read_bytes())
     assert (report["ending"], report["rows"]["created"], report["rows"]["read"]) == ("finished", rows, rows)
     check_end(timed_server, tmp_path / "c.csv", journal, rows)

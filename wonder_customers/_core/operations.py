@@ -322,7 +322,8 @@ class RawOperations:
         json: Any = None,
         idempotent: bool = False,
     ) -> Coroutine[Any, Any, Response[Any]]:
-        """See `CustomerSession.request`. No frame holds the query and the body while the response is awaited."""
+        """See `CustomerSession.request`."""
+        # Not a coroutine function, so that no stack frame keeps the query and the body, where a traceback shows them.
         self._shared.check_open()
         dialect = self._account_context.dialect
         steps = custom_request(dialect, method, path, query or {}, json, idempotent=idempotent)

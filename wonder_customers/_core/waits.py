@@ -1,4 +1,4 @@
-"""The clock and the waits of a session, and the signal that ends waits for jobs that are to stop."""
+"""The clock and the sleep function of a session, and the signal that interrupts its waits when a job is stopped."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -143,9 +143,9 @@ def _is_suspect(item: Any) -> bool:
 
 @cache
 def _field_names(kind: Any) -> tuple[str, ...]:
-    """Return the fields of a record that are searched; none for other classes.
+    """Return the names of a record class's fields to search; empty for other classes.
 
-    Identifiers of hexadecimal digits contain long numbers by chance.
+    `gateway_id` is excluded: it is hexadecimal and can contain a card-like number by chance.
     """
     return tuple(it.name for it in fields(kind) if it.name != "gateway_id") if has(kind) else ()
 

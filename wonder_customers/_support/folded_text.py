@@ -55,7 +55,7 @@ class FoldedText:
         return cls(original, "".join(text), starts, ends)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Return the place in the original of a part of the folded text that is not empty."""
+        """Map a non-empty span of the folded text to its start and end in the original text."""
         if self._starts is None or self._ends is None:
             return start, end
         return self._starts[start], self._ends[end - 1]

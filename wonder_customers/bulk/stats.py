@@ -37,7 +37,7 @@ class Latencies:
         self.count += 1
 
     def share(self, share: float) -> float | None:
-        """Return the latency in seconds below which `share` of them lie; None if there are none."""
+        """Return a quantile of the latencies in seconds, 0.95 for the 95th percentile; None if there are none."""
         left = share * self.count
         for place in sorted(self.classes):
             left -= self.classes[place]

@@ -22,7 +22,9 @@ def probe(
     gateway: Annotated[str, Parameter(help=f"One of {GATEWAYS}.")],
     /,
     *,
-    json: Annotated[Path | None, Parameter(help="Write a report to this new file. It contains no values.")] = None,
+    json: Annotated[
+        Path | None, Parameter(help="Write a JSON report to this new file: status codes, header names and shapes.")
+    ] = None,
     production: Annotated[bool, Parameter(help="Probe an account that is not one of the sandbox: reads only.")] = False,
 ) -> int:
     """Check what the library believes about a gateway against the account in the environment.

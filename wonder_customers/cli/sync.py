@@ -80,7 +80,7 @@ class EngineOptions:
     ] = None
     shared_limit: Annotated[
         str | None,
-        Parameter(help="redis://HOST:PORT of a Redis or Valkey server; processes that name it share --rate."),
+        Parameter(help="redis://HOST:PORT of a Redis or Valkey server. Processes with the same URL share --rate."),
     ] = None
     shared_name: Annotated[str | None, Parameter(help="The name of the shared limit (default: GATEWAY).")] = None
 
@@ -145,7 +145,9 @@ def sync(
     /,
     *,
     to: Gateway,
-    journal: Annotated[Path | None, Parameter(help="Default: FILE.GATEWAY.journal, beside FILE.")] = None,
+    journal: Annotated[
+        Path | None, Parameter(help="Records the state of each row (default: FILE.GATEWAY.journal).")
+    ] = None,
     first: Annotated[int | None, Parameter(help="Send only this number of rows.")] = None,
     full: Annotated[bool, Parameter(help="Send unchanged rows too.")] = False,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,

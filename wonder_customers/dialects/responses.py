@@ -58,9 +58,9 @@ def require_match(
 
 
 def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpResponse], Customer]:
-    """Return `read` for the response to a create, in which "not found" does not mean that the customer is missing.
+    """Wrap `read` for responses to create requests: raise `InvalidRequestError` in place of `NotFoundError`.
 
-    A caller may answer `NotFoundError` with a create, so a refused create is an `InvalidRequestError` instead.
+    Callers may handle `NotFoundError` by creating the customer, so a create request must not raise it.
     """
 
     def decode(response: HttpResponse) -> Customer:

@@ -1,6 +1,6 @@
 """Cassettes: what went over the wire, recorded once and replayed in tests, without personal data and credentials.
 
-A cassette is a JSON file::
+A cassette is a JSON file:
 
     {"version": 1, "interactions": [{
         "request": {"method": "POST", "target": "/v2/customers", "headers": ["authorization", …], "body": {…}},

@@ -26,7 +26,7 @@ _PREFERRED: Final = ("create_response", "customer_response", "get_response")
 
 @frozen
 class ResponseContent:
-    """The records of a response: one customer and one token."""
+    """The records of a response: one customer and at most one token."""
 
     customer: Customer
     token: PaymentToken | None

@@ -261,7 +261,9 @@ class GatewayMock:
         for number, route in enumerate(routes, 1):
             if not any(it is route for it in remaining):
                 names = ", ".join(it.name or repr(it.pattern) for it in called) or "none"
-                raise AssertionError(f"call {number}, {route.name}, was not made in this order. Calls made: {names}.")
+                raise AssertionError(
+                    f"expected call {number}, {route.name}, is missing or out of order. Calls made: {names}."
+                )
 
     def _route_of(self, call: respx.models.Call) -> respx.Route | None:
         """Return the route that responded to a call of the router."""

@@ -152,9 +152,10 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         self.timer_due = inf
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
-        """Send the request over this connection and return the response, until `deadline` on the monotonic clock.
+        """Send the request over this connection and return the response.
 
         Raises:
+            TransportTimeout: `deadline`, on the monotonic clock, passed before the response was complete.
             TransportError: The response is missing or incomplete.
         """
         data, timeouts = serialize_request(signed_request), signed_request.timeouts

@@ -177,7 +177,7 @@ class HttpxConnection(PooledConnection):
         self._reusable = True
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
-        """Send the request over this connection and return the response, until `deadline` on the monotonic clock."""
+        """Send the request over this connection and return the response, before `deadline` on the monotonic clock."""
         serialize_request(signed_request)  # refuses what is not valid HTTP
         request = build_request(self._library, signed_request)
         request.extensions["trace"] = self._trace

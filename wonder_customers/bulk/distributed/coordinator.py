@@ -172,7 +172,9 @@ class Coordinator:
         """
         await self._open.wait()
         if self._closed:
-            raise BulkError(f"the journal {self.journal} is closed; the next run looks up the remaining rows")
+            raise BulkError(
+                f"the journal {self.journal} is closed. The next run looks up the rows without a recorded result."
+            )
         if not self._leases.renew(key):
             return False
         await self._journal.merge(changes)

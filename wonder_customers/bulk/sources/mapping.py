@@ -79,7 +79,7 @@ def _one_of(*choices: object) -> Any:
 
 def _text(_: object, attribute: Any, value: object) -> None:
     if value is not None and not isinstance(value, str):
-        raise ConfigurationError(f"{attribute.name} must be a text, not {value!r}")
+        raise ConfigurationError(f"{attribute.name} must be a string, not {value!r}")
 
 
 @frozen
@@ -109,7 +109,7 @@ def _known_transformations(_: object, __: object, value: Sequence[str]) -> None:
 
 def _country(_: object, __: object, value: Any) -> None:
     if value is not None and not (isinstance(value, str) and len(value) == 2 and value.isascii() and value.isupper()):
-        raise ConfigurationError(f"default_country must be a code of two letters, such as HR, not {value!r}")
+        raise ConfigurationError(f"default_country must be a two-letter code in upper case, such as HR, not {value!r}")
 
 
 @frozen(kw_only=True)

@@ -18,13 +18,15 @@ _DIGITS = 15
 
 
 def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Generator[Row, None, int]:
-    """Read the rows of a spreadsheet. The place of a row is its line in the sheet.
+    """Yield the rows of a spreadsheet, and return the number of the last one.
+
+    Messages refer to a row by its row number in the sheet.
 
     Args:
         path: The file.
-        number: The number of rows before.
+        number: The number of rows already read from other files.
         reading: How columns are read.
-        where: Prefix for the row's place.
+        where: Prefix for the row's location in messages.
 
     Raises:
         ConfigurationError: python-calamine is not installed, the file cannot be read, it has several sheets and none

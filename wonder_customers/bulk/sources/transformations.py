@@ -76,7 +76,10 @@ class Cleaner:
         self._nulls = frozenset(self.mapping.nulls if "placeholders" in self._on else ())
 
     def reference(self, value: object) -> str | None:
-        """Return a cell as a reference, without counting and checking. It is called for every row."""
+        """Convert a cell to a reference; None if it is empty or cannot be one.
+
+        It is called for every row, so changes are not counted and the text is not validated.
+        """
         if type(value) is not str:
             if value is None or isinstance(value, (bool, float)) or not isinstance(value, (str, int)):
                 return None

@@ -196,7 +196,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
             resource = _accepted(response)
             data, count = resource.get("data"), resource.get("count")
             if not isinstance(data, list):
-                raise InvalidResponseError("the data of the list is not a list", status=response.status)
+                raise InvalidResponseError("the response of the list has no array `data`", status=response.status)
             items = read_items("resource.data", lambda item: codec.read_customer(item, response.status), data)
             total = count if type(count) is int and count >= 0 else None
             return offset_page(items, skip, limit, promised=1000, total=total)
