@@ -323,8 +323,11 @@ def test_crafted_journal_decides_nothing(
     finally:
         for name in (*(f"{JOURNAL}{it}" for it in ("-wal", "-shm", ".lock")), "c.csv.failed.jsonl"):
             (inside / name).unlink(missing_ok=True)
-        path.write_bytes(original[0])
-        path.chmod(0o600)
+        # A new file: SQLite may still have the changed one open in this process.
+        fresh = inside / "fresh"
+        fresh.write_bytes(original[0])
+        fresh.chmod(0o600)
+        fresh.replace(path)
 
 
 def test_digests_of_facts_are_keyed() -> None:
