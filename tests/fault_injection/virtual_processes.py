@@ -119,6 +119,7 @@ class Machine:
     _sending: int = 0
     _left: dict[str, list[float]] = field(factory=dict)
     _written: int = 0
+    _active: list[tuple[str | None, set[str | None]]] = field(factory=list)
     store: Store = field(factory=Store)
     account: Any = field(init=False)
     _network: HttpxTransport = field(init=False)
@@ -301,6 +302,11 @@ class Machine:
             before = set(self.states)
             self.states |= {name}
             self.confirmed_by_journal = False
+            # Writes that overlap may take effect in either order.
+            overlapping = {other for other, _ in self._active}
+            for _, others in self._active:
+                others.add(name)
+            self._active.append((name, overlapping))
             try:
                 if name is None:
                     assert self.id is not None
@@ -312,10 +318,12 @@ class Machine:
                 else:
                     self.id = (await session.upsert(self.draft(name))).id
             except CallError as error:
-                if error.applied == "no":
-                    self.states = before if before | {name} == self.states else self.states
+                if error.applied == "no" and not overlapping:
+                    self.states = before
             else:
-                self.states = {name} if self.states == before | {name} else self.states
+                self.states = {name} | overlapping
+            finally:
+                self._active.remove((name, overlapping))
 
         return write
 
