@@ -13,10 +13,9 @@ from uuid import uuid4
 import anyio
 from attrs import define, field, frozen
 
-from wonder_customers._support.loopback import is_loopback
 from wonder_customers.bulk.migrate import adapted
 from wonder_customers.dialects import submodule
-from wonder_customers.dialects.accounts import parse_base_url
+from wonder_customers.dialects.accounts import environment
 from wonder_customers.dialects.base import Operation
 from wonder_customers.dialects.checks import COMMON, Check, Observations
 from wonder_customers.dialects.drift import Drift
@@ -116,7 +115,7 @@ async def probe(session: CustomerSession[Any], *, production: bool = False) -> P
         ConfigurationError: The account is not one of the sandbox, and `production` is false. Nothing was sent.
         CallError: The first request failed.
     """
-    if not (production or _is_sandbox(session.account)):
+    if not (production or environment(session.account) in {"sandbox", "simulator"}):
         raise ConfigurationError(
             "the account is not one of the sandbox. Nothing was sent. Use --production (production=True) to send reads"
             " only."
@@ -125,12 +124,6 @@ async def probe(session: CustomerSession[Any], *, production: bool = False) -> P
     async with round_.opened():
         await round_.read() if production else await round_.run()
     return round_.report()
-
-
-def _is_sandbox(account: Any) -> bool:
-    origin, _ = parse_base_url(account.base_url)
-    sandbox = getattr(account, "SANDBOX", None)
-    return is_loopback(origin.host) or (sandbox is not None and parse_base_url(sandbox)[0] == origin)
 
 
 class _Spy:

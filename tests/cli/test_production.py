@@ -7,8 +7,9 @@ import pytest
 from bulk.customers import write_csv
 
 from wonder_customers import Monri
-from wonder_customers.cli.accounts import confirm_production, environment
+from wonder_customers.cli.accounts import confirm_production
 from wonder_customers.cli.exit_codes import USAGE
+from wonder_customers.dialects.accounts import environment
 from wonder_customers.errors import ConfigurationError
 
 PRODUCTION = {
@@ -22,6 +23,7 @@ PRODUCTION = {
     ("url", "expected"),
     [
         (Monri.PRODUCTION, "production"),
+        ("https://IPG.monri.com:443/", "production"),
         (Monri.SANDBOX + "/", "sandbox"),
         ("http://127.0.0.1:1", "simulator"),
         ("https://gateway.example", "another server"),

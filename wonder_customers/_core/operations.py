@@ -219,7 +219,7 @@ class RawOperations:
         """The name of the gateway."""
         return self._account_context.dialect.gateway
 
-    async def _run(self, operation: Operation, steps: Steps[T], subject: tuple[str, Any] | None = None) -> Response[T]:
+    async def _run(self, operation: str, steps: Steps[T], subject: tuple[str, Any] | None = None) -> Response[T]:
         about = subject if subject is not None and isinstance(subject[1], str) else None
         try:
             return await self._shared.executor.run(self._account_context, operation, steps, about)
@@ -327,7 +327,7 @@ class RawOperations:
         self._shared.check_open()
         dialect = self._account_context.dialect
         steps = custom_request(dialect, method, path, query or {}, json, idempotent=idempotent)
-        return self._shared.executor.run(self._account_context, "request", steps, None)
+        return self._run("request", steps)
 
     def _token(self, token: object) -> PaymentToken:
         found = token if isinstance(token, PaymentToken) else PaymentToken(token) if isinstance(token, str) else None

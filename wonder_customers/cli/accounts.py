@@ -4,10 +4,9 @@ import sys
 from collections.abc import Mapping
 from os import environ
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from wonder_customers._support.loopback import is_loopback
 from wonder_customers.dialects import names, package
+from wonder_customers.dialects.accounts import environment
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import concealed
@@ -15,7 +14,7 @@ from wonder_customers.secret import concealed
 if TYPE_CHECKING:  # loaded only for bulk jobs
     from wonder_customers.bulk.journal import Journal
 
-__all__ = ["GATEWAYS", "account_from_environment", "account_of", "confirm_production", "environment", "is_configured"]
+__all__ = ["GATEWAYS", "account_from_environment", "account_of", "confirm_production", "is_configured"]
 
 GATEWAYS = ", ".join(names())
 """The installed gateways, for help texts."""
@@ -41,15 +40,6 @@ def account_from_environment(gateway: str, variables: Mapping[str, str] = enviro
         hint = "" if is_configured(gateway, variables) else " (`wonder-customers simulator` prints values to try)"
         raise ConfigurationError(f"{gateway}: {error}{hint}") from error
     return account
-
-
-def environment(account: Account) -> str:
-    """Return where an account is: ``production``, ``sandbox``, ``simulator`` (this machine) or ``another server``."""
-    kind, url = type(account), account.base_url.rstrip("/")
-    for name in ("production", "sandbox"):
-        if url == getattr(kind, name.upper(), "").rstrip("/"):
-            return name
-    return "simulator" if is_loopback(urlsplit(url).hostname or "") else "another server"
 
 
 def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:

@@ -22,13 +22,14 @@ from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.cli import runtime
-from wonder_customers.cli.accounts import account_from_environment, environment
+from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
 from wonder_customers.cli.job_facts import GIVEN_AGAIN, EngineSettings
 from wonder_customers.cli.output import print_message
 from wonder_customers.cli.progress import ProgressDisplay, print_summary
 from wonder_customers.cli.source_options import print_changes
 from wonder_customers.dialects import simulator
+from wonder_customers.dialects.accounts import environment
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimiter

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from wonder_customers._support.loopback import is_loopback
@@ -9,7 +10,7 @@ from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, secret
 from wonder_customers.wire import Origin
 
-__all__ = ["check_credential", "parse_base_url", "read_environment", "to_secret"]
+__all__ = ["check_credential", "environment", "parse_base_url", "read_environment", "to_secret"]
 
 
 def parse_base_url(base_url: object) -> tuple[Origin, str]:
@@ -89,3 +90,17 @@ def to_secret(value: Secret | str) -> Secret:
     if not isinstance(value, (str, Secret)):
         raise ConfigurationError(f"keys and tokens must be text, not {type(value).__name__}")
     return secret(value)
+
+
+def environment(account: Any) -> str:
+    """Return where an account is: ``production``, ``sandbox``, ``simulator`` (this machine) or ``another server``.
+
+    Args:
+        account: The account. Its class may have the URLs `PRODUCTION` and `SANDBOX`, which are compared by origin.
+    """
+    origin, _ = parse_base_url(account.base_url)
+    for name in ("production", "sandbox"):
+        url = getattr(account, name.upper(), None)
+        if url is not None and parse_base_url(url)[0] == origin:
+            return name
+    return "simulator" if is_loopback(origin.host) else "another server"
