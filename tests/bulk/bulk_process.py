@@ -21,12 +21,16 @@ async def main(gateway: str, source: str, journal: str, *, resume: bool) -> None
     opened = Journal.open(journal, gateway=gateway, endpoint=account.base_url)
     options = Options(retry=POLICY, failure_share=None, facts={"source": source}, resume=resume)
     counts: Counter[str] = Counter()
+    failures: list[str] = []
     async with CustomerSession(account, rate_limit=AdaptiveRateLimit()) as session:
         job = sync(session, sources.read(source), journal=opened, options=options)
         async with job:
             async for outcome in job:
                 counts[outcome.status] += 1
-    sys.stdout.write(orjson.dumps({"counts": counts, "read": job.rows_read, "unfinished": job.unfinished}).decode())
+                if not outcome.ok:
+                    failures.append(type(outcome.error).__name__)
+    report = {"counts": counts, "failures": failures, "read": job.rows_read, "unfinished": job.unfinished}
+    sys.stdout.write(orjson.dumps(report).decode())
 
 
 if __name__ == "__main__":
