@@ -7,10 +7,11 @@ response arrived. Jobs can be planned, stopped, resumed and verified. See `sync`
 from wonder_customers.bulk import sources
 from wonder_customers.bulk.distributed.index import Index
 from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition
-from wonder_customers.bulk.job import Job, sync
+from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal, Run
 from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.bulk.journal.entries import Entry, RowJournal
+from wonder_customers.bulk.local_job import sync
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.plan import Difference, Plan, plan

@@ -12,8 +12,8 @@ import orjson
 from rich.table import Table
 
 from wonder_customers.bulk.empty_cells import EmptyRule
-from wonder_customers.bulk.job import LocalJob
 from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.local_job import LocalJob
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import Rows
 from wonder_customers.bulk.plan import Plan, plan

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import orjson
 from attrs import asdict, evolve, field, frozen
 
-from wonder_customers.bulk.job import Job, LocalJob
+from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal.entries import RowJournal
+from wonder_customers.bulk.local_job import LocalJob
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, fingerprint, read, rows_of_file

@@ -1,0 +1,263 @@
+"""Bulk jobs: a reader, a change filter, a bounded queue and workers on one session, with the journal beside them."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from wonder_customers._core.waits import StopSignal
+from wonder_customers._support import clock as system_clock
+from wonder_customers.bulk.batches import Batches
+from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
+from wonder_customers.bulk.job import Job
+from wonder_customers.bulk.journal.entries import RowJournal
+from wonder_customers.bulk.options import Options, Rows
+from wonder_customers.bulk.rows import Outcome
+from wonder_customers.bulk.sources import RowReader
+from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.bulk.stats import LimitMonitor
+from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, Thresholds
+from wonder_customers.bulk.writer import RowWriter
+from wonder_customers.errors import AuthenticationError, BulkError, ConfigurationError, PermissionDeniedError
+from wonder_customers.session import CustomerSession
+
+__all__ = ["LocalJob", "sync"]
+
+_TICK = 0.2
+"""Seconds between two points of the progress curves."""
+AHEAD = 50
+"""The number of rows that are recorded as ``sending`` together, ahead of the workers that send them."""
+
+
+class LocalJob(Job):
+    """A job in this process: one reader, and workers that share one session."""
+
+    def __init__(
+        self,
+        session: CustomerSession[Any],
+        rows: Rows,
+        journal: RowJournal | None,
+        options: Options,
+        *,
+        repeats: Mapping[int, int] | None = None,
+        clock: Callable[[], float] = anyio.current_time,
+    ) -> None:
+        super().__init__(options.workers, None if journal is None else journal.name)
+        self._stop = StopSignal()
+        self._session = session.with_options(retry=options.retry, stop=self._stop)
+        self._rows, self._journal, self._options = rows, journal, options
+        self._clock = clock
+        self._limit = LimitMonitor(session.rate_limit)
+        self._drift_before = Counter(session.stats().drift)
+        self._change_filter = ChangeFilter(
+            session, journal, options.only, options.full, empty=options.empty, repeats=repeats, notes=self.notes
+        )
+        self._batches = Batches(rows, options.first)
+        self._thresholds = Thresholds(options.max_failures, options.failure_share)
+
+    def stop(self) -> None:
+        """Stop reading rows, complete those under way, and end."""
+        self._halt("interrupted", "the job was interrupted")
+
+    @property
+    def begun(self) -> bool:
+        """Whether the job has started: it holds the journal, if there is one, and may read rows."""
+        return self._used
+
+    @property
+    def fraction(self) -> float | None:
+        """The completed share of a file source; None for other sources."""
+        read = self._rows.fraction if isinstance(self._rows, RowReader) else None
+        if read is None or not self.rows_read:
+            return read
+        # Reading is ahead of sending.
+        return read * (self.stats.rows + self.skipped) / self.rows_read
+
+    @property
+    def rate(self) -> float | None:
+        """The current limit in requests per second; None without a limit."""
+        return self._limit.rate
+
+    @property
+    def rows_read(self) -> int:
+        """The number of rows read from the source."""
+        return self._batches.read
+
+    @property
+    def notes(self) -> SourceNotes:
+        """What was decided and changed while the source was read."""
+        return self._rows.notes if isinstance(self._rows, RowReader) else SourceNotes()
+
+    @property
+    def skipped(self) -> int:
+        """The number of rows that were read but do not belong to this run."""
+        return self._change_filter.skipped
+
+    async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
+        stack.push_async_exit(self._batches)  # closes the source of a job that cannot start
+        if self._journal is not None:
+            self._journal.check(self._session.gateway, self._session.account.base_url)
+            self._journal.begin(self._options.facts, resume=self._options.resume)
+            stack.callback(self._end)
+        self._used = True
+        self.stats.begin(self._clock())
+        confirm_after = system_clock.monotonic() + self._options.retry.confirmation_window
+        if self._journal is not None:
+            confirm_after += self._journal.grace
+        self._writer = RowWriter(self._session, self._journal, self._stop, confirm_after, self.stats.observe)
+        outcomes, received = anyio.create_memory_object_stream[list[Outcome]](self._options.workers)
+        stack.enter_context(received)
+        group = await stack.enter_async_context(anyio.create_task_group())
+        if self._journal is not None:
+            group.start_soon(self._journal.serve)
+        group.start_soon(self._run, outcomes)
+        return received
+
+    async def _run(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
+        """Run the reader, the workers and the progress timer until all rows have ended."""
+        workers = self._options.workers
+        pending, queue = anyio.create_memory_object_stream[PendingRow](max(workers, AHEAD))
+        try:
+            async with anyio.create_task_group() as ticking:
+                ticking.start_soon(self._tick)
+                with outcomes, pending, queue:
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(self._read, pending.clone(), outcomes.clone())
+                        for _ in range(workers):
+                            group.start_soon(self._work, queue.clone(), outcomes.clone())
+                        pending.close()
+                        queue.close()
+                ticking.cancel_scope.cancel()
+        finally:
+            self._tick_once(last=True)
+            if self._journal is not None:
+                self._journal.stop()
+
+    async def _read(
+        self, pending: MemoryObjectSendStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
+    ) -> None:
+        """Read the source and queue the rows that have to be sent."""
+        async with self._batches:
+            with pending, outcomes, self._change_filter:
+                try:
+                    await self._queue_all(pending, outcomes)
+                except ConfigurationError as error:
+                    self._halt("source", str(error))
+                except BulkError as error:
+                    self._halt("journal", str(error))
+        if self._batches.cut_short and self.stopped is None:
+            # Not `_halt`: the rows that were read are still sent.
+            self.stopped = Stop("paused", f"the first {self._options.first} rows were requested")
+
+    async def _queue_all(
+        self, pending: MemoryObjectSendStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
+    ) -> None:
+        while not self._stop.is_set:
+            batch = await self._batches.next(self._change_filter)
+            if batch is None:
+                return
+            await self._report(outcomes, batch[0])
+            systematic = self._thresholds.count_invalid(batch[0], len(batch[0]) + len(batch[1]))
+            if systematic:
+                self._halt("failures", systematic)
+                return
+            for first in range(0, len(batch[1]), AHEAD):
+                if self.stopped is not None:
+                    return
+                await self._queue(batch[1][first : first + AHEAD], pending)
+
+    async def _queue(self, rows: list[PendingRow], pending: MemoryObjectSendStream[PendingRow]) -> None:
+        """Record rows as ``sending`` and queue them, so that the workers do not wait for the journal's disk.
+
+        Rows with an unconfirmed write are recorded when that is resolved.
+        """
+        if self._journal is not None:
+            await self._journal.announce([row.announcement for row in rows if not row.unconfirmed])
+        for row in rows:
+            await pending.send(row)
+
+    async def _work(
+        self, queue: MemoryObjectReceiveStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
+    ) -> None:
+        """Send rows of the queue, one at a time, until it ends."""
+        with queue, outcomes:
+            async for row in queue:
+                if self._stop.is_set:
+                    self._writer.hold(row)
+                    continue
+                try:
+                    outcome = await self._writer.write(row)
+                except (AuthenticationError, PermissionDeniedError) as error:
+                    self._halt("refused", f"the gateway refused the credentials ({error.reason}). {error.hint}")
+                except BulkError as error:
+                    self._halt("journal", str(error))
+                else:
+                    if outcome is not None:
+                        self._count(outcome)
+                        await self._report(outcomes, [outcome])
+
+    def _count(self, outcome: Outcome) -> None:
+        """Count a row that was sent, and stop the job when too many failed."""
+        self.stats.sent += outcome.applied == "yes"
+        self.stats.requests.sent += outcome.attempts
+        too_many = self._thresholds.count(ok=outcome.ok)
+        if too_many:
+            self._halt("failures", too_many)
+
+    async def _report(self, outcomes: MemoryObjectSendStream[list[Outcome]], batch: list[Outcome]) -> None:
+        if batch:
+            self.stats.add(batch)
+            await outcomes.send(batch)
+
+    async def _tick(self) -> None:
+        while True:
+            await anyio.sleep(_TICK)
+            self._tick_once()
+
+    def _tick_once(self, *, last: bool = False) -> None:
+        self._limit.update(self.stats.requests, self.workers)
+        self.stats.drift = Counter(self._session.stats().drift) - self._drift_before
+        self.stats.tick(self._clock(), last=last)
+
+    def _halt(self, exit_status: ExitStatus, reason: str) -> None:
+        """Stop reading and sending; the first reason is kept."""
+        if self.stopped is None or self.stopped.exit_status == "paused":
+            self.stopped = Stop(exit_status, reason)
+        self._stop.set()
+
+    def _end(self) -> None:
+        """Close the journal, after the last row was written."""
+        if self._journal is not None:
+            self._journal.end(self.exit_status, self.stats.counts)
+
+
+def sync(
+    session: CustomerSession[Any],
+    rows: Rows,
+    *,
+    journal: RowJournal | None = None,
+    options: Options | None = None,
+) -> Job:
+    """Upsert every row of a source and report the outcome of each.
+
+    Open the job and iterate over it:
+
+        async with sync(session, sources.read("customers.csv"), journal=journal) as job:
+            async for outcome in job:
+                ...
+
+    Args:
+        session: An open session. Its ``rate_limit`` is the rate of the job, such as ``AdaptiveRateLimit()``.
+        rows: `sources.read`, or any iterable or async iterable of drafts. Every draft needs a unique reference.
+        journal: Records what was confirmed, so that an interrupted job can be resumed and unchanged rows are not
+            sent. Without a journal, every row is sent.
+        options: All settings of the job. See `Options` for the defaults.
+
+    Raises:
+        BulkError: While iterating, after the last outcome, if the job stopped by itself. The message names the reason
+            and the next command; `Job.stopped` holds both as data.
+    """
+    return LocalJob(session, rows, journal, options or Options())

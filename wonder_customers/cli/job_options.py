@@ -1,0 +1,90 @@
+"""Groups of options of the bulk commands."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from attrs import frozen
+from cyclopts import Parameter
+
+from wonder_customers.bulk.options import check_rate
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["AgainOptions", "EngineOptions", "OutputOptions", "Rate", "RateOptions"]
+
+Rate = Annotated[str | None, Parameter(allow_leading_hyphen=True, help="The most requests per second, such as 25/s.")]
+
+
+@Parameter(name="*")
+@frozen
+class RateOptions:
+    """Options for the rate and the end of a job."""
+
+    rate: Rate = None
+    workers: Annotated[int, Parameter(help="The number of customers sent at a time.")] = 16
+    max_failures: Annotated[int | None, Parameter(help="Stop after this number of failed rows.")] = None
+
+    def per_second(self) -> float | None:
+        """Return the rate in requests per second.
+
+        Raises:
+            ConfigurationError: The rate is not a number with an optional unit.
+        """
+        if self.rate is None:
+            return None
+        number, _, unit = self.rate.strip().partition("/")
+        seconds = {"": 1, "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
+        try:
+            found = float(number) / seconds[unit.strip()]
+        except (ValueError, KeyError):
+            raise ConfigurationError(f"--rate must be a number per second, such as 25/s, not {self.rate!r}") from None
+        check_rate(found)
+        return found
+
+
+@Parameter(name="*")
+@frozen
+class EngineOptions:
+    """Options for where a job runs."""
+
+    on: Annotated[
+        str | None, Parameter(help="Run on workers: ray (on this machine) or ray://HOST:PORT (on a cluster).")
+    ] = None
+    processes: Annotated[
+        int | None,
+        Parameter(help="The number of workers on Ray (default: 2), each of which sends --workers customers at a time."),
+    ] = None
+    shared_limit: Annotated[
+        str | None,
+        Parameter(help="redis://HOST:PORT of a Redis or Valkey server. Processes with the same URL share --rate."),
+    ] = None
+    shared_name: Annotated[str | None, Parameter(help="The name of the shared limit (default: GATEWAY).")] = None
+
+    def facts(self, gateway: str) -> dict[str, Any]:
+        """Return the settings as facts of a run."""
+        name, processes = self.shared_name or gateway, 2 if self.processes is None else self.processes
+        return {"on": self.on, "processes": processes, "shared_limit": self.shared_limit, "shared_name": name}
+
+
+@Parameter(name="*")
+@frozen
+class AgainOptions:
+    """Options of a run that are given again, so that no journal decides what is read and who is contacted."""
+
+    source: Annotated[
+        Path | None, Parameter(allow_leading_hyphen=True, help="The source, if it is not in the journal's folder.")
+    ] = None
+    query: Annotated[str | None, Parameter(help="The query of the run.")] = None
+    database: Annotated[str | None, Parameter(help="The database of the run.")] = None
+
+
+@Parameter(name="*")
+@frozen
+class OutputOptions:
+    """Options for the files that a job writes."""
+
+    report: Annotated[Path | None, Parameter(help="Write a JSON report.")] = None
+    html: Annotated[Path | None, Parameter(help="Write a self-contained HTML report with charts.")] = None
+    failures: Annotated[Path | None, Parameter(help="The file for failed rows (default: FILE.failed.jsonl).")] = None
+    dead_letter_values: Annotated[
+        bool, Parameter(help="Write customers' data into the failed rows, so that the file can be used as a source.")
+    ] = False
