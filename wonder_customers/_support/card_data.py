@@ -34,8 +34,11 @@ _CODE_IN_TEXT: Final = re.compile(
     r"(?:\W{0,3}(?:is|ist|je)\b)?[\W_]{0,3}[0-9]{3,4}(?![0-9])"
 )
 _CODE: Final = re.compile(r"[0-9]{3}")
-_SUSPECT: Final = re.compile(_RUN.pattern + r"|[{\[]|(?i:csc|cv[nvc]|code|nummer|kod)")
-"""Occurs in every ASCII text in which `find_card_data` finds something."""
+_HINTS: Final = ("{", "[", "csc", "cvn", "cvv", "cvc", "code", "nummer", "kod")
+"""One of them occurs, without marks, in every text that contains a security code or JSON."""
+_BETWEEN: Final = "\nx\n"
+"""Separates joined texts, so that nothing is found that spans two of them."""
+_FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
 _MOST_DIGITS: Final = 15
 """The length of the longest telephone number (E.164)."""
 
@@ -44,12 +47,14 @@ def plain_text(text: str) -> str:
     """Return text with compatibility forms and digits of other scripts replaced, and without invisible characters."""
     if text.isascii():
         return text
-    folded = unicodedata.normalize("NFKC", text)
-    return "".join(
-        str(unicodedata.decimal(character)) if character.isdecimal() else character
-        for character in folded
-        if unicodedata.category(character) != "Cf"
-    )
+    return _FOREIGN.sub(_plain, unicodedata.normalize("NFKC", text))
+
+
+def _plain(character: re.Match[str]) -> str:
+    found = character[0]
+    if found.isdecimal():
+        return str(unicodedata.decimal(found))
+    return "" if unicodedata.category(found) == "Cf" else found
 
 
 def contains_card_number(text: str, shortest: int = 13) -> bool:
@@ -90,7 +95,7 @@ def _without_marks(text: str) -> str:
     if text.isascii():
         return text.casefold()
     folded = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in folded if not unicodedata.combining(character))
+    return _FOREIGN.sub(lambda character: "" if unicodedata.combining(character[0]) else character[0], folded)
 
 
 def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -100,8 +105,11 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         value: A record, or a JSON value. Text that contains JSON is searched as JSON too.
         path: The path of the value. Paths and problems contain no value.
     """
-    if not _is_suspect(value):
-        return  # most records, without the cost of a search
+    texts: list[str] = []
+    if _collect(value, texts, 4):
+        joined = _BETWEEN.join(texts)
+        if not _may_have_code(joined) and not contains_card_number(joined):
+            return  # most records, without the cost of a search
     queue, seen = [(path, value)], set[int]()
     for place, item in queue:
         if isinstance(item, str):
@@ -129,16 +137,40 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from _in_text(place, str(item))
 
 
-def _is_suspect(item: Any) -> bool:
-    """Return whether the search is necessary. It is for every mapping and list that is not empty."""
+def _may_have_code(text: str) -> bool:
+    """Return whether a text may contain a card's security code or JSON. It is faster than the search."""
+    plain = _without_marks(plain_text(text))
+    return any(hint in plain for hint in _HINTS)
+
+
+def _collect(item: Any, texts: list[str], depth: int) -> bool:
+    """Add all texts of a record or a JSON value to `texts`. Return False if only a search can check the value.
+
+    Args:
+        item: The record or the value.
+        texts: Receives the texts.
+        depth: The greatest number of nested mappings and lists.
+    """
     if isinstance(item, str):
-        return not item.isascii() or _SUSPECT.search(item) is not None
-    if item is None:
-        return False
-    names = _field_names(type(item))  # type: ignore[arg-type]  # classes are hashable
-    if names:
-        return any(_is_suspect(value) for name in names if (value := getattr(item, name)) is not None)
-    return isinstance(item, (Mapping, list, tuple, int, float)) and bool(item)
+        texts.append(item)
+    elif names := _field_names(type(item)):  # type: ignore[arg-type]  # classes are hashable
+        for name in names:
+            value = getattr(item, name)
+            if type(value) is str:
+                texts.append(value)
+            elif value is not None and not _collect(value, texts, depth):
+                return False
+    elif isinstance(item, (Mapping, list, tuple)):
+        inner = item
+        if isinstance(item, Mapping):
+            keys, inner = list(map(str, item)), item.values()
+            texts += keys
+            if any(names_security_code(key[:100]) for key in keys):
+                return False
+        return depth > 0 and all(_collect(value, texts, depth - 1) for value in inner)
+    elif isinstance(item, (int, float)):
+        texts.append(str(item))
+    return True
 
 
 @cache
@@ -163,11 +195,9 @@ def _fields_of(place: str, record: Any, names: Iterable[str]) -> Iterable[tuple[
 
 
 def _in_text(place: str, text: str) -> Iterator[tuple[str, str]]:
-    if text.isascii() and not _SUSPECT.search(text):
-        return
     if contains_card_number(text):
         yield place, "contains a card number"
-    elif _CODE.search(text) and _CODE_IN_TEXT.search(_without_marks(plain_text(text))):
+    elif _may_have_code(text) and _CODE.search(text) and _CODE_IN_TEXT.search(_without_marks(plain_text(text))):
         yield place, "contains a card's security code"
 
 
