@@ -18,8 +18,7 @@ from benchmarks._findings import ROUNDS, Findings, Target, alternate, microsecon
 from benchmarks._loop import run
 from benchmarks.overhead import Idle
 from wonder_customers import CustomerSession
-from wonder_customers._core.attempt import AccountContext
-from wonder_customers._core.context import CallContext, Counts
+from wonder_customers._core.context import AccountContext, CallContext, Counts
 from wonder_customers._core.waits import Waits
 from wonder_customers.contrib.logs import log_events
 from wonder_customers.contrib.otel import Metrics, Spans

@@ -12,9 +12,9 @@ from gateway_responses import monri_customer
 
 from wonder_customers import CustomerDraft, Monri, Paydock, Phone, RetryPolicy, Wonder
 from wonder_customers._core.access_tokens import AccessTokenCache
-from wonder_customers._core.attempt import AccountContext, AttemptRunner
+from wonder_customers._core.attempt import AttemptRunner
+from wonder_customers._core.context import AccountContext
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.sender import Sender
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
@@ -157,10 +157,10 @@ def make_harness(
     policy = policy or RetryPolicy()
     clock = Clock()
     script = Script(list(steps), clock, endless=endless)
-    runner = AttemptRunner(script, wall=lambda: 1_700_000_000.0)
     waits = Waits(clock, clock.sleep)
     order = WriteOrder(WriteLocks(UnconfirmedWrites(clock)))
-    executor = Executor(Sender(runner, order), order, waits, draw=lambda: 0.5)
+    runner = AttemptRunner(script, order, wall=lambda: 1_700_000_000.0)
+    executor = Executor(runner, order, waits, draw=lambda: 0.5)
     dialect = account.dialect()
     bearer = AccessTokenCache(clock) if dialect.token_call() is not None else None
     return Harness(script, executor, AccountContext(dialect, 1, RetryBudget(policy.budget), policy, bearer), clock)

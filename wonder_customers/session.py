@@ -15,7 +15,6 @@ from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.listing import Listing
 from wonder_customers._core.operations import RawOperations, SessionState, check_card_data, expect
-from wonder_customers._core.sender import ConnectionSlots, Permits, Sender
 from wonder_customers._core.waits import StopSignal, Waits
 from wonder_customers._core.write_locks import WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
@@ -82,8 +81,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         check_rate_limit(rate_limit)
         check_transport(transport, max_connections)
         order = WriteOrder(WriteLocks())
-        sender = Sender(AttemptRunner(None, strict), order, permits=Permits(ConnectionSlots(), rate_limit))
-        executor = Executor(sender, order, Waits(), observers=observer_group(observers))
+        runner = AttemptRunner(None, order, strict, rate_limit)
+        executor = Executor(runner, order, Waits(), observers=observer_group(observers))
         shared = SessionState(executor, policy, transport, max_connections, check_app_info(app_info))
         self._bind(account, shared, policy, None, owner=True)
 
@@ -110,7 +109,7 @@ class CustomerSession(Generic[AnyAccount_co]):
     @property
     def rate_limit(self) -> RateLimiter | None:
         """The rate limit of this session and its views; None without one."""
-        return self._shared.executor.sender.permits.rate_limit
+        return self._shared.executor.runner.rate_limit
 
     def __repr__(self) -> str:
         state = f"open ({self._shared.transport_description})" if self._shared.loop is not None else "not open yet"

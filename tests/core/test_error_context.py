@@ -138,7 +138,7 @@ async def test_transport_with_its_own_deadline_is_not_cancelled(own: bool) -> No
 
     it = use_real_time(make_harness(late, policy=RetryPolicy(deadline=0.1)))
     it.script.ends_in_time = own
-    it.executor.sender.runner = AttemptRunner(it.script)
+    it.executor.runner = AttemptRunner(it.script, it.executor.order)
     if own:
         assert (await it.get(UUID)).record.id == UUID
     else:

@@ -31,7 +31,7 @@ from wonder_customers import (
 )
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.context import CallContext
-from wonder_customers.wire import Timeouts, Transmission
+from wonder_customers.wire import Timeouts
 
 pytestmark = pytest.mark.anyio
 
@@ -89,10 +89,8 @@ async def test_request_is_not_sent_after_the_deadline() -> None:
 
 async def test_request_is_sent_shortly_before_the_deadline() -> None:
     it = make_harness(CREATED)
-    attempt_result = await it.executor.sender.runner.run(
-        it.account_context, next(it.dialect.get(UUID)), Transmission(), 0.5, None
-    )
-    assert attempt_result.response is not None
+    context = CallContext(it.account_context, "get", it.executor.waits, it.clock.now, it.clock.now + 0.5, 0)
+    assert (await it.executor.perform(context, next(it.dialect.get(UUID)))).status == 200
 
 
 async def test_response_contains_the_facts_of_the_call() -> None:
@@ -251,4 +249,4 @@ async def test_field_messages_of_a_refusal_are_redacted() -> None:
 
 
 def test_attempt_runner_uses_the_wall_clock() -> None:
-    assert abs(AttemptRunner(None).wall() - datetime.now(UTC).timestamp()) < 5
+    assert abs(AttemptRunner(None, make_harness().executor.order).wall() - datetime.now(UTC).timestamp()) < 5

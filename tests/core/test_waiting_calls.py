@@ -13,13 +13,13 @@ from mock_gateway import MockGateway, json_response, paydock
 from scripted_transport import CREATED, Harness, draft, hang, make_harness, no_response, respond, use_real_time
 from wonder_customers import CallError, Monri, NotSentError, RateLimit, RetryPolicy, StopSignal
 from wonder_customers._core.access_tokens import AccessTokens
-from wonder_customers._core.sender import ConnectionSlots
+from wonder_customers._support.wait_queue import Slots
 
 pytestmark = pytest.mark.anyio
 
 
 def _slots(it: Harness) -> Any:
-    it.executor.sender.permits.slots = ConnectionSlots(1)
+    it.executor.runner.slots = Slots(1)
     return lambda number: it.get(UUID)
 
 
@@ -28,7 +28,7 @@ def _lock(it: Harness) -> Any:
 
 
 def _rate_limit(it: Harness) -> Any:
-    it.executor.sender.permits.rate_limit = RateLimit(1, per=1000)
+    it.executor.runner.rate_limit = RateLimit(1, per=1000)
     return lambda number: it.get(UUID)
 
 
@@ -109,9 +109,9 @@ async def _expect(it: Harness, words: str) -> None:
 
 async def test_request_is_signed_after_its_wait_for_a_connection() -> None:
     it = make_harness(respond(200, monri_customer()))
-    slots = it.executor.sender.permits.slots = ConnectionSlots(1)
+    slots = it.executor.runner.slots = Slots(1)
     now = 1000.0
-    it.executor.sender.runner.wall = lambda: now
+    it.executor.runner.wall = lambda: now
     assert slots.acquire_nowait()
     async with anyio.create_task_group() as group:
         group.start_soon(it.get, UUID)

@@ -13,9 +13,9 @@ import orjson
 from attrs import define, field
 
 from wonder_customers import RetryPolicy, dialects
-from wonder_customers._core.attempt import AccountContext, AttemptRunner
+from wonder_customers._core.attempt import AttemptRunner
+from wonder_customers._core.context import AccountContext
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.sender import Sender
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks, WriteOrder
 from wonder_customers.retry import RetryBudget
@@ -228,7 +228,7 @@ def new_world(gateway: str) -> World:
     account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment(ORIGIN))
     waits = Waits(network.clock, network.sleep)
     order = WriteOrder(WriteLocks(UnconfirmedWrites(network.clock)))
-    executor = Executor(Sender(AttemptRunner(network), order), order, waits, draw=lambda: 0.5)
+    executor = Executor(AttemptRunner(network, order), order, waits, draw=lambda: 0.5)
     account_context = AccountContext(account.dialect(), 1, RetryBudget(POLICY.budget), POLICY)
     return World(gateway, store, network, executor, account_context)
 

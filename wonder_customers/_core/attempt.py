@@ -1,22 +1,25 @@
-"""One attempt: sign a request, send it, and classify how it ended."""
+"""One attempt at a request: permit it, sign it, send it, and classify how it ended."""
 
 import os
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
-from attrs import define, field, frozen
+from attrs import define, field
 
-from wonder_customers._core.access_tokens import AccessTokenCache
+from wonder_customers._core.context import UNCONFIRMED, AccountContext, AttemptResult, CallContext, Counts, Key
+from wonder_customers._core.permits import request_result, wait_for_permit
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.signing import SignerPool
-from wonder_customers._core.waits import StopSignal
+from wonder_customers._core.write_locks import WriteOrder
+from wonder_customers._support.wait_queue import UNLIMITED, Slots
 from wonder_customers.dialects import drift
-from wonder_customers.dialects.base import Call, Dialect
+from wonder_customers.dialects.base import AccessToken, Call
 from wonder_customers.dialects.drift import Drift
 from wonder_customers.errors import (
+    AuthenticationError,
     CallError,
     ConflictError,
     DeadlineExceededError,
@@ -27,117 +30,56 @@ from wonder_customers.errors import (
     NoResponseError,
     NotSentError,
     RateLimitError,
+    SessionClosedError,
 )
+from wonder_customers.rate_limit import RateLimiter
 from wonder_customers.records import Response
-from wonder_customers.retry import Evidence, RetryBudget, RetryPolicy, retry_after
+from wonder_customers.retry import Evidence, retry_after
 from wonder_customers.secret import Secret, without_frames
 from wonder_customers.wire import (
     Header,
     HttpResponse,
     Replay,
     SignedRequest,
-    Timeouts,
     Transmission,
     Transport,
     TransportError,
     TransportTimeout,
 )
 
-__all__ = ["AccountContext", "AttemptResult", "AttemptRunner"]
+__all__ = ["AttemptRunner"]
 
-T = TypeVar("T")
-
-_COMMON: Final[tuple[Header, ...]] = (
-    (b"Accept", b"application/json"),
-    (b"Accept-Encoding", b"identity"),
-    (b"Content-Type", b"application/json"),
-)
-
-
-@define(eq=False)
-class AccountContext:
-    """The account that calls are made for, with the settings of its session or view.
-
-    Attributes:
-        dialect: The dialect of the gateway, bound to the account.
-        merchant: Identifies the merchant in the order of writes.
-        budget: Retry tokens of the gateway's origin, shared by the whole session.
-        policy: When to send again, and the time limits.
-        access_tokens: Keeps the account's access token; None when it needs none.
-        secrets: The account's credentials, which are removed from messages of the gateway.
-        stop: Ends the waits of the calls; None when nothing does.
-        headers: Headers of every request.
-        timeouts: Time limits of an attempt that has time enough.
-    """
-
-    dialect: Dialect
-    merchant: Hashable
-    budget: RetryBudget
-    policy: RetryPolicy = field(factory=RetryPolicy)
-    access_tokens: AccessTokenCache | None = None
-    secrets: tuple[Secret, ...] = ()
-    stop: StopSignal | None = None
-    headers: tuple[Header, ...] = field(init=False)
-    timeouts: Timeouts = field(init=False)
-    _longest: float = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        host = str(self.dialect.origin).partition("://")[2]
-        self.headers = ((b"Host", host.encode("ascii")), *_COMMON)
-        policy = self.policy
-        limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
-        self.timeouts, self._longest = Timeouts(*limits), max(limits)
-
-    def timeouts_within(self, remaining: float) -> Timeouts:
-        """Return the time limits of an attempt that may take `remaining` seconds in all."""
-        usual = self.timeouts
-        if remaining >= self._longest:
-            return usual
-        return Timeouts(*(min(limit, remaining) for limit in (usual.connect, usual.read, usual.write)))
-
+Perform = Callable[[CallContext, Call[AccessToken]], Awaitable[Response[AccessToken]]]
 
 _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
-
-_NO_ERROR: Final = NotSentError("no attempt was made")
-"""The error of results that have a response. It is never read or changed."""
-
-
-@frozen(eq=False)
-class AttemptResult:
-    """How an attempt ended: with a response, or with an error and the evidence for what may follow.
-
-    Attributes:
-        evidence: What is known about the attempt.
-        response: The record and the facts of the response, after success.
-        error: The failure, if `response` is None.
-        retry_after: Seconds the gateway asked to wait.
-        request_id: The gateway's id for the request, or the id that was sent with it.
-        drift: The fields of the response that differ from the gateway's documents.
-    """
-
-    evidence: Evidence
-    response: Response[Any] | None = None
-    error: CallError = _NO_ERROR
-    retry_after: float | None = None
-    request_id: str | None = None
-    drift: tuple[Drift, ...] = ()
 
 
 @define(eq=False)
 class AttemptRunner:
-    """Makes attempts over one transport.
+    """Sends the requests of one session.
 
     Attributes:
         transport: Sends the requests; None until the session is opened.
+        order: Remembers unconfirmed writes.
         strict: Whether a response that differs from the gateway's documents is an error.
+        rate_limit: The rate limit; None without one.
+        slots: One slot for each connection. A request waits for a slot before it is permitted by the rate limit and
+            signed: a signature holds the time, so it must not wait for a connection.
+        counts: Statistics.
         wall: Returns Unix time, for signatures and ``Retry-After`` dates.
         user_agent: The ``User-Agent`` header; set when the session is opened.
+        closed: The session has ended, so nothing more is sent.
     """
 
     transport: Transport | None
+    order: WriteOrder
     strict: bool = False
+    rate_limit: RateLimiter | None = None
+    slots: Slots = field(factory=lambda: Slots(UNLIMITED))
+    counts: Counts = field(factory=Counts)
     wall: Callable[[], float] = time.time
     user_agent: Header = (b"User-Agent", b"wonder-customers")
+    closed: bool = False
     _in_progress: int = 0
     _signers: SignerPool | None = None
     _digits: str = ""
@@ -152,24 +94,127 @@ class AttemptRunner:
         self.transport = transport
         self._ends_in_time = getattr(transport, "ends_in_time", False) is True
 
-    async def run(
+    def run(
+        self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
+    ) -> Coroutine[Any, Any, AttemptResult]:
+        """Make one attempt. With an access token that the gateway refuses, make a second one with a new token.
+
+        Args:
+            call_context: The operation.
+            call: The request.
+            keys: The customer of a write.
+            number: The number of the attempt, counted from 1.
+            perform: Sends the request that fetches an access token.
+        """
+        if call_context.account_context.access_tokens is None or not call.signed:
+            return self._send(call_context, call, keys, number, None)
+        return self._attempt_with_token(call_context, call, keys, number, perform)
+
+    async def _attempt_with_token(
+        self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
+    ) -> AttemptResult:
+        access_tokens = call_context.account_context.access_tokens
+        assert access_tokens is not None  # noqa: S101 - checked by the caller
+        try:
+            bearer = await self._access_token(call_context, perform)
+            result = await self._send(call_context, call, keys, number, bearer)
+            if isinstance(result.error, AuthenticationError):
+                access_tokens.drop(bearer)
+                renewed = await self._access_token(call_context, perform)
+                result = await self._send(call_context, call, keys, number + 1, renewed)
+        except CallError as error:
+            return AttemptResult(Evidence.RESPONSE, error=error, request_id=error.request_id)
+        return result
+
+    async def _access_token(self, call_context: CallContext, perform: Perform) -> Secret:
+        access_tokens, dialect = call_context.account_context.access_tokens, call_context.account_context.dialect
+        assert access_tokens is not None  # noqa: S101 - checked by the caller
+
+        async def fetch() -> AccessToken:
+            call = dialect.token_call()
+            assert call is not None  # noqa: S101 - a cache exists only where the dialect fetches tokens
+            return (await perform(call_context, call)).record
+
+        token: Secret | None = None
+        with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
+            token = await access_tokens.get(fetch)
+        if token is None:
+            raise call_context.not_sent("no access token was available before the deadline")
+        return token
+
+    async def _send(
+        self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, bearer: Secret | None
+    ) -> AttemptResult:
+        """Send once, when a connection and the rate limit allow it. Remember a write that may still be applied."""
+        if self.closed:
+            raise SessionClosedError("the session was closed before the request was sent. Nothing was sent.")
+        clock = call_context.waits.clock
+        began = clock()
+        remaining = call_context.deadline - began
+        transmission = Transmission()
+        self.counts.attempts += 1
+        call_context.begin_attempt(call, number)
+        try:
+            if remaining > 0 and self.rate_limit is None and self.slots.acquire_nowait():
+                try:
+                    result = await self._sign_and_send(call_context, call, transmission, remaining, bearer)
+                finally:
+                    self.slots.release()
+            else:
+                result = await self._send_when_permitted(call_context, call, transmission, remaining, bearer)
+        except BaseException as error:
+            self.order.mark_unconfirmed(call_context, call, keys, transmission)
+            call_context.break_attempt(call, transmission, error, clock() - began)
+            raise
+        if result.evidence in UNCONFIRMED:
+            self.order.mark_unconfirmed(call_context, call, keys, transmission)
+        if result.drift:
+            call_context.report_drift(self.counts, result.drift)
+        call_context.end_attempt(call, transmission, result, clock() - began)
+        return result
+
+    async def _send_when_permitted(
         self,
-        account_context: AccountContext,
+        call_context: CallContext,
         call: Call[Any],
         transmission: Transmission,
         remaining: float,
         bearer: Secret | None,
     ) -> AttemptResult:
-        """Send `call` once.
+        """Wait until the request may be sent, send it, and report to the rate limit how it ended."""
+        if remaining <= 0:
+            return AttemptResult(Evidence.NOT_SENT, error=DeadlineExceededError("it was not sent: the deadline passed"))
+        missing = await wait_for_permit(self.slots, self.rate_limit, call_context, transmission, self.counts)
+        if missing is not None:
+            return AttemptResult(Evidence.NOT_SENT, error=call_context.not_sent(missing))
+        began, result = call_context.waits.clock(), None
+        try:
+            result = await self._sign_and_send(call_context, call, transmission, call_context.deadline - began, bearer)
+        finally:
+            self.slots.release()
+            if self.rate_limit is not None:
+                elapsed = call_context.waits.clock() - began
+                self.rate_limit.release(transmission, request_result(result, elapsed))
+        return result
+
+    async def _sign_and_send(
+        self,
+        call_context: CallContext,
+        call: Call[Any],
+        transmission: Transmission,
+        remaining: float,
+        bearer: Secret | None,
+    ) -> AttemptResult:
+        """Sign the request, send it, and classify how it ended.
 
         Args:
-            account_context: The account it is made for.
+            call_context: The operation.
             call: The request.
             transmission: Filled while the request is sent, also when this method is cancelled.
             remaining: Seconds the attempt may take.
             bearer: The access token, if the account uses one.
         """
-        unique = self._unique_id()
+        account_context, unique = call_context.account_context, self._unique_id()
         response: HttpResponse | None = None
         failure: TransportError | None = None
         self._in_progress += 1
@@ -177,11 +222,11 @@ class AttemptRunner:
             slow = call.signed and account_context.dialect.signs_slowly and self._in_progress > 1
             if self._ends_in_time and not slow:
                 signed = self._signed(account_context, call, remaining, unique, bearer)
-                response = await self._send(signed, transmission)
+                response = await self._transmit(signed, transmission)
             else:
                 with anyio.move_on_after(remaining):
                     make = partial(self._signed, account_context, call, remaining, unique, bearer)
-                    response = await self._send(await self._in_thread(make) if slow else make(), transmission)
+                    response = await self._transmit(await self._in_thread(make) if slow else make(), transmission)
         except TransportTimeout:
             pass
         except TransportError as error:
@@ -199,7 +244,7 @@ class AttemptRunner:
             result = self._without_response(account_context, call, transmission, failure, request_id)
         return result if result.response is not None else _redacted(result, account_context, call, bearer)
 
-    async def _send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+    async def _transmit(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Send over the transport. A transport that violates its protocol may have sent the request."""
         assert self.transport is not None  # noqa: S101 - selected when the session was opened
         if transmission.renew is not None:

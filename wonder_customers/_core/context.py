@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field
 
-from wonder_customers._core.attempt import AccountContext, AttemptResult
-from wonder_customers._core.waits import Waits
-from wonder_customers.dialects.base import Call
+from wonder_customers._core.access_tokens import AccessTokenCache
+from wonder_customers._core.waits import StopSignal, Waits
+from wonder_customers.dialects.base import Call, Dialect
 from wonder_customers.dialects.drift import Drift
 from wonder_customers.errors import (
     AttemptRecord,
@@ -22,8 +22,9 @@ from wonder_customers.errors import (
     OutcomeUnknownError,
 )
 from wonder_customers.records import Applied, Customer, Response
-from wonder_customers.retry import Evidence
-from wonder_customers.wire import Replay, Transmission
+from wonder_customers.retry import Evidence, RetryBudget, RetryPolicy
+from wonder_customers.secret import Secret
+from wonder_customers.wire import Header, Replay, Timeouts, Transmission
 
 if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers._core.observers import CallObserver, ObserverGroup
@@ -31,6 +32,8 @@ if TYPE_CHECKING:  # loaded only when there are observers
 
 __all__ = [
     "UNCONFIRMED",
+    "AccountContext",
+    "AttemptResult",
     "CallContext",
     "Counts",
     "Key",
@@ -46,6 +49,80 @@ Key = tuple[Hashable, str, str]
 
 UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE})
 """A write with this evidence may have been applied."""
+
+
+_COMMON: Final[tuple[Header, ...]] = (
+    (b"Accept", b"application/json"),
+    (b"Accept-Encoding", b"identity"),
+    (b"Content-Type", b"application/json"),
+)
+
+
+@define(eq=False)
+class AccountContext:
+    """The account that calls are made for, with the settings of its session or view.
+
+    Attributes:
+        dialect: The dialect of the gateway, bound to the account.
+        merchant: Identifies the merchant in the order of writes.
+        budget: Retry tokens of the gateway's origin, shared by the whole session.
+        policy: When to send again, and the time limits.
+        access_tokens: Keeps the account's access token; None when it needs none.
+        secrets: The account's credentials, which are removed from messages of the gateway.
+        stop: Ends the waits of the calls; None when nothing does.
+        headers: Headers of every request.
+        timeouts: Time limits of an attempt that has time enough.
+    """
+
+    dialect: Dialect
+    merchant: Hashable
+    budget: RetryBudget
+    policy: RetryPolicy = field(factory=RetryPolicy)
+    access_tokens: AccessTokenCache | None = None
+    secrets: tuple[Secret, ...] = ()
+    stop: StopSignal | None = None
+    headers: tuple[Header, ...] = field(init=False)
+    timeouts: Timeouts = field(init=False)
+    _longest: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        host = str(self.dialect.origin).partition("://")[2]
+        self.headers = ((b"Host", host.encode("ascii")), *_COMMON)
+        policy = self.policy
+        limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
+        self.timeouts, self._longest = Timeouts(*limits), max(limits)
+
+    def timeouts_within(self, remaining: float) -> Timeouts:
+        """Return the time limits of an attempt that may take `remaining` seconds in all."""
+        usual = self.timeouts
+        if remaining >= self._longest:
+            return usual
+        return Timeouts(*(min(limit, remaining) for limit in (usual.connect, usual.read, usual.write)))
+
+
+_NO_ERROR: Final = NotSentError("no attempt was made")
+"""The error of results that have a response. It is never read or changed."""
+
+
+@define(eq=False)
+class AttemptResult:
+    """How an attempt ended: with a response, or with an error and the evidence for what may follow.
+
+    Attributes:
+        evidence: What is known about the attempt.
+        response: The record and the facts of the response, after success.
+        error: The failure, if `response` is None.
+        retry_after: Seconds the gateway asked to wait.
+        request_id: The gateway's id for the request, or the id that was sent with it.
+        drift: The fields of the response that differ from the gateway's documents.
+    """
+
+    evidence: Evidence
+    response: Response[Any] | None = None
+    error: CallError = _NO_ERROR
+    retry_after: float | None = None
+    request_id: str | None = None
+    drift: tuple[Drift, ...] = ()
 
 
 @define(eq=False)
@@ -220,9 +297,7 @@ def error_name(error: BaseException) -> str:
 
 
 def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
-    """Return the customer of a write as keys of locks, the reference first; empty for reads."""
-    if call.replay is Replay.READ:
-        return []
+    """Return the customer of a write as keys of locks, the reference first."""
     merchant = call_context.account_context.merchant
     named = (("reference", call.reference), ("id", call.id))
     return [(merchant, name, value) for name, value in named if value is not None]

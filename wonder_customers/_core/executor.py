@@ -12,30 +12,24 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from attrs import define, evolve, frozen
 
-from wonder_customers._core.attempt import AccountContext, AttemptResult
-from wonder_customers._core.context import UNCONFIRMED, CallContext, Counts, Key, age_of, as_unconfirmed, write_keys
+from wonder_customers._core.attempt import AttemptRunner
+from wonder_customers._core.context import (
+    UNCONFIRMED,
+    AccountContext,
+    AttemptResult,
+    CallContext,
+    Key,
+    age_of,
+    as_unconfirmed,
+    write_keys,
+)
 from wonder_customers._core.redaction import Redactor
-from wonder_customers._core.sender import Sender
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteOrder
 from wonder_customers.dialects.base import Call, LockReference, Steps
-from wonder_customers.errors import (
-    AmbiguousReferenceError,
-    CallError,
-    ConflictError,
-    NotFoundError,
-)
+from wonder_customers.errors import AmbiguousReferenceError, CallError, ConflictError, NotFoundError
 from wonder_customers.records import Customer, Response
-from wonder_customers.retry import (
-    Decision,
-    Evidence,
-    Raise,
-    Resolve,
-    Retry,
-    RetryState,
-    decide,
-    lookup_schedule,
-)
+from wonder_customers.retry import Decision, Evidence, Raise, Resolve, Retry, RetryState, decide, lookup_schedule
 from wonder_customers.wire import Replay
 
 if TYPE_CHECKING:  # loaded only when there are observers
@@ -92,23 +86,18 @@ class Executor:
     """Runs the operations of one session.
 
     Attributes:
-        sender: Sends single requests.
+        runner: Makes single attempts.
         order: The order of writes.
         waits: The clock and the waits.
         draw: Returns a random number from 0 to 1.
         observers: The observers; None without observers.
     """
 
-    sender: Sender
+    runner: AttemptRunner
     order: WriteOrder
     waits: Waits
     draw: Callable[[], float] = random.random
     observers: "ObserverGroup | None" = None
-
-    @property
-    def counts(self) -> Counts:
-        """Statistics."""
-        return self.sender.counts
 
     async def run(
         self, account_context: AccountContext, operation: str, steps: Steps[T], subject: tuple[str, str] | None
@@ -128,7 +117,8 @@ class Executor:
         start = self.waits.clock()
         deadline = start + account_context.policy.deadline
         call_context = CallContext(account_context, operation, self.waits, start, deadline, self.order.locks.released)
-        call_context.begin(self.counts, self.observers)
+        counts = self.runner.counts
+        call_context.begin(counts, self.observers)
         try:
             if subject is not None:
                 await self.order.lock_subject(call_context, subject)
@@ -137,10 +127,10 @@ class Executor:
             ended = self._ended(call_context, error, subject)
             raise ended from ended.__cause__
         except BaseException as error:
-            call_context.fail(self.counts, error, call_context.applied, self.waits.clock())
+            call_context.fail(counts, error, call_context.applied, self.waits.clock())
             raise
         else:
-            call_context.succeed(self.counts, response)
+            call_context.succeed(counts, response)
             return response
         finally:
             for key in call_context.held:
@@ -157,7 +147,7 @@ class Executor:
         if cause is not None:
             cause.__traceback__ = None
         error.__traceback__ = None
-        call_context.fail(self.counts, error, error.applied, self.waits.clock())
+        call_context.fail(self.runner.counts, error, error.applied, self.waits.clock())
         return error
 
     async def _walk(
@@ -190,20 +180,24 @@ class Executor:
 
     async def perform(self, call_context: CallContext, call: Call[T]) -> Response[T]:
         """Send one request as often as the policy allows, with waits and lookups."""
-        keys = write_keys(call_context, call)
+        keys: Sequence[Key] = () if call.replay is Replay.READ else write_keys(call_context, call)
         if keys:
             found = await self._prepare_write(call_context, call, keys)
             if found is not None:
                 return found
         progress = _START
         while True:
-            result = await self.sender.attempt(call_context, call, keys, progress.attempts + 1, self.perform)
+            result = await self.runner.run(call_context, call, keys, progress.attempts + 1, self.perform)
             response = result.response or _deleted_before(call, progress, result)
             if response is None:
                 progress = progress.failed(result.evidence)
+                if result.evidence is Evidence.RESPONSE:  # a conclusive refusal, such as that of an unknown reference
+                    raise self._failure(call_context, call, progress, result)
                 response, progress = await self._recover(call_context, call, keys, progress, result)
             if response is not None:
-                call_context.account_context.budget.give_back(progress.cost)
+                budget = call_context.account_context.budget
+                if budget.tokens < budget.size:
+                    budget.give_back(progress.cost)
                 call_context.mark_confirmed(call)
                 self.order.link(call_context, response.record)
                 return response
@@ -226,12 +220,12 @@ class Executor:
                 return found, progress
             absent = True
             decision = self._decide(call_context, call, progress, evolve(result, evidence=Evidence.ABSENT))
-        if isinstance(decision, Retry) and not self.sender.closed:
-            self.counts.retries += 1
+        if isinstance(decision, Retry) and not self.runner.closed:
+            self.runner.counts.retries += 1
             call_context.account_context.budget.take(decision.cost)
             throttled = result.evidence is Evidence.THROTTLED
             call_context.wait("throttled" if throttled else "retry", decision.after)
-            if await call_context.pause(decision.after) and not self.sender.closed:
+            if await call_context.pause(decision.after) and not self.runner.closed:
                 cost, resent = progress.cost + decision.cost, progress.resent or absent
                 return None, evolve(progress, cost=cost, resent=resent)
         raise self._failure(call_context, call, progress, result, self._note(call_context, decision))
@@ -240,7 +234,7 @@ class Executor:
         """Say why a failure is not retried, where its own reason does not."""
         if isinstance(decision, Raise):
             return _NOT_RETRIED.get(decision.because, "")
-        return "; not retried: the session was closed" if self.sender.closed else "; not retried: the job is stopping"
+        return "; not retried: the session was closed" if self.runner.closed else "; not retried: the job is stopping"
 
     def _decide(
         self, call_context: CallContext, call: Call[Any], progress: _Progress, result: AttemptResult
@@ -294,7 +288,7 @@ class Executor:
                 raise self._failure(call_context, call, progress, result)
             if wait:
                 call_context.wait("confirmation", wait)
-            if not await call_context.pause(wait) or self.sender.closed:
+            if not await call_context.pause(wait) or self.runner.closed:
                 raise self._failure(call_context, call, progress, result)
             found = await self._look_up_after(call_context, call, progress, result)
             if found is not None:
@@ -333,7 +327,7 @@ class Executor:
             ConflictError: There is a customer, but it is not the one that was written.
             AmbiguousReferenceError: There are several.
         """
-        self.counts.lookups += 1
+        self.runner.counts.lookups += 1
         call_context.begin_lookup()
         try:
             found = await self._find(call_context, call, certain=certain, oldest=oldest)

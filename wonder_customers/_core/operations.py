@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import define, field
 
 from wonder_customers._core.access_tokens import AccessTokens
-from wonder_customers._core.attempt import AccountContext
+from wonder_customers._core.context import AccountContext
 from wonder_customers._core.executor import Executor
-from wonder_customers._core.sender import ConnectionSlots
 from wonder_customers._core.user_agent import user_agent
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock
 from wonder_customers._support.card_data import find_card_data
+from wonder_customers._support.wait_queue import Slots
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
 from wonder_customers.dialects.custom_request import custom_request
 from wonder_customers.errors import (
@@ -108,10 +108,10 @@ class SessionState:
     def open(self) -> None:
         """Open the session on the running event loop, and select its transport."""
         self.transport, self.transport_description = select_transport(self.transport_argument, self.max_connections)
-        self.executor.sender.runner.use(self.transport)
-        self.executor.sender.runner.user_agent = user_agent(self.app_info)
+        self.executor.runner.use(self.transport)
+        self.executor.runner.user_agent = user_agent(self.app_info)
         if self.transport is not self.transport_argument:
-            self.executor.sender.permits.slots = ConnectionSlots(self.max_connections)
+            self.executor.runner.slots = Slots(self.max_connections)
         self.process = os.getpid()
         self.loop = clock.running_loop()
         self.executor.order.locks = shared_locks(self.loop)
@@ -122,7 +122,7 @@ class SessionState:
         Raises:
             SessionClosedError: The event loop is not the one that the session was opened on.
         """
-        self.closed = self.executor.sender.closed = True
+        self.closed = self.executor.runner.closed = True
         if self.transport is None or self.transport is self.transport_argument:
             return
         try:
@@ -150,7 +150,7 @@ class SessionState:
         """Return the statistics so far."""
         from wonder_customers.events import Stats  # noqa: PLC0415 - loaded only when statistics are read
 
-        executor, counts = self.executor, self.executor.counts
+        executor, counts = self.executor, self.executor.runner.counts
         return Stats(
             started=counts.started,
             succeeded=counts.succeeded,
@@ -173,7 +173,7 @@ class SessionState:
 
         pool: Any = self.transport
         try:
-            waiting = pool.waiting_requests + self.executor.sender.permits.slots.waiting
+            waiting = pool.waiting_requests + self.executor.runner.slots.waiting
             return ConnectionStats(pool.open_connections, pool.busy_connections, pool.idle_connections, waiting)
         except AttributeError:  # a transport without a connection pool
             return None

@@ -105,11 +105,8 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         value: A record, or a JSON value. Text that contains JSON is searched as JSON too.
         path: The path of the value. Paths and problems contain no value.
     """
-    texts: list[str] = []
-    if _collect(value, texts, 4):
-        joined = _BETWEEN.join(texts)
-        if not _may_have_code(joined) and not contains_card_number(joined):
-            return  # most records, without the cost of a search
+    if not _is_suspicious(value):
+        return  # most records, without the cost of a search
     queue, seen = [(path, value)], set[int]()
     for place, item in queue:
         if isinstance(item, str):
@@ -137,6 +134,15 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from _in_text(place, str(item))
 
 
+def _is_suspicious(value: Any) -> bool:
+    """Return whether something may be found in a record or a JSON value. It is faster than the search."""
+    texts: list[str] = []
+    if not _collect(value, texts, 4):
+        return True
+    joined = _BETWEEN.join(texts)
+    return _may_have_code(joined) or contains_card_number(joined)
+
+
 def _may_have_code(text: str) -> bool:
     """Return whether a text may contain a card's security code or JSON. It is faster than the search."""
     plain = _without_marks(plain_text(text))
@@ -161,13 +167,13 @@ def _collect(item: Any, texts: list[str], depth: int) -> bool:
             elif value is not None and not _collect(value, texts, depth):
                 return False
     elif isinstance(item, (Mapping, list, tuple)):
-        inner = item
         if isinstance(item, Mapping):
-            keys, inner = list(map(str, item)), item.values()
+            keys = list(map(str, item))
             texts += keys
             if any(names_security_code(key[:100]) for key in keys):
                 return False
-        return depth > 0 and all(_collect(value, texts, depth - 1) for value in inner)
+            item = item.values()
+        return depth > 0 and all(_collect(value, texts, depth - 1) for value in item)
     elif isinstance(item, (int, float)):
         texts.append(str(item))
     return True

@@ -2,10 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
 import anyio
 
-__all__ = ["WaitQueue"]
+__all__ = ["UNLIMITED", "Slots", "WaitQueue"]
+
+UNLIMITED: Final = 1 << 30
 
 
 class WaitQueue:
@@ -45,3 +48,35 @@ class WaitQueue:
         _, waiter = self._waiters.popitem(last=False)
         waiter.set()
         return True
+
+
+class Slots:
+    """A limit on the number of tasks that use a resource at the same time. Tasks that wait take turns."""
+
+    __slots__ = ("_queue", "free")
+
+    def __init__(self, size: int) -> None:
+        self.free = size
+        self._queue = WaitQueue()
+
+    @property
+    def waiting(self) -> int:
+        """Number of tasks that wait for a slot."""
+        return len(self._queue)
+
+    def acquire_nowait(self) -> bool:
+        """Take a slot until `release`. Return False when none is free."""
+        if self.free <= 0:
+            return False
+        self.free -= 1
+        return True
+
+    async def acquire(self) -> None:
+        """Wait for a slot and take it until `release`."""
+        if not self.acquire_nowait():
+            await self._queue.wait(self.release)
+
+    def release(self) -> None:
+        """Give a slot back; the task that waited longest takes it."""
+        if not self._queue.wake():
+            self.free += 1

@@ -1,0 +1,135 @@
+"""Waits for a connection slot and for the rate limit, when a request cannot be sent at once."""
+
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
+from math import inf
+from typing import Any, Final
+
+import anyio
+
+from wonder_customers._core.context import AttemptResult, CallContext, Counts
+from wonder_customers._support.wait_queue import Slots
+from wonder_customers.rate_limit import RateLimiter, RequestResult
+from wonder_customers.retry import Evidence
+from wonder_customers.wire import Transmission, TransportError
+
+__all__ = ["request_result", "wait_for_permit"]
+
+_FAILED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE, Evidence.NOT_SENT})
+
+
+async def wait_for_permit(
+    slots: Slots,
+    rate_limit: RateLimiter | None,
+    call_context: CallContext,
+    transmission: Transmission,
+    counts: Counts,
+) -> str | None:
+    """Wait until a request may be sent: take a slot, then a permit of the rate limit.
+
+    Args:
+        slots: One slot for each connection.
+        rate_limit: The rate limit; None without one.
+        call_context: The operation.
+        transmission: Identifies the request.
+        counts: Counts the requests that wait for the rate limit.
+
+    Returns:
+        None, or what was not available before the deadline or the stop signal. Then no slot is taken.
+    """
+    within, stop = call_context.remaining(), call_context.account_context.stop
+    missing: str | None = "no connection was free before the deadline"
+    with anyio.move_on_after(within) as scope:
+        if stop is not None:
+            stop.scopes.add(scope)
+        try:
+            if stop is not None and stop.is_set:
+                scope.cancel()
+            await slots.acquire()
+            if rate_limit is not None:
+                missing = "the rate limit did not permit it before the deadline"
+                try:
+                    await _wait_for_rate_limit(rate_limit, call_context, transmission, within, counts)
+                except BaseException:
+                    slots.release()
+                    raise
+            missing = None
+        finally:
+            if stop is not None:
+                stop.scopes.discard(scope)
+    return missing
+
+
+async def _wait_for_rate_limit(
+    rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission, within: float, counts: Counts
+) -> None:
+    waiting = False
+
+    def begin_wait() -> None:
+        nonlocal waiting
+        waiting = True
+        counts.waiting_for_rate_limit += 1
+        call_context.wait("rate_limit", within)
+
+    try:
+        await _Watched(rate_limit.acquire(transmission), begin_wait)
+    finally:
+        counts.waiting_for_rate_limit -= waiting
+    if transmission.valid_until < inf:
+        transmission.renew = partial(_renew, rate_limit, call_context, transmission)
+
+
+async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission) -> None:
+    """Acquire a permit again that expired before the request left.
+
+    Raises:
+        TransportError: None was available before the deadline, or the stop signal ended the wait.
+    """
+    renewed = False
+    with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
+        await rate_limit.acquire(transmission)
+        renewed = True
+    if not renewed:
+        raise TransportError("the rate limit did not permit the request in time")
+
+
+def request_result(result: AttemptResult | None, elapsed: float) -> RequestResult:
+    """Return how a request ended, for the rate limit; without an `AttemptResult` it was cancelled."""
+    if result is None:
+        return RequestResult("cancelled", elapsed)
+    if result.evidence is Evidence.THROTTLED:
+        return RequestResult("throttled", elapsed, result.retry_after)
+    return RequestResult("failed" if result.evidence in _FAILED else "ok", elapsed, result.retry_after)
+
+
+class _Watched:
+    """Awaits `inner` and calls `on_wait` if it does not complete at once."""
+
+    __slots__ = ("_inner", "_on_wait")
+
+    def __init__(self, inner: Awaitable[None], on_wait: Callable[[], None]) -> None:
+        self._inner, self._on_wait = inner, on_wait
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        steps = self._inner.__await__()
+        try:
+            signal = next(steps)
+        except StopIteration:
+            return
+        self._on_wait()
+        while True:
+            try:
+                value = yield signal
+            except GeneratorExit:
+                steps.close()
+                raise
+            except BaseException as error:  # noqa: BLE001 - every exception of the event loop belongs to the awaitable
+                try:
+                    signal = steps.throw(error)
+                except StopIteration:
+                    return
+            else:
+                try:
+                    signal = steps.send(value)
+                except StopIteration:
+                    return
