@@ -167,21 +167,24 @@ def _layers(container: str = "") -> str:
 _PATH = {
     "session.py": "public methods; passes the operation on",
     "_core/operations.py": "checks that the session is open and the operation is supported; starts the call",
-    "dialects/monri/__init__.py": "the operation as a generator of requests; reads the responses",
     "dialects/monri/dialect.py": "the operation as a generator of requests; reads the responses",
     "dialects/monri/codec.py": "field names and limits; converts records to bodies and back",
     "_core/executor.py": "the retry loop: attempts, waits and lookups within the deadline",
+    "_core/context.py": "the state of the call: deadline, history, events",
+    "_core/write_locks.py": "one write per customer at a time",
     "_core/attempt.py": "one request: sign, send, classify the result",
     "dialects/monri/signing.py": "the digest over the exact bytes",
-    "retry.py": "the retry decision, without I/O",
-    "rate_limit.py": "waits until the request may be sent",
     "dialects/responses.py": "checks the response and creates errors",
-}
-_TRANSPORT_PATH = {
     "transports/pool.py": "takes a connection from the pool and returns it",
     "transports/asyncio.py": "opens the connection, writes to the socket and parses the response",
 }
-"""Files on the path of a call. Helpers without a decision of their own, such as ``records.py``, are left out."""
+_HELPERS = {
+    *("errors.py", "records.py", "secret.py", "wire.py"),  # types
+    *("dialects/base.py", "dialects/codec.py", "dialects/field_rules.py"),  # what all dialects share
+    *("dialects/drift.py", "dialects/json.py", "dialects/tolerant_reader.py"),  # reading of fields
+    *("_core/redaction.py", "transports/messages.py"),  # pure functions on one message
+}
+"""Files on the path without a decision about the call. `_support` belongs to them."""
 
 
 def call_files() -> list[str]:
@@ -207,10 +210,13 @@ def call_files() -> list[str]:
     return list(found)
 
 
+def path_of_a_call() -> list[str]:
+    """Return the files to open to follow an upsert at Monri, in the order of their calls."""
+    return [it for it in call_files() if it not in _HELPERS and not it.startswith("_support/")]
+
+
 def _call_path() -> str:
-    roles = _PATH | _TRANSPORT_PATH
-    rows = (f"{number}. `{file}`: {roles[file]}\n" for number, file in enumerate(filter(roles.get, call_files()), 1))
-    return "".join(rows)
+    return "".join(f"{number}. `{file}`: {_PATH[file]}\n" for number, file in enumerate(path_of_a_call(), 1))
 
 
 def _fields(gateway: str) -> str:

@@ -51,6 +51,7 @@ __all__ = ["AttemptRunner"]
 
 Perform = Callable[[CallContext, Call[AccessToken]], Awaitable[Response[AccessToken]]]
 
+_WAIT_HEADERS: Final = frozenset({"retry-after", "retry-after-ms"})
 _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
@@ -331,7 +332,7 @@ class AttemptRunner:
             if found and self.strict:
                 raise _drift_error(call, response.status, found)
         except CallError as error:
-            wait = retry_after(response.headers, self.wall())
+            wait = retry_after(response.headers, self.wall()) if _WAIT_HEADERS & response.headers.keys() else None
             if isinstance(error, GatewayError):
                 error.retry_after = wait
             return AttemptResult(_evidence(error), None, error, wait, request_id, found)
