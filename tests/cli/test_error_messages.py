@@ -97,7 +97,7 @@ def test_journal_in_use_is_refused(
     with subprocess.Popen(
         [*COMMAND, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as first:
-        letters = folder / "c.csv.failed.jsonl"
+        letters = folder / "c.csv.monri.failed.jsonl"
         until = time.monotonic() + 20
         while not letters.exists() and time.monotonic() < until:
             time.sleep(0.01)

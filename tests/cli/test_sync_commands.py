@@ -89,7 +89,7 @@ def test_plan_sync_and_verify(terminal: Terminal, server: SimulatorServer) -> No
         30,
     )
     assert "c.csv → paydock</h1>" in (terminal.folder / "r.html").read_text(encoding="utf-8")
-    assert not (terminal.folder / "c.csv.failed.jsonl").exists()
+    assert not (terminal.folder / "c.csv.paydock.failed.jsonl").exists()
     code, text = terminal.run("sync", "c.csv", "--to", "paydock")
     assert code == 0
     assert "unchanged │     30" in text
@@ -112,22 +112,27 @@ def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, 
     server.faults.add("server_error", times=1, method="POST", path="*customers", status=400)
     code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--workers", "1")
     assert code == 2
-    assert "3 failed rows written to c.csv.failed.jsonl" in text
+    assert "3 failed rows written to c.csv.paydock.failed.jsonl" in text
     assert "retry-failed c.csv.paydock.journal" in text
-    letters = {letter["row"]: letter for letter in terminal.lines("c.csv.failed.jsonl")}
+    letters = {letter["row"]: letter for letter in terminal.lines("c.csv.paydock.failed.jsonl")}
     assert {row: letter["status"] for row, letter in letters.items()} == {1: "failed", 7: "invalid", 8: "duplicate"}
     assert letters[1]["code"] == "InvalidRequestError 400"
     assert all("values" not in letter for letter in letters.values())
-    written = (terminal.folder / "c.csv.failed.jsonl").read_text()
+    written = (terminal.folder / "c.csv.paydock.failed.jsonl").read_text()
     for personal in ("Ada", "example.com", "0912345678", "91 234", "Twin"):
         assert personal not in written
         assert personal not in text
-    code, text = terminal.run("plan", "c.csv.failed.jsonl", "--to", "paydock")
+    code, text = terminal.run("plan", "c.csv.paydock.failed.jsonl", "--to", "paydock")
     assert "does not contain the row's values" in text
     code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--full", "--dead-letter-values")
-    values = terminal.lines("c.csv.failed.jsonl")
+    values = terminal.lines("c.csv.paydock.failed.jsonl")
     assert values[0]["values"]["phone"] == {"number": "0912345678"}
-    fixed = (terminal.folder / "c.csv.failed.jsonl").read_text().replace("0912345678", "+38591").replace("c-1", "c-y")
+    fixed = (
+        (terminal.folder / "c.csv.paydock.failed.jsonl")
+        .read_text()
+        .replace("0912345678", "+38591")
+        .replace("c-1", "c-y")
+    )
     (terminal.folder / "fixed.jsonl").write_text(
         fixed.replace('"number":"+38591"', '"dial_code":"+385","number":"912345678"')
     )
@@ -309,3 +314,41 @@ def test_progress_is_json_lines_without_a_terminal(
     assert len(facts) >= 3
     assert [line["rows"] for line in facts] == sorted(line["rows"] for line in facts)
     assert {"rows_per_second", "throttled", "p50", "p95", "seconds_left"} <= facts[-1].keys()
+
+
+@pytest.mark.parametrize("gateway", names())
+def test_failed_rows_are_listed_until_they_arrive(terminal: Terminal, server: SimulatorServer, gateway: str) -> None:
+    """The file is the only list of rows that did not arrive: neither another gateway nor a short run removes it."""
+    source = write_csv(terminal.folder / "c.csv", 6)
+    good = source.read_text()
+    source.write_text(good + 'c-x,Bad,bad@example@com,\nc-y,"Half\n')
+    server.faults.add("server_error", times=2, method="POST", path="*customers*", status=400)
+    letters, journal = f"c.csv.{gateway}.failed.jsonl", f"c.csv.{gateway}.journal"
+
+    def listed() -> list[int]:
+        return sorted(letter["row"] for letter in terminal.lines(letters))
+
+    assert terminal.run("sync", "c.csv", "--to", gateway, "--workers", "1", "--dead-letter-values")[0] == 2
+    assert listed() == [1, 2, 7, 8]
+    originals = {letter["row"]: letter.get("original") for letter in terminal.lines(letters)}
+    assert originals == {1: None, 2: None, 7: "c-x,Bad,bad@example@com,\n", 8: 'c-y,"Half\n'}
+    other = next(name for name in names() if name != gateway)
+    assert terminal.run("sync", "c.csv", "--to", other, "--first", "3")[0] == 0
+    code, text = terminal.run("retry-failed", journal)
+    assert (code, listed()) == (0, [7, 8])
+    assert f"{letters} still contains 2 failed rows of earlier runs." in text
+    source.write_text(good.replace("c-2,", "c-2,Changed "))
+    assert terminal.run("sync", "c.csv", "--to", gateway, "--first", "3")[0] == 0
+    assert listed() == [7, 8]
+    source.write_text(good + "c-x,Good,good@example.com,+385 91 234 5678\n")
+    assert terminal.run("sync", "c.csv", "--to", gateway)[0] == 0
+    assert listed() == [8]  # the row had no reference, so no later row is known to replace it
+
+
+def test_file_with_another_content_is_not_used_for_failed_rows(terminal: Terminal, server: SimulatorServer) -> None:
+    write_csv(terminal.folder / "c.csv", 2)
+    (terminal.folder / "notes.txt").write_text("notes\n")
+    code, text = terminal.run("sync", "c.csv", "--to", "monri", "--failures", "notes.txt")
+    assert (code, server.store.ledger("monri")) == (1, {})
+    assert "notes.txt exists and is not a list of failed rows" in text
+    assert (terminal.folder / "notes.txt").read_text() == "notes\n"

@@ -187,7 +187,7 @@ def test_rows_with_card_data_leave_no_trace(
     assert run(["sync", "c.jsonl", "--to", "paydock", "--dead-letter-values", "--report", "r", "--html", "h"]) == 2
     printed = capfd.readouterr()
     assert server.store.ledger("paydock") == {"good": 1}
-    letters = (tmp_path / "c.jsonl.failed.jsonl").read_bytes()
+    letters = (tmp_path / "c.jsonl.paydock.failed.jsonl").read_bytes()
     assert letters.count(b"\n") == len(rows) - 1
     (tmp_path / "c.jsonl").unlink()
     written = [printed.out, printed.err, *(it.read_bytes().decode("latin-1") for it in tmp_path.iterdir())]

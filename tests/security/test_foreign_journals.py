@@ -110,7 +110,7 @@ def test_link_beside_the_journal_is_refused(inside: Path, commands: Commands, su
     assert victim.read_text() == "content"
 
 
-@pytest.mark.parametrize("name", [f"{JOURNAL}.lock", "c.csv.failed.jsonl"])
+@pytest.mark.parametrize("name", [f"{JOURNAL}.lock", "c.csv.monri.failed.jsonl"])
 def test_nothing_is_written_through_a_link(inside: Path, commands: Commands, name: str) -> None:
     victim = inside.parent / "victim"
     (inside / name).unlink(missing_ok=True)
@@ -321,7 +321,7 @@ def test_crafted_journal_decides_nothing(
         if schema is None and mode != 0o666 and path.exists():
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
     finally:
-        for name in (*(f"{JOURNAL}{it}" for it in ("-wal", "-shm", ".lock")), "c.csv.failed.jsonl"):
+        for name in (*(f"{JOURNAL}{it}" for it in ("-wal", "-shm", ".lock")), "c.csv.monri.failed.jsonl"):
             (inside / name).unlink(missing_ok=True)
         # A new file: SQLite may still have the changed one open in this process.
         fresh = inside / "fresh"

@@ -307,11 +307,16 @@ def _failed_before(row: Row, entry: Entry) -> Outcome:
 
 
 def _invalid(row: Row, reason: str, code: str) -> Outcome:
-    draft = row.draft
-    return Outcome(row.number, row.reference, "invalid", reason=reason, code=code, place=row.place, draft=draft)
+    return _not_sent(row, "invalid", reason, code)
 
 
 def _duplicate(row: Row, first: int) -> Outcome:
     reason = f"{row.place or f'row {row.number}'}: row {first} has the same reference; only that one is sent"
-    code = "duplicate reference"
-    return Outcome(row.number, row.reference, "duplicate", reason=reason, code=code, place=row.place, draft=row.draft)
+    return _not_sent(row, "duplicate", reason, "duplicate reference")
+
+
+def _not_sent(row: Row, status: Status, reason: str, code: str) -> Outcome:
+    original = row.original if row.draft is None else None
+    return Outcome(
+        row.number, row.reference, status, reason=reason, code=code, place=row.place, draft=row.draft, original=original
+    )

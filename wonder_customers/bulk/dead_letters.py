@@ -1,46 +1,79 @@
-"""The dead-letter file: the rows that failed, as JSON lines with the reason of each."""
+"""The dead-letter file: the rows that did not arrive, as JSON lines with the reason of each."""
 
-from collections.abc import Mapping
+import base64
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, BinaryIO, Final, Self
 
 import orjson
 from attrs import asdict, fields
 
-from wonder_customers._support.card_data import find_card_data
+from wonder_customers._support.card_data import find_card_data, names_security_code
+from wonder_customers.bulk.journal.entries import Entry
 from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.rows import Outcome
-from wonder_customers.errors import BulkError
+from wonder_customers.bulk.sources.assignment import plain
+from wonder_customers.bulk.sources.card_guard import may_have_cards
+from wonder_customers.bulk.sources.json_files import DEAD_LETTER
+from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.records import CustomerDraft
 
-__all__ = ["DeadLetters"]
+__all__ = ["DeadLetters", "check_dead_letters"]
+
+_BATCH: Final = 500
+_KEY: Final = re.compile(r"[\"']?([^\W\d][\w. -]{0,60}?)[\"']?\s*[:=]")
+
+Find = Callable[[Sequence[str]], Mapping[str, Entry]]
+"""Finds the journal's entries of references."""
 
 
 class DeadLetters:
     """Writes failed rows to a file, which is created with the first of them and readable by its owner only.
 
+    The file is the list of the rows that did not arrive, over any number of runs. Entries of earlier runs stay until
+    `settle` removes those whose rows arrived or failed again. Entries of another source or gateway always stay.
+
     An entry names the row and the reason and contains no value of the row, unless values are requested; then the file
-    can be used as a source. Card fields, and rows with card data in other fields, are never written.
+    can be used as a source, and a row that could not be read is kept as it is in the source. Card fields, and rows with
+    card data in other fields, are never written.
 
     Args:
         path: The file.
+        source: The name of the source, for the entries.
+        gateway: The gateway and its environment, for the entries.
         values: Write the customers' fields too, so that the file contains personal data.
-        append: Keep the existing entries, because the run is resumed.
+
+    Attributes:
+        count: Failed rows of this run.
+        earlier: Entries of earlier runs that are still in the file after `settle`.
     """
 
-    def __init__(self, path: Path, *, values: bool = False, append: bool = False) -> None:
+    def __init__(self, path: Path, *, source: str = "", gateway: str = "", values: bool = False) -> None:
         self.path = path
-        self.count = 0
-        self._existing = _numbers(path) if append else frozenset[int]()
-        self._values, self._append = values, append
-        self._file: TextIO | None = None
+        self.count = self.earlier = 0
+        self._belongs = {"source": source, "gateway": gateway}
+        self._values = values
+        self._file: BinaryIO | None = None
+        self._old_size = 0
+        self._known: dict[str | None, set[int]] = {}
+        self._kept: set[tuple[str | None, int]] = set()
+        self._failed: dict[str, set[int]] = {}
+        self._unnamed: set[tuple[int, str | None]] = set()
+        self._arrived: set[str] = set()
 
     def __enter__(self) -> Self:
-        # A device or a pipe with that name must not be removed.
-        if not self._append and self.path.is_file():
-            self.path.unlink()
+        self._old_size = self.path.stat().st_size if self.path.is_file() else 0
+        for _, letter in self._old():
+            if letter is not None:
+                self._known.setdefault(letter["reference"], set()).add(letter["row"])
         return self
 
     def __exit__(
@@ -54,32 +87,31 @@ class DeadLetters:
             file.close()
 
     def add(self, outcome: Outcome) -> None:
-        """Write the row of a failed outcome; rows that the file already contains are skipped.
+        """Write the row of a failed outcome, and take note of a row that arrived.
 
         Raises:
             BulkError: The file cannot be written.
         """
         if outcome.ok:
+            if outcome.reference in self._known and outcome.reference is not None:
+                self._arrived.add(outcome.reference)
+            return
+        self.count += 1
+        if outcome.replayed and outcome.number in self._known.get(outcome.reference, ()):
+            self._kept.add((outcome.reference, outcome.number))
             return
         try:
-            if outcome.number not in self._existing:
-                self._write(outcome)
-            self.count += 1
+            self._write(outcome)
         except OSError as error:
             with suppress(OSError):
                 self._close()
-            raise BulkError(
-                f"the failed rows could not be written to {self.path}: {error.strerror}. Free some disk space or choose"
-                " another file with --failures, then resume."
-            ) from None
+            raise _unwritable(self.path, error) from None
 
     def _write(self, outcome: Outcome) -> None:
         if self._file is None:
-            unfinished = self.path.is_file() and _breaks_off(self.path)
-            self._file = open(self.path, "a", encoding="utf-8", opener=private_opener)  # noqa: SIM115 - see _close
-            if unfinished:
-                # A killed process may have left an incomplete line, which must not corrupt the next one.
-                self._file.write("\n")
+            self._open()
+        file = self._file
+        assert file is not None  # noqa: S101 - opened above
         letter: dict[str, Any] = {
             "row": outcome.number,
             "reference": outcome.reference,
@@ -89,12 +121,144 @@ class DeadLetters:
             "applied": outcome.applied,
             "attempts": outcome.attempts,
             "request_id": outcome.request_id,
+            "at": _time(time.time()),
+            **self._belongs,
         }
         if self._values and outcome.draft is not None and not any(find_card_data(outcome.draft)):
             letter["values"] = _values(outcome.draft)
-        self._file.write(orjson.dumps(letter, default=str).decode() + "\n")
+        elif self._values and outcome.draft is None and outcome.original is not None:
+            letter |= _original(outcome.original)
+        file.write(orjson.dumps(letter, default=str) + b"\n")
         # Flushed per line, so that a killed process leaves complete lines.
-        self._file.flush()
+        file.flush()
+        if outcome.reference is None:
+            self._unnamed.add((outcome.number, outcome.reason))
+        else:
+            self._failed.setdefault(outcome.reference, set()).add(outcome.number)
+
+    def _open(self) -> None:
+        unfinished = self.path.is_file() and _breaks_off(self.path)
+        self._file = open(self.path, "ab", opener=private_opener)  # noqa: SIM115 - see _close
+        if unfinished:
+            # A killed process may have left an incomplete line, which must not corrupt the next one.
+            self._old_size += self._file.write(b"\n")
+            self._file.flush()
+
+    def settle(self, *, complete: bool, find: Find | None = None) -> None:
+        """Remove the entries of earlier runs whose rows arrived or failed again. Call it after the block.
+
+        An entry without a reference is removed only if this run reports the same row with the same reason.
+
+        Args:
+            complete: Every row of the source has an outcome. Otherwise a row with the same reference may follow.
+            find: Finds entries of the journal, to recognise rows that arrived without an outcome in this process.
+
+        Raises:
+            BulkError: The file cannot be written.
+        """
+        if not self._old_size or not self.path.is_file():
+            return
+        target, removed, size = self.path.resolve(), False, self.path.stat().st_size
+        rest = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            with open(rest, "wb", opener=private_opener) as file:
+                for line, letter in self._decided(complete=complete, find=find):
+                    if line is None:
+                        removed = True
+                        continue
+                    file.write(line)
+                    self.earlier += letter is not None and (letter["reference"], letter["row"]) not in self._kept
+                with target.open("rb") as source:
+                    source.seek(self._old_size)
+                    shutil.copyfileobj(source, file)
+                empty = not file.tell()
+            # Another job may have written to the file since this one ended.
+            if removed and target.stat().st_size == size:
+                rest.replace(target)
+                if empty:
+                    target.unlink()
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+        finally:
+            rest.unlink(missing_ok=True)
+
+    def _decided(self, *, complete: bool, find: Find | None) -> Iterator[tuple[bytes | None, dict[str, Any] | None]]:
+        """Yield the lines of earlier runs with their entries; None in place of a line to remove."""
+        old = self._old()
+        while batch := list(islice(old, _BATCH)):
+            failed = {it["reference"]: it for _, it in batch if it is not None and it["status"] == "failed"}
+            for reference, entry in (find(list(failed)) if find is not None and failed else {}).items():
+                if entry.state == "done" and _time(entry.at) > str(failed[reference].get("at", "~")):
+                    self._arrived.add(reference)
+            for line, letter in batch:
+                settled = letter is not None and self._is_settled(letter, complete=complete)
+                yield None if settled else line, letter
+
+    def _is_settled(self, letter: Mapping[str, Any], *, complete: bool) -> bool:
+        """Return whether the row of an entry arrived, or has a newer entry."""
+        reference, number = letter["reference"], letter["row"]
+        if reference is None:
+            return (number, letter["reason"]) in self._unnamed
+        if (reference, number) in self._kept:
+            return False
+        again = self._failed.get(reference)
+        if complete or letter["status"] == "failed":
+            return again is not None or reference in self._arrived
+        return number in (again or ())
+
+    def _old(self) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
+        """Yield the lines of earlier runs with their entries; None for one of another source or gateway."""
+        left = self._old_size
+        if not left:
+            return
+        with self.path.open("rb") as file:
+            for line in file:
+                if left <= 0:
+                    return
+                left -= len(line)
+                letter = _parsed(line)
+                mine = letter is not None and all(letter.get(it, own) == own for it, own in self._belongs.items())
+                yield line, letter if mine else None
+
+
+def check_dead_letters(path: Path) -> None:
+    """Check that an existing file is a list of failed rows, because other files must not be changed.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        first = file.readline(1 << 24)
+    if first.strip() and _parsed(first) is None:
+        raise ConfigurationError(
+            f"{path} exists and is not a list of failed rows. Give the path of a new file with --failures. Nothing was"
+            " sent."
+        )
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Return an entry; None for a line that a killed process left incomplete, or that is something else."""
+    try:
+        letter = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(letter, dict) or not letter.keys() >= DEAD_LETTER or not isinstance(letter["row"], int):
+        return None
+    reference = letter.setdefault("reference", None)
+    return letter if reference is None or isinstance(reference, str) else None
+
+
+def _unwritable(path: Path, error: OSError) -> BulkError:
+    return BulkError(
+        f"the failed rows could not be written to {path}: {error.strerror}. Free some disk space or choose another file"
+        " with --failures, then resume."
+    )
 
 
 def _breaks_off(path: Path) -> bool:
@@ -104,18 +268,16 @@ def _breaks_off(path: Path) -> bool:
         return file.read(1) not in {b"", b"\n"}
 
 
-def _numbers(path: Path) -> frozenset[int]:
-    """Return the row numbers in the file; a line that a killed process left incomplete is ignored."""
-    if not path.exists():
-        return frozenset()
-    found = set()
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                found.add(orjson.loads(line)["row"])
-            except (orjson.JSONDecodeError, KeyError, TypeError):
-                continue
-    return frozenset(found)
+def _original(row: bytes) -> dict[str, str]:
+    """Return a row as it is in the source: as text, or in Base64 if it is not UTF-8. Empty if it may have card data."""
+    text = row.decode("utf-8", "replace")
+    names = _KEY.findall(text)
+    if any(find_card_data(text)) or any(names_security_code(it) or may_have_cards(plain(it), None) for it in names):
+        return {}
+    try:
+        return {"original": row.decode()}
+    except UnicodeDecodeError:
+        return {"original_base64": base64.b64encode(row).decode()}
 
 
 def _values(draft: CustomerDraft) -> Mapping[str, Any]:

@@ -33,6 +33,7 @@ def build(
     journal: Path | None,
     environment: str = "unknown",
     failed_rows: Path | None = None,
+    earlier_failures: int = 0,
     given_again: Sequence[str] = (),
     seconds: float,
     started: float,
@@ -46,6 +47,7 @@ def build(
         source: Where the rows came from.
         journal: The journal's file; None for a job that cannot be resumed.
         failed_rows: The file with the failed rows; None if there is none.
+        earlier_failures: The number of rows in that file that failed in earlier runs and have not arrived since.
         given_again: The options that have to be given again to continue the job.
         seconds: The duration of the run.
         started: The start as Unix time.
@@ -68,7 +70,10 @@ def build(
         },
         "adds_up": adds_up(job),
         "arrived": _arrived(job),
-        "next_steps": _next_steps(job, source, journal, failed_rows, given_again),
+        "next_steps": [
+            *_failed_rows(job, failed_rows, earlier_failures),
+            *_next_steps(job, source, journal, given_again),
+        ],
         "source_changes": job.notes.as_dict(),
         "failures": dict(stats.reasons.most_common()),
         "cleared": dict(stats.cleared.most_common()),
@@ -104,15 +109,22 @@ def _percent(part: int, whole: int) -> str:
     return f"{part * 1000 // whole / 10:.1f} %".replace(".0 %", " %")
 
 
-def _next_steps(
-    job: Job, source: str, journal: Path | None, failed_rows: Path | None, given_again: Sequence[str]
-) -> list[dict[str, str | None]]:
+def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, str | None]]:
+    """Return what the file with the failed rows contains."""
+    steps, failures = [], job.stats.failures
+    if file is not None and failures:
+        rows = "1 failed row" if failures == 1 else f"{failures:,} failed rows"
+        steps.append(_step(f"{rows} written to {file}, with the reasons."))
+    if earlier:
+        rows = "1 failed row" if earlier == 1 else f"{earlier:,} failed rows"
+        end = "Delete the file when none of them is needed."
+        steps.append(_step(f"{file} still contains {rows} of earlier runs. {end}"))
+    return steps
+
+
+def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequence[str]) -> list[dict[str, str | None]]:
     """Return what the user can do next, each with the command for it."""
     steps: list[dict[str, str | None]] = []
-    failures = job.stats.failures
-    if failed_rows is not None:
-        rows = "1 failed row" if failures == 1 else f"{failures:,} failed rows"
-        steps.append(_step(f"{rows} written to {failed_rows}, with the reasons."))
     if not job.rows_read and job.exit_status == "finished":
         steps.append(_step(f"{source} has no rows. Check that it is the right file."))
     if journal is None:

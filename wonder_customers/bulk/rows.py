@@ -47,12 +47,16 @@ class Row:
         raw_values: The row's raw values as bytes, for change detection. Never includes card fields.
         build: Builds the draft, or raises `RowProblem`.
         columns: The fields that have a column in the source, such as ``address.city``; None if all have.
+        original: The row as it is in the source, for the list of rows that could not be read; None for a row with a
+            column of card data.
 
     Attributes:
         code: The code of the row's problem, for counting.
     """
 
-    __slots__ = ("_build", "_draft", "_problem", "code", "columns", "number", "place", "raw_values", "reference")
+    __slots__ = (
+        "_build", "_draft", "_problem", "code", "columns", "number", "original", "place", "raw_values", "reference",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -65,8 +69,10 @@ class Row:
         raw_values: bytes | None = None,
         build: Callable[[], CustomerDraft] | None = None,
         columns: frozenset[str] | None = None,
+        original: bytes | None = None,
     ) -> None:
         self.number = number
+        self.original = original
         self.place = place
         self.raw_values = raw_values
         self.columns = columns
@@ -129,6 +135,7 @@ class Outcome:
         replayed: The outcome was read from the journal: the row ended before this run was interrupted.
         error: The exception, if there was one.
         draft: The draft of a row that failed, if it could be read.
+        original: The row as it is in the source, if it could not be read.
     """
 
     number: int
@@ -145,6 +152,7 @@ class Outcome:
     replayed: bool = False
     error: WonderCustomersError | None = field(default=None, repr=False)
     draft: CustomerDraft | None = field(default=None, repr=False)
+    original: bytes | None = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:

@@ -22,9 +22,10 @@ from wonder_customers.bulk.report import format_duration
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
+from wonder_customers.cli.job_outputs import check_outputs
 from wonder_customers.cli.output import cell, console, json_line, print_message
 from wonder_customers.cli.source_options import print_changes, print_fields
-from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, check_outputs, run_job
+from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, run_job
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 

@@ -84,7 +84,7 @@ class OutputOptions:
 
     report: Annotated[Path | None, Parameter(help="Write a JSON report.")] = None
     html: Annotated[Path | None, Parameter(help="Write a self-contained HTML report with charts.")] = None
-    failures: Annotated[Path | None, Parameter(help="The file for failed rows (default: FILE.failed.jsonl).")] = None
+    failures: Annotated[Path | None, Parameter(help="Failed rows (default: FILE.GATEWAY.failed.jsonl).")] = None
     dead_letter_values: Annotated[
         bool, Parameter(help="Write customers' data into the failed rows, so that the file can be used as a source.")
     ] = False

@@ -15,8 +15,9 @@ from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, ac
 from wonder_customers.cli.inspect_commands import export_ids, migration, show_plan, show_status, show_verification
 from wonder_customers.cli.job_facts import check_unchanged, combined, engine_settings, last_facts, sealed, source_of
 from wonder_customers.cli.job_options import AgainOptions, EngineOptions, OutputOptions, Rate, RateOptions
+from wonder_customers.cli.job_outputs import default_letters
 from wonder_customers.cli.source_options import SOURCE, SourceOptions, print_columns, show_columns
-from wonder_customers.cli.sync_jobs import SyncTask, account, default_letters, journal_path, run
+from wonder_customers.cli.sync_jobs import SyncTask, account, journal_path, run
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["commands"]
@@ -108,7 +109,7 @@ def sync(
             facts["source"],
             opened,
             options,
-            output.failures or default_letters(file),
+            output.failures or default_letters(file, to),
             output.dead_letter_values,
             output.report,
             output.html,
@@ -277,7 +278,7 @@ def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **
             facts["source"],
             opened,
             options,
-            output.failures or default_letters(file),
+            output.failures or default_letters(file, opened.gateway),
             output.dead_letter_values,
             output.report,
             output.html,

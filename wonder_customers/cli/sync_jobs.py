@@ -3,28 +3,26 @@
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
-import orjson
 from attrs import frozen
 
 from wonder_customers.bulk import report as reports
 from wonder_customers.bulk.dead_letters import DeadLetters
 from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition
-from wonder_customers.bulk.html_report import page
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import BULK, Options
-from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
 from wonder_customers.cli.job_facts import GIVEN_AGAIN, EngineSettings
+from wonder_customers.cli.job_outputs import check_outputs, default_path, write_reports
 from wonder_customers.cli.output import print_message
 from wonder_customers.cli.progress import ProgressDisplay, print_summary
 from wonder_customers.cli.source_options import print_changes
@@ -39,8 +37,6 @@ __all__ = [
     "SyncTask",
     "account",
     "bulk_session",
-    "check_outputs",
-    "default_letters",
     "journal_path",
     "run",
     "run_job",
@@ -105,26 +101,6 @@ def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: b
             yield Path(folder) / "journal"
     else:
         yield default_path(source, f"{gateway}.journal")
-
-
-def default_path(source: Path, suffix: str) -> Path:
-    """Return the path of a file beside the source: ``customers.csv`` gives ``customers.csv.failed.jsonl``."""
-    if str(source) == "-":
-        return Path(f"query.{suffix}")
-    named = source if source.name else source.resolve()
-    return named.with_name(f"{named.name}.{suffix}")
-
-
-def default_letters(source: Path) -> Path:
-    """Return the path of the file for failed rows beside the source.
-
-    Raises:
-        ConfigurationError: It is a link, through which a file elsewhere would be changed.
-    """
-    path = default_path(source, "failed.jsonl")
-    if path.is_symlink():
-        raise ConfigurationError(f"{path} is a link. Remove it, or name a file with --failures. Nothing was sent.")
-    return path
 
 
 def bulk_session(
@@ -205,7 +181,8 @@ async def run_job(task: SyncTask, job: Job) -> int:
     """Run a job to its end and return the exit code."""
     started, clock = time.time(), time.monotonic()
     message: str | None = None
-    letters = DeadLetters(task.letters, values=task.letter_values, append=task.options.resume)
+    place = f"{task.gateway} {environment(task.account)}"
+    letters = DeadLetters(task.letters, source=Path(task.source).name, gateway=place, values=task.letter_values)
     try:
         await _run_with_progress(job, letters, task.title)
     except BulkError as error:
@@ -213,22 +190,31 @@ async def run_job(task: SyncTask, job: Job) -> int:
         if not job.begun:
             print_message(f"wonder-customers: {message}", "red")
             return STOPPED
+    _settle(task, job, letters)
     facts = reports.build(
         job,
         gateway=task.gateway,
         environment=environment(task.account),
         source=task.source,
         journal=task.journal.path if task.journal is not None and task.resumable else None,
-        failed_rows=letters.path if letters.count else None,
+        failed_rows=letters.path if letters.count or letters.earlier else None,
+        earlier_failures=letters.earlier,
         given_again=_given_again(task.journal),
         seconds=time.monotonic() - clock,
         started=started,
     )
     _print_result(task, job, facts, message)
     print_changes(job.notes)
-    _write_reports(task, facts)
+    write_reports(task, facts)
     reports.check_balance(job)
     return _exit_code(job) if message is None else STOPPED
+
+
+def _settle(task: SyncTask, job: Job, letters: DeadLetters) -> None:
+    """Remove failed rows of earlier runs that have arrived from their file."""
+    complete = job.exit_status == "finished" and not job.skipped
+    with nullcontext() if task.journal is None else task.journal.reader() as find:
+        letters.settle(complete=complete, find=find)
 
 
 async def _run_with_progress(job: Job, letters: DeadLetters, title: str) -> None:
@@ -239,8 +225,7 @@ async def _run_with_progress(job: Job, letters: DeadLetters, title: str) -> None
             group.start_soon(_handle_signals, job, group.cancel_scope)
             group.start_soon(display.refresh)
             try:
-                # Dead letters of earlier runs are removed only once this job holds the journal's lock: until then they
-                # may belong to a job that is still running.
+                # The file is read once this job holds the journal's lock: until then another job may write to it.
                 async with job:
                     with letters:
                         async for outcome in job:
@@ -296,63 +281,6 @@ def _given_again(journal: Journal | None) -> list[str]:
     """Return the options of a run that a journal does not decide, so that they have to be given again."""
     run = None if journal is None else journal.last_run()
     return [f"--{it.replace('_', '-')}" for it in GIVEN_AGAIN if run is not None and run.facts.get(it) is not None]
-
-
-def check_outputs(task: SyncTask) -> None:
-    """Check, before anything is sent, that the output files can be written and replace no input.
-
-    Raises:
-        ConfigurationError: The folder of an output does not exist, an output is a folder, or an output is the same
-            file as the source, the journal, its key or another output.
-    """
-    taken: list[tuple[str, Path]] = [("the source", path) for path in _source_files(task.source)]
-    if task.journal is not None:
-        journal = Path(task.journal.path)
-        taken += [("the journal", journal), ("the journal's key", journal.with_name(f"{journal.name}.key"))]
-    for option, file in (("--failures", task.letters), ("--report", task.report), ("--html", task.html)):
-        if file is None:
-            continue
-        if not file.resolve().parent.is_dir():
-            raise ConfigurationError(f"{file} cannot be written: its folder does not exist. Nothing was sent.")
-        if file.is_dir():
-            raise ConfigurationError(f"{file} is a folder. Give the path of a file in it. Nothing was sent.")
-        for what, other in taken:
-            if _is_same_file(file, other):
-                raise ConfigurationError(
-                    f"{option} {file} would overwrite {what}. Give another path. Nothing was sent."
-                )
-        taken.append((f"the file of {option}", file))
-
-
-def _source_files(source: str) -> list[Path]:
-    """Return the files of a source that is a file or a folder."""
-    path = Path(source)
-    return sorted(path.iterdir()) if path.is_dir() else [path]
-
-
-def _is_same_file(first: Path, second: Path) -> bool:
-    """Return whether two paths are one file, through links too. The files need not exist."""
-    if first.exists() and second.exists():
-        return first.samefile(second)
-    return first.resolve() == second.resolve()
-
-
-def _write_reports(task: SyncTask, facts: dict[str, Any]) -> None:
-    if task.report is not None:
-        _save(task.report, "report", orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    if task.html is not None:
-        _save(task.html, "HTML report", page(facts).encode())
-
-
-def _save(file: Path, what: str, content: bytes) -> None:
-    try:
-        with open(file, "wb", opener=private_opener) as opened:
-            opened.write(content)
-    except OSError as error:
-        raise BulkError(
-            f"the {what} {file} could not be written: {error.strerror}. The summary above shows the result of the job."
-        ) from None
-    print_message(f"Wrote the {what} to {file}.")
 
 
 def _exit_code(job: Job) -> int:

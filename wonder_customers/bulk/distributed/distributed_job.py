@@ -22,10 +22,9 @@ from wonder_customers.bulk.distributed.progress import Progress, outcome_from_di
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
-from wonder_customers.bulk.rows import Outcome
+from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.bulk.stop_reasons import Stop
 from wonder_customers.errors import BulkError, ConfigurationError
-from wonder_customers.records import CustomerDraft
 
 __all__ = ["Backend", "DistributedJob", "PartitionedSource"]
 
@@ -110,8 +109,8 @@ class PartitionedSource:
         for exit_status in ("", "-wal", "-shm"):
             self.partitions.with_name(self.partitions.name + exit_status).unlink(missing_ok=True)
 
-    def drafts(self, place: int, numbers: Container[int]) -> dict[int, CustomerDraft]:
-        """Return the drafts of some rows of a partition, except of rows that cannot be read.
+    def rows_of(self, place: int, numbers: Container[int]) -> dict[int, Row]:
+        """Return some rows of a partition, by number.
 
         Raises:
             ConfigurationError: The source changed.
@@ -119,7 +118,7 @@ class PartitionedSource:
         with closing(Leases(self.partitions)) as leases:
             partition = leases.partition(place)
         with closing(partition.read()) as rows:
-            return {row.number: row.draft for row in rows if row.number in numbers and row.draft is not None}
+            return {row.number: row for row in rows if row.number in numbers}
 
 
 def _hold(journal: Journal, until: float) -> None:
@@ -275,11 +274,18 @@ class DistributedJob(Job):
 
     async def _report(self, result: Mapping[str, Any], outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         """Send the outcomes of failed rows."""
-        failed, drafts = [outcome_from_dict(plain) for plain in result["failures"]], dict[int, CustomerDraft]()
+        failed, rows = [outcome_from_dict(plain) for plain in result["failures"]], dict[int, Row]()
         if failed and self._source.values:
             # Rows are never sent between processes, so the failed ones are read again here.
             numbers = {outcome.number for outcome in failed}
             with suppress(ConfigurationError):
-                drafts = await anyio.to_thread.run_sync(self._source.drafts, result["place"], numbers)
+                rows = await anyio.to_thread.run_sync(self._source.rows_of, result["place"], numbers)
         if failed:
-            await outcomes.send([evolve(outcome, draft=drafts.get(outcome.number)) for outcome in failed])
+            await outcomes.send([_with_row(outcome, rows.get(outcome.number)) for outcome in failed])
+
+
+def _with_row(outcome: Outcome, row: Row | None) -> Outcome:
+    """Return an outcome with the values of its row."""
+    if row is None:
+        return outcome
+    return evolve(outcome, draft=row.draft, original=row.original if row.draft is None else None)

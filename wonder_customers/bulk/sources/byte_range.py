@@ -2,7 +2,7 @@
 
 from math import inf
 
-from attrs import define
+from attrs import define, field
 
 __all__ = ["ByteRange"]
 
@@ -19,6 +19,7 @@ class ByteRange:
         whole: The file cannot be read from a byte offset, because its bytes do not show where a row starts.
         cut: The line that was read last does not end with a line break.
         broken: The next row is a part of the same row, so the file cannot be divided between them.
+        recent: The lines read since the last `take_recent`.
     """
 
     offset: int = 0
@@ -28,3 +29,10 @@ class ByteRange:
     whole: bool = False
     cut: bool = False
     broken: bool = False
+    recent: list[bytes] = field(factory=list)
+
+    def take_recent(self) -> bytes:
+        """Return the lines read since the last call."""
+        found = self.recent[0] if len(self.recent) == 1 else b"".join(self.recent)
+        self.recent.clear()
+        return found

@@ -11,7 +11,7 @@ from attrs import asdict, define, evolve, field, frozen
 from wonder_customers._support.card_data import contains_card_number
 from wonder_customers.bulk.rows import RowProblem
 from wonder_customers.bulk.sources.assignment import Assignment, Feed, known_fields, plain, unique_names
-from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous
+from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambiguous, may_have_cards
 from wonder_customers.bulk.sources.drafts import assembled, metadata
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import SourceNotes
@@ -59,6 +59,7 @@ class Columns:
         cleaner: Reads the cells.
         reference: The index of the (first) column with the reference.
         cards: The indexes of columns with card fields, which must not be included in a digest.
+        with_cards: Whether a column has card fields, or was left out because it may contain them.
         fields: The fields that have a column.
         mark: Identifies the mapping, so that the same values under another mapping have another digest.
     """
@@ -68,6 +69,7 @@ class Columns:
     cleaner: Cleaner
     reference: int = field(init=False)
     cards: frozenset[int] = field(init=False)
+    with_cards: bool = field(init=False)
     fields: frozenset[str] = field(init=False)
     mark: bytes = field(init=False)
     _key: Feed = field(init=False)
@@ -81,6 +83,7 @@ class Columns:
         self.cards = frozenset(
             place for feed in self.feeds if feed.path.startswith("payment_source.") for place in feed.places
         )
+        self.with_cards = bool(self.cards) or any(may_have_cards(plain(name), None) for name in self.names)
         # A column that is left out may contain card numbers.
         self._undigested = self.cards | set(range(len(self.names))).difference(*(feed.places for feed in self.feeds))
         read = {place for feed in self.feeds for place in feed.places} - self.cards

@@ -88,6 +88,7 @@ def csv_rows(
     if not byte_range.whole:
         reader = csv.reader(decoded(file, byte_range), **dialect)  # type: ignore[arg-type]
     before, ending = byte_range.line - reader.line_num, head if byte_range.whole else byte_range
+    ending.recent.clear()
     return (yield from _rows(_Records(reader, before, byte_range, ending), columns, number, where))
 
 
@@ -129,8 +130,9 @@ class _Records:
         reader: The parser.
         before: The number of lines before those of the parser.
         byte_range: The position after the current record.
-        ending: Shows whether the last line was complete.
+        ending: Has the lines of the current record, and shows whether the last one was complete.
         line: The first line of the current record.
+        original: The bytes of the current record.
         broken: The line that continues an earlier one.
     """
 
@@ -140,13 +142,14 @@ class _Records:
     ending: ByteRange
     broken: int = field(default=0, init=False)
     line: int = field(default=0, init=False)
-    _ahead: tuple[list[str] | csv.Error | None, int, int] | None = field(default=None, init=False)
+    original: bytes = field(default=b"", init=False)
+    _ahead: tuple[list[str] | csv.Error | None, int, int, bytes] | None = field(default=None, init=False)
 
     def take(self) -> list[str] | csv.Error | None:
         """Return the next record, or the error in its place; None at the end."""
         self.byte_range.broken = False
         if self._ahead is not None:
-            found, self.byte_range.offset, end = self._ahead
+            found, self.byte_range.offset, end, self.original = self._ahead
             self._ahead = None
             self.line, self.byte_range.line = self.byte_range.line + 1, end
             return found
@@ -159,13 +162,15 @@ class _Records:
             return error
         finally:
             self.byte_range.line = self.before + self.reader.line_num
+            self.original = self.ending.take_recent()
 
     def peek(self) -> list[str] | csv.Error | None:
         """Return the record after the current one, without moving on."""
-        offset, line, current = self.byte_range.offset, self.byte_range.line, self.line
+        at = self.byte_range
+        before = at.offset, at.line, self.line, self.original
         found = self.take()
-        self._ahead = found, self.byte_range.offset, self.byte_range.line
-        self.byte_range.offset, self.byte_range.line, self.line = offset, line, current
+        self._ahead = found, at.offset, at.line, self.original
+        at.offset, at.line, self.line, self.original = before
         return found
 
 
@@ -175,7 +180,8 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
         place = f"{where}line {records.line}"
         if isinstance(values, csv.Error):
             number += 1
-            yield Row(number, problem=f"{place}: {_reason(values)}", place=place)
+            original = None if columns.with_cards else records.original
+            yield Row(number, problem=f"{place}: {_reason(values)}", place=place, original=original)
             continue
         reference = reference_of(values)
         # A reference without letters and digits, or without other cells, may be a line that is not a row.
@@ -186,8 +192,9 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
             continue
         number += 1
         problem = None if len(values) == width else _width_problem(values, width, records)
+        original = None if columns.with_cards else records.original
         if problem is not None:
-            yield Row(number, problem=f"{place}: {problem}", place=place)
+            yield Row(number, problem=f"{place}: {problem}", place=place, original=original)
             continue
         yield Row(
             number,
@@ -196,6 +203,7 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
             raw_values=columns.digestible(values, _material),
             build=partial(columns.draft, values, place),
             columns=columns.fields,
+            original=original,
         )
     return number
 

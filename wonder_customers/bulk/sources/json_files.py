@@ -74,15 +74,16 @@ def json_rows(
             byte_range.whole = True
             for text, line in _objects(_Buffer(_pieces(file, encoding), where), where):
                 number += 1
-                yield _row(text, number, f"{where}line {line}", forms)
+                original = text.encode("utf-8", "surrogateescape")
+                yield _row(text, number, f"{where}line {line}", forms, original)
             return number
         lines = text_lines(file, byte_range)
     for text in lines:
         byte_range.line += 1
-        bare = text.strip()
+        bare, original = text.strip(), byte_range.take_recent()
         if bare:
             number += 1
-            yield _row(bare, number, f"{where}line {byte_range.line}", forms)
+            yield _row(bare, number, f"{where}line {byte_range.line}", forms, original)
     return number
 
 
@@ -173,15 +174,16 @@ class _Buffer:
         return len(self._text) > before
 
 
-def _row(text: str, number: int, place: str, forms: Forms) -> Row:
+def _row(text: str, number: int, place: str, forms: Forms, original: bytes) -> Row:
     try:
         record = parse_source_json(text)
     except json.JSONDecodeError as error:
         if has_invalid_bytes(text):
-            return Row(number, problem=f"{place}: contains {INVALID_BYTES}", place=place)
-        return Row(number, problem=f"{place}: is not valid JSON (at character {error.pos})", place=place)
+            return Row(number, problem=f"{place}: contains {INVALID_BYTES}", place=place, original=original)
+        problem = f"{place}: is not valid JSON (at character {error.pos})"
+        return Row(number, problem=problem, place=place, original=original)
     except UnreadableJsonError as error:
-        return Row(number, problem=f"{place}: contains {error}", place=place)
+        return Row(number, problem=f"{place}: contains {error}", place=place, original=original)
     if isinstance(record, dict) and record.keys() >= DEAD_LETTER:
         reference, record = record.get("reference"), record.get("values")
         if record is None:
@@ -190,13 +192,13 @@ def _row(text: str, number: int, place: str, forms: Forms) -> Row:
                 " the journal, or run the job with --dead-letter-values"
             )
             known = reference if isinstance(reference, str) else None
-            return Row(number, problem=problem, reference=known, place=place)
+            return Row(number, problem=problem, reference=known, place=place, original=original)
     if not isinstance(record, dict):
-        return Row(number, problem=f"{place}: must be a JSON object", place=place)
-    return _object_row(flat(record), number, place, forms)
+        return Row(number, problem=f"{place}: must be a JSON object", place=place, original=original)
+    return _object_row(flat(record), number, place, forms, original)
 
 
-def _object_row(record: dict[str, Any], number: int, place: str, forms: Forms) -> Row:
+def _object_row(record: dict[str, Any], number: int, place: str, forms: Forms, original: bytes) -> Row:
     """Convert an object with dotted names into a row.
 
     Raises:
@@ -204,7 +206,7 @@ def _object_row(record: dict[str, Any], number: int, place: str, forms: Forms) -
     """
     columns = forms.columns(tuple(record))
     if columns is None:
-        return Row(number, problem=f"{place}: has no reference", place=place)
+        return Row(number, problem=f"{place}: has no reference", place=place, original=original)
     values = list(record.values())
     return Row(
         number,
@@ -213,4 +215,5 @@ def _object_row(record: dict[str, Any], number: int, place: str, forms: Forms) -
         columns=columns.fields,
         raw_values=columns.digestible(values, orjson.dumps),
         build=partial(columns.draft, values, place),
+        original=None if columns.with_cards else original,
     )

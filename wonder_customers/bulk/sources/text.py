@@ -77,6 +77,7 @@ def decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:
     for line in lines:
         byte_range.offset += len(line)
         byte_range.cut = line[-1:] != b"\n"
+        byte_range.recent.append(line)
         yield line.decode(encoding, "surrogateescape")
         if byte_range.offset >= byte_range.end:
             return
@@ -96,6 +97,7 @@ def _checked(lines: Iterable[str], encoding: str, head: ByteRange) -> Iterator[s
     try:
         for number, line in enumerate(lines, 1):
             head.cut = not line.endswith(("\n", "\r"))
+            head.recent.append(line.encode("utf-8", "surrogateescape"))
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError:
         raise ConfigurationError(

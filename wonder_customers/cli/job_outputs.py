@@ -1,0 +1,100 @@
+"""The files that a bulk job of the command line writes: failed rows and reports."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from wonder_customers.bulk.dead_letters import check_dead_letters
+from wonder_customers.bulk.html_report import page
+from wonder_customers.bulk.private_files import private_opener
+from wonder_customers.cli.output import print_message
+from wonder_customers.errors import BulkError, ConfigurationError
+
+if TYPE_CHECKING:
+    from wonder_customers.cli.sync_jobs import SyncTask
+
+__all__ = ["check_outputs", "default_letters", "default_path", "write_reports"]
+
+
+def default_path(source: Path, suffix: str) -> Path:
+    """Return the path of a file beside the source: ``customers.csv`` gives ``customers.csv.SUFFIX``."""
+    if str(source) == "-":
+        return Path(f"query.{suffix}")
+    named = source if source.name else source.resolve()
+    return named.with_name(f"{named.name}.{suffix}")
+
+
+def default_letters(source: Path, gateway: str) -> Path:
+    """Return the path of the file for rows that fail at a gateway, beside the source.
+
+    Raises:
+        ConfigurationError: It is a link, through which a file elsewhere would be changed.
+    """
+    path = default_path(source, f"{gateway}.failed.jsonl")
+    if path.is_symlink():
+        raise ConfigurationError(f"{path} is a link. Remove it, or name a file with --failures. Nothing was sent.")
+    return path
+
+
+def check_outputs(task: "SyncTask") -> None:
+    """Check, before anything is sent, that the output files can be written and replace no input.
+
+    Raises:
+        ConfigurationError: The folder of an output does not exist, an output is a folder or the same file as the
+            source, the journal, its key or another output, or the file for failed rows has another content.
+    """
+    taken: list[tuple[str, Path]] = [("the source", path) for path in _source_files(task.source)]
+    if task.journal is not None:
+        journal = Path(task.journal.path)
+        taken += [("the journal", journal), ("the journal's key", journal.with_name(f"{journal.name}.key"))]
+    for option, file in (("--failures", task.letters), ("--report", task.report), ("--html", task.html)):
+        if file is None:
+            continue
+        if not file.resolve().parent.is_dir():
+            raise ConfigurationError(f"{file} cannot be written: its folder does not exist. Nothing was sent.")
+        if file.is_dir():
+            raise ConfigurationError(f"{file} is a folder. Give the path of a file in it. Nothing was sent.")
+        for what, other in taken:
+            if _is_same_file(file, other):
+                raise ConfigurationError(
+                    f"{option} {file} would overwrite {what}. Give another path. Nothing was sent."
+                )
+        taken.append((f"the file of {option}", file))
+    check_dead_letters(task.letters)
+
+
+def _source_files(source: str) -> list[Path]:
+    """Return the files of a source that is a file or a folder."""
+    path = Path(source)
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def _is_same_file(first: Path, second: Path) -> bool:
+    """Return whether two paths are one file, through links too. The files need not exist."""
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    return first.resolve() == second.resolve()
+
+
+def write_reports(task: "SyncTask", facts: dict[str, Any]) -> None:
+    """Write the reports of a job that were requested.
+
+    Raises:
+        BulkError: A report cannot be written.
+    """
+    if task.report is not None:
+        _save(task.report, "report", orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if task.html is not None:
+        _save(task.html, "HTML report", page(facts).encode())
+
+
+def _save(file: Path, what: str, content: bytes) -> None:
+    try:
+        with open(file, "wb", opener=private_opener) as opened:
+            opened.write(content)
+    except OSError as error:
+        raise BulkError(
+            f"the {what} {file} could not be written: {error.strerror}. The summary above shows the result of the job."
+        ) from None
+    print_message(f"Wrote the {what} to {file}.")
