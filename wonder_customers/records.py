@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from wonder_customers._support.markers import CLEAR, UNSET, Clear, Unset
 from wonder_customers._support.phone import Phone
@@ -189,19 +189,10 @@ class CustomerDraft:
             object.__setattr__(self, "clear", (self.clear | marked) - given)
 
 
-_CLEARED: Final = (
-    "name",
-    "first_name",
-    "last_name",
-    "email",
-    "phone",
-    "company_name",
-    "description",
-    "metadata",
-    "address",
-    "default_payment_method",
-    "default_payment_token",
+_CLEARED: Final = tuple(
+    column.name for column in fields(CustomerDraft) if column.name not in {"reference", "payment_source", "clear"}
 )
+"""The fields of a draft that `CLEAR` can be assigned to."""
 
 
 @frozen
