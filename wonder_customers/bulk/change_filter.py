@@ -20,6 +20,7 @@ from wonder_customers.session import CustomerSession
 __all__ = ["ChangeFilter", "Only", "PendingRow", "ReferenceIndex"]
 
 MOST_TWINS = 5
+_UNCONFIRMED = {"sending", "unknown", "removing"}
 
 Only = Literal["all", "failed"]
 """Which rows belong to a run: all, or those that failed or are unconfirmed since an earlier run."""
@@ -110,7 +111,7 @@ class ChangeFilter:
         replaced: dict[int, int | None] = {}
         for row in rows:
             entry = entries.get(row.reference) if row.reference is not None else None
-            if self.only == "failed" and (entry is None or entry.state == "done"):
+            if self.only == "failed" and (entry is None or entry.state in {"done", "removed"}):
                 self.skipped += 1
                 continue
             earlier = repeats.get(row.number)
@@ -120,9 +121,15 @@ class ChangeFilter:
                 self._note_first(row, found, row.number if earlier is None else earlier, replaced)
             if isinstance(found, Outcome):
                 outcomes.append(found)
-            else:
-                pending.append(found)
+                continue
+            pending.append(found)
+            if found.reference != row.reference and self._references is not None:
+                self._references.find_repeats([(found.reference, row.number)])
         return outcomes, pending
+
+    def missing(self, references: Sequence[str]) -> set[str]:
+        """Return which references are not in the source, after the whole source was read."""
+        return set() if self._references is None else self._references.missing(references)
 
     def _note_first(self, row: Row, found: Outcome | PendingRow, first: int, replaced: dict[int, int | None]) -> None:
         """Note whether a row with a new reference is invalid, so that the next row with the reference is sent."""
@@ -156,9 +163,9 @@ class ChangeFilter:
             settled = self._settled_by_payload(row, entry, journal, draft, raw)
             if settled is not None:
                 return settled
-        known = entry is not None and entry.id is not None and entry.state != "removed"
-        unconfirmed = entry is not None and (entry.state in {"sending", "unknown"} or entry.code == LATE_ATTEMPT)
-        superseded = unconfirmed and not same
+        known = entry is not None and entry.id is not None and entry.state not in {"removing", "removed"}
+        unconfirmed = entry is not None and (entry.state in _UNCONFIRMED or entry.code == LATE_ATTEMPT)
+        superseded = unconfirmed and (entry is None or entry.state == "removing" or not same)
         return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells)
 
     def _resend(self, entry: Entry, journal: RowJournal, draft: CustomerDraft | None = None) -> bool:
@@ -228,6 +235,7 @@ class ReferenceIndex:
         self._connection.execute(
             "CREATE TABLE seen (reference TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID"
         )
+        self._connection.execute("CREATE TABLE invalid (reference TEXT PRIMARY KEY) WITHOUT ROWID")
         self._connection.execute(
             "CREATE TABLE folds (fold TEXT PRIMARY KEY, reference TEXT NOT NULL, number INTEGER NOT NULL) WITHOUT ROWID"
         )
@@ -274,10 +282,20 @@ class ReferenceIndex:
                     self.twin_rows.append((earlier, number))
 
     def move(self, reference: str, number: int | None) -> None:
-        """Change the first row of a reference; None removes the reference."""
+        """Change the first row of a reference; None if its rows so far are invalid."""
         self._connection.execute("DELETE FROM seen WHERE reference = ?", [reference])
-        if number is not None:
+        if number is None:
+            self._connection.execute("INSERT OR IGNORE INTO invalid VALUES (?)", [reference])
+        else:
             self._connection.execute("INSERT INTO seen VALUES (?, ?)", [reference, number])
+
+    def missing(self, references: Sequence[str]) -> set[str]:
+        """Return which references were not read, not even in an invalid row."""
+        select = (
+            "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT reference FROM seen)"
+            " AND value NOT IN (SELECT reference FROM invalid)"
+        )
+        return {it for (it,) in self._connection.execute(select, [orjson.dumps(references).decode()])}
 
     def _first(self, reference: str) -> int:
         select = "SELECT number FROM seen WHERE reference = ?"

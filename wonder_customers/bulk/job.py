@@ -8,6 +8,7 @@ from typing import Self
 
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from wonder_customers.bulk.left_customers import LeftCustomers
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stats import JobStats
@@ -30,6 +31,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     Attributes:
         stats: Counts and curves so far.
+        left: The customers that left the source, which are counted after all rows were sent.
         stopped: Why the job stopped before the end of its source; None while it runs and after it finished.
     """
 
@@ -39,6 +41,7 @@ class Job(AsyncIterator[Outcome], ABC):
     def __init__(self, workers: int, journal: str | None) -> None:
         self.workers = workers
         self.stats = JobStats()
+        self.left = LeftCustomers()
         self.stopped: Stop | None = None
         self._journal_name = journal
         self._used = self._open = False

@@ -1,8 +1,8 @@
 """Bulk jobs: a reader, a change filter, a bounded queue and workers on one session, with the journal beside them."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import anyio
@@ -13,8 +13,12 @@ from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.job import Job
+from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.entries import RowJournal
+from wonder_customers.bulk.journal.removals import Removals
+from wonder_customers.bulk.left_customers import RemovalLimit
 from wonder_customers.bulk.options import Options, Rows
+from wonder_customers.bulk.removal import Removal, check_deletion, count_left, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.sources.notes import SourceNotes
@@ -57,6 +61,8 @@ class LocalJob(Job):
         )
         self._batches = Batches(rows, options.first)
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
+        self._source_ended, self._whole_source = False, repeats is None
+        self.left.rule = options.removed
 
     def stop(self) -> None:
         """Stop reading rows, complete those under way, and end."""
@@ -98,6 +104,10 @@ class LocalJob(Job):
 
     async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
         stack.push_async_exit(self._batches)  # closes the source of a job that cannot start
+        if self._options.removed == "delete":
+            check_deletion(self._session)
+            if not isinstance(self._journal, Journal):
+                raise ConfigurationError("customers that left the source are found with a journal. Nothing was sent.")
         if self._journal is not None:
             self._journal.check(self._session.gateway, self._session.account.base_url)
             self._journal.begin(self._options.facts, resume=self._options.resume)
@@ -123,13 +133,14 @@ class LocalJob(Job):
         try:
             async with anyio.create_task_group() as ticking:
                 ticking.start_soon(self._tick)
-                with outcomes, pending, queue:
+                with outcomes, pending, queue, self._change_filter:
                     async with anyio.create_task_group() as group:
                         group.start_soon(self._read, pending.clone(), outcomes.clone())
                         for _ in range(workers):
                             group.start_soon(self._work, queue.clone(), outcomes.clone())
                         pending.close()
                         queue.close()
+                    await self._remove_left(outcomes)
                 ticking.cancel_scope.cancel()
         finally:
             self._tick_once(last=True)
@@ -141,7 +152,7 @@ class LocalJob(Job):
     ) -> None:
         """Read the source and queue the rows that have to be sent."""
         async with self._batches:
-            with pending, outcomes, self._change_filter:
+            with pending, outcomes:
                 try:
                     await self._queue_all(pending, outcomes)
                 except ConfigurationError as error:
@@ -158,6 +169,7 @@ class LocalJob(Job):
         while not self._stop.is_set:
             batch = await self._batches.next(self._change_filter)
             if batch is None:
+                self._source_ended = not self._batches.cut_short
                 return
             await self._report(outcomes, batch[0])
             systematic = self._thresholds.count_invalid(batch[0], len(batch[0]) + len(batch[1]))
@@ -188,20 +200,58 @@ class LocalJob(Job):
                 if self._stop.is_set:
                     self._writer.hold(row)
                     continue
-                try:
+                outcome = None
+                with self._halting():
                     outcome = await self._writer.write(row)
-                except (AuthenticationError, PermissionDeniedError) as error:
-                    self._halt("refused", f"the gateway refused the credentials ({error.reason}). {error.hint}")
-                except BulkError as error:
-                    self._halt("journal", str(error))
-                else:
-                    if outcome is not None:
-                        self._count(outcome)
-                        await self._report(outcomes, [outcome])
+                if outcome is not None:
+                    self._count(outcome)
+                    await self._report(outcomes, [outcome])
+
+    @contextmanager
+    def _halting(self) -> Iterator[None]:
+        """Stop the job when the gateway refuses the credentials or the journal cannot be written."""
+        try:
+            yield
+        except (AuthenticationError, PermissionDeniedError) as error:
+            self._halt("refused", f"the gateway refused the credentials ({error.reason}). {error.hint}")
+        except BulkError as error:
+            self._halt("journal", str(error))
+
+    async def _remove_left(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
+        """Count the customers that left the source, and delete them if requested.
+
+        Drafts of the caller may be a part of a source, so what is missing from them is counted only to be deleted.
+        """
+        delete, journal = self._options.removed == "delete", self._journal
+        complete = self._source_ended and self._whole_source and self._options.only == "all" and self.stopped is None
+        if not complete or not isinstance(journal, Journal) or not (delete or isinstance(self._rows, RowReader)):
+            return
+        records, missing = Removals(journal), self._change_filter.missing
+        await anyio.to_thread.run_sync(count_left, records, self.left, missing)
+        if not delete:
+            return
+
+        async def report(outcome: Outcome) -> None:
+            self.left.removed += outcome.ok
+            self.left.kept += not outcome.ok
+            self._count(outcome)
+            await outcomes.send([outcome])
+
+        removal = Removal(self._session, records, missing, self._stop, self._writer.wait_for_window, report)
+        limit = RemovalLimit.parse(self._options.max_removed)
+        problem = removal_problem(self.left, self.rows_read, self.stats.failures, limit)
+        if problem is not None:
+            self.left.problem, stops = problem
+            if stops:
+                advice = self.left.advice(journal.name, self.rows_read)
+                self._halt("removal", f"{problem[0]}. No customer was removed. {advice}")
+            return
+        with self._halting():
+            await removal.run(self._options.workers)
 
     def _count(self, outcome: Outcome) -> None:
         """Count a row that was sent, and stop the job when too many failed."""
-        self.stats.sent += outcome.applied == "yes"
+        self.stats.sent += outcome.applied == "yes" and outcome.status != "removed"
         self.stats.requests.sent += outcome.attempts
         too_many = self._thresholds.count(ok=outcome.ok)
         if too_many:
@@ -231,7 +281,8 @@ class LocalJob(Job):
     def _end(self) -> None:
         """Close the journal, after the last row was written."""
         if self._journal is not None:
-            self._journal.end(self.exit_status, self.stats.counts)
+            # Rows that do not belong to the run are rows of the source, whose number is compared with the next run.
+            self._journal.end(self.exit_status, self.stats.counts + Counter(skipped=self.skipped))
 
 
 def sync(

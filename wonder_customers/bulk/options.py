@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from wonder_customers.bulk.change_filter import Only
 from wonder_customers.bulk.empty_cells import EmptyRule
+from wonder_customers.bulk.left_customers import RemovalLimit, RemovedRule
 from wonder_customers.bulk.rows import Row
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
@@ -49,6 +50,10 @@ class Options:
         full: Send unchanged rows too.
         empty: What an empty cell does: ``own`` clears a field that an earlier run filled (without a journal it keeps
             it), ``clear`` clears every field that has a column, ``keep`` leaves the field as it is.
+        removed: What happens to the customers that left the source: ``report`` counts them, ``delete`` deletes or
+            archives them after a complete run without failed rows. It needs a journal.
+        max_removed: The most customers to delete, as a number or as a share of the rows of the last finished run. If
+            more left the source, the job stops before it deletes any.
         retry: How often and how long each row is retried. It replaces the session's policy.
         max_failures: The number of failed rows at which the job stops; None for no limit.
         failure_share: The share of failures among the last 500 rows (at least 50) at which the job stops; None for no
@@ -62,6 +67,8 @@ class Options:
     only: Only = "all"
     full: bool = False
     empty: EmptyRule = "own"
+    removed: RemovedRule = "report"
+    max_removed: int | str = "5%"
     retry: RetryPolicy = BULK
     max_failures: int | None = None
     failure_share: float | None = 0.2
@@ -69,6 +76,7 @@ class Options:
     resume: bool = False
 
     def __attrs_post_init__(self) -> None:
+        RemovalLimit.parse(self.max_removed)
         if self.workers < 1:
             raise ConfigurationError("a job needs at least 1 worker")
         if self.first is not None and self.first < 1:

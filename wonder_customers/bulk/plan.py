@@ -8,13 +8,17 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import anyio.to_thread
 from attrs import define, field
 
 from wonder_customers.bulk.batches import Batches, for_each
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.journal.removals import Removals
+from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit, RemovedRule
 from wonder_customers.bulk.options import BULK, Rows, check_rate
+from wonder_customers.bulk.removal import check_deletion, count_left, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.sources.notes import SourceNotes, masked
@@ -63,6 +67,7 @@ class Plan:
         reasons: Rows that cannot be sent, by reason.
         systematic: Why `sync` would stop before it sends the rows; None if it would not.
         samples: The first request bodies, with masked values.
+        left: The customers that left the source, and what happens to them.
         notes: The columns, and what was changed while the source was read.
         requests: The approximate number of requests that the job would send.
         rate: The maximum number of requests per second; None for no limit.
@@ -84,6 +89,7 @@ class Plan:
     reasons: "Counter[str]" = field(factory=Counter)
     systematic: str | None = None
     samples: list[dict[str, Any]] = field(factory=list)
+    left: LeftCustomers = field(factory=LeftCustomers)
     notes: SourceNotes = field(factory=SourceNotes)
     requests: int = 0
     rate: float | None = None
@@ -106,6 +112,8 @@ async def plan(
     *,
     journal: Journal | None = None,
     empty: EmptyRule = "own",
+    removed: RemovedRule = "report",
+    max_removed: int | str = "5%",
     rate: float | None = None,
     look_up: int = 1000,
     workers: int = 16,
@@ -118,6 +126,8 @@ async def plan(
         rows: The rows of the job.
         journal: The job's journal; without it, every valid row would be sent.
         empty: What an empty cell does, see `Options`.
+        removed: What happens to the customers that left the source, see `Options`.
+        max_removed: The most customers to delete, see `Options`.
         rate: The requests per second of the job, to estimate its duration; None if it has no limit.
         look_up: The maximum number of rows to look up at the gateway (one read each).
         workers: The maximum number of concurrent lookups.
@@ -127,7 +137,9 @@ async def plan(
         ConfigurationError: The source cannot be read, or the rate or `look_up` is invalid.
         CallError: A lookup failed.
     """
-    found = Plan(rate=rate, notes=rows.notes if isinstance(rows, RowReader) else SourceNotes())
+    found = Plan(
+        rate=rate, left=LeftCustomers(removed), notes=rows.notes if isinstance(rows, RowReader) else SourceNotes()
+    )
     thresholds = Thresholds()
     patient = session.with_options(retry=retry)
     batches = Batches(rows)
@@ -136,6 +148,9 @@ async def plan(
         check_rate(rate)
         if look_up < 0:
             raise ConfigurationError("the number of rows to look up must be 0 or more. Nothing was looked up.")
+        limit = RemovalLimit.parse(max_removed)
+        if removed == "delete":
+            check_deletion(session)
         with change_filter:
             while (sifted := await batches.next(change_filter)) is not None:
                 _settled(found, sifted[0])
@@ -150,9 +165,15 @@ async def plan(
                 there = await _look_up(patient, asked, workers)
                 for item in sifted[1]:
                     _count(found, item, there)
+            if journal is not None and (removed == "delete" or isinstance(rows, RowReader)):
+                await anyio.to_thread.run_sync(count_left, Removals(journal), found.left, change_filter.missing)
     found.rows = batches.read
     sent = found.creates + found.updates + found.open
-    found.requests = round(sent * requests_per_upsert(session)) + found.unconfirmed
+    if removed == "delete":
+        problem = removal_problem(found.left, found.rows, found.invalid + found.duplicates, limit)
+        found.left.problem = None if problem is None else problem[0]
+    found.requests = 2 * found.left.count if removed == "delete" and found.left.problem is None else 0
+    found.requests += round(sent * requests_per_upsert(session)) + found.unconfirmed
     return found
 
 

@@ -268,13 +268,18 @@ async def sync_on_ray(
         values: Read failed rows again, so that their outcomes contain their drafts.
 
     Raises:
-        ConfigurationError: The source cannot be read, or Ray cannot be reached.
+        ConfigurationError: The source cannot be read, Ray cannot be reached, or `Options.removed` is ``delete``.
         BulkError: Another job uses the journal.
     """
     if workers < 1:
         raise ConfigurationError("a job needs at least 1 worker")
     check_rate(rate)
     chosen = options or Options()
+    if chosen.removed == "delete":
+        raise ConfigurationError(
+            "customers that left the source are not deleted on Ray. Nothing was sent. Send the rows on Ray, then run"
+            " the same command with --removed delete and without --on: it sends no confirmed row again."
+        )
     journal = await anyio.to_thread.run_sync(journal.resolve)
     create = partial(PartitionedSource.create, source, journal, chosen, size=size, values=values, wait=DYING)
     divided = await anyio.to_thread.run_sync(create)

@@ -77,6 +77,7 @@ def build(
         "source_changes": job.notes.as_dict(),
         "failures": dict(stats.reasons.most_common()),
         "cleared": dict(stats.cleared.most_common()),
+        "left": _left(job),
         "drift": dict(stats.drift.most_common()),
         "examples": dict(stats.examples),
         "requests": {
@@ -104,6 +105,29 @@ def _arrived(job: Job) -> dict[str, Any]:
     return {"rows": arrived, "of": rows, "all": arrived == rows, "text": text}
 
 
+def _left(job: Job) -> dict[str, Any] | None:
+    """Return the customers that left the source, by their ids; None if they were not counted."""
+    left = job.left
+    if not left.counted:
+        return None
+    ids = [held for _, held in left.listed if held is not None]
+    counts = {"rule": left.rule, "customers": left.count, "removed": left.removed, "kept": left.kept}
+    return {**counts, "problem": left.problem, "ids": ids, "text": _left_text(job)}
+
+
+def _left_text(job: Job) -> str | None:
+    """Return a sentence about the customers that left the source; None if there is nothing to report."""
+    left = job.left
+    if left.problem is not None:
+        return f"Customers that left the source were not removed: {left.problem}."
+    if left.rule == "delete" and left.count:
+        rest = left.count - left.removed
+        return f"{left.share} left the source. Removed: {left.removed:,}. Not removed: {rest:,}."
+    doubt = left.doubt(job.rows_read)
+    text = f"{left.share} left the source and stay at the gateway." if left.count else None
+    return text if doubt is None else " ".join(filter(None, [text, f"Check the source: {doubt}."]))
+
+
 def _percent(part: int, whole: int) -> str:
     """Format a share, rounded down, so that only all of the rows are 100 %."""
     return f"{part * 1000 // whole / 10:.1f} %".replace(".0 %", " %")
@@ -127,7 +151,10 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
     steps: list[dict[str, str | None]] = []
     if not job.rows_read and job.exit_status == "finished":
         steps.append(_step(f"{source} has no rows. Check that it is the right file."))
-    if journal is None:
+    text = _left_text(job) if job.left.counted and job.exit_status != "removal" else None
+    if text is not None:
+        steps.append(_step(text))
+    if journal is None or job.exit_status == "removal":
         return steps
     again = f" (with the same {' and '.join(given_again)})" if given_again else ""
     resume = f"wonder-customers resume {quote(str(journal))}{again}"

@@ -11,11 +11,12 @@ from wonder_customers.records import Applied, CustomerDraft
 
 __all__ = ["Outcome", "Row", "RowProblem", "Status"]
 
-Status = Literal["created", "updated", "written", "unchanged", "failed", "invalid", "duplicate"]
+Status = Literal["created", "updated", "written", "unchanged", "failed", "invalid", "duplicate", "removed", "kept"]
 """The outcome of a row.
 
 ``written`` means created or updated, at a gateway whose response does not say which (Wonder). ``invalid`` and
 ``duplicate`` rows were not sent: they violate the gateway's limits, or repeat the reference of an earlier row.
+``removed`` and ``kept`` customers left the source: they were deleted at the gateway, or could not be deleted.
 """
 
 
@@ -121,7 +122,7 @@ class Outcome:
     """The outcome of one row.
 
     Attributes:
-        number: The row's number in the source, from 1.
+        number: The row's number in the source, from 1; 0 for a customer that left the source.
         reference: The customer's reference; None if the row has none.
         status: What happened.
         id: The gateway's id of the customer, if known.
@@ -156,5 +157,5 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the gateway now holds the row's values."""
-        return self.status not in {"failed", "invalid", "duplicate"}
+        """Whether the gateway now holds what the source says."""
+        return self.status not in {"failed", "invalid", "duplicate", "kept"}

@@ -11,12 +11,13 @@ from wonder_customers.errors import BulkError
 
 __all__ = ["ExitStatus", "Stop", "Thresholds", "raise_stop", "single_error"]
 
-ExitStatus = Literal["finished", "paused", "interrupted", "refused", "failures", "journal", "source"]
+ExitStatus = Literal["finished", "paused", "interrupted", "refused", "failures", "journal", "source", "removal"]
 """How a run ended.
 
 ``finished``: all rows were processed. ``paused``: the requested number of first rows was processed. ``interrupted``:
 stopped by the user. ``refused``: the gateway refused the credentials. ``failures``: too many rows failed. ``journal``
-and ``source``: the journal could not be written or the source could not be read.
+and ``source``: the journal could not be written or the source could not be read. ``removal``: all rows were processed,
+and more customers left the source than may be deleted.
 """
 
 
@@ -42,7 +43,7 @@ def raise_stop(stopped: Stop | None, rows: int, journal: str | None) -> None:
     if stopped is None or stopped.exit_status in {"paused", "interrupted"}:
         return
     said = f"the job stopped after {rows} rows: {stopped.reason.rstrip('.')}."
-    if journal is not None and stopped.exit_status != "journal":
+    if journal is not None and stopped.exit_status not in {"journal", "removal"}:
         said += (
             " Rows that were applied are recorded in the journal. After fixing the cause, continue with:"
             f" wonder-customers resume {journal}"

@@ -28,7 +28,7 @@ from wonder_customers.errors import (
 from wonder_customers.records import Address, Applied, Customer, CustomerDraft, Phone, Response
 from wonder_customers.session import CustomerSession
 
-__all__ = ["RowWriter"]
+__all__ = ["RowWriter", "error_code"]
 
 _TRANSIENT: Final = (
     NotSentError,
@@ -101,17 +101,18 @@ class RowWriter:
         only after the confirmation window.
         """
         if row.superseded:
-            await self._wait_for_window()
+            await self.wait_for_window()
         try:
             response = await self.session.raw.get_by_reference(row.reference)
         except NotFoundError:
             response = None
         if response is not None and self._holds(row.draft, response.record):
             return response
-        await self._wait_for_window()
+        await self.wait_for_window()
         return None
 
-    async def _wait_for_window(self) -> None:
+    async def wait_for_window(self) -> None:
+        """Wait until no write of an earlier process can be applied any more, or until the job stops."""
         left = self.confirm_after - clock.monotonic()
         if left > 0:
             with self.stop.interrupting():
@@ -144,7 +145,7 @@ class RowWriter:
         fatal = isinstance(error, (AuthenticationError, PermissionDeniedError))
         applied: Applied = "unknown" if unconfirmed and error.applied == "no" else error.applied
         stopped = self.stop.is_set and isinstance(error, _TRANSIENT) and error.applied == "no"
-        code = _code(error)
+        code = error_code(error)
         if self.journal is not None and not (stopped and unconfirmed):
             state: State = "unknown" if applied != "no" else "held" if fatal or stopped else "failed"
             self.journal.ended(row.reference, state, error.attempts, code)
@@ -176,7 +177,7 @@ _APPLIED: Final = {
 }
 
 
-def _code(error: CallError) -> str:
+def error_code(error: CallError) -> str:
     """Return a short failure code for counting, without the gateway's free text."""
     words = [type(error).__name__]
     if isinstance(error, GatewayError):

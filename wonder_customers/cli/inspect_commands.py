@@ -13,6 +13,7 @@ from rich.table import Table
 
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.left_customers import LeftCustomers, RemovedRule
 from wonder_customers.bulk.local_job import LocalJob
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import Rows
@@ -29,6 +30,8 @@ from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, run_job
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 
+MOST_SHOWN = 20
+
 __all__ = ["export_ids", "migration", "show_plan", "show_status", "show_verification"]
 
 
@@ -41,6 +44,8 @@ def show_plan(
     rate: float | None,
     look_up: int,
     workers: int,
+    removed: RemovedRule = "report",
+    max_removed: str = "5%",
 ) -> int:
     """Print what a job would do.
 
@@ -50,7 +55,10 @@ def show_plan(
 
     async def make_plan() -> Plan:
         async with bulk_session(owner, workers, rate) as session:
-            return await plan(session, rows, journal=journal, empty=empty, rate=rate, look_up=look_up, workers=workers)
+            return await plan(
+                session, rows, journal=journal, empty=empty, removed=removed, max_removed=max_removed, rate=rate,
+                look_up=look_up, workers=workers,
+            )  # fmt: skip
 
     found = runtime.run(make_plan)
     print_fields(found.notes)
@@ -78,6 +86,7 @@ def show_plan(
         console().print(cell(f"cannot clear {name} at this gateway: {count:,}; the old value stays", "red"))
     if journal is None and empty == "own":
         console().print(cell("Without a journal, empty cells clear nothing.", "dim"))
+    _show_left(found.left, found.rows)
     for sample in found.samples:
         console().print(cell(f"would send (masked): {orjson.dumps(sample).decode()}"))
     print_changes(found.notes)
@@ -87,7 +96,23 @@ def show_plan(
         console().print(cell(f"row {change.number}, {change.reference}: {', '.join(change.fields)} would change"))
     for problem in found.problems:
         console().print(cell(f"{problem.status}: {problem.reason}", "red"))
-    return FAILED if found.invalid or found.duplicates or not found.adds_up else SUCCESS
+    failed = found.invalid or found.duplicates or not found.adds_up or found.left.problem is not None
+    return FAILED if failed else SUCCESS
+
+
+def _show_left(left: LeftCustomers, rows: int) -> None:
+    """Print the customers that left the source."""
+    doubt = left.doubt(rows)
+    if left.problem is not None:
+        print_message(f"`sync` would not remove any customer: {left.problem}", "red")
+    elif doubt is not None:
+        print_message(f"Check the source: {doubt}.", "yellow")
+    if not left.count:
+        return
+    what = "would be removed" if left.rule == "delete" and left.problem is None else "stay at the gateway"
+    console().print(cell(f"{left.share} left the source: they {what}", "yellow"))
+    for reference, gateway_id in left.listed[:MOST_SHOWN]:
+        console().print(cell(f"left the source: {reference} ({gateway_id or 'id not known'})"))
 
 
 def show_status(journal: Journal, *, json: bool) -> int:
@@ -159,7 +184,7 @@ def show_verification(
     if found.normalized:
         fields = ", ".join(f"{name} ({count:,})" for name, count in found.normalized.most_common())
         console().print(cell(f"Equal after normalisation: {fields}", "dim"))
-    for finding in found.findings[:20]:
+    for finding in found.findings[:MOST_SHOWN]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
         console().print(cell(f"row {finding.number}, {finding.reference}: {finding.result}{fields}", "red"))
     if sample is not None:

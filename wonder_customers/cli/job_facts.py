@@ -32,7 +32,7 @@ __all__ = [
     "source_of",
 ]
 
-GIVEN_AGAIN: Final = ("query", "database", "on", "shared_limit")
+GIVEN_AGAIN: Final = ("query", "database", "on", "shared_limit", "removed")
 """The facts that the journal stores as digests."""
 
 _MOST: Final = 10_000
@@ -53,6 +53,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "shared_limit": _TEXT,
     "shared_name": (str,),
     "full": (bool,),
+    "removed": _TEXT,
 }
 
 
@@ -92,7 +93,7 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     last = journal.last_run()
     if last is None:
         raise ConfigurationError(f"{journal.path} contains no run. Start one with `sync`.")
-    facts = {"empty": "own", **last.facts}
+    facts = {"empty": "own", "removed": None, **last.facts}
     if "migrate" in facts:
         again = f"wonder-customers migrate --from {quote(str(facts['migrate']))} --to {quote(journal.gateway)}"
         raise ConfigurationError(f"{journal.path} is the journal of a migration. To continue, run: {again}")
@@ -136,10 +137,11 @@ def combined(
 
 def _again(journal: Journal, name: str, digest: str | None, given: str | None) -> str | None:
     option = f"--{name.replace('_', '-')}"
-    if digest is None and given is None:
+    if (digest is None and given is None) or (name == "removed" and given == "report"):
         return None
     if given is None:
-        rest = "." if name == "query" else f", or {option} '' to continue without it."
+        none = "report" if name == "removed" else "''"
+        rest = "." if name == "query" else f", or {option} {none} to continue without it."
         raise ConfigurationError(
             f"the run was started with {option}, which the journal does not contain. Nothing was sent. Give it"
             f" again{rest}"

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 from attrs import frozen
 from cyclopts import Parameter
 
+from wonder_customers.bulk.left_customers import RemovedRule
 from wonder_customers.bulk.options import check_rate
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["AgainOptions", "EngineOptions", "OutputOptions", "Rate", "RateOptions"]
+__all__ = ["AgainOptions", "EngineOptions", "OutputOptions", "Rate", "RateOptions", "RemovalOptions"]
 
 Rate = Annotated[str | None, Parameter(allow_leading_hyphen=True, help="The most requests per second, such as 25/s.")]
 
@@ -63,6 +64,20 @@ class EngineOptions:
         """Return the settings as facts of a run."""
         name, processes = self.shared_name or gateway, 2 if self.processes is None else self.processes
         return {"on": self.on, "processes": processes, "shared_limit": self.shared_limit, "shared_name": name}
+
+
+@Parameter(name="*")
+@frozen
+class RemovalOptions:
+    """Options for the customers that left the source."""
+
+    removed: Annotated[
+        RemovedRule | None,
+        Parameter(help="Customers that left the source: count them (report, the default), or delete them (delete)."),
+    ] = None
+    max_removed: Annotated[
+        str, Parameter(help="Delete none if more left: a number, or a share of the rows of the last finished run.")
+    ] = "5%"
 
 
 @Parameter(name="*")

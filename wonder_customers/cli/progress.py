@@ -75,6 +75,7 @@ class ProgressDisplay:
             "rows": tally.rows,
             "failed": tally.failures,
             "unchanged": tally.counts["unchanged"],
+            "removed": self._job.left.removed,
             "rows_per_second": round(sum(point.rows for point in recent) / time, 1) if time else None,
             "throttled": self._job.stats.requests.throttled,
             "faults": self._job.stats.requests.failed,
@@ -94,6 +95,8 @@ def _format_facts(facts: dict[str, Any]) -> str:
         parts.append(f"{format_duration(facts['seconds_left'])} left")
     if facts["failed"]:
         parts.append(f"{facts['failed']:,} failed")
+    if facts["removed"]:
+        parts.append(f"{facts['removed']:,} removed")
     if facts["faults"]:
         parts.append(f"{facts['faults']:,} requests without success, retrying")
     if facts["throttled"]:

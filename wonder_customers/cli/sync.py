@@ -14,7 +14,14 @@ from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, account_of, confirm_production
 from wonder_customers.cli.inspect_commands import export_ids, migration, show_plan, show_status, show_verification
 from wonder_customers.cli.job_facts import check_unchanged, combined, engine_settings, last_facts, sealed, source_of
-from wonder_customers.cli.job_options import AgainOptions, EngineOptions, OutputOptions, Rate, RateOptions
+from wonder_customers.cli.job_options import (
+    AgainOptions,
+    EngineOptions,
+    OutputOptions,
+    Rate,
+    RateOptions,
+    RemovalOptions,
+)
 from wonder_customers.cli.job_outputs import default_letters
 from wonder_customers.cli.source_options import SOURCE, SourceOptions, print_columns, show_columns
 from wonder_customers.cli.sync_jobs import SyncTask, account, journal_path, run
@@ -75,12 +82,14 @@ def sync(
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,
     yes: Yes = False,
     columns: SourceOptions = SOURCE,
+    removal: RemovalOptions = RemovalOptions(),
     limits: RateOptions = RateOptions(),
     engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
     """Send the rows of a file to a gateway. Rows that have not changed since the last run are skipped."""
-    facts = {**source_settings(file, columns, limits), **engine.facts(to), "full": full}
+    deletes = {"removed": "delete" if removal.removed == "delete" else None}
+    facts = {**source_settings(file, columns, limits), **engine.facts(to), "full": full, **deletes}
     if simulator and engine.on is not None:
         raise ConfigurationError(
             "workers on Ray cannot reach --simulator, which runs in this process. Run `wonder-customers simulator` and"
@@ -99,6 +108,8 @@ def sync(
             first=first,
             full=full,
             empty=columns.empty,
+            removed=removal.removed or "report",
+            max_removed=removal.max_removed,
             max_failures=limits.max_failures,
             facts=sealed(facts, opened),
         )
@@ -145,6 +156,7 @@ def plan(
     look_up: Annotated[int, Parameter(help="The most customers to look up at the gateway.")] = 1000,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,
     columns: SourceOptions = SOURCE,
+    removal: RemovalOptions = RemovalOptions(),
     limits: RateOptions = RateOptions(),
 ) -> int:
     """Show what `sync` would do, without writing: new, changed, unchanged and invalid rows, requests and duration."""
@@ -152,7 +164,10 @@ def plan(
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         known = Journal.open(path, gateway=to, endpoint=owner.base_url) if path.exists() else None
         rows, rate, workers = source_of(facts, owner).read(), facts["rate"], limits.workers
-        return show_plan(owner, rows, known, empty=columns.empty, rate=rate, look_up=look_up, workers=workers)
+        return show_plan(
+            owner, rows, known, empty=columns.empty, rate=rate, look_up=look_up, workers=workers,
+            removed=removal.removed or "report", max_removed=removal.max_removed,
+        )  # fmt: skip
 
 
 @commands.command
@@ -162,13 +177,15 @@ def resume(
     *,
     allow_changed: Annotated[bool, Parameter(help="Continue although the source has changed.")] = False,
     again: AgainOptions = AgainOptions(),
+    removal: RemovalOptions = RemovalOptions(),
     engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
 ) -> int:
     """Continue an interrupted run. Rows whose outcome is unknown are looked up first."""
-    opened, facts = _last_run(journal, again, engine)
+    opened, facts = _last_run(journal, again, engine, removal)
     check_unchanged(facts, allow_changed=allow_changed)
-    return _run_again(opened, facts, output, resume=True, full=facts["full"])
+    rule = {"removed": facts["removed"] or "report", "max_removed": removal.max_removed}
+    return _run_again(opened, facts, output, resume=True, full=facts["full"], **rule)
 
 
 @commands.command(name="retry-failed")
@@ -252,10 +269,16 @@ def migrate(
     return migration(account_from_environment(source), task, accept_losses=accept_losses)
 
 
-def _last_run(path: Path, again: AgainOptions, engine: EngineOptions | None = None) -> tuple[Journal, dict[str, Any]]:
+def _last_run(
+    path: Path,
+    again: AgainOptions,
+    engine: EngineOptions | None = None,
+    removal: RemovalOptions | None = None,
+) -> tuple[Journal, dict[str, Any]]:
     """Return a journal and the facts of its last run, with what the command line gives again."""
     opened = Journal.existing(path)
     contacts = {} if engine is None else {"on": engine.on, "shared_limit": engine.shared_limit}
+    contacts |= {} if removal is None else {"removed": removal.removed}
     facts = combined(
         opened, last_facts(opened), {"query": again.query, "database": again.database, **contacts}, again.source
     )

@@ -263,6 +263,7 @@ _END_STATES = {
     "failures": "stopped: too many rows failed",
     "journal": "stopped: the journal cannot be written",
     "source": "stopped: the source cannot be read",
+    "removal": "stopped: too many customers left the source",
 }
 
 
@@ -288,4 +289,4 @@ def _exit_code(job: Job) -> int:
         return INTERRUPTED
     if job.exit_status not in {"finished", "paused"}:
         return STOPPED
-    return FAILED if job.stats.failures else SUCCESS
+    return FAILED if job.stats.failures or job.left.kept else SUCCESS

@@ -5,6 +5,7 @@ never a row or a credential. It can be killed at any moment: everything that it 
 coordinator continues from there.
 """
 
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
@@ -105,7 +106,8 @@ class Coordinator:
                         # Changes that were queued before are still written.
                         self._closed = True
                         journal.stop()
-                journal.end(self._ending, self._done.counts, leased=leases.any_held)
+                counts = self._done.counts + Counter(skipped=self._done.skipped)
+                journal.end(self._ending, counts, leased=leases.any_held)
             finally:
                 journal.release()
 

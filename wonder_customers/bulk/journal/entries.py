@@ -13,9 +13,9 @@ __all__ = ["LATE_ATTEMPT", "Announcement", "Entry", "RowJournal", "Run", "State"
 Announcement = tuple[str, int, bytes | None, bytes, str]
 """Reference, row number, digest of the raw values, digest of the request body, and digests of the fields."""
 
-State = Literal["sending", "done", "failed", "unknown", "held", "removed"]
+State = Literal["sending", "done", "failed", "unknown", "held", "removing", "removed"]
 """``failed``: the gateway refuses the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again.
-``removed``: the row left the source, and its customer was deleted."""
+``removing`` and ``removed``: the row left the source, and its customer is being or was deleted."""
 
 LATE_ATTEMPT = "late attempt"
 """The code of a confirmed row for which an earlier attempt, without a response, may still be applied. Another body is

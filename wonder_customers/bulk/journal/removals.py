@@ -1,0 +1,99 @@
+"""The removal of customers in a journal: which customers the source has written, and what became of them.
+
+A row is ``removing`` on disk before its deletion is requested and ``removed`` after the response. A row that is
+``removing`` when a process starts is read at the gateway before anything else is done with it.
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+import orjson
+from attrs import frozen
+
+from wonder_customers.bulk.journal.database import connect, reading
+from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, State
+from wonder_customers.bulk.journal.sqlite import Journal
+
+__all__ = ["Candidate", "Removals"]
+
+_PAGE = 1000
+_WRITTEN = "(id IS NOT NULL AND state <> 'removed' OR state IN ('sending', 'unknown', 'removing'))"
+"""Rows whose customer the gateway has, or may have."""
+_SELECT = "SELECT reference, state, id, code FROM rows WHERE {} AND reference > ? ORDER BY reference LIMIT ?"
+_REMOVING = "UPDATE rows SET state = 'removing', run = ? WHERE reference IN (SELECT value FROM json_each(?))"
+_REMOVED = """
+UPDATE rows SET state = 'removed', result = NULL, raw = NULL, payload = NULL, fields = NULL, id = coalesce(?, id),
+    code = ?, run = ?, at = ? WHERE reference = ?
+"""
+"""The digests of the customer's values are forgotten, so that a row that returns is a new one."""
+
+
+class Candidate(NamedTuple):
+    """A customer that the source has written."""
+
+    reference: str
+    state: State
+    id: str | None
+    code: str | None
+
+
+@frozen
+class Removals:
+    """Reads and records the removal of customers in a journal."""
+
+    journal: Journal
+
+    def written(self) -> Generator[list[Candidate]]:
+        """Yield the customers that the source has written, ordered by reference."""
+        return self._pages(_WRITTEN)
+
+    def removed(self) -> Generator[list[Candidate]]:
+        """Yield the customers that were removed, ordered by reference."""
+        return self._pages("state = 'removed'")
+
+    def _pages(self, condition: str) -> Generator[list[Candidate]]:
+        path, last = self.journal.path, ""
+        with closing(connect(path)) as connection:
+            while True:
+                with reading(path):
+                    rows = connection.execute(_SELECT.format(condition), [last, _PAGE]).fetchall()
+                    if not all(isinstance(it, str | None) for row in rows for it in row):
+                        raise ValueError("a value of another type")
+                if not rows:
+                    return
+                yield [Candidate(*row) for row in rows]
+                last = rows[-1][0]
+
+    def rows_before(self) -> int | None:
+        """Return the number of rows of the last run that finished before this one; None if there is none."""
+        select = "SELECT counts FROM runs WHERE ending = 'finished' AND run <> ? ORDER BY run DESC LIMIT 1"
+        with reading(self.journal.path), closing(connect(self.journal.path)) as connection:
+            for (counts,) in connection.execute(select, [self.journal.run]):
+                return int(sum(orjson.loads(counts or "{}").values()))
+        return None
+
+    async def announce(self, references: Sequence[str]) -> None:
+        """Record that customers will be deleted, and wait until the records are on disk.
+
+        Raises:
+            BulkError: They could not be written, so the customers must not be deleted.
+        """
+        await self.journal.writer.commit(_REMOVING, [self.journal.run, orjson.dumps(references).decode()])
+
+    def done(self, reference: str, id: str | None, *, late: bool) -> None:
+        """Record that the gateway does not have the customer any more.
+
+        Args:
+            reference: The reference.
+            id: The gateway's id; None if it is not known.
+            late: An earlier request without a response may still be applied.
+        """
+        journal = self.journal
+        journal.writer.post(_REMOVED, [id, LATE_ATTEMPT if late else None, journal.run, journal.clock(), reference])
+
+    def revert(self, it: Candidate) -> None:
+        """Record that a customer was not deleted."""
+        self.journal.writer.post(
+            "UPDATE rows SET state = ?, code = ? WHERE reference = ?", [it.state, it.code, it.reference]
+        )

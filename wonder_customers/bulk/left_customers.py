@@ -1,0 +1,123 @@
+"""Customers that left the source: how many there are, and the limits that protect them from a wrong source."""
+
+from shlex import quote
+from typing import Literal
+
+from attrs import define, field, frozen
+
+from wonder_customers.errors import ConfigurationError
+
+__all__ = ["LeftCustomers", "RemovalLimit", "RemovedRule"]
+
+RemovedRule = Literal["report", "delete"]
+"""What happens to the customers that left the source: ``report`` counts them, ``delete`` also deletes or archives them
+at the gateway."""
+
+MOST_LISTED = 1000
+
+
+@frozen
+class RemovalLimit:
+    """The most customers that a run deletes.
+
+    Attributes:
+        text: The limit as it was given.
+        number: The number of customers; None for a share.
+        share: The share of the rows of the last finished run, from 0 to 1; None for a number.
+    """
+
+    text: str
+    number: int | None = None
+    share: float | None = None
+
+    @classmethod
+    def parse(cls, given: int | str) -> "RemovalLimit":
+        """Parse a number of customers such as ``120``, or a share such as ``5%``.
+
+        Raises:
+            ConfigurationError: It is neither.
+        """
+        text = str(given).strip()
+        try:
+            if text.endswith("%") and 0 <= float(text[:-1]) <= 100:
+                return cls(text, share=float(text[:-1]) / 100)
+            if int(text) >= 0:
+                return cls(text, number=int(text))
+        except ValueError:
+            pass
+        raise ConfigurationError(f"--max-removed must be a number or a share such as 5%, not {text!r}")
+
+
+@define
+class LeftCustomers:
+    """The customers that the source has written and does not contain any more.
+
+    Attributes:
+        rule: What happens to them.
+        counted: Whether the source was read completely, so that they could be counted.
+        count: Their number, without those that were deleted before.
+        removed: How many of them the run deleted, or found to be deleted.
+        kept: How many of them could not be deleted.
+        listed: The reference and the gateway's id of the first of them; the id is None if it is not known.
+        rows_before: The number of rows of the last finished run; None if no run has finished.
+        problem: Why none were deleted although the rule is ``delete``; None if nothing prevented it.
+    """
+
+    rule: RemovedRule = "report"
+    counted: bool = False
+    count: int = 0
+    removed: int = 0
+    kept: int = 0
+    listed: list[tuple[str, str | None]] = field(factory=list)
+    rows_before: int | None = None
+    problem: str | None = None
+
+    def add(self, reference: str, id: str | None) -> None:
+        """Count a customer."""
+        self.count += 1
+        if len(self.listed) < MOST_LISTED:
+            self.listed.append((reference, id))
+
+    @property
+    def share(self) -> str:
+        """The number of customers, with their share of the rows of the last finished run."""
+        customers = "1 customer" if self.count == 1 else f"{self.count:,} customers"
+        return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
+
+    def doubt(self, rows: int) -> str | None:
+        """Return why a source of `rows` rows seems to be incomplete; None if it does not."""
+        if self.counted and self.count and not rows:
+            return "the source has no rows"
+        if self.counted and self.rows_before is not None and 2 * rows < self.rows_before:
+            return f"the source has only {rows:,} rows, and the last finished run had {self.rows_before:,}"
+        return None
+
+    def refusal(self, rows: int, limit: RemovalLimit) -> str | None:
+        """Return why the customers must not be deleted; None if they may be.
+
+        A limit that is a number is an explicit decision. A share is not: it applies only to a source that is as large
+        as that of the last finished run, because a source with many new rows may be another source.
+
+        Args:
+            rows: The number of rows of the source.
+            limit: The most customers to delete.
+        """
+        doubt = self.doubt(rows)
+        if not self.count or (rows and limit.number is not None and self.count <= limit.number):
+            return None
+        if not rows or (doubt is not None and limit.number is None):
+            return f"{doubt}, and {self.share} would be removed"
+        if self.rows_before is None and limit.number is None:
+            return f"{self.share} left the source, and no earlier run has finished that a share could refer to"
+        if limit.share is not None and self.count <= limit.share * (self.rows_before or 0):
+            return None
+        return f"{self.share} left the source, which is more than --max-removed {limit.text}"
+
+    def advice(self, journal: str, rows: int) -> str:
+        """Return what to do after a refusal."""
+        if not rows:
+            return "Check that it is the right file, then run the command again."
+        return (
+            "Check the source. If it is complete, remove them with: wonder-customers resume"
+            f" {quote(journal)} --removed delete --max-removed {self.count}"
+        )

@@ -1,0 +1,184 @@
+"""Deletes the customers that left the source, after all rows of the source were sent."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
+from typing import Any
+
+import anyio.to_thread
+from attrs import define
+
+from wonder_customers._core.waits import StopSignal
+from wonder_customers.bulk.batches import for_each
+from wonder_customers.bulk.journal.entries import LATE_ATTEMPT
+from wonder_customers.bulk.journal.removals import Candidate, Removals
+from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit
+from wonder_customers.bulk.rows import Outcome
+from wonder_customers.bulk.writer import error_code
+from wonder_customers.dialects.base import Operation
+from wonder_customers.errors import (
+    AuthenticationError,
+    CallError,
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from wonder_customers.records import Customer
+from wonder_customers.session import CustomerSession
+
+__all__ = ["Removal", "check_deletion", "count_left", "removal_problem"]
+
+_TOGETHER = 50
+"""The number of customers that are recorded as ``removing`` together."""
+
+
+def check_deletion(session: CustomerSession[Any]) -> None:
+    """Check that the gateway deletes customers.
+
+    Raises:
+        ConfigurationError: It does not.
+    """
+    reason = session.account.dialect().unsupported_operations.get(Operation.DELETE)
+    if reason is not None:
+        raise ConfigurationError(
+            f"{session.gateway} cannot delete customers: {reason}. Nothing was sent. Use --removed report, which lists"
+            " the customers that left the source."
+        )
+
+
+def count_left(records: Removals, left: LeftCustomers, missing: Callable[[Sequence[str]], set[str]]) -> None:
+    """Count the customers that left the source.
+
+    Args:
+        records: The journal.
+        left: Where they are counted.
+        missing: Returns which of some references are not in the source.
+    """
+    for page in records.written():
+        gone = missing([it.reference for it in page])
+        for it in page:
+            if it.reference in gone:
+                left.add(it.reference, it.id)
+    left.rows_before, left.counted = records.rows_before(), True
+
+
+def removal_problem(left: LeftCustomers, rows: int, failures: int, limit: RemovalLimit) -> tuple[str, bool] | None:
+    """Return why nothing may be deleted, and whether the job stops for that reason; None if nothing prevents it.
+
+    Args:
+        left: The customers that left the source.
+        rows: The number of rows of the source.
+        failures: The number of rows that failed or cannot be sent.
+        limit: The most customers to delete.
+    """
+    if not left.count:
+        return None
+    if failures:
+        what = "1 row" if failures == 1 else f"{failures:,} rows"
+        return f"{what} of the source failed, and {left.share} may have left it by mistake", False
+    refused = left.refusal(rows, limit)
+    return None if refused is None else (refused, True)
+
+
+@define(eq=False)
+class Removal:
+    """Deletes the customers that left the source.
+
+    Each customer is read before it is deleted: one that is deleted already, such as by a process that was killed, is
+    not deleted again, and one that another program has given another reference is kept.
+
+    Attributes:
+        session: The session of the job.
+        records: The journal.
+        missing: Returns which of some references are not in the source.
+        stop: Set when the job is stopping.
+        wait_for_window: Waits until no write of an earlier process can be applied any more.
+        report: Called with the outcome of each customer.
+    """
+
+    session: CustomerSession[Any]
+    records: Removals
+    missing: Callable[[Sequence[str]], set[str]]
+    stop: StopSignal
+    wait_for_window: Callable[[], Awaitable[None]]
+    report: Callable[[Outcome], Awaitable[None]]
+
+    async def run(self, workers: int) -> None:
+        """Delete the customers, until the job stops.
+
+        Raises:
+            AuthenticationError: The gateway refused the credentials.
+            PermissionDeniedError: As above.
+            BulkError: The journal cannot be written.
+        """
+        with closing(self.records.written()) as pages:
+            while (page := await anyio.to_thread.run_sync(next, pages, None)) is not None:
+                gone = self.missing([it.reference for it in page])
+                chosen = [it for it in page if it.reference in gone]
+                for first in range(0, len(chosen), _TOGETHER):
+                    if self.stop.is_set:
+                        return
+                    part = chosen[first : first + _TOGETHER]
+                    await self.records.announce([it.reference for it in part])
+                    await for_each(part, self._remove, workers)
+
+    async def _remove(self, it: Candidate) -> None:
+        if it.state != "done" or it.code == LATE_ATTEMPT:
+            # An earlier write may still be applied, and would create the customer again.
+            await self.wait_for_window()
+        if self._stopped():
+            self.records.revert(it)
+            return
+        try:
+            outcome = await self._delete(it)
+        except (AuthenticationError, PermissionDeniedError):
+            self.records.revert(it)
+            raise
+        except CallError as error:
+            if error.applied == "no":
+                self.records.revert(it)
+            outcome = _kept(it, error.reason, error_code(error), error)
+        if outcome.ok or outcome.applied != "no" or not self._stopped():
+            await self.report(outcome)
+
+    def _stopped(self) -> bool:
+        return self.stop.is_set
+
+    async def _delete(self, it: Candidate) -> Outcome:
+        customer = await self._held(it)
+        if customer is None:
+            self.records.done(it.reference, None, late=False)
+            return Outcome(0, it.reference, "removed", it.id)
+        if customer.reference != it.reference:
+            self.records.revert(it)
+            return _kept(it, "the customer now has another reference at the gateway", "other reference")
+        try:
+            response = await self.session.raw.delete(customer.id)
+        except NotFoundError:  # another program has deleted it in the meantime
+            self.records.done(it.reference, customer.id, late=False)
+            return Outcome(0, it.reference, "removed", customer.id)
+        self.records.done(it.reference, customer.id, late=response.late_attempt)
+        return Outcome(0, it.reference, "removed", customer.id, applied="yes", attempts=response.attempts)
+
+    async def _held(self, it: Candidate) -> Customer | None:
+        """Return the customer; None if it does not exist or is deleted.
+
+        Raises:
+            CallError: It could not be read.
+        """
+        try:
+            if it.id is None:
+                response = await self.session.raw.get_by_reference(it.reference)
+            else:
+                response = await self.session.raw.get(it.id)
+        except NotFoundError:
+            return None
+        return None if response.record.deleted else response.record
+
+
+def _kept(it: Candidate, reason: str, code: str, error: CallError | None = None) -> Outcome:
+    text = f"left the source and was not removed: {reason.rstrip('.')}"
+    if error is None:
+        return Outcome(0, it.reference, "kept", it.id, text, code)
+    if error.applied != "no":
+        text += ". The deletion may have been applied: the next run reads the customer first"
+    return Outcome(0, it.reference, "kept", it.id, text, code, error.applied, error.attempts, error=error)
