@@ -244,11 +244,11 @@ async def test_late_deletion_does_not_undo_a_row_that_returned(
     journal = await first_run(account(gateway), gateway, tmp_path, 2)
     journal._execute("UPDATE rows SET state = 'removing' WHERE reference = ?", ["c-1"])
     async with CustomerSession(account(gateway)) as killed:
-        id = (await killed.get_by_reference("c-1")).id
+        held = (await killed.get_by_reference("c-1")).id
 
         async def apply_late() -> None:
             await anyio.sleep(0.2)  # the confirmation window is 0.4 s
-            await killed.delete(id)
+            await killed.delete(held)
 
         async with anyio.create_task_group() as group:
             group.start_soon(apply_late)
@@ -259,7 +259,7 @@ async def test_late_deletion_does_not_undo_a_row_that_returned(
             assert (returned.status, returned.code) == ("failed", "ConflictError")
             return
         assert returned.status == "created"
-        assert (await killed.get_by_reference("c-1")).id != id
+        assert (await killed.get_by_reference("c-1")).id != held
 
 
 async def test_row_that_returns_after_its_removal_is_created_again(

@@ -11,6 +11,7 @@ from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal, Run
 from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.bulk.journal.entries import Entry, RowJournal
+from wonder_customers.bulk.left_customers import LeftCustomers
 from wonder_customers.bulk.local_job import sync
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import BULK, Options
@@ -34,6 +35,7 @@ __all__ = [
     "Index",
     "Job",
     "Journal",
+    "LeftCustomers",
     "Losses",
     "Options",
     "Outcome",

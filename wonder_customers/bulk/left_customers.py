@@ -7,7 +7,7 @@ from attrs import define, field, frozen
 
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["LeftCustomers", "RemovalLimit", "RemovedRule"]
+__all__ = ["LeftCustomers", "RemovalLimit", "RemovedRule", "refusal"]
 
 RemovedRule = Literal["report", "delete"]
 """What happens to the customers that left the source: ``report`` counts them, ``delete`` also deletes or archives them
@@ -84,34 +84,13 @@ class LeftCustomers:
         customers = "1 customer" if self.count == 1 else f"{self.count:,} customers"
         return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
 
-    def doubt(self, rows: int) -> str | None:
+    def warning(self, rows: int) -> str | None:
         """Return why a source of `rows` rows seems to be incomplete; None if it does not."""
         if self.counted and self.count and not rows:
             return "the source has no rows"
         if self.counted and self.rows_before is not None and 2 * rows < self.rows_before:
             return f"the source has only {rows:,} rows, and the last finished run had {self.rows_before:,}"
         return None
-
-    def refusal(self, rows: int, limit: RemovalLimit) -> str | None:
-        """Return why the customers must not be deleted; None if they may be.
-
-        A limit that is a number is an explicit decision. A share is not: it applies only to a source that is as large
-        as that of the last finished run, because a source with many new rows may be another source.
-
-        Args:
-            rows: The number of rows of the source.
-            limit: The most customers to delete.
-        """
-        doubt = self.doubt(rows)
-        if not self.count or (rows and limit.number is not None and self.count <= limit.number):
-            return None
-        if not rows or (doubt is not None and limit.number is None):
-            return f"{doubt}, and {self.share} would be removed"
-        if self.rows_before is None and limit.number is None:
-            return f"{self.share} left the source, and no earlier run has finished that a share could refer to"
-        if limit.share is not None and self.count <= limit.share * (self.rows_before or 0):
-            return None
-        return f"{self.share} left the source, which is more than --max-removed {limit.text}"
 
     def advice(self, journal: str, rows: int) -> str:
         """Return what to do after a refusal."""
@@ -121,3 +100,26 @@ class LeftCustomers:
             "Check the source. If it is complete, remove them with: wonder-customers resume"
             f" {quote(journal)} --removed delete --max-removed {self.count}"
         )
+
+
+def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
+    """Return why the customers must not be deleted; None if they may be.
+
+    A limit that is a number is an explicit decision. A share is not: it applies only to a source that is as large
+    as that of the last finished run, because a source with many new rows may be another source.
+
+    Args:
+        left: The customers that left the source.
+        rows: The number of rows of the source.
+        limit: The most customers to delete.
+    """
+    warning = left.warning(rows)
+    if not left.count or (rows and limit.number is not None and left.count <= limit.number):
+        return None
+    if not rows or (warning is not None and limit.number is None):
+        return f"{warning}, and {left.share} would be removed"
+    if left.rows_before is None and limit.number is None:
+        return f"{left.share} left the source, and no earlier run has finished that a share could refer to"
+    if limit.share is not None and left.count <= limit.share * (left.rows_before or 0):
+        return None
+    return f"{left.share} left the source, which is more than --max-removed {limit.text}"

@@ -105,7 +105,7 @@ class LocalJob(Job):
     async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
         stack.push_async_exit(self._batches)  # closes the source of a job that cannot start
         if self._options.removed == "delete":
-            check_deletion(self._session)
+            check_deletion(self._session.account)
             if not isinstance(self._journal, Journal):
                 raise ConfigurationError("customers that left the source are found with a journal. Nothing was sent.")
         if self._journal is not None:

@@ -137,9 +137,8 @@ async def plan(
         ConfigurationError: The source cannot be read, or the rate or `look_up` is invalid.
         CallError: A lookup failed.
     """
-    found = Plan(
-        rate=rate, left=LeftCustomers(removed), notes=rows.notes if isinstance(rows, RowReader) else SourceNotes()
-    )
+    notes = rows.notes if isinstance(rows, RowReader) else SourceNotes()
+    found = Plan(rate=rate, left=LeftCustomers(removed), notes=notes)
     thresholds = Thresholds()
     patient = session.with_options(retry=retry)
     batches = Batches(rows)
@@ -150,7 +149,7 @@ async def plan(
             raise ConfigurationError("the number of rows to look up must be 0 or more. Nothing was looked up.")
         limit = RemovalLimit.parse(max_removed)
         if removed == "delete":
-            check_deletion(session)
+            check_deletion(session.account)
         with change_filter:
             while (sifted := await batches.next(change_filter)) is not None:
                 _settled(found, sifted[0])

@@ -11,10 +11,10 @@ from wonder_customers._core.waits import StopSignal
 from wonder_customers.bulk.batches import for_each
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT
 from wonder_customers.bulk.journal.removals import Candidate, Removals
-from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit
+from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit, refusal
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.writer import error_code
-from wonder_customers.dialects.base import Operation
+from wonder_customers.dialects.base import Account, Operation
 from wonder_customers.errors import (
     AuthenticationError,
     CallError,
@@ -31,16 +31,17 @@ _TOGETHER = 50
 """The number of customers that are recorded as ``removing`` together."""
 
 
-def check_deletion(session: CustomerSession[Any]) -> None:
+def check_deletion(account: Account) -> None:
     """Check that the gateway deletes customers.
 
     Raises:
         ConfigurationError: It does not.
     """
-    reason = session.account.dialect().unsupported_operations.get(Operation.DELETE)
+    dialect = account.dialect()
+    reason = dialect.unsupported_operations.get(Operation.DELETE)
     if reason is not None:
         raise ConfigurationError(
-            f"{session.gateway} cannot delete customers: {reason}. Nothing was sent. Use --removed report, which lists"
+            f"{dialect.gateway} cannot delete customers: {reason}. Nothing was sent. Use --removed report, which lists"
             " the customers that left the source."
         )
 
@@ -75,7 +76,7 @@ def removal_problem(left: LeftCustomers, rows: int, failures: int, limit: Remova
     if failures:
         what = "1 row" if failures == 1 else f"{failures:,} rows"
         return f"{what} of the source failed, and {left.share} may have left it by mistake", False
-    refused = left.refusal(rows, limit)
+    refused = refusal(left, rows, limit)
     return None if refused is None else (refused, True)
 
 

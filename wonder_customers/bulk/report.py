@@ -123,9 +123,9 @@ def _left_text(job: Job) -> str | None:
     if left.rule == "delete" and left.count:
         rest = left.count - left.removed
         return f"{left.share} left the source. Removed: {left.removed:,}. Not removed: {rest:,}."
-    doubt = left.doubt(job.rows_read)
+    warning = left.warning(job.rows_read)
     text = f"{left.share} left the source and stay at the gateway." if left.count else None
-    return text if doubt is None else " ".join(filter(None, [text, f"Check the source: {doubt}."]))
+    return text if warning is None else " ".join(filter(None, [text, f"Check the source: {warning}."]))
 
 
 def _percent(part: int, whole: int) -> str:

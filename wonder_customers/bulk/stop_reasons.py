@@ -43,7 +43,9 @@ def raise_stop(stopped: Stop | None, rows: int, journal: str | None) -> None:
     if stopped is None or stopped.exit_status in {"paused", "interrupted"}:
         return
     said = f"the job stopped after {rows} rows: {stopped.reason.rstrip('.')}."
-    if journal is not None and stopped.exit_status not in {"journal", "removal"}:
+    if stopped.exit_status == "removal":
+        said = said[:-1]  # it ends with the next command
+    elif journal is not None and stopped.exit_status != "journal":
         said += (
             " Rows that were applied are recorded in the journal. After fixing the cause, continue with:"
             f" wonder-customers resume {journal}"

@@ -102,11 +102,11 @@ def show_plan(
 
 def _show_left(left: LeftCustomers, rows: int) -> None:
     """Print the customers that left the source."""
-    doubt = left.doubt(rows)
+    warning = left.warning(rows)
     if left.problem is not None:
         print_message(f"`sync` would not remove any customer: {left.problem}", "red")
-    elif doubt is not None:
-        print_message(f"Check the source: {doubt}.", "yellow")
+    elif warning is not None:
+        print_message(f"Check the source: {warning}.", "yellow")
     if not left.count:
         return
     what = "would be removed" if left.rule == "delete" and left.problem is None else "stay at the gateway"

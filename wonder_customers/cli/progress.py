@@ -95,7 +95,7 @@ def _format_facts(facts: dict[str, Any]) -> str:
         parts.append(f"{format_duration(facts['seconds_left'])} left")
     if facts["failed"]:
         parts.append(f"{facts['failed']:,} failed")
-    if facts["removed"]:
+    if facts.get("removed"):
         parts.append(f"{facts['removed']:,} removed")
     if facts["faults"]:
         parts.append(f"{facts['faults']:,} requests without success, retrying")

@@ -17,6 +17,7 @@ from wonder_customers.bulk.distributed.partition import Partition, Source, run_p
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import BULK, Options
+from wonder_customers.bulk.removal import check_deletion
 from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
@@ -121,6 +122,8 @@ def bulk_session(
 def run(task: SyncTask, source: Source) -> int:
     """Send the rows of a source to the gateway and return the exit code."""
     check_outputs(task)
+    if task.options.removed == "delete":
+        check_deletion(task.account)
 
     async def work() -> int:
         if task.engine.on is not None:

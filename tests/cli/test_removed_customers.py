@@ -1,0 +1,97 @@
+"""The options for customers that left the source: ``plan``, ``sync`` and ``resume``."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import orjson
+import pytest
+from bulk.customers import write_csv
+
+from wonder_customers.cli.exit_codes import FAILED, STOPPED, SUCCESS, USAGE
+from wonder_customers.dialects import names
+from wonder_customers.simulator.server import SimulatorServer
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def at_simulator(command: Run, server: SimulatorServer, folder: Path) -> Run:
+    """Run a command in a new folder with the variables of the simulator."""
+    return lambda *words: command(*words, env=server.environment() | {"COLUMNS": "160"})
+
+
+def requests(server: SimulatorServer) -> int:
+    return sum(count for key, count in server.store.requests.items() if key[1] == "DELETE")
+
+
+@pytest.mark.parametrize("gateway", names())
+def test_customers_that_left_are_planned_and_reported(
+    gateway: str, at_simulator: Run, server: SimulatorServer, folder: Path
+) -> None:
+    write_csv(folder / "c.csv", 4)
+    assert at_simulator("sync", "c.csv", "--to", gateway)[0] == SUCCESS
+    write_csv(folder / "c.csv", 3)
+    code, out, _ = at_simulator("plan", "c.csv", "--to", gateway)
+    assert code == SUCCESS
+    assert "1 customer (25.0%) left the source: they stay at the gateway" in out
+    assert "left the source: c-3 (" in out
+    code, _, err = at_simulator("sync", "c.csv", "--to", gateway, "--report", "r.json", "--html", "r.html")
+    assert code == SUCCESS
+    assert "1 customer (25.0%) left the source and stay at the gateway." in err
+    left = orjson.loads((folder / "r.json").read_bytes())["left"]
+    assert (left["customers"], left["removed"], len(left["ids"])) == (1, 0, 1)
+    assert "1 customer (25.0%) left the source" in (folder / "r.html").read_text(encoding="utf-8")
+    assert requests(server) == 0
+
+
+@pytest.mark.parametrize("gateway", ["paydock", "monri"])
+def test_limit_stops_the_job_and_the_printed_command_removes(
+    gateway: str, at_simulator: Run, server: SimulatorServer, folder: Path
+) -> None:
+    write_csv(folder / "c.csv", 4)
+    assert at_simulator("sync", "c.csv", "--to", gateway)[0] == SUCCESS
+    write_csv(folder / "c.csv", 3)
+    delete, journal = ("--removed", "delete"), f"c.csv.{gateway}.journal"
+    code, _, err = at_simulator("plan", "c.csv", "--to", gateway, *delete)
+    assert (code, "would not remove any customer: 1 customer (25.0%)" in err) == (FAILED, True)
+    code, out, err = at_simulator("sync", "c.csv", "--to", gateway, *delete)
+    assert (code, requests(server)) == (STOPPED, 0)
+    assert "stopped: too many customers left the source" in " ".join(out.split())
+    assert f"run: wonder-customers resume {journal}" not in err
+    assert err.rstrip().endswith(f"with: wonder-customers resume {journal} --removed delete --max-removed 1")
+    code, _, err = at_simulator("resume", journal)
+    assert (code, "started with --removed" in err, "or --removed report" in err) == (USAGE, True, True)
+    assert at_simulator("resume", journal, "--removed", "report")[0] == SUCCESS
+    assert requests(server) == 0
+    code, _, err = at_simulator("resume", journal, *delete, "--max-removed", "1")
+    assert (code, requests(server)) == (SUCCESS, 1)
+    assert "1 customer (25.0%) left the source. Removed: 1. Not removed: 0." in err
+    code, out, _ = at_simulator("ids", journal)
+    assert [line.split(",")[2] for line in out.splitlines()[1:]] == ["done", "done", "done", "removed"]
+
+
+def test_removal_is_refused_at_wonder_and_on_ray(at_simulator: Run, server: SimulatorServer, folder: Path) -> None:
+    write_csv(folder / "c.csv", 4)
+    cases: list[tuple[str, tuple[str, ...], str]] = [("wonder", (), "wonder cannot delete customers")]
+    cases += [("paydock", ("--on", "ray"), "not deleted on Ray")] if find_spec("ray") else []
+    for gateway, more, message in cases:
+        code, _, err = at_simulator("sync", "c.csv", "--to", gateway, "--removed", "delete", *more)
+        assert (code, message in err) == (USAGE, True), err
+        assert server.store.ledger(gateway) == {}
+    code, _, err = at_simulator("plan", "c.csv", "--to", "paydock", "--max-removed", "many")
+    assert (code, "--max-removed must be a number or a share" in err) == (USAGE, True)
+
+
+def test_failed_removal_ends_with_exit_code_2_and_is_listed(
+    at_simulator: Run, server: SimulatorServer, folder: Path
+) -> None:
+    write_csv(folder / "c.csv", 4)
+    assert at_simulator("sync", "c.csv", "--to", "paydock")[0] == SUCCESS
+    write_csv(folder / "c.csv", 3)
+    server.faults.add("server_error", gateway="paydock", method="DELETE", status=400)
+    delete = ("--removed", "delete", "--max-removed", "1")
+    code, _, err = at_simulator("sync", "c.csv", "--to", "paydock", *delete)
+    assert (code, "Removed: 0. Not removed: 1." in err) == (FAILED, True)
+    (letter,) = [orjson.loads(line) for line in (folder / "c.csv.failed.jsonl").read_bytes().splitlines()]
+    assert (letter["status"], letter["reference"], letter["row"]) == ("kept", "c-3", 0)
