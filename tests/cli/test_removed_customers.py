@@ -93,5 +93,5 @@ def test_failed_removal_ends_with_exit_code_2_and_is_listed(
     delete = ("--removed", "delete", "--max-removed", "1")
     code, _, err = at_simulator("sync", "c.csv", "--to", "paydock", *delete)
     assert (code, "Removed: 0. Not removed: 1." in err) == (FAILED, True)
-    (letter,) = [orjson.loads(line) for line in (folder / "c.csv.failed.jsonl").read_bytes().splitlines()]
+    (letter,) = [orjson.loads(line) for line in (folder / "c.csv.paydock.failed.jsonl").read_bytes().splitlines()]
     assert (letter["status"], letter["reference"], letter["row"]) == ("kept", "c-3", 0)
