@@ -166,8 +166,8 @@ def _collect(item: Any, texts: list[str], depth: int) -> bool:
                 texts.append(value)
             elif value is not None and not _collect(value, texts, depth):
                 return False
-    elif isinstance(item, (Mapping, list, tuple)):
-        if isinstance(item, Mapping):
+    elif isinstance(item, (dict, list, tuple, Mapping)):
+        if not isinstance(item, (list, tuple)):
             keys = list(map(str, item))
             texts += keys
             if any(names_security_code(key[:100]) for key in keys):
@@ -183,9 +183,9 @@ def _collect(item: Any, texts: list[str], depth: int) -> bool:
 def _field_names(kind: Any) -> tuple[str, ...]:
     """Return the names of a record class's fields to search; empty for other classes.
 
-    `gateway_id` is excluded: it is hexadecimal and can contain a card-like number by chance.
+    `gateway_id` is excluded: it is hexadecimal and can contain a card-like number by chance. `clear` contains names.
     """
-    return tuple(it.name for it in fields(kind) if it.name != "gateway_id") if has(kind) else ()
+    return tuple(it.name for it in fields(kind) if it.name not in {"gateway_id", "clear"}) if has(kind) else ()
 
 
 def _fields_of(place: str, record: Any, names: Iterable[str]) -> Iterable[tuple[str, Any]]:

@@ -49,14 +49,10 @@ def read_text(value: Any) -> str:
 
 
 def _read_time(value: Any) -> datetime:
-    moment = datetime.fromisoformat(read_text(value))
+    moment = datetime.fromisoformat(value)
     if moment.year in {1, 9999}:
         raise ValueError("expected a time that UTC can express")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _read_date(value: Any) -> date:
-    return date.fromisoformat(read_text(value))
 
 
 def _unreadable(value: Any) -> Any:
@@ -86,7 +82,7 @@ class RecordConverter(Converter):
             bool: _unreadable,
             Mapping[str, Any]: _unreadable,
             datetime: _read_time,
-            date: _read_date,
+            date: date.fromisoformat,
         }
         for kind in (str, int, bool):
             # Written in place; otherwise cattrs would determine the type of every value.

@@ -110,16 +110,22 @@ class RecordReader(Generic[T]):
         scope = _Scope(path, {})
         values: Json = {}
         kind: Any = self._kind
-        for name, wire, exact, it in self._fields:
+        for name, wire, exact, scalar, it in self._fields:
             value = shaped.get(wire, _MISSING)
             if type(value) is exact:
                 values[name] = value
             elif value is None and it.nullable:
                 pass  # the default
-            elif value is not _MISSING:
+            elif value is _MISSING:
+                if it.required:
+                    raise MissingFieldError(f"{path}{wire}", "missing")
+            elif scalar is None:
                 values[name] = it.read(it, value, scope)
-            elif it.required:
-                raise MissingFieldError(f"{path}{wire}", "missing")
+            else:
+                try:
+                    values[name] = scalar(value)
+                except UNREADABLE:
+                    values[name] = it.read(it, value, scope)
         if not scope.unread:
             record: T = kind(**values)
             return record if self._finish is None else self._finish(record, body), {}
@@ -131,7 +137,7 @@ class RecordReader(Generic[T]):
         return record if self._finish is None else self._finish(record, body), unread
 
     @cached_property
-    def _fields(self) -> tuple[tuple[str, str, type | None, _Field], ...]:
+    def _fields(self) -> tuple[tuple[str, str, type | None, Callable[[Any], Any] | None, _Field], ...]:
         """The fields that are read. What every value needs comes first, because that is faster than attributes."""
         found = []
         kind: Any = self._kind
@@ -153,15 +159,15 @@ class RecordReader(Generic[T]):
                         read=self._list if many else self._object if nested else self._value,
                     )
                 )
-        return tuple((it.name, it.wire, it.exact, it) for it in found)
+        scalars = self._converter.scalars
+        return tuple(
+            (it.name, it.wire, it.exact, scalars.get(it.kind) if it.exact is None else None, it) for it in found
+        )
 
     def _value(self, it: _Field, value: Any, scope: _Scope) -> Any:
-        try:
-            return self._converter.scalars[it.kind](value)
-        except UNREADABLE:
-            if it.required:
-                found = f"expected text, found {drift.type_name(value)}"
-                raise MissingFieldError(f"{scope.path}{it.wire}", found) from None
+        """Return a value of another type than documented, converted; None, with a report, if that is not possible."""
+        if it.required:
+            raise MissingFieldError(f"{scope.path}{it.wire}", f"expected text, found {drift.type_name(value)}")
         scalar = expected_name(it.kind) != "object" or it.kind == Mapping[str, Any]
         scope.report(it.wire, expected_name(it.kind) if scalar else "text", value)
         try:
