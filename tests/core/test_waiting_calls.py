@@ -89,7 +89,7 @@ async def test_stop_signal_ends_the_wait_and_the_request_in_progress_is_complete
         assert [type(it) for it in errors] == [NotSentError, NotSentError]
         assert all("the job is stopping" in str(it) for it in errors)
         proceed.set()
-    assert (len(results), stop.scopes) == (1, set())
+    assert (len(results), stop.ends) == (1, set())
 
 
 async def test_stop_signal_ends_the_wait_for_a_retry_with_the_failure() -> None:

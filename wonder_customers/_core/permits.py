@@ -37,27 +37,21 @@ async def wait_for_permit(
     Returns:
         None, or what was not available before the deadline or the stop signal. Then no slot is taken.
     """
-    within, stop = call_context.remaining(), call_context.account_context.stop
-    missing: str | None = "no connection was free before the deadline"
-    with anyio.move_on_after(within) as scope:
-        if stop is not None:
-            stop.scopes.add(scope)
-        try:
-            if stop is not None and stop.is_set:
-                scope.cancel()
-            await slots.acquire()
-            if rate_limit is not None:
-                missing = "the rate limit did not permit it before the deadline"
-                try:
-                    await _wait_for_rate_limit(rate_limit, call_context, transmission, within, counts)
-                except BaseException:
-                    slots.release()
-                    raise
-            missing = None
-        finally:
-            if stop is not None:
-                stop.scopes.discard(scope)
-    return missing
+    stop = call_context.account_context.stop
+    is_stopped = stop is not None and stop.is_set
+    if is_stopped or not await slots.acquire(call_context.remaining(), None if stop is None else stop.ends):
+        return "no connection was free before the deadline"
+    if rate_limit is None:
+        return None
+    permitted, within = False, call_context.remaining()
+    try:
+        with anyio.move_on_after(within), call_context.interruptible():
+            await _wait_for_rate_limit(rate_limit, call_context, transmission, within, counts)
+            permitted = True
+    finally:
+        if not permitted:
+            slots.release()
+    return None if permitted else "the rate limit did not permit it before the deadline"
 
 
 async def _wait_for_rate_limit(

@@ -20,29 +20,29 @@ class StopSignal:
 
     Attributes:
         is_set: Whether `set` was called.
-        scopes: The waits that it ends.
+        ends: Functions that end the present waits.
     """
 
     is_set: bool = False
-    scopes: set[anyio.CancelScope] = field(factory=set)
+    ends: set[Callable[[], object]] = field(factory=set)
 
     def set(self) -> None:
         """End all waits, present and future."""
         self.is_set = True
-        for scope in list(self.scopes):
-            scope.cancel()
+        for end in list(self.ends):
+            end()
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
         """Cancel the body of the block when the signal is set."""
         with anyio.CancelScope() as scope:
-            self.scopes.add(scope)
+            self.ends.add(scope.cancel)
             try:
                 if self.is_set:
                     scope.cancel()
                 yield
             finally:
-                self.scopes.discard(scope)
+                self.ends.discard(scope.cancel)
 
 
 @define(eq=False)

@@ -12,7 +12,6 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final
 
-import anyio
 from attrs import define, field
 
 from wonder_customers._core.context import CallContext, Key
@@ -129,10 +128,7 @@ class WriteLocks:
         queue = self._locks[key]
         if queue is None:
             queue = self._locks[key] = WaitQueue()
-        with anyio.move_on_after(within):
-            await queue.wait(lambda: self._hand_on(key))
-            return True
-        return False
+        return await queue.wait(lambda: self._hand_on(key), within)
 
     def release(self, key: Key) -> None:
         """Release the lock of `key`. The task that waited longest has it now."""

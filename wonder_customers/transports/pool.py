@@ -12,11 +12,10 @@ from math import inf
 from time import monotonic
 from typing import ClassVar, Final, Generic, TypeVar
 
-import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from wonder_customers._support.clock import running_loop
-from wonder_customers._support.wait_queue import WaitQueue
+from wonder_customers._support.wait_queue import Slots
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmission, TransportTimeout
 
@@ -87,8 +86,8 @@ class ConnectionPool(ABC, Generic[C]):
     def __init__(self, max_connections: int) -> None:
         check_max_connections(max_connections)
         self.open_connections = 0
-        self._max = self._free = max_connections
-        self._queue = WaitQueue()
+        self._max = max_connections
+        self._slots = Slots(max_connections)
         self._idle: defaultdict[Origin, deque[C]] = defaultdict(deque)
         self._closed = False
         self._loop: object = None
@@ -96,7 +95,7 @@ class ConnectionPool(ABC, Generic[C]):
     @property
     def busy_connections(self) -> int:
         """Number of requests in progress."""
-        return self._max - self._free
+        return self._max - self._slots.free
 
     @property
     def idle_connections(self) -> int:
@@ -106,7 +105,7 @@ class ConnectionPool(ABC, Generic[C]):
     @property
     def waiting_requests(self) -> int:
         """Number of requests that wait for a free connection."""
-        return len(self._queue)
+        return self._slots.waiting
 
     @abstractmethod
     def _new(self, origin: Origin) -> C:
@@ -130,9 +129,7 @@ class ConnectionPool(ABC, Generic[C]):
             await checkpoint_if_cancelled()  # a task that is cancelled already must not change anything
         now = monotonic()
         deadline = now + signed_request.within
-        if self._free:
-            self._free -= 1
-        else:
+        if not self._slots.acquire_nowait():
             now = await self._wait_for_slot(deadline)
         try:
             connection, unusable = self._take(signed_request.origin, now)
@@ -148,7 +145,7 @@ class ConnectionPool(ABC, Generic[C]):
                     await close_all([*unusable, connection])
             return response
         finally:
-            self._release_slot()
+            self._slots.release()
 
     def _check_loop(self) -> None:
         loop = running_loop()
@@ -162,16 +159,11 @@ class ConnectionPool(ABC, Generic[C]):
 
     async def _wait_for_slot(self, deadline: float) -> float:
         """Return the time when a slot was taken."""
-        with anyio.move_on_after(deadline - monotonic()):
-            await self._queue.wait(self._release_slot)
+        if await self._slots.acquire(deadline - monotonic()):
             if (now := monotonic()) < deadline:
                 return now
-            self._release_slot()
+            self._slots.release()
         raise TransportTimeout("no connection became free in time")
-
-    def _release_slot(self) -> None:
-        if not self._queue.wake():
-            self._free += 1
 
     def _take(self, origin: Origin, now: float) -> tuple[C, list[C]]:
         """Return a connection to `origin`, and connections to close: unusable ones, or one to make room.
