@@ -17,6 +17,7 @@ from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.plan import Difference, Plan, plan
 from wonder_customers.bulk.rows import Outcome, Row
+from wonder_customers.bulk.saved_plan import check_plan, save_plan
 from wonder_customers.bulk.sources import ColumnMapping, FieldSource
 from wonder_customers.bulk.sources.columns import Reading
 from wonder_customers.bulk.sources.notes import SourceNotes
@@ -50,10 +51,12 @@ __all__ = [
     "SourceNotes",
     "TextOptions",
     "Verification",
+    "check_plan",
     "losses",
     "migrated",
     "plan",
     "run_partition",
+    "save_plan",
     "sources",
     "sync",
     "verify",

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import orjson
 from attrs import define, field, frozen
@@ -17,7 +17,7 @@ from wonder_customers.errors import InvalidRecordError
 from wonder_customers.records import CustomerDraft
 from wonder_customers.session import CustomerSession
 
-__all__ = ["ChangeFilter", "Only", "PendingRow", "ReferenceIndex"]
+__all__ = ["ChangeFilter", "Inspect", "Only", "PendingRow", "ReferenceIndex"]
 
 MOST_TWINS = 5
 _UNCONFIRMED = {"sending", "unknown", "removing"}
@@ -58,6 +58,10 @@ class PendingRow:
         return self.reference, self.row.number, self.raw, self.payload, self.cells.announced
 
 
+Inspect = Callable[[Sequence[Outcome], Sequence[Any]], None]
+"""Receives the outcomes of a batch, and its rows that have to be sent (`PendingRow`)."""
+
+
 @define(eq=False)
 class ChangeFilter:
     """Compares rows with the journal and with each other. Not thread-safe: use it in one thread at a time.
@@ -72,6 +76,7 @@ class ChangeFilter:
         repeats: Maps the number of each row with a repeated reference to the number of the first row with it. Needed
             if the rows are a part of a source; None if they are the whole source.
         notes: Where twins of references are noted.
+        inspect: Called with the result of each `split`; None for nothing.
         skipped: The number of rows that do not belong to the run.
     """
 
@@ -83,6 +88,7 @@ class ChangeFilter:
     empty: EmptyRule = "own"
     repeats: Mapping[int, int] | None = None
     notes: SourceNotes | None = None
+    inspect: "Inspect | None" = None
     skipped: int = field(default=0, init=False)
     _stack: ExitStack = field(factory=ExitStack, init=False)
     _find: Callable[[Sequence[str]], dict[str, Entry]] = field(default=lambda _: {}, init=False)
@@ -125,6 +131,8 @@ class ChangeFilter:
             pending.append(found)
             if found.reference != row.reference and self._references is not None:
                 self._references.find_repeats([(found.reference, row.number)])
+        if self.inspect is not None:
+            self.inspect(outcomes, pending)
         return outcomes, pending
 
     def missing(self, references: Sequence[str]) -> set[str]:

@@ -14,7 +14,7 @@ from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.records import Address, CustomerDraft, Phone
 from wonder_customers.session import CustomerSession
 
-__all__ = ["EmptyCells", "EmptyRule", "apply_rule"]
+__all__ = ["EmptyCells", "EmptyRule", "apply_rule", "flat_values"]
 
 EmptyRule = Literal["own", "clear", "keep"]
 """What an empty cell does: ``own`` clears a field that this source filled before, ``clear`` clears every field that has
@@ -68,7 +68,7 @@ def apply_rule(
     owned = _recorded(recorded)
     if digests is None and not owned and rule != "clear" and not draft.clear:
         return EmptyCells(draft, "", "")
-    values = _values(draft)
+    values = flat_values(draft)
     filled = {} if digests is None else {name: digests.field(name, value) for name, value in values.items()}
     wanted = set(owned if rule == "own" else columns or () if rule == "clear" else ()) - {"reference"}
     wanted = {name for name in wanted if name not in values and _has_column(name, columns)}
@@ -99,7 +99,7 @@ def _text(found: Mapping[str, str]) -> str:
     return orjson.dumps(found).decode()
 
 
-def _values(draft: CustomerDraft) -> dict[str, Any]:
+def flat_values(draft: CustomerDraft) -> dict[str, Any]:
     """Return the values of a draft by field; those of addresses and metadata one by one."""
     found: dict[str, Any] = {}
     for name in _NAMES:

@@ -57,8 +57,9 @@ class LocalJob(Job):
         self._limit = LimitMonitor(session.rate_limit)
         self._drift_before = Counter(session.stats().drift)
         self._change_filter = ChangeFilter(
-            session, journal, options.only, options.full, empty=options.empty, repeats=repeats, notes=self.notes
-        )
+            session, journal, options.only, options.full, empty=options.empty, repeats=repeats, notes=self.notes,
+            inspect=options.inspect,
+        )  # fmt: skip
         self._batches = Batches(rows, options.first)
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
         self._source_ended, self._whole_source = False, repeats is None

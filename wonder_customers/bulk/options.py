@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from wonder_customers.bulk.change_filter import Only
+from wonder_customers.bulk.change_filter import Inspect, Only
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.left_customers import RemovalLimit, RemovedRule
 from wonder_customers.bulk.rows import Row
@@ -54,6 +54,8 @@ class Options:
             archives them after a complete run without failed rows. It needs a journal.
         max_removed: The most customers to delete, as a number or as a share of the rows of the last finished run. If
             more left the source, the job stops before it deletes any.
+        inspect: Called with the outcomes and the rows to send of each batch before anything of it is sent; an error
+            that it raises ends the job. Used to carry out a saved plan.
         retry: How often and how long each row is retried. It replaces the session's policy.
         max_failures: The number of failed rows at which the job stops; None for no limit.
         failure_share: The share of failures among the last 500 rows (at least 50) at which the job stops; None for no
@@ -69,6 +71,7 @@ class Options:
     empty: EmptyRule = "own"
     removed: RemovedRule = "report"
     max_removed: int | str = "5%"
+    inspect: Inspect | None = None
     retry: RetryPolicy = BULK
     max_failures: int | None = None
     failure_share: float | None = 0.2

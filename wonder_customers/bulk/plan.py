@@ -12,8 +12,8 @@ import anyio.to_thread
 from attrs import define, field
 
 from wonder_customers.bulk.batches import Batches, for_each
-from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
-from wonder_customers.bulk.empty_cells import EmptyRule
+from wonder_customers.bulk.change_filter import ChangeFilter, Inspect, PendingRow
+from wonder_customers.bulk.empty_cells import EmptyRule, flat_values
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.removals import Removals
 from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit, RemovedRule
@@ -25,7 +25,7 @@ from wonder_customers.bulk.sources.notes import SourceNotes, masked
 from wonder_customers.bulk.stop_reasons import Thresholds
 from wonder_customers.dialects.base import Call
 from wonder_customers.errors import ConfigurationError, InvalidRecordError, NotFoundError
-from wonder_customers.records import CustomerDraft, Phone
+from wonder_customers.records import CLEAR, Customer, CustomerDraft, Phone
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
 from wonder_customers.wire import Replay
@@ -38,11 +38,19 @@ MOST_SAMPLES = 3
 
 @define
 class Difference:
-    """A row that would change a customer: the names of the fields, never their values."""
+    """A row that would change a customer.
+
+    Attributes:
+        number: The number of the row.
+        reference: The customer's reference.
+        fields: The names of the fields.
+        values: The masked values before and after, in the order of the fields.
+    """
 
     number: int
     reference: str
     fields: tuple[str, ...]
+    values: tuple[tuple[str, str], ...] = ()
 
 
 @define
@@ -118,6 +126,8 @@ async def plan(
     look_up: int = 1000,
     workers: int = 16,
     retry: RetryPolicy = BULK,
+    diff: bool = False,
+    inspect: Inspect | None = None,
 ) -> Plan:
     """Report what a job would do. Nothing is written to the gateway or to the journal.
 
@@ -132,6 +142,8 @@ async def plan(
         look_up: The maximum number of rows to look up at the gateway (one read each).
         workers: The maximum number of concurrent lookups.
         retry: How often and how long a lookup is retried.
+        diff: Look up changed rows too, and keep the differences of all rows that are looked up, also of new ones.
+        inspect: Called with the outcomes and the rows to send of each batch; None for nothing.
 
     Raises:
         ConfigurationError: The source cannot be read, or the rate or `look_up` is invalid.
@@ -142,7 +154,7 @@ async def plan(
     thresholds = Thresholds()
     patient = session.with_options(retry=retry)
     batches = Batches(rows)
-    change_filter = ChangeFilter(session, journal, read_only=True, empty=empty, notes=found.notes)
+    change_filter = ChangeFilter(session, journal, read_only=True, empty=empty, notes=found.notes, inspect=inspect)
     async with batches:  # it closes the source, whatever is refused
         check_rate(rate)
         if look_up < 0:
@@ -158,12 +170,12 @@ async def plan(
                 )
                 for item in sifted[1][: MOST_SAMPLES - len(found.samples)]:
                     found.samples.append(_masked(session.payload(item.draft)))
-                asked = [item for item in sifted[1] if not (item.known and not item.unconfirmed)]
+                asked = [item for item in sifted[1] if diff or item.unconfirmed or not item.known]
                 asked = asked[: max(0, look_up - found.looked_up)]
                 found.looked_up += len(asked)
                 there = await _look_up(patient, asked, workers)
                 for item in sifted[1]:
-                    _count(found, item, there)
+                    _count(found, item, there, most=look_up if diff else MOST_EXAMPLES, diff=diff)
             if journal is not None and (removed == "delete" or isinstance(rows, RowReader)):
                 await anyio.to_thread.run_sync(count_left, Removals(journal), found.left, change_filter.missing)
     found.rows = batches.read
@@ -199,14 +211,14 @@ def _settled(found: Plan, outcomes: list[Outcome]) -> None:
 
 async def _look_up(
     session: CustomerSession[Any], items: list[PendingRow], workers: int
-) -> dict[str, tuple[str, ...] | Outcome | None]:
+) -> dict[str, "Difference | Outcome | None"]:
     """Look rows up.
 
     Returns:
-        By reference: the fields that differ, None for a customer that does not exist, or the outcome of a row that the
+        By reference: what differs, None for a customer that does not exist, or the outcome of a row that the
         gateway would refuse.
     """
-    answers: dict[str, tuple[str, ...] | Outcome | None] = {}
+    answers: dict[str, Difference | Outcome | None] = {}
 
     async def ask(item: PendingRow) -> None:
         try:
@@ -214,7 +226,9 @@ async def _look_up(
         except NotFoundError as error:
             answers[item.reference] = None if error.id is None else _kept_by_deleted(item, error)
         else:
-            answers[item.reference] = session.differences(item.draft, response.record)
+            names, sent = session.differences(item.draft, response.record), flat_values(item.draft)
+            values = tuple((_shown(response.record, name, {}), _shown(item.draft, name, sent)) for name in names)
+            answers[item.reference] = Difference(item.row.number, item.reference, names, values)
 
     await for_each(items, ask, workers)
     return answers
@@ -225,7 +239,22 @@ def _kept_by_deleted(item: PendingRow, error: NotFoundError) -> Outcome:
     return Outcome(item.row.number, item.reference, "invalid", error.id, reason, "deleted customer")
 
 
-def _count(found: Plan, item: PendingRow, there: dict[str, tuple[str, ...] | Outcome | None]) -> None:
+def _shown(record: CustomerDraft | Customer, name: str, values: Mapping[str, Any]) -> str:
+    """Return the masked value of a field, or an empty text."""
+    value: Any = values.get(name, record)
+    if value is record:
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+    if value is None and name in {"name", "first_name", "last_name"}:
+        value = record.name or " ".join(filter(None, (record.first_name, record.last_name)))
+    if isinstance(value, Phone):
+        value = f"{value.dial_code or ''} {value.number}".strip()
+    return "" if value is None or value is CLEAR else masked(str(value))
+
+
+def _count(
+    found: Plan, item: PendingRow, there: dict[str, "Difference | Outcome | None"], *, most: int, diff: bool
+) -> None:
     found.unconfirmed += item.unconfirmed
     found.clears.update(item.cells.cleared)
     found.uncleared.update(item.cells.uncleared)
@@ -238,15 +267,19 @@ def _count(found: Plan, item: PendingRow, there: dict[str, tuple[str, ...] | Out
         _settled(found, [differing])
     elif differing is None:
         found.creates += 1
-    elif not differing and item.unconfirmed:
+        if diff and len(found.differences) < most:
+            sent = flat_values(item.draft)
+            values = tuple(("", masked(str(value))) for value in sent.values())
+            found.differences.append(Difference(item.row.number, item.reference, tuple(sent), values))
+    elif not differing.fields and item.unconfirmed:
         found.unchanged += 1
         found.unconfirmed -= 1
         found.requests += 1
     else:
         # A job also writes rows that are equal at the gateway but not confirmed in the journal.
         found.updates += 1
-        if differing and len(found.differences) < MOST_EXAMPLES:
-            found.differences.append(Difference(item.row.number, item.reference, differing))
+        if differing.fields and len(found.differences) < most:
+            found.differences.append(differing)
 
 
 def requests_per_upsert(session: CustomerSession[Any]) -> float:

@@ -8,23 +8,27 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+import anyio.to_thread
 import orjson
 from rich.table import Table
 
+from wonder_customers.bulk.distributed.partition import Source
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
-from wonder_customers.bulk.left_customers import LeftCustomers, RemovedRule
+from wonder_customers.bulk.left_customers import LeftCustomers
 from wonder_customers.bulk.local_job import LocalJob
 from wonder_customers.bulk.migrate import Losses, losses, migrated
-from wonder_customers.bulk.options import Rows
-from wonder_customers.bulk.plan import Plan, plan
+from wonder_customers.bulk.options import Options, Rows
+from wonder_customers.bulk.plan import Difference, Plan, plan
 from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.report import format_duration
+from wonder_customers.bulk.saved_plan import save_plan
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.cli.job_outputs import check_outputs
 from wonder_customers.cli.output import cell, console, json_line, print_message
+from wonder_customers.cli.plan_files import described
 from wonder_customers.cli.source_options import print_changes, print_fields
 from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, run_job
 from wonder_customers.dialects.base import Account
@@ -37,28 +41,30 @@ __all__ = ["export_ids", "migration", "show_plan", "show_status", "show_verifica
 
 def show_plan(
     owner: Account,
-    rows: Rows,
+    source: Source,
     journal: Journal | None,
+    options: Options,
     *,
-    empty: EmptyRule,
     rate: float | None,
     look_up: int,
-    workers: int,
-    removed: RemovedRule = "report",
-    max_removed: str = "5%",
+    diff: bool = False,
+    save: Path | None = None,
 ) -> int:
     """Print what a job would do.
 
     Returns:
         The exit code: success if every row could be sent.
     """
+    rules: dict[str, Any] = {"empty": options.empty, "removed": options.removed, "max_removed": options.max_removed}
+    how: dict[str, Any] = {"rate": rate, "look_up": look_up, "workers": options.workers, "diff": diff}
 
     async def make_plan() -> Plan:
-        async with bulk_session(owner, workers, rate) as session:
-            return await plan(
-                session, rows, journal=journal, empty=empty, removed=removed, max_removed=max_removed, rate=rate,
-                look_up=look_up, workers=workers,
-            )  # fmt: skip
+        async with bulk_session(owner, options.workers, rate) as session:
+            rows = source.read()
+            if save is None or journal is None:
+                return await plan(session, rows, journal=journal, **rules, **how)
+            about = await anyio.to_thread.run_sync(described, source)
+            return await save_plan(save, session, rows, journal=journal, options=options, source=about, **how)
 
     found = runtime.run(make_plan)
     print_fields(found.notes)
@@ -84,7 +90,7 @@ def show_plan(
         console().print(cell(f"clears {name}: {count:,}", "yellow"))
     for name, count in found.uncleared.most_common():
         console().print(cell(f"cannot clear {name} at this gateway: {count:,}; the old value stays", "red"))
-    if journal is None and empty == "own":
+    if journal is None and options.empty == "own":
         console().print(cell("Without a journal, empty cells clear nothing.", "dim"))
     _show_left(found.left, found.rows)
     for sample in found.samples:
@@ -92,12 +98,21 @@ def show_plan(
     print_changes(found.notes)
     if found.systematic is not None:
         print_message(f"`sync` would stop: {found.systematic}", "red")
-    for change in found.differences:
-        console().print(cell(f"row {change.number}, {change.reference}: {', '.join(change.fields)} would change"))
+    _show_differences(found.differences, values=diff)
     for problem in found.problems:
         console().print(cell(f"{problem.status}: {problem.reason}", "red"))
+    if save is not None:
+        print_message(f"Wrote the plan to {save}. To carry it out, add to the same options: --approved {save}")
     failed = found.invalid or found.duplicates or not found.adds_up or found.left.problem is not None
     return FAILED if failed else SUCCESS
+
+
+def _show_differences(differences: list[Difference], *, values: bool) -> None:
+    """Print the customers that would change, with masked values if requested."""
+    for change in differences:
+        console().print(cell(f"row {change.number}, {change.reference}: {', '.join(change.fields)} would change"))
+        for name, (before, after) in zip(change.fields, change.values if values else (), strict=False):
+            console().print(cell(f"    {name}: {before or '(empty)'} → {after or '(empty)'}"))
 
 
 def _show_left(left: LeftCustomers, rows: int) -> None:

@@ -1,6 +1,6 @@
 """Commands for bulk jobs: ``sync`` and its companions."""
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
@@ -23,6 +23,7 @@ from wonder_customers.cli.job_options import (
     RemovalOptions,
 )
 from wonder_customers.cli.job_outputs import default_letters
+from wonder_customers.cli.plan_files import empty_journal
 from wonder_customers.cli.source_options import SOURCE, SourceOptions, print_columns, show_columns
 from wonder_customers.cli.sync_jobs import SyncTask, account, journal_path, run
 from wonder_customers.errors import ConfigurationError
@@ -80,6 +81,9 @@ def sync(
     first: Annotated[int | None, Parameter(help="Send only this number of rows.")] = None,
     full: Annotated[bool, Parameter(help="Send unchanged rows too.")] = False,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,
+    approved: Annotated[
+        Path | None, Parameter(help="A plan of `plan --save`. Nothing is sent if anything differs from it.")
+    ] = None,
     yes: Yes = False,
     columns: SourceOptions = SOURCE,
     removal: RemovalOptions = RemovalOptions(),
@@ -95,6 +99,8 @@ def sync(
             "workers on Ray cannot reach --simulator, which runs in this process. Run `wonder-customers simulator` and"
             " use the settings that it prints."
         )
+    if approved is not None and engine.on is not None:
+        raise ConfigurationError("--approved is for jobs in this process, without --on. Nothing was sent.")
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         source = source_of(facts, owner)
         if source.query is None:
@@ -127,6 +133,7 @@ def sync(
             resumable=not simulator or journal is not None,
             engine=engine_settings(facts),
             rate=facts["rate"],
+            approved=approved,
         )
         return run(task, source)
 
@@ -154,6 +161,8 @@ def plan(
     to: Gateway,
     journal: Annotated[Path | None, Parameter(help="Default: FILE.GATEWAY.journal, if it exists.")] = None,
     look_up: Annotated[int, Parameter(help="The most customers to look up at the gateway.")] = 1000,
+    diff: Annotated[bool, Parameter(help="Show the changes of each customer with masked values.")] = False,
+    save: Annotated[Path | None, Parameter(help="A new file for the plan, for `sync --approved`.")] = None,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,
     columns: SourceOptions = SOURCE,
     removal: RemovalOptions = RemovalOptions(),
@@ -162,12 +171,15 @@ def plan(
     """Show what `sync` would do, without writing: new, changed, unchanged and invalid rows, requests and duration."""
     facts = source_settings(file, columns, limits)
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
+        if save is not None and simulator and journal is None:
+            raise ConfigurationError("--save needs a journal that is kept: add --journal. Nothing was planned.")
         known = Journal.open(path, gateway=to, endpoint=owner.base_url) if path.exists() else None
-        rows, rate, workers = source_of(facts, owner).read(), facts["rate"], limits.workers
-        return show_plan(
-            owner, rows, known, empty=columns.empty, rate=rate, look_up=look_up, workers=workers,
-            removed=removal.removed or "report", max_removed=removal.max_removed,
-        )  # fmt: skip
+        rules: dict[str, Any] = {"removed": removal.removed or "report", "max_removed": removal.max_removed}
+        options = Options(workers=limits.workers, empty=columns.empty, **rules)
+        with nullcontext(known) if known or not save else empty_journal(path, to, owner.base_url) as used:
+            return show_plan(
+                owner, source_of(facts, owner), used, options, rate=facts["rate"], look_up=look_up, diff=diff, save=save
+            )
 
 
 @commands.command

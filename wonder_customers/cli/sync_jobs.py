@@ -18,6 +18,7 @@ from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.removal import check_deletion
+from wonder_customers.bulk.saved_plan import check_plan
 from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
@@ -25,6 +26,7 @@ from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCES
 from wonder_customers.cli.job_facts import GIVEN_AGAIN, EngineSettings
 from wonder_customers.cli.job_outputs import check_outputs, default_path, write_reports
 from wonder_customers.cli.output import print_message
+from wonder_customers.cli.plan_files import described
 from wonder_customers.cli.progress import ProgressDisplay, print_summary
 from wonder_customers.cli.source_options import print_changes
 from wonder_customers.dialects import simulator
@@ -62,6 +64,7 @@ class SyncTask:
         resumable: The journal is kept after the job.
         engine: Where the job runs.
         rate: The maximum number of requests per second; None for no limit.
+        approved: A saved plan; nothing else may be done.
     """
 
     account: Account
@@ -77,6 +80,7 @@ class SyncTask:
     resumable: bool = True
     engine: EngineSettings = EngineSettings()
     rate: float | None = None
+    approved: Path | None = None
 
 
 @contextmanager
@@ -135,7 +139,13 @@ def run(task: SyncTask, source: Source) -> int:
             return await run_job(task, distributed_job)
         shared = await _shared_limit(task)
         async with bulk_session(task.account, task.options.workers, task.rate, shared=shared) as session:
-            job = run_partition(Partition(source=source), session, task.journal, options=task.options)
+            options = task.options
+            if task.approved is not None and task.journal is not None:
+                about = await anyio.to_thread.run_sync(described, source)
+                options = await check_plan(
+                    task.approved, session, source.read(), journal=task.journal, options=options, source=about
+                )
+            job = run_partition(Partition(source=source), session, task.journal, options=options)
             return await run_job(task, job)
 
     return runtime.run(work)

@@ -49,6 +49,10 @@ class Digests:
         # source.
         return blake2b(raw_values, digest_size=16, key=self._short).digest()
 
+    def running(self) -> "blake2b":
+        """Return a keyed digest that is updated part by part."""
+        return blake2b(digest_size=16, key=self._short)
+
     def field(self, name: str, value: Any) -> str:
         """Return the digest of one field's value, short enough to be kept for every field of every row."""
         return blake2b(orjson.dumps([name, value], option=_SORTED), digest_size=6, key=self._short).hexdigest()

@@ -1,0 +1,168 @@
+"""Saved plans: a job does what was planned, or nothing."""
+
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+from bulk.customers import OPTIONS, AccountFactory, collect, draft, line, open_journal, run_job, write_csv
+
+from wonder_customers import BulkError, ConfigurationError, CustomerSession, Paydock
+from wonder_customers.bulk import Journal, check_plan, plan, save_plan, sources, sync
+from wonder_customers.bulk.saved_plan import SavedPlan
+from wonder_customers.dialects import names
+from wonder_customers.simulator.server import SimulatorServer
+
+pytestmark = pytest.mark.anyio
+
+SOURCE = {"mapping": {}, "contents": "1"}
+
+
+async def saved(account: Any, gateway: str, folder: Path, source: Path, journal: Journal | None = None) -> Journal:
+    journal = journal or open_journal(folder / "j", account, gateway)
+    async with CustomerSession(account) as session:
+        rows = sources.read(source)
+        await save_plan(folder / "plan", session, rows, journal=journal, options=OPTIONS, source=SOURCE)
+    return journal
+
+
+async def approved(account: Any, rows: Any, journal: Journal, plan_file: Path, **how: Any) -> Any:
+    """Check a plan and run the job."""
+    async with CustomerSession(account) as session:
+        given: dict[str, Any] = {"journal": journal, "options": OPTIONS, "source": SOURCE, **how}
+        options = await check_plan(plan_file, session, rows(), **given)
+        return await collect(sync(session, rows(), journal=journal, options=options))
+
+
+@pytest.mark.parametrize("gateway", names())
+async def test_approved_plan_is_carried_out_once(
+    gateway: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source = write_csv(tmp_path / "c.csv", 30)
+    source.write_text(source.read_text() + f"{line(3)}\nbad,Ada,not an address,+385 91 234 5678\n")
+    journal = await saved(account(gateway), gateway, tmp_path, source)
+    assert server.store.ledger(gateway) == {}
+
+    def rows() -> Any:
+        return sources.read(source)
+
+    outcomes = await approved(account(gateway), rows, journal, tmp_path / "plan")
+    assert len(outcomes) == 32
+    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(30)}
+    with pytest.raises(ConfigurationError, match=r"Different: journal\. Nothing that differs was sent"):
+        await approved(account(gateway), rows, journal, tmp_path / "plan")
+
+
+async def test_plan_is_private_and_contains_no_personal_data(account: AccountFactory, tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "c.csv", 3)
+    await saved(account("monri"), "monri", tmp_path, source)
+    file = tmp_path / "plan"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    text = file.read_text(encoding="utf-8")
+    assert not [
+        it for it in ("Ada", "example", "912340", "c-1", "c.csv", account("monri").merchant_key.reveal()) if it in text
+    ]
+    loaded = SavedPlan.load(file, Journal.existing(tmp_path / "j").digests)
+    assert loaded.counts == {
+        "rows": 3, "creates": 3, "updates": 0, "open": 0, "unchanged": 0, "invalid": 0, "duplicates": 0,
+        "unconfirmed": 0, "left": 0,
+    }  # fmt: skip
+    with pytest.raises(ConfigurationError, match="exists already"):
+        await saved(account("monri"), "monri", tmp_path, source)
+
+
+CHANGED_SOURCES: dict[str, tuple[Callable[[str], str], str]] = {
+    "value": (lambda text: text.replace("Ada Nr 3 v1", "Eve"), r"row 4 \(other values\)"),
+    "new row": (lambda text: f"{text}{line(100)}\n", r"row 31 \(not in the plan\)"),
+    "missing row": (lambda text: text.replace(f"{line(29)}\n", ""), r"the source has 29 rows \(30 in the plan\)"),
+    "invalid row": (lambda text: text.replace("ada.3@", ""), r"row 4 \(send in the plan, now invalid\)"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED_SOURCES)
+async def test_changed_row_is_refused_before_anything_is_sent(
+    change: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source = write_csv(tmp_path / "c.csv", 30)
+    journal = await saved(account("paydock"), "paydock", tmp_path, source)
+    edit, reason = CHANGED_SOURCES[change]
+    source.write_text(edit(source.read_text()))
+    with pytest.raises(ConfigurationError, match=reason):
+        await approved(account("paydock"), lambda: sources.read(source), journal, tmp_path / "plan")
+    assert server.store.ledger("paydock") == {}
+
+
+async def test_row_that_changes_after_the_check_is_not_sent(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    source = write_csv(tmp_path / "c.csv", 3)
+    journal = await saved(account("paydock"), "paydock", tmp_path, source)
+    async with CustomerSession(account("paydock")) as session:
+        rows = sources.read(source)
+        options = await check_plan(tmp_path / "plan", session, rows, journal=journal, options=OPTIONS, source=SOURCE)
+        write_csv(source, 3, version="2")
+        job = sync(session, sources.read(source), journal=journal, options=options)
+        with pytest.raises(BulkError, match=r"row 1 \(other values\)"):
+            await collect(job)
+    assert job.exit_status == "source"
+    assert server.store.ledger("paydock") == {}
+
+
+async def test_other_facts_are_refused_by_name(account: AccountFactory, tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "c.csv", 3)
+    journal = await saved(account("paydock"), "paydock", tmp_path, source)
+    owner = account("paydock")
+    cases: list[tuple[dict[str, Any], Any, str]] = [
+        ({"options": evolve(OPTIONS, empty="clear")}, owner, r"--empty \(own in the plan, now clear\)"),
+        ({"options": evolve(OPTIONS, removed="delete", max_removed=9)}, owner, "--max-removed .*--removed "),
+        ({"options": evolve(OPTIONS, full=True)}, owner, "--full"),
+        ({"options": evolve(OPTIONS, first=1)}, owner, "--first"),
+        ({"source": {**SOURCE, "mapping": {"a": 1}}}, owner, r"Different: mapping\."),
+        ({"source": {**SOURCE, "contents": "2"}}, owner, r"Different: contents\."),
+        ({}, Paydock(secret_key="another", base_url=owner.base_url), r"Different: account\."),
+        ({}, Paydock(secret_key=owner.secret_key, base_url="https://api.paydock.com"), "endpoint .*environment "),
+    ]
+    for how, user, reason in cases:
+        with pytest.raises(ConfigurationError, match=reason):
+            await approved(user, lambda: sources.read(source), journal, tmp_path / "plan", **how)
+    write_csv(source, 2)
+    await run_job(owner, sources.read(source), journal)
+    with pytest.raises(ConfigurationError, match=r"Different: journal\."):
+        await approved(owner, lambda: sources.read(source), journal, tmp_path / "plan")
+
+
+async def test_edited_foreign_and_incomplete_plans_are_refused(account: AccountFactory, tmp_path: Path) -> None:
+    journal = await saved(account("paydock"), "paydock", tmp_path, write_csv(tmp_path / "c.csv", 3))
+    file = tmp_path / "plan"
+    text = file.read_text()
+    cases = {
+        text.replace('"send"', '"unchanged"', 1): "was changed after it was saved",
+        "\n".join(text.splitlines()[:-1]): "is not a saved plan, or is not complete",
+        "": "is not a saved plan",
+        "reference,name\n": "is not a saved plan",
+    }
+    for content, reason in cases.items():
+        file.write_text(content)
+        with pytest.raises(ConfigurationError, match=reason):
+            SavedPlan.load(file, journal.digests)
+    file.write_text(text)
+    other = open_journal(tmp_path / "other", account("paydock"), "paydock")
+    with pytest.raises(ConfigurationError, match="with another key"):
+        SavedPlan.load(file, other.digests)
+    file.unlink()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        SavedPlan.load(file, journal.digests)
+
+
+@pytest.mark.parametrize("gateway", names())
+async def test_diff_has_masked_values(gateway: str, account: AccountFactory, tmp_path: Path) -> None:
+    journal = open_journal(tmp_path / "j", account(gateway), gateway)
+    await run_job(account(gateway), [draft(1)], journal)
+    changed = evolve(draft(1), email="eve@example.org")
+    async with CustomerSession(account(gateway)) as session:
+        (difference, new) = (await plan(session, [changed, draft(2)], journal=journal, diff=True)).differences
+    found = dict(zip(difference.fields, difference.values, strict=True))
+    assert found == {"email": ("axx.9@xxxxxxx.xxx", "exx@xxxxxxx.xxx")}
+    assert dict(zip(new.fields, new.values, strict=True))["email"] == ("", "axx.9@xxxxxxx.xxx")

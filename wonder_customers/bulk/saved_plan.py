@@ -1,0 +1,332 @@
+"""Saved plans: what was planned for every row, so that a job can refuse to do anything else.
+
+A plan is a file of JSON lines, readable by its owner only: the facts, ``[row, decision, digest]`` of each row, the
+counts and a seal. All digests are keyed with the journal's key, so the file contains no value of a row.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Final, Self
+
+import anyio.to_thread
+import orjson
+from attrs import define, evolve, field, frozen
+
+from wonder_customers.bulk.batches import Batches
+from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
+from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.journal.database import connect, reading
+from wonder_customers.bulk.journal.digest import Digests, key_mark
+from wonder_customers.bulk.options import Options, Rows
+from wonder_customers.bulk.plan import Plan, plan
+from wonder_customers.bulk.private_files import private_opener
+from wonder_customers.bulk.rows import Outcome
+from wonder_customers.dialects.accounts import environment
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import Secret, secrets_of
+from wonder_customers.session import CustomerSession
+
+__all__ = ["PlanWriter", "SavedPlan", "check_plan", "contents", "plan_facts", "save_plan"]
+
+FORMAT: Final = 1
+_SHOWN = 5
+_OPTIONS: Final = ("empty", "removed", "max_removed", "full", "first", "only")
+
+
+def plan_facts(
+    session: CustomerSession[Any], journal: Journal, options: Options, source: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return what has to be the same when a plan is made and when it is carried out, by name.
+
+    Args:
+        session: The session, for the gateway and the account.
+        journal: The journal, whose state is a part of the plan.
+        options: The options of the job.
+        source: What describes the source, such as its contents and its mapping. JSON values.
+    """
+    account, digests = session.account, journal.digests
+    merchant = account.dialect().merchant
+    secrets = [merchant] if isinstance(merchant, Secret) else secrets_of(account)
+    identity = [it.reveal() for it in secrets] or [str(merchant)]
+    described = {"account": identity, "journal": _state(journal), **source}
+    return {
+        "gateway": session.gateway,
+        "endpoint": account.base_url,
+        "environment": environment(account),
+        **{name: digests.payload({name: value}).hex() for name, value in described.items()},
+        **{f"--{name.replace('_', '-')}": str(getattr(options, name)) for name in _OPTIONS},
+    }
+
+
+def _state(journal: Journal) -> str:
+    """Return a digest of the rows of a journal."""
+    found = sha256()
+    with reading(journal.path), closing(connect(journal.path)) as connection:
+        names = "reference, state, raw, payload, id, code, fields"
+        for row in connection.execute(f"SELECT {names} FROM rows ORDER BY reference"):  # noqa: S608 - constant
+            found.update(orjson.dumps([it.hex() if isinstance(it, bytes) else it for it in row]) + b"\n")
+    return found.hexdigest()
+
+
+def _decision(item: Outcome | PendingRow, digests: Digests) -> list[Any]:
+    """Return what is done with a row: its number, a word, and a digest of what would be sent."""
+    if isinstance(item, PendingRow):
+        sent = [item.reference, item.payload.hex(), *item.cells.cleared]
+        return [item.row.number, "send", digests.payload({"send": sent}).hex()]
+    return [item.number, item.status, digests.payload({item.status: [item.reference, item.code]}).hex()]
+
+
+def _decisions(outcomes: Sequence[Outcome], pending: Sequence[PendingRow], digests: Digests) -> list[list[Any]]:
+    return sorted([_decision(it, digests) for it in outcomes] + [_decision(it, digests) for it in pending])
+
+
+@define(eq=False)
+class PlanWriter:
+    """Writes a plan to a new file. A block that is left with an error leaves no file.
+
+    Attributes:
+        path: The file.
+        digests: The digests of the journal.
+        facts: See `plan_facts`.
+    """
+
+    path: Path
+    digests: Digests
+    facts: Mapping[str, str]
+    _file: BinaryIO = field(init=False)
+    _seal: Any = field(init=False)
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = open(self.path, "xb", opener=private_opener)
+        except FileExistsError:
+            raise ConfigurationError(
+                f"{self.path} exists already. Give the path of a new file with --save. Nothing was planned."
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(f"{self.path} cannot be written: {error.strerror}") from None
+        self._seal = self.digests.running()
+        self._line({"wonder-customers plan": FORMAT, "key": key_mark(self.digests).hex(), "facts": dict(self.facts)})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if error is not None:
+            with suppress(OSError):
+                self.path.unlink()
+
+    def add(self, outcomes: Sequence[Outcome], pending: Sequence[PendingRow]) -> None:
+        """Write the decisions of a batch of rows."""
+        for decision in _decisions(outcomes, pending, self.digests):
+            self._line(decision)
+
+    def finish(self, counts: Mapping[str, int]) -> None:
+        """Write the counts and the seal."""
+        self._line({"counts": dict(counts)})
+        self._file.write(orjson.dumps({"seal": self._seal.hexdigest()}) + b"\n")
+
+    def _line(self, content: Any) -> None:
+        line = orjson.dumps(content) + b"\n"
+        self._seal.update(line)
+        self._file.write(line)
+
+
+@frozen
+class SavedPlan:
+    """A plan in a file, which was checked to be complete and unchanged.
+
+    Attributes:
+        path: The file.
+        facts: What the plan was made for, see `plan_facts`.
+        counts: What the plan counted.
+        digests: The digests of the journal.
+    """
+
+    path: Path
+    facts: Mapping[str, str]
+    counts: Mapping[str, int]
+    digests: Digests
+
+    @classmethod
+    def load(cls, path: Path, digests: Digests) -> "SavedPlan":
+        """Load a plan.
+
+        Raises:
+            ConfigurationError: The file is not a plan, was changed, or belongs to another journal.
+        """
+        running = digests.running()
+        first = last = counts = b""
+        try:
+            with path.open("rb") as file:
+                for line in file:
+                    running.update(last)
+                    first, counts, last = first or line, last, line
+            head, tail, seal = (orjson.loads(it) for it in (first, counts, last))
+            known = head["wonder-customers plan"] == FORMAT
+            found = cls(path, dict(head["facts"]), dict(tail["counts"]), digests)
+            mark, sealed = head["key"], seal["seal"]
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}. Nothing was sent.") from None
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            raise ConfigurationError(f"{path} is not a saved plan, or is not complete. Nothing was sent.") from None
+        if not known or mark != key_mark(digests).hex():
+            raise ConfigurationError(
+                f"{path} was saved for a journal with another key, or by another version. Nothing was sent. Save a new"
+                " plan with `plan --save`."
+            )
+        if sealed != running.hexdigest():
+            raise ConfigurationError(f"{path} was changed after it was saved. Nothing was sent.")
+        return found
+
+    def check(self, facts: Mapping[str, str]) -> None:
+        """Check that a job has the facts of the plan.
+
+        Raises:
+            ConfigurationError: Some differ; the message names them.
+        """
+        differing = [
+            f"{name} ({self.facts.get(name)} in the plan, now {facts.get(name)})" if _is_shown(name) else name
+            for name in sorted(self.facts.keys() | facts.keys())
+            if self.facts.get(name) != facts.get(name)
+        ]
+        if differing:
+            raise self._differs(differing)
+
+    def checker(self) -> Callable[[Sequence[Outcome], Sequence[PendingRow]], None]:
+        """Return a function that compares batches of rows with the plan, in order, and raises at a difference."""
+        lines = self._rows()
+
+        def check(outcomes: Sequence[Outcome], pending: Sequence[PendingRow]) -> None:
+            found = []
+            for decision in _decisions(outcomes, pending, self.digests):
+                planned = next(lines, None)
+                if planned != decision:
+                    found.append(_difference(decision, planned))
+            if found:
+                raise self._differs(found)
+
+        return check
+
+    def check_rows(self, rows: int) -> None:
+        """Check that a source has no fewer rows than the plan.
+
+        Raises:
+            ConfigurationError: It has.
+        """
+        planned = self.counts.get("rows", 0)
+        if rows != planned:
+            raise self._differs([f"the source has {rows:,} rows ({planned:,} in the plan)"])
+
+    def _rows(self) -> Generator[list[Any]]:
+        with self.path.open("rb") as file:
+            yield from (orjson.loads(line) for line in file if line.startswith(b"["))
+
+    def _differs(self, differing: Sequence[str]) -> ConfigurationError:
+        more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+        return ConfigurationError(
+            f"the plan {self.path} is not what would be done now. Different: {'; '.join(differing[:_SHOWN])}{more}."
+            " Nothing that differs was sent. Save a new plan with `plan --save`."
+        )
+
+
+def _is_shown(name: str) -> bool:
+    """Return whether a fact is kept as it is and not as a digest."""
+    return name.startswith("--") or name in {"gateway", "endpoint", "environment"}
+
+
+def _difference(decision: list[Any], planned: list[Any] | None) -> str:
+    number, word, _ = decision
+    if planned is None or planned[0] != number:
+        return f"row {number} (not in the plan)"
+    if planned[1] == word:
+        return f"row {number} (other values)"
+    return f"row {number} ({planned[1]} in the plan, now {word})"
+
+
+async def save_plan(
+    path: Path,
+    session: CustomerSession[Any],
+    rows: Rows,
+    *,
+    journal: Journal,
+    options: Options | None = None,
+    source: Mapping[str, Any] | None = None,
+    **how: Any,
+) -> Plan:
+    """Make a plan and save it to a new file.
+
+    Args:
+        path: The file.
+        session: An open session.
+        rows: The rows of the job.
+        journal: The journal of the job.
+        options: The options of the job.
+        source: What describes the source, such as its contents and its mapping. JSON values, kept as digests.
+        how: Further arguments of `plan`.
+
+    Raises:
+        ConfigurationError: The file exists, or the source cannot be read.
+        CallError: A lookup failed.
+    """
+    chosen = options or Options()
+    facts = await anyio.to_thread.run_sync(plan_facts, session, journal, chosen, source or {})
+    rules: dict[str, Any] = {"empty": chosen.empty, "removed": chosen.removed, "max_removed": chosen.max_removed}
+    with PlanWriter(path, journal.digests, facts) as writer:
+        found = await plan(session, rows, journal=journal, inspect=writer.add, **rules, **how)
+        names = ("rows", "creates", "updates", "open", "unchanged", "invalid", "duplicates", "unconfirmed")
+        writer.finish({**{name: getattr(found, name) for name in names}, "left": found.left.count, **found.clears})
+    return found
+
+
+async def check_plan(
+    path: Path,
+    session: CustomerSession[Any],
+    rows: Rows,
+    *,
+    journal: Journal,
+    options: Options | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Options:
+    """Check, before anything is sent, that a job would do what a saved plan says.
+
+    Args:
+        path: The file.
+        session: An open session.
+        rows: The rows of the job. They are read to their end, so the job needs to read them again.
+        journal: The journal of the job.
+        options: The options of the job.
+        source: What describes the source, as for `save_plan`.
+
+    Returns:
+        The options, with which the job ends before it sends a row that is not in the plan.
+
+    Raises:
+        ConfigurationError: The job would do something else; the message names what differs.
+    """
+    chosen = options or Options()
+    async with Batches(rows) as batches:
+        saved = await anyio.to_thread.run_sync(SavedPlan.load, path, journal.digests)
+        saved.check(await anyio.to_thread.run_sync(plan_facts, session, journal, chosen, source or {}))
+        with ChangeFilter(
+            session, journal, chosen.only, chosen.full, read_only=True, empty=chosen.empty, inspect=saved.checker()
+        ) as change_filter:
+            while await batches.next(change_filter) is not None:
+                pass
+        saved.check_rows(batches.read)
+    return evolve(chosen, inspect=saved.checker())
+
+
+def contents(files: Iterable[Path]) -> str:
+    """Return a digest of the contents of files."""
+    found = sha256()
+    for path in files:
+        with path.open("rb") as file:
+            found.update(path.name.encode() + b"\n")
+            while chunk := file.read(1 << 20):
+                found.update(chunk)
+    return found.hexdigest()

@@ -1,0 +1,44 @@
+"""Saved plans on the command line: ``plan --save`` and ``sync --approved``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from wonder_customers.bulk.distributed.partition import Source
+from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.journal.digest import Digests, key_of
+from wonder_customers.bulk.saved_plan import contents
+from wonder_customers.bulk.sources import files
+
+__all__ = ["described", "empty_journal"]
+
+
+def described(source: Source) -> dict[str, Any]:
+    """Return what describes a source in a saved plan, which keeps digests of it.
+
+    Raises:
+        ConfigurationError: The source does not exist.
+    """
+    chosen = [] if source.path == "-" else files(Path(source.path), source.form)
+    return {
+        "source": Path(source.path).name,
+        "contents": contents(path for path, _ in chosen),
+        "mapping": source.mapping.as_dict(),
+        "query": source.query,
+        "database": source.database,
+        "format": source.form,
+    }
+
+
+@contextmanager
+def empty_journal(path: Path, gateway: str, endpoint: str) -> Iterator[Journal]:
+    """Provide a temporary journal with the key of the journal that the first `sync` creates at `path`.
+
+    Only the key is created beside `path`. A journal there would stand for a job that has begun.
+    """
+    with TemporaryDirectory(prefix="wonder-customers-") as folder:
+        made = Journal.open(Path(folder) / "journal", gateway=gateway, endpoint=endpoint)
+        made.digests = Digests(key_of(path))
+        yield made
