@@ -18,7 +18,8 @@ from benchmarks._findings import ROUNDS, Findings, Target, alternate, microsecon
 from benchmarks._loop import run
 from benchmarks.overhead import Idle
 from wonder_customers import CustomerSession
-from wonder_customers._core.context import AccountContext, CallContext, Counts
+from wonder_customers._core.account_state import AccountState
+from wonder_customers._core.context import AccountContext, CallContext
 from wonder_customers._core.waits import Waits
 from wonder_customers.contrib.logs import log_events
 from wonder_customers.contrib.otel import Metrics, Spans
@@ -88,15 +89,15 @@ def _nothing(event: Event) -> None:
 
 def _unwatched() -> Callable[[], None]:
     """Return the part of a call that serves observers, for a session without observers: counting calls."""
-    dialect, counts, response = account(1).dialect(), Counts(), Response(None, 200, {})
-    context = CallContext(AccountContext(dialect, 1, RetryBudget(500)), "get", Waits(), 0.0, 60.0, 0)
+    dialect, state, response = account(1).dialect(), AccountState(RetryBudget(500)), Response(None, 200, {})
+    context = CallContext(AccountContext(dialect, 1, state), "get", Waits(), 0.0, 60.0, 0)
     call = Call(HttpRequest("GET", "/", "/"), Replay.READ, str)
 
     def seam() -> None:
-        context.begin(counts, None)
-        counts.attempts += 1
+        context.begin(None)
+        state.counts.attempts += 1
         context.begin_attempt(call, 1)
-        context.succeed(counts, response)
+        context.succeed(response)
 
     return seam
 

@@ -44,9 +44,9 @@ class Peer:
 class RawServer:
     """Runs `script` once per connection, each in its own thread."""
 
-    def __init__(self, script: Callable[[Peer], None]) -> None:
+    def __init__(self, script: Callable[[Peer], None], address: str = "127.0.0.1") -> None:
         self._script = script
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listening = socket.create_server((address, 0), backlog=256)
         self.port: int = self._listening.getsockname()[1]
         self.connections = 0
         self._peers: list[Peer] = []

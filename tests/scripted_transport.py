@@ -12,6 +12,7 @@ from gateway_responses import monri_customer
 
 from wonder_customers import CustomerDraft, Monri, Paydock, Phone, RetryPolicy, Wonder
 from wonder_customers._core.access_tokens import AccessTokenCache
+from wonder_customers._core.account_state import AccountState
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.context import AccountContext
 from wonder_customers._core.executor import Executor
@@ -163,7 +164,8 @@ def make_harness(
     executor = Executor(runner, order, waits, draw=lambda: 0.5)
     dialect = account.dialect()
     bearer = AccessTokenCache(clock) if dialect.token_call() is not None else None
-    return Harness(script, executor, AccountContext(dialect, 1, RetryBudget(policy.budget), policy, bearer), clock)
+    state = AccountState(RetryBudget(policy.budget), bearer)
+    return Harness(script, executor, AccountContext(dialect, 1, state, policy), clock)
 
 
 def use_real_time(it: Harness) -> Harness:

@@ -210,7 +210,7 @@ class TestEventsOfACall:
             while len(it.script.steps) > 1:
                 await anyio.lowlevel.checkpoint()
             group.start_soon(partial(it.update, UUID, CustomerPatch(name="Grace")))
-            while it.executor.order.waiting == 0:
+            while it.account_context.account.counts.waiting_for_lock == 0:
                 await anyio.lowlevel.checkpoint()
             first.cancel_scope.cancel()
         waits = [event for event in events if isinstance(event, Waiting)]

@@ -1,17 +1,22 @@
-"""Session views for other accounts: shared connections, one retry budget per gateway, low memory use."""
+"""Session views for other accounts: shared connections, a retry budget for each account, low memory use."""
 
 import tracemalloc
 
 import anyio
+import httpx
 import pytest
 from fault_injection.sessions import fresh, session
+from gateway_responses import HEX24
+from mock_gateway import MockGateway, json_response
 
 from wonder_customers import (
     ConfigurationError,
     CustomerSession,
+    GatewayUnavailableError,
     Monri,
     NotFoundError,
     Paydock,
+    RetryPolicy,
     SessionClosedError,
     dialects,
 )
@@ -61,12 +66,80 @@ async def test_view_can_use_another_gateway(simulator: SimulatorServer) -> None:
             assert (await view.get(made.id)).id == made.id
 
 
-async def test_views_of_one_gateway_share_the_retry_budget(simulator: SimulatorServer) -> None:
+async def test_views_of_one_account_share_the_retry_budget(simulator: SimulatorServer) -> None:
     async with session(simulator, "monri") as it:
         same = it.for_account(Monri.from_environment(simulator.environment()))
-        elsewhere = it.for_account(Paydock("key"))
-        assert same.raw._account_context.budget is it.raw._account_context.budget
-        assert elsewhere.raw._account_context.budget is not it.raw._account_context.budget
+        other = it.for_account(Monri("key", "token", base_url=it.account.base_url))
+        assert same.raw._account_context.account.budget is it.raw._account_context.account.budget
+        assert other.raw._account_context.account.budget is not it.raw._account_context.account.budget
+
+
+async def test_failing_account_leaves_the_retries_of_another_account() -> None:
+    gateway = MockGateway(*[json_response(503, None)] * 40)
+    policy = {"attempts": 3, "budget": 28}
+    async with gateway.session(Paydock("a"), **policy) as it:
+        failing, other = it.for_account(Paydock("b")), it.for_account(Paydock("c"))
+        sent = []
+        for view in (failing, failing, other):
+            before = len(gateway.requests)
+            with pytest.raises(GatewayUnavailableError):
+                await view.get(HEX24)
+            sent.append(len(gateway.requests) - before)
+        assert sent == [3, 1, 3], "the second call of the failing account has no retry tokens left"
+        assert (failing.stats().attempts, other.stats().attempts, it.stats().attempts) == (4, 3, 7)
+        assert failing.stats().failed == {"GatewayUnavailableError": 2}
+        assert it.for_account(it.account).stats().attempts == 0
+
+
+class HangingGateway:
+    """Never responds to the accounts whose key begins with ``hanging``, until `release` is set."""
+
+    def __init__(self) -> None:
+        self.release = anyio.Event()
+
+    async def respond(self, request: httpx.Request) -> httpx.Response:
+        if request.headers["x-user-secret-key"].startswith("hanging"):
+            await self.release.wait()
+        return httpx.Response(200, json={"status": 200, "resource": {"data": {"_id": HEX24}}, "error": None})
+
+    def __call__(self) -> httpx.MockTransport:
+        return httpx.MockTransport(self.respond)
+
+
+def busy(it: CustomerSession[Paydock]) -> int:
+    connections = it.stats().connections
+    assert connections is not None
+    return connections.busy
+
+
+async def test_hanging_accounts_leave_connections_for_another_account() -> None:
+    gateway = HangingGateway()
+    async with CustomerSession(Paydock("own"), transport=gateway, max_connections=8) as it:
+        hanging = [it.for_account(Paydock(f"hanging-{number}")) for number in range(3)]
+        async with anyio.create_task_group() as group:
+            for view in hanging:
+                for _ in range(20):
+                    group.start_soon(view.get, HEX24)
+            await anyio.wait_all_tasks_blocked()
+            assert 3 <= busy(it) < 8
+            with anyio.fail_after(5):
+                for _ in range(20):
+                    await it.get(HEX24)
+                    await it.for_account(Paydock("another")).get(HEX24)
+            gateway.release.set()
+        assert [view.stats().succeeded for view in hanging] == [20, 20, 20]
+
+
+async def test_single_account_uses_all_connections() -> None:
+    gateway = HangingGateway()
+    async with CustomerSession(Paydock("hanging"), transport=gateway, max_connections=8) as it:
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(it.with_options(retry=RetryPolicy()).get, HEX24)
+            await anyio.wait_all_tasks_blocked()
+            assert busy(it) == 8
+            gateway.release.set()
+        assert it.stats().succeeded == 20
 
 
 async def test_view_is_closed_with_its_session(simulator: SimulatorServer) -> None:

@@ -54,12 +54,12 @@ async def test_failed_throttled_call_does_not_return_its_retry_tokens() -> None:
     it = make_harness(respond(429, {}), endless=True)
     with pytest.raises(RateLimitError):
         await it.get(UUID)
-    assert (it.account_context.budget.tokens, it.executor.runner.counts.retries) == (
-        500 - 5 * it.executor.runner.counts.retries,
+    assert (it.account_context.account.budget.tokens, it.account_context.account.counts.retries) == (
+        500 - 5 * it.account_context.account.counts.retries,
         len(it.script.sent) - 1,
     )
     assert it.clock.now - 1000 > 50, "the deadline is spent"
-    assert it.executor.runner.counts.failed == {"RateLimitError": 1}
+    assert it.account_context.account.counts.failed == {"RateLimitError": 1}
 
 
 async def test_stats_show_waiting_calls_and_requests(simulator: SimulatorServer) -> None:
@@ -111,4 +111,4 @@ async def test_lookups_are_counted() -> None:
     it = make_harness(NO_RESPONSE, missing, missing, missing, missing, missing, policy=RetryPolicy(attempts=1))
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
-    assert it.executor.runner.counts.lookups == it.script.lines().count("GET /v2/merchants/customers/r-1") == 5
+    assert it.account_context.account.counts.lookups == it.script.lines().count("GET /v2/merchants/customers/r-1") == 5

@@ -89,7 +89,7 @@ class ConnectionStats:
 
 @frozen
 class Stats:
-    """Statistics of a session and all of its views since the session was created.
+    """Statistics of a session and all of its views, or of the account of a view, since the session was created.
 
     Operations that are refused before anything is sent (`InvalidRecordError`, `UnsupportedOperationError`) are not
     counted as calls.
@@ -101,12 +101,13 @@ class Stats:
         attempts: Requests that were started, including lookups and token requests.
         retries: Waits before the same request was sent again.
         lookups: Lookups made to find out whether an unanswered write was applied.
-        retry_tokens: Tokens left in the retry budget, by gateway origin such as ``https://api.paydock.com``.
-        connections: The connections; None when the transport does not report them.
+        retry_tokens: Tokens left in the retry budget, by gateway origin such as ``https://api.paydock.com``. Of several
+            accounts, that with the fewest counts.
+        connections: The connections of the whole session; None when the transport does not report them.
         waiting_for_lock: Calls that wait until another write for their customer ends.
         waiting_for_rate_limit: Requests that wait for the session's rate limit.
-        views: Number of views made by `CustomerSession.for_account`.
-        observer_failures: How often an observer raised.
+        views: Number of views made of the session.
+        observer_failures: How often an observer of the session raised.
         drift: Number of response fields that differed from the gateway's documents, by gateway and wire field, such as
             ``monri.zip_code``.
     """

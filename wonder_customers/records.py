@@ -261,7 +261,8 @@ class PaymentToken:
         state: Wonder: ``pending`` until the cardholder passed 3-D Secure, then ``success`` or ``failed``; else the
             gateway's status word. Unknown words are kept.
         default: Whether it is the customer's default; None where the gateway does not say.
-        verify_url: Wonder: where to send the cardholder while `state` is ``pending``.
+        verify_url: Wonder: where to send the cardholder while `state` is ``pending``. An https URL; another one is in
+            `extra` only.
         extra: All keys of the response that have no field here.
     """
 

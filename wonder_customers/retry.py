@@ -85,7 +85,7 @@ class RetryPolicy:
         confirmation_window: How long an unanswered write may still be applied. An unanswered create is looked up for
             this long before it is sent once more, and a different write for the same customer waits this long. The
             default is 10 s, or half of the deadline if that is shorter.
-        budget: Retry tokens of a session for each gateway origin. They limit additional traffic during an outage.
+        budget: Retry tokens of a session for each account. They limit additional traffic during an outage.
         transient_cost: Tokens for a retry after a transient failure; given back when the call succeeds.
         throttle_cost: Tokens for a retry after HTTP 429 without ``Retry-After``.
     """

@@ -90,10 +90,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         self, account: Any, shared: SessionState, policy: RetryPolicy, stop: StopSignal | None, *, owner: bool
     ) -> None:
         self._account: AnyAccount_co = account
-        self._shared, self._owner = shared, owner
-        self._policy, self._stop = policy, stop
+        self._shared, self._owner, self._policy, self._stop = shared, owner, policy, stop
         account_context = shared.account_context(account, policy, stop)
-        self._dialect = account_context.dialect
+        self._dialect, self._account_state = account_context.dialect, account_context.account
         self.raw: RawOperations = RawOperations(shared, account_context)
 
     @property
@@ -166,8 +165,11 @@ class CustomerSession(Generic[AnyAccount_co]):
         return view
 
     def stats(self) -> "Stats":
-        """Return statistics of this session and its views. It can be called from any thread, also after the end."""
-        return self._shared.stats()
+        """Return statistics: of this session with all its views, or of the account of a view.
+
+        It can be called from any thread, also after the end.
+        """
+        return self._shared.stats(None if self._owner else self._account_state)
 
     def validate(self, draft: CustomerDraft) -> None:
         """Check `draft` against the gateway's documented limits. Nothing is sent.

@@ -66,7 +66,7 @@ async def test_token_is_renewed_at_the_exact_renewal_time() -> None:
 async def test_dropping_an_older_token_keeps_the_current_one() -> None:
     it = make_harness(FIRST, CREATED, CREATED, account=ACCOUNT)
     await it.get(UUID)
-    bearer: Any = it.account_context.access_tokens
+    bearer: Any = it.account_context.account.access_tokens
     bearer.drop(Secret("an older one"))
     await it.get(UUID)
     assert it.script.lines().count("POST /v2/oauth") == 1

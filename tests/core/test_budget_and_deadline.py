@@ -24,29 +24,29 @@ pytestmark = pytest.mark.anyio
 
 async def test_successful_call_returns_all_retry_tokens() -> None:
     it = make_harness(NO_RESPONSE, NO_RESPONSE, CREATED)
-    it.account_context.budget.take(100)
+    it.account_context.account.budget.take(100)
     await it.get(UUID)
-    assert it.account_context.budget.tokens == 400
+    assert it.account_context.account.budget.tokens == 400
 
 
 async def test_recovered_create_returns_its_retry_tokens() -> None:
     it = make_harness(respond(429, {}), NO_RESPONSE, CREATED)
-    it.account_context.budget.take(100)
+    it.account_context.account.budget.take(100)
     await it.create(draft())
     # Five for the wait are returned, and one is added because the lookup succeeded without a retry.
-    assert it.account_context.budget.tokens == 401
+    assert it.account_context.account.budget.tokens == 401
 
 
 async def test_failed_call_keeps_its_retry_tokens() -> None:
     it = make_harness(NO_RESPONSE, endless=True)
     with pytest.raises(NoResponseError):
         await it.get(UUID)
-    assert it.account_context.budget.tokens == 500 - 28
+    assert it.account_context.account.budget.tokens == 500 - 28
 
 
 async def test_empty_budget_prevents_retries() -> None:
     it = make_harness(NO_RESPONSE, CREATED)
-    it.account_context.budget.take(490)
+    it.account_context.account.budget.take(490)
     with pytest.raises(NoResponseError) as caught:
         await it.get(UUID)
     assert caught.value.attempts == 1
@@ -166,6 +166,6 @@ async def test_retry_after_date_is_compared_with_the_wall_clock() -> None:
 
 async def test_budget_is_named_when_it_stops_a_retry() -> None:
     it = make_harness(NO_RESPONSE, endless=True)
-    it.account_context.budget.take(500)
+    it.account_context.account.budget.take(500)
     with pytest.raises(Exception, match="the retry budget for this gateway is used up"):
         await it.get(UUID)

@@ -86,7 +86,7 @@ class TestObservers:
         it.executor.observers = ObserverGroup([stop])
         with pytest.raises(Stop):
             await it.create(draft())
-        assert it.executor.order.waiting == 0
+        assert it.account_context.account.counts.waiting_for_lock == 0
         assert it.executor.order.locks.acquire_nowait((1, "reference", "r-1"))
 
     async def test_observers_run_in_the_context_of_the_caller(self) -> None:

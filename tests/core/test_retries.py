@@ -50,7 +50,7 @@ async def test_read_on_a_stale_connection_is_resent_at_no_cost() -> None:
     it = make_harness(STALE_CONNECTION, CREATED)
     await it.get(UUID)
     assert it.clock.waits == [0.0]
-    assert it.account_context.budget.tokens == 500
+    assert it.account_context.account.budget.tokens == 500
 
 
 async def test_read_without_any_response_was_not_applied() -> None:
@@ -95,7 +95,7 @@ async def test_unsent_request_is_resent_at_no_cost(reference: str | None) -> Non
     it = make_harness(CONNECTION_REFUSED, CONNECTION_REFUSED, CREATED)
     response = await it.create(draft(reference=reference))
     assert response.attempts == 3
-    assert it.account_context.budget.tokens == 500
+    assert it.account_context.account.budget.tokens == 500
 
 
 async def test_unreachable_gateway_raises_not_sent_error() -> None:

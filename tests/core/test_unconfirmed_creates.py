@@ -110,9 +110,9 @@ async def test_create_with_lost_body_that_is_not_found_reports_applied() -> None
 
 async def test_successful_create_returns_its_retry_tokens() -> None:
     it = make_harness(NO_RESPONSE, *[NOT_FOUND] * 5, CREATED)
-    it.account_context.budget.take(100)
+    it.account_context.account.budget.take(100)
     await it.create(draft())
-    assert it.account_context.budget.tokens == 400
+    assert it.account_context.account.budget.tokens == 400
 
 
 async def test_lookup_that_finds_two_customers_is_ambiguous() -> None:

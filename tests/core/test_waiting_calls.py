@@ -11,8 +11,8 @@ from gateway_responses import UUID, monri_customer
 from mock_gateway import MockGateway, json_response, paydock
 
 from scripted_transport import CREATED, Harness, draft, hang, make_harness, no_response, respond, use_real_time
-from wonder_customers import CallError, Monri, NotSentError, RateLimit, RetryPolicy, StopSignal
-from wonder_customers._core.access_tokens import AccessTokens
+from wonder_customers import CallError, Monri, NotSentError, Paydock, RateLimit, RetryPolicy, StopSignal
+from wonder_customers._core.account_state import AccountState, AccountStates
 from wonder_customers._support.wait_queue import Slots
 
 pytestmark = pytest.mark.anyio
@@ -112,12 +112,13 @@ async def test_request_is_signed_after_its_wait_for_a_connection() -> None:
     slots = it.executor.runner.slots = Slots(1)
     now = 1000.0
     it.executor.runner.wall = lambda: now
-    assert slots.acquire_nowait()
+    account = it.account_context.account
+    assert slots.acquire_nowait(account)
     async with anyio.create_task_group() as group:
         group.start_soon(it.get, UUID)
         await anyio.wait_all_tasks_blocked()
         now = 1500.0
-        slots.release()
+        slots.release(account)
     signature = dict(it.script.sent[0].headers)[b"Authorization"]
     assert signature.split()[2] == b"1500"
 
@@ -135,14 +136,37 @@ async def test_lost_body_is_looked_up_at_once() -> None:
     assert it.clock.waits[:1] == [0.0]
 
 
-def test_number_of_kept_access_tokens_is_bounded() -> None:
-    tokens = AccessTokens(lambda: 0.0)
+def test_accounts_without_views_are_forgotten() -> None:
+    now = 0.0
+    states = AccountStates(lambda: now, 500)
+
+    def made(number: int) -> AccountState:
+        account = Monri("key", f"token-{number}", auth="oauth")
+        return states.of(account, account.dialect())
+
     for number in range(1200):
-        cache = tokens.of(Monri("key", f"token-{number}", auth="oauth"))
-        cache._token, cache._until = object(), 100.0  # type: ignore[assignment]  # a token that has not expired
-    assert len(tokens) == 1000
-    last = Monri("key", "token-1199", auth="oauth")
-    assert tokens.of(last) is tokens.of(Monri("key", "token-1199", auth="oauth"))
+        made(number).counts.started += 1
+    assert len(states) == 1000
+    kept = made(1199)
+    assert kept is made(1199)
+    now = 301.0
+    last = made(1200)
+    assert len(states) == 2, "the account in use, and the last one"
+    assert last.access_tokens is not kept.access_tokens
+    assert states.totals().started == 1200, "the calls of forgotten accounts still count"
+
+
+def test_accounts_are_identified_by_their_values() -> None:
+    states = AccountStates(lambda: 0.0, 500)
+    accounts: list[Any] = [
+        Monri("a", "bc"),
+        Monri("ab", "c"),
+        Monri("a", "bc", auth="oauth"),
+        Paydock("a"),
+        Monri("a", "bc"),
+    ]
+    found = [states.of(it, it.dialect()) for it in accounts]
+    assert [found.index(it) for it in found] == [0, 1, 2, 3, 0]
 
 
 @pytest.mark.parametrize("how", ["aclose", "async with", "exhausted"])

@@ -154,7 +154,7 @@ async def test_fault_never_loses_or_duplicates_a_customer(
         requests = sum(simulator.faults.requests.values()) - before
         assert transport.busy_connections == 0
         assert transport.open_connections <= 1
-        budget = it.raw._account_context.budget
+        budget = it.raw._account_context.account.budget
         assert 0 <= budget.tokens <= budget.size
     assert transport.open_connections == 0, "a closed transport must have no connection"
     simulator.faults.clear()

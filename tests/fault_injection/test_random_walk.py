@@ -163,7 +163,7 @@ class Machine(RuleBasedStateMachine):
             held = None if gone else body[NAME_FIELD[self.world.gateway]]
             assert held in it.states, f"{it.reference}: {held} is not among {it.states}"
         assert self.most_attempts <= POLICY.attempts
-        assert 0 <= self.world.account_context.budget.tokens <= POLICY.budget
+        assert 0 <= self.world.account_context.account.budget.tokens <= POLICY.budget
         assert self.world.executor.order.locks._locks == {}, "a turn was never given back"
 
     def teardown(self) -> None:

@@ -13,6 +13,7 @@ import orjson
 from attrs import define, field
 
 from wonder_customers import RetryPolicy, dialects
+from wonder_customers._core.account_state import AccountState
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.context import AccountContext
 from wonder_customers._core.executor import Executor
@@ -229,7 +230,7 @@ def new_world(gateway: str) -> World:
     waits = Waits(network.clock, network.sleep)
     order = WriteOrder(WriteLocks(UnconfirmedWrites(network.clock)))
     executor = Executor(AttemptRunner(network, order), order, waits, draw=lambda: 0.5)
-    account_context = AccountContext(account.dialect(), 1, RetryBudget(POLICY.budget), POLICY)
+    account_context = AccountContext(account.dialect(), 1, AccountState(RetryBudget(POLICY.budget)), POLICY)
     return World(gateway, store, network, executor, account_context)
 
 

@@ -1,7 +1,10 @@
 """Invalid, ambiguous or oversized JSON in responses is rejected with the known facts of the call."""
 
 import json
+import threading
+import tracemalloc
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
@@ -70,7 +73,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "nested lists": (nested(DEPTH + 1), f"deeper than {DEPTH}"),
     "nested objects": (nested(DEPTH + 1, "{}"), f"deeper than {DEPTH}"),
     "a thousand levels": (nested(1000), f"deeper than {DEPTH}"),
-    "a million levels": (b"[" * 1_000_000, "not JSON"),
+    "a million levels": (b"[" * 1_000_000, "commas and brackets"),
+    "a wide list": (b"[" + b"[]," * 400_000 + b"0]", "commas and brackets"),
+    "a wide object": (b"{" + b",".join(b'"%d":1' % it for it in range(300_000)) + b"}", "commas and brackets"),
+    "many numbers": (b"[" + b"1," * 300_000 + b"1]", "commas and brackets"),
 }
 VALID: dict[str, tuple[bytes, Any]] = {
     "the same key in two objects": (b'[{"a":1},{"a":1}]', [{"a": 1}, {"a": 1}]),
@@ -173,6 +179,42 @@ def invalid_body(gateway: str, name: str) -> bytes:
     valid = orjson.dumps(golden(gateway, {"paydock": "customer_response"}.get(gateway, "create_response")))
     hostile = HOSTILE[name][0]
     return valid[:20] if name == "truncated" else valid[:-1] + b',"later":' + hostile + b"}"
+
+
+_MEGABYTES = 8_300_000
+
+
+@pytest.mark.parametrize("unit", ["[],", '{"a":1},', "1,", '"",', "[[[[]]]],", '{"":[{}]},', '"\\",'])
+def test_memory_for_hostile_json_is_bounded(unit: str) -> None:
+    tracemalloc.start()
+    for size in (249_000 // sum(map(unit.count, ",[{")), _MEGABYTES // len(unit)):
+        body = ("[" + unit * size + "0]").encode()
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        with suppress(UnreadableJsonError):
+            parse_json(body)
+        assert tracemalloc.get_traced_memory()[1] - before < 100_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("gateway", ACCOUNTS)
+async def test_large_response_is_decoded_in_a_thread(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+    parse = orjson.loads
+
+    def parsed(given: bytes) -> Any:
+        threads.append(threading.current_thread())
+        return parse(given)
+
+    monkeypatch.setattr(orjson, "loads", parsed)
+    for blanks, in_main_thread in ((200_000, False), (20, True)):
+        threads.clear()
+        body = invalid_body(gateway, "truncated")[:-1] + b" " * blanks
+        async with MockGateway(json_response(200, body)).session(ACCOUNTS[gateway]()) as session:
+            with pytest.raises(InvalidResponseError):
+                await session.get(UUID)
+        assert (threads[0] is threading.main_thread()) == in_main_thread
 
 
 @pytest.mark.anyio

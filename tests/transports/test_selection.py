@@ -16,6 +16,7 @@ from backends import ASYNCIO_ONLY
 from fault_injection.sessions import fresh, session
 
 from wonder_customers import ConfigurationError, CustomerSession, Monri, RetryPolicy, SessionClosedError
+from wonder_customers._support.unique_ids import UniqueIds
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.tls import default_context
@@ -206,6 +207,23 @@ async def test_forked_process_cannot_use_an_open_session(simulator: SimulatorSer
         assert sum(simulator.faults.requests.values()) == requests
         assert (await it.get(made.id)).id == made.id
     await transport.aclose()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_forked_process_has_random_digits_of_its_own() -> None:
+    unique_id = UniqueIds()
+    seen = {unique_id()}
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, unique_id().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    seen |= {unique_id(), os.read(reading, 100).decode()}
+    os.close(reading)
+    os.close(writing)
+    assert len(seen) == 3
 
 
 @pytest.mark.parametrize("library", [None, httpx, httpx2])

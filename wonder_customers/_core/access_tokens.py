@@ -1,24 +1,20 @@
 """Keeps the access token of an account: fetched once for all callers, used until shortly before it expires."""
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from copy import copy
-from itertools import islice
 from typing import Final
 
 import anyio
 from attrs import define, field
 
-from wonder_customers.dialects.base import AccessToken, Account
+from wonder_customers.dialects.base import AccessToken
 from wonder_customers.errors import CallError, DeadlineExceededError
 from wonder_customers.secret import Secret
 
-__all__ = ["AccessTokenCache", "AccessTokens"]
+__all__ = ["AccessTokenCache"]
 
 _MARGIN: Final = 0.1
 """The last part of a token's lifetime, which is not used: clocks differ and requests take time."""
-_ACCOUNTS: Final = 1000
-"""Accounts whose tokens are kept at most."""
 
 
 @define(eq=False)
@@ -35,11 +31,6 @@ class AccessTokenCache:
     _until: float = 0.0
     _failure: CallError | None = None
     _failures: int = 0
-
-    @property
-    def expired(self) -> bool:
-        """Whether the token is missing or expired."""
-        return self._token is None or self.clock() >= self._until
 
     async def get(self, fetch: Callable[[], Awaitable[AccessToken]]) -> Secret:
         """Return the token. One caller awaits `fetch`; the others wait for its result and share its failure.
@@ -74,32 +65,3 @@ class AccessTokenCache:
         """Forget `token` if it is the current one, because the gateway refused it."""
         if self._token is not None and self._token.value == token:
             self._token = None
-
-
-@define(eq=False)
-class AccessTokens:
-    """The access tokens of a session's accounts. The number of accounts is bounded.
-
-    Attributes:
-        clock: Returns seconds on a monotonic clock.
-    """
-
-    clock: Callable[[], float]
-    _caches: OrderedDict[Account, AccessTokenCache] = field(factory=OrderedDict)
-
-    def __len__(self) -> int:
-        return len(self._caches)
-
-    def of(self, account: Account) -> AccessTokenCache:
-        """Return the cache for an account."""
-        found = self._caches.get(account)
-        if found is None:
-            # The oldest two are enough to keep the number of expired tokens from growing.
-            for old in [*islice(self._caches, 2)]:
-                if self._caches[old].expired:
-                    del self._caches[old]
-            found = self._caches[account] = AccessTokenCache(self.clock)
-            if len(self._caches) > _ACCOUNTS:
-                self._caches.popitem(last=False)
-        self._caches.move_to_end(account)
-        return found

@@ -1,20 +1,21 @@
 """One attempt at a request: permit it, sign it, send it, and classify how it ended."""
 
-import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 from attrs import define, field
 
-from wonder_customers._core.context import UNCONFIRMED, AccountContext, AttemptResult, CallContext, Counts, Key
+from wonder_customers._core.context import UNCONFIRMED, AccountContext, AttemptResult, CallContext, Key
 from wonder_customers._core.permits import request_result, wait_for_permit
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.signing import SignerPool
 from wonder_customers._core.write_locks import WriteOrder
-from wonder_customers._support.wait_queue import UNLIMITED, Slots
+from wonder_customers._support.unique_ids import UniqueIds
+from wonder_customers._support.wait_queue import Slots
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.base import AccessToken, Call
 from wonder_customers.dialects.drift import Drift
@@ -52,7 +53,10 @@ __all__ = ["AttemptRunner"]
 Perform = Callable[[CallContext, Call[AccessToken]], Awaitable[Response[AccessToken]]]
 
 _WAIT_HEADERS: Final = frozenset({"retry-after", "retry-after-ms"})
-_VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+
+
+_LARGE: Final = 128 * 1024
+"""Bytes of a response body from which on it is decoded in a thread. A page of 100 customers has half of it."""
 
 
 @define(eq=False)
@@ -66,7 +70,6 @@ class AttemptRunner:
         rate_limit: The rate limit; None without one.
         slots: One slot for each connection. A request waits for a slot before it is permitted by the rate limit and
             signed: a signature holds the time, so it must not wait for a connection.
-        counts: Statistics.
         wall: Returns Unix time, for signatures and ``Retry-After`` dates.
         user_agent: The ``User-Agent`` header; set when the session is opened.
         closed: The session has ended, so nothing more is sent.
@@ -76,14 +79,14 @@ class AttemptRunner:
     order: WriteOrder
     strict: bool = False
     rate_limit: RateLimiter | None = None
-    slots: Slots = field(factory=lambda: Slots(UNLIMITED))
-    counts: Counts = field(factory=Counts)
+    slots: Slots = field(factory=Slots)
     wall: Callable[[], float] = time.time
     user_agent: Header = (b"User-Agent", b"wonder-customers")
     closed: bool = False
     _in_progress: int = 0
     _signers: SignerPool | None = None
-    _digits: str = ""
+    _unique_id: UniqueIds = field(factory=UniqueIds)
+    _decoders: anyio.CapacityLimiter | None = None
     _ends_in_time: bool = field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
@@ -107,14 +110,14 @@ class AttemptRunner:
             number: The number of the attempt, counted from 1.
             perform: Sends the request that fetches an access token.
         """
-        if call_context.account_context.access_tokens is None or not call.signed:
+        if call_context.account_context.account.access_tokens is None or not call.signed:
             return self._send(call_context, call, keys, number, None)
         return self._attempt_with_token(call_context, call, keys, number, perform)
 
     async def _attempt_with_token(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
     ) -> AttemptResult:
-        access_tokens = call_context.account_context.access_tokens
+        access_tokens = call_context.account_context.account.access_tokens
         assert access_tokens is not None  # noqa: S101 - checked by the caller
         try:
             bearer = await self._access_token(call_context, perform)
@@ -128,7 +131,8 @@ class AttemptRunner:
         return result
 
     async def _access_token(self, call_context: CallContext, perform: Perform) -> Secret:
-        access_tokens, dialect = call_context.account_context.access_tokens, call_context.account_context.dialect
+        access_tokens = call_context.account_context.account.access_tokens
+        dialect = call_context.account_context.dialect
         assert access_tokens is not None  # noqa: S101 - checked by the caller
 
         async def fetch() -> AccessToken:
@@ -149,18 +153,18 @@ class AttemptRunner:
         """Send once, when a connection and the rate limit allow it. Remember a write that may still be applied."""
         if self.closed:
             raise SessionClosedError("the session was closed before the request was sent. Nothing was sent.")
-        clock = call_context.waits.clock
+        clock, account = call_context.waits.clock, call_context.account_context.account
         began = clock()
         remaining = call_context.deadline - began
         transmission = Transmission()
-        self.counts.attempts += 1
+        account.counts.attempts += 1
         call_context.begin_attempt(call, number)
         try:
-            if remaining > 0 and self.rate_limit is None and self.slots.acquire_nowait():
+            if remaining > 0 and self.rate_limit is None and self.slots.acquire_nowait(account):
                 try:
                     result = await self._sign_and_send(call_context, call, transmission, remaining, bearer)
                 finally:
-                    self.slots.release()
+                    self.slots.release(account)
             else:
                 result = await self._send_when_permitted(call_context, call, transmission, remaining, bearer)
         except BaseException as error:
@@ -170,7 +174,7 @@ class AttemptRunner:
         if result.evidence in UNCONFIRMED:
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
         if result.drift:
-            call_context.report_drift(self.counts, result.drift)
+            call_context.report_drift(result.drift)
         call_context.end_attempt(call, transmission, result, clock() - began)
         return result
 
@@ -185,14 +189,14 @@ class AttemptRunner:
         """Wait until the request may be sent, send it, and report to the rate limit how it ended."""
         if remaining <= 0:
             return AttemptResult(Evidence.NOT_SENT, error=DeadlineExceededError("it was not sent: the deadline passed"))
-        missing = await wait_for_permit(self.slots, self.rate_limit, call_context, transmission, self.counts)
+        missing = await wait_for_permit(self.slots, self.rate_limit, call_context, transmission)
         if missing is not None:
             return AttemptResult(Evidence.NOT_SENT, error=call_context.not_sent(missing))
         began, result = call_context.waits.clock(), None
         try:
             result = await self._sign_and_send(call_context, call, transmission, call_context.deadline - began, bearer)
         finally:
-            self.slots.release()
+            self.slots.release(call_context.account_context.account)
             if self.rate_limit is not None:
                 elapsed = call_context.waits.clock() - began
                 self.rate_limit.release(transmission, request_result(result, elapsed))
@@ -240,7 +244,10 @@ class AttemptRunner:
             self._in_progress -= 1
         request_id = _request_id(transmission) or unique
         if response is not None:
-            result = self._decoded(call, response, request_id)
+            if len(response.body) > _LARGE:
+                result = await self._decoded_in_thread(call, response, request_id)
+            else:
+                result = self._decoded(call, response, request_id)
         else:
             result = self._without_response(account_context, call, transmission, failure, request_id)
         return result if result.response is not None else _redacted(result, account_context, call, bearer)
@@ -259,14 +266,6 @@ class AttemptRunner:
             transmission.sent = True
             raise TransportError(f"the transport returned {type(response).__name__} instead of an HttpResponse")
         return response
-
-    def _unique_id(self) -> str:
-        """Return a random UUID of version 4."""
-        if not self._digits:
-            # Fetched for many at once: each system call may pass the interpreter's lock to another thread.
-            self._digits = os.urandom(1024).hex()
-        digits, self._digits = self._digits[:32], self._digits[32:]
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
     def _signed(
         self, account_context: AccountContext, call: Call[Any], remaining: float, unique: str, bearer: Secret | None
@@ -320,6 +319,15 @@ class AttemptRunner:
             return AttemptResult(Evidence.RESPONSE, error=unreadable, request_id=request_id)
         lost = NoResponseError(reason) if failure else DeadlineExceededError(reason)
         return AttemptResult(Evidence.UNKNOWN, error=lost, request_id=request_id)
+
+    async def _decoded_in_thread(self, call: Call[Any], response: HttpResponse, request_id: str) -> AttemptResult:
+        """Decode a large body without delaying the event loop. A cancellation takes effect afterwards."""
+        self._decoders = self._decoders or anyio.CapacityLimiter(2)
+        decode = partial(self._decoded, call, response, request_id)
+        scope = anyio.CancelScope(shield=True)
+        with scope:
+            result = await anyio.to_thread.run_sync(decode, limiter=self._decoders)
+        return result  # noqa: RET504 - after the scope, which could suppress a cancellation
 
     def _decoded(self, call: Call[Any], response: HttpResponse, request_id: str) -> AttemptResult:
         drift.start()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field
 
-from wonder_customers._core.access_tokens import AccessTokenCache
+from wonder_customers._core.account_state import AccountState
 from wonder_customers._core.waits import StopSignal, Waits
 from wonder_customers.dialects.base import Call, Dialect
 from wonder_customers.dialects.drift import Drift
@@ -22,7 +22,7 @@ from wonder_customers.errors import (
     OutcomeUnknownError,
 )
 from wonder_customers.records import Applied, Customer, Response
-from wonder_customers.retry import Evidence, RetryBudget, RetryPolicy
+from wonder_customers.retry import Evidence, RetryPolicy
 from wonder_customers.secret import Secret
 from wonder_customers.wire import Header, Replay, Timeouts, Transmission
 
@@ -35,7 +35,6 @@ __all__ = [
     "AccountContext",
     "AttemptResult",
     "CallContext",
-    "Counts",
     "Key",
     "age_of",
     "as_unconfirmed",
@@ -65,9 +64,8 @@ class AccountContext:
     Attributes:
         dialect: The dialect of the gateway, bound to the account.
         merchant: Identifies the merchant in the order of writes.
-        budget: Retry tokens of the gateway's origin, shared by the whole session.
+        account: What the views of the account share: retry tokens, counters, the access token.
         policy: When to send again, and the time limits.
-        access_tokens: Keeps the account's access token; None when it needs none.
         secrets: The account's credentials, which are removed from messages of the gateway.
         stop: Ends the waits of the calls; None when nothing does.
         headers: Headers of every request.
@@ -76,9 +74,8 @@ class AccountContext:
 
     dialect: Dialect
     merchant: Hashable
-    budget: RetryBudget
+    account: AccountState
     policy: RetryPolicy = field(factory=RetryPolicy)
-    access_tokens: AccessTokenCache | None = None
     secrets: tuple[Secret, ...] = ()
     stop: StopSignal | None = None
     headers: tuple[Header, ...] = field(init=False)
@@ -123,20 +120,6 @@ class AttemptResult:
     retry_after: float | None = None
     request_id: str | None = None
     drift: tuple[Drift, ...] = ()
-
-
-@define(eq=False)
-class Counts:
-    """Counters of a session; see `wonder_customers.events.Stats`."""
-
-    started: int = 0
-    succeeded: int = 0
-    failed: dict[str, int] = field(factory=dict)
-    attempts: int = 0
-    retries: int = 0
-    lookups: int = 0
-    waiting_for_rate_limit: int = 0
-    drift: dict[str, int] = field(factory=dict)
 
 
 @define(eq=False)
@@ -216,23 +199,24 @@ class CallContext:
             self.late_attempt |= self.unconfirmed
             self.unconfirmed, self.wrote = False, True
 
-    def begin(self, counts: Counts, observers: "ObserverGroup | None") -> None:
+    def begin(self, observers: "ObserverGroup | None") -> None:
         """Report the start of the operation."""
-        counts.started += 1
+        self.account_context.account.counts.started += 1
         if observers is not None:
             dialect = self.account_context.dialect
             self.observer = observers.call(dialect.gateway, self.operation, dialect.origin)
 
-    def succeed(self, counts: Counts, response: Response[Any]) -> None:
+    def succeed(self, response: Response[Any]) -> None:
         """Report that the operation returns its result."""
-        counts.succeeded += 1
+        self.account_context.account.counts.succeeded += 1
         if self.observer is not None:
             self.observer.ended(None, self.applied, self.requests, response.elapsed, recovered=response.recovered)
 
-    def fail(self, counts: Counts, error: BaseException, applied: Applied, now: float) -> None:
+    def fail(self, error: BaseException, applied: Applied, now: float) -> None:
         """Report that the operation raises."""
         name = error_name(error)
-        counts.failed[name] = counts.failed.get(name, 0) + 1
+        failed = self.account_context.account.counts.failed
+        failed[name] = failed.get(name, 0) + 1
         if self.observer is not None:
             self.observer.ended(name, applied, self.requests, now - self.started, recovered=False)
 
@@ -265,19 +249,19 @@ class CallContext:
             outcome, applied = outcome_of(transmission, None), _applied_by(call, transmission, None)
             self.observer.attempted(outcome, transmission.status, applied, error_name(error), elapsed)
 
-    def report_drift(self, counts: Counts, found: tuple[Drift, ...]) -> None:
+    def report_drift(self, found: tuple[Drift, ...]) -> None:
         """Count the fields of a response that differ from the gateway's documents, and notify the observers."""
-        gateway = self.account_context.dialect.gateway
+        gateway, drift = self.account_context.dialect.gateway, self.account_context.account.counts.drift
         for it, count in Counter(found).items():
             name = f"{gateway}.{it.field}"
-            counts.drift[name] = counts.drift.get(name, 0) + count
+            drift[name] = drift.get(name, 0) + count
             if self.observer is not None:
                 self.observer.response_drift(it, count)
 
     def wait(self, reason: "Reason", seconds: float) -> None:
         """Report that the operation waits."""
         if self.observer is not None:
-            self.observer.waiting(reason, seconds, self.account_context.budget.tokens)
+            self.observer.waiting(reason, seconds, self.account_context.account.budget.tokens)
 
     def begin_lookup(self) -> None:
         """Report that a lookup starts."""

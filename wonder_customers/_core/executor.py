@@ -117,8 +117,7 @@ class Executor:
         start = self.waits.clock()
         deadline = start + account_context.policy.deadline
         call_context = CallContext(account_context, operation, self.waits, start, deadline, self.order.locks.released)
-        counts = self.runner.counts
-        call_context.begin(counts, self.observers)
+        call_context.begin(self.observers)
         try:
             if subject is not None:
                 await self.order.lock_subject(call_context, subject)
@@ -127,10 +126,10 @@ class Executor:
             ended = self._ended(call_context, error, subject)
             raise ended from ended.__cause__
         except BaseException as error:
-            call_context.fail(counts, error, call_context.applied, self.waits.clock())
+            call_context.fail(error, call_context.applied, self.waits.clock())
             raise
         else:
-            call_context.succeed(counts, response)
+            call_context.succeed(response)
             return response
         finally:
             for key in call_context.held:
@@ -147,7 +146,7 @@ class Executor:
         if cause is not None:
             cause.__traceback__ = None
         error.__traceback__ = None
-        call_context.fail(self.runner.counts, error, error.applied, self.waits.clock())
+        call_context.fail(error, error.applied, self.waits.clock())
         return error
 
     async def _walk(
@@ -195,7 +194,7 @@ class Executor:
                     raise self._failure(call_context, call, progress, result)
                 response, progress = await self._recover(call_context, call, keys, progress, result)
             if response is not None:
-                budget = call_context.account_context.budget
+                budget = call_context.account_context.account.budget
                 if budget.tokens < budget.size:
                     budget.give_back(progress.cost)
                 call_context.mark_confirmed(call)
@@ -221,8 +220,8 @@ class Executor:
             absent = True
             decision = self._decide(call_context, call, progress, evolve(result, evidence=Evidence.ABSENT))
         if isinstance(decision, Retry) and not self.runner.closed:
-            self.runner.counts.retries += 1
-            call_context.account_context.budget.take(decision.cost)
+            call_context.account_context.account.counts.retries += 1
+            call_context.account_context.account.budget.take(decision.cost)
             throttled = result.evidence is Evidence.THROTTLED
             call_context.wait("throttled" if throttled else "retry", decision.after)
             if await call_context.pause(decision.after) and not self.runner.closed:
@@ -244,7 +243,7 @@ class Executor:
             call.replay,
             progress.attempts,
             call_context.remaining(),
-            call_context.account_context.budget.tokens,
+            call_context.account_context.account.budget.tokens,
             retry_after=result.retry_after,
             draw=self.draw(),
             findable=call.lookup is not None,
@@ -327,7 +326,7 @@ class Executor:
             ConflictError: There is a customer, but it is not the one that was written.
             AmbiguousReferenceError: There are several.
         """
-        self.runner.counts.lookups += 1
+        call_context.account_context.account.counts.lookups += 1
         call_context.begin_lookup()
         try:
             found = await self._find(call_context, call, certain=certain, oldest=oldest)

@@ -1,12 +1,12 @@
 """The operations of a session with the facts of their responses, and the state shared by a session and its views."""
 
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import define, field
 
-from wonder_customers._core.access_tokens import AccessTokens
+from wonder_customers._core.account_state import AccountState, AccountStates, identity
 from wonder_customers._core.context import AccountContext
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.user_agent import user_agent
@@ -32,10 +32,10 @@ from wonder_customers.records import (
     PaymentToken,
     Response,
 )
-from wonder_customers.retry import RetryBudget, RetryPolicy
+from wonder_customers.retry import RetryPolicy
 from wonder_customers.secret import concealed, secrets_of, without_frames
 from wonder_customers.transports import select_transport
-from wonder_customers.wire import Origin, Transport
+from wonder_customers.wire import Transport
 
 if TYPE_CHECKING:  # loaded only when statistics are read
     from wonder_customers.events import ConnectionStats, Stats
@@ -81,8 +81,7 @@ class SessionState:
         transport: Sends the requests; None until the session is opened.
         transport_description: The transport in words.
         process: Id of the process in which the session was opened.
-        budgets: Retry tokens by origin.
-        access_tokens: Access tokens by account.
+        accounts: The state of each account.
         loop: The event loop that the session was opened on; None before.
         closed: The session has ended.
         views: Number of views made.
@@ -96,14 +95,13 @@ class SessionState:
     transport: Transport | None = None
     transport_description: str = ""
     process: int = 0
-    budgets: dict[Origin, RetryBudget] = field(factory=dict)
-    access_tokens: AccessTokens = field(init=False)
+    accounts: AccountStates = field(init=False)
     loop: object = None
     closed: bool = False
     views: int = 0
 
     def __attrs_post_init__(self) -> None:
-        self.access_tokens = AccessTokens(self.executor.waits.clock)
+        self.accounts = AccountStates(self.executor.waits.clock, self.policy.budget)
 
     def open(self) -> None:
         """Open the session on the running event loop, and select its transport."""
@@ -112,6 +110,7 @@ class SessionState:
         self.executor.runner.user_agent = user_agent(self.app_info)
         if self.transport is not self.transport_argument:
             self.executor.runner.slots = Slots(self.max_connections)
+            self.executor.runner.slots.divided = self.accounts.several
         self.process = os.getpid()
         self.loop = clock.running_loop()
         self.executor.order.locks = shared_locks(self.loop)
@@ -123,6 +122,7 @@ class SessionState:
             SessionClosedError: The event loop is not the one that the session was opened on.
         """
         self.closed = self.executor.runner.closed = True
+        self.accounts.forget_views()
         if self.transport is None or self.transport is self.transport_argument:
             return
         try:
@@ -132,25 +132,30 @@ class SessionState:
             raise SessionClosedError(f"{reason} ({type(error).__name__})") from None
 
     def account_context(self, account: Account, policy: RetryPolicy, stop: StopSignal | None) -> AccountContext:
-        """Return the context of an account: one retry budget per gateway, one access token per account."""
+        """Return the context of an account, which has one state for all of its views."""
         dialect = account.dialect()
-        budget = self.budgets.setdefault(dialect.origin, RetryBudget(self.policy.budget))
-        access_tokens = self.access_tokens.of(account) if dialect.token_call() is not None else None
-        merchant = self._merchant(account, dialect)
-        return AccountContext(dialect, merchant, budget, policy, access_tokens, secrets_of(account), stop)
+        state = self.accounts.of(account, dialect)
+        self.executor.runner.slots.divided = self.accounts.several
+        return AccountContext(dialect, self._merchant(account, dialect), state, policy, secrets_of(account), stop)
 
-    def _merchant(self, account: Account, dialect: Dialect) -> str:
+    def _merchant(self, account: Account, dialect: Dialect) -> Hashable:
         # A transport of the caller may lead anywhere, so its gateways are not those of other sessions.
         place = None if self.transport_argument is None else id(self.transport_argument)
-        # By origin: the base URL may be spelled in several ways. A text, because the hash of a text is kept.
-        merchant = secrets_of(account) or account if dialect.merchant is None else dialect.merchant
-        return f"{dialect.origin} {hash(merchant)} {place}"
+        # By origin: the base URL may be spelled in several ways.
+        merchant = identity(account if dialect.merchant is None else dialect.merchant)
+        # As text where possible, because Python keeps the hash of a text.
+        named = f"{dialect.origin} {merchant} {place}"
+        return named if isinstance(merchant, str) else (dialect.origin, merchant, place)
 
-    def stats(self) -> "Stats":
-        """Return the statistics so far."""
+    def stats(self, account: AccountState | None = None) -> "Stats":
+        """Return the statistics so far.
+
+        Args:
+            account: The account whose calls are counted; None for all accounts.
+        """
         from wonder_customers.events import Stats  # noqa: PLC0415 - loaded only when statistics are read
 
-        executor, counts = self.executor, self.executor.runner.counts
+        executor, counts = self.executor, self.accounts.totals() if account is None else account.counts
         return Stats(
             started=counts.started,
             succeeded=counts.succeeded,
@@ -158,10 +163,9 @@ class SessionState:
             attempts=counts.attempts,
             retries=counts.retries,
             lookups=counts.lookups,
-            # A list first: another thread may read while the event loop adds an origin.
-            retry_tokens={str(origin): budget.tokens for origin, budget in list(self.budgets.items())},
+            retry_tokens=self.accounts.tokens() if account is None else {str(account.origin): account.budget.tokens},
             connections=self._connections(),
-            waiting_for_lock=executor.order.waiting,
+            waiting_for_lock=counts.waiting_for_lock,
             waiting_for_rate_limit=counts.waiting_for_rate_limit,
             drift=dict(counts.drift),
             views=self.views,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import anyio
 
-from wonder_customers._core.context import AttemptResult, CallContext, Counts
+from wonder_customers._core.context import AttemptResult, CallContext
 from wonder_customers._support.wait_queue import Slots
 from wonder_customers.rate_limit import RateLimiter, RequestResult
 from wonder_customers.retry import Evidence
@@ -23,7 +23,6 @@ async def wait_for_permit(
     rate_limit: RateLimiter | None,
     call_context: CallContext,
     transmission: Transmission,
-    counts: Counts,
 ) -> str | None:
     """Wait until a request may be sent: take a slot, then a permit of the rate limit.
 
@@ -32,32 +31,31 @@ async def wait_for_permit(
         rate_limit: The rate limit; None without one.
         call_context: The operation.
         transmission: Identifies the request.
-        counts: Counts the requests that wait for the rate limit.
 
     Returns:
         None, or what was not available before the deadline or the stop signal. Then no slot is taken.
     """
-    stop = call_context.account_context.stop
+    account, stop = call_context.account_context.account, call_context.account_context.stop
     is_stopped = stop is not None and stop.is_set
-    if is_stopped or not await slots.acquire(call_context.remaining(), None if stop is None else stop.ends):
+    if is_stopped or not await slots.acquire(account, call_context.remaining(), None if stop is None else stop.ends):
         return "no connection was free before the deadline"
     if rate_limit is None:
         return None
     permitted, within = False, call_context.remaining()
     try:
         with anyio.move_on_after(within), call_context.interruptible():
-            await _wait_for_rate_limit(rate_limit, call_context, transmission, within, counts)
+            await _wait_for_rate_limit(rate_limit, call_context, transmission, within)
             permitted = True
     finally:
         if not permitted:
-            slots.release()
+            slots.release(account)
     return None if permitted else "the rate limit did not permit it before the deadline"
 
 
 async def _wait_for_rate_limit(
-    rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission, within: float, counts: Counts
+    rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission, within: float
 ) -> None:
-    waiting = False
+    counts, waiting = call_context.account_context.account.counts, False
 
     def begin_wait() -> None:
         nonlocal waiting

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from wonder_customers._core.account_state import digest
 from wonder_customers._core.context import CallContext, Key
 from wonder_customers._support import clock as system_clock
 from wonder_customers._support.wait_queue import WaitQueue
@@ -39,7 +40,7 @@ class UnconfirmedWrites:
     """
 
     clock: Callable[[], float] = system_clock.monotonic
-    _writes: dict[Key, tuple[int, float]] = field(factory=dict)
+    _writes: dict[Key, tuple[bytes, float]] = field(factory=dict)
     _order: deque[tuple[Key, float]] = field(factory=deque)
 
     def __len__(self) -> int:
@@ -49,7 +50,7 @@ class UnconfirmedWrites:
         """Remember that a write with `body` may still be applied within `seconds`."""
         now = self.clock()
         for key in keys:
-            self._writes[key] = (hash(body), now + seconds)
+            self._writes[key] = (digest(body), now + seconds)
             self._order.append((key, now + seconds))
         self._prune(now)
 
@@ -59,7 +60,7 @@ class UnconfirmedWrites:
             if not self._order or (self._order[0][1] > now and len(self._order) <= _MOST):
                 return
             key, until = self._order.popleft()
-            if self._writes.get(key, (0, 0.0))[1] == until:
+            if self._writes.get(key, (b"", 0.0))[1] == until:
                 self._writes.pop(key, None)
 
     def confirm(self, keys: Iterable[Key]) -> None:
@@ -71,7 +72,7 @@ class UnconfirmedWrites:
         """Return the seconds that a write with `body` has to wait; 0 for the body that is unconfirmed itself."""
         if not self._writes:
             return 0.0
-        now, same = self.clock(), None if body is None else hash(body)
+        now, same = self.clock(), None if body is None else digest(body)
         found = (self._writes[key] for key in keys if key in self._writes)
         return max((until - now for mark, until in found if mark != same), default=0.0)
 
@@ -172,11 +173,9 @@ class WriteOrder:
 
     Attributes:
         locks: The locks, shared by the sessions of an event loop.
-        waiting: Number of operations of this session that wait for a lock.
     """
 
     locks: WriteLocks
-    waiting: int = 0
 
     async def lock_subject(self, call_context: CallContext, subject: tuple[str, str]) -> None:
         """Lock the customer of a write, under its reference too where that is known for the id."""
@@ -214,12 +213,13 @@ class WriteOrder:
             remaining = call_context.remaining()
             call_context.wait("lock", remaining)
             acquired = False
-            self.waiting += 1
+            counts = call_context.account_context.account.counts
+            counts.waiting_for_lock += 1
             try:
                 with call_context.interruptible():
                     acquired = await self.locks.acquire(key, remaining)
             finally:
-                self.waiting -= 1
+                counts.waiting_for_lock -= 1
             if not acquired:
                 reason = "another write for this customer did not end before the deadline"
                 raise call_context.complete(call_context.not_sent(reason))

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from functools import partial
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
 
@@ -106,32 +106,71 @@ def _resolve(waiter: Any, selected: bool) -> bool:
     return True
 
 
+class Holder(Protocol):
+    """What uses slots: an account.
+
+    Attributes:
+        connections: Number of slots in use.
+    """
+
+    connections: int
+
+    def __hash__(self) -> int: ...
+
+
 class Slots:
-    """A limit on the number of tasks that use a resource at the same time. Tasks that wait take turns."""
+    """A limit on the number of tasks that use a resource at the same time, such as the connections of a session.
 
-    __slots__ = ("_queue", "free")
+    Among several accounts, an account takes a further slot only while it holds fewer than are free. One account with
+    requests that hang thus holds half of the slots, two hold a third each, and the next account always finds some.
 
-    def __init__(self, size: int) -> None:
-        self.free = size
-        self._queue = WaitQueue()
+    Attributes:
+        divided: Whether several accounts use the slots.
+    """
+
+    __slots__ = ("_free", "_queues", "divided")
+
+    def __init__(self, size: int = UNLIMITED) -> None:
+        self._free = size
+        self._queues: OrderedDict[Holder, WaitQueue] = OrderedDict()
+        self.divided = False
 
     @property
     def waiting(self) -> int:
-        """Number of tasks that wait for a slot."""
-        return len(self._queue)
+        """Number of requests that wait for a slot."""
+        return sum(map(len, list(self._queues.values())))
 
-    def acquire_nowait(self) -> bool:
-        """Take a slot until `release`. Return False when none is free."""
-        if self.free <= 0:
+    def acquire_nowait(self, account: Holder) -> bool:
+        """Take a slot until `release`. Return False when none is free for the account."""
+        if self._free <= 0 or (self.divided and account.connections >= self._free):
             return False
-        self.free -= 1
+        self._free -= 1
+        account.connections += 1
         return True
 
-    async def acquire(self, seconds: float = inf, ends: set[EndWait] | None = None) -> bool:
+    async def acquire(self, account: Holder, seconds: float = inf, ends: set[EndWait] | None = None) -> bool:
         """Wait for a slot and take it until `release`. Return False if none became free; see `WaitQueue.wait`."""
-        return self.acquire_nowait() or await self._queue.wait(self.release, seconds, ends)
+        if self.acquire_nowait(account):
+            return True
+        queue = self._queues.get(account)
+        if queue is None:
+            queue = self._queues[account] = WaitQueue()
+        try:
+            return await queue.wait(partial(self.release, account), seconds, ends)
+        finally:
+            if not queue and self._queues.get(account) is queue:
+                del self._queues[account]
 
-    def release(self) -> None:
-        """Give a slot back; the task that waited longest takes it."""
-        if not self._queue.wake():
-            self.free += 1
+    def release(self, account: Holder) -> None:
+        """Give a slot back. The waiting accounts take turns; the request of an account that waited longest is next."""
+        self._free += 1
+        account.connections -= 1
+        for other in list(self._queues) if self._queues else ():
+            if self._free <= 0:
+                return
+            if self.acquire_nowait(other):
+                if self._queues[other].wake():
+                    self._queues.move_to_end(other)
+                else:
+                    self._free += 1
+                    other.connections -= 1

@@ -31,6 +31,8 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
         raise ConfigurationError("base_url must be plain ASCII without blanks")
     if url.username is not None or url.password is not None or url.query or url.fragment:
         raise ConfigurationError("base_url must have a host and a path only: no user, query or fragment")
+    if re.search(r"[\\%]", str(base_url)) or not {".", ".."}.isdisjoint(url.path.split("/")):
+        raise ConfigurationError("base_url must not have a backslash, a percent sign, or the path segments . and ..")
     if port == 0:
         raise ConfigurationError("base_url must not use port 0")
     if url.scheme == "http" and not is_loopback(host):

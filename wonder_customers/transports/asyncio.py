@@ -23,7 +23,7 @@ from wonder_customers.transports.messages import (
     serialize_request,
     too_large,
 )
-from wonder_customers.transports.network import Resolver, connection_error, is_readable, running_on_asyncio
+from wonder_customers.transports.network import Resolver, check_peer, connection_error, is_readable, running_on_asyncio
 from wonder_customers.transports.pool import ConnectionPool, PooledConnection
 from wonder_customers.transports.tls import default_context, verified
 from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmission, TransportError, TransportTimeout
@@ -100,6 +100,7 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
         try:
             async with asyncio.timeout(min(seconds, deadline - monotonic())):
                 connection.socket = sock = await self._open_socket(origin)
+                check_peer(origin.scheme, sock)
                 server_hostname = None if context is None else origin.host
                 await asyncio.get_running_loop().create_connection(
                     lambda: connection, sock=sock, ssl=context, server_hostname=server_hostname

@@ -27,7 +27,7 @@ from wonder_customers.transports.messages import (
     serialize_request,
     too_large,
 )
-from wonder_customers.transports.network import Resolver, connection_error, is_readable, run_in_background
+from wonder_customers.transports.network import Resolver, check_peer, connection_error, is_readable, run_in_background
 from wonder_customers.transports.pool import ConnectionPool, PooledConnection, close_all
 from wonder_customers.transports.tls import default_context, verified
 from wonder_customers.wire import (
@@ -102,7 +102,8 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
     ) -> None:
         super().__init__(max_connections)
         self._context = None if ssl_context is None else verified(ssl_context)
-        self._proxy = None if proxy is None else _proxy(proxy.reveal() if isinstance(proxy, Secret) else proxy)
+        url = proxy.reveal() if isinstance(proxy, Secret) else proxy
+        self._proxy = None if url is None else _proxy(url, self._own_context())
         self._local_address = local_address
         is_shared = hasattr(transport, "handle_async_request") and not isinstance(transport, type)
         self._shared: Any = transport if is_shared else None
@@ -123,9 +124,12 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
             return HttpxConnection(origin, self._shared, None, shared=True)
         return HttpxConnection(origin, self._factory(), self._resolver)
 
+    def _own_context(self) -> Any:
+        return default_context() if self._context is None else _Unchanged(self._context)
+
     def _own(self) -> httpx.AsyncHTTPTransport:
         return httpx.AsyncHTTPTransport(
-            verify=default_context() if self._context is None else _Unchanged(self._context),  # type: ignore[arg-type]
+            verify=self._own_context(),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None),
             trust_env=False,
             proxy=self._proxy,
@@ -208,6 +212,8 @@ class HttpxConnection(PooledConnection):
                 verified(context.original if isinstance(context, _Unchanged) else context)
             case "connect_tcp.complete" | "start_tls.complete":
                 self._stream, self._reader = info["return_value"], None
+                if step == "connect_tcp.complete":
+                    await self._check_peer()
             case "send_request_headers.started" if info["request"].method != b"CONNECT":  # CONNECT is for a proxy
                 await self._transmission.leave()
                 self._transmission.sent = True
@@ -220,6 +226,13 @@ class HttpxConnection(PooledConnection):
                 self._reusable = False
             case "receive_response_headers.complete":
                 self._responded = True
+
+    async def _check_peer(self) -> None:
+        try:
+            check_peer(self.origin.scheme, self._stream.get_extra_info("socket"))
+        except TransportError:
+            await self._stream.aclose()  # httpx does not know of it yet
+            raise
 
     async def _read(self, response: Any) -> HttpResponse:
         status, headers = response.status_code, normalize_headers(response.headers.raw)
@@ -359,10 +372,14 @@ async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
     raise failure
 
 
-def _proxy(url: object) -> httpx.Proxy:
-    """Return the proxy at `url` after creating a transport for it, which finds most errors."""
+def _proxy(url: object, context: Any) -> httpx.Proxy:
+    """Return the proxy at `url` after creating a transport for it, which finds most errors.
+
+    An https proxy gets our TLS `context`. The default one of httpx obeys SSL_CERT_FILE and SSLKEYLOGFILE.
+    """
     try:
         proxy = httpx.Proxy(url if isinstance(url, str) and urlsplit(url).hostname else "")
+        proxy.ssl_context = context if proxy.url.scheme == "https" else None
         httpx.AsyncHTTPTransport(verify=default_context(), trust_env=False, proxy=proxy)
     except (ValueError, httpx.InvalidURL, ImportError) as error:
         more = "; this one needs `pip install 'httpx[socks]'`" if isinstance(error, ImportError) else ""

@@ -16,9 +16,10 @@ from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
 from wonder_customers._support.clock import running_loop
+from wonder_customers._support.loopback import is_loopback
 from wonder_customers.wire import TransportError
 
-__all__ = ["Resolver", "connection_error", "is_readable", "run_in_background", "running_on_asyncio"]
+__all__ = ["Resolver", "check_peer", "connection_error", "is_readable", "run_in_background", "running_on_asyncio"]
 
 _CERTIFICATE: Final = {
     10: ("the server's certificate has expired", "Check this machine's clock, and report it to the gateway."),
@@ -111,6 +112,23 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = it.__cause__ or it.__context__
         queue += [] if cause is None else [cause]
         queue += it.exceptions if isinstance(it, BaseExceptionGroup) else ()
+
+
+def check_peer(scheme: str, sock: Any) -> None:
+    """Check that a connection without TLS leads to this machine. A name such as ``x.localhost`` may lead elsewhere.
+
+    Args:
+        scheme: The scheme of the origin.
+        sock: The connected socket; None if the transport does not show it.
+
+    Raises:
+        TransportError: It is plain http to another machine.
+    """
+    if scheme == "https" or sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    if not is_loopback(sock.getpeername()[0].partition("%")[0]):
+        reason = "no connection: plain http is allowed to this machine only, and the host leads to another one"
+        raise TransportError(reason, retryable=False, hint="Use an https base_url.")
 
 
 def is_readable(sock: Any) -> bool:

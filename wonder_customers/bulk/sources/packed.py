@@ -6,15 +6,24 @@ import sys
 import zlib
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Final
 
-from wonder_customers.errors import MissingExtraError
+from wonder_customers.errors import ConfigurationError, MissingExtraError
 
 __all__ = ["unpacked", "unreadable"]
 
 
+LONGEST_LINE: Final = 32 << 20
+"""The greatest length in bytes of a line in a compressed file."""
+_RATIO: Final = 100
+_SMALLEST: Final = 64 << 20
+
+
 def unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
     """Return the file's contents.
+
+    Reading a compressed file raises `ConfigurationError` at a line longer than `LONGEST_LINE`, and beyond 64 MB plus
+    100 times its size: a file of 2 MB can otherwise take 2 GB of memory.
 
     Raises:
         MissingExtraError: It needs an extra.
@@ -22,10 +31,74 @@ def unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
     magic = raw.read(4)
     raw.seek(0)
     if magic.startswith(b"\x1f\x8b"):
-        return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
+        return _Lines(_Unpacked(path, gzip.GzipFile(fileobj=raw)))
     if magic == b"\x28\xb5\x2f\xfd":
-        return _zstd(path, raw)
+        return _Lines(_Unpacked(path, _zstd(path, raw)))
     return raw
+
+
+class _Unpacked(io.RawIOBase):
+    """The unpacked bytes of a compressed file, up to the limit on their number."""
+
+    def __init__(self, path: Path, contents: Any) -> None:
+        self._contents = contents
+        self._limit = _SMALLEST + _RATIO * path.stat().st_size
+        self.path = path
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read the next bytes.
+
+        Raises:
+            ConfigurationError: They are more than the limit.
+        """
+        piece = self._contents.read(len(buffer))
+        if self._contents.tell() > self._limit:
+            reason = f"{self.path.name} unpacks to more than {self._limit >> 20} MB, {_RATIO} times its size and more"
+            raise ConfigurationError(f"{reason}. Unpack the file yourself, and name the result. Nothing was sent.")
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a position in the unpacked bytes."""
+        position: int = self._contents.seek(offset, whence)
+        return position
+
+    def tell(self) -> int:
+        """Return the position in the unpacked bytes."""
+        position: int = self._contents.tell()
+        return position
+
+    def close(self) -> None:
+        """Close the unpacker. The compressed file stays open."""
+        self._contents.close()
+        super().close()
+
+
+class _Lines(io.BufferedReader):
+    """A compressed file, read by line. Iteration calls `readline`."""
+
+    raw: _Unpacked
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Return the next line.
+
+        Raises:
+            ConfigurationError: It is longer than `LONGEST_LINE`.
+        """
+        line = super().readline(LONGEST_LINE + 1 if size is None or size < 0 else size)
+        if len(line) > LONGEST_LINE:
+            raise ConfigurationError(
+                f"{self.raw.path.name} has a line of more than {LONGEST_LINE >> 20} MB. Nothing was sent."
+            )
+        return line
 
 
 def unreadable() -> tuple[type[Exception], ...]:
@@ -34,11 +107,11 @@ def unreadable() -> tuple[type[Exception], ...]:
     return (OSError, EOFError, zlib.error, *(module.ZstdError for module in loaded))
 
 
-def _zstd(path: Path, raw: BinaryIO) -> BinaryIO:
+def _zstd(path: Path, raw: BinaryIO) -> Any:
     for module, name in (("compression.zstd", "ZstdFile"), ("zstandard", "open")):
         try:
             opener: Any = getattr(import_module(module), name)
         except ImportError:
             continue
-        return io.BufferedReader(opener(raw, "rb"))
+        return opener(raw, "rb")
     raise MissingExtraError(path.name, ["zstandard"], "zstd")

@@ -9,6 +9,8 @@ from typing import Any
 
 from attrs import asdict
 
+from wonder_customers._support.loopback import is_encrypted_or_loopback
+from wonder_customers.dialects import drift
 from wonder_customers.dialects.codec import (
     Json,
     make_converter,
@@ -128,7 +130,13 @@ def _customer_shape(body: Json) -> Json:
 
 
 def _token_shape(body: Json) -> Json:
-    return body | {"extra": unknown_keys(body, _TOKEN_KEYS)}
+    shaped = body | {"extra": unknown_keys(body, _TOKEN_KEYS)}
+    url = body.get("verify_url")
+    if isinstance(url, str) and url and not is_encrypted_or_loopback(url):
+        # Applications redirect the cardholder to it, so `javascript:` and plain http must not get that far.
+        drift.report("verify_url", "https URL", drift.type_name(url))
+        shaped["verify_url"], shaped["extra"]["verify_url"] = None, url
+    return shaped
 
 
 _converter = make_converter()

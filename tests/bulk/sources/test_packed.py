@@ -1,0 +1,55 @@
+"""Compressed files: a limit on each line and on the unpacked size, so that a small file cannot fill the memory."""
+
+import gzip
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from wonder_customers import ConfigurationError
+from wonder_customers.bulk.sources.packed import LONGEST_LINE, unpacked
+from wonder_customers.bulk.sources.reader import read
+
+MEGABYTE = b"0" * (1 << 20)
+
+
+def packed(path: Path, head: bytes, megabytes: int) -> Path:
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(head)
+        for _ in range(megabytes):
+            file.write(MEGABYTE)
+    return path
+
+
+@pytest.mark.parametrize("name", ["customers.csv.gz", "customers.jsonl.gz"])
+def test_endless_line_of_a_compressed_file_is_refused(tmp_path: Path, name: str) -> None:
+    path = packed(tmp_path / name, b"reference,name\nr-1," if "csv" in name else b'{"reference":"', 50)
+    tracemalloc.start()
+    with pytest.raises(ConfigurationError, match=f"{name} has a line of more than 32 MB"):
+        list(read(path, encoding="utf-8"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * LONGEST_LINE
+
+
+def test_unpacked_size_is_limited(tmp_path: Path) -> None:
+    path = tmp_path / "customers.csv.gz"
+    with gzip.open(path, "wb", compresslevel=9) as file:
+        file.write(b"reference,name\n")
+        for _ in range(160):
+            file.write(b"\n" * (1 << 20))
+    assert path.stat().st_size * 1000 > 160 << 20
+    with pytest.raises(ConfigurationError, match=r"unpacks to more than \d+ MB"):
+        list(read(path, encoding="utf-8"))
+
+
+def test_compressed_file_can_be_read_twice_and_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "customers.csv.gz"
+    path.write_bytes(gzip.compress(b"reference,name\nr-1,Ada\nr-2,Grace\n"))
+    with path.open("rb") as raw, unpacked(path, raw) as contents:
+        assert contents.read(9) == b"reference"
+        contents.seek(0)
+        assert list(contents) == [b"reference,name\n", b"r-1,Ada\n", b"r-2,Grace\n"]
+        contents.seek(15)
+        assert contents.readline() == b"r-1,Ada\n"
+    assert [row.reference for row in read(path)] == ["r-1", "r-2"]

@@ -1,0 +1,169 @@
+"""What a session keeps for each account: retry tokens, counters, connections in use, and the access token."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from hashlib import blake2b
+from typing import Any, Final
+from weakref import ref
+
+from attrs import define, field, fields
+
+from wonder_customers._core.access_tokens import AccessTokenCache
+from wonder_customers.dialects.base import Account, Dialect
+from wonder_customers.retry import RetryBudget
+from wonder_customers.secret import Secret, secrets_of
+from wonder_customers.wire import Origin
+
+__all__ = ["AccountState", "AccountStates", "Counts", "digest", "identity"]
+
+_KEY: Final = os.urandom(32)
+_MOST: Final = 1000
+"""Accounts without a view that are kept at most."""
+_KEPT: Final = 300.0
+"""Seconds an account without a view is kept. A web application makes a view for each of its requests."""
+
+
+def digest(*values: bytes) -> bytes:
+    """Return a digest that stands for `values` in this process. Values cannot be guessed from it."""
+    found = blake2b(key=_KEY, digest_size=16)
+    for value in values:
+        found.update(b"%d:%b" % (len(value), value))
+    return found.digest()
+
+
+def identity(holder: object, *more: str) -> Hashable:
+    """Return what identifies the values of an account: a digest of its secrets, or the account if it has none.
+
+    Args:
+        holder: An account, a text or a `Secret`.
+        more: Further values of the digest.
+    """
+    values = (holder,) if isinstance(holder, (str, Secret)) else secrets_of(holder)
+    if not values:
+        return holder
+    texts = (it.reveal() if isinstance(it, Secret) else it for it in (*values, *more))
+    return digest(*(it.encode(errors="surrogatepass") for it in texts)).hex()
+
+
+@define(eq=False)
+class Counts:
+    """Counters of an account; see `wonder_customers.events.Stats`."""
+
+    started: int = 0
+    succeeded: int = 0
+    failed: dict[str, int] = field(factory=dict)
+    attempts: int = 0
+    retries: int = 0
+    lookups: int = 0
+    waiting_for_lock: int = 0
+    waiting_for_rate_limit: int = 0
+    drift: dict[str, int] = field(factory=dict)
+
+    def add(self, other: "Counts") -> None:
+        """Add the counters of `other`, which another thread may be changing."""
+        for name in _COUNTERS:
+            value: Any = getattr(other, name)
+            if isinstance(value, int):
+                setattr(self, name, getattr(self, name) + value)
+            else:
+                mine = getattr(self, name)
+                for key, count in list(value.items()):
+                    mine[key] = mine.get(key, 0) + count
+
+
+_COUNTERS: Final = tuple(it.name for it in fields(Counts))
+
+
+@define(eq=False, weakref_slot=True)
+class AccountState:
+    """The state that the views of one account share.
+
+    Attributes:
+        budget: Retry tokens.
+        access_tokens: Keeps the access token; None when the account needs none.
+        origin: The gateway.
+        counts: Statistics.
+        connections: Number of connection slots in use.
+    """
+
+    budget: RetryBudget
+    access_tokens: AccessTokenCache | None = None
+    origin: Origin | None = None
+    counts: Counts = field(factory=Counts)
+    connections: int = 0
+
+
+class _Reference(ref[AccountState]):
+    """A weak reference to the state of an account, with what remains of it: its counters."""
+
+    __slots__ = ("counts", "key")
+    key: Hashable
+    counts: Counts
+
+
+@define(eq=False)
+class AccountStates:
+    """The accounts of a session. An account whose views are gone is forgotten after a while, with its tokens.
+
+    Attributes:
+        clock: Returns seconds on a monotonic clock.
+        budget: Size of an account's retry budget.
+        several: The session has had more than one account.
+    """
+
+    clock: Callable[[], float]
+    budget: int
+    several: bool = False
+    _states: dict[Hashable, "_Reference"] = field(factory=dict)
+    _recent: OrderedDict[AccountState, float] = field(factory=OrderedDict)
+    _gone: Counts = field(factory=Counts)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def of(self, account: Account, dialect: Dialect) -> AccountState:
+        """Return the state of an account. Accounts with the same values share it."""
+        # The representation shows every value that is not secret, such as the scope of an access token.
+        key = identity(account, repr(account))
+        known = self._states.get(key)
+        found = None if known is None else known()
+        if found is None:
+            access_tokens = AccessTokenCache(self.clock) if dialect.token_call() is not None else None
+            found = AccountState(RetryBudget(self.budget), access_tokens, dialect.origin)
+            self._states[key] = reference = _Reference(found, self._forget)
+            reference.key, reference.counts = key, found.counts
+            self.several = self.several or len(self._states) > 1
+        now = self.clock()
+        self._recent[found] = now
+        self._recent.move_to_end(found)
+        while len(self._recent) > _MOST or next(iter(self._recent.values())) < now - _KEPT:
+            self._recent.popitem(last=False)
+        return found
+
+    def forget_views(self) -> None:
+        """Forget the accounts whose views are gone."""
+        self._recent.clear()
+
+    def _forget(self, reference: "_Reference") -> None:
+        self._gone.add(reference.counts)
+        if self._states.get(reference.key) is reference:
+            del self._states[reference.key]
+
+    def _present(self) -> list[AccountState]:
+        return [state for reference in list(self._states.values()) if (state := reference()) is not None]
+
+    def totals(self) -> Counts:
+        """Return the counters of all accounts, those that were forgotten included."""
+        total = Counts()
+        for counts in (self._gone, *(it.counts for it in self._present())):
+            total.add(counts)
+        return total
+
+    def tokens(self) -> dict[str, int]:
+        """Return the retry tokens by origin: those of the account that has the fewest."""
+        found: dict[str, int] = {}
+        for it in self._present():
+            origin = str(it.origin)
+            found[origin] = min(found.get(origin, it.budget.tokens), it.budget.tokens)
+        return found

@@ -1,0 +1,39 @@
+"""Random ids of requests."""
+
+import os
+from typing import Final
+
+__all__ = ["UniqueIds"]
+
+_VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+
+
+class _Process:
+    """This process. After a fork, `mark` is another object, so that the child takes random digits of its own."""
+
+    mark: object = object()
+
+    def renew(self) -> None:
+        self.mark = object()
+
+
+_process: Final = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process.renew)
+
+
+class UniqueIds:
+    """Makes random UUIDs of version 4."""
+
+    __slots__ = ("_digits", "_process")
+
+    def __init__(self) -> None:
+        self._digits, self._process = "", _process.mark
+
+    def __call__(self) -> str:
+        """Return a random UUID of version 4."""
+        if not self._digits or self._process is not _process.mark:
+            # Fetched for many at once: each system call may pass the interpreter's lock to another thread.
+            self._digits, self._process = os.urandom(1024).hex(), _process.mark
+        digits, self._digits = self._digits[:32], self._digits[32:]
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
