@@ -11,6 +11,7 @@ from wonder_customers.simulator.app import ADMIN
 from wonder_customers.simulator.conditions import Conditions
 from wonder_customers.simulator.faults import Faults
 from wonder_customers.simulator.gateway import json_response, read_body
+from wonder_customers.simulator.quirks import Quirks
 from wonder_customers.simulator.request_checks import protected
 from wonder_customers.simulator.store import Store
 
@@ -57,6 +58,7 @@ class SimulatorState(Protocol):
     """The parts of the server that `state_routes` changes."""
 
     conditions: Conditions
+    quirks: Quirks
 
     def export_state(self) -> dict[str, Any]:
         """Return all data."""
@@ -69,7 +71,7 @@ class SimulatorState(Protocol):
 
 
 def state_routes(server: SimulatorState) -> list[Route]:
-    """Return the endpoints that show and change conditions and data.
+    """Return the endpoints that show and change conditions, quirks and data.
 
     Args:
         server: The server.
@@ -83,6 +85,14 @@ def state_routes(server: SimulatorState) -> list[Route]:
                 return json_response(400, {"message": str(error)})
         return json_response(200, server.conditions.described())
 
+    async def quirks(request: Request) -> Response:
+        if request.method == "POST":
+            try:
+                server.quirks.change(await read_json(request))
+            except ValueError as error:
+                return json_response(400, {"message": str(error)})
+        return json_response(200, server.quirks.described())
+
     async def state(request: Request) -> Response:
         if request.method == "DELETE":
             server.clear_state()
@@ -95,6 +105,7 @@ def state_routes(server: SimulatorState) -> list[Route]:
 
     return [
         Route(f"{ADMIN}/conditions", protected(conditions), methods=["GET", "POST"]),
+        Route(f"{ADMIN}/quirks", protected(quirks), methods=["GET", "POST"]),
         Route(f"{ADMIN}/state", protected(state), methods=["GET", "POST", "DELETE"]),
     ]
 

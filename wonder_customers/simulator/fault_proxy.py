@@ -12,6 +12,7 @@ import orjson
 
 from wonder_customers.simulator.app import ADMIN
 from wonder_customers.simulator.behaviours import FaultContext, relay, simulator_response
+from wonder_customers.simulator.cards import without_card_data
 from wonder_customers.simulator.faults import FAULT_KINDS, HEADER, Fault, Faults, fault_from_header
 from wonder_customers.simulator.proxy_http import (
     ClientConnection,
@@ -20,7 +21,7 @@ from wonder_customers.simulator.proxy_http import (
     RequestTooLargeError,
     bound_socket,
 )
-from wonder_customers.simulator.request_log import RecordedRequest, RequestLog, without_card_data
+from wonder_customers.simulator.request_log import RecordedRequest, RequestLog
 
 _BACKLOG = 1024
 

@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, unquote
 
@@ -13,10 +14,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from wonder_customers.simulator.authentication import AuthenticationReport
+from wonder_customers.simulator.cards import without_card_data
 from wonder_customers.simulator.conditions import Conditions, magic_of
 from wonder_customers.simulator.proxy_http import INJECTED_FAULT, MAX_BODY_BYTES
 from wonder_customers.simulator.quirks import Answer, Quirk, Quirks, changed
-from wonder_customers.simulator.request_log import RecordedRequest, RequestLog, without_card_data
+from wonder_customers.simulator.request_log import RecordedRequest, RequestLog
 from wonder_customers.simulator.store import Store
 
 JsonObject = dict[str, Any]
@@ -162,6 +165,20 @@ class SimulatedGateway(ABC):
     def authenticate(self, request: ReceivedRequest) -> str:
         """Return the id of the merchant who sent the request; raise `GatewayRefusal` for invalid credentials."""
 
+    def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
+        """Return how the credentials of a request were checked, for the inspector.
+
+        Args:
+            request: The request.
+            now: When it was received, in Unix seconds.
+        """
+        del now
+        try:
+            merchant = self.authenticate(request)
+        except GatewayRefusal as refusal:
+            return AuthenticationReport(False, f"The gateway refused with status {refusal.status}.", {})
+        return AuthenticationReport(True, f"The credentials belong to the merchant {merchant}.", {})
+
     @abstractmethod
     def wrong_path(self, status: int) -> Response:
         """Return the response to an unknown path (404) or method (405)."""
@@ -224,11 +241,14 @@ class SimulatedGateway(ABC):
 
             return handle
 
-        return self.open_route(path, **{method: authenticated(handler) for method, handler in handlers.items()})
+        checked = {method: authenticated(handler) for method, handler in handlers.items()}
+        return self._endpoint(path, checked, authenticated=True)
 
     def open_route(self, path: str, **handlers: OpenHandler) -> Route:
         """Return an endpoint without authentication. Handlers are keyed by HTTP method."""
+        return self._endpoint(path, handlers, authenticated=False)
 
+    def _endpoint(self, path: str, handlers: Mapping[str, OpenHandler], *, authenticated: bool) -> Route:
         async def endpoint(request: Request) -> Response:
             self.store.requests[self.name, request.method, path] += 1
             begin = time.perf_counter()
@@ -236,6 +256,7 @@ class SimulatedGateway(ABC):
             try:
                 call = await read_request(request)
                 recorded.body = call.body
+                recorded.explain = partial(self.explain, call, self.clock()) if authenticated else None
                 self.request_log.add(recorded)
                 response = await self._handled(call, handlers.get(request.method) or handlers["GET"])
             except GatewayRefusal as refusal:

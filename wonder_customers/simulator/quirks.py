@@ -85,6 +85,26 @@ class Quirks:
         """Switch all quirks off."""
         self._active = frozenset()
 
+    def described(self) -> dict[str, Any]:
+        """Return the quirks as the administrative endpoint shows them."""
+        return {"active": self.active, "known": self.descriptions}
+
+    def change(self, values: Any) -> None:
+        """Switch exactly the quirks in a JSON object on: ``{"active": ["id-name"]}``.
+
+        Raises:
+            ValueError: It has another form, or a name is unknown. Nothing was changed.
+        """
+        names = values.get("active") if isinstance(values, dict) and len(values) == 1 else None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError("quirks must be a JSON object with active, a list of names")
+        before, self._active = self._active, frozenset()
+        try:
+            self.add(*names)
+        except ValueError:
+            self._active = before
+            raise
+
     def __contains__(self, name: object) -> bool:
         return name in self._active
 

@@ -1,22 +1,22 @@
 """The requests that the simulator received, for tests."""
 
-import re
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 import orjson
 
-__all__ = ["RecordedRequest", "RequestLog"]
+from wonder_customers.simulator.authentication import AuthenticationReport
+from wonder_customers.simulator.cards import without_card_data
+
+__all__ = ["INSPECTED", "RecordedRequest", "RequestLog"]
 
 _MAX_REQUESTS: Final = 10_000
-_MAX_BODY: Final = 65_536
-_CARD_NUMBER: Final = re.compile(rb"(?<!\d)\d(?:[ -]?\d){11,18}(?!\d)")
-_VERIFICATION_CODE: Final = re.compile(
-    rb'("(?:cvv2?|cvc2?|card_ccv|ccv|verification_code)"\s*:\s*)("[^"]*"|\d+)', re.IGNORECASE
-)
+INSPECTED: Final = 200
+"""Number of requests that the inspector shows."""
 
 
 @dataclass(slots=True)
@@ -35,6 +35,9 @@ class RecordedRequest:
         response_body: The body of the gateway's response, at most 64 KiB of it.
         duration: Seconds until the response was ready.
         fault: The name of the injected fault; None without one.
+        number: The number of the request since the start, from 1.
+        explain: Returns how the credentials were checked. None for older requests, for endpoints without credentials,
+            and for requests that did not reach the gateway.
     """
 
     gateway: str
@@ -48,6 +51,8 @@ class RecordedRequest:
     response_body: bytes = field(default=b"", repr=False)
     duration: float | None = None
     fault: str | None = None
+    number: int = 0
+    explain: Callable[[], AuthenticationReport] | None = field(default=None, repr=False, compare=False)
 
     @property
     def json(self) -> Any:
@@ -66,35 +71,33 @@ class RequestLog:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: deque[RecordedRequest] = deque(maxlen=_MAX_REQUESTS)
+        self._added = 0
 
     def add(self, request: RecordedRequest) -> None:
         """Add a request."""
         request.body = without_card_data(request.body)
         with self._lock:
+            self._added += 1
+            request.number = self._added
             self._requests.append(request)
+            if len(self._requests) > INSPECTED:
+                # It keeps the body as it was received.
+                self._requests[-INSPECTED - 1].explain = None
 
     def all(self) -> list[RecordedRequest]:
         """Return the requests in order of arrival."""
         with self._lock:
             return list(self._requests)
 
+    def latest(self) -> list[RecordedRequest]:
+        """Return the requests that the inspector shows, newest first."""
+        with self._lock:
+            return list(islice(reversed(self._requests), INSPECTED))
+
     def clear(self) -> None:
         """Remove all requests."""
         with self._lock:
             self._requests.clear()
-
-
-def without_card_data(body: bytes) -> bytes:
-    """Return at most 64 KiB of a body with card numbers and verification codes masked."""
-    masked = _CARD_NUMBER.sub(lambda found: _masked(found[0]), body[:_MAX_BODY])
-    return _VERIFICATION_CODE.sub(rb'\1"***"', masked)
-
-
-def _masked(text: bytes) -> bytes:
-    digits = [it for it in text if 48 <= it <= 57]
-    doubled = [2 * (it - 48) for it in digits[-2::-2]]
-    total = sum(it - 48 for it in digits[::-2]) + sum(it - 9 if it > 9 else it for it in doubled)
-    return b"*" * (len(text) - 4) + text[-4:] if total % 10 == 0 else text
 
 
 def _parsed(body: bytes) -> Any:

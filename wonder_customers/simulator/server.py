@@ -285,7 +285,7 @@ class SimulatorServer:
             [
                 *admin_routes(self.faults, self.store, proxied=self._fault_injection),
                 *state_routes(self),
-                *inspector_routes(self.request_log, self.gateways),
+                *inspector_routes(self.request_log, self.gateways, self.store, faults=self._fault_injection),
             ],
         )
         web = _WebServer(app)

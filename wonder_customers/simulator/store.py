@@ -310,7 +310,12 @@ class Store:
 
     def rows(self, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
         """Return the columns of all rows of a table, in order of insertion."""
-        return self._rows(f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid", [])  # noqa: S608 - constants
+        return self.newest(table, columns, -1)[::-1]
+
+    def newest(self, table: str, columns: Sequence[str], limit: int) -> list[tuple[Any, ...]]:
+        """Return the columns of the last `limit` rows of a table, newest first; of all rows if it is -1."""
+        sql = f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - constants
+        return self._rows(sql, [limit])
 
     def replace_rows(self, tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]]) -> None:
         """Replace all rows of tables, or change nothing.

@@ -1,8 +1,6 @@
 """A simulated Monri (WebPay) customer API, written from Monri's documents."""
 
 import hashlib
-import hmac
-import re
 import secrets
 import uuid
 from calendar import monthrange
@@ -13,8 +11,10 @@ from typing import ClassVar, NoReturn
 from starlette.responses import Response
 from starlette.routing import Route
 
+from wonder_customers.dialects.monri import simulator_digest
 from wonder_customers.dialects.monri.quirks import QUIRKS
 from wonder_customers.simulator import cards
+from wonder_customers.simulator.authentication import AuthenticationReport
 from wonder_customers.simulator.documented_fields import documented_fields
 from wonder_customers.simulator.gateway import (
     GatewayRefusal,
@@ -25,16 +25,12 @@ from wonder_customers.simulator.gateway import (
 )
 from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 
-SCHEME = "WP3-v2.1"
-
 _LENGTHS = {
     name: (facts["min"], facts["max"])
     for name, facts in documented_fields(__name__)["request"].items()
     if "max" in facts
 } | {"country": (2, 2)}
 _TOKENIZED = ("cvv", "type", "pan", "expiration_date", "temp_card_id", "digest", "timestamp")
-_MILLISECONDS = 100_000_000_000
-"""Timestamps from this number on are in milliseconds. In seconds it is the year 5138."""
 
 
 class MonriSimulator(SimulatedGateway):
@@ -103,26 +99,30 @@ class MonriSimulator(SimulatedGateway):
 
     def authenticate(self, request: ReceivedRequest) -> str:
         """Return the authenticity token of the request's digest or bearer token."""
-        parts = request.headers.get("authorization", "").split(" ")
-        if parts[0] == "Bearer" and len(parts) == 2:
-            return self._bearer(parts[1])
-        if parts[0] == SCHEME and len(parts) == 4:
-            return self._digest(request, *parts[1:])
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme == "Bearer" and token and " " not in token:
+            return self._bearer(token)
+        parts = simulator_digest.parts(request)
+        if parts is not None:
+            return self._digest(request, *parts)
         return _unauthorized("Authorization header is missing or malformed")
 
     def _digest(self, request: ReceivedRequest, token: str, timestamp: str, digest: str) -> str:
         credentials = self.merchants.get(token)
-        if credentials is None or not re.fullmatch(r"[0-9]{1,18}", timestamp):
+        if credentials is None or not simulator_digest.is_timestamp(timestamp):
             _unauthorized("Invalid authenticity token or timestamp")
-        body = b"" if request.method == "GET" else request.body
-        key = credentials["merchant_key"]
-        expected = hashlib.sha512(f"{key}{timestamp}{token}".encode() + request.target + body).hexdigest()
-        if not hmac.compare_digest(expected.encode(), digest.encode()):
+        if not simulator_digest.is_valid(request, credentials["merchant_key"], timestamp, token, digest):
             _unauthorized("Invalid digest")
-        seconds = int(timestamp) / 1000 if int(timestamp) >= _MILLISECONDS else int(timestamp)
-        if self.clock_window is not None and abs(self.clock() - seconds) > self.clock_window:
+        age = self.clock() - simulator_digest.seconds(timestamp)
+        if self.clock_window is not None and abs(age) > self.clock_window:
             _unauthorized("Timestamp expired")
         return token
+
+    def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
+        """Return how the digest or the bearer token of a request was checked."""
+        if request.headers.get("authorization", "").startswith("Bearer "):
+            return super().explain(request, now)
+        return simulator_digest.report(request, self.merchants, now, self.clock_window)
 
     def _oauth(self, request: ReceivedRequest) -> Response:
         sent = _object(request)

@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -33,6 +33,8 @@ from wonder_customers.dialects.paydock.simulator_bodies import (
     unknown_key,
     unknown_token,
 )
+from wonder_customers.dialects.paydock.simulator_keys import PRIVATE, PUBLIC, merchant_of, received_credentials, report
+from wonder_customers.simulator.authentication import AuthenticationReport
 from wonder_customers.simulator.gateway import JsonObject, ReceivedRequest, SimulatedGateway, json_response
 from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 
@@ -130,23 +132,23 @@ class PaydockSimulator(SimulatedGateway):
 
     def authenticate(self, request: ReceivedRequest) -> str:
         """Return the company of the request's secret key or access token."""
-        return self._merchant(request, ("secret_key", "access_token"))
+        return self._merchant(request, PRIVATE)
 
-    def _merchant(self, request: ReceivedRequest, kinds: tuple[str, ...]) -> str:
-        headers = request.headers
-        sent = {
-            "secret_key": headers.get("x-user-secret-key"),
-            "access_token": headers.get("x-access-token"),
-            "public_key": headers.get("x-user-public-key") or request.query.get("public_key"),
-        }
-        for merchant, credentials in self.merchants.items():
-            if any(sent[kind] == credentials[kind] for kind in kinds):
-                return merchant
-        if sent["secret_key"]:
+    def _merchant(self, request: ReceivedRequest, kinds: Sequence[str]) -> str:
+        received = received_credentials(request)
+        merchant = merchant_of(received, self.merchants, kinds)
+        if merchant is not None:
+            return merchant
+        if "secret_key" in received:
             return unknown_key()
-        if sent["public_key"] and "public_key" in kinds:
+        if "public_key" in received and "public_key" in kinds:
             return fail(403, "Access forbidden", "invalid_public_key", kind="authorization")
         return fail(403, "Access forbidden", "token_required")
+
+    def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
+        """Return how the key or the access token of a request was checked."""
+        del now
+        return report(request, self.merchants)
 
     def wrong_path(self, status: int) -> Response:
         """Return the response to an unknown path, or to a known path with another method."""
@@ -305,7 +307,7 @@ class PaydockSimulator(SimulatedGateway):
         return signed_token(dict(query), self.merchants[merchant]["secret_key"])
 
     def _find_sources(self, request: ReceivedRequest) -> Response:
-        merchant = self._merchant(request, ("public_key", "secret_key", "access_token"))
+        merchant = self._merchant(request, PUBLIC)
         query = token_content(request.query.get("query_token", ""), self.merchants[merchant]["secret_key"])
         if query is None:
             invalid("query_token", "query_token is invalid")
@@ -380,7 +382,7 @@ class PaydockSimulator(SimulatedGateway):
         return success(200, "payment_source", (record or not_found()).body)
 
     def _create_token(self, request: ReceivedRequest) -> Response:
-        merchant = self._merchant(request, ("public_key", "secret_key", "access_token"))
+        merchant = self._merchant(request, PUBLIC)
         sent = json_object(request)
         details = checked_token_source(sent)
         body = {"source": details, "owner": owner_fields(sent)}

@@ -16,8 +16,10 @@ from wonder_customers.dialects.wonder.simulator_signature import (
     first_key,
     new_key,
     refusal,
+    report,
 )
 from wonder_customers.simulator import cards
+from wonder_customers.simulator.authentication import AuthenticationReport
 from wonder_customers.simulator.documented_fields import documented_fields
 from wonder_customers.simulator.gateway import (
     GatewayRefusal,
@@ -116,6 +118,10 @@ class WonderSimulator(SimulatedGateway):
         app_id, request_time = credential(request, self.merchants, self.clock())
         check_signature(request, request_time, self.merchants[app_id]["private_key"])
         return app_id
+
+    def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
+        """Return how the signature of a request was checked."""
+        return report(request, self.merchants, now)
 
     def wrong_path(self, status: int) -> Response:
         """Return the response to an unknown path."""

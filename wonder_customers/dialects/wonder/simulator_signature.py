@@ -4,19 +4,23 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
+from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from wonder_customers.simulator.authentication import AuthenticationReport, readable, seconds_apart, signing_mistakes
 from wonder_customers.simulator.gateway import GatewayRefusal, ReceivedRequest
 
 ALGORITHM = "Wonder-RSA-SHA256"
 CLOCK_WINDOW = 30 * 60
 """The greatest difference of a request's time in seconds."""
+_NONCE = re.compile(r"[0-9A-Za-z]{16}")
 
 
 def credential(request: ReceivedRequest, app_ids: Container[str], now: float) -> tuple[str, str]:
@@ -32,10 +36,10 @@ def credential(request: ReceivedRequest, app_ids: Container[str], now: float) ->
     if app_id not in app_ids:
         raise refusal(401, "E000005", "Unknown AppID.")
     try:
-        sent = datetime.strptime(request_time, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        sent = _unix_time(request_time)
     except ValueError:
         raise refusal(401, "E000002", "Invalid Credential Format.") from None
-    if abs(sent.timestamp() - now) > CLOCK_WINDOW:
+    if abs(sent - now) > CLOCK_WINDOW:
         raise refusal(401, "E000006", "Request Time Expired.")
     return app_id, request_time
 
@@ -47,7 +51,7 @@ def check_signature(request: ReceivedRequest, request_time: str, private_key: st
         GatewayRefusal: The signature was not made with `private_key` for this request.
     """
     nonce = request.headers.get("nonce", "")
-    if not re.fullmatch(r"[0-9A-Za-z]{16}", nonce):
+    if _NONCE.fullmatch(nonce) is None:
         raise refusal(401, "E000003", "Invalid Nonce Format.")
     try:
         signature = base64.b64decode(request.headers.get("signature", ""), validate=True)
@@ -59,12 +63,85 @@ def check_signature(request: ReceivedRequest, request_time: str, private_key: st
 
 def message(nonce: str, request_time: str, request: ReceivedRequest) -> bytes:
     """Return the signed message: 64 hexadecimal digits, as ASCII."""
+    return _message(nonce, request_time, content(request.method, request.target, request.body))
+
+
+def content(method: str, target: bytes, body: bytes) -> bytes:
+    """Return the content of a request that the message is made from."""
+    return method.upper().encode() + b"\n" + target + (b"\n" + body if body else b"")
+
+
+def _message(nonce: str, request_time: str, content: bytes) -> bytes:
     key = hmac.digest(nonce.encode(), request_time.encode(), "sha256")
     key = hmac.digest(key, ALGORITHM.encode(), "sha256")
-    content = request.method.upper().encode() + b"\n" + request.target
-    if request.body:
-        content += b"\n" + request.body
     return hmac.digest(key, content, "sha256").hex().encode()
+
+
+def report(request: ReceivedRequest, merchants: Mapping[str, Mapping[str, str]], now: float) -> AuthenticationReport:
+    """Return how the signature of a request was checked.
+
+    Args:
+        request: The request.
+        merchants: The credentials of all merchants, by AppID.
+        now: When the request was received, in Unix seconds.
+    """
+    headers = request.headers
+    steps = {name: headers.get(name.lower(), "") for name in ("Credential", "Nonce", "Signature")}
+    app_id, request_time = (*steps["Credential"].split("/"), "", "")[:2]
+    if re.fullmatch(r"[0-9]{14}", request_time):
+        with suppress(ValueError):
+            steps["Request time"] = f"{request_time}: {seconds_apart(_unix_time(request_time) - now)}"
+    try:
+        credential(request, merchants, now)
+    except GatewayRefusal as found:
+        return AuthenticationReport(False, _credential_problem(found.body["code"], steps), steps)
+    if _NONCE.fullmatch(steps["Nonce"]) is None:
+        return AuthenticationReport(False, "The Nonce header must be 16 letters and digits.", steps)
+    steps["Signed content"] = readable(content(request.method, request.target, request.body))
+    steps["Signed message"] = message(steps["Nonce"], request_time, request).decode()
+    try:
+        check_signature(request, request_time, merchants[app_id]["private_key"])
+    except GatewayRefusal:
+        reason = _mistake(request, request_time, merchants[app_id]["private_key"])
+        return AuthenticationReport(False, reason, steps)
+    return AuthenticationReport(True, "The signature is valid.", steps)
+
+
+def _credential_problem(code: str, steps: Mapping[str, str]) -> str:
+    if code == "E000005":
+        return "The AppID belongs to no merchant of this simulator."
+    if code == "E000006":
+        difference = steps["Request time"].partition(": ")[2]
+        return f"The request time is {difference}. At most {CLOCK_WINDOW // 60} minutes are allowed, in UTC."
+    return f"The Credential header must be AppID/YYYYMMDDHHMMSS/{ALGORITHM}, with the time in UTC."
+
+
+def _mistake(request: ReceivedRequest, request_time: str, private_key: str) -> str:
+    """Return which mistake explains a wrong signature. The public key recovers the hash that was signed."""
+    try:
+        signature = base64.b64decode(request.headers.get("signature", ""), validate=True)
+    except binascii.Error:
+        return "The Signature header is not base64."
+    try:
+        signed = _public_key(private_key).recover_data_from_signature(signature, padding.PKCS1v15(), hashes.SHA256())
+    except InvalidSignature:
+        return (
+            "The private key is wrong: it is not the key of this AppID, or the signature is not RSA with PKCS #1 v1.5 and"
+            " SHA-256."
+        )
+    nonce = request.headers.get("nonce", "")
+    candidates = [*signing_mistakes(request.method, request.target, request.body, request.origin)]
+    for words, target, body in candidates:
+        if signed == sha256(_message(nonce, request_time, content(request.method, target, body))).digest():
+            return f"The client signed {words}: {readable(target)} was signed, {readable(request.target)} was sent."
+    return (
+        "The private key is right, but another message was signed: the method, the path, the body, the nonce or the time"
+        " was changed after it was signed, or the order of the steps differs."
+    )
+
+
+def _unix_time(request_time: str) -> float:
+    return datetime.strptime(request_time, "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
 
 
 def new_key() -> str:

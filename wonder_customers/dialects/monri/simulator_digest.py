@@ -1,0 +1,106 @@
+"""Verification of Monri's digests, written from its documents."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+
+from wonder_customers.simulator.authentication import AuthenticationReport, readable, seconds_apart, signing_mistakes
+from wonder_customers.simulator.gateway import ReceivedRequest
+
+SCHEME = "WP3-v2.1"
+_MILLISECONDS = 100_000_000_000
+"""Timestamps from this number on are in milliseconds. In seconds it is the year 5138."""
+
+Merchants = Mapping[str, Mapping[str, str]]
+
+
+def parts(request: ReceivedRequest) -> tuple[str, str, str] | None:
+    """Return the authenticity token, the timestamp and the digest of the header; None if it is malformed."""
+    found = request.headers.get("authorization", "").split(" ")
+    return (found[1], found[2], found[3]) if found[0] == SCHEME and len(found) == 4 else None
+
+
+def is_timestamp(text: str) -> bool:
+    """Return whether a timestamp has the documented form."""
+    return re.fullmatch(r"[0-9]{1,18}", text) is not None
+
+
+def seconds(timestamp: str) -> float:
+    """Return a timestamp in seconds; it may be in milliseconds."""
+    return int(timestamp) / 1000 if int(timestamp) >= _MILLISECONDS else int(timestamp)
+
+
+def digest(key: str, timestamp: str, token: str, target: bytes, body: bytes) -> str:
+    """Return the digest of a request: SHA-512 as hexadecimal digits."""
+    return hashlib.sha512(f"{key}{timestamp}{token}".encode() + target + body).hexdigest()
+
+
+def signed_body(request: ReceivedRequest) -> bytes:
+    """Return the part of the body that is signed. It counts as empty for GET."""
+    return b"" if request.method == "GET" else request.body
+
+
+def is_valid(request: ReceivedRequest, key: str, timestamp: str, token: str, received: str) -> bool:
+    """Return whether a digest was made with `key` for this request."""
+    expected = digest(key, timestamp, token, request.target, signed_body(request))
+    return hmac.compare_digest(expected.encode(), received.encode())
+
+
+def report(request: ReceivedRequest, merchants: Merchants, now: float, window: float | None) -> AuthenticationReport:
+    """Return how the digest of a request was checked.
+
+    Args:
+        request: The request.
+        merchants: The credentials of all merchants, by authenticity token.
+        now: When the request was received, in Unix seconds.
+        window: The greatest difference of the timestamp in seconds; None accepts any.
+    """
+    steps = {"Authorization header": request.headers.get("authorization", "")}
+    found = parts(request)
+    if found is None:
+        return _refused(
+            f"The Authorization header must be: {SCHEME}, token, timestamp, digest, with single blanks.", steps
+        )
+    token, timestamp, received = found
+    credentials = merchants.get(token)
+    if credentials is None:
+        return _refused("The authenticity token belongs to no merchant of this simulator.", steps)
+    if not is_timestamp(timestamp):
+        return _refused("The timestamp is not a number of Unix seconds.", steps)
+    key, body = credentials["merchant_key"], signed_body(request)
+    age = seconds(timestamp) - now
+    steps["Timestamp"] = f"{timestamp}: {seconds_apart(age)}"
+    steps["Signed text"] = f"(merchant key){timestamp}{token}{readable(request.target)}{readable(body)}"
+    steps["Expected digest"] = digest(key, timestamp, token, request.target, body)
+    steps["Received digest"] = received
+    if not is_valid(request, key, timestamp, token, received):
+        return _refused(_mistake(request, merchants, found), steps)
+    if window is not None and abs(age) > window:
+        return _refused(f"The timestamp is {seconds_apart(age)}. At most {window:g} s are allowed.", steps)
+    return AuthenticationReport(True, "The digest is valid.", steps)
+
+
+def _mistake(request: ReceivedRequest, merchants: Merchants, found: tuple[str, str, str]) -> str:
+    """Return which mistake explains a wrong digest."""
+    token, timestamp, received = found
+    received = received.lower()
+    key, body = merchants[token]["merchant_key"], signed_body(request)
+    if digest(key, timestamp, token, request.target, body) == received:
+        return "The digest is in upper case. It must be in lower case."
+    for other in merchants.values():
+        if digest(other["merchant_key"], timestamp, token, request.target, body) == received:
+            return "The merchant key is wrong: it belongs to another merchant than the authenticity token."
+    candidates = [*signing_mistakes(request.method, request.target, body, request.origin)]
+    if request.body and not body:
+        candidates.append(("the body of a GET request, which counts as empty", request.target, request.body))
+    for words, target, other_body in candidates:
+        if digest(key, timestamp, token, target, other_body) == received:
+            return f"The client signed {words}: {readable(target)} was signed, {readable(request.target)} was sent."
+    if body:
+        return "Either the merchant key is wrong, or the path or the body was changed after it was signed."
+    return "Either the merchant key is wrong, or the path was changed after it was signed."
+
+
+def _refused(reason: str, steps: Mapping[str, str]) -> AuthenticationReport:
+    return AuthenticationReport(False, reason, steps)

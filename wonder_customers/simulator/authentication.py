@@ -1,0 +1,85 @@
+"""Reports of how a gateway checked a request's credentials, for the inspector."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from wonder_customers.simulator.cards import without_card_data
+
+__all__ = ["AuthenticationReport", "readable", "seconds_apart", "signing_mistakes"]
+
+_UNITS: Final[Sequence[tuple[str, int]]] = (("days", 86_400), ("hours", 3600), ("minutes", 60))
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationReport:
+    """How a gateway checked the credentials of a request.
+
+    Attributes:
+        accepted: Whether the credentials are valid.
+        reason: The result in a sentence. For refused credentials, the mistake that was found.
+        steps: The values of the check in order, by name. Keys are not shown, and card data is masked.
+    """
+
+    accepted: bool
+    reason: str
+    steps: Mapping[str, str]
+
+
+def signing_mistakes(method: str, target: bytes, body: bytes, origin: str) -> Iterator[tuple[str, bytes, bytes]]:
+    """Yield frequent mistakes in signed requests: what the client signed, as words, as a target and as a body.
+
+    Args:
+        method: The HTTP method.
+        target: The path and the query as received.
+        body: The body as received.
+        origin: The origin of the request.
+    """
+    path, _, query = target.partition(b"?")
+    if query:
+        yield "the path without its query", path, body
+    yield "the whole URL instead of the path", origin.encode() + target, body
+    if query:
+        yield "the whole URL without its query", origin.encode() + path, body
+    yield "the path with a slash at its end", path + b"/" + target[len(path) :], body
+    for other in _other_bodies(body):
+        yield "a body with other blanks or another order of keys than the body sent", target, other
+    if body:
+        yield "no body, although a body was sent", target, b""
+    if method == "GET":
+        yield "a body of {}, although a GET request has none", target, b"{}"
+
+
+def _other_bodies(body: bytes) -> Iterator[bytes]:
+    """Yield other spellings of the same JSON value."""
+    try:
+        value: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return
+    written = {
+        orjson.dumps(value),
+        orjson.dumps(value, option=orjson.OPT_SORT_KEYS),
+        *(
+            json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode()
+            for ascii_only in (True, False)
+            for indent in (None, 2, 4)
+        ),
+        json.dumps(value, separators=(",", ":")).encode(),
+        json.dumps(value, separators=(",", ":")).replace("/", "\\/").encode(),
+    }
+    yield from written - {body}
+
+
+def readable(value: bytes) -> str:
+    """Return bytes as text for the page, with card data masked."""
+    return without_card_data(value).decode("utf-8", "replace")
+
+
+def seconds_apart(difference: float) -> str:
+    """Return how far a client's time is from the simulator's, such as ``2 hours behind``."""
+    amount, direction = abs(difference), "behind" if difference < 0 else "ahead of"
+    unit, size = next(((unit, size) for unit, size in _UNITS if amount >= 2 * size), ("seconds", 1))
+    return f"{amount / size:.0f} {unit} {direction} the simulator's clock"
