@@ -132,3 +132,9 @@ def caller_of() -> Iterator[Callable[[SimulatorServer], Caller]]:
     yield make
     for caller in made:
         caller.client.close()
+
+
+@pytest.fixture
+def caller(server: SimulatorServer, caller_of: Callable[[SimulatorServer], Caller]) -> Caller:
+    """Return a client of the test's server."""
+    return caller_of(server)

@@ -23,12 +23,6 @@ def create(caller: Caller, gateway: str, reference: str) -> httpx.Response:
 GATEWAYS = pytest.mark.parametrize("gateway", ["wonder", "paydock", "monri"])
 
 
-@pytest.fixture
-def caller(server: SimulatorServer, caller_of: Any) -> Caller:
-    made: Caller = caller_of(server)
-    return made
-
-
 @GATEWAYS
 def test_rate_limit_refuses_excess_requests_per_gateway(server: SimulatorServer, caller: Caller, gateway: str) -> None:
     server.conditions.rate_limit = 0.5

@@ -8,6 +8,7 @@ from wonder_customers.errors import needed
 
 with needed("cli", "starlette", "uvicorn", by="the simulator"):
     from wonder_customers.simulator.app import build_app
+    from wonder_customers.simulator.authentication import AuthenticationReport
     from wonder_customers.simulator.conditions import Conditions, Magic
     from wonder_customers.simulator.faults import FAULT_KINDS, Fault, Faults
     from wonder_customers.simulator.gateway import (
@@ -25,6 +26,7 @@ with needed("cli", "starlette", "uvicorn", by="the simulator"):
 __all__ = [
     "FAULT_KINDS",
     "Answer",
+    "AuthenticationReport",
     "Condition",
     "Conditions",
     "Fault",

@@ -79,7 +79,9 @@ def readable(value: bytes) -> str:
 
 
 def seconds_apart(difference: float) -> str:
-    """Return how far a client's time is from the simulator's, such as ``2 hours behind``."""
+    """Return how far the time of a request is from the clock: ``2 hours behind the simulator's clock``."""
+    if abs(difference) < 1:
+        return "equal to the simulator's clock"
     amount, direction = abs(difference), "behind" if difference < 0 else "ahead of"
     unit, size = next(((unit, size) for unit, size in _UNITS if amount >= 2 * size), ("seconds", 1))
     return f"{amount / size:.0f} {unit} {direction} the simulator's clock"

@@ -28,7 +28,7 @@ def pytest_code(recorded: RecordedRequest) -> str:
     lines += [
         f"    response = await {gateway}_session.request(",
         f'        "{recorded.method}",',
-        f"        {recorded.path!r},",
+        f'        "{recorded.path}",',
     ]
     if recorded.query:
         lines.append(_argument("query", dict(parse_qsl(recorded.query, keep_blank_values=True))))

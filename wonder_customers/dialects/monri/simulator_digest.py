@@ -60,7 +60,7 @@ def report(request: ReceivedRequest, merchants: Merchants, now: float, window: f
     found = parts(request)
     if found is None:
         return _refused(
-            f"The Authorization header must be: {SCHEME}, token, timestamp, digest, with single blanks.", steps
+            f"The Authorization header must be {SCHEME}, token, timestamp and digest, in this order.", steps
         )
     token, timestamp, received = found
     credentials = merchants.get(token)
