@@ -13,13 +13,13 @@ from mock_gateway import MockGateway, json_response, paydock
 from scripted_transport import CREATED, Harness, draft, hang, make_harness, no_response, respond, use_real_time
 from wonder_customers import CallError, Monri, NotSentError, Paydock, RateLimit, RetryPolicy, StopSignal
 from wonder_customers._core.account_state import AccountState, AccountStates
-from wonder_customers._support.wait_queue import Slots
+from wonder_customers._support.wait_queue import DividedSlots
 
 pytestmark = pytest.mark.anyio
 
 
 def _slots(it: Harness) -> Any:
-    it.executor.runner.slots = Slots(1)
+    it.executor.runner.slots = DividedSlots(1)
     return lambda number: it.get(UUID)
 
 
@@ -109,7 +109,7 @@ async def _expect(it: Harness, words: str) -> None:
 
 async def test_request_is_signed_after_its_wait_for_a_connection() -> None:
     it = make_harness(respond(200, monri_customer()))
-    slots = it.executor.runner.slots = Slots(1)
+    slots = it.executor.runner.slots = DividedSlots(1)
     now = 1000.0
     it.executor.runner.wall = lambda: now
     account = it.account_context.account

@@ -15,7 +15,7 @@ from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.signing import SignerPool
 from wonder_customers._core.write_locks import WriteOrder
 from wonder_customers._support.unique_ids import UniqueIds
-from wonder_customers._support.wait_queue import Slots
+from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.base import AccessToken, Call
 from wonder_customers.dialects.drift import Drift
@@ -79,7 +79,7 @@ class AttemptRunner:
     order: WriteOrder
     strict: bool = False
     rate_limit: RateLimiter | None = None
-    slots: Slots = field(factory=Slots)
+    slots: DividedSlots = field(factory=DividedSlots)
     wall: Callable[[], float] = time.time
     user_agent: Header = (b"User-Agent", b"wonder-customers")
     closed: bool = False

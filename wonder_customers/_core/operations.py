@@ -14,7 +14,7 @@ from wonder_customers._core.waits import StopSignal
 from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock
 from wonder_customers._support.card_data import find_card_data
-from wonder_customers._support.wait_queue import Slots
+from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
 from wonder_customers.dialects.custom_request import custom_request
 from wonder_customers.errors import (
@@ -109,7 +109,7 @@ class SessionState:
         self.executor.runner.use(self.transport)
         self.executor.runner.user_agent = user_agent(self.app_info)
         if self.transport is not self.transport_argument:
-            self.executor.runner.slots = Slots(self.max_connections)
+            self.executor.runner.slots = DividedSlots(self.max_connections)
             self.executor.runner.slots.divided = self.accounts.several
         self.process = os.getpid()
         self.loop = clock.running_loop()

@@ -8,7 +8,7 @@ from typing import Any, Final
 import anyio
 
 from wonder_customers._core.context import AttemptResult, CallContext
-from wonder_customers._support.wait_queue import Slots
+from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.rate_limit import RateLimiter, RequestResult
 from wonder_customers.retry import Evidence
 from wonder_customers.wire import Transmission, TransportError
@@ -19,7 +19,7 @@ _FAILED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE, Evidence.NOT_SENT}
 
 
 async def wait_for_permit(
-    slots: Slots,
+    slots: DividedSlots,
     rate_limit: RateLimiter | None,
     call_context: CallContext,
     transmission: Transmission,

@@ -10,7 +10,7 @@ import anyio
 
 from wonder_customers._support.clock import running_loop
 
-__all__ = ["UNLIMITED", "Slots", "WaitQueue"]
+__all__ = ["UNLIMITED", "DividedSlots", "Slots", "WaitQueue"]
 
 UNLIMITED: Final = 1 << 30
 
@@ -106,6 +106,37 @@ def _resolve(waiter: Any, selected: bool) -> bool:
     return True
 
 
+class Slots:
+    """A limit on the number of tasks that use a resource at the same time. Tasks that wait take turns."""
+
+    __slots__ = ("_queue", "free")
+
+    def __init__(self, size: int) -> None:
+        self.free = size
+        self._queue = WaitQueue()
+
+    @property
+    def waiting(self) -> int:
+        """Number of tasks that wait for a slot."""
+        return len(self._queue)
+
+    def acquire_nowait(self) -> bool:
+        """Take a slot until `release`. Return False when none is free."""
+        if self.free <= 0:
+            return False
+        self.free -= 1
+        return True
+
+    async def acquire(self, seconds: float = inf, ends: set[EndWait] | None = None) -> bool:
+        """Wait for a slot and take it until `release`. Return False if none became free; see `WaitQueue.wait`."""
+        return self.acquire_nowait() or await self._queue.wait(self.release, seconds, ends)
+
+    def release(self) -> None:
+        """Give a slot back; the task that waited longest takes it."""
+        if not self._queue.wake():
+            self.free += 1
+
+
 class Holder(Protocol):
     """What uses slots: an account.
 
@@ -118,7 +149,7 @@ class Holder(Protocol):
     def __hash__(self) -> int: ...
 
 
-class Slots:
+class DividedSlots:
     """A limit on the number of tasks that use a resource at the same time, such as the connections of a session.
 
     Among several accounts, an account takes a further slot only while it holds fewer than are free. One account with
