@@ -250,8 +250,7 @@ def violations(
 
 def not_clearable(draft: CustomerDraft, clearable: frozenset[str]) -> list[Violation]:
     """Return a violation for each field that `draft` clears and the gateway cannot clear."""
-    refused = sorted(draft.clear - clearable) if draft.clear else []
-    return [Violation(name, None, "cannot be cleared at this gateway") for name in refused]
+    return [Violation(name, None, "cannot be cleared at this gateway") for name in sorted(draft.clear - clearable)]
 
 
 def cleared_body(

@@ -118,7 +118,7 @@ def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
     if isinstance(record, CustomerPatch):
         return violations(merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=True)
     found = violations(merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD)
-    return found + not_clearable(record, clearable(record, record.clear))
+    return found + not_clearable(record, clearable(record, record.clear)) if record.clear else found
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:

@@ -209,7 +209,7 @@ def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
     rules = (*_CUSTOMER_RULES, *_FLOWS.get(type(record.payment_source), ()))
     partial = isinstance(record, CustomerPatch)
     found = violations(name_as_first_name(record), rules, unsupported=UNSUPPORTED_FIELD, partial=partial)
-    if isinstance(record, CustomerDraft):
+    if isinstance(record, CustomerDraft) and record.clear:
         found += not_clearable(record, clearable(record, record.clear))
     return found
 

@@ -156,7 +156,7 @@ _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
 def limit_violations(draft: CustomerDraft) -> list[Violation]:
     """Return every documented limit that a draft breaks."""
     found = violations(merge_names(draft), FIELD_RULES, unsupported=UNSUPPORTED_FIELD)
-    return found + not_clearable(draft, clearable(draft, draft.clear))
+    return found + not_clearable(draft, clearable(draft, draft.clear)) if draft.clear else found
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
