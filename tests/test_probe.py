@@ -1,5 +1,6 @@
 """`probe` names exactly what differs from the documents, leaves nothing behind and reports no value."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from wonder_customers import ConfigurationError, CustomerSession, dialects
 from wonder_customers.cli.app import run
 from wonder_customers.dialects import simulator
 from wonder_customers.dialects.base import Account
+from wonder_customers.dialects.checks import GatewayChecks
 from wonder_customers.probing import ProbeReport, probe
 from wonder_customers.testing.simulated import CustomerSimulator
+from wonder_customers.transports.asyncio import AsyncioTransport
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +39,35 @@ async def test_probe_finds_no_difference_in_the_documented_gateway(
         assert report.failed == {}
     left = [it for it in customer_simulator.customers(gateway) if not (it.get("deleted") or it.get("archived"))]
     assert len(left) == len(report.left_behind) == (3 if gateway == "wonder" else 0)
+
+
+async def test_probe_checks_payment_tokens_and_leaves_none(customer_simulator: CustomerSimulator) -> None:
+    await _probe(customer_simulator.account("wonder"))
+    sent = [it.method for it in customer_simulator.requests if "payment_tokens" in it.path]
+    assert sent == ["GET", "POST", "POST", "DELETE", "GET"]
+    async with customer_simulator.session("wonder") as session:
+        found = await session.get_by_reference("probe-0")
+        assert await session.list_payment_tokens(found.id) == ()
+
+
+class _WithoutDeletion(AsyncioTransport):
+    """Answers every deletion with a refusal."""
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        if signed_request.method != "DELETE":
+            return await super().send(signed_request, transmission)
+        transmission.sent, transmission.status = True, 403
+        return HttpResponse(403, {}, b"{}")
+
+
+@pytest.mark.parametrize("gateway", ["wonder", "paydock"])
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_probe_names_what_it_could_not_delete(gateway: str, customer_simulator: CustomerSimulator) -> None:
+    async with CustomerSession(customer_simulator.account(gateway), transport=_WithoutDeletion) as session:
+        report = await probe(session)
+    tokens = [it for it in report.left_behind if it == "a payment token of probe-0"]
+    assert (len(report.left_behind), len(tokens)) == ((4, 1) if gateway == "wonder" else (3, 0))
+    assert ("token-left" in [it.name for it in report.differences]) is (gateway == "wonder")
 
 
 @pytest.mark.parametrize(("gateway", "quirk"), QUIRKS)
@@ -116,5 +149,6 @@ def test_command_prints_the_checks_and_writes_the_report(
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
 def test_checks_name_facts_of_the_gateways_page(gateway: str) -> None:
-    facts = {fact.name for fact in dialects.submodule(gateway, "facts").FACTS}
-    assert {check.fact for check in dialects.submodule(gateway, "checks").CHECKS} <= facts
+    name = dialects.package(gateway).__name__
+    facts = {fact.name for fact in import_module(f"{name}.facts").FACTS}
+    assert {check.fact for check in GatewayChecks.of(name).checks} <= facts

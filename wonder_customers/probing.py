@@ -14,15 +14,15 @@ import anyio
 from attrs import define, field, frozen
 
 from wonder_customers.bulk.migrate import adapted
-from wonder_customers.dialects import submodule
+from wonder_customers.dialects import package
 from wonder_customers.dialects.accounts import environment
 from wonder_customers.dialects.base import Operation
-from wonder_customers.dialects.checks import COMMON, Check, Observations
+from wonder_customers.dialects.checks import COMMON, Check, GatewayChecks, Observations
 from wonder_customers.dialects.drift import Drift
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
 from wonder_customers.errors import CallError, ConfigurationError, NotFoundError
 from wonder_customers.events import Event, ResponseDrift
-from wonder_customers.records import Address, Customer, CustomerDraft, CustomerPatch, Phone
+from wonder_customers.records import Address, Customer, CustomerDraft, CustomerPatch, PaymentToken, Phone
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, Transport
@@ -86,7 +86,7 @@ class ProbeReport:
         findings: The results of the checks, in order.
         steps: For each step, the shapes of its responses: status, header names, and the body's types and lengths.
         failed: The errors of steps that should have succeeded, by step.
-        left_behind: The references of customers that could not be deleted.
+        left_behind: The references of customers that could not be deleted, and payment tokens that could not be.
     """
 
     gateway: str
@@ -105,7 +105,7 @@ async def probe(session: CustomerSession[Any], *, production: bool = False) -> P
     """Check the facts about a gateway against the account of `session`.
 
     Throw-away customers are created, read, changed, listed and deleted. Wonder has no deletion, so there the same three
-    references are used each time.
+    references are used each time. Where the gateway deletes payment tokens, one is created, checked and deleted.
 
     Args:
         session: An open session.
@@ -157,8 +157,9 @@ class _Round:
             transport=self._spy,
             observers=[self._observe],
         )
-        self._checks = submodule(session.gateway, "checks")
+        self._checks = GatewayChecks.of(package(session.gateway).__name__)
         self._made: dict[str, str] = {}
+        self._token: tuple[str, PaymentToken] | None = None
         self._left: list[str] = []
         self._unsupported = session.account.dialect().unsupported_operations
         self._deletes = Operation.DELETE not in self._unsupported
@@ -194,7 +195,7 @@ class _Round:
         self._spy.step = "list"
         page = (await self._session.raw.page(limit=_PAGE)).record
         for customer in page.items[:1]:
-            self._seen.extra |= customer.extra.keys() - self._checks.NOT_IN_EXTRA
+            self._seen.extra |= customer.extra.keys() - self._checks.not_in_extra
             async with self._step("get"):
                 await self._session.get(customer.id)
         await self._refusals(page.items[0].id if page.items else "0" * 24)
@@ -206,7 +207,7 @@ class _Round:
         self._spy.step = "create"
         made = await self._create(drafts[0])
         self._compare(drafts[0], made)
-        self._seen.extra |= made.extra.keys() - self._checks.NOT_IN_EXTRA
+        self._seen.extra |= made.extra.keys() - self._checks.not_in_extra
         async with self._step("get"):
             self._compare(drafts[0], await self._session.get(made.id))
         async with self._step("by_reference"):
@@ -226,6 +227,7 @@ class _Round:
         if Operation.LIST_PAYMENT_TOKENS not in self._unsupported:
             async with self._step("tokens"):
                 await self._session.list_payment_tokens(made.id)
+            await self._tokens(made.id)
         await self._refusals(made.id)
         if self._deletes:
             async with self._step("delete"):
@@ -234,11 +236,30 @@ class _Round:
             async with self._step("get_deleted", refused=True):
                 await self._session.get(made.id)
 
+    async def _tokens(self, customer: str) -> None:
+        """Create, check and delete a payment token, if the checks have a source for one."""
+        source = self._checks.source
+        if source is None:
+            return
+        async with self._step("create_token", refused=True):
+            made = await self._session.create_payment_token(customer, source)
+            self._token = customer, made
+        if "create_token" in self._seen.errors:
+            return
+        async with self._step("check_token", refused=True):
+            await self._session.check_payment_token(customer, made)
+        async with self._step("delete_token", refused=True):
+            await self._session.delete_payment_token(customer, made)
+            left = [it.token for it in await self._session.list_payment_tokens(customer)]
+            self._token = self._token if made.token in left else None
+
     async def _refusals(self, id: str) -> None:
         async with self._step("unknown", refused=True):
             await self._session.get(re.sub(r"[0-9a-f](?=[0-9a-f-]{0,7}$)", "0", id))
-        async with self._step("wrong_key", refused=True):
-            await self._session.for_account(self._checks.wrong_account(self._session.account)).check()
+        wrong = self._checks.wrong_account(self._session.account)
+        if wrong is not None:
+            async with self._step("wrong_key", refused=True):
+                await self._session.for_account(wrong).check()
 
     def _draft(self, reference: str, email: str = "Probe.Original@Example.COM") -> CustomerDraft:
         """Return a customer with every field that the gateway has, and with odd characters."""
@@ -277,6 +298,12 @@ class _Round:
 
     async def _clean_up(self) -> None:
         self._spy.step = "clean_up"
+        if self._token is not None:
+            customer, token = self._token
+            try:
+                await self._session.delete_payment_token(customer, token)
+            except CallError:
+                self._left.append(f"a payment token of {self._made.get(customer, customer)}")
         for customer, reference in self._made.items():
             try:
                 if self._deletes:
@@ -290,7 +317,7 @@ class _Round:
         """Return the results of all checks whose step was sent."""
         findings = [
             CheckedFact(it.name, it.fact, it.believed, it.see(self._seen), it.advice)
-            for it in (*COMMON, *_GENERIC, *self._checks.CHECKS)
+            for it in (*COMMON, *_GENERIC, *self._checks.checks)
         ]
         steps = {name: [_shape_of(it) for it in found] for name, found in self._seen.responses.items()}
         return ProbeReport(self._session.gateway, findings, steps, self._failed, sorted(set(self._left)))

@@ -22,6 +22,7 @@ from wonder_customers.testing.cassettes import RecordingTransport, ReplayTranspo
 from wonder_customers.testing.factories import make_source
 from wonder_customers.testing.simulated import CustomerSimulator
 from wonder_customers.transports.httpx import HttpxTransport
+from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 pytestmark = pytest.mark.anyio
 
@@ -104,6 +105,44 @@ async def test_equal_values_have_equal_numbers(customer_simulator: CustomerSimul
     )
     assert set(first["request"]["body"]["email"]) == {"redacted", "type"}
     assert first["response"]["body"]["uuid"] == second["response"]["body"]["uuid"]
+
+
+WRITTEN = (
+    b'{ "uuid" : "u-1",\r\n "merchant_customer_id": "r-1", "status": "approved",'
+    b' "name": "Zo\xc3\xab", "email":"one@example.com", "metadata": {"a": 1.0e2, "b": [ ]} }\n'
+)
+
+
+class _Written:
+    """Responds with a body that is not compact JSON, and with headers in another order."""
+
+    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+        transmission.sent, transmission.status = True, 200
+        transmission.headers = {"retry-after": "1", "content-type": "application/json"}
+        return HttpResponse(200, transmission.headers, WRITTEN)
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+async def test_bodies_and_headers_are_replayed_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "cassette.json"
+    account = account_at("monri", mock_origin("monri"))
+    draft = CustomerDraft("r-1", "Zoë", email="one@example.com", metadata={"a": 100.0, "b": []})
+    async with CustomerSession(account, transport=lambda: RecordingTransport(_Written(), path)) as session:
+        await session.create(draft)
+    assert "example.com" not in path.read_text(encoding="utf-8")
+    received: list[HttpResponse] = []
+
+    class Kept(ReplayTransport):
+        async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+            received.append(await super().send(signed_request, transmission))
+            return received[-1]
+
+    async with CustomerSession(account, transport=Kept(path)) as session:
+        await session.create(draft)
+    expected = WRITTEN.replace(b"1.0e2", b"100.0")  # a redacted number is written as in the request
+    assert (received[0].body, list(received[0].headers)) == (expected, ["retry-after", "content-type"])
 
 
 async def test_request_that_was_not_recorded_is_not_sent(customer_simulator: CustomerSimulator, tmp_path: Path) -> None:

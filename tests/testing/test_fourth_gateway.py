@@ -15,6 +15,7 @@ FIXTURES = """
 import pytest
 
 from wonder_customers import AuthenticationError, dialects
+from wonder_customers.probing import probe
 from wonder_customers.testing import make_draft
 
 anyio = pytest.mark.anyio
@@ -41,6 +42,14 @@ async def test_it_is_among_all(customer_session, customer_gateway, customer_simu
     draft = make_draft()
     await customer_session.create(draft)
     assert customer_simulator.ledger(customer_gateway) == {draft.reference: 1}
+
+
+@anyio
+async def test_it_is_probed(customer_simulator):
+    async with customer_simulator.session("acme") as session:
+        report = await probe(session)
+    assert (report.differences, report.failed) == ((), {})
+    assert {"wrong_key", "unknown"} <= report.steps.keys()
 """
 
 

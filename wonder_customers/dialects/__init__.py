@@ -4,7 +4,7 @@ Other packages add a gateway through the entry-point group ``wonder_customers.di
 gateway's name, its value is the package of the dialect. Such a package provides
 
 * ``ACCOUNT``: the account class (credentials and base URL) with the methods ``dialect()`` and ``from_environment()``;
-* a module ``checks`` with ``CHECKS``, for `wonder_customers.probing` (see `wonder_customers.dialects.checks`);
+* optionally a module ``checks``, for `wonder_customers.probing` (see `wonder_customers.dialects.checks`);
 * a module ``simulator`` with ``SIMULATOR``, the class of the simulated gateway (see `wonder_customers.simulator`);
 * for `wonder_customers.testing`: a module ``codec`` with ``read_customer`` and its inverse ``write_customer``, and the
   gateway's documented responses as ``golden/*_response.json``.
@@ -19,7 +19,7 @@ from wonder_customers.errors import ConfigurationError, needed
 
 GROUP = "wonder_customers.dialects"
 
-__all__ = ["names", "package", "simulator", "submodule"]
+__all__ = ["names", "package", "simulator"]
 
 
 @cache
@@ -49,18 +49,6 @@ def package(name: str) -> ModuleType:
     except KeyError:
         known = ", ".join(names())
         raise ConfigurationError(f"unknown gateway {name!r}; known are {known}") from None
-
-
-def submodule(name: str, module: str) -> ModuleType:
-    """Return a module of a dialect, such as ``checks``.
-
-    Raises:
-        ConfigurationError: No dialect has this name, or it has no such module.
-    """
-    try:
-        return import_module(f"{package(name).__name__}.{module}")
-    except ModuleNotFoundError:
-        raise ConfigurationError(f"the dialect {name} has no module {module}") from None
 
 
 def simulator(name: str) -> Any:

@@ -2,16 +2,25 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import Any, Final
 
 import orjson
-from attrs import define, field, frozen
+from attrs import define, evolve, field, fields, frozen, has
 
 from wonder_customers.dialects.drift import Drift
-from wonder_customers.errors import CallError
+from wonder_customers.errors import (
+    AuthenticationError,
+    CallError,
+    ConfigurationError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from wonder_customers.records import PaymentSource
+from wonder_customers.secret import Secret
 from wonder_customers.wire import HttpResponse
 
-__all__ = ["COMMON", "Check", "Observations", "status_of", "without_keys"]
+__all__ = ["COMMON", "Check", "GatewayChecks", "Observations", "refused_with", "status_of", "without_keys"]
 
 Json = dict[str, Any]
 
@@ -22,7 +31,8 @@ class Observations:
 
     Attributes:
         responses: The responses by step: ``create``, ``get``, ``by_reference``, ``duplicate``, ``list``, ``tokens``,
-            ``unknown``, ``wrong_key``, ``delete``, ``get_deleted``.
+            ``create_token``, ``check_token``, ``delete_token``, ``unknown``, ``wrong_key``, ``delete``,
+            ``get_deleted``.
         errors: The error of each step that failed.
         drift: Fields that differ from the documents.
         normalized: Fields that are equal only after normalisation.
@@ -115,6 +125,18 @@ def status_of(step: str, *expected: int) -> Callable[[Observations], str | None]
     return see
 
 
+def refused_with(step: str, *expected: type[CallError]) -> Callable[[Observations], str | None]:
+    """Return a check that `step` fails with one of the errors `expected`, or succeeds if there are none."""
+
+    def see(seen: Observations) -> str | None:
+        error = seen.errors.get(step)
+        if step not in seen.responses or isinstance(error, expected or type(None)):
+            return None
+        return f"HTTP {seen.status(step)}, read as {'success' if error is None else type(error).__name__}"
+
+    return see
+
+
 def without_keys(step: str, path: tuple[str, ...], names: Iterable[str]) -> Callable[[Observations], str | None]:
     """Return a check that the object at `path` in the response of `step` has the keys `names`."""
     expected = tuple(names)
@@ -175,3 +197,54 @@ COMMON: Final = (
         "`verify` reports these fields as different. Please report it.",
     ),
 )
+
+
+def _wrong_account(account: Any) -> Any:
+    """Return the account with other secrets; None if its class does not accept them."""
+    if not has(type(account)):
+        return None
+    names = [it.name for it in fields(type(account)) if isinstance(getattr(account, it.name), Secret)]
+    try:
+        return evolve(account, **dict.fromkeys(names, Secret("0" * 40))) if names else None
+    except (ConfigurationError, TypeError, ValueError):
+        return None
+
+
+_BY_ERROR: Final = (
+    Check(
+        "wrong-key-status",
+        "",
+        "a wrong key is refused as one",
+        refused_with("wrong_key", AuthenticationError, PermissionDeniedError),
+    ),
+    Check("not-found-wording", "", "an unknown customer is not found", refused_with("unknown", NotFoundError)),
+)
+
+
+@frozen
+class GatewayChecks:
+    """The checks of one dialect, from its module ``checks``. Without such a module they are the same for all dialects.
+
+    Attributes:
+        checks: ``CHECKS``: the table.
+        not_in_extra: ``NOT_IN_EXTRA``: documented keys of customers without a field in the record.
+        wrong_account: Returns an account with wrong credentials, or None.
+        source: ``PAYMENT_SOURCE``: what can be stored and deleted again; None if nothing can.
+    """
+
+    checks: tuple[Check, ...] = _BY_ERROR
+    not_in_extra: frozenset[str] = frozenset()
+    wrong_account: Callable[[Any], Any] = _wrong_account
+    source: PaymentSource | None = None
+
+    @classmethod
+    def of(cls, package: str) -> "GatewayChecks":
+        """Return the checks of the dialect in `package`."""
+        try:
+            module: Any = import_module(f"{package}.checks")
+        except ModuleNotFoundError as error:
+            if error.name != f"{package}.checks":
+                raise
+            return cls()
+        source = getattr(module, "PAYMENT_SOURCE", None)
+        return cls(module.CHECKS, module.NOT_IN_EXTRA, module.wrong_account, source)

@@ -7,13 +7,16 @@ A cassette is a JSON file:
         "response": {"status": 200, "headers": {"content-type": "application/json"}, "body": {…}}}]}
 
 Values are replaced by ``{"redacted": 3, "type": "text"}``, in targets by ``{redacted:3}``; equal values have equal
-numbers. Only ids, references, states, times, flags and counts are kept. Of request headers, only the names are kept.
-Messages of refusals are redacted as in the library's errors. A replayed response contains the values of the replayed
-requests again.
+numbers. Only ids, references, states, times, flags and counts are kept. Of request headers, only the names are kept, in
+the order in which they were sent. Messages of refusals are redacted as in the library's errors. A replayed response
+contains the values of the replayed requests again.
+
+A response whose bytes are not compact JSON also has ``raw``, the text of its body with the same replacements. So every
+byte is replayed as it was received, apart from values that were redacted and that no request contained.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
@@ -36,6 +39,9 @@ _KEPT: Final = re.compile(
 _KEPT_MESSAGES: Final = frozenset({"success"})
 _KEPT_HEADERS: Final = ("content-type", "retry-after", "x-total-entries")
 _IN_TEXT: Final = re.compile(r"\{redacted:(\d+)\}")
+_MARK: Final = re.compile(r'\{"redacted":(\d+),"type":"(?:text|number)"\}')
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"(\s*:)?|-?\d[-+.eE\d]*|true|false|null')
+"""A key with its colon, or a value, in a JSON text."""
 _E_MAIL: Final = re.compile(r"\S@\S")
 
 Json = Any
@@ -106,7 +112,7 @@ class RecordingTransport:
         request = {
             "method": signed_request.method,
             "target": redaction.target(signed_request.target),
-            "headers": sorted({name.decode("latin-1").lower() for name, _ in signed_request.headers}),
+            "headers": list(dict.fromkeys(name.decode("latin-1").lower() for name, _ in signed_request.headers)),
             "body": redaction.json(_json(signed_request.body)),
         }
         self.interactions.append({"request": request, "response": self._response(signed_request, response)})
@@ -116,13 +122,15 @@ class RecordingTransport:
         body = _json(response.body)
         redactor = Redactor(HttpRequest(sent.method, sent.target, "", sent.body))
         refused = response.status >= 400 or (isinstance(body, dict) and body.get("code") not in {None, 200, "200"})
-        return {
-            "status": response.status,
-            "headers": {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
-            "body": _texts(body, lambda text: self._redaction.text(redactor.redact(text)))
+        redacted = (
+            _texts(body, lambda text: self._redaction.text(redactor.redact(text)))
             if refused
-            else self._redaction.json(body),
-        }
+            else self._redaction.json(body)
+        )
+        headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
+        recorded = {"status": response.status, "headers": headers, "body": redacted}
+        raw = _as_written(response.body, body, redacted)
+        return recorded if raw is None else recorded | {"raw": raw}
 
     async def aclose(self) -> None:
         """Close `inner`, and write the cassette."""
@@ -184,8 +192,11 @@ class ReplayTransport:
         )
 
     def _replayed(self, recorded: Json, transmission: Transmission) -> HttpResponse:
-        body = recorded["body"]
-        content = body.encode() if isinstance(body, str) else orjson.dumps(self._restored(body))
+        body, raw = recorded["body"], recorded.get("raw")
+        if raw is not None:
+            content = _MARK.sub(lambda mark: orjson.dumps(self._restored(orjson.loads(mark[0]))).decode(), raw).encode()
+        else:
+            content = body.encode() if isinstance(body, str) else orjson.dumps(self._restored(body))
         transmission.sent, transmission.status = True, recorded["status"]
         transmission.headers = recorded["headers"]
         return HttpResponse(recorded["status"], recorded["headers"], b"" if body is None else content)
@@ -265,6 +276,40 @@ def _texts(value: Json, redact: Callable[[str], str]) -> Json:
     if isinstance(value, list):
         return [_texts(item, redact) for item in value]
     return redact(value) if isinstance(value, str) else value
+
+
+def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
+    """Return the text of a body with the values of `redacted`; None if it is not JSON, or compact JSON.
+
+    Args:
+        body: The body as received.
+        value: Its JSON value.
+        redacted: The same with redacted values.
+    """
+    if not isinstance(value, (dict, list)) or orjson.dumps(value) == body:
+        return None
+    pairs = iter(list(_leaves(value, redacted)))
+
+    def replaced(token: re.Match[str]) -> str:
+        if token[1] is not None:
+            return token[0]
+        before, after = next(pairs)
+        return token[0] if before == after else orjson.dumps(after).decode()
+
+    try:
+        raw = _TOKEN.sub(replaced, body.decode())
+    except StopIteration:  # a key occurs twice in an object
+        return None
+    return raw if next(pairs, None) is None else None
+
+
+def _leaves(value: Json, redacted: Json) -> Iterator[tuple[Json, Json]]:
+    """Yield each text, number, boolean and null of a JSON value with its replacement, in order."""
+    if isinstance(value, (dict, list)):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from _leaves(value[key], redacted[key])
+    else:
+        yield value, redacted
 
 
 def _number(value: Json) -> int | None:

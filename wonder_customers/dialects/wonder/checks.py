@@ -4,9 +4,21 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from wonder_customers.dialects.checks import Check, Observations, status_of, without_keys
+from wonder_customers.dialects.checks import Check, Observations, refused_with, status_of, without_keys
+from wonder_customers.records import CardSource
 
 NOT_IN_EXTRA: Final = frozenset[str]()
+PAYMENT_SOURCE: Final = CardSource(
+    number="4111111111111111",
+    expire_month="12",
+    expire_year="2034",
+    holder_name="Probe",
+    cvv="123",
+    transaction_type="recurring_payment",
+    success_return_url="https://shop.example/ok",
+    fail_return_url="https://shop.example/no",
+)
+"""The test card of the documents. The token is deleted again."""
 
 
 def wrong_account(account: Any) -> Any:
@@ -34,6 +46,15 @@ def _no_total(seen: Observations) -> str | None:
     return "no such header" if found and "x-total-entries" not in found[-1].headers else None
 
 
+def _token_left(seen: Observations) -> str | None:
+    if "delete_token" in seen.errors:
+        return seen.errors["delete_token"].reason
+    made, left = seen.body("create_token"), seen.body("delete_token")
+    token = ((made or {}).get("data") or {}).get("payment_token", {}).get("token")
+    listed = ((left or {}).get("data") or {}).get("payment_tokens") or []
+    return "it is still listed" if token in [it.get("token") for it in listed] else None
+
+
 CHECKS: Final = (
     Check("wrong-key-status", "headers", "a wrong key is HTTP 401 or 403", status_of("wrong_key", 401, 403)),
     Check("second-customer", "upsert", "a second create keeps the uuid", _same_customer),
@@ -46,5 +67,8 @@ CHECKS: Final = (
     Check("refusal-in-200", "refusal-in-200", "an unknown customer is not HTTP 200", _refusal),
     Check("not-found-wording", "not-found", "an unknown customer is HTTP 404", status_of("unknown", 404, 200)),
     Check("null-for-empty", "omitted-fields", "fields without a value are empty texts", _nulls),
+    Check("token-refused", "card-encryption", "a card is stored as a payment token", refused_with("create_token")),
+    Check("token-check", "tokens", "the state of a token can be read", refused_with("check_token")),
+    Check("token-left", "token-paths", "a deleted token is not listed", _token_left),
     Check("no-total", "total", "a list has X-Total-Entries", _no_total),
 )
