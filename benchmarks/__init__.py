@@ -1,6 +1,7 @@
-"""Measurements of wonder_customers beside what a user would take instead: ``python -m benchmarks``.
+"""Measurements of wonder_customers compared with alternatives: ``python -m benchmarks``.
 
-Each public file asks one question. What counts are the ratios inside one run: machines differ, and so do days.
+Each public file answers one question. Only the ratios within one run are meaningful, because the speed of a machine
+varies.
 """
 
 import sys

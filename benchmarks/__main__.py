@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(benchmark_names())}; all of them"
     )
-    parser.add_argument("--quick", action="store_true", help="one short round each; the figures mean nothing")
+    parser.add_argument("--quick", action="store_true", help="one short round each; the figures are not meaningful")
     options = parser.parse_args()
     unknown = set(options.names) - set(benchmark_names())
     if unknown:

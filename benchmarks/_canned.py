@@ -1,6 +1,6 @@
 """A server with prepared responses, in its own process, so that its cost is not measured.
 
-It implements as much HTTP/1.1 as well-behaved clients need. It puts the requested id or reference into the response,
+It implements only the part of HTTP/1.1 that correct clients need. The response contains the requested id or reference,
 because the library rejects a response about another customer.
 """
 
@@ -121,7 +121,7 @@ async def _serve(*, tls: bool) -> None:
         certificate = authority.cert_pem.bytes()
     server = await asyncio.get_running_loop().create_server(_Connection, "127.0.0.1", 0, ssl=context, backlog=2048)
     print(server.sockets[0].getsockname()[1], certificate.hex(), flush=True)
-    # End with the measuring process, however that ends.
+    # Stop when the measuring process has ended for any reason.
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 

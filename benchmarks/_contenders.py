@@ -1,4 +1,4 @@
-"""The contenders: this library on its transports, and what a user would write or install instead.
+"""The contenders: this library on its transports, and the alternatives that a user would write or install.
 
 Every contender uses its library's default number of connections unless its name says otherwise. A Monri upsert is a
 read and a write, so every contender sends both.
@@ -50,7 +50,7 @@ Opener = Callable[..., OpenContender]
 
 
 def draft(reference: str) -> CustomerDraft:
-    """Return the customer as a user of this library writes it."""
+    """Return the customer as a record of this library."""
     return CustomerDraft(
         reference=reference,
         description="A customer of the benchmarks",
@@ -92,7 +92,7 @@ async def ours_on_httpx(port: int, context: ssl.SSLContext | None = None) -> Asy
 async def handwritten_httpx(
     port: int, context: ssl.SSLContext | None = None, limits: httpx.Limits | None = None
 ) -> AsyncIterator[Operations]:
-    """Open what most people write: ``httpx.AsyncClient`` and dictionaries."""
+    """Open the most common hand-written client: ``httpx.AsyncClient`` and dictionaries."""
     base = f"{origin(port, context)}/v2"
     headers = {"Authorization": f"WP3-v2.1 {TOKEN}"}
     more: dict[str, Any] = ({} if limits is None else {"limits": limits}) | (
@@ -118,13 +118,13 @@ async def handwritten_httpx(
 
 
 def httpx_with_32(port: int, context: ssl.SSLContext | None = None) -> OpenContender:
-    """Open the same with the default number of connections of this library."""
+    """Open the client of `handwritten_httpx` with the default number of connections of this library."""
     return handwritten_httpx(port, context, httpx.Limits(max_connections=32, max_keepalive_connections=32))
 
 
 @asynccontextmanager
 async def handwritten_aiohttp(port: int, context: ssl.SSLContext | None = None) -> AsyncIterator[Operations]:
-    """Open what people write for speed: aiohttp and orjson's dictionaries."""
+    """Open a hand-written client for speed: aiohttp and dictionaries of orjson."""
     import aiohttp  # noqa: PLC0415 - slow to import
 
     base = f"{origin(port, context)}/v2"
@@ -204,7 +204,7 @@ class _Raw(asyncio.Protocol):
 
 @asynccontextmanager
 async def bare_socket(port: int, context: ssl.SSLContext | None = None) -> AsyncIterator[Operations]:
-    """Open the upper limit: prepared bytes on a bare asyncio connection per call; only the length is parsed."""
+    """Open a client that is the upper limit: prepared bytes on bare asyncio connections; only the length is parsed."""
     idle: list[_Raw] = []
     loop = asyncio.get_running_loop()
     body = orjson.dumps({"merchant_customer_id": "reference", **FIELDS})

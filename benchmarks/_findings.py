@@ -33,7 +33,7 @@ class Target:
     """A target, and the value that this run measured.
 
     Attributes:
-        description: The target in words, with its number.
+        description: The description of the target, including its value.
         value: The measured value.
         least: The lower bound.
         most: The upper bound.

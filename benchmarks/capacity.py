@@ -1,8 +1,8 @@
-"""How long do a million, a hundred million and a billion customers take, and how large does the journal grow?
+"""How long do jobs of a million, a hundred million and a billion customers take, and how large is the journal?
 
 ``python -m benchmarks capacity`` measures jobs of 10,000 to a million rows on this machine, and runs jobs that are too
-large for it in virtual time: workers take partitions, share a gateway's limit, die now and then and are replaced. The
-simulation is held against the measured jobs before anything is believed.
+large for it in virtual time: workers take partitions, share a gateway's limit, die at random and are replaced. The
+simulation is compared with the measured jobs.
 """
 
 import argparse
@@ -35,11 +35,11 @@ from wonder_customers.bulk.journal import Change, connect
 CUSTOMERS = (1_000_000, 100_000_000, 1_000_000_000)
 LIMITS = (25, 100, 1000)
 RESTART = 5.0
-"""Seconds from a worker's death until its partition is taken up again; local Ray takes one to two."""
+"""Seconds from the death of a worker until its partition is continued. Local Ray takes one to two."""
 SETTLE = 10.0
 """Seconds before an unconfirmed row is sent again."""
 DEATHS = 1 / 86_400
-"""Deaths per worker and second: one a day."""
+"""Deaths per worker and second: one per day."""
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
@@ -49,8 +49,8 @@ class Speeds:
 
     Attributes:
         index: Rows per second of the index pass.
-        unchanged: Rows per second that are found to be confirmed already.
-        sent: Rows per second that one worker sends, when no limit and no gateway holds it up.
+        unchanged: Rows per second that are compared with the journal and found unchanged.
+        sent: Rows per second that one worker sends without a rate limit and with immediate responses.
         journal: Bytes of the journal per row.
         partitions: Bytes of the file of partitions per row.
     """
@@ -67,8 +67,8 @@ class Outlook:
     """The course of a job.
 
     Attributes:
-        seconds: From the first request to the last.
-        index: Seconds of the index pass before them.
+        seconds: Seconds from the first request to the last.
+        index: Seconds of the index pass.
         deaths: Workers that died and were replaced.
         journal: Bytes of the journal.
         partitions: Bytes of the file of partitions.
@@ -94,12 +94,12 @@ def simulate(
     """Run a job in virtual time, partition by partition.
 
     Args:
-        customers: Rows.
+        customers: The number of rows.
         limit: Requests per second of all workers together.
-        speeds: What a worker does.
-        workers: How many there are.
-        requests: Requests per row: 1 where an upsert is native (Wonder), else 2.
-        changed: The share of rows that has to be sent.
+        speeds: The speeds of a worker.
+        workers: The number of workers.
+        requests: Requests per row: 1 for a native upsert (Wonder), 2 otherwise.
+        changed: The fraction of rows that have to be sent.
         deaths: Deaths per worker and second.
     """
     dice, died = random.Random(7), 0
@@ -161,7 +161,7 @@ def _finish(partitions: Path) -> None:
 
 
 def _job(rows: int, *, warm: bool = False) -> dict[str, float]:
-    """Measure a job over rows that are all confirmed, and what it leaves on the disk."""
+    """Measure a job whose rows are all confirmed, and the size of its files."""
     if not warm:
         # Work done once per process is not counted per row.
         _job(1000, warm=True)
@@ -187,7 +187,7 @@ def _job(rows: int, *, warm: bool = False) -> dict[str, float]:
 
 
 def _sent(rows: int) -> dict[str, float]:
-    """Measure a job that sends every row to a gateway that answers at once."""
+    """Measure a job that sends every row to a gateway that responds immediately."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = _source(folder / "c.csv", rows)
@@ -276,21 +276,21 @@ def table(results: Mapping[str, list[Mapping[str, object]]]) -> str:
     lines = ["| customers | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for customers in CUSTOMERS:
         case = f"{customers:,} customers"
-        cells = [_told(name, values[case, name]) for name in columns]
+        cells = [_formatted(name, values[case, name]) for name in columns]
         lines.append(f"| {customers:,} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def checks(results: Mapping[str, list[Mapping[str, object]]]) -> str:
     """Return the table of the deviations of the simulation."""
-    lines = ["| simulated against measured | off by |", "|---|---|"]
+    lines = ["| simulated quantity | deviation from the measurement |", "|---|---|"]
     lines += [
         f"| {str(it['description']).partition(',')[0]} | {float(str(it['value'])):.2g} % |" for it in results["targets"]
     ]
     return "\n".join(lines) + "\n"
 
 
-def _told(name: str, value: float) -> str:
+def _formatted(name: str, value: float) -> str:
     if name in {"journal", "partitions"}:
         return f"{_short(value)} GB" if value >= 1 else f"{_short(1000 * value)} MB"
     for unit, size in (("days", 24.0), ("h", 1.0), ("min", 1 / 60)):

@@ -16,7 +16,7 @@ from wonder_customers.bulk import BULK, Journal, Options, sync
 from wonder_customers.records import CustomerDraft
 
 _WORKERS = 16
-"""A job's own number of workers; as many tasks make the bare calls."""
+"""The default number of workers of a job, and the number of tasks that make the bare calls."""
 
 BARE, JOB, JOURNALLED = "bare calls", "sync", "sync with a journal"
 Session = CustomerSession[Any]

@@ -17,7 +17,7 @@ from wonder_customers import CustomerSession
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 _REFERENCES = [f"00000000-0000-4000-8000-{number:012d}" for number in range(5000)]
-"""More than any cache holds, so that every call is about another customer."""
+"""More than the size of any cache, so that every call is about another customer."""
 
 _BODIES = {it: answer(b"m", it.encode()).partition(b"\r\n\r\n")[2] for it in _REFERENCES}
 _HEADERS = {"content-type": "application/json"}
@@ -92,7 +92,7 @@ async def _rounds(times: int, rounds: int) -> dict[str, dict[str, list[float]]]:
 
 
 def measure(*, quick: bool) -> Findings:
-    """Measure CPU time; nothing here waits."""
+    """Measure CPU time. No call waits."""
     seen = run(_rounds(*((50, 1) if quick else (3000, ROUNDS))))
     figures = [figure for case, rounds in seen.items() for figure in summed_up(case, "µs", rounds)]
     found = Findings(__doc__ or "", tuple(figures))

@@ -1,4 +1,4 @@
-"""How long do healthy calls take while others are cancelled all the time?"""
+"""How long do calls take while other calls are cancelled continuously?"""
 
 import asyncio
 from contextlib import AsyncExitStack

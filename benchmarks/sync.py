@@ -1,7 +1,7 @@
 """The speed and memory of a bulk job, and the rate that it finds.
 
-``python -m benchmarks sync`` measures it. ``python -m benchmarks.sync kills --rows 100000`` takes long: every gateway
-with 2 % faults and three SIGKILLs, and an error unless each customer is there exactly once.
+``python -m benchmarks sync`` measures them. ``python -m benchmarks.sync kills --rows 100000`` takes long: it runs a job
+at every gateway with 2 % faults and three SIGKILLs, and fails unless each customer exists exactly once.
 """
 
 import argparse
@@ -67,7 +67,7 @@ async def _run(source: Path, journal: Journal, transport: Any = None) -> None:
 
 
 class Instant:
-    """A transport that responds at once: no customer exists, and a created customer is returned as sent."""
+    """A transport that responds immediately: no customer exists, and a created customer is returned as it was sent."""
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Respond as Monri does."""
@@ -88,7 +88,7 @@ class Instant:
 
 
 def _once(case: str, rows: int) -> tuple[float, float]:
-    """Rows per second and the peak memory in MB of one run; meant for a fresh process."""
+    """Return the rows per second and the peak memory in MB of one run in this process."""
     with tempfile.TemporaryDirectory() as name:
         source, journal = _source(Path(name) / "c.csv", rows), _journal(Path(name))
         if case == "unchanged":
@@ -116,7 +116,7 @@ async def _filled(account: Any, rows: int) -> None:
 
 
 def _limit(rows: int) -> tuple[float, float]:
-    """Requests per second over the second half of a run, and the share of all requests that was refused."""
+    """Return the requests per second in the second half of a run, and the fraction of all requests that was refused."""
     with SimulatorServer([LimitedWonder]) as server:
         anyio.run(_filled, package("wonder").ACCOUNT.from_environment(server.environment()), rows)
     half = LimitedWonder.taken[rows // 2 :]

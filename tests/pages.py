@@ -43,7 +43,7 @@ class Block:
         line: The number of its first line.
         section: The nearest heading of the second level above it.
         title: The title of the fence, such as a file name.
-        runs: False if a comment above the block says why it cannot run.
+        runs: False if a comment above the block states why it cannot run.
     """
 
     page: str
@@ -56,7 +56,7 @@ class Block:
 
     @property
     def place(self) -> str:
-        """The page and line."""
+        """The location: page and line."""
         return f"{self.page}:{self.line}"
 
 

@@ -55,7 +55,7 @@ def test_traceback_locals_hide_a_rejected_secret(place: str, wrap: Callable[[str
         ACCOUNT_WITH[place](wrap(f"{HIDDEN}\n"))
     trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     assert caught.value.__context__ is None
-    # Frames of this file hold the plain text that the test passed.
+    # Frames of this file contain the plain text that the test passed.
     for frame in trace.stack:
         assert frame.filename == __file__ or HIDDEN not in str(frame.locals)
 

@@ -150,7 +150,7 @@ PAGES = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "doc
 
 
 def _is_documented(name: str) -> bool:
-    """Whether a page of the reference contains the name itself, or the module that defines it."""
+    """Return whether a page of the reference contains the name itself, or the module that defines it."""
     if re.search(rf"^::: [\w.]+\.{name}$", PAGES, re.MULTILINE):
         return True
     defined = {getattr(importlib.import_module(module), name, None) for module in PUBLIC_MODULES}

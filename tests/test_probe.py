@@ -1,4 +1,4 @@
-"""`probe` names exactly what differs from the documents, leaves nothing behind and reports no value."""
+"""`probe` reports exactly the differences from the documents and no values, and deletes its customers."""
 
 from importlib import import_module
 from pathlib import Path
@@ -72,9 +72,7 @@ async def test_probe_names_what_it_could_not_delete(gateway: str, customer_simul
 
 @pytest.mark.parametrize(("gateway", "quirk"), QUIRKS)
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_probe_names_the_quirk_that_is_on(
-    gateway: str, quirk: str, customer_simulator: CustomerSimulator
-) -> None:
+async def test_probe_reports_the_enabled_quirk(gateway: str, quirk: str, customer_simulator: CustomerSimulator) -> None:
     customer_simulator.quirks.add(quirk)
     report = await _probe(customer_simulator.account(gateway))
     expected = "other-type" if quirk == "status-as-boolean" else quirk
@@ -95,7 +93,7 @@ async def test_probe_with_all_quirks_finishes_and_cleans_up(
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_report_holds_shapes_and_no_value(gateway: str, customer_simulator: CustomerSimulator) -> None:
+async def test_report_contains_shapes_and_no_values(gateway: str, customer_simulator: CustomerSimulator) -> None:
     customer_simulator.quirks.add("all")
     report = await _probe(customer_simulator.account(gateway))
     written = orjson.dumps(asdict(report)).decode()

@@ -1,4 +1,4 @@
-"""Rate limits: no sliding period sees more requests than allowed, and the adaptive limit finds the gateway's rate."""
+"""Rate limits: no period contains more requests than allowed, and the adaptive limit finds the gateway's rate."""
 
 from collections import deque
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def most_within(moments: list[float], period: float) -> int:
 
 @define(eq=False)
 class Gateway:
-    """Accepts `rate` requests in any second, answers after `latency` seconds, and records when requests arrive."""
+    """Accepts `rate` requests in any second, responds after `latency` seconds, and records when requests arrive."""
 
     time: VirtualTime
     rate: float = 1e9
@@ -122,14 +122,14 @@ async def test_fixed_rate_is_never_exceeded_in_any_sliding_second(rate: int) -> 
     assert took < 6 * 1.25, "the rate is used"
 
 
-async def test_fixed_rate_counts_requests_when_they_leave() -> None:
-    # Every tenth request opens a connection for 1.5 s: it leaves together with later ones.
+async def test_fixed_rate_counts_requests_when_they_are_sent() -> None:
+    # Every tenth request first opens a connection for 1.5 s, so it is sent together with later requests.
     gateway = Gateway(VirtualTime(), connect=lambda number: 1.5 if number % 10 == 3 else 0.0)
     await run(gateway, RateLimit(10), requests=100)
     assert most_within(gateway.arrivals, 1.0) <= 10
 
 
-async def test_permit_counts_from_the_moment_its_request_leaves() -> None:
+async def test_permit_counts_from_the_moment_its_request_is_sent() -> None:
     time, limit, permitted = VirtualTime(), RateLimit(2, per=10), list[float]()
     unsent = [Transmission(), Transmission()]
 
@@ -154,7 +154,7 @@ async def test_permit_counts_from_the_moment_its_request_leaves() -> None:
 
 
 @pytest.mark.parametrize("failed", [True, False])
-async def test_request_that_ended_without_leaving_frees_its_permit(failed: bool) -> None:
+async def test_request_that_ended_unsent_frees_its_permit(failed: bool) -> None:
     time, limit, permitted = VirtualTime(), RateLimit(1, per=10), list[float]()
     unsent = Transmission()
 

@@ -119,15 +119,15 @@ NAME = frozenset(NAMES)
 QUOTED = ("golden", "documents", "__pycache__")
 
 
-def texts(place: Path) -> list[Path]:
-    """The project's own text files below `place`."""
-    found = [place] if place.is_file() else sorted(it for it in place.rglob("*") if it.is_file())
+def texts(path: Path) -> list[Path]:
+    """Return the project's own text files at or below `path`."""
+    found = [path] if path.is_file() else sorted(it for it in path.rglob("*") if it.is_file())
     kinds = {".py", ".md", ".toml", ".html", ".css", ".js", ".yml"}
     return [it for it in found if it.suffix in kinds and not set(QUOTED) & set(it.parts) and it != Path(__file__)]
 
 
 def identifiers(text: str) -> list[tuple[int, str]]:
-    """The replaced names among the identifiers of Python source, with their lines."""
+    """Return the replaced names among the identifiers of Python source, with their line numbers."""
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
     return [(it.start[0], it.string) for it in tokens if it.type == tokenize.NAME and it.string in NAME]
 

@@ -21,7 +21,7 @@ LATE = 0.2
 
 
 async def crash(journal: Journal, session: CustomerSession[Any], sent: CustomerDraft) -> None:
-    """Leave the journal as a process does that is killed after it recorded `sent`."""
+    """Leave the journal in the state of a process that was killed after it recorded `sent`."""
     payload = journal.digests.payload(session.payload(sent))
     journal.begin({})
     async with anyio.create_task_group() as group:
@@ -54,8 +54,8 @@ async def test_create_that_is_applied_late_is_not_sent_again(
     assert server.store.ledger("paydock") == {"c-1": 1}
 
 
-async def test_late_write_does_not_win_over_a_reverted_row(account: AccountFactory, tmp_path: Path) -> None:
-    """Invariant: the gateway holds what the last confirmed run sent."""
+async def test_late_write_does_not_overwrite_a_reverted_row(account: AccountFactory, tmp_path: Path) -> None:
+    """Invariant: the gateway has the values that the last confirmed run sent."""
     owner = account("wonder")
     journal = Journal.open(tmp_path / "j", gateway="wonder", endpoint=owner.base_url)
     async with CustomerSession(owner) as session, CustomerSession(owner) as killed:

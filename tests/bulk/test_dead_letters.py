@@ -1,4 +1,4 @@
-"""Dead letters: what is in them, what never is, and which entries of earlier runs stay."""
+"""Dead letters: their contents with and without values, and the entries of earlier runs that are kept."""
 
 import time
 from base64 import b64decode

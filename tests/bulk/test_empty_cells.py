@@ -1,4 +1,4 @@
-"""Empty cells: a source clears the fields that it filled before, and no others."""
+"""Empty cells: a source clears only the fields that it filled in an earlier run."""
 
 import sqlite3
 from contextlib import closing
@@ -61,7 +61,7 @@ def held(server: SimulatorServer, gateway: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("gateway", names())
-async def test_emptied_row_leaves_no_personal_data_and_verify_proves_it(
+async def test_emptied_row_leaves_no_personal_data_and_verify_confirms_it(
     gateway: str, account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
     source, journal = tmp_path / "c.csv", open_journal(tmp_path / "j", account(gateway), gateway)
@@ -106,7 +106,7 @@ async def test_column_that_left_the_source_keeps_its_values(
     await run_job(account(gateway), sources.read(write(source, gateway)), journal)
     await run_job(account(gateway), sources.read(write(source, gateway, without=("email",))), journal)
     assert held(server, gateway)["email"] == "ada@example.org"
-    # The source still owns the value: it is cleared when the column returns with an empty cell.
+    # The journal still records the value, so it is cleared when the column returns with an empty cell.
     await run_job(account(gateway), sources.read(write(source, gateway, empty=("email",))), journal)
     assert not held(server, gateway).get("email")
 

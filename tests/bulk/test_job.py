@@ -103,7 +103,7 @@ async def test_invalid_rows_do_not_stop_the_job(
         5: "invalid",
     }
     assert (by_number[2].reason or "").startswith("line 3: phone (on the wire: phone): must be")
-    assert by_number[3].reason == "line 4: row 1 has the same reference; only that one is sent"
+    assert by_number[3].reason == "line 4: row 1 has the same reference; only row 1 is sent"
     assert by_number[4].reason == "line 5: has no reference"
     assert "0912345678" not in repr(outcomes) + str(by_number[2].reason)
     assert server.store.ledger("paydock") == {"c-1": 1}
@@ -159,13 +159,13 @@ async def test_next_run_resolves_unknown_outcome(
     _, first = await run_job(account("wonder"), [draft(1)], journal, retry=evolve(QUICK, attempts=2))
     assert (first[0].status, first[0].applied) == ("failed", "unknown")
     assert isinstance(first[0].error, OutcomeUnknownError)
-    assert "It may have been applied" in (first[0].reason or "")
+    assert "The row may have been applied" in (first[0].reason or "")
     assert journal.states() == {"unknown": 1}
     server.faults.clear()
     posts = server.store.requests.copy()
     _, second = await run_job(account("wonder"), [draft(1)], journal)
     assert count_statuses(second) == {"written": 1}
-    # The customer was there and equal: the gateway was asked, and nothing was written.
+    # The lookup found an equal customer, so nothing was written.
     assert [key[1] for key in (server.store.requests - posts)] == ["GET"]
     assert server.store.ledger("wonder") == {"c-1": 1}
 

@@ -61,7 +61,7 @@ async def test_journal_of_another_gateway_is_refused(
             await collect(sync(session, [draft(1)], journal=journal))
         assert session.gateway == "monri"
     assert (journal.states(), server.store.ledger("monri")) == ({}, {})
-    journal.hold()  # it was not taken
+    journal.hold()  # the lock was not acquired
 
 
 @pytest.mark.parametrize("within", [True, False])
@@ -331,7 +331,7 @@ async def test_unreadable_rest_of_a_source_stops_the_job(account: AccountFactory
 
 
 class NeverPermits:
-    """A rate limit that permits no request, such as a shared one whose store cannot be reached."""
+    """A rate limit that permits no request, such as a shared limit whose server cannot be reached."""
 
     async def acquire(self, transmission: Transmission, /) -> None:
         await anyio.sleep_forever()

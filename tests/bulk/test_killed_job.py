@@ -32,15 +32,15 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 ELSEWHERE = {"expired_tls", "gzip_bomb", "huge_headers", "refuse"}
 
 
-def misbehave(server: SimulatorServer, gateway: str, share: float, seed: int) -> None:
-    """Enable every kind of fault for a share of the requests."""
+def misbehave(server: SimulatorServer, gateway: str, proportion: float, seed: int) -> None:
+    """Enable every kind of fault for some of the requests."""
     kinds = sorted(FAULT_KINDS.keys() - ELSEWHERE)
-    for place, kind in enumerate(kinds):
+    for index, kind in enumerate(kinds):
         more = dict(PARAMETERS.get(kind, {}))
         if kind == "duplicate" and gateway == "paydock":
-            # Paydock lets two customers share a reference: a create that the network doubles makes two.
+            # At Paydock, two customers may have one reference, so a create that is delivered twice creates two.
             more["method"] = "GET"
-        server.faults.add(kind, times=None, probability=share / len(kinds), seed=seed + place, **more)
+        server.faults.add(kind, times=None, probability=proportion / len(kinds), seed=seed + index, **more)
 
 
 def start(gateway: str, source: Path, journal: Path, server: SimulatorServer, *more: str) -> "subprocess.Popen[str]":
@@ -73,13 +73,13 @@ def finish(process: "subprocess.Popen[str]", rows: int) -> Any:
 def run_with_kills(
     gateway: str, rows: int, kills: int, share: float, server: SimulatorServer, folder: Path, account: Any
 ) -> None:
-    dice = random.Random(f"{gateway} {rows}")
+    rng = random.Random(f"{gateway} {rows}")
     source, journal = write_csv(folder / "customers.csv", rows), folder / "journal"
     misbehave(server, gateway, share, seed=rows)
     more: list[str] = []
     for _ in range(kills):
         process = start(gateway, source, journal, server, *more)
-        assert kill_after(process, server, dice.randrange(1, rows // (kills + 1)))
+        assert kill_after(process, server, rng.randrange(1, rows // (kills + 1)))
         more = ["resume"]
     report = finish(start(gateway, source, journal, server, *more), rows)
     assert (report["read"], report["unfinished"]) == (rows, 0)
@@ -88,10 +88,10 @@ def run_with_kills(
     assert set(report["failures"]) <= {"OutcomeUnknownError"}
     server.faults.clear()
     assert finish(start(gateway, source, journal, server), rows)["failures"] == []
-    # Each customer was made exactly once.
+    # Each customer was created exactly once.
     ledger = server.store.ledger(gateway)
     assert ledger == {f"c-{number}": 1 for number in range(rows)}
-    # The gateway holds what the source says.
+    # The gateway has the values of the source.
     found = anyio.run(_verified, account(gateway), source)
     assert (found.checked, found.counts["equal"]) == (rows, rows), found.findings[:5]
     states = Journal.existing(journal).states()

@@ -59,7 +59,7 @@ async def test_migration_reports_losses_and_sends_the_rest(account: AccountFacto
         gone = await source.create(people[0].__class__("m-gone", "Gone", email="g@example.com"))
         await source.delete(gone.id)
         found = await losses(source, target)
-        # Monri's list leaves deleted customers out by itself.
+        # Monri's list does not contain deleted customers.
         assert (found.customers, found.deleted, found.without_reference) == (10, 0, 0)
         assert dict(found.fields) == {"description": 10, "address.city": 5, "address.country": 5}
         assert not found.refused
@@ -72,7 +72,7 @@ async def test_migration_reports_losses_and_sends_the_rest(account: AccountFacto
 
 @pytest.mark.parametrize(
     ("origin", "goal"),
-    # Each gateway once on each side in the usual run, all pairs in the long one.
+    # By default, each gateway occurs once as source and once as target; with --long, all pairs are tested.
     [
         pytest.param(*pair, marks=[pytest.mark.long] * (place not in {0, 3, 4}))
         for place, pair in enumerate(permutations(sorted(names()), 2))
@@ -102,7 +102,7 @@ class ShortPages(CustomerSession[Any]):
 
 
 @pytest.mark.parametrize("gateway", ["monri", "paydock"])
-async def test_migration_misses_no_customer_of_a_list_that_moves(
+async def test_migration_copies_every_customer_of_a_changing_list(
     gateway: str, account: AccountFactory, server: SimulatorServer
 ) -> None:
     """Invariant: each customer is migrated once, although customers are created and deleted while the list is read."""
@@ -121,7 +121,7 @@ async def test_migration_misses_no_customer_of_a_list_that_moves(
     assert sorted(found, key=str) == sorted({*(f"c-{number}" for number in range(8)), "c-100"})
 
 
-async def test_migration_of_a_list_that_never_settles_is_reported(account: AccountFactory) -> None:
+async def test_migration_of_a_list_that_always_grows_is_reported(account: AccountFactory) -> None:
     async with ShortPages(account("monri"), retry=QUICK) as source:
         numbers = iter(range(1000))
         await source.create(draft(next(numbers)))
@@ -130,7 +130,7 @@ async def test_migration_of_a_list_that_never_settles_is_reported(account: Accou
             async for _ in migrated(source, source):
                 await source.create(draft(next(numbers)))
 
-        with pytest.raises(ConfigurationError, match="still contained new ones"):
+        with pytest.raises(ConfigurationError, match="still contained new customers"):
             await create_during_migration()
 
 

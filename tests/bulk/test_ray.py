@@ -44,7 +44,7 @@ KEY = "one key for all journals here"
 
 
 class Timed(PaydockSimulator):
-    """Paydock, which notes when each request arrives."""
+    """A simulated Paydock that records when each request arrives."""
 
     arrivals: ClassVar[list[float]] = []
 
@@ -82,13 +82,13 @@ class Machine:
         return process
 
     def finish(self, process: "subprocess.Popen[str]", seconds: float = 150) -> str:
-        """What it has printed, once it has ended well."""
+        """Wait until a process has ended successfully, and return its output."""
         output, _ = process.communicate(timeout=seconds)
         assert process.returncode == 0, output + (self.folder / "err").read_text()[-3000:]
         return output
 
     def processes(self, title: str) -> list[int]:
-        """Processes of this test with such a title."""
+        """Return the ids of the processes of this test whose command line contains `title`."""
         found = []
         for entry in Path("/proc").iterdir():
             try:
@@ -99,11 +99,11 @@ class Machine:
                 continue
         return sorted(found)
 
-    def kill(self, title: str, dice: random.Random) -> bool:
-        """Kill one of the processes with such a title, if there is any."""
+    def kill(self, title: str, rng: random.Random) -> bool:
+        """Kill one of the processes that `processes` returns; return False if it returns none."""
         found = self.processes(title)
         if found:
-            os.kill(dice.choice(found), signal.SIGKILL)
+            os.kill(rng.choice(found), signal.SIGKILL)
         return bool(found)
 
 
@@ -127,8 +127,8 @@ def machine(timed_server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.M
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, "it does not come true"
-        assert process.poll() is None, "the job has ended before"
+        assert time.monotonic() < until, "the condition did not become true in time"
+        assert process.poll() is None, "the job ended before the condition became true"
         time.sleep(0.01)
 
 
@@ -137,10 +137,10 @@ def arrived(goal: int) -> bool:
 
 
 def check_rate(rate: float) -> None:
-    """No second after the first sees more than the rate and five per cent."""
+    """Check that no second after the first has more requests than the rate plus five per cent."""
     times = sorted(Timed.arrivals)
     begin = bisect_left(times, times[0] + 1)
-    worst = max(bisect_left(times, at + 1) - place for place, at in enumerate(times) if place >= begin)
+    worst = max(bisect_left(times, at + 1) - index for index, at in enumerate(times) if index >= begin)
     assert worst <= rate * 1.05, (worst, rate)
 
 
@@ -150,7 +150,7 @@ async def read_back(account: Any, source: Path) -> Verification:
 
 
 def check_end(timed_server: SimulatorServer, source: Path, journal: Path, rows: int) -> None:
-    """Nothing is lost, and nothing was created twice."""
+    """Check that no row was lost and that no customer was created twice."""
     assert timed_server.store.ledger("paydock") == {f"c-{number}": 1 for number in range(rows)}
     assert Journal.existing(journal).states() == {"done": rows}
     account = package("paydock").ACCOUNT.from_environment(timed_server.environment())
@@ -159,7 +159,7 @@ def check_end(timed_server: SimulatorServer, source: Path, journal: Path, rows: 
 
 
 def run_both_ways(machine: Machine, timed_server: SimulatorServer, folder: Path, rows: int) -> None:
-    """Run a job in one process and on two workers, and hold everything that is left of them against each other."""
+    """Run a job in one process and on two workers, and compare their reports, files and customers."""
     lines = [line(number) for number in range(rows)]
     lines[rows // 5], lines[rows * 4 // 5], lines[77] = line(3), line(50), "c-77,Bad,bad@example.com,no-phone"
     (folder / "c.csv").write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
@@ -220,23 +220,23 @@ def test_job_on_ray_leaks_no_personal_data(machine: Machine, timed_server: Simul
 def test_killed_actors_lose_no_row_and_keep_the_rate(
     machine: Machine, timed_server: SimulatorServer, tmp_path: Path
 ) -> None:
-    rows, rate, dice = 2000, 200, random.Random(20)
+    rows, rate, rng = 2000, 200, random.Random(20)
     source, journal = write_csv(tmp_path / "c.csv", rows), tmp_path / "journal"
     words = [str(DRIVER), "paydock", str(source), str(journal), str(rate)]
     victims = ["ray::_Worker", "ray::PermitServer", "ray::Coordinator", "ray::_Worker"]
-    dice.shuffle(victims)
+    rng.shuffle(victims)
     process = machine.start(*words)
     goal = 0
     for victim in (*victims[:2], "driver", *victims[2:]):
-        goal += dice.randrange(400, 680)
+        goal += rng.randrange(400, 680)
         wait_for(partial(arrived, goal), process)
         if victim == "driver":
             process.send_signal(signal.SIGKILL)
             process.communicate()
             process = machine.start(*words, "resume")
         else:
-            wait_for(partial(machine.kill, victim, dice), process)
-    # Ray itself prints a line for everyone who died.
+            wait_for(partial(machine.kill, victim, rng), process)
+    # Ray itself prints a line for each process that died.
     report = orjson.loads(machine.finish(process).splitlines()[-1])
     assert (report["read"], report["unfinished"], report["failed"]) == (rows, 0, [])
     assert sum(report["counts"].values()) == rows
@@ -281,7 +281,7 @@ def test_interrupted_job_on_a_cluster_is_resumed(
         (["ray://"], "not 'ray://'"),
         (["ray", "--processes", "0"], "a job needs at least 1 worker"),
         (["ray", "--simulator"], "--simulator, which runs in this process"),
-        (["ray", "--shared-limit", "redis://127.0.0.1", "--rate", "5"], "--shared-limit is for plain processes"),
+        (["ray", "--shared-limit", "redis://127.0.0.1", "--rate", "5"], "--shared-limit cannot be used with --on"),
     ],
 )
 def test_invalid_ray_options_are_refused_before_starting(

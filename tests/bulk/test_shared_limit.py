@@ -103,7 +103,7 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 
 @pytest.mark.parametrize("rate", [2, 10, 25, 200])
 def test_three_processes_keep_one_rate(rate: int, redis: Redis) -> None:
-    """Invariant: no sliding second sees more requests than the rate, with stalls in each process."""
+    """Invariant: no period of one second has more requests than the rate, with stalls in each process."""
     began = time.time()
     command = [sys.executable, "-c", PROGRAM, redis.url, str(rate), str(began + 6)]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}  # it is slow

@@ -1,4 +1,4 @@
-"""The recipe for Temporal, as the page has it: its activities run, and its workflow is one."""
+"""The job on Temporal that the page shows: its activities run, and its workflow is valid."""
 
 import base64
 import os
@@ -20,7 +20,7 @@ from pages import ROOT, blocks
 from wonder_customers.dialects import simulator
 from wonder_customers.simulator.server import SimulatorServer
 
-pytest.importorskip("limits", reason="needs the extra shared-limit")
+pytest.importorskip("redis", reason="needs the extra shared-limit")
 pytest.importorskip("temporalio", reason="needs temporalio")
 from temporalio.client import WorkflowHistory
 from temporalio.testing import ActivityEnvironment
@@ -36,20 +36,20 @@ pytestmark = [
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     (code,) = [block.code for block in blocks(ROOT / "docs/ray.md", "python")]
     assert len(code.splitlines()) <= 45
-    (tmp_path / "bring.py").write_text(code)
+    (tmp_path / "temporal_job.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    yield import_module("bring")
-    del sys.modules["bring"]
+    yield import_module("temporal_job")
+    del sys.modules["temporal_job"]
 
 
 def begun(path: str) -> WorkflowHistory:
-    """A workflow's first step, as a server tells it: that it began, and has asked for the activity ``cut``."""
-    queue, kind = {"name": "q"}, {"name": "Bring"}
+    """Return the history of a workflow that has started and has scheduled the activity ``divide``."""
+    queue, kind = {"name": "q"}, {"name": "SendFile"}
     text = base64.b64encode(orjson.dumps(path)).decode()
     payload = {"metadata": {"encoding": base64.b64encode(b"json/plain").decode()}, "data": text}
     started = {"workflowType": kind, "taskQueue": queue, "input": {"payloads": [payload]}, "workflowTaskTimeout": "10s"}
     completed = {"scheduledEventId": "2", "startedEventId": "3"}
-    scheduled = {"activityId": "1", "activityType": {"name": "cut"}, "workflowTaskCompletedEventId": "4"}
+    scheduled = {"activityId": "1", "activityType": {"name": "divide"}, "workflowTaskCompletedEventId": "4"}
     events: list[dict[str, Any]] = [
         {"workflowExecutionStartedEventAttributes": started},
         {"workflowTaskScheduledEventAttributes": {"taskQueue": queue}},
@@ -59,16 +59,16 @@ def begun(path: str) -> WorkflowHistory:
     ]
     for number, event in enumerate(events, 1):
         (name,) = event
-        words = re.sub(r"([A-Z])", r"_\1", name.removesuffix("EventAttributes")).upper()
-        event |= {"eventId": str(number), "eventType": f"EVENT_TYPE_{words}", "eventTime": "2026-01-01T00:00:00Z"}
+        type_name = re.sub(r"([A-Z])", r"_\1", name.removesuffix("EventAttributes")).upper()
+        event |= {"eventId": str(number), "eventType": f"EVENT_TYPE_{type_name}", "eventTime": "2026-01-01T00:00:00Z"}
     return WorkflowHistory.from_json("w", {"events": events})
 
 
 async def work(recipe: Any, source: Path) -> list[dict[str, int]]:
-    replayed = await Replayer(workflows=[recipe.Bring]).replay_workflow(begun(str(source)))
+    replayed = await Replayer(workflows=[recipe.SendFile]).replay_workflow(begun(str(source)))
     assert replayed.replay_failure is None
-    partitions = ActivityEnvironment().run(recipe.cut, str(source))
-    return [await ActivityEnvironment().run(recipe.bring, partition) for partition in (*partitions, *partitions)]
+    partitions = ActivityEnvironment().run(recipe.divide, str(source))
+    return [await ActivityEnvironment().run(recipe.send, partition) for partition in (*partitions, *partitions)]
 
 
 def test_temporal_recipe_sends_every_row_once(recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ async def test_verify_reports_differences(gateway: str, account: AccountFactory,
     async with CustomerSession(account(gateway), retry=QUICK) as session:
         await send(session, [draft(number, version="old" if number == 3 else "1") for number in range(39)])
         found = await verify(session, sources.read(source), retry=QUICK)
-        sampled = await verify(session, sources.read(source), sample=10, dice=random.Random(1))
+        sampled = await verify(session, sources.read(source), sample=10, rng=random.Random(1))
     assert (found.rows, found.checked, found.wrong) == (40, 40, 2)
     assert {(it.reference, it.result) for it in found.findings} == {("c-3", "different"), ("c-39", "missing")}
     assert (sampled.rows, sampled.checked) == (40, 10)

@@ -83,7 +83,7 @@ def variables(exports: str) -> dict[str, str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a temporary folder the working directory."""
+    """Change the working directory to a temporary folder, and return it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""Error messages: each says what happened, why and what to do, without a traceback."""
+"""Error messages: each states what happened, why and what to do, without a traceback."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""A job asks before it writes to a production account for the first time."""
+"""A job asks for confirmation before it writes to a production account for the first time."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -26,7 +26,7 @@ sys.exit(commands(sys.argv[1:], result_action="return_value"))
 
 
 class Terminal:
-    """Runs commands in a folder, in this process or in a new one that can be signalled."""
+    """Runs commands in a folder, in this process or in a new process that can receive signals."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, 
     assert server.store.ledger("paydock") == {**{f"c-{number}": 1 for number in range(6)}, "c-x": 1, "c-y": 1}
 
 
-def test_retry_failed_sends_what_failed(terminal: Terminal, server: SimulatorServer) -> None:
+def test_retry_failed_sends_the_failed_rows(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 5)
     server.faults.add("server_error", times=2, method="POST", path="*customers", status=400)
     assert terminal.run("sync", "c.csv", "--to", "wonder")[0] == 2
@@ -152,7 +152,7 @@ def test_retry_failed_sends_what_failed(terminal: Terminal, server: SimulatorSer
 
 
 def begun(server: SimulatorServer, gateway: str, customers: int) -> None:
-    """Wait until a process that was started has made so many customers."""
+    """Wait until a process has created at least a given number of customers."""
     until = time.monotonic() + 30
     while len(server.store.created(gateway)) < customers and time.monotonic() < until:
         time.sleep(0.005)
@@ -167,7 +167,7 @@ def test_signal_stops_the_job_and_resume_continues(terminal: Terminal, server: S
     assert process.returncode == 130
     assert "Finishing the requests in progress" in errors
     assert "To continue, run: wonder-customers resume c.csv.monri.journal" in errors
-    assert "not reached" in output
+    assert "not completed" in output
     assert 5 <= len(server.store.created("monri")) < 120
     stamp = source.stat()
     source.write_text(source.read_text().replace("Ada Nr 119", "Eve Nr 119"))
@@ -249,7 +249,7 @@ def test_query_as_source(terminal: Terminal, server: SimulatorServer) -> None:
     assert terminal.run("sync", ".", "--to", "wonder")[0] == 0
 
 
-def test_first_sends_a_part_and_resume_the_rest(terminal: Terminal, server: SimulatorServer) -> None:
+def test_first_sends_some_rows_and_resume_the_others(terminal: Terminal, server: SimulatorServer) -> None:
     write_csv(terminal.folder / "c.csv", 40)
     code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--first", "7")
     assert (code, len(server.store.ledger("wonder"))) == (0, 7)
@@ -285,7 +285,7 @@ def test_migrate_lists_lost_fields_first(terminal: Terminal, server: SimulatorSe
         (["sync", "c.csv", "--to", "wonder", "--map", "nothing"], "--map must be COLUMN=FIELD"),
         (["resume", "no.journal"], "no.journal"),
         (["status", "c.csv"], "cannot be used as a journal"),
-        (["migrate", "--from", "wonder", "--to", "wonder"], "name the same gateway"),
+        (["migrate", "--from", "wonder", "--to", "wonder"], "must name different gateways"),
     ],
 )
 def test_usage_errors(words: list[str], expected: str, terminal: Terminal) -> None:

@@ -78,7 +78,7 @@ def test_verify_sample_prints_a_confidence_interval(
     code, out, _ = run_at_simulator("verify", "v.csv.monri.journal", "--sample", "10")
     assert code == 0
     assert "10 of 20 rows were read back" in out
-    assert "Between 0.00% and 27.75% of all rows are wrong (95 % confidence)." in out
+    assert "Between 0.00% and 27.75% of all rows differ (95 % confidence)." in out
 
 
 def test_migrate_counts_customers_that_cannot_be_sent(
@@ -139,7 +139,7 @@ def test_resume_refuses_a_journal_of_another_endpoint(
     code, _, err = run_at_simulator("resume", "c.csv.monri.journal", MONRI_BASE_URL="https://ipgtest.monri.com/")
     assert code == USAGE
     assert f"the journal belongs to monri at {server.origin}, but" in err
-    assert "the environment has https://ipgtest.monri.com/" in err
+    assert "the account in the environment is at https://ipgtest.monri.com/" in err
 
 
 def test_ray_with_simulator_option_is_refused(run_at_simulator: Command, folder: Path) -> None:
@@ -163,7 +163,7 @@ def test_ray_with_simulator_option_is_refused(run_at_simulator: Command, folder:
 def test_invalid_shared_limit_is_refused(
     words: tuple[str, ...], expected: str, run_at_simulator: Command, folder: Path
 ) -> None:
-    pytest.importorskip("limits", reason="needs the extra shared-limit")
+    pytest.importorskip("redis", reason="needs the extra shared-limit")
     if "ray" in words:
         pytest.importorskip("ray", reason="needs the extra ray")
     write_csv(folder / "c.csv", 1)
@@ -198,4 +198,4 @@ def test_progress_bar_omits_unknown_values() -> None:
 
 def test_progress_bar_shows_that_the_gateway_does_not_process_requests() -> None:
     facts = {"rows": 7, "rows_per_second": 0.0, "throttled": 0, "faults": 432, "failed": 0, "seconds_left": None}
-    assert progress._format_facts(facts) == "7 rows · 0/s · 432 requests without success, retrying"
+    assert progress._format_facts(facts) == "7 rows · 0/s · 432 failed requests, retrying"

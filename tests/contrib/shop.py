@@ -1,6 +1,6 @@
 """A small shop: customers sign up, save a card, and see when the card may be used. Run it with uvicorn.
 
-``SHOP_…`` variables give it patience; the gateways' own variables give it accounts.
+``SHOP_…`` variables set its timeouts, and the gateways' own variables its accounts.
 """
 
 from collections.abc import AsyncIterator

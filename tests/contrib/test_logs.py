@@ -177,7 +177,7 @@ def forms(value: str) -> set[str]:
     return {value, quote(value, safe=""), *(part for part in parts if len(part) >= 8)}
 
 
-async def every_verb(it: Any) -> None:
+async def every_operation(it: Any) -> None:
     """Run all operations that send customer data and ignore their errors."""
     operations: list[Any] = [lambda: it.upsert(CANARY), lambda: it.get_by_reference(CANARY.reference)]
     made = None
@@ -206,11 +206,11 @@ async def test_no_logger_writes_customer_data_or_keys(
 ) -> None:
     for transport in (None, HttpxTransport()):
         async with session(simulator, gateway, HASTY, transport=transport, observers=[log_events]) as it:
-            await every_verb(it)
+            await every_operation(it)
             for fault in FAULTS if transport is None else FAULTS[:2]:
                 simulator.faults.clear()
                 simulator.faults.add(fault, times=2)
-                await every_verb(it)
+                await every_operation(it)
         if transport is not None:
             await transport.aclose()
     assert any(record.name.startswith("httpcore.") for record in everything)

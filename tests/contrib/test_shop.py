@@ -108,16 +108,16 @@ def test_errors_become_problem_responses(shop: AppProcess, case: str) -> None:
 
 
 def test_sign_ups_with_disconnecting_clients(shop: AppProcess, gateways_of_app: SimulatorServer) -> None:
-    dice = random.Random(7)
-    leaving = set(dice.sample(range(VISITORS), int(VISITORS * GONE)))
-    patience = {it: dice.uniform(0.002, 0.08) if it in leaving else None for it in range(VISITORS)}
+    rng = random.Random(7)
+    leaving = set(rng.sample(range(VISITORS), int(VISITORS * GONE)))
+    patience = {it: rng.uniform(0.002, 0.08) if it in leaving else None for it in range(VISITORS)}
     gateways_of_app.faults.add("drip", probability=0.25, seed=7, times=None, interval=0.0002)
     gateways_of_app.faults.add("read_hang", method="POST", probability=0.05, seed=8, times=None)
 
     stayed = anyio.run(crowd, shop, patience)
     assert [answer.status_code for answer in stayed if answer.status_code != 201] == []
     connections = anyio.run(quiet, shop)
-    assert connections["left"] >= VISITORS // 20, "hardly a call was cancelled: the test proves nothing"
+    assert connections["left"] >= VISITORS // 20, "too few calls were cancelled for a meaningful test"
     assert connections["open"] <= 8
 
     gateways_of_app.faults.clear()

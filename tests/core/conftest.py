@@ -1,4 +1,4 @@
-"""An account at Wonder, whose key takes time to make."""
+"""An account at Wonder, which all tests share because generating its key is slow."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What an error reports about its operation: the customer, whether it was applied, and the request."""
+"""The attributes of an error: the customer, whether the operation was applied, and the request."""
 
 import uuid
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""A create without a response recovers the customer that it made, and no other one."""
+"""A create without a response recovers the customer that it created, and no other customer."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Values of the request are redacted in the texts of a gateway, and nothing else is."""
+"""Only values of the request are redacted in the messages of a gateway."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Headers of every request, and the facts on responses and errors."""
+"""The headers of every request, and the attributes of responses and errors."""
 
 import re
 from datetime import UTC, datetime

@@ -225,7 +225,7 @@ async def test_payment_token_creation_is_never_resent() -> None:
     assert (caught.value.id, len(it.script.sent)) == (HEX24, 2)
 
 
-async def test_calls_refused_together_do_not_return_together() -> None:
+async def test_calls_throttled_together_are_retried_at_different_times() -> None:
     waits = []
     for draw in (0.0, 0.25, 0.5, 0.75):
         it = make_harness(respond(429, {}, retry_after="1"), respond(200, monri_customer()))

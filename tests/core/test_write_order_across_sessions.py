@@ -46,7 +46,7 @@ class SlowGateway:
         return HttpResponse(200, {}, orjson.dumps(body))
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 async def test_update_by_id_follows_an_upsert_by_reference() -> None:

@@ -1,4 +1,4 @@
-"""Comparison of what was sent with what a gateway holds, with normalisation."""
+"""Comparison of the values that were sent with the values of a gateway, with normalisation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a deleted (Monri) or archived (Paydock) customer that holds a reference means for each operation."""
+"""The effect of a deleted (Monri) or archived (Paydock) customer with the same reference on each operation."""
 
 import pytest
 

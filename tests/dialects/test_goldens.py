@@ -303,7 +303,7 @@ def test_monri_list_example_with_older_id_is_read_and_written_back() -> None:
     read = monri.read_customer(body)
     assert read == Customer(**MONRI_CUSTOMER)
     assert read.extra == {}
-    # The list example has `id` in place of `uuid`, and omits fields that are null in other responses.
+    # The list example has `id` instead of `uuid`, and omits fields that are null in other responses.
     assert monri.write_customer(read) == {
         **{key: value for key, value in body.items() if key != "id"},
         "uuid": body["id"],

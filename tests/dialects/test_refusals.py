@@ -24,7 +24,7 @@ from wonder_customers import (
 pytestmark = pytest.mark.anyio
 
 REFUSALS: list[tuple[str, int, Any, type[GatewayError], str | None, str | None]] = [
-    # Wonder: a number in accepted responses, a text in refusals, older and newer names, refusals with HTTP 200.
+    # Wonder: `code` is a number in accepted responses and a string in refusals; older and newer names; HTTP 200.
     (
         "wonder",
         400,
@@ -188,7 +188,7 @@ async def test_paydock_error_details_are_read_in_every_form(details: Any, fields
         assert error.fields == fields
 
 
-NO_REPLIES: list[tuple[str, int, Any]] = [
+UNDOCUMENTED_RESPONSES: list[tuple[str, int, Any]] = [
     (gateway, status, body)
     for gateway in ACCOUNTS
     for status, body in [
@@ -226,7 +226,9 @@ NO_REPLIES: list[tuple[str, int, Any]] = [
 
 
 @pytest.mark.parametrize(
-    ("gateway", "status", "body"), NO_REPLIES, ids=[f"{it[0]} {it[1]} {str(it[2])[:40]}" for it in NO_REPLIES]
+    ("gateway", "status", "body"),
+    UNDOCUMENTED_RESPONSES,
+    ids=[f"{it[0]} {it[1]} {str(it[2])[:40]}" for it in UNDOCUMENTED_RESPONSES],
 )
 async def test_undocumented_response_raises_and_leaves_writes_unknown(gateway: str, status: int, body: Any) -> None:
     read = await failure(gateway, (status, body))
@@ -317,7 +319,9 @@ async def test_paydock_reason_of_a_refused_card_is_in_the_message_and_in_fields(
 
 @pytest.mark.parametrize("gateway", sorted(IDS))
 @pytest.mark.parametrize(("status", "meaning"), [(423, "the customer is locked"), (425, "too early")])
-async def test_refusal_about_the_moment_does_not_blame_the_record(gateway: str, status: int, meaning: str) -> None:
+async def test_temporary_refusal_does_not_report_the_record_as_the_cause(
+    gateway: str, status: int, meaning: str
+) -> None:
     for operation in (None, create):
         error = await failure(gateway, (status, None), operation=operation)
         assert type(error) is GatewayError

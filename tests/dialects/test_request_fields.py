@@ -137,7 +137,7 @@ def _at(body: Mapping[str, Any], path: str) -> Any:
 
 
 def _put(record: Any, path: str, value: Any) -> Any:
-    """Return `record` with `value` at a path such as ``address.city``. A telephone number is given as text."""
+    """Return `record` with `value` at a path such as ``address.city``. A telephone number is given as a string."""
     head, _, tail = path.partition(".")
     if head == "phone" and not tail and isinstance(value, str):
         return evolve(record, phone=Phone.parse(value))

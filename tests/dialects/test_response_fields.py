@@ -1,4 +1,4 @@
-"""The fields of responses: each is read and written back, and one with another type costs only itself."""
+"""The fields of responses: each is read and written back, and a field of another type does not affect the others."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -68,7 +68,7 @@ def accepted_values(kind: str, path: str) -> set[str]:
         "number": {"number", "long number", *texts},
     }.get(kind, set()) | {"null"}
     name = path.rpartition(".")[2]
-    if name == "credit_card":  # without a single known key it is an empty record
+    if name == "credit_card":  # without any known key, the record is empty
         accepted |= {"object"}
     return accepted | ({"empty text"} if name == "default_source" else set())
 
@@ -278,7 +278,7 @@ def test_metadata_in_other_forms_is_read(value: Any, expected: Any) -> None:
     assert found == (Drift("metadata", "object", "text" if isinstance(value, str) else "list"),)
 
 
-def test_payment_source_without_id_does_not_cost_the_customer() -> None:
+def test_payment_source_without_id_is_skipped_and_the_customer_is_read() -> None:
     sources = [{"_id": "5f0c2f7a9b1e8d0012345678"}, {"type": "card"}, 7]
     record, found = _read(paydock.read_customer, {"_id": "c", "payment_sources": sources})
     assert [it.token for it in record.payment_tokens] == ["5f0c2f7a9b1e8d0012345678"]

@@ -41,7 +41,7 @@ async def test_response_about_another_customer_raises(gateway: str, operation: s
         "delete": lambda s: s.delete(IDS[gateway]),
     }
     if (gateway, operation) in {("wonder", "delete"), ("paydock", "get_by_reference")}:
-        return  # the one is unsupported, the other a search, which compares by itself
+        return  # the first is unsupported; the second is a search, which compares references itself
     error = await failure(gateway, (200, OTHERS[gateway]), operation=calls[operation])
     assert isinstance(error, InvalidResponseError)
     assert "other" not in error.reason.replace("another", "")

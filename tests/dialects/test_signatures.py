@@ -81,7 +81,7 @@ def test_monri_published_digest_is_reproduced() -> None:
     assert header.decode() == f"WP3-v2.1 {AUTHENTICITY_TOKEN} 1593457122 {expected}"
 
 
-def _wonder_answer(request: httpx.Request) -> httpx.Response:
+def _wonder_response(request: httpx.Request) -> httpx.Response:
     customer = {"uuid": UUID, "reference_number": "35", "name": "Ada", "phone": "1"}
     data = {"customer": customer, "customers": [customer], "payment_tokens": [], "success": True}
     return json_response(200, {"code": 200, "message": "success", "data": data})
@@ -99,7 +99,7 @@ def _signed_content(request: httpx.Request) -> bytes:
 
 
 async def _wonder_calls(account: Wonder) -> list[httpx.Request]:
-    wire = MockGateway(*[_wonder_answer] * 4)
+    wire = MockGateway(*[_wonder_response] * 4)
     async with wire.session(account) as session:
         await session.create(CustomerDraft(reference="35", name="禚雨欣", phone=Phone("+852", "1")))
         await session.get_by_reference("35")

@@ -1,4 +1,4 @@
-"""Every optional field of a response × eight wrong types × the operations that read it."""
+"""Every optional field of a response, with each of eight wrong types, in the operations that read it."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator

@@ -24,17 +24,17 @@ def page_name(page: Path) -> str:
 
 
 def scripts(page: Path) -> list[Block]:
-    """The Python blocks of a page that are not files of a project."""
+    """Return the Python blocks of a page that are not files of a project."""
     return [block for block in blocks(page, "python") if block.title is None]
 
 
 def is_program(block: Block) -> bool:
-    """Whether a block is a whole file: it names itself in its first line, or defines ``main``."""
+    """Return whether a block is a complete file: its first line is its name, or it defines ``main``."""
     return re.match(r"# \w+\.py", block.code) is not None or "async def main(" in block.code
 
 
 def modules_of(page: Path) -> dict[str, str]:
-    """The modules that a page's blocks make, by file name.
+    """Return the modules that the blocks of a page form, by file name.
 
     Blocks that share a namespace become the body of one coroutine. Programs and project files stay as they are.
     """

@@ -61,7 +61,7 @@ def name_of(customer: Customer) -> str | None:
 
 
 def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
-    """Wait until the condition holds, such as the arrival of a delayed request."""
+    """Wait until the condition is true, such as the arrival of a delayed request."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -1,7 +1,7 @@
 """Every fault, operation, gateway and event loop, checked against the simulator's store.
 
-After each call: the reference was created at most once, the gateway holds the intended state or the error reports that
-it may not, the number of requests is within the policy, no connection leaked, and the deadline was kept.
+After each call: the reference was created at most once, the gateway has the intended state or the error reports that
+it may not have it, the number of requests is within the policy, no connection leaked, and the deadline was kept.
 """
 
 import time

@@ -1,9 +1,9 @@
-"""Processes that are killed and started again: a random walk, and all interleavings of a small world.
+"""Processes that are killed and restarted: random sequences, and all interleavings of a small model.
 
-Invariants: at most one customer is created per reference; the gateway holds the last confirmed write; the journal never
-confirms what the gateway does not hold; no sliding second of a process exceeds its rate. At Paydock the first two hold
-under the condition that processes without a common journal do not write the same customer within the confirmation
-window of each other, which is what `_lives` does.
+Invariants: at most one customer is created per reference; the gateway has the last confirmed write; the journal never
+confirms a row that the gateway does not have; no process exceeds its rate in any second. At Paydock, the first two
+require that processes without a common journal do not write the same customer within one confirmation window, so
+`_lives` waits between them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -77,7 +77,7 @@ def test_random_walk_of_killed_processes_keeps_the_promises(gateway: str, least:
 
 
 def _all_choices() -> Iterator["Enumeration"]:
-    """Yield one enumeration after the other until all sequences of decisions were made."""
+    """Yield an `Enumeration` for each sequence of decisions."""
     prefix: list[int] | None = []
     while prefix is not None:
         it = Enumeration(prefix)
@@ -118,8 +118,8 @@ SMALL = {
 @pytest.mark.parametrize(
     ("gateway", "faults"), [*((it, 0) for it in GATEWAYS), pytest.param("paydock", 1, marks=pytest.mark.long)]
 )
-def test_all_interleavings_of_a_small_world(world: str, gateway: str, faults: int, tmp_path: Path) -> None:
-    """One customer, two writers, one kill, and in the long test one fault."""
+def test_all_interleavings_of_a_small_model(world: str, gateway: str, faults: int, tmp_path: Path) -> None:
+    """One customer, two writers and one kill; in the long test also one fault."""
     runs = 0
 
     async def live(machine: Machine) -> None:

@@ -1,7 +1,7 @@
-"""A random walk of creates, upserts, updates and deletes through a hostile network, with cancellations in between.
+"""Random sequences of creates, upserts, updates and deletes over a network with faults, with cancelled calls.
 
-At every step, and again when everything that was late has landed: each reference was created at most once, the gateway
-holds a state that the calls' outcomes allow, no call sent more than its attempts, and the budget stays in its bounds.
+After each step, and after all late requests were applied: each reference was created at most once, the gateway has a
+state that the outcomes of the calls allow, no call exceeded its attempts, and the retry budget is within its bounds.
 """
 
 from functools import partial
@@ -20,19 +20,20 @@ from wonder_customers import CallError, CustomerDraft, CustomerPatch, Phone, Won
 
 PHONE = Phone("+44", "7911123456")
 NAME_FIELD = {"wonder": "name", "paydock": "first_name", "monri": "name"}
-# Requests that land late are what goes wrong most easily, so there are more of them.
+# Late requests are the most frequent cause of errors, so they occur more often.
 PLANS = st.lists(st.tuples(st.sampled_from([*KINDS, "late", "late", "cancelled_late"]), st.floats(0.2, 1)), max_size=4)
 _numbers = count()
 
 
 @define(eq=False)
 class Known:
-    """What a caller may believe about one reference.
+    """The states that a reference may have according to the outcomes of the calls.
 
     Attributes:
-        states: The names the gateway may hold; None stands for no customer, or a deleted one.
-        id: The gateway's id, once a call has brought it.
-        closed: It was deleted, or may have been: no more is written.
+        reference: The reference.
+        states: The names that the gateway may have; None for no customer or a deleted customer.
+        id: The gateway's id; None until a call has returned it.
+        closed: Whether the customer was or may have been deleted, so that nothing more is written.
     """
 
     reference: str
@@ -42,7 +43,7 @@ class Known:
 
 
 class Machine(RuleBasedStateMachine):
-    """The walk; a subclass names the gateway and the event loop."""
+    """Runs the operations; a subclass sets the gateway and the event loop."""
 
     world: ClassVar[World]
     backend: ClassVar[str]
@@ -59,7 +60,7 @@ class Machine(RuleBasedStateMachine):
         return anyio.run(partial(function, *arguments), backend=self.backend)
 
     async def _write(self, it: Known, operation: str, name: str | None) -> None:
-        """One write, and what its outcome teaches about the reference."""
+        """Write a customer, and update the possible states of its reference."""
         draft = CustomerDraft(reference=it.reference, name=name, phone=PHONE)
         arguments: tuple[Any, ...] = (draft,)
         subject = ("reference", it.reference)
@@ -85,8 +86,8 @@ class Machine(RuleBasedStateMachine):
             it.states = it.states | {name}
 
     @rule(target=known, plan=PLANS, operation=st.sampled_from(["create", "upsert"]))
-    def meet(self, plan: list[tuple[str, float]], operation: str) -> Any:
-        """A customer that the gateway has never heard of."""
+    def create(self, plan: list[tuple[str, float]], operation: str) -> Any:
+        """Create a customer with a new reference."""
         it = Known(f"r-{next(_numbers)}")
         self.references.append(it)
         self.world.network.plan = plan
@@ -96,7 +97,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(it=known, plan=PLANS, operation=st.sampled_from(["upsert", "upsert", "update"]))
     def write(self, it: Known, plan: list[tuple[str, float]], operation: str) -> None:
-        """A newer state for a customer."""
+        """Write a new name of a customer."""
         if it.closed or (operation == "update" and it.id is None):
             return
         self.world.network.plan = plan
@@ -104,8 +105,8 @@ class Machine(RuleBasedStateMachine):
         self.world.network.plan = []
 
     @rule(it=known, plan=PLANS)
-    def write_at_once(self, it: Known, plan: list[tuple[str, float]]) -> None:
-        """Two tasks write the same customer at the same time."""
+    def write_concurrently(self, it: Known, plan: list[tuple[str, float]]) -> None:
+        """Write the same customer in two tasks at the same time."""
         if it.closed:
             return
         before = set(it.states)
@@ -119,12 +120,12 @@ class Machine(RuleBasedStateMachine):
         self.world.network.plan = plan
         self._run(both)
         self.world.network.plan = []
-        # Which of the two came last is theirs to know; a failed one may have left what was there.
+        # The order of the two writes is unknown, and a failed write may have left the previous state.
         it.states = it.states | set(names) | before
 
     @rule(it=known, plan=PLANS)
     def delete(self, it: Known, plan: list[tuple[str, float]]) -> None:
-        """The customer goes for good."""
+        """Delete a customer."""
         if it.closed or it.id is None or self.world.gateway == "wonder":
             return
         it.closed = True
@@ -134,10 +135,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule(it=known, plan=PLANS)
     def read(self, it: Known, plan: list[tuple[str, float]]) -> None:
-        """A read tells a state that may be."""
+        """Read a customer, which must have one of the possible states."""
         self.world.network.plan = plan
 
-        async def look() -> None:
+        async def look_up() -> None:
             try:
                 found = await self.world.run("get_by_reference", it.reference, subject=("reference", it.reference))
             except WonderCustomersError:
@@ -145,16 +146,16 @@ class Machine(RuleBasedStateMachine):
             if found != CANCELLED and not found.deleted:
                 assert (found.name or found.first_name) in it.states
 
-        self._run(look)
+        self._run(look_up)
         self.world.network.plan = []
 
     @rule(seconds=st.floats(0, 15))
     def wait(self, seconds: float) -> None:
-        """Time passes, and what was late lands."""
+        """Let time pass, and apply the late requests that are due."""
         self._run(self.world.network.sleep, seconds)
 
     @invariant()
-    def nobody_is_created_twice_and_the_last_word_stands(self) -> None:
+    def check_created_once_and_possible_states(self) -> None:
         for it in self.references:
             history = self.world.store.history(self.world.gateway, it.reference)
             assert sum(entry["action"] == "created" for entry in history) <= 1, it.reference
@@ -164,23 +165,23 @@ class Machine(RuleBasedStateMachine):
             assert held in it.states, f"{it.reference}: {held} is not among {it.states}"
         assert self.most_attempts <= POLICY.attempts
         assert 0 <= self.world.account_context.account.budget.tokens <= POLICY.budget
-        assert self.world.executor.order.locks._locks == {}, "a turn was never given back"
+        assert self.world.executor.order.locks._locks == {}, "a lock was not released"
 
     def teardown(self) -> None:
-        """What is still late lands, and nothing changes by it that was certain."""
+        """Apply all late requests, which must not change a known state."""
         self._run(self.world.network.sleep, 60.0)
-        self.nobody_is_created_twice_and_the_last_word_stands()
+        self.check_created_once_and_possible_states()
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("gateway", ["wonder", "paydock", "monri"])
 @pytest.mark.parametrize("steps", [350, pytest.param(17_000, marks=pytest.mark.long)])
 def test_random_operations_lose_no_customer(gateway: str, backend: str, steps: int) -> None:
-    walk: type[Machine] = type("Walk", (Machine,), {"world": new_world(gateway), "backend": backend})
+    machine: type[Machine] = type("WithGateway", (Machine,), {"world": new_world(gateway), "backend": backend})
     rules = 50
-    # Hypothesis ends many walks before the fiftieth step, so there are more of them than the division says.
+    # Hypothesis ends many examples before the fiftieth step, so more examples than `steps / rules` are needed.
     run_state_machine_as_test(
-        walk,
+        machine,
         settings=settings(
             max_examples=3 * steps // (2 * rules) + 4,
             stateful_step_count=rules,
@@ -189,4 +190,4 @@ def test_random_operations_lose_no_customer(gateway: str, backend: str, steps: i
             suppress_health_check=list(HealthCheck),
         ),
     )
-    assert walk.steps >= steps
+    assert machine.steps >= steps

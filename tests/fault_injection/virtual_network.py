@@ -25,18 +25,18 @@ from wonder_customers.transports.httpx import HttpxTransport
 from wonder_customers.wire import HttpResponse, SignedRequest, Timeouts, Transmission, TransportError
 
 ORIGIN = "http://127.0.0.1:1"
-LANDING = 0.9
-"""The part of the settle time within which a late request lands."""
+LATEST = 0.9
+"""The fraction of the confirmation window within which a late request is applied."""
 
 
 @define(eq=False, slots=False)
 class Network:
-    """Carries requests to the gateway, or does not.
+    """Delivers requests to the gateway, or simulates a fault.
 
     Attributes:
-        plan: What happens to the next requests, in order; all is well when it is empty.
-        late: Requests that are still under way, with the time of their landing.
-        cancel: Cancels the operation that is running, as its caller would.
+        plan: The names and parameters of the faults of the next requests, in order; without a fault, requests succeed.
+        late: The requests that are applied later, with the times at which they are applied.
+        cancel: Cancels the running operation, as its caller would.
     """
 
     transport: HttpxTransport
@@ -51,7 +51,7 @@ class Network:
         return self.now
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass; what is due lands on the way."""
+        """Let time pass, and apply the late requests that are due."""
         end = self.now + seconds
         while due := min((it for it in self.late if it[0] <= end), key=lambda it: it[0], default=None):
             self.late.remove(due)
@@ -66,87 +66,96 @@ class Network:
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         await anyio.lowlevel.checkpoint()
         self.sent.append(signed_request.method)
-        kind, share = self.plan.pop(0) if self.plan else ("good", 0.0)
+        kind, fraction = self.plan.pop(0) if self.plan else ("good", 0.0)
         behaviour: Callable[[Network, SignedRequest, Transmission, float], Awaitable[HttpResponse]] = KINDS[kind]
-        return await behaviour(self, signed_request, transmission, share)
+        return await behaviour(self, signed_request, transmission, fraction)
 
     async def aclose(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
 
-async def good(net: Network, signed_request: SignedRequest, transmission: Transmission, share: float) -> HttpResponse:
+async def good(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
+) -> HttpResponse:
     return await net.deliver(signed_request, transmission)
 
 
 async def not_sent(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
 ) -> HttpResponse:
     raise TransportError("refused")
 
 
 async def lost_before(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
 ) -> HttpResponse:
     transmission.sent = True
     raise TransportError("the request was lost")
 
 
-async def stale(net: Network, signed_request: SignedRequest, transmission: Transmission, share: float) -> HttpResponse:
+async def stale(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
+) -> HttpResponse:
     transmission.sent = transmission.stale = True
     raise TransportError("the connection was stale")
 
 
 async def lost_after(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
 ) -> HttpResponse:
     await net.deliver(signed_request, Transmission())
     transmission.sent = True
-    raise TransportError("the answer was lost")
+    raise TransportError("the response was lost")
 
 
 async def body_lost(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
 ) -> HttpResponse:
     await net.deliver(signed_request, transmission)
     raise TransportError("the body was lost")
 
 
-async def late(net: Network, signed_request: SignedRequest, transmission: Transmission, share: float) -> HttpResponse:
+async def late(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
+) -> HttpResponse:
     transmission.sent = True
-    net.late.append((net.now + share * net.confirmation_window * LANDING, signed_request))
+    net.late.append((net.now + fraction * net.confirmation_window * LATEST, signed_request))
     raise TransportError("the request is lost")
 
 
-async def twice(net: Network, signed_request: SignedRequest, transmission: Transmission, share: float) -> HttpResponse:
+async def twice(
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
+) -> HttpResponse:
     response = await net.deliver(signed_request, transmission)
-    # Paydock takes the second of two equal creates as another customer, and no client can keep a proxy from sending it.
+    # Paydock creates another customer for the second of two equal creates, and a client cannot prevent a proxy from
+    # sending it.
     if not signed_request.target.endswith("/v1/customers"):
         await net.deliver(signed_request, Transmission())
     return response
 
 
-def _answer(transmission: Transmission, status: int) -> HttpResponse:
+def _respond(transmission: Transmission, status: int) -> HttpResponse:
     transmission.sent, transmission.status, transmission.headers = True, status, {}
     return HttpResponse(status, {}, orjson.dumps({"message": "made up"}))
 
 
 async def throttled(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
 ) -> HttpResponse:
-    return _answer(transmission, 429)
+    return _respond(transmission, 429)
 
 
 async def broken_before(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
 ) -> HttpResponse:
-    return _answer(transmission, 503)
+    return _respond(transmission, 503)
 
 
 async def broken_after(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
 ) -> HttpResponse:
     await net.deliver(signed_request, Transmission())
-    return _answer(transmission, 500)
+    return _respond(transmission, 500)
 
 
 async def _cancelled(net: Network, transmission: Transmission, *, sent: bool) -> HttpResponse:
@@ -157,22 +166,22 @@ async def _cancelled(net: Network, transmission: Transmission, *, sent: bool) ->
 
 
 async def cancelled_before(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
 ) -> HttpResponse:
     return await _cancelled(net, transmission, sent=False)
 
 
 async def cancelled_after(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
 ) -> HttpResponse:
     await net.deliver(signed_request, Transmission())
     return await _cancelled(net, transmission, sent=True)
 
 
 async def cancelled_late(
-    net: Network, signed_request: SignedRequest, transmission: Transmission, share: float
+    net: Network, signed_request: SignedRequest, transmission: Transmission, fraction: float
 ) -> HttpResponse:
-    net.late.append((net.now + share * net.confirmation_window * LANDING, signed_request))
+    net.late.append((net.now + fraction * net.confirmation_window * LATEST, signed_request))
     return await _cancelled(net, transmission, sent=True)
 
 
@@ -199,7 +208,7 @@ KINDS: dict[str, Any] = {
 
 @define(eq=False)
 class World:
-    """One gateway, the wire to it, and an executor."""
+    """One gateway, the network to it, and an executor."""
 
     gateway: str
     store: Store
@@ -208,7 +217,7 @@ class World:
     account_context: AccountContext
 
     async def run(self, operation: str, *arguments: Any, subject: tuple[str, str]) -> Any:
-        """Run one operation; None if it was cancelled."""
+        """Run one operation; return `CANCELLED` if it was cancelled."""
         result: list[Any] = []
         with anyio.CancelScope() as scope:
             self.network.cancel = scope.cancel

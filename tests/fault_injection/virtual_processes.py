@@ -1,4 +1,4 @@
-"""Processes that write to one gateway in virtual time, killed and started again. Every decision is made by `choose`.
+"""Processes that write to one gateway in virtual time, and are killed and restarted. `choose` makes every decision.
 
 A process is either an application (sessions that create, upsert, update and delete) or a bulk run with a journal. All
 of them use the code of the library; only time, the network and the thread of the journal are replaced. A request that
@@ -49,7 +49,7 @@ Choose = Callable[[Sequence[str]], int]
 
 @define(eq=False)
 class Paused:
-    """A request that is about to leave."""
+    """A request that is about to be sent."""
 
     process: "Process"
     label: str
@@ -95,8 +95,8 @@ class Machine:
     Attributes:
         faults: The number of requests that may still fail.
         kills: The number of processes that may still be killed.
-        states: The names that the gateway may hold for the present reference; None: no customer, or a deleted one.
-        trace: What has happened, in words.
+        states: The names that the gateway may have for the current reference; None if the customer may be missing.
+        trace: A description of the events, for messages.
     """
 
     gateway: str
@@ -141,7 +141,7 @@ class Machine:
         await event.wait()
 
     async def settle(self) -> None:
-        """Let all tasks run until they wait for time or for the fate of a request."""
+        """Let all tasks run until they wait for time or for the result of a request."""
         calm = 0
         while calm < 8 or self._sending:
             calm += 1
@@ -229,7 +229,7 @@ class Machine:
             if self.kills and self._paused:
                 options += ["kill before sending", "kill after sending"]
             if not options:
-                assert await self.advance(), f"{process.name} waits for ever"
+                assert await self.advance(), f"{process.name} does not end"
             else:
                 await self._act(self.decide(options), process)
             await self.settle()
@@ -264,7 +264,7 @@ class Machine:
                 return await network.send(process, signed_request, transmission)
 
             async def aclose(self) -> None:
-                """Nothing is open."""
+                """Do nothing."""
 
         async def run(task: Callable[[CustomerSession[Any]], Awaitable[None]], transport: ProcessTransport) -> None:
             session = CustomerSession(self.account, retry=POLICY, transport=transport, rate_limit=limit)
@@ -295,7 +295,7 @@ class Machine:
         return f"Name {self._written}"
 
     def application(self, operation: str) -> Callable[[CustomerSession[Any]], Awaitable[None]]:
-        """Return a task that writes once, and notes which names the gateway may hold then."""
+        """Return a task that writes once and records the names that the gateway may have afterwards."""
         name = None if operation == "delete" else self.new_name()
 
         async def write(session: CustomerSession[Any]) -> None:
@@ -328,7 +328,7 @@ class Machine:
         return write
 
     def bulk(self, name: str, *, resume: bool) -> Callable[[CustomerSession[Any]], Awaitable[None]]:
-        """Return a task that does for one row what a bulk job does."""
+        """Return a task that processes one row like a bulk job."""
 
         async def run(session: CustomerSession[Any]) -> None:
             journal = Journal.open(
@@ -377,7 +377,7 @@ class Machine:
         body = history[-1]["body"] if history else {}
         gone = not body or body.get("deleted") or body.get("archived")
         held = None if gone else body[NAME_FIELD[self.gateway]]
-        assert held in self.states, f"the gateway holds {held}, which is not one of {self.states}"
+        assert held in self.states, f"the gateway has {held}, which is not one of {self.states}"
         if self.journal.exists() and self.confirmed_by_journal:
             journal = Journal.existing(self.journal)
             with journal.reader() as find:

@@ -1,4 +1,4 @@
-"""A journal may come from someone else: it is refused, or it decides nothing that its reader did not say."""
+"""A journal from another person is refused, or does not decide what a command runs, reads or contacts."""
 
 import os
 import sqlite3
@@ -29,7 +29,7 @@ AFTER = (("status",), ("status", "--json"), ("ids",), ("verify",), ("resume",), 
 def inside(
     tmp_path: Path, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Path:
-    """The folder of a finished job, in a folder with files of which no command may know."""
+    """Return the folder of a finished job, beside files that no command may read."""
     for name, value in server.environment().items():
         monkeypatch.setenv(name, value)
     folder = tmp_path / "inside"
@@ -44,7 +44,7 @@ def inside(
 
 @pytest.fixture
 def commands(inside: Path, capfd: pytest.CaptureFixture[str]) -> Commands:
-    """Runs a command and returns its exit code and its output."""
+    """Return a function that runs a command and returns its exit code and its output."""
 
     def call(*words: str) -> tuple[int, str]:
         code = run(words)
@@ -122,7 +122,7 @@ def test_nothing_is_written_through_a_link(inside: Path, commands: Commands, nam
 def test_rollback_journal_that_names_another_file_is_refused(inside: Path, commands: Commands) -> None:
     (inside / f"{JOURNAL}-journal").write_bytes(b"x" * 100 + bytes.fromhex("d9d505f920a163d7"))
     code, output = commands("status", JOURNAL)
-    assert (code, "names a further database" in output) == (1, True)
+    assert (code, "names another database" in output) == (1, True)
 
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT"
@@ -196,7 +196,7 @@ def test_source_outside_of_the_folder_has_to_be_named(
     assert "secret-1" in server.store.ledger("monri")
 
 
-def test_journal_contains_no_query_and_says_when_it_differs(inside: Path, commands: Commands) -> None:
+def test_journal_contains_no_query_and_another_query_is_refused(inside: Path, commands: Commands) -> None:
     pytest.importorskip("duckdb", reason="needs the extra duckdb")
     query = "SELECT reference, name, email, 'p4ssw0rd' <> '' AS \"metadata.x\" FROM 'c.csv'"
     code, output = commands("sync", "-", "--query", query, "--to", "monri", "--journal", "q", "--first", "1")

@@ -125,7 +125,7 @@ def test_damaged_journal_raises_configuration_error(tmp_path: Path, damages: int
             results["read"] += 1
         except ConfigurationError as error:
             results[str(error)[-40:]] += 1
-    assert len(results) > 2, "the damages must differ"
+    assert len(results) > 2, "the damaged files must differ"
 
 
 def test_fuzzing_detects_foreign_errors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Invalid, ambiguous or oversized JSON in responses is rejected with the known facts of the call."""
+"""Invalid, ambiguous or oversized JSON in responses is rejected, with an error that describes the call."""
 
 import json
 import threading

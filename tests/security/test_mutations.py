@@ -82,7 +82,7 @@ def rewritten(owner: Any, name: str, old: str, new: str) -> Mutation:
 
 
 class _Plain(str):
-    """Text in place of the function that a `Secret` holds."""
+    """A string instead of the function that a `Secret` contains."""
 
     __slots__ = ()
 
@@ -306,7 +306,7 @@ OPEN = {
         "replayed", "cleared",
     },
 }  # fmt: skip
-"""The fields in the reprs of classes that hold customers or keys. A newly shown field must be added here."""
+"""The fields in the reprs of classes that contain customers or keys. A newly shown field must be added here."""
 
 
 def test_classes_with_customers_or_keys_show_only_listed_fields() -> None:
@@ -375,13 +375,13 @@ def test_every_redaction_is_listed() -> None:
     own = {
         "secret.concealed.concealing without_frames",
         "secret.guarded concealed",
-        # The frames below the attempt hold no value in a form that a report shows; cutting them is a second safeguard.
+        # Reports show no values of the frames below the attempt; removing the frames is a second safeguard.
         "_core.attempt.AttemptRunner.run without_frames",
-        # Cuts off frames in which only records are, which hide their values.
+        # Removes frames that contain only records, which hide their values.
         "_core.operations.check_card_data concealed",
         # `test_attributes_of_frames_do_not_lead_to_requests` covers it.
         "_core.operations.RawOperations._run without_frames",
-        # As for CardSource, of which a test with a wrong number shows it.
+        # The same redaction as for CardSource, which a test with an invalid number covers.
         "records.BankAccountSource guarded",
         "bulk.plan._masked _masked",  # its own recursion
         # The simulator masks the card numbers of the requests it shows; its own tests cover that.

@@ -213,7 +213,7 @@ def _fuzz(simulator: SimulatorServer, gateway: str, mode: str, only: str | None 
         @given(case=operation.as_strategy(schemathesis.GenerationMode(mode)))
         def check_response(case: Any) -> None:
             if sum(seen.values()) % 2:
-                # Without known ids, nearly every request would be answered with 404.
+                # Without known ids, nearly every response would be 404.
                 case.path_parameters |= {it: known_ids[it] for it in case.path_parameters if it in known_ids}
             response = case.call_and_validate(auth=signer, excluded_checks=excluded)
             seen[name, response.status_code] += 1

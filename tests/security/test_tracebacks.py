@@ -1,4 +1,4 @@
-"""Tracebacks: frames of the library that hold secrets are removed, frames of user code are kept."""
+"""Tracebacks: frames of the library that contain secrets are removed, and frames of user code are kept."""
 
 import asyncio
 import json

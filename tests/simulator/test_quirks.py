@@ -1,4 +1,4 @@
-"""The client works with every deviation of the simulated gateways from their documents, alone and all together."""
+"""The client works with each deviation of the simulated gateways from their documents, and with all of them."""
 
 from collections.abc import Iterator
 from typing import Any

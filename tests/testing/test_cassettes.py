@@ -1,4 +1,4 @@
-"""Cassettes hold no personal data and no credentials, and replay what was recorded on both event loops."""
+"""Cassettes contain no personal data and no credentials, and are replayed on both event loops."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Requests sent straight over a transport, and scripts for the server that receives them."""
+"""Functions that send requests directly over a transport, and scripts for the server that receives them."""
 
 import threading
 from collections.abc import AsyncIterator, Callable

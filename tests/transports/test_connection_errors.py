@@ -1,4 +1,4 @@
-"""Why a connection failed: the message names the cause, the hint fits it, and hopeless attempts are not repeated."""
+"""Failed connections: the message and the hint name the cause, and attempts that cannot succeed are not repeated."""
 
 import socket
 import ssl

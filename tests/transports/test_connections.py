@@ -1,4 +1,4 @@
-"""What both transports report of a request, which connections they keep, and that none is left behind."""
+"""The evidence that both transports report, the connections that they keep, and that they leave no connection open."""
 
 import asyncio
 import socket
@@ -58,7 +58,7 @@ async def test_failed_response_leaves_correct_evidence(
     assert (transmission.sent, transmission.status, transmission.stale) == (True, status, False)
     assert "secret" not in str(error)
     assert error.__cause__ is None
-    assert error.__context__ is None, "the library's error holds the request"
+    assert error.__context__ is None, "the error of the HTTP library contains the request"
     assert (transport.open_connections, transport.busy_connections) == (0, 0)
 
 

@@ -1,4 +1,4 @@
-"""A transport ends each request within its time limit, whatever it waits for, with `TransportTimeout`."""
+"""A transport ends each request that exceeds its time limit with `TransportTimeout`, in every phase."""
 
 import threading
 import time
@@ -24,7 +24,7 @@ def within(seconds: float, port: int, **more: Any) -> SignedRequest:
 
 
 def trickle(peer: Peer) -> None:
-    """Respond so slowly that no single wait is long."""
+    """Respond byte by byte, so slowly that the limit is exceeded although each wait is short."""
     peer.request()
     peer.say(HEAD + b"Content-Length: 1000\r\n\r\n")
     pause = threading.Event()

@@ -48,7 +48,7 @@ def serving(head: bytes, body: bytes, requests: list[bytes]) -> Callable[[Peer],
         ("deflate, gzip", gzip.compress(zlib.compress(BODY))),
         ("gzip, identity", gzip.compress(BODY)),
     ],
-    # Compressed bytes hold the time: names given here are the same in every process.
+    # Compressed bytes contain the time. These ids are the same in every process.
     ids=[
         "utf-8",
         "none",

@@ -1,4 +1,4 @@
-"""How long idle connections are kept, and that none outlives its time, its server or its session."""
+"""Idle connections are closed in time, when their server closes them, and with their session."""
 
 import asyncio
 import gc

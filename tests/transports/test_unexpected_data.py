@@ -1,4 +1,4 @@
-"""Data that a gateway sends after a response is never taken for the response to the next request."""
+"""Data that a gateway sends after a response is never read as the response to the next request."""
 
 import ssl
 import threading

@@ -1,4 +1,4 @@
-"""The reading side of a job: reads any source in batches and passes them through the change filter."""
+"""Reads any source in batches and splits each batch with the change filter."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from itertools import count, islice
@@ -21,7 +21,7 @@ T = TypeVar("T")
 BATCH = 1000
 """The number of rows per batch of a file."""
 SMALL_BATCH = 50
-"""The number of rows per batch of an iterable, which may take long to produce each row."""
+"""The number of rows per batch of an iterable, which may produce its rows slowly."""
 
 
 @define(eq=False)
@@ -29,7 +29,7 @@ class Batches:
     """Reads the rows of a source in batches.
 
     Files are read in a worker thread, so that unpacking and parsing do not block the event loop. A caller's own
-    iterable is read on the event loop, because it may depend on it.
+    iterable is read on the event loop, because the iterable may use it.
 
     Attributes:
         rows: The source.
@@ -130,7 +130,7 @@ async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[Any]], work
     """Run `work` for every item, with a limited number of tasks.
 
     Raises:
-        WonderCustomersError: The first error; no further item is started after it.
+        WonderCustomersError: The first error of `work`. No further items are started after it.
     """
     waiting, errors = iter(items), list[WonderCustomersError]()
 

@@ -1,4 +1,4 @@
-"""Decides which rows have to be sent, by comparing each row with the journal before anything is sent."""
+"""Decides which rows have to be sent, by comparing each row with the journal and with earlier rows."""
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ MOST_TWINS = 5
 _UNCONFIRMED = {"sending", "unknown", "removing"}
 
 Only = Literal["all", "failed"]
-"""Which rows belong to a run: all, or those that failed or are unconfirmed since an earlier run."""
+"""Which rows a run processes: ``all``, or only rows that ``failed`` or are unconfirmed after earlier runs."""
 
 
 @frozen
@@ -32,13 +32,13 @@ class PendingRow:
 
     Attributes:
         row: The row.
-        draft: What to send.
+        draft: The draft to send.
         reference: The customer's reference.
         raw: The digest of the row's raw values; None if it has none.
         payload: The digest of the request body.
-        known: Whether the gateway accepted this reference before, so that the customer exists.
+        known: Whether the gateway has accepted this reference before, which means that the customer exists.
         unconfirmed: Whether the outcome of an earlier write is unknown.
-        superseded: Whether that earlier write had another body.
+        superseded: Whether the request body of that earlier write was different.
         cells: The fields that the row clears, and what the journal records about its fields.
     """
 
@@ -54,7 +54,7 @@ class PendingRow:
 
     @property
     def announcement(self) -> Announcement:
-        """What the journal records before the row is sent."""
+        """The journal's record of the row before it is sent."""
         return self.reference, self.row.number, self.raw, self.payload, self.cells.announced
 
 
@@ -67,15 +67,15 @@ class ChangeFilter:
     """Compares rows with the journal and with each other. Not thread-safe: use it in one thread at a time.
 
     Attributes:
-        session: Provides the gateway's limits and request bodies.
-        journal: What was confirmed before; None for nothing.
-        only: Which rows belong to the run.
+        session: The session, which provides the gateway's limits and request bodies.
+        journal: The results of earlier runs; None if there are none.
+        only: The rows that belong to the run.
         full: Send unchanged rows too.
         read_only: Do not write to the journal.
-        empty: What an empty cell does.
-        repeats: Maps the number of each row with a repeated reference to the number of the first row with it. Needed
-            if the rows are a part of a source; None if they are the whole source.
-        notes: Where twins of references are noted.
+        empty: The rule for empty cells.
+        repeats: Maps the number of each row with a repeated reference to the number of the first row with that
+            reference. Required for a part of a source; None for a whole source.
+        notes: Receives the references that differ only in case or invisible characters; None to discard them.
         inspect: Called with the result of each `split`; None for nothing.
         skipped: The number of rows that do not belong to the run.
     """
@@ -113,7 +113,7 @@ class ChangeFilter:
         entries = self._find([reference for reference, _ in named]) if named else {}
         outcomes: list[Outcome] = []
         pending: list[PendingRow] = []
-        # Maps each row that was the first with its reference and is invalid to the row that takes its place.
+        # Maps the first row of a reference, if it is invalid, to the row that is sent instead.
         replaced: dict[int, int | None] = {}
         for row in rows:
             entry = entries.get(row.reference) if row.reference is not None else None
@@ -136,11 +136,11 @@ class ChangeFilter:
         return outcomes, pending
 
     def missing(self, references: Sequence[str]) -> set[str]:
-        """Return which references are not in the source, after the whole source was read."""
+        """Return the given references that are not in the source. Call this method after the whole source was read."""
         return set() if self._references is None else self._references.missing(references)
 
     def _note_first(self, row: Row, found: Outcome | PendingRow, first: int, replaced: dict[int, int | None]) -> None:
-        """Note whether a row with a new reference is invalid, so that the next row with the reference is sent."""
+        """Record whether the first row of a reference is invalid, so that the next row with the reference is sent."""
         invalid = isinstance(found, Outcome) and found.status == "invalid"
         if not invalid and first == row.number:
             return
@@ -177,7 +177,7 @@ class ChangeFilter:
         return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells)
 
     def _resend(self, entry: Entry, journal: RowJournal, draft: CustomerDraft | None = None) -> bool:
-        """Return whether a confirmed row is sent again, once per run: with `full`, or because it has a card.
+        """Return whether a confirmed row is sent again: once per run, with `full` or if the row has a card.
 
         Digests do not cover card fields, so a changed card is not detected.
         """
@@ -185,7 +185,7 @@ class ChangeFilter:
         return (self.full or with_card) and entry.run != journal.run
 
     def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal) -> Outcome | None:
-        """Return the outcome of a row that the journal settles without building a draft; None if it does not."""
+        """Return the outcome of a row with the recorded raw values, without building a draft; otherwise None."""
         if entry.raw is None or row.raw_values is None or journal.digests.row(row.raw_values) != entry.raw:
             return None
         if entry.state == "done":
@@ -195,7 +195,7 @@ class ChangeFilter:
     def _settled_by_payload(
         self, row: Row, entry: Entry, journal: RowJournal, draft: CustomerDraft, raw: bytes | None
     ) -> Outcome | None:
-        """Return the outcome of a row whose request body is the recorded one; None if it has to be sent."""
+        """Return the outcome of a row with the recorded request body; None if the row has to be sent."""
         if self._failed_in_run(entry, journal):
             return _failed_before(row, entry)
         if entry.state != "done" or self._resend(entry, journal, draft):
@@ -205,7 +205,7 @@ class ChangeFilter:
         return _confirmed(row, entry, journal.run)
 
     def _failed_in_run(self, entry: Entry, journal: RowJournal) -> bool:
-        """Return whether a row failed before its run was interrupted. It is sent again if it was corrected."""
+        """Return whether a row failed earlier in the current run. Such a row is sent again if it was corrected."""
         return entry.state == "failed" and entry.run == journal.run and self.only == "all"
 
     def _valid_draft(self, row: Row) -> CustomerDraft | Outcome:
@@ -229,9 +229,9 @@ class ReferenceIndex:
     """The references read so far, kept in a temporary file so that memory use does not grow with the source.
 
     Attributes:
-        twins: The number of references that differ from an earlier one only in case, in the composition of characters
-            or in invisible characters.
-        twin_rows: The numbers of the earlier and the later row, for the first of them.
+        twins: The number of references that differ from an earlier reference only in case, in the composition of
+            characters or in invisible characters.
+        twin_rows: The row numbers of the first twins: the earlier row and the later row.
     """
 
     def __init__(self) -> None:
@@ -253,7 +253,7 @@ class ReferenceIndex:
         self._connection.close()
 
     def find_repeats(self, named: Sequence[tuple[str, int]]) -> dict[int, int]:
-        """Add references with their row numbers; return which rows repeat which earlier row."""
+        """Add references and their row numbers; return the first row of each repeated reference, by repeating row."""
         insert = "INSERT OR IGNORE INTO seen VALUES (?, ?)"
         self._connection.execute("BEGIN")
         added = self._connection.executemany(insert, named).rowcount if named else 0
@@ -265,7 +265,7 @@ class ReferenceIndex:
         return {number: first[reference] for reference, number in named if first[reference] != number}
 
     def _find_twins(self, named: Sequence[tuple[str, int]]) -> None:
-        """Note references that differ from an earlier one only in case, composition or invisible characters."""
+        """Record references that differ from an earlier reference only in case, composition or invisible characters."""
         found = [(folded(reference), reference, number) for reference, number in named]
         changed = [row for row in found if row[0] != row[1]]
         self._folds += len(changed)
@@ -298,7 +298,7 @@ class ReferenceIndex:
             self._connection.execute("INSERT INTO seen VALUES (?, ?)", [reference, number])
 
     def missing(self, references: Sequence[str]) -> set[str]:
-        """Return which references were not read, not even in an invalid row."""
+        """Return the given references that occur neither in a valid nor in an invalid row."""
         select = (
             "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT reference FROM seen)"
             " AND value NOT IN (SELECT reference FROM invalid)"
@@ -337,7 +337,7 @@ def _invalid(row: Row, reason: str, code: str) -> Outcome:
 
 
 def _duplicate(row: Row, first: int) -> Outcome:
-    reason = f"{row.place or f'row {row.number}'}: row {first} has the same reference; only that one is sent"
+    reason = f"{row.place or f'row {row.number}'}: row {first} has the same reference; only row {first} is sent"
     return _not_sent(row, "duplicate", reason, "duplicate reference")
 
 

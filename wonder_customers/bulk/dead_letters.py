@@ -1,4 +1,4 @@
-"""The dead-letter file: the rows that did not arrive, as JSON lines with the reason of each."""
+"""The dead-letter file: failed rows as JSON lines, each with the reason of the failure."""
 
 import base64
 import os
@@ -32,24 +32,24 @@ _BATCH: Final = 500
 _KEY: Final = re.compile(r"[\"']?([^\W\d][\w. -]{0,60}?)[\"']?\s*[:=]")
 
 Find = Callable[[Sequence[str]], Mapping[str, Entry]]
-"""Finds the journal's entries of references."""
+"""Finds the journal's entries for references."""
 
 
 class DeadLetters:
-    """Writes failed rows to a file, which is created with the first of them and readable by its owner only.
+    """Writes failed rows to a file that only its owner can read. The file is created when the first row fails.
 
-    The file is the list of the rows that did not arrive, over any number of runs. Entries of earlier runs stay until
-    `settle` removes those whose rows arrived or failed again. Entries of another source or gateway always stay.
+    The file lists the rows that have not arrived at the gateway, over any number of runs. `settle` removes the entries
+    of earlier runs whose rows have arrived or failed again. Entries of another source or gateway are always kept.
 
-    An entry names the row and the reason and contains no value of the row, unless values are requested; then the file
-    can be used as a source, and a row that could not be read is kept as it is in the source. Card fields, and rows with
-    card data in other fields, are never written.
+    An entry contains the row's number, its reference and the reason. With `values`, it also contains the customer's
+    fields, so that the file can be used as a source, or the original bytes of a row that could not be read. Card fields
+    are never written. If another field contains card data, the entry has no values.
 
     Args:
         path: The file.
         source: The name of the source, for the entries.
         gateway: The gateway and its environment, for the entries.
-        values: Write the customers' fields too, so that the file contains personal data.
+        values: Write the customers' fields too. The file then contains personal data.
 
     Attributes:
         count: Failed rows of this run.
@@ -87,7 +87,7 @@ class DeadLetters:
             file.close()
 
     def add(self, outcome: Outcome) -> None:
-        """Write the row of a failed outcome, and take note of a row that arrived.
+        """Write the row of a failed outcome, or record that a row arrived.
 
         Raises:
             BulkError: The file cannot be written.
@@ -112,7 +112,7 @@ class DeadLetters:
             self._open()
         file = self._file
         assert file is not None  # noqa: S101 - opened above
-        letter: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "row": outcome.number,
             "reference": outcome.reference,
             "status": outcome.status,
@@ -125,10 +125,10 @@ class DeadLetters:
             **self._belongs,
         }
         if self._values and outcome.draft is not None and not any(find_card_data(outcome.draft)):
-            letter["values"] = _values(outcome.draft)
+            entry["values"] = _values(outcome.draft)
         elif self._values and outcome.draft is None and outcome.original is not None:
-            letter |= _original(outcome.original)
-        file.write(orjson.dumps(letter, default=str) + b"\n")
+            entry |= _original(outcome.original)
+        file.write(orjson.dumps(entry, default=str) + b"\n")
         # Flushed per line, so that a killed process leaves complete lines.
         file.flush()
         if outcome.reference is None:
@@ -137,7 +137,7 @@ class DeadLetters:
             self._failed.setdefault(outcome.reference, set()).add(outcome.number)
 
     def _open(self) -> None:
-        unfinished = self.path.is_file() and _breaks_off(self.path)
+        unfinished = self.path.is_file() and _ends_incomplete(self.path)
         self._file = open(self.path, "ab", opener=private_opener)  # noqa: SIM115 - see _close
         if unfinished:
             # A killed process may have left an incomplete line, which must not corrupt the next one.
@@ -145,13 +145,13 @@ class DeadLetters:
             self._file.flush()
 
     def settle(self, *, complete: bool, find: Find | None = None) -> None:
-        """Remove the entries of earlier runs whose rows arrived or failed again. Call it after the block.
+        """Remove the entries of earlier runs whose rows arrived or failed again. Call this method after the block.
 
         An entry without a reference is removed only if this run reports the same row with the same reason.
 
         Args:
-            complete: Every row of the source has an outcome. Otherwise a row with the same reference may follow.
-            find: Finds entries of the journal, to recognise rows that arrived without an outcome in this process.
+            complete: Whether every row of the source has an outcome. If not, a row with the same reference may follow.
+            find: Finds entries of the journal, to detect rows that arrived without an outcome in this process.
 
         Raises:
             BulkError: The file cannot be written.
@@ -183,7 +183,7 @@ class DeadLetters:
             rest.unlink(missing_ok=True)
 
     def _decided(self, *, complete: bool, find: Find | None) -> Iterator[tuple[bytes | None, dict[str, Any] | None]]:
-        """Yield the lines of earlier runs with their entries; None in place of a line to remove."""
+        """Yield each line of earlier runs, or None if the line is to be removed, and its entry."""
         old = self._old()
         while batch := list(islice(old, _BATCH)):
             failed = {it["reference"]: it for _, it in batch if it is not None and it["status"] == "failed"}
@@ -207,7 +207,7 @@ class DeadLetters:
         return number in (again or ())
 
     def _old(self) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-        """Yield the lines of earlier runs with their entries; None for one of another source or gateway."""
+        """Yield each line of earlier runs and its entry, or None if the entry is of another source or gateway."""
         left = self._old_size
         if not left:
             return
@@ -225,7 +225,7 @@ def check_dead_letters(path: Path) -> None:
     """Check that an existing file is a list of failed rows, because other files must not be changed.
 
     Raises:
-        ConfigurationError: It is something else.
+        ConfigurationError: The file is not a list of failed rows.
     """
     if not path.is_file():
         return
@@ -243,7 +243,7 @@ def _time(seconds: float) -> str:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """Return an entry; None for a line that a killed process left incomplete, or that is something else."""
+    """Return an entry; None for an incomplete line of a killed process and for any other line."""
     try:
         letter = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -261,7 +261,7 @@ def _unwritable(path: Path, error: OSError) -> BulkError:
     )
 
 
-def _breaks_off(path: Path) -> bool:
+def _ends_incomplete(path: Path) -> bool:
     """Return whether the last line of the file is incomplete."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 1))
@@ -269,7 +269,7 @@ def _breaks_off(path: Path) -> bool:
 
 
 def _original(row: bytes) -> dict[str, str]:
-    """Return a row as it is in the source: as text, or in Base64 if it is not UTF-8. Empty if it may have card data."""
+    """Return the original row as text, or as Base64 if it is not UTF-8; nothing if it may contain card data."""
     text = row.decode("utf-8", "replace")
     names = _KEY.findall(text)
     if any(find_card_data(text)) or any(names_security_code(it) or may_have_cards(plain(it), None) for it in names):

@@ -1,7 +1,7 @@
-"""The rule for empty cells: a source owns the values that it wrote, and clears them when they are empty.
+"""The rule for empty cells. By default, an empty cell clears a field that the same source filled in an earlier run.
 
-The journal records a keyed digest of each field that a row filled, and an empty text for each field that it cleared. A
-field whose column is missing from the source keeps its value.
+The journal records a keyed digest of each field that a row filled, and an empty string for each field that it cleared.
+A field whose column is missing from the source keeps its value.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ class EmptyCells:
 
     Attributes:
         draft: The draft with the fields to clear.
-        announced: What the journal records before the row is sent: fields that the gateway may hold from this source.
+        announced: What the journal records before the row is sent: the fields that this source may have filled.
         confirmed: What the journal records when the gateway has confirmed the row.
         cleared: The fields that the row clears now and did not clear before.
-        uncleared: The fields that it would clear, and the gateway cannot.
-        open: Whether empty cells were kept that another rule clears, so that the next run has to compare the row again.
+        uncleared: The fields that the rule would clear but that the gateway cannot clear.
+        open: Whether the rule kept a field that another rule would clear. The next run then compares the row again.
     """
 
     draft: CustomerDraft
@@ -55,13 +55,13 @@ def apply_rule(
     rule: EmptyRule,
     digests: Digests | None,
 ) -> EmptyCells:
-    """Apply the rule to one row.
+    """Apply the rule for empty cells to one row.
 
     Args:
-        session: Provides what the gateway can clear.
+        session: The session, whose dialect decides which fields the gateway can clear.
         draft: The row's draft.
         columns: The fields that have a column; None if all have.
-        recorded: What the journal records about the fields of the row; None for nothing.
+        recorded: The journal's record of the row's fields; None if there is none.
         rule: The rule.
         digests: Computes the digests of the fields; None without a journal.
     """
@@ -70,20 +70,20 @@ def apply_rule(
         return EmptyCells(draft, "", "")
     values = flat_values(draft)
     filled = {} if digests is None else {name: digests.field(name, value) for name, value in values.items()}
-    wanted = set(owned if rule == "own" else columns or () if rule == "clear" else ()) - {"reference"}
-    wanted = {name for name in wanted if name not in values and _has_column(name, columns)}
-    wanted = {name for name in wanted if not name.startswith("payment_source") and not _inside(name, values)}
-    possible = session.account.dialect().clearable(draft, wanted) if wanted else frozenset[str]()
+    emptied = set(owned if rule == "own" else columns or () if rule == "clear" else ()) - {"reference"}
+    emptied = {name for name in emptied if name not in values and _has_column(name, columns)}
+    emptied = {name for name in emptied if not name.startswith("payment_source") and not _inside(name, values)}
+    possible = session.account.dialect().clearable(draft, emptied) if emptied else frozenset[str]()
     cleared = possible | draft.clear
-    kept = {name: mark for name, mark in owned.items() if name not in values and name not in cleared}
+    kept = {name: digest for name, digest in owned.items() if name not in values and name not in cleared}
     confirmed = filled | kept | dict.fromkeys(sorted(cleared), "")
     return EmptyCells(
         evolve(draft, clear=cleared) if possible else draft,
-        _text(owned | filled),
-        _text(confirmed),
+        _to_json(owned | filled),
+        _to_json(confirmed),
         tuple(sorted(name for name in cleared if owned.get(name) or name not in owned)),
-        tuple(sorted(name for name in wanted - possible if owned.get(name) or rule == "clear")),
-        rule == "keep" and any(mark and _has_column(name, columns) for name, mark in kept.items()),
+        tuple(sorted(name for name in emptied - possible if owned.get(name) or rule == "clear")),
+        rule == "keep" and any(digest and _has_column(name, columns) for name, digest in kept.items()),
     )
 
 
@@ -95,12 +95,12 @@ def _recorded(text: str | None) -> dict[str, str]:
     return found if isinstance(found, dict) and all(isinstance(it, str) for it in found.values()) else {}
 
 
-def _text(found: Mapping[str, str]) -> str:
+def _to_json(found: Mapping[str, str]) -> str:
     return orjson.dumps(found).decode()
 
 
 def flat_values(draft: CustomerDraft) -> dict[str, Any]:
-    """Return the values of a draft by field; those of addresses and metadata one by one."""
+    """Return the values of a draft by field. Each part of an address and each key of the metadata is a field."""
     found: dict[str, Any] = {}
     for name in _NAMES:
         value = getattr(draft, name)
@@ -118,5 +118,5 @@ def _has_column(name: str, columns: frozenset[str] | None) -> bool:
 
 
 def _inside(name: str, values: Mapping[str, Any]) -> bool:
-    """Return whether `name` stands for a whole, such as ``metadata``, of which the row has a part."""
+    """Return whether the row fills a part of the field `name`, such as one key of ``metadata``."""
     return any(it.startswith(f"{name}.") for it in values)

@@ -13,7 +13,7 @@ __all__ = ["page"]
 
 _TEMPLATE: Final = Path(__file__).with_name("report.html.jinja")
 _FEWEST_POINTS: Final = 3
-"""The minimum number of points of a chart. Shorter curves are left out."""
+"""The minimum number of points of a chart. A report with fewer points has no charts."""
 _STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
 """Distances between two labels of the time axis, in seconds."""
 
@@ -30,12 +30,12 @@ def _latency(value: float) -> str:
 
 @frozen
 class _Chart:
-    """One chart.
+    """A chart of the report.
 
     Attributes:
         title: The title.
-        curves: The curves and their labels.
-        label: How a value is formatted.
+        curves: The label of each curve, by the name of its values in the report.
+        label: Formats a value.
     """
 
     title: str
@@ -85,13 +85,13 @@ def _per_second(point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _counts(rows: Mapping[str, int]) -> list[tuple[str, int, str]]:
-    """Return the statuses to show: their names, numbers of rows and meanings."""
-    meanings = {**MEANINGS, "unfinished": "not reached: not sent when the job stopped"}
+    """Return the name, the number of rows and the meaning of each status to show."""
+    meanings = {**MEANINGS, "unfinished": "read but not completed when the job stopped"}
     return [(status, rows[status], meaning) for status, meaning in meanings.items() if rows[status]]
 
 
 def _figure(chart: _Chart, points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the template draws. Coordinates are percentages of the chart."""
+    """Return the template's values for a chart. Coordinates are percentages of the chart."""
     top = _round_up(max(point[name] or 0.0 for point in points for name in chart.curves))
     last = points[-1]["at"]
     step = next((it for it in _STEPS if last / it <= 6), 86_400.0 * (int(last / 6 / 86_400) + 1))
@@ -127,6 +127,6 @@ def _round_up(value: float) -> float:
 
 
 def _shown(point: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the texts of one point, which the page shows under the pointer."""
-    texts = {name: chart.label(point[name]) for chart in _CHARTS for name in chart.curves if point[name] is not None}
-    return {"at": point["at"], "time": format_duration(point["at"]), **texts}
+    """Return the labels that the page shows while the pointer is at a point."""
+    labels = {name: chart.label(point[name]) for chart in _CHARTS for name in chart.curves if point[name] is not None}
+    return {"at": point["at"], "time": format_duration(point["at"]), **labels}

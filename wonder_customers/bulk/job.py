@@ -1,4 +1,4 @@
-"""The interface of bulk jobs: `Job`, whose outcomes are iterated over."""
+"""The interface of all bulk jobs: open the job, iterate over its outcomes, and read its statistics."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator
@@ -21,9 +21,9 @@ __all__ = ["Job"]
 class Job(AsyncIterator[Outcome], ABC):
     """A bulk job, returned by `sync`, `run_partition` and `sync_on_ray`.
 
-    Open the job with ``async with`` and iterate over it for the outcomes, in the order in which rows end. Leaving the
-    block ends the job in order: rows under way are completed, and the journal is closed. `stats`, `exit_status` and
-    the journal's entry for the run are final after the block.
+    Open the job with ``async with`` and iterate over it to receive the outcomes, in the order in which rows are
+    completed. Leaving the block completes the rows under way and closes the journal. `stats`, `exit_status` and the
+    journal's entry for the run are final after the block.
 
     Args:
         workers: The maximum number of rows under way at the same time.
@@ -54,12 +54,12 @@ class Job(AsyncIterator[Outcome], ABC):
     @property
     @abstractmethod
     def begun(self) -> bool:
-        """Whether the job has started: it holds the journal, if there is one, and may read rows."""
+        """Whether the job has started: it has acquired the journal, if there is one, and may read rows."""
 
     @property
     @abstractmethod
     def fraction(self) -> float | None:
-        """The completed share of the source, from 0 to 1; None if the size of the source is unknown."""
+        """The completed fraction of the source, from 0 to 1; None if the size of the source is unknown."""
 
     @property
     @abstractmethod
@@ -73,7 +73,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @property
     def notes(self) -> SourceNotes:
-        """What was decided and changed while the source was read; empty for drafts of the caller."""
+        """The decisions and changes made while the source was read; empty for drafts of the caller."""
         return SourceNotes()
 
     @property
@@ -93,10 +93,10 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @abstractmethod
     async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
-        """Start the tasks, which `stack` ends, and set `_used` when the job cannot be started again.
+        """Start the tasks, which `stack` ends. Set `_used` as soon as the job cannot be started again.
 
         Returns:
-            The stream of outcomes; it ends when all rows have ended.
+            The stream of outcomes, which ends when all rows are completed.
         """
 
     def __aiter__(self) -> Self:
@@ -118,7 +118,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     async def __aenter__(self) -> Self:
         if self._used:
-            raise BulkError("a job can run only once: create a new one. Nothing was sent.")
+            raise BulkError("a job can run only once: create a new job. Nothing was sent.")
         async with AsyncExitStack() as stack:
             self._outcomes = await self._begin(stack)
             stack.push_async_exit(self._complete)

@@ -1,4 +1,4 @@
-"""Customers that left the source: how many there are, and the limits that protect them from a wrong source."""
+"""Customers that left the source, and the limits that protect them from a wrong or incomplete source."""
 
 from shlex import quote
 from typing import Literal
@@ -18,12 +18,12 @@ MOST_LISTED = 1000
 
 @frozen
 class RemovalLimit:
-    """The most customers that a run deletes.
+    """The maximum number of customers that a run deletes.
 
     Attributes:
-        text: The limit as it was given.
-        number: The number of customers; None for a share.
-        share: The share of the rows of the last finished run, from 0 to 1; None for a number.
+        text: The limit as the user gave it.
+        number: The number of customers; None for a fraction.
+        share: The fraction of the rows of the last finished run, from 0 to 1; None for a number.
     """
 
     text: str
@@ -32,10 +32,10 @@ class RemovalLimit:
 
     @classmethod
     def parse(cls, given: int | str) -> "RemovalLimit":
-        """Parse a number of customers such as ``120``, or a share such as ``5%``.
+        """Parse a number of customers such as ``120``, or a percentage such as ``5%``.
 
         Raises:
-            ConfigurationError: It is neither.
+            ConfigurationError: `given` has another form.
         """
         text = str(given).strip()
         try:
@@ -45,22 +45,22 @@ class RemovalLimit:
                 return cls(text, number=int(text))
         except ValueError:
             pass
-        raise ConfigurationError(f"--max-removed must be a number or a share such as 5%, not {text!r}")
+        raise ConfigurationError(f"--max-removed must be a number or a percentage such as 5%, not {text!r}")
 
 
 @define
 class LeftCustomers:
-    """The customers that the source has written and does not contain any more.
+    """The customers that earlier runs wrote and that the source no longer contains.
 
     Attributes:
-        rule: What happens to them.
-        counted: Whether the source was read completely, so that they could be counted.
-        count: Their number, without those that were deleted before.
-        removed: How many of them the run deleted, or found to be deleted.
-        kept: How many of them could not be deleted.
-        listed: The reference and the gateway's id of the first of them; the id is None if it is not known.
+        rule: What happens to these customers.
+        counted: Whether the customers were counted, because the source was read completely.
+        count: The number of customers, without those that earlier runs deleted.
+        removed: The number of customers that the run deleted, or that were deleted already.
+        kept: The number of customers that could not be deleted.
+        listed: The references and the gateway's ids of the first customers; an id is None if it is not known.
         rows_before: The number of rows of the last finished run; None if no run has finished.
-        problem: Why none were deleted although the rule is ``delete``; None if nothing prevented it.
+        problem: Why no customer was deleted although the rule is ``delete``; None if nothing prevented it.
     """
 
     rule: RemovedRule = "report"
@@ -80,12 +80,12 @@ class LeftCustomers:
 
     @property
     def share(self) -> str:
-        """The number of customers, with their share of the rows of the last finished run."""
+        """The number of customers, with the percentage of the rows of the last finished run."""
         customers = "1 customer" if self.count == 1 else f"{self.count:,} customers"
         return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
 
     def warning(self, rows: int) -> str | None:
-        """Return why a source of `rows` rows seems to be incomplete; None if it does not."""
+        """Return why a source with `rows` rows seems to be incomplete; None if it seems to be complete."""
         if self.counted and self.count and not rows:
             return "the source has no rows"
         if self.counted and self.rows_before is not None and 2 * rows < self.rows_before:
@@ -93,7 +93,7 @@ class LeftCustomers:
         return None
 
     def advice(self, journal: str, rows: int) -> str:
-        """Return what to do after a refusal."""
+        """Return what the user can do after a refusal."""
         if not rows:
             return "Check that it is the right file, then run the command again."
         return (
@@ -105,13 +105,13 @@ class LeftCustomers:
 def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
     """Return why the customers must not be deleted; None if they may be.
 
-    A limit that is a number is an explicit decision. A share is not: it applies only to a source that is as large
-    as that of the last finished run, because a source with many new rows may be another source.
+    A number is an explicit decision. A percentage is not, so it applies only to a source that is not much smaller than
+    that of the last finished run.
 
     Args:
         left: The customers that left the source.
         rows: The number of rows of the source.
-        limit: The most customers to delete.
+        limit: The maximum number of customers to delete.
     """
     warning = left.warning(rows)
     if not left.count or (rows and limit.number is not None and left.count <= limit.number):
@@ -119,7 +119,7 @@ def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
     if not rows or (warning is not None and limit.number is None):
         return f"{warning}, and {left.share} would be removed"
     if left.rows_before is None and limit.number is None:
-        return f"{left.share} left the source, and no earlier run has finished that a share could refer to"
+        return f"{left.share} left the source, and a percentage needs an earlier run that finished"
     if limit.share is not None and left.count <= limit.share * (left.rows_before or 0):
         return None
     return f"{left.share} left the source, which is more than --max-removed {limit.text}"

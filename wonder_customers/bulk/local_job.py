@@ -1,4 +1,4 @@
-"""Bulk jobs: a reader, a change filter, a bounded queue and workers on one session, with the journal beside them."""
+"""Bulk jobs: a reader, a change filter, a bounded queue, and workers that share one session and one journal."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -71,12 +71,12 @@ class LocalJob(Job):
 
     @property
     def begun(self) -> bool:
-        """Whether the job has started: it holds the journal, if there is one, and may read rows."""
+        """Whether the job has started: it has acquired the journal, if there is one, and may read rows."""
         return self._used
 
     @property
     def fraction(self) -> float | None:
-        """The completed share of a file source; None for other sources."""
+        """The completed fraction of a file, from 0 to 1; None for other sources."""
         read = self._rows.fraction if isinstance(self._rows, RowReader) else None
         if read is None or not self.rows_read:
             return read
@@ -95,7 +95,7 @@ class LocalJob(Job):
 
     @property
     def notes(self) -> SourceNotes:
-        """What was decided and changed while the source was read."""
+        """The decisions and changes made while the source was read."""
         return self._rows.notes if isinstance(self._rows, RowReader) else SourceNotes()
 
     @property
@@ -108,7 +108,9 @@ class LocalJob(Job):
         if self._options.removed == "delete":
             check_deletion(self._session.account)
             if not isinstance(self._journal, Journal):
-                raise ConfigurationError("customers that left the source are found with a journal. Nothing was sent.")
+                raise ConfigurationError(
+                    "deleting customers that left the source requires a journal. Nothing was sent."
+                )
         if self._journal is not None:
             self._journal.check(self._session.gateway, self._session.account.base_url)
             self._journal.begin(self._options.facts, resume=self._options.resume)
@@ -128,7 +130,7 @@ class LocalJob(Job):
         return received
 
     async def _run(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
-        """Run the reader, the workers and the progress timer until all rows have ended."""
+        """Run the reader, the workers and the progress timer until all rows are completed."""
         workers = self._options.workers
         pending, queue = anyio.create_memory_object_stream[PendingRow](max(workers, AHEAD))
         try:
@@ -185,7 +187,7 @@ class LocalJob(Job):
     async def _queue(self, rows: list[PendingRow], pending: MemoryObjectSendStream[PendingRow]) -> None:
         """Record rows as ``sending`` and queue them, so that the workers do not wait for the journal's disk.
 
-        Rows with an unconfirmed write are recorded when that is resolved.
+        Rows with an unconfirmed write are recorded later, when that write is resolved.
         """
         if self._journal is not None:
             await self._journal.announce([row.announcement for row in rows if not row.unconfirmed])
@@ -195,7 +197,7 @@ class LocalJob(Job):
     async def _work(
         self, queue: MemoryObjectReceiveStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
     ) -> None:
-        """Send rows of the queue, one at a time, until it ends."""
+        """Send rows of the queue, one at a time, until the queue ends."""
         with queue, outcomes:
             async for row in queue:
                 if self._stop.is_set:
@@ -210,7 +212,7 @@ class LocalJob(Job):
 
     @contextmanager
     def _halting(self) -> Iterator[None]:
-        """Stop the job when the gateway refuses the credentials or the journal cannot be written."""
+        """Stop the job if the gateway refuses the credentials or the journal cannot be written."""
         try:
             yield
         except (AuthenticationError, PermissionDeniedError) as error:
@@ -221,7 +223,7 @@ class LocalJob(Job):
     async def _remove_left(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         """Count the customers that left the source, and delete them if requested.
 
-        Drafts of the caller may be a part of a source, so what is missing from them is counted only to be deleted.
+        Drafts of the caller may be a part of a source, so missing customers are counted only if they are to be deleted.
         """
         delete, journal = self._options.removed == "delete", self._journal
         complete = self._source_ended and self._whole_source and self._options.only == "all" and self.stopped is None
@@ -251,7 +253,7 @@ class LocalJob(Job):
             await removal.run(self._options.workers)
 
     def _count(self, outcome: Outcome) -> None:
-        """Count a row that was sent, and stop the job when too many failed."""
+        """Count a row that was sent, and stop the job if too many rows failed."""
         self.stats.sent += outcome.applied == "yes" and outcome.status != "removed"
         self.stats.requests.sent += outcome.attempts
         too_many = self._thresholds.count(ok=outcome.ok)
@@ -303,13 +305,14 @@ def sync(
 
     Args:
         session: An open session. Its ``rate_limit`` is the rate of the job, such as ``AdaptiveRateLimit()``.
-        rows: `sources.read`, or any iterable or async iterable of drafts. Every draft needs a unique reference.
-        journal: Records what was confirmed, so that an interrupted job can be resumed and unchanged rows are not
-            sent. Without a journal, every row is sent.
+        rows: The result of `sources.read`, or any iterable or async iterable of drafts. Every draft needs a unique
+            reference.
+        journal: Records the result of each row, so that an interrupted job can be resumed and unchanged rows are not
+            sent again. Without a journal, every row is sent.
         options: All settings of the job. See `Options` for the defaults.
 
     Raises:
-        BulkError: While iterating, after the last outcome, if the job stopped by itself. The message names the reason
-            and the next command; `Job.stopped` holds both as data.
+        BulkError: While iterating, after the last outcome, if the job stopped by itself. The message contains the
+            reason, which `Job.stopped` has as data, and the command that continues the job.
     """
     return LocalJob(session, rows, journal, options or Options())

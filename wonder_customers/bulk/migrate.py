@@ -74,8 +74,8 @@ async def losses(source: CustomerSession[Any], target: CustomerSession[Any]) -> 
 async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -> AsyncIterator[CustomerDraft]:
     """Read the customers of `source` as drafts that `target` accepts, for `sync`.
 
-    The list is read again until it contains no new customer, because a deletion while it is read may move a customer to
-    a page that was read before. Ids are remembered in a temporary file.
+    The list is read repeatedly until it contains no new customers, because a deletion during the reading may move a
+    customer to a page that was already read. A temporary file contains the ids of the customers that were read.
 
     Raises:
         ConfigurationError: The list still contained new customers when it was read for the tenth time.
@@ -95,8 +95,8 @@ async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -
             if not found:
                 return
     raise ConfigurationError(
-        f"the list of customers still contained new ones when it was read {_MOST_READS} times. All customers found so"
-        " far were sent. Run the migration again when fewer customers are created."
+        f"the list still contained new customers after it was read {_MOST_READS} times. All customers found so far were"
+        " sent. Run the migration again when fewer customers are created."
     )
 
 
@@ -119,12 +119,12 @@ def adapted(target: CustomerSession[Any], draft: CustomerDraft) -> tuple[Custome
 
 
 def _named(target: CustomerSession[Any], draft: CustomerDraft) -> CustomerDraft:
-    """Return `draft` with its name in the form that the target accepts: complete, or first and last name."""
+    """Return `draft` with its name in the form that the target accepts: a full name, or first and last name."""
     if draft.name is None or not (draft.first_name or draft.last_name):
         return draft
-    whole = evolve(draft, first_name=None, last_name=None)
-    parted = evolve(draft, name=None)
-    return min((draft, parted, whole), key=lambda it: len(_violations(target, it)))
+    full = evolve(draft, first_name=None, last_name=None)
+    split = evolve(draft, name=None)
+    return min((draft, split, full), key=lambda it: len(_violations(target, it)))
 
 
 def _violations(target: CustomerSession[Any], draft: CustomerDraft) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from wonder_customers.retry import RetryPolicy
 __all__ = ["BULK", "Options", "Rows", "check_rate"]
 
 Rows = Iterable[Row | CustomerDraft] | AsyncIterable[Row | CustomerDraft]
-"""What a job accepts: the rows of a source, or any drafts."""
+"""The rows that a job accepts: those of a source, or any drafts."""
 
 BULK = RetryPolicy(attempts=8, deadline=3600.0, cap=60.0, transient_cost=0, throttle_cost=0)
 """The retry policy of bulk jobs: more attempts and a longer deadline than for single calls, and no retry budget."""
@@ -27,13 +27,13 @@ SLOWEST = 1 / 3600
 
 
 def check_rate(rate: float | None) -> None:
-    """Check a rate.
+    """Check that a rate is valid.
 
     Args:
         rate: Requests per second; None for no limit.
 
     Raises:
-        ConfigurationError: The rate is not a number or is lower than one request per hour.
+        ConfigurationError: The rate is not a finite number, or is lower than one request per hour.
     """
     if rate is not None and not SLOWEST <= rate < inf:
         raise ConfigurationError(f"the rate must be at least 1 request per hour, not {rate:g} per second")
@@ -46,21 +46,21 @@ class Options:
     Attributes:
         workers: The maximum number of rows under way at the same time.
         first: Stop after this number of rows, for a trial; None for all.
-        only: ``failed`` for the rows that failed or are unconfirmed since earlier runs.
+        only: ``all`` rows, or only rows that ``failed`` or are unconfirmed after earlier runs.
         full: Send unchanged rows too.
-        empty: What an empty cell does: ``own`` clears a field that an earlier run filled (without a journal it keeps
-            it), ``clear`` clears every field that has a column, ``keep`` leaves the field as it is.
+        empty: What an empty cell does: ``own`` clears a field that an earlier run filled (without a journal, it
+            keeps the field), ``clear`` clears every field that has a column, ``keep`` leaves the field as it is.
         removed: What happens to the customers that left the source: ``report`` counts them, ``delete`` deletes or
-            archives them after a complete run without failed rows. It needs a journal.
-        max_removed: The most customers to delete, as a number or as a share of the rows of the last finished run. If
-            more left the source, the job stops before it deletes any.
+            archives them after a complete run without failed rows. Deleting requires a journal.
+        max_removed: The maximum number of customers to delete, as a number or as a percentage of the rows of the last
+            finished run. If more customers left the source, the job stops before it deletes any.
         inspect: Called with the outcomes and the rows to send of each batch before anything of it is sent; an error
             that it raises ends the job. Used to carry out a saved plan.
         retry: How often and how long each row is retried. It replaces the session's policy.
         max_failures: The number of failed rows at which the job stops; None for no limit.
-        failure_share: The share of failures among the last 500 rows (at least 50) at which the job stops; None for no
-            limit.
-        facts: What the journal records about the run so that it can be repeated: source and mapping. JSON values.
+        failure_share: The fraction of failures among the last 500 rows, from 0 to 1, above which the job stops; it
+            applies after 50 rows. None for no limit.
+        facts: The settings that the journal records to repeat the run, such as source and mapping. JSON values.
         resume: Continue the journal's last run instead of starting a new one.
     """
 

@@ -1,7 +1,7 @@
 """The dry run: reports what a job would do, without writing anything.
 
-Every row is read, validated and compared with the journal. Rows that the journal does not know are either new or
-already at the gateway: the first of them are looked up, the others are reported as not looked up.
+Every row is read, validated and compared with the journal. Rows without a journal entry are either new or already at
+the gateway: the first of these rows are looked up, and the others are counted as `Plan.open`.
 """
 
 from collections import Counter
@@ -60,10 +60,10 @@ class Plan:
     Attributes:
         rows: Rows of the source.
         creates: Customers that do not exist at the gateway.
-        updates: Customers that exist and differ, or that the journal knows with other values.
+        updates: Customers that exist with other values, according to a lookup or to the journal.
         unchanged: Rows that need no request.
         open: Rows that would be sent and were not looked up: either new or existing.
-        invalid: Rows that violate the gateway's limits or cannot be read, or whose reference a deleted customer keeps.
+        invalid: Rows that violate the gateway's limits, cannot be read, or have the reference of a deleted customer.
         duplicates: Rows that repeat the reference of an earlier row.
         unconfirmed: Rows with an earlier write of unknown outcome, which are looked up first; included in the counts
             above.
@@ -76,7 +76,7 @@ class Plan:
         systematic: Why `sync` would stop before it sends the rows; None if it would not.
         samples: The first request bodies, with masked values.
         left: The customers that left the source, and what happens to them.
-        notes: The columns, and what was changed while the source was read.
+        notes: The columns, and the changes made while the source was read.
         requests: The approximate number of requests that the job would send.
         rate: The maximum number of requests per second; None for no limit.
     """
@@ -135,9 +135,9 @@ async def plan(
         session: An open session.
         rows: The rows of the job.
         journal: The job's journal; without it, every valid row would be sent.
-        empty: What an empty cell does, see `Options`.
+        empty: The rule for empty cells, see `Options`.
         removed: What happens to the customers that left the source, see `Options`.
-        max_removed: The most customers to delete, see `Options`.
+        max_removed: The maximum number of customers to delete, see `Options`.
         rate: The requests per second of the job, to estimate its duration; None if it has no limit.
         look_up: The maximum number of rows to look up at the gateway (one read each).
         workers: The maximum number of concurrent lookups.
@@ -155,7 +155,7 @@ async def plan(
     patient = session.with_options(retry=retry)
     batches = Batches(rows)
     change_filter = ChangeFilter(session, journal, read_only=True, empty=empty, notes=found.notes, inspect=inspect)
-    async with batches:  # it closes the source, whatever is refused
+    async with batches:  # closes the source, also if an argument is invalid
         check_rate(rate)
         if look_up < 0:
             raise ConfigurationError("the number of rows to look up must be 0 or more. Nothing was looked up.")
@@ -189,7 +189,7 @@ async def plan(
 
 
 def _masked(value: Any) -> Any:
-    """Return a request body with masked texts and numbers."""
+    """Return a request body with masked strings and numbers."""
     if isinstance(value, Mapping):
         return {key: _masked(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Files that only their owner may read: journals, keys, reports, failed rows."""
+"""Files that only their owner can read: journals, keys, reports, failed rows."""
 
 import os
 import stat
@@ -11,11 +11,11 @@ __all__ = ["check_trusted", "make_private", "private_opener"]
 
 
 def private_opener(path: str, flags: int) -> int:
-    """Open a file for `open`. A new file is readable by its owner only, and so is an existing one afterwards."""
+    """Open a file as the ``opener`` of `open`, and limit access to its owner, also if the file exists already."""
     descriptor = os.open(path, flags, 0o600)
     try:
-        facts = os.fstat(descriptor)
-        if hasattr(os, "fchmod") and stat.S_ISREG(facts.st_mode) and facts.st_mode & 0o077:
+        status = os.fstat(descriptor)
+        if hasattr(os, "fchmod") and stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
             os.fchmod(descriptor, 0o600)
     except BaseException:
         os.close(descriptor)
@@ -40,29 +40,29 @@ def make_private(path: Path) -> None:
 
 
 def check_trusted(path: Path, *, secret: bool = False) -> None:
-    """Check that no other user could have written a file that decides what a command does.
+    """Check that no other user can have written a file whose contents decide what a command does.
 
     Args:
         path: The file. If it does not exist, nothing is checked.
         secret: The file must not be readable by other users either.
 
     Raises:
-        ConfigurationError: It belongs to another user, is not a regular file, or other users can write or, if it is
-            secret, read it.
+        ConfigurationError: The file belongs to another user, is not a regular file, or can be written by other users;
+            or it is secret and can be read by other users.
     """
     if not hasattr(os, "geteuid"):
         return
     try:
-        facts = path.stat()
+        status = path.stat()
     except FileNotFoundError:  # SQLite removes its files beside a database whenever the last connection is closed
         return
-    if facts.st_uid != os.geteuid():
+    if status.st_uid != os.geteuid():
         raise ConfigurationError(
             f"{path} belongs to another user, who can change it. Nothing was sent. Use a file that you own."
         )
-    if not stat.S_ISREG(facts.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ConfigurationError(f"{path} is not a regular file. Nothing was sent.")
-    if facts.st_mode & (0o077 if secret else 0o022):
+    if status.st_mode & (0o077 if secret else 0o022):
         what = "read or change" if secret else "change"
         raise ConfigurationError(
             f"other users can {what} {path}. Nothing was sent. If you trust its contents, run:"

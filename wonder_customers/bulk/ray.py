@@ -1,8 +1,9 @@
 """Distributed jobs on Ray: the coordinator, the rate limit and the workers are actors in their own processes.
 
 Ray restarts actors and transports calls. `DistributedJob`, `Coordinator` and `Worker` decide how to recover, and do not
-depend on Ray. Ray must not repeat a call by itself, because that would resend requests blindly. Only partitions,
-references, digests, states and counts are sent between processes; each worker reads rows and credentials itself.
+depend on Ray. Ray must not repeat a call by itself, because a repeated call would send requests again unchecked. Only
+partitions, references, digests, states and counts are sent between processes; each worker reads rows and credentials
+itself.
 """
 
 import os
@@ -44,12 +45,12 @@ OBJECT_STORE = 100_000_000
 DYING = 10.0
 """Seconds within which Ray ends the actors of a killed driver."""
 MOST_DEATHS = 20
-"""How often a worker may die without a partition being completed before the job is stopped."""
+"""The number of times that a worker may die without completing a partition before the job is stopped."""
 
 
 @frozen
 class Cluster:
-    """Where Ray runs.
+    """The location of Ray: this machine or a running cluster.
 
     Attributes:
         address: The address of a running cluster, as ``HOST:PORT`` or ``auto``; None to start Ray on this machine, and
@@ -63,7 +64,7 @@ class Cluster:
         """Parse ``ray`` or ``ray://HOST:PORT``.
 
         Raises:
-            ConfigurationError: The text has another form.
+            ConfigurationError: `text` has another form.
         """
         scheme, colon, address = text.partition("://")
         if scheme != "ray" or bool(colon) != bool(address):
@@ -74,7 +75,7 @@ class Cluster:
         """Start Ray, or connect to it.
 
         Raises:
-            ConfigurationError: It cannot be reached.
+            ConfigurationError: Ray cannot be reached.
         """
         if ray.is_initialized():
             return
@@ -92,7 +93,7 @@ class Cluster:
 
 
 class _Remote:
-    """Has the methods of an actor; they convert Ray's exceptions.
+    """A stub with the methods of an actor, which convert Ray's exceptions.
 
     Raises:
         Unreachable: The actor died or cannot be reached.
@@ -117,14 +118,14 @@ class _Remote:
 
 
 class _Worker:
-    """The actor of a worker."""
+    """The Ray actor that runs a `Worker`."""
 
     def __init__(self, job: str, options: Options, *, limited: bool) -> None:
         limit = LeasedRateLimit(_remote(f"{job}-limiter").grant) if limited else None
         self._worker, self._working = Worker(_remote(f"{job}-coordinator"), limit, options), anyio.Lock()
 
     async def work(self) -> None:
-        """Work until the job is over. A second call, after a lost response, waits for the first one."""
+        """Work until the job is over. A second call, made after a lost response, waits for the first call."""
         async with self._working:
             await self._worker.work()
 
@@ -140,10 +141,10 @@ class RayBackend:
     The coordinator and the rate limit stay on this node, because the journal is here and the rate needs a single clock.
 
     Attributes:
-        cluster: Where Ray runs.
+        cluster: The location of Ray.
         journal: The journal's file.
         partitions: The file of partitions.
-        options: How rows are sent; `workers` is the number of rows under way in each worker.
+        options: The settings of the job; `workers` is the number of rows under way in each worker.
         workers: The number of workers.
         rate: The maximum number of requests per second, over all workers; None for no limit.
     """
@@ -186,14 +187,14 @@ class RayBackend:
 
     @property
     def coordinator(self) -> Any:
-        """The coordinator."""
+        """The stub of the coordinator's actor."""
         return _Remote(self.actors["coordinator"])
 
     async def run_coordinator(self) -> None:
-        """Keep the coordinator running until it ended the run.
+        """Keep the coordinator running until it has ended the run.
 
         Raises:
-            BulkError: It cannot run.
+            BulkError: The coordinator cannot acquire or write the journal.
         """
         await self._retry(self.coordinator.serve)
 
@@ -204,7 +205,7 @@ class RayBackend:
                 group.start_soon(self._supervise, f"worker-{number}")
 
     async def _supervise(self, name: str) -> None:
-        """Keep one worker running. When it dies, its partition becomes free when its lease ends."""
+        """Keep one worker running. When a worker dies, its partition becomes free at the end of its lease."""
         deaths, done, worker = 0, 0, _Remote(self.actors[name])
         while True:
             try:
@@ -259,11 +260,11 @@ async def sync_on_ray(
     Args:
         source: The source.
         journal: The journal's file.
-        cluster: Where Ray runs; by default, Ray is started on this machine.
+        cluster: The location of Ray; by default, Ray is started on this machine.
         workers: The number of workers, each with its own session.
         rate: The maximum number of requests per second, over all workers; None to adapt to the gateway.
-        options: How rows are sent. `max_failures` applies to all workers together, `workers` is the number of rows
-            under way in each.
+        options: The settings of the job. `max_failures` applies to all workers together; `workers` is the number of
+            rows under way in each worker.
         size: The approximate number of rows per partition.
         values: Read failed rows again, so that their outcomes contain their drafts.
 

@@ -32,10 +32,10 @@ _TOGETHER = 50
 
 
 def check_deletion(account: Account) -> None:
-    """Check that the gateway deletes customers.
+    """Check that the gateway can delete customers.
 
     Raises:
-        ConfigurationError: It does not.
+        ConfigurationError: The gateway cannot delete customers.
     """
     dialect = account.dialect()
     reason = dialect.unsupported_operations.get(Operation.DELETE)
@@ -51,8 +51,8 @@ def count_left(records: Removals, left: LeftCustomers, missing: Callable[[Sequen
 
     Args:
         records: The journal.
-        left: Where they are counted.
-        missing: Returns which of some references are not in the source.
+        left: Receives the counts.
+        missing: Returns the given references that are not in the source.
     """
     for page in records.written():
         gone = missing([it.reference for it in page])
@@ -63,13 +63,13 @@ def count_left(records: Removals, left: LeftCustomers, missing: Callable[[Sequen
 
 
 def removal_problem(left: LeftCustomers, rows: int, failures: int, limit: RemovalLimit) -> tuple[str, bool] | None:
-    """Return why nothing may be deleted, and whether the job stops for that reason; None if nothing prevents it.
+    """Return why no customer may be deleted and whether the job stops for that reason; None if deletion is allowed.
 
     Args:
         left: The customers that left the source.
         rows: The number of rows of the source.
         failures: The number of rows that failed or cannot be sent.
-        limit: The most customers to delete.
+        limit: The maximum number of customers to delete.
     """
     if not left.count:
         return None
@@ -84,15 +84,15 @@ def removal_problem(left: LeftCustomers, rows: int, failures: int, limit: Remova
 class Removal:
     """Deletes the customers that left the source.
 
-    Each customer is read before it is deleted: one that is deleted already, such as by a process that was killed, is
-    not deleted again, and one that another program has given another reference is kept.
+    Each customer is read first. A customer that is already deleted, for example by a process that was killed, is not
+    deleted again. A customer whose reference another program has changed is kept.
 
     Attributes:
         session: The session of the job.
         records: The journal.
-        missing: Returns which of some references are not in the source.
+        missing: Returns the given references that are not in the source.
         stop: Set when the job is stopping.
-        wait_for_window: Waits until no write of an earlier process can be applied any more.
+        wait_for_window: Waits until writes of earlier processes can no longer be applied.
         report: Called with the outcome of each customer.
     """
 
@@ -108,7 +108,7 @@ class Removal:
 
         Raises:
             AuthenticationError: The gateway refused the credentials.
-            PermissionDeniedError: As above.
+            PermissionDeniedError: The gateway refused the operation.
             BulkError: The journal cannot be written.
         """
         with closing(self.records.written()) as pages:
@@ -145,7 +145,7 @@ class Removal:
         return self.stop.is_set
 
     async def _delete(self, it: Candidate) -> Outcome:
-        customer = await self._held(it)
+        customer = await self._existing(it)
         if customer is None:
             self.records.done(it.reference, None, late=False)
             return Outcome(0, it.reference, "removed", it.id)
@@ -160,11 +160,11 @@ class Removal:
         self.records.done(it.reference, customer.id, late=response.late_attempt)
         return Outcome(0, it.reference, "removed", customer.id, applied="yes", attempts=response.attempts)
 
-    async def _held(self, it: Candidate) -> Customer | None:
+    async def _existing(self, it: Candidate) -> Customer | None:
         """Return the customer; None if it does not exist or is deleted.
 
         Raises:
-            CallError: It could not be read.
+            CallError: The customer could not be read.
         """
         try:
             if it.id is None:

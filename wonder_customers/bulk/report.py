@@ -16,10 +16,10 @@ __all__ = ["MEANINGS", "build", "check_balance", "format_duration"]
 MEANINGS: Final = {
     "created": "new at the gateway",
     "updated": "existed and were changed",
-    "written": "created or updated; this gateway does not say which",
+    "written": "created or updated; this gateway does not return which",
     "unchanged": "confirmed in an earlier run, not sent",
     "failed": "not confirmed, see the reasons",
-    "invalid": "not sent: outside the gateway's limits",
+    "invalid": "not sent: unreadable, or outside the gateway's limits",
     "duplicate": "not sent: the reference of an earlier row",
 }
 """The statuses of rows and their meanings."""
@@ -43,14 +43,14 @@ def build(
     Args:
         job: The job, after its end.
         gateway: The gateway's name.
-        environment: The gateway's environment, see `dialects.base.environment`.
+        environment: The gateway's environment, see `dialects.accounts.environment`.
         source: Where the rows came from.
         journal: The journal's file; None for a job that cannot be resumed.
         failed_rows: The file with the failed rows; None if there is none.
-        earlier_failures: The number of rows in that file that failed in earlier runs and have not arrived since.
+        earlier_failures: The number of rows in that file that failed in earlier runs and have not arrived yet.
         given_again: The options that have to be given again to continue the job.
-        seconds: The duration of the run.
-        started: The start as Unix time.
+        seconds: The duration of the run in seconds.
+        started: The start as Unix time in seconds.
     """
     stats, requests = job.stats, job.stats.requests
     return {
@@ -86,7 +86,7 @@ def build(
             "faults": requests.failed,
             "throttled_share": round(requests.throttled / requests.sent, 5) if requests.sent else 0.0,
         },
-        "latency": {"p50": stats.latencies.share(0.5), "p95": stats.latencies.share(0.95)},
+        "latency": {"p50": stats.latencies.quantile(0.5), "p95": stats.latencies.quantile(0.95)},
         "found": {
             "concurrency": round(requests.concurrency, 1),
             "requests_per_second": None if requests.rate is None else round(requests.rate, 1),
@@ -97,11 +97,11 @@ def build(
 
 
 def _arrived(job: Job) -> dict[str, Any]:
-    """Return how many rows of the source the gateway now holds, as numbers and as a sentence."""
+    """Return how many rows of the source have arrived at the gateway, as numbers and as a sentence."""
     rows = job.stats.rows + job.unfinished
     arrived = job.stats.rows - job.stats.failures
-    share = f" ({_percent(arrived, rows)})" if rows else ""
-    text = "The source has no rows." if not rows else f"{arrived:,} of {rows:,} rows arrived{share}."
+    percent = f" ({_percent(arrived, rows)})" if rows else ""
+    text = "The source has no rows." if not rows else f"{arrived:,} of {rows:,} rows arrived{percent}."
     return {"rows": arrived, "of": rows, "all": arrived == rows, "text": text}
 
 
@@ -129,19 +129,19 @@ def _left_text(job: Job) -> str | None:
 
 
 def _percent(part: int, whole: int) -> str:
-    """Format a share, rounded down, so that only all of the rows are 100 %."""
+    """Format a percentage, rounded down, so that only a complete job shows 100 %."""
     return f"{part * 1000 // whole / 10:.1f} %".replace(".0 %", " %")
 
 
 def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, str | None]]:
-    """Return what the file with the failed rows contains."""
+    """Return the steps that describe the file with the failed rows."""
     steps, failures = [], job.stats.failures
     if file is not None and failures:
         rows = "1 failed row" if failures == 1 else f"{failures:,} failed rows"
         steps.append(_step(f"{rows} written to {file}, with the reasons."))
     if earlier:
         rows = "1 failed row" if earlier == 1 else f"{earlier:,} failed rows"
-        end = "Delete the file when none of them is needed."
+        end = "Delete the file if these rows are not needed."
         steps.append(_step(f"{file} still contains {rows} of earlier runs. {end}"))
     return steps
 

@@ -14,17 +14,17 @@ __all__ = ["Outcome", "Row", "RowProblem", "Status"]
 Status = Literal["created", "updated", "written", "unchanged", "failed", "invalid", "duplicate", "removed", "kept"]
 """The outcome of a row.
 
-``written`` means created or updated, at a gateway whose response does not say which (Wonder). ``invalid`` and
-``duplicate`` rows were not sent: they violate the gateway's limits, or repeat the reference of an earlier row.
+``written`` means created or updated, at a gateway whose responses do not show which (Wonder). ``invalid`` and
+``duplicate`` rows were not sent: they are unreadable or violate the gateway's limits, or repeat an earlier reference.
 ``removed`` and ``kept`` customers left the source: they were deleted at the gateway, or could not be deleted.
 """
 
 
 class RowProblem(ValueError):
-    """Raised when a row cannot be converted into a draft. The message names the place and never a value.
+    """Raised when a row cannot be converted into a draft. The message contains the row's location and never a value.
 
     Args:
-        message: The place and the reason.
+        message: The location and the reason.
         code: The reason as a short code for counting, such as ``invalid email``.
     """
 
@@ -43,13 +43,13 @@ class Row:
         number: The row's number in the source, from 1; blank lines are not counted.
         draft: The draft, if it exists already.
         problem: Why the row has no draft.
-        reference: The customer's reference as the source has it; taken from `draft` by default.
-        place: Where the row is in the source, such as ``line 12``.
+        reference: The customer's reference as it is in the source; taken from `draft` by default.
+        place: The row's location in the source, such as ``line 12``.
         raw_values: The row's raw values as bytes, for change detection. Never includes card fields.
         build: Builds the draft, or raises `RowProblem`.
         columns: The fields that have a column in the source, such as ``address.city``; None if all have.
-        original: The row as it is in the source, for the list of rows that could not be read; None for a row with a
-            column of card data.
+        original: The original bytes of the row, for the list of rows that could not be read; None if a column contains
+            card data.
 
     Attributes:
         code: The code of the row's problem, for counting.
@@ -96,7 +96,7 @@ class Row:
 
     @property
     def problem(self) -> str | None:
-        """Why the row has no draft, with line and column; None if it has one."""
+        """Why the row has no draft, with line and column; None if the row has a draft."""
         self._resolve()
         return self._problem
 
@@ -111,7 +111,7 @@ class Row:
 
 
 def _usable(reference: object) -> bool:
-    """Return whether a reference can be looked up and stored. The draft's validation reports other references."""
+    """Return whether a reference can be looked up and stored. The validation of the draft reports other references."""
     if not isinstance(reference, str) or contains_card_number(reference):
         return False
     return reference.isascii() or not any("\ud800" <= character <= "\udfff" for character in reference)
@@ -124,19 +124,20 @@ class Outcome:
     Attributes:
         number: The row's number in the source, from 1; 0 for a customer that left the source.
         reference: The customer's reference; None if the row has none.
-        status: What happened.
+        status: The result, see `Status`.
         id: The gateway's id of the customer, if known.
         reason: Why the row failed or was not sent, without any value of the row; None on success.
         code: The reason as a short code for counting, such as ``InvalidRequestError 422``.
         applied: Whether the gateway applied the row.
         attempts: The number of requests sent for the row in this run.
         request_id: The gateway's id of the last request, if the row failed.
-        place: Where the row is in the source, such as ``line 12``.
+        place: The row's location in the source, such as ``line 12``.
         cleared: The fields that were cleared at the gateway.
-        replayed: The outcome was read from the journal: the row ended before this run was interrupted.
+        replayed: Whether the outcome was read from the journal, because the row was completed before this run was
+            interrupted.
         error: The exception, if there was one.
         draft: The draft of a row that failed, if it could be read.
-        original: The row as it is in the source, if it could not be read.
+        original: The original bytes of a row that could not be read; None otherwise.
     """
 
     number: int

@@ -1,7 +1,7 @@
 """A rate limit shared by several plain processes through Valkey or Redis.
 
-The server grants permits like a `PermitServer`, in one script that runs there, by its own clock. The clocks of the
-processes do not matter.
+A script on the server grants permits like a `PermitServer`. It uses the server's clock, so the clocks of the processes
+may differ.
 """
 
 from collections.abc import Callable
@@ -63,32 +63,33 @@ def _silent(_reason: str) -> None:
 class SharedLimit:
     """A rate limit shared by all processes that use the same server and name. Pass it to a session as ``rate_limit``.
 
-    While the server cannot be reached, no request is permitted. The server's clock must not be set forward while it is
-    used.
+    While the server cannot be reached, no request is permitted. The server's clock must not be set forward while the
+    limit is used.
 
     Attributes:
         url: The server, as ``redis://HOST:PORT/DATABASE``; ``rediss`` for TLS. It must not contain a password, which is
             read from the environment variable ``WONDER_CUSTOMERS_LIMIT_PASSWORD``.
         rate: The maximum number of requests per second, over all processes.
         name: Identifies the limit, such as the merchant's name.
-        tell: Called with a message when the server cannot be reached, and when it responds again.
+        notify: Called with a message when the server cannot be reached, and when it responds again.
     """
 
     url: str
     rate: float
     name: str = "default"
-    tell: Callable[[str], None] = _silent
+    notify: Callable[[str], None] = _silent
     _leased: LeasedRateLimit = field(init=False)
     _script: Callable[..., Any] = field(init=False)
     _errors: type[Exception] = field(init=False)
-    _away: bool = field(default=False, init=False)
+    _unreachable: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         check_shared_rate(self.rate)
         address = urlsplit(self.url)
         if address.password or "password" in address.query.casefold():
             raise ConfigurationError(
-                f"the address of the shared limit contains a password, which other users can see: use {PASSWORD}"
+                "the address of the shared limit contains a password, which other users can see. Set the environment"
+                f" variable {PASSWORD} instead. Nothing was sent."
             )
         if address.scheme not in {"redis", "rediss"}:
             raise ConfigurationError("the address of the shared limit must be redis://HOST:PORT or rediss://HOST:PORT")
@@ -110,7 +111,7 @@ class SharedLimit:
         """Check that the server responds.
 
         Raises:
-            ConfigurationError: It does not respond.
+            ConfigurationError: The server does not respond.
         """
         try:
             await self._run(0, VALIDITY)
@@ -126,25 +127,25 @@ class SharedLimit:
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
         """Do nothing: a permit that was used or lost is not returned."""
 
-    async def _run(self, wanted: int, validity: float) -> Grant:
+    async def _run(self, count: int, validity: float) -> Grant:
         between = spacing(self.rate, 1.0, MARGIN)
-        run = partial(self._script, keys=[f"wonder-customers:{self.name}"], args=[between, wanted, validity])
-        wait, count = await anyio.to_thread.run_sync(run)
-        return Grant(float(wait), between, int(count))
+        run = partial(self._script, keys=[f"wonder-customers:{self.name}"], args=[between, count, validity])
+        wait, granted = await anyio.to_thread.run_sync(run)
+        return Grant(float(wait), between, int(granted))
 
-    async def _grant(self, wanted: int, validity: float) -> Grant:
+    async def _grant(self, count: int, validity: float) -> Grant:
         try:
-            granted = await self._run(wanted, validity)
+            granted = await self._run(count, validity)
         except self._errors as error:
-            if not self._away:
-                self._away = True
-                self.tell(
+            if not self._unreachable:
+                self._unreachable = True
+                self.notify(
                     f"The shared limit at {self._where} cannot be reached ({error}). Nothing is sent until it responds."
                 )
             raise Unreachable from None
-        if self._away:
-            self._away = False
-            self.tell(f"The shared limit at {self._where} responds again.")
+        if self._unreachable:
+            self._unreachable = False
+            self.notify(f"The shared limit at {self._where} responds again.")
         return granted
 
     @property

@@ -16,7 +16,7 @@ __all__ = ["JobStats", "Latencies", "LimitMonitor", "Point", "RequestStats"]
 _status = attrgetter("status")
 
 _BOUNDS = tuple(0.0005 * 1.15**power for power in range(90))
-"""Upper bounds of the latency buckets: half a millisecond to two minutes, each 15 % wider than the one before."""
+"""Upper bounds of the latency buckets in seconds: from 0.5 ms to two minutes, each 15 % above the previous bound."""
 MOST_POINTS = 600
 MOST_REASONS = 200
 """The maximum number of different failure reasons; a gateway may number its errors."""
@@ -36,13 +36,13 @@ class Latencies:
         self.classes[bisect_right(_BOUNDS, seconds)] += 1
         self.count += 1
 
-    def share(self, share: float) -> float | None:
-        """Return a quantile of the latencies in seconds, 0.95 for the 95th percentile; None if there are none."""
-        left = share * self.count
-        for place in sorted(self.classes):
-            left -= self.classes[place]
+    def quantile(self, fraction: float) -> float | None:
+        """Return a quantile in seconds, such as 0.95 for the 95th percentile; None without latencies."""
+        left = fraction * self.count
+        for bucket in sorted(self.classes):
+            left -= self.classes[bucket]
             if left <= 0:
-                return _BOUNDS[min(place, len(_BOUNDS) - 1)]
+                return _BOUNDS[min(bucket, len(_BOUNDS) - 1)]
         return None
 
 
@@ -59,7 +59,7 @@ class Point:
         throttled: Requests refused by the gateway's rate limit.
         failed: Requests that failed with a server error or without a response.
         p50: The median latency in seconds; None without requests.
-        p95: The 95th percentile.
+        p95: The 95th percentile of the latency in seconds; None without requests.
         concurrency: The limit on concurrent rows.
         rate: The limit on requests per second; None without a limit.
     """
@@ -87,7 +87,7 @@ class RequestStats:
         throttled: Requests refused by the gateway's rate limit.
         failed: Requests that failed with a server error or without a response.
         concurrency: The current limit on concurrent requests.
-        rate: The requests per second that the gateway accepts, as found; None as long as it refused none.
+        rate: The measured number of requests per second that the gateway accepts; None until it refuses a request.
     """
 
     sent: int = 0
@@ -99,7 +99,7 @@ class RequestStats:
 
 
 class LimitMonitor:
-    """Reads the statistics of a session's rate limit, as far as it has any.
+    """Reads the statistics of a session's rate limit. A statistic that the limit does not have is 0.
 
     Args:
         limit: The session's rate limit; None without one.
@@ -119,7 +119,7 @@ class LimitMonitor:
         return min((limit for limit in limits if limit is not None), default=None)
 
     def update(self, requests: RequestStats, workers: int) -> None:
-        """Write the present values into `requests`."""
+        """Write the current values into `requests`."""
         it: Any = self._limit
         requests.throttled = getattr(it, "throttled", 0) - self._before["throttled"]
         requests.failed = getattr(it, "failed", 0) - self._before["failed"]
@@ -131,7 +131,7 @@ class LimitMonitor:
 
 @define(eq=False)
 class JobStats:
-    """The counts of one run.
+    """The statistics of one run.
 
     Attributes:
         requests: The requests, and the limits found from the gateway's responses.
@@ -173,7 +173,7 @@ class JobStats:
 
     @property
     def failures(self) -> int:
-        """The number of rows whose values the gateway does not hold."""
+        """The number of rows that failed, were invalid or were duplicates."""
         return self.counts["failed"] + self.counts["invalid"] + self.counts["duplicate"]
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
@@ -228,8 +228,8 @@ class JobStats:
                 issued,
                 throttled,
                 failed,
-                recent.share(0.5),
-                recent.share(0.95),
+                recent.quantile(0.5),
+                recent.quantile(0.95),
                 round(requests.concurrency, 1),
                 None if requests.rate is None else round(requests.rate, 1),
             )

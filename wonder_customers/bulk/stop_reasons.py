@@ -33,7 +33,7 @@ def raise_stop(stopped: Stop | None, rows: int, journal: str | None) -> None:
     """Raise an error if the job stopped by itself.
 
     Args:
-        stopped: Why it stopped; None if it did not.
+        stopped: Why the job stopped; None if it did not stop.
         rows: The number of rows that have an outcome.
         journal: The journal's name; None without a journal.
 
@@ -42,15 +42,15 @@ def raise_stop(stopped: Stop | None, rows: int, journal: str | None) -> None:
     """
     if stopped is None or stopped.exit_status in {"paused", "interrupted"}:
         return
-    said = f"the job stopped after {rows} rows: {stopped.reason.rstrip('.')}."
+    message = f"the job stopped after {rows} rows: {stopped.reason.rstrip('.')}."
     if stopped.exit_status == "removal":
-        said = said[:-1]  # it ends with the next command
+        message = message[:-1]  # the reason ends with the next command
     elif journal is not None and stopped.exit_status != "journal":
-        said += (
+        message += (
             " Rows that were applied are recorded in the journal. After fixing the cause, continue with:"
             f" wonder-customers resume {journal}"
         )
-    raise BulkError(said)
+    raise BulkError(message)
 
 
 @define(eq=False)
@@ -59,8 +59,9 @@ class Thresholds:
 
     Attributes:
         most: The number of failed rows at which the job stops; None for no limit.
-        share: The share of failed rows among the last `of` at which it stops; None for no limit.
-        of: The number of recent rows that `share` refers to.
+        share: The fraction of failed rows among the last `of`, from 0 to 1, above which the job stops; None for no
+            limit.
+        of: The number of recent rows to which `share` applies.
         least: The number of rows required before `share` applies.
     """
 
@@ -73,7 +74,7 @@ class Thresholds:
     _failed_recently: int = field(default=0, init=False)
 
     def count_invalid(self, outcomes: Sequence[Outcome], rows: int) -> str | None:
-        """Check a batch for rows that cannot be sent for one reason, such as a column with wrong values.
+        """Check a batch for rows that cannot be sent for the same reason, such as a column with wrong values.
 
         Args:
             outcomes: The rows of the batch that need no request.
@@ -88,7 +89,7 @@ class Thresholds:
         for code, count in invalid.most_common(1):
             if count > self.share * rows:
                 example = next(it.reason for it in outcomes if it.status == "invalid" and it.code == code)
-                return f"{count} of {rows} rows cannot be sent for one reason ({code}), such as {example}"
+                return f"{count} of {rows} rows cannot be sent for the same reason ({code}), such as {example}"
         return None
 
     def count(self, *, ok: bool) -> str | None:

@@ -29,7 +29,7 @@ MOST_FINDINGS = 1000
 
 @frozen
 class Finding:
-    """A row for which the gateway does not hold the values of the source."""
+    """A row that could not be read, or whose customer is missing, ambiguous or different."""
 
     number: int
     reference: str | None
@@ -63,7 +63,7 @@ class Verification:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % confidence interval for the share of all rows that differ."""
+        """The 95 % confidence interval for the proportion of all rows that differ."""
         return wilson(self.wrong, self.checked)
 
     def add(self, finding: Finding) -> None:
@@ -75,12 +75,12 @@ class Verification:
 
 
 def wilson(wrong: int, of: int) -> tuple[float, float]:
-    """Return the 95 % confidence interval for a share (Wilson score), given `wrong` in a random sample of size `of`."""
+    """Return the 95 % confidence interval (Wilson score) of a proportion, given `wrong` in a random sample of `of`."""
     if of == 0:
         return 0.0, 1.0
-    z, share = 1.959964, wrong / of
-    middle = share + z * z / (2 * of)
-    width = z * sqrt(share * (1 - share) / of + z * z / (4 * of * of))
+    z, proportion = 1.959964, wrong / of
+    middle = proportion + z * z / (2 * of)
+    width = z * sqrt(proportion * (1 - proportion) / of + z * z / (4 * of * of))
     scale = 1 + z * z / of
     return max(0.0, (middle - width) / scale), min(1.0, (middle + width) / scale)
 
@@ -94,20 +94,20 @@ async def verify(
     sample: int | None = None,
     workers: int = 16,
     retry: RetryPolicy = BULK,
-    dice: random.Random | None = None,
+    rng: random.Random | None = None,
 ) -> Verification:
     """Read every customer of the source back, or a random sample of them, and compare.
 
     Args:
         session: An open session.
         rows: The source.
-        journal: The journal of the job, which knows the fields that the source filled and cleared; without it, empty
+        journal: The journal of the job, which records the fields that the source filled and cleared; without it, empty
             cells are not compared unless `empty` is ``clear``.
         empty: The rule for empty cells of the job.
         sample: The number of rows to read back; None for all.
         workers: The maximum number of concurrent reads.
         retry: How often and how long a read is retried.
-        dice: The random number generator that draws the sample.
+        rng: The random number generator that draws the sample.
 
     Raises:
         ConfigurationError: The source cannot be read, or the sample size is invalid.
@@ -116,7 +116,7 @@ async def verify(
     found = Verification()
     patient = session.with_options(retry=retry)
 
-    async with Batches(rows) as batches, AsyncExitStack() as stack:  # they close the source, whatever is refused
+    async with Batches(rows) as batches, AsyncExitStack() as stack:  # closes the source, also if an argument is invalid
         find = None if journal is None else stack.enter_context(journal.reader())
 
         def with_cleared(row: Row, draft: CustomerDraft) -> CustomerDraft:
@@ -130,7 +130,7 @@ async def verify(
         if sample is not None and sample < 1:
             raise ConfigurationError("the sample size must be at least 1. Nothing was read back.")
         if sample is not None:
-            await for_each(await _sampled(batches, sample, dice or random.Random()), check, workers)  # noqa: S311
+            await for_each(await _sampled(batches, sample, rng or random.Random()), check, workers)  # noqa: S311
         else:
             while batch := await batches.batch():
                 await for_each(batch, check, workers)
@@ -138,14 +138,14 @@ async def verify(
     return found
 
 
-async def _sampled(batches: Batches, size: int, dice: random.Random) -> list[Row]:
+async def _sampled(batches: Batches, size: int, rng: random.Random) -> list[Row]:
     """Return a uniform random sample of `size` rows."""
     chosen: list[Row] = []
     while batch := await batches.batch():
-        for place, row in enumerate(batch, batches.read - len(batch)):
-            if place < size:
+        for index, row in enumerate(batch, batches.read - len(batch)):
+            if index < size:
                 chosen.append(row)
-            elif (drawn := dice.randrange(place + 1)) < size:
+            elif (drawn := rng.randrange(index + 1)) < size:
                 chosen[drawn] = row
     return chosen
 

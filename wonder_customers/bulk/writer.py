@@ -39,7 +39,7 @@ _TRANSIENT: Final = (
     RateLimitError,
     GatewayUnavailableError,
 )
-"""Errors that a later run may not meet."""
+"""Errors that may not occur again in a later run."""
 
 
 @define(eq=False)
@@ -48,11 +48,11 @@ class RowWriter:
 
     Attributes:
         session: The session.
-        journal: The journal; None for none. Rows without an unconfirmed write are recorded as ``sending`` before.
+        journal: The journal, in which rows without an unconfirmed write are already ``sending``; None without one.
         stop: Ends all waits when the job is stopping.
-        confirm_after: The end of the confirmation window of writes by earlier processes, on the monotonic clock.
-            They may have sent requests until this process acquired the journal, so the window starts there, and no
-            recorded time is used: clocks may have been set.
+        confirm_after: The end of the confirmation window for writes of earlier processes, on the monotonic clock.
+            These processes may have sent requests until this process acquired the journal, so the window starts at
+            that moment. Recorded times are not used, because the system clock may have been changed.
         observe: Called with the duration of each row in seconds.
     """
 
@@ -71,8 +71,9 @@ class RowWriter:
         Raises:
             AuthenticationError: The gateway refused the credentials, so no row can be sent. The row is recorded as
                 held.
-            PermissionDeniedError: As above.
-            BulkError: The journal cannot be written; nothing was sent.
+            PermissionDeniedError: The gateway refused the operation, so no row can be sent. The row is recorded as
+                held.
+            BulkError: The journal cannot be written. The row was not sent.
         """
         started, unconfirmed = clock.monotonic(), row.unconfirmed
         try:
@@ -106,7 +107,7 @@ class RowWriter:
             response = await self.session.raw.get_by_reference(row.reference)
         except NotFoundError:
             response = None
-        if response is not None and self._holds(row.draft, response.record):
+        if response is not None and self._is_confirmed(row.draft, response.record):
             return response
         await self.wait_for_window()
         return None
@@ -118,8 +119,8 @@ class RowWriter:
             with self.stop.interrupting():
                 await clock.sleep(left)
 
-    def _holds(self, draft: CustomerDraft, customer: Customer) -> bool:
-        """Return whether every field of `draft` can be read back, and is equal."""
+    def _is_confirmed(self, draft: CustomerDraft, customer: Customer) -> bool:
+        """Return whether every field of `draft` can be read back and is equal."""
         return not self.session.differences(draft, customer) and _is_comparable(draft, customer)
 
     def _succeeded(self, row: PendingRow, response: Response[Customer]) -> Outcome:
@@ -172,8 +173,8 @@ class RowWriter:
 
 _APPLIED: Final = {
     "no": "Nothing was applied.",
-    "yes": "The gateway applied it.",
-    "unknown": "It may have been applied: the next run looks the customer up first.",
+    "yes": "The gateway applied the row.",
+    "unknown": "The row may have been applied: the next run looks up the customer first.",
 }
 
 
@@ -186,10 +187,10 @@ def error_code(error: CallError) -> str:
 
 
 def _result(row: PendingRow, response: Response[Customer]) -> Status:
-    """Return whether the customer is new.
+    """Return whether the row created or updated a customer.
 
-    The journal knows the customers of earlier runs. Otherwise HTTP 201, or a customer that was last changed when it
-    was made, is a creation. Wonder's responses show neither, so the result is ``written``.
+    Customers of earlier runs are in the journal. Otherwise, HTTP 201, or equal times of creation and of the last
+    change, mean that the customer was created. Wonder's responses contain neither, so the result is ``written``.
     """
     if row.known:
         return "updated"

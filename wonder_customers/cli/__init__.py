@@ -16,10 +16,7 @@ _REQUIRED = ("cyclopts", "rich", "starlette", "uvicorn")
 
 
 def main() -> None:
-    """Run the command in ``sys.argv`` and exit with its exit code.
-
-    0: success; 1: wrong usage or settings; 2: a call failed; 130: interrupted from the keyboard.
-    """
+    """Run the command in ``sys.argv`` and exit with its exit code; see `wonder_customers.cli.exit_codes`."""
     missing = [name for name in _REQUIRED if find_spec(name) is None]
     if missing:
         sys.stderr.write(f"wonder-customers: {MissingExtraError('the command line', missing, 'cli')}\n")

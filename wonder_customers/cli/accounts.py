@@ -1,4 +1,4 @@
-"""Credentials are read from the environment. Arguments would be visible to other users of the machine."""
+"""The accounts of the commands. Credentials come from the environment, because other users can see arguments."""
 
 import sys
 from collections.abc import Mapping
@@ -43,12 +43,12 @@ def account_from_environment(gateway: str, variables: Mapping[str, str] = enviro
 
 
 def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
-    """Ask before the first job that writes to production.
+    """Ask for confirmation before the first job that writes to production.
 
     Args:
         account: The account whose customers are written.
         gateway: The gateway's name.
-        yes: The user has agreed on the command line.
+        yes: Whether confirmation is not needed, because of ``--yes`` or an existing journal.
 
     Raises:
         ConfigurationError: The user did not agree, or standard input is not a terminal.
@@ -65,10 +65,15 @@ def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
 
 
 def account_of(opened: "Journal") -> Account:
-    """Return the account in the environment, if it is at the gateway to which the journal belongs."""
+    """Return the account in the environment for the gateway of a journal.
+
+    Raises:
+        ConfigurationError: The account is missing, or its base URL is not that of the journal.
+    """
     owner = account_from_environment(opened.gateway)
     if owner.base_url != opened.endpoint:
         raise ConfigurationError(
-            f"the journal belongs to {opened.gateway} at {opened.endpoint}, but the environment has {owner.base_url}"
+            f"the journal belongs to {opened.gateway} at {opened.endpoint}, but the account in the environment is at"
+            f" {owner.base_url}. Nothing was sent."
         )
     return owner

@@ -32,7 +32,7 @@ app = App(
     version=_version,
     # Switches are off by default; showing that default would only lengthen the help.
     default_parameter=Parameter(negative=(), show_default=lambda value: str(value) if value else None),
-    group_commands=Group("Many customers", sort_key=2),
+    group_commands=Group("Bulk jobs", sort_key=2),
 )
 _HELP = Group("Help", sort_key=3)
 for _flag in ("--help", "--version"):
@@ -82,7 +82,7 @@ def _launch(
 
 def _output_closed() -> int:
     """Return the exit code for a closed standard output (``… | head``), without a message."""
-    # The buffered rest must not raise again at exit.
+    # The rest of the buffer must not cause another error at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return BROKEN_PIPE
 
@@ -98,9 +98,9 @@ def _failed(error: WonderCustomersError | OSError) -> int:
     """Print why a command failed and return its exit code."""
     message = str(error)
     if isinstance(error, OSError):
-        place = "" if error.filename is None else f"{error.filename}: "
-        message = f"{place}{error.strerror or error}.{_HINTS.get(error.errno or 0, '')}"
-        if error.errno == errno.ENOSPC and not place:
+        location = "" if error.filename is None else f"{error.filename}: "
+        message = f"{location}{error.strerror or error}.{_HINTS.get(error.errno or 0, '')}"
+        if error.errno == errno.ENOSPC and not location:
             message = f"standard output cannot be written: {message}"
     print_message(f"wonder-customers: {message}", "red")
     return FAILED if isinstance(error, (CallError, BulkError)) else USAGE

@@ -28,7 +28,7 @@ def get(
     id: Annotated[str | None, Parameter(help="The gateway's id of the customer.")] = None,
     /,
     *,
-    reference: Annotated[str | None, Parameter(help="Your id of the customer, in place of ID.")] = None,
+    reference: Annotated[str | None, Parameter(help="Your own id of the customer, instead of ID.")] = None,
     json: Json = False,
 ) -> None:
     """Show one customer, by the gateway's id or by your reference."""

@@ -12,7 +12,7 @@ FAILED: Final = 2
 STOPPED: Final = 3
 """A job stopped early: too many failures, refused credentials, a full disk, or a journal in use by another job."""
 INTERRUPTED: Final = 130
-"""Ctrl-C; the number that shells use."""
+"""Interrupted by Ctrl-C; the number that shells use."""
 BROKEN_PIPE: Final = 141
 """The reader of standard output closed it; the number that shells use."""
 SIGNALLED: Final = 128

@@ -89,9 +89,9 @@ def show_plan(
     for name, count in found.clears.most_common():
         console().print(cell(f"clears {name}: {count:,}", "yellow"))
     for name, count in found.uncleared.most_common():
-        console().print(cell(f"cannot clear {name} at this gateway: {count:,}; the old value stays", "red"))
+        console().print(cell(f"cannot clear {name} at this gateway: {count:,}; the old values are kept", "red"))
     if journal is None and options.empty == "own":
-        console().print(cell("Without a journal, empty cells clear nothing.", "dim"))
+        console().print(cell("Without a journal, empty cells do not clear fields.", "dim"))
     _show_left(found.left, found.rows)
     for sample in found.samples:
         console().print(cell(f"would send (masked): {orjson.dumps(sample).decode()}"))
@@ -204,7 +204,7 @@ def show_verification(
         console().print(cell(f"row {finding.number}, {finding.reference}: {finding.result}{fields}", "red"))
     if sample is not None:
         low, high = found.interval
-        console().print(cell(f"Between {low:.2%} and {high:.2%} of all rows are wrong (95 % confidence)."))
+        console().print(cell(f"Between {low:.2%} and {high:.2%} of all rows differ (95 % confidence)."))
     return FAILED if found.wrong else SUCCESS
 
 

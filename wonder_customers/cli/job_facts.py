@@ -1,8 +1,8 @@
-"""What a journal stores about a run, and what of it a later command uses.
+"""The settings of a run that a journal stores, and how a later command uses them.
 
-A journal may come from someone else. It therefore names data and never an action: the query, the engine and the address
-of a shared limit are given again on the command line, and the journal only has their digests. Its source is read
-without being named again only if it is in the journal's folder.
+A journal may come from another person, so it does not decide what a command runs or contacts. The query, the database,
+the engine and the address of a shared limit must be given again on the command line, and the journal contains only
+their digests. The source must be given again unless it is in the journal's folder.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 GIVEN_AGAIN: Final = ("query", "database", "on", "shared_limit", "removed")
-"""The facts that the journal stores as digests."""
+"""The settings that the journal stores as digests."""
 
 _MOST: Final = 10_000
 """The largest accepted number of workers and of processes in a journal."""
@@ -59,13 +59,13 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
 
 @frozen
 class EngineSettings:
-    """Where a job runs.
+    """The engine that runs a job, and its settings.
 
     Attributes:
         on: The engine; None for this process.
         processes: The number of workers of the engine.
-        shared_limit: The URL of the store that holds the rate limit of several processes; None for no shared limit.
-        shared_name: The name under which these processes share the limit.
+        shared_limit: The URL of the server with the rate limit of several processes; None for no shared limit.
+        shared_name: The name of the shared limit.
     """
 
     on: str | None = None
@@ -75,7 +75,7 @@ class EngineSettings:
 
 
 def sealed(facts: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
-    """Return facts as the journal stores them: with keyed digests of what has to be given again."""
+    """Return settings as the journal stores them: those in `GIVEN_AGAIN` are replaced by keyed digests."""
     digests = {name: _digest(journal, name, facts[name]) for name in GIVEN_AGAIN if facts.get(name) is not None}
     return {**facts, **digests}
 
@@ -85,10 +85,10 @@ def _digest(journal: Journal, name: str, value: str) -> str:
 
 
 def last_facts(journal: Journal) -> dict[str, Any]:
-    """Return the facts of a journal's last run.
+    """Return the stored settings of a journal's last run.
 
     Raises:
-        ConfigurationError: The journal has no run, is that of a migration, or has facts that no run has written.
+        ConfigurationError: The journal has no run, is that of a migration, or has settings that no run has written.
     """
     last = journal.last_run()
     if last is None:
@@ -105,22 +105,23 @@ def last_facts(journal: Journal) -> dict[str, Any]:
             ColumnMapping.from_dict(facts["mapping"])
             return facts
     named = wrong[0] if wrong else "mapping"
-    raise ConfigurationError(f"the journal {journal.path} is damaged ({named}): restore it from a copy.")
+    raise ConfigurationError(f"the journal {journal.path} is damaged ({named}): restore it from a backup.")
 
 
 def combined(
     journal: Journal, facts: Mapping[str, Any], given: Mapping[str, str | None], source: Path | None
 ) -> dict[str, Any]:
-    """Return the facts of a run that is continued.
+    """Return the settings of a run that is continued.
 
     Args:
         journal: The journal.
-        facts: The facts that it stores.
-        given: What the command line gives again, by the names of `GIVEN_AGAIN`; a missing name is not needed.
-        source: The source on the command line; None for the one that the journal names.
+        facts: The settings that the journal stores.
+        given: The values on the command line, by the names in `GIVEN_AGAIN`; names that the command does not need
+            are left out.
+        source: The source on the command line; None to use the source in the journal.
 
     Raises:
-        ConfigurationError: Something has to be given again, or the query is another one.
+        ConfigurationError: A setting has to be given again, or the query differs.
     """
     found = dict(facts)
     for name in GIVEN_AGAIN:
@@ -156,16 +157,16 @@ def _again(journal: Journal, name: str, digest: str | None, given: str | None) -
 
 
 def _is_beside(source: Path, folder: Path) -> bool:
-    """Return whether a source and, if it is a folder, everything in it is inside `folder`, through links too."""
+    """Return whether a source, and every entry of a source folder, is inside `folder` after links are resolved."""
     entries = [source, *(source.iterdir() if source.is_dir() else ())]
     return all(entry.resolve().is_relative_to(folder) for entry in entries)
 
 
 def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
-    """Check that the source is as it was when the run began.
+    """Check that the source has not changed since the run began.
 
     Raises:
-        ConfigurationError: It has changed or is missing.
+        ConfigurationError: The source has changed or is missing.
     """
     if not allow_changed and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
         raise ConfigurationError(
@@ -175,7 +176,7 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
 
 
 def source_of(facts: Mapping[str, Any], owner: Account) -> Source:
-    """Return the source described by the facts, for the fields of an account's gateway."""
+    """Return the source described by the settings of a run, for the fields of an account's gateway."""
     return Source(
         facts["source"],
         ColumnMapping.from_dict(facts["mapping"]),
@@ -187,6 +188,6 @@ def source_of(facts: Mapping[str, Any], owner: Account) -> Source:
 
 
 def engine_settings(facts: Mapping[str, Any]) -> EngineSettings:
-    """Return where a run with these settings runs."""
+    """Return the engine settings of a run."""
     names = ("on", "processes", "shared_limit", "shared_name")
     return EngineSettings(**{name: facts[name] for name in names})

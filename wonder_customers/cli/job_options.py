@@ -12,13 +12,15 @@ from wonder_customers.errors import ConfigurationError
 
 __all__ = ["AgainOptions", "EngineOptions", "OutputOptions", "Rate", "RateOptions", "RemovalOptions"]
 
-Rate = Annotated[str | None, Parameter(allow_leading_hyphen=True, help="The most requests per second, such as 25/s.")]
+Rate = Annotated[
+    str | None, Parameter(allow_leading_hyphen=True, help="The maximum number of requests per second, such as 25/s.")
+]
 
 
 @Parameter(name="*")
 @frozen
 class RateOptions:
-    """Options for the rate and the end of a job."""
+    """Options for the rate, the workers and the failure limit of a job."""
 
     rate: Rate = None
     workers: Annotated[int, Parameter(help="The number of customers sent at a time.")] = 16
@@ -45,7 +47,7 @@ class RateOptions:
 @Parameter(name="*")
 @frozen
 class EngineOptions:
-    """Options for where a job runs."""
+    """Options for the engine that runs a job."""
 
     on: Annotated[
         str | None, Parameter(help="Run on workers: ray (on this machine) or ray://HOST:PORT (on a cluster).")
@@ -61,7 +63,7 @@ class EngineOptions:
     shared_name: Annotated[str | None, Parameter(help="The name of the shared limit (default: GATEWAY).")] = None
 
     def facts(self, gateway: str) -> dict[str, Any]:
-        """Return the settings as facts of a run."""
+        """Return the options as settings of a run, for the journal."""
         name, processes = self.shared_name or gateway, 2 if self.processes is None else self.processes
         return {"on": self.on, "processes": processes, "shared_limit": self.shared_limit, "shared_name": name}
 
@@ -83,7 +85,7 @@ class RemovalOptions:
 @Parameter(name="*")
 @frozen
 class AgainOptions:
-    """Options of a run that are given again, so that no journal decides what is read and who is contacted."""
+    """Options of a run that must be given again, so that the journal does not decide what is read or contacted."""
 
     source: Annotated[
         Path | None, Parameter(allow_leading_hyphen=True, help="The source, if it is not in the journal's folder.")

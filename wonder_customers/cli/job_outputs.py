@@ -29,7 +29,7 @@ def default_letters(source: Path, gateway: str) -> Path:
     """Return the path of the file for rows that fail at a gateway, beside the source.
 
     Raises:
-        ConfigurationError: It is a link, through which a file elsewhere would be changed.
+        ConfigurationError: The path is a link, so that another file would be changed.
     """
     path = default_path(source, f"{gateway}.failed.jsonl")
     if path.is_symlink():
@@ -42,7 +42,7 @@ def check_outputs(task: "SyncTask") -> None:
 
     Raises:
         ConfigurationError: The folder of an output does not exist, an output is a folder or the same file as the
-            source, the journal, its key or another output, or the file for failed rows has another content.
+            source, the journal, its key or another output, or the file for failed rows has other contents.
     """
     taken: list[tuple[str, Path]] = [("the source", path) for path in _source_files(task.source)]
     if task.journal is not None:
@@ -71,14 +71,14 @@ def _source_files(source: str) -> list[Path]:
 
 
 def _is_same_file(first: Path, second: Path) -> bool:
-    """Return whether two paths are one file, through links too. The files need not exist."""
+    """Return whether two paths refer to one file after links are resolved. The files need not exist."""
     if first.exists() and second.exists():
         return first.samefile(second)
     return first.resolve() == second.resolve()
 
 
 def write_reports(task: "SyncTask", facts: dict[str, Any]) -> None:
-    """Write the reports of a job that were requested.
+    """Write the requested reports of a job.
 
     Raises:
         BulkError: A report cannot be written.

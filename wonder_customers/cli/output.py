@@ -14,12 +14,12 @@ from wonder_customers._support.printable import UNSAFE, printable
 __all__ = ["cell", "console", "json_line", "print_message", "printable"]
 
 _PIPE_WIDTH: Final = 200
-"""Columns used when the output is not a terminal, so that tables in pipes and files are not folded to 80."""
+"""The width in columns of output that is not a terminal, so that tables in pipes and files are not folded to 80."""
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Raise BrokenPipeError, which the application handles for all commands. rich would exit here."""
+        """Raise BrokenPipeError, which the application handles for all commands. By default, rich exits here."""
         raise BrokenPipeError
 
 
@@ -42,16 +42,16 @@ def cell(value: object, style: str = "") -> Text:
 
 
 def print_message(text: str, style: str = "") -> None:
-    """Print a line for people on standard error; standard output carries data only."""
+    """Print a line for people on standard error; standard output contains data only."""
     screen = console(stderr=True)
     screen.print(Text(printable(text), style), soft_wrap=not screen.is_terminal)
 
 
 def json_line(record: Any) -> None:
-    """Print an attrs record or a dictionary as one line of JSON, in UTF-8 whatever the terminal's encoding."""
+    """Print an attrs record or a dictionary as one line of JSON, in UTF-8 regardless of the terminal."""
     fields = record if isinstance(record, dict) else asdict(record)
     sys.stdout.flush()
-    # JSON does not require that C1 and bidirectional characters are escaped; a terminal obeys them.
+    # JSON does not require that C1 and bidirectional characters are escaped, but a terminal would interpret them.
     text = UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", orjson.dumps(fields, default=str).decode())
     sys.stdout.buffer.write(f"{text}\n".encode())
     sys.stdout.buffer.flush()

@@ -25,9 +25,11 @@ def probe(
     json: Annotated[
         Path | None, Parameter(help="Write a JSON report to this new file: status codes, header names and shapes.")
     ] = None,
-    production: Annotated[bool, Parameter(help="Probe an account that is not one of the sandbox: reads only.")] = False,
+    production: Annotated[
+        bool, Parameter(help="Allow an account outside of the sandbox, and send reads only.")
+    ] = False,
 ) -> int:
-    """Check what the library believes about a gateway against the account in the environment.
+    """Check the library's assumptions about a gateway against the account in the environment.
 
     Throw-away customers are created, changed and deleted in the sandbox.
 
@@ -51,7 +53,8 @@ def probe(
         console().print(cell(f"The step {step} failed: {reason}", "red"))
     if report.left_behind:
         print_message(
-            f"Left at the gateway, because they could not be deleted: {', '.join(report.left_behind)}.", "yellow"
+            f"These customers could not be deleted and remain at the gateway: {', '.join(report.left_behind)}.",
+            "yellow",
         )
     if json is not None:
         with json.open("xb") as file:

@@ -67,27 +67,27 @@ class ProgressDisplay:
 
     def facts(self, seconds: float) -> dict[str, Any]:
         """Return the progress of the job, `seconds` after its start, as JSON values."""
-        tally, fraction = self._job.stats, self._job.fraction
-        recent = tally.points[-10:]
+        stats, fraction = self._job.stats, self._job.fraction
+        recent = stats.points[-10:]
         time = sum(point.seconds for point in recent)
         left = None if not fraction else seconds * (1 - fraction) / fraction
         return {
-            "rows": tally.rows,
-            "failed": tally.failures,
-            "unchanged": tally.counts["unchanged"],
+            "rows": stats.rows,
+            "failed": stats.failures,
+            "unchanged": stats.counts["unchanged"],
             "removed": self._job.left.removed,
             "rows_per_second": round(sum(point.rows for point in recent) / time, 1) if time else None,
-            "throttled": self._job.stats.requests.throttled,
-            "faults": self._job.stats.requests.failed,
-            "p50": tally.latencies.share(0.5),
-            "p95": tally.latencies.share(0.95),
+            "throttled": stats.requests.throttled,
+            "faults": stats.requests.failed,
+            "p50": stats.latencies.quantile(0.5),
+            "p95": stats.latencies.quantile(0.95),
             "done": None if fraction is None else round(fraction, 4),
             "seconds_left": None if left is None else round(left),
         }
 
 
 def _format_facts(facts: dict[str, Any]) -> str:
-    """Return the facts in the order of their importance: a terminal of 80 columns cuts the end off."""
+    """Return the progress as a line. A terminal of 80 columns cuts off its end, so important figures come first."""
     parts = [f"{facts['rows']:,} rows"]
     if facts["rows_per_second"] is not None:
         parts.append(f"{facts['rows_per_second']:,.0f}/s")
@@ -98,7 +98,7 @@ def _format_facts(facts: dict[str, Any]) -> str:
     if facts.get("removed"):
         parts.append(f"{facts['removed']:,} removed")
     if facts["faults"]:
-        parts.append(f"{facts['faults']:,} requests without success, retrying")
+        parts.append(f"{facts['faults']:,} failed requests, retrying")
     if facts["throttled"]:
         parts.append(f"{facts['throttled']:,} refused (429)")
     return " · ".join(parts)
@@ -117,7 +117,7 @@ def print_summary(report: dict[str, Any], title: str) -> None:
             style = "red" if rows[status] and status in {"failed", "invalid", "duplicate"} else ""
             table.add_row(status, cell(f"{rows[status]:,}", style), meaning)
     if rows["unfinished"]:
-        table.add_row("not reached", f"{rows['unfinished']:,}", "not sent when the job stopped")
+        table.add_row("not completed", f"{rows['unfinished']:,}", "read, but without a result when the job stopped")
     read = rows["read"] - rows["skipped"]
     table.add_section()
     balance = "adds up" if report["adds_up"] else "DOES NOT ADD UP"

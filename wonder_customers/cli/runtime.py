@@ -56,10 +56,10 @@ async def open_session(
     """Open a session on the event loop of `run`.
 
     Args:
-        owner: The account whose customers are handled.
+        owner: The account.
         retry: The retry policy; None for the default.
-        max_connections: The most connections open at a time.
-        rate_limit: When requests may be sent; None for no limit.
+        max_connections: The maximum number of open connections.
+        rate_limit: The rate limit; None for no limit.
     """
     async with CustomerSession(owner, retry=retry, rate_limit=rate_limit, max_connections=max_connections) as session:
         yield session

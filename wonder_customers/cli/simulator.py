@@ -26,7 +26,7 @@ _RATE: Final = re.compile(rf"({_NUMBER})/s")
 _QUIRKS: Final = ", ".join(sorted({it.name for name in names() for it in simulator_of(name).known_quirks}))
 
 ORIGIN: Final = "WONDER_CUSTOMERS_SIMULATOR"
-"""The variable with the simulator's address. It is printed last, so programs know that they have read all variables."""
+"""The variable with the simulator's address. It is printed last, so that programs can stop reading after it."""
 
 
 def simulator(
@@ -80,7 +80,7 @@ def simulator(
 
 
 def _add_quirks(server: SimulatorServer, chosen: str | None) -> None:
-    """Switch on the quirks of the command line.
+    """Enable the quirks given on the command line.
 
     Raises:
         ConfigurationError: A name is unknown.
@@ -92,7 +92,7 @@ def _add_quirks(server: SimulatorServer, chosen: str | None) -> None:
 
 
 def _apply_conditions(server: SimulatorServer, latency: str | None, rate_limit: str | None) -> None:
-    """Set the latency and the rate limit of the command line.
+    """Set the latency and the rate limit given on the command line.
 
     Raises:
         ConfigurationError: A value is malformed or out of range.
@@ -107,10 +107,10 @@ def _apply_conditions(server: SimulatorServer, latency: str | None, rate_limit: 
 
 
 def parse_latency(text: str) -> tuple[float, float]:
-    """Return the shortest and longest delay in seconds of a text such as ``200ms``, ``1s`` or ``50..200ms``.
+    """Parse a latency such as ``200ms``, ``1s`` or ``50..200ms`` into the shortest and longest delay in seconds.
 
     Raises:
-        ValueError: The text is malformed.
+        ValueError: `text` has another form.
     """
     found = _LATENCY.fullmatch(text)
     if found is None:
@@ -121,10 +121,10 @@ def parse_latency(text: str) -> tuple[float, float]:
 
 
 def parse_rate(text: str) -> float:
-    """Return the requests per second of a text such as ``20/s``.
+    """Parse a rate such as ``20/s`` into requests per second.
 
     Raises:
-        ValueError: The text is malformed.
+        ValueError: `text` has another form.
     """
     found = _RATE.fullmatch(text)
     if found is None:

@@ -45,7 +45,9 @@ class SourceOptions:
     )
     database: Annotated[
         str | None,
-        Parameter(help="Run --query on a database: its URL without a password, or a variable that contains the URL."),
+        Parameter(
+            help="Run --query on a database: its URL without a password, or an environment variable with the URL."
+        ),
     ] = None
     format: Annotated[
         Literal["csv", "jsonl", "parquet", "excel"] | None, Parameter(help="The format; default: from the file's name.")
@@ -62,11 +64,12 @@ class SourceOptions:
     skip_lines: Annotated[int | None, Parameter(help="The number of lines before the column names.")] = None
 
     empty: Annotated[
-        EmptyRule, Parameter(help="An empty cell clears a field that this source filled (own), any field, or none.")
+        EmptyRule,
+        Parameter(help="The fields that empty cells clear: those that this source filled (own), all, or none."),
     ] = "own"
 
     def column_mapping(self) -> ColumnMapping:
-        """Return the mapping of the file and the options.
+        """Return the mapping from the mapping file and the options.
 
         Raises:
             ConfigurationError: The file or an option is invalid.
@@ -94,7 +97,7 @@ class SourceOptions:
 
 
 SOURCE = SourceOptions()
-"""The defaults."""
+"""The default options."""
 
 
 def show_columns(file: Path, options: SourceOptions, to: str | None, output: Path | None) -> int:
@@ -129,7 +132,10 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
     print_changes(notes)
     found = {path for paths, _ in notes.columns.values() for path in paths}
     if notes.columns and "reference" not in found:
-        print_message("None of the columns is the reference, which identifies a customer. Choose one.", "red")
+        print_message(
+            "None of the columns is the reference, which identifies a customer. Map one with --map 'COLUMN=reference'.",
+            "red",
+        )
     if output is not None and notes.mapping is not None:
         comments = {name: why for name, (_, why) in notes.columns.items()}
         _write(output, notes.mapping.to_toml(comments))
@@ -148,7 +154,7 @@ def _write(output: Path, text: str) -> None:
 
 
 def print_fields(notes: SourceNotes) -> None:
-    """Print the fields of all columns, if a preset, a synonym or a mapping decided them."""
+    """Print the fields of all columns, unless every column has the name of its field."""
     if any(why != "name of the field" for _, why in notes.columns.values()):
         uses = (f"{name} → {', '.join(paths) or 'left out'}" for name, (paths, _) in notes.columns.items())
         console().print(cell(f"Columns: {'; '.join(uses)}"))
@@ -182,7 +188,9 @@ def print_changes(notes: SourceNotes) -> None:
         pairs = ", ".join(f"{first} and {second}" for first, second in notes.twin_rows)
         what = "1 reference differs" if notes.twins == 1 else f"{notes.twins:,} references differ"
         text = f"{what} from another one only in case, Unicode form or invisible characters (rows {pairs})"
-        print_message(f"{text}. They are different customers, unless you correct the source.", "yellow")
+        print_message(
+            f"{text}. They are sent as different customers. If they are the same, correct the source.", "yellow"
+        )
     if notes.footers:
         lines = "1 line" if notes.footers == 1 else f"{notes.footers:,} lines"
-        console().print(cell(f"{lines} after the table, such as a total, passed over"))
+        console().print(cell(f"{lines} after the table, such as a total, skipped"))

@@ -1,4 +1,4 @@
-"""Commands for bulk jobs: ``sync`` and its companions."""
+"""The commands for bulk jobs."""
 
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -80,7 +80,7 @@ def sync(
     ] = None,
     first: Annotated[int | None, Parameter(help="Send only this number of rows.")] = None,
     full: Annotated[bool, Parameter(help="Send unchanged rows too.")] = False,
-    simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,
+    simulator: Annotated[bool, Parameter(help="Use a simulator in this process instead of the gateway.")] = False,
     approved: Annotated[
         Path | None, Parameter(help="A plan of `plan --save`. Nothing is sent if anything differs from it.")
     ] = None,
@@ -96,8 +96,8 @@ def sync(
     facts = {**source_settings(file, columns, limits), **engine.facts(to), "full": full, **deletes}
     if simulator and engine.on is not None:
         raise ConfigurationError(
-            "workers on Ray cannot reach --simulator, which runs in this process. Run `wonder-customers simulator` and"
-            " use the settings that it prints."
+            "workers on Ray cannot reach --simulator, which runs in this process. Nothing was sent. Run"
+            " `wonder-customers simulator` and use the settings that it prints."
         )
     if approved is not None and engine.on is not None:
         raise ConfigurationError("--approved is for jobs in this process, without --on. Nothing was sent.")
@@ -144,12 +144,12 @@ def columns(
     /,
     *,
     to: Annotated[
-        str | None, Parameter(name="--to", help=f"Show the fields that the gateway lacks: {GATEWAYS}.")
+        str | None, Parameter(name="--to", help=f"Mark the fields that this gateway does not have: {GATEWAYS}.")
     ] = None,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="A new mapping file for --mapping.")] = None,
     columns: SourceOptions = SOURCE,
 ) -> int:
-    """Show the columns of a file with masked samples, the field of each, and why; write a mapping file to edit."""
+    """Show the columns of a file with masked samples, fields and reasons, and write a mapping file to edit."""
     return show_columns(file, columns, to, output)
 
 
@@ -160,10 +160,10 @@ def plan(
     *,
     to: Gateway,
     journal: Annotated[Path | None, Parameter(help="Default: FILE.GATEWAY.journal, if it exists.")] = None,
-    look_up: Annotated[int, Parameter(help="The most customers to look up at the gateway.")] = 1000,
+    look_up: Annotated[int, Parameter(help="The maximum number of customers to look up at the gateway.")] = 1000,
     diff: Annotated[bool, Parameter(help="Show the changes of each customer with masked values.")] = False,
     save: Annotated[Path | None, Parameter(help="A new file for the plan, for `sync --approved`.")] = None,
-    simulator: Annotated[bool, Parameter(help="Use a simulator in this process in place of the gateway.")] = False,
+    simulator: Annotated[bool, Parameter(help="Use a simulator in this process instead of the gateway.")] = False,
     columns: SourceOptions = SOURCE,
     removal: RemovalOptions = RemovalOptions(),
     limits: RateOptions = RateOptions(),
@@ -266,7 +266,7 @@ def migrate(
     To continue after an interruption, run the same command again. Customers that were confirmed are not sent twice.
     """
     if source == to:
-        raise ConfigurationError("--from and --to name the same gateway")
+        raise ConfigurationError("--from and --to must name different gateways")
     owner = account_from_environment(to)
     path = journal or Path(f"migrate.{source}.{to}.journal")
     confirm_production(owner, to, yes=yes or path.exists())
@@ -287,7 +287,7 @@ def _last_run(
     engine: EngineOptions | None = None,
     removal: RemovalOptions | None = None,
 ) -> tuple[Journal, dict[str, Any]]:
-    """Return a journal and the facts of its last run, with what the command line gives again."""
+    """Return a journal and the settings of its last run, completed with the options of the command line."""
     opened = Journal.existing(path)
     contacts = {} if engine is None else {"on": engine.on, "shared_limit": engine.shared_limit}
     contacts |= {} if removal is None else {"removed": removal.removed}

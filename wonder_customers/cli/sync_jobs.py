@@ -61,8 +61,8 @@ class SyncTask:
         letter_values: Write the customers' fields into dead letters.
         report: The file for the JSON report; None for no report.
         html: The file for the HTML report; None for no report.
-        resumable: The journal is kept after the job.
-        engine: Where the job runs.
+        resumable: Whether the journal is kept after the job.
+        engine: The engine settings.
         rate: The maximum number of requests per second; None for no limit.
         approved: A saved plan; nothing else may be done.
     """
@@ -98,7 +98,7 @@ def account(gateway: str, *, simulated: bool) -> Iterator[Account]:
 
 @contextmanager
 def journal_path(given: Path | None, source: Path, gateway: str, *, simulated: bool) -> Iterator[Path]:
-    """Provide the journal's path: `given`, else beside the source, else a temporary one for the simulator."""
+    """Provide the journal's path: `given`, a temporary path for the simulator, or a path beside the source."""
     if given is not None:
         yield given
     elif simulated:
@@ -152,11 +152,13 @@ def run(task: SyncTask, source: Source) -> int:
 
 
 async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
-    """Return the job on the workers of an engine."""
+    """Return a job that runs on the workers of an engine."""
     from wonder_customers.bulk.ray import Cluster, sync_on_ray  # noqa: PLC0415 - an extra, needed for this option only
 
     if task.engine.shared_limit is not None:
-        raise ConfigurationError("--shared-limit is for plain processes; on Ray, all workers share --rate")
+        raise ConfigurationError(
+            "--shared-limit cannot be used with --on: on Ray, all workers share --rate. Nothing was sent."
+        )
     cluster, journal = Cluster.of(on), task.journal
     if journal is None:
         raise ConfigurationError("a distributed job needs a journal")
@@ -173,16 +175,18 @@ async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
 
 
 async def _shared_limit(task: SyncTask) -> RateLimiter | None:
-    """Return the rate limit shared by several processes, after checking that its store responds.
+    """Return the rate limit shared by several processes, after checking that its server responds.
 
     Raises:
-        ConfigurationError: The store does not respond, or no rate was given.
+        ConfigurationError: The server does not respond, or no rate was given.
     """
     engine, rate = task.engine, task.rate
     if engine.shared_limit is None:
         return None
     if engine.on is not None:
-        raise ConfigurationError("--shared-limit is for plain processes; on Ray, all workers share --rate")
+        raise ConfigurationError(
+            "--shared-limit cannot be used with --on: on Ray, all workers share --rate. Nothing was sent."
+        )
     if rate is None:
         raise ConfigurationError("--shared-limit needs --rate: the requests per second of all processes together")
     limiter = SharedLimit(engine.shared_limit, rate, engine.shared_name, lambda text: print_message(text, "yellow"))
@@ -224,7 +228,7 @@ async def run_job(task: SyncTask, job: Job) -> int:
 
 
 def _settle(task: SyncTask, job: Job, letters: DeadLetters) -> None:
-    """Remove failed rows of earlier runs that have arrived from their file."""
+    """Remove rows of earlier runs that have arrived from the file of failed rows."""
     complete = job.exit_status == "finished" and not job.skipped
     with nullcontext() if task.journal is None else task.journal.reader() as find:
         letters.settle(complete=complete, find=find)
@@ -238,7 +242,7 @@ async def _run_with_progress(job: Job, letters: DeadLetters, title: str) -> None
             group.start_soon(_handle_signals, job, group.cancel_scope)
             group.start_soon(display.refresh)
             try:
-                # The file is read once this job holds the journal's lock: until then another job may write to it.
+                # The file is read after the journal is acquired, because another job may write to it until then.
                 async with job:
                     with letters:
                         async for outcome in job:
@@ -271,7 +275,7 @@ def _stop_signals() -> list[signal.Signals]:
 
 
 _END_STATES = {
-    "paused": "the first rows are done",
+    "paused": "paused after the first rows",
     "refused": "stopped: the credentials were refused",
     "failures": "stopped: too many rows failed",
     "journal": "stopped: the journal cannot be written",
@@ -287,12 +291,12 @@ def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: s
     if message is not None:
         print_message(message, "red")
     for step in facts["next_steps"]:
-        if step["command"] is None or message is None:  # otherwise the message holds the command
+        if step["command"] is None or message is None:  # otherwise the message contains the command
             print_message(" ".join(filter(None, step.values())), "yellow")
 
 
 def _given_again(journal: Journal | None) -> list[str]:
-    """Return the options of a run that a journal does not decide, so that they have to be given again."""
+    """Return the options of a run that have to be given again, because the journal contains only their digests."""
     run = None if journal is None else journal.last_run()
     return [f"--{it.replace('_', '-')}" for it in GIVEN_AGAIN if run is not None and run.facts.get(it) is not None]
 

@@ -21,7 +21,7 @@ from wonder_customers.rate_limit import RateLimiter
 
 
 class Connection:
-    """A connection to the present coordinator, which can be cut."""
+    """A connection to the current coordinator, which can be interrupted."""
 
     def __init__(self, engine: "InProcessBackend") -> None:
         self._engine, self.cut = engine, False

@@ -90,7 +90,7 @@ async def test_distributed_job_equals_a_local_job(
     last = Journal.existing(tmp_path / "many").last_run()
     assert last is not None
     assert (last.exit_status, dict(last.counts)) == ("finished", dict(one.stats.counts))
-    # And a second time: nothing has changed, so nothing is sent.
+    # In a second run, nothing has changed, so nothing is sent.
     again, _ = await make_job(account("paydock"), "paydock", source, tmp_path / "many", server.environment())
     assert len(await collect(again)) == len(letters)
     assert (again.stats.counts["unchanged"], again.stats.requests.sent) == (196, 0)
@@ -100,7 +100,7 @@ async def test_distributed_job_equals_a_local_job(
 async def test_killed_processes_leave_each_customer_once(
     seed: int, account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
-    rows, dice = 150, random.Random(seed)
+    rows, rng = 150, random.Random(seed)
     source = Source(str(write_csv(tmp_path / "c.csv", rows)))
     job, engine = await make_job(
         account("paydock"), "paydock", source, tmp_path / "j", server.environment(), duration=1.0
@@ -112,9 +112,9 @@ async def test_killed_processes_leave_each_customer_once(
 
     async def strike() -> None:
         nonlocal deaths
-        for goal in accumulate(dice.randrange(20, 60) for _ in range(6)):
+        for goal in accumulate(rng.randrange(20, 60) for _ in range(6)):
             await until(partial(reached, goal))
-            engine.depose() if dice.random() < 0.3 else engine.kill(dice.choice(["w0", "w1"]))
+            engine.depose() if rng.random() < 0.3 else engine.kill(rng.choice(["w0", "w1"]))
             deaths += 1
 
     async with anyio.create_task_group() as group:
@@ -232,7 +232,7 @@ async def test_worker_with_wrong_settings_reports_the_reason(
     words = {
         "credentials": "refused the credentials",
         "none": "MONRI_",
-        "endpoint": "this worker's environment names",
+        "endpoint": "the account of this worker is at",
     }
     if wrong == "credentials":
         variables["MONRI_MERCHANT_KEY"] = "0" * 24

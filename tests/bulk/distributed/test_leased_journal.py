@@ -83,7 +83,7 @@ async def test_cancelled_job_does_not_wait_for_a_journal_query() -> None:
 
 
 class SlowConnection(HttpxTransport):
-    """A transport whose connections take a while to open; the lease ends meanwhile, or is renewed."""
+    """A transport whose connections open slowly; meanwhile, the lease ends or is renewed."""
 
     before_sending: Callable[[], None]
 
@@ -103,10 +103,10 @@ def permit_server() -> LeasedRateLimit:
 
 @pytest.mark.parametrize("limit", [AdaptiveRateLimit, permit_server, lambda: RateLimit(1000)])
 @pytest.mark.parametrize("ends", ["lease", "lease after a renewal", "nothing"])
-async def test_no_request_leaves_after_the_lease_has_ended(
+async def test_no_request_is_sent_after_the_lease_has_ended(
     ends: str, limit: Callable[[], Any], account: AccountFactory, server: SimulatorServer
 ) -> None:
-    """Invariant: when a lease has ended, another worker may send the same rows, so no request leaves any more."""
+    """Invariant: no request is sent after the lease has ended, because another worker may send the same rows."""
     leased, stop = journal(), StopSignal()
     fenced = FencedRateLimit(limit(), leased)
 
@@ -144,7 +144,7 @@ async def test_no_request_leaves_after_the_lease_has_ended(
 
 @pytest.mark.parametrize("outstanding", [False, True])
 async def test_run_after_a_killed_distributed_run_waits_for_its_leases(outstanding: bool, tmp_path: Path) -> None:
-    """Invariant: the confirmation window is counted from the moment at which no worker can send any more."""
+    """Invariant: the confirmation window starts when no worker of the killed run can send any more."""
     journal = Journal.open(tmp_path / "j", gateway="monri", endpoint="https://example.org")
     journal.begin({}, leased=15.0)
     assert journal.grace == 0.0

@@ -1,4 +1,4 @@
-"""Partitions read one by one are the source read as a whole, whatever is in it."""
+"""The rows of all partitions equal the rows of the whole source, for any contents."""
 
 import csv
 import gzip
@@ -25,14 +25,14 @@ def facts_of(row: Row) -> Facts:
 
 
 def cut(source: Source, size: int, first: int | None = None) -> list[Partition]:
-    """The partitions, after a journey."""
+    """Return the partitions of a source after a round trip through JSON."""
     found = [Partition.from_json(made.to_json()) for made in Index(source, size, first)]
     assert pickle.loads(pickle.dumps(found)) == found
     return found
 
 
 def check(source: Source, size: int) -> list[Partition]:
-    """Cut a source, and hold the rows of all partitions against those of the whole."""
+    """Divide a source, compare the rows of all partitions with those of the whole source, and return the partitions."""
     whole = [facts_of(row) for row in source.read()]
     found = cut(source, size)
     assert [facts_of(row) for partition in found for row in partition.read()] == whole
@@ -54,7 +54,7 @@ ROWS = st.lists(st.lists(CELLS, min_size=1, max_size=4), max_size=12)
 
 @st.composite
 def csv_files(draw: st.DrawFn) -> bytes:
-    """Files as writers make them, and with raw lines that no writer would make in between."""
+    """Return CSV files with valid rows, and with raw lines that a CSV writer would not produce."""
     text = io.StringIO(newline="")
     if draw(st.booleans()):
         text.write("sep=;\n")

@@ -1,4 +1,4 @@
-"""One rate for many processes: no sliding second sees more requests than allowed, whatever happens."""
+"""One rate for many processes: no period of one second contains more requests than allowed, with any faults."""
 
 import random
 from functools import partial
@@ -44,37 +44,37 @@ class EventLoopClock:
 
 @define(eq=False)
 class Network:
-    """A permit server on another machine: responses are delayed, and it is restarted now and then."""
+    """A permit server on another machine, with delayed responses and restarts."""
 
     rate: float
     seed: int
     latency: float = 0.01
-    dice: random.Random = field(init=False)
+    rng: random.Random = field(init=False)
     server: PermitServer | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.dice, self.server = random.Random(self.seed), self.start()
+        self.rng, self.server = random.Random(self.seed), self.start()
 
     def start(self) -> PermitServer:
         return PermitServer(self.rate, anyio.current_time)
 
     async def grant(self, wanted: int, validity: float) -> Grant:
-        await anyio.sleep(self.dice.random() * self.latency)
+        await anyio.sleep(self.rng.random() * self.latency)
         if self.server is None:
             raise Unreachable
         granted = self.server.grant(wanted, validity)
-        await anyio.sleep(self.dice.random() * self.latency)
+        await anyio.sleep(self.rng.random() * self.latency)
         return granted
 
     async def restart(self, every: float) -> None:
         while True:
-            await anyio.sleep(every * (0.5 + self.dice.random()))
+            await anyio.sleep(every * (0.5 + self.rng.random()))
             self.server = None
-            await anyio.sleep(self.dice.random() * 0.5)
+            await anyio.sleep(self.rng.random() * 0.5)
             self.server = self.start()
 
 
-async def arrivals(limits: list[RateLimiter], seconds: float, dice: random.Random, stall: float = 0.0) -> list[float]:
+async def arrivals(limits: list[RateLimiter], seconds: float, rng: random.Random, stall: float = 0.0) -> list[float]:
     """Return when requests reached the gateway: 24 tasks per limit, with stalls, refusals and failures."""
     times: list[float] = []
 
@@ -84,13 +84,13 @@ async def arrivals(limits: list[RateLimiter], seconds: float, dice: random.Rando
             await limit.acquire(transmission)
             if transmission.valid_until < float("inf"):
                 transmission.renew = partial(limit.acquire, transmission)
-            if stall and dice.random() < 0.2:
-                await anyio.sleep(stall * dice.random())  # a slow connection, or a busy event loop
+            if stall and rng.random() < 0.2:
+                await anyio.sleep(stall * rng.random())  # a slow connection, or a busy event loop
             await transmission.leave()
             transmission.sent = True
             times.append(anyio.current_time())
-            await anyio.sleep(0.02 * dice.random())
-            limit.release(transmission, RequestResult(dice.choice(KINDS), 0.02, 0.1))
+            await anyio.sleep(0.02 * rng.random())
+            limit.release(transmission, RequestResult(rng.choice(KINDS), 0.02, 0.1))
 
     with anyio.move_on_after(seconds), clock.replaced_by(EventLoopClock()):
         async with anyio.create_task_group() as group:
@@ -108,11 +108,11 @@ def leased(network: Network, workers: int) -> list[RateLimiter]:
 @virtual_time
 @pytest.mark.parametrize("rate", [2, 10, 25, 200])
 @pytest.mark.parametrize("stall", [0.0, 0.2, 3.0])
-async def test_no_sliding_second_sees_more_than_the_rate(rate: int, stall: float) -> None:
-    """Invariant: local and distributed limits hold at the moment at which a request leaves."""
+async def test_no_sliding_second_exceeds_the_rate(rate: int, stall: float) -> None:
+    """Invariant: local and distributed limits apply at the moment at which a request is sent."""
     network, seconds = Network(rate, rate), 4 if rate > 100 else 8
     for limits in ([RateLimit(rate)], leased(network, 1), leased(network, 3)):
-        times = await arrivals(list(limits), seconds, network.dice, stall)
+        times = await arrivals(list(limits), seconds, network.rng, stall)
         assert busiest_second(times) <= rate
         assert stall or len(times) >= 0.8 * rate * (seconds - 1) - 1
 
@@ -122,7 +122,7 @@ async def test_no_sliding_second_sees_more_than_the_rate(rate: int, stall: float
 @pytest.mark.parametrize("latency", [0.0, 0.05, 0.2])
 async def test_rate_is_nearly_used(latency: float) -> None:
     network = Network(100, 1, latency)
-    times = await arrivals(leased(network, 4), 8, network.dice)
+    times = await arrivals(leased(network, 4), 8, network.rng)
     assert busiest_second(times) <= 100
     assert len(times) >= {0.0: 0.85, 0.05: 0.5, 0.2: 0.1}[latency] * 100 * 7
 
@@ -134,7 +134,7 @@ async def test_restarted_permit_server_grants_no_burst(seed: int) -> None:
     network = Network(200, seed, latency=0.02)
     async with anyio.create_task_group() as group:
         group.start_soon(network.restart, 2.0)
-        times = await arrivals(leased(network, 4), 12, network.dice, stall=0.1)
+        times = await arrivals(leased(network, 4), 12, network.rng, stall=0.1)
         group.cancel_scope.cancel()
     assert busiest_second(times) <= 200
     assert len(times) > 0.2 * 200 * 12
@@ -152,7 +152,7 @@ async def test_unreachable_permit_server_permits_nothing() -> None:
 
     async with anyio.create_task_group() as group:
         group.start_soon(leave)
-        times = await arrivals(leased(network, 2), 20, network.dice)
+        times = await arrivals(leased(network, 2), 20, network.rng)
     assert len(times) > 200
     assert max(times) <= begun + 2 + HORIZON + VALIDITY
 

@@ -27,7 +27,7 @@ def _cell(value: object) -> str:
 
 
 def write_xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[object]]]) -> Path:
-    """Write a spreadsheet; values are texts, numbers, truth values and dates."""
+    """Write a spreadsheet; values are strings, numbers, Booleans and dates."""
     numbers = range(1, len(sheets) + 1)
     listed = "".join(
         f'<sheet name="{escape(name)}" sheetId="{number}" r:id="rId{number}"/>'

@@ -1,4 +1,4 @@
-"""Columns that may contain card data: all are listed at once, and ambiguous names are decided by their values."""
+"""Columns that may contain card data: one message lists all of them, and the values decide about ambiguous names."""
 
 from pathlib import Path
 

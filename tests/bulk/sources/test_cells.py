@@ -78,7 +78,7 @@ def test_cells_are_read_as_a_person_sees_them(
     try:
         found = list(sources.read(path, mapping=ColumnMapping(text=TextOptions(encoding=named))))
     except ConfigurationError as error:
-        # A table of few characters may look like another encoding, which is refused and never read in silence.
+        # A short table may look like another encoding. It is then refused, and never read without a message.
         assert "encoding" in str(error) or "not a text file" in str(error)  # noqa: PT017
         return
     assert len(found) == len(rows)

@@ -54,7 +54,7 @@ def test_spreadsheet_with_several_sheets_needs_a_choice(tmp_path: Path) -> None:
         sources.read(path, mapping=sources.ColumnMapping(sheet="C"))
 
 
-def test_file_that_is_no_spreadsheet_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_a_spreadsheet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.xlsx").write_bytes(b"PK\x03\x04 not a workbook")
     with pytest.raises(ConfigurationError, match=r"c\.xlsx cannot be read as a spreadsheet"):
         sources.read(tmp_path / "c.xlsx")
@@ -118,7 +118,7 @@ def test_invalid_csv_options_are_refused(options: dict[str, Any]) -> None:
         ",Total,3",
     ],
 )
-def test_lines_after_the_table_are_passed_over(footer: str, tmp_path: Path) -> None:
+def test_lines_after_the_table_are_skipped(footer: str, tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     path.write_text(f"reference,name,metadata.n\nc-1,Ada,1\n{footer.replace(';', ',')}\n", encoding="utf-8")
     reader = sources.read(path)
@@ -131,13 +131,13 @@ def test_customers_with_similar_names_are_read(row: str, tmp_path: Path) -> None
     assert len(drafts(tmp_path, f"reference,name,description\n{row}\n")) == 1
 
 
-def test_row_that_a_line_break_cut_in_two_is_refused(tmp_path: Path) -> None:
+def test_row_with_a_line_break_outside_quotes_is_refused(tmp_path: Path) -> None:
     data = "reference,name,email\nc-1,Ada,a@example.test\nc-2,Grace\nHopper,g@example.test\nc-3,Joan,j@example.test\n"
     found = drafts(tmp_path, data)
     assert [getattr(it, "reference", it) for it in found] == [
         "c-1",
-        "line 3: is a part of a row: it is broken by a line break without quotes",
-        "line 4: is a part of a row: the line before it was broken by a line break without quotes",
+        "line 3: is a part of a row: it contains a line break without quotes",
+        "line 4: is a part of a row: the previous line contains a line break without quotes",
         "c-3",
     ]
 
@@ -192,7 +192,7 @@ def test_database_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ("database", "query", "words"),
     [
         ("postgresql://u:secret@localhost/x", "SELECT 1", "contains a password"),
-        ("NO_SUCH_VARIABLE", "SELECT 1", "neither the URL of a database nor a variable"),
+        ("NO_SUCH_VARIABLE", "SELECT 1", "neither the URL of a database nor an environment variable"),
         ("://", "SELECT 1", "the URL of the database is invalid"),
         ("nonsense://x/y", "SELECT 1", "the database cannot be used"),
         ("sqlite://", "SELECT * FROM no_such_table", "the query cannot be run: no such table: no_such_table"),

@@ -84,13 +84,13 @@ def test_inspection_writes_a_mapping_that_reads_the_same(tmp_path: Path) -> None
         ('default_country = "Croatia"', "a two-letter code"),
         ('transformations = ["magic"]', "'magic' must be one of guards"),
         ("columns = 1", r"\[columns\] must be a table"),
-        ("[columns]\na = 1", "a field must be a text or a list of texts"),
+        ("[columns]\na = 1", "a field must be a string or a list of strings"),
         ("[fields]\nname = 1", r"\[fields\] name must be a table with the keys"),
         ("[fields]\nname = {}", "must have one of: first, join, constant"),
         ('[fields]\nname = { first = ["A"], constant = "x" }', "must have one of"),
-        ("[text]\ncolour = 1", r"\[text\] has the keys"),
+        ("[text]\ncolour = 1", r"\[text\] must be a table with the keys"),
         ('[text]\ndelimiter = "ab"', "the delimiter must be one character"),
-        ("nulls = 5", "must be a text or a list of texts"),
+        ("nulls = 5", "must be a string or a list of strings"),
     ],
 )
 def test_invalid_mapping_file_is_refused(text: str, words: str, tmp_path: Path) -> None:
@@ -118,7 +118,9 @@ async def test_column_that_fails_in_every_row_stops_the_job(account: Callable[[s
         assert "(invalid email)" in found.systematic
         job = sync(session, sources.read(tmp_path / "c.csv"))
         async with job:
-            with pytest.raises(BulkError, match=r"1000 of 1000 rows cannot be sent for one reason \(invalid email\)"):
+            with pytest.raises(
+                BulkError, match=r"1000 of 1000 rows cannot be sent for the same reason \(invalid email\)"
+            ):
                 await _all(job)
     assert job.exit_status == "failures"
     assert job.rows_read == 1000

@@ -1,8 +1,8 @@
 """The coordinator of a distributed job: leases partitions and writes the journal.
 
-It does not depend on an engine. All messages are small and plain: partitions, references, digests, states and counts,
-never a row or a credential. It can be killed at any moment: everything that it confirmed is on disk, and a restarted
-coordinator continues from there.
+The coordinator does not depend on an engine such as Ray. All messages are small and plain: partitions, references,
+digests, states and counts, never a row or a credential. The coordinator can be killed at any moment: everything that it
+has confirmed is on disk, and a restarted coordinator continues from there.
 """
 
 from collections import Counter
@@ -80,7 +80,7 @@ class Coordinator:
     _parts: list[dict[str, Any]] = field(factory=list, init=False)
 
     async def serve(self) -> None:
-        """Acquire the journal and serve calls until `end`. Earlier calls wait.
+        """Acquire the journal and serve calls until `end` is called. Calls that arrive earlier wait.
 
         Raises:
             BulkError: Another process uses the journal, or it cannot be written.
@@ -103,7 +103,7 @@ class Coordinator:
                         self._open.set()
                         await self._over.wait()
                     finally:
-                        # Changes that were queued before are still written.
+                        # Changes that are already queued are still written.
                         self._closed = True
                         journal.stop()
                 counts = self._done.counts + Counter(skipped=self._done.skipped)
@@ -118,7 +118,7 @@ class Coordinator:
         self._over.set()
 
     async def stop(self, exit_status: ExitStatus, reason: str) -> None:
-        """Stop leasing partitions, and tell all workers to end."""
+        """Stop leasing partitions, and make all workers stop."""
         await self._open.wait()
         self._halt(Stop(exit_status, reason))
 
@@ -160,7 +160,12 @@ class Coordinator:
         return WorkerConfig(it.gateway, it.endpoint, it.name, key_mark(it.digests), it.run, self.duration, grace)
 
     async def lease(self) -> tuple[bytes, int] | Literal["wait", "over"]:
-        """Return a partition as JSON and the lease's token. ``wait`` if none is free, ``over`` if none will be."""
+        """Lease a partition.
+
+        Returns:
+            The partition as JSON and the lease's token; ``wait`` if no partition is free now; ``over`` if all
+            partitions are completed or the job is stopped.
+        """
         await self._open.wait()
         if self.stopped is not None or self._over.is_set() or not self._leases.left:
             return "over"
@@ -170,7 +175,7 @@ class Coordinator:
         """Write changes of rows to the journal; return False if the lease was lost.
 
         Raises:
-            BulkError: They could not be written.
+            BulkError: The changes could not be written.
         """
         await self._open.wait()
         if self._closed:
@@ -184,7 +189,7 @@ class Coordinator:
         return self._leases.holds(key)
 
     async def find(self, references: list[str]) -> list[Entry]:
-        """Return the journal's entries of references."""
+        """Return the journal's entries for references."""
         await self._open.wait()
 
         def read() -> list[Entry]:
@@ -194,7 +199,11 @@ class Coordinator:
         return await anyio.to_thread.run_sync(read)
 
     async def heartbeat(self, key: Key, progress: dict[str, Any]) -> Literal["go", "stop", "lost"]:
-        """Renew a lease and store its progress. ``stop``: end in order. ``lost``: send nothing more."""
+        """Renew a lease and store its progress.
+
+        Returns:
+            ``go`` to continue, ``stop`` to complete the rows under way and end, ``lost`` to send nothing more.
+        """
         await self._open.wait()
         if not self._leases.renew(key):
             return "lost"
@@ -210,8 +219,8 @@ class Coordinator:
         Args:
             key: The lease.
             result: The result.
-            stop: The reason why the partition is not complete; None if it is. A job that was not stopped yet is
-                stopped for this reason.
+            stop: The reason why the partition is not complete; None if it is complete. A job that is not yet stopped
+                is stopped for this reason.
         """
         await self._open.wait()
         result = {**result, "place": key[0]}

@@ -1,4 +1,4 @@
-"""A job on many workers, as seen by the process that started it. Independent of the engine."""
+"""A distributed job in the process that started it. Independent of the engine that runs the workers."""
 
 import glob
 import secrets
@@ -40,10 +40,10 @@ class Backend(Protocol):
         """The coordinator."""
 
     async def run_coordinator(self) -> None:
-        """Keep the coordinator running until it ended the run.
+        """Keep the coordinator running until it has ended the run.
 
         Raises:
-            ConfigurationError, BulkError: It cannot run.
+            ConfigurationError, BulkError: The coordinator cannot run.
         """
 
     async def run_workers(self) -> None:
@@ -96,7 +96,7 @@ class PartitionedSource:
         found = Journal.existing(journal)
         _hold(found, monotonic() + wait)
         try:
-            # Files of killed processes.
+            # Remove the files of killed processes.
             for old in journal.parent.glob(f"{glob.escape(journal.name)}.*.partitions*"):
                 old.unlink(missing_ok=True)
             Leases.create(path, index, facts)
@@ -106,17 +106,17 @@ class PartitionedSource:
 
     def remove(self) -> None:
         """Delete the file of partitions, after the job."""
-        for exit_status in ("", "-wal", "-shm"):
-            self.partitions.with_name(self.partitions.name + exit_status).unlink(missing_ok=True)
+        for suffix in ("", "-wal", "-shm"):
+            self.partitions.with_name(self.partitions.name + suffix).unlink(missing_ok=True)
 
-    def rows_of(self, place: int, numbers: Container[int]) -> dict[int, Row]:
-        """Return some rows of a partition, by number.
+    def rows_of(self, index: int, numbers: Container[int]) -> dict[int, Row]:
+        """Return the rows of a partition with the given numbers, by number.
 
         Raises:
             ConfigurationError: The source changed.
         """
         with closing(Leases(self.partitions)) as leases:
-            partition = leases.partition(place)
+            partition = leases.partition(index)
         with closing(partition.read()) as rows:
             return {row.number: row for row in rows if row.number in numbers}
 
@@ -153,7 +153,7 @@ class DistributedJob(Job):
         self._ended, self._decided = anyio.Event(), anyio.Event()
         self._refused: ConfigurationError | BulkError | None = None
 
-    # What a caller uses
+    # The interface of `Job`
 
     def stop(self) -> None:
         """Stop reading rows, complete those under way, and end."""
@@ -161,12 +161,12 @@ class DistributedJob(Job):
 
     @property
     def begun(self) -> bool:
-        """Whether the coordinator holds the journal."""
+        """Whether the coordinator has acquired the journal."""
         return self._begun
 
     @property
     def fraction(self) -> float | None:
-        """The completed share of the source."""
+        """The completed fraction of the source, from 0 to 1."""
         return (self.stats.rows + self.skipped) / self._source.rows if self._source.rows else 1.0
 
     @property
@@ -184,7 +184,7 @@ class DistributedJob(Job):
         """The number of rows that do not belong to this run."""
         return self._progress.skipped
 
-    # The machinery
+    # Implementation
 
     async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
         self._used = True
@@ -193,7 +193,7 @@ class DistributedJob(Job):
         stack.enter_context(given)
         group = await stack.enter_async_context(anyio.create_task_group())
         group.start_soon(self._run, outcomes)
-        # Like a local job, the job has started when it holds the journal.
+        # Like a local job, the job has started when it has acquired the journal.
         await self._decided.wait()
         if not self.begun:
             self._closed = True
@@ -231,7 +231,7 @@ class DistributedJob(Job):
             self._workers_ended = True
         if self._source.cut_short and self.stopped is None:
             self.stopped = Stop("paused", f"the first {self._source.first} rows were requested")
-        # Repeated until it has ended: it may be killed after it accepted the call.
+        # Repeated until the coordinator has ended, because it may be killed after it accepted the call.
         while not self._ended.is_set():
             with suppress(Unreachable):
                 await self._backend.coordinator.end(self.exit_status)
@@ -258,7 +258,7 @@ class DistributedJob(Job):
         found = self._progress = Progress.from_dict(snapshot["progress"])
         self.stats.replace(found.counts, found.reasons, found.sent, found.latencies)
         requests = self.stats.requests
-        requests.sent, requests.throttled, requests.failed = found.requests, found.throttled, found.troubled
+        requests.sent, requests.throttled, requests.failed = found.requests, found.throttled, found.failed
         requests.concurrency = found.concurrency or requests.concurrency
         requests.rate = found.rate
         self.stats.tick(anyio.current_time())
@@ -276,7 +276,7 @@ class DistributedJob(Job):
         """Send the outcomes of failed rows."""
         failed, rows = [outcome_from_dict(plain) for plain in result["failures"]], dict[int, Row]()
         if failed and self._source.values:
-            # Rows are never sent between processes, so the failed ones are read again here.
+            # Rows are never sent between processes, so the failed rows are read again here.
             numbers = {outcome.number for outcome in failed}
             with suppress(ConfigurationError):
                 rows = await anyio.to_thread.run_sync(self._source.rows_of, result["place"], numbers)
@@ -285,7 +285,7 @@ class DistributedJob(Job):
 
 
 def _with_row(outcome: Outcome, row: Row | None) -> Outcome:
-    """Return an outcome with the values of its row."""
+    """Return an outcome with the draft of its row, or with the original bytes if the row has no draft."""
     if row is None:
         return outcome
     return evolve(outcome, draft=row.draft, original=row.original if row.draft is None else None)

@@ -1,8 +1,8 @@
 """The index pass: reads a source once and divides it into partitions.
 
-Only a parser that has read everything before knows where a row of a CSV file ends, because quotes may contain line
-breaks. The index pass therefore uses the same reader as the workers, and divides the file where the reader is between
-two rows. It also records which rows repeat an earlier reference, which the reader of a single partition cannot know.
+Quoted values of a CSV file may contain line breaks, so the end of a row is found only by parsing the file from its
+start. The index pass therefore uses the same reader as the workers, and divides the file between two rows of the
+reader. It also records which rows repeat an earlier reference, because a worker reads only its own partition.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ class Index:
         source: The source.
         size: The approximate number of rows per partition; larger row groups are not divided, and rows with the same
             reference stay together.
-        first: Only this number of rows of the source; None for all.
+        first: The maximum number of rows; None for all.
         rows: The number of rows counted so far.
         cut_short: Whether the source has more rows than `first`.
     """
@@ -66,8 +66,8 @@ class Index:
         with closing(ReferenceIndex()) as self._seen:
             if self.source.database is not None:
                 raise ConfigurationError(
-                    "a database cannot be divided between workers: run without --on, or save the result of the query as"
-                    " a file"
+                    "a database cannot be divided between workers. Nothing was sent. Run without --on, or save the"
+                    " result of the query as a file."
                 )
             if self.source.query is not None:
                 yield from self._query(self.source.query)
@@ -99,7 +99,7 @@ class Index:
         self._named.clear()
 
     def _partition(self, **what: Any) -> Partition:
-        """Return the rows since the last division as a partition."""
+        """Return a partition of the rows that were counted since the previous partition."""
         self._note()
         repeats = tuple(sorted(self._repeats.items()))
         made = Partition(

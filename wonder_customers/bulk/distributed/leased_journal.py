@@ -1,7 +1,7 @@
-"""The journal of a worker for one partition: sends all changes to the coordinator, as long as the lease is valid.
+"""The journal of a worker for one partition: sends all changes to the coordinator while the lease is valid.
 
 A request is sent only after its record is on the disk of the coordinator, because the worker's machine may be lost at
-any moment. So the rows that were under way when a worker died are known to the worker that takes over.
+any moment. The worker that takes over a partition therefore knows which rows were under way.
 """
 
 from collections import deque
@@ -38,16 +38,18 @@ ASKED = 500
 
 @define(eq=False)
 class LeasedJournal:
-    """A partition that this worker holds, and the journal of its rows. It groups changes while a message is under way.
+    """The partition that is leased to this worker, and the journal of its rows.
+
+    Changes that are recorded while a message is sent are grouped into the next message.
 
     Attributes:
         coordinator: The coordinator.
         config: The worker's configuration.
         digests: Computes digests with the journal's key.
         key: The lease.
-        until: When the lease ends, on the monotonic clock. It is counted from before the coordinator renewed it.
+        until: When the lease ends, on the monotonic clock. It is measured from before the renewal was requested.
         quiet_at: When the workers of an earlier run have stopped sending, on the monotonic clock.
-        lost: Whether another worker may hold the partition, so that nothing may be sent any more.
+        lost: Whether another worker may have the partition, so that nothing more may be sent.
         failure: Why the journal can no longer be written.
     """
 
@@ -67,11 +69,11 @@ class LeasedJournal:
     # The lease
 
     def is_valid(self) -> bool:
-        """Return whether a request may leave now."""
+        """Return whether a request may be sent now."""
         return not self.lost and clock.monotonic() < self.until
 
     def leave(self) -> None:
-        """Stop sending rows."""
+        """Mark the lease as lost, and stop the job."""
         self.lost = True
         if self._job is not None:
             self._job.stop()
@@ -81,20 +83,20 @@ class LeasedJournal:
         self._job = job
         while not self.lost:
             await clock.sleep(BEAT)
-            asked = clock.monotonic()
+            requested = clock.monotonic()
             try:
-                answer = await self.coordinator.heartbeat(self.key, Progress.of(job).to_dict())
+                result = await self.coordinator.heartbeat(self.key, Progress.of(job).to_dict())
             except Unreachable:
                 continue
-            if answer == "lost":
+            if result == "lost":
                 self.leave()
                 return
-            self._renew(asked)
-            if answer == "stop":
+            self._renew(requested)
+            if result == "stop":
                 job.stop()
 
-    def _renew(self, asked: float) -> None:
-        self.until = max(self.until, asked + self.config.duration)
+    def _renew(self, requested: float) -> None:
+        self.until = max(self.until, requested + self.config.duration)
 
     async def _reach(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call the coordinator until it responds.
@@ -141,7 +143,7 @@ class LeasedJournal:
         """Do nothing: the coordinator ends the run."""
 
     async def serve(self) -> None:
-        """Send queued changes, until `stop` was called and all of them are sent."""
+        """Send queued changes until `stop` is called and all changes are sent."""
         with anyio.CancelScope(shield=True):
             while self._changes or not self._stopping:
                 if not self._changes:
@@ -158,9 +160,9 @@ class LeasedJournal:
 
     async def _write(self, changes: list[Change]) -> None:
         async def write() -> None:
-            asked = clock.monotonic()
+            requested = clock.monotonic()
             if await self.coordinator.write(self.key, changes):
-                self._renew(asked)
+                self._renew(requested)
             else:
                 self.leave()
 
@@ -179,11 +181,11 @@ class LeasedJournal:
         """Record that rows will be sent, and wait until the records are on the journal's disk.
 
         Raises:
-            BulkError: They could not be written, so the rows must not be sent.
+            BulkError: The records could not be written, so the rows must not be sent.
         """
         written = anyio.Event()
-        for place, row in enumerate(rows, 1):
-            self._post("sending", *row, written=written if place == len(rows) else None)
+        for number, row in enumerate(rows, 1):
+            self._post("sending", *row, written=written if number == len(rows) else None)
         if rows:
             await written.wait()
         if self.failure is not None:
@@ -201,11 +203,11 @@ class LeasedJournal:
         id: str,
         attempts: int,
     ) -> None:
-        """Record that the gateway holds the row. `fields` are digests, see `wonder_customers.bulk.empty_cells`."""
+        """Record that the gateway confirmed the row. `fields` are digests, see `wonder_customers.bulk.empty_cells`."""
         self._post("done", reference, number, raw, payload, fields, result, id, attempts)
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
-        """Record how a row ended that the gateway did not confirm."""
+        """Record the result of a row that the gateway did not confirm."""
         self._post("ended", reference, state, attempts, code)
 
     def same(self, reference: str, raw: bytes) -> None:

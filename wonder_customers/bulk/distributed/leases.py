@@ -1,4 +1,4 @@
-"""Leases of partitions, in a file that survives the processes. A lease ends when it is not renewed."""
+"""Leases of partitions, in a file that survives a restart of the process. A lease ends if it is not renewed."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
@@ -35,8 +35,8 @@ CREATE INDEX ended ON partitions (done) WHERE done IS NOT NULL;
 class Leases:
     """The partitions of one job, their leases, and the results of completed partitions.
 
-    A lease ends only by itself or when its holder gives it back, because a worker that cannot be reached may still
-    send requests.
+    A lease ends only when it expires or when its holder returns it. It cannot be revoked, because a worker that cannot
+    be reached may still send requests.
 
     Attributes:
         path: The file.
@@ -56,7 +56,13 @@ class Leases:
 
     @classmethod
     def create(cls, path: Path, partitions: Iterable[Partition], facts: Mapping[str, Any]) -> None:
-        """Create a file."""
+        """Create the file.
+
+        Args:
+            path: The file.
+            partitions: The partitions of the job.
+            facts: Values for `fact`, by name.
+        """
         with closing(connect(path)) as connection:
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN")
@@ -120,7 +126,12 @@ class Leases:
         return token == key[1] and self.clock() <= until
 
     def finish(self, key: Key, result: Mapping[str, Any] | None) -> bool:
-        """Store the result of a partition, or None if it was not completed. Return False if the lease was lost."""
+        """End a lease and store the result of its partition. Return False if the lease was lost.
+
+        Args:
+            key: The lease.
+            result: The result; None if the partition is not completed, so that another worker can lease it.
+        """
         if not self.holds(key):
             return False
         del self._held[key[0]]
@@ -141,6 +152,6 @@ class Leases:
         return [orjson.loads(result) for (result,) in self._connection.execute(sql, [after, most])]
 
     def partition(self, place: int) -> Partition:
-        """Return a partition."""
+        """Return the partition at an index."""
         (text,) = self._connection.execute("SELECT partition FROM partitions WHERE place = ?", [place]).fetchone()
         return Partition.from_json(text)

@@ -27,7 +27,7 @@ from wonder_customers.session import CustomerSession
 __all__ = ["Kind", "Partition", "Source", "run_partition"]
 
 Kind = Literal["source", "file", "bytes", "rows", "keys"]
-"""A whole source or file, a byte range of a text file, a row range of a Parquet file, or references of a query."""
+"""A whole source, a whole file, bytes of a text file, rows of a Parquet file, or a range of a query's references."""
 
 
 def _mapping(given: ColumnMapping | Mapping[str, Any]) -> ColumnMapping:
@@ -44,7 +44,7 @@ class Source:
 
     Attributes:
         path: A file, a folder, or ``-`` for a query that names its own tables.
-        mapping: Which column is which field, and how values are read; or the field of each column.
+        mapping: The field of each column; or a `ColumnMapping`, which also contains how values are read.
         query: SQL that selects the rows.
         form: The format, if it is not known from the name.
         database: The database of the query.
@@ -60,7 +60,7 @@ class Source:
 
     @property
     def reading(self) -> Reading:
-        """How its columns are read."""
+        """The settings for reading the columns."""
         return Reading(self.mapping, unsupported=frozenset(self.unsupported))
 
     def read(self) -> RowReader:
@@ -87,18 +87,18 @@ class Partition:
         source: The source.
         kind: The kind of the partition.
         place: The index of the partition in the source, from 0.
-        number: The number of rows of the source before the first one.
+        number: The number of rows that precede the partition in the source.
         rows: The number of rows; None if they were not counted.
         file: The file and its format; None for a query.
-        begin: The start: a byte, a row of the file, or the smallest reference (None includes rows without one).
+        begin: The start: a byte, a row of the file, or the smallest reference (None includes rows without a reference).
         end: The start of the next partition, in the same unit; None for the end of the source.
-        line: The number of lines or rows of the file before the first row.
+        line: The number of lines (or rows) that precede the partition in the file.
         encoding: The encoding of the text file.
         key: The column with a query's references, followed by all its columns.
-        where: Prefix for a row's place.
+        where: Prefix for the rows' locations in messages.
         fingerprint: Changes when the file changes.
-        repeats: Pairs of row numbers: a row that repeats a reference, and the first row with it, anywhere in the
-            source; None if they were not determined.
+        repeats: Pairs of row numbers: a row that repeats a reference, and the first row with that reference,
+            anywhere in the source; None if they were not determined.
     """
 
     source: Source
@@ -134,10 +134,10 @@ class Partition:
         )
 
     def read(self) -> RowReader:
-        """Read its rows, with the numbers and places that they have in the whole source.
+        """Read the rows of the partition, with their numbers and locations in the whole source.
 
         Raises:
-            ConfigurationError: It cannot be read, or the source changed after it was divided.
+            ConfigurationError: The source cannot be read, or it changed after it was divided.
         """
         if self.kind == "source":
             return self.source.read()
@@ -147,7 +147,11 @@ class Partition:
         return RowReader(self._counted, None)
 
     def _counted(self, reader: RowReader) -> Iterator[Row]:
-        """Yield its rows, and raise if there are fewer than counted."""
+        """Yield the rows.
+
+        Raises:
+            ConfigurationError: There are fewer rows than the index pass counted.
+        """
         count = 0
         try:
             for row in islice(self._rows(reader), self.rows):
@@ -206,17 +210,15 @@ def run_partition(
 ) -> Job:
     """Upsert the rows of a partition. Use the returned job like that of `sync`.
 
-    Every engine runs this function: the command line with a whole source, and workers on other machines with parts of
-        it.
-    It can be repeated at any time by any process that has the journal: confirmed rows are not sent again, and
-        unconfirmed
-    rows are looked up first.
+    Every engine calls this function: the command line with a whole source, and workers on other machines with
+    partitions of it. Any process that has the journal can call it again at any time: confirmed rows are not sent again,
+    and unconfirmed rows are looked up first.
 
     Args:
         partition: The rows.
         session: An open session.
-        journal: Records what was confirmed and what is under way.
-        options: How the rows are sent.
+        journal: Records the rows that are under way and the results; None for no journal.
+        options: The settings of the job.
 
     Raises:
         ConfigurationError: The rows cannot be read, or the source changed.

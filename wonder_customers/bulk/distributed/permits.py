@@ -1,8 +1,9 @@
 """A rate limit for many processes: one process grants permits, and the others use them. No I/O here.
 
-Permits are evenly spaced, and each is valid for a short time only. The server counts the whole time of validity, and
-the client measures it from the moment at which it asked. So the limit holds for the moments at which requests leave,
-without a comparison of clocks. Unused permits are lost, so that neither a pause nor a restart is followed by a burst.
+Permits are evenly spaced, and each is valid for a short time only. The server assumes that a permit may be used at any
+moment of this time. The client measures the time from the moment at which it requested the permit. The limit therefore
+applies to the moments at which requests are sent, and clocks are not compared. Unused permits expire, so that neither a
+pause nor a restart is followed by a burst.
 """
 
 from collections import deque
@@ -20,11 +21,11 @@ from wonder_customers.wire import Transmission
 __all__ = ["Grant", "LeasedRateLimit", "PermitServer", "Unreachable", "check_shared_rate"]
 
 HORIZON = 0.2
-"""Seconds by which permits are granted ahead at most."""
+"""The maximum time in seconds for which permits are granted in advance."""
 VALIDITY = 0.06
-"""Seconds for which a permit is valid, unless the client asks for more."""
+"""Seconds for which a permit is valid, unless the client requests a longer time."""
 LONGEST = 0.5
-"""Seconds of validity for which a client may ask, if the responses take long."""
+"""The maximum validity in seconds that a client may request, if its responses are slow."""
 MARGIN = VALIDITY + 0.04
 """Seconds added to a period: the validity, and the varying time that requests take to reach the gateway."""
 PATIENCE = 0.2
@@ -40,7 +41,7 @@ class Grant:
     """Evenly spaced permits.
 
     Attributes:
-        wait: Seconds from the moment of the grant to the first permit. If there are none: until more can be granted.
+        wait: Seconds from the grant to the first permit; without permits, seconds until permits can be granted again.
         spacing: Seconds between two permits.
         count: The number of permits.
     """
@@ -51,10 +52,10 @@ class Grant:
 
 
 def check_shared_rate(rate: float) -> None:
-    """Check a rate.
+    """Check that a shared rate is valid.
 
     Raises:
-        ConfigurationError: It is not more than 0.
+        ConfigurationError: The rate is not more than 0.
     """
     if not rate > 0:
         raise ConfigurationError("the rate must be more than 0 requests per second")
@@ -64,8 +65,8 @@ def check_shared_rate(rate: float) -> None:
 class PermitServer:
     """Grants permits: at most `rate` of them can be used in any second.
 
-    A new instance starts after all permits that a previous one could have granted, so that it can replace one that
-    died.
+    The first permit of a new instance is later than all permits that a previous instance can have granted, so that an
+    instance that died can be replaced.
 
     Attributes:
         rate: Permits per second.
@@ -83,11 +84,11 @@ class PermitServer:
         self._next = self.clock() + HORIZON + LONGEST + self._spacing
 
     def grant(self, wanted: int, validity: float = VALIDITY) -> Grant:
-        """Return the next permits, within `HORIZON`.
+        """Grant the next permits that start within `HORIZON`.
 
         Args:
-            wanted: How many can be used now.
-            validity: Seconds for which the client will use each of them.
+            wanted: The number of permits that the client can use now.
+            validity: Seconds for which each permit is valid.
         """
         now = self.clock()
         first = max(self._next, now)
@@ -101,11 +102,11 @@ class PermitServer:
 
 @define(eq=False)
 class LeasedRateLimit:
-    """A rate limit that uses permits of another process.
+    """A rate limit that uses the permits of a server in another process.
 
     Attributes:
-        grant: Requests permits: how many, and for how many seconds each is used. Raises `Unreachable`.
-        lapsed: The number of permits that came too late to be used.
+        grant: Requests permits, given their number and validity in seconds. Raises `Unreachable`.
+        lapsed: The number of permits that expired before they could be used.
     """
 
     grant: Callable[[int, float], Awaitable[Grant]]
@@ -152,7 +153,7 @@ class LeasedRateLimit:
         received = clock.monotonic()
         self._delays.append(received - asked)
         for number in range(granted.count):
-            # It was granted after `asked` and before `received`.
+            # The permit was granted between `asked` and `received`.
             after = granted.wait + number * granted.spacing
             self._permits.append((received + after, asked + after + validity))
         if not granted.count:

@@ -24,10 +24,10 @@ class Progress:
         sent: Rows that the gateway accepted.
         requests: Requests sent for rows.
         throttled: Requests refused by the gateway's rate limit.
-        troubled: Requests that failed with a fault.
+        failed: Requests that failed with a server error or without a response.
         latencies: Rows by latency bucket.
-        concurrency: The number of concurrent rows that the gateway accepts, as found.
-        rate: The number of requests per second that it accepts; None as long as it refused none.
+        concurrency: The measured number of concurrent rows that the gateway accepts.
+        rate: The measured number of requests per second that the gateway accepts; None until it refuses a request.
     """
 
     read: int = 0
@@ -37,7 +37,7 @@ class Progress:
     sent: int = 0
     requests: int = 0
     throttled: int = 0
-    troubled: int = 0
+    failed: int = 0
     latencies: "Counter[int]" = field(factory=Counter)
     concurrency: float = 0.0
     rate: float | None = None
@@ -79,7 +79,7 @@ class Progress:
         self.sent += other.sent
         self.requests += other.requests
         self.throttled += other.throttled
-        self.troubled += other.troubled
+        self.failed += other.failed
         self.latencies.update(other.latencies)
 
     def join(self, other: "Progress") -> None:
@@ -90,7 +90,7 @@ class Progress:
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
-    """A row that did not arrive, as plain data without its draft and its error, which hold values."""
+    """Return the outcome of a failed row as plain data, without its draft and error, which contain values."""
     names = ("number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place")
     return {name: getattr(outcome, name) for name in names}
 

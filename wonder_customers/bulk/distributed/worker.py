@@ -1,6 +1,6 @@
 """A worker of a distributed job: takes partitions from the coordinator and runs them on its own session.
 
-It does not depend on an engine: the coordinator may be an object in the same process or a stub for another machine.
+A worker does not depend on an engine: its coordinator may be an object in the same process or a remote stub.
 Credentials come from the environment of the worker's process.
 """
 
@@ -33,12 +33,12 @@ __all__ = ["FencedRateLimit", "Worker", "digests_for"]
 T = TypeVar("T")
 
 IDLE = 0.1
-"""Seconds until a worker without a partition asks again."""
+"""Seconds until a worker without a partition requests one again."""
 
 
 @define(eq=False)
 class FencedRateLimit:
-    """The rate limit of a worker's session. Requests leave only while the worker holds a lease.
+    """The rate limit of a worker's session. Requests are sent only while the worker has a lease.
 
     Attributes:
         limit: The rate limit of all workers, or one that adapts to the gateway.
@@ -76,10 +76,10 @@ class Worker:
 
     Attributes:
         coordinator: The coordinator.
-        rate_limit: The rate limit of all workers; None for one of its own that adapts to the gateway.
-        options: How rows are sent.
+        rate_limit: The rate limit of all workers; None for a separate limit that adapts to the gateway.
+        options: The settings of the job.
         variables: The environment with the credentials.
-        patience: Seconds for which it tries to reach the coordinator.
+        patience: Seconds after which an unreachable coordinator is an error.
     """
 
     coordinator: Coordinator
@@ -92,7 +92,8 @@ class Worker:
         """Take partitions and run them, until the job is over.
 
         Raises:
-            ConfigurationError: The environment has no credentials, or they do not fit the journal's gateway or key.
+            ConfigurationError: The environment does not contain the credentials, or the endpoint or the key is not that
+                of the journal.
             BulkError: The coordinator cannot be reached.
         """
         config = await self._reach(self.coordinator.worker_config)
@@ -100,7 +101,7 @@ class Worker:
         account = package(config.gateway).ACCOUNT.from_environment(self.variables)
         if account.base_url != config.endpoint:
             raise ConfigurationError(
-                f"the journal belongs to {config.gateway} at {config.endpoint}, but this worker's environment names"
+                f"the journal belongs to {config.gateway} at {config.endpoint}, but the account of this worker is at"
                 f" {account.base_url}. This worker sent nothing."
             )
         digests = digests_for(config)
@@ -150,7 +151,7 @@ class Worker:
         """Call the coordinator until it responds.
 
         Raises:
-            BulkError: It does not respond within `patience`.
+            BulkError: The coordinator does not respond within `patience`.
         """
         until = clock.monotonic() + self.patience
         while True:
@@ -159,16 +160,16 @@ class Worker:
             except Unreachable:
                 if clock.monotonic() > until:
                     raise BulkError(
-                        "the coordinator cannot be reached. Rows that were sent are in its journal."
+                        "the coordinator cannot be reached. Rows that were sent are in its journal. Resume the job."
                     ) from None
                 await clock.sleep(PATIENCE)
 
 
 def digests_for(config: WorkerConfig) -> Digests:
-    """Return the digests of the journal's key: with another key, every row would appear changed.
+    """Return the digests with the journal's key. With another key, every row would appear changed.
 
     Raises:
-        ConfigurationError: This worker has another key.
+        ConfigurationError: The key of this worker is not that of the journal.
     """
     digests = Digests(key_of(Path(config.journal), make=False))
     if not compare_digest(key_mark(digests), config.mark):

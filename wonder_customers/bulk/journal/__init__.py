@@ -1,4 +1,4 @@
-"""The journal: records every row before it is sent and after it ended."""
+"""The journal, which records every row before it is sent and after its result is known."""
 
 from wonder_customers.bulk.journal.database import connect
 from wonder_customers.bulk.journal.sqlite import Change, Journal, Run

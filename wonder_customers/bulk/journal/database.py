@@ -14,13 +14,13 @@ from wonder_customers.errors import BulkError, ConfigurationError
 __all__ = ["check_schema", "connect", "reading", "writing"]
 
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
-"""The end of a rollback journal that names a further file (https://sqlite.org/fileformat.html#the_rollback_journal)."""
+"""The last bytes of a rollback journal that names another file (https://sqlite.org/fileformat.html#the_rollback_journal)."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a connection to a journal, and create the file if it does not exist.
 
-    Its commits survive a power failure. Only the owner can read and write the file and the files beside it.
+    Commits survive a power failure. Only the owner can read and write the file and the files beside it.
 
     Raises:
         ConfigurationError: Another user may have written the file, or a file beside it that SQLite reads.
@@ -30,7 +30,7 @@ def connect(path: Path) -> sqlite3.Connection:
     make_private(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
-        # The schema of a file calls no function with effects outside of the database.
+        # The schema of an untrusted file must not call functions with effects outside of the database.
         for setting in ("trusted_schema = OFF", "journal_mode = WAL", "synchronous = FULL"):
             connection.execute(f"PRAGMA {setting}").close()
     except BaseException:
@@ -41,7 +41,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Report errors of reading a journal as `ConfigurationError`."""
+    """Convert errors of reading a journal into `ConfigurationError`."""
     try:
         yield
     except sqlite3.Error as error:
@@ -54,23 +54,23 @@ def reading(path: Path) -> Iterator[None]:
         ) from None
     except (ValueError, KeyError, OverflowError) as error:  # invalid Unicode, invalid JSON, missing names
         reason = type(error).__name__
-        raise ConfigurationError(f"the journal {path} is damaged ({reason}): restore it from a copy.") from None
+        raise ConfigurationError(f"the journal {path} is damaged ({reason}): restore it from a backup.") from None
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Report errors of writing a journal as `BulkError`."""
+def writing(path: Path, effect: str) -> Iterator[None]:
+    """Convert errors of writing a journal into `BulkError`. `effect` ends the message: it states what was sent."""
     try:
         yield
     except sqlite3.Error as error:
-        raise BulkError(f"the journal {path} could not be written: {error}. Nothing was sent.") from None
+        raise BulkError(f"the journal {path} could not be written: {error}. {effect}") from None
 
 
 def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> None:
     """Check that a database contains the tables and indexes of `schema` and nothing else, such as views or triggers.
 
     Raises:
-        ConfigurationError: It contains something else.
+        ConfigurationError: The database contains other objects.
     """
     with closing(sqlite3.connect(":memory:")) as ours:
         ours.executescript(schema)
@@ -94,14 +94,16 @@ def _check_files_beside(path: Path) -> None:
     for suffix in ("-wal", "-shm", "-journal"):
         beside = path.with_name(path.name + suffix)
         if beside.is_symlink():
-            raise ConfigurationError(f"{beside} is a link, which SQLite does not make. Nothing was sent.")
+            raise ConfigurationError(
+                f"{beside} is a link, which SQLite does not create. Nothing was sent. Remove the link."
+            )
         check_trusted(beside)
         try:
             if stat.S_IMODE(beside.stat().st_mode) & 0o077:
                 beside.chmod(0o600)
             if suffix == "-journal" and _names_other_file(beside):
                 raise ConfigurationError(
-                    f"{beside} names a further database, which is not part of a journal. Nothing was sent. If you"
+                    f"{beside} names another database, which is not part of a journal. Nothing was sent. If you"
                     f" trust {path.name}, run: rm {quote(str(beside))}"
                 )
         except FileNotFoundError:  # also if another process has just closed the database

@@ -1,4 +1,4 @@
-"""Keyed digests, which show whether a row changed since the gateway accepted it without storing the row.
+"""Keyed digests, which show whether a row has changed since the gateway accepted it. The row itself is not stored.
 
 A plain hash of an e-mail address or telephone number can be reversed by trying all values. Digests are therefore HMACs
 with a secret key, which is stored in a file beside the journal or in the environment variable
@@ -81,7 +81,7 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
     named = environ.get(VARIABLE)
     if named is not None:
         if len(named) < 16:
-            raise ConfigurationError(f"{VARIABLE} must have at least 16 characters")
+            raise ConfigurationError(f"{VARIABLE} must have at least 16 characters. Nothing was sent.")
         return _derived(named)
     path = _key_file(journal)
     if not path.exists():
@@ -104,13 +104,13 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
 
 @cache
 def _derived(named: str) -> bytes:
-    """Return the key of a text: the 32 bytes of 64 hexadecimal digits, or the output of scrypt (RFC 7914).
+    """Derive the key from the variable's value: decode 64 hexadecimal digits, or apply scrypt (RFC 7914) to a password.
 
-    A text that a person chose can be guessed, and each guess costs as much as this function.
+    A password that a person chose may be guessed. With scrypt, each guess is expensive.
     """
     if re.fullmatch(r"[0-9a-fA-F]{64}", named):
         return bytes.fromhex(named)
-    # The same salt in all processes and on all machines, which share no other state.
+    # The salt is constant, because all processes and machines must derive the same key without shared state.
     return scrypt(named.encode(), salt=b"wonder-customers journal key", n=2**14, r=8, p=1, dklen=32)
 
 
@@ -122,7 +122,7 @@ def _key_file(journal: Path) -> Path:
 
 
 def _create_key(path: Path) -> None:
-    """Create a key file that is complete and durable, or absent after a power failure."""
+    """Create a key file. After a power failure, the file is either complete or absent."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -1,4 +1,4 @@
-"""The interface of a journal, as a job uses it."""
+"""The interface of a journal that a job requires, and its entries."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,12 +14,12 @@ Announcement = tuple[str, int, bytes | None, bytes, str]
 """Reference, row number, digest of the raw values, digest of the request body, and digests of the fields."""
 
 State = Literal["sending", "done", "failed", "unknown", "held", "removing", "removed"]
-"""``failed``: the gateway refuses the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again.
+"""``failed``: the gateway refused the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again.
 ``removing`` and ``removed``: the row left the source, and its customer is being or was deleted."""
 
 LATE_ATTEMPT = "late attempt"
-"""The code of a confirmed row for which an earlier attempt, without a response, may still be applied. Another body is
-sent only after the confirmation window."""
+"""The code of a confirmed row for which an earlier attempt, without a response, may still be applied. A different
+body is sent only after the confirmation window."""
 
 
 @frozen
@@ -28,11 +28,11 @@ class Run:
 
     Attributes:
         number: The number of the run in this journal, from 1.
-        started: Unix time.
-        ended: Unix time; None while it is unfinished.
-        exit_status: How it ended, such as ``finished`` or ``interrupted``; None if the process was killed.
-        facts: How to repeat the run: source, mapping, query, options. Never contains credentials.
-        counts: Rows by status, when it ended.
+        started: The start as Unix time in seconds.
+        ended: The end as Unix time in seconds; None if the run has not ended.
+        exit_status: How the run ended, such as ``finished`` or ``interrupted``; None if the process was killed.
+        facts: The settings for repeating the run: source, mapping, query and options, without credentials.
+        counts: Rows by status, recorded when the run ended.
     """
 
     number: int
@@ -44,7 +44,7 @@ class Run:
 
 
 class Entry(NamedTuple):
-    """What the journal records about one reference."""
+    """The journal's record of one reference. `at` is the Unix time of the last change in seconds."""
 
     reference: str
     number: int
@@ -61,11 +61,11 @@ class Entry(NamedTuple):
 
 
 class RowJournal(Protocol):
-    """A journal as a job uses it: `Journal` in a file, or `RemoteJournal` for a part of a job on another machine."""
+    """The interface of a journal: `Journal` in a file, or `LeasedJournal` for a partition on another machine."""
 
     @property
     def digests(self) -> Digests:
-        """Computes the digests by which rows are compared."""
+        """The digests with which rows are compared."""
 
     @property
     def run(self) -> int:
@@ -83,7 +83,7 @@ class RowJournal(Protocol):
         """Check that the journal belongs to the gateway to which a job sends its rows.
 
         Raises:
-            ConfigurationError: It belongs to another gateway, which has other customers.
+            ConfigurationError: The journal belongs to another gateway, which has other customers.
         """
 
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> object:
@@ -93,7 +93,7 @@ class RowJournal(Protocol):
         """Record how the run ended, and release the journal."""
 
     async def serve(self) -> None:
-        """Write queued entries, until `stop` was called and all of them are written."""
+        """Write queued entries until `stop` is called and all entries are written."""
 
     def stop(self) -> None:
         """End `serve` after the last queued entry."""
@@ -102,7 +102,7 @@ class RowJournal(Protocol):
         """Record that rows will be sent, and wait until the records are on disk.
 
         Raises:
-            BulkError: They could not be written, so the rows must not be sent.
+            BulkError: The records could not be written, so the rows must not be sent.
         """
 
     def done(
@@ -117,10 +117,10 @@ class RowJournal(Protocol):
         id: str,
         attempts: int,
     ) -> None:
-        """Record that the gateway holds the row. `fields` are digests, see `wonder_customers.bulk.empty_cells`."""
+        """Record that the gateway confirmed the row. `fields` are digests, see `wonder_customers.bulk.empty_cells`."""
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
-        """Record how a row ended that the gateway did not confirm."""
+        """Record the result of a row that the gateway did not confirm."""
 
     def same(self, reference: str, raw: bytes) -> None:
         """Record that different raw values result in the same request body."""

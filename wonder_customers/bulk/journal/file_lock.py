@@ -28,7 +28,7 @@ class FileLock:
         """Acquire the lock.
 
         Raises:
-            BulkError: Another process holds it, or the file cannot be opened.
+            BulkError: Another process holds the lock, or the file cannot be opened.
         """
         if self._descriptor is not None or not _LOCKS:
             return

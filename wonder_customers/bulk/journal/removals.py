@@ -1,7 +1,7 @@
-"""The removal of customers in a journal: which customers the source has written, and what became of them.
+"""The removal of customers in a journal: the customers that earlier runs wrote, and their deletion.
 
-A row is ``removing`` on disk before its deletion is requested and ``removed`` after the response. A row that is
-``removing`` when a process starts is read at the gateway before anything else is done with it.
+A row is ``removing`` on disk before its deletion is requested, and ``removed`` after the response. If a row is
+``removing`` when a process starts, its customer is first read at the gateway.
 """
 
 from collections.abc import Generator, Sequence
@@ -26,11 +26,11 @@ _REMOVED = """
 UPDATE rows SET state = 'removed', result = NULL, raw = NULL, payload = NULL, fields = NULL, id = coalesce(?, id),
     code = ?, run = ?, at = ? WHERE reference = ?
 """
-"""The digests of the customer's values are forgotten, so that a row that returns is a new one."""
+"""The digests of the customer's values are deleted, so that a row that returns is treated as new."""
 
 
 class Candidate(NamedTuple):
-    """A customer that the source has written."""
+    """A customer that an earlier run wrote."""
 
     reference: str
     state: State
@@ -45,7 +45,7 @@ class Removals:
     journal: Journal
 
     def written(self) -> Generator[list[Candidate]]:
-        """Yield the customers that the source has written, ordered by reference."""
+        """Yield the customers that earlier runs wrote, ordered by reference."""
         return self._pages(_WRITTEN)
 
     def removed(self) -> Generator[list[Candidate]]:
@@ -66,7 +66,7 @@ class Removals:
                 last = rows[-1][0]
 
     def rows_before(self) -> int | None:
-        """Return the number of rows of the last run that finished before this one; None if there is none."""
+        """Return the number of rows of the last finished run before the current run; None if no run has finished."""
         select = "SELECT counts FROM runs WHERE ending = 'finished' AND run <> ? ORDER BY run DESC LIMIT 1"
         with reading(self.journal.path), closing(connect(self.journal.path)) as connection:
             for (counts,) in connection.execute(select, [self.journal.run]):
@@ -77,17 +77,17 @@ class Removals:
         """Record that customers will be deleted, and wait until the records are on disk.
 
         Raises:
-            BulkError: They could not be written, so the customers must not be deleted.
+            BulkError: The records could not be written, so the customers must not be deleted.
         """
         await self.journal.writer.commit(_REMOVING, [self.journal.run, orjson.dumps(references).decode()])
 
     def done(self, reference: str, id: str | None, *, late: bool) -> None:
-        """Record that the gateway does not have the customer any more.
+        """Record that the gateway no longer has the customer.
 
         Args:
             reference: The reference.
             id: The gateway's id; None if it is not known.
-            late: An earlier request without a response may still be applied.
+            late: Whether an earlier request without a response may still be applied.
         """
         journal = self.journal
         journal.writer.post(_REMOVED, [id, LATE_ATTEMPT if late else None, journal.run, journal.clock(), reference])

@@ -1,8 +1,8 @@
 """A journal in one SQLite file per source and gateway.
 
 The file (WAL mode, synchronous FULL) contains references, keyed digests, states, the gateway's ids, attempts and codes.
-It never contains a request body or card data. ``sending`` is on disk before the request is sent and ``done`` is written
-after the response, so a row that is ``sending`` when a process starts has an outcome that only the gateway knows.
+It never contains a request body or card data. ``sending`` is on disk before the request is sent, and ``done`` is
+written after the response. If a row is ``sending`` when a process starts, its result has to be looked up.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,6 +54,7 @@ UPDATE rows SET state = 'done', result = ?, id = ?, attempts = ?, code = NULL, n
     payload = ?, fields = ?, at = ? WHERE reference = ?
 """
 _ENDED = "UPDATE rows SET state = ?, attempts = ?, code = ?, at = ? WHERE reference = ?"
+_RECORDED = "The results of all rows are in the journal, and only the end of the run is missing."
 _SEEN = "UPDATE rows SET raw = ? WHERE reference = ?"
 _FIND = """
 SELECT reference, number, run, state, result, raw, payload, id, attempts, code, at, fields FROM rows
@@ -69,7 +70,7 @@ class Journal:
         path: The file.
         gateway: The gateway's name.
         endpoint: The gateway's base URL.
-        digests: Computes the digests by which rows are compared.
+        digests: The digests with which rows are compared.
         clock: Returns Unix time.
         grace: Seconds for which workers of an earlier run may still send requests. Valid after `begin`.
     """
@@ -114,18 +115,19 @@ class Journal:
             with closing(connect(where)) as connection:
                 connection.executescript(_SCHEMA)
                 if "fields" not in {row[1] for row in connection.execute("PRAGMA table_info(rows)")}:
-                    # A journal of 0.1.0. The schema has its line break where SQLite adds the column.
+                    # A journal of 0.1.0. `_SCHEMA` has a line break at the position where SQLite adds this column.
                     connection.execute("ALTER TABLE rows ADD COLUMN fields TEXT")
                 check_schema(connection, where, _SCHEMA)
                 connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", mine.items())
-                # A journal of a version without marks adopts the key that it is opened with.
+                # A journal of an older version has no mark, and gets that of the key with which it is opened.
                 connection.execute("INSERT OR IGNORE INTO about VALUES ('key', ?)", [mark])
                 held = dict(connection.execute("SELECT name, value FROM about"))
         wrong = [name for name, value in mine.items() if held.get(name) != value]
         if wrong:
             raise ConfigurationError(
                 f"{where} is the journal of {held.get('gateway')} at {held.get('endpoint')} (format"
-                f" {held.get('version')}), not of {gateway} at {endpoint}: choose another file with --journal"
+                f" {held.get('version')}), not of {gateway} at {endpoint}. Nothing was sent. Choose another file with"
+                " --journal."
             )
         if held["key"] != mark:
             raise ConfigurationError(
@@ -137,14 +139,14 @@ class Journal:
 
     @classmethod
     def existing(cls, path: str | Path, *, clock: Callable[[], float] = time) -> "Journal":
-        """Open an existing journal, whatever its gateway.
+        """Open an existing journal of any gateway.
 
         Raises:
-            ConfigurationError: The file does not exist.
+            ConfigurationError: The file does not exist, is not a journal, or its key is missing or different.
         """
         where = Path(path)
         if not where.exists():
-            raise ConfigurationError(f"the journal {where} does not exist")
+            raise ConfigurationError(f"the journal {where} does not exist. Check the path; `sync` creates a journal.")
         about = facts_about(where)
         return cls.open(where, gateway=about["gateway"], endpoint=about["endpoint"], clock=clock)
 
@@ -159,7 +161,7 @@ class Journal:
         """Check that the journal belongs to the gateway to which a job sends its rows.
 
         Raises:
-            ConfigurationError: It belongs to another gateway, which has other customers.
+            ConfigurationError: The journal belongs to another gateway, which has other customers.
         """
         if (gateway, endpoint) != (self.gateway, self.endpoint):
             raise ConfigurationError(
@@ -171,7 +173,7 @@ class Journal:
         """Acquire the journal for this process, and start a run or continue the last one.
 
         Args:
-            facts: How to repeat the run.
+            facts: The settings for repeating the run.
             resume: Continue the last run.
             leased: Seconds for which workers on other machines may send requests after this process was killed.
 
@@ -201,16 +203,17 @@ class Journal:
         """Record how the run ended, and release the journal.
 
         Args:
-            exit_status: How it ended.
+            exit_status: How the run ended.
             counts: Rows by status.
-            leased: Workers on other machines may still send requests.
+            leased: Whether workers on other machines may still send requests.
         """
         if self.writer.failure is None:
             if not leased and system_clock.monotonic() - self._began >= self.grace:
-                self._execute("DELETE FROM about WHERE name = 'leased'", [])
+                self._execute("DELETE FROM about WHERE name = 'leased'", [], _RECORDED)
             self._execute(
                 "UPDATE runs SET ended = ?, ending = ?, counts = ? WHERE run = ?",
                 [self.clock(), exit_status, _json(dict(counts)), self.run],
+                _RECORDED,
             )
         self.release()
 
@@ -227,7 +230,7 @@ class Journal:
         self._lock.release()
 
     def last_run(self) -> Run | None:
-        """Return the latest run; None if there was none."""
+        """Return the latest run; None if the journal has no run."""
         rows = self._query("SELECT run, started, ended, ending, facts, counts FROM runs ORDER BY run DESC LIMIT 1")
         with reading(self.path):
             for number, started, ended, exit_status, facts, counts in rows:
@@ -261,7 +264,7 @@ class Journal:
         """Record that rows will be sent, and wait until the records are on disk.
 
         Raises:
-            BulkError: They could not be written, so the rows must not be sent.
+            BulkError: The records could not be written, so the rows must not be sent.
         """
         await self.merge([("sending", list(row)) for row in rows])
 
@@ -277,11 +280,11 @@ class Journal:
         id: str,
         attempts: int,
     ) -> None:
-        """Record that the gateway holds the row. `fields` are digests, see `wonder_customers.bulk.empty_cells`."""
+        """Record that the gateway confirmed the row. `fields` are digests, see `wonder_customers.bulk.empty_cells`."""
         self.writer.post(*self._statement("done", [reference, number, raw, payload, fields, result, id, attempts]))
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
-        """Record how a row ended that the gateway did not confirm."""
+        """Record the result of a row that the gateway did not confirm."""
         self.writer.post(*self._statement("ended", [reference, state, attempts, code]))
 
     def same(self, reference: str, raw: bytes) -> None:
@@ -292,7 +295,7 @@ class Journal:
         """Write the changes of another process in order, and wait until they are on disk.
 
         Raises:
-            BulkError: They could not be written.
+            BulkError: The changes could not be written.
         """
         statements = [self._statement(*change) for change in changes]
         for statement in statements[:-1]:
@@ -314,7 +317,7 @@ class Journal:
         return _SEEN, values[::-1]
 
     async def serve(self) -> None:
-        """Write queued entries, until `stop` was called and all of them are written."""
+        """Write queued entries until `stop` is called and all entries are written."""
         await self.writer.serve()
 
     def stop(self) -> None:
@@ -333,8 +336,8 @@ class Journal:
 
             yield find
 
-    def _execute(self, sql: str, parameters: Sequence[object]) -> None:
-        with writing(self.path), closing(connect(self.path)) as connection:
+    def _execute(self, sql: str, parameters: Sequence[object], effect: str = "Nothing was sent.") -> None:
+        with writing(self.path, effect), closing(connect(self.path)) as connection:
             connection.execute(sql, parameters)
 
     def _query(self, sql: str) -> list[Any]:
@@ -368,7 +371,7 @@ def _check(values: Iterable[object], kinds: Any) -> None:
     """Check the types of values from a file.
 
     Raises:
-        ValueError: One has another type.
+        ValueError: A value has another type.
     """
     each = kinds if isinstance(kinds, tuple) else repeat(kinds)
     if not all(isinstance(value, kind) for value, kind in zip(values, each, strict=False)):

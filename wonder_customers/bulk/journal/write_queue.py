@@ -16,7 +16,7 @@ __all__ = ["WriteQueue"]
 GROUP = 100
 """The maximum number of rows per commit."""
 PATIENCE = 0.05
-"""Seconds for which a row without a waiter may stay uncommitted."""
+"""Seconds for which a row may stay uncommitted if no task waits for it."""
 
 
 @frozen(eq=False)
@@ -31,11 +31,11 @@ class WriteQueue:
     """Receives rows from the event loop and writes them in its own thread.
 
     The thread commits as soon as a task is waiting and the queue is empty. A commit therefore contains the rows that
-    arrived during the commit before it, and no row waits for a full group.
+    arrived during the previous commit, and no row waits for a full group.
 
     Attributes:
         connect: Opens the database; called in the thread.
-        name: The journal, for messages.
+        name: The journal's name, for messages.
         failure: Why the journal can no longer be written.
     """
 
@@ -49,7 +49,7 @@ class WriteQueue:
         self._entries.put(_Entry(sql, parameters))
 
     async def commit(self, sql: str, parameters: Sequence[object]) -> None:
-        """Queue a row and wait until it is on disk, with everything that was queued before.
+        """Queue a row and wait until it is on disk, with all rows that were queued before it.
 
         Raises:
             BulkError: The journal cannot be written.
@@ -69,7 +69,7 @@ class WriteQueue:
             )
 
     async def serve(self) -> None:
-        """Run the thread until `stop`. Everything that was queued is written, also if the task is cancelled."""
+        """Run the thread until `stop` is called. Queued rows are written even if the task is cancelled."""
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self._run)
 

@@ -24,10 +24,10 @@ class Feed:
 
     Attributes:
         path: The field, such as ``address.city``.
-        places: The indexes of its columns.
+        places: The indexes of the field's columns.
         why: Why these columns are used.
-        separator: The text that joins the values; None for the first value that is filled.
-        default: The value if the columns are empty, or without columns.
+        separator: The string between joined values; None to use the first value that is not empty.
+        default: The value if the columns are empty, or if the field has no column.
         target: The field of the draft; None if the value is not sent.
     """
 
@@ -46,7 +46,7 @@ class Feed:
 
 @cache
 def known_fields() -> frozenset[str]:
-    """Return every field that a column may have, nested ones with a dot; ``metadata.…`` is allowed in addition."""
+    """Return every field that a column may have, nested fields with a dot. ``metadata.KEY`` is allowed in addition."""
     nested: dict[str, type[Any]] = {"phone": Phone, "address": Address}
     own = {attribute.name for attribute in fields(CustomerDraft)} - {"address", "payment_source", "clear"}
     parts = {f"{name}.{attribute.name}" for name, kind in nested.items() for attribute in fields(kind)}
@@ -60,7 +60,7 @@ def plain(name: str) -> str:
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of columns; further columns with the same name get their number: ``Phone[2]``."""
+    """Return unique names of columns. A repeated name gets a number, such as ``Phone[2]``."""
     seen: dict[str, int] = {}
     found = []
     for name in names:
@@ -76,12 +76,12 @@ class Assignment:
 
     Attributes:
         names: The names of the columns, each unique.
-        base: The names as the source has them.
+        base: The names as they are in the source.
         mapping: The mapping.
         one_table: Whether a mapped column must exist.
         feeds: How each field is filled.
         left_out: Why columns are not read, by index.
-        unknown: The indexes of columns that are not a field.
+        unknown: The indexes of columns that do not match a field.
         preset: The program whose export the source is; None if it is not a known export.
     """
 
@@ -114,7 +114,7 @@ class Assignment:
             self._settle_names()
 
     def uses(self) -> Iterator[tuple[str, tuple[str, ...], str]]:
-        """Yield the name of each column, its fields, and why."""
+        """Yield the name of each column, its fields, and the reason."""
         for place, name in enumerate(self.names):
             found = [feed for feed in self.feeds if place in feed.places]
             if found:
@@ -123,10 +123,10 @@ class Assignment:
                 yield name, (), self.left_out.get(place, "unknown")
 
     def check_fields(self) -> None:
-        """Check that a customer has every field.
+        """Check that every mapped field is a field of a customer.
 
         Raises:
-            ConfigurationError: A column is mapped to another field.
+            ConfigurationError: A mapped field is not a field of a customer.
         """
         for feed in self.feeds:
             if feed.path not in known_fields() and not re.match(r"metadata\..", feed.path):
@@ -136,7 +136,7 @@ class Assignment:
                 )
 
     def make_usable(self) -> None:
-        """Leave out every column that would be refused: unknown ones, card data, and further columns of a field."""
+        """Leave out every column that would be refused: unknown columns, card data, and further columns of a field."""
         for place in self.unknown:
             self.left_out[place] = "unknown"
         self.unknown.clear()
@@ -153,7 +153,7 @@ class Assignment:
                 self.left_out[place] = f"{path} has another column"
 
     def to_mapping(self) -> ColumnMapping:
-        """Return the mapping in which nothing is left to presets and synonyms."""
+        """Return an equivalent mapping that lists every column, so that it needs no presets and synonyms."""
         columns: dict[str, tuple[str, ...]] = {}
         rules: dict[str, FieldSource] = {}
         for feed in self.feeds:

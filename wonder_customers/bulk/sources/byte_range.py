@@ -13,13 +13,13 @@ class ByteRange:
 
     Attributes:
         offset: The byte at which the next row starts; 0 for the start of the file, including its column names.
-        line: The number of lines before it.
-        encoding: The encoding of the file; None if it was not determined yet.
-        end: The byte before which the last row ends.
-        whole: The file cannot be read from a byte offset, because its bytes do not show where a row starts.
-        cut: The line that was read last does not end with a line break.
-        broken: The next row is a part of the same row, so the file cannot be divided between them.
-        recent: The lines read since the last `take_recent`.
+        line: The number of lines before `offset`.
+        encoding: The encoding of the file; None if it is not determined yet.
+        end: The byte before which the range ends; infinite for the end of the file.
+        whole: Whether the file has to be read from its start, because its bytes do not show where a row starts.
+        cut: Whether the line that was read last has no line break at its end.
+        broken: Whether the next row is the rest of the current row, so that the file cannot be divided between them.
+        recent: The lines read since the last call of `take_recent`.
     """
 
     offset: int = 0
@@ -32,7 +32,7 @@ class ByteRange:
     recent: list[bytes] = field(factory=list)
 
     def take_recent(self) -> bytes:
-        """Return the lines read since the last call."""
+        """Return the lines read since the last call of this method."""
         found = self.recent[0] if len(self.recent) == 1 else b"".join(self.recent)
         self.recent.clear()
         return found

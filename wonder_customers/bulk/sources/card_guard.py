@@ -14,7 +14,7 @@ _CARD = re.compile(
     r"|(kredit)?karten_?(nummer|nr)|kreditkarte|card_?(expiry|expiration|exp)(_?(date|month|year))?|exp(iry|iration|ire)?_?(date|month|year)|track_?[12]?(_?data)?"
 )
 _AMBIGUOUS = frozenset({"account_number", "accountnumber", "cc", "cid"})
-"""Names that also mean a customer's number, a country code or a customer's id. Mapped explicitly, they are read."""
+"""Names that can also mean a customer's number, a country code or a customer's id. They are read only if mapped."""
 
 
 def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, str]) -> None:
@@ -31,14 +31,14 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
     if codes:
         raise ConfigurationError(
             f"{_columns(codes)} card security codes, which must not be stored (PCI DSS 3.3.1): delete them from the"
-            " source. If a column is something else, such as a customer id, map it by its name. Nothing was read or"
-            " sent."
+            " source. If a column is something else, such as a customer id, map it with --map 'COLUMN=FIELD'. Nothing"
+            " was read or sent."
         )
     cards = [name for name, plain in names if may_have_cards(plain, mapping.get(plain))]
     if cards:
         left_out = " ".join(f"--map '{name}='" for name in cards)
         raise ConfigurationError(
-            f"{_columns(cards)} what looks like card data, which is read only if it is mapped explicitly: map each with"
+            f"{_columns(cards)} possible card data, which is read only if it is mapped explicitly: map each with"
             f" --map 'COLUMN=payment_source.number' or another field, or leave them out with {left_out}. Nothing was"
             " sent."
         )

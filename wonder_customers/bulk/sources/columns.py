@@ -26,19 +26,19 @@ _MOST_COLUMNS = 1000
 
 
 class UnknownColumns(ConfigurationError):
-    """None of the columns is a field of a customer."""
+    """Raised when none of the columns is a field of a customer."""
 
 
 @frozen
 class Reading:
-    """How a source is read.
+    """The settings for reading a source.
 
     Attributes:
-        mapping: Which column is which field, and how values are read.
-        one_table: Whether the source is one table, so that a column in `mapping` that it does not have is an error.
-            With several files, or objects with optional keys, some may be missing.
+        mapping: The mapping of columns to fields, and how values are read.
+        one_table: Whether the source is one table. Every column in `mapping` must then exist; in several files, or in
+            objects with optional keys, columns may be missing.
         unsupported: The fields that the gateway does not have; empty if the gateway is not known.
-        notes: Collects what was decided and changed.
+        notes: Collects the decisions and changes.
         inspecting: Leave out columns that would be refused, and keep masked samples of all columns.
     """
 
@@ -59,9 +59,9 @@ class Columns:
         cleaner: Reads the cells.
         reference: The index of the (first) column with the reference.
         cards: The indexes of columns with card fields, which must not be included in a digest.
-        with_cards: Whether a column has card fields, or was left out because it may contain them.
+        with_cards: Whether a column has card fields, or was left out because it may contain card data.
         fields: The fields that have a column.
-        mark: Identifies the mapping, so that the same values under another mapping have another digest.
+        mark: Identifies the mapping, so that the digest of the same values changes with the mapping.
     """
 
     names: tuple[str, ...]
@@ -101,7 +101,7 @@ class Columns:
 
         Args:
             names: The names of the columns in the source.
-            reading: How columns are read.
+            reading: The settings for reading the columns.
 
         Raises:
             ConfigurationError: A column contains security codes, or card data that was not mapped explicitly; a column
@@ -118,7 +118,7 @@ class Columns:
 
     @classmethod
     def optional(cls, names: Sequence[str], reading: Reading) -> "Columns | None":
-        """Do the same as `match`, but return None if the reference has no column."""
+        """Find the field of every column like `match`, but return None if the reference has no column."""
         unique = unique_names(names)
         found = Assignment(unique, [name.removeprefix("\ufeff") for name in names], reading.mapping, reading.one_table)
         if reading.inspecting:
@@ -140,7 +140,7 @@ class Columns:
         return kind(unique, feeds, Cleaner(reading.mapping, reading.notes, several))
 
     def reference_of(self, values: Sequence[Any]) -> str | None:
-        """Return the reference of a row; None if it has none, or a card number in its place."""
+        """Return the reference of a row; None if the cell is empty or contains a card number."""
         if self._key.separator is not None:
             return self._joined_reference(values)
         for place in self._key.places:
@@ -158,7 +158,7 @@ class Columns:
         return (self._key.separator or "").join(texts) or None
 
     def digestible(self, values: Sequence[Any], serialize: Callable[[Any], bytes]) -> bytes | None:
-        """Return the values as bytes for change detection; None for a row with a card, which no digest may cover."""
+        """Return the values as bytes for change detection; None for a row with a card, which must not be digested."""
         if not self._undigested:
             return serialize(values) + self.mark
         if any(values[place] not in {None, ""} for place in self.cards if place < len(values)):
@@ -169,7 +169,7 @@ class Columns:
         """Build the draft of one row from its values.
 
         Raises:
-            RowProblem: A value has the wrong type; the message names place and column.
+            RowProblem: A value cannot be used. The message contains the row's location and the column.
         """
         for index in self._suspects:
             if index < len(values) and contains_card_number(str(values[index])):
@@ -227,7 +227,7 @@ class _Inspected(Columns):
     """Columns that keep masked samples of their values."""
 
     def reference_of(self, values: Sequence[Any]) -> str | None:
-        """Return the reference of a row."""
+        """Keep masked samples of a row's values and return its reference."""
         self.cleaner.notes.observe(self.names, values)
         return super().reference_of(values)
 
@@ -239,10 +239,10 @@ def _note(found: Assignment, notes: SourceNotes) -> None:
 
 
 def _targets(found: Assignment, reading: Reading) -> list[Feed]:
-    """Return the feeds with their targets: fields that the gateway does not have go to its metadata, or are refused.
+    """Return the feeds with their targets. Fields that the gateway does not have become metadata or are left out.
 
     Raises:
-        ConfigurationError: The gateway does not have a field.
+        ConfigurationError: The gateway does not have a field, and the mapping refuses such fields.
     """
     feeds, refused = [], []
     missing = reading.unsupported
@@ -272,7 +272,11 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
 
 
 def _check_fields(found: Assignment) -> None:
-    """Check that every field is filled in one way."""
+    """Check that no field has more than one source.
+
+    Raises:
+        ConfigurationError: A field has more than one source.
+    """
     paths = [feed.path for feed in found.feeds]
     repeated = sorted({path for path in paths if paths.count(path) > 1})
     if repeated:
@@ -280,7 +284,7 @@ def _check_fields(found: Assignment) -> None:
         listed = ", ".join(repr(found.names[place]) for place in places)
         raise ConfigurationError(
             f"more than one column is mapped to {', '.join(repeated)} ({listed}): leave one of them out with --map"
-            f" '{found.names[places[-1]]}=', or use the first that is filled with a [fields] table in a mapping file"
+            f" '{found.names[places[-1]]}=', or list them as `first` in the [fields] table of a mapping file"
         )
 
 

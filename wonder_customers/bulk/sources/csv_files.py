@@ -21,7 +21,7 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["csv_rows", "is_blank", "is_footer"]
 
 LONGEST_FIELD = 16 << 20
-"""The maximum number of characters in a field. Without it, an unclosed quote would swallow the rest of the file."""
+"""The maximum number of characters in a field. It ends the field of an unclosed quote before the end of the file."""
 
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _FOOTER = re.compile(
@@ -46,10 +46,10 @@ def csv_rows(
 
     Args:
         file: The unpacked bytes.
-        number: The number of rows before this file.
-        reading: How columns are read.
-        where: Prefix for the row's place, such as ``customers.csv, ``.
-        byte_range: The part of the file to read; afterwards, and between two rows, the position of the reader.
+        number: The number of rows already read from other files.
+        reading: The settings for reading the columns.
+        where: Prefix for the rows' locations in messages, such as ``customers.csv, ``.
+        byte_range: The part of the file to read. After each row, it is updated to the position of the reader.
 
     Returns:
         The number of the last row.
@@ -113,7 +113,7 @@ def _valid(header: list[str], where: str) -> list[str]:
 
 
 def _title_hint(lines: Iterator[str], before: int, options: TextOptions) -> str:
-    """Return advice, if one of the next lines looks like column names."""
+    """Return a hint if one of the next lines looks like column names; otherwise an empty string."""
     for number, line in enumerate(islice(lines, _TITLE_LINES), before):
         cells = next(csv.reader([line], delimiter=options.delimiter or _delimiter(line, options)), [])
         known = sum(plain(cell) in known_fields() or synonym(cell) is not None for cell in cells)
@@ -124,16 +124,16 @@ def _title_hint(lines: Iterator[str], before: int, options: TextOptions) -> str:
 
 @define
 class _Records:
-    """The records of a CSV file, of which the next one can be read ahead.
+    """The records of a CSV file, with a lookahead of one record.
 
     Attributes:
         reader: The parser.
-        before: The number of lines before those of the parser.
+        before: The number of lines before the first line of the parser.
         byte_range: The position after the current record.
-        ending: Has the lines of the current record, and shows whether the last one was complete.
+        ending: The byte range with the lines of the current record; its `cut` shows whether the last line was complete.
         line: The first line of the current record.
         original: The bytes of the current record.
-        broken: The line that continues an earlier one.
+        broken: The line of a record that continues the previous record; 0 if there is none.
     """
 
     reader: Any
@@ -146,7 +146,7 @@ class _Records:
     _ahead: tuple[list[str] | csv.Error | None, int, int, bytes] | None = field(default=None, init=False)
 
     def take(self) -> list[str] | csv.Error | None:
-        """Return the next record, or the error in its place; None at the end."""
+        """Return the next record, or the parser's error for it; None at the end."""
         self.byte_range.broken = False
         if self._ahead is not None:
             found, self.byte_range.offset, end, self.original = self._ahead
@@ -165,7 +165,7 @@ class _Records:
             self.original = self.ending.take_recent()
 
     def peek(self) -> list[str] | csv.Error | None:
-        """Return the record after the current one, without moving on."""
+        """Return the record after the current one without advancing."""
         at = self.byte_range
         before = at.offset, at.line, self.line, self.original
         found = self.take()
@@ -209,10 +209,10 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
 
 
 def _width_problem(values: list[str], width: int, records: _Records) -> str | None:
-    """Return what is wrong with a row that has more or fewer values than columns.
+    """Return the problem of a row with more or fewer values than columns; None if the row can be used.
 
-    A spreadsheet leaves out empty values at the end of a row. A line break without quotes, and a file that is still
-    being written, leave a part of a row.
+    A spreadsheet omits empty values at the end of a row. A row is incomplete if it contains a line break without
+    quotes, or if another program is still writing the file.
     """
     if len(values) > width:
         if any(map(str.strip, values[width:])):
@@ -221,14 +221,14 @@ def _width_problem(values: list[str], width: int, records: _Records) -> str | No
         return None
     continues = records.broken == records.line
     if continues or len(values) == 1:
-        part = "is a part of a row: the line before it was broken by a line break without quotes"
+        part = "is a part of a row: the previous line contains a line break without quotes"
         return part if continues else f"has 1 column, but the first line has {width}"
     following = records.peek()
     if following is None and records.ending.cut:
-        return "the last line is incomplete; the file may still be written"
+        return "the last line is incomplete; another program may still be writing the file"
     if isinstance(following, list) and not is_blank(following) and len(values) + len(following) - 1 == width:
         records.broken, records.byte_range.broken = records.byte_range.line + 1, True
-        return "is a part of a row: it is broken by a line break without quotes"
+        return "is a part of a row: it contains a line break without quotes"
     return None
 
 
@@ -249,7 +249,7 @@ def _reason(error: csv.Error) -> str:
 
 
 def _delimiter(line: str, options: TextOptions) -> str:
-    """Return the delimiter that the first line uses most, outside quotes."""
+    """Return the delimiter that occurs most often in the first line, outside quotes."""
     quote = re.escape(options.quote or '"')
     bare = re.sub(f"{quote}[^{quote}]*{quote}", "", line)
     return max(",;\t|", key=bare.count)

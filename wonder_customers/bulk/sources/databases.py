@@ -17,10 +17,10 @@ PASSWORD = "WONDER_CUSTOMERS_DATABASE_PASSWORD"  # noqa: S105 - the name of a va
 
 
 def check_database(given: str) -> None:
-    """Check that a database was named without a password, because other users can read command lines.
+    """Check that a database is given without a password, because other users can read command lines.
 
     Raises:
-        ConfigurationError: It contains a password, or names a variable that is not set.
+        ConfigurationError: The URL contains a password or is invalid, or the environment variable is not set.
     """
     url = _url(given)
     if "://" in given and url.password is not None:
@@ -37,11 +37,11 @@ def database_rows(
     """Read the rows of a query with a server-side cursor.
 
     Args:
-        database: A URL of SQLAlchemy, or the name of an environment variable that contains it.
+        database: A SQLAlchemy URL, or the name of an environment variable that contains a URL.
         query: One SELECT.
-        number: The number of rows before.
-        reading: How columns are read.
-        where: Prefix for the row's place.
+        number: The number of rows already read from other files.
+        reading: The settings for reading the columns.
+        where: Prefix for the rows' locations in messages.
 
     Raises:
         ConfigurationError: SQLAlchemy or the database's driver is not installed, the query fails, or its columns
@@ -50,14 +50,14 @@ def database_rows(
     with _connected(database) as connection:
         import sqlalchemy  # noqa: PLC0415 - optional dependency
 
-        # No parameters, so that a colon in the query is not one.
+        # Without parameters, so that a colon in the query is not read as a parameter.
         result = (
             connection.exec_driver_sql(query)
             if "%" not in query
             else connection.execute(sqlalchemy.text(query.replace(":", "\\:")))
         )
         if not result.returns_rows:
-            raise ConfigurationError("the query does not return rows; give a SELECT")
+            raise ConfigurationError("the query does not return rows; give a SELECT. Nothing was sent.")
         columns = Columns.match(list(result.keys()), reading)
         return (yield from typed_rows(result, columns, number, where, number))
 
@@ -79,7 +79,7 @@ def _connected(database: str) -> Iterator[Any]:
             streaming = connection.execution_options(stream_results=True, yield_per=_BATCH)
             yield streaming
     except SQLAlchemyError as error:
-        # The messages of other errors may quote values.
+        # The messages of all other errors may quote values.
         reason = f"a value is invalid ({type(error).__name__})"
         if isinstance(error, (OperationalError, ProgrammingError)):
             reason = str(error.orig).partition("\n")[0][:300]
@@ -89,17 +89,21 @@ def _connected(database: str) -> Iterator[Any]:
 
 
 def _url(given: str) -> Any:
-    """Return the URL of a database."""
+    """Return the parsed URL of a database, with the default driver for PostgreSQL."""
     with needed("sql", "sqlalchemy", by="reading databases"):
         from sqlalchemy.engine import make_url  # noqa: PLC0415 - optional dependency
         from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415 - optional dependency
     text = given if "://" in given else os.environ.get(given, "")
     if not text:
-        raise ConfigurationError(f"{given!r} is neither the URL of a database nor a variable of the environment")
+        raise ConfigurationError(
+            f"{given!r} is neither the URL of a database nor an environment variable with a URL. Nothing was sent."
+        )
     try:
         url = make_url(text)
     except SQLAlchemyError:
-        raise ConfigurationError("the URL of the database is invalid, such as postgresql://user@host/name") from None
+        raise ConfigurationError(
+            "the URL of the database is invalid; an example is postgresql://user@host/name. Nothing was read."
+        ) from None
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     return url

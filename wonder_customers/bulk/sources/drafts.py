@@ -13,7 +13,7 @@ __all__ = ["assembled", "metadata"]
 
 
 def metadata(path: str, value: Any, where: str) -> Any:
-    """Return a value of the metadata that is not text, or the whole metadata.
+    """Return a metadata value that is not a string, or the whole metadata as a mapping.
 
     Raises:
         RowProblem: The metadata is not a JSON object.
@@ -33,11 +33,11 @@ def metadata(path: str, value: Any, where: str) -> Any:
 
 
 def assembled(found: Mapping[str, Any], place: str) -> CustomerDraft:
-    """Return the draft with these values.
+    """Build a draft from the values of a row.
 
     Args:
-        found: The values by field, nested ones with a dot.
-        place: The place of the row, for messages.
+        found: The values by field, nested fields with a dot.
+        place: The location of the row, for messages.
 
     Raises:
         RowProblem: Values contradict each other.

@@ -1,4 +1,4 @@
-"""The encoding of a text file: UTF-8 and UTF-16 are recognised, any other encoding has to be named."""
+"""The encoding of a text file. UTF-8 and UTF-16 are recognised; any other encoding has to be named."""
 
 import codecs
 import re
@@ -20,7 +20,7 @@ _CANDIDATES = (
     "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "gb18030",
     "big5", "cp932", "cp949", "euc_jp", "koi8_r", "cp852", "cp850", "cp437", "cp866", "mac_roman", "mac_latin2",
 )  # fmt: skip
-"""The encodings of spreadsheets and consoles; the first ones win if several are equally likely."""
+"""The encodings of spreadsheets and consoles. Of equally likely encodings, the first is preferred."""
 _RARE = frozenset({"cp850", "cp437", "cp852", "cp866", "mac_roman", "mac_latin2"})
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -75,7 +75,7 @@ def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
 
 
 def is_line_based(encoding: str) -> bool:
-    """Return whether each line can be decoded without the lines before it."""
+    """Return whether each line can be decoded independently of other lines."""
     if re.match(r"utf_?(7|16|32)|iso2022|hz", codecs.lookup(encoding).name.replace("-", "_")):
         return False
     ascii_bytes = bytes(range(128))
@@ -83,7 +83,7 @@ def is_line_based(encoding: str) -> bool:
 
 
 def likely_encodings(sample: bytes) -> list[str]:
-    """Return the encodings that are most likely for `sample`, the best one first.
+    """Return the encodings that are possible for `sample`, the most likely first.
 
     Raises:
         MissingExtraError: charset-normalizer is not installed.
@@ -102,10 +102,10 @@ def likely_encodings(sample: bytes) -> list[str]:
 
 
 def _penalty(text: str, encoding: str) -> float:
-    """Return how unlikely decoded text is, apart from what charset-normalizer finds.
+    """Return a penalty for unlikely text, which is added to the result of charset-normalizer.
 
-    A wrong encoding shows many characters that are not letters. Croatian names in Windows-1250 look like names with "æ"
-    in Windows-1252, which languages with that letter use together with others. Consoles and old Macs are rare sources.
+    With a wrong encoding, many characters are not letters. Croatian names in Windows-1250 look like names with "æ" in
+    Windows-1252, but languages with "æ" use other special letters too. Encodings of consoles and old Macs are rare.
     """
     foreign = [character for character in text if not character.isascii()]
     symbols = sum(not character.isalpha() for character in foreign) / len(foreign) if foreign else 0.0
@@ -188,7 +188,7 @@ def _named(given: str, mark: str | None, name: str) -> str:
 
 
 def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
-    """Return `encoding`, if the whole file is valid in it or if its invalid lines can be reported one by one."""
+    """Return `encoding` after checking that the file is valid in it. Line-based encodings are checked while reading."""
     if is_line_based(encoding):
         return encoding
     decoder, line = codecs.getincrementaldecoder(encoding)(), 0
@@ -199,13 +199,13 @@ def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
         decoder.decode(b"", final=True)
     except UnicodeError:
         raise ConfigurationError(
-            f"{name} is invalid as {encoding} text after line {line}. Export it again, in UTF-8. Nothing was sent."
+            f"{name} is not valid {encoding} after line {line}. Export it again as UTF-8. Nothing was sent."
         ) from None
     return encoding
 
 
 def _wide(head: bytes) -> str | None:
-    """Return the encoding of text that has a zero byte in most characters; None if it is another encoding."""
+    """Return the encoding of text in which most characters have zero bytes; None for other encodings."""
     zeros = [head[place::4].count(0) * 4 > len(head) // 2 for place in range(4)]
     patterns = {
         (False, True, False, True): "utf-16-le",
@@ -220,7 +220,7 @@ def _likely(survey: _Survey, name: str, *, detect: bool) -> str:
     """Return the most likely encoding.
 
     Raises:
-        ConfigurationError: The user has to choose it.
+        ConfigurationError: The user has to name the encoding.
     """
     sample = b"\n".join(line[:2000] for _, line in survey.sample)
     try:
@@ -238,7 +238,7 @@ def _likely(survey: _Survey, name: str, *, detect: bool) -> str:
 
 
 def _choose(name: str, why: str, likely: list[str], shown: str) -> str:
-    """Return the message that asks for the encoding."""
+    """Return the message for a file whose encoding has to be named."""
     if not likely:
         return (
             f"{name} {why}. Name its encoding, such as --encoding cp1252 or --encoding cp1250, or export the file as"
@@ -251,7 +251,7 @@ def _choose(name: str, why: str, likely: list[str], shown: str) -> str:
 
 
 def _shown(survey: _Survey, likely: list[str]) -> str:
-    """Return the words that depend on the encoding, as each encoding shows them. Other cells are not shown."""
+    """Return the words whose letters depend on the encoding, decoded with each encoding. Other words are not shown."""
     found: list[str] = []
     texts = dict.fromkeys(b"\n".join(line for _, line in survey.sample).decode(it, "replace") for it in likely)
     # Encodings that show the same text are shown once.
@@ -267,4 +267,4 @@ def _shown(survey: _Survey, likely: list[str]) -> str:
 
 
 def _not_text(name: str) -> str:
-    return f"{name} is not a text file. Export it as CSV in UTF-8. Nothing was sent."
+    return f"{name} is not a text file. Export it as CSV (UTF-8). Nothing was sent."

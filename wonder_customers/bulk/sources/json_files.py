@@ -41,7 +41,7 @@ class Forms:
         self._found: dict[tuple[str, ...], Columns | None] = {}
 
     def columns(self, names: tuple[str, ...]) -> Columns | None:
-        """Return the columns of an object with these keys; None if none of them is the reference.
+        """Return the columns of an object with these keys; None if no key is the reference.
 
         Raises:
             ConfigurationError: The keys cannot be used.
@@ -57,7 +57,7 @@ class Forms:
 def json_rows(
     file: BinaryIO, number: int, reading: Reading, where: str = "", byte_range: ByteRange | None = None
 ) -> Generator[Row, None, int]:
-    """Read the rows of a JSON file; the arguments are those of `csv_rows`.
+    """Read the rows of a JSON file. The arguments are those of `csv_rows`.
 
     Raises:
         ConfigurationError: The keys of an object cannot be used, or an array is not valid JSON.
@@ -119,11 +119,11 @@ def _objects(buffer: "_Buffer", where: str) -> Iterator[tuple[str, int]]:
 
 @define
 class _Buffer:
-    """A part of the text of a file, from the current position on.
+    """A buffer with the text of a file from the current position.
 
     Attributes:
         pieces: The text that follows.
-        where: Prefix for places.
+        where: Prefix for locations in messages.
         line: The line of the current position.
     """
 
@@ -134,14 +134,14 @@ class _Buffer:
     _at: int = field(default=0, init=False)
 
     def drop(self, count: int) -> str:
-        """Move on and return the characters."""
+        """Advance by `count` characters and return them."""
         found = self._text[self._at : self._at + count]
         self._at += count
         self.line += found.count("\n")
         return found
 
     def skip(self) -> str:
-        """Move on to the next character that is neither blank nor a comma; return it, or an empty text at the end."""
+        """Advance to the next character that is neither blank nor a comma; return it, or an empty string at the end."""
         while True:
             blank = _BLANK.match(self._text, self._at)
             self.drop(blank.end() - self._at if blank else 0)
@@ -149,10 +149,10 @@ class _Buffer:
                 return self._text[self._at : self._at + 1]
 
     def value(self) -> str:
-        """Move on and return the text of the next value.
+        """Advance past the next value and return its text.
 
         Raises:
-            ConfigurationError: It is not valid JSON.
+            ConfigurationError: The value is not valid JSON.
         """
         while True:
             try:
@@ -165,11 +165,11 @@ class _Buffer:
             else:
                 return self.drop(end - self._at)
 
-    def _more(self, wanted: int = 1) -> bool:
-        """Read until `wanted` characters are available; return whether there was any text."""
+    def _more(self, count: int = 1) -> bool:
+        """Read until more than `count` characters are available; return whether any text was added."""
         self._text, self._at = self._text[self._at :], 0
         before = len(self._text)
-        while len(self._text) <= wanted and (piece := next(self.pieces, None)) is not None:
+        while len(self._text) <= count and (piece := next(self.pieces, None)) is not None:
             self._text += piece
         return len(self._text) > before
 
@@ -202,7 +202,7 @@ def _object_row(record: dict[str, Any], number: int, place: str, forms: Forms, o
     """Convert an object with dotted names into a row.
 
     Raises:
-        ConfigurationError: Its keys cannot be used.
+        ConfigurationError: The keys of the object cannot be used.
     """
     columns = forms.columns(tuple(record))
     if columns is None:

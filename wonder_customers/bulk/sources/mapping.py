@@ -1,4 +1,4 @@
-"""The mapping of a source: which column is which field, and how values are read. Kept in a TOML file."""
+"""The mapping of a source: the field of each column, and how values are read. It can be stored in a TOML file."""
 
 import json
 import tomllib
@@ -14,7 +14,7 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["NULLS", "TRANSFORMATIONS", "ColumnMapping", "FieldSource", "Several", "Unknown", "UnsupportedFields"]
 
 Unknown = Literal["refuse", "ignore"]
-"""What to do with columns that are not a field of a customer."""
+"""What to do with a column that does not match a field of a customer."""
 
 UnsupportedFields = Literal["refuse", "metadata", "ignore"]
 """What to do with fields that the gateway does not have."""
@@ -30,13 +30,13 @@ NULLS = (
     "nil", "-", "--", "\u2013", "\u2014", "\\N", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#NV",
     "undefined",
 )  # fmt: skip
-"""The texts that stand for an empty cell."""
+"""The strings that mean an empty cell."""
 
 
 def _texts(value: object) -> tuple[str, ...]:
     given = ((value,) if value else ()) if isinstance(value, str) else value
     if not isinstance(given, Sequence) or isinstance(given, str) or not all(isinstance(it, str) for it in given):
-        raise ConfigurationError(f"must be a text or a list of texts, not {value!r}")
+        raise ConfigurationError(f"must be a string or a list of strings, not {value!r}")
     return tuple(it.strip() for it in given)
 
 
@@ -87,11 +87,11 @@ class FieldSource:
     """How a field is filled from several columns, or without a column.
 
     Attributes:
-        first: Columns, of which the first that is filled is used.
+        first: Columns, of which the first non-empty one is used.
         join: Columns whose values are joined.
-        separator: The text between joined values.
-        constant: The value of every row.
-        default: The value of rows in which the columns are empty.
+        separator: The string between joined values.
+        constant: The value for every row.
+        default: The value for rows in which all the columns are empty.
     """
 
     first: tuple[str, ...] = field(default=(), converter=_texts)
@@ -114,21 +114,21 @@ def _country(_: object, __: object, value: Any) -> None:
 
 @frozen(kw_only=True)
 class ColumnMapping:
-    """Which column is which field, and how values are read.
+    """The mapping of columns to fields, and how values are read.
 
     Attributes:
         columns: The fields of each column; a column without fields is left out.
         fields: Fields that are filled from several columns, or with a constant.
         recognise: Whether presets and synonyms apply to the other columns.
-        unknown: What to do with columns that are not a field.
+        unknown: What to do with columns that do not match a field.
         unsupported: What to do with fields that the gateway does not have. None: a field that was recognised by a
-            preset or a synonym goes to ``metadata``, any other is refused.
+            preset or a synonym is kept in ``metadata``, and any other field is refused.
         several: What to do with several e-mail addresses or phones in a cell: ``refuse``, or use the ``first``. None
             for the preset's choice.
         default_country: The country of national phone numbers in rows without a country.
-        nulls: The texts that stand for an empty cell.
+        nulls: The strings that mean an empty cell.
         transformations: The names of the transformations that are applied.
-        text: How text files are read.
+        text: The settings for reading text files.
         sheet: The sheet of a spreadsheet; None if it has one sheet only.
     """
 
@@ -159,7 +159,9 @@ class ColumnMapping:
             raise ConfigurationError(f"unknown key {min(unknown)!r}")
         text = given.pop("text", {})
         if not isinstance(text, Mapping) or text.keys() - {it.name for it in fields(TextOptions)}:
-            raise ConfigurationError(f"[text] has the keys {', '.join(it.name for it in fields(TextOptions))}")
+            raise ConfigurationError(
+                f"[text] must be a table with the keys {', '.join(it.name for it in fields(TextOptions))}"
+            )
         return cls(**given, text=TextOptions(**text))
 
     @classmethod
@@ -167,7 +169,7 @@ class ColumnMapping:
         """Read a mapping file.
 
         Raises:
-            ConfigurationError: It cannot be read or is invalid.
+            ConfigurationError: The file cannot be read or is invalid.
         """
         try:
             values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -217,5 +219,5 @@ def _toml(mapping: ColumnMapping, comments: Mapping[str, str]) -> Iterator[str]:
 
 
 def _quoted(value: object) -> str:
-    """Return a text, a number, a truth value or a list of texts in TOML."""
+    """Return a string, a number, a Boolean or a list of strings as TOML."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

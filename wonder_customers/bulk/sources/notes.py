@@ -1,4 +1,4 @@
-"""What was decided and changed while a source was read, for the plan and the report. Contains no customer data."""
+"""Notes about reading a source, for the plan and the report: decisions and changes, without customer data."""
 
 import re
 from collections import Counter
@@ -17,7 +17,7 @@ _INVISIBLE = re.compile(r"[^\S \n]|[\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e
 
 
 def masked(text: str, *, keep: int = 1) -> str:
-    """Return the form of a text: letters and digits after the first `keep` characters are replaced with x and 9.
+    """Return a masked string: after the first `keep` characters, letters become x and digits become 9.
 
     Invisible characters are shown as their code points.
     """
@@ -30,19 +30,19 @@ def masked(text: str, *, keep: int = 1) -> str:
 
 @define(eq=False)
 class SourceNotes:
-    """What was decided and changed while a source was read.
+    """The decisions and changes made while a source was read.
 
     Attributes:
         program: The program whose export the source is, according to its columns; None if it is not a known export.
-        columns: The fields of each column, and why; a column that is left out has no field.
+        columns: The fields of each column and the reason; a column that is left out has no field.
         changes: The number of values that were changed, by column and transformation.
         examples: Masked examples: before and after.
-        footers: The number of lines such as ``Total`` that were passed over.
-        twins: The number of references that differ from an earlier one only in case, in the composition of characters
-            or in invisible characters.
-        twin_rows: The numbers of the earlier and the later row, for the first of them.
-        mapping: The mapping in which nothing is left to presets and synonyms; of an inspection only.
-        samples: Masked values of each column; of an inspection only.
+        footers: The number of skipped lines such as ``Total``.
+        twins: The number of references that differ from an earlier reference only in case, in the composition of
+            characters or in invisible characters.
+        twin_rows: The row numbers of the first twins: the earlier row and the later row.
+        mapping: The mapping that lists every column; None unless the source is inspected.
+        samples: Masked values of each column; empty unless the source is inspected.
     """
 
     program: str | None = None
@@ -57,7 +57,7 @@ class SourceNotes:
 
     @property
     def automatic(self) -> Mapping[str, tuple[tuple[str, ...], str]]:
-        """The columns whose field was not given by name."""
+        """The columns that are neither mapped nor named like a field."""
         return {
             name: use for name, use in self.columns.items() if not use[1].startswith(("mapped", "name of the field"))
         }
@@ -74,7 +74,7 @@ class SourceNotes:
                 examples.append(example)
 
     def add_mapping(self, found: ColumnMapping) -> None:
-        """Add the columns of a further table of the source."""
+        """Add the columns of another table of the source."""
         if self.mapping is not None:
             columns, rules = {**found.columns, **self.mapping.columns}, {**found.fields, **self.mapping.fields}
             found = evolve(self.mapping, columns=columns, fields=rules)

@@ -20,13 +20,13 @@ _SMALLEST: Final = 64 << 20
 
 
 def unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
-    """Return the file's contents.
+    """Return the contents of a file, decompressed if it is a gzip or zstd file.
 
     Reading a compressed file raises `ConfigurationError` at a line longer than `LONGEST_LINE`, and beyond 64 MB plus
     100 times its size: a file of 2 MB can otherwise take 2 GB of memory.
 
     Raises:
-        MissingExtraError: It needs an extra.
+        MissingExtraError: The file needs the extra ``zstd``.
     """
     magic = raw.read(4)
     raw.seek(0)
@@ -102,7 +102,7 @@ class _Lines(io.BufferedReader):
 
 
 def unreadable() -> tuple[type[Exception], ...]:
-    """Return the exceptions of unreadable files; zstd's exception is known only if its module was imported."""
+    """Return the exceptions of unreadable files, including those of zstd modules that were imported."""
     loaded = [module for name in ("compression.zstd", "zstandard") if (module := sys.modules.get(name)) is not None]
     return (OSError, EOFError, zlib.error, *(module.ZstdError for module in loaded))
 

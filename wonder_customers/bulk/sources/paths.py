@@ -1,4 +1,4 @@
-"""The files of a source, their formats, and a fingerprint that shows whether they changed."""
+"""The files of a source, their formats, and a fingerprint that shows whether the files have changed."""
 
 import hashlib
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ _FORMATS: Mapping[str, Format] = {
 }
 _PACKED = frozenset({".gz", ".zst", ".zstd"})
 _OUTPUTS = (".failed.jsonl", ".journal", ".journal.key", ".journal-wal", ".journal-shm", ".journal-journal")
-"""The names of journals, their keys and dead-letter files of earlier runs end like this."""
+"""The endings of the names of journals, their keys and dead-letter files."""
 _EDGE = 1 << 16
 
 
@@ -38,14 +38,14 @@ def files(path: Path, form: Format | None = None) -> list[tuple[Path, Format]]:
     """Return the files of a source and their formats, in reading order.
 
     Raises:
-        ConfigurationError: There are none, an entry is not a file (a pipe, a broken link, a folder with a file's
-            name), or a name does not show the format.
+        ConfigurationError: The folder has no files, an entry is not a file (a pipe, a broken link, a folder with a
+            file's name), or a name does not show the format.
     """
     return [(file, form or _format(file)) for file in _files(path, form)]
 
 
 def fingerprint(path: str | Path, query: str | None = None) -> str:
-    """Return a digest of the source: sizes, times, and the first and last 64 kB of each file.
+    """Return a digest of the source: size, modification time, and first and last 64 KiB of each file.
 
     Raises:
         ConfigurationError: The source does not exist.
@@ -64,10 +64,10 @@ def existing(path: Path) -> Path:
     """Return `path` if it exists.
 
     Raises:
-        ConfigurationError: It does not exist.
+        ConfigurationError: The path does not exist.
     """
     if not path.exists():
-        raise ConfigurationError(f"{path} does not exist")
+        raise ConfigurationError(f"{path} does not exist. Check the path.")
     return path
 
 
@@ -87,12 +87,14 @@ def _files(path: Path, form: Format | None) -> list[Path]:
             raise ConfigurationError(_no_file(entry))
     files = [entry for entry in entries if entry.is_file() and (form or _suffix(entry) in _FORMATS)]
     if not files:
-        raise ConfigurationError(f"the folder {path} does not contain a {', '.join(sorted(_FORMATS))} file")
+        raise ConfigurationError(
+            f"the folder {path} does not contain a file of these types: {', '.join(sorted(_FORMATS))}"
+        )
     return files
 
 
 def _is_ignored(name: str) -> bool:
-    """Return whether an entry of a folder is hidden, a lock or resource file of another program, or our own output."""
+    """Return whether an entry of a folder is hidden, a lock file of another program, or an output of a bulk job."""
     return name.startswith((".", "~$")) or name.endswith(_OUTPUTS)
 
 

@@ -22,7 +22,7 @@ class Preset:
 
     Attributes:
         title: The program, for messages.
-        fields: The columns of each field, as name keys; the first that is filled is used.
+        fields: The columns of each field, as name keys; the first non-empty column is used.
         several: What to do with several values in a cell; None for the default.
         synonyms: Whether synonyms apply to columns that are not listed.
     """

@@ -34,9 +34,9 @@ class RowReader(Iterator[Row]):
     """An iterator over the rows of a file, a folder or a query.
 
     Attributes:
-        fraction: The share of the source that was read, from 0 to 1; None if unknown.
+        fraction: The fraction of the source that was read, from 0 to 1; None if unknown.
         packed: Whether the open file is compressed.
-        notes: What was decided and changed while reading.
+        notes: The decisions and changes made while reading.
     """
 
     def __init__(
@@ -65,12 +65,12 @@ class RowReader(Iterator[Row]):
         return next(self._rows)
 
     def take(self, most: int) -> list[Row]:
-        """Return the next rows, `most` at the maximum."""
+        """Return up to `most` rows; an empty list at the end."""
         return list(islice(self._rows, most))
 
     @property
     def fraction(self) -> float | None:
-        """The share of the source that was read, from 0 to 1; None if unknown."""
+        """The fraction of the source that was read, from 0 to 1; None if unknown."""
         if not self._size:
             return None
         if self.file is None or self.file.closed:
@@ -84,7 +84,7 @@ class RowReader(Iterator[Row]):
         """Close the current file, and open and unpack the next one.
 
         Raises:
-            ConfigurationError: It cannot be read.
+            ConfigurationError: The file cannot be read.
         """
         if self.file is not None:
             self.before += self.file.tell()
@@ -120,12 +120,12 @@ def read(
 
     CSV (comma, semicolon, tab or bar) and JSON (lines or an array) are supported without extras, also compressed with
     gzip; zstd needs the extra ``zstd``, Parquet and queries over files need the extra ``duckdb``, spreadsheets the
-    extra ``excel``, databases the extra ``sql``. A row that cannot be used has a `Row.problem`, which names line and
-    column; reading continues with the next row.
+    extra ``excel``, databases the extra ``sql``. A row that cannot be used has a `Row.problem`, which contains the
+    line and the column; reading continues with the next row.
 
     Columns named like fields need no mapping: ``reference``, ``email``, ``phone`` (international), ``phone.number``,
     ``address.city``, ``metadata.tier``. Common other names and the exports of other programs are recognised;
-    `RowReader.notes` says which field each column is read as.
+    `RowReader.notes` contains the field of each column.
 
     Args:
         path: A file; a folder, whose files are read in the order of their names; or ``-`` for a query that names its
@@ -133,18 +133,18 @@ def read(
         mapping: A mapping, such as ``ColumnMapping.load("mapping.toml")``; or the field of each column, such as
             ``{"Stadt": "address.city", "Mail": ["reference", "email"]}``, where an empty field leaves the column out.
             A mapped column that one table (CSV, Parquet, a query) does not have is refused.
-        unknown: What to do with columns that are not a field: ``refuse`` or ``ignore``.
+        unknown: What to do with columns that do not match a field: ``refuse`` or ``ignore``.
         query: SQL that selects the rows. ``source`` stands for `path`.
         form: The format, if it is not known from the name.
         encoding: The encoding of text files, as a Python codec such as ``cp1250``; ``detect`` accepts the most likely
             one. By default, UTF-8 and UTF-16 are read and any other encoding is refused.
         database: The URL of a database without its password, or the name of an environment variable with the URL.
-        unsupported: The fields that the gateway does not have: `unsupported_fields`.
+        unsupported: The fields that the gateway does not have, as returned by `unsupported_fields`.
         inspecting: Leave out columns that would be refused, and keep masked samples and the mapping in the notes.
 
     Raises:
-        ConfigurationError: The source cannot be read, has an encoding that has to be named, contains card data that was
-            not mapped explicitly, or contains security codes.
+        ConfigurationError: The source cannot be read, has an encoding that has to be named, or contains security
+            codes or card data that was not mapped explicitly.
     """
     given = mapping if isinstance(mapping, ColumnMapping) else ColumnMapping(columns=mapping or {})
     if unknown is not None:
@@ -181,7 +181,7 @@ def unsupported_fields(account: Account) -> frozenset[str]:
     try:
         account.dialect().validate(draft)
     except InvalidRecordError as error:
-        # A full name beside its parts is a contradiction, which is reported in the same way.
+        # A full name together with its parts is reported in the same way, because they may contradict each other.
         names = {"name", "first_name", "last_name"}
         return frozenset(it.field for it in error.violations if it.wire_field is None) - names
     return frozenset()
@@ -201,10 +201,10 @@ def rows_of_file(
     Args:
         reader: Opens and closes the file.
         file: The file and its format.
-        number: The number of rows before this file.
-        reading: How columns are read.
-        where: Prefix for the row's place.
-        byte_range: The part of a text file to read; afterwards, and between two rows, the position of the reader.
+        number: The number of rows already read from other files.
+        reading: The settings for reading the columns.
+        where: Prefix for the rows' locations in messages.
+        byte_range: The part of a text file to read. After each row, it is updated to the position of the reader.
 
     Returns:
         The number of the last row.
@@ -244,7 +244,7 @@ def _unchanged(path: Path, before: tuple[int, ...], rows: Generator[Row, None, i
 
 
 def _version(path: Path) -> tuple[int, ...]:
-    """Return what changes when a file is appended to, rewritten, truncated or replaced; nothing if it is missing."""
+    """Return a tuple that changes when the file is changed or replaced; an empty tuple if the file is missing."""
     try:
         found = path.stat()
     except OSError:
@@ -265,7 +265,7 @@ def _file_encoding(path: Path, reading: Reading) -> str:
     """Return the encoding of a text file.
 
     Raises:
-        ConfigurationError: It has to be named, or the file cannot be read.
+        ConfigurationError: The encoding has to be named, or the file cannot be read.
     """
     try:
         with path.open("rb") as raw, closing(unpacked(path, raw)) as contents:

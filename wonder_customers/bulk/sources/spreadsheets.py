@@ -14,19 +14,19 @@ from wonder_customers.errors import ConfigurationError, needed
 __all__ = ["sheet_rows"]
 
 _DIGITS = 15
-"""The number of digits that a spreadsheet keeps of a number."""
+"""The number of significant digits that a spreadsheet stores."""
 
 
 def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Generator[Row, None, int]:
-    """Yield the rows of a spreadsheet, and return the number of the last one.
+    """Yield the rows of a spreadsheet, and return the number of the last row.
 
     Messages refer to a row by its row number in the sheet.
 
     Args:
         path: The file.
         number: The number of rows already read from other files.
-        reading: How columns are read.
-        where: Prefix for the row's location in messages.
+        reading: The settings for reading the columns.
+        where: Prefix for the rows' locations in messages.
 
     Raises:
         ConfigurationError: python-calamine is not installed, the file cannot be read, it has several sheets and none
@@ -58,7 +58,9 @@ def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
             names = book.sheet_names
             filled = [name for name in names if book.get_sheet_by_name(name).total_height]
             if sheet is not None and sheet not in names:
-                raise ConfigurationError(f"{path.name} does not have a sheet {sheet!r}; it has {', '.join(names)}")
+                raise ConfigurationError(
+                    f"{path.name} does not have a sheet {sheet!r}; it has {', '.join(names)}. Choose one with --sheet."
+                )
             if sheet is None and len(filled) > 1:
                 raise ConfigurationError(
                     f"{path.name} has the sheets {', '.join(map(repr, filled))}: choose one with --sheet. Nothing was"
@@ -79,7 +81,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):
-        # A longer number has lost its last digits; it is refused like a number that a spreadsheet shortened.
+        # A longer number has lost its last digits, so it is refused like a number that a spreadsheet shortened.
         return str(int(value)) if value.is_integer() and abs(value) < 10**_DIGITS else _number(value)
     if isinstance(value, int) and abs(value) >= 10**_DIGITS:
         return _number(float(value))

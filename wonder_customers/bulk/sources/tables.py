@@ -50,10 +50,10 @@ def query_rows(
         sql: Exactly one SELECT. The name ``source`` stands for `path`.
         path: A file that DuckDB can read, or a DuckDB or SQLite database; the query can read nothing else. None for a
             query that names its own files.
-        number: The number of rows before.
-        reading: How columns are read.
-        where: Prefix for the row's place.
-        before: The number of rows of the file or query before.
+        number: The number of rows already read from other files.
+        reading: The settings for reading the columns.
+        where: Prefix for the rows' locations in messages.
+        before: The number of rows already read from this file or query.
         parameters: The values for the placeholders in `sql`.
 
     Raises:
@@ -89,7 +89,7 @@ def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[A
                 if kinds != ["SELECT"]:
                     found = ", ".join(kinds) or "no statement"
                     raise ConfigurationError(f"the query must be exactly one SELECT, not {found}. Nothing was sent.")
-            # One thread and insertion order, so that a second reading numbers the rows alike.
+            # One thread and insertion order, so that rows have the same numbers when they are read again.
             connection.execute("SET threads = 1; SET preserve_insertion_order = true")
             # Large results are written to temporary files, which only this user can read.
             connection.execute(f"SET temp_directory = {_quoted(folder)}")

@@ -1,4 +1,4 @@
-"""Decoded lines of a text file, and the options for reading it."""
+"""The options for reading a text file, and its decoded lines."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -20,11 +20,11 @@ def _delimiter(value: Any) -> Any:
 
 @frozen
 class TextOptions:
-    """How text files are read.
+    """The settings for reading text files.
 
     Attributes:
         encoding: The encoding, as a Python codec; ``detect`` for the most likely one; None for UTF-8 or UTF-16.
-        delimiter: The delimiter of CSV files; None for the one that the first line uses.
+        delimiter: The delimiter of CSV files; None to find it from the first line.
         quote: The quote character of CSV files.
         skip_lines: The number of lines before the column names of CSV files.
     """
@@ -42,13 +42,13 @@ class TextOptions:
         if self.delimiter is not None and self.delimiter == (self.quote or '"'):
             raise ConfigurationError("the delimiter and the quote must be different characters")
         if self.encoding is not None and not isinstance(self.encoding, str):
-            raise ConfigurationError(f"encoding must be a text, not {self.encoding!r}")
+            raise ConfigurationError(f"encoding must be a string, not {self.encoding!r}")
         if type(self.skip_lines) is not int or self.skip_lines < 0:
             raise ConfigurationError("the number of lines to skip must be 0 or more")
 
 
 def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
-    """Decode the lines of a file from its start. Bytes that are invalid become lone surrogates.
+    """Decode the lines of a file from its start. Invalid bytes become lone surrogates.
 
     Args:
         file: The unpacked bytes.
@@ -84,7 +84,7 @@ def decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:
 
 
 def has_invalid_bytes(text: str) -> bool:
-    """Return whether decoded text contains bytes that are invalid in its encoding."""
+    """Return whether decoded text contains invalid bytes, which are decoded as lone surrogates."""
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -101,12 +101,12 @@ def _checked(lines: Iterable[str], encoding: str, head: ByteRange) -> Iterator[s
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError:
         raise ConfigurationError(
-            f"the file is invalid as {encoding} text after line {number}. Export it again, in UTF-8"
+            f"the file is not valid {encoding} after line {number}. Export it again as UTF-8"
         ) from None
 
 
 class _Rejoined(io.RawIOBase):
-    """A file whose first bytes were read already."""
+    """A file whose first bytes have already been read."""
 
     def __init__(self, first: bytes, rest: BinaryIO) -> None:
         self._first, self._rest = first, rest

@@ -1,4 +1,4 @@
-"""Transformations of cell values, and checks of what a cell contains. None of them changes what a person would read."""
+"""Transformations and checks of cell values. A transformation does not change the meaning of a value."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -41,14 +41,14 @@ _EMAILS = re.compile(r"\s*(?::::|[;,|\n]|\s)\s*")
 _PHONES = re.compile(r"\s*(?::::|[;,|\n])\s*")
 _TEL = re.compile(r"(tel|phone|callto)\s*:\s*", re.IGNORECASE)
 _SHORTEST = 3
-"""The least number of digits of a phone; a placeholder such as 0 has fewer."""
+"""The minimum number of digits of a phone number. A placeholder such as 0 has fewer digits."""
 _PHONE = re.compile(r"\s*[+\uff0b]?[\d\s().\-/\u2010-\u2015]*")
 
 Step = tuple[str, Callable[[str], str]]
 
 
 def folded(reference: str) -> str:
-    """Return a reference without case, accents' composition and invisible characters, to find twins."""
+    """Return a reference in lower case, in NFKC form and without invisible characters, to find twins."""
     if reference.isascii():
         return reference.lower()
     return _INVISIBLE.sub("", normalize("NFKC", reference)).casefold().strip()
@@ -76,9 +76,9 @@ class Cleaner:
         self._nulls = frozenset(self.mapping.nulls if "placeholders" in self._on else ())
 
     def reference(self, value: object) -> str | None:
-        """Convert a cell to a reference; None if it is empty or cannot be one.
+        """Convert a cell to a reference; return None if the cell is empty or cannot be a reference.
 
-        It is called for every row, so changes are not counted and the text is not validated.
+        This method is called for every row, so changes are not counted and the reference is not validated.
         """
         if type(value) is not str:
             if value is None or isinstance(value, (bool, float)) or not isinstance(value, (str, int)):
@@ -86,7 +86,7 @@ class Cleaner:
             value = str(value)
         text = value.strip()
         if text.isascii() and ":::" not in text:
-            # The only transformations that apply to plain text, which most references are.
+            # These are the only transformations that apply to plain text, and most references are plain text.
             if text[:1] in {"'", "="} and "guards" in self._on:
                 text = _guard(text)
             return None if text in self._nulls else text or None
@@ -102,10 +102,10 @@ class Cleaner:
             path: The field.
             value: The cell.
             column: The column, to count changes.
-            where: The place of the cell, for messages.
+            where: The location of the cell, for messages.
 
         Raises:
-            RowProblem: The cell is not a value of the field.
+            RowProblem: The cell is not a valid value of the field.
         """
         text = value.strip()
         if has_invalid_bytes(text):
@@ -123,7 +123,7 @@ class Cleaner:
         return text or None
 
     def international(self, text: str, country: str | None, column: str) -> str:
-        """Return a national phone number in the international form; any other text as it is."""
+        """Return a national phone number in the international form; any other text unchanged."""
         region = country or self.mapping.default_country
         if region is None or "phone" not in self._on or text.startswith(("+", "\uff0b")):
             return text
@@ -163,7 +163,9 @@ class Cleaner:
         parts = [part for part in _EMAILS.split(found) if part]
         if len(parts) > 1 and sum("@" in part for part in parts) > 1:
             if self.several != "first":
-                raise ValueError("contains more than one e-mail address; leave one in the cell, or use the first")
+                raise ValueError(
+                    "contains more than one e-mail address; leave one, or set several to first in a mapping file"
+                )
             found = parts[0]
         named = _NAMED.fullmatch(found)
         found = named[1] if named else found
@@ -186,7 +188,7 @@ class Cleaner:
 
 
 def _guard(text: str) -> str:
-    """Remove what a spreadsheet needs to keep a text as it is: ``'+1775…`` and ``="00124"``."""
+    """Remove the characters that prevent a spreadsheet from converting a cell: ``'+1775…`` and ``="00124"``."""
     if text[0] not in "'=":
         return text
     formula = _FORMULA.fullmatch(text)

@@ -22,9 +22,9 @@ def typed_rows(
     Args:
         rows: The values of each record.
         columns: The columns.
-        number: The number of rows before.
-        where: Prefix for the row's place.
-        start: The number of rows of other files before.
+        number: The number of rows already read.
+        where: Prefix for the rows' locations in messages.
+        start: The number of rows already read from other files.
 
     Returns:
         The number of the last row.
@@ -45,7 +45,7 @@ def typed_rows(
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as a JSON value; dates, decimals and UUIDs as text, and a whole number as an integer."""
+    """Convert a value to JSON: dates, decimals and UUIDs become strings, and whole numbers integers."""
     if isinstance(value, (str, int, dict, list, type(None))):
         return value
     if isinstance(value, float):
@@ -58,7 +58,7 @@ def _plain(value: Any) -> Any:
 
 
 def shown_date(value: Any) -> str | None:
-    """Return a date or a time in ISO 8601, without midnight; None for another value."""
+    """Return a date or time in ISO 8601, without the time if it is midnight; None for any other value."""
     if isinstance(value, datetime) and value.time() == time() and value.tzinfo is None:
         return value.date().isoformat()
     return value.isoformat() if isinstance(value, (date, datetime, time)) else None

@@ -29,8 +29,8 @@ __all__ = ["demo"]
 def demo(*, quirks: str | None = None) -> int:
     """Send 1,000 customers from a CSV file to every simulated gateway; no setup needed.
 
-    The gateways are simulated on this machine over real HTTP, for the time of the demo. Some rows of the file are
-    broken on purpose. Every other customer is read back and compared field by field.
+    The gateways are simulated on this machine over real HTTP while the demo runs. Some rows of the file are broken on
+    purpose. Every other customer is read back and compared field by field.
 
     Args:
         quirks: Let the gateways deviate from their documents; see `wonder-customers simulator --help`.

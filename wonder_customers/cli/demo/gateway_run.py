@@ -83,7 +83,7 @@ class _CountingTransport:
     sent: int = 0
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Count the request and pass it on."""
+        """Count the request and send it."""
         self.sent += 1
         return await self.inner.send(signed_request, transmission)
 

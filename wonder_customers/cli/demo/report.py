@@ -94,6 +94,6 @@ def _print_defects(screen: Console, persons: Sequence[Person], results: Sequence
 
 
 def _join_columns(columns: Sequence[str]) -> str:
-    """Return the columns as a list in words, with the columns of the address as one."""
+    """Return the columns as a list in words; all columns of the address are listed as ``address``."""
     heads = dict.fromkeys(column.partition(".")[0] for column in columns)
     return " and ".join(filter(None, (", ".join(list(heads)[:-1]), list(heads)[-1])))
