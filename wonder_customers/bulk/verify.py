@@ -2,16 +2,19 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, closing
 from math import sqrt
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from attrs import define, field, frozen
 
 from wonder_customers.bulk.batches import Batches, for_each
+from wonder_customers.bulk.change_filter import ReferenceIndex
 from wonder_customers.bulk.empty_cells import EmptyRule, apply_rule
 from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.journal.entries import Entry
+from wonder_customers.bulk.journal.removals import Removals
 from wonder_customers.bulk.options import BULK, Rows
 from wonder_customers.bulk.rows import Row
 from wonder_customers.errors import AmbiguousReferenceError, ConfigurationError, InvalidRecordError, NotFoundError
@@ -21,20 +24,37 @@ from wonder_customers.session import CustomerSession
 
 __all__ = ["Finding", "Verification", "verify", "wilson"]
 
-Result = Literal["equal", "different", "missing", "ambiguous", "unreadable"]
-"""``unreadable`` rows cannot be at the gateway: they are invalid or have no reference."""
+Result = Literal[
+    "equal", "normalized", "different", "missing", "ambiguous", "unreadable", "unsent", "removed", "present"
+]
+"""``normalized`` rows are equal after normalisation, such as of an e-mail address in lower case. ``unreadable`` rows
+cannot be at the gateway: they are invalid or have no reference. ``unsent`` rows were never confirmed, according to the
+journal. ``removed`` and ``present`` customers were removed because they left the source: the gateway does not have
+the former, as expected, and has the latter."""
+
+_LEFT_OUT: Final = frozenset({"unreadable", "unsent"})
+_RIGHT: Final = frozenset({"equal", "normalized", "removed"})
 
 MOST_FINDINGS = 1000
 
 
 @frozen
 class Finding:
-    """A row that could not be read, or whose customer is missing, ambiguous or different."""
+    """The result of comparing one row.
+
+    Attributes:
+        number: The number of the row; 0 for a customer that left the source.
+        reference: The customer's reference.
+        result: The result.
+        fields: The fields that differ.
+        changed: The row has other values than those that were confirmed last.
+    """
 
     number: int
     reference: str | None
     result: Result
     fields: tuple[str, ...] = ()
+    changed: bool = False
 
 
 @define
@@ -46,7 +66,8 @@ class Verification:
         checked: The number of rows that were read back.
         counts: Rows by result.
         normalized: For each field, the number of rows whose value equals the gateway's only after normalisation, such
-            as an e-mail address in lower case. These rows count as equal.
+            as an e-mail address in lower case.
+        changed: The number of rows that have other values than those that were confirmed last.
         findings: The first rows that differ.
     """
 
@@ -54,12 +75,13 @@ class Verification:
     checked: int = 0
     counts: "Counter[str]" = field(factory=Counter)
     normalized: "Counter[str]" = field(factory=Counter)
+    changed: int = 0
     findings: list[Finding] = field(factory=list)
 
     @property
     def wrong(self) -> int:
         """The number of rows that were read back and differ from the source."""
-        return self.checked - self.counts["equal"]
+        return self.checked - sum(self.counts[result] for result in _RIGHT)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -69,8 +91,9 @@ class Verification:
     def add(self, finding: Finding) -> None:
         """Add the result of a row."""
         self.counts[finding.result] += 1
-        self.checked += finding.result != "unreadable"
-        if finding.result != "equal" and len(self.findings) < MOST_FINDINGS:
+        self.changed += finding.changed
+        self.checked += finding.result not in _LEFT_OUT
+        if finding.result not in _RIGHT and len(self.findings) < MOST_FINDINGS:
             self.findings.append(finding)
 
 
@@ -98,11 +121,13 @@ async def verify(
 ) -> Verification:
     """Read every customer of the source back, or a random sample of them, and compare.
 
+    With a journal, rows that were never confirmed are left out, and removed customers are expected to be absent.
+
     Args:
         session: An open session.
         rows: The source.
-        journal: The journal of the job, which records the fields that the source filled and cleared; without it, empty
-            cells are not compared unless `empty` is ``clear``.
+        journal: The journal of the job, which records what was confirmed and removed, and the fields that the source
+            filled and cleared; without it, empty cells are not compared unless `empty` is ``clear``.
         empty: The rule for empty cells of the job.
         sample: The number of rows to read back; None for all.
         workers: The maximum number of concurrent reads.
@@ -115,33 +140,42 @@ async def verify(
     """
     found = Verification()
     patient = session.with_options(retry=retry)
+    chance = rng or random.Random()  # noqa: S311 - not for secrets
 
     async with Batches(rows) as batches, AsyncExitStack() as stack:  # closes the source, also if an argument is invalid
+        seen = stack.enter_context(closing(ReferenceIndex()))
         find = None if journal is None else stack.enter_context(journal.reader())
-
-        def with_cleared(row: Row, draft: CustomerDraft) -> CustomerDraft:
-            entry = None if find is None else find([draft.reference or ""]).get(draft.reference or "")
-            recorded = None if entry is None else entry.fields
-            return apply_rule(session, draft, row.columns, recorded, rule=empty, digests=None).draft
-
-        async def check(row: Row) -> None:
-            found.add(await _finding(patient, row, found.normalized, with_cleared))
-
+        comparison = _Comparison(patient, journal, find, empty, seen, found)
         if sample is not None and sample < 1:
             raise ConfigurationError("the sample size must be at least 1. Nothing was read back.")
         if sample is not None:
-            await for_each(await _sampled(batches, sample, rng or random.Random()), check, workers)  # noqa: S311
+            await for_each(await _sampled(batches, sample, chance, comparison.note), comparison.check, workers)
         else:
             while batch := await batches.batch():
-                await for_each(batch, check, workers)
+                comparison.note(batch)
+                await for_each(batch, comparison.check, workers)
+        if journal is not None:
+            for page in _removed(Removals(journal), seen, sample, chance):
+                await for_each(page, comparison.check_absent, workers)
     found.rows = batches.read
     return found
 
 
-async def _sampled(batches: Batches, size: int, rng: random.Random) -> list[Row]:
-    """Return a uniform random sample of `size` rows."""
+def _removed(records: Removals, seen: ReferenceIndex, sample: int | None, rng: random.Random) -> Iterator[list[str]]:
+    """Yield the references of customers that were removed and are not in the source, or a random sample of them."""
+    pages = (sorted(seen.missing([it.reference for it in page])) for page in records.removed())
+    if sample is None:
+        yield from pages
+        return
+    every = [reference for page in pages for reference in page]
+    yield rng.sample(every, min(sample, len(every)))
+
+
+async def _sampled(batches: Batches, size: int, rng: random.Random, note: Callable[[Sequence[Row]], None]) -> list[Row]:
+    """Return a uniform random sample of `size` rows; `note` is called with every batch."""
     chosen: list[Row] = []
     while batch := await batches.batch():
+        note(batch)
         for index, row in enumerate(batch, batches.read - len(batch)):
             if index < size:
                 chosen.append(row)
@@ -150,24 +184,75 @@ async def _sampled(batches: Batches, size: int, rng: random.Random) -> list[Row]
     return chosen
 
 
-async def _finding(
-    session: CustomerSession[Any],
-    row: Row,
-    normalized: "Counter[str]",
-    with_cleared: Callable[[Row, CustomerDraft], CustomerDraft],
-) -> Finding:
-    draft = row.draft
-    if draft is None or draft.reference is None or not _valid(session, draft):
-        return Finding(row.number, row.reference, "unreadable")
-    try:
-        response = await session.raw.get_by_reference(draft.reference)
-    except NotFoundError:
-        return Finding(row.number, draft.reference, "missing")
-    except AmbiguousReferenceError:
-        return Finding(row.number, draft.reference, "ambiguous")
-    compared = session.compare(with_cleared(row, draft), response.record)
-    normalized.update(compared.normalized)
-    return Finding(row.number, draft.reference, "different" if compared.different else "equal", compared.different)
+@define(eq=False)
+class _Comparison:
+    """Compares rows with the gateway and with the journal.
+
+    Attributes:
+        session: The session.
+        journal: The journal; None for none.
+        find: Finds entries of the journal; None without one.
+        empty: The rule for empty cells.
+        seen: The references of the source.
+        found: Where the results are counted.
+    """
+
+    session: CustomerSession[Any]
+    journal: Journal | None
+    find: Callable[[Sequence[str]], dict[str, Entry]] | None
+    empty: EmptyRule
+    seen: ReferenceIndex
+    found: Verification
+    _repeated: set[int] = field(factory=set, init=False)
+
+    def note(self, rows: Sequence[Row]) -> None:
+        """Note the references of a batch, and which rows repeat one."""
+        named = [(row.reference, row.number) for row in rows if row.reference is not None]
+        self._repeated.update(self.seen.find_repeats(named))
+
+    async def check(self, row: Row) -> None:
+        """Compare one row."""
+        self.found.add(await self._finding(row))
+
+    async def check_absent(self, reference: str) -> None:
+        """Check that the gateway does not have a customer that was removed."""
+        result: Result = "present"
+        try:
+            await self.session.raw.get_by_reference(reference)
+        except NotFoundError:
+            result = "removed"
+        except AmbiguousReferenceError:
+            pass
+        self.found.add(Finding(0, reference, result))
+
+    async def _finding(self, row: Row) -> Finding:
+        draft = row.draft
+        if draft is None or draft.reference is None or not _valid(self.session, draft):
+            return Finding(row.number, row.reference, "unreadable")
+        entry = None if self.find is None else self.find([draft.reference]).get(draft.reference)
+        if self.find is not None and (entry is None or entry.state in {"failed", "held", "removed"}):
+            return Finding(row.number, draft.reference, "unsent")
+        recorded = None if entry is None else entry.fields
+        cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, digests=None)
+        changed = bool(cells.cleared) or self._changed(draft if self.empty == "own" else cells.draft, entry)
+        if row.number in self._repeated and (entry is None or changed):
+            return Finding(row.number, draft.reference, "unsent")
+        try:
+            response = await self.session.raw.get_by_reference(draft.reference)
+        except NotFoundError:
+            return Finding(row.number, draft.reference, "missing", changed=changed)
+        except AmbiguousReferenceError:
+            return Finding(row.number, draft.reference, "ambiguous", changed=changed)
+        compared = self.session.compare(cells.draft, response.record)
+        self.found.normalized.update(compared.normalized)
+        result: Result = "different" if compared.different else "normalized" if compared.normalized else "equal"
+        return Finding(row.number, draft.reference, result, compared.different, changed)
+
+    def _changed(self, draft: CustomerDraft, entry: Entry | None) -> bool:
+        """Return whether a row has another request body than the recorded one."""
+        if self.journal is None or entry is None or entry.payload is None:
+            return False
+        return self.journal.digests.payload(self.session.payload(draft)) != entry.payload
 
 
 def _valid(session: CustomerSession[Any], draft: CustomerDraft) -> bool:

@@ -3,10 +3,11 @@
 import csv
 import io
 import sys
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, Final
 
 import anyio.to_thread
 import orjson
@@ -35,6 +36,12 @@ from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 
 MOST_SHOWN = 20
+_RESULTS: Final = {
+    "normalized": "equal after normalisation",
+    "unsent": "never confirmed, left out",
+    "removed": "removed, as expected",
+    "present": "removed, but at the gateway",
+}
 
 __all__ = ["export_ids", "migration", "show_plan", "show_status", "show_verification"]
 
@@ -175,7 +182,7 @@ def export_ids(journal: Journal, output: Path | None) -> int:
 
 def show_verification(
     owner: Account,
-    rows: Rows,
+    source: Source | Account,
     journal: Journal,
     *,
     empty: EmptyRule,
@@ -185,23 +192,46 @@ def show_verification(
 ) -> int:
     """Read the customers back and print the differences.
 
+    Args:
+        owner: The account whose customers are read.
+        source: The source; the account whose customers were migrated.
+        journal: The journal.
+        empty: The rule for empty cells.
+        sample: The number of rows to read back; None for all.
+        rate: The maximum number of requests per second; None for no limit.
+        workers: The number of customers read at a time.
+
     Returns:
         The exit code: success if every customer equals its row.
     """
 
     async def compare() -> Verification:
-        async with bulk_session(owner, workers, rate) as session:
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(bulk_session(owner, workers, rate))
+            if isinstance(source, Source):
+                rows: Rows = source.read()
+            else:
+                origin = await stack.enter_async_context(bulk_session(source, workers, rate))
+                rows = migrated(origin, session)
             return await verify(session, rows, journal=journal, empty=empty, sample=sample, workers=workers)
 
     found = runtime.run(compare)
-    counts = {**dict(found.counts.most_common()), "read back": found.checked}
-    _print_counts(f"{found.checked:,} of {found.rows:,} rows were read back", counts)
+    counts = {_RESULTS.get(name, name): count for name, count in found.counts.most_common()}
+    absent = found.counts["removed"] + found.counts["present"]
+    read = found.checked - absent
+    _print_counts(f"{read:,} of {found.rows:,} rows were read back", {**counts, "read back": found.checked})
     if found.normalized:
         fields = ", ".join(f"{name} ({count:,})" for name, count in found.normalized.most_common())
         console().print(cell(f"Equal after normalisation: {fields}", "dim"))
+    if found.changed:
+        rows = "1 row has" if found.changed == 1 else f"{found.changed:,} rows have"
+        print_message(f"{rows} other values than were sent. `sync` sends them.", "yellow")
     for finding in found.findings[:MOST_SHOWN]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
-        console().print(cell(f"row {finding.number}, {finding.reference}: {finding.result}{fields}", "red"))
+        since = " (changed in the source since it was sent)" if finding.changed else ""
+        row = f"row {finding.number}" if finding.number else "left the source"
+        result = _RESULTS.get(finding.result, finding.result)
+        console().print(cell(f"{row}, {finding.reference}: {result}{fields}{since}", "red"))
     if sample is not None:
         low, high = found.interval
         console().print(cell(f"Between {low:.2%} and {high:.2%} of all rows differ (95 % confidence)."))

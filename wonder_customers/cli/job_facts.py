@@ -18,6 +18,7 @@ from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.sources import ColumnMapping, fingerprint, unsupported_fields
 from wonder_customers.cli.output import print_message
+from wonder_customers.dialects import names
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 
@@ -28,6 +29,8 @@ __all__ = [
     "combined",
     "engine_settings",
     "last_facts",
+    "migrated_from",
+    "report_change",
     "sealed",
     "source_of",
 ]
@@ -173,6 +176,26 @@ def check_unchanged(facts: Mapping[str, Any], *, allow_changed: bool) -> None:
             f"{facts['source']} has changed since the run began. Nothing was sent. Start a new run with `sync`, or"
             " continue with --allow-changed, which compares each row with its last confirmed state."
         )
+
+
+def report_change(facts: Mapping[str, Any], journal: Journal) -> None:
+    """Print whether the source has changed since the last run."""
+    last = journal.last_run()
+    if last is not None and fingerprint(facts["source"], facts["query"]) != facts["fingerprint"]:
+        print_message(f"{facts['source']} has changed since run {last.number}.", "yellow")
+
+
+def migrated_from(journal: Journal) -> str | None:
+    """Return the gateway whose customers the journal's last run migrated; None if it sent rows of a source.
+
+    Raises:
+        ConfigurationError: The journal names something else.
+    """
+    last = journal.last_run()
+    origin = None if last is None else last.facts.get("migrate")
+    if origin is not None and origin not in names():
+        raise ConfigurationError(f"the journal {journal.path} is damaged (migrate): restore it from a copy.")
+    return origin
 
 
 def source_of(facts: Mapping[str, Any], owner: Account) -> Source:

@@ -7,13 +7,23 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from wonder_customers.bulk.distributed.partition import Source
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.sources import fingerprint
 from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, account_of, confirm_production
 from wonder_customers.cli.inspect_commands import export_ids, migration, show_plan, show_status, show_verification
-from wonder_customers.cli.job_facts import check_unchanged, combined, engine_settings, last_facts, sealed, source_of
+from wonder_customers.cli.job_facts import (
+    check_unchanged,
+    combined,
+    engine_settings,
+    last_facts,
+    migrated_from,
+    report_change,
+    sealed,
+    source_of,
+)
 from wonder_customers.cli.job_options import (
     AgainOptions,
     EngineOptions,
@@ -26,6 +36,7 @@ from wonder_customers.cli.job_outputs import default_letters
 from wonder_customers.cli.plan_files import empty_journal
 from wonder_customers.cli.source_options import SOURCE, SourceOptions, print_columns, show_columns
 from wonder_customers.cli.sync_jobs import SyncTask, account, journal_path, run
+from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["commands"]
@@ -242,12 +253,27 @@ def verify(
     rate: Rate = None,
     again: AgainOptions = AgainOptions(),
 ) -> int:
-    """Read the customers of a journal's source back from the gateway and compare them."""
-    opened, facts = _last_run(journal, again)
-    limit = RateOptions(rate=rate).per_second() if rate is not None else facts["rate"]
-    owner = account_of(opened)
-    rows, empty, workers = source_of(facts, owner).read(), facts["empty"], facts["workers"]
-    return show_verification(owner, rows, opened, empty=empty, sample=sample, rate=limit, workers=workers)
+    """Read the customers of a journal's source, or of its migration, back from the gateway and compare them."""
+    opened = Journal.existing(journal)
+    origin = migrated_from(opened)
+    if origin is not None:
+        owner = account_of(opened)
+        source: Source | Account = account_from_environment(origin)
+        facts: dict[str, Any] = {"empty": "own", "workers": RateOptions().workers, "rate": None}
+    else:
+        opened, facts = _last_run(journal, again)
+        owner = account_of(opened)
+        report_change(facts, opened)
+        source = source_of(facts, owner)
+    return show_verification(
+        owner,
+        source,
+        opened,
+        empty=facts["empty"],
+        sample=sample,
+        rate=RateOptions(rate=rate).per_second() or facts["rate"],
+        workers=facts["workers"],
+    )
 
 
 @commands.command

@@ -1,0 +1,73 @@
+"""``verify``: sources that changed, migrations, removed customers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bulk.customers import write_csv
+
+from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
+from wonder_customers.dialects import names
+from wonder_customers.simulator.server import SimulatorServer
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def verified(command: Run, server: SimulatorServer, folder: Path) -> Run:
+    """Run a command in a new folder with the variables of the simulator."""
+    return lambda *words: command(*words, env=server.environment() | {"COLUMNS": "160"})
+
+
+@pytest.mark.parametrize("gateway", names())
+def test_verify_reports_that_the_source_changed(gateway: str, verified: Run, folder: Path) -> None:
+    source, journal = write_csv(folder / "c.csv", 3), f"c.csv.{gateway}.journal"
+    assert verified("sync", "c.csv", "--to", gateway)[0] == SUCCESS
+    code, _, err = verified("verify", journal)
+    assert (code, "has changed" in err) == (SUCCESS, False)
+    write_csv(source, 4)
+    source.write_text(source.read_text().replace("ada.1@example.com", "eve@example.org"))
+    code, out, err = verified("verify", journal)
+    assert code == FAILED
+    assert "c.csv has changed since run 1." in err
+    assert "1 row has other values than were sent. `sync` sends them." in err
+    assert "row 2, c-1: different: email (changed in the source since it was sent)" in out
+    assert "never confirmed, left out │ 1" in out
+
+
+@pytest.mark.parametrize(("origin", "target"), [("paydock", "monri"), ("monri", "paydock"), ("monri", "wonder")])
+def test_verify_compares_a_migration(
+    origin: str, target: str, verified: Run, server: SimulatorServer, folder: Path
+) -> None:
+    write_csv(folder / "c.csv", 3)
+    journal = f"migrate.{origin}.{target}.journal"
+    assert verified("sync", "c.csv", "--to", origin)[0] == SUCCESS
+    assert verified("migrate", "--from", origin, "--to", target, "--accept-losses")[0] == SUCCESS
+    code, out, err = verified("verify", journal)
+    assert (code, "3 of 3 rows were read back" in out) == (SUCCESS, True), err
+    changed = folder / "changed.csv"
+    changed.write_text(write_csv(folder / "c.csv", 3).read_text().replace("ada.1@example.com", "eve@example.org"))
+    assert verified("sync", "changed.csv", "--to", target)[0] == SUCCESS
+    code, out, _ = verified("verify", journal)
+    assert (code, "c-1: different: email" in out) == (FAILED, True)
+
+
+def test_verify_needs_the_credentials_of_the_migrated_gateway(
+    verified: Run, command: Run, server: SimulatorServer, folder: Path
+) -> None:
+    write_csv(folder / "c.csv", 3)
+    assert verified("sync", "c.csv", "--to", "paydock")[0] == SUCCESS
+    assert verified("migrate", "--from", "paydock", "--to", "monri")[0] == SUCCESS
+    env = {name: value for name, value in server.environment().items() if name.startswith("MONRI")}
+    code, _, err = command("verify", "migrate.paydock.monri.journal", env=env)
+    assert (code, "paydock" in err) == (USAGE, True)
+
+
+@pytest.mark.parametrize("gateway", ["paydock", "monri"])
+def test_verify_shows_removed_customers(gateway: str, verified: Run, folder: Path) -> None:
+    write_csv(folder / "c.csv", 3)
+    assert verified("sync", "c.csv", "--to", gateway)[0] == SUCCESS
+    write_csv(folder / "c.csv", 2)
+    assert verified("sync", "c.csv", "--to", gateway, "--removed", "delete", "--max-removed", "1")[0] == SUCCESS
+    code, out, _ = verified("verify", f"c.csv.{gateway}.journal")
+    assert (code, "removed, as expected │ 1" in out, "2 of 2 rows were read back" in out) == (SUCCESS, True, True)
