@@ -257,6 +257,7 @@ class DistributedJob(Job):
         self._decided.set()
         found = self._progress = Progress.from_dict(snapshot["progress"])
         self.stats.replace(found.counts, found.reasons, found.sent, found.latencies)
+        self.stats.drift = found.drift
         requests = self.stats.requests
         requests.sent, requests.throttled, requests.failed = found.requests, found.throttled, found.failed
         requests.concurrency = found.concurrency or requests.concurrency

@@ -28,6 +28,7 @@ class Progress:
         latencies: Rows by latency bucket.
         concurrency: The measured number of concurrent rows that the gateway accepts.
         rate: The measured number of requests per second that the gateway accepts; None until it refuses a request.
+        drift: Response fields that differed from the gateway's documents, as in `wonder_customers.events.Stats`.
     """
 
     read: int = 0
@@ -41,6 +42,7 @@ class Progress:
     latencies: "Counter[int]" = field(factory=Counter)
     concurrency: float = 0.0
     rate: float | None = None
+    drift: "Counter[str]" = field(factory=Counter)
 
     @classmethod
     def of(cls, job: Job) -> "Progress":
@@ -49,13 +51,13 @@ class Progress:
         return cls(
             job.rows_read, job.skipped, Counter(stats.counts), Counter(stats.reasons), stats.sent,
             requests.sent, requests.throttled, requests.failed, Counter(stats.latencies.classes),
-            requests.concurrency, requests.rate,
+            requests.concurrency, requests.rate, Counter(stats.drift),
         )  # fmt: skip
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Progress":
         """Return the progress from the output of `to_dict`, also after a round trip through JSON."""
-        counters = {name: Counter(values[name]) for name in ("counts", "reasons")}
+        counters = {name: Counter(values.get(name, {})) for name in ("counts", "reasons", "drift")}
         latencies = Counter({int(name): count for name, count in values["latencies"].items()})
         return cls(**{**values, **counters, "latencies": latencies})
 
@@ -81,6 +83,7 @@ class Progress:
         self.throttled += other.throttled
         self.failed += other.failed
         self.latencies.update(other.latencies)
+        self.drift.update(other.drift)
 
     def join(self, other: "Progress") -> None:
         """Add the limits found by another part that runs at the same time."""
