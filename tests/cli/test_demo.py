@@ -250,3 +250,11 @@ def printed(result: GatewayResult, persons: Sequence[Person]) -> tuple[bool, str
     written = StringIO()
     good = print_report(Console(width=60, file=written), persons, [result])
     return good, written.getvalue()
+
+
+@pytest.mark.long
+def test_demo_with_all_quirks_has_no_mismatches(bare: dict[str, str]) -> None:
+    command = [*DEMO, "--quirks", "all"]
+    done = subprocess.run(command, env=bare, capture_output=True, text=True, check=False, timeout=600)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "0 mismatches in 2,963 customers" in done.stdout
