@@ -1,6 +1,9 @@
 """Session views for other accounts: shared connections, a retry budget for each account, low memory use."""
 
 import tracemalloc
+from functools import partial
+from typing import Any
+from uuid import uuid4
 
 import anyio
 import httpx
@@ -12,6 +15,7 @@ from mock_gateway import MockGateway, json_response
 from wonder_customers import (
     ConfigurationError,
     CustomerSession,
+    DeadlineExceededError,
     GatewayUnavailableError,
     Monri,
     NotFoundError,
@@ -159,3 +163,61 @@ async def test_view_requires_an_account(simulator: SimulatorServer, wrong: objec
             it.for_account(wrong)  # type: ignore[type-var]
     with pytest.raises(ConfigurationError, match="account must be"):
         CustomerSession(wrong)  # type: ignore[type-var]
+
+
+async def test_options_of_a_view_apply_to_its_requests(simulator: SimulatorServer) -> None:
+    async with session(simulator, "wonder") as it:
+        draft = fresh("wonder")
+        await it.create(draft)
+        simulator.request_log.clear()
+        view = it.with_options(headers={"X-Shop": "eu"}, language="zh-HK", deadline=5)
+        for caller in (view, it, view.with_options(headers={})):
+            await caller.get_by_reference(str(draft.reference))
+    changed, usual, without_header = (recorded.headers for recorded in simulator.request_log.all())
+    assert (changed["x-shop"], changed["x-i18n-lang"]) == ("eu", "zh-HK")
+    assert not {"x-shop", "x-i18n-lang"} & usual.keys()
+    assert ("x-shop" in without_header, without_header["x-i18n-lang"]) == (False, "zh-HK")
+
+
+async def test_deadline_of_a_view_limits_its_calls(simulator: SimulatorServer) -> None:
+    simulator.faults.add("read_hang", times=None)
+    async with session(simulator, "monri", RetryPolicy(deadline=60, confirmation_window=0.1)) as it:
+        begin = anyio.current_time()
+        with pytest.raises(DeadlineExceededError):
+            await it.with_options(deadline=0.3).get(str(uuid4()))
+        assert anyio.current_time() - begin < 10
+
+
+async def test_view_of_another_account_takes_options_but_not_the_language(simulator: SimulatorServer) -> None:
+    async with session(simulator, "wonder") as it:
+        simulator.request_log.clear()
+        view = it.with_options(language="en", headers={"X-Shop": "eu"})
+        monri = view.for_account(Monri.from_environment(simulator.environment()), headers={"X-Shop": "hr"})
+        await monri.create(fresh("monri"))
+        await view.for_account(it.account, language="zh-CN").create(fresh("wonder"))
+        with pytest.raises(ConfigurationError, match="Monri accounts have no language"):
+            monri.with_options(language="en")
+    headers = [recorded.headers for recorded in simulator.request_log.all()]
+    assert [it["x-shop"] for it in headers] == ["hr", "eu"]
+    assert headers[1]["x-i18n-lang"] == "zh-CN"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"headers": {"Authorization": "x"}}, "Authorization is set by the library"),
+        ({"headers": {"x-user-secret-key": "x"}}, "x-user-secret-key is set by the library"),
+        ({"headers": {"X Shop": "x"}}, "letters, digits and hyphens"),
+        ({"headers": {"X-Shop": "a\r\nX-Other: b"}}, "printable ASCII"),
+        ({"headers": {"X-Shop": 1}}, "printable ASCII"),
+        ({"headers": ["X-Shop"]}, "must be a mapping"),
+        ({"language": "de"}, "language must be"),
+        ({"deadline": 0}, "deadline"),
+        ({"timeout": 1}, "unknown option 'timeout'"),
+    ],
+)
+async def test_invalid_options_are_refused(simulator: SimulatorServer, options: dict[str, Any], message: str) -> None:
+    async with session(simulator, "wonder") as it:
+        for make in (it.with_options, partial(it.for_account, it.account)):
+            with pytest.raises(ConfigurationError, match=message):
+                make(**options)

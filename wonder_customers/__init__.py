@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wonder_customers._core.listing import Listing
 from wonder_customers._core.operations import RawOperations
+from wonder_customers._core.view_settings import SessionOptions
 from wonder_customers._core.waits import StopSignal
 from wonder_customers.dialects.base import Account, Operation
 from wonder_customers.dialects.comparison import Comparison
@@ -124,6 +125,7 @@ __all__ = [
     "RetryPolicy",
     "Secret",
     "SessionClosedError",
+    "SessionOptions",
     "Stats",
     "StopSignal",
     "Transport",

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+
+from attrs import evolve
 
 from wonder_customers._core.arguments import (
     check_account,
@@ -15,7 +17,8 @@ from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.listing import Listing
 from wonder_customers._core.operations import RawOperations, SessionState, check_card_data, expect
-from wonder_customers._core.waits import StopSignal, Waits
+from wonder_customers._core.view_settings import SessionOptions, ViewSettings
+from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.capabilities import DeletesCustomers, StoresPaymentTokens
@@ -31,7 +34,7 @@ from wonder_customers.wire import HttpxCompatibleTransport, Transport
 if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers.events import Observer, Stats
 
-__all__ = ["CustomerSession"]
+__all__ = ["CustomerSession", "SessionOptions"]
 
 AnyAccount_co = TypeVar("AnyAccount_co", bound=Account, covariant=True)
 OtherAccount = TypeVar("OtherAccount", bound=Account)
@@ -84,16 +87,14 @@ class CustomerSession(Generic[AnyAccount_co]):
         runner = AttemptRunner(None, order, strict, rate_limit)
         executor = Executor(runner, order, Waits(), observers=observer_group(observers))
         shared = SessionState(executor, policy, transport, max_connections, check_app_info(app_info))
-        self._bind(account, shared, policy, None, owner=True)
+        self._bind(account, shared, ViewSettings(policy), owner=True)
 
-    def _bind(
-        self, account: Any, shared: SessionState, policy: RetryPolicy, stop: StopSignal | None, *, owner: bool
-    ) -> None:
+    def _bind(self, account: Any, shared: SessionState, settings: ViewSettings, *, owner: bool) -> None:
         self._account: AnyAccount_co = account
-        self._shared, self._owner, self._policy, self._stop = shared, owner, policy, stop
-        account_context = shared.account_context(account, policy, stop)
-        self._dialect, self._account_state = account_context.dialect, account_context.account
-        self.raw: RawOperations = RawOperations(shared, account_context)
+        self._shared, self._owner, self._settings = shared, owner, settings
+        context = shared.account_context(account, settings)
+        self._dialect, self._account_state = context.dialect, context.account
+        self.raw: RawOperations = RawOperations(shared, context)
 
     @property
     def gateway(self) -> str:
@@ -133,34 +134,32 @@ class CustomerSession(Generic[AnyAccount_co]):
                 if self._shared.executor.observers is not None:
                     self._shared.executor.observers.closed()
 
-    def for_account(self, account: OtherAccount) -> "CustomerSession[OtherAccount]":
+    def for_account(self, account: OtherAccount, **options: Unpack[SessionOptions]) -> "CustomerSession[OtherAccount]":
         """Return a view of the same connections for another account, of the same or another gateway.
 
         A view is cheap, needs no closing, and ends with this session.
-        """
-        check_account(account)
-        return self._view(account, self._policy, self._stop)
-
-    def with_options(
-        self, *, retry: RetryPolicy | None = None, stop: StopSignal | None = None
-    ) -> "CustomerSession[AnyAccount_co]":
-        """Return a view of the same connections with other options.
 
         Args:
-            retry: The retry policy of the view; None keeps the present one.
-            stop: A signal that ends all waits of the view's calls; None keeps the present one.
+            account: The account. It determines the language, unless `language` is given.
+            **options: As for `with_options`.
 
         Raises:
-            ConfigurationError: `retry` is not a RetryPolicy.
+            ConfigurationError: An option is unknown or invalid.
         """
-        policy = self._policy if retry is None else checked_policy(retry)
-        return self._view(self._account, policy, self._stop if stop is None else stop)
+        check_account(account)
+        return self._view(account, evolve(self._settings, language=None).changed(options))
 
-    def _view(
-        self, account: OtherAccount, policy: RetryPolicy, stop: StopSignal | None
-    ) -> "CustomerSession[OtherAccount]":
+    def with_options(self, **options: Unpack[SessionOptions]) -> "CustomerSession[AnyAccount_co]":
+        """Return a view of the same connections with other options, which are those of `SessionOptions`.
+
+        Raises:
+            ConfigurationError: An option is unknown or invalid.
+        """
+        return self._view(self._account, self._settings.changed(options))
+
+    def _view(self, account: OtherAccount, settings: ViewSettings) -> "CustomerSession[OtherAccount]":
         view: CustomerSession[OtherAccount] = CustomerSession.__new__(CustomerSession)
-        view._bind(account, self._shared, policy, stop, owner=False)
+        view._bind(account, self._shared, settings, owner=False)
         self._shared.views += 1
         return view
 

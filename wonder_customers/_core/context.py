@@ -68,6 +68,7 @@ class AccountContext:
         policy: When to send again, and the time limits.
         secrets: The account's credentials, which are removed from messages of the gateway.
         stop: Ends the waits of the calls; None when nothing does.
+        additional_headers: The headers that the application adds.
         headers: Headers of every request.
         timeouts: Time limits of an attempt that has time enough.
     """
@@ -78,13 +79,14 @@ class AccountContext:
     policy: RetryPolicy = field(factory=RetryPolicy)
     secrets: tuple[Secret, ...] = ()
     stop: StopSignal | None = None
+    additional_headers: tuple[Header, ...] = ()
     headers: tuple[Header, ...] = field(init=False)
     timeouts: Timeouts = field(init=False)
     _longest: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         host = str(self.dialect.origin).partition("://")[2]
-        self.headers = ((b"Host", host.encode("ascii")), *_COMMON)
+        self.headers = ((b"Host", host.encode("ascii")), *_COMMON, *self.additional_headers)
         policy = self.policy
         limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
         self.timeouts, self._longest = Timeouts(*limits), max(limits)

@@ -10,7 +10,7 @@ from wonder_customers._core.account_state import AccountState, AccountStates, id
 from wonder_customers._core.context import AccountContext
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.user_agent import user_agent
-from wonder_customers._core.waits import StopSignal
+from wonder_customers._core.view_settings import ViewSettings
 from wonder_customers._core.write_locks import shared_locks
 from wonder_customers._support import clock
 from wonder_customers._support.card_data import find_card_data
@@ -131,12 +131,13 @@ class SessionState:
             reason = "the session was closed on another event loop than it was opened on; its connections were dropped"
             raise SessionClosedError(f"{reason} ({type(error).__name__})") from None
 
-    def account_context(self, account: Account, policy: RetryPolicy, stop: StopSignal | None) -> AccountContext:
+    def account_context(self, account: Account, settings: ViewSettings) -> AccountContext:
         """Return the context of an account, which has one state for all of its views."""
-        dialect = account.dialect()
+        dialect = settings.localized(account).dialect()
         state = self.accounts.of(account, dialect)
         self.executor.runner.slots.divided = self.accounts.several
-        return AccountContext(dialect, self._merchant(account, dialect), state, policy, secrets_of(account), stop)
+        merchant, secrets = self._merchant(account, dialect), secrets_of(account)
+        return AccountContext(dialect, merchant, state, settings.policy, secrets, settings.stop, settings.headers)
 
     def _merchant(self, account: Account, dialect: Dialect) -> Hashable:
         # A transport of the caller may lead anywhere, so its gateways are not those of other sessions.

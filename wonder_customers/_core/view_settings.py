@@ -1,0 +1,108 @@
+"""The settings of a session or view, and their checks."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, TypedDict
+
+import attrs
+from attrs import evolve, frozen
+
+from wonder_customers._core.arguments import checked_policy
+from wonder_customers._core.waits import StopSignal
+from wonder_customers.dialects.base import Account
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.retry import RetryPolicy
+from wonder_customers.wire import Header
+
+__all__ = ["SessionOptions", "ViewSettings"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE: Final = re.compile(r"[!-~]([ -~]*[!-~])?")
+_RESERVED: Final = re.compile(
+    "host|connection|keep-alive|te|trailer|upgrade|expect|content-.*|transfer-encoding|accept|accept-encoding|cookie"
+    "|user-agent|x-request-id|x-i18n-lang|(proxy-)?authorization|credential|nonce|signature|x-user-.*|x-access-token",
+    re.IGNORECASE,
+)
+
+
+class SessionOptions(TypedDict, total=False):
+    """The options of a view. Options that are missing or None stay as they are in the session.
+
+    Attributes:
+        retry: The retry policy.
+        deadline: The longest time of a call in seconds, all attempts included.
+        headers: Additional headers of every request, by name. Headers that the library sends itself are refused.
+        language: Wonder: the language of the gateway's messages, ``en``, ``zh-HK`` or ``zh-CN``. Other gateways have no
+            such setting.
+        stop: A signal that ends all waits of the calls.
+    """
+
+    retry: RetryPolicy | None
+    deadline: float | None
+    headers: Mapping[str, str] | None
+    language: str | None
+    stop: StopSignal | None
+
+
+@frozen
+class ViewSettings:
+    """The settings of a session or view.
+
+    Attributes:
+        policy: The retry policy, which contains the deadline.
+        headers: Additional headers of every request.
+        language: The language of the gateway's messages; None for that of the account.
+        stop: Ends the waits of the calls; None when nothing does.
+    """
+
+    policy: RetryPolicy
+    headers: tuple[Header, ...] = ()
+    language: str | None = None
+    stop: StopSignal | None = None
+
+    def changed(self, options: Mapping[str, Any]) -> "ViewSettings":
+        """Return the settings with some options changed.
+
+        Args:
+            options: The keys are those of `SessionOptions`.
+
+        Raises:
+            ConfigurationError: An option is unknown or invalid.
+        """
+        for name in options.keys() - SessionOptions.__annotations__.keys():
+            known = ", ".join(SessionOptions.__annotations__)
+            raise ConfigurationError(f"unknown option {name!r}; the options are {known}")
+        given = {name: value for name, value in options.items() if value is not None}
+        policy = checked_policy(given.get("retry", self.policy))
+        if "deadline" in given:
+            policy = evolve(policy, deadline=given["deadline"])
+        headers = _checked_headers(given["headers"]) if "headers" in given else self.headers
+        return ViewSettings(policy, headers, given.get("language", self.language), given.get("stop", self.stop))
+
+    def localized(self, account: Account) -> Account:
+        """Return the account with the language of these settings.
+
+        Raises:
+            ConfigurationError: The gateway has no languages, or not this one.
+        """
+        if self.language is None:
+            return account
+        kind: Any = type(account)
+        if not attrs.has(kind) or "language" not in attrs.fields_dict(kind):
+            raise ConfigurationError(f"language: {kind.__name__} accounts have no language")
+        localized: Account = evolve(account, language=self.language)  # type: ignore[misc]  # an attrs class, as checked
+        return localized
+
+
+def _checked_headers(headers: object) -> tuple[Header, ...]:
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError("headers must be a mapping of names to values")
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ConfigurationError("headers: a name must be letters, digits and hyphens in ASCII")
+        if _RESERVED.fullmatch(name):
+            raise ConfigurationError(f"headers: {name} is set by the library")
+        # The value may be a secret.
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            raise ConfigurationError(f"headers: the value of {name} must be printable ASCII without blanks at its ends")
+    return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())
