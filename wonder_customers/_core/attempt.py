@@ -176,6 +176,9 @@ class AttemptRunner:
         if result.drift:
             call_context.report_drift(result.drift)
         call_context.end_attempt(call, transmission, result, clock() - began)
+        stop = call_context.account_context.stop
+        if stop is not None and stop.observe is not None:
+            stop.observe(result.evidence, result.error)
         return result
 
     async def _send_when_permitted(

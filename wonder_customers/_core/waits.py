@@ -8,23 +8,28 @@ import anyio
 from attrs import define, field
 
 from wonder_customers._support import clock as system_clock
+from wonder_customers.errors import CallError
 
 __all__ = ["StopSignal", "Waits"]
 
 
 @define(eq=False)
 class StopSignal:
-    """Ends all waits of the calls that were given it; requests in progress are completed.
+    """Connects a job with its calls: ends all of their waits, and passes on how their requests end.
+
+    Requests in progress are completed.
 
     A call whose wait ends ends with the failure it has met, or with `NotSentError` when it has not sent anything.
 
     Attributes:
         is_set: Whether `set` was called.
         ends: Functions that end the present waits.
+        observe: Called with the result of each request: its evidence, and its error if it failed.
     """
 
     is_set: bool = False
     ends: set[Callable[[], object]] = field(factory=set)
+    observe: Callable[[Any, CallError], None] | None = None
 
     def set(self) -> None:
         """End all waits, present and future."""

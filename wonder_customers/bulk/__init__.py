@@ -15,6 +15,7 @@ from wonder_customers.bulk.left_customers import LeftCustomers
 from wonder_customers.bulk.local_job import sync
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import BULK, Options
+from wonder_customers.bulk.outage import Outage
 from wonder_customers.bulk.plan import Difference, Plan, plan
 from wonder_customers.bulk.rows import Outcome, Row
 from wonder_customers.bulk.saved_plan import check_plan, save_plan
@@ -39,6 +40,7 @@ __all__ = [
     "LeftCustomers",
     "Losses",
     "Options",
+    "Outage",
     "Outcome",
     "Partition",
     "Plan",

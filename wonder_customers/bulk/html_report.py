@@ -76,6 +76,7 @@ def page(report: Mapping[str, Any]) -> str:
         points=[_shown(point) for point in points],
         duration=format_duration(report["seconds"]),
         number=_number,
+        span=format_duration,
     )
 
 

@@ -1,7 +1,7 @@
 """The interface of all bulk jobs: open the job, iterate over its outcomes, and read its statistics."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -9,6 +9,7 @@ from typing import Self
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from wonder_customers.bulk.left_customers import LeftCustomers
+from wonder_customers.bulk.outage import Outage
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stats import JobStats
@@ -70,6 +71,16 @@ class Job(AsyncIterator[Outcome], ABC):
     @abstractmethod
     def rows_read(self) -> int:
         """The number of rows read from the source."""
+
+    @property
+    def outage(self) -> Outage | None:
+        """The outage of the gateway that lasts; None if there is none. Local jobs only."""
+        return None
+
+    @property
+    def past_outages(self) -> Sequence[Outage]:
+        """The outages that ended. Local jobs only."""
+        return ()
 
     @property
     def notes(self) -> SourceNotes:

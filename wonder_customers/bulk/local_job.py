@@ -1,7 +1,7 @@
 """Bulk jobs: a reader, a change filter, a bounded queue, and workers that share one session and one journal."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
@@ -18,20 +18,29 @@ from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.journal.removals import Removals
 from wonder_customers.bulk.left_customers import RemovalLimit
 from wonder_customers.bulk.options import Options, Rows
+from wonder_customers.bulk.outage import Outage, OutageWatch
 from wonder_customers.bulk.removal import Removal, check_deletion, count_left, removal_problem
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.sources import RowReader
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.stats import LimitMonitor
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, Thresholds
-from wonder_customers.bulk.writer import RowWriter
-from wonder_customers.errors import AuthenticationError, BulkError, ConfigurationError, PermissionDeniedError
+from wonder_customers.bulk.writer import TRANSIENT, RowWriter
+from wonder_customers.errors import (
+    AuthenticationError,
+    BulkError,
+    ConfigurationError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+)
 from wonder_customers.session import CustomerSession
 
 __all__ = ["LocalJob", "sync"]
 
 _TICK = 0.2
 """Seconds between two points of the progress curves."""
+_BETWEEN_WRITES = 0.5
+"""Seconds before a row that failed in an outage is sent again."""
 AHEAD = 50
 """The number of rows that are recorded as ``sending`` together, ahead of the workers that send them."""
 
@@ -50,7 +59,8 @@ class LocalJob(Job):
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         super().__init__(options.workers, None if journal is None else journal.name)
-        self._stop = StopSignal()
+        self._outages = OutageWatch()
+        self._stop = StopSignal(observe=self._outages.record)
         self._session = session.with_options(retry=options.retry, stop=self._stop)
         self._rows, self._journal, self._options = rows, journal, options
         self._clock = clock
@@ -64,6 +74,7 @@ class LocalJob(Job):
         self._thresholds = Thresholds(options.max_failures, options.failure_share)
         self._source_ended, self._whole_source = False, repeats is None
         self.left.rule = options.removed
+        self._busy = 0
 
     def stop(self) -> None:
         """Stop reading rows, complete those under way, and end."""
@@ -92,6 +103,16 @@ class LocalJob(Job):
     def rows_read(self) -> int:
         """The number of rows read from the source."""
         return self._batches.read
+
+    @property
+    def outage(self) -> Outage | None:
+        """The outage of the gateway that lasts; None if there is none."""
+        return self._outages.current
+
+    @property
+    def past_outages(self) -> Sequence[Outage]:
+        """The outages that ended."""
+        return self._outages.past
 
     @property
     def notes(self) -> SourceNotes:
@@ -205,7 +226,7 @@ class LocalJob(Job):
                     continue
                 outcome = None
                 with self._halting():
-                    outcome = await self._writer.write(row)
+                    outcome = await self._send(row)
                 if outcome is not None:
                     self._count(outcome)
                     await self._report(outcomes, [outcome])
@@ -252,6 +273,27 @@ class LocalJob(Job):
         with self._halting():
             await removal.run(self._options.workers)
 
+    async def _send(self, row: PendingRow) -> Outcome | None:
+        """Send a row. With `give_up_after`, a row that fails in an outage is sent again until the outage ends.
+
+        A row that fails alone is not: it may have a value that the gateway cannot process.
+        """
+        self._busy += 1
+        try:
+            outcome = await self._writer.write(row)
+            while outcome is not None and self._waits_for_gateway(outcome):
+                with self._stop.interrupting():
+                    await system_clock.sleep(_BETWEEN_WRITES)
+                outcome = await self._writer.write_again(row, outcome)
+            return outcome
+        finally:
+            self._busy -= 1
+
+    def _waits_for_gateway(self, outcome: Outcome) -> bool:
+        if self._options.give_up_after is None or not self._outages.lasts or self._busy < 2 or self._stop.is_set:
+            return False
+        return isinstance(outcome.error, (*TRANSIENT, OutcomeUnknownError))
+
     def _count(self, outcome: Outcome) -> None:
         """Count a row that was sent, and stop the job if too many rows failed."""
         self.stats.sent += outcome.applied == "yes" and outcome.status != "removed"
@@ -274,6 +316,11 @@ class LocalJob(Job):
         self._limit.update(self.stats.requests, self.workers)
         self.stats.drift = Counter(self._session.stats().drift) - self._drift_before
         self.stats.tick(self._clock(), last=last)
+        outage, limit = self._outages.current, self._options.give_up_after
+        if outage is not None and limit is not None and outage.seconds >= limit:
+            self._halt("outage", f"{outage.text}; no request was processed for {outage.seconds:,.0f} seconds")
+        if last:
+            self._outages.end()
 
     def _halt(self, exit_status: ExitStatus, reason: str) -> None:
         """Stop reading and sending; the first reason is kept."""

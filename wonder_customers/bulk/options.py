@@ -58,6 +58,8 @@ class Options:
             that it raises ends the job. Used to carry out a saved plan.
         retry: How often and how long each row is retried. It replaces the session's policy.
         max_failures: The number of failed rows at which the job stops; None for no limit.
+        give_up_after: The number of seconds without a processed request at which the job stops. Until then, rows that
+            fail in an outage are sent again as long as another row is under way; None for no limit.
         failure_share: The fraction of failures among the last 500 rows, from 0 to 1, above which the job stops; it
             applies after 50 rows. None for no limit.
         facts: The settings that the journal records to repeat the run, such as source and mapping. JSON values.
@@ -74,6 +76,7 @@ class Options:
     inspect: Inspect | None = None
     retry: RetryPolicy = BULK
     max_failures: int | None = None
+    give_up_after: float | None = None
     failure_share: float | None = 0.2
     facts: Mapping[str, Any] = field(factory=dict)
     resume: bool = False
@@ -86,3 +89,5 @@ class Options:
             raise ConfigurationError("the number of first rows must be at least 1")
         if self.max_failures is not None and self.max_failures < 1:
             raise ConfigurationError("the number of failures to stop at must be at least 1")
+        if self.give_up_after is not None and not 0 < self.give_up_after < inf:
+            raise ConfigurationError("the duration of an outage to stop at must be a positive number of seconds")

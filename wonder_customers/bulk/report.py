@@ -91,6 +91,7 @@ def build(
             "concurrency": round(requests.concurrency, 1),
             "requests_per_second": None if requests.rate is None else round(requests.rate, 1),
         },
+        "outages": [outage.as_dict() for outage in job.past_outages],
         "curves": stats.curves(),
         "versions": {"wonder_customers": _version(), "python": platform.python_version()},
     }

@@ -11,13 +11,15 @@ from wonder_customers.errors import BulkError
 
 __all__ = ["ExitStatus", "Stop", "Thresholds", "raise_stop", "single_error"]
 
-ExitStatus = Literal["finished", "paused", "interrupted", "refused", "failures", "journal", "source", "removal"]
+ExitStatus = Literal[
+    "finished", "paused", "interrupted", "refused", "failures", "outage", "journal", "source", "removal"
+]
 """How a run ended.
 
 ``finished``: all rows were processed. ``paused``: the requested number of first rows was processed. ``interrupted``:
-stopped by the user. ``refused``: the gateway refused the credentials. ``failures``: too many rows failed. ``journal``
-and ``source``: the journal could not be written or the source could not be read. ``removal``: all rows were processed,
-and more customers left the source than may be deleted.
+stopped by the user. ``refused``: the gateway refused the credentials. ``failures``: too many rows failed. ``outage``:
+the gateway processed no request for too long. ``journal`` and ``source``: the journal could not be written or the
+source could not be read. ``removal``: all rows were processed, and more customers left the source than may be deleted.
 """
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
-from attrs import define, fields
+from attrs import define, evolve, fields
 
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock
@@ -28,9 +28,9 @@ from wonder_customers.errors import (
 from wonder_customers.records import Address, Applied, Customer, CustomerDraft, Phone, Response
 from wonder_customers.session import CustomerSession
 
-__all__ = ["RowWriter", "error_code"]
+__all__ = ["TRANSIENT", "RowWriter", "error_code"]
 
-_TRANSIENT: Final = (
+TRANSIENT: Final = (
     NotSentError,
     NoResponseError,
     DeadlineExceededError,
@@ -90,6 +90,19 @@ class RowWriter:
         self.observe(clock.monotonic() - started)
         return self._succeeded(row, response)
 
+    async def write_again(self, row: PendingRow, outcome: Outcome) -> Outcome | None:
+        """Send a row once more that failed in an outage. Results and errors are those of `write`.
+
+        Args:
+            row: The row.
+            outcome: How it failed.
+        """
+        if outcome.applied != "no":
+            row = evolve(row, unconfirmed=True)
+        elif self.journal is not None and not row.unconfirmed:
+            await self.journal.announce([row.announcement])
+        return await self.write(row)
+
     def hold(self, row: PendingRow) -> None:
         """Record that a row was not sent, because the job is stopping."""
         if self.journal is not None and not row.unconfirmed:
@@ -145,7 +158,7 @@ class RowWriter:
     def _failed(self, row: PendingRow, error: CallError, *, unconfirmed: bool) -> Outcome | None:
         fatal = isinstance(error, (AuthenticationError, PermissionDeniedError))
         applied: Applied = "unknown" if unconfirmed and error.applied == "no" else error.applied
-        stopped = self.stop.is_set and isinstance(error, _TRANSIENT) and error.applied == "no"
+        stopped = self.stop.is_set and isinstance(error, TRANSIENT) and error.applied == "no"
         code = error_code(error)
         if self.journal is not None and not (stopped and unconfirmed):
             state: State = "unknown" if applied != "no" else "held" if fatal or stopped else "failed"

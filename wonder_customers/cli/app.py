@@ -1,7 +1,6 @@
 """The application: its commands and their exit codes."""
 
 import errno
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from wonder_customers.cli.exit_codes import BROKEN_PIPE, FAILED, INTERRUPTED, SUCCESS, USAGE
-from wonder_customers.cli.output import console, print_message
+from wonder_customers.cli.output import console, discard, print_message
 from wonder_customers.cli.sync import commands
 from wonder_customers.errors import BulkError, CallError, WonderCustomersError
 
@@ -83,7 +82,7 @@ def _launch(
 def _output_closed() -> int:
     """Return the exit code for a closed standard output (``… | head``), without a message."""
     # The rest of the buffer must not cause another error at exit.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    discard(sys.stdout)
     return BROKEN_PIPE
 
 

@@ -51,6 +51,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "rate": (int, float, type(None)),
     "workers": (int,),
     "max_failures": (int, type(None)),
+    "give_up_after": (int, float, type(None)),
     "on": _TEXT,
     "processes": (int,),
     "shared_limit": _TEXT,
@@ -96,7 +97,7 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     last = journal.last_run()
     if last is None:
         raise ConfigurationError(f"{journal.path} contains no run. Start one with `sync`.")
-    facts = {"empty": "own", "removed": None, **last.facts}
+    facts = {"empty": "own", "removed": None, "give_up_after": None, **last.facts}
     if "migrate" in facts:
         again = f"wonder-customers migrate --from {quote(str(facts['migrate']))} --to {quote(journal.gateway)}"
         raise ConfigurationError(f"{journal.path} is the journal of a migration. To continue, run: {again}")

@@ -1,5 +1,6 @@
 """Groups of options of the bulk commands."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,27 @@ class RateOptions:
     rate: Rate = None
     workers: Annotated[int, Parameter(help="The number of customers sent at a time.")] = 16
     max_failures: Annotated[int | None, Parameter(help="Stop after this number of failed rows.")] = None
+
+    give_up_after: Annotated[
+        str | None,
+        Parameter(help="Stop after an outage of this duration, such as 10m; until then, rows wait for its end."),
+    ] = None
+
+    def outage_seconds(self) -> float | None:
+        """Return the duration of an outage at which the job stops, in seconds.
+
+        Raises:
+            ConfigurationError: It is not a positive duration.
+        """
+        if self.give_up_after is None:
+            return None
+        found = re.fullmatch(r"(\d{1,7}(?:\.\d{1,3})?)\s*([smhd]?)", self.give_up_after.strip())
+        seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]] if found else 0.0
+        if not seconds:
+            raise ConfigurationError(
+                f"--give-up-after must be a duration, such as 90s, 10m or 2h, not {self.give_up_after!r}"
+            )
+        return seconds
 
     def per_second(self) -> float | None:
         """Return the rate in requests per second.

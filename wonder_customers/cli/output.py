@@ -1,8 +1,11 @@
 """Output of the commands: tables for people, JSON lines for programs, errors on one line."""
 
+import errno
 import os
 import sys
-from typing import Any, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TextIO
 
 import orjson
 from attrs import asdict
@@ -11,7 +14,7 @@ from rich.text import Text
 
 from wonder_customers._support.printable import UNSAFE, printable
 
-__all__ = ["cell", "console", "json_line", "print_message", "printable"]
+__all__ = ["cell", "console", "discard", "ignoring_closed", "json_line", "print_message", "printable"]
 
 _PIPE_WIDTH: Final = 200
 """The width in columns of output that is not a terminal, so that tables in pipes and files are not folded to 80."""
@@ -20,7 +23,7 @@ _PIPE_WIDTH: Final = 200
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Raise BrokenPipeError, which the application handles for all commands. By default, rich exits here."""
-        raise BrokenPipeError
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 def console(*, stderr: bool = False, wide: bool = True) -> Console:
@@ -44,7 +47,26 @@ def cell(value: object, style: str = "") -> Text:
 def print_message(text: str, style: str = "") -> None:
     """Print a line for people on standard error; standard output contains data only."""
     screen = console(stderr=True)
-    screen.print(Text(printable(text), style), soft_wrap=not screen.is_terminal)
+    with ignoring_closed(sys.stderr):
+        screen.print(Text(printable(text), style), soft_wrap=not screen.is_terminal)
+
+
+@contextmanager
+def ignoring_closed(stream: TextIO) -> Iterator[None]:
+    """Continue without a stream whose reader or terminal is gone, so that a job and its files do not depend on it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.EPIPE, errno.EIO}:
+            raise
+        discard(stream)
+
+
+def discard(stream: TextIO) -> None:
+    """Write what a stream has in its buffer, and everything later, to nowhere."""
+    target = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(target, stream.fileno())
+    os.close(target)
 
 
 def json_line(record: Any) -> None:

@@ -1,18 +1,20 @@
 """Display of a bulk job: a progress bar (or JSON lines without a terminal), and a summary at the end."""
 
 import sys
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
 import anyio
 import orjson
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.report import MEANINGS, format_duration
-from wonder_customers.cli.output import cell, console, printable
+from wonder_customers.cli.output import cell, console, ignoring_closed, printable
 
 __all__ = ["ProgressDisplay", "print_summary"]
 
@@ -20,6 +22,20 @@ _REFRESH_INTERVAL = 0.2
 """Seconds between two updates of the progress bar."""
 _LINE_INTERVAL = 10.0
 """Seconds between two JSON lines when standard error is not a terminal."""
+_OUTAGE_INTERVAL = 1.0
+"""Seconds between two checks for an outage, whose begin and end have a JSON line of their own."""
+
+
+class _Bar(Progress):
+    """A progress bar with a line below it."""
+
+    note = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the bar and the line."""
+        yield self.make_tasks_table(self.tasks)
+        if self.note:
+            yield Text(self.note, "yellow", no_wrap=True, overflow="ellipsis")
 
 
 class ProgressDisplay:
@@ -31,7 +47,7 @@ class ProgressDisplay:
         # File names are part of the title and must not be parsed as markup.
         text = [TextColumn(template, markup=False) for template in ("{task.description}", "{task.fields[facts]}")]
         columns = (SpinnerColumn(), text[0], BarColumn(bar_width=12), text[1])
-        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._progress = _Bar(*columns, console=self._console, transient=True)
         self._task: TaskID = self._progress.add_task(printable(title), total=1.0, facts="")
         self._started = 0.0
 
@@ -48,21 +64,31 @@ class ProgressDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._is_terminal:
-            self._progress.stop()
+            with ignoring_closed(sys.stderr):
+                self._progress.stop()
 
     async def refresh(self) -> None:
         """Update the display until cancelled."""
         self._started = anyio.current_time()
+        with ignoring_closed(sys.stderr):
+            await (self._draw() if self._is_terminal else self._write_lines())
+
+    async def _draw(self) -> None:
         while True:
-            await anyio.sleep(_REFRESH_INTERVAL if self._is_terminal else _LINE_INTERVAL)
+            await anyio.sleep(_REFRESH_INTERVAL)
             facts = self.facts(anyio.current_time() - self._started)
-            if self._is_terminal:
-                total = None if facts["done"] is None else 1.0
-                self._progress.update(
-                    self._task, completed=facts["done"] or 0.0, total=total, facts=_format_facts(facts)
-                )
-            else:
-                sys.stderr.write(orjson.dumps(facts).decode() + "\n")
+            total = None if facts["done"] is None else 1.0
+            self._progress.note = _outage_line(facts)
+            self._progress.update(self._task, completed=facts["done"] or 0.0, total=total, facts=_format_facts(facts))
+
+    async def _write_lines(self) -> None:
+        written, in_outage = self._started, False
+        while True:
+            await anyio.sleep(_OUTAGE_INTERVAL)
+            now, outage = anyio.current_time(), self._job.outage is not None
+            if now - written >= _LINE_INTERVAL or outage is not in_outage:
+                written, in_outage = now, outage
+                sys.stderr.write(orjson.dumps(self.facts(now - self._started)).decode() + "\n")
                 sys.stderr.flush()
 
     def facts(self, seconds: float) -> dict[str, Any]:
@@ -70,7 +96,7 @@ class ProgressDisplay:
         stats, fraction = self._job.stats, self._job.fraction
         recent = stats.points[-10:]
         time = sum(point.seconds for point in recent)
-        left = None if not fraction else seconds * (1 - fraction) / fraction
+        left, outage = None if not fraction else seconds * (1 - fraction) / fraction, self._job.outage
         return {
             "rows": stats.rows,
             "failed": stats.failures,
@@ -83,7 +109,14 @@ class ProgressDisplay:
             "p95": stats.latencies.quantile(0.95),
             "done": None if fraction is None else round(fraction, 4),
             "seconds_left": None if left is None else round(left),
+            "outage": None if outage is None else {**outage.as_dict(), "text": f"{outage.text}, waiting"},
         }
+
+
+def _outage_line(facts: dict[str, Any]) -> str:
+    """Return the line below the progress bar."""
+    outage = facts["outage"]
+    return "" if outage is None else f"{outage['text']} for {format_duration(outage['seconds'])}"
 
 
 def _format_facts(facts: dict[str, Any]) -> str:
@@ -97,7 +130,7 @@ def _format_facts(facts: dict[str, Any]) -> str:
         parts.append(f"{facts['failed']:,} failed")
     if facts.get("removed"):
         parts.append(f"{facts['removed']:,} removed")
-    if facts["faults"]:
+    if facts["faults"] and not facts.get("outage"):
         parts.append(f"{facts['faults']:,} failed requests, retrying")
     if facts["throttled"]:
         parts.append(f"{facts['throttled']:,} refused (429)")

@@ -77,6 +77,7 @@ def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> 
         "rate": limits.per_second(),
         "workers": limits.workers,
         "max_failures": limits.max_failures,
+        "give_up_after": limits.outage_seconds(),
     }
 
 
@@ -128,6 +129,7 @@ def sync(
             removed=removal.removed or "report",
             max_removed=removal.max_removed,
             max_failures=limits.max_failures,
+            give_up_after=facts["give_up_after"],
             facts=sealed(facts, opened),
         )
         task = SyncTask(
@@ -298,7 +300,10 @@ def migrate(
     confirm_production(owner, to, yes=yes or path.exists())
     opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
     rate, facts = limits.per_second(), {"migrate": source}
-    options = Options(workers=limits.workers, max_failures=limits.max_failures, facts=facts)
+    give_up_after = limits.outage_seconds()
+    options = Options(
+        workers=limits.workers, max_failures=limits.max_failures, give_up_after=give_up_after, facts=facts
+    )
     letters = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl")
     task = SyncTask(
         owner, to, f"{source} → {to}", source, opened, options, letters, output.dead_letter_values, output.report,
@@ -329,7 +334,7 @@ def _last_run(
 def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
     """Run the source of a journal again and return the exit code."""
     file, owner = Path(facts["source"]), account_of(opened)
-    how |= {name: facts[name] for name in ("workers", "max_failures", "empty")}
+    how |= {name: facts[name] for name in ("workers", "max_failures", "give_up_after", "empty")}
     options = Options(facts=sealed(facts, opened), **how)
     return run(
         SyncTask(

@@ -1,9 +1,9 @@
 """Run a bulk job for the command line: signals, progress, dead letters, reports and the exit code."""
 
-import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,9 +25,10 @@ from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
 from wonder_customers.cli.job_facts import GIVEN_AGAIN, EngineSettings
 from wonder_customers.cli.job_outputs import check_outputs, default_path, write_reports
-from wonder_customers.cli.output import print_message
+from wonder_customers.cli.output import ignoring_closed, print_message
 from wonder_customers.cli.plan_files import described
 from wonder_customers.cli.progress import ProgressDisplay, print_summary
+from wonder_customers.cli.signals import handle_signals
 from wonder_customers.cli.source_options import print_changes
 from wonder_customers.dialects import simulator
 from wonder_customers.dialects.accounts import environment
@@ -221,7 +222,8 @@ async def run_job(task: SyncTask, job: Job) -> int:
         started=started,
     )
     _print_result(task, job, facts, message)
-    print_changes(job.notes)
+    with ignoring_closed(sys.stdout):
+        print_changes(job.notes)
     write_reports(task, facts)
     reports.check_balance(job)
     return _exit_code(job) if message is None else STOPPED
@@ -239,7 +241,7 @@ async def _run_with_progress(job: Job, letters: DeadLetters, title: str) -> None
     failure: BulkError | None = None
     with ProgressDisplay(job, title) as display:
         async with anyio.create_task_group() as group:
-            group.start_soon(_handle_signals, job, group.cancel_scope)
+            group.start_soon(handle_signals, job, group.cancel_scope)
             group.start_soon(display.refresh)
             try:
                 # The file is read after the journal is acquired, because another job may write to it until then.
@@ -254,30 +256,11 @@ async def _run_with_progress(job: Job, letters: DeadLetters, title: str) -> None
         raise failure
 
 
-async def _handle_signals(job: Job, scope: anyio.CancelScope) -> None:
-    # Windows delivers no signals to the event loop. Ctrl-C ends the process there, and `resume` continues the job.
-    with suppress(NotImplementedError), anyio.open_signal_receiver(*_stop_signals()) as received:
-        stopping = False
-        async for _ in received:
-            if stopping:
-                print_message("Stopping now. `resume` checks the rows whose outcome is unknown.", "yellow")
-                scope.cancel()
-                return
-            stopping = True
-            job.stop()
-            print_message("Finishing the requests in progress. A second signal stops immediately.", "yellow")
-
-
-def _stop_signals() -> list[signal.Signals]:
-    """Return the signals that stop a job, without SIGHUP where the system lacks it or ``nohup`` ignores it."""
-    found = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
-    return [it for it in found if it.name != "SIGHUP" or signal.getsignal(it) is not signal.SIG_IGN]
-
-
 _END_STATES = {
     "paused": "paused after the first rows",
     "refused": "stopped: the credentials were refused",
     "failures": "stopped: too many rows failed",
+    "outage": "stopped by an outage",
     "journal": "stopped: the journal cannot be written",
     "source": "stopped: the source cannot be read",
     "removal": "stopped: too many customers left the source",
@@ -285,9 +268,9 @@ _END_STATES = {
 
 
 def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: str | None) -> None:
-    print_summary(
-        dict(facts), f"{task.title} ({facts['environment']}): {_END_STATES.get(job.exit_status, job.exit_status)}"
-    )
+    title = f"{task.title} ({facts['environment']}): {_END_STATES.get(job.exit_status, job.exit_status)}"
+    with ignoring_closed(sys.stdout):
+        print_summary(dict(facts), title)
     if message is not None:
         print_message(message, "red")
     for step in facts["next_steps"]:

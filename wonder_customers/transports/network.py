@@ -34,7 +34,7 @@ _UNTRUSTED: Final = (
 _CAUSES: Final = {
     ssl.SSLError: ("the TLS handshake failed", "that base_url is an https address and the gateway supports TLS 1.2"),
     socket.gaierror: ("the host name could not be resolved", "the host name in base_url, and this machine's DNS"),
-    ConnectionRefusedError: ("it was refused", "the port in base_url, and that the gateway is running"),
+    ConnectionRefusedError: ("connection refused", "the port in base_url, and that the gateway is running"),
 }
 
 

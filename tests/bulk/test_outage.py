@@ -1,0 +1,143 @@
+"""Outages of the gateway: what a job reports, how long it waits, and how it ends."""
+
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from bulk.customers import AccountFactory, collect, draft, open_journal, run_job
+
+from wonder_customers import BulkError, ConfigurationError, CustomerSession, dialects
+from wonder_customers.bulk import BULK, Job, Options, Outcome, sync
+from wonder_customers.bulk.outage import OutageWatch
+from wonder_customers.errors import GatewayUnavailableError, NoResponseError, NotSentError
+from wonder_customers.retry import Evidence
+from wonder_customers.simulator.server import SimulatorServer
+from wonder_customers.testing import no_waits
+
+pytestmark = pytest.mark.anyio
+
+NEVER = NotSentError("no attempt was made")
+
+
+def _text(watch: OutageWatch) -> str | None:
+    return None if watch.current is None else watch.current.text
+
+
+async def _collect(job: Job, begins: Callable[[], None], failed: list[Outcome]) -> None:
+    """Run a job and collect the rows that failed; an outage begins with the first outcome."""
+    async with job:
+        async for outcome in job:
+            begins()
+            if not outcome.ok:
+                failed.append(outcome)
+
+
+def test_outage_is_named_by_its_last_request_and_counted() -> None:
+    watch = OutageWatch()
+    with no_waits() as waits:
+        watch.record(Evidence.UNKNOWN, GatewayUnavailableError("busy", status=503))
+        assert _text(watch) is None  # too short to be reported
+        waits.waits.append(60.0)
+        for error, text in (
+            (GatewayUnavailableError("busy", status=503), "the gateway answers 503 (2 times)"),
+            (NotSentError("it was not sent to https://x: no connection: connection refused"), "connection refused (3 "),
+            (NoResponseError("it was sent and received no response: timeout"), "the gateway does not answer (4 times)"),
+        ):
+            watch.record(Evidence.NOT_SENT, error)
+            assert (_text(watch) or "").startswith(text)
+        watch.record(Evidence.RESPONSE, NEVER)
+        watch.record(Evidence.STALE, NEVER)  # too short to be reported
+        watch.record(Evidence.RESPONSE, NEVER)
+        assert not watch.lasts
+    assert [(it.requests, round(it.seconds)) for it in watch.past] == [(4, 60)]
+
+
+@pytest.mark.parametrize("gateway", dialects.names())
+async def test_job_waits_for_the_end_of_an_outage(
+    account: AccountFactory, server: SimulatorServer, gateway: str
+) -> None:
+    """The outage lasts for more requests than the attempts of a row."""
+    server.faults.add("server_error", gateway=gateway, status=503, times=300)
+    with no_waits():
+        job, outcomes = await run_job(
+            account(gateway), [draft(number) for number in range(20)], retry=BULK, give_up_after=1e6
+        )
+    assert [outcome.reason for outcome in outcomes if not outcome.ok] == []
+    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(20)}
+    assert [it.reason for it in job.past_outages] == ["the gateway answers 503"]
+    assert job.past_outages[0].requests == 300
+
+
+@pytest.mark.parametrize("gateway", dialects.names())
+async def test_job_gives_up_in_order_and_can_be_resumed(
+    account: AccountFactory, server: SimulatorServer, gateway: str, tmp_path: Path
+) -> None:
+    drafts = [draft(number) for number in range(60)]
+    journal = open_journal(tmp_path / "j", account(gateway), gateway)
+    async with CustomerSession(account(gateway)) as session:
+        job = sync(session, drafts, journal=journal, options=Options(give_up_after=600))
+        failed: list[Outcome] = []
+        begins = partial(server.faults.add, "server_error", gateway=gateway, status=503, times=None)
+        with no_waits(), pytest.raises(BulkError, match=r"the gateway answers 503 \([\d,]+ times\).*resume"):
+            await _collect(job, begins, failed)
+    assert job.exit_status == "outage"
+    assert {outcome.applied for outcome in failed} <= {"unknown"}  # rows that were under way at the end
+    assert job.past_outages[-1].seconds >= 600
+    assert 0 < len(server.store.created(gateway)) < 60
+    server.faults.clear()
+    with no_waits():
+        resumed, outcomes = await run_job(account(gateway), drafts, journal, resume=True, retry=BULK)
+    assert resumed.exit_status == "finished"
+    assert [outcome for outcome in outcomes if not outcome.ok] == []
+    assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(60)}
+
+
+async def test_row_that_fails_alone_does_not_wait_for_an_outage(
+    account: AccountFactory, server: SimulatorServer
+) -> None:
+    server.faults.add("server_error", status=500, times=None, method="POST")
+    with no_waits():
+        job, (outcome,) = await run_job(account("monri"), [draft(1)], retry=BULK, give_up_after=1e6)
+    assert (job.exit_status, outcome.status) == ("finished", "failed")
+
+
+async def test_refused_connection_is_an_outage(account: AccountFactory, server: SimulatorServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    variables = {**server.environment(), "MONRI_BASE_URL": f"http://127.0.0.1:{port}"}
+    owner = type(account("monri")).from_environment(variables)
+    async with CustomerSession(owner) as session:
+        job = sync(session, [draft(number) for number in range(20)], options=Options(give_up_after=600))
+        with no_waits(), pytest.raises(BulkError, match=r"connection refused \([\d,]+ times\)"):
+            await collect(job)
+    assert job.exit_status == "outage"
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("inf"), float("nan")])
+def test_invalid_duration_of_an_outage_is_refused(limit: float) -> None:
+    with pytest.raises(ConfigurationError, match="positive number of seconds"):
+        Options(give_up_after=limit)
+
+
+@pytest.mark.parametrize("fault", ["503", "429 with a Retry-After of an hour", "429"])
+async def test_stop_ends_every_wait(account: AccountFactory, server: SimulatorServer, fault: str) -> None:
+    parameters: dict[str, Any] = {} if "429" in fault else {"status": 503}
+    if "Retry-After" in fault:
+        parameters["retry_after"] = 3600
+    server.faults.add("rate_limited" if "429" in fault else "server_error", times=None, **parameters)
+    async with CustomerSession(account("paydock")) as session:
+        options = Options(retry=BULK, give_up_after=3600)
+        job = sync(session, [draft(number) for number in range(100)], options=options)
+        async with job:
+            await anyio.sleep(0.5)
+            stopped = time.monotonic()
+            job.stop()
+            async for _ in job:
+                pass
+        assert time.monotonic() - stopped < 2
+    assert job.exit_status == "interrupted"

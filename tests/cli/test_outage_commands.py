@@ -1,0 +1,143 @@
+"""Outages, signals and closed outputs of the bulk commands."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from bulk.customers import write_csv
+
+from wonder_customers.cli import progress
+from wonder_customers.simulator.server import SimulatorServer
+
+COMMAND = (sys.executable, "-W", "error", "-m", "wonder_customers")
+SECONDS = 2.0
+"""The longest time from a signal to the end of the process, on a machine that is not busy."""
+BUSY = 3.0
+
+
+def start(
+    folder: Path, variables: dict[str, str], *words: str, out: int = subprocess.PIPE, err: int = subprocess.PIPE
+) -> "subprocess.Popen[str]":
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, **variables, "PYTHONPATH": path}
+    return subprocess.Popen([*COMMAND, *words], cwd=folder, env=environment, text=True, stdout=out, stderr=err)
+
+
+def first_line(process: "subprocess.Popen[str]") -> dict[str, object]:
+    """Return the first line of JSON, which an outage causes."""
+    assert process.stderr is not None
+    line = next(it for it in process.stderr if it.startswith("{"))
+    found: dict[str, object] = orjson.loads(line)
+    return found
+
+
+def test_refused_connection_is_shown_and_ends_the_job(
+    tmp_path: Path, server: SimulatorServer, bare: dict[str, str]
+) -> None:
+    write_csv(tmp_path / "c.csv", 20)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    variables = {**bare, **server.environment(), "MONRI_BASE_URL": f"http://127.0.0.1:{port}"}
+    words = ("sync", "c.csv", "--to", "monri", "--give-up-after", "3s", "--report", "r.json", "--html", "r.html")
+    with start(tmp_path, variables, *words) as process:
+        outage = first_line(process)["outage"]
+        output, errors = process.communicate(timeout=60)
+    assert isinstance(outage, dict)
+    assert outage["reason"] == "connection refused"
+    assert outage["text"] == f"connection refused ({outage['requests']} times), waiting"
+    assert process.returncode == 3
+    assert "stopped by an outage" in output
+    assert "the job stopped after 0 rows: connection refused (" in errors
+    assert "wonder-customers resume c.csv.monri.journal" in errors
+    report = orjson.loads((tmp_path / "r.json").read_bytes())
+    assert (report["ending"], report["rows"]["unfinished"]) == ("outage", 20)
+    assert report["outages"][0]["reason"] == "connection refused"
+    assert "connection refused" in (tmp_path / "r.html").read_text()
+
+
+FAULTS: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "503": ("server_error", {"status": 503}),
+    "a gateway that does not respond": ("read_hang", {}),
+    "429 with a Retry-After of an hour": ("rate_limited", {"retry_after": 3600}),
+    "a rate limit of one request per minute": (None, {}),
+}
+
+
+@pytest.mark.parametrize(("case", "name"), list(zip(FAULTS, ("SIGTERM", "SIGHUP", "SIGINT", "SIGTERM"), strict=True)))
+def test_stop_takes_effect_within_two_seconds(
+    tmp_path: Path, server: SimulatorServer, bare: dict[str, str], name: str, case: str
+) -> None:
+    write_csv(tmp_path / "c.csv", 40)
+    fault, parameters = FAULTS[case]
+    if fault is not None:
+        server.faults.add(fault, times=None, method="POST", **parameters)
+    limit = () if fault is not None else ("--rate", "1/min")
+    with start(tmp_path, {**bare, **server.environment()}, "sync", "c.csv", "--to", "wonder", *limit) as process:
+        until = time.monotonic() + 30
+        while not server.store.requests and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(1)
+        began = time.monotonic()
+        process.send_signal(signal.Signals[name])
+        _, errors = process.communicate(timeout=30)
+        assert time.monotonic() - began < SECONDS + BUSY
+    assert process.returncode == 130
+    assert "To continue, run: wonder-customers resume c.csv.wonder.journal" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("closed", ["stdout", "both"])
+def test_closed_output_does_not_end_the_job(
+    tmp_path: Path, server: SimulatorServer, bare: dict[str, str], closed: str
+) -> None:
+    write_csv(tmp_path / "c.csv", 30)
+    reading, writing = os.pipe()
+    os.close(reading)
+    err = writing if closed == "both" else subprocess.PIPE
+    words = ("sync", "c.csv", "--to", "monri", "--rate", "25/s", "--report", "r.json")
+    with start(tmp_path, {**bare, **server.environment()}, *words, out=writing, err=err) as process:
+        os.close(writing)
+        output = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in f"{output}"
+    assert orjson.loads((tmp_path / "r.json").read_bytes())["rows"]["created"] == 30
+
+
+def test_closed_terminal_stops_the_job_in_order(tmp_path: Path, server: SimulatorServer, bare: dict[str, str]) -> None:
+    write_csv(tmp_path / "c.csv", 2000)
+    master, terminal = pty.openpty()
+    words = ("sync", "c.csv", "--to", "monri", "--rate", "20/s", "--report", "r.json")
+    with start(tmp_path, {**bare, **server.environment()}, *words, out=terminal, err=terminal) as process:
+        os.close(terminal)
+        until = time.monotonic() + 30
+        while len(server.store.created("monri")) < 10 and time.monotonic() < until:
+            time.sleep(0.02)
+        os.close(master)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(30) == 130
+    report = orjson.loads((tmp_path / "r.json").read_bytes())
+    assert (report["ending"], report["adds_up"]) == ("interrupted", True)
+
+
+def test_progress_bar_names_the_outage_below_the_bar() -> None:
+    outage = {"reason": "the gateway answers 503", "requests": 432, "seconds": 41.2}
+    facts = {"outage": {**outage, "text": "the gateway answers 503 (432 times), waiting"}}
+    assert progress._outage_line(facts) == "the gateway answers 503 (432 times), waiting for 41 s"
+    assert progress._outage_line({"outage": None}) == ""
+
+
+@pytest.mark.parametrize("given", ["0", "10 minutes"])
+def test_invalid_duration_is_refused(tmp_path: Path, server: SimulatorServer, bare: dict[str, str], given: str) -> None:
+    write_csv(tmp_path / "c.csv", 1)
+    words = ("sync", "c.csv", "--to", "monri", f"--give-up-after={given}")
+    with start(tmp_path, {**bare, **server.environment()}, *words) as process:
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, "--give-up-after must be a duration, such as 90s, 10m or 2h" in errors) == (1, True)

@@ -1,0 +1,44 @@
+"""Signals that stop a bulk job."""
+
+import signal
+from contextlib import suppress
+
+import anyio
+
+from wonder_customers.bulk.job import Job
+from wonder_customers.bulk.local_job import LocalJob
+from wonder_customers.cli.output import print_message
+
+__all__ = ["handle_signals"]
+
+_GRACE = 1.5
+"""Seconds for the requests in progress after the first signal. With the end of the process, a stop takes 2 seconds."""
+
+
+async def handle_signals(job: Job, scope: anyio.CancelScope) -> None:
+    """Stop a job at SIGINT, SIGTERM or SIGHUP: in order, and at once after a second signal or 1.5 seconds.
+
+    Rows whose requests are cancelled are recorded in the journal as unconfirmed. A job on Ray is stopped in order only,
+    because its workers have to return their rows.
+
+    Args:
+        job: The job.
+        scope: Cancelled to end the job at once.
+    """
+    # Windows delivers no signals to the event loop. Ctrl-C ends the process there, and `resume` continues the job.
+    with suppress(NotImplementedError), anyio.open_signal_receiver(*_stop_signals()) as received:
+        await anext(received)
+        job.stop()
+        limit = _GRACE if isinstance(job, LocalJob) else None
+        within = "" if limit is None else " for 2 seconds at most"
+        print_message(f"Finishing the requests in progress{within}. A second signal stops immediately.", "yellow")
+        with anyio.move_on_after(limit):
+            await anext(received)
+        print_message("Stopping now. `resume` checks the rows whose outcome is unknown.", "yellow")
+        scope.cancel()
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """Return the signals that stop a job, without SIGHUP where the system lacks it or ``nohup`` ignores it."""
+    found = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
+    return [it for it in found if it.name != "SIGHUP" or signal.getsignal(it) is not signal.SIG_IGN]
