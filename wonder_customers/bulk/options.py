@@ -54,8 +54,8 @@ class Options:
             archives them after a complete run without failed rows. Deleting requires a journal.
         max_removed: The maximum number of customers to delete, as a number or as a percentage of the rows of the last
             finished run. If more customers left the source, the job stops before it deletes any.
-        inspect: Called with the outcomes and the rows to send of each batch before anything of it is sent; an error
-            that it raises ends the job. Used to carry out a saved plan.
+        inspect: Called with the outcomes and the rows to send of each batch before the batch is sent. If it raises an
+            error, the job ends. Used to carry out a saved plan.
         retry: How often and how long each row is retried. It replaces the session's policy.
         max_failures: The number of failed rows at which the job stops; None for no limit.
         give_up_after: The number of seconds without a processed request at which the job stops. Until then, rows that

@@ -43,7 +43,7 @@ class Difference:
     Attributes:
         number: The number of the row.
         reference: The customer's reference.
-        fields: The names of the fields.
+        fields: The names of the changed fields.
         values: The masked values before and after, in the order of the fields.
     """
 
@@ -142,7 +142,7 @@ async def plan(
         look_up: The maximum number of rows to look up at the gateway (one read each).
         workers: The maximum number of concurrent lookups.
         retry: How often and how long a lookup is retried.
-        diff: Look up changed rows too, and keep the differences of all rows that are looked up, also of new ones.
+        diff: Look up changed rows too, and keep the differences of all rows that are looked up, also of new rows.
         inspect: Called with the outcomes and the rows to send of each batch; None for nothing.
 
     Raises:
@@ -212,10 +212,10 @@ def _settled(found: Plan, outcomes: list[Outcome]) -> None:
 async def _look_up(
     session: CustomerSession[Any], items: list[PendingRow], workers: int
 ) -> dict[str, "Difference | Outcome | None"]:
-    """Look rows up.
+    """Look up the customers of rows.
 
     Returns:
-        By reference: what differs, None for a customer that does not exist, or the outcome of a row that the
+        For each reference: the differences, None if the customer does not exist, or the outcome of a row that the
         gateway would refuse.
     """
     answers: dict[str, Difference | Outcome | None] = {}
@@ -240,7 +240,7 @@ def _kept_by_deleted(item: PendingRow, error: NotFoundError) -> Outcome:
 
 
 def _shown(record: CustomerDraft | Customer, name: str, values: Mapping[str, Any]) -> str:
-    """Return the masked value of a field, or an empty text."""
+    """Return the masked value of a field, or an empty string."""
     value: Any = values.get(name, record)
     if value is record:
         for part in name.split("."):

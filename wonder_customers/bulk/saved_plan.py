@@ -1,6 +1,6 @@
-"""Saved plans: what was planned for every row, so that a job can refuse to do anything else.
+"""Saved plans: the planned action for every row, so that a job can refuse to do anything else.
 
-A plan is a file of JSON lines, readable by its owner only: the facts, ``[row, decision, digest]`` of each row, the
+A plan is a file of JSON lines that only its owner can read: the facts, ``[row, decision, digest]`` of each row, the
 counts and a seal. All digests are keyed with the journal's key, so the file contains no value of a row.
 """
 
@@ -39,7 +39,7 @@ _OPTIONS: Final = ("empty", "removed", "max_removed", "full", "first", "only")
 def plan_facts(
     session: CustomerSession[Any], journal: Journal, options: Options, source: Mapping[str, Any]
 ) -> dict[str, str]:
-    """Return what has to be the same when a plan is made and when it is carried out, by name.
+    """Return the facts that must be equal when a plan is made and when it is carried out, by name.
 
     Args:
         session: The session, for the gateway and the account.
@@ -72,7 +72,7 @@ def _state(journal: Journal) -> str:
 
 
 def _decision(item: Outcome | PendingRow, digests: Digests) -> list[Any]:
-    """Return what is done with a row: its number, a word, and a digest of what would be sent."""
+    """Return the decision about a row: its number, the decision, and a digest of the request body."""
     if isinstance(item, PendingRow):
         sent = [item.reference, item.payload.hex(), *item.cells.cleared]
         return [item.row.number, "send", digests.payload({"send": sent}).hex()]
@@ -138,12 +138,12 @@ class PlanWriter:
 
 @frozen
 class SavedPlan:
-    """A plan in a file, which was checked to be complete and unchanged.
+    """A plan in a file that was checked to be complete and unchanged.
 
     Attributes:
         path: The file.
-        facts: What the plan was made for, see `plan_facts`.
-        counts: What the plan counted.
+        facts: The facts for which the plan was made, see `plan_facts`.
+        counts: The counts of the plan.
         digests: The digests of the journal.
     """
 
@@ -187,7 +187,7 @@ class SavedPlan:
         """Check that a job has the facts of the plan.
 
         Raises:
-            ConfigurationError: Some differ; the message names them.
+            ConfigurationError: Some facts differ. The message contains their names.
         """
         differing = [
             f"{name} ({self.facts.get(name)} in the plan, now {facts.get(name)})" if _is_shown(name) else name
@@ -216,7 +216,7 @@ class SavedPlan:
         """Check that a source has no fewer rows than the plan.
 
         Raises:
-            ConfigurationError: It has.
+            ConfigurationError: The source has fewer rows.
         """
         planned = self.counts.get("rows", 0)
         if rows != planned:
@@ -235,7 +235,7 @@ class SavedPlan:
 
 
 def _is_shown(name: str) -> bool:
-    """Return whether a fact is kept as it is and not as a digest."""
+    """Return whether the file contains a fact itself and not its digest."""
     return name.startswith("--") or name in {"gateway", "endpoint", "environment"}
 
 
@@ -292,21 +292,21 @@ async def check_plan(
     options: Options | None = None,
     source: Mapping[str, Any] | None = None,
 ) -> Options:
-    """Check, before anything is sent, that a job would do what a saved plan says.
+    """Check, before anything is sent, that a job would carry out a saved plan exactly.
 
     Args:
         path: The file.
         session: An open session.
-        rows: The rows of the job. They are read to their end, so the job needs to read them again.
+        rows: The rows of the job. All rows are read, so the job must be able to read them again.
         journal: The journal of the job.
         options: The options of the job.
         source: What describes the source, as for `save_plan`.
 
     Returns:
-        The options, with which the job ends before it sends a row that is not in the plan.
+        The options for the job. With them, the job stops before it sends a row that is not in the plan.
 
     Raises:
-        ConfigurationError: The job would do something else; the message names what differs.
+        ConfigurationError: The job would differ from the plan. The message contains the differences.
     """
     chosen = options or Options()
     async with Batches(rows) as batches:

@@ -97,10 +97,10 @@ class RemovalOptions:
 
     removed: Annotated[
         RemovedRule | None,
-        Parameter(help="Customers that left the source: count them (report, the default), or delete them (delete)."),
+        Parameter(help="What to do with customers that left the source: report (count them, the default) or delete."),
     ] = None
     max_removed: Annotated[
-        str, Parameter(help="Delete none if more left: a number, or a share of the rows of the last finished run.")
+        str, Parameter(help="The maximum number of customers to delete, or a percentage of the last run's rows.")
     ] = "5%"
 
 

@@ -16,7 +16,7 @@ __all__ = ["described", "empty_journal"]
 
 
 def described(source: Source) -> dict[str, Any]:
-    """Return what describes a source in a saved plan, which keeps digests of it.
+    """Return the description of a source for a saved plan, which stores it as digests.
 
     Raises:
         ConfigurationError: The source does not exist.
@@ -36,7 +36,7 @@ def described(source: Source) -> dict[str, Any]:
 def empty_journal(path: Path, gateway: str, endpoint: str) -> Iterator[Journal]:
     """Provide a temporary journal with the key of the journal that the first `sync` creates at `path`.
 
-    Only the key is created beside `path`. A journal there would stand for a job that has begun.
+    Only the key is created beside `path`, because a journal there would mean that a job has started.
     """
     with TemporaryDirectory(prefix="wonder-customers-") as folder:
         made = Journal.open(Path(folder) / "journal", gateway=gateway, endpoint=endpoint)

@@ -14,7 +14,7 @@ __all__ = ["unpacked", "unreadable"]
 
 
 LONGEST_LINE: Final = 32 << 20
-"""The greatest length in bytes of a line in a compressed file."""
+"""The maximum length in bytes of a line in a compressed file."""
 _RATIO: Final = 100
 _SMALLEST: Final = 64 << 20
 
@@ -57,12 +57,14 @@ class _Unpacked(io.RawIOBase):
         """Read the next bytes.
 
         Raises:
-            ConfigurationError: They are more than the limit.
+            ConfigurationError: The unpacked bytes exceed the limit.
         """
         piece = self._contents.read(len(buffer))
         if self._contents.tell() > self._limit:
             reason = f"{self.path.name} unpacks to more than {self._limit >> 20} MB, {_RATIO} times its size and more"
-            raise ConfigurationError(f"{reason}. Unpack the file yourself, and name the result. Nothing was sent.")
+            raise ConfigurationError(
+                f"{reason}. Nothing was sent. Unpack the file, and use the unpacked file as the source."
+            )
         buffer[: len(piece)] = piece
         return len(piece)
 
@@ -91,7 +93,7 @@ class _Lines(io.BufferedReader):
         """Return the next line.
 
         Raises:
-            ConfigurationError: It is longer than `LONGEST_LINE`.
+            ConfigurationError: The line is longer than `LONGEST_LINE`.
         """
         line = super().readline(LONGEST_LINE + 1 if size is None or size < 0 else size)
         if len(line) > LONGEST_LINE:
