@@ -147,7 +147,7 @@ async def test_empty_or_half_source_deletes_nothing(
 async def test_another_source_with_many_rows_deletes_nothing(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
-    """Many new customers do not make the share of those that left small."""
+    """Many new customers do not lower the percentage of customers that left."""
     journal = await first_run(account("paydock"), "paydock", tmp_path, 2)
     other = tmp_path / "other.csv"
     other.write_text("\n".join(["reference,name", *(f"x-{number},Ada" for number in range(60))]))
@@ -308,6 +308,6 @@ async def test_stopped_removal_deletes_nothing_more(
 
 
 @pytest.mark.parametrize("text", ["x", "-1", "101%", "5.5", ""])
-def test_limit_is_a_number_or_a_share(text: str) -> None:
+def test_limit_is_a_number_or_a_percentage(text: str) -> None:
     with pytest.raises(ConfigurationError, match="--max-removed"):
         RemovalLimit.parse(text)

@@ -1,4 +1,4 @@
-"""Saved plans: a job does what was planned, or nothing."""
+"""Saved plans: a job carries out the plan exactly, or sends nothing."""
 
 import stat
 from collections.abc import Callable

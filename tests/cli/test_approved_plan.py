@@ -23,7 +23,7 @@ def test_saved_plan_is_carried_out_and_a_changed_file_is_refused(
     write_csv(folder / "c.csv", 4)
     code, _, err = run("plan", "c.csv", "--save", "first.plan")
     assert (code, "Wrote the plan to first.plan." in err) == (SUCCESS, True), err
-    # A journal would stand for a job that has begun, and the first job at production asks for a confirmation.
+    # A journal would mean that a job has started, and the first job at production asks for a confirmation.
     assert sorted(it.name for it in folder.iterdir()) == ["c.csv", f"c.csv.{gateway}.journal.key", "first.plan"]
     write_csv(folder / "c.csv", 4, version="2")
     code, _, err = run("sync", "c.csv", "--approved", "first.plan")
@@ -49,6 +49,6 @@ def test_approved_plan_is_refused_on_ray_and_without_a_kept_journal(
     write_csv(folder / "c.csv", 4)
     words = ("c.csv", "--to", "paydock")
     code, _, err = command("sync", *words, "--approved", "x", "--on", "ray", env=server.environment())
-    assert (code, "without --on" in err) == (USAGE, True)
+    assert (code, "cannot be used with --on" in err) == (USAGE, True)
     code, _, err = command("plan", *words, "--save", "x", "--simulator")
     assert (code, "--save needs a journal" in err) == (USAGE, True)

@@ -1,4 +1,4 @@
-"""The files to open to follow one call, as the page on the architecture lists them."""
+"""The files on the path of one call, as the page on the architecture lists them."""
 
 import importlib.util
 from typing import Any

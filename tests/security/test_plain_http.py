@@ -1,4 +1,4 @@
-"""Plain http leaves this machine neither by a name that resolves elsewhere nor through a proxy."""
+"""Plain http is not sent to other machines, neither by a name that resolves elsewhere nor through a proxy."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ BOTH = pytest.mark.parametrize("kind", [HttpxTransport, AsyncioTransport])
 
 @pytest.fixture
 def own_address() -> str:
-    """An address of this machine that is not a loopback address."""
+    """Return an address of this machine that is not a loopback address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing

@@ -112,7 +112,7 @@ def sync(
             " `wonder-customers simulator` and use the settings that it prints."
         )
     if approved is not None and engine.on is not None:
-        raise ConfigurationError("--approved cannot be used with --on. Nothing was sent.")
+        raise ConfigurationError("--approved cannot be used with --on. Nothing was sent. Run without --on.")
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         source = source_of(facts, owner)
         if source.query is None:
