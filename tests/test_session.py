@@ -83,11 +83,11 @@ async def test_session_cannot_be_opened_twice() -> None:
     wire = MockGateway(json_response(200, CUSTOMER))
     session = wire.session(paydock())
     async with session:
-        with pytest.raises(SessionClosedError, match="opened once"):
+        with pytest.raises(SessionClosedError, match="opened before"):
             async with session:
                 raise AssertionError("the session must not open")
         assert (await session.get(HEX24)).id == HEX24
-    with pytest.raises(SessionClosedError, match="opened once"):
+    with pytest.raises(SessionClosedError, match="opened before"):
         async with session:
             raise AssertionError("the session must not open")
 

@@ -1,4 +1,4 @@
-"""``python -m wonder_customers``: the command line without its console script."""
+"""Run the command line as ``python -m wonder_customers``."""
 
 from wonder_customers.cli import main
 

@@ -1,12 +1,12 @@
-"""Everything this library raises.
+"""The errors that this library raises.
 
     WonderCustomersError
     ├─ ConfigurationError            credentials, URLs or settings are invalid
-    │  └─ MissingExtraError          the packages of an optional part are not installed; also an ImportError
+    │  └─ MissingExtraError          a package of an optional extra is not installed; also an ImportError
     ├─ SessionClosedError            the session is not open
     ├─ UnsupportedOperationError     the gateway does not offer the operation
     ├─ InvalidRecordError            the record violates the gateway's documented limits; lists all violations
-    ├─ CallError                     a call ended without its result
+    ├─ CallError                     a call ended without a result
     │  ├─ NotSentError               no byte of the request reached the gateway
     │  ├─ NoResponseError            a read received no complete response
     │  ├─ OutcomeUnknownError        a write was sent and may have been applied
@@ -23,8 +23,8 @@
     │     └─ GatewayUnavailableError the gateway failed (5xx)
     └─ BulkError                     a bulk job could not run or continue
 
-Every `CallError` says whether the call was applied, how many requests were made, and what to do next. No error holds a
-request body or a credential. Every error can be pickled with all its fields.
+Every `CallError` states whether the call was applied, how many requests were made, and what to do next. No error
+contains a request body or a credential. Every error can be pickled with all its attributes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -82,10 +82,10 @@ class ConfigurationError(WonderCustomersError):
 
 
 class MissingExtraError(ConfigurationError, ModuleNotFoundError):
-    """The packages of an optional part are not installed. The message says how to install them. Also an ImportError.
+    """A package of an optional extra is not installed. The message contains the install command. Also an ImportError.
 
     Attributes:
-        extra: The extra that installs them.
+        extra: The extra that installs the package.
     """
 
     def __init__(self, part: str, packages: Iterable[str], extra: str) -> None:
@@ -95,15 +95,15 @@ class MissingExtraError(ConfigurationError, ModuleNotFoundError):
 
 @contextmanager
 def needed(extra: str, *packages: str, by: str) -> Iterator[None]:
-    """Wrap the imports of an extra's packages.
+    """Raise `MissingExtraError` for imports in the block that fail because an extra is not installed.
 
     Args:
         extra: The name of the extra.
-        *packages: The import names of its packages.
-        by: The part of the library that needs them, for the message.
+        *packages: The import names of the packages that the extra installs.
+        by: The part of the library that needs the packages, for the message.
 
     Raises:
-        MissingExtraError: One of `packages` is not installed. Other missing modules raise as usual.
+        MissingExtraError: One of `packages` is not installed. The error of any other missing module is not changed.
     """
     try:
         yield
@@ -138,8 +138,8 @@ class Violation:
 
     Attributes:
         field: The field of the record, such as ``address.city``.
-        wire_field: The gateway's name for it; None when the gateway has no such field.
-        limit: What the gateway's documents require. Never holds the value.
+        wire_field: The gateway's name of the field; None when the gateway has no such field.
+        limit: The requirement of the gateway's documents. It never contains the value.
     """
 
     field: str
@@ -155,7 +155,7 @@ class InvalidRecordError(WonderCustomersError):
 
     Attributes:
         gateway: The name of the gateway.
-        violations: All violated limits, in the order of the gateway's document.
+        violations: All violated limits, in the order of the gateway's documents.
     """
 
     def __init__(self, gateway: str, violations: Sequence[Violation]) -> None:
@@ -170,8 +170,8 @@ class AttemptRecord:
     """One request of a call.
 
     Attributes:
-        outcome: ``not sent``, ``no response``, ``body lost`` or ``HTTP`` with the status.
-        cause: How it ended, in a few words. Holds no data of the request.
+        outcome: ``not sent``, ``no response``, ``body lost``, or ``HTTP`` and the status.
+        cause: How the request ended, in a few words. It contains no data of the request.
         elapsed: Duration in seconds.
         request_id: The id to search for in the gateway's logs.
     """
@@ -186,17 +186,17 @@ _APPLIED = {"no": "Nothing was applied.", "yes": "The gateway applied it.", "unk
 
 
 class CallError(WonderCustomersError):
-    """A call ended without its result.
+    """A call ended without a result.
 
     Attributes:
         gateway: The name of the gateway.
         operation: The operation, such as ``create``.
         reason: What happened, in a few words.
         applied: Whether the gateway applied the call: ``no``, ``yes`` or ``unknown``.
-        attempts: Number of requests made for the write or read itself.
-        history: One record per request, lookups included.
+        attempts: Number of requests made for the write or read itself, without lookups.
+        history: One record per request, including lookups.
         request_id: The gateway's id of the last request, or the id that was sent with it.
-        elapsed: Seconds from the start of the call to this error, waits included.
+        elapsed: Seconds from the start of the call to this error, including waits.
         reference: The customer's reference, if the call had one.
         id: The gateway's id of the customer, if the call had one.
         hint: What to do next.
@@ -238,7 +238,7 @@ class CallError(WonderCustomersError):
 
 
 class NotSentError(CallError):
-    """No byte of the request reached the gateway: refused connection, failed TLS, no free connection in time."""
+    """No byte of the request was sent: no connection could be opened, or none was free in time."""
 
     hint = "It is safe to call again. Check that the gateway's host can be reached."
 
@@ -250,35 +250,35 @@ class NoResponseError(CallError):
 
 
 class OutcomeUnknownError(CallError):
-    """A write was sent, and no response says whether it was applied.
+    """A write was sent, and no response shows whether it was applied.
 
-    `CustomerSession.resolve` reads what the gateway holds now.
+    `CustomerSession.resolve` reads the current state of the customer from the gateway.
     """
 
     @property
     def hint(self) -> str:  # type: ignore[override]
         """What to do next."""
         if self.reference is None and self.id is None:
-            return "Do not repeat it: it had no reference, so search the gateway's customer list first."
+            return "Do not repeat the call: it had no reference, so search the gateway's customer list first."
         if self.operation.endswith("payment_token"):
-            return "Do not repeat it: call `await session.resolve_payment_tokens(error)` to read the customer's tokens."
-        return "Do not repeat it: call `await session.resolve(error)` to read what the gateway holds now."
+            return "Do not repeat the call: `await session.resolve_payment_tokens(error)` reads the customer's tokens."
+        return "Do not repeat the call: `await session.resolve(error)` reads the customer from the gateway."
 
 
 class DeadlineExceededError(CallError):
     """The deadline of the call passed, and nothing was applied."""
 
-    hint = "It is safe to call again. Allow more time with RetryPolicy(deadline=…) or check the health of the gateway."
+    hint = "It is safe to call again. Increase RetryPolicy(deadline=…), or check whether the gateway is available."
 
 
 class InvalidResponseError(CallError):
-    """The response does not match the gateway's documents: not JSON, a missing id, a wrong type.
+    """The response does not match the gateway's documents: it is not JSON, has no id, or has a field of a wrong type.
 
     Attributes:
         status: The HTTP status of the response.
     """
 
-    hint = "Read the customer before you repeat a write, and report the form of the response."
+    hint = "Read the customer before you repeat a write, and report the deviation to the maintainers of the library."
 
     def __init__(self, reason: str, *, status: int = 0, **facts: Any) -> None:
         super().__init__(reason, **facts)
@@ -286,13 +286,13 @@ class InvalidResponseError(CallError):
 
 
 class AmbiguousReferenceError(CallError):
-    """Several customers have the reference. Nothing was deleted.
+    """Several customers have the reference. The library does not delete any of them.
 
     Attributes:
         ids: The gateway's ids of these customers.
     """
 
-    hint = "Keep one of the customers and archive the others; the library deletes none of them."
+    hint = "Keep one of the customers and archive the others. The library does not delete any of them."
 
     def __init__(self, reason: str, *, ids: Sequence[str] = (), **facts: Any) -> None:
         super().__init__(reason, **facts)
@@ -306,7 +306,7 @@ class GatewayError(CallError):
         status: The HTTP status, or the status in the body where the gateway reports a refusal with HTTP 200.
         code: The gateway's error code.
         message: The gateway's message, without the values that the request contained.
-        retry_after: Seconds to wait before the next request, if the gateway sent them.
+        retry_after: Seconds to wait before the next request, if the gateway sent a time.
     """
 
     def __init__(
@@ -333,22 +333,22 @@ class AuthenticationError(GatewayError):
 
 
 class PermissionDeniedError(GatewayError):
-    """The credentials are valid but lack the permission."""
+    """The credentials are valid, but they lack the permission for the operation."""
 
-    hint = "Check the credentials and the permissions of the account."
+    hint = "Check the permissions of the account and of its credentials."
 
 
 class NotFoundError(GatewayError):
     """The customer or token does not exist.
 
-    After a lookup by reference, `id` names the deleted customer that keeps the reference (Monri).
+    After `get_by_reference` at Monri, `id` is the id of a deleted customer that still has the reference.
     """
 
-    hint = "Check the id, and that it was created in this environment by this account."
+    hint = "Check the id or reference, and that it belongs to this account and environment."
 
 
 class ConflictError(GatewayError):
-    """Another customer already has the reference. For an update or deletion: or another change is in progress.
+    """Another customer has the reference, or (update, deletion) another change of the customer is in progress.
 
     Attributes:
         ids: The ids of the customers that have the reference, if known.
@@ -373,10 +373,10 @@ class InvalidRequestError(GatewayError):
     """The gateway does not accept the contents of the request.
 
     Attributes:
-        fields: The gateway's messages by wire field, if it names fields.
+        fields: The gateway's messages by wire field; empty if the gateway does not name fields.
     """
 
-    hint = "Correct the record; the same request will be refused again."
+    hint = "Correct the record: the gateway will refuse the same request again."
 
     def __init__(self, reason: str, *, fields: Mapping[str, Sequence[str]] | None = None, **facts: Any) -> None:
         super().__init__(reason, **facts)
@@ -392,8 +392,8 @@ class RateLimitError(GatewayError):
 class GatewayUnavailableError(GatewayError):
     """The gateway failed (5xx)."""
 
-    hint = "Try again later. After a write, read the customer first."
+    hint = "Try again later. If the call was a write, read the customer first."
 
 
 class BulkError(WonderCustomersError):
-    """A bulk job could not run or continue. The message says how far it came and how to resume it."""
+    """A bulk job could not run or continue. The message states its progress and how to resume it."""

@@ -9,23 +9,23 @@ An observer is a callable that takes one event:
 
     CustomerSession(account, observers=[slow_calls])
 
-Observers run one after the other in the caller's task, at the moment of the event. Context variables of the caller are
-available, and the time an observer takes delays the call, so it must be fast and must not block. Exceptions of an
-observer never reach the call. The first one of each observer is logged as ``observer_failed`` with the name of its
-class to the logger ``wonder_customers``; all are counted in `Stats.observer_failures`.
+Observers run one after the other in the caller's task, at the moment of the event. They can read the caller's context
+variables. The time that an observer takes delays the call, so it must be fast and must not block. Exceptions raised by
+an observer never reach the call. All of them are counted in `Stats.observer_failures`. The first one of each observer
+is logged as ``observer_failed``, with the name of its class, to the logger ``wonder_customers``.
 
-The events of one call arrive in this order. Those in brackets occur any number of times, or not at all:
+The events of one call arrive in this order. Events in brackets occur any number of times, or not at all:
 
     CallStarted
     [Waiting]  [AttemptStarted  AttemptEnded  [ResponseDrift]]
     [LookupStarted  [AttemptStarted  AttemptEnded  [ResponseDrift]]  LookupEnded]
     CallEnded
 
-Every call ends with `CallEnded`, and every `AttemptStarted` is followed by `AttemptEnded`, also when the call is
+Every call ends with `CallEnded`, and every `AttemptStarted` is followed by `AttemptEnded`, even if the call is
 cancelled. Events of different calls interleave. All events of a call refer to the same `CallStarted`, which can be used
 as a dictionary key.
 
-No event contains data of a customer or an account: no reference, id, query, header, body or message. Routes are
+No event contains data of a customer or an account, such as a reference, id, query, header, body or message. Routes are
 templates such as ``/customers/{id}``.
 """
 
@@ -56,15 +56,15 @@ __all__ = [
 ]
 
 Outcome = Literal["not sent", "no response", "body lost", "response"]
-"""How an attempt ended: nothing was sent, no response arrived, only the status arrived, or a complete response."""
+"""How an attempt ended: nothing was sent, no response arrived, the body was lost, or a complete response arrived."""
 
 Reason = Literal["retry", "throttled", "rate_limit", "confirmation", "unconfirmed", "lock"]
 """Why a call waits.
 
 - ``retry``: before the same request is sent again.
-- ``throttled``: the same, after the gateway reported too many requests.
+- ``throttled``: before a request is sent again that the gateway refused because there were too many.
 - ``rate_limit``: until the session's rate limit permits the next request.
-- ``confirmation``: before a lookup of what an unanswered write left.
+- ``confirmation``: before a lookup that shows whether an unanswered write was applied.
 - ``unconfirmed``: until an earlier unconfirmed write for the same customer can no longer be applied.
 - ``lock``: until another write for the same customer ends.
 """
@@ -72,11 +72,11 @@ Reason = Literal["retry", "throttled", "rate_limit", "confirmation", "unconfirme
 
 @frozen
 class ConnectionStats:
-    """The connections of a session.
+    """The number of connections of a session, by state.
 
     Attributes:
         open: Open connections.
-        busy: Requests in progress; each uses one connection.
+        busy: Requests in progress, each of which uses one connection.
         idle: Connections that are not in use.
         waiting: Requests that wait for a connection, because `max_connections` are busy.
     """
@@ -97,7 +97,7 @@ class Stats:
     Attributes:
         started: Calls that started.
         succeeded: Calls that returned their result.
-        failed: Calls that raised, by the name of the error's class; ``Cancelled`` for cancelled calls.
+        failed: Calls that raised an error, by the name of its class; ``Cancelled`` for cancelled calls.
         attempts: Requests that were started, including lookups and token requests.
         retries: Waits before the same request was sent again.
         lookups: Lookups made to find out whether an unanswered write was applied.
@@ -128,12 +128,12 @@ class Stats:
 
     @property
     def failures(self) -> int:
-        """Number of calls that raised."""
+        """Number of calls that raised an error or were cancelled."""
         return sum(self.failed.values())
 
     @property
     def in_progress(self) -> int:
-        """Number of calls that have started and not ended."""
+        """Number of calls that have started but not ended."""
         return self.started - self.succeeded - self.failures
 
 
@@ -142,7 +142,7 @@ class SessionStarted:
     """The ``async with`` block of the session was entered.
 
     Attributes:
-        stats: Returns the statistics of the session at any time, from any thread.
+        stats: A function that returns the statistics of the session at any time, in any thread.
     """
 
     name: ClassVar = "session_started"
@@ -154,7 +154,7 @@ class SessionEnded:
     """The ``async with`` block of the session was left.
 
     Attributes:
-        session: The event of its start.
+        session: The event of the start of the session.
     """
 
     name: ClassVar = "session_ended"
@@ -186,11 +186,11 @@ class AttemptStarted:
     """A request is about to be signed and sent.
 
     Attributes:
-        call: The call it belongs to.
-        method: ``GET``, ``POST``, …
-        route: The template of the path, as the gateway's documents write it.
+        call: The call that sends the request.
+        method: The HTTP method, such as ``GET``.
+        route: The template of the path, as in the gateway's documents.
         number: The number of this attempt at the same request, counted from 1.
-        request: The number of the request within the call, counted from 1; lookups and token requests included.
+        request: The number of the request within the call, counted from 1, including lookups and token requests.
     """
 
     name: ClassVar = "attempt_started"
@@ -206,10 +206,10 @@ class AttemptEnded:
     """A request ended.
 
     Attributes:
-        call: The call it belongs to.
-        attempt: The event of its start.
-        outcome: How it ended.
-        status: The HTTP status; None when no status arrived.
+        call: The call that sent the request.
+        attempt: The event of the start of the request.
+        outcome: How the request ended.
+        status: The HTTP status; None if no status arrived.
         applied: Whether this request was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
         error: The class name of the error, ``Cancelled``, or None after success.
         elapsed: Duration in seconds, including the wait for a connection.
@@ -227,12 +227,12 @@ class AttemptEnded:
 
 @frozen(eq=False)
 class Waiting:
-    """The call waits. The next event of the call marks the end of the wait.
+    """A call waits. The next event of the call marks the end of the wait.
 
     Attributes:
-        call: The call.
-        reason: Why it waits.
-        seconds: Duration of the wait; the maximum for ``lock`` and ``rate_limit``.
+        call: The call that waits.
+        reason: Why the call waits.
+        seconds: Duration of the wait; for ``lock`` and ``rate_limit``, the maximum duration.
         tokens: Tokens left in the retry budget of the gateway.
     """
 
@@ -247,13 +247,13 @@ class Waiting:
 class ResponseDrift:
     """A field of a response differs from the gateway's documents.
 
-    The value was converted, or the field is None and the value is in the record's `extra`.
+    Either the value was converted, or the field is None and the value is in the record's `extra`.
 
     Attributes:
-        call: The call it belongs to.
+        call: The call that received the response.
         field: The gateway's name of the field, with the objects around it, such as ``payment_sources.expire_year``.
         expected: The documented type, such as ``text`` or ``time``.
-        found: The type in the response, such as ``number``. Never a value.
+        found: The type in the response, such as ``number``. It is never a value.
         count: Number of occurrences in the response.
     """
 
@@ -267,10 +267,10 @@ class ResponseDrift:
 
 @frozen(eq=False)
 class LookupStarted:
-    """A lookup of an unanswered write starts. Its requests follow as attempts.
+    """A lookup of an unanswered write starts. Its requests are reported as attempts.
 
     Attributes:
-        call: The call it belongs to.
+        call: The call that looks up its write.
     """
 
     name: ClassVar = "lookup_started"
@@ -282,9 +282,9 @@ class LookupEnded:
     """A lookup ended.
 
     Attributes:
-        call: The call it belongs to.
-        lookup: The event of its start.
-        found: The write was applied; the record found becomes the result of the call.
+        call: The call that looked up its write.
+        lookup: The event of the start of the lookup.
+        found: Whether the write was applied. If so, the record found becomes the result of the call.
         error: The class name of the error of the lookup, ``Cancelled``, or None.
     """
 
@@ -300,12 +300,12 @@ class CallEnded:
     """An operation of the session ended.
 
     Attributes:
-        call: The event of its start.
-        error: The class name of the error it raised, ``Cancelled``, or None after success.
-        applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
-        requests: Number of requests it made.
-        recovered: Its write received no response, and a lookup found that it was applied.
-        elapsed: Duration in seconds, waits included.
+        call: The event of the start of the operation.
+        error: The class name of the raised error, ``Cancelled``, or None after success.
+        applied: Whether the operation was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
+        requests: Number of requests of the operation.
+        recovered: Whether its write received no response, and a lookup found that the write was applied.
+        elapsed: Duration in seconds, including waits.
     """
 
     name: ClassVar = "call_ended"
@@ -329,7 +329,7 @@ Event = (
     | CallEnded
     | SessionEnded
 )
-"""All events. The class attribute `name` of each is stable."""
+"""All events. The value of the class attribute `name` is stable."""
 
 
 class Observer(Protocol):

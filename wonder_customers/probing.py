@@ -1,7 +1,7 @@
-"""`probe`: check what the library believes about a gateway against a real account.
+"""`probe`: check the library's assumptions about a gateway against a real account.
 
-A scripted round creates customers, reads, changes, lists and deletes them, and compares the responses with the
-dialect's checks. Its report holds shapes (types, lengths, status codes, header names) and no value of a response.
+A script creates, reads, changes, lists and deletes customers, and the dialect's checks compare the responses with the
+assumptions. The report contains types, lengths, status codes and header names, but no value of a response.
 """
 
 import re
@@ -31,7 +31,7 @@ __all__ = ["CheckedFact", "ProbeReport", "probe"]
 
 _POLICY: Final = RetryPolicy(attempts=3, deadline=20.0, confirmation_window=2.0)
 _LATE: Final = 5.0
-"""Seconds to wait for a new customer to appear in a search."""
+"""Maximum time in seconds until a new customer appears in a search."""
 _PAGE: Final = 3
 
 _GENERIC: Final = (
@@ -45,13 +45,14 @@ _GENERIC: Final = (
         "stale-index",
         "",
         "a new customer is found by its reference at once",
-        lambda seen: "it appeared late" if seen.late else None,
-        "Make RetryPolicy(confirmation_window=…) longer than the delay, or a retried create makes a second customer.",
+        lambda seen: "a new customer is found only after a delay" if seen.late else None,
+        "Make RetryPolicy(confirmation_window=…) longer than the delay; otherwise a retried create can create a"
+        " duplicate.",
     ),
     Check(
         "extra-fields",
         "",
-        "customers have the documented fields only",
+        "customers have only the documented fields",
         lambda seen: ", ".join(sorted(seen.extra - {it.field for it in seen.drift})) or None,
         "The fields are in Customer.extra.",
     ),
@@ -64,10 +65,10 @@ class CheckedFact:
 
     Attributes:
         name: The name of the deviation.
-        fact: The name of the fact on the gateway's page; empty where the documented fields are checked.
-        believed: What the library relies on.
-        seen: What was seen instead; None if it agrees.
-        advice: What to do about a difference.
+        fact: The name of the fact on the gateway's page; empty for checks of the documented fields.
+        believed: The assumption of the library.
+        seen: What was observed instead; None if the assumption is correct.
+        advice: What to do about the difference.
     """
 
     name: str
@@ -84,7 +85,7 @@ class ProbeReport:
     Attributes:
         gateway: The gateway's name.
         findings: The results of the checks, in order.
-        steps: For each step, the shapes of its responses: status, header names, and the body's types and lengths.
+        steps: For each step, its responses: status, header names, and types and lengths of the values in the body.
         failed: The errors of steps that should have succeeded, by step.
         left_behind: The references of customers that could not be deleted, and payment tokens that could not be.
     """
@@ -97,37 +98,38 @@ class ProbeReport:
 
     @property
     def differences(self) -> tuple[CheckedFact, ...]:
-        """The checks that failed: the gateway differs from what the library expects."""
+        """The checks that failed, because the gateway differs from the library's assumptions."""
         return tuple(it for it in self.findings if it.seen is not None)
 
 
 async def probe(session: CustomerSession[Any], *, production: bool = False) -> ProbeReport:
-    """Check the facts about a gateway against the account of `session`.
+    """Check the library's assumptions about a gateway against the account of `session`.
 
     Throw-away customers are created, read, changed, listed and deleted. Wonder has no deletion, so there the same three
     references are used each time. Where the gateway deletes payment tokens, one is created, checked and deleted.
 
     Args:
         session: An open session.
-        production: Send reads only. Required where the account is not one of the sandbox.
+        production: Whether to send only reads. Must be true if the account is not a sandbox account.
 
     Raises:
-        ConfigurationError: The account is not one of the sandbox, and `production` is false. Nothing was sent.
+        ConfigurationError: The account is not a sandbox account, and `production` is false; or the session is not open.
+            Nothing was sent.
         CallError: The first request failed.
     """
     if not (production or environment(session.account) in {"sandbox", "simulator"}):
         raise ConfigurationError(
-            "the account is not one of the sandbox. Nothing was sent. Use --production (production=True) to send reads"
-            " only."
+            "the account is not a sandbox account. Nothing was sent. Use --production (production=True) to send only"
+            " reads."
         )
-    round_ = _Round(session)
-    async with round_.opened():
-        await round_.read() if production else await round_.run()
-    return round_.report()
+    run = _ProbeRun(session)
+    async with run.opened():
+        await run.read() if production else await run.run()
+    return run.report()
 
 
-class _Spy:
-    """A transport that keeps the responses of the current step."""
+class _RecordingTransport:
+    """A transport that records the responses of the current step."""
 
     def __init__(self, inner: Transport, seen: Observations) -> None:
         self.inner, self.seen, self.step = inner, seen, ""
@@ -138,23 +140,23 @@ class _Spy:
         return response
 
     async def aclose(self) -> None:
-        """Keep the connections: they belong to the caller's session."""
+        """Do nothing, because the connections belong to the caller's session."""
 
 
-class _Round:
-    """The scripted round."""
+class _ProbeRun:
+    """The steps of a probe."""
 
     def __init__(self, session: CustomerSession[Any]) -> None:
         transport = session._shared.transport  # noqa: SLF001 - the same connections, observed
         if transport is None:
             raise ConfigurationError("open the session first: `async with CustomerSession(…) as session:`")
         self._seen = Observations()
-        self._spy = _Spy(transport, self._seen)
+        self._recorder = _RecordingTransport(transport, self._seen)
         self._session: CustomerSession[Any] = CustomerSession(
             session.account,
             retry=_POLICY,
             rate_limit=session.rate_limit,
-            transport=self._spy,
+            transport=self._recorder,
             observers=[self._observe],
         )
         self._checks = GatewayChecks.of(package(session.gateway).__name__)
@@ -171,7 +173,7 @@ class _Round:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Open the session, and delete the customers at the end."""
+        """Open the session of the probe, and delete the created customers at the end."""
         async with self._session:
             try:
                 yield
@@ -181,8 +183,8 @@ class _Round:
 
     @asynccontextmanager
     async def _step(self, name: str, *, refused: bool = False) -> AsyncIterator[None]:
-        """Send the requests of one step; its error is kept."""
-        self._spy.step = name
+        """Run the block as one step, and record its error."""
+        self._recorder.step = name
         try:
             yield
         except CallError as error:
@@ -191,8 +193,8 @@ class _Round:
                 self._failed[name] = f"{type(error).__name__}: {error.reason}"
 
     async def read(self) -> None:
-        """Send reads only."""
-        self._spy.step = "list"
+        """Send only the reads."""
+        self._recorder.step = "list"
         page = (await self._session.raw.page(limit=_PAGE)).record
         for customer in page.items[:1]:
             self._seen.extra |= customer.extra.keys() - self._checks.not_in_extra
@@ -204,14 +206,14 @@ class _Round:
         """Send all steps."""
         names = [f"probe-{number}" if not self._deletes else f"probe-{uuid4().hex[:12]}" for number in range(_PAGE)]
         drafts = [self._draft(name) for name in names]
-        self._spy.step = "create"
+        self._recorder.step = "create"
         made = await self._create(drafts[0])
         self._compare(drafts[0], made)
         self._seen.extra |= made.extra.keys() - self._checks.not_in_extra
         async with self._step("get"):
             self._compare(drafts[0], await self._session.get(made.id))
         async with self._step("by_reference"):
-            self._compare(drafts[0], await self._found(names[0]))
+            self._compare(drafts[0], await self._find_by_reference(names[0]))
         async with self._step("duplicate", refused=True):
             await self._create(drafts[0], again=True)
         async with self._step("update"):
@@ -220,7 +222,7 @@ class _Round:
         async with self._step("create_more"):
             for draft in drafts[1:]:
                 await self._create(draft)
-            await self._found(names[-1])
+            await self._find_by_reference(names[-1])
         async with self._step("list"):
             page = (await self._session.raw.page(limit=_PAGE)).record
             self._seen.listed = len(page.items) + page.unreadable
@@ -262,7 +264,7 @@ class _Round:
                 await self._session.for_account(wrong).check()
 
     def _draft(self, reference: str, email: str = "Probe.Original@Example.COM") -> CustomerDraft:
-        """Return a customer with every field that the gateway has, and with odd characters."""
+        """Return a customer with every field that the gateway supports, some with unusual characters."""
         draft = CustomerDraft(
             reference,
             name="Zoë  Probe",
@@ -286,7 +288,7 @@ class _Round:
         self._seen.normalized |= set(found.normalized)
         self._seen.different |= set(found.different)
 
-    async def _found(self, reference: str) -> Customer:
+    async def _find_by_reference(self, reference: str) -> Customer:
         with anyio.move_on_after(_LATE):
             while True:
                 try:
@@ -314,29 +316,29 @@ class _Round:
             self._left.append(reference)
 
     def report(self) -> ProbeReport:
-        """Return the results of all checks whose step was sent."""
+        """Return the results of all checks."""
         findings = [
             CheckedFact(it.name, it.fact, it.believed, it.see(self._seen), it.advice)
             for it in (*COMMON, *_GENERIC, *self._checks.checks)
         ]
-        steps = {name: [_shape_of(it) for it in found] for name, found in self._seen.responses.items()}
+        steps = {name: [_response_types(it) for it in found] for name, found in self._seen.responses.items()}
         return ProbeReport(self._session.gateway, findings, steps, self._failed, sorted(set(self._left)))
 
 
-def _shape_of(response: HttpResponse) -> dict[str, Any]:
+def _response_types(response: HttpResponse) -> dict[str, Any]:
     try:
-        body = _shape(parse_json(response.body))
+        body = _types_of(parse_json(response.body))
     except UnreadableJsonError:
         body = f"{len(response.body)} bytes that are not JSON"
     return {"status": response.status, "headers": sorted(response.headers), "body": body}
 
 
-def _shape(value: Any) -> Any:
-    """Return a JSON value with the type and length in place of each value."""
+def _types_of(value: Any) -> Any:
+    """Return a JSON value with each scalar replaced by its type and length."""
     if isinstance(value, dict):
-        return {key: _shape(item) for key, item in value.items()}
+        return {key: _types_of(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_shape(item) for item in value[:3]]
+        return [_types_of(item) for item in value[:3]]
     if isinstance(value, str):
         return f"text({len(value)})"
     return "null" if value is None else "boolean" if isinstance(value, bool) else "number"

@@ -1,10 +1,10 @@
-"""Client-side rate limits: when the next request may be sent.
+"""Client-side rate limits, which decide when the next request may be sent.
 
     CustomerSession(account, rate_limit=RateLimit(25))                   # at most 25 requests a second, evenly spaced
     CustomerSession(account, rate_limit=AdaptiveRateLimit(ceiling=200))  # finds the rate that the gateway accepts
 
-The session awaits `RateLimiter.acquire` before it signs and sends a request. Lookups, retries and token requests are
-requests too. A limiter may be shared by several sessions of one event loop.
+The session awaits `RateLimiter.acquire` before it signs and sends a request. Lookups, retries and token requests count
+as requests too. Several sessions on one event loop may share a limiter.
 """
 
 from collections import deque
@@ -29,9 +29,9 @@ class RequestResult:
 
     Attributes:
         kind: ``ok``: the gateway processed the request. ``throttled``: it refused the request because there were too
-            many. ``failed``: a server error (5xx), or no response. ``cancelled``: the caller gave up.
+            many. ``failed``: a server error (5xx), or no response. ``cancelled``: the call was cancelled.
         elapsed: Seconds from the moment the request was permitted to its end.
-        retry_after: Seconds the gateway asked to wait, if it sent them.
+        retry_after: Seconds to wait according to the gateway; None if it sent no time.
     """
 
     kind: Literal["ok", "throttled", "failed", "cancelled"]
@@ -43,26 +43,26 @@ class RequestResult:
 class RateLimiter(Protocol):
     """Decides when requests may be sent.
 
-    `transmission` identifies the request in both methods. Its attribute `sent` becomes true as soon as the first byte
-    may have left, so a limiter can tell requests that have left from those whose connection is still being opened. A
-    limiter may set `on_sent` to learn of that moment.
+    `transmission` identifies the request in both methods. Its attribute `sent` becomes true when the first byte may
+    have been sent, so a limiter can distinguish sent requests from those whose connection is still being opened. A
+    limiter may set `on_sent` to be called at that moment.
     """
 
     async def acquire(self, transmission: Transmission, /) -> None:
         """Wait until the request may be sent. The request is signed and sent directly afterwards.
 
-        A limit that sets `Transmission.valid_until` is asked again, without a `release` in between, if the request has
-        not left by then.
+        If a limiter sets `Transmission.valid_until` and the request has not been sent by then, `acquire` is called
+        again, without a `release` in between.
         """
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
-        """Take note that a permitted request ended. Called exactly once for each `acquire` that returned."""
+        """Record that a permitted request ended. Called exactly once for each `acquire` that returned."""
 
 
 _MARGIN: Final = 0.05
-"""The part of a period, and the seconds at most, that are added to it: the gateway sees requests with varying delay."""
+"""Fraction by which a period is extended (in seconds at most), because requests arrive with varying delay."""
 _CATCH_UP: Final = 0.02
-"""Seconds by which a permit may be late without shifting the following ones: the resolution of timers."""
+"""Seconds by which a permit may be late without delaying the following ones, because of the resolution of timers."""
 _SHORTEST: Final = 1e-6
 """Seconds below which a wait is skipped."""
 
@@ -74,12 +74,12 @@ def _checked(name: str, value: object) -> float:
 
 
 def spacing(requests: float, per: float, margin: float) -> float:
-    """Return the seconds between two evenly spaced requests of which at most `requests` may leave in any period.
+    """Return the seconds between evenly spaced requests, so that no period contains more than `requests` of them.
 
     Args:
         requests: Number of requests per period.
         per: Length of the period in seconds.
-        margin: Seconds by which a request may leave or arrive later than another one, after its moment.
+        margin: Greatest difference in seconds between the delays of two requests.
     """
     if requests < 1:
         return per / requests + margin
@@ -87,15 +87,15 @@ def spacing(requests: float, per: float, margin: float) -> float:
 
 
 def _significant(delay: float) -> float:
-    """Return `delay`, or 0 when it is too short for the clock to advance."""
+    """Return `delay`, or 0 if it is shorter than the resolution of the clock."""
     return delay if delay > _SHORTEST else 0.0
 
 
 class _Window:
-    """Permits of the last period. Between any two moments one period apart, at most `requests` permits were used.
+    """Permits of the last period. At most `requests` permits are used within any period.
 
-    A permit counts from the moment it is granted until one period after its request has left. So the limit holds for
-    the moments at which requests leave, however long each took to open a connection.
+    A permit counts from the moment it is granted until one period after its request was sent. So the limit applies to
+    the moments at which requests are sent, regardless of how long each took to open a connection.
     """
 
     __slots__ = ("_changed", "_left", "_outstanding", "_requests", "period")
@@ -110,7 +110,7 @@ class _Window:
         self._left: deque[float] = deque()
 
     def delay(self, now: float) -> float:
-        """Seconds until the next permit is free: 0 when one is free now, infinite until a request leaves or ends."""
+        """Return the seconds until a permit is free; infinite if a request has to be sent or end first."""
         while self._left and self._left[0] + self.period <= now:
             self._left.popleft()
         if len(self._outstanding) + len(self._left) < self._requests:
@@ -134,11 +134,11 @@ class _Window:
 
 
 class _Paced:
-    """Base class of both limits: grants permits one at a time, in the order of the requests."""
+    """Base class of both limits. It grants permits one at a time, in the order of the requests."""
 
     def __init__(self, requests: float | None, per: float) -> None:
         self._changed = WaitQueue()
-        """Wakes the head of the queue when a request has left or ended."""
+        """Wakes the head of the queue when a request was sent or ended."""
         self._window = None if requests is None else _Window(requests, per, self._changed.wake)
         self._spacing = 0.0 if requests is None else spacing(requests, per, min(_MARGIN, _MARGIN * per))
         self._due = -inf
@@ -152,7 +152,7 @@ class _Paced:
         self._grant(transmission, clock.monotonic())
 
     async def _wait(self) -> None:
-        """Wait at the head of the queue until a permit is free. The caller takes it without another wait."""
+        """Wait at the head of the queue until a permit is free. The caller must take the permit without waiting."""
         if self._head:
             await self._queue.wait(self._next)
         self._head = True
@@ -163,7 +163,7 @@ class _Paced:
             self._next()
 
     def _next(self) -> None:
-        # The head stays taken while it is handed over, so that no other task comes in between.
+        # The head stays occupied while it is handed over, so that no other task can take it.
         self._head = self._queue.wake()
 
     async def _pause(self, delay: float) -> None:
@@ -185,14 +185,14 @@ class _Paced:
         return max(window, _significant(self._due - now))
 
     def _grant(self, transmission: Transmission, now: float) -> None:
-        # A permit that was not used in time is lost; only the resolution of timers is made up for.
+        # A permit that was not used in time is lost, except for delays within the resolution of timers.
         self._due = max(self._due, now - _CATCH_UP) + self._interval()
         if self._window is not None:
             self._window.grant(transmission)
 
 
 class RateLimit(_Paced):
-    """A fixed rate. No period ever contains more than `requests` requests at the moments they leave.
+    """A fixed rate: at most `requests` requests are sent within any period.
 
     Requests are spaced evenly. The period is extended by 5 % (0.05 s at most), because requests reach the gateway with
     varying delay.
@@ -213,7 +213,7 @@ class RateLimit(_Paced):
         return f"RateLimit({self.requests:g}, per={self.per:g})"
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
-        """Take note that the request ended."""
+        """Record that the request ended."""
         self._end(transmission)
 
     def _interval(self) -> float:
@@ -221,29 +221,29 @@ class RateLimit(_Paced):
 
 
 _JUDGE_AFTER: Final = 0.25
-"""Seconds over which concurrency is judged, if there are enough requests."""
+"""Seconds after which the concurrency limit is evaluated, if there were enough requests."""
 _SAMPLES: Final = 10
 _FAILURES: Final = 0.1
-"""The share of failed requests from which concurrency is reduced. Single failures do not indicate overload."""
+"""The fraction of failed requests above which concurrency is reduced. Single failures do not indicate overload."""
 _SHRINK: Final = 0.7
 _SLOW: Final = 3.0
 """Latency is too high at this multiple of its usual value."""
 _FIRST_RATE: Final = 10.0
 """Requests per second after the first refusal, if fewer were accepted before."""
 _CUT: Final = 0.95
-"""Factor for the accepted rate after a refusal."""
+"""Factor applied to the accepted rate after a refusal."""
 _CUT_AGAIN: Final = 0.85
-"""Factor for the rate after another refusal within a second."""
+"""Factor applied to the rate after another refusal within a second."""
 _HALVE: Final = 0.5
-"""Factor for the rate when nothing was accepted since the last cut."""
+"""Factor applied to the rate after a refusal if nothing was accepted since the last cut."""
 _GRACE: Final = 0.3
-"""Seconds after a cut in which requests are still refused that were sent before it."""
+"""Seconds after a cut within which requests sent before the cut may still be refused."""
 _SEARCH: Final = 1.0
-"""Growth per second until the second cut."""
+"""Relative growth of the rate per second until the second cut."""
 _CREEP: Final = 0.01
-"""Growth per second afterwards."""
+"""Relative growth of the rate per second after the second cut."""
 _CALM: Final = 10.0
-"""Seconds without refusals after which the growth doubles every `_CALM` / 2."""
+"""Seconds without refusals after which the growth doubles every `_CALM` / 2 seconds."""
 
 
 @define(eq=False)
@@ -261,19 +261,19 @@ class _Sample:
 class AdaptiveRateLimit(_Paced):
     """Finds the rate and the number of concurrent requests that the gateway accepts.
 
-    Additive increase, multiplicative decrease. The rate is free until the first HTTP 429; from then on it is kept below
-    what the gateway had accepted and grows slowly to find out when the gateway accepts more. Concurrency grows by one
-    per interval while it is used, and shrinks when requests fail (5xx, no response) or become slow.
+    The algorithm is additive increase, multiplicative decrease (AIMD). The rate is unlimited until the first HTTP 429.
+    It is then set below the accepted rate, and grows slowly to find out whether the gateway accepts more. Concurrency
+    grows by one per interval while it is used, and shrinks when requests fail (5xx, no response) or become slow.
 
     Args:
-        ceiling: Requests per second at most; None for no ceiling. It holds like that of a `RateLimit`.
+        ceiling: Maximum number of requests per second, as for `RateLimit`; None for no maximum.
 
     Attributes:
-        rate: Requests per second now; None as long as the gateway has not refused any.
-        concurrency: Concurrent requests at most now.
-        accepted: Requests that were not throttled.
-        throttled: Requests that were.
-        failed: Requests that failed.
+        rate: Current limit in requests per second; None until the gateway has refused a request.
+        concurrency: Current maximum number of concurrent requests.
+        accepted: Number of requests that were not throttled.
+        throttled: Number of requests that the gateway refused with HTTP 429.
+        failed: Number of requests that ended with a server error or without a response.
 
     Raises:
         ConfigurationError: `ceiling` is not a positive number.
@@ -298,7 +298,7 @@ class AdaptiveRateLimit(_Paced):
         return f"<AdaptiveRateLimit {rate}, {int(self.concurrency)} concurrent>"
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
-        """Take note of how the request ended."""
+        """Record how the request ended."""
         now = clock.monotonic()
         busy, self._active = self._active, self._active - 1
         if result.kind == "throttled":
@@ -332,7 +332,7 @@ class AdaptiveRateLimit(_Paced):
         again = self._cut_at is not None and now - self._cut_at < 1.0 + _GRACE
         accepted = self._meter.rate(now)
         if self.rate is None:
-            # Only a whole second tells a burst from a rate.
+            # Only a whole second distinguishes a burst from a rate.
             self.rate = _CUT * max(_FIRST_RATE, accepted)
         elif not self._accepted_since_cut:
             self.rate *= _HALVE
@@ -341,20 +341,20 @@ class AdaptiveRateLimit(_Paced):
             self.rate *= _CUT_AGAIN
             self._searching = False
         elif self._searching:
-            # The rate has grown fast, so a whole second would include too much of the past.
+            # The rate has grown fast, so the mean of a whole second would be too low.
             self.rate = _CUT * min(max(self._meter.rate(now, 0.5), 0.1 * self.rate), self.rate)
             self._searching = False
         else:
-            # A moment in which few requests were sent says nothing about the limit.
+            # If few requests were sent, the accepted rate does not indicate the limit.
             self.rate = max(_CUT_AGAIN * self.rate, _CUT * min(accepted, self.rate))
         if retry_after is not None and (again or not self._accepted_since_cut):
-            # The rate was reduced and the gateway still refuses: then it refuses all requests until that moment.
+            # The gateway still refuses requests at the reduced rate, so it refuses all of them until that time.
             self._resume_at = max(self._resume_at, now + retry_after)
         self._accepted_since_cut = False
         self._cut_at = self._grown_at = now
 
     def _grow(self, now: float) -> None:
-        """Raise the rate slowly, if it is used."""
+        """Increase the rate slowly, if it is used."""
         passed = now - self._grown_at
         if passed < 0.1 or self.rate is None or self._cut_at is None:
             return
@@ -388,7 +388,7 @@ class AdaptiveRateLimit(_Paced):
             self._changed.wake()
 
     def _slow(self, sample: _Sample) -> bool:
-        """Return whether the mean latency is well above the baseline, and adapt the baseline slowly to it."""
+        """Return whether the mean latency is well above the baseline. Adapt the baseline slowly."""
         if not sample.timed:
             return False
         mean = sample.latency / sample.timed

@@ -1,8 +1,8 @@
-"""The records of customers and payment tokens, the same for all gateways.
+"""The records of customers and payment tokens, which are the same for all gateways.
 
 All records are immutable. Their ``repr`` shows ids, references and states, but no personal data and no secrets. The
-fields are those of the gateways' documents (Wonder "Create a customer", Paydock ``POST /v1/customers``, Monri
-"Customers API") and of the responses that the gateways' official clients read.
+fields come from the gateways' documents (Wonder "Create a customer", Paydock ``POST /v1/customers``, Monri "Customers
+API") and from the responses that the gateways' official clients read.
 """
 
 from collections.abc import Iterable, Mapping
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 def _own(value: object) -> Any:
-    """A copy of a mapping, so that a record does not change with its caller's dictionary."""
+    """Return a copy of a mapping, so that a record does not change with the caller's dictionary."""
     return dict(value) if isinstance(value, Mapping) else value
 
 
@@ -56,7 +56,7 @@ def _private(default: Any = None) -> Any:
 class Address:
     """A postal address.
 
-    `country` is an ISO 3166-1 alpha-2 code; only the billing address of a card at Wonder takes the alpha-3 code.
+    `country` is an ISO 3166-1 alpha-2 code. Only the billing address of a card at Wonder uses the alpha-3 code.
     """
 
     line1: str | None = _private()
@@ -72,20 +72,20 @@ class Address:
 @guarded
 @frozen
 class CardSource:
-    """A payment card in full. Needs a merchant who may handle card numbers (PCI DSS); prefer a token.
+    """The full data of a payment card. Only for merchants that may handle card numbers (PCI DSS); prefer a token.
 
     Attributes:
         number: The card number, digits only.
         expire_month: Two digits, ``01`` to ``12``.
         expire_year: Four digits.
-        holder_name: As printed on the card.
-        cvv: The security code; sent once, never kept.
-        gateway_id: Paydock: the acquiring gateway the card is stored at (24 hex digits).
+        holder_name: The cardholder's name as printed on the card.
+        cvv: The security code. It is sent once and never stored.
+        gateway_id: Paydock: the acquiring gateway that stores the card (24 hex digits).
         address: The billing address.
         nickname: Wonder: the customer's own name for the card.
         transaction_type: Wonder: what the token will be used for, such as ``recurring_payment``.
-        success_return_url: Wonder: where the cardholder lands after a 3-D Secure check that passed.
-        fail_return_url: Wonder: where the cardholder lands after one that failed.
+        success_return_url: Wonder: where the cardholder is redirected after a successful 3-D Secure check.
+        fail_return_url: Wonder: where the cardholder is redirected after a failed 3-D Secure check.
     """
 
     number: Secret = field(converter=secret)
@@ -104,7 +104,7 @@ class CardSource:
 @guarded
 @frozen
 class OneTimeToken:
-    """A token made in the customer's browser that stands for all the payment details (Paydock: usable once, 3 h)."""
+    """A token from the customer's browser that replaces the payment details (Paydock: usable once, within 3 hours)."""
 
     token: Secret = field(converter=secret)
 
@@ -112,7 +112,7 @@ class OneTimeToken:
 @guarded
 @frozen
 class VaultToken:
-    """A stored card or account, by its vault token. Without `gateway_id` no acquiring gateway is tied to it."""
+    """The vault token of a stored card or bank account. `gateway_id` is the acquiring gateway to use it with."""
 
     token: Secret = field(converter=secret)
     gateway_id: str | None = None
@@ -127,9 +127,9 @@ class BankAccountSource:
     Attributes:
         number: The account number.
         holder_name: The name of the account's holder.
-        bsb: Australia: the bank's and branch's number, six digits.
-        routing: The bank's routing number in other countries.
-        holder_type: Such as ``individual`` or ``business``.
+        bsb: The six-digit number of the bank and its branch, in Australia.
+        routing: The bank's routing number, in other countries.
+        holder_type: The type of holder, such as ``individual`` or ``business``.
         bank_name: The name of the bank.
         gateway_id: The acquiring gateway that stores the account (24 hex digits).
         address: The billing address.
@@ -160,8 +160,8 @@ class CustomerDraft:
         default_payment_method: Wonder: ``Credit Card``, ``Alipay`` or ``Wechat Pay``.
         default_payment_token: The token to charge by default (Wonder: a UUID; Paydock: 24 hex digits).
         payment_source: Paydock: how the customer pays.
-        clear: The fields that an upsert clears, such as ``email``, ``address.city`` or ``metadata.plan``. A field with
-            the value `CLEAR` is added to them, and a field with another value is left out.
+        clear: The fields that an upsert clears, such as ``email``, ``address.city`` or ``metadata.plan``. Fields with
+            the value `CLEAR` are added to it, and fields with another value are removed from it.
     """
 
     reference: str | None = None
@@ -197,9 +197,9 @@ _CLEARED: Final = tuple(
 
 @frozen
 class CustomerPatch:
-    """A partial update: fields left `UNSET` stay as they are, None clears.
+    """A partial update. Fields that are `UNSET` are not changed; None clears a field.
 
-    An `Address` given here changes the parts it names and leaves the others; None clears all of them.
+    An `Address` changes only the parts that are not None. The value None for `address` clears all parts.
     """
 
     reference: str | Unset | None = UNSET
@@ -218,7 +218,7 @@ class CustomerPatch:
 
 
 def _masked(number: str | None) -> str | None:
-    """A card number with at most its last four digits left; what a gateway masked already stays as it is."""
+    """Return a card number with all but its last four digits masked. A number that is already masked is unchanged."""
     if number is None or sum(map(str.isdigit, number)) < 12:
         return number
     return f"{'*' * (len(number) - 4)}{number[-4:]}"
@@ -226,10 +226,10 @@ def _masked(number: str | None) -> str | None:
 
 @frozen
 class CardSummary:
-    """What may be shown of a stored card. Values are the gateway's own text.
+    """The displayable data of a stored card, as the gateway formats it.
 
     Attributes:
-        number: Masked; more than eleven digits are cut to the last four on reading.
+        number: The masked card number. If the gateway sends more than eleven digits, only the last four are kept.
         expires: Monri: the last day on which the card is valid.
         expired: Monri: whether that day has passed.
     """
@@ -245,7 +245,7 @@ class CardSummary:
 
     @property
     def last4(self) -> str | None:
-        """The last four digits, None when the gateway shows fewer."""
+        """The last four digits; None when the gateway sends fewer."""
         digits = (self.number or "")[-4:]
         return digits if len(digits) == 4 and digits.isdigit() else None
 
@@ -288,15 +288,16 @@ class PaymentToken:
 
 @frozen
 class Customer:
-    """A customer as the gateway holds it.
+    """A customer as stored by the gateway.
 
     Attributes:
-        id: The gateway's own id (Wonder and Monri ``uuid``, Paydock ``_id``).
+        id: The gateway's id (Wonder and Monri ``uuid``, Paydock ``_id``).
         reference: Your id for the customer; None if the response does not contain it.
-        payment_tokens: Paydock: the payment sources that came with the customer; empty elsewhere.
-        status: The gateway's status word; unknown words are kept.
-        deleted: Deleted softly (Monri) or archived (Paydock); None if the gateway does not report it.
-        extra: All keys of the response that have no field here.
+        payment_tokens: Paydock: the payment sources in the response; empty for other gateways.
+        status: The gateway's status string. Unknown values are kept.
+        deleted: Whether the customer is soft-deleted (Monri) or archived (Paydock); None if the gateway does not
+            report it.
+        extra: All keys of the response that have no attribute of their own.
     """
 
     id: str
@@ -327,8 +328,8 @@ class Page(Generic[T]):
 
     Attributes:
         items: The records of this page, in the gateway's order.
-        cursor: Pass it to `list` to continue after this page; None after the last page.
-        total: The number of matches where the gateway tells it (Paydock), else None.
+        cursor: The argument of `list` that continues after this page; None after the last page.
+        total: The number of matches, if the gateway reports it (Paydock); else None.
         unreadable: The number of items without an id, which are not part of `items`.
     """
 
@@ -340,17 +341,17 @@ class Page(Generic[T]):
 
 @frozen
 class Response(Generic[T]):
-    """A record with the facts of the call that returned it (``session.raw``).
+    """The result of an operation of ``session.raw``: a record, and details of the HTTP response.
 
     Attributes:
-        record: What the call returns.
+        record: The record; None for operations without a result.
         status: The HTTP status of the last response.
-        headers: Its headers, names in lower case.
-        request_id: The gateway's id for the request, else the one sent with it.
-        attempts: Number of requests of the call, lookups included.
-        elapsed: Duration in seconds, waits included.
-        recovered: The write received no response; a lookup found that it was applied.
-        late_attempt: An attempt at the write received no response. The gateway may still apply it, within the
+        headers: The headers of the last response, names in lower case.
+        request_id: The gateway's id of the request, or the id that was sent with the request.
+        attempts: Number of requests of the call, including lookups.
+        elapsed: Duration in seconds, including waits.
+        recovered: Whether the write received no response, and a lookup found that it was applied.
+        late_attempt: Whether an attempt at the write received no response. The gateway may still apply it, within the
             confirmation window.
     """
 

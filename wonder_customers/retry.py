@@ -1,4 +1,4 @@
-"""The retry policy and the decision what follows a failed attempt.
+"""The retry policy, and the decision about what follows a failed attempt.
 
 The decision is a pure function: it performs no I/O and reads neither a clock nor a random number.
 """
@@ -34,7 +34,7 @@ __all__ = [
 
 @frozen
 class _Range:
-    """Validator for a number within limits. Booleans are refused."""
+    """A validator that accepts only numbers within limits, and no booleans."""
 
     low: float
     high: float
@@ -62,26 +62,26 @@ def _check_window(policy: "RetryPolicy", attribute: "Attribute[Any]", value: flo
     _Range(0, _DAY)(policy, attribute, value)
     if value >= policy.deadline:
         raise ConfigurationError(
-            f"RetryPolicy(confirmation_window={value:g}) must be shorter than the deadline of {policy.deadline:g} s:"
-            " otherwise no write could follow an unconfirmed one"
+            f"RetryPolicy(confirmation_window={value:g}) must be shorter than the deadline of {policy.deadline:g} s;"
+            " otherwise no write for a customer could follow an unconfirmed one"
         )
 
 
 @frozen(kw_only=True)
 class RetryPolicy:
-    """How often and how long a call is attempted. Times are in seconds.
+    """How often, and for how long, a call is attempted. Times are in seconds.
 
     Attributes:
-        attempts: Requests at most for one write or read. Lookups are not counted, and refusals with HTTP 429 are not
-            counted unless this is 1.
+        attempts: Maximum number of requests for one write or read. Lookups are not counted. Requests refused with
+            HTTP 429 are not counted unless `attempts` is 1.
         deadline: Time limit of the whole call, including waits, lookups and all attempts.
-        connect_timeout: Time limit for opening a connection, TLS included.
+        connect_timeout: Time limit for opening a connection, including TLS.
         read_timeout: Time limit between two parts of a response.
         write_timeout: Time limit between two parts of a request.
-        base: Upper bound of the first wait after a transient failure. The wait is drawn evenly from 0 to the bound.
-        throttle_base: The same after HTTP 429.
+        base: Upper bound of the first wait after a transient failure. Waits are random, from 0 to the bound.
+        throttle_base: Upper bound of the first wait after HTTP 429.
         factor: Growth of the bound from one wait to the next.
-        cap: Maximum of the bound. A gateway's ``Retry-After`` is always waited out in full.
+        cap: Maximum of the bound. The time of a ``Retry-After`` header is always waited in full.
         confirmation_window: How long an unanswered write may still be applied. An unanswered create is looked up for
             this long before it is sent once more, and a different write for the same customer waits this long. The
             default is 10 s, or half of the deadline if that is shorter.
@@ -109,7 +109,7 @@ class RetryPolicy:
 
 @define
 class RetryBudget:
-    """Tokens shared by the retries of many calls, so that they cannot overload a failing gateway.
+    """Tokens shared by many calls, so that their retries cannot overload a failing gateway.
 
     Attributes:
         size: Number of tokens when full.
@@ -123,14 +123,14 @@ class RetryBudget:
         self.tokens = self.size
 
     def take(self, cost: int) -> bool:
-        """Take `cost` tokens. Return False and take none when there are fewer."""
+        """Take `cost` tokens. Return False, without taking any, if fewer are left."""
         if cost > self.tokens:
             return False
         self.tokens -= cost
         return True
 
     def give_back(self, cost: int) -> None:
-        """Return the tokens of a call that succeeded. A call that took none adds one."""
+        """Add the tokens that a successful call has taken, or one token if it has taken none."""
         self.tokens = min(self.size, self.tokens + (cost or 1))
 
 
@@ -157,12 +157,12 @@ class RetryState:
         attempts: Number of attempts so far, including the last one.
         remaining: Seconds left before the deadline.
         tokens: Tokens left in the retry budget.
-        retry_after: Seconds the gateway asked to wait, if it sent them.
+        retry_after: Seconds to wait according to the gateway; None if it sent no time.
         draw: A random number from 0 (included) to 1 (excluded).
-        findable: A read exists that shows the effect of the write.
-        unconfirmed: This or an earlier attempt of the call ended without a conclusive response.
-        resent: The write was already sent once more after it had been looked up and not found.
-        throttled: Number of attempts among `attempts` that ended with HTTP 429.
+        findable: Whether a read can show the effect of the write.
+        unconfirmed: Whether this or an earlier attempt of the call ended without a conclusive response.
+        resent: Whether the write was sent once more after a lookup did not find it.
+        throttled: The number of `attempts` that ended with HTTP 429.
     """
 
     evidence: Evidence
@@ -180,7 +180,7 @@ class RetryState:
 
 @frozen
 class Retry:
-    """Send the same bytes again after `after` seconds, for `cost` tokens."""
+    """Wait for `after` seconds, then send the same bytes again. This takes `cost` tokens."""
 
     after: float
     cost: int
@@ -192,15 +192,15 @@ class Resolve:
 
 
 StopReason = Literal["final", "attempts", "deadline", "budget"]
-"""Why a call is not retried: a retry would not help, or which limit is exhausted."""
+"""Why a call is not retried: ``final`` if a retry would not help, else the exhausted limit."""
 
 
 @frozen
 class Raise:
-    """End the call with the failure at hand.
+    """End the call with the error of its last attempt.
 
     Attributes:
-        because: Why it is not retried, for the message of the error.
+        because: Why the call is not retried, for the message of the error.
     """
 
     because: StopReason = field(default="final", eq=False)
@@ -224,9 +224,10 @@ def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 -
     | rejected           | raise | raise          | raise          | resolve (1) | raise   |
     | complete response  | raise | raise          | raise          | raise       | raise   |
 
-    (1) After an unconfirmed attempt, which may have taken the reference; else raise. A retry needs an attempt left,
-    time before the deadline and, unless nothing was sent, tokens of the budget. A read on a stale connection is sent
-    again at once. Without a lookup, resolve becomes raise.
+    (1) Only after an unconfirmed attempt, which may have created the customer with this reference; else raise.
+
+    A retry requires a remaining attempt, time before the deadline and, if the request was sent, tokens of the budget.
+    A read that failed on a stale connection is sent again at once. Without a lookup, "resolve" becomes "raise".
     """
     lookup = now.replay is Replay.LOOKUP and now.findable
     match now.evidence:
@@ -235,7 +236,7 @@ def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 -
         case Evidence.NOT_SENT:
             return _retry(policy, now, base=policy.base, cost=0)
         case Evidence.THROTTLED:
-            # A gateway that names the time controls its load itself.
+            # A gateway that sends a time controls its load itself.
             cost = policy.throttle_cost if now.retry_after is None else 0
             return _retry(policy, now, base=policy.throttle_base, cost=cost)
         case Evidence.REJECTED:
@@ -266,18 +267,18 @@ def _retry(policy: RetryPolicy, now: RetryState, *, base: float, cost: int) -> D
 
 
 def _wait(policy: RetryPolicy, now: RetryState, *, base: float, number: int) -> float:
-    asked = now.retry_after or 0.0
-    if not asked:
+    minimum = now.retry_after or 0.0
+    if not minimum:
         return backoff(policy, number, base=base, draw=now.draw)
-    # Calls that were refused together must not return together. The spread uses the time that is left, if it is short.
-    spread = backoff(policy, number, base=max(base, asked), draw=1.0)
-    room = max(0.0, (now.remaining - asked) * 0.9)
-    return asked + min(spread, room) * now.draw
+    # Calls that were refused together must not be repeated together. The additional wait fits before the deadline.
+    spread = backoff(policy, number, base=max(base, minimum), draw=1.0)
+    available = max(0.0, (now.remaining - minimum) * 0.9)
+    return minimum + min(spread, available) * now.draw
 
 
 def backoff(policy: RetryPolicy, attempts: int, *, base: float, draw: float) -> float:
     """Return the wait after `attempts` requests: `draw` times ``base * factor ** (attempts - 1)``, capped."""
-    # The exponent is bounded because a float overflows long before a patient bulk job runs out of attempts.
+    # The exponent is bounded, because the number of attempts of a bulk job is large enough to overflow a float.
     return min(policy.cap, base * policy.factor ** min(attempts - 1, 64)) * draw
 
 
@@ -293,10 +294,10 @@ def lookup_schedule(confirmation_window: float) -> Iterator[float]:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds a gateway asks to wait, None when it does not.
+    """Return the seconds to wait according to a response, or None if it has no valid time.
 
     ``retry-after-ms`` in milliseconds has precedence over ``Retry-After`` in seconds or as an HTTP date. Values that
-    are negative, not finite or not numbers are ignored; a date in the past is 0.
+    are negative, not finite or not numbers are ignored. A date in the past means 0.
 
     Args:
         headers: Response headers, names in lower case.

@@ -1,4 +1,4 @@
-"""`Secret`: a value that can be carried anywhere and read in one place only."""
+"""`Secret`, a string that is masked in all output, and tools that keep secrets out of tracebacks."""
 
 import sys
 from collections.abc import Callable
@@ -16,35 +16,36 @@ T = TypeVar("T")
 
 MASK: Final = "***"
 
-_HOLD_REQUESTS: Final = sys.stdlib_module_names | {
+_PACKAGES_WITH_REQUESTS: Final = sys.stdlib_module_names | {
     "wonder_customers", "anyio", "h11", "httpcore", "httpcore2", "httptools", "httpx", "httpx2", "trio", "uvloop",
 }  # fmt: skip
 
 
 def without_frames(error: BaseException, *, keep_others: bool = False) -> None:
-    """Cut off the frames that `error` came through, and the errors behind it: variables there hold plain values.
+    """Remove the traceback of `error`, and the errors that caused it.
 
-    What shows local variables (Sentry by default, rich, ``traceback`` when asked) would show keys and customers.
+    Tools that show local variables (Sentry by default, rich, ``traceback`` with ``capture_locals``) would otherwise
+    show the credentials and customers in these frames.
 
     Args:
         error: The error.
-        keep_others: Keep the frames of others' code that was called from in here, such as a mock's, and what is behind
-            the error. A cancellation, too, is known by what is behind it.
+        keep_others: Keep the causes, and the frames of code outside this library and its transports, such as those of a
+            mock. The event loop recognises a cancellation by its causes.
     """
     if not keep_others:
         error.__cause__ = error.__context__ = error.__traceback__ = None
         error.__suppress_context__ = True
         return
     chain: list[BaseException | None] = [error]
-    # It grows while it is walked.
+    # The list grows during the iteration.
     for it in chain:
         if it is not None:
-            it.__traceback__ = _of_others(it.__traceback__)
+            it.__traceback__ = _without_own_frames(it.__traceback__)
             chain += [other for other in (it.__cause__, it.__context__) if all(other is not seen for seen in chain)]
 
 
-def _of_others(trace: TracebackType | None) -> TracebackType | None:
-    """A traceback without this package's frames, the transports' and the standard library's: they hold requests."""
+def _without_own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames of this package, the transports and the standard library."""
     found = []
     while trace is not None:
         found.append(trace)
@@ -52,20 +53,20 @@ def _of_others(trace: TracebackType | None) -> TracebackType | None:
     kept = None
     for it in reversed(found):
         package = str(it.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in _HOLD_REQUESTS:
+        if package not in _PACKAGES_WITH_REQUESTS:
             kept = TracebackType(kept, it.tb_frame, it.tb_lasti, it.tb_lineno)
     return kept
 
 
 def concealed(call: Callable[P, T]) -> Callable[P, T]:
-    """Decorator for a function that is given secrets in plain: its errors come without its frames and arguments."""
+    """Decorate a function that takes plain secrets: its errors are raised without its frames and arguments."""
 
     @wraps(call)
-    def concealing(*given: P.args, **named: P.kwargs) -> T:
+    def concealing(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            return call(*given, **named)
+            return call(*args, **kwargs)
         except BaseException as error:
-            del given, named
+            del args, kwargs
             without_frames(error)
             raise
 
@@ -76,30 +77,30 @@ def concealed(call: Callable[P, T]) -> Callable[P, T]:
 class Secret:
     """A key, a card number or a security code that is masked in all output.
 
-    ``repr``, ``str``, ``format`` and ``attrs.asdict`` give ``***``; pickling, iterating and measuring refuse. The one
-    way to the value is `reveal`, which the library calls at the moment of writing a wire body or a header.
+    ``repr``, ``str`` and ``format`` return ``***``. A `Secret` cannot be pickled, iterated or measured with ``len``.
+    `reveal` returns the value. The library calls it only to write a request body or a header.
 
     Args:
-        value: The secret text.
+        value: The secret string.
 
     Raises:
         TypeError: `value` is not a string. Neither the message nor the traceback contains it.
     """
 
-    # A function and not the text itself, because some writers of objects look into slots without asking.
+    # The slot contains a function instead of the string, because some serializers read slots directly.
     __slots__ = ("_reveal",)
     _reveal: Callable[[], str]
 
     @concealed
     def __init__(self, value: str) -> None:
         if not isinstance(value, str):
-            raise TypeError(f"a Secret holds text, not {type(value).__name__}")
+            raise TypeError(f"the value of a Secret must be a str, not {type(value).__name__}")
         if hasattr(self, "_reveal"):
             raise AttributeError("a Secret cannot be changed")
         object.__setattr__(self, "_reveal", lambda: value)
 
     def reveal(self) -> str:
-        """Return the secret text."""
+        """Return the secret string."""
         return self._reveal()
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -132,24 +133,24 @@ class Secret:
         return self
 
     def __getstate__(self) -> NoReturn:
-        raise TypeError("a Secret cannot be pickled: pass credentials on by name, not by value")
+        raise TypeError("a Secret cannot be pickled: pass the name of the credential, and read it where it is used")
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         self.__getstate__()
 
 
 def secret(value: "Secret | str") -> Secret:
-    """`value` as a `Secret`; text is wrapped."""
+    """Return `value` as a `Secret`. A str is wrapped."""
     return value if isinstance(value, Secret) else Secret(value)
 
 
 def optional_secret(value: "Secret | str | None") -> Secret | None:
-    """`value` as a `Secret`, None kept."""
+    """Return `value` as a `Secret`, or None if it is None."""
     return None if value is None else secret(value)
 
 
 def secrets_of(holder: object) -> tuple[Secret, ...]:
-    """The secrets among the fields of a record or an account."""
+    """Return the secrets among the fields of a record or an account."""
     kind = type(holder)
     names = [it.name for it in fields(kind)] if has(kind) else list(getattr(holder, "__dict__", ()))
     values = (getattr(holder, name) for name in names)
@@ -157,6 +158,6 @@ def secrets_of(holder: object) -> tuple[Secret, ...]:
 
 
 def guarded(kind: type[T]) -> type[T]:
-    """Class decorator for records and accounts that take secrets as plain text: their constructor is `concealed`."""
+    """Decorate the class of a record or an account that accepts plain secrets: conceal its constructor."""
     kind.__init__ = concealed(kind.__init__)  # type: ignore[method-assign]
     return kind

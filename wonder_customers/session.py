@@ -1,4 +1,4 @@
-"""`CustomerSession`: the operations on customers, and views of the same connections."""
+"""`CustomerSession`: the operations on customers, and views that share its connections."""
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import TracebackType
@@ -43,22 +43,22 @@ OtherAccount = TypeVar("OtherAccount", bound=Account)
 class CustomerSession(Generic[AnyAccount_co]):
     """Async client for one gateway account: connection pool, retry policy, customer operations.
 
-    Open it with ``async with`` and share it between any number of tasks of that event loop (asyncio or trio). Each
-    operation returns its result or raises an error that says whether it was applied.
+    Open a session with ``async with`` and share it between any number of tasks of one event loop (asyncio or trio).
+    Each operation returns its result or raises an error that states whether the operation was applied.
 
     Args:
         account: The account: `Wonder`, `Paydock`, `Monri`, or an account of an installed dialect.
         retry: When requests are sent again, and the deadline of each call.
         rate_limit: When requests may be sent: a `RateLimit`, an `AdaptiveRateLimit` or another `RateLimiter`. Lookups,
-            retries and token requests count. Views share it.
+            retries and token requests count too. Views share the rate limit.
         transport: None for the default, a `Transport`, a transport of httpx or httpx2, or a function that returns one.
-            The caller closes a transport that it passes.
+            A transport passed by the caller is not closed with the session.
         max_connections: Maximum number of connections, shared with all views.
         observers: Called with an event when a call, an attempt or a wait starts or ends; see
             `wonder_customers.events`.
         strict: Whether a response with fields that differ from the gateway's documents raises `InvalidResponseError`.
             By default such fields are converted or None, and reported; see `wonder_customers.events.ResponseDrift`.
-        app_info: Name and version of the application, such as ``shop/3.1``. It is appended to the ``User-Agent``.
+        app_info: Name and version of the application, such as ``shop/3.1``, appended to the ``User-Agent`` header.
 
     Raises:
         ConfigurationError: An argument is invalid.
@@ -98,7 +98,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
     @property
     def gateway(self) -> str:
-        """The name of the gateway: ``wonder``, ``paydock``, ``monri``, or that of an installed dialect."""
+        """The name of the gateway: ``wonder``, ``paydock``, ``monri``, or the name from an installed dialect."""
         return self._dialect.gateway
 
     @property
@@ -118,7 +118,7 @@ class CustomerSession(Generic[AnyAccount_co]):
     async def __aenter__(self) -> Self:
         if self._owner:
             if self._shared.closed or self._shared.loop is not None:
-                raise SessionClosedError("a session is opened once: make a new CustomerSession")
+                raise SessionClosedError("the session was opened before: create a new CustomerSession")
             self._shared.open()
             if self._shared.executor.observers is not None:
                 self._shared.executor.observers.opened(self._shared.stats)
@@ -174,7 +174,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Check `draft` against the gateway's documented limits. Nothing is sent.
 
         Raises:
-            InvalidRecordError: The draft violates them; lists all violations. Or `draft` is not a `CustomerDraft`.
+            InvalidRecordError: The draft violates limits, all of which are listed, or it is not a `CustomerDraft`.
         """
         expect(self._dialect, "draft", draft, CustomerDraft)
         check_card_data(self._dialect, draft)
@@ -189,7 +189,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Return the fields in which `customer` differs from `draft`, and those equal only after normalisation.
 
         Raises:
-            InvalidRecordError: An argument has another type.
+            InvalidRecordError: An argument has a wrong type.
         """
         expect(self._dialect, "draft", draft, CustomerDraft)
         expect(self._dialect, "customer", customer, Customer)
@@ -203,21 +203,21 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Check the credentials by reading one customer.
 
         Raises:
-            CallError: The gateway does not accept them, or the request failed.
+            CallError: The gateway does not accept the credentials, or the request failed.
         """
         await self.raw.page(limit=1)
 
     async def create(self, draft: CustomerDraft) -> Customer:
         """Create a customer. On Wonder this is an upsert by reference.
 
-        Without a reference the customer cannot be looked up afterwards, so a lost response ends in
+        Without a reference, the customer cannot be looked up afterwards, so a lost response raises
         `OutcomeUnknownError`.
 
         Raises:
             InvalidRecordError: The draft violates the gateway's limits. Nothing was sent.
-            ConflictError: Another customer has the reference (Monri; Paydock does not check).
+            ConflictError: Another customer has the reference (Monri; Paydock does not check it).
             OutcomeUnknownError: The customer may have been created; call `resolve`.
-            CallError: The call failed otherwise.
+            CallError: The call failed for another reason.
         """
         return (await self.raw.create(draft)).record
 
@@ -235,7 +235,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         Raises:
             NotFoundError: The customer does not exist.
-            CallError: The call failed otherwise.
+            CallError: The call failed for another reason.
         """
         return (await self.raw.get(id)).record
 
@@ -245,12 +245,12 @@ class CustomerSession(Generic[AnyAccount_co]):
         Raises:
             NotFoundError: The customer does not exist.
             AmbiguousReferenceError: Several customers have the reference (Paydock).
-            CallError: The call failed otherwise.
+            CallError: The call failed for another reason.
         """
         return (await self.raw.get_by_reference(reference)).record
 
     async def update(self, id: str, patch: CustomerPatch) -> Customer:
-        """Change fields of a customer. Fields that are `UNSET` stay, None clears. On Wonder: read, merge, write.
+        """Change the fields of a customer that are not `UNSET`; None clears a field. On Wonder: read, merge, write.
 
         Raises:
             NotFoundError: The customer does not exist.
@@ -259,12 +259,12 @@ class CustomerSession(Generic[AnyAccount_co]):
         return (await self.raw.update(id, patch)).record
 
     async def delete(self: "CustomerSession[DeletesCustomers]", id: str) -> None:
-        """Delete a customer softly (Monri) or archive it (Paydock). Wonder does not offer this operation.
+        """Soft-delete a customer (Monri) or archive it (Paydock). Wonder does not offer this operation.
 
         Raises:
-            UnsupportedOperationError: The gateway does not offer it. Nothing was sent.
+            UnsupportedOperationError: The gateway does not offer the operation. Nothing was sent.
             NotFoundError: The customer does not exist.
-            CallError: The call failed otherwise.
+            CallError: The call failed for another reason.
         """
         await self.raw.delete(id)
 
@@ -275,7 +275,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         Args:
             limit: Customers per request, 1 to 1000.
-            cursor: The `Page.cursor` of an earlier page, to continue after it.
+            cursor: The `Page.cursor` of an earlier page, to continue after that page.
             filters: Query parameters of the gateway, such as ``{"search": "Ada"}`` at Paydock.
 
         Raises:
@@ -295,17 +295,17 @@ class CustomerSession(Generic[AnyAccount_co]):
         json: Any = None,
         idempotent: bool = False,
     ) -> Coroutine[Any, Any, Response[Any]]:
-        """Send a request to an endpoint that the library has no operation for: signed, limited, retried if possible.
+        """Send a signed request to an endpoint that has no operation in this library.
 
         Args:
-            method: GET, which is repeated if necessary, or POST, PUT, PATCH, DELETE.
+            method: GET, POST, PUT, PATCH or DELETE. Only GET is sent again when a response is lost.
             path: The path from the root of the gateway's host, percent-encoded, such as ``/v2/customers``.
             query: Query parameters.
             json: The body, sent as JSON; None for no body.
-            idempotent: Whether a write may be sent twice.
+            idempotent: Whether a write may be sent again too.
 
         Returns:
-            The response. Its `record` is the decoded JSON, or None; a status in it is not interpreted.
+            The response. Its `record` is the decoded JSON, or None. A status in the JSON is not interpreted.
 
         Raises:
             InvalidRecordError: An argument is invalid. Nothing was sent.
@@ -314,18 +314,17 @@ class CustomerSession(Generic[AnyAccount_co]):
         return self.raw.request(method, path, query=query, json=json, idempotent=idempotent)
 
     async def resolve(self, error: CallError) -> Customer | None:
-        """Read the customer that a failed write was about, to find out whether the write was applied.
+        """Read the customer of a failed write, to find out whether the write was applied.
 
         Args:
             error: The error of a write, such as an `OutcomeUnknownError`.
 
         Returns:
-            The customer as the gateway holds it now, or None when there is none. None does not prove that the write was
-            lost, because it may still be in progress: ask again later.
+            The customer as the gateway stores it now, or None if it does not exist. None does not prove that the write
+            was lost, because it may still be in progress: call again later.
 
         Raises:
-            OutcomeUnknownError: `error` itself, when the write had neither a reference nor an id.
-            CallError: The read failed.
+            CallError: The read failed. `error` itself is raised if it has neither an id nor a reference.
         """
         try:
             if error.id is not None:
@@ -337,13 +336,13 @@ class CustomerSession(Generic[AnyAccount_co]):
         raise error
 
     async def resolve_payment_tokens(self, error: CallError) -> tuple[PaymentToken, ...]:
-        """Read the payment tokens of the customer whose tokens a failed write was to change.
+        """Read the customer's payment tokens after a failed write of a token, to find out whether it was applied.
 
         Args:
             error: The error of `create_payment_token` or `delete_payment_token`.
 
         Raises:
-            CallError: `error` itself, when it has no customer id; or the read failed.
+            CallError: The read failed. `error` itself is raised if it has no customer id.
         """
         if error.id is None:
             raise error
@@ -354,7 +353,7 @@ class CustomerSession(Generic[AnyAccount_co]):
 
         Raises:
             NotFoundError: The customer does not exist.
-            CallError: The call failed otherwise.
+            CallError: The call failed for another reason.
         """
         return (await self.raw.list_payment_tokens(customer_id)).record
 
@@ -363,12 +362,12 @@ class CustomerSession(Generic[AnyAccount_co]):
     ) -> PaymentToken:
         """Store a payment method.
 
-        On Wonder the token may be ``pending``: the cardholder has to visit `verify_url`; then call
-        `check_payment_token`.
+        On Wonder, the token may be ``pending``. The cardholder then has to visit `PaymentToken.verify_url`; call
+        `check_payment_token` afterwards.
 
         Raises:
-            UnsupportedOperationError: The gateway does not offer it (Monri). Nothing was sent.
-            OutcomeUnknownError: It may have been stored; it is never sent twice. Call `resolve_payment_tokens`.
+            UnsupportedOperationError: The gateway does not offer the operation (Monri). Nothing was sent.
+            OutcomeUnknownError: The method may have been stored; it is never sent twice. Call `resolve_payment_tokens`.
             InvalidRecordError, CallError: As for `create`.
         """
         return (await self.raw.create_payment_token(customer_id, source)).record
@@ -376,12 +375,12 @@ class CustomerSession(Generic[AnyAccount_co]):
     async def check_payment_token(
         self: "CustomerSession[StoresPaymentTokens]", customer_id: str, token: str | PaymentToken
     ) -> PaymentToken:
-        """Return the present state of a token.
+        """Return the current state of a token.
 
         Raises:
-            UnsupportedOperationError: The gateway does not offer it (Monri). Nothing was sent.
+            UnsupportedOperationError: The gateway does not offer the operation (Monri). Nothing was sent.
             NotFoundError: The customer does not have this token.
-            CallError: The call failed otherwise.
+            CallError: The call failed for another reason.
         """
         return (await self.raw.check_payment_token(customer_id, token)).record
 
@@ -391,8 +390,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         """Delete a token (Wonder) or archive it (Paydock).
 
         Raises:
-            UnsupportedOperationError: The gateway does not offer it (Monri). Nothing was sent.
+            UnsupportedOperationError: The gateway does not offer the operation (Monri). Nothing was sent.
             NotFoundError: The customer does not have this token.
-            CallError: The call failed otherwise.
+            CallError: The call failed for another reason.
         """
         await self.raw.delete_payment_token(customer_id, token)

@@ -32,7 +32,7 @@ Header = tuple[bytes, bytes]
 
 
 class Replay(Enum):
-    """The effect of sending a request twice. It decides what may follow an unknown outcome."""
+    """The effect of sending a request twice, which decides what may follow an unknown outcome."""
 
     READ = "read"
     IDEMPOTENT = "idempotent"  # an update or delete by id: sending it twice leaves the same state
@@ -47,7 +47,7 @@ class Origin:
 
     Attributes:
         scheme: ``https`` or ``http``.
-        host: Lower case, without the brackets of an IPv6 address.
+        host: Host name or address in lower case, without the brackets of an IPv6 address.
         port: The TCP port.
     """
 
@@ -57,8 +57,8 @@ class Origin:
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        usual = self.port == {"https": 443, "http": 80}[self.scheme]
-        return f"{self.scheme}://{host}{'' if usual else f':{self.port}'}"
+        is_default = self.port == {"https": 443, "http": 80}[self.scheme]
+        return f"{self.scheme}://{host}{'' if is_default else f':{self.port}'}"
 
 
 @frozen
@@ -80,7 +80,7 @@ class HttpRequest:
 
 @frozen
 class Timeouts:
-    """Time limits of the phases of one attempt, in seconds. None exceeds the time left before the call's deadline."""
+    """Time limits of the phases of one attempt, in seconds. They do not exceed the time left before the deadline."""
 
     connect: float
     read: float
@@ -89,12 +89,12 @@ class Timeouts:
 
 @frozen
 class SignedRequest:
-    """One attempt, ready to be sent: signed, with its address and time limits.
+    """A request that is ready to be sent: signed, with the gateway's origin and time limits.
 
     Attributes:
-        origin: Where to connect to.
+        origin: The scheme, host and port to connect to.
         method: The HTTP method, in upper case.
-        target: Path and query as they appear in the request line.
+        target: Path and query as they appear in the request line: percent-encoded ASCII.
         headers: All headers, in order.
         body: The request body.
         timeouts: Time limits of the phases.
@@ -112,14 +112,14 @@ class SignedRequest:
 
 @define
 class Transmission:
-    """What the transport observed of one attempt. It is filled while the attempt runs and valid however it ends.
+    """The observations of the transport during one attempt. They are valid even if the attempt fails or is cancelled.
 
     Attributes:
         status: The HTTP status; None until the status line has arrived.
         headers: The response headers, names in lower case.
-        stale: The request was sent on a kept-alive connection that closed before any byte of a response.
-        valid_until: The moment on the monotonic clock after which the request must not leave. A rate limit sets it.
-        renew: Waits until the request may leave, and sets `valid_until` again. Raises `TransportError`.
+        stale: Whether the request was sent on a kept-alive connection that closed before any byte of a response.
+        valid_until: The time on the monotonic clock after which the request must not be sent, set by a rate limit.
+        renew: Waits until the request may be sent, and sets `valid_until` again. Raises `TransportError`.
         on_sent: Called when `sent` becomes true. Rate limits use it; transports do not.
     """
 
@@ -138,16 +138,16 @@ class Transmission:
 
     @sent.setter
     def sent(self, value: bool) -> None:
-        """Record that the request leaves, and notify the rate limit."""
-        leaves, self._sent = value and not self._sent, value
-        if leaves and self.on_sent is not None:
+        """Record that the request is being sent, and notify the rate limit."""
+        is_first, self._sent = value and not self._sent, value
+        if is_first and self.on_sent is not None:
             self.on_sent()
 
     async def leave(self) -> None:
-        """Wait until the request may leave, if its permission expired while a connection was opened.
+        """Wait until the request may be sent, if its permit expired while a connection was opened.
 
         Raises:
-            TransportError: It may not leave any more. Nothing was sent.
+            TransportError: The request got no new permit in time. Nothing was sent.
         """
         while self.renew is not None and clock.monotonic() > self.valid_until:
             await self.renew()
@@ -163,14 +163,14 @@ class HttpResponse:
 
 
 class TransportError(Exception):
-    """An attempt ended without a complete response; the `Transmission` holds how far it came.
+    """An attempt ended without a complete response. The `Transmission` shows whether it was sent and what arrived.
 
-    The message names the phase and the kind of failure. It never holds a header, a body or a URL.
+    The message names the phase and the kind of failure. It never contains a header, a body or a URL.
 
     Args:
         message: What happened.
-        retryable: False if sending the request again would fail in the same way, such as with a bad certificate.
-        hint: What the user can do about it.
+        retryable: False if sending the request again would fail in the same way, as with an invalid certificate.
+        hint: What the user can do about the failure.
     """
 
     def __init__(self, message: str = "", *, retryable: bool = True, hint: str | None = None) -> None:
@@ -187,16 +187,16 @@ class TransportTimeout(TransportError):
 class Transport(Protocol):
     """Sends requests to gateways.
 
-    A request may take ``signed_request.within`` seconds. After that the session cancels `send`, unless the transport
-    has a true attribute ``ends_in_time``; such a transport enforces the limit itself by raising `TransportTimeout`.
+    A request may take ``signed_request.within`` seconds. After that, the session cancels `send`. A transport whose
+    attribute ``ends_in_time`` is True is not cancelled: it raises `TransportTimeout` itself.
     """
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Send one request once and return its complete response.
 
-        `transmission` must be correct when this method ends, including by cancellation: `sent` is set as soon as a byte
-        may have left, `status` and `headers` once they have arrived. Directly before the first byte, it awaits
-        `Transmission.leave`, so that rate limits hold although opening a connection takes time.
+        `transmission` must be correct when this method ends, even by cancellation: `sent` is set as soon as a byte may
+        have been sent, `status` and `headers` as soon as they have arrived. Directly before the first byte, the method
+        must await `Transmission.leave`, because a permit of the rate limit may expire while a connection is opened.
 
         Raises:
             TransportError: No complete response arrived.

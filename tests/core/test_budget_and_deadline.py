@@ -67,7 +67,7 @@ async def test_retry_wait_beyond_the_deadline_is_not_started() -> None:
             False,
             None,
             DeadlineExceededError,
-            "it was not sent to https://ipgtest.monri.com: the deadline of 0.05 s passed",
+            "the request was not sent to https://ipgtest.monri.com: the deadline of 0.05 s passed",
             "no",
         ),
         (
@@ -75,7 +75,7 @@ async def test_retry_wait_beyond_the_deadline_is_not_started() -> None:
             True,
             None,
             DeadlineExceededError,
-            "it was sent and received no response: the deadline of 0.05 s passed",
+            "the request was sent, but no response arrived: the deadline of 0.05 s passed",
             "no",
         ),
         ("get", True, 200, DeadlineExceededError, "but its body was lost: the deadline of 0.05 s passed", "no"),
@@ -84,7 +84,7 @@ async def test_retry_wait_beyond_the_deadline_is_not_started() -> None:
             False,
             None,
             DeadlineExceededError,
-            "it was not sent to https://ipgtest.monri.com: the deadline of 0.05 s passed",
+            "the request was not sent to https://ipgtest.monri.com: the deadline of 0.05 s passed",
             "no",
         ),
         (
@@ -135,7 +135,10 @@ async def test_deadline_ends_the_wait_for_a_write_lock() -> None:
         with anyio.fail_after(2), pytest.raises(DeadlineExceededError) as caught:
             await it.create(draft())
         group.cancel_scope.cancel()
-    assert caught.value.reason == "it was not sent: another write for this customer did not end before the deadline"
+    assert (
+        caught.value.reason
+        == "the request was not sent: another write for this customer did not end before the deadline"
+    )
     assert (caught.value.applied, caught.value.gateway, it.script.sent) == ("no", "monri", [])
 
 

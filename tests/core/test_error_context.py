@@ -46,7 +46,7 @@ DOWN = respond(503, b"")
 
 async def test_unsent_update_of_an_unconfirmed_upsert_names_the_customer() -> None:
     it = make_harness(MISSING, NO_RESPONSE, OTHER, OTHER, CONNECTION_REFUSED, CONNECTION_REFUSED, CONNECTION_REFUSED)
-    with pytest.raises(OutcomeUnknownError, match="it was not sent to ") as caught:
+    with pytest.raises(OutcomeUnknownError, match="the request was not sent to ") as caught:
         await it.upsert(draft())
     error = caught.value
     assert (error.applied, error.reference, error.id, error.attempts) == ("unknown", "r-1", UUID, 3)

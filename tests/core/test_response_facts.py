@@ -82,7 +82,7 @@ async def test_request_is_not_sent_after_the_deadline() -> None:
     call = next(it.dialect.get(UUID))
     for remaining in (0.0, -1.0):
         context = CallContext(it.account_context, "get", it.executor.waits, it.clock.now, it.clock.now + remaining, 0)
-        with pytest.raises(DeadlineExceededError, match="it was not sent: the deadline passed"):
+        with pytest.raises(DeadlineExceededError, match="the request was not sent: the deadline passed"):
             await it.executor.perform(context, call)
     assert it.script.sent == []
 
@@ -143,9 +143,9 @@ async def test_history_lists_every_request_in_order() -> None:
         await it.get(UUID)
     recorded = [(record.outcome, record.cause, record.elapsed) for record in caught.value.history]
     assert recorded == [
-        ("not sent", "it was not sent to https://ipgtest.monri.com: the connection broke", 0.5),
-        ("no response", "it was sent and received no response: the connection broke", 0.5),
-        ("body lost", "the response had HTTP 200, but its body was lost: the connection broke", 0.5),
+        ("not sent", "the request was not sent to https://ipgtest.monri.com: the connection broke", 0.5),
+        ("no response", "the request was sent, but no response arrived: the connection broke", 0.5),
+        ("body lost", "the response had HTTP status 200, but its body was lost: the connection broke", 0.5),
         ("HTTP 502", "refused with HTTP 502", 0.5),
         ("HTTP 404", "refused with HTTP 404", 0.5),
     ]
@@ -171,7 +171,7 @@ async def test_history_contains_a_lost_body_of_a_write() -> None:
     with pytest.raises(InvalidResponseError) as caught:
         await it.create(draft(reference=None))
     assert [record.outcome for record in caught.value.history] == ["body lost"]
-    assert caught.value.reason == "the response had HTTP 201, but its body was lost: the connection broke"
+    assert caught.value.reason == "the response had HTTP status 201, but its body was lost: the connection broke"
 
 
 async def test_request_data_is_removed_from_the_message_of_the_gateway() -> None:

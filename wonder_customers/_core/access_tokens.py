@@ -1,4 +1,4 @@
-"""Keeps the access token of an account: fetched once for all callers, used until shortly before it expires."""
+"""Caches of access tokens: a token is fetched once for all calls, and used until shortly before it expires."""
 
 from collections.abc import Awaitable, Callable
 from copy import copy
@@ -22,7 +22,7 @@ class AccessTokenCache:
     """The access token of one account.
 
     Attributes:
-        clock: Returns seconds on a monotonic clock.
+        clock: A function that returns seconds on a monotonic clock.
     """
 
     clock: Callable[[], float]
@@ -33,7 +33,7 @@ class AccessTokenCache:
     _failures: int = 0
 
     async def get(self, fetch: Callable[[], Awaitable[AccessToken]]) -> Secret:
-        """Return the token. One caller awaits `fetch`; the others wait for its result and share its failure.
+        """Return the token. If it is missing or expired, one caller awaits `fetch`, and all others await its result.
 
         Raises:
             CallError: The token could not be fetched.
@@ -53,7 +53,7 @@ class AccessTokenCache:
         try:
             self._token = await fetch()
         except DeadlineExceededError:
-            raise  # the deadline is that of this caller; the others may have more time
+            raise  # only the deadline of this caller has passed; the others may have more time
         except CallError as error:
             self._failures += 1
             self._failure = copy(error)
@@ -62,6 +62,6 @@ class AccessTokenCache:
         self._failure = None
 
     def drop(self, token: Secret) -> None:
-        """Forget `token` if it is the current one, because the gateway refused it."""
+        """Remove `token` if it is still the current one, because the gateway refused it."""
         if self._token is not None and self._token.value == token:
             self._token = None

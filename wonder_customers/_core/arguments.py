@@ -1,4 +1,4 @@
-"""Checks of the arguments of a session."""
+"""Checks of the arguments of `CustomerSession`."""
 
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -20,12 +20,12 @@ def check_account(account: object) -> None:
     """Raise `ConfigurationError` unless `account` is an account."""
     if not callable(getattr(account, "dialect", None)) or isinstance(account, type):
         raise ConfigurationError(
-            f"account must be Wonder(…), Paydock(…), Monri(…) or another account, not {type(account).__name__}"
+            f"account must be a Wonder(…), Paydock(…), Monri(…) or other account, not {type(account).__name__}"
         )
 
 
 def checked_policy(retry: object) -> RetryPolicy:
-    """Return the retry policy, the default one for None; raise `ConfigurationError` for another type."""
+    """Return `retry`, or the default policy for None. Raise `ConfigurationError` for any other type."""
     policy = RetryPolicy() if retry is None else retry
     if not isinstance(policy, RetryPolicy):
         raise ConfigurationError("retry must be a RetryPolicy")
@@ -33,22 +33,24 @@ def checked_policy(retry: object) -> RetryPolicy:
 
 
 def check_rate_limit(limit: object) -> None:
-    """Raise `ConfigurationError` unless `limit` is a rate limit or None."""
+    """Raise `ConfigurationError` unless `limit` is a `RateLimiter` or None."""
     if limit is not None and not isinstance(limit, RateLimiter):
         raise ConfigurationError("rate_limit must be a RateLimit(…), AdaptiveRateLimit(…) or other RateLimiter")
 
 
 def check_app_info(text: object) -> str | None:
-    """Return `text`; raise `ConfigurationError` unless it is printable ASCII of at most 200 characters, or None."""
+    """Return `text`. Raise `ConfigurationError` unless it is None or at most 200 printable ASCII characters."""
     if text is None:
         return None
     if not isinstance(text, str) or len(text) > _LONGEST or not _APP_INFO.fullmatch(text):
-        raise ConfigurationError("app_info must be a name and a version in ASCII, such as shop/3.1")
+        raise ConfigurationError(
+            f"app_info must be a name and a version, such as shop/3.1: at most {_LONGEST} printable ASCII characters"
+        )
     return text
 
 
 def observer_group(observers: Any) -> "ObserverGroup | None":
-    """Return the group of the observers, or None without any."""
+    """Return the group of `observers`, or None if there are no observers."""
     if not observers:
         return None
     from wonder_customers._core.observers import ObserverGroup  # noqa: PLC0415 - loaded only when there are observers

@@ -94,7 +94,7 @@ class AttemptRunner:
             self.use(self.transport)
 
     def use(self, transport: Transport) -> None:
-        """Send the following attempts over `transport`."""
+        """Use `transport` for all following attempts."""
         self.transport = transport
         self._ends_in_time = getattr(transport, "ends_in_time", False) is True
 
@@ -218,9 +218,9 @@ class AttemptRunner:
         Args:
             call_context: The operation.
             call: The request.
-            transmission: Filled while the request is sent, also when this method is cancelled.
-            remaining: Seconds the attempt may take.
-            bearer: The access token, if the account uses one.
+            transmission: Filled while the request is sent. It is valid even if this method is cancelled.
+            remaining: Time limit of the attempt in seconds.
+            bearer: The access token; None if the account needs no token.
         """
         account_context, unique = call_context.account_context, self._unique_id()
         response: HttpResponse | None = None
@@ -240,7 +240,7 @@ class AttemptRunner:
         except TransportError as error:
             failure = error
         except BaseException as error:
-            # Frames below this one hold the bytes of the request and the keys.
+            # The inner frames contain the bytes of the request and the credentials.
             without_frames(error, keep_others=True)
             raise
         finally:
@@ -273,7 +273,7 @@ class AttemptRunner:
     def _signed(
         self, account_context: AccountContext, call: Call[Any], remaining: float, unique: str, bearer: Secret | None
     ) -> SignedRequest:
-        """Return the request with its headers. The last step before it is sent, because a signature holds the time."""
+        """Return the request with its headers. This is the last step before sending, because signatures are timed."""
         request, dialect = call.request, account_context.dialect
         headers = (*account_context.headers, self.user_agent, (b"X-Request-ID", unique.encode("ascii")))
         if call.signed:
@@ -295,25 +295,25 @@ class AttemptRunner:
         failure: TransportError | None,
         request_id: str,
     ) -> AttemptResult:
-        """Classify an attempt without a complete response. Without a `failure` it ended by the deadline."""
-        words = str(failure or f"the deadline of {account_context.policy.deadline:g} s passed")
+        """Classify an attempt without a complete response. If `failure` is None, the deadline passed."""
+        cause = str(failure or f"the deadline of {account_context.policy.deadline:g} s passed")
         final = failure is not None and not failure.retryable
         if not transmission.sent:
-            reason = f"it was not sent to {account_context.dialect.origin}: {words}"
+            reason = f"the request was not sent to {account_context.dialect.origin}: {cause}"
             not_sent: CallError = NotSentError(reason) if failure else DeadlineExceededError(reason)
             if failure is not None and failure.hint is not None:
                 not_sent.hint = failure.hint
             evidence = Evidence.RESPONSE if final else Evidence.NOT_SENT
             return AttemptResult(evidence, error=not_sent, request_id=request_id)
         if transmission.status is None:
-            reason = f"it was sent and received no response: {words}"
+            reason = f"the request was sent, but no response arrived: {cause}"
             missing = NoResponseError(reason) if failure else DeadlineExceededError(reason)
             evidence = Evidence.STALE if transmission.stale else Evidence.UNKNOWN
             return AttemptResult(evidence, error=missing, request_id=request_id)
         if transmission.status >= 300 or call.not_found_is_success:
-            # The status is sufficient: a refusal without its message is a refusal, and a deletion has no content.
+            # The status is sufficient: a refusal is final without its message, and a deletion has no content.
             return self._decoded(call, HttpResponse(transmission.status, transmission.headers, b""), request_id)
-        reason = f"the response had HTTP {transmission.status}, but its body was lost: {words}"
+        reason = f"the response had HTTP status {transmission.status}, but its body was lost: {cause}"
         if call.replay is not Replay.READ:
             unread = InvalidResponseError(reason, status=transmission.status, applied="yes")
             return AttemptResult(Evidence.BODY_LOST, error=unread, request_id=request_id)
@@ -347,21 +347,21 @@ class AttemptRunner:
             if isinstance(error, GatewayError):
                 error.retry_after = wait
             return AttemptResult(_evidence(error), None, error, wait, request_id, found)
-        facts = Response(record, response.status, response.headers, request_id)
-        return AttemptResult(Evidence.RESPONSE, facts, request_id=request_id, drift=found)
+        success = Response(record, response.status, response.headers, request_id)
+        return AttemptResult(Evidence.RESPONSE, success, request_id=request_id, drift=found)
 
 
 def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> InvalidResponseError:
-    """Return the error of a strict session for a response that differs from the gateway's documents."""
+    """Return the error that a strict session raises for a response that differs from the gateway's documents."""
     fields = dict.fromkeys(f"{it.field}: expected {it.expected}, found {it.found}" for it in found)
-    reason = f"HTTP {status} with fields that differ from the gateway's documents: {'; '.join(list(fields)[:10])}"
+    reason = f"fields of the response differ from the gateway's documents: {'; '.join(list(fields)[:10])}"
     return InvalidResponseError(reason, status=status, applied="no" if call.replay is Replay.READ else "yes")
 
 
 def _redacted(
     result: AttemptResult, account_context: AccountContext, call: Call[Any], bearer: Secret | None
 ) -> AttemptResult:
-    """Remove the values of the request and the credentials from a failure."""
+    """Return a failed result without the values of the request and the credentials in its texts."""
     secrets = account_context.secrets if bearer is None else (*account_context.secrets, bearer)
     redactor = Redactor(call.request, secrets)
     redactor.redact_error(result.error)
@@ -377,14 +377,14 @@ def _evidence(error: CallError) -> Evidence:
         case GatewayUnavailableError():
             return Evidence.UNKNOWN
         case ConflictError() | InvalidRequestError():
-            # Monri does not document how it reports a taken reference, so after an unconfirmed create any rejection
-            # may be that.
+            # Monri does not document how it reports a duplicate reference, so any rejection after an unconfirmed
+            # create may have this cause.
             return Evidence.REJECTED
         case _:
             return Evidence.RESPONSE
 
 
 def _request_id(transmission: Transmission) -> str | None:
-    """Return the gateway's id for the request. Its length is bounded, because it becomes part of messages."""
-    named = transmission.headers.get("x-request-id") or transmission.headers.get("x-correlation-id")
-    return named[:100] if named and named.isprintable() else None
+    """Return the gateway's id of the request, or None. Its length is limited, because it becomes part of messages."""
+    found = transmission.headers.get("x-request-id") or transmission.headers.get("x-correlation-id")
+    return found[:100] if found and found.isprintable() else None

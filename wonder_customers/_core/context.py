@@ -1,4 +1,4 @@
-"""The state of one operation in progress, and how its errors and events are filled in."""
+"""The state of an operation in progress, from which its errors and events are filled in."""
 
 from collections import Counter
 from collections.abc import Hashable, Mapping
@@ -44,10 +44,10 @@ __all__ = [
 ]
 
 Key = tuple[Hashable, str, str]
-"""A customer: the merchant, ``reference`` or ``id``, and its value."""
+"""The key of a customer: the merchant, ``reference`` or ``id``, and the value of the reference or id."""
 
 UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE})
-"""A write with this evidence may have been applied."""
+"""The evidence after which a write may have been applied."""
 
 
 _COMMON: Final[tuple[Header, ...]] = (
@@ -126,22 +126,22 @@ class AttemptResult:
 
 @define(eq=False)
 class CallContext:
-    """One operation from start to end: its deadline and what happened so far.
+    """The state of one operation from its start to its end.
 
     Attributes:
-        account_context: The account it is made for.
+        account_context: The account.
         operation: The name of the operation.
-        waits: The clock and the waits of the session.
-        started: When it started, on the executor's clock.
-        deadline: When it has to end, on the executor's clock.
-        locks_before: The number of locks that had been released when it started.
-        requests: Number of requests it has started.
-        wrote: A write of it received a successful response, or was found to be applied.
-        unconfirmed: A write of it may have been applied, and nothing has confirmed it.
-        late_attempt: A write of it was confirmed after an attempt without a response.
+        waits: The clock and the sleep function of the session.
+        started: The start of the operation on the clock of `waits`.
+        deadline: The deadline of the operation on the clock of `waits`.
+        locks_before: The value of `WriteLocks.released` at the start of the operation.
+        requests: Number of requests started so far.
+        wrote: Whether a write of the operation received a successful response or was found to be applied.
+        unconfirmed: Whether a write of the operation may have been applied, without confirmation so far.
+        late_attempt: Whether a write was confirmed after an attempt that received no response.
         history: One record per request.
-        held: The locks it holds.
-        observer: Reports to the observers; None without observers.
+        held: The keys of the locks that the operation holds.
+        observer: Reports the events of the operation; None if the session has no observers.
     """
 
     account_context: AccountContext
@@ -160,7 +160,7 @@ class CallContext:
 
     @property
     def applied(self) -> Applied:
-        """What is known of its writes when no error of the library says it."""
+        """Whether the writes of the operation were applied, for errors that do not state it."""
         return "unknown" if self.unconfirmed else "yes" if self.wrote else "no"
 
     def remaining(self) -> float:
@@ -168,7 +168,7 @@ class CallContext:
         return self.deadline - self.waits.clock()
 
     async def pause(self, seconds: float) -> bool:
-        """Wait. Return False when the stop signal ended the wait."""
+        """Wait for `seconds`. Return False if the stop signal ended the wait."""
         stop = self.account_context.stop
         with self.interruptible():
             await self.waits.sleep(seconds)
@@ -180,14 +180,14 @@ class CallContext:
         return nullcontext() if stop is None else stop.interrupting()
 
     def not_sent(self, reason: str) -> CallError:
-        """Return the error of a call whose wait ended before it was sent."""
+        """Return the error of a call that was not sent, because of the stop signal or `reason`."""
         stop = self.account_context.stop
         if stop is not None and stop.is_set:
-            return NotSentError("it was not sent: the job is stopping")
-        return DeadlineExceededError(f"it was not sent: {reason}")
+            return NotSentError("the request was not sent: the job is stopping")
+        return DeadlineExceededError(f"the request was not sent: {reason}")
 
     def complete(self, error: CallError) -> CallError:
-        """Fill in the facts that every error has, and return it."""
+        """Fill in the attributes of `error` that are known from the operation, and return it."""
         error.attempts = error.attempts or self.requests
         error.gateway = error.gateway or self.account_context.dialect.gateway
         error.operation = error.operation or self.operation
@@ -196,7 +196,7 @@ class CallContext:
         return error
 
     def mark_confirmed(self, call: Call[Any]) -> None:
-        """Take note that `call` received a successful response, or was found to be applied."""
+        """Record that `call` received a successful response or was found to be applied."""
         if call.replay is not Replay.READ:
             self.late_attempt |= self.unconfirmed
             self.unconfirmed, self.wrote = False, True
@@ -223,18 +223,18 @@ class CallContext:
             self.observer.ended(name, applied, self.requests, now - self.started, recovered=False)
 
     def begin_attempt(self, call: Call[Any], number: int) -> None:
-        """Report that a request starts.
+        """Count and report the start of a request.
 
         Args:
             call: The request.
-            number: The number of the attempt at this request, counted from 1.
+            number: The number of the attempt at the request, counted from 1.
         """
         self.requests += 1
         if self.observer is not None:
             self.observer.attempt(call.request, number, self.requests)
 
     def end_attempt(self, call: Call[Any], transmission: Transmission, result: AttemptResult, elapsed: float) -> None:
-        """Record and report that the request ended."""
+        """Record and report the end of a request."""
         error = None if result.response is not None else result.error
         outcome = outcome_of(transmission, result)
         shown = f"HTTP {transmission.status}" if outcome == "response" else outcome
@@ -246,7 +246,7 @@ class CallContext:
             self.observer.attempted(outcome, transmission.status, applied, name, elapsed)
 
     def break_attempt(self, call: Call[Any], transmission: Transmission, error: BaseException, elapsed: float) -> None:
-        """Report that the request was cancelled or ended by an unexpected error."""
+        """Report that a request was cancelled or ended with an unexpected error."""
         if self.observer is not None:
             outcome, applied = outcome_of(transmission, None), _applied_by(call, transmission, None)
             self.observer.attempted(outcome, transmission.status, applied, error_name(error), elapsed)
@@ -266,18 +266,18 @@ class CallContext:
             self.observer.waiting(reason, seconds, self.account_context.account.budget.tokens)
 
     def begin_lookup(self) -> None:
-        """Report that a lookup starts."""
+        """Report the start of a lookup."""
         if self.observer is not None:
             self.observer.lookup_started()
 
     def end_lookup(self, *, found: bool = False, error: BaseException | None = None) -> None:
-        """Report that the lookup ended."""
+        """Report the end of a lookup."""
         if self.observer is not None:
             self.observer.lookup_ended(None if error is None else error_name(error), found=found)
 
 
 def error_name(error: BaseException) -> str:
-    """Return the name of an error's class, ``Cancelled`` for cancellations of any event loop."""
+    """Return the name of an error's class, or ``Cancelled`` for the cancellation error of any event loop."""
     named = isinstance(error, (Exception, KeyboardInterrupt, SystemExit))
     return type(error).__name__ if named else "Cancelled"
 
@@ -285,12 +285,12 @@ def error_name(error: BaseException) -> str:
 def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
     """Return the customer of a write as keys of locks, the reference first."""
     merchant = call_context.account_context.merchant
-    named = (("reference", call.reference), ("id", call.id))
-    return [(merchant, name, value) for name, value in named if value is not None]
+    subjects = (("reference", call.reference), ("id", call.id))
+    return [(merchant, name, value) for name, value in subjects if value is not None]
 
 
 def age_of(customer: Customer, headers: Mapping[str, str]) -> float:
-    """Return the age of a customer in seconds by the clock of the gateway; 0 where the response does not tell it."""
+    """Return the age of a customer in seconds by the gateway's clock, or 0 if the response does not contain it."""
     try:
         now = parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError):
@@ -300,14 +300,14 @@ def age_of(customer: Customer, headers: Mapping[str, str]) -> float:
 
 
 def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:
-    """Return the error of a call with a write that may have been applied.
+    """Return the error of a call whose write may have been applied.
 
-    A failure without a conclusive response becomes an `OutcomeUnknownError`. Any other error is kept, with `applied`
+    A failure without a conclusive response becomes an `OutcomeUnknownError`. For any other error, only `applied` is
     set to ``unknown``.
 
     Args:
-        error: What ended the call.
-        subject: The customer of the operation, for errors that do not name it.
+        error: The error that ended the call.
+        subject: The ``reference`` or ``id`` of the customer, for errors without these attributes.
     """
     error.applied = "unknown"
     if not isinstance(error, (NotSentError, NoResponseError, DeadlineExceededError, GatewayUnavailableError)):
@@ -325,7 +325,7 @@ def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:
 
 
 def outcome_of(transmission: Transmission, result: AttemptResult | None) -> "Outcome":
-    """Return how an attempt ended; without an `AttemptResult` it was cancelled."""
+    """Return how an attempt ended. If `result` is None, the attempt was cancelled."""
     if transmission.status is None:
         return "no response" if transmission.sent else "not sent"
     if result is None or result.evidence is Evidence.BODY_LOST:
@@ -335,7 +335,7 @@ def outcome_of(transmission: Transmission, result: AttemptResult | None) -> "Out
 
 
 def _applied_by(call: Call[Any], transmission: Transmission, result: AttemptResult | None) -> Applied:
-    """Return whether one attempt was applied; without an `AttemptResult` it was cancelled."""
+    """Return whether one attempt was applied. If `result` is None, the attempt was cancelled."""
     if call.replay is Replay.READ or not transmission.sent:
         return "no"
     if result is None or result.evidence in UNCONFIRMED:

@@ -1,7 +1,7 @@
 """The executor: runs operations, and contains the only retry loop of the package.
 
-Each attempt ends with evidence of what the transport observed. `wonder_customers.retry.decide` decides what follows:
-the same bytes again, a lookup of what the write left, or the failure.
+Each attempt ends with an `Evidence`. From it, `wonder_customers.retry.decide` decides what follows: the same request is
+sent again, the effect of the write is looked up, or the error is raised.
 """
 
 import random
@@ -42,7 +42,7 @@ T = TypeVar("T")
 _NO_RESPONSE: Final[Response[Any]] = Response(None, 0, {})
 
 _CLOCK_TOLERANCE: Final = 10.0
-"""The greatest difference in seconds between the clocks of a gateway's servers."""
+"""The greatest expected difference in seconds between the clocks of a gateway's servers."""
 
 _NOT_RETRIED: Final = {
     "budget": "; not retried: the retry budget for this gateway is used up",
@@ -52,14 +52,14 @@ _NOT_RETRIED: Final = {
 
 @frozen
 class _Progress:
-    """The attempts at one request so far.
+    """The failed attempts at one request.
 
     Attributes:
-        attempts: Number of attempts that have failed.
-        throttled: How many of them ended with HTTP 429.
-        cost: Retry tokens taken.
-        unconfirmed: One of them may have been applied.
-        resent: The write was sent once more after it had been looked up and not found.
+        attempts: Number of failed attempts.
+        throttled: Number of attempts that ended with HTTP 429.
+        cost: Number of retry tokens taken.
+        unconfirmed: Whether one of the attempts may have been applied.
+        resent: Whether the write was sent once more after a lookup did not find it.
     """
 
     attempts: int = 0
@@ -102,10 +102,10 @@ class Executor:
     async def run(
         self, account_context: AccountContext, operation: str, steps: Steps[T], subject: tuple[str, str] | None
     ) -> Response[T]:
-        """Run an operation: all its requests within one deadline, holding the lock of its customer.
+        """Send all requests of an operation within one deadline, while holding the lock of its customer.
 
         Args:
-            account_context: The account it is made for.
+            account_context: The account.
             operation: The name of the operation, for errors and events.
             steps: The requests of the operation.
             subject: The customer of a write, ``("reference", …)`` or ``("id", …)``; None for reads and for creates
@@ -137,9 +137,9 @@ class Executor:
             steps.close()
 
     def _ended(self, call_context: CallContext, error: CallError, subject: tuple[str, str] | None) -> CallError:
-        """Return the error of the operation. Its traceback ends at the operation: inner frames hold the request."""
+        """Return the error of the operation without the traceback of inner frames, which contain the request."""
         if call_context.unconfirmed and error.applied == "no":
-            # A write of this operation is unconfirmed, whatever a later lookup reported about itself.
+            # A write of this operation is unconfirmed, although the failed lookup itself was not applied.
             error = as_unconfirmed(error, dict([subject] if subject is not None else []))
             call_context.complete(error)
         cause = error.__cause__
@@ -152,12 +152,12 @@ class Executor:
     async def _walk(
         self, call_context: CallContext, steps: Steps[T], subject: tuple[str, str] | None = None
     ) -> Response[T]:
-        """Run the requests of an operation. Failures are thrown into the generator, which may handle them."""
+        """Send the requests that `steps` yields. Errors are thrown into the generator, which may handle them."""
         last = _NO_RESPONSE
         try:
             step = next(steps)
             if subject is not None and isinstance(step, Call) and step.replay is Replay.READ:
-                # A write that begins with a read must not read while an earlier write may still be applied.
+                # An operation that reads before it writes must wait until no earlier write can still be applied.
                 await self.order.wait_for_unconfirmed(call_context, call_context.held, None)
             while True:
                 try:
@@ -204,10 +204,13 @@ class Executor:
     async def _recover(
         self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
     ) -> tuple[Response[T] | None, _Progress]:
-        """Look up or wait, as decided. Return the record found, or None when the request is to be sent again.
+        """Do what the retry decision requires after a failed attempt: look up the write, wait, or end the call.
+
+        Returns:
+            The response, or None if the request has to be sent again; and the progress.
 
         Raises:
-            CallError: The decision is to end the call.
+            CallError: The call ended.
         """
         decision = self._decide(call_context, call, progress, result)
         absent = False
@@ -230,7 +233,7 @@ class Executor:
         raise self._failure(call_context, call, progress, result, self._note(call_context, decision))
 
     def _note(self, call_context: CallContext, decision: Decision) -> str:
-        """Say why a failure is not retried, where its own reason does not."""
+        """Return the end of an error message that states why the call is not retried; empty if no reason is known."""
         if isinstance(decision, Raise):
             return _NOT_RETRIED.get(decision.because, "")
         return "; not retried: the session was closed" if self.runner.closed else "; not retried: the job is stopping"
@@ -254,10 +257,10 @@ class Executor:
         return decide(call_context.account_context.policy, state)
 
     async def _prepare_write(self, call_context: CallContext, call: Call[T], keys: Sequence[Key]) -> Response[T] | None:
-        """Lock everything that is known of the customer, and wait for unconfirmed writes.
+        """Lock all known keys of the customer, and wait for unconfirmed writes.
 
         Returns:
-            The customer, if an earlier unconfirmed create turns out to be this one; else None.
+            The customer, if an earlier unconfirmed create has created the same one; else None.
         """
         for key in keys:
             if key not in call_context.held:
@@ -277,12 +280,12 @@ class Executor:
     async def _resolve(
         self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
     ) -> Response[T] | None:
-        """Look up the effect of a write until the confirmation window is over. Return None when there is none."""
+        """Look up the effect of a write until the end of the confirmation window. Return None if there is none."""
         waits = lookup_schedule(call_context.account_context.policy.confirmation_window)
         at_once = result.evidence in {Evidence.BODY_LOST, Evidence.REJECTED}
-        asked = 0.0 if at_once else result.retry_after or 0.0
+        minimum = 0.0 if at_once else result.retry_after or 0.0
         for planned in chain((0.0,), waits) if at_once else waits:
-            wait, asked = max(planned, asked), 0.0
+            wait, minimum = max(planned, minimum), 0.0
             if wait >= call_context.remaining():
                 raise self._failure(call_context, call, progress, result)
             if wait:
@@ -292,7 +295,7 @@ class Executor:
             found = await self._look_up_after(call_context, call, progress, result)
             if found is not None:
                 if call.replay is Replay.LOOKUP or not progress.unconfirmed:
-                    # Of several attempts at an update, an earlier one may still be in progress.
+                    # After several attempts at an update, an earlier one may still be in progress.
                     self.order.locks.unconfirmed.confirm(keys)
                 return found
         return None
@@ -300,31 +303,31 @@ class Executor:
     async def _look_up_after(
         self, call_context: CallContext, call: Call[T], progress: _Progress, result: AttemptResult
     ) -> Response[T] | None:
-        """Look up once; a failed lookup ends the call with the failure of the write."""
+        """Look up the write once. If the lookup fails, raise the error of the write."""
         oldest = self.waits.clock() - call_context.started + _CLOCK_TOLERANCE
         try:
             return await self._look_up(call_context, call, certain=result.evidence is Evidence.BODY_LOST, oldest=oldest)
         except (AmbiguousReferenceError, ConflictError):
             raise
         except CallError as error:
-            # The gateway may repeat values of the write in its answer to the lookup.
+            # The gateway may repeat values of the write in its response to the lookup.
             Redactor(call.request, call_context.account_context.secrets).redact_error(error)
             raise self._failure(call_context, call, progress, result) from error
 
     async def _look_up(
         self, call_context: CallContext, call: Call[T], *, certain: bool, oldest: float = inf
     ) -> Response[T] | None:
-        """Return the record that a write left, None when there is none.
+        """Return the record that a write has created or changed; None if the write was not applied.
 
         Args:
             call_context: The operation.
             call: The write.
-            certain: The gateway reported that it applied the write, so any record found is its result.
-            oldest: The greatest age in seconds of a customer that a create of this operation can have made.
+            certain: Whether the gateway reported that it applied the write, so that any record found is its result.
+            oldest: The greatest possible age in seconds of a customer that this operation has created.
 
         Raises:
-            ConflictError: There is a customer, but it is not the one that was written.
-            AmbiguousReferenceError: There are several.
+            ConflictError: Another customer has the reference.
+            AmbiguousReferenceError: Several customers have the reference.
         """
         call_context.account_context.account.counts.lookups += 1
         call_context.begin_lookup()
@@ -366,7 +369,7 @@ class Executor:
         result: AttemptResult,
         note: str = "",
     ) -> CallError:
-        """Return the error that ends a call, with what is known about all of its attempts."""
+        """Return the error that ends a call, with the results of all its attempts."""
         error = result.error
         if note:
             error.reason += note
@@ -382,7 +385,7 @@ class Executor:
 
 
 def _deleted_before(call: Call[Any], progress: _Progress, result: AttemptResult) -> Response[Any] | None:
-    """Return the success of a deletion whose earlier, unanswered attempt was applied: now the customer is missing."""
+    """Return the response of a deletion whose earlier, unconfirmed attempt was applied; else None."""
     if progress.unconfirmed and call.not_found_is_success and isinstance(result.error, NotFoundError):
         return Response(None, result.error.status, {}, result.request_id, recovered=True)
     return None

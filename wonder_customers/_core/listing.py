@@ -16,19 +16,22 @@ __all__ = ["Listing"]
 T = TypeVar("T")
 
 _REMEMBERED: Final = 100_000
-"""The number of ids that a listing remembers, so that it returns customers that move to a later page once."""
+"""The number of ids that a listing remembers, so that it does not repeat customers that move to a later page."""
 
 
 class Listing:
     """The customers of a gateway, fetched page by page: ``async for customer in session.list()``.
 
-    Customers that move to a later page while the list is read are returned once: the last 100,000 ids are remembered. A
-    deletion meanwhile may move a customer to a page that was read before, so that it is not returned. Leaving the loop
-    early needs no cleanup on asyncio; on trio use ``async with session.list() as customers`` or call `aclose`.
+    A customer that moves to a later page during the iteration is returned only once, because the last 100,000 ids are
+    remembered. If customers are deleted during the iteration, others may move to a page that was already read. They are
+    then missing from the result, and `possible_gap` is set if the gateway reports totals.
+
+    Leaving the loop early needs no cleanup on asyncio. On trio, use ``async with session.list() as customers`` or call
+    `aclose`.
 
     Attributes:
-        unreadable: The number of items without an id on the pages read so far, which were skipped.
-        possible_gap: Whether customers may have been left out, because the total reported by the gateway decreased.
+        unreadable: The number of items without an id on the pages read so far. They are skipped.
+        possible_gap: Whether customers may be missing, because the total reported by the gateway decreased.
     """
 
     def __init__(
@@ -36,7 +39,7 @@ class Listing:
     ) -> None:
         self._raw = raw
         self._limit, self._cursor = limit, cursor
-        # A function, because crash reports show the attributes of local variables.
+        # Stored in a function, because crash reports show the attributes of local variables.
         self._filters: Callable[[], Mapping[str, str] | None] = lambda: filters
         self.unreadable, self.possible_gap = 0, False
         self._open: list[AsyncGenerator[Any, None]] = []
@@ -55,15 +58,16 @@ class Listing:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the iterators of this listing that were left early."""
+        """Close the iterators of this listing that were not exhausted."""
         while self._open:
             await self._open.pop().aclose()
 
     def pages(self) -> AsyncIterator[Page[Customer]]:
-        """Return the pages as the gateway sends them. The `cursor` of a page resumes the list after it.
+        """Return an iterator over the pages. The `cursor` of a page continues the list after that page.
 
         Raises:
-            InvalidResponseError: The gateway sends the same page repeatedly.
+            InvalidResponseError: While iterating: the gateway sent the same page twice.
+            CallError: While iterating: a page could not be read.
         """
         return self._track(self._pages())
 
@@ -78,7 +82,7 @@ class Listing:
             page = (await self._raw.page(self._limit, cursor, self._filters())).record
             ids = [customer.id for customer in page.items]
             if ids and ids == before:
-                reason = "the gateway sent the same page twice: it ignores the offset"
+                reason = "the gateway sent the same page twice, so it seems to ignore the offset of the list"
                 raise InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
             self.unreadable += page.unreadable
             self.possible_gap |= page.total is not None and page.total < total

@@ -1,4 +1,4 @@
-"""Reports the events of a session to its observers. Loaded only when there are observers."""
+"""Calls of a session's observers with its events. Loaded only if there are observers."""
 
 import logging
 from collections.abc import Callable
@@ -42,16 +42,16 @@ def _observers(given: Any) -> tuple[Observer, ...]:
         raise ConfigurationError("observers must be a list of callables") from None
     for observer in observers:
         if not callable(observer) or isinstance(observer, type):
-            raise ConfigurationError(f"an observer must be callable with one event; {_named(observer)} is not")
+            raise ConfigurationError(f"an observer must be callable with one event, but {_named(observer)} is not")
         if iscoroutinefunction(observer) or iscoroutinefunction(type(observer).__call__):
             raise ConfigurationError(
-                f"an observer must be a regular function, not a coroutine function; {_named(observer)} is one"
+                f"an observer must be a regular function, but {_named(observer)} is a coroutine function"
             )
     return observers
 
 
 def _named(observer: object) -> str:
-    """Return the name of an observer in its source code. It contains no data."""
+    """Return the name of an observer in its source code, which contains no data."""
     return str(getattr(observer, "__qualname__", type(observer).__qualname__))
 
 
@@ -60,88 +60,94 @@ class ObserverGroup:
     """The observers of one session.
 
     Attributes:
-        observers: Called in this order.
-        failures: How often one of them raised.
+        observers: The observers, in the order in which they are called.
+        failures: The number of exceptions that they have raised.
     """
 
     observers: tuple[Observer, ...] = field(converter=_observers)
     failures: int = 0
-    _blamed: set[int] = field(factory=set)
+    _logged: set[int] = field(factory=set)
     _opened: SessionStarted | None = None
 
-    def tell(self, event: Event) -> None:
-        """Call every observer with the event."""
+    def notify(self, event: Event) -> None:
+        """Call every observer with `event`."""
         for observer in self.observers:
             try:
                 observer(event)
             except Exception as error:  # noqa: BLE001 - an error of an observer must not end the call
-                self._excuse(observer, error)
+                self._record_failure(observer, error)
 
-    def _excuse(self, observer: Observer, error: Exception) -> None:
-        """Count the error, and log the first of each observer. Only names are logged: the error may hold data."""
+    def _record_failure(self, observer: Observer, error: Exception) -> None:
+        """Count the error, and log the first one of each observer. The message of the error is not logged."""
         self.failures += 1
-        if id(observer) not in self._blamed:
-            self._blamed.add(id(observer))
-            who, what = _named(observer), type(error).__name__
-            extra = {"event": "observer_failed", "observer": who, "error": what}
-            _LOG.error("observer_failed observer=%s error=%s", who, what, extra=extra)
+        if id(observer) not in self._logged:
+            self._logged.add(id(observer))
+            name, kind = _named(observer), type(error).__name__
+            extra = {"event": "observer_failed", "observer": name, "error": kind}
+            _LOG.error("observer_failed observer=%s error=%s", name, kind, extra=extra)
 
     def opened(self, stats: Callable[[], Stats]) -> None:
         """Report that the session was opened."""
         self._opened = SessionStarted(stats)
-        self.tell(self._opened)
+        self.notify(self._opened)
 
     def closed(self) -> None:
         """Report that the session was closed."""
         if self._opened is not None:
-            self.tell(SessionEnded(self._opened))
+            self.notify(SessionEnded(self._opened))
 
     def call(self, gateway: str, operation: str, origin: Origin) -> "CallObserver":
         """Report the start of an operation, and return the observer of its events."""
         started = CallStarted(next(_NUMBERS), gateway, str(operation), origin.host, origin.port)
-        self.tell(started)
-        return CallObserver(self.tell, started)
+        self.notify(started)
+        return CallObserver(self.notify, started)
 
 
 @define(eq=False)
 class CallObserver:
-    """Reports the events of one call. It makes one attempt or lookup at a time."""
+    """Reports the events of one call, which makes one attempt and one lookup at a time."""
 
-    _tell: Callable[[Event], None]
+    _notify: Callable[[Event], None]
     _call: CallStarted
     _attempt: AttemptStarted | None = None
     _lookup: LookupStarted | None = None
 
-    def attempt(self, request: HttpRequest, number: int, nth: int) -> None:
-        """A request is about to go out: the `nth` of the call, and the same one for the `number`-th time."""
-        self._attempt = AttemptStarted(self._call, request.method, request.route, number, nth)
-        self._tell(self._attempt)
+    def attempt(self, request: HttpRequest, number: int, request_number: int) -> None:
+        """Report that a request is about to be sent.
+
+        Args:
+            request: The request.
+            number: The number of the attempt at this request, counted from 1.
+            request_number: The number of the request within the call, counted from 1.
+        """
+        self._attempt = AttemptStarted(self._call, request.method, request.route, number, request_number)
+        self._notify(self._attempt)
 
     def attempted(
         self, outcome: Outcome, status: int | None, applied: Applied, error: str | None, elapsed: float
     ) -> None:
         """Report that the attempt ended."""
-        assert self._attempt is not None  # noqa: S101 - it began
-        self._tell(AttemptEnded(self._call, self._attempt, outcome, status, applied, error, elapsed))
+        assert self._attempt is not None  # noqa: S101 - its start was reported
+        self._notify(AttemptEnded(self._call, self._attempt, outcome, status, applied, error, elapsed))
 
     def waiting(self, reason: Reason, seconds: float, tokens: int) -> None:
         """Report that the call waits."""
-        self._tell(Waiting(self._call, reason, seconds, tokens))
+        self._notify(Waiting(self._call, reason, seconds, tokens))
 
     def response_drift(self, found: Drift, count: int) -> None:
         """Report a field of a response that differs from the gateway's documents."""
-        self._tell(ResponseDrift(self._call, found.field, found.expected, found.found, count))
+        self._notify(ResponseDrift(self._call, found.field, found.expected, found.found, count))
 
     def lookup_started(self) -> None:
         """Report that a lookup starts."""
         self._lookup = LookupStarted(self._call)
-        self._tell(self._lookup)
+        self._notify(self._lookup)
 
     def lookup_ended(self, error: str | None, *, found: bool) -> None:
         """Report that the lookup ended."""
-        assert self._lookup is not None  # noqa: S101 - it began
-        self._tell(LookupEnded(self._call, self._lookup, found, error))
+        assert self._lookup is not None  # noqa: S101 - its start was reported
+        self._notify(LookupEnded(self._call, self._lookup, found, error))
 
     def ended(self, error: str | None, applied: Applied, requests: int, elapsed: float, *, recovered: bool) -> None:
         """Report that the operation ended."""
-        self._tell(CallEnded(self._call, error, applied, requests, recovered, elapsed))
+        self._notify(CallEnded(self._call, error, applied, requests, recovered, elapsed))

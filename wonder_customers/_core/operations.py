@@ -1,4 +1,4 @@
-"""The operations of a session with the facts of their responses, and the state shared by a session and its views."""
+"""`RawOperations` (``session.raw``), and the state shared by a session and its views."""
 
 import os
 from collections.abc import Coroutine, Hashable, Mapping
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 def expect(dialect: Dialect, name: str, value: object, kind: type) -> None:
-    """Check the type of an argument before the dialect reads it.
+    """Check the type of an argument before it is passed to the dialect.
 
     Raises:
         InvalidRecordError: `value` is not a `kind`. Nothing was sent.
@@ -58,10 +58,10 @@ def expect(dialect: Dialect, name: str, value: object, kind: type) -> None:
 
 @concealed
 def check_card_data(dialect: Dialect, record: object) -> None:
-    """Check that no text of a record contains card data, which belongs into a payment source only.
+    """Check that no field of a record contains card data. Only a payment source may contain it.
 
     Raises:
-        InvalidRecordError: A text, or a value in the metadata, is card data. Nothing was sent.
+        InvalidRecordError: A field, or a value in the metadata, contains card data. Nothing was sent.
     """
     found = [Violation(path, None, f"{problem}, which must not be stored") for path, problem in find_card_data(record)]
     if found:
@@ -70,7 +70,7 @@ def check_card_data(dialect: Dialect, record: object) -> None:
 
 @define(eq=False)
 class SessionState:
-    """What a session and its views share.
+    """The state shared by a session and its views.
 
     Attributes:
         executor: Runs the operations.
@@ -79,7 +79,7 @@ class SessionState:
         max_connections: Maximum number of connections.
         app_info: The application's part of the ``User-Agent`` header.
         transport: Sends the requests; None until the session is opened.
-        transport_description: The transport in words.
+        transport_description: A description of the transport for the ``repr`` of the session.
         process: Id of the process in which the session was opened.
         accounts: The state of each account.
         loop: The event loop that the session was opened on; None before.
@@ -104,7 +104,11 @@ class SessionState:
         self.accounts = AccountStates(self.executor.waits.clock, self.policy.budget)
 
     def open(self) -> None:
-        """Open the session on the running event loop, and select its transport."""
+        """Open the session on the running event loop and select its transport.
+
+        Raises:
+            ConfigurationError: The transport cannot be used.
+        """
         self.transport, self.transport_description = select_transport(self.transport_argument, self.max_connections)
         self.executor.runner.use(self.transport)
         self.executor.runner.user_agent = user_agent(self.app_info)
@@ -116,10 +120,10 @@ class SessionState:
         self.executor.order.locks = shared_locks(self.loop)
 
     async def aclose(self) -> None:
-        """Close the session, and its transport unless the caller has passed it.
+        """Close the session, and its transport unless the caller passed it.
 
         Raises:
-            SessionClosedError: The event loop is not the one that the session was opened on.
+            SessionClosedError: The session was opened on another event loop.
         """
         self.closed = self.executor.runner.closed = True
         self.accounts.forget_views()
@@ -128,7 +132,7 @@ class SessionState:
         try:
             await self.transport.aclose()
         except RuntimeError as error:
-            reason = "the session was closed on another event loop than it was opened on; its connections were dropped"
+            reason = "the session was opened on another event loop than this one; its connections were dropped"
             raise SessionClosedError(f"{reason} ({type(error).__name__})") from None
 
     def account_context(self, account: Account, settings: ViewSettings) -> AccountContext:
@@ -187,7 +191,7 @@ class SessionState:
         """Check that the session is open on the running event loop.
 
         Raises:
-            SessionClosedError: It is not.
+            SessionClosedError: The session is not open, or was opened in another process or on another event loop.
         """
         if self.closed:
             raise SessionClosedError("the session is closed: its `async with` block has ended. Nothing was sent.")
@@ -198,17 +202,17 @@ class SessionState:
         if self.process != os.getpid():
             raise SessionClosedError(
                 "the session was opened before this process was forked, so both processes would share its connections."
-                " Open a session in each process, after the fork. Nothing was sent."
+                " Nothing was sent. Open a session in each process after the fork."
             )
         if self.loop != clock.running_loop():
             raise SessionClosedError(
-                "the session belongs to another event loop, like its connections: open one session per loop."
-                " Nothing was sent."
+                "the session was opened on another event loop, to which its connections belong. Nothing was sent."
+                " Open a session on each event loop."
             )
 
 
 class RawOperations:
-    """The operations of a session. Each returns a `Response`: the record with status, headers, request id, attempts."""
+    """The operations of a session (``session.raw``). Each of them returns a `Response` that contains the record."""
 
     __slots__ = ("_account_context", "_shared")
 
@@ -225,16 +229,16 @@ class RawOperations:
         return self._account_context.dialect.gateway
 
     async def _run(self, operation: str, steps: Steps[T], subject: tuple[str, Any] | None = None) -> Response[T]:
-        about = subject if subject is not None and isinstance(subject[1], str) else None
+        known = subject if subject is not None and isinstance(subject[1], str) else None
         try:
-            return await self._shared.executor.run(self._account_context, operation, steps, about)
+            return await self._shared.executor.run(self._account_context, operation, steps, known)
         except BaseException as error:
-            # The attributes of variables below lead to the request.
+            # The request can be reached from variables of the inner frames.
             without_frames(error, keep_others=True)
             raise
 
     def _ready(self, operation: Operation) -> Dialect:
-        """Return the dialect, if the session is open and the gateway offers `operation`."""
+        """Return the dialect, after checking that the session is open and the gateway offers `operation`."""
         self._shared.check_open()
         dialect = self._account_context.dialect
         if operation in dialect.unsupported_operations:
@@ -279,11 +283,19 @@ class RawOperations:
     def page(
         self, limit: int | None = None, cursor: str | None = None, filters: Mapping[str, str] | None = None
     ) -> Coroutine[Any, Any, Response[Page[Customer]]]:
-        """Return one page of `CustomerSession.list`. No frame holds the filters while the page is awaited.
+        """Return one page of customers.
+
+        Args:
+            limit: Customers per page, 1 to 1000.
+            cursor: The `Page.cursor` of the previous page; None for the first page.
+            filters: Query parameters of the gateway.
 
         Raises:
-            InvalidRecordError: The limit, the cursor or a filter is not valid. Nothing was sent.
+            InvalidRecordError: The limit, the cursor or a filter is invalid. Nothing was sent.
+            UnsupportedOperationError: The gateway does not support filters (Monri). Nothing was sent.
+            CallError: The page could not be read.
         """
+        # Not a coroutine function, so that no stack frame contains the filters while the page is awaited.
         dialect = self._ready(Operation.LIST)
         size = dialect.page_limit if limit is None else limit
         if type(size) is not int or not 1 <= size <= 1000:
@@ -328,7 +340,7 @@ class RawOperations:
         idempotent: bool = False,
     ) -> Coroutine[Any, Any, Response[Any]]:
         """See `CustomerSession.request`."""
-        # Not a coroutine function, so that no stack frame keeps the query and the body, where a traceback shows them.
+        # Not a coroutine function, so that no stack frame contains the query and the body, which tracebacks may show.
         self._shared.check_open()
         dialect = self._account_context.dialect
         steps = custom_request(dialect, method, path, query or {}, json, idempotent=idempotent)
@@ -337,6 +349,6 @@ class RawOperations:
     def _token(self, token: object) -> PaymentToken:
         found = token if isinstance(token, PaymentToken) else PaymentToken(token) if isinstance(token, str) else None
         if found is None or not found.token:
-            broken = Violation("token", "token", "must be a token's text or a PaymentToken, and not empty")
+            broken = Violation("token", "token", "must be a non-empty str or a PaymentToken")
             raise InvalidRecordError(self._account_context.dialect.gateway, [broken])
         return found

@@ -1,4 +1,4 @@
-"""Remove request data and credentials from error messages of a gateway."""
+"""The removal of request data and credentials from error messages of a gateway."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,10 +13,10 @@ from wonder_customers.wire import HttpRequest
 
 _MARK: Final = "…"
 _SEARCHED: Final = 4000
-"""Number of characters of a text that are searched."""
+"""Maximum number of characters of a message that are searched."""
 _KEPT: Final = 1000
 _LONG: Final = 6
-"""A value of at least this many characters is removed anywhere in the text, a shorter one only as a whole word."""
+"""Minimum length of values that are removed even inside words. Shorter ones are removed only as whole words."""
 _EMAIL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
 _DIGITS: Final = re.compile(r"\+?\d(?:[\W_]{0,3}\d){6,}")
 """Seven or more digits, with any separators."""
@@ -27,7 +27,7 @@ _CODE: Final = re.compile(r"\d{1,11}")
 
 
 class Redactor:
-    """Removes the values of one request, its body, query and credentials, from texts and errors.
+    """Removes the values of a request (from its body and query) and credentials from messages and errors.
 
     Args:
         request: The request.
@@ -40,10 +40,10 @@ class Redactor:
         self._values = [(value, folded) for value, folded in plain if folded]
 
     def __repr__(self) -> str:
-        return f"<{len(self._values)} values>"
+        return f"<Redactor of {len(self._values)} values>"
 
     def redact_error(self, error: CallError) -> None:
-        """Remove the values from the texts of an error and from the frames of its traceback."""
+        """Remove the values from the messages of an error, and the frames from its traceback."""
         without_frames(error)
         if not isinstance(error, GatewayError):
             return
@@ -61,31 +61,31 @@ class Redactor:
     def redact(self, text: str, code: str | None = None) -> str:
         """Return `text` without the values, e-mail addresses and long numbers, cut to 1,000 characters.
 
-        The gateway's error code `code`, which may be a long number, is kept unless it is one of the values.
+        The gateway's error code `code`, which may be a long number, is kept unless the request contains it as a value.
         """
         folded = FoldedText.of(self._searched_part(text))
         found = [*self._found(folded), *(it.span() for it in _EMAIL.finditer(folded.text))]
         codes = [] if code is None else [it.span() for it in re.finditer(rf"(?<!\d){code}(?!\d)", folded.text)]
-        # Apart, because a status and a code such as "400 10001" would count as one long number.
+        # Long numbers are searched between the codes, because a status and a code ("400 10001") look like one number.
         for start, end in zip([0, *(end for _, end in codes)], [*(it[0] for it in codes), None], strict=True):
             found += _long_numbers(folded.text, start, len(folded.text) if end is None else end)
         return _marked(folded, found)[:_KEPT]
 
     def redact_id(self, text: str) -> str:
-        """Return the request id `text` without the values. A request id may be a long number itself."""
+        """Return the request id `text` without the values. Long numbers are kept, because a request id may be one."""
         folded = FoldedText.of(text)
         return _marked(folded, self._found(folded, whole_numbers=True))
 
     def _found(self, folded: FoldedText, *, whole_numbers: bool = False) -> list[tuple[int, int]]:
-        """Return the places of the values in a folded text.
+        """Return the spans of the values in a folded text.
 
         Args:
             folded: The text.
-            whole_numbers: Find short numbers only as whole words, because they occur in random ids by chance.
+            whole_numbers: Whether to find short numbers only as whole words, because random ids contain them by chance.
         """
         found = []
         for value, plain in self._values:
-            # Most texts contain none of the values, and compiling a pattern is slow.
+            # Most messages contain none of the values, and compiling a pattern is slow.
             if plain in folded.text:
                 pattern = _pattern(value, plain, whole_numbers=whole_numbers)
                 for it in re.finditer(pattern, folded.text):
@@ -95,7 +95,7 @@ class Redactor:
         return found
 
     def _searched_part(self, text: str) -> str:
-        """Return the part of `text` that is searched, without a partial value at its end."""
+        """Return the start of `text` that is searched, without a partial value at its end."""
         if len(text) <= _SEARCHED:
             return text
         cut = text[:_SEARCHED]
@@ -106,21 +106,21 @@ class Redactor:
 
 
 def _is_identifying(value: str) -> bool:
-    """Return whether a value is worth removing, and not a short common word or number."""
+    """Return whether a value may identify a person. Short common words and numbers do not."""
     return len(value) >= 3 or not value.isascii() or (len(value) == 2 and value.istitle())
 
 
 def _pattern(value: str, plain: str, *, whole_numbers: bool) -> str:
     escaped = re.escape(plain)
     if len(plain) >= _LONG or (not value.isascii() and len(plain) > 2) or not plain.isascii():
-        return escaped  # other scripts do not separate words by blanks
+        return escaped  # some scripts do not separate words with spaces
     if plain.isdecimal() and not whole_numbers:
         return rf"(?<!\d){escaped}(?!\d)"
     return rf"(?<!\w){escaped}(?!\w)"
 
 
 def _long_numbers(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Yield the places of long numbers between two places of a text, except lists of single digits."""
+    """Yield the spans of long numbers between two positions of a text, except lists of single digits."""
     for it in _DIGITS.finditer(text, start, end):
         groups = re.findall(r"\d+", it[0])
         digits = sum(map(len, groups))
@@ -129,7 +129,7 @@ def _long_numbers(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _marked(folded: FoldedText, found: list[tuple[int, int]]) -> str:
-    """Return the original text with a mark in place of the places found in the folded one."""
+    """Return the original text with a mark instead of each of the spans found in the folded text."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(folded.span(*it) for it in found):
         overlaps = merged and start < merged[-1][1]
@@ -142,7 +142,7 @@ def _marked(folded: FoldedText, found: list[tuple[int, int]]) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield all texts and numbers of a JSON value."""
+    """Yield all strings and numbers of a JSON value as strings."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -156,7 +156,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _query_values(target: str) -> Iterator[str]:
-    """Yield the values of a query that are not plain numbers such as limits and offsets."""
+    """Yield the values of a query, except plain numbers such as limits and offsets."""
     for _, value in parse_qsl(target.partition("?")[2]):
         if not value.isdecimal():
             yield value

@@ -1,4 +1,4 @@
-"""Computes slow signatures in threads, so that responses to other calls are not delayed."""
+"""Threads for slow signatures, so that responses to other calls are not delayed."""
 
 import os
 from collections.abc import Callable
@@ -12,15 +12,15 @@ T = TypeVar("T")
 __all__ = ["SignerPool"]
 
 _CORES: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-"""The cores that this process may use."""
+"""The number of cores that this process may use."""
 
 
 class SignerPool:
-    """A thread for each core, and the event loop itself for what is more.
+    """Computes signatures in threads, one per core, and on the event loop while all threads are busy.
 
-    No more threads than cores: they would only wait for each other. While all are at work, the next signature is made
-    on the event loop, because waiting would take longer; one at a time, so that the event loop runs in between.
-    The program's own use of anyio's threads takes none of these.
+    More threads than cores would only wait for each other. While all threads are busy, the next signature is computed
+    on the event loop, because waiting would take longer. The event loop computes one signature at a time, so that it
+    serves other tasks in between. The threads are separate from those that the program uses through anyio.
     """
 
     def __init__(self, cores: int = _CORES) -> None:

@@ -10,15 +10,15 @@ __all__ = ["user_agent"]
 
 
 def user_agent(app_info: str | None) -> Header:
-    """Return the header for requests on the running event loop. It contains nothing else about the machine.
+    """Return the header for requests on the running event loop. It contains no other data about the machine.
 
     Args:
-        app_info: The application's part.
+        app_info: The name and version of the application; None to omit them.
     """
     try:
         library = f"wonder-customers/{version('wonder-customers')}"
     except PackageNotFoundError:  # the package is used without being installed
         library = "wonder-customers"
     loop = "asyncio" if running_on_asyncio() else "trio"
-    facts = f"{library} (Python/{sys.version_info.major}.{sys.version_info.minor}; {loop})"
-    return b"User-Agent", (facts if app_info is None else f"{facts} {app_info}").encode("ascii")
+    product = f"{library} (Python/{sys.version_info.major}.{sys.version_info.minor}; {loop})"
+    return b"User-Agent", (product if app_info is None else f"{product} {app_info}").encode("ascii")

@@ -1,4 +1,4 @@
-"""The clock and the sleep function of a session, and the signal that interrupts its waits when a job is stopped."""
+"""The clock and the sleep function of a session, and the signal that ends its waits when a job is stopped."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ class StopSignal:
 
     Requests in progress are completed.
 
-    A call whose wait ends ends with the failure it has met, or with `NotSentError` when it has not sent anything.
+    A call whose wait is ended raises the error of its last request, or `NotSentError` if it has not sent a request.
 
     Attributes:
         is_set: Whether `set` was called.
@@ -39,7 +39,7 @@ class StopSignal:
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Cancel the body of the block when the signal is set."""
+        """Cancel the body of the ``with`` block when the signal is set."""
         with anyio.CancelScope() as scope:
             self.ends.add(scope.cancel)
             try:
@@ -52,11 +52,11 @@ class StopSignal:
 
 @define(eq=False)
 class Waits:
-    """The clock of a session, and its waits.
+    """The clock and the sleep function of a session.
 
     Attributes:
-        clock: Returns seconds on a monotonic clock; deadlines and waits use it.
-        sleep: Waits.
+        clock: A function that returns seconds on a monotonic clock, for deadlines and waits.
+        sleep: An async function that waits for a number of seconds.
     """
 
     clock: Callable[[], float] = system_clock.monotonic

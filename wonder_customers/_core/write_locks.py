@@ -1,11 +1,11 @@
-"""Order of writes: one write per customer at a time, and none while an unconfirmed one may still be applied.
+"""The order of writes: one write per customer at a time, and none while an unconfirmed one may still be applied.
 
-A write without a response may still be in progress. If a newer write were sent at once, the older one could be applied
-after it and undo it. So writes for one customer run one after the other, and after an unconfirmed write a write with
-another body waits until the confirmation window is over.
+A write without a response may still be in progress. If a newer write were sent at once, the older write could be
+applied after the newer one and undo it. So writes for one customer run one after the other, and a write with another
+body waits until the confirmation window of an unconfirmed write is over.
 
-The state belongs to the process, so that several sessions for one account share it. Locks hold for one event loop;
-unconfirmed writes are known on all of them.
+All sessions of a process share the state, because several of them may use the same account. Locks belong to an event
+loop; unconfirmed writes are shared by all event loops.
 """
 
 from collections import OrderedDict, deque
@@ -26,17 +26,17 @@ from wonder_customers.wire import Replay, Transmission
 __all__ = ["UNCONFIRMED_WRITES", "UnconfirmedWrites", "WriteLocks", "WriteOrder", "shared_locks"]
 
 _MOST: Final = 100_000
-"""Unconfirmed writes that are remembered at most."""
+"""Maximum number of unconfirmed writes that are remembered."""
 _LINKS: Final = 10_000
-"""Pairs of a reference and an id that are remembered at most."""
+"""Maximum number of pairs of a reference and an id that are remembered."""
 
 
 @define(eq=False)
 class UnconfirmedWrites:
-    """Writes that may still be applied, by customer. Every operation takes constant time, and memory is bounded.
+    """The writes that may still be applied, by customer. Every method takes constant time, and memory is bounded.
 
     Attributes:
-        clock: Returns seconds on a monotonic clock.
+        clock: A function that returns seconds on a monotonic clock.
     """
 
     clock: Callable[[], float] = system_clock.monotonic
@@ -47,7 +47,7 @@ class UnconfirmedWrites:
         return len(self._writes)
 
     def add(self, keys: Iterable[Key], body: bytes, seconds: float) -> None:
-        """Remember that a write with `body` may still be applied within `seconds`."""
+        """Record that a write with `body` may still be applied within the next `seconds`."""
         now = self.clock()
         for key in keys:
             self._writes[key] = (digest(body), now + seconds)
@@ -55,7 +55,7 @@ class UnconfirmedWrites:
         self._prune(now)
 
     def _prune(self, now: float) -> None:
-        # Two entries are removed for each one added, so the table cannot grow beyond what is unconfirmed.
+        # Up to four old entries are removed for each new write, so the table contains few expired writes.
         for _ in range(4):
             if not self._order or (self._order[0][1] > now and len(self._order) <= _MOST):
                 return
@@ -64,12 +64,12 @@ class UnconfirmedWrites:
                 self._writes.pop(key, None)
 
     def confirm(self, keys: Iterable[Key]) -> None:
-        """Forget the writes: their effect was seen at the gateway."""
+        """Remove the writes with `keys`, because a lookup has shown their effect."""
         for key in keys:
             self._writes.pop(key, None)
 
     def remaining(self, keys: Iterable[Key], body: bytes | None) -> float:
-        """Return the seconds that a write with `body` has to wait; 0 for the body that is unconfirmed itself."""
+        """Return the seconds that a write with `body` has to wait for unconfirmed writes with another body."""
         if not self._writes:
             return 0.0
         now, same = self.clock(), None if body is None else digest(body)
@@ -77,7 +77,7 @@ class UnconfirmedWrites:
         return max((until - now for mark, until in found if mark != same), default=0.0)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all writes."""
         self._writes.clear()
         self._order.clear()
 
@@ -88,7 +88,7 @@ class WriteLocks:
 
     Attributes:
         unconfirmed: The writes that may still be applied.
-        released: Number of locks released so far: the moment that `released_since` takes.
+        released: Number of locks released so far. `released_since` uses it as a clock.
     """
 
     unconfirmed: UnconfirmedWrites = field(factory=UnconfirmedWrites)
@@ -104,26 +104,26 @@ class WriteLocks:
         return sum(len(queue) for queue in list(self._locks.values()) if queue is not None)
 
     def link(self, merchant: Hashable, reference: str, id: str) -> None:
-        """Remember that a reference and an id belong to one customer."""
+        """Record that a reference and an id belong to the same customer."""
         key = (merchant, "id", id)
         self._links[key] = (merchant, "reference", reference)
         if len(self._links) > _LINKS:
             self._links.popitem(last=False)
 
     def with_linked(self, keys: Sequence[Key]) -> list[Key]:
-        """Return `keys` with the references that are known for their ids, references first: the order of locking."""
+        """Return `keys` and the known references of their ids, in the order of locking: references first."""
         linked = [self._links[key] for key in keys if key in self._links] if self._links else []
         return [*linked, *(key for key in keys if key not in linked)] if linked else list(keys)
 
     def acquire_nowait(self, key: Key) -> bool:
-        """Acquire the lock of `key` until `release`. Return False when it is held."""
+        """Acquire the lock of `key`. Return False if it is held already."""
         if key in self._locks:
             return False
         self._locks[key] = None
         return True
 
     async def acquire(self, key: Key, within: float) -> bool:
-        """Acquire the lock of `key` until `release`. Return False when it stays held for `within` seconds."""
+        """Wait up to `within` seconds for the lock of `key`, and acquire it. Return False if it stays held."""
         if self.acquire_nowait(key):
             return True
         queue = self._locks[key]
@@ -132,7 +132,7 @@ class WriteLocks:
         return await queue.wait(lambda: self._hand_on(key), within)
 
     def release(self, key: Key) -> None:
-        """Release the lock of `key`. The task that waited longest has it now."""
+        """Release the lock of `key`, and pass it to the task that has waited longest."""
         self.released += 1
         self._last[key] = self.released
         self._last.move_to_end(key)
@@ -141,7 +141,7 @@ class WriteLocks:
         self._hand_on(key)
 
     def released_since(self, key: Key, moment: int) -> bool:
-        """Return whether the lock of `key` was released after `moment`, a former value of `released`."""
+        """Return whether the lock of `key` was released after `moment`, an earlier value of `released`."""
         return self._last.get(key, self._forgotten) > moment
 
     def _hand_on(self, key: Key) -> None:
@@ -151,14 +151,14 @@ class WriteLocks:
 
 
 UNCONFIRMED_WRITES: Final = UnconfirmedWrites()
-"""The unconfirmed writes of this process."""
+"""The unconfirmed writes of this process, on all event loops."""
 
 _BY_LOOP: Final[OrderedDict[int, tuple[object, WriteLocks]]] = OrderedDict()
 _LOOPS: Final = 64
 
 
 def shared_locks(loop: object) -> WriteLocks:
-    """Return the locks that all sessions on an event loop share."""
+    """Return the locks shared by all sessions on an event loop."""
     found = _BY_LOOP.get(id(loop))
     if found is None or found[0] is not loop:
         found = _BY_LOOP[id(loop)] = (loop, WriteLocks(UNCONFIRMED_WRITES))
@@ -169,7 +169,7 @@ def shared_locks(loop: object) -> WriteLocks:
 
 @define(eq=False)
 class WriteOrder:
-    """Locks customers for operations, and lets writes wait for unconfirmed ones.
+    """Locks customers for operations, and delays writes until no unconfirmed write can be applied.
 
     Attributes:
         locks: The locks, shared by the sessions of an event loop.
@@ -178,15 +178,15 @@ class WriteOrder:
     locks: WriteLocks
 
     async def lock_subject(self, call_context: CallContext, subject: tuple[str, str]) -> None:
-        """Lock the customer of a write, under its reference too where that is known for the id."""
+        """Lock the customer of a write by `subject`, and by its reference if that is known for the id."""
         key = (call_context.account_context.merchant, *subject)
         for it in self.locks.with_linked([key]):
             await self.lock(call_context, it)
 
     async def lock_reference(self, call_context: CallContext, reference: str) -> bool:
-        """Lock a reference besides the id. Return whether the customer may have changed since the operation began.
+        """Lock a reference in addition to the id. Return whether the customer may have changed since the start.
 
-        References are locked before ids, everywhere, so that two operations cannot wait for each other. So the id is
+        All operations lock references before ids, so that two of them cannot wait for each other. Therefore the id is
         released while the operation waits for the reference.
         """
         key = (call_context.account_context.merchant, "reference", reference)
@@ -228,9 +228,9 @@ class WriteOrder:
     async def wait_for_unconfirmed(
         self, call_context: CallContext, keys: Sequence[Key], call: Call[Any] | None
     ) -> bool:
-        """Wait until no earlier write for the customer can be applied any more. Return whether there was one.
+        """Wait until no earlier write for the customer can still be applied. Return whether a wait was necessary.
 
-        The same bytes may be sent again at once where sending them twice leaves the same state.
+        An idempotent `call` does not wait for an unconfirmed write with the same body.
         """
         repeatable = call is not None and call.replay in {Replay.IDEMPOTENT, Replay.NATURAL_UPSERT}
         wait = self.locks.unconfirmed.remaining(keys, call.request.body if call is not None and repeatable else None)
@@ -239,8 +239,8 @@ class WriteOrder:
         remaining = call_context.remaining()
         if wait >= remaining:
             reason = (
-                "it was not sent: an earlier write for this customer is unconfirmed and may be applied for another"
-                f" {wait:.1f} s, which is longer than the {max(0.0, remaining):.1f} s left before the deadline"
+                "the request was not sent: an earlier write for this customer is unconfirmed and may still be applied"
+                f" within {wait:.1f} s, which is longer than the {max(0.0, remaining):.1f} s before the deadline"
             )
             raise call_context.complete(DeadlineExceededError(reason))
         call_context.wait("unconfirmed", wait)
@@ -249,14 +249,14 @@ class WriteOrder:
         return True
 
     def link(self, call_context: CallContext, record: object) -> None:
-        """Remember which reference and id belong to one customer."""
+        """Record the reference and the id of `record`, if it is a customer."""
         if isinstance(record, Customer) and record.reference is not None:
             self.locks.link(call_context.account_context.merchant, record.reference, record.id)
 
     def mark_unconfirmed(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], transmission: Transmission
     ) -> None:
-        """Remember that a write may still be applied, if this is one and may have left."""
+        """Record that `call` may still be applied, if it is a write and may have been sent."""
         if call.replay is not Replay.READ and transmission.sent:
             call_context.unconfirmed = True
             if keys:
