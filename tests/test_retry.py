@@ -283,7 +283,7 @@ def test_invalid_policy_setting_is_named(wrong: dict[str, object]) -> None:
 
 
 def test_policy_error_states_the_allowed_range() -> None:
-    with pytest.raises(ConfigurationError, match=r"attempts=…\) must be a whole number from 1 to 1000$"):
+    with pytest.raises(ConfigurationError, match=r"attempts=…\) must be an integer from 1 to 1000$"):
         RetryPolicy(attempts=0)
     with pytest.raises(ConfigurationError, match=r"cap=…\) must be a number from 0 to 86400.0$"):
         RetryPolicy(cap=-1)

@@ -43,7 +43,7 @@ class _Range:
     def __call__(self, policy: object, attribute: "Attribute[Any]", value: float) -> None:
         kind = int if self.whole else (int, float)
         if isinstance(value, bool) or not isinstance(value, kind) or not self.low <= value <= self.high:
-            what = "a whole number" if self.whole else "a number"
+            what = "an integer" if self.whole else "a number"
             raise ConfigurationError(f"RetryPolicy({attribute.name}=…) must be {what} from {self.low} to {self.high}")
 
 

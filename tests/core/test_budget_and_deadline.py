@@ -92,7 +92,7 @@ async def test_retry_wait_beyond_the_deadline_is_not_started() -> None:
             True,
             None,
             OutcomeUnknownError,
-            "received no response: the deadline of 0.05 s passed",
+            "no response arrived: the deadline of 0.05 s passed",
             "unknown",
         ),
         (
@@ -155,7 +155,7 @@ async def test_confirmation_window_equal_to_the_deadline_is_not_waited_for(wonde
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
     it.account_context.policy = RetryPolicy(deadline=5, attempts=1)
-    with pytest.raises(DeadlineExceededError, match=r"unconfirmed and may be applied for another 5\.0 s"):
+    with pytest.raises(DeadlineExceededError, match=r"unconfirmed and may still be applied within 5\.0 s"):
         await it.create(draft(name="Grace"))
     assert it.clock.waits == []
 

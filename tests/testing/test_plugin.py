@@ -152,10 +152,10 @@ FIXES = {
     "not_mocked_and_swallowed": "paydock: DELETE /customers/{id} is not mocked.",
     "not_called": "mocked but never called: monri.create(). Check that the code under test",
     "refused_signature": "Check that the credentials belong to this environment, and check the clock of this m",
-    "external_host": "test_project.py::test_external_host: a session was about to call ipg.monri.com",
-    "external_host_and_swallowed": "test_project.py::test_external_host_and_swallowed: a session was about to call",
+    "external_host": "test_project.py::test_external_host: a session tried to connect to ipg.monri.com",
+    "external_host_and_swallowed": "test_project.py::test_external_host_and_swallowed: a session tried to connect to",
     "external_host_by_own_transport": "Give the session `transport=gateway_mock.transport`",
-    "external_host_by_proxy": "a session was about to call 192.0.2.1",
+    "external_host_by_proxy": "a session tried to connect to 192.0.2.1",
     "synchronous": "In a synchronous test, create a session with",
     "unsupported_operation": "wonder does not support delete:",
     "fails_for_another_reason": "LookupError: mine",
@@ -244,4 +244,4 @@ def test_guard_applies_to_child_processes(tmp_path: Path) -> None:
     )
     outcome = run_python("-c", program, folder=tmp_path, WONDER_CUSTOMERS_LOOPBACK_ONLY="1")
     assert outcome.code == 1
-    assert "a session was about to call ipgtest.monri.com" in outcome.text
+    assert "a session tried to connect to ipgtest.monri.com" in outcome.text

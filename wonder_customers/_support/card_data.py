@@ -1,4 +1,4 @@
-"""Finds card data in text and in JSON values, because only a payment source may carry it (PCI DSS 3.3.1 and 3.4.1)."""
+"""The search for card data in text and JSON values. Only a payment source may contain it (PCI DSS 3.3.1 and 3.4.1)."""
 
 import re
 import unicodedata
@@ -28,7 +28,7 @@ _CODE_NAME: Final = re.compile(
     r"|codigo(de)?seguridad|codice(di)?sicurezza|code(de)?securite|cryptogramme|beveiligingscode|kodbezpieczenstwa"
 )
 _CODE_RESULT: Final = re.compile(r"(check|result|status|response|match|passed|required|present|provided)")
-"""Whether a code was correct may be stored."""
+"""Names of fields that state whether a code was correct. They may be stored."""
 _CODE_IN_TEXT: Final = re.compile(
     r"(?:\bcsc|cvn2?|cv[vc]2?|security\W?code|prufnummer|pruefnummer|sicherheitscode|sigurnosni kod)"
     r"(?:\W{0,3}(?:is|ist|je)\b)?[\W_]{0,3}[0-9]{3,4}(?![0-9])"
@@ -40,11 +40,11 @@ _BETWEEN: Final = "\nx\n"
 """Separates joined texts, so that nothing is found that spans two of them."""
 _FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
 _MOST_DIGITS: Final = 15
-"""The length of the longest telephone number (E.164)."""
+"""The number of digits of the longest telephone number (E.164)."""
 
 
 def plain_text(text: str) -> str:
-    """Return text with compatibility forms and digits of other scripts replaced, and without invisible characters."""
+    """Return text in NFKC, with decimal digits of other scripts replaced, and without invisible characters."""
     if text.isascii():
         return text
     return _FOREIGN.sub(_plain, unicodedata.normalize("NFKC", text))
@@ -58,13 +58,13 @@ def _plain(character: re.Match[str]) -> str:
 
 
 def contains_card_number(text: str, shortest: int = 13) -> bool:
-    """Return whether text contains a card number, with any separators between its groups of digits.
+    """Return whether a text contains a card number. Groups of digits may be separated.
 
-    A card number has the first digits and the length of a card scheme and a correct check digit (Luhn).
+    A card number has the first digits and the length of a card scheme, and a correct check digit (Luhn).
 
     Args:
         text: The text.
-        shortest: The smallest number of digits.
+        shortest: The minimum number of digits.
     """
     for run in _RUN.finditer(plain_text(text)):
         groups = re.findall("[0-9]+", run[0])
@@ -86,7 +86,7 @@ def _has_check_digit(number: str) -> bool:
 
 @lru_cache(1000)
 def names_security_code(name: str) -> bool:
-    """Return whether a column or key is named like a card's security code, whatever its punctuation and case."""
+    """Return whether a column or key is named like a card's security code. Case and punctuation are ignored."""
     compact = re.sub(r"[\W_]+", "", _without_marks(name))
     return bool(_CODE_NAME.search(compact)) and not _CODE_RESULT.search(compact)
 
@@ -99,39 +99,39 @@ def _without_marks(text: str) -> str:
 
 
 def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the path and the problem of each piece of card data in a record or a JSON value, except in a `Secret`.
+    """Yield a path and a problem for each occurrence of card data in a record or a JSON value, except in a `Secret`.
 
     Args:
-        value: A record, or a JSON value. Text that contains JSON is searched as JSON too.
-        path: The path of the value. Paths and problems contain no value.
+        value: A record, or a JSON value. A str that contains JSON is searched as JSON too.
+        path: The path of the value. The yielded paths and problems contain no values.
     """
     if not _is_suspicious(value):
         return  # most records, without the cost of a search
     queue, seen = [(path, value)], set[int]()
-    for place, item in queue:
+    for location, item in queue:
         if isinstance(item, str):
-            yield from _in_text(place, item)
-            queue += _as_json(place, item)
+            yield from _search_text(location, item)
+            queue += _parse_json(location, item)
         elif item is None or isinstance(item, bool):
             continue
         elif names := _field_names(type(item)):  # type: ignore[arg-type]  # classes are hashable
-            queue += _fields_of(place, item, names)
+            queue += _fields_of(location, item, names)
         elif isinstance(item, (Mapping, list, tuple)):
-            if id(item) in seen:  # a value that contains itself
+            if id(item) in seen:  # a container that contains itself
                 continue
             seen.add(id(item))
             if not isinstance(item, Mapping):
-                queue += ((place, inner) for inner in item)
+                queue += ((location, inner) for inner in item)
                 continue
             for key, inner in item.items():
-                yield from _in_text(place, str(key))
-                child = f"{place}.{key}".lstrip(".")[:100]
-                if names_security_code(str(key)[:100]) and _holds_code(inner):
-                    yield (place if contains_card_number(child) else child), "contains a card's security code"
+                yield from _search_text(location, str(key))
+                child = f"{location}.{key}".lstrip(".")[:100]
+                if names_security_code(str(key)[:100]) and _contains_code(inner):
+                    yield (location if contains_card_number(child) else child), "contains a card's security code"
                 else:
-                    queue.append((place if contains_card_number(child) else child, inner))
+                    queue.append((location if contains_card_number(child) else child, inner))
         elif isinstance(item, (int, float)):
-            yield from _in_text(place, str(item))
+            yield from _search_text(location, str(item))
 
 
 def _is_suspicious(value: Any) -> bool:
@@ -181,21 +181,21 @@ def _collect(item: Any, texts: list[str], depth: int) -> bool:
 
 @cache
 def _field_names(kind: Any) -> tuple[str, ...]:
-    """Return the names of a record class's fields to search; empty for other classes.
+    """Return the names of the fields of a record class that are searched. Return an empty tuple for other classes.
 
     `gateway_id` is excluded: it is hexadecimal and can contain a card-like number by chance. `clear` contains names.
     """
     return tuple(it.name for it in fields(kind) if it.name not in {"gateway_id", "clear"}) if has(kind) else ()
 
 
-def _fields_of(place: str, record: Any, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
+def _fields_of(location: str, record: Any, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
     for field in names:
         value = getattr(record, field)
         if value is None:
             continue
-        name = f"{place}.{field}" if place else field
-        # A shorter number that looks like a card's is a telephone number.
-        phone = place == "phone" and isinstance(value, str)
+        name = f"{location}.{field}" if location else field
+        # In a phone field, a number that looks like a card number but is shorter is a telephone number.
+        phone = location == "phone" and isinstance(value, str)
         if not phone or contains_card_number(value, _MOST_DIGITS + 1):
             yield name, value
 
@@ -207,15 +207,15 @@ def _in_text(place: str, text: str) -> Iterator[tuple[str, str]]:
         yield place, "contains a card's security code"
 
 
-def _as_json(place: str, text: str) -> list[tuple[str, Any]]:
+def _parse_json(location: str, text: str) -> list[tuple[str, Any]]:
     if not text.lstrip().startswith(("{", "[")):
         return []
     try:
-        return [(place, orjson.loads(text))]
+        return [(location, orjson.loads(text))]
     except orjson.JSONDecodeError:
         return []
 
 
-def _holds_code(value: Any) -> bool:
-    """Return whether a value with the name of a security code has digits; other values say whether it was correct."""
+def _contains_code(value: Any) -> bool:
+    """Return whether the value of a field named like a security code contains a code, not the result of a check."""
     return not isinstance(value, bool) and bool(_CODE.search(plain_text(str(value))))

@@ -1,6 +1,6 @@
-"""The clock and the waits of every session. Tests can replace them.
+"""The clock and the sleep function of all sessions. Tests can replace them.
 
-The functions look up the replacement on every call, so it also affects sessions that are already open, on every event
+The functions look up the replacement on every call. So it also affects sessions that are already open, on every event
 loop and in every task.
 """
 
@@ -17,7 +17,7 @@ __all__ = ["Clock", "monotonic", "replaced_by", "running_loop", "sleep"]
 
 
 class Clock(Protocol):
-    """A clock that can also wait."""
+    """A monotonic clock, and a function that waits on it."""
 
     def clock(self) -> float:
         """Return seconds on a monotonic clock."""
@@ -30,8 +30,8 @@ _replacements: list[Clock] = []
 
 
 def monotonic() -> float:
-    """Return seconds on a monotonic clock: that of the machine, unless a test replaced it."""
-    # Only differences matter, and the clock of the event loop is several times slower.
+    """Return seconds on the monotonic clock of the machine, or on the replacement of a test."""
+    # The time of the event loop is not used, because reading it is several times slower.
     return _replacements[-1].clock() if _replacements else time.monotonic()
 
 
@@ -42,8 +42,8 @@ async def sleep(seconds: float) -> None:
 
 
 def running_loop() -> object:
-    """Return an object that identifies the running event loop; None if none is running."""
-    # The token of anyio works on every event loop, but takes ten times as long, and every call needs it.
+    """Return an object that identifies the running event loop, or None if none is running."""
+    # anyio's token works on every event loop, but reading it takes ten times as long, and every call does it.
     try:
         return sys.modules["asyncio"].get_running_loop()
     except (KeyError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Text in one form for comparison: without escapes, case, accents and invisible characters."""
+"""Text folded for comparison: without escapes, case, accents and invisible characters."""
 
 import html
 import re
@@ -16,21 +16,21 @@ _ESCAPE: Final = re.compile(
     r"|(?P<json>(?:\\u[0-9A-Fa-f]{4})+|\\[\"\\/bfnrt])"
 )
 _PLUS: Final = re.compile(r"(?<=[^\W_])\+(?=[^\W_]|%)")
-"""A blank in a query."""
+"""A plus sign that encodes a space in a query."""
 _JSON: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _PASSES: Final = 3
-"""How many escapes around each other are removed, such as those of JSON in a URL."""
+"""How many levels of nested escapes are removed, such as those of JSON in a URL."""
 
 _Piece = tuple[str, int, int]
-"""Characters, and the start and end in the original text of what they replace."""
+"""Folded characters, and the start and end of the characters of the original text that they replace."""
 
 
 @frozen
 class FoldedText:
-    """A folded text that knows where each of its characters was in the original.
+    """A folded text, with the positions of its characters in the original text.
 
     Attributes:
-        original: The text.
+        original: The original text.
         text: The folded text.
     """
 
@@ -41,7 +41,7 @@ class FoldedText:
 
     @classmethod
     def of(cls, original: str) -> "FoldedText":
-        """Fold a text."""
+        """Return the folded form of `original`."""
         if original.isascii() and not re.search(r"[%&\\+\x00-\x1f]|  ", original):
             return cls(original, original.lower(), None, None)
         pieces: list[_Piece] = [(character, at, at + 1) for at, character in enumerate(original)]
@@ -50,7 +50,7 @@ class FoldedText:
             if len(unescaped) == len(pieces):
                 break
             pieces = unescaped
-        folded = list(_one_blank(_folded(pieces)))
+        folded = list(_with_single_spaces(_folded(pieces)))
         text, starts, ends = zip(*folded, strict=True) if folded else ((), (), ())
         return cls(original, "".join(text), starts, ends)
 
@@ -62,19 +62,19 @@ class FoldedText:
 
 
 def _unescaped(pieces: list[_Piece]) -> Iterator[_Piece]:
-    """Yield single characters, with escapes replaced by what they mean."""
+    """Yield single characters, with escapes replaced by the characters that they encode."""
     text, at = "".join(piece[0] for piece in pieces), 0
-    for place in (it.start() for it in _PLUS.finditer(text)):
-        pieces[place] = (" ", *pieces[place][1:])
+    for index in (it.start() for it in _PLUS.finditer(text)):
+        pieces[index] = (" ", *pieces[index][1:])
     for found in _ESCAPE.finditer(text):
         yield from pieces[at : found.start()]
         at = found.end()
         start, end = pieces[found.start()][1], pieces[at - 1][2]
-        yield from ((character, start, end) for character in _meaning(found))
+        yield from ((character, start, end) for character in _decoded(found))
     yield from pieces[at:]
 
 
-def _meaning(found: "re.Match[str]") -> str:
+def _decoded(found: "re.Match[str]") -> str:
     if found["url"]:
         return unquote(found[0], errors="replace")
     if found["html"]:
@@ -94,8 +94,8 @@ def _folded(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
                 yield (str(unicodedata.decimal(it)) if kind == "Nd" else it), start, end
 
 
-def _one_blank(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
-    """Replace each run of white space with one blank."""
+def _with_single_spaces(pieces: Iterable[_Piece]) -> Iterator[_Piece]:
+    """Replace each run of white space with one space."""
     blank: _Piece | None = None
     for piece in pieces:
         if piece[0].isspace():

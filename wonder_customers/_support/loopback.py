@@ -1,4 +1,4 @@
-"""Which hosts are this machine."""
+"""The recognition of loopback hosts."""
 
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -7,7 +7,7 @@ __all__ = ["is_encrypted_or_loopback", "is_loopback"]
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` is a loopback address or a name below ``localhost``. Names are not resolved."""
+    """Return whether `host` is a loopback address, ``localhost`` or a name below it. Names are not resolved."""
     try:
         address = ip_address(host)
         return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -1,4 +1,4 @@
-"""The values of a record's fields that stand for an action: `UNSET` and `CLEAR`."""
+"""`UNSET` and `CLEAR`, the marker values for fields of records."""
 
 from enum import Enum
 from typing import Any, Final
@@ -7,7 +7,7 @@ __all__ = ["CLEAR", "UNSET", "Clear", "Unset"]
 
 
 class Unset(Enum):
-    """The type of `UNSET`: "leave this field as it is", where None means "clear it"."""
+    """The type of `UNSET`, which leaves a field of a patch unchanged, whereas None clears it."""
 
     UNSET = "UNSET"
 
@@ -22,7 +22,7 @@ UNSET: Final = Unset.UNSET
 
 
 class Clear(Enum):
-    """The type of `CLEAR`."""
+    """The type of `CLEAR`, which clears a field in an upsert, whereas None leaves it unchanged."""
 
     CLEAR = "CLEAR"
 
@@ -31,4 +31,4 @@ class Clear(Enum):
 
 
 CLEAR: Final[Any] = Clear.CLEAR
-"""The value of a draft's field that an upsert clears, where None means "leave it as it is"."""
+"""The value for a field of a draft that an upsert clears. None leaves the field unchanged."""

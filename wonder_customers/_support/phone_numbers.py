@@ -1,6 +1,6 @@
-"""International telephone numbers: the calling code, the national number, and texts that are not one number.
+"""The parsing of international telephone numbers, and the recognition of texts that are not exactly one number.
 
-A separate module, because the telephone library is large and is loaded only if a number is used.
+This is a separate module, because the ``phonenumbers`` library is large and is loaded only if a number is used.
 """
 
 import re
@@ -24,7 +24,7 @@ _RANGE: Final = re.compile(r"\s*[/\\]\s*|\s+[\-\u2010-\u2015]\s+")
 _DIGITS_ONLY: Final = re.compile(r"[^\-/.\u2010-\u2015]*")
 _LONGEST: Final = 100
 _COMPLETE: Final = 6
-"""The number of digits, without the calling code, from which a text before a slash is a number and not an area code."""
+"""Minimum number of digits, without the calling code, of a number before a slash. Fewer digits are an area code."""
 
 
 def split(text: str) -> tuple[str, str] | None:
@@ -34,14 +34,14 @@ def split(text: str) -> tuple[str, str] | None:
         text: A number that starts with a plus sign.
 
     Returns:
-        The digits of the calling code, and those of the national number without a trunk prefix. A leading zero that
-        belongs to the number (Italy) is kept. None if `text` is not one international number.
+        The digits of the calling code and of the national number, without a trunk prefix. A leading zero that belongs
+        to the number (Italy) is kept. None if `text` is not exactly one international number.
     """
     return _split_digits(text) or (None if ambiguity(text) else _split_formatted(text))
 
 
 def ambiguity(text: str) -> str | None:
-    """Return why a text does not contain exactly one number, such as ``has an extension``; None if it may be one."""
+    """Return why a text is not exactly one number, such as ``has an extension``; None if no reason is known."""
     if _PLAIN.fullmatch(text) or text.isdecimal():
         return None
     if len(text) > _LONGEST:
@@ -50,10 +50,10 @@ def ambiguity(text: str) -> str | None:
 
 
 def national(text: str, region: str) -> str | None:
-    """Return a number as it is dialled in a country, in the international form; None if it is not valid there.
+    """Return a number that is written as dialled in a country in E.164 format; None if it is not valid there.
 
     Args:
-        text: Digits and punctuation, with or without a trunk prefix; or with the country's prefix for calls abroad.
+        text: The number, with or without a trunk prefix, or with the country's prefix for international calls.
         region: The country as an ISO 3166-1 alpha-2 code.
     """
     try:
@@ -66,19 +66,19 @@ def national(text: str, region: str) -> str | None:
 
 
 def _has_several(text: str) -> bool:
-    """Return whether the text has several numbers; a slash after an area code does not separate numbers."""
+    """Return whether a text contains several numbers. A slash after an area code does not separate numbers."""
     ends = [separator.start() for separator in _RANGE.finditer(text)]
     return _SEVERAL.search(text) is not None or any(_national_digits(text[:end]) >= _COMPLETE for end in ends)
 
 
 def _national_digits(text: str) -> int:
-    """Return the number of digits without the calling code."""
+    """Return the number of digits of a number without its calling code."""
     parts = _split_formatted(text)
     return sum(map(str.isdecimal, text)) if parts is None else len(parts[1])
 
 
 def _is_too_long(text: str) -> bool:
-    """Return whether a number with hyphens, slashes or dots has more digits than numbers of its country."""
+    """Return whether a number with hyphens, slashes or dots is too long for the numbering plan of its country."""
     if _DIGITS_ONLY.fullmatch(text):
         return False
     parsed = _parsed(text)
@@ -86,7 +86,7 @@ def _is_too_long(text: str) -> bool:
 
 
 def _split_digits(text: str) -> tuple[str, str] | None:
-    """Split a number of digits and blanks whose trunk prefix is absent, without the slow telephone library."""
+    """Split a number of digits and spaces that has no trunk prefix, without the slow parser of ``phonenumbers``."""
     digits = text.replace(" ", "")
     if not _PLAIN.fullmatch(digits):
         return None
@@ -105,7 +105,7 @@ def _split_formatted(text: str) -> tuple[str, str] | None:
 
 
 def _parsed(text: str) -> phonenumbers.PhoneNumber | None:
-    # The telephone library ignores letters and extensions, which would then be lost.
+    # Texts with letters or extensions are rejected here, because ``phonenumbers`` would ignore these parts.
     if not _NUMBER.fullmatch(text):
         return None
     try:
@@ -126,7 +126,7 @@ _NEVER: Final = re.compile(r"(?!)")
 
 @cache
 def _trunk(code: str) -> re.Pattern[str] | None:
-    """Return the trunk prefixes of a calling code, which its numbers lose; None if the code does not exist."""
+    """Return a pattern for the trunk prefixes of a calling code; None if the code does not exist."""
     regions = COUNTRY_CODE_TO_REGION_CODE.get(int(code))
     if not regions:
         return None

@@ -1,4 +1,4 @@
-"""Text that cannot control a terminal, forge a line of a log, or change the order in which text is displayed."""
+"""The escaping of characters that control a terminal, forge lines of a log, or change the order of displayed text."""
 
 import re
 from typing import Final
@@ -6,9 +6,9 @@ from typing import Final
 __all__ = ["UNSAFE", "printable"]
 
 UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, separators of lines, bidirectional controls and lone surrogates."""
+"""Control characters, line separators, bidirectional controls and lone surrogates."""
 
 
 def printable(value: object) -> str:
-    """Return `value` as text in which control and bidirectional characters are escaped."""
+    """Return ``str(value)`` with the characters of `UNSAFE` escaped."""
     return UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), str(value))

@@ -7,7 +7,11 @@ from attrs import define, field
 
 @define(eq=False)
 class RequestMeter:
-    """Counts accepted requests, in tenths of a second."""
+    """Counts accepted requests per tenth of a second.
+
+    Attributes:
+        tenths: The number of each tenth of a second with requests, and the number of requests in it.
+    """
 
     tenths: "deque[tuple[int, int]]" = field(factory=deque)
 
@@ -22,7 +26,7 @@ class RequestMeter:
                 self.tenths.popleft()
 
     def rate(self, now: float, seconds: float = 1.0) -> float:
-        """Requests per second over the last `seconds` (30 at most)."""
+        """Return the requests per second over the last `seconds` (30 at most)."""
         first = int(now * 10) - int(seconds * 10)
         total = 0
         for tenth, amount in reversed(self.tenths):

@@ -1,6 +1,6 @@
-"""Sending requests to gateways, and the choice between the two transports.
+"""The transports, which send requests to gateways, and the choice between them.
 
-`AsyncioTransport` is the default on asyncio. `HttpxTransport` serves everything else.
+`AsyncioTransport` is the default on asyncio. `HttpxTransport` is used in all other cases.
 """
 
 import sys
@@ -17,19 +17,19 @@ __all__ = ["check_transport", "patched_library", "select_transport"]
 
 
 def check_transport(transport: Any, max_connections: int) -> None:
-    """Check the arguments of a session.
+    """Check the transport arguments of a session.
 
     Args:
         transport: None, a `Transport`, a transport of httpx or httpx2, or a function that returns one.
-        max_connections: Largest number of connections.
+        max_connections: Maximum number of connections.
 
     Raises:
-        ConfigurationError: One of them is something else.
+        ConfigurationError: An argument is invalid.
     """
     check_max_connections(max_connections)
     if transport is None or _is_factory(transport) or hasattr(transport, "handle_async_request"):
         return
-    # An httpx client has methods with the names of `Transport`.
+    # An httpx client has methods with the same names as those of `Transport`.
     if not isinstance(transport, Transport) or hasattr(transport, "build_request"):
         raise ConfigurationError(
             "transport must be a Transport, a transport of httpx or httpx2, or a function that returns one,"
@@ -51,11 +51,11 @@ def _is_factory(transport: object) -> bool:
 
 
 def select_transport(transport: Any, max_connections: int) -> tuple[Transport, str]:
-    """Return the transport of a session that opens on the running event loop, and its description for ``repr``.
+    """Return the transport for a session on the running event loop, and a description of it for ``repr``.
 
     Args:
         transport: The ``transport`` argument of the session.
-        max_connections: Largest number of connections, if a transport is created.
+        max_connections: Maximum number of connections, if a transport is created.
 
     Raises:
         ConfigurationError: `transport` cannot be used.
@@ -91,13 +91,13 @@ def _default(max_connections: int) -> tuple[Transport, str]:
 
 
 def _httpx(max_connections: int, transport: Any = None, *, close_transport: bool = False) -> Transport:
-    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - only here is httpx loaded
+    from wonder_customers.transports.httpx import HttpxTransport  # noqa: PLC0415 - httpx is loaded only if used
 
     return HttpxTransport(max_connections=max_connections, transport=transport, close_transport=close_transport)
 
 
 def patched_library() -> str | None:
-    """Return ``httpx`` or ``httpx2`` if a mock such as respx, or a tracer, has replaced how it sends requests."""
+    """Return ``httpx`` or ``httpx2`` if a mock such as respx, or a tracer, has patched the library; else None."""
     for library, core in (("httpx", "httpcore"), ("httpx2", "httpcore2")):
         classes = [(library, "AsyncHTTPTransport"), (core, "AsyncConnectionPool"), (core, "AsyncHTTPConnection")]
         for module, name in classes:

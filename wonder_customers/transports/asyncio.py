@@ -1,6 +1,6 @@
-"""The default transport on asyncio and uvloop: connections of `asyncio.Protocol`, parsed by httptools.
+"""The default transport on asyncio and uvloop: `asyncio.Protocol` connections, with responses parsed by httptools.
 
-It handles every byte itself, so the evidence in a `Transmission` is exact.
+The transport processes every byte itself, so the observations in a `Transmission` are exact.
 """
 
 import asyncio
@@ -31,22 +31,22 @@ from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmiss
 __all__ = ["AsyncioTransport"]
 
 _NEXT_ADDRESS: Final = 0.25
-"""Seconds before the next address of a host is tried at the same time (RFC 8305, section 5)."""
+"""Seconds after which the next address of a host is tried in parallel (RFC 8305, section 5)."""
 
 
 class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
-    """Transport for asyncio and uvloop, and the default there.
+    """The default transport for asyncio and uvloop.
 
-    It belongs to the event loop on which it is first used. Close it when the sessions that use it have ended.
+    A transport belongs to the event loop on which it is first used. Close it after the sessions that use it.
 
     Args:
-        max_connections: Largest number of connections to all gateways. Further requests wait within their deadline.
-        ssl_context: For a private certificate authority or pinned certificates. It must verify certificates and host
-            names, and accept only TLS 1.2 or later. It is not changed.
+        max_connections: Maximum number of connections to all gateways. Further requests wait within their deadline.
+        ssl_context: A TLS context for a private certificate authority or pinned certificates. It must verify
+            certificates and host names, and accept only TLS 1.2 or later. It is not modified.
         local_address: The IP address of this machine to connect from.
 
     Raises:
-        ConfigurationError: `max_connections` is out of range, or `ssl_context` does not verify.
+        ConfigurationError: `max_connections` is out of range, or `ssl_context` does not verify the server.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
 
     def _check_loop(self) -> None:
         if self._loop is None and not running_on_asyncio():
-            raise ConfigurationError("AsyncioTransport runs on asyncio only. Nothing was sent.")
+            raise ConfigurationError("AsyncioTransport runs only on asyncio. Nothing was sent.")
         super()._check_loop()
 
     def _new(self, origin: Origin) -> "AsyncioConnection":
@@ -79,7 +79,7 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
             connection.abort()
 
     async def aclose(self) -> None:
-        """Close all idle connections. Busy ones are closed when their request ends."""
+        """Close all idle connections. Busy connections are closed when their requests end."""
         idle = [connection.closed for stack in self._idle.values() for connection in stack]
         await super().aclose()
         if idle and idle[0].get_loop() is asyncio.get_running_loop():
@@ -90,8 +90,8 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
 
         Raises:
             ConfigurationError: `loopback_guard` does not allow the host.
-            TransportError: It could not be opened within `seconds`.
-            TransportTimeout: It could not be opened before `deadline`.
+            TransportError: The connection could not be opened within `seconds`.
+            TransportTimeout: The connection could not be opened before `deadline`.
         """
         origin = connection.origin
         loopback_guard.check(origin.host)
@@ -113,7 +113,7 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
             if connection.transport is None and sock is not None:
                 sock.close()
         if failure is not None:
-            raise failure  # here, without the original error: its frames hold the request
+            raise failure  # outside the except block, so that the error has no context whose frames hold the request
         transport = connection.transport
         if transport is None or transport.is_closing():
             raise TransportError("no connection: it was closed at once")
@@ -131,13 +131,13 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
 
 
 class AsyncioConnection(asyncio.Protocol, PooledConnection):
-    """An HTTP/1.1 connection. The methods whose names begin with ``on_`` are called by the parser.
+    """An HTTP/1.1 connection. The parser calls the methods whose names begin with ``on_``.
 
     Attributes:
-        due: While a request is in progress, its next time limit; while idle, when the connection must be closed.
-        transport: None until it is connected.
-        timer_due: When the timer for `due` fires.
-        closed: Done when the socket is closed. asyncio closes it in a later iteration of the event loop.
+        due: During a request, the time of its next time limit; otherwise, the time when the connection is closed.
+        transport: The asyncio transport; None until the connection is open.
+        timer_due: The time when the timer for `due` fires.
+        closed: A future that is done when the socket is closed, in a later iteration of the event loop.
     """
 
     def __init__(self, origin: Origin, pool: AsyncioTransport) -> None:
@@ -188,10 +188,10 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         return HttpResponse(transmission.status, headers, body)
 
     def is_reusable(self, now: float) -> bool:
-        """Return whether it is still open, with nothing received after its last response."""
+        """Return whether the connection is open and has received no data after its last response."""
         if not self._reusable or self.transport is None or self.transport.is_closing():
             return False
-        # The event loop reports the end of a connection late if the program has blocked it.
+        # If the program has blocked the event loop, the end of the connection has not been reported yet.
         return not self.served or now - self.idle_since < 1 or self.socket is None or not is_readable(self.socket)
 
     async def aclose(self) -> None:
@@ -204,13 +204,13 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
             self.socket.close()
 
     def abort(self) -> None:
-        """Close the connection at once: drop unsent data, and do not wait for the end of TLS."""
+        """Close the connection at once, without sending buffered data or closing TLS."""
         self._reusable, self._waiter = False, None
         if self.transport is not None:
             self.transport.abort()
 
     def set_timer(self) -> None:
-        """Check the time at `due`. A timer that fires earlier is kept: setting one for each request would cost more."""
+        """Start a timer that fires at `due`, and cancel the current timer."""
         if self._timer is not None:
             self._timer.cancel()
         self.timer_due = self.due
@@ -234,7 +234,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
 
     def _expect_within(self, seconds: float) -> None:
         self.due = due = min(monotonic() + seconds, self._deadline)
-        if due < self.timer_due:
+        if due < self.timer_due:  # a timer that fires earlier is kept, because a new one per request would be slower
             self.set_timer()
 
     def _fail(self, error: TransportError) -> None:
@@ -265,7 +265,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None:
-            # No request asked for these bytes, and they must not be taken for the response to the next one.
+            # No request is in progress, and the data must not be read as the response to the next one.
             self._pool.discard(self)
             self.abort()
             return
@@ -294,7 +294,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
             self._timer.cancel()
         self.closed.set_result(None)
 
-    def _end(self, what: str) -> None:
+    def _end(self, cause: str) -> None:
         self._reusable = False
         if self._waiter is None:
             self._pool.discard(self)
@@ -304,7 +304,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         else:
             self._transmission.stale = self.served and not self._received
             part = "a" if self._transmission.status is None else "the complete"
-            self._fail(TransportError(f"{what} before {part} response arrived"))
+            self._fail(TransportError(f"{cause} before {part} response arrived"))
 
     # HttpResponseParser
 

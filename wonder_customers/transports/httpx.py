@@ -1,8 +1,8 @@
-"""The transport for everything but plain asyncio: trio, proxies, and transports of httpx or httpx2 given by the caller.
+"""The transport for trio, for proxies, and for transports of httpx or httpx2 that the caller passes.
 
 It uses the documented interface of these libraries: ``handle_async_request``, and the ``trace`` extension with the
-network streams it reports. httpx's pool loses connections when requests are cancelled (encode/httpcore#1093), so each
-connection of our pool is an httpx transport with one connection.
+network streams that it reports. httpx's pool loses connections when requests are cancelled (encode/httpcore#1093), so
+each connection of `ConnectionPool` is an httpx transport with one connection.
 """
 
 import ssl
@@ -46,10 +46,10 @@ _SWEEP: Final = 0.5
 """Seconds between two checks of the idle connections."""
 
 _LARGE: Final = 64 * 1024
-"""Bytes of a request body from which on the gateway may refuse it before it is sent."""
+"""Minimum size in bytes of a request body that a gateway may refuse before it is sent completely."""
 
 _BUFFERED: Final = 60_000
-"""Bytes of a response that fit into the buffers of every layer. A longer one may hide further data there."""
+"""Maximum size in bytes of a response that fits into the buffers of every layer, so that no further data is hidden."""
 
 _NOT_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
 _DISCONNECTED: Final = frozenset({"RemoteProtocolError", "ReadError", "WriteError"})
@@ -63,30 +63,31 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "RemoteProtocolError": "the connection was closed, or the response is not valid HTTP",
     "LocalProtocolError": "the request line or a header is not valid HTTP",
 }
-"""By the names of the libraries' exceptions."""
+"""Messages by the class names of the exceptions of httpx and httpx2."""
 
 _POOLED_WARNING: Final = (
     "httpx.AsyncHTTPTransport loses connections when requests are cancelled (encode/httpcore#1093). Pass a function"
-    " that creates it instead, such as transport=lambda: httpx.AsyncHTTPTransport(…), and the session uses one for each"
-    " connection; or use HttpxTransport(proxy=…, local_address=…, ssl_context=…)."
+    " that creates one instead, such as transport=lambda: httpx.AsyncHTTPTransport(…), so that each connection has its"
+    " own transport; or use HttpxTransport(proxy=…, local_address=…, ssl_context=…)."
 )
 
 
 class HttpxTransport(ConnectionPool["HttpxConnection"]):
-    """Transport over httpx or httpx2, for trio, proxies and their own transports.
+    """A transport over httpx or httpx2, for trio, for proxies, and for transports of these libraries.
 
     Args:
-        max_connections: Largest number of connections to all gateways. Further requests wait within their deadline.
-        ssl_context: For a private certificate authority or pinned certificates. It must verify certificates and host
-            names, and accept only TLS 1.2 or later. It is not changed.
-        proxy: The URL of a proxy, as a `Secret` if it holds a password. Proxies in environment variables are not used.
+        max_connections: Maximum number of connections to all gateways. Further requests wait within their deadline.
+        ssl_context: A TLS context for a private certificate authority or pinned certificates. It must verify
+            certificates and host names, and accept only TLS 1.2 or later. It is not modified.
+        proxy: The URL of a proxy, as a `Secret` if it contains a password. Environment variables are not read.
         local_address: The IP address of this machine to connect from.
-        transport: A transport of httpx or httpx2, such as ``httpx.MockTransport``, used for all requests. Or a function
-            that returns a new one, called for each connection.
-        close_transport: Close `transport` together with this one. By default the caller closes it.
+        transport: A transport of httpx or httpx2, such as ``httpx.MockTransport``, used for all requests; or a function
+            that returns a new transport for each connection.
+        close_transport: Whether to close `transport` together with this transport.
 
     Raises:
-        ConfigurationError: `max_connections` is out of range, a TLS context does not verify, or `proxy` cannot be used.
+        ConfigurationError: `max_connections` is out of range, `ssl_context` does not verify the server, or `proxy`
+            cannot be used.
     """
 
     @concealed
@@ -116,7 +117,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
             warn(_POOLED_WARNING, stacklevel=4)
 
     def _check_loop(self) -> None:
-        if self._shared is None:  # the caller knows the event loop of the caller's transport
+        if self._shared is None:  # a transport of the caller may be used on any event loop
             super()._check_loop()
 
     def _new(self, origin: Origin) -> "HttpxConnection":
@@ -142,7 +143,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
             run_in_background(self._sweep)
 
     async def _sweep(self) -> None:
-        """Close idle connections that are due or that the gateway has closed, while there are any."""
+        """Close idle connections that are due or that the gateway has closed, until there are no idle connections."""
         assert self._sweeper is not None  # noqa: S101 - created by the caller
         with self._sweeper:
             while self.idle_connections:
@@ -150,14 +151,14 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
                 now = monotonic()
                 idle = [connection for stack in self._idle.values() for connection in stack]
                 unusable = [it for it in idle if it.due <= now or not it.is_reusable(now)]
-                for connection in unusable:  # before any of them is closed, which lets other tasks run
+                for connection in unusable:  # all are removed before the first await, so that no task takes one
                     self._remove_idle(connection)
                 await close_all(unusable)
         self._sweeper = None
         self._swept.set()
 
     async def aclose(self) -> None:
-        """Close all idle connections. Busy ones are closed when their request ends."""
+        """Close all idle connections. Busy connections are closed when their requests end."""
         await super().aclose()
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -167,9 +168,10 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
 
 
 class HttpxConnection(PooledConnection):
-    """An httpx transport: one for each connection, or one of the caller's for all of them.
+    """A connection that is an httpx transport of its own, or that shares the caller's transport with all others.
 
-    Its evidence comes from the ``trace`` extension. A transport that does not support it is trusted.
+    The observations come from the ``trace`` extension. For transports without this extension, the class of an error
+    shows whether the request was sent.
     """
 
     def __init__(self, origin: Origin, carrier: Any, resolver: Resolver | None, *, shared: bool = False) -> None:
@@ -181,8 +183,13 @@ class HttpxConnection(PooledConnection):
         self._reusable = True
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
-        """Send the request over this connection and return the response, before `deadline` on the monotonic clock."""
-        serialize_request(signed_request)  # refuses what is not valid HTTP
+        """Send the request over this connection and return the response.
+
+        Raises:
+            TransportTimeout: `deadline`, on the monotonic clock, passed before the response was complete.
+            TransportError: The response is missing or incomplete.
+        """
+        serialize_request(signed_request)  # raises an error if the request is not valid HTTP
         request = build_request(self._library, signed_request)
         request.extensions["trace"] = self._trace
         self._transmission, self._large = transmission, len(signed_request.body) >= _LARGE
@@ -196,15 +203,15 @@ class HttpxConnection(PooledConnection):
                 return await self._read(response)
         except (self._library.TransportError, OSError) as error:  # httpx does not wrap errors of TLS
             failure = self._failure(error, deadline)
-        raise failure  # here, without the original error: it holds the request
+        raise failure  # outside the except block, so that the error has no context that contains the request
 
     async def _trace(self, event: str, info: dict[str, Any]) -> None:
-        """Note an event of the request, such as ``http11.send_request_headers.started``."""
+        """Process a trace event of the request, such as ``http11.send_request_headers.started``."""
         self._traced = True
         protocol, _, step = event.partition(".")
         match step:
             case "connect_tcp.started":
-                # Here as well, because a proxy or the caller's own transport may connect to another host.
+                # Checked for each connection, because a proxy or a transport of the caller may have another host.
                 loopback_guard.check(str(info["host"]))
                 self.served = False
             case "start_tls.started":
@@ -244,7 +251,7 @@ class HttpxConnection(PooledConnection):
                 size += len(part)
                 parts.append(part)
                 if size > MAX_BODY:
-                    # Leaving the loop would leave httpx's generators suspended; they end when the response is closed.
+                    # Closing the response ends the loop. A `break` would leave httpx's generators suspended.
                     parts.clear()
                     await response.aclose()
         finally:
@@ -259,7 +266,7 @@ class HttpxConnection(PooledConnection):
     def _failure(self, error: Exception, deadline: float) -> TransportError:
         transmission, names = self._transmission, [kind.__name__ for kind in type(error).__mro__]
         if not self._traced and transmission.status is None:
-            # A transport that reports nothing, such as a mock: the class of its error is the only evidence.
+            # The transport does not support tracing, such as a mock. Only the class of its error is known.
             transmission.sent = _NOT_SENT.isdisjoint(names)
         disconnected = transmission.sent and not self._responded and not _DISCONNECTED.isdisjoint(names)
         transmission.stale = self.served and disconnected
@@ -272,27 +279,27 @@ class HttpxConnection(PooledConnection):
         return (TransportTimeout if late else TransportError)(f"{message} ({type(error).__name__})")
 
     def is_reusable(self, now: float) -> bool:
-        """Return whether it is still open, with nothing received after its last response."""
+        """Return whether the connection is open and has received no data after its last response."""
         return self._reader is None or (self._reusable and not self._reader.has_more())
 
     async def aclose(self) -> None:
         """Close the connection."""
         if self._shared:
             return
-        # Closing reaches the socket before its first wait, so that even a cancellation leaves nothing open.
+        # Shielded, so that the socket is closed even if the current task is cancelled.
         with anyio.CancelScope(shield=True):
             await self._carrier.aclose()
             if self._stream is not None:
-                await self._stream.aclose()  # a cancelled TLS handshake leaves it open
+                await self._stream.aclose()  # it is still open after a cancelled TLS handshake
             if self._reader is not None:
                 await self._reader.stop()
 
 
 class _Reader:
-    """Reads from a network stream in place of httpx, and keeps what arrives after a request began.
+    """Replaces the `read` method of a network stream, and records the data received since the start of a request.
 
-    httpx would take data that follows a response for the response to the next request. It also reads nothing while
-    it sends a request, so a refusal would be lost if the gateway then resets the connection.
+    httpx would read data after the end of a response as the response to the next request. While httpx sends a request,
+    it does not read, so the response would be lost if the gateway refuses the request early and resets the connection.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -303,7 +310,7 @@ class _Reader:
         stream.read = self.read
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpx's interface
-        """Return the next data."""
+        """Return the next data of the stream."""
         await self.stop()
         data, self._ahead = self._ahead or await self._read(max_bytes, timeout), b""
         if isinstance(data, Exception):
@@ -312,7 +319,7 @@ class _Reader:
         return data
 
     def start(self) -> None:
-        """Read the next data already, in the background."""
+        """Start to read the next data in the background."""
         self._reading, self._stopped = anyio.CancelScope(), anyio.Event()
         run_in_background(self._read_ahead)
 
@@ -326,7 +333,7 @@ class _Reader:
         self._stopped.set()
 
     async def stop(self) -> None:
-        """End the reading in the background."""
+        """Stop reading in the background."""
         if self._reading is not None:
             self._reading.cancel()
             await self._stopped.wait()
@@ -340,14 +347,14 @@ class _Reader:
         if tls is None:
             return False
         try:
-            tls.read(1)  # the only way to know whether a further record was received
+            tls.read(1)  # the only way to find out whether another TLS record was received
         except ssl.SSLError as error:
             return not isinstance(error, ssl.SSLWantReadError)
         return True
 
 
 class _Unchanged:
-    """A TLS context that httpx cannot change: it would set the protocols offered by ALPN."""
+    """A wrapper of a TLS context that prevents httpx from changing the ALPN protocols."""
 
     def __init__(self, original: ssl.SSLContext) -> None:
         self.original = original
@@ -360,7 +367,7 @@ class _Unchanged:
 
 
 async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
-    """Resolve the host before httpx does, whose lookups take threads from the program while they hang."""
+    """Resolve the host before httpx does, because a name resolution of httpx that hangs blocks a thread of anyio."""
     loopback_guard.check(signed_request.origin.host)
     failure = TransportError("no connection in time")
     try:
@@ -382,7 +389,7 @@ def _proxy(url: object, context: Any) -> httpx.Proxy:
         proxy.ssl_context = context if proxy.url.scheme == "https" else None
         httpx.AsyncHTTPTransport(verify=default_context(), trust_env=False, proxy=proxy)
     except (ValueError, httpx.InvalidURL, ImportError) as error:
-        more = "; this one needs `pip install 'httpx[socks]'`" if isinstance(error, ImportError) else ""
+        more = "; a SOCKS proxy requires `pip install 'httpx[socks]'`" if isinstance(error, ImportError) else ""
         raise ConfigurationError(f"proxy must be the URL of a proxy, such as http://proxy.example:3128{more}") from None
     return proxy
 
@@ -390,7 +397,7 @@ def _proxy(url: object, context: Any) -> httpx.Proxy:
 def _proxy_error(message: str) -> TransportError:
     status = message[:3]  # such as "407 Proxy Authentication Required"
     if status == "407":
-        hint = "Pass them in its URL: HttpxTransport(proxy=Secret('http://user:password@host:port'))."
+        hint = "Pass them in the URL: HttpxTransport(proxy=Secret('http://user:password@host:port'))."
         return TransportError("the proxy requires a user name and password (HTTP 407)", retryable=False, hint=hint)
     return TransportError(
         f"the proxy refused the connection (HTTP {status})" if status.isdecimal() else "the proxy failed"

@@ -1,4 +1,4 @@
-"""Requests of httpx and httpx2, without the changes that their own classes make."""
+"""Request objects of httpx and httpx2 that are sent without changes."""
 
 from collections.abc import AsyncIterator
 from functools import cache
@@ -22,7 +22,8 @@ def library_of(kind: type) -> ModuleType:
 def _body_class(library: ModuleType) -> Any:
     """Return a class for request bodies.
 
-    The library's own one is an async generator, and trio warns of generators that a broken connection leaves suspended.
+    The class of the library is an async generator. trio warns about generators that a broken connection leaves
+    suspended.
     """
     return type("Body", (_Body, library.AsyncByteStream), {})
 
@@ -41,7 +42,7 @@ class _Body:
 
 
 def build_request(library: ModuleType, signed_request: SignedRequest) -> Any:
-    """Return the request of `library` with exactly the bytes of `signed_request`.
+    """Return a request object of `library` that sends exactly the bytes of `signed_request`.
 
     Raises:
         ConfigurationError: The library would change the path.

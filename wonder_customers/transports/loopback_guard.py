@@ -1,7 +1,7 @@
-"""A guard for test runs: with ``WONDER_CUSTOMERS_LOOPBACK_ONLY=1``, requests can only reach this machine.
+"""A guard for test runs: with ``WONDER_CUSTOMERS_LOOPBACK_ONLY=1``, only loopback addresses can be reached.
 
-The pytest plug-in sets the variable, so that a session that was meant for a mock or for the simulator cannot reach a
-real gateway. The variable is read for every request, so programs that a test starts are covered as well.
+The pytest plug-in sets the environment variable, so that a session that was meant for a mock or for the simulator
+cannot reach a real gateway. Programs that a test starts inherit the variable.
 """
 
 from os import environ
@@ -15,23 +15,23 @@ __all__ = ["VARIABLE", "check", "refused"]
 VARIABLE: Final = "WONDER_CUSTOMERS_LOOPBACK_ONLY"
 
 refused: Final[list[str]] = []
-"""The messages of all refusals, in order. A test run can read them even if the error was caught."""
+"""The messages of all refused requests, in order. The plug-in reads them even if a test caught the error."""
 
 
 def check(host: str) -> None:
-    """Refuse a request to another machine while the variable is set.
+    """Refuse a connection to another machine if the environment variable is set.
 
     Raises:
-        ConfigurationError: `host` is not a loopback address. The message names the running pytest test, if any.
+        ConfigurationError: The variable is set, and `host` is not a loopback host. The message names the running test.
     """
     if environ.get(VARIABLE, "0") in {"", "0"} or is_loopback(host):
         return
     test = environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
-    whose = f"{test}: a session" if test else "a session"
+    source = f"{test}: a session" if test else "a session"
     message = (
-        f"{whose} was about to call {host}, and {VARIABLE} is set: no request may leave this machine. Nothing was sent."
-        " Give the session `transport=gateway_mock.transport` or an account of `customer_simulator`;"
-        " a test that is meant to call a gateway is marked `@pytest.mark.real_gateway`."
+        f"{source} tried to connect to {host}, but {VARIABLE} allows only loopback addresses. Nothing was sent."
+        " Use `transport=gateway_mock.transport` or an account of `customer_simulator`. Mark tests that call a real"
+        " gateway with `@pytest.mark.real_gateway`."
     )
     refused.append(message)
     raise ConfigurationError(message)

@@ -1,4 +1,4 @@
-"""HTTP/1.1 messages: the bytes of a request, and the headers and body of a response."""
+"""HTTP/1.1 messages: the serialization of requests, and the decoding of headers and bodies of responses."""
 
 import re
 import zlib
@@ -18,10 +18,10 @@ __all__ = [
 ]
 
 MAX_BODY: Final = 8 * 1024 * 1024
-"""Largest response body in bytes, before and after decoding."""
+"""Maximum size of a response body in bytes, before and after decoding."""
 
 MAX_HEAD: Final = 100 * 1024
-"""Largest response head in bytes."""
+"""Maximum size of the status line and the headers of a response in bytes."""
 
 _HEAD: Final = re.compile(
     rb"[A-Z]+ [\x21-\x7e]+ HTTP/1\.1(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:(?: [\t\x20-\x7e\x80-\xff]*))*"
@@ -29,10 +29,10 @@ _HEAD: Final = re.compile(
 """A request line and header lines (RFC 9112, sections 3 and 5)."""
 
 _NOT_ENCODED: Final = frozenset({"", "identity", "none", "binary", "utf-8", "utf8", "us-ascii", "iso-8859-1"})
-"""Values of Content-Encoding that change nothing. Some servers put a character set there."""
+"""Values of Content-Encoding for bodies that are not encoded. Some servers send a character set in this header."""
 
 _WINDOW_BITS: Final = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
-"""zlib's names of the formats. Servers send "deflate" with and without the zlib header (RFC 9110, section 8.4.1.2)."""
+"""zlib's ``wbits`` by coding. Servers send "deflate" with and without a zlib header (RFC 9110, section 8.4.1.2)."""
 
 
 def serialize_request(signed_request: SignedRequest) -> bytes:
@@ -43,24 +43,24 @@ def serialize_request(signed_request: SignedRequest) -> bytes:
     """
     line = f"{signed_request.method} {signed_request.target} HTTP/1.1".encode()
     head = b"\r\n".join((line, *map(b": ".join, signed_request.headers)))
-    # The pattern accepts a header line injected by a value; counting the lines rejects it.
+    # The pattern alone would accept a header line that was injected through a value.
     if not _HEAD.fullmatch(head) or head.count(b"\n") != len(signed_request.headers):
         raise TransportError("the request line or a header is not valid HTTP", retryable=False)
     return b"%b\r\n\r\n%b" % (head, signed_request.body)
 
 
 def normalize_headers(headers: Iterable[Header]) -> dict[str, str]:
-    """Return headers as text, names in lower case. Of a repeated header, the last value counts."""
+    """Return headers as a dict of strings, names in lower case. A repeated header has its last value."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
 
 
 def too_large() -> TransportError:
-    """Return the error for a response body over the size limit."""
+    """Return the error for a response body that is larger than `MAX_BODY`."""
     return TransportError(f"the response body is larger than {MAX_BODY:,} bytes", retryable=False)
 
 
 def decode_body(content_encoding: str, body: bytes) -> bytes:
-    """Undo the content codings of a body: gzip and deflate, and values that encode nothing.
+    """Decode a body that is encoded with gzip or deflate, or not encoded.
 
     Args:
         content_encoding: The value of the Content-Encoding header.
@@ -93,7 +93,7 @@ def _decompress(body: bytes, formats: tuple[int, ...]) -> bytes:
 
 
 def is_one_response(data: bytes, headers: Mapping[str, str]) -> bool:
-    """Return whether `data` is one response with `headers` and nothing else. False for unusual responses."""
+    """Return whether `data` is exactly one response with `headers`. May return False for unusual valid responses."""
     body = data.partition(b"\r\n\r\n")[2]
     if "chunked" not in headers.get("transfer-encoding", ""):
         return headers.get("content-length", "0") == str(len(body))

@@ -1,4 +1,4 @@
-"""Host names, failed connections and background work, for both transports."""
+"""Name resolution, connection errors and background tasks, for both transports."""
 
 import asyncio
 import select
@@ -26,10 +26,10 @@ _CERTIFICATE: Final = {
     62: ("the server's certificate is for another host name", "Check the host name in base_url."),
     64: ("the server's certificate is for another IP address", "Check the host in base_url."),
 }
-"""By the codes of OpenSSL (X509_V_ERR_*)."""
+"""Reasons and hints by the error codes of OpenSSL (X509_V_ERR_*)."""
 _UNTRUSTED: Final = (
     "the server's certificate is not signed by a trusted authority",
-    "Check base_url; a private authority is trusted with the transport's ssl_context=….",
+    "Check base_url. To trust a private authority, pass ssl_context=… to the transport.",
 )
 _CAUSES: Final = {
     ssl.SSLError: ("the TLS handshake failed", "that base_url is an https address and the gateway supports TLS 1.2"),
@@ -39,9 +39,10 @@ _CAUSES: Final = {
 
 
 class Resolver:
-    """Resolves host names in threads of its own, one for each name at a time.
+    """Resolves host names in separate threads. At most one thread resolves the same name at a time.
 
-    A lookup that hangs cannot be cancelled. In a pool of threads it would block one that the program needs.
+    A name resolution that hangs cannot be cancelled. In the thread pool of the event loop, it would block a thread that
+    the program may need.
     """
 
     def __init__(self) -> None:
@@ -78,7 +79,7 @@ _background: Final[set[asyncio.Task[None]]] = set()  # the event loop keeps weak
 
 
 def run_in_background(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run `work` in a task of the running event loop, asyncio's or trio's."""
+    """Run `work` in a task of the running event loop (asyncio or trio)."""
     if running_on_asyncio():
         task = asyncio.get_running_loop().create_task(work())
         _background.add(task)
@@ -88,12 +89,12 @@ def run_in_background(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def running_on_asyncio() -> bool:
-    """Return whether the running event loop is one of asyncio."""
+    """Return whether the running event loop is an asyncio event loop, such as uvloop."""
     return isinstance(running_loop(), asyncio.AbstractEventLoop)
 
 
 def connection_error(error: BaseException) -> TransportError:
-    """Return the error for a connection that could not be opened, with its cause and a hint."""
+    """Return the error for a connection that could not be opened, with the cause and a hint."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason, hint = _CERTIFICATE.get(cause.verify_code, _UNTRUSTED)
@@ -105,7 +106,7 @@ def connection_error(error: BaseException) -> TransportError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and everything that caused it."""
+    """Yield an error and all errors that caused it."""
     queue = [error]
     for it in queue:
         yield it
@@ -132,7 +133,7 @@ def check_peer(scheme: str, sock: Any) -> None:
 
 
 def is_readable(sock: Any) -> bool:
-    """Return whether there is something to read; on an idle connection, that it has ended or got unexpected data."""
+    """Return whether a socket is closed or has data to read. On an idle connection, such data is unexpected."""
     if sock is None or sock.fileno() < 0:  # closed
         return True
     if not hasattr(select, "poll"):  # Windows, where select() has no limit on socket numbers

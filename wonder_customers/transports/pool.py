@@ -1,7 +1,7 @@
 """The connection pool of both transports: a limit on concurrent requests, and a stack of idle connections per origin.
 
-A connection serves one request at a time. It returns to the pool only after a complete response; after anything else,
-cancellation included, it is closed. Therefore a broken connection is never used again, and no slot is lost.
+A connection serves one request at a time. It returns to the pool only after a complete response. In all other cases,
+including cancellation, it is closed. Therefore a broken connection is never used again, and no slot is lost.
 """
 
 import re
@@ -22,23 +22,23 @@ from wonder_customers.wire import HttpResponse, Origin, SignedRequest, Transmiss
 __all__ = ["KEEP_ALIVE", "MAX_AGE", "ConnectionPool", "PooledConnection", "check_max_connections", "close_all"]
 
 KEEP_ALIVE: Final = 4.0
-"""Seconds an idle connection is kept. Common servers close theirs after 5 s or more."""
+"""Seconds for which an idle connection is kept. Common servers close idle connections after 5 s or more."""
 
 MAX_AGE: Final = 300.0
-"""Seconds after which a connection is replaced, so that a changed address of the gateway is found."""
+"""Maximum age of a connection in seconds, so that a change of the gateway's address is noticed."""
 
 _KEEP_ALIVE_TIMEOUT: Final = re.compile(r"timeout\s*=\s*([0-9]{1,6})\b", re.IGNORECASE)
 
 
 class PooledConnection(ABC):
-    """A connection for one request at a time; it connects when it is first used.
+    """A connection for one request at a time, opened on first use. Times are on the monotonic clock.
 
     Attributes:
-        origin: The gateway it leads to.
-        created: When it was created, on the monotonic clock.
-        idle_since: When its last response was complete.
-        due: While it is idle, when it must be closed.
-        served: It has returned a complete response, so that the next request uses a kept-alive connection.
+        origin: The origin of the gateway.
+        created: The time when the connection was created.
+        idle_since: The time when its last response was complete.
+        due: The time when the connection must be closed, while it is idle.
+        served: Whether the connection has returned a complete response, so that it is a kept-alive connection.
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -50,32 +50,37 @@ class PooledConnection(ABC):
 
     @abstractmethod
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
-        """Send a request and return its response; raise `TransportTimeout` at `deadline` on the monotonic clock."""
+        """Send a request and return the response.
+
+        Raises:
+            TransportTimeout: `deadline`, on the monotonic clock, passed before the response was complete.
+            TransportError: No complete response arrived.
+        """
 
     @abstractmethod
     def is_reusable(self, now: float) -> bool:
-        """Return whether it is still open, with nothing received after its last response."""
+        """Return whether the connection is open and has received no data after its last response."""
 
     @abstractmethod
     async def aclose(self) -> None:
-        """Close it, even if the current task is cancelled."""
+        """Close the connection, even if the current task is cancelled."""
 
 
 C = TypeVar("C", bound=PooledConnection)
 
 
 def check_max_connections(number: object) -> None:
-    """Check a limit on connections.
+    """Check the maximum number of connections.
 
     Raises:
-        ConfigurationError: It is not a whole number from 1 to 10,000.
+        ConfigurationError: `number` is not an integer from 1 to 10,000.
     """
     if type(number) is not int or not 1 <= number <= 10_000:
-        raise ConfigurationError("max_connections must be a whole number from 1 to 10000")
+        raise ConfigurationError("max_connections must be an integer from 1 to 10000")
 
 
 class ConnectionPool(ABC, Generic[C]):
-    """Base class of both transports: limits the number of concurrent requests and reuses connections.
+    """Base class of both transports. It limits the number of concurrent requests, and reuses connections.
 
     Attributes:
         open_connections: Number of connections, busy and idle.
@@ -99,7 +104,7 @@ class ConnectionPool(ABC, Generic[C]):
 
     @property
     def idle_connections(self) -> int:
-        """Number of connections that wait for a request."""
+        """Number of open connections that are not in use."""
         return sum(map(len, list(self._idle.values())))
 
     @property
@@ -109,11 +114,11 @@ class ConnectionPool(ABC, Generic[C]):
 
     @abstractmethod
     def _new(self, origin: Origin) -> C:
-        """Return a connection to `origin` that is not connected yet."""
+        """Return a connection to `origin` that is not open yet."""
 
     @abstractmethod
     def _close_when_due(self, connection: C) -> None:
-        """Arrange that an idle connection is closed when it is due."""
+        """Schedule the closing of an idle connection at its time `due`."""
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Send one request once and return its complete response.
@@ -126,7 +131,7 @@ class ConnectionPool(ABC, Generic[C]):
         if running_loop() is not self._loop:
             self._check_loop()
         if signed_request.method != "GET":
-            await checkpoint_if_cancelled()  # a task that is cancelled already must not change anything
+            await checkpoint_if_cancelled()  # a cancelled task must not send a write
         now = monotonic()
         deadline = now + signed_request.within
         if not self._slots.acquire_nowait():
@@ -166,9 +171,9 @@ class ConnectionPool(ABC, Generic[C]):
         raise TransportTimeout("no connection became free in time")
 
     def _take(self, origin: Origin, now: float) -> tuple[C, list[C]]:
-        """Return a connection to `origin`, and connections to close: unusable ones, or one to make room.
+        """Return a connection to `origin`, and the connections that must be closed first.
 
-        It does not wait, so that two requests cannot take the same connection.
+        The method is not async, so that two requests cannot take the same connection.
         """
         unusable: list[C] = []
         stack = self._idle[origin]
@@ -190,11 +195,11 @@ class ConnectionPool(ABC, Generic[C]):
         return stack.popleft()
 
     def _put_back(self, connection: C, headers: Mapping[str, str]) -> bool:
-        """Keep a connection after a complete response; return False if it must be closed."""
+        """Return a connection to the pool after a complete response. Return False if it must be closed instead."""
         now = monotonic()
         if self._closed or "close" in headers.get("connection", "").lower() or not connection.is_reusable(now):
             return False
-        keep_alive = _announced(headers["keep-alive"]) if "keep-alive" in headers else KEEP_ALIVE
+        keep_alive = _idle_time(headers["keep-alive"]) if "keep-alive" in headers else KEEP_ALIVE
         connection.served, connection.idle_since = True, now
         connection.due = due = min(now + keep_alive, connection.created + MAX_AGE)
         if due <= now:
@@ -204,7 +209,7 @@ class ConnectionPool(ABC, Generic[C]):
         return True
 
     def _remove_idle(self, connection: C) -> bool:
-        """Take a connection out of the pool; return False if it is not idle."""
+        """Remove a connection from the pool. Return False if it is not idle."""
         stack = self._idle[connection.origin]
         if connection not in stack:
             return False
@@ -213,22 +218,22 @@ class ConnectionPool(ABC, Generic[C]):
         return True
 
     async def aclose(self) -> None:
-        """Close all idle connections. Busy ones are closed when their request ends."""
+        """Close all idle connections. Busy connections are closed when their requests end."""
         self._closed = True
         while any(self._idle.values()):
             await self._pop_oldest_idle().aclose()
 
 
 async def close_all(connections: list[C]) -> None:
-    """Close connections and empty the list."""
+    """Close all connections of a list, and empty the list."""
     while connections:
         await connections.pop().aclose()
 
 
-def _announced(keep_alive: str) -> float:
-    """Return how long to keep an idle connection, for the value of a Keep-Alive header such as ``timeout=5, max=100``.
+def _idle_time(keep_alive: str) -> float:
+    """Return the seconds to keep an idle connection, given the value of a Keep-Alive header (``timeout=5, max=100``).
 
-    It is a fifth shorter than announced, because the server's time began earlier.
+    The result is a fifth shorter than the value, because the server started to count earlier.
     """
     found = _KEEP_ALIVE_TIMEOUT.search(keep_alive)
     return KEEP_ALIVE if found is None else int(found[1]) * 0.8

@@ -1,4 +1,4 @@
-"""TLS contexts: the default one, and the requirements for a context given by the caller."""
+"""The default TLS context, and the requirements for a context passed by the caller."""
 
 import ssl
 from functools import cache
@@ -17,8 +17,8 @@ _ACCEPTED_MINIMUM: Final = frozenset({ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLS
 def default_context() -> ssl.SSLContext:
     """Return the context shared by all transports of the process: certifi's authorities, TLS 1.2 or later.
 
-    It is created once because that costs as much as hundreds of requests. Environment variables have no effect:
-    ``SSLKEYLOGFILE`` writes no keys, ``SSL_CERT_FILE`` adds no authority.
+    The context is created only once, because this takes as long as hundreds of requests. The environment variables
+    ``SSLKEYLOGFILE`` and ``SSL_CERT_FILE`` have no effect.
     """
     context = ssl.create_default_context(cafile=certifi.where())
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -32,19 +32,19 @@ def verified(context: object) -> ssl.SSLContext:
     """Return `context` if it verifies the server's identity.
 
     Raises:
-        ConfigurationError: It is not an `ssl.SSLContext`, does not verify certificates or host names, accepts versions
-            older than TLS 1.2 or null ciphers, or writes its keys to a file.
+        ConfigurationError: `context` is not an `ssl.SSLContext`, does not verify certificates or host names, accepts
+            versions older than TLS 1.2 or null ciphers, or writes its keys to a file.
     """
     if not isinstance(context, ssl.SSLContext):
         raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, not {type(context).__name__}")
     if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
         raise ConfigurationError(
-            "ssl_context must verify certificates (CERT_REQUIRED) and host names; otherwise anyone on the network path"
-            " could read cards and keys. To accept a private certificate, trust it: load_verify_locations(cafile=…)"
+            "ssl_context must verify certificates (CERT_REQUIRED) and host names; otherwise, cards and keys could be"
+            " read on the network path. To accept a private certificate, use load_verify_locations(cafile=…)"
         )
     if context.minimum_version not in _ACCEPTED_MINIMUM:
         raise ConfigurationError("ssl_context must not accept versions older than TLS 1.2: set its minimum_version")
-    if getattr(context, "keylog_filename", None) is not None:  # typeshed knows no None
+    if getattr(context, "keylog_filename", None) is not None:  # typeshed does not allow None
         raise ConfigurationError("ssl_context must not write its keys to a file: set its keylog_filename to None")
     if any(cipher["strength_bits"] == 0 or cipher.get("auth") == "auth-null" for cipher in context.get_ciphers()):
         raise ConfigurationError("ssl_context must not accept ciphers without encryption or authentication (NULL)")
