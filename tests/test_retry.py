@@ -277,7 +277,7 @@ def test_any_retry_after_text_gives_none_or_a_positive_number(text: str) -> None
 def test_invalid_policy_setting_is_named(wrong: dict[str, object]) -> None:
     name = next(iter(wrong))
     with pytest.raises(
-        ConfigurationError, match=rf"^RetryPolicy\({name}=…\) must be a (whole )?number from [\d.]+ to [\d.]+$"
+        ConfigurationError, match=rf"^RetryPolicy\({name}=…\) must be an? (integer|number) from [\d.]+ to [\d.]+$"
     ):
         RetryPolicy(**wrong)  # type: ignore[arg-type]
 

@@ -100,7 +100,7 @@ async def test_retry_wait_beyond_the_deadline_is_not_started() -> None:
             True,
             201,
             InvalidResponseError,
-            "HTTP 201, but its body was lost: the deadline of 0.05 s passed",
+            "status 201, but its body was lost: the deadline of 0.05 s passed",
             "yes",
         ),
     ],

@@ -60,7 +60,7 @@ async def test_refused_calls_release_their_connection(refusals: list[str], own: 
     account = Monri("key", "token", base_url="https://unknown.invalid")
     async with CustomerSession(account, retry=ONCE, transport=transport, max_connections=1) as session:
         for _ in range(3):
-            with pytest.raises(ConfigurationError, match=r"about to call unknown\.invalid"):
+            with pytest.raises(ConfigurationError, match=r"tried to connect to unknown\.invalid"):
                 await session.check()
         with pytest.raises(NotSentError):
             await session.for_account(Monri("key", "token", base_url="http://127.0.0.1:9")).check()

@@ -50,7 +50,7 @@ def check_app_info(text: object) -> str | None:
 
 
 def observer_group(observers: Any) -> "ObserverGroup | None":
-    """Return the group of `observers`, or None if there are no observers."""
+    """Return the group of `observers`, or None without observers."""
     if not observers:
         return None
     from wonder_customers._core.observers import ObserverGroup  # noqa: PLC0415 - loaded only when there are observers

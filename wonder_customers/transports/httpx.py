@@ -143,7 +143,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
             run_in_background(self._sweep)
 
     async def _sweep(self) -> None:
-        """Close idle connections that are due or that the gateway has closed, until there are no idle connections."""
+        """Close idle connections that are due or that the gateway has closed, until none is left."""
         assert self._sweeper is not None  # noqa: S101 - created by the caller
         with self._sweeper:
             while self.idle_connections:
