@@ -109,7 +109,7 @@ async def test_account_outside_of_the_sandbox_is_refused_before_a_request(
 ) -> None:
     account: Any = customer_simulator.account("monri")
     async with CustomerSession(evolve(account, base_url="https://ipg.monri.com")) as session:
-        with pytest.raises(ConfigurationError, match="not one of the sandbox"):
+        with pytest.raises(ConfigurationError, match="not a sandbox account"):
             await probe(session)
 
 

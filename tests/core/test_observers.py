@@ -119,7 +119,7 @@ class TestObservers:
                 """Return a coroutine that would never be awaited."""
 
         for wrong, reason in (
-            ([late], "must be a regular function.*late is one"),
+            ([late], "must be a regular function.*late is a coroutine function"),
             ([Late()], "must be a regular function"),
             ([Late], "must be callable with one event; .*Late is not"),
             (["print"], "must be callable with one event; str is not"),

@@ -1,7 +1,7 @@
 """The registry of dialects: one folder per gateway.
 
-Other packages add a gateway through the entry-point group ``wonder_customers.dialects``: the name of the entry is the
-gateway's name, its value is the package of the dialect. Such a package provides
+Other packages add gateways through the entry-point group ``wonder_customers.dialects``. The name of an entry is the
+gateway's name, and its value is the package of the dialect. Such a package provides:
 
 * ``ACCOUNT``: the account class (credentials and base URL) with the methods ``dialect()`` and ``from_environment()``;
 * optionally a module ``checks``, for `wonder_customers.probing` (see `wonder_customers.dialects.checks`);
@@ -24,8 +24,8 @@ __all__ = ["names", "package", "simulator"]
 
 @cache
 def _packages() -> dict[str, str]:
-    """Return the importable name of each dialect's package, those of this package first."""
-    # These imports take longer than those of all dialects, and a session with an account does not need them.
+    """Return the import names of the dialects' packages by gateway, the built-in ones first."""
+    # Imported here, because these modules load slowly, and a session that is given an account does not need them.
     import pkgutil  # noqa: PLC0415
     from importlib.metadata import entry_points  # noqa: PLC0415
 
@@ -48,11 +48,11 @@ def package(name: str) -> ModuleType:
         return import_module(_packages()[name])
     except KeyError:
         known = ", ".join(names())
-        raise ConfigurationError(f"unknown gateway {name!r}; known are {known}") from None
+        raise ConfigurationError(f"unknown gateway {name!r}; the installed gateways are {known}") from None
 
 
 def simulator(name: str) -> Any:
-    """Return the class of the simulated gateway with this name: the ``SIMULATOR`` of its module ``simulator``.
+    """Return the class of the simulated gateway with this name, the ``SIMULATOR`` of its module ``simulator``.
 
     Raises:
         ConfigurationError: No dialect has this name.

@@ -17,8 +17,8 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
     """Return the origin and the path prefix (without a trailing slash) of a base URL.
 
     Raises:
-        ConfigurationError: It is not an https URL (http is allowed for loopback addresses only), or it contains a user,
-            a query or a fragment.
+        ConfigurationError: `base_url` is not an https URL (http is allowed only for loopback addresses), or contains a
+            user, a query or a fragment.
     """
     try:
         url = urlsplit(base_url if isinstance(base_url, str) else "")
@@ -28,7 +28,7 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
     if url.scheme not in {"https", "http"} or not host:
         raise ConfigurationError("base_url must look like https://host/")
     if not re.fullmatch(r"[\x21-\x7e]+", str(base_url)):
-        raise ConfigurationError("base_url must be plain ASCII without blanks")
+        raise ConfigurationError("base_url must be ASCII without spaces")
     if url.username is not None or url.password is not None or url.query or url.fragment:
         raise ConfigurationError("base_url must have a host and a path only: no user, query or fragment")
     if re.search(r"[\\%]", str(base_url)) or not {".", ".."}.isdisjoint(url.path.split("/")):
@@ -46,20 +46,20 @@ def read_environment(variables: object, *names: str, required: tuple[str, ...] =
     Args:
         variables: The argument of ``from_environment``.
         names: The account's optional variables.
-        required: The variables without which the account cannot be made.
+        required: The account's required variables.
 
     Raises:
-        ConfigurationError: `variables` is not a mapping, a value is not text, or a required variable is missing. The
+        ConfigurationError: `variables` is not a mapping, a value is not a str, or a required variable is missing. The
             message contains no value.
     """
     if not isinstance(variables, Mapping):
         raise ConfigurationError(
-            f"from_environment takes a mapping of text, such as os.environ, not {type(variables).__name__}"
+            f"from_environment requires a mapping of strings, such as os.environ, not {type(variables).__name__}"
         )
     found = {name: variables[name] for name in (*required, *names) if variables.get(name) is not None}
     for name, value in found.items():
         if not isinstance(value, str):
-            raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
+            raise ConfigurationError(f"{name} must be a str, not {type(value).__name__}")
     given = {name: value for name, value in found.items() if value}
     missing = [name for name in required if name not in given]
     if missing:
@@ -71,14 +71,15 @@ def check_credential(name: str, value: Secret | str) -> None:
     """Check that a credential can be sent in a header.
 
     Raises:
-        ConfigurationError: It is empty, or not printable ASCII without blanks. The message does not contain the value.
+        ConfigurationError: The credential is empty, or is not printable ASCII without spaces. The message does not
+            contain the value.
     """
-    if not _fits_header(value):
-        raise ConfigurationError(f"{name} must be printable ASCII without blanks or line breaks, and not empty")
+    if not _is_valid_in_header(value):
+        raise ConfigurationError(f"{name} must be printable ASCII without spaces or line breaks, and not empty")
 
 
-def _fits_header(value: object) -> bool:
-    # A function of its own, so that no frame of a traceback contains a revealed secret.
+def _is_valid_in_header(value: object) -> bool:
+    # A separate function, so that no frame of a traceback contains a revealed secret.
     text = value.reveal() if isinstance(value, Secret) else value
     return isinstance(text, str) and re.fullmatch(r"[\x21-\x7e]+", text) is not None
 
@@ -87,18 +88,19 @@ def to_secret(value: Secret | str) -> Secret:
     """Return a key or token as a `Secret`.
 
     Raises:
-        ConfigurationError: It is not text.
+        ConfigurationError: `value` is neither a str nor a `Secret`.
     """
     if not isinstance(value, (str, Secret)):
-        raise ConfigurationError(f"keys and tokens must be text, not {type(value).__name__}")
+        raise ConfigurationError(f"keys and tokens must be str or Secret, not {type(value).__name__}")
     return secret(value)
 
 
 def environment(account: Any) -> str:
-    """Return where an account is: ``production``, ``sandbox``, ``simulator`` (this machine) or ``another server``.
+    """Return the environment of an account: ``production``, ``sandbox``, ``simulator`` or ``another server``.
 
     Args:
-        account: The account. Its class may have the URLs `PRODUCTION` and `SANDBOX`, which are compared by origin.
+        account: The account. Its origin is compared with those of the URLs `PRODUCTION` and `SANDBOX`, if its class has
+            them. A loopback address counts as a simulator.
     """
     origin, _ = parse_base_url(account.base_url)
     for name in ("production", "sandbox"):

@@ -1,8 +1,8 @@
-"""What all dialects share: accounts, operations and the calls that they consist of.
+"""The base classes of dialects: accounts, operations, and the calls of which operations consist.
 
-A dialect is pure: it turns an operation into HTTP requests and HTTP responses into records. It never waits, reads a
-clock or opens a socket. An operation that needs several requests is a generator of calls; the executor sends them.
-Responses are read with the helpers in `wonder_customers.dialects.responses`.
+A dialect is pure: it turns operations into HTTP requests, and HTTP responses into records. It never waits, reads a
+clock or opens a socket. An operation is a generator of calls, which the executor sends. Responses are read with the
+functions in `wonder_customers.dialects.responses`.
 """
 
 import re
@@ -71,20 +71,19 @@ class Operation(StrEnum):
 
 @frozen
 class Call(Generic[T]):
-    """One request and what the executor needs to know about it.
+    """One request, and how the executor handles its response or the lack of one.
 
     Attributes:
         request: The unsigned request.
-        replay: The effect of sending it a second time.
-        decode: Returns the record in the response, or raises the `CallError` that the response means.
-        lookup: Returns the reads that show whether this write was applied; None where no read can show it.
-        mismatches: Returns the names of the fields in which a record that `lookup` found differs from the one that
-            this write sent.
-        reference: The customer's reference, for errors.
-        id: The gateway's id of the customer, for errors.
-        signed: Whether the account's credentials are sent with it.
-        not_found_is_success: Whether a "not found" after an attempt without a response means that this delete was
-            applied.
+        replay: The effect of sending the request twice.
+        decode: A function that returns the record in a response, or raises a `CallError` for an unsuccessful one.
+        lookup: A function that returns the reads that show whether this write was applied; None if no read can show it.
+        mismatches: A function that returns the names of the fields in which a record found by `lookup` differs from the
+            record that this write sent.
+        reference: The customer's reference, for locks and errors.
+        id: The gateway's id of the customer, for locks and errors.
+        signed: Whether the request carries the account's credentials.
+        not_found_is_success: Whether "not found" after an unanswered attempt means that this deletion was applied.
     """
 
     request: HttpRequest
@@ -100,10 +99,10 @@ class Call(Generic[T]):
 
 @frozen
 class LockReference:
-    """A request for the write lock of the customer with this reference, held until the operation ends.
+    """A request to lock the customer with this reference until the operation ends.
 
-    The executor sends back whether another write of the session ended since the operation began. In that case a
-    customer that was read before may be out of date.
+    The executor sends back whether another write for this customer ended since the operation began. If so, a customer
+    that was read before may be out of date.
     """
 
     reference: str
@@ -122,11 +121,11 @@ def send(call: Call[T]) -> Steps[T]:
 def upsert_by_lookup(
     lookup: Callable[[], Steps[Customer]], create: Call[Customer], update: Callable[[Customer], Steps[Customer]]
 ) -> Steps[Customer]:
-    """Return the steps that look a reference up, then create or update its customer.
+    """Look up a reference, then create or update its customer.
 
-    How a gateway words "already exists" is not documented. So after a create that was refused with a 4xx about the
-    request itself, the reference is looked up once more: another writer may have created the customer. If it is still
-    missing, the refusal is raised.
+    The gateways do not document how they report an existing customer. So if the create is refused, the reference is
+    looked up once more, because another writer may have created the customer. If the customer is still missing, the
+    error of the create is raised.
     """
     try:
         held = yield from lookup()
@@ -143,7 +142,7 @@ def upsert_by_lookup(
 
 @frozen
 class AccessToken:
-    """A bearer token and its lifetime in seconds, counted from the response that contained it."""
+    """A bearer token, and its lifetime in seconds."""
 
     value: Secret = field(converter=secret)
     lifetime: float = 0.0
@@ -179,13 +178,14 @@ class Dialect(ABC):
 
     Attributes:
         gateway: The gateway's name.
-        missing: The reason why the gateway does not offer an operation, for each operation that it does not offer.
-        unsupported_operations: The same, for every optional method that the dialect does not override. Computed.
+        missing: For each operation that the gateway does not offer, the reason.
+        unsupported_operations: The reason for each optional method that the dialect does not override, with a default
+            for those without an entry in `missing`. It is computed when the class is defined.
         page_limit: The default number of records per page.
-        merchant: Identifies the merchant at the gateway, so that several credentials of one merchant share the order of
-            writes. None where the credentials do not tell it; then each credential counts as a merchant.
-        signs_slowly: Whether `headers` computes long enough (a signature with a private key) to be moved to a thread
-            when other calls are in progress. It may then run in several threads at the same time.
+        merchant: A value that identifies the merchant, so that several credentials of one merchant share locks. None if
+            the credentials do not contain it; then each credential counts as a separate merchant.
+        signs_slowly: Whether `headers` is slow, such as for a signature with a private key. It then runs in threads
+            while other calls are in progress, possibly in several threads at the same time.
     """
 
     gateway: ClassVar[str]
@@ -218,14 +218,14 @@ class Dialect(ABC):
         """Return the headers that authenticate this request.
 
         Args:
-            request: The request, byte for byte as it will be sent.
+            request: The request, with the exact target and body that will be sent.
             now: Unix time in seconds.
             nonce: 16 random hexadecimal digits, new for every attempt.
-            bearer: The token that `token_call` fetched; None where the account needs none.
+            bearer: The token fetched by `token_call`; None if the account needs no token.
         """
 
     def token_call(self) -> Call[AccessToken] | None:
-        """Return the call that fetches a bearer token, or None where the account needs none."""
+        """Return the call that fetches a bearer token, or None if the account needs no token."""
         return None
 
     @abstractmethod
@@ -249,7 +249,7 @@ class Dialect(ABC):
         """Change some fields of a customer."""
 
     def delete(self, id: str) -> Steps[None]:
-        """Delete a customer; gateways may keep it as deleted or archived."""
+        """Delete a customer. Some gateways only mark it as deleted or archived."""
         raise self.unsupported(Operation.DELETE)
 
     @abstractmethod
@@ -257,9 +257,9 @@ class Dialect(ABC):
         """Return one page of customers.
 
         Args:
-            limit: The number of records on the page, 1 to 1000.
-            cursor: The `Page.cursor` of the page before; None for the first page.
-            filters: The gateway's own query parameters.
+            limit: The maximum number of records on the page, 1 to 1000.
+            cursor: The `Page.cursor` of the previous page; None for the first page.
+            filters: Query parameters of the gateway.
         """
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
@@ -280,27 +280,27 @@ class Dialect(ABC):
 
     @abstractmethod
     def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecordError` when `draft` breaks one of the gateway's limits."""
+        """Raise `InvalidRecordError` if `draft` violates the gateway's limits."""
 
     @abstractmethod
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the customer's fields of `draft` as a JSON object, without a payment source."""
+        """Return the customer fields of `draft` as a JSON object, without a payment source."""
 
     def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-        """Return those of `fields` that a write of `draft` can clear. By default none.
+        """Return the subset of `fields` that a write of `draft` can clear. The default is an empty set.
 
         Args:
-            draft: The draft, which has no value for the fields.
-            fields: Names such as ``email``, ``address.city`` or ``metadata.plan``.
+            draft: The draft, in which the fields have no value.
+            fields: Names of fields, such as ``email``, ``address.city`` or ``metadata.plan``.
         """
         return frozenset()
 
     @abstractmethod
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
-        """Compare `draft` with the customer that the gateway holds."""
+        """Compare `draft` with a customer returned by the gateway."""
 
     def differences(self, draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-        """Return the fields of `draft` in which `customer` differs, after normalisation."""
+        """Return the fields in which `customer` differs from `draft`, after normalisation."""
         return self.compare(draft, customer).different
 
 
@@ -311,10 +311,10 @@ def path_segment(gateway: str, name: str, value: object, longest: int = 255) -> 
         gateway: The gateway's name, for the error.
         name: The name of the value, such as ``id``, for the error.
         value: An id or a reference given by the caller.
-        longest: The greatest number of characters, before encoding.
+        longest: The maximum number of characters before encoding.
 
     Raises:
-        InvalidRecordError: See `path_segment_problem`.
+        InvalidRecordError: `value` cannot be a path segment; see `path_segment_problem`.
     """
     if isinstance(value, str) and len(value) <= longest and _PLAIN_SEGMENT.fullmatch(value):
         return value
@@ -330,17 +330,17 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def path_segment_problem(value: object, longest: int) -> str | None:
-    """Return why `value` cannot be one segment of a path, or None when it can.
+    """Return why `value` cannot be one segment of a path, or None if it can.
 
-    It must be text, not empty, not longer than `longest` characters, not ``.`` or ``..``, and without control
-    characters or surrogates.
+    The value must be a str of 1 to `longest` characters, other than ``.`` and ``..``, and without control characters
+    and surrogates.
     """
     if not isinstance(value, str):
-        return f"must be text, not {type(value).__name__}"
+        return f"must be a str, not {type(value).__name__}"
     if not 1 <= len(value) <= longest:
         return f"must have 1 to {longest} characters"
     if value in {".", ".."}:
-        return "must not be . or .., which change the path"
+        return "must not be . or .., because these segments change the path"
     if _CONTROL.search(value):
         return "must not contain control characters"
     if _SURROGATE.search(value):

@@ -1,9 +1,9 @@
-"""Optional operations of gateways, for dialects and for type checkers.
+"""The optional operations of gateways, for dialects and for type checkers.
 
-A dialect inherits from `CustomerDeletion` or `PaymentTokenStorage` when its gateway offers these operations. This is
-the only declaration: at run time a session refuses the operations that a dialect does not implement, and a type checker
-refuses ``CustomerSession[Wonder].delete``, because the dialect of a `Wonder` account does not delete customers. For a
-``CustomerSession[Any]`` the check is made at run time only.
+A dialect inherits from `CustomerDeletion` or `PaymentTokenStorage` if its gateway offers these operations. No other
+declaration is necessary. At run time, a session raises `UnsupportedOperationError` for operations that a dialect does
+not implement. A type checker reports ``CustomerSession[Wonder].delete`` as an error, because the dialect of a `Wonder`
+account does not delete customers. A ``CustomerSession[Any]`` is checked only at run time.
 """
 
 from abc import abstractmethod
@@ -20,11 +20,11 @@ class CustomerDeletion(Dialect):
 
     @abstractmethod
     def delete(self, id: str) -> Steps[None]:
-        """Delete a customer; gateways may keep it as deleted or archived."""
+        """Delete a customer. Some gateways only mark it as deleted or archived."""
 
 
 class PaymentTokenStorage(Dialect):
-    """Base class of dialects whose gateway creates, checks and deletes payment tokens on request."""
+    """Base class of dialects whose gateway has endpoints that create, check and delete payment tokens."""
 
     @abstractmethod
     def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
@@ -47,7 +47,7 @@ class DeletesCustomers(Account, Protocol):
 
 
 class StoresPaymentTokens(Account, Protocol):
-    """An account whose gateway creates, checks and deletes payment tokens on request."""
+    """An account whose gateway has endpoints that create, check and delete payment tokens."""
 
     def dialect(self) -> PaymentTokenStorage:
         """Return the dialect for this account."""

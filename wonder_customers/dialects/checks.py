@@ -1,4 +1,4 @@
-"""Checks of facts about a gateway: what a probe compares with what it saw. Each dialect has a table of them."""
+"""Checks of facts about a gateway, which a probe applies to its observations. Each dialect has a table of checks."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,19 +27,19 @@ Json = dict[str, Any]
 
 @define
 class Observations:
-    """What a probe saw.
+    """The observations of a probe.
 
     Attributes:
         responses: The responses by step: ``create``, ``get``, ``by_reference``, ``duplicate``, ``list``, ``tokens``,
             ``create_token``, ``check_token``, ``delete_token``, ``unknown``, ``wrong_key``, ``delete``,
             ``get_deleted``.
         errors: The error of each step that failed.
-        drift: Fields that differ from the documents.
+        drift: Fields that differ from the gateway's documents.
         normalized: Fields that are equal only after normalisation.
         different: Fields that the gateway changed in another way.
-        extra: Keys of the created customer without a field in the record.
-        late: Whether a new customer appeared late in a search by reference.
-        listed: The number of customers on a page; None without one.
+        extra: Keys of customers in responses that have no field in the record.
+        late: Whether a new customer was not found by its reference at once.
+        listed: The number of customers on a page; None if no page was read.
     """
 
     responses: dict[str, list[HttpResponse]] = field(factory=dict)
@@ -52,12 +52,12 @@ class Observations:
     listed: int | None = None
 
     def status(self, step: str) -> int | None:
-        """Return the status of the last response of a step; None without one."""
+        """Return the status of the last response of a step, or None if the step has no response."""
         found = self.responses.get(step)
         return found[-1].status if found else None
 
     def body(self, step: str) -> Any:
-        """Return the JSON body of the last response of a step; None without one."""
+        """Return the JSON body of the last response of a step, or None if the step has no JSON body."""
         found = self.responses.get(step)
         try:
             return orjson.loads(found[-1].body) if found else None
@@ -67,26 +67,26 @@ class Observations:
 
 @frozen
 class Check:
-    """One check.
+    """One check of a fact.
 
     Attributes:
-        name: The name of the deviation that it finds, the same as that of the simulator's quirk.
-        fact: The name of the fact in the dialect's ``FACTS``; empty where it follows from the documented fields.
-        believed: What the library relies on.
-        see: Returns what was seen in words, without values; None if it agrees with `believed`.
-        advice: What a difference means for users.
+        name: The name of the deviation that the check detects. The simulator's quirk has the same name.
+        fact: The name of the fact in the dialect's ``FACTS``; empty if it follows from the documented fields.
+        believed: The assumption of the library.
+        see: A function that returns a description of the deviation, without values; None if `believed` is correct.
+        advice: What users have to do about a deviation.
     """
 
     name: str
     fact: str
     believed: str
     see: Callable[[Observations], str | None]
-    advice: str = "The library reads this. Please report it, so that the documentation can be corrected."
+    advice: str = "The library handles this. Please report it, so that the documentation can be corrected."
 
 
-def _drift(wanted: Callable[[Drift], bool]) -> Callable[[Observations], str | None]:
+def _drift(applies: Callable[[Drift], bool]) -> Callable[[Observations], str | None]:
     def see(seen: Observations) -> str | None:
-        found = sorted(f"{it.field} is {it.found}, not {it.expected}" for it in seen.drift if wanted(it))
+        found = sorted(f"{it.field} is {it.found}, not {it.expected}" for it in seen.drift if applies(it))
         return "; ".join(found) or None
 
     return see
@@ -107,7 +107,7 @@ def _phone(seen: Observations) -> str | None:
 
 
 def _texts(name: str, value: Any) -> Iterator[str]:
-    """Yield all texts under the key `name` in a JSON value."""
+    """Yield all strings under the key `name` in a JSON value."""
     if isinstance(value, dict):
         for key, item in value.items():
             if key == name and isinstance(item, str):
@@ -169,9 +169,9 @@ COMMON: Final = (
     Check(
         "collapsed-blanks",
         "",
-        "blanks inside texts are returned as sent",
+        "spaces in strings are returned as sent",
         _normalized("name", "first_name", "last_name", "description", "company_name", "address.line1"),
-        "Comparisons ignore the number of blanks.",
+        "Comparisons ignore the number of spaces.",
     ),
     Check(
         "reformatted-phone",
@@ -186,8 +186,13 @@ COMMON: Final = (
         "booleans are true or false",
         _drift(lambda it: it.expected == "boolean" and it.found == "number"),
     ),
-    Check("text-as-numbers", "", "texts are texts", _drift(lambda it: it.expected == "text" and it.found == "number")),
-    Check("time-form", "", "times are RFC 3339", _drift(lambda it: it.expected in {"time", "date"})),
+    Check(
+        "text-as-numbers",
+        "",
+        "documented strings are strings",
+        _drift(lambda it: it.expected == "text" and it.found == "number"),
+    ),
+    Check("time-form", "", "times have the format of RFC 3339", _drift(lambda it: it.expected in {"time", "date"})),
     Check("other-type", "", "other fields have the documented types", _drift(_is_other)),
     Check(
         "changed-value",

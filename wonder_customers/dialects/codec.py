@@ -1,9 +1,9 @@
-"""Converters between JSON objects and records, and the tolerant reader of responses.
+"""Converters between JSON objects and records.
 
-Each dialect makes one converter and describes its records by tables of names. Records are written by code that cattrs
-generates, and read field by field: a value of the documented type is taken as it is, and a value of another type is
-converted where that loses nothing; otherwise the field is None and the raw value stays in the record's `extra`. Each
-such field is reported as drift. Only a missing id makes a record unreadable.
+Each dialect creates one converter, and describes its records with tables of field names. Records are written by code
+that cattrs generates, and read field by field. A value of another type than documented is converted if this is possible
+without loss. Otherwise the field is None, and the raw value is in the record's `extra`. Each such field is reported as
+drift. A record cannot be read if its id is missing.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,16 +42,16 @@ T = TypeVar("T")
 
 
 def read_text(value: Any) -> str:
-    """Return a text unchanged; anything else is a TypeError."""
+    """Return a str unchanged. Raise a TypeError for any other value."""
     if type(value) is not str:
-        raise TypeError(f"expected text, got {type(value).__name__}")
+        raise TypeError(f"expected a str, got {type(value).__name__}")
     return value
 
 
 def _read_time(value: Any) -> datetime:
     moment = datetime.fromisoformat(value)
     if moment.year in {1, 9999}:
-        raise ValueError("expected a time that UTC can express")
+        raise ValueError("expected a time whose UTC value is in the range of datetime")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -64,13 +64,14 @@ def _is_object(kind: Any) -> bool:
 
 
 class RecordConverter(Converter):
-    """The readers of a dialect's records, and a cattrs converter that writes them.
+    """The readers of a dialect's records, and a cattrs converter that writes records.
 
-    Null never becomes ``"None"`` and 1.9 never becomes 1. Times are written as RFC 3339 in UTC with a Z.
+    Unlike in cattrs, null is not read as ``"None"``, nor 1.9 as 1. Times are written as RFC 3339 in UTC with a Z.
 
     Attributes:
         readers: The readers of records, by class.
-        scalars: Functions that read a JSON value exactly, by type; they raise one of `UNREADABLE` for others.
+        scalars: Functions that read a JSON value, by type. They raise an error of `UNREADABLE` for a value of another
+            type.
     """
 
     def __init__(self, *, milliseconds: bool = False) -> None:
@@ -85,7 +86,7 @@ class RecordConverter(Converter):
             date: date.fromisoformat,
         }
         for kind in (str, int, bool):
-            # Written in place; otherwise cattrs would determine the type of every value.
+            # Without this hook, cattrs would determine the type of every value at run time.
             self.register_unstructure_hook(kind | None, identity)
         self.register_unstructure_hook(Secret, Secret.reveal)
         self.register_unstructure_hook(Unset, identity)
@@ -101,18 +102,18 @@ def make_converter(*, milliseconds: bool = False) -> RecordConverter:
     """Return a converter for one dialect.
 
     Args:
-        milliseconds: Whether times are written to the millisecond instead of the second.
+        milliseconds: Whether times are written with milliseconds.
     """
     return RecordConverter(milliseconds=milliseconds)
 
 
 def register_reader(converter: RecordConverter, kind: type[T], read: Callable[[Any], T]) -> None:
-    """Read fields of `kind` with `read`, which raises a TypeError or ValueError for values it cannot read."""
+    """Use `read` for fields of type `kind`. It must raise a TypeError or ValueError for values it cannot read."""
     converter.scalars[kind] = read
 
 
 def register_writer(converter: Converter, kind: type[T], write: Callable[[T], Any]) -> None:
-    """Write fields of `kind` with `write`, and None as null."""
+    """Use `write` for fields of type `kind`. None is written as null."""
     converter.register_unstructure_hook(kind, write)
     converter.register_unstructure_hook(kind | None, lambda value: None if value is None else write(value))
 
@@ -126,15 +127,15 @@ def make_reader(
     finish: Callable[[T, Json], T] | None = None,
     inline: frozenset[str] = frozenset(),
 ) -> RecordReader[T]:
-    """Return a reader of JSON objects as `kind`, which is used for fields of this kind, too.
+    """Return a reader that converts JSON objects to `kind`. It is also used for fields of this type.
 
     Args:
         converter: The dialect's converter.
         kind: The record class.
         names: The gateway's name of each field of the record. Other fields are not read.
-        shape: Returns the object in the form of the record: nested where the record is nested, with `extra`.
-        finish: Returns the final record, given the record and the original object.
-        inline: Fields that are records here and part of the surrounding object at the gateway.
+        shape: A function that returns the object with the structure of the record: nested like it, and with `extra`.
+        finish: A function that returns the final record, given the record and the original object.
+        inline: Fields that are records here, but whose values are part of the surrounding object at the gateway.
     """
     reader = RecordReader(converter, kind, names, shape=shape, finish=finish, inline=inline)
     converter.readers[kind] = reader
@@ -144,7 +145,7 @@ def make_reader(
 def make_writer(
     converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool
 ) -> Callable[[Any], Json]:
-    """Return a function from a record of `kind` to a JSON object; `sparse` leaves out fields at their default."""
+    """Return a function that converts a record of `kind` to a JSON object. `sparse` omits fields with defaults."""
     generated: list[Callable[[Any], Json]] = []
 
     def write(record: Any) -> Json:
@@ -158,17 +159,17 @@ def make_writer(
 
 
 def unknown_keys(body: Json, known: frozenset[str]) -> Json:
-    """Return the part of `body` whose keys have no field in the record."""
+    """Return the items of `body` whose keys are not `known`."""
     if body.keys() <= known:
         return {}
     return {key: value for key, value in body.items() if key not in known}
 
 
 def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T:
-    """Return the record in a response, tolerating fields of another type than documented.
+    """Return the record in a response. Fields may have another type than documented.
 
     Args:
-        what: What the object is, for the message.
+        what: A name for the object, such as ``customer``, for the message of an error.
         status: The HTTP status of the response.
         reader: The reader of the record.
         body: The JSON value.
@@ -178,7 +179,7 @@ def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T
     """
     if not isinstance(body, dict):
         raise InvalidResponseError(
-            f"HTTP {status} with a JSON {drift.type_name(body)} where the {what} is expected",
+            f"HTTP {status} with a JSON {drift.type_name(body)} instead of a {what}",
             status=status,
             applied="unknown",
         )

@@ -1,7 +1,7 @@
-"""Values of another type than documented, read where that loses nothing.
+"""The conversion of values in responses that have another type than documented.
 
-Numbers become text, 0 and 1 become booleans, and the common forms of times and dates are accepted. A value that cannot
-be read without loss or guessing is refused: ``03/04/2024`` could be two days.
+Integers become strings, 0 and 1 become booleans, and the common formats of times and dates are accepted. A value that
+cannot be converted without loss, or that is ambiguous (such as ``03/04/2024``), is rejected.
 """
 
 import re
@@ -18,9 +18,9 @@ __all__ = ["coerce", "expected_name"]
 _TRUE: Final = frozenset({1, "1", "true"})
 _FALSE: Final = frozenset({0, "0", "false"})
 _EARLIEST: Final = 631_152_000
-"""Unix time of the year 1990, in seconds. A smaller number is not a time."""
+"""Unix time of the year 1990 in seconds. A smaller number is not read as a time."""
 _LATEST: Final = 4_102_444_800
-"""Unix time of the year 2100, in seconds. A greater number counts milliseconds."""
+"""Unix time of the year 2100 in seconds. A greater number is read as milliseconds."""
 _ZONE_NAME: Final = re.compile(r"\s*(?:UTC|GMT|Z)$", re.IGNORECASE)
 _SPACED_OFFSET: Final = re.compile(r"\s+(?=[+-]\d\d:?\d\d$)")
 _CARD_EXPIRY: Final = re.compile(r"(0[1-9]|1[0-2])\s?[/-]\s?(?:20)?(\d\d)")
@@ -76,10 +76,10 @@ def _date(value: Any) -> date:
 
 def _object(value: Any) -> dict[str, Any]:
     if value == [] and isinstance(value, list):
-        return {}  # what PHP writes for an empty object
+        return {}  # PHP encodes an empty object as []
     found = parse_json(value.encode()) if isinstance(value, str) else None
     if not isinstance(found, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - every refusal is a ValueError
+        raise ValueError("not an object")  # noqa: TRY004 - `coerce` raises only ValueError
     return found
 
 
@@ -93,7 +93,7 @@ _COERCIONS: Final[Mapping[Any, tuple[str, Callable[[Any], Any]]]] = {
 
 
 def expected_name(kind: Any) -> str:
-    """Return the documented type in words: ``text``, ``boolean``, ``time``, ``date`` or ``object``."""
+    """Return the name of a documented type: ``text``, ``boolean``, ``time``, ``date`` or ``object``."""
     return _COERCIONS[kind][0] if kind in _COERCIONS else "object"
 
 
@@ -104,7 +104,7 @@ def coerce(kind: Any, value: Any) -> Any:
         ValueError: The value cannot be converted without loss.
     """
     if kind not in _COERCIONS:
-        raise ValueError("the form is not known")
+        raise ValueError("values of this type cannot be converted")
     try:
         return _COERCIONS[kind][1](value)
     except (TypeError, OverflowError, OSError) as error:

@@ -1,7 +1,7 @@
-"""Comparison of what was sent with what a gateway holds: equal, equal after normalisation, or different.
+"""The comparison of sent values with stored ones: equal, equal after normalisation, or different.
 
-Gateways change what they store: they lower the case of e-mail addresses, strip blanks and reformat telephone numbers. A
-customer is recognised in spite of that, and the report says which fields were equal only after normalisation.
+Gateways may change the values that they store. For example, they convert e-mail addresses to lower case, strip spaces
+and reformat telephone numbers. Such values count as equal, and are reported as equal only after normalisation.
 """
 
 import re
@@ -18,7 +18,7 @@ __all__ = ["Comparison", "compare_values", "equal_after_normalisation"]
 
 @frozen
 class Comparison:
-    """The result of a comparison. All names are those of the record's fields, such as ``address.city``.
+    """The result of a comparison. Fields are named as in the record, such as ``address.city``.
 
     Attributes:
         different: Fields whose values differ.
@@ -30,7 +30,7 @@ class Comparison:
 
 
 def _text(value: str) -> str:
-    """Unicode NFC, and every run of blanks as one blank."""
+    """Return `value` in Unicode NFC, with each run of white space replaced by one space."""
     return " ".join(normalize("NFC", value).split())
 
 
@@ -39,17 +39,17 @@ def _email(value: str) -> str:
 
 
 def _phone(value: str) -> str:
-    """The digits alone, without the international prefix ``00``."""
+    """Return the digits of a telephone number, without the international prefix ``00``."""
     return re.sub(r"\D", "", value).removeprefix("00") or _text(value)
 
 
 def _word(value: str) -> str:
-    """The letters and digits of a code or of one of the documented words."""
+    """Return the letters and digits of a code or a documented value, without regard to case."""
     return re.sub(r"[\W_]", "", normalize("NFC", value)).casefold()
 
 
 def _country(value: str) -> str:
-    """The alpha-2 code of a country that is given by another code or by its name."""
+    """Return the alpha-2 code of a country that is given by any code or by its name."""
     return country_code(value) or _word(value)
 
 
@@ -67,7 +67,7 @@ _NORMALIZERS: Final[Mapping[str, Callable[[str], str]]] = {
 
 def _normalized(field: str, value: Any) -> Any:
     if value in ("", {}):
-        return None  # gateways hold an empty value as an absent one
+        return None  # gateways do not distinguish an empty value from an absent one
     if isinstance(value, str):
         return _NORMALIZERS.get(field, _text)(value)
     if isinstance(value, Mapping):
@@ -82,20 +82,20 @@ def _normalized(field: str, value: Any) -> Any:
 def equal_after_normalisation(field: str, sent: Any, held: Any) -> bool:
     """Return whether two JSON values of the record's `field` are equal after normalisation.
 
-    Normalised are: Unicode (NFC), blanks, the case of e-mail addresses, the punctuation of telephone numbers and
-    postcodes, the codes and names of countries, and numbers written as text.
+    Normalisation covers Unicode (NFC), white space, the case of e-mail addresses, the punctuation of telephone numbers
+    and postcodes, the codes and names of countries, and numbers written as strings.
     """
     return bool(_normalized(field, sent) == _normalized(field, held))
 
 
 def compare_values(fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], held: Mapping[str, Any]) -> Comparison:
-    """Compare a request's body with a response's body.
+    """Compare the body of a request with the body of a response.
 
     Args:
         fields: The record's name and the gateway's name of each field.
-        sent: The request's body. Fields that are missing are not compared; a null means that the field was cleared.
-        held: The response's body. Fields that it does not contain are not compared; a null differs from every value
-            that was sent, except from an empty text or object.
+        sent: The body of the request. Missing fields are not compared; null means that the field was cleared.
+        held: The body of the response. Missing fields are not compared; null differs from every value that was sent,
+            except from an empty string or object.
     """
     different: list[str] = []
     normalized: list[str] = []

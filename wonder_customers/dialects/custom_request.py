@@ -1,4 +1,4 @@
-"""Requests to endpoints that the library has no operation for; see `CustomerSession.request`."""
+"""Requests to endpoints for which the library has no operation; see `CustomerSession.request`."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)+")
 def custom_request(
     dialect: Dialect, method: str, path: str, query: Mapping[str, str | int], body: Any, *, idempotent: bool
 ) -> Steps[Any]:
-    """Return the steps of one request to `path`; their result is the decoded JSON, or None without a body.
+    """Return the steps that send one request to `path`. Their result is the decoded JSON, or None for an empty body.
 
     Args:
         dialect: The dialect that signs the request.
@@ -58,11 +58,11 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
     if not {".", ".."}.isdisjoint(path.split("/")):
         return "path", None, "must not contain . or .. as a segment"
     if not isinstance(query, Mapping) or not all(isinstance(it, (str, int)) for it in query.values()):
-        return "query", None, "must be a mapping of names to texts or integers"
+        return "query", None, "must be a mapping of names to strings or integers"
     try:
         orjson.dumps(body)
     except TypeError:
-        return "json", None, "must consist of JSON types"
+        return "json", None, "must contain only JSON types"
     return None
 
 

@@ -1,6 +1,6 @@
 """Drift: fields of responses that differ from the gateway's documents.
 
-The codec reads such fields where that is possible without loss, and reports each of them here. The executor collects
+The codec converts such fields if this is possible without loss, and reports each of them here. `AttemptRunner` collects
 the reports of one response with `start` and `stop`. A report never contains a value.
 """
 
@@ -28,7 +28,7 @@ class Drift:
 
 
 class _Reports(local):
-    """The reports of the response that this thread is reading. Reading never waits, so one list is enough."""
+    """The reports of the response that this thread is decoding. Decoding never awaits, so one list is enough."""
 
     found: list[Drift] | None = None
 
@@ -47,22 +47,22 @@ _TYPE_NAMES: Final[dict[type, str]] = {
 
 
 def type_name(value: object) -> str:
-    """Return the JSON type of `value` in words: ``text``, ``number``, ``boolean``, ``list``, ``object`` or ``null``."""
+    """Return the JSON type of `value`: ``text``, ``number``, ``boolean``, ``list``, ``object`` or ``null``."""
     return _TYPE_NAMES.get(type(value), "object")
 
 
 def report(field: str, expected: str, found: str) -> None:
-    """Report one field. Without a collector (see `start`) the report is discarded."""
+    """Report one field. The report is discarded unless `start` was called."""
     if _reports.found is not None:
         _reports.found.append(Drift(field, expected, found))
 
 
 def start() -> None:
-    """Begin to collect the reports of one response in this thread."""
+    """Start to collect the reports of one response in this thread."""
     _reports.found = []
 
 
 def stop() -> tuple[Drift, ...]:
-    """End what `start` began, and return the reports."""
+    """Stop collecting, and return the reports since `start`."""
     found, _reports.found = _reports.found, None
     return tuple(found) if found else ()

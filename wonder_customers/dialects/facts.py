@@ -1,6 +1,6 @@
-"""Facts about gateways as data: what the library relies on, how certain it is, and where it comes from.
+"""Facts about gateways as data: the assumptions of the library, their certainty and their sources.
 
-No one in this project has had an account at these gateways, so every fact comes from documents and public code. The
+The authors of this library had no account at these gateways, so every fact comes from documents and public code. The
 tables on the gateways' pages are generated from these facts.
 """
 
@@ -12,16 +12,16 @@ __all__ = ["Confidence", "Fact"]
 
 
 class Confidence(StrEnum):
-    """How certain a fact is."""
+    """The certainty of a fact."""
 
     DOCUMENTED = "documented"
     """The gateway's own documents state it."""
     SEEN = "seen"
     """A client library, its tests against the sandbox, or a recorded response show it."""
     INFERRED = "inferred"
-    """It follows from another fact; the source gives the reason."""
+    """It follows from another fact. The source states the reason."""
     UNKNOWN = "unknown"
-    """No source was found. The statement names the choice made here."""
+    """No source was found. The statement describes what the library does."""
 
 
 @frozen
@@ -30,10 +30,10 @@ class Fact:
 
     Attributes:
         name: A short name, unique for the gateway, such as ``duplicate-status``.
-        statement: What the library relies on.
-        confidence: How certain it is.
-        source: Where it comes from.
-        check: How it can be checked against an account; empty where no request shows it.
+        statement: The assumption of the library.
+        confidence: The certainty of the fact.
+        source: The document or code that contains the fact.
+        check: The request that checks the fact against an account; empty if no request can show it.
     """
 
     name: str

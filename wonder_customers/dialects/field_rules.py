@@ -1,8 +1,8 @@
-"""The gateways' documented limits as tables, and the check that applies them.
+"""The gateways' documented limits as tables of rules, and the check of records against them.
 
-A rule names the record's field, the gateway's field and the documented limit. The converters take their names from the
+A rule consists of the record's field, the gateway's field and the documented limit. The converters use the names of the
 same rules, so a field cannot be checked under one name and sent under another. The tables on the gateways' pages are
-generated from them.
+generated from the rules.
 """
 
 import re
@@ -39,20 +39,21 @@ class Limit:
 
     Attributes:
         description: The limit in words, for the documentation.
-        check: Returns what is wrong with a value, or None when it keeps the limit. The message contains no value.
+        check: A function that returns why a value violates the limit, or None if it does not. The message contains no
+            value.
     """
 
     description: str
     check: Callable[[Any], str | None]
 
     def __call__(self, value: Any) -> str | None:
-        """Return what is wrong with `value`, or None."""
+        """Return why `value` violates the limit, or None if it does not."""
         return self.check(value)
 
 
 @frozen(eq=False)
 class FieldRule:
-    """One field of a gateway's document. Rules are compared by identity, which makes tables of them fast keys.
+    """One field of a gateway's document. Rules are compared by identity, so that tables of rules are fast cache keys.
 
     Attributes:
         field: The record's field, such as ``address.city``.
@@ -68,13 +69,13 @@ class FieldRule:
 
 
 def text(shortest: int = 0, longest: int = 255) -> Limit:
-    """Return the limit of a text's length in characters. Where a document sets no limit, 255 is this library's."""
+    """Return a limit of the length of a str. If a document has no limit, this library uses 255 characters."""
 
     def check(value: Any) -> str | None:
         if not isinstance(value, str):
-            return f"must be text, not {type(value).__name__}"
+            return f"must be a str, not {type(value).__name__}"
         if not shortest <= len(value) <= longest:
-            return f"must have {shortest} to {longest} characters, has {len(value)}"
+            return f"must have {shortest} to {longest} characters, but has {len(value)}"
         if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             return "must be valid Unicode"
         return None
@@ -83,12 +84,12 @@ def text(shortest: int = 0, longest: int = 255) -> Limit:
 
 
 def reference(longest: int) -> Limit:
-    """Return the limit of the caller's own id, which must be usable in a path."""
+    """Return the limit of the caller's id of a customer, which must be usable in a path."""
     return Limit(f"1 to {longest} characters, usable in a path", lambda value: path_segment_problem(value, longest))
 
 
 def pattern(expression: str, description: str) -> Limit:
-    """Return the limit of a text that matches a regular expression."""
+    """Return a limit for strings that match a regular expression."""
     compiled = re.compile(expression, re.ASCII)
     return Limit(
         description,
@@ -97,15 +98,15 @@ def pattern(expression: str, description: str) -> Limit:
 
 
 def one_of(*choices: str) -> Limit:
-    """Return the limit of a field with documented words."""
+    """Return a limit for a field with a fixed set of documented values."""
     listed = ", ".join(choices)
     return Limit(f"one of {listed}", lambda value: None if value in choices else f"must be one of {listed}")
 
 
 @cache
 def _countries() -> frozenset[str]:
-    # The regions of the telephone library are the assigned two-letter codes, Kosovo's XK, and two reserved codes (AC
-    # and TA). Countries without a telephone network of their own are added.
+    # The regions of ``phonenumbers`` are the assigned two-letter codes, Kosovo's XK, and two reserved codes (AC and
+    # TA). Countries without a separate telephone network are added.
     from wonder_customers._support.phone_numbers import REGIONS  # noqa: PLC0415 - the telephone library is large
 
     return REGIONS - {"AC", "TA"} | {"AQ", "BV", "GS", "HM", "PN", "TF", "UM"}
@@ -113,7 +114,7 @@ def _countries() -> frozenset[str]:
 
 def _country_problem(value: Any) -> str | None:
     known = isinstance(value, str) and value in _countries()
-    return None if known else "must be an ISO 3166-1 alpha-2 country code, in capitals"
+    return None if known else "must be an ISO 3166-1 alpha-2 country code in upper case"
 
 
 COUNTRY: Final = Limit("an ISO 3166-1 alpha-2 code", _country_problem)
@@ -121,14 +122,14 @@ COUNTRY: Final = Limit("an ISO 3166-1 alpha-2 code", _country_problem)
 
 def _e164_problem(value: Any) -> str | None:
     known = isinstance(value, Phone) and value.dial_code is not None and value.e164() is not None
-    return None if known else "must be an international number (E.164): a dial code such as +852 and the digits"
+    return None if known else "must be an international number (E.164): a dial code such as +852, and digits"
 
 
 E164: Final = Limit("an international number (E.164)", _e164_problem)
 
 
 def json_object_problem(value: Any) -> str | None:
-    """Return why `value` cannot be sent as a JSON object and read back, or None when it can."""
+    """Return why `value` cannot be sent as a JSON object and read back, or None if it can."""
     if not isinstance(value, Mapping):
         return f"must be a dictionary, not {type(value).__name__}"
     try:
@@ -138,9 +139,9 @@ def json_object_problem(value: Any) -> str | None:
     except (orjson.JSONEncodeError, RecursionError):
         written, again = b"", None
     if again != value:
-        return "must contain only JSON values, with text as keys"
+        return "must contain only JSON values, with strings as keys"
     deep = written.count(b"{") + written.count(b"[") > DEPTH // 2 and deeper_than(DEPTH // 2, again)
-    return f"must be nested no deeper than {DEPTH // 2} levels" if deep else None
+    return f"must have at most {DEPTH // 2} nested levels" if deep else None
 
 
 JSON_OBJECT: Final = Limit("a JSON object", json_object_problem)
@@ -152,7 +153,7 @@ def _card_number_problem(value: Any) -> str | None:
     digits = value.reveal() if isinstance(value, Secret) else ""
     if not re.fullmatch(r"[0-9]{12,19}", digits):
         return "must be 12 to 19 digits"
-    doubled = "".join(str(int(digit) * (1 + place % 2)) for place, digit in enumerate(reversed(digits)))
+    doubled = "".join(str(int(digit) * (1 + index % 2)) for index, digit in enumerate(reversed(digits)))
     return None if sum(map(int, doubled)) % 10 == 0 else "must have a correct check digit"
 
 
@@ -160,7 +161,7 @@ CARD_NUMBER: Final = Limit("12 to 19 digits with a correct check digit", _card_n
 
 
 def secret_value(limit: Limit) -> Limit:
-    """Return `limit` applied to the content of a `Secret`."""
+    """Return a limit that applies `limit` to the value of a `Secret`."""
     return Limit(
         limit.description,
         lambda value: limit(value.reveal()) if isinstance(value, Secret) else "must be a Secret",
@@ -189,27 +190,27 @@ def _fields(kind: type, whole: frozenset[str], path: str) -> tuple[Callable[[Any
 
 
 def _leaves(record: Any, whole: frozenset[str], path: str = "") -> dict[str, Any]:
-    """Return every value that is given, by its path. Parts named in `whole` are not taken apart.
+    """Return every value of a record, by its path. Fields in `whole` are not split into their parts.
 
-    None is a value in a patch only, where it clears the field.
+    None counts as a value only in a patch, where it clears the field.
     """
     absent = UNSET if isinstance(record, CustomerPatch) else None
     kind: Any = type(record)
     read, paths = _fields(kind, whole, path)
     found: dict[str, Any] = {}
-    for (place, parts), value in zip(paths, read(record), strict=True):
+    for (name, parts), value in zip(paths, read(record), strict=True):
         if value is absent:
             continue
         if parts is not None and isinstance(value, parts):
-            found |= _leaves(value, whole, f"{place}.")
+            found |= _leaves(value, whole, f"{name}.")
         else:
-            found[place] = value
+            found[name] = value
     return found
 
 
 @cache
 def _known(rules: tuple[FieldRule, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the parts that a table treats as one value, and the fields for which it has a rule."""
+    """Return the composite fields that a table treats as one value, and all fields for which it has a rule."""
     names = frozenset(rule.field for rule in rules)
     return names & frozenset(_PARTS), frozenset(name.partition(".")[0] for name in names)
 
@@ -217,14 +218,14 @@ def _known(rules: tuple[FieldRule, ...]) -> tuple[frozenset[str], frozenset[str]
 def violations(
     record: Any, rules: Sequence[FieldRule], *, unsupported: str, partial: bool = False, path: str = ""
 ) -> list[Violation]:
-    """Return all limits of `rules` that `record` breaks.
+    """Return all violations of `rules` by `record`.
 
     Args:
         record: A draft, a patch or a payment source.
         rules: The gateway's table.
         unsupported: The message for a field without a rule.
         partial: Whether `record` is a patch, in which required fields may be missing.
-        path: The place of `record` in the caller's record, such as ``payment_source.``.
+        path: The path of `record` in the caller's record, such as ``payment_source.``.
     """
     whole, supported = _known(tuple(rules))
     values = _leaves(record, whole, path)
@@ -235,7 +236,7 @@ def violations(
             problem = rule.limit.check(value)
         elif rule.required and not partial:
             problem = "is required"
-        else:  # In a patch, None clears the field. An address as a whole is cleared under its own name.
+        else:  # In a patch, None clears the field.
             continue
         if problem:
             found.append(Violation(rule.field, rule.wire, problem))
@@ -256,12 +257,12 @@ def not_clearable(draft: CustomerDraft, clearable: frozenset[str]) -> list[Viola
 def cleared_body(
     draft: CustomerDraft, rules: Sequence[FieldRule], wires: Mapping[str, str], parts: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Return the nulls that clear the fields of `draft`, without metadata keys.
+    """Return the null values that clear the fields in `draft.clear`, except metadata keys.
 
     Args:
         draft: The draft.
         rules: The gateway's table.
-        wires: The gateway's names of fields that the table does not contain, such as ``last_name``.
+        wires: The gateway's names of fields that are not in the table, such as ``last_name``.
         parts: The gateway's names of the parts of an address.
     """
     names = dict(field_names(rules)) | dict(wires)
@@ -285,10 +286,10 @@ def _given(value: object) -> bool:
 
 
 def merge_names(record: Draft) -> Draft:
-    """Return `record` with first and last name joined in `name`, for a gateway that has only one name.
+    """Return `record` with first and last name joined in `name`, for a gateway with a single name field.
 
-    Parts that contradict `name`, that are not text, or of which a patch gives only one, are left unchanged: the
-    gateway's table has no rule for them, so they are reported as violations instead of being dropped.
+    The parts are left unchanged if they contradict `name`, if they are not strings, or if a patch has only one of them.
+    The gateway's table has no rule for them, so they are then reported as violations.
     """
     parts = (record.first_name, record.last_name)
     if not (_given(parts[0]) or _given(parts[1])):
@@ -304,9 +305,10 @@ def merge_names(record: Draft) -> Draft:
 
 
 def name_as_first_name(record: Draft) -> Draft:
-    """Return `record` with `name` moved to `first_name` as a whole, for a gateway that has two names.
+    """Return `record` with `name` moved to `first_name`, for a gateway with fields for the first and the last name.
 
-    A name is never split. A `name` that contradicts first and last name is left unchanged and reported as a violation.
+    A name is never split. If `name` contradicts the first and last name, it is left unchanged and then reported as a
+    violation.
     """
     cleared = record.name is None and isinstance(record, CustomerPatch) and not _given(record.first_name)
     if not _given(record.name) and not cleared:

@@ -1,8 +1,8 @@
-"""JSON from gateways, read without ambiguity.
+"""A strict JSON parser for responses and customer files.
 
-orjson refuses NaN, infinities, lone surrogates and data after the document. It accepts three things that are refused
-here: a key that occurs twice in one object (it keeps the last value), whole numbers of more than 64 bits (it rounds
-them), and documents nested a thousand levels deep (later steps fail on them).
+orjson rejects NaN, infinities, lone surrogates and data after the document. This module also rejects three things that
+orjson accepts: a repeated key in an object (orjson keeps the last value), integers of more than 64 bits (orjson rounds
+them), and deeply nested documents, which would cause errors in later steps.
 """
 
 import json
@@ -15,7 +15,7 @@ from wonder_customers.dialects import drift
 __all__ = ["DEPTH", "MOST_VALUES", "UnreadableJsonError", "deeper_than", "parse_json", "parse_source_json"]
 
 DEPTH: Final = 64
-"""The greatest number of nested levels in a body. The bodies of the supported gateways have six."""
+"""Maximum number of nested levels in a body. The bodies of the supported gateways have six."""
 
 MOST_VALUES: Final = 250_000
 """The greatest number of commas and opening brackets in a body, which bounds its values. A page of 1000 customers has
@@ -28,11 +28,11 @@ _REPRESENTABLE: Final = range(-(2**63), 2**64)
 
 
 class UnreadableJsonError(ValueError):
-    """The body is not JSON, or is ambiguous. The message describes the problem and contains no value."""
+    """The body is not valid JSON, or is ambiguous. The message describes the problem without values."""
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the value of a JSON document. A byte order mark before it is skipped and reported as drift.
+    """Return the value of a JSON document. A leading byte order mark is skipped and reported as drift.
 
     Raises:
         UnreadableJsonError: It is not JSON in UTF-8, is nested deeper than `DEPTH`, contains a key twice in one object,
@@ -48,12 +48,12 @@ def parse_json(body: bytes) -> Any:
             return parse_json(body.removeprefix(_BYTE_ORDER_MARK))
         raise UnreadableJsonError("a body that is not JSON" if body.strip() else "an empty body") from None
     if body.count(b"{") + body.count(b"[") > DEPTH and deeper_than(DEPTH, value):
-        raise UnreadableJsonError(f"JSON nested deeper than {DEPTH} levels")
+        raise UnreadableJsonError(f"JSON with more than {DEPTH} nested levels")
     again = orjson.dumps(value)
-    if again == body:  # as gateways usually write it: nothing was lost
+    if again == body:  # the usual case: nothing was lost
         return value
-    # A key that occurs twice loses its first value, and two quotes with it: written again, the value has fewer quotes.
-    # Only quotes written as a Unicode escape could hide that.
+    # orjson drops the first value of a repeated key, so the value written again has fewer quotes. Only quotes that are
+    # written as Unicode escapes could hide this.
     same_quotes = body.count(b'"') == again.count(b'"')
     if not same_quotes or b"u0022" in body or _LONG_NUMBER in body.translate(_DIGITS):
         _check_every_key_and_number(body)
@@ -61,11 +61,11 @@ def parse_json(body: bytes) -> Any:
 
 
 def parse_source_json(text: str) -> Any:
-    """Return the value of a JSON text of a customer file.
+    """Return the value of a JSON document in a customer file.
 
     Raises:
-        orjson.JSONDecodeError: It is not JSON.
-        UnreadableJsonError: It contains a key twice, or a whole number of more than 64 bits, which orjson would round.
+        orjson.JSONDecodeError: `text` is not JSON.
+        UnreadableJsonError: `text` contains an integer of more than 64 bits, which orjson would round.
     """
     value = orjson.loads(text)
     body = text.encode()
@@ -75,7 +75,7 @@ def parse_source_json(text: str) -> Any:
 
 
 def deeper_than(levels: int, value: Any) -> bool:
-    """Return whether a parsed value is nested deeper than `levels`."""
+    """Return whether a parsed value has more than `levels` nested levels."""
     inside = [value]
     for _ in range(levels):
         inside = [
@@ -90,7 +90,7 @@ def deeper_than(levels: int, value: Any) -> bool:
 
 
 def _check_every_key_and_number(body: bytes) -> None:
-    """Check every key and every number with Python's own parser, which is slower.
+    """Check every key and every number with the parser of the standard library, which is slower.
 
     Raises:
         UnreadableJsonError: See `parse_json`.
@@ -101,11 +101,11 @@ def _check_every_key_and_number(body: bytes) -> None:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise UnreadableJsonError("JSON that contains a key twice")
+        raise UnreadableJsonError("JSON with a repeated key")
     return found
 
 
 def _bounded_int(digits: str) -> int:
     if len(digits) > 20 or int(digits) not in _REPRESENTABLE:
-        raise UnreadableJsonError("a whole number of more than 64 bits")
+        raise UnreadableJsonError("an integer of more than 64 bits")
     return int(digits)

@@ -1,4 +1,4 @@
-"""Lists by limit and offset: the query, the opaque cursor, the items and the rule for the last page."""
+"""Pagination by limit and offset: query strings, cursors, items, and the detection of the last page."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 
 def query_string(gateway: str, position: Mapping[str, int], filters: Mapping[str, str]) -> str:
-    """Return a query string with its question mark, percent-encoded (a blank as ``%20``).
+    """Return a percent-encoded query string, including the question mark. A space is encoded as ``%20``.
 
     Args:
         gateway: The gateway's name.
-        position: The limit and the offset under the gateway's names.
-        filters: The gateway's own parameters.
+        position: The limit and the offset, under the gateway's names.
+        filters: Other query parameters.
 
     Raises:
-        InvalidRecordError: `filters` contains a value that is not text, or a name of `position`.
+        InvalidRecordError: `filters` contains a value that is not a str, or a name of `position`.
     """
     problem = _filters_problem(position, filters)
     if problem:
@@ -30,10 +30,10 @@ def query_string(gateway: str, position: Mapping[str, int], filters: Mapping[str
 
 def _filters_problem(position: Mapping[str, int], filters: object) -> str | None:
     if not isinstance(filters, Mapping):
-        return f"must be a dictionary of texts, not {type(filters).__name__}"
+        return f"must be a dictionary of strings, not {type(filters).__name__}"
     texts = [*filters, *filters.values()]
     if not all(isinstance(text, str) for text in texts):
-        return "must be a dictionary of texts"
+        return "must be a dictionary of strings"
     if any("\ud800" <= character <= "\udfff" for character in "".join(texts)):
         return "must be valid Unicode"
     taken = [name for name in position if name in filters]
@@ -41,10 +41,10 @@ def _filters_problem(position: Mapping[str, int], filters: object) -> str | None
 
 
 def parse_offset(gateway: str, cursor: object) -> int:
-    """Return the offset in a cursor, 0 for None.
+    """Return the offset in a cursor, or 0 for None.
 
     Raises:
-        InvalidRecordError: It is not the cursor of a page of this gateway.
+        InvalidRecordError: `cursor` is not the cursor of a page.
     """
     if cursor is None:
         return 0
@@ -59,18 +59,18 @@ class Items(tuple[T, ...]):  # noqa: SLOT001 - a subclass of tuple cannot have s
     """The records of a page.
 
     Attributes:
-        unreadable: The number of items that could not be read because they have no id.
+        unreadable: The number of items that were skipped because they have no id.
     """
 
     unreadable: int = 0
 
 
 def read_items(what: str, read: Callable[[Any], T], items: Iterable[Any]) -> Items[T]:
-    """Read the items of a list. An item that cannot be read is counted and reported as drift; the others are returned.
+    """Return the records of a list. Items without an id are skipped, counted and reported as drift.
 
     Args:
         what: The gateway's name of the list, such as ``customers``, for the report.
-        read: Reads one item, or raises `InvalidResponseError`.
+        read: A function that reads one item, or raises `InvalidResponseError`.
         items: The JSON values.
     """
     records: list[T] = []
@@ -89,16 +89,16 @@ def read_items(what: str, read: Callable[[Any], T], items: Iterable[Any]) -> Ite
 def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, total: int | None = None) -> Page[T]:
     """Return a page and its cursor.
 
-    Where the gateway reports the total, that decides whether more pages follow. Otherwise a page with fewer items than
-    requested is the last one. If more was requested than the gateway promises to serve, only an empty page is the last
-    one, because a gateway may silently cap the limit.
+    If the gateway reports the total, it decides whether more pages follow. Otherwise, a page with fewer items than
+    `limit` is the last one. If `limit` is greater than `promised`, a page with fewer than `promised` items is the last
+    one, because the gateway may reduce the limit.
 
     Args:
         items: The records of the page.
         offset: The offset of the first item.
         limit: The number of items requested.
-        promised: The number of items per page that the gateway's documents promise.
-        total: The number of all items, where the gateway reports it.
+        promised: The number of items per page that the gateway's documents guarantee.
+        total: The total number of items; None if the gateway does not report it.
     """
     unreadable = items.unreadable if isinstance(items, Items) else 0
     count = len(items) + unreadable

@@ -1,4 +1,4 @@
-"""Responses: the JSON body, checks of identity, and the error that a refusal means."""
+"""The reading of responses: the JSON body, checks of ids and references, and errors for refusals."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -35,16 +35,16 @@ __all__ = [
 
 
 def same_id(requested: str, received: object) -> bool:
-    """Return whether `received` is the requested id. Ids are hexadecimal, so their case is ignored."""
+    """Return whether `received` is the requested id. Case is ignored, because ids are hexadecimal."""
     return isinstance(received, str) and received.casefold() == requested.casefold()
 
 
 def require_match(
     name: str, requested: str, read: Callable[[HttpResponse], Customer]
 ) -> Callable[[HttpResponse], Customer]:
-    """Return `read` with a check that the customer's `name` (``id`` or ``reference``) is the requested one.
+    """Wrap `read` with a check that the customer's `name` (``id`` or ``reference``) is `requested`.
 
-    A response without this field is accepted.
+    A customer without this field is accepted.
     """
 
     def decode(response: HttpResponse) -> Customer:
@@ -58,7 +58,7 @@ def require_match(
 
 
 def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpResponse], Customer]:
-    """Wrap `read` for responses to create requests: raise `InvalidRequestError` in place of `NotFoundError`.
+    """Wrap `read` for responses to create requests, so that it raises `InvalidRequestError` instead of `NotFoundError`.
 
     Callers may handle `NotFoundError` by creating the customer, so a create request must not raise it.
     """
@@ -81,11 +81,11 @@ def mismatch_error(what: str, name: str, response: HttpResponse) -> InvalidRespo
 
 
 def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
-    """Return the response's body as a JSON object.
+    """Return the body of a response as a JSON object.
 
     Raises:
-        InvalidResponseError: It is not a JSON object, is ambiguous (see `wonder_customers.dialects.json`), or the
-            response is a redirect.
+        InvalidResponseError: The body is not a JSON object, or is ambiguous (see `wonder_customers.dialects.json`), or
+            the response is a redirect.
     """
     if response.status // 100 == 3:
         raise InvalidResponseError(
@@ -94,11 +94,11 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
     try:
         body = parse_json(response.body)
     except UnreadableJsonError as unreadable:
-        reason = f"{gateway} answered HTTP {response.status} with {unreadable}"
+        reason = f"{gateway} responded with HTTP {response.status} and {unreadable}"
         raise InvalidResponseError(reason, status=response.status, applied="unknown") from None
     if not isinstance(body, dict):
         raise InvalidResponseError(
-            f"{gateway} answered HTTP {response.status} with a JSON {type_name(body)} where an object is expected",
+            f"{gateway} responded with HTTP {response.status} and a JSON {type_name(body)} instead of an object",
             status=response.status,
             applied="unknown",
         )
@@ -106,7 +106,7 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
 
 
 def error_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in the body of an error, or an empty one when the body is HTML, empty or a list."""
+    """Return the JSON object in the body of an error response, or an empty dict if the body is not a JSON object."""
     try:
         found = parse_json(body)
     except UnreadableJsonError:
@@ -125,11 +125,14 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
 _TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
     423: (
         "the customer is locked",
-        "The record is not at fault: the gateway has locked the customer. Call again later.",
+        "The gateway has locked the customer. The record is not the cause. Call again later.",
     ),
-    425: ("too early", "The record is not at fault: the gateway was not ready for the request. Call again later."),
+    425: (
+        "too early",
+        "The gateway was not ready for the request; the record itself is not the cause. Call again later.",
+    ),
 }
-"""Refusals that are about the moment of the request: what they mean, and what to do."""
+"""The meaning of temporary refusals, and hints."""
 _TAKEN: Final = re.compile(r"\b(already|taken|duplicate|not unique|must be unique)\b", re.IGNORECASE)
 _MISSING: Final = re.compile(r"\b(not found|no such|(does not|doesn't) exist|unknown customer)\b", re.IGNORECASE)
 
@@ -142,19 +145,19 @@ def gateway_error(
     fields: Mapping[str, tuple[str, ...]] | None = None,
     about_customer: bool = True,
 ) -> CallError:
-    """Return the error that a refusal means. Control characters in its texts are escaped.
+    """Return the error for a refusal. Control characters in its strings are escaped.
 
-    The gateways' documents do not fix the status of "not found" and "already exists": Monri refuses a taken reference
-    with 400, and the response for an unknown customer is documented neither by Wonder nor by Monri. So a 400 or 422 is
-    classified by its message too.
+    The gateways' documents do not define the status of "not found" and "already exists": Monri refuses a duplicate
+    reference with 400, and neither Wonder nor Monri documents the response for an unknown customer. So refusals with
+    400 or 422 are also classified by their message.
 
     Args:
-        status: The HTTP status, or the one in the body.
-        code: The gateway's code of the error.
+        status: The HTTP status, or the status in the body.
+        code: The gateway's error code.
         message: The gateway's message.
-        fields: The gateway's messages by field, where it names fields.
-        about_customer: Whether the refusal is about the customer. The message of a refusal that is about a card token
-            does not mean that the customer was not found.
+        fields: The gateway's messages by field; None if it does not name fields.
+        about_customer: Whether the refusal is about the customer. If it is about a card token, its message does not
+            mean that the customer was not found.
     """
     code, message = code and printable(code), message and printable(message)
     if fields is not None:
@@ -181,7 +184,7 @@ def gateway_error(
 
 
 def short_text(value: object) -> str | None:
-    """Return a value that stands where a message belongs as at most 500 characters; None for objects and lists."""
+    """Return the first 500 characters of a message or code; None for objects, lists, null and empty strings."""
     if value is None or value == "" or isinstance(value, (dict, list)):
         return None
     return str(value)[:500]

@@ -1,4 +1,4 @@
-"""The tolerant reader: JSON objects as records. A field of another type than documented is converted and reported."""
+"""The reader of records, which converts and reports fields of another type than documented."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -17,14 +17,14 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 _MISSING: Final = object()
-"""Stands for a field that an object does not have."""
+"""The value for a field that an object does not contain."""
 
 UNREADABLE: Final = (KeyError, TypeError, ValueError)
 """The errors of a function that cannot read a value."""
 
 
 def field_overrides(kind: type[Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the cattrs settings of each field: the gateway's name, or omitted."""
+    """Return the cattrs settings of each field: the gateway's name, or ``omit`` for fields without one."""
     return {
         attribute.name: override(rename=names[attribute.name]) if attribute.name in names else override(omit=True)
         for attribute in fields(kind)
@@ -32,7 +32,7 @@ def field_overrides(kind: type[Any], names: Mapping[str, str]) -> dict[str, Any]
 
 
 class MissingFieldError(ValueError):
-    """A field without which a record cannot be read is missing or has another type."""
+    """A required field of a record is missing or has another type."""
 
     def __init__(self, path: str, found: str) -> None:
         super().__init__(f"{path}: {found}")
@@ -45,13 +45,13 @@ class _Field:
     """One field of a record.
 
     Attributes:
-        name: Its name in the record.
-        wire: The gateway's name.
-        kind: Its type, without None.
-        exact: The type of values that are taken as they are; None if every value is converted.
-        nullable: Whether null is taken as it is.
-        required: Whether the record cannot be read without it.
-        read: Returns the value of the field; given the field, the value and the scope.
+        name: The name of the field in the record.
+        wire: The gateway's name of the field.
+        kind: The type of the field, without None.
+        exact: The type of values that are used unchanged; None if every value is converted.
+        nullable: Whether the field may be null.
+        required: Whether the record cannot be read without the field.
+        read: A function that returns the value of the field, given the field, the raw value and the scope.
     """
 
     name: str
@@ -65,18 +65,18 @@ class _Field:
 
 @define
 class _Scope:
-    """One object while it is read field by field: its path, and the raw values of its unreadable fields."""
+    """The path of an object that is being read, and the raw values of its unreadable fields."""
 
     path: str
     unread: Json
 
     def report(self, wire: str, expected: str, value: object) -> None:
-        """Report drift of the field `wire`."""
+        """Report that the field `wire` differs from the gateway's documents."""
         drift.report(f"{self.path}{wire}", expected, drift.type_name(value))
 
 
 class RecordReader(Generic[T]):
-    """Reads JSON objects of one kind. Made by `make_reader`."""
+    """Reads JSON objects as records of one class. It is created by `make_reader`."""
 
     def __init__(
         self,
@@ -92,11 +92,11 @@ class RecordReader(Generic[T]):
         self._shape, self._finish, self._inline = shape, finish, inline
 
     def read(self, body: Json, path: str = "") -> T:
-        """Return the record of an object, field by field.
+        """Return the record of a JSON object.
 
         Args:
             body: The object.
-            path: The gateway's name of the object within the response, with a dot after it.
+            path: The path of the object within the response, with a trailing dot; empty for the outermost object.
 
         Raises:
             MissingFieldError: A field without a default, such as the id, is missing or unreadable.
@@ -105,7 +105,7 @@ class RecordReader(Generic[T]):
         return record
 
     def _read(self, body: Json, path: str) -> tuple[T, Json]:
-        """Return the record and the raw values of fields that could not be read, by the gateway's names."""
+        """Return the record, and the raw values of unreadable fields by the gateway's names."""
         shaped = body if self._shape is None else self._shape(body)
         scope = _Scope(path, {})
         values: Json = {}
@@ -171,7 +171,7 @@ class RecordReader(Generic[T]):
         scalar = expected_name(it.kind) != "object" or it.kind == Mapping[str, Any]
         scope.report(it.wire, expected_name(it.kind) if scalar else "text", value)
         try:
-            # Other kinds, such as telephone numbers, are read from text by the dialect's own function.
+            # Other types, such as telephone numbers, are read from a str by a function of the dialect.
             return coerce(it.kind, value) if scalar else self._converter.scalars[it.kind](coerce(str, value))
         except UNREADABLE:
             scope.unread[it.wire] = value
@@ -182,7 +182,7 @@ class RecordReader(Generic[T]):
         inner = scope.path if inline else f"{scope.path}{wire}."
         if isinstance(value, dict):
             try:
-                record, unread = self._converter.readers[kind]._read(value, inner)  # noqa: SLF001 - of this class
+                record, unread = self._converter.readers[kind]._read(value, inner)  # noqa: SLF001 - the same class
             except MissingFieldError as missing:
                 drift.report(missing.path, "text", missing.found)
             else:
@@ -206,7 +206,7 @@ class RecordReader(Generic[T]):
         return tuple(it for it in found if it is not None)
 
     def _item(self, kind: Any, item: Any, path: str) -> Any:
-        """Return the record of one item of a list; None, with a report, if it cannot be read."""
+        """Return the record of one item of a list. If it cannot be read, report it and return None."""
         if not isinstance(item, dict):
             drift.report(path, "object", drift.type_name(item))
             return None

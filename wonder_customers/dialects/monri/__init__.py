@@ -1,4 +1,4 @@
-"""Monri / WebPay. Sources: Monri's "Customers API" and "Requirements - API v2"."""
+"""The dialect of Monri / WebPay. Sources: Monri's pages "Customers API" and "Requirements - API v2"."""
 
 from wonder_customers.dialects.monri.account import Monri
 from wonder_customers.dialects.monri.dialect import MonriDialect

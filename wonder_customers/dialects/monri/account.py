@@ -20,9 +20,9 @@ class Monri:
     Attributes:
         merchant_key: The merchant's secret key.
         authenticity_token: The merchant's public token.
-        auth: ``digest`` signs every request (``WP3-v2.1``, documented); ``oauth`` fetches a bearer token first, as
-            Monri's own client libraries do.
-        base_url: The URL of the gateway. Default: the test gateway. For production, pass `Monri.PRODUCTION`.
+        auth: ``digest`` signs every request (``WP3-v2.1``, documented). ``oauth`` fetches a bearer token first, as
+            Monri's client libraries do.
+        base_url: The URL of the gateway. The default is the test gateway. For production, pass `Monri.PRODUCTION`.
 
     Raises:
         ConfigurationError: A credential cannot be sent in a header, `auth` is unknown, or the URL is not https.
@@ -46,14 +46,14 @@ class Monri:
     @classmethod
     @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Monri":
-        """Make the account from environment variables.
+        """Create an account from environment variables.
 
         Args:
-            variables: ``MONRI_MERCHANT_KEY``, ``MONRI_AUTHENTICITY_TOKEN`` and, optionally, ``MONRI_AUTH`` and
-                ``MONRI_BASE_URL``.
+            variables: A mapping with ``MONRI_MERCHANT_KEY``, ``MONRI_AUTHENTICITY_TOKEN`` and, optionally,
+                ``MONRI_AUTH`` and ``MONRI_BASE_URL``.
 
         Raises:
-            ConfigurationError: A variable is missing or invalid. The message names it.
+            ConfigurationError: A variable is missing or invalid. The message contains its name.
         """
         required = ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN")
         given = read_environment(variables, "MONRI_AUTH", "MONRI_BASE_URL", required=required)

@@ -10,7 +10,7 @@ NOT_IN_EXTRA: Final = frozenset[str]()
 
 
 def wrong_account(account: Any) -> Any:
-    """Return the account with a wrong key."""
+    """Return `account` with a wrong key."""
     return evolve(account, merchant_key="wrong")
 
 
@@ -36,7 +36,7 @@ def _deleted(seen: Observations) -> str | None:
 CHECKS: Final = (
     Check("wrong-key-status", "digest", "a wrong key is HTTP 401", status_of("wrong_key", 401)),
     Check("missing-envelope", "fields", "responses have a status", without_keys("get", (), ("status",))),
-    Check("taken-wording", "duplicate-status", "a taken reference is HTTP 400", status_of("duplicate", 400)),
+    Check("taken-wording", "duplicate-status", "a duplicate reference is HTTP 400", status_of("duplicate", 400)),
     Check("not-found-wording", "not-found", "an unknown customer is HTTP 404", status_of("unknown", 404)),
     Check(
         "null-for-empty",
@@ -45,6 +45,6 @@ CHECKS: Final = (
         without_keys("get", (), ("description", "deleted_at")),
     ),
     Check("id-name", "id-name", "lists and deletions have a uuid", _id_name),
-    Check("deletion-word", "deletion", "a deletion is answered with the status approved", _deletion_word),
-    Check("deletion-kind", "deletion", "a deleted customer can be read, with deleted true", _deleted),
+    Check("deletion-word", "deletion", "the response to a deletion has the status approved", _deletion_word),
+    Check("deletion-kind", "deletion", "a deleted customer can be read and has deleted true", _deleted),
 )

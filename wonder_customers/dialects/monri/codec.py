@@ -1,4 +1,4 @@
-"""Monri's field names, limits and JSON forms. Source: Monri's "Customers API" (API v2)."""
+"""Monri's field names, limits and JSON formats. Source: Monri's page "Customers API" (API v2)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -48,7 +48,7 @@ def _phone_text(phone: Phone) -> str:
 
 def _phone_problem(value: Any) -> str | None:
     if not isinstance(value, Phone) or not all(isinstance(part, str) for part in (value.dial_code or "", value.number)):
-        return "must be a Phone whose parts are text"
+        return "must be a Phone whose parts are strings"
     return _PHONE_LENGTH.check(_phone_text(value))
 
 
@@ -114,7 +114,7 @@ _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=False)
 
 
 def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
-    """Return every documented limit that a draft or a patch breaks."""
+    """Return all violations of documented limits by a draft or a patch."""
     if isinstance(record, CustomerPatch):
         return violations(merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=True)
     found = violations(merge_names(record), FIELD_RULES, unsupported=UNSUPPORTED_FIELD)
@@ -122,7 +122,7 @@ def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-    """Return those of `fields` that null clears: all but the reference, and parts of a name that has other parts."""
+    """Return the subset of `fields` that null clears: all except the reference, and names if the draft has a name."""
     named = any(getattr(draft, name) is not None for name in _NAMES)
     known = _CLEARABLE - set(_NAMES) if named else _CLEARABLE
     return frozenset(name for name in fields if name in known or name.startswith("metadata."))
@@ -148,27 +148,27 @@ def _with_cleared(draft: CustomerDraft, body: Json) -> Json:
 
 
 def read_customer(body: Any, status: int = 200) -> Customer:
-    """Return the customer in a response or in one item of a list.
+    """Return the customer in a response or in an item of a list.
 
-    Responses contain the id as ``uuid``; the document's list example has ``id``. Both are read.
+    The documented responses contain ``uuid``, but the documented list contains ``id``. Both are read.
 
     Raises:
-        InvalidResponseError: It is not an object, or has no id.
+        InvalidResponseError: `body` is not an object, or has no id.
     """
     return read_record("customer", status, _read_customer, body)
 
 
 def read_token(body: Any, status: int = 200) -> PaymentToken:
-    """Return the payment method in one item of a list.
+    """Return the payment method in an item of a list.
 
     Raises:
-        InvalidResponseError: It is not an object, or has no token.
+        InvalidResponseError: `body` is not an object, or has no token.
     """
     return read_record("payment method", status, _read_token, body)
 
 
 def write_customer(customer: Customer) -> Json:
-    """Return the JSON object of a customer as in the document: the inverse of `read_customer`."""
+    """Return the JSON object of a customer in the documented format. This is the inverse of `read_customer`."""
     body = _write_customer(customer)
     address = body.pop("address") or {}
     extra = body.pop("extra")
@@ -176,7 +176,7 @@ def write_customer(customer: Customer) -> Json:
 
 
 def write_token(token: PaymentToken) -> Json:
-    """Return the JSON object of a payment method: the inverse of `read_token`."""
+    """Return the JSON object of a payment method. This is the inverse of `read_token`."""
     body = _write_token(token)
     card = body.pop("card") or {}
     extra = body.pop("extra")
@@ -184,10 +184,10 @@ def write_token(token: PaymentToken) -> Json:
 
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
-    """Compare `draft` with `customer`. Metadata keys with the value None are compared as absent."""
+    """Compare `draft` with `customer`. A metadata key with the value None counts as absent."""
     body, held = customer_body(draft), write_customer(customer)
     if isinstance(body.get("metadata"), dict):
-        # Without metadata in the draft, only the keys that it clears are compared.
+        # If the draft has no metadata, only the keys that it clears are compared.
         kept = {} if draft.metadata is not None else customer.metadata or {}
         sent = kept | body["metadata"]
         body["metadata"] = _without_nulls(sent)
@@ -200,10 +200,10 @@ def _without_nulls(metadata: Mapping[str, Any]) -> Json:
 
 
 def replacing_metadata(draft: CustomerDraft, body: Json, held: Customer) -> Json:
-    """Return the body of an update with `draft`, whose metadata replaces that of `held`.
+    """Return the body of an update that replaces the metadata of `held` with the metadata of `draft`.
 
-    Monri merges metadata and removes the keys that are null, so the keys of `held` that `body` does not contain are
-    sent as null.
+    Monri merges metadata, and removes keys whose value is null. So the keys of `held` that `body` does not contain are
+    sent with null.
     """
     if draft.metadata is None or not held.metadata:
         return body

@@ -1,6 +1,6 @@
 """Monri's endpoints.
 
-Sources: Monri's "Customers API" and "Requirements - API v2"; OAuth as in Monri's own Ruby and PHP clients.
+Sources: Monri's pages "Customers API" and "Requirements - API v2"; for OAuth, Monri's Ruby and PHP clients.
 """
 
 import re
@@ -43,15 +43,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NO_TOKENS = "cards are saved by payments (tokenize_pan); the API has no endpoint that saves one"
+_NO_TOKENS = "cards are saved by payments (tokenize_pan), and the API has no endpoints for tokens"
 
 
 class MonriDialect(CustomerDeletion):
     """The protocol of Monri's customer API.
 
     Create is not an upsert: a second create with the same ``merchant_customer_id`` is refused with HTTP 400. After a
-    create without a response, the reference is looked up. The greatest ``limit`` of a list is not documented; 50 is the
-    default.
+    create without a response, the reference is looked up. The default ``limit`` of a list is 50; its maximum is not
+    documented.
     """
 
     gateway = "monri"
@@ -68,14 +68,14 @@ class MonriDialect(CustomerDeletion):
         self.merchant = account.authenticity_token
 
     def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
-        """Return the ``Authorization`` header: the digest of this request, or the bearer token."""
+        """Return the ``Authorization`` header with the digest of `request` or with the bearer token."""
         if bearer is not None:
             return ((b"Authorization", b"Bearer " + bearer.reveal().encode("ascii")),)
         key, token = self._account.merchant_key.reveal(), self._account.authenticity_token.reveal()
         return ((b"Authorization", authorization(key, str(int(now)), token, request.target, request.body)),)
 
     def token_call(self) -> Call[AccessToken] | None:
-        """Return ``POST /v2/oauth`` for both scopes that the customer endpoints use."""
+        """Return ``POST /v2/oauth`` with the scopes of the customer endpoints; None if the account uses digests."""
         if self._account.auth != "oauth":
             return None
         body = {
@@ -92,10 +92,12 @@ class MonriDialect(CustomerDeletion):
         return send(self._create(draft))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Look the reference up, then create or update. A draft without a reference is created.
+        """Look up the reference, then create or update the customer. A draft without a reference is always created.
 
-        The metadata of the draft replaces that of the customer. A deleted customer is not written: its reference cannot
-        be used again, which raises `ConflictError`.
+        The metadata of the draft replaces the metadata of the customer.
+
+        Raises:
+            ConflictError: A deleted customer has the reference, which cannot be used again.
         """
         self.validate(draft)
         return self._upsert(draft)
@@ -109,7 +111,7 @@ class MonriDialect(CustomerDeletion):
             held = yield from send(self._holder(reference))
             if held.deleted:
                 raise ConflictError(
-                    f"a deleted customer ({held.id}) holds the reference, and Monri keeps it",
+                    f"a deleted customer ({held.id}) has the reference, which cannot be used again",
                     ids=(held.id,),
                     reference=reference,
                 )
@@ -131,7 +133,7 @@ class MonriDialect(CustomerDeletion):
         """Send ``GET /v2/merchants/customers/{merchant_customer_id}``.
 
         Raises:
-            NotFoundError: No customer has the reference, or a deleted one, whose id the error has.
+            NotFoundError: No customer has the reference, or only a deleted customer, whose id is in the error.
         """
         return self._by_reference(self._holder(reference), reference)
 
@@ -157,11 +159,11 @@ class MonriDialect(CustomerDeletion):
         """Send ``GET /v2/customers?limit=&offset=``. The newest customer is first.
 
         Raises:
-            UnsupportedOperationError: There are `filters`. The document has none.
+            UnsupportedOperationError: `filters` is not empty. The document does not describe filters.
         """
         if filters:
             raise UnsupportedOperationError(
-                self.gateway, "filter on lists", "its documents contain the parameters limit and offset only"
+                self.gateway, "filters on lists", "its documents contain only the parameters limit and offset"
             )
         offset = parse_offset(self.gateway, cursor)
         request = self._request("GET", f"/v2/customers{self._position(limit, offset)}", "/v2/customers")
@@ -190,19 +192,19 @@ class MonriDialect(CustomerDeletion):
         return tuple(found.values())
 
     def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecordError` when `draft` breaks one of Monri's limits."""
+        """Raise `InvalidRecordError` if `draft` violates Monri's limits."""
         raise_violations(self.gateway, codec.limit_violations(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the customer's fields of `draft` as a JSON object."""
+        """Return the customer fields of `draft` as a JSON object."""
         return codec.customer_body(draft)
 
     def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-        """Return the fields that null clears."""
+        """Return the subset of `fields` that null clears."""
         return codec.clearable(draft, fields)
 
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
-        """Compare `draft` with the customer that Monri holds."""
+        """Compare `draft` with a customer returned by Monri."""
         return codec.compare(draft, customer)
 
     def _create(self, draft: CustomerDraft) -> Call[Customer]:
@@ -238,7 +240,7 @@ class MonriDialect(CustomerDeletion):
         return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
 
     def _holder(self, reference: str) -> Call[Customer]:
-        """Return the read of the customer that holds a reference, which may be deleted."""
+        """Return the call that reads the customer with a reference, including deleted customers."""
         segment = path_segment(self.gateway, "reference", reference)
         request = self._request(
             "GET", f"/v2/merchants/customers/{segment}", "/v2/merchants/customers/{merchant_customer_id}"
@@ -253,7 +255,7 @@ class MonriDialect(CustomerDeletion):
 
 
 def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
-    """Return the body of an accepted response: HTTP 2xx and a ``status`` of ``approved``, of `accepted`, or none."""
+    """Return the body of an accepted response: HTTP 2xx, and a ``status`` of ``approved``, in `accepted`, or none."""
     if response.status >= 400:
         body = error_object(response.body)
         raise _refusal(response.status, body)
@@ -262,11 +264,11 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
     if word == "approved":
         return body
     if not isinstance(word, str | None):
-        raise InvalidResponseError("the status in the response is not text", status=response.status, applied="unknown")
+        raise InvalidResponseError("the status in the body is not a str", status=response.status, applied="unknown")
     if word in {"invalid-request", "error"}:
         raise _refusal(400, body)
     if word not in {None, *accepted}:
-        raise InvalidResponseError("the response has an unknown status word", status=response.status, applied="unknown")
+        raise InvalidResponseError("the status in the body is unknown", status=response.status, applied="unknown")
     return body
 
 
@@ -276,10 +278,10 @@ def _refusal(status: int, body: dict[str, Any]) -> CallError:
 
 
 def _messages(body: dict[str, Any]) -> tuple[str | None, dict[str, tuple[str, ...]]]:
-    """Return the message of a refusal and the messages by field.
+    """Return the message of a refusal, and the messages by field.
 
-    The document has ``message``. Monri's transaction endpoints send the list ``errors``, and third-party clients read
-    an object ``errors`` (fields with lists of messages) and the text ``error``.
+    The document contains ``message``. Monri's transaction endpoints send a list ``errors``. Third-party clients read an
+    object ``errors`` (lists of messages by field) and a string ``error``.
     """
     errors = body.get("errors")
     fields: dict[str, tuple[str, ...]] = {}
@@ -307,10 +309,10 @@ def _data(response: HttpResponse) -> list[Any]:
 
 
 def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
-    """Return a reader of a customer's payment methods.
+    """Return a function that reads the payment methods of a customer from a response.
 
-    The gateway accepts the merchant's own id in place of the uuid, so the owner is compared only when a uuid was
-    requested.
+    The gateway accepts the merchant's id of the customer instead of the uuid, so the owner is compared only if a uuid
+    was requested.
     """
 
     def decode(response: HttpResponse) -> Items[PaymentToken]:
@@ -324,7 +326,10 @@ def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
 
 
 def _deletion(requested: str) -> Callable[[HttpResponse], None]:
-    """Return a reader of the response to a deletion: ``id`` in the document, ``uuid`` in the gateway's own clients."""
+    """Return a function that checks the response to a deletion.
+
+    The document has the key ``id``, and the gateway's clients read ``uuid``. Both are accepted.
+    """
 
     def decode(response: HttpResponse) -> None:
         if not response.body.strip() and response.status < 300:
@@ -340,10 +345,10 @@ def _deletion(requested: str) -> Callable[[HttpResponse], None]:
 
 
 def _access_token(response: HttpResponse) -> AccessToken:
-    """Return the bearer token. The unit of ``expires_in`` is not documented and read as seconds."""
+    """Return the bearer token. The unit of ``expires_in`` is not documented; seconds are assumed."""
     body = _approved(response)
     token, lifetime = body.get("access_token"), body.get("expires_in")
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise InvalidResponseError("the token response has no usable access_token", status=response.status)
+        raise InvalidResponseError("the response has no valid access_token", status=response.status)
     known = isinstance(lifetime, (int, float)) and not isinstance(lifetime, bool) and lifetime > 0
     return AccessToken(token, float(lifetime) if known and lifetime is not None else 300.0)

@@ -35,7 +35,7 @@ FACTS: Final = (
     Fact(
         "digest-delete", "The body counts as empty in the digest of a DELETE.", _SEEN, "a third-party client", "delete"
     ),
-    Fact("clock-window", "The greatest age of a timestamp. The current time is sent.", _UNKNOWN, "no source"),
+    Fact("clock-window", "The maximum age of a timestamp. The current time is sent.", _UNKNOWN, "no source"),
     Fact(
         "oauth",
         "A bearer token of POST /v2/oauth is accepted instead of the digest.",
@@ -46,7 +46,7 @@ FACTS: Final = (
     Fact("oauth-lifetime", "The unit of expires_in. It is read as seconds.", _UNKNOWN, "no source"),
     Fact(
         "id-name",
-        "Lists and deletions name the id uuid or id. Both are read.",
+        "The key of the id in lists and deletions is uuid or id. Both are read.",
         _SEEN,
         f"{_CUSTOMERS} (id); {_ANDROID} (uuid)",
         "list and delete",
@@ -115,7 +115,7 @@ FACTS: Final = (
         _CUSTOMERS,
         "list",
     ),
-    Fact("page-maximum", "The greatest limit of a list. 50 is requested by default.", _UNKNOWN, "no source", "list"),
+    Fact("page-maximum", "The maximum limit of a list. 50 is requested by default.", _UNKNOWN, "no source", "list"),
     Fact(
         "expiry-date",
         "The expiration date of a card is the last day of its month; 12/27 is read too.",

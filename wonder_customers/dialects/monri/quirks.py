@@ -1,4 +1,4 @@
-"""How the simulated Monri can deviate from Monri's documents."""
+"""The deviations from Monri's documents that the simulated Monri can have."""
 
 from typing import Any, Final
 
@@ -51,14 +51,14 @@ QUIRKS: Final = (
     Quirk("text-as-numbers", "postcodes are numbers", change_fields(numbers, "zip_code")),
     Quirk(
         "time-form",
-        "times have the form 2019-02-12 11:22:33 UTC",
+        "times have the format 2019-02-12 11:22:33 UTC",
         change_fields(lambda value: value.replace("T", " ").replace("Z", " UTC"), *_TIMES),
     ),
-    Quirk("null-for-empty", "absent fields are left out", _without_nulls),
+    Quirk("null-for-empty", "fields without a value are omitted", _without_nulls),
     EXTRA_FIELDS,
     Quirk("missing-envelope", "accepted responses have no status", keys_removed("status")),
     Quirk("id-name", "lists and deletions have id instead of uuid", _only_id),
-    Quirk("deletion-word", "a deletion is answered with the status deleted", _deleted_word),
-    Quirk("taken-wording", "a taken reference is HTTP 422 with the object errors", _taken),
+    Quirk("deletion-word", "the response to a deletion has the status deleted", _deleted_word),
+    Quirk("taken-wording", "a duplicate reference is HTTP 422 with an object errors", _taken),
     Quirk("not-found-wording", "an unknown customer is HTTP 400", refusals(404, 400, {"error": "unknown customer"})),
 )

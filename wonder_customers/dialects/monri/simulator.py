@@ -1,4 +1,4 @@
-"""A simulated Monri (WebPay) customer API, written from Monri's documents."""
+"""A simulated Monri (WebPay) customer API, implemented from Monri's documents."""
 
 import hashlib
 import secrets
@@ -34,7 +34,7 @@ _TOKENIZED = ("cvv", "type", "pan", "expiration_date", "temp_card_id", "digest",
 
 
 class MonriSimulator(SimulatedGateway):
-    """Monri's customers and their saved payment methods.
+    """Monri's customers and their payment methods.
 
     Documented (V: stated by the documents, V-code: seen in official code):
 
@@ -46,16 +46,15 @@ class MonriSimulator(SimulatedGateway):
     * Deletions and list items contain both `id` (documents) and `uuid` (official clients).
     * `temp-tokenize` needs no Authorization header; its digest is in the body [V-code].
 
-    Chosen here, because the documents do not say it:
+    Chosen here, because the documents do not define it:
 
     * Create responds with 200. Refusals are `{"status": "invalid-request", "message": …}` with 400, or 404 for an
-    unknown
-      customer; 401 has the status `error`.
+      unknown customer; 401 has the status `error`.
     * Timestamps are not checked unless `clock_window` is set. Seconds and milliseconds are accepted [V-code].
-    * Lists do not contain deleted customers. Read by uuid or by merchant id returns them, with `deleted` true. Their
-      merchant id stays taken, a second deletion has the same response, and updates are refused with 400.
+    * Lists do not contain deleted customers. Reads by uuid or merchant id return them, with `deleted` true. Their
+      merchant id cannot be used again, a second deletion has the same response, and updates are refused with 400.
     * Scopes of bearer tokens are not enforced, `expires_in` is in seconds, and `limit` has no maximum.
-    * Null clears a field, also `metadata`. Numbers are accepted where texts are expected.
+    * Null clears a field, including `metadata`. Numbers are accepted for fields that are strings.
     """
 
     name: ClassVar[str] = "monri"
@@ -64,13 +63,13 @@ class MonriSimulator(SimulatedGateway):
     customer_keys = frozenset({"uuid", "merchant_customer_id"})
 
     clock_window: float | None = None
-    """The greatest difference of a digest's timestamp in seconds; None accepts any."""
+    """Maximum difference in seconds between a timestamp and the clock; None if timestamps are not checked."""
     token_lifetime: float = 3600
     """The lifetime of a bearer token in seconds."""
 
     @property
     def routes(self) -> list[Route]:
-        """Return all endpoints of the customer API."""
+        """All endpoints of the customer API."""
         one = "/v2/customers/{uuid}"
         return [
             self.open_route("/v2/oauth", POST=self._oauth),
@@ -234,16 +233,16 @@ class MonriSimulator(SimulatedGateway):
         expires: tuple[int, int] = (2034, 12),
         keep_for: float = 5 * 365 * 86400,
     ) -> JsonObject:
-        """Save a card for a customer, as a payment does. The API has no endpoint for it.
+        """Save a card for a customer, as a payment would. The API itself has no endpoint for this.
 
         Args:
             customer_uuid: The customer's uuid.
-            number: The card number. Only its masked form is stored.
+            number: The card number. Only the masked number is stored.
             expires: The year and month in which the card expires.
             keep_for: The number of seconds for which the card is stored.
 
         Returns:
-            The payment method as in a list.
+            The payment method as it appears in lists.
 
         Raises:
             LookupError: The customer does not exist.
@@ -274,10 +273,10 @@ class MonriSimulator(SimulatedGateway):
         }
 
     def _payment_methods(self, request: ReceivedRequest, merchant: str) -> Response:
-        # An official test passes the merchant's own id in place of the uuid.
-        asked = request.segments["uuid"]
-        held = self.store.customer(self.name, merchant, asked)
-        held = held or self.store.customer_by_reference(self.name, merchant, asked) or _not_found()
+        # A test of an official client passes the merchant's id of the customer instead of the uuid.
+        requested = request.segments["uuid"]
+        held = self.store.customer(self.name, merchant, requested)
+        held = held or self.store.customer_by_reference(self.name, merchant, requested) or _not_found()
         return self._page(request, self.store.records(self.name, merchant, "payment-method", held.id))
 
     def _all_payment_methods(self, request: ReceivedRequest, merchant: str) -> Response:
@@ -299,8 +298,8 @@ class MonriSimulator(SimulatedGateway):
         signed = f"{credentials['merchant_key']}{sent['temp_card_id']}{sent['timestamp']}"
         if hashlib.sha512(signed.encode()).hexdigest() != sent["digest"]:
             _unauthorized("Invalid digest")
-        answer = {"id": sent["temp_card_id"], "masked_pan": cards.masked(number)}
-        return _approved(answer | {"cc_type": cards.brand(number).lower(), "cc_issuer": "SIMULATED BANK"})
+        body = {"id": sent["temp_card_id"], "masked_pan": cards.masked(number)}
+        return _approved(body | {"cc_type": cards.brand(number).lower(), "cc_issuer": "SIMULATED BANK"})
 
 
 def _approved(body: JsonObject) -> Response:
@@ -327,7 +326,7 @@ def _object(request: ReceivedRequest) -> JsonObject:
 
 
 def _validated(sent: JsonObject) -> JsonObject:
-    """Return the known fields of a request, after checking them."""
+    """Check the known fields of a request and return them."""
     known: JsonObject = {}
     for field, (shortest, longest) in _LENGTHS.items():
         if field not in sent:

@@ -1,4 +1,4 @@
-"""Paydock. Sources: Paydock's ``POST /v1/customers``, its API reference and its own clients."""
+"""The dialect of Paydock. Sources: Paydock's page ``POST /v1/customers``, API reference and official clients."""
 
 from wonder_customers.dialects.paydock.account import Paydock
 from wonder_customers.dialects.paydock.dialect import PaydockDialect

@@ -20,15 +20,15 @@ class Paydock:
 
     Attributes:
         secret_key: The secret key. Pass this or `access_token`.
-        access_token: An access token with chosen permissions.
-        base_url: The URL of the gateway, including ``/v1/``. Default: the sandbox. For production, pass
+        access_token: An access token, which has selected permissions.
+        base_url: The URL of the gateway, including ``/v1/``. The default is the sandbox. For production, pass
             `Paydock.PRODUCTION`.
-        keep_default_source: Whether a payment source that is added to a customer leaves the default source as it is.
-            By default Paydock makes the added source the default.
+        keep_default_source: Whether the default source is kept when a payment source is added to a customer. Otherwise,
+            Paydock makes the added source the default.
 
     Raises:
-        ConfigurationError: Both credentials or none were given, the credential cannot be sent in a header, or the URL
-            is not https.
+        ConfigurationError: Both credentials or neither of them were passed, the credential cannot be sent in a header,
+            or the URL is not https.
     """
 
     SANDBOX: ClassVar[str] = "https://api-sandbox.paydock.com/v1/"
@@ -51,10 +51,11 @@ class Paydock:
     @classmethod
     @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Paydock":
-        """Make the account from environment variables.
+        """Create an account from environment variables.
 
         Args:
-            variables: ``PAYDOCK_SECRET_KEY`` or ``PAYDOCK_ACCESS_TOKEN`` and, optionally, ``PAYDOCK_BASE_URL``.
+            variables: A mapping with ``PAYDOCK_SECRET_KEY`` or ``PAYDOCK_ACCESS_TOKEN`` and, optionally,
+                ``PAYDOCK_BASE_URL``.
 
         Raises:
             ConfigurationError: Neither or both of the credentials are set, or a variable is invalid.

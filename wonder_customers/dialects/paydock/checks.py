@@ -12,7 +12,7 @@ NOT_IN_EXTRA: Final = frozenset(
 
 
 def wrong_account(account: Any) -> Any:
-    """Return the account with an unknown key."""
+    """Return `account` with an unknown key."""
     return evolve(account, secret_key="0" * 40, access_token=None)
 
 

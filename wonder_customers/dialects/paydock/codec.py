@@ -1,7 +1,7 @@
-"""Paydock's field names, limits and JSON forms.
+"""Paydock's field names, limits and JSON formats.
 
-Sources: Paydock's ``POST /v1/customers`` for the request and its four flows; the fields of responses as Paydock's own
-Java, PHP and .NET clients read them, and the customer in Paydock's "Payment source" page.
+Sources: Paydock's page ``POST /v1/customers`` for requests and the four flows; Paydock's Java, PHP and .NET clients and
+the page "Payment source" for the fields of responses.
 """
 
 from collections.abc import Iterable
@@ -58,7 +58,7 @@ from wonder_customers.records import (
 
 def _metadata_problem(value: Any) -> str | None:
     texts = json_object_problem(value) is None and all(isinstance(item, str) for item in value.values())
-    return None if texts else "must be a dictionary of texts"
+    return None if texts else "must be a dictionary of strings"
 
 
 _CUSTOMER_RULES = (
@@ -70,7 +70,7 @@ _CUSTOMER_RULES = (
     FieldRule("email", "email", text()),
     FieldRule("phone", "phone", E164),
     FieldRule("default_payment_token", "default_source", HEX24),
-    FieldRule("metadata", "meta", Limit("a dictionary of texts", _metadata_problem)),
+    FieldRule("metadata", "meta", Limit("a dictionary of strings", _metadata_problem)),
 )
 _ADDRESS = {
     "line1": "address_line1",
@@ -100,7 +100,7 @@ _FLOWS: dict[type, tuple[FieldRule, ...]] = {
         _source_rule("cvv", "card_ccv", secret_value(pattern("[0-9]{3,4}", "3 or 4 digits"))),
         *_ADDRESS_RULES,
     ),
-    # Flows three and four of the document: a vault token with and without a gateway.
+    # Flows three and four of the document: a vault token with a gateway and without one.
     VaultToken: (
         _source_rule("token", "vault_token", secret_value(UUID), required=True),
         _source_rule("gateway_id", "gateway_id", HEX24),
@@ -167,7 +167,7 @@ def _customer_shape(body: Json) -> Json:
 
 
 def _with_default(customer: Customer, body: Json) -> Customer:
-    """Return the customer with the payment source that `default_source` names as its default token."""
+    """Return `customer` with the payment source whose id is `default_source` as its default token."""
     default = body.get("default_source")
     token = next((it for it in customer.payment_tokens if it.token == default), customer.default_payment_token)
     return evolve(customer, default_payment_token=token)
@@ -175,7 +175,7 @@ def _with_default(customer: Customer, body: Json) -> Customer:
 
 def _token_shape(body: Json) -> Json:
     card = {wire: body[wire] for wire in _CARD.values() if body.get(wire) is not None}
-    # Months and years are numbers in responses and texts in requests.
+    # Months and years are numbers in responses and strings in requests.
     card |= {wire: str(card[wire]) for wire in _CARD_NUMBERS if type(card.get(wire)) is int}
     address = {wire: body[wire] for wire in _ADDRESS.values() if body.get(wire) is not None}
     return body | {"card": card or None, "address": address or None, "extra": unknown_keys(body, _TOKEN_KEYS)}
@@ -201,10 +201,10 @@ _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
 
 
 def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
-    """Return every documented limit that a draft or a patch breaks, including those of its payment source.
+    """Return all violations of documented limits by a draft or a patch, including its payment source.
 
-    The document marks ``payment_source`` as required. Customers without one are accepted, because bulk jobs send
-    customers without cards, and the gateway's own clients send them too.
+    The document marks ``payment_source`` as required. Customers without a source are accepted nevertheless, because the
+    gateway's clients and bulk jobs send such customers.
     """
     rules = (*_CUSTOMER_RULES, *_FLOWS.get(type(record.payment_source), ()))
     partial = isinstance(record, CustomerPatch)
@@ -215,7 +215,7 @@ def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-    """Return those of `fields` that null clears: all but the reference and the default payment source."""
+    """Return the subset of `fields` that null clears: all except the reference and the default payment source."""
     known = _CLEARABLE - {"name", "first_name"} if draft.name or draft.first_name else _CLEARABLE
     return frozenset(name for name in fields if name in known or name.startswith("metadata."))
 
@@ -250,22 +250,22 @@ def read_customer(body: Any, status: int = 200) -> Customer:
     """Return the customer in a response.
 
     Raises:
-        InvalidResponseError: It is not an object, or has no ``_id``.
+        InvalidResponseError: `body` is not an object, or has no ``_id``.
     """
     return read_record("customer", status, _read_customer, body)
 
 
 def read_token(body: Any, status: int = 200) -> PaymentToken:
-    """Return one of a customer's payment sources.
+    """Return a payment source of a customer.
 
     Raises:
-        InvalidResponseError: It is not an object, or has no ``_id``.
+        InvalidResponseError: `body` is not an object, or has no ``_id``.
     """
     return read_record("payment source", status, _read_token, body)
 
 
 def write_customer(customer: Customer) -> Json:
-    """Return the JSON object of a customer: the inverse of `read_customer`."""
+    """Return the JSON object of a customer. This is the inverse of `read_customer`."""
     body = _write_customer(customer)
     extra = body.pop("extra", {})
     body.pop("default_source", None)
@@ -277,7 +277,7 @@ def write_customer(customer: Customer) -> Json:
 
 
 def write_token(token: PaymentToken) -> Json:
-    """Return the JSON object of a payment source: the inverse of `read_token`."""
+    """Return the JSON object of a payment source. This is the inverse of `read_token`."""
     body = _write_token(token)
     extra = body.pop("extra", {})
     card, address = body.pop("card", {}), body.pop("address", {})
@@ -289,16 +289,16 @@ def write_token(token: PaymentToken) -> Json:
 
 
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
-    """Compare `draft` with `customer`, without a payment source."""
+    """Compare `draft` with `customer`. Payment sources are not compared."""
     names = field_names(_CUSTOMER_RULES)
     held = dict.fromkeys(wire for _, wire in names) | write_customer(customer)
     return compare_values(names, customer_body(draft), held)
 
 
 def created_differences(draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
-    """Return the fields in which `customer` differs from the one that a create with `draft` makes.
+    """Return the fields in which `customer` differs from a customer created with `draft`.
 
-    Of a payment source, the last four digits of a card can be compared; any other source is only known to exist.
+    Only the last four digits of cards are compared. For other payment sources, one source must exist.
     """
     source = draft.payment_source
     different = compare(draft, customer).different

@@ -1,7 +1,6 @@
 """Paydock's endpoints.
 
-Sources: Paydock's ``POST /v1/customers`` and its API reference; responses, update and archive as in Paydock's own
-clients.
+Sources: Paydock's page ``POST /v1/customers`` and API reference; Paydock's clients for responses, update and archive.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -55,9 +54,9 @@ _OLDEST_FIRST: Final = {"sortkey": "created_at", "sortdirection": "ASC"}
 class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
     """The protocol of Paydock's customer API.
 
-    References are not unique and the list's filter is a search, so references are compared exactly here. Two customers
-    with the same reference raise `AmbiguousReferenceError`. Delete archives a customer. Payment tokens are the
-    customer's payment sources.
+    References are not unique, and the filter of the list is a search, so this dialect compares references exactly. If
+    two customers have the same reference, `AmbiguousReferenceError` is raised. Delete archives a customer. Payment
+    tokens are the payment sources of a customer.
     """
 
     gateway = "paydock"
@@ -81,9 +80,9 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         return send(self._create(draft))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
-        """Look the reference up, then create or update. A draft without a reference is created.
+        """Look up the reference, then create or update the customer. A draft without a reference is always created.
 
-        A payment source in the draft is added to an existing customer each time.
+        Each update adds the payment source in the draft to the customer.
         """
         self.validate(draft)
         return self._upsert(draft)
@@ -123,7 +122,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
             page = yield from send(self._page_call(1000, int(cursor), {"reference": reference}, reference))
             before = len(found)
             found |= {it.id: it for it in page.items if it.reference == reference and not it.deleted}
-            # A page without new customers ends the loop, so that a gateway that ignores `skip` cannot prolong it.
+            # A page without new customers ends the loop, because a gateway that ignores `skip` would never end it.
             new = len(found) > before or any(it.reference != reference for it in page.items)
             cursor = page.cursor if new else None
         if not found:
@@ -146,12 +145,12 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         return self._change(id, patch)
 
     def _change(self, id: str, record: CustomerDraft | CustomerPatch, held: Customer | None = None) -> Steps[Customer]:
-        """Write `record`; with `keep_default_source`, an added payment source does not become the default.
+        """Update a customer. With `keep_default_source`, restore the default source after adding a payment source.
 
         Args:
             id: The customer's id.
-            record: What to write.
-            held: The customer as it was read before; None to read it if that is needed.
+            record: The fields to write.
+            held: The customer before the update; None to read it if necessary.
         """
         adds = codec.adds_source(record.payment_source) and not record.default_payment_token
         reference = record.reference if isinstance(record, CustomerDraft) else None
@@ -169,7 +168,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         try:
             return (yield from send(self._write(id, CustomerPatch(default_payment_token=default.token))))
         except CallError as error:
-            reason = f"the payment source was added and became the default, because restoring it failed: {error.reason}"
+            reason = f"the payment source was added, but the previous default was not restored: {error.reason}"
             raise InvalidResponseError(reason, applied="yes", id=id) from None
 
     def delete(self, id: str) -> Steps[None]:
@@ -179,10 +178,10 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         return send(Call(request, Replay.IDEMPOTENT, _archive(id), id=id, not_found_is_success=True))
 
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
-        """Send ``GET /customers?limit=&skip=`` (at most 1000), with filters such as ``{"search": "Ada"}``.
+        """Send ``GET /customers?limit=&skip=``, with filters such as ``{"search": "Ada"}``. The maximum limit is 1000.
 
-        Unless `filters` contain a sort order, the oldest customer is first, so that customers created during a walk do
-        not shift its pages.
+        Unless `filters` contain a sort order, the oldest customer is first, so that new customers do not shift the
+        following pages.
         """
         skip = parse_offset(self.gateway, cursor)
         return send(self._page_call(limit, skip, _sorted(filters), None))
@@ -196,7 +195,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
             resource = _accepted(response)
             data, count = resource.get("data"), resource.get("count")
             if not isinstance(data, list):
-                raise InvalidResponseError("the response of the list has no array `data`", status=response.status)
+                raise InvalidResponseError("the response has no array `data`", status=response.status)
             items = read_items("resource.data", lambda item: codec.read_customer(item, response.status), data)
             total = count if type(count) is int and count >= 0 else None
             return offset_page(items, skip, limit, promised=1000, total=total)
@@ -212,10 +211,10 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         return customer.payment_tokens
 
     def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
-        """Send ``POST /customers/{id}`` with the source, which is added to the other sources.
+        """Send ``POST /customers/{id}`` with `source`, which is added to the other sources.
 
         Raises:
-            InvalidRecordError: It is not a payment source, or breaks a documented limit.
+            InvalidRecordError: `source` is not a payment source, or violates a documented limit.
         """
         if not codec.adds_source(source):
             raise InvalidRecordError(
@@ -238,7 +237,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         return added[-1]
 
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
-        """Return the payment source with this id from ``GET /customers/{id}``."""
+        """Return the payment source whose id is the token, from ``GET /customers/{id}``."""
         path_segment(self.gateway, "token", token.token)
         return self._source(self._by_id(customer_id), token)
 
@@ -258,19 +257,19 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         return send(Call(request, Replay.IDEMPOTENT, _done, id=customer_id, not_found_is_success=True))
 
     def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecordError` when `draft` breaks one of Paydock's limits."""
+        """Raise `InvalidRecordError` if `draft` violates Paydock's limits."""
         raise_violations(self.gateway, codec.limit_violations(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the customer's fields of `draft` as a JSON object."""
+        """Return the customer fields of `draft` as a JSON object."""
         return codec.customer_body(evolve(draft, payment_source=None))
 
     def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-        """Return the fields that null clears."""
+        """Return the subset of `fields` that null clears."""
         return codec.clearable(draft, fields)
 
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
-        """Compare `draft` with the customer that Paydock holds."""
+        """Compare `draft` with a customer returned by Paydock."""
         return codec.compare(draft, customer)
 
     def _create(self, draft: CustomerDraft) -> Call[Customer]:
@@ -307,7 +306,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
 
 
 def _sorted(filters: Any) -> Any:
-    """Return `filters` with the order by which a list is walked, unless the caller chose one."""
+    """Return `filters` with the default sort order, unless the caller passed one."""
     if not isinstance(filters, Mapping) or not _OLDEST_FIRST.keys().isdisjoint(filters):
         return filters
     return {**_OLDEST_FIRST, **filters}
@@ -337,7 +336,7 @@ def _written(response: HttpResponse) -> Customer:
 
 
 def _archive(id: str) -> Callable[[HttpResponse], None]:
-    """Return a reader of the response to an archive, which may contain the customer."""
+    """Return a function that checks the response to archiving a customer, which may contain the customer."""
 
     def decode(response: HttpResponse) -> None:
         if not response.body.strip() and response.status < 300:

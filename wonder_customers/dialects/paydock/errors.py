@@ -1,7 +1,7 @@
-"""Paydock's error bodies: ``error_summary`` and the older, irregular ``error`` side by side.
+"""Paydock's error bodies, which contain ``error_summary`` and the older, irregular ``error``.
 
 Sources: Paydock's table of error codes, and responses recorded in public test suites (charges, tokens, vault and
-checkout). That the customer endpoints answer in the same form is inferred.
+checkout). The customer endpoints are assumed to respond in the same format.
 """
 
 from collections.abc import Iterator
@@ -14,19 +14,19 @@ Fields = dict[str, tuple[str, ...]]
 
 
 class _AcquirerReason(str):
-    """The code and description with which an acquirer refused a card."""
+    """The code and description of an acquirer's refusal of a card."""
 
     __slots__ = ()
 
 
 def refusal(status: int, body: dict[str, Any]) -> CallError:
-    """Return the error that a response means.
+    """Return the error for a refusal.
 
-    ``error_summary`` is read first. A refusal with HTTP 2xx has its status in the body.
+    ``error_summary`` has precedence over ``error``. A refusal with HTTP 2xx has its status in the body.
 
     Args:
         status: The HTTP status.
-        body: The response's JSON object.
+        body: The JSON object in the response.
     """
     claimed = body.get("status")
     if status < 400:
@@ -44,14 +44,14 @@ def refusal(status: int, body: dict[str, Any]) -> CallError:
 
 
 def _about_customer(body: dict[str, Any], message: str | None) -> bool:
-    """Return whether the refusal may be about the customer. "Token Not found" has the type ``payment_source``."""
+    """Return whether a refusal may be about the customer. For example, "Token Not found" is not."""
     resource = body.get("resource")
     kind = resource.get("type") if isinstance(resource, dict) else None
     return kind in {None, "customer"} and "token" not in (message or "").casefold()
 
 
 def _message(summary: dict[str, Any], legacy: dict[str, Any], fields: Fields) -> str | None:
-    """Return the gateway's message, with the reason of a card refusal where there is one."""
+    """Return the gateway's message, including the reason if an acquirer refused a card."""
     message = summary.get("message") or legacy.get("message")
     if isinstance(message, dict):
         inner = [short_text(it) for it in _as_list(message.get("errors"))]
@@ -62,13 +62,13 @@ def _message(summary: dict[str, Any], legacy: dict[str, Any], fields: Fields) ->
 
 
 def _refusals_by_field(fields: Fields) -> Iterator[str]:
-    """Yield the reasons that an acquirer gave for a field: they begin with its code."""
+    """Yield the acquirer's reasons for refusing a field, which begin with the acquirer's code."""
     for name, texts in fields.items():
         yield from (f"{name}: {text}" for text in texts if name and isinstance(text, _AcquirerReason))
 
 
 def _fields(summary: dict[str, Any], legacy: dict[str, Any]) -> Fields:
-    """Return the messages by field; those that name no field are under ``""``."""
+    """Return the messages by field. Messages without a field have the key ``""``."""
     found: Fields = {}
     details = next(filter(_has_content, (summary.get("details"), legacy.get("details"))), None)
     inner = legacy.get("message")
@@ -94,7 +94,7 @@ def _described(details: Any) -> Iterator[tuple[str, str]]:
 
 
 def _described_item(item: Any) -> Iterator[tuple[str, str]]:
-    """Yield the field and the message of one detail, which may be a text or an object."""
+    """Yield the field and the message of one detail, which may be a string or an object."""
     if not isinstance(item, dict):
         text = short_text(item)
         if text:

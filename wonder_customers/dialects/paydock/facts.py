@@ -46,12 +46,13 @@ FACTS: Final = (
     ),
     Fact(
         "echo",
-        "Responses repeat reference, description and company_name. After a lost create, a missing one is a difference.",
+        "Responses repeat reference, description and company_name. After a lost create, a missing field is a"
+        " difference.",
         _INFERRED,
-        "they are request fields",
+        "These are fields of requests.",
         "create with every field",
     ),
-    Fact("metadata", "meta is an object of texts.", _SEEN, _CLIENTS, "create with metadata"),
+    Fact("metadata", "meta is an object whose values are strings.", _SEEN, _CLIENTS, "create with metadata"),
     Fact(
         "source-added",
         "A payment source in an update is added to the other sources.",
@@ -89,7 +90,7 @@ FACTS: Final = (
     ),
     Fact(
         "archive",
-        "DELETE archives the customer; lists leave archived customers out.",
+        "DELETE archives the customer; lists omit archived customers.",
         _SEEN,
         f"{_CLIENTS}; PowerBoard's API reference (archived is false by default)",
         "delete, then list",
@@ -110,7 +111,7 @@ FACTS: Final = (
     ),
     Fact(
         "refusal-details",
-        "Reasons of a refusal are in details: path and messages, or gateway_specific_code and _description.",
+        "The reasons of a refusal are in details: path and messages, or gateway_specific_code and _description.",
         _SEEN,
         "Paydock's error codes; responses recorded in public test suites",
         "create with an invalid phone",

@@ -1,4 +1,4 @@
-"""How the simulated Paydock can deviate from Paydock's documents."""
+"""The deviations from Paydock's documents that the simulated Paydock can have."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -25,7 +25,7 @@ _UNKNOWN_CUSTOMER: Final[dict[str, Any]] = {
 _OPTIONAL: Final = ("reference", "description", "company_name", "first_name", "last_name", "email", "phone", "meta")
 STALE_INDEX: Final = "stale-index"
 STALE_SECONDS: Final = 0.2
-"""The time for which new customers do not appear in lists with the quirk `STALE_INDEX`."""
+"""Seconds for which a new customer does not appear in lists, with the quirk `STALE_INDEX`."""
 
 
 def _milliseconds(value: str) -> int:
@@ -46,8 +46,8 @@ QUIRKS: Final = (
     Quirk("status-as-boolean", "the status of a customer is a boolean", change_fields(lambda _: True, "status")),
     Quirk("null-for-empty", "absent fields are null", _nulls),
     EXTRA_FIELDS,
-    Quirk("missing-envelope", "accepted responses have no status and error", keys_removed("status", "error")),
+    Quirk("missing-envelope", "accepted responses have neither status nor error", keys_removed("status", "error")),
     Quirk("not-found-wording", "an unknown customer is HTTP 400", refusals(404, 400, _UNKNOWN_CUSTOMER)),
     Quirk("smaller-pages", "lists have at most 2 items", query=smaller_pages),
-    Quirk(STALE_INDEX, "new customers do not appear in lists at once"),
+    Quirk(STALE_INDEX, "new customers appear in lists only after a delay"),
 )

@@ -1,4 +1,4 @@
-"""A simulated Paydock customer API, written from Paydock's documents."""
+"""A simulated Paydock customer API, implemented from Paydock's documents."""
 
 import secrets
 import uuid
@@ -51,21 +51,20 @@ class PaydockSimulator(SimulatedGateway):
 
     * Secret key, access token or, for public calls, public key (header or `public_key` in the query) [V, V-code]. The
       403 body has the old form for an unknown key and the new form for a missing key [V].
-    * Envelope, `error` and `error_summary`, HTTP statuses [V]. The customer object is that of the official clients'
-      models [V-code]; `reference`, `description`, `company_name` and `meta` are returned as sent [I].
+    * Envelope, `error` and `error_summary`, HTTP statuses [V]. The customer object has the fields of the official
+      clients' models [V-code]; `reference`, `description`, `company_name` and `meta` are returned as sent [I].
     * The four flows of a create [V]. A source without a `type` is a card, as the PHP client sends it [V-code]. An
-    update
-      with a source adds it [V-code] and makes it the default [V]. DELETE archives [V-code].
+      update with a source adds it [V-code] and makes it the default [V]. DELETE archives [V-code].
     * A mandatory field in a wrong format is refused, an optional one is ignored [V]. A `phone` that is not E.164 is
-      refused [V-code]. `reference` is not unique. Month and year are texts in requests and numbers in responses
+      refused [V-code]. `reference` is not unique. Month and year are strings in requests and numbers in responses
       [V-code].
     * List parameters and defaults: `limit` 100, at most 1000, newest first, without archived customers [V].
-    `query_token`
-      and the search of payment sources with it [V-code]. One-time tokens are valid once and for three hours [V].
+      `query_token`, and the search of payment sources with it [V-code]. One-time tokens are valid once, for three
+      hours [V].
 
-    Chosen here, because the documents do not say it or disagree:
+    Chosen here, because the documents do not define it or contradict each other:
 
-    * The documents mark `payment_source` and `default_source` as required on create. A create with neither source nor
+    * The documents mark `payment_source` and `default_source` as required on create. A create without a source and a
       token creates a customer without sources, because users of the official clients do that.
     * An unknown id is 404 `NotFound`. A malformed id is refused with `malformed_id_status`, by default 400
       (`id must be a mongodb id`, newer recordings). The test of the .NET client expects 404.
@@ -84,7 +83,7 @@ class PaydockSimulator(SimulatedGateway):
     customer_keys = frozenset({"_id", "archived"})
 
     fuzzy_reference: bool = False
-    """Whether the `reference` filter matches every reference that contains the text, ignoring case."""
+    """Whether the `reference` filter matches every reference that contains its value, ignoring case."""
     index_lag: float = 0
     """The number of seconds for which a new customer does not appear in lists."""
     malformed_id_status: int = 400
@@ -197,7 +196,7 @@ class PaydockSimulator(SimulatedGateway):
         return success(200, "customer", held.body)
 
     def _apply(self, merchant: str, body: JsonObject, sent: JsonObject) -> None:
-        """Apply a request to a customer: its fields, a new source, its default source."""
+        """Apply the fields, the payment source and the default source of a request to a customer."""
         source, owner = self._sent_source(merchant, sent)
         for field, value in {**owner, **own_fields(sent)}.items():
             if value is None:
@@ -213,7 +212,7 @@ class PaydockSimulator(SimulatedGateway):
             body["default_source"] = default
 
     def _sent_source(self, merchant: str, sent: JsonObject) -> tuple[JsonObject | None, JsonObject]:
-        """Return the source in a request, and the data of its owner."""
+        """Return the payment source in a request, and the data of its owner."""
         if sent.get("token"):
             return self._redeem(merchant, sent["token"])
         details = sent.get("payment_source")

@@ -1,4 +1,4 @@
-"""Paydock's response bodies, and the fields that are stored of a request."""
+"""Response bodies of the simulated Paydock, and checks of its requests."""
 
 import base64
 import hmac
@@ -17,7 +17,7 @@ from wonder_customers.simulator.gateway import GatewayRefusal, JsonObject, Recei
 
 MONGODB_ID = re.compile(r"[0-9a-f]{24}")
 DECLINED_CARD = "4242424242420000"
-"""The card that the acquirer refuses."""
+"""The number of a card that the simulated acquirer refuses."""
 _E164 = re.compile(r"\+[1-9]\d{6,14}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
@@ -54,7 +54,7 @@ def _headers() -> dict[str, str]:
 
 
 def success(status: int, kind: str, data: object, resource: Mapping[str, object] | None = None) -> Response:
-    """Return a response with an envelope around `data`. `resource` has the further keys of a list."""
+    """Return a response with an envelope around `data`. `resource` contains additional keys of lists."""
     body = {"status": status, "error": None, "resource": {"type": kind, "data": data, **(resource or {})}}
     return json_response(status, body, _headers())
 
@@ -62,7 +62,7 @@ def success(status: int, kind: str, data: object, resource: Mapping[str, object]
 def fail(
     status: int, message: str, code: str, path: str = "", messages: tuple[str, ...] = (), *, kind: str = "customer"
 ) -> NoReturn:
-    """Refuse a request, with both error objects; `kind` is the ``resource.type``.
+    """Refuse a request with both error objects. `kind` is the value of ``resource.type``.
 
     Raises:
         GatewayRefusal: Always.
@@ -76,7 +76,7 @@ def fail(
 
 
 def unknown_key() -> NoReturn:
-    """Refuse an unknown secret key, in the old form.
+    """Refuse an unknown secret key in the older format.
 
     Raises:
         GatewayRefusal: Always.
@@ -86,7 +86,7 @@ def unknown_key() -> NoReturn:
 
 
 def unknown_token() -> NoReturn:
-    """Refuse a one-time token that is unknown, used or expired, as recorded by a public test suite.
+    """Refuse an unknown, used or expired one-time token, with a body that a public test suite recorded.
 
     Raises:
         GatewayRefusal: Always.
@@ -98,7 +98,7 @@ def unknown_token() -> NoReturn:
 
 
 def _declined() -> NoReturn:
-    """Refuse a card as its acquirer does.
+    """Refuse a card as an acquirer does.
 
     Raises:
         GatewayRefusal: Always.
@@ -111,17 +111,25 @@ def _declined() -> NoReturn:
 
 
 def invalid(path: str, *messages: str) -> NoReturn:
-    """Refuse a request because of one of its fields."""
+    """Refuse a request because of the field at `path`.
+
+    Raises:
+        GatewayRefusal: Always.
+    """
     fail(400, "param validation failed", "validation_error", path, messages)
 
 
 def not_found() -> NoReturn:
-    """Refuse a request for an unknown resource."""
+    """Refuse a request for an unknown resource.
+
+    Raises:
+        GatewayRefusal: Always.
+    """
     fail(404, "Not found", "not_found")
 
 
 def json_object(request: ReceivedRequest) -> JsonObject:
-    """Return the request's body, which must be a JSON object."""
+    """Return the body of a request. Refuse a body that is not a JSON object."""
     body = request.json()
     if not isinstance(body, dict):
         invalid("", "body must be a JSON object")
@@ -129,22 +137,22 @@ def json_object(request: ReceivedRequest) -> JsonObject:
 
 
 def own_fields(sent: JsonObject) -> JsonObject:
-    """Return the customer's fields of a request, without those in a wrong format. None clears a field."""
-    # The gateway's own e-commerce connectors send "" for a missing telephone number and e-mail address.
+    """Return the customer fields of a request, without fields in a wrong format. None clears a field."""
+    # The gateway's e-commerce connectors send "" for a missing telephone number or e-mail address.
     sent = {name: value for name, value in sent.items() if value != "" or name not in {"phone", "email"}}
     phone, email, meta = sent.get("phone"), sent.get("email"), sent.get("meta")
     if phone is not None and not (isinstance(phone, str) and _E164.fullmatch(phone)):
         invalid("phone", "phone must be in E.164 international notation")
-    right = {name: isinstance(sent.get(name), str) for name in (*TEXTS, "phone")}
-    right |= {
+    valid = {name: isinstance(sent.get(name), str) for name in (*TEXTS, "phone")}
+    valid |= {
         "email": isinstance(email, str) and bool(_EMAIL.fullmatch(email)),
         "meta": isinstance(meta, dict),
     }
-    return {name: sent[name] for name in right if name in sent and (right[name] or sent[name] is None)}
+    return {name: sent[name] for name in valid if name in sent and (valid[name] or sent[name] is None)}
 
 
 def owner_fields(sent: JsonObject) -> JsonObject:
-    """Return the data of a source's owner, which one-time tokens and vault entries may contain."""
+    """Return the data of the owner of a payment source, which one-time tokens and vault entries may contain."""
     return {name: sent[name] for name in _OWNERS if isinstance(sent.get(name), str)}
 
 
@@ -154,7 +162,7 @@ def address_fields(sent: JsonObject) -> JsonObject:
 
 
 def checked_source(sent: JsonObject, path: str) -> JsonObject:
-    """Return the part of a payment source that is stored, after checking its mandatory fields."""
+    """Check the mandatory fields of a payment source, and return its stored fields."""
     kind = sent["type"] if isinstance(sent.get("type"), str) else "card"
     for field in _MANDATORY.get(kind, ()):
         if not isinstance(sent.get(field), str) or not sent[field]:
@@ -167,7 +175,7 @@ def checked_source(sent: JsonObject, path: str) -> JsonObject:
 
 
 def checked_token_source(sent: JsonObject) -> JsonObject:
-    """Return the stored part of the source of a one-time token. Its refusals have the type ``token``.
+    """Check the payment source of a one-time token, and return its stored fields. Refusals have the type ``token``.
 
     Raises:
         GatewayRefusal: A field is missing or malformed.
@@ -180,7 +188,7 @@ def checked_token_source(sent: JsonObject) -> JsonObject:
 
 
 def checked_gateway(sent: JsonObject, path: str) -> str | None:
-    """Return the `gateway_id` of a payment source, which may be missing but not malformed."""
+    """Return the `gateway_id` of a payment source, or None if it is missing. Refuse a malformed id."""
     gateway = sent.get("gateway_id")
     if gateway is None or (isinstance(gateway, str) and MONGODB_ID.fullmatch(gateway)):
         return gateway
@@ -208,7 +216,7 @@ def _card(sent: JsonObject, path: str) -> JsonObject:
 
 
 def listed_source(source: JsonObject, customer: JsonObject) -> JsonObject:
-    """Return a payment source as in the public search."""
+    """Return a payment source as it appears in the public search."""
     more = {
         "customer_id": customer["_id"],
         "customer_reference": customer.get("reference"),

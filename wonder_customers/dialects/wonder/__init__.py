@@ -1,4 +1,4 @@
-"""Wonder. Sources: Wonder's customer documents, its "Authentication" page and its own clients."""
+"""The dialect of Wonder. Sources: Wonder's customer documents, "Authentication" page and official clients."""
 
 from wonder_customers.dialects.wonder.account import Wonder
 from wonder_customers.dialects.wonder.dialect import WonderDialect

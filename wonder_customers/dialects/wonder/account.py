@@ -21,9 +21,9 @@ class Wonder:
 
     Attributes:
         app_id: The AppID of this environment, a UUID.
-        private_key: Your RSA private key as PEM text. Its public half was uploaded to Wonder's portal.
-        base_url: The URL of the gateway. Default: the sandbox. For production, pass `Wonder.PRODUCTION`.
-        language: The language of the gateway's messages: ``en``, ``zh-HK`` or ``zh-CN``. None for its default.
+        private_key: Your RSA private key in PEM format. The public key must be uploaded to Wonder's portal.
+        base_url: The URL of the gateway. The default is the sandbox. For production, pass `Wonder.PRODUCTION`.
+        language: The language of the gateway's messages: ``en``, ``zh-HK`` or ``zh-CN``; None for the default.
 
     Raises:
         ConfigurationError: The key is not an RSA key of 2048 bits or more, the AppID cannot be sent in a header, the
@@ -37,7 +37,7 @@ class Wonder:
     private_key: Secret = field(converter=to_secret)
     base_url: str = SANDBOX
     language: str | None = None
-    # Any, because converters resolve the types of all fields, and the import of this type takes long.
+    # Typed as Any, because attrs converters resolve the types of all fields, and importing the type of the key is slow.
     _key: Any = field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -52,14 +52,14 @@ class Wonder:
     @classmethod
     @concealed
     def from_environment(cls, variables: Mapping[str, str] = environ) -> "Wonder":
-        """Make the account from environment variables.
+        """Create an account from environment variables.
 
         Args:
-            variables: ``WONDER_APP_ID``, ``WONDER_PRIVATE_KEY`` (PEM text or the path of a file) and, optionally,
-                ``WONDER_BASE_URL`` and ``WONDER_LANGUAGE``.
+            variables: A mapping with ``WONDER_APP_ID``, ``WONDER_PRIVATE_KEY`` (a key in PEM format or the path of a
+                file) and, optionally, ``WONDER_BASE_URL`` and ``WONDER_LANGUAGE``.
 
         Raises:
-            ConfigurationError: A variable is missing or invalid. The message names it.
+            ConfigurationError: A variable is missing or invalid. The message contains its name.
         """
         required = ("WONDER_APP_ID", "WONDER_PRIVATE_KEY")
         given = read_environment(variables, "WONDER_BASE_URL", "WONDER_LANGUAGE", required=required)
@@ -68,7 +68,9 @@ class Wonder:
             try:
                 pem = Path(pem).expanduser().read_text(encoding="ascii")
             except (OSError, ValueError, RuntimeError):  # RuntimeError: the home directory of a user is unknown
-                raise ConfigurationError("WONDER_PRIVATE_KEY is neither PEM text nor a readable file") from None
+                raise ConfigurationError(
+                    "WONDER_PRIVATE_KEY is neither a key in PEM format nor the path of a readable file"
+                ) from None
         base_url, language = given.get("WONDER_BASE_URL", cls.SANDBOX), given.get("WONDER_LANGUAGE")
         return cls(given["WONDER_APP_ID"], Secret(pem), base_url, language)
 

@@ -22,7 +22,7 @@ PAYMENT_SOURCE: Final = CardSource(
 
 
 def wrong_account(account: Any) -> Any:
-    """Return the account with an unknown AppID."""
+    """Return `account` with an unknown AppID."""
     return evolve(account, app_id="00000000-0000-4000-8000-000000000000")
 
 

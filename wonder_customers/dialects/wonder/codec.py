@@ -1,7 +1,7 @@
-"""Wonder's field names, limits and JSON forms.
+"""Wonder's field names, limits and JSON formats.
 
-Sources: Wonder's "Create a customer" and "Get customer by ref id". The token endpoints are those of its older and newer
-pages and of its mobile client. Both sets of token fields are read.
+Sources: Wonder's pages "Create a customer" and "Get customer by ref id". The fields of tokens come from its older and
+newer pages and from its mobile client. Both sets of token fields are read.
 """
 
 from collections.abc import Iterable
@@ -154,18 +154,18 @@ _write_customer = make_writer(_converter, Customer, _CUSTOMER, sparse=True)
 
 
 def limit_violations(draft: CustomerDraft) -> list[Violation]:
-    """Return every documented limit that a draft breaks."""
+    """Return all violations of documented limits by a draft."""
     found = violations(merge_names(draft), FIELD_RULES, unsupported=UNSUPPORTED_FIELD)
     return found + not_clearable(draft, clearable(draft, draft.clear)) if draft.clear else found
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-    """Return those of `fields` that null clears: those that the document does not require."""
+    """Return the subset of `fields` that null clears: those that the document does not require."""
     return _CLEARABLE.intersection(fields)
 
 
 def patch_violations(patch: CustomerPatch) -> list[Violation]:
-    """Return every documented limit that a patch breaks, as far as this is visible without the held customer."""
+    """Return all violations of documented limits by a patch that can be found without reading the customer."""
     named = merge_names(patch)
     cleared = [rule for rule in FIELD_RULES if rule.required and getattr(named, rule.field.partition(".")[0]) is None]
     return violations(named, FIELD_RULES, unsupported=UNSUPPORTED_FIELD, partial=True) + [
@@ -174,10 +174,10 @@ def patch_violations(patch: CustomerPatch) -> list[Violation]:
 
 
 def checked_card(source: PaymentSource) -> CardSource:
-    """Return `source` if it is a card that keeps every documented limit. Only cards become tokens here.
+    """Return `source` after checking that it is a card within the documented limits. Wonder stores only cards.
 
     Raises:
-        InvalidRecordError: It is not such a card. All violations are listed.
+        InvalidRecordError: `source` is not a card, or violates limits. All violations are listed.
     """
     if not isinstance(source, CardSource):
         violation = Violation("payment_source", "card", f"must be a CardSource, not {type(source).__name__}")
@@ -194,7 +194,7 @@ def customer_fields(draft: CustomerDraft, cleared: Iterable[str] = ()) -> Json:
 
 
 def card_body(source: CardSource) -> Json:
-    """Return the request body that makes a token from a card. The nesting of ``3ds`` is that of the mobile client."""
+    """Return the request body that creates a token for a card. The mobile client nests ``3ds`` in the same way."""
     urls = {"success_return_url": source.success_return_url, "fail_return_url": source.fail_return_url}
     return {"card": {"3ds": urls} | _write_source(source)}
 
@@ -218,7 +218,7 @@ def read_token(body: Any, status: int = 200) -> PaymentToken:
 
 
 def write_customer(customer: Customer) -> Json:
-    """Return the JSON object of a customer as in the document: the inverse of `read_customer`."""
+    """Return the JSON object of a customer in the documented format. This is the inverse of `read_customer`."""
     body: Json = _write_customer(customer)
     phone = body.pop("phone", {})
     extra = body.pop("extra", {})
@@ -228,7 +228,7 @@ def write_customer(customer: Customer) -> Json:
 
 
 def write_token(token: PaymentToken) -> Json:
-    """Return the JSON object of a payment token: the inverse of `read_token`."""
+    """Return the JSON object of a payment token. This is the inverse of `read_token`."""
     body = _write_token(token)
     extra = body.pop("extra", {})
     return {**body, **extra}
@@ -237,8 +237,8 @@ def write_token(token: PaymentToken) -> Json:
 def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
     """Compare `draft` with `customer`.
 
-    ``company_name`` is not compared, because documented responses do not contain it. The default token is compared by
-    its UUID.
+    ``company_name`` is not compared, because the documented responses do not contain it. Default tokens are compared by
+    their UUIDs.
     """
     names = field_names(FIELD_RULES)
     held = dict.fromkeys(wire for _, wire in names if wire not in _NOT_IN_RESPONSES) | write_customer(customer)
@@ -248,11 +248,11 @@ def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
 
 
 def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str], list[Violation]]:
-    """Merge `patch` with the customer that the gateway holds, because a second create is Wonder's only update.
+    """Merge `patch` with the current customer, because Wonder's only update is a second create with all fields.
 
     Returns:
-        The whole draft, the fields to clear, and the limits that the patch breaks. Values that the gateway itself
-        returned are not checked against its document.
+        The complete draft, the fields to clear, and the violations by the patch. Values that the gateway returned are
+        not checked against its documents.
     """
     changes = {name: value for name, value in asdict(merge_names(patch), recurse=False).items() if value is not UNSET}
     token = held.default_payment_token
@@ -262,7 +262,7 @@ def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str
         it for it in limit_violations(draft) if it.field.partition(".")[0] in changes or it.limit == "is required"
     ]
     if draft.reference != held.reference:
-        broken.append(Violation("reference", "reference_number", "is the customer's key and cannot be changed"))
+        broken.append(Violation("reference", "reference_number", "cannot be changed, because it is the customer's key"))
     emptied = [name for name, value in changes.items() if value is None]
     broken += [Violation(name, None, UNSUPPORTED_FIELD) for name in emptied if name not in _REQUEST]
     return draft, emptied, broken

@@ -1,7 +1,7 @@
 """Wonder's endpoints.
 
-Sources: Wonder's customer documents ("Create a customer", "Get customer by ref id", "Customer management") and
-"Authentication". The paths of the token endpoints are those of its mobile client.
+Sources: Wonder's pages "Create a customer", "Get customer by ref id", "Customer management" and "Authentication". The
+paths of the token endpoints come from its mobile client.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -43,15 +43,15 @@ _ROOT: Final = "/svc/payment/api/v1/openapi"
 class WonderDialect(PaymentTokenStorage):
     """The protocol of Wonder's customer API.
 
-    Create is an upsert by ``reference_number``, and the only documented update. Whether a field that a second create
-    leaves out is cleared is not documented. For fields that a patch clears, null is sent.
+    Create is an upsert by ``reference_number``, and the only documented way to update a customer. The documents do not
+    state whether a second create clears the fields that it omits. For fields that a patch clears, null is sent.
     """
 
     gateway = "wonder"
     page_limit = 100
     signs_slowly = True
     missing: ClassVar[Mapping[Operation, str]] = {
-        Operation.DELETE: "its documents describe no way to delete a customer",
+        Operation.DELETE: "its documents do not describe the deletion of customers",
     }
 
     def __init__(self, account: "Wonder") -> None:
@@ -63,7 +63,7 @@ class WonderDialect(PaymentTokenStorage):
         self._root = self.prefix + _ROOT
 
     def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
-        """Return ``Credential``, ``Nonce`` and ``Signature`` for this request."""
+        """Return the headers ``Credential``, ``Nonce`` and ``Signature`` for `request`."""
         time = request_time(now)
         message = request_message(nonce, time, request.method, request.target, request.body)
         return (
@@ -93,7 +93,7 @@ class WonderDialect(PaymentTokenStorage):
     def update(self, id: str, patch: CustomerPatch) -> Steps[Customer]:
         """Read, merge and write the customer.
 
-        ``company_name`` is not part of responses. When the patch does not contain it, it is not sent.
+        Responses do not contain ``company_name``, so it is sent only if the patch contains it.
         """
         raise_violations(self.gateway, codec.patch_violations(patch))
         return self._update(self._by_id(id), id, patch)
@@ -106,13 +106,13 @@ class WonderDialect(PaymentTokenStorage):
         raise_violations(self.gateway, broken)
         written = yield from send(evolve(self._write(draft, cleared), id=id))
         if not same_id(id, written.id):
-            raise InvalidResponseError("the response to the update has another customer's id", applied="yes", id=id)
+            raise InvalidResponseError("the response to the update contains another customer", applied="yes", id=id)
         return written
 
     def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
-        """Send ``GET /customers?limit=&offset=`` (at most 1000), with filters of the query language.
+        """Send ``GET /customers?limit=&offset=``. The maximum limit is 1000.
 
-        Examples: ``{"filter[name][_eq]": "Ada"}``, ``{"linked_source_type": "User"}``.
+        Examples of filters: ``{"filter[name][_eq]": "Ada"}``, ``{"linked_source_type": "User"}``.
         """
         offset = parse_offset(self.gateway, cursor)
         position = query_string(self.gateway, {"limit": limit, "offset": offset}, filters)
@@ -130,7 +130,7 @@ class WonderDialect(PaymentTokenStorage):
         return send(Call(self._tokens_request("GET", customer_id), Replay.READ, _tokens, id=customer_id))
 
     def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
-        """Send ``POST /customers/{uuid}/payment_tokens``. The token may be ``pending`` with a `verify_url`."""
+        """Send ``POST /customers/{uuid}/payment_tokens``. The token may be ``pending`` and have a `verify_url`."""
         card = codec.checked_card(source)
         request = self._tokens_request("POST", customer_id, body=codec.card_body(card))
         return send(Call(request, Replay.NONE, _created_token, id=customer_id))
@@ -138,12 +138,12 @@ class WonderDialect(PaymentTokenStorage):
     def check_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[PaymentToken]:
         """Send ``POST /customers/{uuid}/payment_tokens/check``, which is a read.
 
-        Wonder's older page requires ``verify_uuid`` too. It is sent when `token` contains it.
+        Wonder's older page also requires ``verify_uuid``. It is sent if `token` contains it.
         """
-        wanted = {"token": self._text("token", token.token)}
+        checked = {"token": self._text("token", token.token)}
         if token.verify_uuid:
-            wanted["verify_uuid"] = self._text("verify_uuid", token.verify_uuid)
-        request = self._tokens_request("POST", customer_id, "/check", {"payment_token": wanted})
+            checked["verify_uuid"] = self._text("verify_uuid", token.verify_uuid)
+        request = self._tokens_request("POST", customer_id, "/check", {"payment_token": checked})
         return send(Call(request, Replay.READ, _checked_token(token.token), id=customer_id))
 
     def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:
@@ -152,19 +152,19 @@ class WonderDialect(PaymentTokenStorage):
         return send(Call(request, Replay.IDEMPOTENT, _deletion, id=customer_id, not_found_is_success=True))
 
     def validate(self, draft: CustomerDraft) -> None:
-        """Raise `InvalidRecordError` when `draft` breaks one of Wonder's limits."""
+        """Raise `InvalidRecordError` if `draft` violates Wonder's limits."""
         raise_violations(self.gateway, codec.limit_violations(draft))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
-        """Return the customer's fields of `draft` as a JSON object."""
+        """Return the customer fields of `draft` as a JSON object."""
         return codec.customer_fields(draft)
 
     def clearable(self, draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-        """Return the fields that null clears."""
+        """Return the subset of `fields` that null clears."""
         return codec.clearable(draft, fields)
 
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
-        """Compare `draft` with the customer that Wonder holds."""
+        """Compare `draft` with a customer returned by Wonder."""
         return codec.compare(draft, customer)
 
     def _write(self, draft: CustomerDraft, cleared: Iterable[str] = ()) -> Call[Customer]:
@@ -200,15 +200,15 @@ class WonderDialect(PaymentTokenStorage):
 
 
 def _total(response: HttpResponse) -> int | None:
-    """Return the number of all customers from the header ``X-Total-Entries``, None without a valid header."""
+    """Return the total number of customers from the header ``X-Total-Entries``, or None if it is not valid."""
     text = response.headers.get("x-total-entries", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
 
 
 def _accepted(response: HttpResponse) -> Any:
-    """Return the ``data`` of an accepted response: HTTP 2xx, a ``code`` of 200 (or none) and no ``error_code``.
+    """Return the ``data`` of an accepted response: HTTP 2xx, a ``code`` of 200 or none, and no ``error_code``.
 
-    The code is a number in accepted responses and a text in refusals. A refusal may have HTTP 200.
+    The code is a number in accepted responses and a string in refusals. A refusal may have HTTP status 200.
     """
     failed = response.status >= 400
     body = error_object(response.body) if failed else response_object("Wonder", response)
@@ -218,7 +218,7 @@ def _accepted(response: HttpResponse) -> Any:
         raise gateway_error(response.status, code=error_code or short_text(code), message=message)
     if isinstance(code, (dict, list, bool)):
         raise InvalidResponseError(
-            "the code in the response is neither a number nor a text", status=response.status, applied="unknown"
+            "the code in the response is neither a number nor a string", status=response.status, applied="unknown"
         )
     if error_code or code not in {None, 200, "200"}:
         number = int(str(code)) if str(code).isdecimal() and len(str(code)) == 3 else 400
@@ -242,7 +242,7 @@ def _customer(response: HttpResponse) -> Customer:
 
 
 def _written(response: HttpResponse) -> Customer:
-    """Return the customer after a write. An accepted response without a customer does not mean "not found"."""
+    """Return the customer in the response to a write. A response without a customer does not mean "not found"."""
     return codec.read_customer(_part("customer", response), response.status)
 
 

@@ -13,7 +13,7 @@ _MOBILE: Final = "Wonder's mobile client"
 FACTS: Final = (
     Fact(
         "headers",
-        "Requests have Credential, Nonce and Signature; the time is UTC and at most 30 minutes off.",
+        "Requests have the headers Credential, Nonce and Signature; the time is UTC and at most 30 minutes off.",
         _DOCUMENTED,
         _AUTHENTICATION,
         "echo with a wrong key: HTTP 401 or 403",
@@ -48,7 +48,7 @@ FACTS: Final = (
     ),
     Fact(
         "omitted-fields",
-        "Whether a second create clears fields that it leaves out. An update sends all fields that were read.",
+        "Whether a second create clears fields that it omits. An update sends all fields that were read.",
         _UNKNOWN,
         "no source",
         "create again with fewer fields",
@@ -62,7 +62,7 @@ FACTS: Final = (
     ),
     Fact(
         "get-by-uuid",
-        "GET /customers/{uuid} exists; its exact path.",
+        "GET /customers/{uuid} returns a customer.",
         _INFERRED,
         f"{_MANAGEMENT} (it exists); {_MOBILE} (the path)",
         "read",

@@ -1,4 +1,4 @@
-"""How the simulated Wonder can deviate from Wonder's documents."""
+"""The deviations from Wonder's documents that the simulated Wonder can have."""
 
 from typing import Any, Final
 
@@ -34,9 +34,9 @@ QUIRKS: Final = (
     collapsed_blanks("name"),
     reformatted_phone(),
     Quirk("text-as-numbers", "dial codes are numbers", change_fields(numbers, "dial_code")),
-    Quirk("null-for-empty", "empty texts are null", _nulls),
+    Quirk("null-for-empty", "empty strings are null", _nulls),
     EXTRA_FIELDS,
-    Quirk("missing-envelope", "accepted responses have no code and message", keys_removed("code", "message")),
+    Quirk("missing-envelope", "accepted responses have neither code nor message", keys_removed("code", "message")),
     Quirk("not-found-wording", "an unknown customer is HTTP 400", refusals(404, 400, _UNKNOWN_CUSTOMER)),
     Quirk("refusal-in-200", "refusals have HTTP 200", _in_200),
     Quirk("smaller-pages", "lists have at most 2 items", query=smaller_pages),

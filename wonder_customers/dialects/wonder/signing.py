@@ -1,6 +1,6 @@
 """Wonder's ``Wonder-RSA-SHA256`` signature.
 
-Source: Wonder's "Authentication" page for the headers; the order of the steps as Wonder's own PHP client does them.
+Sources: Wonder's "Authentication" page for the headers, and Wonder's PHP client for the order of the steps.
 """
 
 import hmac
@@ -23,10 +23,10 @@ ALGORITHM = "Wonder-RSA-SHA256"
 
 
 def load_key(pem: Secret) -> "RSAPrivateKey":
-    r"""Return the RSA private key in PEM text. Line breaks may be written as ``\n``, as in environment files.
+    r"""Return the RSA private key in a PEM string. Line breaks may be written as ``\n``, as in environment files.
 
     Raises:
-        ConfigurationError: It is not an unencrypted RSA key of 2048 bits or more. The text is not shown.
+        ConfigurationError: `pem` is not an unencrypted RSA key of 2048 bits or more. The message does not contain it.
     """
     key = _load(pem)
     if isinstance(key, str):
@@ -35,7 +35,7 @@ def load_key(pem: Secret) -> "RSAPrivateKey":
 
 
 def _load(pem: Secret) -> "RSAPrivateKey | str":
-    """Return the key, or the problem. A function of its own, so that no frame of a traceback contains the text."""
+    """Return the key, or a message. A separate function, so that no frame of a traceback contains the key."""
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
@@ -43,16 +43,16 @@ def _load(pem: Secret) -> "RSAPrivateKey | str":
     try:
         key = load_pem_private_key(pem.reveal().replace("\\n", "\n").strip().encode(), password=None)
     except TypeError:
-        return "private_key is encrypted: pass it without a passphrase"
+        return "private_key is encrypted: pass an unencrypted key"
     except (ValueError, UnsupportedAlgorithm):
-        return "private_key is not a private key in PEM form (-----BEGIN PRIVATE KEY-----)"
+        return "private_key is not a private key in PEM format (-----BEGIN PRIVATE KEY-----)"
     if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:
         return "private_key must be an RSA key of at least 2048 bits"
     return key
 
 
 def request_time(now: float) -> str:
-    """Return Unix time in Wonder's form: UTC, ``YYYYMMDDHHMMSS``."""
+    """Return a Unix time in Wonder's format, ``YYYYMMDDHHMMSS`` in UTC."""
     return strftime("%Y%m%d%H%M%S", gmtime(now))
 
 
@@ -62,9 +62,9 @@ def request_message(nonce: str, time: str, method: str, uri: str, body: bytes) -
     Args:
         nonce: The ``Nonce`` header.
         time: The request time of the ``Credential`` header.
-        method: In upper case.
-        uri: Path and query exactly as sent.
-        body: The exact bytes sent. An empty body adds nothing.
+        method: The HTTP method in upper case.
+        uri: The path and query exactly as sent.
+        body: The exact bytes sent. An empty body is not part of the message.
     """
     first = hmac.digest(nonce.encode(), time.encode(), sha256)
     second = hmac.digest(first, ALGORITHM.encode(), sha256)

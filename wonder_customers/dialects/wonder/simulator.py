@@ -1,4 +1,4 @@
-"""A simulated Wonder customer API, written from Wonder's documents."""
+"""A simulated Wonder customer API, implemented from Wonder's documents."""
 
 import re
 import uuid
@@ -32,7 +32,7 @@ from wonder_customers.simulator.gateway import (
 from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 
 DECLINED_CARD = "4000000000000002"
-"""A token of this card ends as `failed`, every other one as `success`."""
+"""The token of this card becomes `failed`, and that of every other card `success`."""
 
 _PREFIX = "/svc/payment/api/v1"
 _CUSTOMERS = f"{_PREFIX}/openapi/customers"
@@ -52,25 +52,24 @@ class WonderSimulator(SimulatedGateway):
     Documented (V: stated by the documents, I: inferred):
 
     * The `Wonder-RSA-SHA256` headers are verified over the target and the body bytes as received, with a window of 30
-      minutes [V]. Success is 200 with `code` 200 [V]. Errors have a text as `code` [V].
+      minutes [V]. Success is 200 with `code` 200 [V]. Errors have a string as `code` [V].
     * Create is an upsert by `reference_number` that keeps the `uuid`, with the documented required fields and lengths
       [V]. `company_name` is stored and can be filtered by, but is not part of responses [V].
     * Lists have `limit` (at most 1000), `offset`, the query language, and the total in `X-Total-Entries` [V].
     * Token paths with the customer's uuid, `PUT` by uuid, and deletion with a JSON body are inferred [I].
 
-    Chosen here, because the documents do not say it:
+    Chosen here, because the documents do not define it:
 
-    * A second create does not change fields that it leaves out. Null or "" clears a field; cleared texts are "" in
+    * A second create does not change fields that it omits. Null or "" clears a field; cleared fields are "" in
       responses.
-    * An unknown `default_payment_token` is accepted and shows no token, because the documented example sends one in a
-      first create. `default_payment_method` may be any text.
-    * Not found is HTTP 404 with code `E000404`, validation is 400 with `E000001`. All codes except `E000002` are
-    invented.
-      Nonces may be used again.
+    * An unknown `default_payment_token` is accepted, and the response has no token, because the documented example
+      sends one in a first create. `default_payment_method` may be any string.
+    * An unknown customer is HTTP 404 with code `E000404`, an invalid field is 400 with `E000001`. All codes except
+      `E000002` are invented. Nonces may be used again.
     * Lists contain the oldest customer first, 20 by default. Every customer counts as linked to a `User`.
     * The token of a card with `3ds` (and of Alipay) starts as `pending` with a `verify_url`. A GET of that page, or the
-      check with the number `checks_until_final`, ends it as `success`, or as `failed` for `DECLINED_CARD`. Without
-      `3ds` it is final at once. Responses contain the older and the newer token fields.
+      check with the number `checks_until_final`, changes it to `success`, or to `failed` for `DECLINED_CARD`. Without
+      `3ds`, the state is final at once. Responses contain the older and the newer token fields.
     """
 
     name: ClassVar[str] = "wonder"
@@ -79,11 +78,11 @@ class WonderSimulator(SimulatedGateway):
     customer_keys = frozenset({"uuid", "reference_number"})
 
     checks_until_final: int | None = None
-    """The number of checks after which a pending token is final; None: only a visit of its `verify_url` ends it."""
+    """Number of checks after which a pending token becomes final; None if only a GET of its `verify_url` does that."""
 
     @property
     def routes(self) -> list[Route]:
-        """Return all endpoints of the customer API, and the page that verifies a card."""
+        """All endpoints of the customer API, and the page that verifies a card."""
         one = _CUSTOMERS + "/{uuid}"
         tokens = f"{one}/payment_tokens"
         return [
@@ -162,7 +161,7 @@ class WonderSimulator(SimulatedGateway):
         created = held.created if held else now
         customer = StoredCustomer(body["uuid"], body["reference_number"], deleted=False, created=created, body=body)
         self.store.save_customer(self.name, merchant, customer, "updated" if held else "created", now)
-        return _success({"customer": _answered(body)})
+        return _success({"customer": _in_response(body)})
 
     def _default_token(self, merchant: str, owner: str, token: str | None) -> JsonObject | None:
         found = self.store.record(self.name, merchant, "token", token) if token else None
@@ -173,16 +172,16 @@ class WonderSimulator(SimulatedGateway):
         return found or _missing("StoredCustomer")
 
     def _get(self, request: ReceivedRequest, merchant: str) -> Response:
-        return _success({"customer": _answered(self._held(request, merchant).body)})
+        return _success({"customer": _in_response(self._held(request, merchant).body)})
 
     def _get_by_reference(self, request: ReceivedRequest, merchant: str) -> Response:
         found = self.store.customer_by_reference(self.name, merchant, request.segments["reference"])
-        return _success({"customer": _answered((found or _missing("StoredCustomer")).body)})
+        return _success({"customer": _in_response((found or _missing("StoredCustomer")).body)})
 
     def _get_by_token(self, request: ReceivedRequest, merchant: str) -> Response:
         token = self._record(merchant, _object(request).get("token"))
         found = self.store.customer(self.name, merchant, token.owner or "")
-        return _success({"customer": _answered((found or _missing("StoredCustomer")).body)})
+        return _success({"customer": _in_response((found or _missing("StoredCustomer")).body)})
 
     def _list(self, request: ReceivedRequest, merchant: str) -> Response:
         limit = _number(request, "limit", default=20, highest=1000)
@@ -194,7 +193,7 @@ class WonderSimulator(SimulatedGateway):
         if linked == "Store":
             conditions.append(Condition(("deleted",), "eq", 1))
         found, total = self.store.select(self.name, merchant, conditions, limit=limit, offset=offset)
-        response = _success({"customers": [_answered(customer.body) for customer in found]})
+        response = _success({"customers": [_in_response(customer.body) for customer in found]})
         response.headers["X-Total-Entries"] = str(total)
         return response
 
@@ -258,7 +257,7 @@ class WonderSimulator(SimulatedGateway):
             raise refusal(400, "E000001", "payment_token.token is required.")
         record = self._record(merchant, sent["token"])
         owner, token = request.segments["uuid"], record.body["token"]
-        # The older page has the literal word "uuid" in the path.
+        # The older documentation page has the literal "uuid" in the path.
         if owner not in {record.owner, "uuid"} or sent.get("verify_uuid", token["verify_uuid"]) != token["verify_uuid"]:
             _missing("Payment token")
         record.body["checks"] += 1
@@ -306,7 +305,7 @@ def _object(request: ReceivedRequest) -> JsonObject:
 
 
 def _wrapped(request: ReceivedRequest, name: str) -> JsonObject:
-    """Return the body, or the object under `name` in it, for bodies whose nesting is not documented."""
+    """Return the body, or the object under `name` in it, because the nesting of these bodies is not documented."""
     body = _object(request)
     inner = body.get(name, body)
     if not isinstance(inner, dict):
@@ -324,12 +323,12 @@ def _validate(sent: JsonObject) -> None:
             raise refusal(400, "E000001", f"customer.{field} must have at most {_LENGTHS.get(field, 255)} characters.")
 
 
-def _answered(body: JsonObject) -> JsonObject:
-    answer = {field: body.get(field) or "" for field in _IN_RESPONSES}
-    answer["uuid"] = body["uuid"]
+def _in_response(body: JsonObject) -> JsonObject:
+    shown = {field: body.get(field) or "" for field in _IN_RESPONSES}
+    shown["uuid"] = body["uuid"]
     if body["default_payment_token"]:
-        answer["default_payment_token"] = body["default_payment_token"]
-    return answer
+        shown["default_payment_token"] = body["default_payment_token"]
+    return shown
 
 
 def _card(sent: JsonObject) -> JsonObject:
@@ -366,7 +365,7 @@ def _conditions(query: Mapping[str, str]) -> list[Condition]:
             raise refusal(400, "E000001", f"{name} is an unknown filter.")
         field, comparison = match.groups()
         if field.endswith("_at"):
-            value = _parsed_time(value)  # noqa: PLW2901 - the same value, in the form it is stored in
+            value = _parsed_time(value)  # noqa: PLW2901 - the same value, in the format in which it is stored
         conditions.append(Condition((field,), comparison, value))
     return conditions
 

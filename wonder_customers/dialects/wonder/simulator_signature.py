@@ -1,4 +1,4 @@
-"""Verification of Wonder's signatures, written from its documents."""
+"""The verification of Wonder's signatures for the simulator, implemented from Wonder's documents."""
 
 import base64
 import binascii
@@ -27,7 +27,7 @@ def credential(request: ReceivedRequest, app_ids: Container[str], now: float) ->
     """Return the AppID and the request time of the `Credential` header.
 
     Raises:
-        GatewayRefusal: It is malformed, its time is outside the window, or the AppID is unknown.
+        GatewayRefusal: The header is malformed, its time is outside the window, or the AppID is unknown.
     """
     parts = request.headers.get("credential", "").split("/")
     if len(parts) != 3 or parts[2] != ALGORITHM or not re.fullmatch(r"[0-9]{14}", parts[1]):
@@ -145,7 +145,7 @@ def _unix_time(request_time: str) -> float:
 
 
 def new_key() -> str:
-    """Return a new private key as PEM text."""
+    """Return a new private key in PEM format."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     encoding, layout = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return key.private_bytes(encoding, layout, serialization.NoEncryption()).decode()
@@ -153,7 +153,7 @@ def new_key() -> str:
 
 @cache
 def first_key() -> str:
-    """Return the key of every store's first merchant. It is generated once, because that takes long."""
+    """Return the key of the first merchant of every store. It is generated only once, because this is slow."""
     return new_key()
 
 
@@ -166,5 +166,5 @@ def _public_key(private_key: str) -> rsa.RSAPublicKey:
 
 
 def refusal(status: int, code: str, text: str) -> GatewayRefusal:
-    """Return a refusal in Wonder's form."""
+    """Return a refusal in Wonder's format."""
     return GatewayRefusal(status, {"code": code, "message": text})
