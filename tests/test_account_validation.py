@@ -246,7 +246,7 @@ def test_environment_must_be_a_mapping(gateway: str, variables: Any) -> None:
 )
 @pytest.mark.parametrize("value", [5, b"bytes", ["list"], True, 0, b""], ids=repr)
 def test_environment_variable_that_is_not_text_is_named(gateway: str, name: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=f"{name} must be text, not {type(value).__name__}"):
+    with pytest.raises(ConfigurationError, match=f"{name} must be a str, not {type(value).__name__}"):
         ACCOUNT_CLASSES[gateway].from_environment(dict.fromkeys(VARIABLES[gateway], HIDDEN) | {name: value})
 
 

@@ -76,7 +76,9 @@ def test_usage_error_names_the_help_command(command: Command, arguments: tuple[s
 def test_unknown_gateway_is_reported_without_a_traceback(run_process: Typed) -> None:
     done = run_process("get", "paypal", "1")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "wonder-customers: unknown gateway 'paypal'; known are monri, paydock, wonder\n"
+    assert (
+        done.stderr == "wonder-customers: unknown gateway 'paypal'; the installed gateways are monri, paydock, wonder\n"
+    )
 
 
 def test_debug_shows_the_traceback_of_an_error(command: Command) -> None:

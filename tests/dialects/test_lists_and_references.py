@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
         ("monri", "create_payment_token", lambda s: s.create_payment_token(UUID, VaultToken(TOKEN))),
         ("monri", "check_payment_token", lambda s: s.check_payment_token(UUID, TOKEN)),
         ("monri", "delete_payment_token", lambda s: s.delete_payment_token(UUID, TOKEN)),
-        ("monri", "filter on lists", lambda s: ids_of(s, filters={"name": "Ada"})),
+        ("monri", "filters on lists", lambda s: ids_of(s, filters={"name": "Ada"})),
     ],
 )
 async def test_unsupported_operation_raises_without_a_request(

@@ -129,7 +129,7 @@ _TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
     ),
     425: (
         "too early",
-        "The gateway was not ready for the request; the record itself is not the cause. Call again later.",
+        "The gateway was not ready for the request. The record is not the cause. Call again later.",
     ),
 }
 """The meaning of temporary refusals, and hints."""

@@ -1,7 +1,8 @@
 """A local HTTP server that simulates the payment gateways and can inject faults.
 
-`SimulatorServer` runs the server. Each dialect's module `simulator` contributes one gateway. The simulated gateways are
-written from the gateways' documents and share no code with the client, so that one mistake cannot hide on both sides.
+`SimulatorServer` runs the server. The module `simulator` of each dialect contains one simulated gateway. The simulated
+gateways are implemented from the gateways' documents and share no code with the client, so that tests with them can
+detect mistakes in the client.
 """
 
 from wonder_customers.errors import needed
@@ -18,7 +19,7 @@ with needed("cli", "starlette", "uvicorn", by="the simulator"):
         SimulatedGateway,
         json_response,
     )
-    from wonder_customers.simulator.quirks import Answer, Quirk, Quirks
+    from wonder_customers.simulator.quirks import Quirk, Quirks, SimulatedResponse
     from wonder_customers.simulator.request_log import RecordedRequest
     from wonder_customers.simulator.server import SimulatorServer
     from wonder_customers.simulator.store import Condition, Store, StoredCustomer, StoredRecord
@@ -39,6 +40,7 @@ __all__ = [
     "ReceivedRequest",
     "RecordedRequest",
     "SimulatedGateway",
+    "SimulatedResponse",
     "SimulatorServer",
     "Store",
     "StoredCustomer",

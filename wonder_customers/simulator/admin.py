@@ -1,4 +1,4 @@
-"""The administrative endpoints, for clients in other languages and processes."""
+"""Administrative endpoints, for test programs in other languages and processes."""
 
 from typing import Any, Final, Protocol
 
@@ -16,9 +16,9 @@ from wonder_customers.simulator.request_checks import protected
 from wonder_customers.simulator.store import Store
 
 MAX_BYTES: Final = 65_536
-"""Largest body of an administrative request."""
+"""Maximum size of the body of an administrative request."""
 MAX_STATE_BYTES: Final = 100_000_000
-"""Largest imported state."""
+"""Maximum size of an imported state."""
 
 
 def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
@@ -115,7 +115,7 @@ async def read_json(request: Request, limit: int = MAX_BYTES) -> Any:
 
     Args:
         request: The request.
-        limit: The largest accepted size in bytes.
+        limit: The maximum size in bytes.
 
     Raises:
         ValueError: The body is not JSON, or larger than `limit`.

@@ -19,9 +19,9 @@ ADMIN = "/_simulator"
 
 
 class RawPath:
-    """Middleware that routes on the raw path, so that an encoded slash does not split a segment.
+    """Middleware that routes by the raw path, so that an encoded slash does not split a segment.
 
-    A trailing slash is ignored, because some clients send one before the query.
+    A trailing slash is ignored, because some clients send it before the query.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -38,7 +38,7 @@ def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Itera
     """Return an application that serves the simulated gateways on one origin.
 
     Args:
-        simulators: The gateways; their paths must not overlap.
+        simulators: The gateways. Their paths must not overlap.
         store: The store that they share, for the administrative endpoints.
         extra: Additional endpoints, such as those that change faults.
     """
@@ -59,7 +59,6 @@ def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Itera
 
     handlers: MutableMapping[Any, Any] = {404: wrong_path, 405: wrong_path}
     routes = [route for gateway in gateways for route in gateway.routes]
-    [Route(f"{ADMIN}/ledger", protected(ledger)), Route(f"{ADMIN}/health", health)]
     app = Starlette(
         routes=[
             *routes,
@@ -76,7 +75,7 @@ def build_app(simulators: Iterable[SimulatedGateway], store: Store, extra: Itera
 
 
 def route_resolver(simulators: Iterable[SimulatedGateway]) -> Callable[[str], tuple[str, str]]:
-    """Return a function that maps a path to its gateway and route; "" for unknown ones."""
+    """Return a function that maps a path to the name of its gateway and its route, or to "" if they are unknown."""
     known = [(gateway, [(route.path_regex, route.path) for route in gateway.routes]) for gateway in simulators]
 
     def find(path: str) -> tuple[str, str]:

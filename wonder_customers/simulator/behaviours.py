@@ -1,4 +1,4 @@
-"""The behaviour of each fault: how it treats a request and its response."""
+"""The behaviour of each kind of fault: how the fault proxy handles a request and its response."""
 
 import asyncio
 import zlib
@@ -21,7 +21,7 @@ class ProxyControl(Protocol):
         """Run a coroutine that outlives the connection."""
 
     def refuse(self, seconds: float | None) -> None:
-        """Refuse connections for `seconds`; None: until the faults are cleared."""
+        """Refuse connections for `seconds`, or until the faults are cleared if `seconds` is None."""
 
     async def deliver_later(self, message: ProxiedRequest, delay: float) -> None:
         """Deliver a request to the gateways after `delay` seconds."""
@@ -32,7 +32,7 @@ class ProxyControl(Protocol):
 
 @dataclass(slots=True)
 class FaultContext:
-    """One client request with its connections; only the request's head has been read."""
+    """One request of a client, with its connections. Initially, only the head of the request has been read."""
 
     proxy: ProxyControl
     client: ClientConnection
@@ -45,7 +45,7 @@ class FaultContext:
 
     @property
     def body(self) -> bytes:
-        """The part of the body that was read."""
+        """The body of the request; empty if it has not been read."""
         return b"" if self._request is None else self._request.body
 
     async def request(self) -> ProxiedRequest:
@@ -62,17 +62,17 @@ class FaultContext:
         return simulator_response(200, b'{"message":"substitute response of the simulator"}')
 
     async def send(self, response: ProxiedResponse) -> bool:
-        """Write a complete response and keep the connection open."""
+        """Write a complete response. Return True, because the connection can be reused."""
         await self.client.write(self.client.serialise(response, head_only=self.head.method == b"HEAD"))
         return True
 
 
 Behaviour = Callable[[FaultContext], Awaitable[bool]]
-"""Handles a request. Returns whether the connection can be used for another one."""
+"""A function that handles a request, and returns whether the connection can be used for another request."""
 
 
 def simulator_response(status: int, body: bytes, *headers: tuple[bytes, bytes]) -> ProxiedResponse:
-    """Return a JSON response of the simulator itself."""
+    """Return a JSON response that is not from a gateway."""
     length = (b"Content-Length", b"%d" % len(body))
     return ProxiedResponse(status, ((b"Content-Type", b"application/json"), length, *headers), body)
 
@@ -83,7 +83,7 @@ async def relay(context: FaultContext) -> bool:
 
 
 async def refuse(context: FaultContext) -> bool:
-    """Refuse new connections and reset this one."""
+    """Refuse new connections, and reset this connection."""
     context.proxy.refuse(context.parameters["seconds"])
     return await accept_rst(context)
 
@@ -139,7 +139,7 @@ async def drip(context: FaultContext) -> bool:
 
 
 async def wrong_length(context: FaultContext) -> bool:
-    """Send a wrong Content-Length: if too large, close after the body; if too small, keep the connection open."""
+    """Send a wrong Content-Length. If it is too large, close the connection after the body; otherwise keep it open."""
     response = await context.response()
     difference = context.parameters["difference"]
     length = max(0, len(response.body) + difference)

@@ -1,4 +1,4 @@
-"""The parts of card data that may be stored: never the number, never the verification code."""
+"""The parts of card data that the simulated gateways store: never a full number or a verification code."""
 
 import re
 from typing import Final
@@ -20,7 +20,7 @@ _BRANDS = (
 
 
 def digits(number: object) -> str | None:
-    """Return the card number without spaces and dashes; None if it is not a card number."""
+    """Return the card number without spaces and hyphens, or None if it is not a card number."""
     if not isinstance(number, str):
         return None
     plain = re.sub(r"[ -]", "", number)
@@ -33,7 +33,7 @@ def masked(number: str) -> str:
 
 
 def brand(number: str) -> str:
-    """Return the card's brand by its first digits; `Unknown` for other prefixes."""
+    """Return the brand of a card by its first digits, or ``Unknown``."""
     matches = [(start, name) for start, name in _BRANDS if number.startswith(start)]
     return max(matches, default=("", "Unknown"), key=lambda match: len(match[0]))[1]
 

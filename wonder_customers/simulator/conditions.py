@@ -28,8 +28,8 @@ class Magic:
     """The effect of a magic reference.
 
     Attributes:
-        status: The HTTP status to respond with; None: handle the request.
-        seconds: The delay of the response.
+        status: The HTTP status of the refusal; None if the request is handled.
+        seconds: The delay of the response in seconds.
     """
 
     status: int | None = None
@@ -37,11 +37,11 @@ class Magic:
 
 
 class Conditions:
-    """Latency and rate limit of all gateways. Safe to change from any thread.
+    """The latency and rate limit of all gateways. They can be changed from any thread.
 
-    Requests whose path, query or body contains a magic reference are treated specially, whatever the client's language:
-    ``fail-422-…`` is refused with status 422 (any from 400 to 599) after authentication, and ``slow-2s-…`` or
-    ``slow-250ms-…`` delays the response, at most 60 s.
+    Magic references in the path, query or body of a request control its response, so that tests in any language can use
+    them. With ``fail-422-…``, the request is refused with status 422 (400 to 599 are possible) after authentication.
+    With ``slow-2s-…`` or ``slow-250ms-…``, the response is delayed, by at most 60 s.
     """
 
     def __init__(self) -> None:
@@ -53,10 +53,10 @@ class Conditions:
 
     @property
     def latency(self) -> tuple[float, float] | None:
-        """The shortest and longest delay of responses in seconds; None: no delay.
+        """The minimum and maximum delay of responses in seconds; None for no delay.
 
         Raises:
-            ValueError: On assignment, if the numbers are not in order from 0 to 60.
+            ValueError: On assignment: the numbers are not in the range 0 to 60, or are not in ascending order.
         """
         return self._latency
 
@@ -65,23 +65,23 @@ class Conditions:
         """Set the delay.
 
         Raises:
-            ValueError: The numbers are not in order from 0 to 60.
+            ValueError: The numbers are not in the range 0 to 60, or are not in ascending order.
         """
         if value is not None:
             low, high = (_number("latency", it, _MAX_SECONDS) for it in value)
             if low > high:
-                raise ValueError(f"latency: the shortest delay, {low:g} s, is longer than the longest, {high:g} s")
+                raise ValueError(f"latency: the minimum, {low:g} s, is greater than the maximum, {high:g} s")
             value = (low, high)
         self._latency = value
 
     @property
     def rate_limit(self) -> float | None:
-        """The number of requests per second and gateway; more get status 429. None: no limit.
+        """The maximum number of requests per second for each gateway; None for no limit.
 
-        Requests of one second may arrive as a burst.
+        Requests above the limit are refused with status 429. The requests of one second may arrive in a burst.
 
         Raises:
-            ValueError: On assignment, if the number is not positive.
+            ValueError: On assignment: the number is not positive or too large.
         """
         return self._rate_limit
 
@@ -101,11 +101,11 @@ class Conditions:
             self._available.clear()
 
     def described(self) -> dict[str, Any]:
-        """Return the conditions as the administrative endpoint shows them."""
+        """Return the conditions as a JSON object for the administrative endpoint."""
         return {"latency": self._latency, "rate_limit": self._rate_limit}
 
     def change(self, values: Any) -> None:
-        """Set the conditions from a JSON object with ``latency`` and ``rate_limit``; missing keys are unchanged.
+        """Set the conditions in a JSON object with the keys ``latency`` and ``rate_limit``. Both are optional.
 
         Raises:
             ValueError: A key is unknown or a value is invalid.
@@ -121,7 +121,7 @@ class Conditions:
             self.rate_limit = values["rate_limit"]
 
     def retry_after(self, gateway: str) -> int | None:
-        """Count a request; return None if it is within the rate limit, otherwise the seconds to wait."""
+        """Count a request. Return None if it is within the rate limit, else the seconds to wait."""
         with self._lock:
             rate = self._rate_limit
             if rate is None:
@@ -134,7 +134,7 @@ class Conditions:
             return None if allowed else ceil((1 - tokens) / rate)
 
     async def delay(self, magic: Magic) -> None:
-        """Wait for the latency and the delay of a magic reference."""
+        """Wait for a random delay within the latency, plus the delay of a magic reference."""
         latency = self._latency
         seconds = magic.seconds + (0.0 if latency is None else self._random.uniform(*latency))
         if seconds > 0:
@@ -142,7 +142,7 @@ class Conditions:
 
 
 def magic_of(request: MagicRequest) -> Magic:
-    """Return the effect of the request's magic reference."""
+    """Return the effect of the first magic reference in a request."""
     for text in request.texts:
         if found := _MAGIC.search(text):
             if found["status"]:

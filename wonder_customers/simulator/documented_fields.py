@@ -1,7 +1,7 @@
-"""The documented fields of a gateway, as its simulator knows them: ``documented_fields.json`` beside the simulator.
+"""The documented fields of a gateway, from the file ``documented_fields.json`` next to its simulator.
 
-The file is copied by hand from the gateway's documents. The simulator takes its limits from it, the OpenAPI document
-its schemas, and the tests compare the client's field rules with it.
+The file was written by hand from the gateway's documents. The simulator reads limits from it, and the OpenAPI document
+its schemas. The tests compare the client's field rules with it.
 """
 
 from collections.abc import Mapping
@@ -29,10 +29,10 @@ _TYPES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 @cache
 def documented_fields(module: str) -> dict[str, Any]:
-    """Return the documented fields of the gateway whose simulator is the module with this name.
+    """Return the documented fields of the gateway whose simulator is in `module`.
 
-    The table ``request`` has, for each field, its ``min`` and ``max`` length, ``enum``, ``format`` and ``required``;
-    the table ``response`` has the type of each field of each object.
+    The table ``request`` contains ``min`` and ``max`` length, ``enum``, ``format`` and ``required`` of each field. The
+    table ``response`` contains the type of each field of each object.
     """
     found: dict[str, Any] = orjson.loads((files(module.rpartition(".")[0]) / "documented_fields.json").read_bytes())
     return found
@@ -54,7 +54,7 @@ def _request_schema(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def response_properties(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON schemas of the customer's fields in a response. Fields that are objects are left out."""
+    """Return the JSON schemas of the customer's fields in a response. Fields without a schema here are omitted."""
     return {
         name: _TYPES.get(kind, {"type": ["string", "null"]})
         for name, kind in fields["response"]["customer"].items()

@@ -26,19 +26,19 @@ from wonder_customers.simulator.request_log import RecordedRequest, RequestLog
 _BACKLOG = 1024
 
 RouteResolver = Callable[[str], tuple[str, str]]
-"""Maps a path to its gateway and route."""
+"""A function that maps a path to the name of its gateway and its route."""
 
 
 class FaultProxy:
     """A reverse proxy for the gateways.
 
     Args:
-        listening: The bound socket; closed by the proxy.
+        listening: The bound socket. The proxy closes it.
         upstream: Host and port of the gateways' web server.
         faults: The faults to inject.
-        resolve_route: Knows whose path is whose.
-        tls: The TLS context of an https proxy.
-        request_log: Receives the requests that do not reach the gateways.
+        resolve_route: A function that returns the gateway and the route of a path.
+        tls: The TLS context; None for http.
+        request_log: Records the requests that do not reach the gateways.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class FaultProxy:
         self._refusing = False
         self._reopening: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        # A task that is cancelled before its first step cannot close its socket, so the proxy does.
+        # The proxy closes these sockets, because a task that is cancelled before its first step cannot do so.
         self._accepted: set[socket.socket] = set()
         self._clients: set[ClientConnection] = set()
 
@@ -93,13 +93,13 @@ class FaultProxy:
             client.abort()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine in a task that ends at the latest with the proxy."""
+        """Run a coroutine in a task, which is cancelled when the proxy is closed."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def refuse(self, seconds: float | None) -> None:
-        """Refuse new connections for `seconds`; None: until `reopen`. Open connections are kept."""
+        """Refuse new connections for `seconds`, or until `reopen` if `seconds` is None. Open connections are kept."""
         if self._refusing:
             return
         self._refusing = True
@@ -203,9 +203,9 @@ class FaultProxy:
         if head.path == "/" or head.path.startswith(ADMIN):
             return None
         self.count(head)
-        asked = head.header(HEADER)
-        if asked is not None:
-            fault = fault_from_header(asked)
+        requested = head.header(HEADER)
+        if requested is not None:
+            fault = fault_from_header(requested)
             self._faults.seen.append(fault.name)
             return fault
         gateway, _ = self._resolve_route(head.path)

@@ -1,4 +1,4 @@
-"""Fault injection: the kinds of faults, the requests they apply to, and the switches that tests use."""
+"""Fault injection: the kinds of faults, the requests they apply to, and the methods that activate them."""
 
 import random
 import threading
@@ -12,7 +12,7 @@ from wonder_customers.simulator import behaviours
 from wonder_customers.simulator.behaviours import Behaviour
 
 HEADER = b"x-simulator-fault"
-"""The request header with which a request asks for a fault."""
+"""The request header that selects a fault for its request."""
 
 _MAX_ACTIVE = 100
 _MAX_TEXT = 200
@@ -23,12 +23,12 @@ class FaultKind:
     """A kind of fault.
 
     Attributes:
-        behaviour: How a request is treated.
-        parameters: The parameters with their default values, whose types they share.
-        applied: Whether the gateway handles the request by default; None: not selectable.
+        behaviour: The function that handles a request with the fault.
+        parameters: The parameters and their default values, which determine their types.
+        applied: Whether the gateway handles the request by default; None if this cannot be chosen.
         accept: Whether the fault can apply to a connection when it is accepted, before anything is read.
-        delivers: Whether the request reaches the gateway, unless it is not applied.
-        limits: The smallest and largest value of numeric parameters.
+        delivers: Whether the request reaches the gateway if `applied` is not False.
+        limits: The minimum and maximum of numeric parameters.
     """
 
     behaviour: Behaviour
@@ -98,16 +98,16 @@ class Fault:
         return FAULT_KINDS[self.name].accept and (self.gateway, self.method, self.path) == (None, None, None)
 
     def matches(self, gateway: str, method: str, path: str) -> bool:
-        """Return whether the fault applies to a request. The probability is evaluated for matching requests only."""
+        """Return whether the fault applies to a request. A random decision is made only for matching requests."""
         selected = self.gateway in {None, gateway} and self.method in {None, method}
         return selected and (self.path is None or path_matches(self.path, path)) and self.occurs()
 
     def occurs(self) -> bool:
-        """Return True with the fault's probability."""
+        """Return True with the probability of the fault."""
         return self.probability >= 1 or self.random.random() < self.probability
 
     def described(self) -> dict[str, Any]:
-        """Return the fault as the administrative endpoint shows it."""
+        """Return the fault as a JSON object for the administrative endpoint."""
         known = {
             "name": self.name,
             "gateway": self.gateway,
@@ -119,10 +119,10 @@ class Fault:
 
 
 def path_matches(pattern: str, path: str) -> bool:
-    """Return whether the whole path matches; each ``*`` of the pattern stands for any characters.
+    """Return whether `pattern` matches the whole path. Each ``*`` in the pattern matches any characters.
 
-    Regular expressions are not supported because a pattern may come from another process: their running time can be
-    exponential.
+    Regular expressions are not supported, because a pattern may come from another process, and their running time can
+    be exponential.
     """
     first, *rest = pattern.split("*")
     if not rest:
@@ -151,7 +151,7 @@ def fault(
     applied: bool | None = None,
     **parameters: Any,
 ) -> Fault:
-    """Create a fault; the arguments are those of `Faults.add`.
+    """Return a fault. The arguments are the same as for `Faults.add`.
 
     Raises:
         ValueError: The fault or a parameter is unknown, or a value is invalid.
@@ -179,20 +179,22 @@ def fault(
         parameters=values,
     )
     if name in {"refuse", "accept_rst"} and not created.at_accept:
-        raise ValueError(f"{name} applies before a request is read: gateway, method and path cannot be selected")
+        raise ValueError(
+            f"gateway, method and path cannot be chosen for {name}, which applies before a request is read"
+        )
     return created
 
 
 def _kind(name: str, parameters: Mapping[str, Any]) -> FaultKind:
     if name not in FAULT_KINDS:
-        raise ValueError(f"unknown fault {name!r:.100}; known are {', '.join(FAULT_KINDS)}")
+        raise ValueError(f"unknown fault {name!r:.100}; choose from {', '.join(FAULT_KINDS)}")
     kind = FAULT_KINDS[name]
     if kind.behaviour is _not_injectable:
         raise ValueError(f"{name} cannot be injected into a request: use the origin that server.tls('expired') returns")
     unknown = sorted(parameters.keys() - kind.parameters.keys())
     if unknown:
         known = ", ".join(kind.parameters) or "none"
-        raise ValueError(f"{name} has no parameter {', '.join(unknown):.200}; it has {known}")
+        raise ValueError(f"{name} has no parameter {', '.join(unknown):.200}; its parameters are: {known}")
     return kind
 
 
@@ -228,7 +230,7 @@ def _value(key: str, value: Any, default: Any, limits: tuple[float, float] | Non
 
 
 def _retry_after(key: str, value: Any) -> Any:
-    """Return a header value, which may deliberately be malformed but must fit in one header line."""
+    """Return the value of a Retry-After header. It may be malformed on purpose, but must fit in one line."""
     text = str(value) if isinstance(value, (int, float, str)) else ""
     if value is not None and not (0 < len(text) <= _MAX_TEXT and text.isascii() and text.isprintable()):
         raise ValueError(f"{key} must be a number or a line of at most {_MAX_TEXT} ASCII characters")
@@ -236,7 +238,7 @@ def _retry_after(key: str, value: Any) -> Any:
 
 
 def fault_from_header(text: str) -> Fault:
-    """Parse the fault that a request asks for, such as `rate_limited; retry_after=5`.
+    """Parse the header that selects a fault, such as ``rate_limited; retry_after=5``.
 
     Raises:
         ValueError: The fault or a parameter is unknown, or a value is invalid.
@@ -247,14 +249,16 @@ def fault_from_header(text: str) -> Fault:
         key, _, value = pair.partition("=")
         parameters[key.strip()] = value.strip()
     if unknown := parameters.keys() & {"gateway", "method", "path", "times", "probability", "seed"}:
-        raise ValueError(f"a header applies to its own request only: {', '.join(sorted(unknown))} cannot be selected")
+        raise ValueError(
+            f"{', '.join(sorted(unknown))} cannot be chosen in a header, which applies to its request only"
+        )
     if "applied" in parameters:
         parameters["applied"] = parameters["applied"].lower() in {"1", "true", "yes"}
     return fault(name, **parameters)
 
 
 class Faults:
-    """The active faults. Safe to use from any thread."""
+    """The active faults. They can be used from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -283,21 +287,21 @@ class Faults:
 
         Args:
             name: A key of `FAULT_KINDS`.
-            gateway: Apply only to requests to this gateway.
-            method: Apply only to requests with this method.
-            path: Apply only to requests with this path, as sent, without the query. Each ``*`` stands for any
-                characters, for example ``/v1/customers/*``.
-            times: Number of requests to apply to; None: all until `clear`.
+            gateway: The name of the gateway; None for requests to any gateway.
+            method: The HTTP method; None for requests with any method.
+            path: The path as sent, without the query; None for requests with any path. Each ``*`` matches any
+                characters, as in ``/v1/customers/*``.
+            times: Maximum number of affected requests; None for all requests until `clear`.
             probability: The probability that a matching request is affected, from 0 to 1.
-            seed: Makes the random decisions reproducible.
-            applied: Whether the gateway handles the request, for faults with this choice.
-            **parameters: The parameters of the fault, see `FAULT_KINDS`.
+            seed: The seed of the random decisions, which makes them reproducible.
+            applied: Whether the gateway handles the request, for faults that allow this choice.
+            **parameters: The parameters of the fault; see `FAULT_KINDS`.
 
         Raises:
             ValueError: The fault or a parameter is unknown, or a value is invalid.
             RuntimeError: The server was started without fault injection, or too many faults are active.
         """
-        made = fault(
+        created = fault(
             name,
             gateway=gateway,
             method=method,
@@ -311,16 +315,16 @@ class Faults:
         if self._refuse is None:
             raise RuntimeError("fault injection is disabled: start the server with faults=True")
         if name == "refuse":
-            self._refuse(made.parameters["seconds"] if times is not None else None)
+            self._refuse(created.parameters["seconds"] if times is not None else None)
             self.seen.append(name)
             return
         with self._lock:
             if len(self._active) >= _MAX_ACTIVE:
                 raise RuntimeError(f"{_MAX_ACTIVE} faults are active; remove them first")
-            self._active.append(made)
+            self._active.append(created)
 
     def clear(self) -> None:
-        """Deactivate all faults. Connections that are already stalled stay stalled."""
+        """Deactivate all faults. Connections that are already stalled remain stalled."""
         with self._lock:
             self._active.clear()
         if self._reopen is not None:
@@ -336,18 +340,18 @@ class Faults:
         self._refuse, self._reopen = refuse, reopen
 
     def for_connection(self) -> Fault | None:
-        """Return the fault that applies to a connection that was just accepted."""
+        """Return the fault that applies to a newly accepted connection, or None."""
         return self._take(lambda it: it.at_accept and it.occurs())
 
     def for_request(self, gateway: str, method: str, path: str) -> Fault | None:
-        """Return the fault that applies to a request."""
+        """Return the fault that applies to a request, or None."""
         return self._take(lambda it: not it.at_accept and it.matches(gateway, method, path))
 
-    def _take(self, wanted: Callable[[Fault], bool]) -> Fault | None:
+    def _take(self, applies: Callable[[Fault], bool]) -> Fault | None:
         if not self._active:
             return None
         with self._lock:
-            found = next(filter(wanted, self._active), None)
+            found = next(filter(applies, self._active), None)
             if found is None:
                 return None
             if found.times is not None:

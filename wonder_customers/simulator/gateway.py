@@ -43,7 +43,7 @@ class GatewayRefusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReceivedRequest:
-    """A received request; the target and the body are the exact bytes that were sent."""
+    """A received request. The target and the body are the exact bytes that were sent."""
 
     method: str
     target: bytes
@@ -55,18 +55,18 @@ class ReceivedRequest:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The path segments, query values and body, as text."""
+        """The path segments, query values and body as strings."""
         return (*self.segments.values(), *self.query.values(), self.body.decode("latin-1"))
 
     def json(self) -> Any:
-        """Return the body as JSON; None if it is empty or invalid."""
+        """Return the JSON value of the body, or None if it is empty or invalid."""
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError:
             return None
 
     def number(self, name: str, default: int) -> int | None:
-        """Return an integer of the query; None if it is malformed or has more than 15 digits."""
+        """Return an integer of the query, or None if it is malformed or has more than 15 digits."""
         text = self.query.get(name, str(default))
         return int(text) if text.isdecimal() and len(text) <= 15 else None
 
@@ -81,12 +81,12 @@ def json_response(status: int, body: Any, headers: Mapping[str, str] | None = No
 
 
 def html_page(title: str) -> Response:
-    """Return a small HTML page for people who follow a link."""
+    """Return a small HTML page with a title, for links that are opened in a browser."""
     return Response(f"<!doctype html><title>{title}</title><h1>{title}</h1>\n", media_type="text/html")
 
 
 async def read_body(request: Request, limit: int) -> bytes | None:
-    """Return a request's body; None if it is larger than `limit` bytes."""
+    """Return the body of a request, or None if it is larger than `limit` bytes."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -96,7 +96,7 @@ async def read_body(request: Request, limit: int) -> bytes | None:
 
 
 async def read_request(request: Request) -> ReceivedRequest:
-    """Read a whole request. Path segments are percent-decoded once, after routing.
+    """Read a whole request. Path segments are percent-decoded after routing.
 
     Raises:
         GatewayRefusal: The body is larger than `MAX_BODY_BYTES`.
@@ -121,17 +121,17 @@ class SimulatedGateway(ABC):
     """A simulated gateway: its merchants, routes and error responses.
 
     Args:
-        store: Stores the gateway's data; shared with the other gateways.
-        clock: Returns the time in Unix seconds.
+        store: Stores the data of this gateway and of others.
+        clock: A function that returns the Unix time in seconds.
     """
 
     name: ClassVar[str]
     prefix: ClassVar[str]
-    """The common prefix of all paths; unknown paths below it get this gateway's error response."""
+    """The common prefix of all paths. The gateway also responds to unknown paths with this prefix."""
     known_quirks: ClassVar[tuple[Quirk, ...]] = ()
-    """The deviations from the documents that can be switched on."""
+    """The deviations from the documents that can be activated."""
     customer_keys: ClassVar[frozenset[str]] = frozenset()
-    """Keys by which an object in a response is recognised as a customer, for `known_quirks`."""
+    """The keys that identify an object in a response as a customer, for `known_quirks`."""
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
         self.store = store
@@ -143,7 +143,7 @@ class SimulatedGateway(ABC):
         self.reload_merchants()
 
     def reload_merchants(self) -> None:
-        """Read the merchants from the store; register one if there are none."""
+        """Read the merchants from the store. Register a merchant if the store is empty."""
         self.merchants = self.store.merchants(self.name)
         if not self.merchants:
             self._register_merchant(first=True)
@@ -151,11 +151,11 @@ class SimulatedGateway(ABC):
     @property
     @abstractmethod
     def routes(self) -> list[Route]:
-        """Return all endpoints, with full paths."""
+        """All endpoints, with full paths."""
 
     @abstractmethod
     def new_credentials(self, *, first: bool) -> tuple[str, dict[str, str]]:
-        """Create a merchant's id and credentials; `first` is true for the first merchant in the store."""
+        """Return the id and the credentials of a new merchant. `first` is True for the first merchant in the store."""
 
     @abstractmethod
     def variables(self, credentials: Mapping[str, str], origin: str) -> dict[str, str]:
@@ -163,7 +163,11 @@ class SimulatedGateway(ABC):
 
     @abstractmethod
     def authenticate(self, request: ReceivedRequest) -> str:
-        """Return the id of the merchant who sent the request; raise `GatewayRefusal` for invalid credentials."""
+        """Return the id of the merchant that sent the request.
+
+        Raises:
+            GatewayRefusal: The credentials are missing or invalid.
+        """
 
     def explain(self, request: ReceivedRequest, now: float) -> AuthenticationReport:
         """Return how the credentials of a request were checked, for the inspector.
@@ -184,22 +188,22 @@ class SimulatedGateway(ABC):
         """Return the response to an unknown path (404) or method (405)."""
 
     def environment(self, origin: str) -> dict[str, str]:
-        """Return the environment variables of the first merchant at `origin`."""
+        """Return the environment variables of the first merchant, for a server at `origin`."""
         return self.variables(next(iter(self.merchants.values())), origin)
 
     def add_merchant(self, origin: str) -> dict[str, str]:
-        """Add a merchant with customers of its own; return its environment variables for `origin`."""
+        """Add a merchant with separate customers. Return its environment variables, for a server at `origin`."""
         return self.variables(self._register_merchant(first=False), origin)
 
     def _register_merchant(self, *, first: bool) -> dict[str, str]:
         merchant, credentials = self.new_credentials(first=first)
         self.store.save_merchant(self.name, merchant, credentials)
-        # Replaced, not changed: the server's thread may be iterating over the dictionary.
+        # The dictionary is replaced, because the server's thread may be iterating over the old one.
         self.merchants = {**self.merchants, merchant: credentials}
         return credentials
 
     async def _handled(self, request: ReceivedRequest, handler: OpenHandler) -> Response:
-        """Return the handler's response under the current conditions."""
+        """Return the response of `handler` to `request`, after applying the conditions and the quirks of queries."""
         seconds = self.conditions.retry_after(self.name)
         if seconds is not None:
             return self.error_response(429, "Too many requests.", {"Retry-After": str(seconds)})
@@ -209,13 +213,13 @@ class SimulatedGateway(ABC):
         return handler(request)
 
     def _with_quirks(self, method: str, path: str, response: Response) -> Response:
-        """Return the response as the active quirks change it."""
+        """Return the response after applying the active quirks."""
         quirks = list(self.quirks.among(self.known_quirks))
         body = orjson.loads(bytes(response.body)) if quirks and response.media_type == "application/json" else None
         if not isinstance(body, dict):
             return response
         customers = list(_objects_with(self.customer_keys, body))
-        return changed(response, Answer(method, path, response.status_code, body, customers), quirks)
+        return changed(response, SimulatedResponse(method, path, response.status_code, body, customers), quirks)
 
     def error_response(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
         """Return an error response in the gateway's format, derived from its response to unknown paths.
@@ -283,7 +287,7 @@ def _objects_with(keys: frozenset[str], value: Any) -> Iterator[JsonObject]:
 
 
 def _with_error(body: Any, status: int, message: str) -> Any:
-    """Return the body of a 404 response with another status and message."""
+    """Return the body of a 404 response with the status and the message replaced."""
     if isinstance(body, dict):
         return {key: message if key == "message" else _with_error(it, status, message) for key, it in body.items()}
     if isinstance(body, str):

@@ -1,8 +1,8 @@
 """OpenAPI documents of the gateways, for API test tools and client generators.
 
-A gateway's document is the file ``openapi.json`` beside its simulator, written from the gateway's own documents. Where
-it has ``"x-fields": "request"`` or ``"customer"`` among the properties of an object, the schemas of the customer's
-fields are inserted from the simulator's documented fields.
+The document of a gateway is the file ``openapi.json`` next to its simulator, written from the gateway's documents. If
+the properties of an object contain ``"x-fields": "request"`` or ``"x-fields": "customer"``, they are replaced by the
+schemas of the customer's fields from ``documented_fields.json``.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ __all__ = ["document", "openapi_routes"]
 
 @cache
 def document(simulator: type[SimulatedGateway]) -> dict[str, Any] | None:
-    """Return the OpenAPI document of a simulated gateway; None if it has none."""
+    """Return the OpenAPI document of a simulated gateway, or None if it does not have one."""
     file = files(simulator.__module__.rpartition(".")[0]) / "openapi.json"
     if not file.is_file():
         return None
@@ -36,7 +36,7 @@ def document(simulator: type[SimulatedGateway]) -> dict[str, Any] | None:
 
 
 def _with_fields(value: Any, module: str) -> Any:
-    """Return a part of a document with the customer's fields in place of ``x-fields``."""
+    """Return a part of a document with ``x-fields`` replaced by the schemas of the customer's fields."""
     if isinstance(value, list):
         return [_with_fields(item, module) for item in value]
     if not isinstance(value, dict):
@@ -50,7 +50,7 @@ def _with_fields(value: Any, module: str) -> Any:
 
 
 def openapi_routes(prefix: str, gateways: Iterable[SimulatedGateway]) -> list[Route]:
-    """Return the routes ``{prefix}/openapi/{gateway}.json``; each document names this server as its server."""
+    """Return the routes ``{prefix}/openapi/{gateway}.json``. The documents contain the URL of this server."""
 
     def published(gateway: SimulatedGateway) -> Route:
         async def endpoint(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on raw sockets, for faults that a web framework cannot produce."""
+"""HTTP/1.1 connections on asyncio streams, for faults that a web framework cannot produce."""
 
 import asyncio
 import socket
@@ -10,10 +10,10 @@ import h11
 Headers = tuple[tuple[bytes, bytes], ...]
 
 MAX_BODY_BYTES = 1_000_000
-"""Largest request body; the gateways' requests are a few kilobytes."""
+"""Maximum size of a request body. Requests to the gateways have a few kilobytes."""
 
 INJECTED_FAULT = "x-simulator-injected-fault"
-"""The header with which the fault proxy tells the gateways the name of the injected fault."""
+"""The header in which the fault proxy sends the name of the injected fault to the gateways."""
 
 _CHUNK = 65536
 _NOT_RELAYED = frozenset(
@@ -26,7 +26,7 @@ class RequestTooLargeError(Exception):
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """Return a TCP socket that is bound to the address and not listening yet.
+    """Return a TCP socket that is bound to the address but does not listen yet.
 
     Raises:
         OSError: The port is in use, or the address does not belong to this machine.
@@ -45,7 +45,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 @dataclass(frozen=True, slots=True)
 class ProxiedRequest:
-    """A request as the client sent it, with its whole body."""
+    """A request as sent by the client."""
 
     method: bytes
     target: bytes
@@ -58,7 +58,7 @@ class ProxiedRequest:
         return self.target.partition(b"?")[0].decode("latin-1")
 
     def header(self, name: bytes) -> str | None:
-        """Return the first value of a header; `name` is in lower case."""
+        """Return the first value of a header, or None. `name` must be in lower case."""
         values = (value for key, value in self.headers if key.lower() == name)
         found = next(values, None)
         return None if found is None else found.decode("latin-1")
@@ -80,7 +80,7 @@ class ProxiedResponse:
         return replace(self, headers=kept + headers)
 
     def without(self, name: bytes) -> "ProxiedResponse":
-        """Return a copy without one header; `name` is in lower case."""
+        """Return a copy without one header. `name` must be in lower case."""
         return replace(self, headers=tuple(header for header in self.headers if header[0].lower() != name))
 
     def head(self) -> bytes:
@@ -91,7 +91,7 @@ class ProxiedResponse:
 
 
 class ClientConnection:
-    """A client's connection: reads requests, writes bytes, and can reset the connection."""
+    """A connection of a client, from which requests are read and to which any bytes can be written."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -99,7 +99,7 @@ class ClientConnection:
         self._http = h11.Connection(h11.SERVER)
 
     async def next_head(self) -> ProxiedRequest | None:
-        """Return the next request without its body; None when the client has closed the connection."""
+        """Return the next request without its body, or None if the client has closed the connection."""
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         elif self._http.our_state is not h11.IDLE:

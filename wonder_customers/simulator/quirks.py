@@ -1,7 +1,7 @@
-"""Quirks: deviations of the simulated gateways from their documents, by name.
+"""Quirks: optional deviations of the simulated gateways from their documents.
 
-Real gateways differ from their documents. Each gateway has a table of quirks beside its simulator; a quirk changes the
-query of requests, or status, headers and body of responses.
+Real gateways differ from their documents. Each gateway has a table of quirks next to its simulator. A quirk changes the
+query of requests, or the status and the body of responses.
 """
 
 import re
@@ -16,15 +16,15 @@ JsonObject = dict[str, Any]
 
 
 @dataclass
-class Answer:
-    """A response that quirks change.
+class SimulatedResponse:
+    """A response that quirks modify.
 
     Attributes:
         method: The method of the request.
-        path: The path of the request's route, such as ``/v2/customers/{uuid}``.
+        path: The template of the request's path, such as ``/v2/customers/{uuid}``.
         status: The HTTP status.
-        body: The JSON object.
-        customers: The customers in the body, which can be changed in place.
+        body: The JSON object in the body.
+        customers: The customers in `body`, which can be modified in place.
     """
 
     method: str
@@ -39,20 +39,20 @@ class Quirk:
     """One deviation.
 
     Attributes:
-        name: Its name.
-        description: What differs, in a few words.
-        change: Changes a response.
-        query: Returns the changed query of a request.
+        name: The name of the quirk.
+        description: A description of the deviation in a few words.
+        change: A function that modifies a response.
+        query: A function that returns the modified query of a request.
     """
 
     name: str
     description: str
-    change: Callable[[Answer], None] = lambda _: None
+    change: Callable[[SimulatedResponse], None] = lambda _: None
     query: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda query: query
 
 
 class Quirks:
-    """The active quirks of a server: ``customer_simulator.quirks.add("text-as-numbers")``. None is active at first.
+    """The active quirks of a server: ``customer_simulator.quirks.add("text-as-numbers")``. Initially, none is active.
 
     Args:
         known: All quirks of all gateways.
@@ -70,7 +70,7 @@ class Quirks:
         return tuple(sorted(self._active))
 
     def add(self, *names: str) -> None:
-        """Switch quirks on; ``all`` stands for all of them.
+        """Activate quirks. The name ``all`` activates all of them.
 
         Raises:
             ValueError: A name is unknown.
@@ -78,11 +78,11 @@ class Quirks:
         chosen = set(self.descriptions if "all" in names else names)
         unknown = sorted(chosen - self.descriptions.keys())
         if unknown:
-            raise ValueError(f"unknown quirk {unknown[0]!r}; known are {', '.join(self.descriptions)}, and all")
+            raise ValueError(f"unknown quirk {unknown[0]!r}; choose from {', '.join(self.descriptions)}, and all")
         self._active |= chosen
 
     def clear(self) -> None:
-        """Switch all quirks off."""
+        """Deactivate all quirks."""
         self._active = frozenset()
 
     def described(self) -> dict[str, Any]:
@@ -109,90 +109,96 @@ class Quirks:
         return name in self._active
 
     def among(self, quirks: Iterable[Quirk]) -> Iterator[Quirk]:
-        """Yield those of `quirks` that are active."""
+        """Yield the active quirks among `quirks`."""
         return (quirk for quirk in quirks if quirk.name in self._active)
 
 
-def changed(response: Response, answer: Answer, quirks: Iterable[Quirk]) -> Response:
-    """Return the response after `quirks` changed it."""
+def changed(original: Response, response: SimulatedResponse, quirks: Iterable[Quirk]) -> Response:
+    """Apply `quirks` to a response.
+
+    Args:
+        original: The response, whose headers are kept.
+        response: The status and body of the response, which the quirks modify.
+        quirks: The active quirks.
+    """
     for quirk in quirks:
-        quirk.change(answer)
-    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
-    return Response(orjson.dumps(answer.body), answer.status, headers)
+        quirk.change(response)
+    headers = {name: value for name, value in original.headers.items() if name != "content-length"}
+    return Response(orjson.dumps(response.body), response.status, headers)
 
 
-def change_fields(convert: Callable[[Any], Any], *names: str) -> Callable[[Answer], None]:
-    """Return a change of the fields `names` of each customer. Missing fields and null stay."""
+def change_fields(convert: Callable[[Any], Any], *names: str) -> Callable[[SimulatedResponse], None]:
+    """Return a change that converts the fields `names` of each customer. Missing fields and null are kept."""
 
-    def change(answer: Answer) -> None:
-        for customer in answer.customers:
+    def change(response: SimulatedResponse) -> None:
+        for customer in response.customers:
             customer.update({name: convert(customer[name]) for name in names if customer.get(name) is not None})
 
     return change
 
 
-def keys_removed(*names: str) -> Callable[[Answer], None]:
+def keys_removed(*names: str) -> Callable[[SimulatedResponse], None]:
     """Return a change that removes top-level keys of accepted responses."""
 
-    def change(answer: Answer) -> None:
-        for name in names if answer.status < 300 else ():
-            answer.body.pop(name, None)
+    def change(response: SimulatedResponse) -> None:
+        for name in names if response.status < 300 else ():
+            response.body.pop(name, None)
 
     return change
 
 
-def refusals(status: int, becomes: int, body: JsonObject | None = None) -> Callable[[Answer], None]:
-    """Return a change of all refusals with `status`: another status and, if given, another body."""
+def refusals(status: int, becomes: int, body: JsonObject | None = None) -> Callable[[SimulatedResponse], None]:
+    """Return a change that gives refusals with `status` another status and, unless `body` is None, another body."""
 
-    def change(answer: Answer) -> None:
-        if answer.status == status:
-            answer.status, answer.body = becomes, answer.body if body is None else dict(body)
+    def change(response: SimulatedResponse) -> None:
+        if response.status == status:
+            response.status, response.body = becomes, response.body if body is None else dict(body)
 
     return change
 
 
 def smaller_pages(query: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the query of a list with a `limit` of at most 2."""
+    """Return the query of a list with its `limit` reduced to 2."""
     limit = query.get("limit", "2")
     return {**query, "limit": "2"} if limit.isdecimal() and int(limit) > 2 else query
 
 
 def numbers(value: Any) -> Any:
-    """Return a text of digits, with or without a plus sign, as a number."""
+    """Return a str of digits, with or without a plus sign, as a number. Return any other value unchanged."""
     return int(value) if isinstance(value, str) and re.fullmatch(r"\+?[1-9]\d*", value) else value
 
 
 def spaced(value: Any) -> Any:
-    """Return a telephone number with a blank after every three digits."""
+    """Return a telephone number with a space after every three digits."""
     return re.sub(r"(\d{3})(?=\d)", r"\1 ", value) if isinstance(value, str) else value
 
 
 _UNKNOWN: Final = {"loyalty_tier": "gold", "risk": {"score": 12}}
 
 
-def _extra(answer: Answer) -> None:
-    for customer in answer.customers:
+def _extra(response: SimulatedResponse) -> None:
+    for customer in response.customers:
         customer.update(_UNKNOWN)
 
 
-EXTRA_FIELDS: Final = Quirk("extra-fields", "customers have fields that the documents do not name", _extra)
+EXTRA_FIELDS: Final = Quirk("extra-fields", "customers have undocumented fields", _extra)
 LOWER_CASE_EMAIL: Final = Quirk(
     "lower-case-email", "e-mail addresses are in lower case", change_fields(str.lower, "email")
 )
 
 
 def collapsed_blanks(*names: str) -> Quirk:
-    """Return the quirk that several blanks in the fields `names` become one."""
+    """Return the quirk that several spaces in the fields `names` become one."""
     return Quirk(
         "collapsed-blanks",
-        "several blanks in a text become one",
+        "several spaces in a string become one",
         change_fields(lambda value: " ".join(value.split()) if isinstance(value, str) else value, *names),
     )
 
 
 def reformatted_phone(name: str = "phone") -> Quirk:
-    """Return the quirk that telephone numbers have blanks."""
-    return Quirk("reformatted-phone", "telephone numbers have blanks", change_fields(spaced, name))
+    """Return the quirk that telephone numbers contain spaces."""
+    return Quirk("reformatted-phone", "telephone numbers contain spaces", change_fields(spaced, name))
 
 
 def booleans_as_numbers(*names: str) -> Quirk:

@@ -1,8 +1,8 @@
-"""Checks that keep web pages of other origins away from the administrative endpoints.
+"""Checks that prevent web pages of other origins from using the administrative endpoints.
 
-A request needs a loopback ``Host``, so that a page cannot reach the server through a name that resolves to this machine
-(DNS rebinding). It must not come from another origin, and its body must be declared as JSON: a browser sends such a
-request to another origin only with the server's consent (CORS), which is never given.
+The ``Host`` header must be a loopback address, so that a page cannot reach the server through a name that resolves to
+this machine (DNS rebinding). A request must not come from another origin, and its body must be declared as JSON. A
+browser sends such a request to another origin only if the server allows it (CORS), which this server never does.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,7 +19,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def protected(endpoint: Endpoint) -> Endpoint:
-    """Return the endpoint with checks of ``Host``, ``Origin`` and content type."""
+    """Decorate an endpoint with checks of the headers ``Host``, ``Origin`` and ``Content-Type``."""
 
     @wraps(endpoint)
     async def checked(request: Request) -> Response:
@@ -37,9 +37,9 @@ def _host_name(header: str) -> str:
 
 
 def _refusal(request: Request) -> str | None:
-    """Return why the request is refused; None if it is allowed."""
+    """Return why the request is refused, or None if it is allowed."""
     if not is_loopback(_host_name(request.headers.get("host", ""))):
-        return "the Host header must name a loopback address"
+        return "the Host header must be a loopback address"
     own = f"{request.url.scheme}://{request.headers['host']}"
     if request.headers.get("origin", own) != own or request.headers.get("sec-fetch-site") == "cross-site":
         return "requests from other origins are not allowed"

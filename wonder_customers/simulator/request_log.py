@@ -56,17 +56,17 @@ class RecordedRequest:
 
     @property
     def json(self) -> Any:
-        """The body as JSON; None if it is empty or invalid."""
+        """The JSON value of the body; None if it is empty or invalid."""
         return _parsed(self.body)
 
     @property
     def response_json(self) -> Any:
-        """The body of the response as JSON; None if it is empty or invalid."""
+        """The JSON value of the response's body; None if it is empty or invalid."""
         return _parsed(self.response_body)
 
 
 class RequestLog:
-    """The most recent requests, at most 10,000. Safe to use from any thread."""
+    """The 10,000 most recent requests. They can be read from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -34,11 +34,11 @@ _TIMEOUT = 10.0
 """Seconds to wait for the server to start or stop."""
 _KEEP_ALIVE = 75
 _LOOP_ITERATIONS = 5
-"""Event loop iterations that opening or closing a connection takes at most."""
+"""Maximum number of event loop iterations that are necessary to open or close a connection."""
 
 
 async def _run_due_callbacks() -> None:
-    """Let the event loop register all connections that were accepted or lost."""
+    """Wait until the event loop has registered all connections that were accepted or closed."""
     for _ in range(_LOOP_ITERATIONS):
         await asyncio.sleep(0)
 
@@ -67,7 +67,7 @@ class _WebServer(uvicorn.Server):
         self.ready.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close all connections. uvicorn's implementation takes 0.1 s and loses connections just accepted."""
+        """Close all connections. uvicorn's implementation takes 0.1 s, and misses newly accepted connections."""
         loop = asyncio.get_running_loop()
         for listening in sockets or []:
             loop.remove_reader(listening)
@@ -97,16 +97,16 @@ class _WebServer(uvicorn.Server):
 
 
 class SimulatorServer:
-    """A server that simulates payment gateways, between `start` and `stop` or in a `with` block.
+    """A server that simulates payment gateways. It runs between `start` and `stop`, or inside a ``with`` block.
 
-    It runs in its own thread with its own event loop, so that asyncio, trio and synchronous code can use it. It listens
-    on loopback addresses only.
+    The server runs in a separate thread with a separate event loop, so that asyncio, trio and synchronous code can use
+    it. It listens only on loopback addresses.
 
     Args:
         simulators: The classes of the simulated gateways.
         host: The loopback address to listen on.
-        port: The port to listen on; 0 selects a free port, which restarts keep.
-        db: The database file; without one the state is in memory until this object is deleted.
+        port: The port to listen on; 0 selects a free port, which is kept after a restart.
+        db: The path of the database file; None to keep the state in memory until this object is deleted.
         faults: Whether to enable fault injection.
 
     Raises:
@@ -123,7 +123,7 @@ class SimulatorServer:
         faults: bool = False,
     ) -> None:
         if not is_loopback(host):
-            raise ConfigurationError(f"the simulator listens on loopback addresses only, not on {host!r}")
+            raise ConfigurationError(f"the simulator listens only on loopback addresses, not on {host!r}")
         self._host = host
         self._port = port
         self._fault_injection = faults
@@ -182,7 +182,7 @@ class SimulatorServer:
         return merged
 
     def start(self) -> None:
-        """Start the server; return when it accepts connections.
+        """Start the server, and return as soon as it accepts connections.
 
         Raises:
             OSError: The port is in use, or the address does not belong to this machine.
@@ -219,12 +219,12 @@ class SimulatorServer:
             raise RuntimeError(f"the server did not stop within {_TIMEOUT:g} s and may still hold its port")
 
     def restart(self) -> None:
-        """Stop and start again on the same port. Connections are closed, the state is kept."""
+        """Stop the server and start it again on the same port. Connections are closed, but the state is kept."""
         self.stop()
         self.start()
 
     def wait(self) -> None:
-        """Wait until the server is stopped by another thread or a keyboard interrupt."""
+        """Wait until another thread or a keyboard interrupt stops the server."""
         if self._thread is not None:
             self._thread.join()
 
@@ -241,20 +241,20 @@ class SimulatorServer:
 
     @cached_property
     def certificate_authority(self) -> CertificateAuthority:
-        """The certificate authority of the https origins, with `pem` and `client_context()`."""
+        """The certificate authority of the https origins, which clients must trust."""
         return CertificateAuthority(self._host)
 
     def tls(self, validity: str = "good") -> str:
         """Open an https origin for the same gateways until the server stops.
 
         Args:
-            validity: `good` or `expired`, the state of the certificate.
+            validity: The state of the certificate, ``good`` or ``expired``.
 
         Returns:
-            The origin, as `https://127.0.0.1:PORT`.
+            The origin, such as ``https://127.0.0.1:50123``.
 
         Raises:
-            ValueError: `validity` is not one of the two.
+            ValueError: `validity` is neither ``good`` nor ``expired``.
             RuntimeError: The server is not running.
         """
         context = self.certificate_authority.server_context(validity)
@@ -271,7 +271,7 @@ class SimulatorServer:
             # The proxy uses add_reader, which not every event loop supports.
             with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
                 runner.run(self._serve(listening, started))
-        # Any error is raised in the thread that waits for the start.
+        # Every error is raised in the thread that waits for the start.
         except BaseException as error:
             if started.done():
                 raise
@@ -318,7 +318,7 @@ class SimulatorServer:
         proxy.open()
 
     def _on_loop(self, function: Callable[..., None]) -> Callable[..., None]:
-        """Return a thread-safe version of the function that returns when its work is done."""
+        """Return a function that runs `function` in the server's thread, and returns when it is done."""
 
         async def inside(*arguments: object) -> None:
             function(*arguments)

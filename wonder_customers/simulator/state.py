@@ -1,4 +1,4 @@
-"""Export and import of the simulated gateways' data as JSON."""
+"""The export and import of the simulated gateways' data as JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -53,7 +53,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 def export_state(store: Store) -> dict[str, Any]:
     """Return all merchants, customers, records and the history as a JSON object.
 
-    It contains the simulated credentials, so that clients stay configured after an import.
+    The object contains the simulated credentials, so that the configuration of clients is valid after an import.
     """
     state: dict[str, Any] = {"version": _VERSION}
     for table, columns in _TABLES.items():
@@ -66,18 +66,18 @@ def import_state(store: Store, state: Any) -> None:
     """Replace all data with an exported state.
 
     Raises:
-        ValueError: The state is invalid. Nothing was changed.
+        ValueError: `state` is invalid. Nothing was changed.
     """
     if not isinstance(state, dict) or state.get("version") != _VERSION:
         raise ValueError(f"a state must be a JSON object with version {_VERSION}")
     if unknown := sorted(state.keys() - _TABLES.keys() - {"version"}):
-        raise ValueError(f"a state has no {', '.join(unknown):.200}; it has {', '.join(_TABLES)}")
+        raise ValueError(f"unknown keys in the state: {', '.join(unknown):.200}; the keys are {', '.join(_TABLES)}")
     rows = {table: _imported(table, columns, state.get(table, [])) for table, columns in _TABLES.items()}
     store.replace_rows({table: (tuple(_TABLES[table]), values) for table, values in rows.items()})
 
 
 def clear_state(store: Store) -> None:
-    """Delete all customers, records and the history; keep the merchants."""
+    """Delete all customers, records and the history. Merchants are kept."""
     empty: list[tuple[Any, ...]] = []
     store.replace_rows({table: (tuple(_TABLES[table]), empty) for table in _TABLES if table != "merchants"})
 

@@ -1,4 +1,4 @@
-"""The simulated gateways' data: merchants, customers, payment records, and the history of writes."""
+"""The simulated gateways' data: merchants, customers, other records, and the history of writes."""
 
 import os
 import sqlite3
@@ -40,7 +40,7 @@ CREATE INDEX IF NOT EXISTS history_by_reference ON history (gateway, reference);
 
 _TABLES = frozenset({"merchants", "customers", "records", "history"})
 _APPLICATION_ID = 0x57435349
-"""Marks a database file as the simulator's: "WCSI" in ASCII."""
+"""The application id of the simulator's database files: "WCSI" in ASCII."""
 
 _COLUMNS = frozenset({"id", "reference", "deleted", "created"})
 
@@ -58,7 +58,7 @@ _COMPARISONS = {
 
 @dataclass(frozen=True, slots=True)
 class StoredCustomer:
-    """A customer as a gateway stores it; `body` uses the gateway's wire names."""
+    """A customer as stored by a gateway. The keys of `body` are the gateway's names of the fields."""
 
     id: str
     reference: str | None
@@ -69,7 +69,7 @@ class StoredCustomer:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """Any other object of a gateway: a payment token, a vault entry, an access token."""
+    """An object of a gateway that is not a customer, such as a payment token, a vault entry or an access token."""
 
     id: str
     owner: str | None
@@ -81,8 +81,8 @@ class StoredRecord:
 class Condition:
     """A filter of a list: at least one of `fields` must satisfy the comparison.
 
-    A field is a column (`id`, `reference`, `deleted`, `created`), a key of the body, or `list.key` for a key of any
-    element of a list in the body (only with `eq`).
+    A field is a column (`id`, `reference`, `deleted`, `created`), a key of the body, or `list.key` for the key of any
+    item of a list in the body. The last form supports only the comparison `eq`.
     """
 
     fields: tuple[str, ...]
@@ -91,7 +91,7 @@ class Condition:
 
     @property
     def exact(self) -> bool:
-        """Whether the filter selects one id or one reference."""
+        """Whether the filter selects a single id or reference."""
         return self.comparison == "eq" and self.fields in {("id",), ("reference",)}
 
     def sql(self) -> tuple[str, list[str | float]]:
@@ -115,16 +115,16 @@ class Condition:
 
 
 class Store:
-    """The simulated gateways' data in SQLite: in memory by default, persistent if a file is given.
+    """The simulated gateways' data in SQLite, in memory or in a file.
 
-    The server's thread and the threads of tests share one connection, one at a time. Writes to a file are not flushed
-    to disk: they survive the end of the process, not a power failure. The file is readable only by its owner.
+    The server's thread and the threads of tests share one connection, which a lock protects. Writes to a file are not
+    flushed to disk: they survive the end of the process, but not a power failure. Only the owner can read the file.
 
     Args:
-        path: The database file; without one the data is in memory.
+        path: The path of the database file; None to keep the data in memory.
 
     Raises:
-        ConfigurationError: The file is the database of another program, or belongs to another user.
+        ConfigurationError: The file is the database of another program, belongs to another user, or cannot be created.
         sqlite3.Error: The file is not a database, or cannot be opened.
     """
 
@@ -144,22 +144,22 @@ class Store:
         """Number of requests that reached the gateways, by gateway, method and route."""
 
     def _check_owner(self, path: str | None) -> None:
-        """Refuse the database of another program, before anything is written to it."""
+        """Raise `ConfigurationError` for the database of another program, before anything is written to it."""
         found = self._connection.execute("PRAGMA application_id").fetchone()[0]
         tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
         # Databases of earlier versions have no application id, but exactly these tables.
         known = found == _APPLICATION_ID or (found == 0 and {name for (name,) in tables} == _TABLES)
         if tables and not known:
             self.close()
-            raise ConfigurationError(f"{path} is not a database of the simulator; give another file")
+            raise ConfigurationError(f"{path} is not a database of the simulator; choose another file")
 
     def close(self) -> None:
-        """Close the database and discard data in memory. A store that is garbage-collected closes itself."""
+        """Close the database, and discard data in memory. A store that is garbage-collected is closed automatically."""
         self._closing()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Apply all writes of the block, or none. Other threads wait."""
+        """Apply either all writes of the block or none of them. Other threads wait."""
         with self._lock:
             if self._connection.in_transaction:
                 yield
@@ -191,14 +191,14 @@ class Store:
     # Customers
 
     def customer(self, gateway: str, merchant: str, customer_id: str) -> StoredCustomer | None:
-        """Return the merchant's customer with an id, including deleted ones."""
+        """Return the merchant's customer with an id, or None. Deleted customers are included."""
         found, _ = self.select(gateway, merchant, [Condition(("id",), "eq", customer_id)], limit=1, count=False)
         return found[0] if found else None
 
     def customer_by_reference(self, gateway: str, merchant: str, reference: str) -> StoredCustomer | None:
-        """Return the merchant's first customer with a reference, including deleted ones."""
-        wanted = [Condition(("reference",), "eq", reference)]
-        found, _ = self.select(gateway, merchant, wanted, limit=1, count=False)
+        """Return the merchant's oldest customer with a reference, or None. Deleted customers are included."""
+        conditions = [Condition(("reference",), "eq", reference)]
+        found, _ = self.select(gateway, merchant, conditions, limit=1, count=False)
         return found[0] if found else None
 
     def select(
@@ -219,11 +219,11 @@ class Store:
             gateway: The gateway's name.
             merchant: The merchant's id.
             conditions: The filters.
-            order: The column or key of the body to sort by; ties are sorted by age.
+            order: The column or key of the body to sort by. Customers with equal values are sorted by age.
             descending: Whether to sort in descending order.
-            limit: The maximum number of customers; -1: all.
+            limit: The maximum number of customers; -1 for no maximum.
             offset: The number of customers to skip.
-            count: Whether to count all matches; otherwise the number is that of the returned customers.
+            count: Whether to count all matches. Otherwise, only the returned customers are counted.
         """
         where = ["gateway = ? AND merchant = ?"]
         parameters: list[str | float] = [gateway, merchant]
@@ -232,7 +232,7 @@ class Store:
             where.append(expression)
             parameters += values
         clause = " AND ".join(where)
-        # The plus keeps SQLite from scanning all customers in sort order where an index selects few of them.
+        # The plus prevents SQLite from scanning all customers in sort order although an index selects few of them.
         looked_up = any(condition.exact for condition in conditions)
         column = f"{'+' if looked_up else ''}{order}" if order in _COLUMNS else "json_extract(body, ?)"
         sorted_by = [f"$.{order}"] if column.startswith("json") else []
@@ -274,7 +274,7 @@ class Store:
     # Records
 
     def record(self, gateway: str, merchant: str, kind: str, record_id: str) -> StoredRecord | None:
-        """Return the merchant's record with a kind and id."""
+        """Return the merchant's record with a kind and an id, or None."""
         found = self._records("AND id = ?", [gateway, merchant, kind, record_id])
         return found[0] if found else None
 
@@ -318,13 +318,13 @@ class Store:
         return self._rows(sql, [limit])
 
     def replace_rows(self, tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]]) -> None:
-        """Replace all rows of tables, or change nothing.
+        """Replace all rows of several tables in one transaction.
 
         Args:
             tables: The columns and the new rows, by name of the table.
 
         Raises:
-            ValueError: Two rows have the same key.
+            ValueError: Two rows have the same key. Nothing was changed.
         """
         try:
             with self.transaction():
@@ -343,7 +343,7 @@ class Store:
 
         Args:
             gateway: The gateway's name.
-            merchant: Count only the customers of this merchant; default: all merchants.
+            merchant: The merchant whose customers are counted; None for all merchants.
         """
         rows = self._rows(
             "SELECT reference, count(*) FROM history WHERE gateway = ? AND action = 'created'"
@@ -354,15 +354,15 @@ class Store:
         return {row[0]: row[1] for row in rows}
 
     def created(self, gateway: str) -> list[str]:
-        """Return the ids of all customers ever created, in order."""
+        """Return the ids of all customers ever created, in order of creation."""
         sql = "SELECT id FROM history WHERE gateway = ? AND action = 'created' ORDER BY sequence"
         return [row[0] for row in self._rows(sql, [gateway])]
 
     def history(self, gateway: str, reference: str) -> list[dict[str, Any]]:
         """Return the applied writes of the customers with a reference, in order.
 
-        Each is a dictionary with `action` (`created`, `updated`, `deleted`), `id`, `at`, and `body`, the customer after
-        the write.
+        Each write is a dictionary with the keys `action` (`created`, `updated` or `deleted`), `id`, `at` (the Unix
+        time) and `body` (the customer after the write).
         """
         rows = self._rows(
             "SELECT action, id, at, body FROM history WHERE gateway = ? AND reference = ? ORDER BY sequence",
@@ -373,7 +373,7 @@ class Store:
     def customers(self, gateway: str) -> list[dict[str, Any]]:
         """Return the bodies of all customers, oldest first.
 
-        Deleted customers are included and marked in the gateway's own way (`archived`, `deleted`).
+        Deleted customers are included. They are marked in the gateway's format (`archived`, `deleted`).
         """
         rows = self._rows("SELECT body FROM customers WHERE gateway = ? ORDER BY sequence", [gateway])
         return [orjson.loads(row[0]) for row in rows]
@@ -389,7 +389,7 @@ def _make_private(path: str) -> None:
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)
     except PermissionError:
-        raise ConfigurationError(f"{path} belongs to another user; give another file") from None
+        raise ConfigurationError(f"{path} belongs to another user; choose another file") from None
     finally:
         os.close(descriptor)
 

@@ -33,7 +33,7 @@ class CertificateAuthority:
             .sign(self._key, hashes.SHA256())
         )
         self.pem: str = certificate.public_bytes(serialization.Encoding.PEM).decode()
-        """The authority's certificate in PEM format; clients must trust it."""
+        """The authority's certificate in PEM format, which clients must trust."""
 
     def client_context(self) -> ssl.SSLContext:
         """Return a client TLS context that trusts only this authority."""
@@ -42,10 +42,10 @@ class CertificateAuthority:
         return context
 
     def server_context(self, validity: str) -> ssl.SSLContext:
-        """Return the server TLS context of an origin with a `good` or `expired` certificate.
+        """Return a server TLS context with a ``good`` or ``expired`` certificate.
 
         Raises:
-            ValueError: `validity` is not one of the two.
+            ValueError: `validity` is neither ``good`` nor ``expired``.
         """
         if validity not in _VALIDITY:
             raise ValueError(f"validity must be {' or '.join(_VALIDITY)}, not {validity!r}")

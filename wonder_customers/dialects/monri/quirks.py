@@ -5,8 +5,8 @@ from typing import Any, Final
 from wonder_customers.simulator.quirks import (
     EXTRA_FIELDS,
     LOWER_CASE_EMAIL,
-    Answer,
     Quirk,
+    SimulatedResponse,
     booleans_as_numbers,
     change_fields,
     collapsed_blanks,
@@ -20,27 +20,27 @@ _TAKEN: Final[dict[str, Any]] = {"errors": {"merchant_customer_id": ["is in use"
 _TIMES: Final = ("created_at", "updated_at", "deleted_at")
 
 
-def _without_nulls(answer: Answer) -> None:
-    for customer in answer.customers:
+def _without_nulls(response: SimulatedResponse) -> None:
+    for customer in response.customers:
         for name in [name for name, value in customer.items() if value is None]:
             del customer[name]
 
 
-def _only_id(answer: Answer) -> None:
-    if answer.method == "DELETE" or isinstance(answer.body.get("data"), list):
-        for body in (answer.body, *answer.customers):
+def _only_id(response: SimulatedResponse) -> None:
+    if response.method == "DELETE" or isinstance(response.body.get("data"), list):
+        for body in (response.body, *response.customers):
             if body.get("uuid"):
                 body["id"] = body.pop("uuid")
 
 
-def _deleted_word(answer: Answer) -> None:
-    if answer.method == "DELETE" and answer.status == 200:
-        answer.body = {"status": "deleted"}
+def _deleted_word(response: SimulatedResponse) -> None:
+    if response.method == "DELETE" and response.status == 200:
+        response.body = {"status": "deleted"}
 
 
-def _taken(answer: Answer) -> None:
-    if answer.status == 400 and "taken" in str(answer.body.get("message")):
-        answer.status, answer.body = 422, dict(_TAKEN)
+def _taken(response: SimulatedResponse) -> None:
+    if response.status == 400 and "taken" in str(response.body.get("message")):
+        response.status, response.body = 422, dict(_TAKEN)
 
 
 QUIRKS: Final = (

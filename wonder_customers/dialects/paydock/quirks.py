@@ -6,8 +6,8 @@ from typing import Any, Final
 from wonder_customers.simulator.quirks import (
     EXTRA_FIELDS,
     LOWER_CASE_EMAIL,
-    Answer,
     Quirk,
+    SimulatedResponse,
     booleans_as_numbers,
     change_fields,
     collapsed_blanks,
@@ -32,8 +32,8 @@ def _milliseconds(value: str) -> int:
     return round(datetime.fromisoformat(value).timestamp() * 1000)
 
 
-def _nulls(answer: Answer) -> None:
-    for customer in answer.customers:
+def _nulls(response: SimulatedResponse) -> None:
+    for customer in response.customers:
         customer.update({name: None for name in _OPTIONAL if name not in customer})
 
 

@@ -228,24 +228,24 @@ def listed_source(source: JsonObject, customer: JsonObject) -> JsonObject:
 
 
 def paging(request: ReceivedRequest) -> tuple[int, int]:
-    """Return the `limit` and `skip` of a list. A malformed one counts as missing."""
+    """Return the `limit` and `skip` of a list. A malformed value counts as missing."""
     limit, skip = request.number("limit", 100), request.number("skip", 0)
     return (100 if limit is None else min(limit, 1000)), skip or 0
 
 
 def json_web_token(payload: JsonObject) -> str:
-    """Return a token in the form of a JWT. The PHP client recognises access tokens by this form."""
+    """Return a token in JWT format, by which the PHP client recognises access tokens."""
     return f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}.{_encoded(payload)}.{secrets.token_urlsafe(32)}"
 
 
 def signed_token(content: JsonObject, secret: str) -> str:
-    """Return a signed token with its content, which therefore needs no storage."""
+    """Return a signed token that contains `content`, so that the content need not be stored."""
     payload = _encoded(content)
     return f"{payload}.{hmac.digest(secret.encode(), payload.encode(), 'sha256').hex()}"
 
 
 def token_content(token: str, secret: str) -> dict[str, str] | None:
-    """Return the content of a signed token, or None when it was not signed with `secret`."""
+    """Return the content of a signed token, or None if it was not signed with `secret`."""
     payload, _, signature = token.partition(".")
     expected = hmac.digest(secret.encode(), payload.encode(), "sha256").hex()
     if not hmac.compare_digest(expected.encode(), signature.encode()):

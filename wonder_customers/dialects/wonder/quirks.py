@@ -5,8 +5,8 @@ from typing import Any, Final
 from wonder_customers.simulator.quirks import (
     EXTRA_FIELDS,
     LOWER_CASE_EMAIL,
-    Answer,
     Quirk,
+    SimulatedResponse,
     change_fields,
     collapsed_blanks,
     keys_removed,
@@ -19,14 +19,14 @@ from wonder_customers.simulator.quirks import (
 _UNKNOWN_CUSTOMER: Final[dict[str, Any]] = {"code": "E000009", "message": "This customer does not exist"}
 
 
-def _nulls(answer: Answer) -> None:
-    for customer in answer.customers:
+def _nulls(response: SimulatedResponse) -> None:
+    for customer in response.customers:
         customer.update({name: None for name, value in customer.items() if value == ""})
 
 
-def _in_200(answer: Answer) -> None:
-    if answer.status in {400, 404}:
-        answer.status = 200
+def _in_200(response: SimulatedResponse) -> None:
+    if response.status in {400, 404}:
+        response.status = 200
 
 
 QUIRKS: Final = (
