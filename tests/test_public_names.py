@@ -106,7 +106,7 @@ def test_gateway_names_are_the_dialect_folders() -> None:
 
 
 def test_unknown_gateway_error_names_the_known_gateways() -> None:
-    with pytest.raises(wonder_customers.ConfigurationError, match=r"'stripe'; known are .*monri"):
+    with pytest.raises(wonder_customers.ConfigurationError, match=r"'stripe'; the installed gateways are .*monri"):
         dialects.package("stripe")
 
 

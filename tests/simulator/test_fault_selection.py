@@ -50,7 +50,7 @@ def test_faults_by_header(server: SimulatorServer) -> None:
             response.read()
         connection.sendall(create(server, "r", "x-simulator-fault: server_error;status=502;applied=true"))
         assert connection.recv(65536).startswith(b"HTTP/1.1 502")
-        for wrong, text in (("nonsense", "known are refuse, blackhole"), ("drip;times=2", "times cannot be selected")):
+        for wrong, text in (("nonsense", "choose from refuse, blackhole"), ("drip;times=2", "times cannot be chosen")):
             connection.sendall(create(server, "r", f"x-simulator-fault: {wrong}"))
             with closing(read_response(connection)) as response:
                 assert response.status == 400
@@ -102,9 +102,9 @@ def test_faults_over_http(server: SimulatorServer) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"name": "nonsense"}, "known are refuse, blackhole"),
-        ({"name": "drip", "speed": 1}, "drip has no parameter speed; it has interval"),
-        ({"name": "bad_chunk", "speed": 1}, "it has none"),
+        ({"name": "nonsense"}, "choose from refuse, blackhole"),
+        ({"name": "drip", "speed": 1}, "drip has no parameter speed; its parameters are: interval"),
+        ({"name": "bad_chunk", "speed": 1}, "its parameters are: none"),
         ({"name": "drip", "interval": "slow"}, "must be of type float"),
         ({"name": "rate_limited", "applied": True}, "applied cannot be chosen"),
         ({"name": "accept_rst", "gateway": "monri"}, "before a request is read"),

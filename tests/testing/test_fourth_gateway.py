@@ -95,7 +95,7 @@ def test_command_line_lists_and_serves_example_gateway(tmp_path: Path, installed
     assert asked.text.startswith("gateway")
     assert "Calling again is safe" in " ".join(asked.text.split())
     unknown = commanded(tmp_path, installed_fourth, "get", "beta", "1")
-    assert "known are monri, paydock, wonder, acme" in unknown.text
+    assert "the installed gateways are monri, paydock, wonder, acme" in unknown.text
 
 
 def test_example_gateway_is_one_folder(tmp_path: Path) -> None:

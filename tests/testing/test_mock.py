@@ -232,7 +232,7 @@ async def test_call_order_is_checked() -> None:
 @pytest.mark.parametrize(
     ("helper", "nearest"),
     [
-        ("get", r"The nearest mocked route is monri.get\(\): GET /v2/customers/{uuid}\."),
+        ("get", r"The most similar mocked route is monri.get\(\): GET /v2/customers/{uuid}\."),
         (None, r"No route is mocked\."),
     ],
 )

@@ -1,1 +1,1 @@
-"""Integrations: `problems` for any web framework, Starlette and FastAPI, logging, and OpenTelemetry."""
+"""Integrations with web frameworks, Starlette and FastAPI, logging, and OpenTelemetry."""

@@ -2,8 +2,8 @@
 
     CustomerSession(account, observers=[log_events])
 
-Each event becomes one record of the logger ``wonder_customers``. The message is a line of ``key=value`` pairs, and the
-same keys are attributes of the record, for formatters that write JSON. Only the keys below are written.
+Each event becomes one record of the logger ``wonder_customers``. The message is a line of ``key=value`` pairs. The same
+keys are attributes of the record, for formatters that write JSON. Only the following keys are written.
 
 | event               | level  | keys |
 |---------------------|--------|---|
@@ -11,7 +11,7 @@ same keys are attributes of the record, for formatters that write JSON. Only the
 | ``session_ended``   | INFO   | started, succeeded, failures, attempts, retries, lookups, observer_failures |
 | ``call_started``    | DEBUG  | call, gateway, operation, host, port |
 | ``attempt_started`` | DEBUG  | call, gateway, operation, method, route, number, request |
-| ``attempt_ended``   | DEBUG  | those of ``attempt_started``, and outcome, status, applied, error, elapsed |
+| ``attempt_ended``   | DEBUG  | the keys of ``attempt_started``, and outcome, status, applied, error, elapsed |
 | ``waiting``         | INFO   | call, gateway, operation, reason, seconds, tokens |
 | ``response_drift``  | WARNING | call, gateway, operation, field, expected, found, count |
 | ``lookup_started``  | INFO   | call, gateway, operation |
@@ -19,9 +19,9 @@ same keys are attributes of the record, for formatters that write JSON. Only the
 | ``call_ended``      | varies | call, gateway, operation, error, applied, requests, recovered, elapsed |
 | ``observer_failed`` | ERROR  | observer, error (written by the session, with or without this observer) |
 
-``call_ended`` is DEBUG if the call returned its result, INFO if it raised, and WARNING if it is unknown whether a write
-was applied. Times are in seconds. The library installs a `NullHandler`, so records are shown only after the program
-configures logging.
+The level of ``call_ended`` is DEBUG if the call returned its result, INFO if it raised an error, and WARNING if it is
+unknown whether a write was applied. Times are in seconds. The library installs a `NullHandler`, so records are shown
+only if the program configures logging.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Conversion of the library's errors to HTTP problem responses (RFC 9457), for any web framework."""
+"""The conversion of the library's errors to HTTP problem details (RFC 9457), for any web framework."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -32,7 +32,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 @frozen
 class Problem:
-    """Problem details (RFC 9457).
+    """A response with problem details (RFC 9457).
 
     Attributes:
         status: The HTTP status.
@@ -62,17 +62,18 @@ _STATUSES: Final[tuple[tuple[type[WonderCustomersError], int, str], ...]] = (
     (CallError, 502, "The response of the payment gateway is invalid."),
     (WonderCustomersError, 500, "This service is not configured for payments."),
 )
-"""The first matching class applies. Refused credentials are an error of this service: 502, not 401."""
+"""The first matching class applies. Refused credentials are an error of this service, so their status is 502."""
 
 _MAX_RETRY_AFTER: Final = 86_400
-"""Longest ``Retry-After`` in seconds. Gateways' values are passed on to other clients and may be absurdly large."""
+"""Maximum ``Retry-After`` in seconds, because a gateway's value may be too large to pass on to clients."""
 
 
 def problem(error: WonderCustomersError) -> Problem:
-    """Return the problem response for an error.
+    """Return the problem details for an error.
 
-    It contains no text of the gateway and no data of records or credentials. The status and title tell the client what
-    to do, ``applied`` whether a change was made, and ``request_id`` identifies the request in your logs.
+    They contain no message of the gateway, and no data of records or credentials. The status and the title inform the
+    client about the problem, ``applied`` states whether a change was made, and ``request_id`` identifies the request in
+    your logs.
 
     Args:
         error: The error that ended the request.

@@ -1,4 +1,4 @@
-"""Starlette and FastAPI: a session per process, error responses, and client disconnects.
+"""Integration with Starlette and FastAPI: a session per process, error responses, and client disconnects.
 
 app = FastAPI(lifespan=customer_lifespan(Wonder.from_environment))
 install_error_handlers(app)
@@ -44,34 +44,34 @@ _STATE: Final = "customer_session"
 
 
 def customer_lifespan(account: Any, *, around: Callable[[Any], Any] | None = None, **options: Any) -> Lifespan:
-    """Return a lifespan that opens a session when the app starts and closes it after the last request.
+    """Return a lifespan that opens a session when the app starts, and closes it after the last request.
 
     Args:
         account: The account, or a function that returns it when the app starts, such as ``Wonder.from_environment``.
-            With a function, importing the app needs no credentials.
-        around: Another lifespan, entered before the session is opened and left after it is closed.
-        **options: Arguments of `CustomerSession`: `retry`, `transport`, `max_connections`, `observers`.
+            With a function, the app can be imported without credentials.
+        around: Another lifespan, which is entered before the session is opened and left after it is closed.
+        **options: Arguments of `CustomerSession`, such as `retry` and `observers`.
     """
 
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[State]:
         async with AsyncExitStack() as stack:
             state = {} if around is None else (await stack.enter_async_context(around(app)) or {})
-            made = account if hasattr(account, "dialect") and not isinstance(account, type) else account()
-            session = await stack.enter_async_context(CustomerSession(made, **options))
+            resolved = account if hasattr(account, "dialect") and not isinstance(account, type) else account()
+            session = await stack.enter_async_context(CustomerSession(resolved, **options))
             yield {**state, _STATE: session}
 
     return lifespan
 
 
 async def customer_session(connection: HTTPConnection) -> CustomerSession[Any]:
-    """Return the session of the app, as a dependency or called with the request.
+    """Return the session of the app. Use this function as a dependency, or call it with the request.
 
-    For a tenant with its own credentials, use a view, which is cheap and shares the connections:
+    For a tenant with separate credentials, use a view of the session, which is cheap and uses the same connections:
     ``customers.for_account(account_of(tenant))``.
 
     Raises:
-        ConfigurationError: The app runs without `customer_lifespan`.
+        ConfigurationError: The app was not started with `customer_lifespan`.
     """
     session = getattr(connection.state, _STATE, None)
     if not isinstance(session, CustomerSession):
@@ -86,7 +86,7 @@ async def customer_session(connection: HTTPConnection) -> CustomerSession[Any]:
 
 
 def problem_response(error: WonderCustomersError) -> Response:
-    """Return the problem of an error (`wonder_customers.contrib.problems.problem`) as a response."""
+    """Return a response with the problem details of an error (see `wonder_customers.contrib.problems.problem`)."""
     details = problem(error)
     return JSONResponse(details.body, details.status, dict(details.headers), media_type=MEDIA_TYPE)
 
@@ -98,7 +98,8 @@ class ClientDisconnected(Exception):
 def install_error_handlers(app: Starlette) -> None:
     """Install exception handlers on a Starlette or FastAPI app.
 
-    `WonderCustomersError` becomes the response of `problem_response`, `ClientDisconnected` an empty 499.
+    For a `WonderCustomersError`, the response is that of `problem_response`. For `ClientDisconnected`, it is an empty
+    response with status 499.
 
     Args:
         app: The application.
@@ -119,10 +120,11 @@ def install_error_handlers(app: Starlette) -> None:
 
 
 async def cancel_on_disconnect(request: Request, work: Callable[[], Awaitable[T]]) -> T:
-    """Return the result of `work`, or cancel it when the client closes its connection.
+    """Return the result of `work`, or cancel `work` when the client closes its connection.
 
-    A session can be cancelled at any time. A write in progress may still be applied, so use operations that are safe to
-    repeat, such as `CustomerSession.upsert` with a reference. Read the request's body first.
+    The operations of a session can be cancelled at any time. A write in progress may still be applied, so use
+    operations that are safe to repeat, such as `CustomerSession.upsert` with a reference. Read the body of the request
+    before you call this function.
 
     Args:
         request: The request of the client.
@@ -144,7 +146,7 @@ async def cancel_on_disconnect(request: Request, work: Callable[[], Awaitable[T]
             results.append(await work())
             group.cancel_scope.cancel()
     except BaseExceptionGroup as failures:
-        # The watcher raises nothing, so the group holds the single error of `work`; handlers select it by its class.
+        # `watch` never raises, so the group contains only the error of `work`, which handlers select by its class.
         if len(failures.exceptions) > 1:
             raise
         error = failures.exceptions[0]

@@ -1,13 +1,13 @@
 """Test helpers. The pytest plug-in ``pytest_wonder_customers`` provides them as fixtures.
 
-* `GatewayMock`: all gateways mocked with respx; the responses are the documented examples.
-* `CustomerSimulator`: all gateways simulated over real HTTP on a loopback port.
+* `GatewayMock`: mocks of all gateways with respx, which return the documented examples.
+* `CustomerSimulator`: simulations of all gateways over real HTTP on a loopback port.
 * `no_waits`: retries without sleeping.
 * `make_draft`, `make_customer`, `make_token`, `make_card`: record factories.
 * `wonder_customers.testing.strategies`: Hypothesis strategies for records.
 * `wonder_customers.testing.conformance`: the conformance test suite for dialects.
 
-Needs the extra ``pytest``.
+Requires the extra ``pytest``.
 """
 
 from wonder_customers.errors import needed

@@ -12,13 +12,13 @@ __all__ = ["account_at", "configured_account", "mock_origin", "offline_simulator
 
 @cache
 def offline_simulator(gateway: str) -> SimulatedGateway:
-    """Return a simulated gateway without a server, which generates credentials and error responses.
+    """Return a simulated gateway without a server, as a source of credentials and error responses.
 
     Raises:
         ConfigurationError: The gateway is unknown.
     """
-    made: SimulatedGateway = simulator(gateway)(Store())
-    return made
+    created: SimulatedGateway = simulator(gateway)(Store())
+    return created
 
 
 def mock_origin(gateway: str) -> str:
@@ -34,7 +34,7 @@ def account_at(gateway: str, origin: str) -> Account:
 
 
 def configured_account(gateway: str) -> Account:
-    """Return the account in the environment; one of a server that does not exist if there is none."""
+    """Return the account in the environment, or an account at an unreachable origin if none is configured."""
     try:
         found: Account = package(gateway).ACCOUNT.from_environment()
     except ConfigurationError:

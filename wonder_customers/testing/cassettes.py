@@ -1,4 +1,4 @@
-"""Cassettes: what went over the wire, recorded once and replayed in tests, without personal data and credentials.
+"""Cassettes: recorded requests and responses without personal data and credentials, for replay in tests.
 
 A cassette is a JSON file:
 
@@ -49,17 +49,17 @@ Json = Any
 
 @define
 class _Redaction:
-    """Numbers for values, in the order in which they occur first."""
+    """The numbers of redacted values, in the order of their first occurrence."""
 
     numbers: dict[tuple[str, Any], int] = field(factory=dict)
 
     def mark(self, value: Any) -> Json:
-        """Return the replacement of a text or number."""
+        """Return the replacement for a string or a number."""
         kind = "text" if isinstance(value, str) else "number"
         return {"redacted": self.numbers.setdefault((kind, value), len(self.numbers) + 1), "type": kind}
 
     def json(self, value: Json, key: str = "") -> Json:
-        """Return a JSON value whose private values are replaced."""
+        """Return a JSON value with private values replaced."""
         if isinstance(value, dict):
             return {name: self.json(item, name) for name, item in value.items()}
         if isinstance(value, list):
@@ -70,14 +70,14 @@ class _Redaction:
         return value if kept and ("text", value) not in self.numbers else self.mark(value)
 
     def text(self, text: str) -> str:
-        """Return a message without the values that were replaced before."""
+        """Return a message without the values that have been redacted so far."""
         for kind, value in self.numbers:
             if kind == "text" and len(value) >= 4:
                 text = text.replace(value, "…")
         return text
 
     def target(self, target: str) -> str:
-        """Return a target in which values of the query, and known values in the path, are replaced."""
+        """Return a target with values of the query, and previously redacted values in the path, replaced."""
         path, mark, query = target.partition("?")
         segments = [self._part(it, known=True) for it in path.split("/")]
         pairs = [pair.partition("=") for pair in query.split("&")] if query else []
@@ -91,11 +91,11 @@ class _Redaction:
 
 
 class RecordingTransport:
-    """A transport that records everything that `inner` sends and receives.
+    """A transport that records the requests and responses of another transport.
 
     Args:
-        inner: The transport that sends, such as ``AsyncioTransport()``; None for the default.
-        path: The cassette, which is written when the transport is closed. Its folder is created.
+        inner: The transport that sends the requests, such as ``AsyncioTransport()``; None for the default.
+        path: The path of the cassette, which is written when the transport is closed. Its folder is created.
     """
 
     def __init__(self, inner: Transport | None, path: Path | str) -> None:
@@ -139,22 +139,22 @@ class RecordingTransport:
         self.write()
 
     def write(self) -> None:
-        """Write what was recorded so far."""
+        """Write the cassette with the interactions recorded so far."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         cassette = {"version": 1, "interactions": self.interactions}
         self.path.write_bytes(orjson.dumps(cassette, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 class ReplayTransport:
-    """A transport that answers with the recorded responses and sends nothing.
+    """A transport that returns the responses in a cassette and sends nothing.
 
     Each interaction is replayed once. A request that was not recorded raises an error.
 
     Args:
-        path: The cassette.
+        path: The path of the cassette.
 
     Raises:
-        ConfigurationError: It cannot be read.
+        ConfigurationError: The cassette cannot be read.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -164,26 +164,26 @@ class ReplayTransport:
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The requests that were recorded and not sent again, such as ``GET /v2/customers``."""
+        """The recorded requests that have not been sent again, such as ``GET /v2/customers``."""
         return tuple(f"{it['request']['method']} {it['request']['target']}" for it in self._left)
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Return the response of the first recorded request that equals this one, apart from redacted values.
+        """Return the response of the first recorded request that matches this request.
 
         Raises:
             TransportError: The request was not recorded.
         """
         body = _json(signed_request.body)
-        for place, interaction in enumerate(self._left):
+        for index, interaction in enumerate(self._left):
             recorded = interaction["request"]
             values = dict(self._values)
             if (
                 recorded["method"] == signed_request.method
-                and _same_target(recorded["target"], signed_request.target, values)
-                and _same(recorded["body"], body, values)
+                and _target_matches(recorded["target"], signed_request.target, values)
+                and _matches(recorded["body"], body, values)
             ):
                 self._values = values
-                del self._left[place]
+                del self._left[index]
                 return self._replayed(interaction["response"], transmission)
         raise TransportError(
             f"the cassette {self.path.name} does not contain this {signed_request.method} request",
@@ -202,7 +202,7 @@ class ReplayTransport:
         return HttpResponse(recorded["status"], recorded["headers"], b"" if body is None else content)
 
     def _restored(self, value: Json) -> Json:
-        """Return a JSON value with the values of the replayed requests in place of their numbers."""
+        """Return a JSON value with numbers replaced by the values of the replayed requests."""
         number = _number(value)
         if number is not None:
             unknown = f"redacted-{number}" if value["type"] == "text" else number
@@ -219,7 +219,7 @@ def read_cassette(path: Path) -> list[Json]:
     """Return the interactions of a cassette.
 
     Raises:
-        ConfigurationError: It cannot be read.
+        ConfigurationError: The cassette does not exist or is not valid.
     """
     try:
         cassette = orjson.loads(path.read_bytes())
@@ -233,7 +233,11 @@ def read_cassette(path: Path) -> list[Json]:
 
 
 def to_har(path: Path | str) -> dict[str, Any]:
-    """Return a cassette in the HTTP Archive format (HAR 1.2), which the developer tools of browsers open."""
+    """Return a cassette in the HTTP Archive format (HAR 1.2), which the developer tools of browsers can open.
+
+    Raises:
+        ConfigurationError: The cassette does not exist or is not valid.
+    """
     entries = [_har_entry(it["request"], it["response"]) for it in read_cassette(Path(path))]
     return {"log": {"version": "1.2", "creator": {"name": "wonder-customers", "version": "1"}, "entries": entries}}
 
@@ -262,7 +266,7 @@ def _har_entry(request: Json, response: Json) -> dict[str, Any]:
 
 
 def _json(body: bytes) -> Json:
-    """Return a body as JSON; None if it is empty, and its length in words if it is something else."""
+    """Return the JSON value of a body, None for an empty body, or a description of a body that is not JSON."""
     try:
         return orjson.loads(body) if body else None
     except orjson.JSONDecodeError:
@@ -270,7 +274,7 @@ def _json(body: bytes) -> Json:
 
 
 def _texts(value: Json, redact: Callable[[str], str]) -> Json:
-    """Return a JSON value whose texts are redacted."""
+    """Return a JSON value with all strings redacted."""
     if isinstance(value, dict):
         return {name: _texts(item, redact) for name, item in value.items()}
     if isinstance(value, list):
@@ -317,19 +321,20 @@ def _number(value: Json) -> int | None:
     return int(value["redacted"]) if marked else None
 
 
-def _same(recorded: Json, value: Json, values: dict[int, Any]) -> bool:
-    """Return whether a JSON value equals the recorded one; the values in place of numbers are added to `values`."""
+def _matches(recorded: Json, value: Json, values: dict[int, Any]) -> bool:
+    """Return whether a JSON value matches the recorded one. Values of redacted numbers are added to `values`."""
     number = _number(recorded)
     if number is not None:
         return not isinstance(value, (dict, list)) and bool(values.setdefault(number, value) == value)
     if isinstance(recorded, dict) and isinstance(value, dict):
-        return recorded.keys() == value.keys() and all(_same(it, value[name], values) for name, it in recorded.items())
+        same_keys = recorded.keys() == value.keys()
+        return same_keys and all(_matches(it, value[name], values) for name, it in recorded.items())
     if isinstance(recorded, list) and isinstance(value, list):
-        return len(recorded) == len(value) and all(map(_same, recorded, value, [values] * len(value)))
+        return len(recorded) == len(value) and all(map(_matches, recorded, value, [values] * len(value)))
     return bool(recorded == value)
 
 
-def _same_target(recorded: str, target: str, values: dict[int, Any]) -> bool:
+def _target_matches(recorded: str, target: str, values: dict[int, Any]) -> bool:
     parts, found = re.split(r"([/?&=])", recorded), re.split(r"([/?&=])", target)
     if len(parts) != len(found):
         return False

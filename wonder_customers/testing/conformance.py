@@ -39,7 +39,7 @@ from wonder_customers.retry import RetryPolicy
 from wonder_customers.session import CustomerSession
 from wonder_customers.testing.accounts import account_at, offline_simulator
 from wonder_customers.testing.examples import examples
-from wonder_customers.testing.factories import OPTIONAL_FIELDS, carried, make_draft, make_source
+from wonder_customers.testing.factories import OPTIONAL_FIELDS, make_draft, make_source, supported_fields
 from wonder_customers.testing.routes import routes
 from wonder_customers.testing.simulated import CustomerSimulator
 from wonder_customers.wire import Replay
@@ -54,11 +54,11 @@ _CAPABILITIES: Final = ((CustomerDeletion, Operation.DELETE), (PaymentTokenStora
 
 
 class DialectConformance:
-    """Base class of a dialect's test class, whose name must start with ``Test``.
+    """Base class for the tests of a dialect. The name of a subclass must start with ``Test``.
 
     Attributes:
         gateway: The name under which the dialect is registered.
-        backend: The event loop: ``asyncio`` or ``trio``.
+        backend: The event loop, ``asyncio`` or ``trio``.
     """
 
     gateway: ClassVar[str]
@@ -81,7 +81,7 @@ class DialectConformance:
         return account.dialect()
 
     def run(self, account: Account, work: Callable[[CustomerSession[Any]], Awaitable[T]]) -> T:
-        """Return the result of `work` with an open session for `account`."""
+        """Open a session for `account`, and return the result of `work` with this session."""
 
         async def inside() -> T:
             async with CustomerSession(account, retry=_POLICY) as session:
@@ -91,7 +91,7 @@ class DialectConformance:
 
     # Registration and accounts
 
-    def test_registered_under_its_own_name(self, dialect: Dialect) -> None:
+    def test_registry_dialect_and_simulator_have_the_same_name(self, dialect: Dialect) -> None:
         """The registry, the dialect and the simulator use the same name."""
         assert self.gateway in dialects.names()
         assert dialect.gateway == offline_simulator(self.gateway).name == self.gateway
@@ -103,13 +103,13 @@ class DialectConformance:
         assert all(reason.strip() for reason in dialect.unsupported_operations.values())
 
     def test_capability_classes_match_the_supported_operations(self, dialect: Dialect) -> None:
-        """A type checker and the session at run time allow the same operations."""
+        """A type checker allows the same operations as a session at run time."""
         for capability, operation in _CAPABILITIES:
             offered = operation not in dialect.unsupported_operations
             assert isinstance(dialect, capability) is offered, f"{capability.__name__} must be a base class: {offered}"
 
-    def test_response_field_of_another_type_costs_only_itself(self) -> None:
-        """Every field but the id may have any JSON type; the customer is still read, and the field is reported."""
+    def test_response_field_of_another_type_does_not_affect_the_others(self) -> None:
+        """Every field except the id may have any JSON type. The customer is read, and only this field is reported."""
         codec, customer = examples(self.gateway).codec, examples(self.gateway).customer
         body = codec.write_customer(customer)
         for name, value in body.items():
@@ -124,7 +124,7 @@ class DialectConformance:
                 assert "wrong" not in repr(reported)
 
     def test_credentials_are_read_from_environment_and_hidden(self, simulated: CustomerSimulator) -> None:
-        """Missing variables raise `ConfigurationError`; the ``repr`` of an account contains no secret."""
+        """Missing variables raise `ConfigurationError`, and the ``repr`` of an account contains no secret."""
         kind = dialects.package(self.gateway).ACCOUNT
         with pytest.raises(ConfigurationError):
             kind.from_environment({})
@@ -134,7 +134,7 @@ class DialectConformance:
         assert not any("KEY" in name or "SECRET" in name or "TOKEN" in name for name in secrets), shown
 
     def test_equal_accounts_are_equal(self, simulated: CustomerSimulator) -> None:
-        """Accounts can be dictionary keys: a session keeps access tokens and write locks per account."""
+        """Accounts can be dictionary keys, because a session keeps access tokens by account."""
         kind, variables = dialects.package(self.gateway).ACCOUNT, simulated.environment()
         assert kind.from_environment(variables) == kind.from_environment(variables)
         assert hash(kind.from_environment(variables)) == hash(kind.from_environment(variables))
@@ -142,7 +142,7 @@ class DialectConformance:
     # Requests
 
     def test_encoding_is_deterministic(self, dialect: Dialect) -> None:
-        """Encoding is deterministic: a retry sends the same bytes."""
+        """Encoding is deterministic, so that a retry sends the same bytes."""
         draft = make_draft()
         first, second = next(dialect.create(draft)), next(dialect.create(draft))
         assert isinstance(first, Call)
@@ -153,7 +153,7 @@ class DialectConformance:
         assert first.request.target.isascii()
 
     def test_create_with_reference_has_a_lookup(self, dialect: Dialect) -> None:
-        """A create with a reference has a lookup for the case that its response is lost, or is never repeated."""
+        """A create with a reference either has a lookup for lost responses, or is never sent twice."""
         call = next(dialect.create(make_draft()))
         assert isinstance(call, Call)
         assert call.replay in {Replay.LOOKUP, Replay.NATURAL_UPSERT, Replay.NONE}
@@ -161,7 +161,7 @@ class DialectConformance:
             assert call.lookup is not None, "a create needs a lookup"
             assert call.reference is not None, "errors need the reference"
         if call.replay is Replay.LOOKUP:
-            assert call.mismatches is not None, "the customer that is found may differ from the draft"
+            assert call.mismatches is not None, "the customer found by the lookup may differ from the draft"
 
     def test_reads_have_routes_without_ids(self, dialect: Dialect) -> None:
         """Routes, which appear in logs, contain no ids."""
@@ -185,8 +185,8 @@ class DialectConformance:
         assert plain.request.target.replace("aXb", "a%2F..%2Fb%3Fc%23d") == odd.request.target
 
     def test_unsupported_fields_are_refused(self, account: Account, dialect: Dialect) -> None:
-        """A field is either sent or refused with an error that names it."""
-        held = carried(account)
+        """A field is either sent, or refused with an error that contains its name."""
+        held = supported_fields(account)
         for name, value in OPTIONAL_FIELDS.items():
             draft = make_draft(**{name: value})
             if name in held:
@@ -208,29 +208,29 @@ class DialectConformance:
 
     def test_customer_life_cycle(self, simulated: CustomerSimulator, account: Account, dialect: Dialect) -> None:
         """A customer can be created, read by id and reference, updated, upserted, listed and deleted."""
-        draft = make_draft(**carried(account))
+        draft = make_draft(**supported_fields(account))
 
         async def life(session: CustomerSession[Any]) -> list[Customer]:
-            made = await session.create(draft)
-            assert made.reference in {draft.reference, None}
-            assert (await session.get(made.id)).id == made.id
-            assert (await _appeared(session, draft.reference or "")).id == made.id
-            changed = await session.update(made.id, CustomerPatch(name="Grace Hopper"))
+            created = await session.create(draft)
+            assert created.reference in {draft.reference, None}
+            assert (await session.get(created.id)).id == created.id
+            assert (await _find_by_reference(session, draft.reference or "")).id == created.id
+            changed = await session.update(created.id, CustomerPatch(name="Grace Hopper"))
             assert "Grace Hopper" in {changed.name, changed.first_name, f"{changed.first_name} {changed.last_name}"}
-            assert (await session.upsert(draft)).id == made.id
+            assert (await session.upsert(draft)).id == created.id
             second = make_draft()
             await session.create(second)
-            await _appeared(session, second.reference or "")
+            await _find_by_reference(session, second.reference or "")
             listed = [customer async for customer in session.list(limit=1)]
             if Operation.DELETE not in dialect.unsupported_operations:
-                await session.delete(made.id)
+                await session.delete(created.id)
             return listed
 
         assert len({customer.id for customer in self.run(account, life)}) == 2
         assert set(simulated.ledger(self.gateway).values()) == {1}
 
     def test_payment_token_life_cycle(self, account: Account, dialect: Dialect) -> None:
-        """Tokens can be listed, and created, checked and deleted if the gateway supports it."""
+        """Payment tokens can be listed, created, checked and deleted, if the gateway supports it."""
         source = make_source(account)
 
         async def life(session: CustomerSession[Any]) -> None:
@@ -276,20 +276,20 @@ class DialectConformance:
             self.run(unknown, lambda session: session.check())
 
     @pytest.mark.parametrize("fault", ["read_close", "truncated_body", "headers_rst"])
-    def test_lost_create_response_makes_no_second_customer(
+    def test_lost_create_response_does_not_create_a_second_customer(
         self, simulated: CustomerSimulator, account: Account, fault: str
     ) -> None:
-        """After a lost response to a create, the customer is found or the outcome is unknown."""
+        """After a lost response to a create, either the customer is found or the outcome is unknown."""
         draft = make_draft()
         simulated.faults.add(fault, gateway=self.gateway, method="POST", applied=True)
         with suppress(OutcomeUnknownError):
-            made = self.run(account, lambda session: session.create(draft))
-            assert made.reference in {draft.reference, None}
+            created = self.run(account, lambda session: session.create(draft))
+            assert created.reference in {draft.reference, None}
         assert simulated.faults.seen == [fault]
         assert simulated.ledger(self.gateway) == {draft.reference: 1}
 
     def test_rate_limit_responses_are_retried(self, simulated: CustomerSimulator, account: Account) -> None:
-        """A 429 is retried after ``Retry-After``; a longer wait than the deadline raises `RateLimitError`."""
+        """A 429 is retried after ``Retry-After``. If the wait exceeds the deadline, `RateLimitError` is raised."""
         simulated.faults.add("rate_limited", gateway=self.gateway, retry_after=0)
         self.run(account, lambda session: session.create(make_draft()))
         simulated.faults.add("rate_limited", gateway=self.gateway, retry_after=3600)
@@ -298,8 +298,8 @@ class DialectConformance:
         assert limited.value.retry_after == 3600
 
 
-async def _appeared(session: CustomerSession[Any], reference: str) -> Customer:
-    """Return the customer with this reference, which may appear late in a search."""
+async def _find_by_reference(session: CustomerSession[Any], reference: str) -> Customer:
+    """Return the customer with this reference, which may appear in a search only after a delay."""
     with anyio.move_on_after(_POLICY.confirmation_window):
         while True:
             try:
@@ -310,4 +310,4 @@ async def _appeared(session: CustomerSession[Any], reference: str) -> Customer:
 
 
 _SOURCE: Any = object()
-"""Never used, because the operation is refused first."""
+"""A value that is never used, because the operation is refused first."""

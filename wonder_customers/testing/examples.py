@@ -1,8 +1,8 @@
-"""A dialect's documented examples (``golden/*.json``), used as templates for responses.
+"""The documented examples of a dialect (``golden/*.json``), which are the templates of mocked responses.
 
 Each example contains a customer, a list of customers, a token, a list of tokens, or none of them. The kind is detected
-by applying the dialect's own codec to the parts of the example, so that a dialect with examples and a codec gets
-mocked responses without further code.
+by applying the dialect's codec to the parts of the example, so that mocked responses of a dialect require only examples
+and a codec.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,10 +37,10 @@ class Example:
     """A documented response with a placeholder for its record.
 
     Attributes:
-        name: The file's name without ``.json``.
-        kind: ``customer``, ``customers``, ``token``, ``tokens`` or ``plain``.
+        name: The name of the file without ``.json``.
+        kind: The kind of the record: ``customer``, ``customers``, ``token``, ``tokens``, or ``plain`` for none.
         body: The whole response.
-        path: The keys of the placeholder; empty if the record is the whole response.
+        path: The path of keys to the placeholder; empty if the record is the whole response.
     """
 
     name: str
@@ -49,14 +49,14 @@ class Example:
     path: tuple[str, ...]
 
     def filled(self, record: Any) -> Any:
-        """Return the response with `record`, a wire object or a list of them, in its placeholder."""
+        """Return the response with its placeholder replaced by `record`, a JSON object or a list of objects."""
         if not self.path:
             return record
         body = deepcopy(self.body)
-        place = body
+        parent = body
         for key in self.path[:-1]:
-            place = place[key]
-        place[self.path[-1]] = record
+            parent = parent[key]
+        parent[self.path[-1]] = record
         return body
 
 
@@ -69,9 +69,9 @@ class Examples:
     Attributes:
         codec: The dialect's codec module.
         refusals: Documented error responses, from ``error_*.json``.
-        all: The responses, those with a single customer first.
+        all: The examples of accepted responses, those with a single customer first.
         customer: The documented customer.
-        token: A documented token; None if there is none.
+        token: A documented token; None if no example contains a token.
 
     Raises:
         ConfigurationError: The dialect has no example of a customer.
@@ -94,7 +94,7 @@ class Examples:
         single = next((it for it in self.all if it.kind == "customer"), None)
         if single is None:
             raise ConfigurationError(
-                f"{gateway} has no golden/create_response.json with a customer, which mocked responses need"
+                f"mocked responses of {gateway} require an example of a customer: add golden/create_response.json"
             )
         self.customer: Customer = self.codec.read_customer(_at(single.body, single.path))
         self.token: PaymentToken | None = self._token()
@@ -135,7 +135,7 @@ class Examples:
         """Return the example records with `changes` applied to the token or the customer.
 
         Raises:
-            ConfigurationError: The changes are for a token, but the dialect has no example of a token.
+            ConfigurationError: `token` is True, but the dialect has no example of a token.
         """
         if token:
             if self.token is None:
@@ -173,7 +173,7 @@ def _at(body: Any, path: Sequence[str]) -> Any:
 
 
 def swapped(body: Any, changes: dict[Any, Any]) -> Any:
-    """Return `body` with all scalars that are keys of `changes` replaced."""
+    """Return `body` with all scalars that are keys of `changes` replaced by their values."""
     if isinstance(body, dict):
         return {key: swapped(value, changes) for key, value in body.items()}
     if isinstance(body, list):

@@ -1,4 +1,4 @@
-"""Factories of valid test records with unique references."""
+"""Factories for valid test records with unique references."""
 
 from itertools import count
 from typing import Any, Final
@@ -19,7 +19,15 @@ from wonder_customers.records import (
     VaultToken,
 )
 
-__all__ = ["OPTIONAL_FIELDS", "carried", "make_card", "make_customer", "make_draft", "make_source", "make_token"]
+__all__ = [
+    "OPTIONAL_FIELDS",
+    "make_card",
+    "make_customer",
+    "make_draft",
+    "make_source",
+    "make_token",
+    "supported_fields",
+]
 
 _numbers: Final = count(1)
 
@@ -35,24 +43,24 @@ OPTIONAL_FIELDS: Final[dict[str, Any]] = {
     for attribute in fields(CustomerDraft)
     if attribute.name not in {*_NOT_OPTIONAL, *_ABOUT_PAYMENT}
 }
-"""The fields that some gateway does not support, with values that are valid for the others."""
+"""The fields that not all gateways support, with values that are valid for those that do."""
 
 
 def make_draft(**changes: Any) -> CustomerDraft:
-    """Return a draft that is valid for every gateway, with a reference unique in this process."""
-    usual: dict[str, Any] = {
+    """Return a draft that is valid for every gateway. Its reference is unique in this process."""
+    defaults: dict[str, Any] = {
         "reference": f"test-{next(_numbers)}",
         "name": "Ada Lovelace",
         "phone": Phone("+44", "7911123456"),
     }
-    return CustomerDraft(**(usual | changes))
+    return CustomerDraft(**(defaults | changes))
 
 
 def make_customer(**changes: Any) -> Customer:
     """Return a customer, for code under test that sends no requests."""
     number = next(_numbers)
-    usual: dict[str, Any] = {"id": f"customer-{number}", "reference": f"test-{number}", "name": "Ada Lovelace"}
-    return Customer(**(usual | changes))
+    defaults: dict[str, Any] = {"id": f"customer-{number}", "reference": f"test-{number}", "name": "Ada Lovelace"}
+    return Customer(**(defaults | changes))
 
 
 def make_token(**changes: Any) -> PaymentToken:
@@ -61,14 +69,14 @@ def make_token(**changes: Any) -> PaymentToken:
 
 
 def make_card(**changes: Any) -> CardSource:
-    """Return the test card of the gateways' documents."""
-    usual: dict[str, Any] = {
+    """Return the test card in the gateways' documents."""
+    defaults: dict[str, Any] = {
         "number": "4111111111111111",
         "expire_month": "12",
         "expire_year": "2034",
         "holder_name": "Ada Lovelace",
     }
-    return CardSource(**(usual | {"cvv": "123"} | changes))
+    return CardSource(**(defaults | {"cvv": "123"} | changes))
 
 
 _RETURNS: Final[dict[str, Any]] = {
@@ -78,7 +86,7 @@ _RETURNS: Final[dict[str, Any]] = {
 
 
 def make_source(account: Account) -> PaymentSource | None:
-    """Return a payment source that the account's gateway accepts; None if it creates no tokens."""
+    """Return a payment source that the account's gateway accepts, or None if it does not create tokens."""
     dialect = account.dialect()
     hex24 = "5f0c2f7a9b1e8d00aabbccdd"
     sources: tuple[PaymentSource, ...] = (
@@ -99,7 +107,7 @@ def make_source(account: Account) -> PaymentSource | None:
     return None
 
 
-def carried(account: Account) -> dict[str, Any]:
+def supported_fields(account: Account) -> dict[str, Any]:
     """Return the `OPTIONAL_FIELDS` that the account's gateway supports."""
     dialect, plain = account.dialect(), make_draft()
     found: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""`GatewayMock`: a respx router as a session's transport, with a helper per operation.
+"""`GatewayMock`: a respx router as the transport of sessions, with a helper method for each operation.
 
-Nothing is patched. A session with the mock's transport cannot reach a gateway. A request without a route fails the test
-with a message that names the helper to call.
+No library is patched. A session with the mock's transport cannot reach a gateway. A request without a route fails the
+test, with a message that contains the helper method to call.
 """
 
 from collections.abc import Callable
@@ -32,15 +32,15 @@ SideEffect = Callable[..., httpx.Response]
 class MockedGateway:
     """One gateway of a `GatewayMock`.
 
-    Each operation has a method with its name, which mocks the requests of the operation. The response is the dialect's
-    documented example with the requested id or reference and with `changes` to the record (for operations on payment
-    tokens: to the token). Lookups that an operation makes first succeed.
+    Each operation has a helper method with the same name, which mocks the requests of the operation. The response is
+    the dialect's documented example, with the requested id or reference, and with `changes` to the customer or, for
+    operations on payment tokens, to the token. Lookups that an operation makes first succeed.
 
     Args:
         name: The gateway's name.
-        router: The router of the routes.
-        transport: The transport that sends to the router.
-        mocked: Receives method and path template of each route, by the route's name.
+        router: The router to which routes are added.
+        transport: The transport that sends requests to the router.
+        mocked: A dictionary to which the method and path template of each route are added, by the name of the route.
     """
 
     def __init__(
@@ -106,31 +106,30 @@ class MockedGateway:
         times: int | None = None,
         retry_after: float | None = None,
     ) -> respx.Route:
-        """Mock an error response in the gateway's own format.
+        """Mock an error response in the gateway's format.
 
         Args:
             code: The gateway's error code, such as ``invalid_token``.
-            status: The HTTP status; default: the status of the code in `STATUSES`, otherwise 400.
-            message: The gateway's message.
-            operation: Apply only to the first request of this operation; default: all requests that no earlier route
-                matches.
-            times: The number of error responses. Later requests get the response of an earlier helper call, or the
-                example. Requires `operation`.
-            retry_after: The ``Retry-After`` header in seconds.
+            status: The HTTP status; None for the status of the code in `STATUSES`, or 400.
+            message: The gateway's message; None for the standard phrase of the status.
+            operation: The operation whose first request is refused; None for all requests without an earlier route.
+            times: The number of error responses; None for no limit. Later requests get the response of an earlier
+                helper call, or the example. Requires `operation`.
+            retry_after: The value of the ``Retry-After`` header in seconds; None for no header.
 
         Raises:
-            ConfigurationError: `times` was given without `operation`.
+            ConfigurationError: `times` was passed without `operation`.
         """
         number = STATUSES.get(code, 400) if status is None else status
         headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
         body = refusal_body(self.name, number, code, message)
 
-        def refused(_: httpx.Request, **caught: str) -> httpx.Response:
+        def refused(_: httpx.Request, **groups: str) -> httpx.Response:
             return httpx.Response(number, content=body, headers=headers)
 
         if operation is None:
             if times is not None:
-                raise ConfigurationError("refuse(times=…) requires operation=…, which defines the response afterwards")
+                raise ConfigurationError("refuse(times=…) requires operation=…, which determines the later responses")
             under = rf"^https?://[^/]+{offline_simulator(self.name).prefix}(?=[/?]|$)"
             return self._add(None, under, f"refuse({code!r})", refused, "")
         first = routes(self.name, Operation(operation))[0]
@@ -139,7 +138,7 @@ class MockedGateway:
         return self._add(first.method, first.pattern, label, effect, first.template)
 
     def session(self, *, retry: RetryPolicy | None = None) -> CustomerSession[Any]:
-        """Return an unopened session that sends to the mock, with generated credentials."""
+        """Return a session that sends requests to the mock, with generated credentials. It is not open yet."""
         return CustomerSession(account_at(self.name, mock_origin(self.name)), retry=retry, transport=self._transport)
 
     def _mock(self, operation: Operation, changes: dict[str, Any]) -> respx.Route:
@@ -166,21 +165,21 @@ class MockedGateway:
 
 
 def _first(times: int, refused: SideEffect, then: SideEffect) -> SideEffect:
-    left = [refused] * times
+    remaining = [refused] * times
 
-    def effect(request: httpx.Request, **caught: str) -> httpx.Response:
-        return (left.pop() if left else then)(request, **caught)
+    def effect(request: httpx.Request, **groups: str) -> httpx.Response:
+        return (remaining.pop() if remaining else then)(request, **groups)
 
     return effect
 
 
 class GatewayMock:
-    """All gateways mocked. The fixture `gateway_mock` returns an instance.
+    """Mocks of all gateways. The fixture `gateway_mock` returns an instance.
 
     Attributes:
-        router: The respx router, for custom routes. If two routes match, the first one added applies; adding a route
-            with the same pattern replaces it.
-        transport: The transport for your own sessions:
+        router: The respx router, for custom routes. If several routes match, the one that was added first applies. A
+            route with the pattern of an existing route replaces it.
+        transport: The transport for sessions that the test creates:
             ``CustomerSession(account, transport=gateway_mock.transport)``.
     """
 
@@ -224,7 +223,7 @@ class GatewayMock:
         return self.router.calls
 
     def failure(self) -> str | None:
-        """Return why a passed test must fail: a request without a route, or a route without a request; else None."""
+        """Return why a passed test must fail, or None. Every request needs a route, and every route a request."""
         if self._unmocked:
             return self._unmocked[0]
         idle = [
@@ -236,25 +235,25 @@ class GatewayMock:
             return None
         return (
             f"mocked but never called: {', '.join(idle)}. Check that the code under test makes this call, remove the"
-            " helper, or mark the route with gateway_mock.optional(route)."
+            " call of the helper, or mark the route with gateway_mock.optional(route)."
         )
 
     def optional(self, route: respx.Route) -> respx.Route:
-        """Return the route, which need not be called.
+        """Mark a route as optional, so that the test passes even if the route is not called. Return the route.
 
         Args:
-            route: A route of a helper: ``gateway_mock.optional(gateway_mock.monri.get())``.
+            route: A route of a helper method: ``gateway_mock.optional(gateway_mock.monri.get())``.
         """
         self._optional.append(route)
         return route
 
     def assert_called_in_order(self, *routes: respx.Route) -> None:
-        """Check that the routes were called, each after the one before it.
+        """Check that the routes were called in this order.
 
-        Other calls may come in between. A route that is given twice must have been called twice.
+        Other calls may occur in between. A route that is passed twice must have been called twice.
 
         Raises:
-            AssertionError: The calls came in another order. The message lists them.
+            AssertionError: The calls were made in another order. The message lists them.
         """
         called = [route for call in self.calls if (route := self._route_of(call)) is not None]
         remaining = iter(called)
@@ -270,23 +269,23 @@ class GatewayMock:
         return next((it for it in self.router.routes if any(call.request is own.request for own in it.calls)), None)
 
     def assert_all_called(self) -> None:
-        """Check that every route was called and every request had a route, even if the error was swallowed.
+        """Check that every route was called, and that every request had a route, even if its error was caught.
 
         Raises:
-            AssertionError: A check failed. The message says what to do.
+            AssertionError: A check failed. The message states how to fix the test.
         """
         failure = self.failure()
         if failure is not None:
             raise AssertionError(failure)
 
     def _nearest(self, request: httpx.Request) -> str:
-        """Return the sentence that names the most similar mocked route."""
-        wanted = f"{request.method} {request.url.path}"
+        """Return a sentence about the most similar mocked route, for the message of an error."""
+        requested = f"{request.method} {request.url.path}"
         mocked = {name: shown for name, shown in self._mocked.items() if shown}
         if not mocked:
             return " No route is mocked."
-        name = max(mocked, key=lambda it: SequenceMatcher(None, mocked[it], wanted).ratio())
-        return f" The nearest mocked route is {name}: {mocked[name]}."
+        name = max(mocked, key=lambda it: SequenceMatcher(None, mocked[it], requested).ratio())
+        return f" The most similar mocked route is {name}: {mocked[name]}."
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         try:

@@ -1,7 +1,7 @@
-"""Error responses in a gateway's own format.
+"""Error responses in a gateway's format.
 
-The template comes from the dialect's documented errors, or from its simulator. Its code and message are found by
-decoding the template with the dialect.
+The template is a documented error of the dialect, or an error response of its simulator. Decoding the template with the
+dialect shows which of its values are the code and the message.
 """
 
 from functools import cache
@@ -31,7 +31,7 @@ STATUSES: Final[dict[str, int]] = {
     "server_error": 500,
     "unavailable": 503,
 }
-"""The default HTTP status of error codes; 400 for other codes."""
+"""The default HTTP status by error code. Other codes have the status 400."""
 
 
 @frozen
@@ -64,8 +64,8 @@ def _refusal_template(gateway: str) -> _RefusalTemplate:
     assert isinstance(call, Call)  # noqa: S101 - a read begins with a request
     shown = bytes(offline_simulator(gateway).wrong_path(404).body)
     for body in (*known.refusals, orjson.loads(shown)):
-        said = body.get("status") if isinstance(body, dict) else None
-        status = said if isinstance(said, int) else 404
+        stated = body.get("status") if isinstance(body, dict) else None
+        status = stated if isinstance(stated, int) else 404
         try:
             call.decode(HttpResponse(status, {}, orjson.dumps(body)))
         except GatewayError as error:
@@ -73,4 +73,4 @@ def _refusal_template(gateway: str) -> _RefusalTemplate:
                 return _RefusalTemplate(body, status, error.code, error.message)
         except CallError:
             continue
-    raise ConfigurationError(f"no example of {gateway} contains an error code: add golden/error_refused.json")
+    raise ConfigurationError(f"{gateway} has no example with an error code: add golden/error_refused.json")

@@ -1,4 +1,4 @@
-"""The mocked responses of one operation: examples with the requested ids and the test's changes."""
+"""The mocked responses of an operation: examples with the requested ids and the changes of the test."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +19,8 @@ __all__ = ["MockedResponses"]
 class MockedResponses:
     """Responses to all requests of one operation.
 
-    Sessions reject a response whose id, reference or token differs from the requested one. So these values are copied
-    from the request and from earlier requests of the operation, unless the test changes them.
+    Sessions reject a response whose id, reference or token differs from the requested value. So these values are copied
+    from the request and from earlier requests of the operation, unless the test has changed them.
 
     Args:
         gateway: The gateway's name.
@@ -39,13 +39,13 @@ class MockedResponses:
     def side_effect(self, route: Route) -> Callable[..., httpx.Response]:
         """Return a respx side effect that responds to `route`."""
 
-        def respond(request: httpx.Request, **caught: str) -> httpx.Response:
+        def respond(request: httpx.Request, **groups: str) -> httpx.Response:
             if not route.write:
                 self._requested.clear()
-            self._requested |= {name: unquote(value) for name, value in caught.items()}
-            if route.write and "reference" not in caught:
+            self._requested |= {name: unquote(value) for name, value in groups.items()}
+            if route.write and "reference" not in groups:
                 self._requested |= self._reference_in(request.content)
-            if not route.write and "token" not in caught:
+            if not route.write and "token" not in groups:
                 self._requested |= _token_in(request.content)
             return httpx.Response(200, content=route.response_body(self._known, self._overridden()))
 
@@ -60,7 +60,7 @@ class MockedResponses:
         return ResponseContent(evolve(self._content.customer, **taken), token)
 
     def _reference_in(self, body: bytes) -> dict[str, str]:
-        """Return the reference in a request's body, which is under the dialect's wire name."""
+        """Return the reference in the body of a request, if the body contains the dialect's field for it."""
         if not body:
             return {}
         draft = make_draft()
@@ -77,7 +77,7 @@ def _token_in(body: bytes) -> dict[str, str]:
 
 
 def _find_value(body: Any, key: str) -> Any:
-    """Return the value of `key` in `body` or in a nested object."""
+    """Return the value of `key` in `body` or in a nested object, or None."""
     if not isinstance(body, dict):
         return None
     if key in body:

@@ -1,4 +1,4 @@
-"""The requests of an operation, determined by running the dialect with its own examples as responses."""
+"""The requests of an operation, which are determined by running the dialect with its examples as responses."""
 
 import re
 from collections.abc import Mapping
@@ -37,11 +37,11 @@ class Route:
     """One request of an operation, and the example that is its response.
 
     Attributes:
-        method: In upper case.
-        pattern: A regular expression of the URL on any host, with the groups ``id``, ``reference`` and ``token``.
-        template: The path template for messages.
+        method: The HTTP method in upper case.
+        pattern: A regular expression for the URL on any host, with the groups ``id``, ``reference`` and ``token``.
+        template: The template of the path, for messages.
         example: The response; None for a response without a body.
-        adds_token: Whether the response contains one token more than earlier responses.
+        adds_token: Whether the response contains one more token than earlier responses.
         write: Whether the request changes data.
     """
 
@@ -57,7 +57,7 @@ class Route:
         object.__setattr__(self, "_compiled", re.compile(self.pattern))
 
     def match(self, method: str, url: str) -> dict[str, str] | None:
-        """Return the values of the groups; None for other requests."""
+        """Return the values of the groups, or None for a request that does not match."""
         found = self._compiled.match(url) if method == self.method else None
         return None if found is None else {name: value for name, value in found.groupdict().items() if value}
 
@@ -78,7 +78,7 @@ def _another(token: str) -> str:
 
 @cache
 def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
-    """Return the requests of `operation`, in order, if every lookup succeeds.
+    """Return the requests of `operation` in order, assuming that every lookup succeeds.
 
     Raises:
         ConfigurationError: The gateway does not support the operation, or no example matches it.
@@ -103,7 +103,7 @@ def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
 
 
 def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples) -> Steps[Any]:
-    """Start the operation with the ids of the dialect's examples."""
+    """Return the steps of the operation for the ids in the dialect's examples."""
     customer, token = known.customer, known.token or PaymentToken("token-1")
     draft = make_draft(reference=customer.reference or "test-1")
     match operation:
@@ -120,7 +120,7 @@ def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples
         case Operation.CREATE_PAYMENT_TOKEN:
             source = make_source(account_at(gateway, mock_origin(gateway)))
             if source is None:
-                raise ConfigurationError(f"{gateway} accepts none of the known payment sources")
+                raise ConfigurationError(f"{gateway} does not accept any of the payment sources of make_source")
             steps = dialect.create_payment_token(customer.id, source)
         case Operation.CHECK_PAYMENT_TOKEN | Operation.DELETE_PAYMENT_TOKEN:
             steps = getattr(dialect, operation)(customer.id, token)
@@ -140,11 +140,11 @@ def _mocked(gateway: str, operation: Operation, call: Call[Any], known: Examples
             record = call.decode(HttpResponse(200, {}, route.response_body(known, content)))
         except CallError:
             continue
-        if _fits(operation, record):
+        if _is_result(operation, record):
             return route, _DecodedResponse(record)
     raise ConfigurationError(
-        f"no example in {gateway}'s golden folder is a response to"
-        f" {call.request.method} {call.request.route} ({operation})"
+        f"{gateway} has no example of a response to {call.request.method} {call.request.route} ({operation}):"
+        " add it to its golden folder"
     )
 
 
@@ -167,8 +167,8 @@ def _candidates(operation: Operation, known: Examples) -> list[Example | None]:
     return [*found, None]
 
 
-def _fits(operation: Operation, record: Any) -> bool:
-    """Return whether the operation can continue with `record`; an empty list means a wrong example."""
+def _is_result(operation: Operation, record: Any) -> bool:
+    """Return whether `record` is a result of the operation. An empty list indicates a wrong example."""
     if operation in {Operation.DELETE, Operation.DELETE_PAYMENT_TOKEN}:
         return record is None
     if isinstance(record, Page):
@@ -179,7 +179,7 @@ def _fits(operation: Operation, record: Any) -> bool:
 
 
 def _pattern(call: Call[Any], content: ResponseContent) -> str:
-    """Return a regular expression of the call's URL on any host, with the ids of `content` as named groups."""
+    """Return a regular expression for the URL of the call on any host, with named groups for the ids in `content`."""
     named = {"id": content.customer.id, "reference": content.customer.reference or ""}
     if content.token is not None:
         named["token"] = content.token.token

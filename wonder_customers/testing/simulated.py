@@ -13,7 +13,7 @@ __all__ = ["CustomerSimulator"]
 
 
 class CustomerSimulator:
-    """All installed gateways on a free loopback port, over real HTTP. The fixture `customer_simulator` returns one.
+    """Simulations of all installed gateways on a free loopback port. The fixture `customer_simulator` returns one.
 
     Attributes:
         server: The underlying server.
@@ -25,7 +25,7 @@ class CustomerSimulator:
 
     @property
     def origin(self) -> str:
-        """The origin, as ``http://127.0.0.1:PORT``."""
+        """The origin of all gateways, such as ``http://127.0.0.1:50123``."""
         return self.server.origin
 
     @property
@@ -35,12 +35,12 @@ class CustomerSimulator:
 
     @property
     def conditions(self) -> Conditions:
-        """Latency and rate limit: ``customer_simulator.conditions.latency = (0.05, 0.2)``."""
+        """The latency and rate limit: ``customer_simulator.conditions.latency = (0.05, 0.2)``."""
         return self.server.conditions
 
     @property
     def quirks(self) -> Quirks:
-        """Deviations from the documents: ``customer_simulator.quirks.add("text-as-numbers")``, or ``"all"``."""
+        """The deviations from the documents: ``customer_simulator.quirks.add("text-as-numbers")``."""
         return self.server.quirks
 
     @property
@@ -49,7 +49,7 @@ class CustomerSimulator:
         return self.server.request_log.all()
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables that configure ``from_environment`` and the command line for it."""
+        """Return the environment variables that configure ``from_environment`` and the command line for this server."""
         return self.server.environment()
 
     def ledger(self, gateway: str) -> dict[str, int]:
@@ -57,11 +57,11 @@ class CustomerSimulator:
         return self.server.store.ledger(gateway)
 
     def customers(self, gateway: str) -> list[dict[str, Any]]:
-        """Return the stored customers in the gateway's wire format, oldest first; deleted ones are marked."""
+        """Return the stored customers in the gateway's JSON format, oldest first. Deleted customers are included."""
         return self.server.store.customers(gateway)
 
     def gateway(self, name: str) -> Any:
-        """Return a simulated gateway, for operations that only it has, such as ``add_payment_method`` at Monri."""
+        """Return a simulated gateway, for methods that other gateways do not have, such as ``add_payment_method``."""
         found: SimulatedGateway = self.server.gateways[name]
         return found
 
@@ -72,7 +72,7 @@ class CustomerSimulator:
         return self._accounts[gateway]
 
     def session(self, gateway: str, *, retry: RetryPolicy | None = None) -> CustomerSession[Any]:
-        """Return an unopened session for an account of the simulated gateway."""
+        """Return a session for an account of the simulated gateway. It is not open yet."""
         return CustomerSession(self.account(gateway), retry=retry)
 
     def __enter__(self) -> Self:

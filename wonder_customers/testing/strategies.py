@@ -8,7 +8,7 @@ from wonder_customers.dialects.base import Account
 from wonder_customers.records import Customer, CustomerDraft, PaymentToken, Phone
 from wonder_customers.testing.accounts import account_at, mock_origin
 from wonder_customers.testing.examples import examples
-from wonder_customers.testing.factories import carried
+from wonder_customers.testing.factories import supported_fields
 
 __all__ = ["customers", "drafts", "payment_tokens", "references"]
 
@@ -27,29 +27,29 @@ def _optional(account: Account | None) -> dict[str, st.SearchStrategy[Any]]:
         "description": st.text(_LETTERS, min_size=1, max_size=100),
         "metadata": st.dictionaries(references(), st.text(_LETTERS, max_size=20), min_size=1, max_size=3),
     }
-    held = {} if account is None else carried(account)
+    held = {} if account is None else supported_fields(account)
     return {name: strategy for name, strategy in fields.items() if name in held}
 
 
 def drafts(gateway: str | None = None, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[CustomerDraft]:
-    """Return a strategy for drafts that are valid for `gateway`, by default for every gateway.
+    """Return a strategy for drafts that are valid for one gateway or for all gateways.
 
     Args:
-        gateway: The gateway's name.
+        gateway: The gateway's name; None for drafts that are valid for all gateways.
         **fields: Custom strategies for fields of the draft.
     """
     account = None if gateway is None else account_at(gateway, mock_origin(gateway))
-    usual: dict[str, st.SearchStrategy[Any]] = {
+    defaults: dict[str, st.SearchStrategy[Any]] = {
         "reference": references(),
         "name": st.text(_LETTERS, min_size=1, max_size=50),
         "phone": st.sampled_from([Phone("+44", "7911123456"), Phone("+852", "51234567"), Phone("+387", "61000111")]),
     }
     optional = {name: st.none() | strategy for name, strategy in _optional(account).items()}
-    return st.builds(CustomerDraft, **(usual | optional | fields))
+    return st.builds(CustomerDraft, **(defaults | optional | fields))
 
 
 def customers(gateway: str) -> st.SearchStrategy[Customer]:
-    """Return a strategy for customers of `gateway`: the documented example with other ids and names."""
+    """Return a strategy for customers as read from responses of `gateway`."""
     codec, example = examples(gateway).codec, examples(gateway).customer
 
     def read(id: str, draft: CustomerDraft) -> Customer:
@@ -68,5 +68,5 @@ def customers(gateway: str) -> st.SearchStrategy[Customer]:
 
 
 def payment_tokens() -> st.SearchStrategy[PaymentToken]:
-    """Return a strategy for tokens in any state."""
+    """Return a strategy for payment tokens in any state."""
     return st.builds(PaymentToken, references(), state=st.sampled_from(["success", "pending", "failed"]))

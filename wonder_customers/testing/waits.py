@@ -1,4 +1,4 @@
-"""`no_waits`: retries without sleeping."""
+"""`no_waits`, a context manager that makes retries without sleeping."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ __all__ = ["SkippedWaits", "no_waits"]
 class SkippedWaits:
     """A clock that skips waits.
 
-    It advances by the skipped time, so deadlines expire after the same number of retries as with real waits.
+    The clock advances by the skipped time, so deadlines expire after the same number of retries as with real waits.
 
     Attributes:
         waits: The skipped waits in seconds, in order.
@@ -30,18 +30,18 @@ class SkippedWaits:
         return sum(self.waits)
 
     def clock(self) -> float:
-        """Return the monotonic clock plus the skipped time."""
+        """Return the time of the monotonic clock plus the skipped time."""
         return monotonic() + self.total
 
     async def sleep(self, seconds: float) -> None:
-        """Record the wait and return after one checkpoint."""
+        """Record the wait, and return after a checkpoint."""
         self.waits.append(seconds)
         await anyio.lowlevel.checkpoint()
 
 
 @contextmanager
 def no_waits() -> Iterator[SkippedWaits]:
-    """Skip the waits between attempts of all sessions in this process; `waits` lists them."""
+    """Skip the waits of all sessions in this process. The attribute `waits` of the result lists them."""
     skipped = SkippedWaits()
     with clock.replaced_by(skipped):
         yield skipped

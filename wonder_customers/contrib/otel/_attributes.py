@@ -1,4 +1,4 @@
-"""Names of the instrumentation scope and of the attributes that OpenTelemetry's semantic conventions do not define."""
+"""The instrumentation scope, and the attributes that OpenTelemetry's semantic conventions do not define."""
 
 from typing import Final
 

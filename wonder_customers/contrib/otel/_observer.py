@@ -25,8 +25,8 @@ class OpenTelemetryObserver:
 def is_error(event: AttemptEnded) -> bool:
     """Return whether the attempt counts as failed.
 
-    A GET that finds nothing does not: the semantic conventions leave it to the client whether a 404 is an error, and
-    every upsert of a new customer starts with one.
+    A GET with status 404 does not count as failed, because every upsert of a new customer starts with one. The semantic
+    conventions allow the client to decide this.
     """
     not_found = event.error == "NotFoundError" and event.attempt.method == "GET"
     return event.error is not None and not not_found

@@ -1,7 +1,8 @@
 """An observer that records the durations of calls and attempts, and reports the state of sessions.
 
-The ``_count`` of ``wonder_customers.call.duration`` is the number of calls, that of ``http.client.request.duration``
-the number of attempts. Gauges and up-down counters are sums over all open sessions that use the observer.
+The ``_count`` of ``wonder_customers.call.duration`` is the number of calls, and the ``_count`` of
+``http.client.request.duration`` the number of attempts. Gauges and up-down counters are sums over all open sessions
+that use the observer.
 """
 
 from collections import Counter
@@ -35,16 +36,16 @@ from wonder_customers.events import (
 __all__ = ["Metrics"]
 
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""The semantic conventions' advice for ``http.client.request.duration``."""
+"""The buckets that the semantic conventions recommend for ``http.client.request.duration``."""
 _LONG_BUCKETS: Final = (*_BUCKETS, 30.0, 60.0)
-"""A call may take until its deadline, which is 60 s by default."""
+"""The buckets for the duration of calls, which have a deadline of 60 s by default."""
 
 
 class Metrics(OpenTelemetryObserver):
     """Records metrics of any number of sessions.
 
     Args:
-        provider: The meter provider; None: the program's global one.
+        provider: The meter provider; None for the global one of the program.
     """
 
     def __init__(self, provider: MeterProvider | None = None) -> None:
@@ -74,7 +75,7 @@ class Metrics(OpenTelemetryObserver):
         self._lookups = meter.create_counter(
             "wonder_customers.lookups",
             "{lookup}",
-            "Lookups made to find out whether an unanswered write succeeded.",
+            "Lookups made to find out whether an unanswered write was applied.",
         )
         self._create_session_instruments(meter)
         self._handlers = {
@@ -97,12 +98,12 @@ class Metrics(OpenTelemetryObserver):
             "{connection}",
             "Open connections that are active or idle.",
         )
-        count("wonder_customers.calls.active", total(_active_calls), "{call}", "Calls that have started and not ended.")
+        count("wonder_customers.calls.active", total(_active_calls), "{call}", "Calls in progress.")
         count(
             "wonder_customers.calls.waiting",
             total(_waiting_calls),
             "{call}",
-            "Calls that wait for another write to the same customer.",
+            "Calls that wait for another write for the same customer.",
         )
         count(
             "wonder_customers.requests.waiting",
@@ -114,7 +115,7 @@ class Metrics(OpenTelemetryObserver):
     def _total(
         self, read: Callable[[Stats], Iterator[tuple[Attributes, int]]]
     ) -> list[Callable[[CallbackOptions], Iterable[Observation]]]:
-        """Return the callback of an instrument. The exporter's thread calls it to sum over all open sessions."""
+        """Return the callbacks of an instrument, which sum `read` over all open sessions in the exporter's thread."""
 
         def observe(_: CallbackOptions) -> Iterator[Observation]:
             sums: Counter[tuple[tuple[str, Any], ...]] = Counter()

@@ -4,16 +4,17 @@
 |--------------------------------------|----------|---|
 | ``monri upsert``: gateway, operation | INTERNAL | the caller's current span; one call |
 | ``POST /v2/customers``: method, route | CLIENT  | the call, or the lookup; one attempt |
-| ``lookup``                           | INTERNAL | the call; finds out whether an unanswered write succeeded |
+| ``lookup``                           | INTERNAL | the call; finds out whether an unanswered write was applied |
 | ``wait``                             | INTERNAL | the call, or the lookup; the reason is ``wonder_customers.reason`` |
 
-Lookups and waits are spans, not span events: they have a duration, and OpenTelemetry is deprecating span events. The
-spans are not made current, and no header is added to requests, because gateways do not take part in the trace.
+Lookups and waits are spans instead of span events, because they have a duration, and OpenTelemetry deprecates span
+events. The spans are not made current, and no headers are added to requests, because gateways do not take part in the
+trace.
 
-``url.full`` is omitted although the semantic conventions require it, because paths contain ids and references;
-``url.template`` replaces it. ``error.type`` is the name of the error's class. A GET that finds nothing is not marked as
-an error. Default values (``wonder_customers.outcome`` = ``response``, ``wonder_customers.applied`` = ``no``) are
-omitted, because every attribute costs time.
+``url.full`` is omitted although the semantic conventions require it, because paths contain ids and references. The
+attribute ``url.template`` replaces it. ``error.type`` is the name of the error's class. A GET with status 404 is not
+marked as an error. Default values (``wonder_customers.outcome`` = ``response``, ``wonder_customers.applied`` = ``no``)
+are omitted, because every attribute takes time.
 """
 
 from time import time_ns
@@ -66,11 +67,11 @@ class _CallSpans:
     Attributes:
         call: The span of the call.
         call_context: The context with the span of the call.
-        context: The context of the next child span: that of the call, or of the lookup in progress.
-        attempt_start: The start of the attempt in progress, in nanoseconds since the epoch.
-        lookup: The span of the lookup in progress.
-        wait: The span of the wait in progress.
-        drift: The fields of responses that differ from the documents.
+        context: The context of the next child span: the context of the call, or of the lookup in progress.
+        attempt_start: The start of the attempt in progress, in nanoseconds since the Unix epoch.
+        lookup: The span of the lookup in progress; None without a lookup.
+        wait: The span of the wait in progress; None without a wait.
+        drift: The fields of responses that differ from the gateway's documents.
     """
 
     call: Span
@@ -86,7 +87,7 @@ class Spans(OpenTelemetryObserver):
     """Creates spans for any number of sessions.
 
     Args:
-        provider: The tracer provider; None: the program's global one.
+        provider: The tracer provider; None for the global one of the program.
     """
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
@@ -105,7 +106,7 @@ class Spans(OpenTelemetryObserver):
 
     def _call_started(self, event: CallStarted) -> None:
         attributes: Attributes = {GATEWAY: event.gateway, OPERATION: event.operation}
-        current = get_current()  # passed explicitly, because each further lookup of the context costs time
+        current = get_current()  # passed explicitly, because each further lookup of the context takes time
         span = self._tracer.start_span(f"{event.gateway} {event.operation}", current, SpanKind.INTERNAL, attributes)
         context = set_span_in_context(span, current)
         self._calls[event] = _CallSpans(span, context, context)
@@ -128,7 +129,7 @@ class Spans(OpenTelemetryObserver):
         spans.attempt_start = time_ns()
 
     def _attempt_ended(self, event: AttemptEnded) -> None:
-        # An attempt has no child spans, so its span is created at its end, at half the cost of adding attributes later.
+        # The span of an attempt has no children, so it can be created at its end, which takes half the time.
         spans, attempt = self._calls[event.call], event.attempt
         attributes: Attributes = {
             "http.request.method": attempt.method,

@@ -1,7 +1,7 @@
 """The pytest plug-in of wonder_customers: fixtures for mocked and simulated gateways, and the loopback guard.
 
-The plug-in is a separate top-level module because pytest imports every installed plug-in at start-up. The package,
-httpx, respx and the web framework are imported only when a test requests a fixture.
+The plug-in is a separate top-level module, because pytest imports every installed plug-in at start-up. The package,
+httpx, respx and the web framework are imported only if a test requests a fixture.
 """
 
 import os
@@ -31,7 +31,7 @@ pytest.register_assert_rewrite("wonder_customers.testing.conformance")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--record``."""
+    """Add the option ``--record``."""
     parser.getgroup("wonder_customers").addoption(
         "--record",
         action="store_true",
@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Enable the loopback guard and register the markers."""
     config.addinivalue_line("markers", "real_gateway: sessions in this test may connect to real gateways.")
     config.addinivalue_line(
-        "markers", "gateways(*names): run `customer_session` tests for these gateways; default: all."
+        "markers", "gateways(*names): run a test with `customer_session` only for these gateways instead of for all."
     )
     config.stash[_SET_BY_US] = _GUARD not in os.environ
     os.environ.setdefault(_GUARD, "1")
@@ -73,7 +73,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """Forget unconfirmed writes of earlier tests; fail the phase when the loopback guard refused a connection."""
+    """Remove unconfirmed writes of earlier tests, and fail the phase if the loopback guard refuses a connection."""
     locks = sys.modules.get("wonder_customers._core.write_locks")
     if locks is not None:
         locks.UNCONFIRMED_WRITES.clear()
@@ -97,7 +97,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
 
 @contextmanager
 def _fail_on_guard_refusals() -> Iterator[None]:
-    """Fail if the guard refused a connection, even when the code under test swallowed the error or ran it in a task."""
+    """Fail if the guard refused a connection in the block, even if the code under test caught the error."""
     guard = sys.modules.get(_GUARD_MODULE)
     if guard is not None:
         guard.refused.clear()
@@ -111,7 +111,7 @@ def _fail_on_guard_refusals() -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Record whether the test failed; mocked routes of a failed test need not be called."""
+    """Record whether the test failed, because mocked routes of a failed test need not be called."""
     report = yield
     item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
     return report
@@ -122,7 +122,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture
 def gateway_mock(request: pytest.FixtureRequest) -> "Iterator[GatewayMock]":
-    """All gateways mocked; session fixtures send to the mock, and every mocked route must be called."""
+    """Return mocks of all gateways. Session fixtures send to the mocks, and every mocked route must be called."""
     from wonder_customers.testing.mock import GatewayMock  # noqa: PLC0415 - see the module's docstring
 
     mock = GatewayMock()
@@ -133,7 +133,7 @@ def gateway_mock(request: pytest.FixtureRequest) -> "Iterator[GatewayMock]":
 
 @pytest.fixture
 def customer_simulator() -> "Iterator[CustomerSimulator]":
-    """All gateways simulated over real HTTP on a free loopback port; the state is empty when the test starts."""
+    """Return simulations of all gateways over real HTTP on a free loopback port. Each test starts without data."""
     from wonder_customers.testing.simulated import CustomerSimulator  # noqa: PLC0415 - see the module's docstring
 
     with CustomerSimulator() as simulated:
@@ -142,10 +142,10 @@ def customer_simulator() -> "Iterator[CustomerSimulator]":
 
 @pytest.fixture
 def gateway_cassette(request: pytest.FixtureRequest) -> "Iterator[RecordingTransport | ReplayTransport]":
-    """The session fixtures replay ``cassettes/MODULE/TEST.json`` beside the test; with ``--record`` they record it."""
+    """Replay ``cassettes/MODULE/TEST.json`` next to the test module in session fixtures, or ``--record`` it."""
     from wonder_customers.testing.cassettes import RecordingTransport, ReplayTransport  # noqa: PLC0415
 
-    # The same for both event loops.
+    # Both event loops use the same cassette.
     name = re.sub(r"\b(asyncio|trio)\b-?", "", request.node.name).replace("[]", "")
     path = request.path.parent / "cassettes" / request.path.stem / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)}.json"
     if request.config.getoption("record"):
@@ -154,7 +154,11 @@ def gateway_cassette(request: pytest.FixtureRequest) -> "Iterator[RecordingTrans
     replay = ReplayTransport(path)
     yield replay
     if replay.unused and not request.node.stash.get(_FAILED, False):
-        pytest.fail(f"gateway_cassette: not sent: {', '.join(replay.unused)}", pytrace=False)
+        pytest.fail(
+            f"gateway_cassette: recorded requests were not sent: {', '.join(replay.unused)}. Send them, or"
+            " record the test again with `pytest --record`.",
+            pytrace=False,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -167,13 +171,13 @@ def _session_scoped_simulator() -> "Iterator[CustomerSimulator]":
 
 @pytest.fixture(scope="session")
 def shared_customer_simulator(_session_scoped_simulator: "CustomerSimulator") -> "CustomerSimulator":
-    """One simulator for the whole run. State and faults persist from test to test; clear them yourself."""
+    """Return one simulator for the whole test run. Tests must clear its data and faults themselves."""
     return _session_scoped_simulator
 
 
 @pytest.fixture
 def no_waits() -> "Iterator[SkippedWaits]":
-    """Retries do not sleep; the `waits` attribute lists the skipped waits in seconds."""
+    """Make retries without sleeping. The attribute `waits` lists the skipped waits in seconds."""
     from wonder_customers.testing.waits import no_waits as skipping  # noqa: PLC0415 - see the module's docstring
 
     with skipping() as skipped:
@@ -184,7 +188,7 @@ def no_waits() -> "Iterator[SkippedWaits]":
 
 
 class _SessionTarget(NamedTuple):
-    """Accounts by gateway name, and the transport (None: the default transport) of a test's sessions."""
+    """The accounts of a test's sessions by gateway name, and their transport (None for the default transport)."""
 
     account: Callable[[str], Any]
     transport: Any
@@ -192,13 +196,13 @@ class _SessionTarget(NamedTuple):
 
 @pytest.fixture
 def customer_retry_policy() -> "RetryPolicy | None":
-    """The retry policy of the session fixtures; override it in ``conftest.py``. None: the library's default."""
+    """Return the retry policy of the session fixtures; None for the default. Override it in ``conftest.py``."""
     return None
 
 
 @pytest.fixture
 def _session_target(request: pytest.FixtureRequest) -> _SessionTarget:
-    """The mock or the cassette if the test requests `gateway_mock` or `gateway_cassette`, otherwise the simulator."""
+    """Return the mock or the cassette if the test requests one of them, otherwise the simulator."""
     if "gateway_mock" in request.fixturenames:
         from wonder_customers.testing.accounts import account_at, mock_origin  # noqa: PLC0415
 
@@ -218,7 +222,7 @@ def _session_target(request: pytest.FixtureRequest) -> _SessionTarget:
 
 @asynccontextmanager
 async def _open_session(target: _SessionTarget, retry: "RetryPolicy | None") -> "AsyncIterator[CustomerSession[Any]]":
-    """An open session; the session fixtures are views of it."""
+    """Open a session. The session fixtures are views of it."""
     from wonder_customers import CustomerSession, dialects  # noqa: PLC0415 - see the module's docstring
 
     async with CustomerSession(target.account(dialects.names()[0]), retry=retry, transport=target.transport) as session:
@@ -234,7 +238,7 @@ async def _session_by_anyio(
 
 
 def _asyncio_fixtures() -> ModuleType:
-    """The same fixture for pytest-asyncio, one per event loop scope: a session belongs to the loop of its test."""
+    """Return the equivalents of `_session_by_anyio` for pytest-asyncio, one for each scope of event loops."""
     import pytest_asyncio  # noqa: PLC0415 - optional
 
     def for_scope(loop_scope: Any) -> Any:
@@ -246,15 +250,15 @@ def _asyncio_fixtures() -> ModuleType:
 
         return pytest_asyncio.fixture(loop_scope=loop_scope, name=f"_session_by_asyncio_{loop_scope}")(opened)
 
-    made = ModuleType("pytest_wonder_customers_asyncio")
+    module = ModuleType("pytest_wonder_customers_asyncio")
     for loop_scope in _SCOPES:
-        setattr(made, f"session_by_asyncio_{loop_scope}", for_scope(loop_scope))
-    return made
+        setattr(module, f"session_by_asyncio_{loop_scope}", for_scope(loop_scope))
+    return module
 
 
 @pytest.fixture
 def _base_session(request: pytest.FixtureRequest) -> "CustomerSession[Any]":
-    """The session, opened on the event loop of the test by the plug-in that runs it."""
+    """Return the session, which the plug-in that runs the test opens on the event loop of the test."""
     mark = request.node.get_closest_marker("asyncio")
     if mark is None and "anyio_backend" not in request.fixturenames:
         pytest.fail(
@@ -273,7 +277,7 @@ def _base_session(request: pytest.FixtureRequest) -> "CustomerSession[Any]":
 
 @pytest.fixture
 def wonder_session(_base_session: "CustomerSession[Any]", _session_target: _SessionTarget) -> "CustomerSession[Wonder]":
-    """An open session for Wonder, sending to `gateway_mock` if the test requests it, otherwise to the simulator."""
+    """Return an open session for Wonder. It uses the mock or cassette that the test requests, or the simulator."""
     return _base_session.for_account(_session_target.account("wonder"))
 
 
@@ -281,13 +285,13 @@ def wonder_session(_base_session: "CustomerSession[Any]", _session_target: _Sess
 def paydock_session(
     _base_session: "CustomerSession[Any]", _session_target: _SessionTarget
 ) -> "CustomerSession[Paydock]":
-    """An open session for Paydock, sending to `gateway_mock` if the test requests it, otherwise to the simulator."""
+    """Return an open session for Paydock. It uses the mock or cassette that the test requests, or the simulator."""
     return _base_session.for_account(_session_target.account("paydock"))
 
 
 @pytest.fixture
 def monri_session(_base_session: "CustomerSession[Any]", _session_target: _SessionTarget) -> "CustomerSession[Monri]":
-    """An open session for Monri, sending to `gateway_mock` if the test requests it, otherwise to the simulator."""
+    """Return an open session for Monri. It uses the mock or cassette that the test requests, or the simulator."""
     return _base_session.for_account(_session_target.account("monri"))
 
 
@@ -308,7 +312,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def customer_gateway(request: pytest.FixtureRequest) -> str:
-    """The gateway name of `customer_session` in this run of the test."""
+    """Return the gateway name of `customer_session` in this run of the test."""
     return str(request.param)
 
 
@@ -316,5 +320,5 @@ def customer_gateway(request: pytest.FixtureRequest) -> str:
 def customer_session(
     customer_gateway: str, _base_session: "CustomerSession[Any]", _session_target: _SessionTarget
 ) -> "CustomerSession[Any]":
-    """An open session, once per gateway; select gateways with ``@pytest.mark.gateways("monri", …)``."""
+    """Return an open session. The test runs once per gateway; ``@pytest.mark.gateways("monri", …)`` selects some."""
     return _base_session.for_account(_session_target.account(customer_gateway))
