@@ -168,7 +168,10 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         try:
             return (yield from send(self._write(id, CustomerPatch(default_payment_token=default.token))))
         except CallError as error:
-            reason = f"the payment source was added, but the previous default was not restored: {error.reason}"
+            reason = (
+                "the payment source was added and became the default, because the previous default was not restored:"
+                f" {error.reason}"
+            )
             raise InvalidResponseError(reason, applied="yes", id=id) from None
 
     def delete(self, id: str) -> Steps[None]:
