@@ -192,7 +192,7 @@ class CustomerDraft:
 _CLEARED: Final = tuple(
     column.name for column in fields(CustomerDraft) if column.name not in {"reference", "payment_source", "clear"}
 )
-"""The fields of a draft that `CLEAR` can be assigned to."""
+"""The fields of a draft that can have the value `CLEAR`."""
 
 
 @frozen

@@ -65,7 +65,7 @@ class AttemptRunner:
 
     Attributes:
         transport: Sends the requests; None until the session is opened.
-        order: Remembers unconfirmed writes.
+        order: Records unconfirmed writes.
         strict: Whether a response that differs from the gateway's documents is an error.
         rate_limit: The rate limit; None without one.
         slots: One slot for each connection. A request waits for a slot before it is permitted by the rate limit and
@@ -101,12 +101,12 @@ class AttemptRunner:
     def run(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
     ) -> Coroutine[Any, Any, AttemptResult]:
-        """Make one attempt. With an access token that the gateway refuses, make a second one with a new token.
+        """Make one attempt. If the gateway refuses the access token, make another attempt with a new token.
 
         Args:
             call_context: The operation.
             call: The request.
-            keys: The customer of a write.
+            keys: The keys of the customer of a write; empty for reads.
             number: The number of the attempt, counted from 1.
             perform: Sends the request that fetches an access token.
         """
@@ -150,7 +150,7 @@ class AttemptRunner:
     async def _send(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, bearer: Secret | None
     ) -> AttemptResult:
-        """Send once, when a connection and the rate limit allow it. Remember a write that may still be applied."""
+        """Send once, as soon as a connection and the rate limit allow it. Record a write that may still be applied."""
         if self.closed:
             raise SessionClosedError("the session was closed before the request was sent. Nothing was sent.")
         clock, account = call_context.waits.clock, call_context.account_context.account
@@ -256,7 +256,11 @@ class AttemptRunner:
         return result if result.response is not None else _redacted(result, account_context, call, bearer)
 
     async def _transmit(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Send over the transport. A transport that violates its protocol may have sent the request."""
+        """Send a request over the transport, and check the type of the result.
+
+        Raises:
+            TransportError: The request failed, or the transport does not follow the protocol.
+        """
         assert self.transport is not None  # noqa: S101 - selected when the session was opened
         if transmission.renew is not None:
             await transmission.leave()

@@ -59,7 +59,7 @@ _COMMON: Final[tuple[Header, ...]] = (
 
 @define(eq=False)
 class AccountContext:
-    """The account that calls are made for, with the settings of its session or view.
+    """An account, with the settings of its session or view.
 
     Attributes:
         dialect: The dialect of the gateway, bound to the account.
@@ -70,7 +70,7 @@ class AccountContext:
         stop: Ends the waits of the calls; None when nothing does.
         additional_headers: The headers that the application adds.
         headers: Headers of every request.
-        timeouts: Time limits of an attempt that has time enough.
+        timeouts: Time limits of an attempt, unless less time is left before the deadline.
     """
 
     dialect: Dialect
@@ -92,27 +92,27 @@ class AccountContext:
         self.timeouts, self._longest = Timeouts(*limits), max(limits)
 
     def timeouts_within(self, remaining: float) -> Timeouts:
-        """Return the time limits of an attempt that may take `remaining` seconds in all."""
-        usual = self.timeouts
+        """Return the time limits of an attempt that may take `remaining` seconds in total."""
+        timeouts = self.timeouts
         if remaining >= self._longest:
-            return usual
-        return Timeouts(*(min(limit, remaining) for limit in (usual.connect, usual.read, usual.write)))
+            return timeouts
+        return Timeouts(*(min(limit, remaining) for limit in (timeouts.connect, timeouts.read, timeouts.write)))
 
 
 _NO_ERROR: Final = NotSentError("no attempt was made")
-"""The error of results that have a response. It is never read or changed."""
+"""The value of `AttemptResult.error` after success. It is never read or changed."""
 
 
 @define(eq=False)
 class AttemptResult:
-    """How an attempt ended: with a response, or with an error and the evidence for what may follow.
+    """The result of an attempt: a response, or an error.
 
     Attributes:
-        evidence: What is known about the attempt.
-        response: The record and the facts of the response, after success.
+        evidence: What is known about the attempt. It decides what may follow.
+        response: The response after success, else None.
         error: The failure, if `response` is None.
-        retry_after: Seconds the gateway asked to wait.
-        request_id: The gateway's id for the request, or the id that was sent with it.
+        retry_after: Seconds to wait according to the gateway; None if it sent no time.
+        request_id: The gateway's id of the request, or the id that was sent with the request.
         drift: The fields of the response that differ from the gateway's documents.
     """
 
@@ -283,7 +283,7 @@ def error_name(error: BaseException) -> str:
 
 
 def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
-    """Return the customer of a write as keys of locks, the reference first."""
+    """Return the keys of the locks for a write, the reference first."""
     merchant = call_context.account_context.merchant
     subjects = (("reference", call.reference), ("id", call.id))
     return [(merchant, name, value) for name, value in subjects if value is not None]

@@ -86,11 +86,11 @@ class Executor:
     """Runs the operations of one session.
 
     Attributes:
-        runner: Makes single attempts.
-        order: The order of writes.
-        waits: The clock and the waits.
-        draw: Returns a random number from 0 to 1.
-        observers: The observers; None without observers.
+        runner: Sends single requests.
+        order: Locks the customers of writes.
+        waits: The clock and the sleep function.
+        draw: A function that returns a random number from 0 to 1.
+        observers: The observers of the session; None if there are none.
     """
 
     runner: AttemptRunner

@@ -117,7 +117,7 @@ class CallObserver:
 
         Args:
             request: The request.
-            number: The number of the attempt at this request, counted from 1.
+            number: The number of the attempt at the request, counted from 1.
             request_number: The number of the request within the call, counted from 1.
         """
         self._attempt = AttemptStarted(self._call, request.method, request.route, number, request_number)
@@ -139,12 +139,12 @@ class CallObserver:
         self._notify(ResponseDrift(self._call, found.field, found.expected, found.found, count))
 
     def lookup_started(self) -> None:
-        """Report that a lookup starts."""
+        """Report the start of a lookup."""
         self._lookup = LookupStarted(self._call)
         self._notify(self._lookup)
 
     def lookup_ended(self, error: str | None, *, found: bool) -> None:
-        """Report that the lookup ended."""
+        """Report the end of a lookup."""
         assert self._lookup is not None  # noqa: S101 - its start was reported
         self._notify(LookupEnded(self._call, self._lookup, found, error))
 

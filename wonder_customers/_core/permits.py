@@ -1,4 +1,4 @@
-"""Waits for a connection slot and for the rate limit, when a request cannot be sent at once."""
+"""The wait for a connection slot and the rate limit, for requests that cannot be sent at once."""
 
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
@@ -28,12 +28,12 @@ async def wait_for_permit(
 
     Args:
         slots: One slot for each connection.
-        rate_limit: The rate limit; None without one.
+        rate_limit: The rate limit; None if there is none.
         call_context: The operation.
         transmission: Identifies the request.
 
     Returns:
-        None, or what was not available before the deadline or the stop signal. Then no slot is taken.
+        None if the request may be sent. Otherwise the reason why it may not, and no slot is taken.
     """
     account, stop = call_context.account_context.account, call_context.account_context.stop
     is_stopped = stop is not None and stop.is_set
@@ -72,10 +72,10 @@ async def _wait_for_rate_limit(
 
 
 async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission) -> None:
-    """Acquire a permit again that expired before the request left.
+    """Acquire a new permit, because the first one expired before the request was sent.
 
     Raises:
-        TransportError: None was available before the deadline, or the stop signal ended the wait.
+        TransportError: No permit was available before the deadline, or the stop signal ended the wait.
     """
     renewed = False
     with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
@@ -86,7 +86,7 @@ async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmissio
 
 
 def request_result(result: AttemptResult | None, elapsed: float) -> RequestResult:
-    """Return how a request ended, for the rate limit; without an `AttemptResult` it was cancelled."""
+    """Return how a request ended, for the rate limit. If `result` is None, the request was cancelled."""
     if result is None:
         return RequestResult("cancelled", elapsed)
     if result.evidence is Evidence.THROTTLED:
@@ -95,7 +95,7 @@ def request_result(result: AttemptResult | None, elapsed: float) -> RequestResul
 
 
 class _Watched:
-    """Awaits `inner` and calls `on_wait` if it does not complete at once."""
+    """Awaits `inner`, and calls `on_wait` if `inner` does not complete at once."""
 
     __slots__ = ("_inner", "_on_wait")
 

@@ -32,7 +32,7 @@ class StopSignal:
     observe: Callable[[Any, CallError], None] | None = None
 
     def set(self) -> None:
-        """End all waits, present and future."""
+        """End all current waits, and all later ones at once."""
         self.is_set = True
         for end in list(self.ends):
             end()

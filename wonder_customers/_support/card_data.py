@@ -35,9 +35,9 @@ _CODE_IN_TEXT: Final = re.compile(
 )
 _CODE: Final = re.compile(r"[0-9]{3}")
 _HINTS: Final = ("{", "[", "csc", "cvn", "cvv", "cvc", "code", "nummer", "kod")
-"""One of them occurs, without marks, in every text that contains a security code or JSON."""
+"""Strings of which at least one occurs, without accents, in every text that contains a security code or JSON."""
 _BETWEEN: Final = "\nx\n"
-"""Separates joined texts, so that nothing is found that spans two of them."""
+"""The separator of joined texts, which prevents matches that span two texts."""
 _FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
 _MOST_DIGITS: Final = 15
 """The number of digits of the longest telephone number (E.164)."""
@@ -106,7 +106,7 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         path: The path of the value. The yielded paths and problems contain no values.
     """
     if not _is_suspicious(value):
-        return  # most records, without the cost of a search
+        return  # most records need no search
     queue, seen = [(path, value)], set[int]()
     for location, item in queue:
         if isinstance(item, str):
@@ -135,7 +135,7 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _is_suspicious(value: Any) -> bool:
-    """Return whether something may be found in a record or a JSON value. It is faster than the search."""
+    """Return whether a record or a JSON value may contain card data. This is faster than the search."""
     texts: list[str] = []
     if not _collect(value, texts, 4):
         return True
@@ -144,18 +144,18 @@ def _is_suspicious(value: Any) -> bool:
 
 
 def _may_have_code(text: str) -> bool:
-    """Return whether a text may contain a card's security code or JSON. It is faster than the search."""
+    """Return whether a text may contain a card's security code or JSON. This is faster than the search."""
     plain = _without_marks(plain_text(text))
     return any(hint in plain for hint in _HINTS)
 
 
 def _collect(item: Any, texts: list[str], depth: int) -> bool:
-    """Add all texts of a record or a JSON value to `texts`. Return False if only a search can check the value.
+    """Add all strings and numbers of a record or a JSON value to `texts`. Return False if a search is necessary.
 
     Args:
         item: The record or the value.
-        texts: Receives the texts.
-        depth: The greatest number of nested mappings and lists.
+        texts: The list to which the strings are added.
+        depth: The maximum number of nested mappings and lists.
     """
     if isinstance(item, str):
         texts.append(item)
@@ -200,11 +200,11 @@ def _fields_of(location: str, record: Any, names: Iterable[str]) -> Iterable[tup
             yield name, value
 
 
-def _in_text(place: str, text: str) -> Iterator[tuple[str, str]]:
+def _search_text(location: str, text: str) -> Iterator[tuple[str, str]]:
     if contains_card_number(text):
-        yield place, "contains a card number"
+        yield location, "contains a card number"
     elif _may_have_code(text) and _CODE.search(text) and _CODE_IN_TEXT.search(_without_marks(plain_text(text))):
-        yield place, "contains a card's security code"
+        yield location, "contains a card's security code"
 
 
 def _parse_json(location: str, text: str) -> list[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Waiting for a resource: first in, first out, with constant cost for each entry, removal included."""
+"""Tasks that wait for a resource in first-in, first-out order, and limits on the users of a resource."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
@@ -20,8 +20,8 @@ EndWait = Callable[[], object]
 class WaitQueue:
     """Tasks that wait for a resource. The owner of the resource wakes them one by one.
 
-    Removal of a waiter takes constant time, so that thousands of waiting tasks can be cancelled at once. On asyncio a
-    task waits for a future of the event loop, because the events and cancel scopes of anyio cost several times more.
+    Removal of a waiter takes constant time, so that thousands of waiting tasks can be cancelled at once. On asyncio, a
+    task waits for a future of the event loop, because events and cancel scopes of anyio take several times as long.
     """
 
     __slots__ = ("_waiters",)
@@ -38,10 +38,9 @@ class WaitQueue:
         """Wait until `wake` selects this task. Return False if it was not selected.
 
         Args:
-            hand_on: Called when the task was selected and is cancelled at the same time, so that the resource can be
-                passed on.
-            seconds: How long to wait.
-            ends: Contains a function that ends the wait while it lasts.
+            hand_on: Called if the task is cancelled after it was selected. It must pass the resource to another task.
+            seconds: Maximum wait in seconds.
+            ends: A set that contains a function that ends the wait, for the duration of the wait.
         """
         loop: Any = running_loop()
         wait = self._wait_on_asyncio if hasattr(loop, "create_future") else self._wait_on_trio
@@ -87,7 +86,7 @@ class WaitQueue:
         return selected
 
     def wake(self) -> bool:
-        """Select the task that has waited longest. Return False when no task waits."""
+        """Select the task that has waited longest. Return False if no task waits."""
         while self._waiters:
             _, waiter = self._waiters.popitem(last=False)
             if isinstance(waiter, anyio.Event):
@@ -99,7 +98,7 @@ class WaitQueue:
 
 
 def _resolve(waiter: Any, selected: bool) -> bool:
-    """Set the result of a future. Return False if it has one, or if its task was cancelled."""
+    """Set the result of a future. Return False if the future already has a result, or if its task was cancelled."""
     if waiter.done():
         return False
     waiter.set_result(selected)
@@ -107,7 +106,11 @@ def _resolve(waiter: Any, selected: bool) -> bool:
 
 
 class Slots:
-    """A limit on the number of tasks that use a resource at the same time. Tasks that wait take turns."""
+    """A limit on the number of tasks that use a resource at the same time.
+
+    Attributes:
+        free: Number of free slots.
+    """
 
     __slots__ = ("_queue", "free")
 
@@ -121,18 +124,18 @@ class Slots:
         return len(self._queue)
 
     def acquire_nowait(self) -> bool:
-        """Take a slot until `release`. Return False when none is free."""
+        """Take a slot. Return False if none is free."""
         if self.free <= 0:
             return False
         self.free -= 1
         return True
 
     async def acquire(self, seconds: float = inf, ends: set[EndWait] | None = None) -> bool:
-        """Wait for a slot and take it until `release`. Return False if none became free; see `WaitQueue.wait`."""
+        """Wait for a free slot and take it. Return False if no slot became free in time; see `WaitQueue.wait`."""
         return self.acquire_nowait() or await self._queue.wait(self.release, seconds, ends)
 
     def release(self) -> None:
-        """Give a slot back; the task that waited longest takes it."""
+        """Release a slot, and pass it to the task that has waited longest."""
         if not self._queue.wake():
             self.free += 1
 

@@ -115,7 +115,7 @@ class RecordReader(Generic[T]):
             if type(value) is exact:
                 values[name] = value
             elif value is None and it.nullable:
-                pass  # the default
+                pass  # the field keeps its default
             elif value is _MISSING:
                 if it.required:
                     raise MissingFieldError(f"{path}{wire}", "missing")
@@ -138,7 +138,7 @@ class RecordReader(Generic[T]):
 
     @cached_property
     def _fields(self) -> tuple[tuple[str, str, type | None, Callable[[Any], Any] | None, _Field], ...]:
-        """The fields that are read. What every value needs comes first, because that is faster than attributes."""
+        """The fields that are read. The tuples repeat some attributes, because unpacking is faster than access."""
         found = []
         kind: Any = self._kind
         for attribute in fields(kind):
@@ -165,7 +165,7 @@ class RecordReader(Generic[T]):
         )
 
     def _value(self, it: _Field, value: Any, scope: _Scope) -> Any:
-        """Return a value of another type than documented, converted; None, with a report, if that is not possible."""
+        """Convert and report a value of another type than documented. Return None if it cannot be converted."""
         if it.required:
             raise MissingFieldError(f"{scope.path}{it.wire}", f"expected text, found {drift.type_name(value)}")
         scalar = expected_name(it.kind) != "object" or it.kind == Mapping[str, Any]

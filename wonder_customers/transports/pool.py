@@ -163,7 +163,11 @@ class ConnectionPool(ABC, Generic[C]):
             )
 
     async def _wait_for_slot(self, deadline: float) -> float:
-        """Return the time when a slot was taken."""
+        """Wait for a slot and take it. Return the current time on the monotonic clock.
+
+        Raises:
+            TransportTimeout: No slot became free before `deadline`.
+        """
         if await self._slots.acquire(deadline - monotonic()):
             if (now := monotonic()) < deadline:
                 return now

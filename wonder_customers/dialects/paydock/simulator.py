@@ -93,7 +93,7 @@ class PaydockSimulator(SimulatedGateway):
 
     @property
     def routes(self) -> list[Route]:
-        """Return all endpoints of the customer API."""
+        """All endpoints of the customer API."""
         one, sources = _CUSTOMERS + "/{id}", "/v1/vault/payment_sources"
         return [
             self.route(_CUSTOMERS, POST=self._create, GET=self._list),
