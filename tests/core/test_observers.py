@@ -121,7 +121,7 @@ class TestObservers:
         for wrong, reason in (
             ([late], "must be a regular function.*late is a coroutine function"),
             ([Late()], "must be a regular function"),
-            ([Late], "must be callable with one event; .*Late is not"),
+            ([Late], "must be callable with one event, but .*Late is not"),
             (["print"], "must be callable with one event; str is not"),
             (5, "must be a list"),
         ):
