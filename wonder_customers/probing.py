@@ -299,7 +299,7 @@ class _ProbeRun:
         return await self._session.get_by_reference(reference)
 
     async def _clean_up(self) -> None:
-        self._spy.step = "clean_up"
+        self._recorder.step = "clean_up"
         if self._token is not None:
             customer, token = self._token
             try:

@@ -73,7 +73,7 @@ def test_other_references_are_not_magic(caller: Caller, reference: str) -> None:
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"latency": [0.2, 0.1]}, "longer than the longest"),
+        ({"latency": [0.2, 0.1]}, "greater than the maximum"),
         ({"latency": [0, 61]}, "from 0 to 60"),
         ({"latency": [True, 1]}, "must be a number"),
         ({"latency": 1}, "a list of two numbers"),

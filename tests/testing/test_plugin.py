@@ -154,7 +154,7 @@ FIXES = {
     "refused_signature": "Check that the credentials belong to this environment, and check the clock of this m",
     "external_host": "test_project.py::test_external_host: a session tried to connect to ipg.monri.com",
     "external_host_and_swallowed": "test_project.py::test_external_host_and_swallowed: a session tried to connect to",
-    "external_host_by_own_transport": "Give the session `transport=gateway_mock.transport`",
+    "external_host_by_own_transport": "Use `transport=gateway_mock.transport`",
     "external_host_by_proxy": "a session tried to connect to 192.0.2.1",
     "synchronous": "In a synchronous test, create a session with",
     "unsupported_operation": "wonder does not support delete:",

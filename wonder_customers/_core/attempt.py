@@ -191,7 +191,8 @@ class AttemptRunner:
     ) -> AttemptResult:
         """Wait until the request may be sent, send it, and report to the rate limit how it ended."""
         if remaining <= 0:
-            return AttemptResult(Evidence.NOT_SENT, error=DeadlineExceededError("it was not sent: the deadline passed"))
+            late = DeadlineExceededError("the request was not sent: the deadline passed")
+            return AttemptResult(Evidence.NOT_SENT, error=late)
         missing = await wait_for_permit(self.slots, self.rate_limit, call_context, transmission)
         if missing is not None:
             return AttemptResult(Evidence.NOT_SENT, error=call_context.not_sent(missing))

@@ -202,20 +202,20 @@ class CallContext:
             self.unconfirmed, self.wrote = False, True
 
     def begin(self, observers: "ObserverGroup | None") -> None:
-        """Report the start of the operation."""
+        """Count and report the start of the operation."""
         self.account_context.account.counts.started += 1
         if observers is not None:
             dialect = self.account_context.dialect
             self.observer = observers.call(dialect.gateway, self.operation, dialect.origin)
 
     def succeed(self, response: Response[Any]) -> None:
-        """Report that the operation returns its result."""
+        """Count and report that the operation returns its result."""
         self.account_context.account.counts.succeeded += 1
         if self.observer is not None:
             self.observer.ended(None, self.applied, self.requests, response.elapsed, recovered=response.recovered)
 
     def fail(self, error: BaseException, applied: Applied, now: float) -> None:
-        """Report that the operation raises."""
+        """Count and report that the operation raises an error."""
         name = error_name(error)
         failed = self.account_context.account.counts.failed
         failed[name] = failed.get(name, 0) + 1

@@ -33,7 +33,7 @@ class UniqueIds:
     def __call__(self) -> str:
         """Return a random UUID of version 4."""
         if not self._digits or self._process is not _process.mark:
-            # Fetched for many at once: each system call may pass the interpreter's lock to another thread.
+            # Read for 32 ids at once, because each system call may release the GIL to another thread.
             self._digits, self._process = os.urandom(1024).hex(), _process.mark
         digits, self._digits = self._digits[:32], self._digits[32:]
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"

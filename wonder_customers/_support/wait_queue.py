@@ -183,7 +183,7 @@ class DividedSlots:
         return True
 
     async def acquire(self, account: Holder, seconds: float = inf, ends: set[EndWait] | None = None) -> bool:
-        """Wait for a slot and take it until `release`. Return False if none became free; see `WaitQueue.wait`."""
+        """Wait for a free slot and take it. Return False if no slot became free in time; see `WaitQueue.wait`."""
         if self.acquire_nowait(account):
             return True
         queue = self._queues.get(account)

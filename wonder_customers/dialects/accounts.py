@@ -30,7 +30,7 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
     if not re.fullmatch(r"[\x21-\x7e]+", str(base_url)):
         raise ConfigurationError("base_url must be ASCII without spaces")
     if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise ConfigurationError("base_url must have a host and a path only: no user, query or fragment")
+        raise ConfigurationError("base_url must not contain a user, a query or a fragment")
     if re.search(r"[\\%]", str(base_url)) or not {".", ".."}.isdisjoint(url.path.split("/")):
         raise ConfigurationError("base_url must not have a backslash, a percent sign, or the path segments . and ..")
     if port == 0:

@@ -250,7 +250,7 @@ def violations(
 
 
 def not_clearable(draft: CustomerDraft, clearable: frozenset[str]) -> list[Violation]:
-    """Return a violation for each field that `draft` clears and the gateway cannot clear."""
+    """Return a violation for each field in `draft.clear` that is not `clearable`."""
     return [Violation(name, None, "cannot be cleared at this gateway") for name in sorted(draft.clear - clearable)]
 
 

@@ -26,7 +26,6 @@ with needed("cli", "starlette", "uvicorn", by="the simulator"):
 
 __all__ = [
     "FAULT_KINDS",
-    "Answer",
     "AuthenticationReport",
     "Condition",
     "Conditions",

@@ -39,7 +39,7 @@ def brand(number: str) -> str:
 
 
 def without_card_data(body: bytes) -> bytes:
-    """Return at most 64 KiB of a body with card numbers and verification codes masked."""
+    """Return the first 64 KiB of a body, with card numbers and verification codes masked."""
     masked = _CARD_NUMBER.sub(lambda found: _masked(found[0]), body[:_MAX_BODY])
     return _VERIFICATION_CODE.sub(rb'\1"***"', masked)
 

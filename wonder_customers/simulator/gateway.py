@@ -18,7 +18,7 @@ from wonder_customers.simulator.authentication import AuthenticationReport
 from wonder_customers.simulator.cards import without_card_data
 from wonder_customers.simulator.conditions import Conditions, magic_of
 from wonder_customers.simulator.proxy_http import INJECTED_FAULT, MAX_BODY_BYTES
-from wonder_customers.simulator.quirks import Answer, Quirk, Quirks, changed
+from wonder_customers.simulator.quirks import Quirk, Quirks, SimulatedResponse, changed
 from wonder_customers.simulator.request_log import RecordedRequest, RequestLog
 from wonder_customers.simulator.store import Store
 

@@ -30,11 +30,11 @@ class RecordedRequest:
         route: The template of the path, such as ``/v1/customers/{id}``; "" for unknown paths.
         query: The query as sent.
         headers: The headers, with names in lower case. They contain the simulated credentials.
-        body: The body, at most 64 KiB of it.
-        status: The HTTP status of the gateway's response; None while there is none.
-        response_body: The body of the gateway's response, at most 64 KiB of it.
-        duration: Seconds until the response was ready.
-        fault: The name of the injected fault; None without one.
+        body: The first 64 KiB of the body.
+        status: The HTTP status of the gateway's response; None until the gateway has responded.
+        response_body: The first 64 KiB of the body of the gateway's response.
+        duration: Seconds until the response was ready; None until then.
+        fault: The name of the injected fault; None if no fault was injected.
         number: The number of the request since the start, from 1.
         explain: Returns how the credentials were checked. None for older requests, for endpoints without credentials,
             and for requests that did not reach the gateway.

@@ -309,7 +309,7 @@ class Store:
     # Whole tables
 
     def rows(self, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Return the columns of all rows of a table, in order of insertion."""
+        """Return columns of all rows of a table, in order of insertion."""
         return self.newest(table, columns, -1)[::-1]
 
     def newest(self, table: str, columns: Sequence[str], limit: int) -> list[tuple[Any, ...]]:

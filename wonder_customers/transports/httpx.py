@@ -183,12 +183,7 @@ class HttpxConnection(PooledConnection):
         self._reusable = True
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
-        """Send the request over this connection and return the response.
-
-        Raises:
-            TransportTimeout: `deadline`, on the monotonic clock, passed before the response was complete.
-            TransportError: The response is missing or incomplete.
-        """
+        """Send the request over this connection and return the response. See `PooledConnection.send`."""
         serialize_request(signed_request)  # raises an error if the request is not valid HTTP
         request = build_request(self._library, signed_request)
         request.extensions["trace"] = self._trace

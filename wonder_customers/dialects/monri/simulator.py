@@ -97,7 +97,7 @@ class MonriSimulator(SimulatedGateway):
         }
 
     def authenticate(self, request: ReceivedRequest) -> str:
-        """Return the authenticity token of the request's digest or bearer token."""
+        """Return the authenticity token of the merchant that sent the digest or bearer token of the request."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme == "Bearer" and token and " " not in token:
             return self._bearer(token)

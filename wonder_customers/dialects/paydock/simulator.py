@@ -130,7 +130,7 @@ class PaydockSimulator(SimulatedGateway):
         return next(iter(self.merchants.values()))["access_token"]
 
     def authenticate(self, request: ReceivedRequest) -> str:
-        """Return the company of the request's secret key or access token."""
+        """Return the company id of the request's secret key or access token."""
         return self._merchant(request, PRIVATE)
 
     def _merchant(self, request: ReceivedRequest, kinds: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from wonder_customers.simulator.gateway import GatewayRefusal, ReceivedRequest
 
 ALGORITHM = "Wonder-RSA-SHA256"
 CLOCK_WINDOW = 30 * 60
-"""The greatest difference of a request's time in seconds."""
+"""Maximum difference in seconds between the time of a request and the clock of the gateway."""
 _NONCE = re.compile(r"[0-9A-Za-z]{16}")
 
 
@@ -62,7 +62,7 @@ def check_signature(request: ReceivedRequest, request_time: str, private_key: st
 
 
 def message(nonce: str, request_time: str, request: ReceivedRequest) -> bytes:
-    """Return the signed message: 64 hexadecimal digits, as ASCII."""
+    """Return the signed message: 64 hexadecimal digits in ASCII."""
     return _message(nonce, request_time, content(request.method, request.target, request.body))
 
 
