@@ -122,7 +122,7 @@ class TestObservers:
             ([late], "must be a regular function.*late is a coroutine function"),
             ([Late()], "must be a regular function"),
             ([Late], "must be callable with one event, but .*Late is not"),
-            (["print"], "must be callable with one event; str is not"),
+            (["print"], "must be callable with one event, but str is not"),
             (5, "must be a list"),
         ):
             with pytest.raises(ConfigurationError, match=reason):
