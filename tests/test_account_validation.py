@@ -236,7 +236,7 @@ ACCOUNT_CLASSES: dict[str, Any] = {"wonder": Wonder, "paydock": Paydock, "monri"
 @EACH_GATEWAY
 @pytest.mark.parametrize("variables", [None, 5, HIDDEN, [HIDDEN], dict], ids=lambda it: type(it).__name__)
 def test_environment_must_be_a_mapping(gateway: str, variables: Any) -> None:
-    with pytest.raises(ConfigurationError, match="mapping of text, such as") as caught:
+    with pytest.raises(ConfigurationError, match="mapping of strings, such as") as caught:
         ACCOUNT_CLASSES[gateway].from_environment(variables)
     assert HIDDEN not in visible_text(caught.value, local_values=True).replace(repr(variables), "")
 
