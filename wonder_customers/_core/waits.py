@@ -23,7 +23,7 @@ class StopSignal:
 
     Attributes:
         is_set: Whether `set` was called.
-        ends: Functions that end the present waits.
+        ends: Functions that end the current waits.
         observe: Called with the result of each request: its evidence, and its error if it failed.
     """
 
