@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from wonder_customers.bulk.left_customers import RemovedRule
 from wonder_customers.bulk.options import check_rate
+from wonder_customers.cli.monitoring import Monitor, webhook
 from wonder_customers.errors import ConfigurationError
 
 __all__ = ["AgainOptions", "EngineOptions", "OutputOptions", "Rate", "RateOptions", "RemovalOptions"]
@@ -127,3 +128,18 @@ class OutputOptions:
     dead_letter_values: Annotated[
         bool, Parameter(help="Write customers' data into the failed rows, so that the file can be used as a source.")
     ] = False
+    heartbeat: Annotated[
+        Path | None, Parameter(help="Write the progress to this file every ten seconds, and the result at the end.")
+    ] = None
+    notify_url: Annotated[
+        str | None,
+        Parameter(help="POST the result to this https URL at the end; or a variable that contains the URL."),
+    ] = None
+
+    def monitor(self) -> Monitor:
+        """Return what reports the state of the job to other programs.
+
+        Raises:
+            ConfigurationError: The URL cannot be used.
+        """
+        return Monitor(None if self.notify_url is None else webhook(self.notify_url), self.heartbeat)

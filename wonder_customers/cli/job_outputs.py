@@ -48,7 +48,12 @@ def check_outputs(task: "SyncTask") -> None:
     if task.journal is not None:
         journal = Path(task.journal.path)
         taken += [("the journal", journal), ("the journal's key", journal.with_name(f"{journal.name}.key"))]
-    for option, file in (("--failures", task.letters), ("--report", task.report), ("--html", task.html)):
+    for option, file in (
+        ("--failures", task.letters),
+        ("--report", task.report),
+        ("--html", task.html),
+        ("--heartbeat", task.monitor.heartbeat),
+    ):
         if file is None:
             continue
         if not file.resolve().parent.is_dir():

@@ -143,6 +143,7 @@ def sync(
             output.dead_letter_values,
             output.report,
             output.html,
+            output.monitor(),
             resumable=not simulator or journal is not None,
             engine=engine_settings(facts),
             rate=facts["rate"],
@@ -307,7 +308,7 @@ def migrate(
     letters = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl")
     task = SyncTask(
         owner, to, f"{source} → {to}", source, opened, options, letters, output.dead_letter_values, output.report,
-        output.html, resumable=False, rate=rate,
+        output.html, output.monitor(), resumable=False, rate=rate,
     )  # fmt: skip
     return migration(account_from_environment(source), task, accept_losses=accept_losses)
 
@@ -348,6 +349,7 @@ def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **
             output.dead_letter_values,
             output.report,
             output.html,
+            output.monitor(),
             engine=engine_settings(facts),
             rate=facts["rate"],
         ),

@@ -25,6 +25,7 @@ from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
 from wonder_customers.cli.job_facts import GIVEN_AGAIN, EngineSettings
 from wonder_customers.cli.job_outputs import check_outputs, default_path, write_reports
+from wonder_customers.cli.monitoring import Monitor
 from wonder_customers.cli.output import ignoring_closed, print_message
 from wonder_customers.cli.plan_files import described
 from wonder_customers.cli.progress import ProgressDisplay, print_summary
@@ -62,6 +63,7 @@ class SyncTask:
         letter_values: Write the customers' fields into dead letters.
         report: The file for the JSON report; None for no report.
         html: The file for the HTML report; None for no report.
+        monitor: Reports the state of the job to other programs.
         resumable: Whether the journal is kept after the job.
         engine: The engine settings.
         rate: The maximum number of requests per second; None for no limit.
@@ -78,6 +80,7 @@ class SyncTask:
     letter_values: bool = False
     report: Path | None = None
     html: Path | None = None
+    monitor: Monitor = Monitor()
     resumable: bool = True
     engine: EngineSettings = EngineSettings()
     rate: float | None = None
@@ -202,11 +205,12 @@ async def run_job(task: SyncTask, job: Job) -> int:
     place = f"{task.gateway} {environment(task.account)}"
     letters = DeadLetters(task.letters, source=Path(task.source).name, gateway=place, values=task.letter_values)
     try:
-        await _run_with_progress(job, letters, task.title)
+        await _run_with_progress(job, letters, task)
     except BulkError as error:
         message = str(error)
         if not job.begun:
             print_message(f"wonder-customers: {message}", "red")
+            await task.monitor.end(Path(task.source).name, {"gateway": task.gateway, "ending": "not started"}, STOPPED)
             return STOPPED
     _settle(task, job, letters)
     facts = reports.build(
@@ -221,12 +225,17 @@ async def run_job(task: SyncTask, job: Job) -> int:
         seconds=time.monotonic() - clock,
         started=started,
     )
-    _print_result(task, job, facts, message)
-    with ignoring_closed(sys.stdout):
-        print_changes(job.notes)
-    write_reports(task, facts)
-    reports.check_balance(job)
-    return _exit_code(job) if message is None else STOPPED
+    code = FAILED
+    try:
+        _print_result(task, job, facts, message)
+        with ignoring_closed(sys.stdout):
+            print_changes(job.notes)
+        write_reports(task, facts)
+        reports.check_balance(job)
+        code = _exit_code(job) if message is None else STOPPED
+    finally:
+        await task.monitor.end(Path(task.source).name, facts, code)
+    return code
 
 
 def _settle(task: SyncTask, job: Job, letters: DeadLetters) -> None:
@@ -236,13 +245,15 @@ def _settle(task: SyncTask, job: Job, letters: DeadLetters) -> None:
         letters.settle(complete=complete, find=find)
 
 
-async def _run_with_progress(job: Job, letters: DeadLetters, title: str) -> None:
-    """Consume the job's outcomes with a progress display and signal handling."""
+async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> None:
+    """Consume the job's outcomes with a progress display, a heartbeat and signal handling."""
     failure: BulkError | None = None
-    with ProgressDisplay(job, title) as display:
+    began = anyio.current_time()
+    with ProgressDisplay(job, task.title) as display:
         async with anyio.create_task_group() as group:
             group.start_soon(handle_signals, job, group.cancel_scope)
             group.start_soon(display.refresh)
+            group.start_soon(task.monitor.beat, lambda: display.facts(anyio.current_time() - began))
             try:
                 # The file is read after the journal is acquired, because another job may write to it until then.
                 async with job:

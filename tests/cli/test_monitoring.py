@@ -1,0 +1,140 @@
+"""The heartbeat file and the webhook of bulk commands, with a real HTTP server."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from bulk.customers import write_csv
+from cli.conftest import Command
+
+from wonder_customers.bulk import Journal
+from wonder_customers.cli import monitoring
+from wonder_customers.cli.monitoring import webhook
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.simulator.server import SimulatorServer
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps the bodies that it receives."""
+
+    received: ClassVar[list[tuple[str, dict[str, str], bytes]]] = []
+    status: ClassVar[int] = 204
+    silent: ClassVar[bool] = False
+    release: ClassVar[threading.Event] = threading.Event()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.received.append((self.path, dict(self.headers), body))
+        if self.silent:
+            self.release.wait(30)
+            return
+        self.send_response(self.status)
+        self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def hook() -> Iterator[str]:
+    """The URL of a server that receives webhooks."""
+    Receiver.received.clear()
+    Receiver.status, Receiver.silent = 204, False
+    Receiver.release.clear()
+    with HTTPServer(("127.0.0.1", 0), Receiver) as listener:
+        thread = threading.Thread(target=listener.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{listener.server_port}/hooks/secret-token?channel=7"
+        Receiver.release.set()
+        listener.shutdown()
+        thread.join()
+
+
+def test_webhook_and_heartbeat_contain_the_result_and_no_customer_data(
+    command: Command, server: SimulatorServer, folder: Path, hook: str
+) -> None:
+    source = write_csv(folder / "c.csv", 5)
+    source.write_text(source.read_text() + "c-secret,Private Person,no-at,\n")
+    environment = {**server.environment(), "HOOK": hook}
+    words = ("sync", "c.csv", "--to", "monri", "--heartbeat", "beat.json")
+    code, out, err = command(*words, "--notify-url", "HOOK", env=environment)
+    assert code == 2
+    ((path, headers, sent),) = Receiver.received
+    assert (path, headers["Content-Type"]) == ("/hooks/secret-token?channel=7", "application/json")
+    body: dict[str, Any] = json.loads(sent)
+    assert (body["event"], body["source"], body["gateway"], body["environment"], body["ending"], body["exit_code"]) == (
+        "job_ended", "c.csv", "monri", "simulator", "finished", 2,
+    )  # fmt: skip
+    assert (body["rows"]["read"], body["rows"]["created"], body["rows"]["invalid"]) == (6, 5, 1)
+    beat = json.loads((folder / "beat.json").read_bytes())
+    assert {**beat, "at": None, "pid": None} == {"at": None, "pid": None, "state": "ended", **body}
+    for text in (sent.decode(), (folder / "beat.json").read_text()):
+        assert not any(it in text for it in ("Private", "c-secret", "Ada", "@example", "no-at"))
+    assert "secret-token" not in out + err
+
+
+@pytest.mark.parametrize("case", ["500", "a redirect", "no server", "no response"])
+def test_failed_webhook_does_not_change_the_exit_code(
+    command: Command, server: SimulatorServer, folder: Path, hook: str, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_csv(folder / "c.csv", 2)
+    monkeypatch.setattr(monitoring, "_WITHIN", 0.5)
+    Receiver.status = {"500": 500, "a redirect": 307}.get(case, 204)
+    Receiver.silent = case == "no response"
+    url = "http://127.0.0.1:9/token" if case == "no server" else hook
+    began = time.monotonic()
+    code, _, err = command("sync", "c.csv", "--to", "monri", "--notify-url", url, env=server.environment())
+    assert code == 0
+    assert "The webhook of --notify-url failed: " in err
+    assert "The exit code is not affected." in err
+    assert "token" not in err
+    assert len(Receiver.received) == (case != "no server")
+    assert time.monotonic() - began < 20
+
+
+def test_job_that_cannot_start_is_reported(command: Command, server: SimulatorServer, folder: Path, hook: str) -> None:
+    write_csv(folder / "c.csv", 2)
+    assert command("sync", "c.csv", "--to", "monri", env=server.environment())[0] == 0
+
+    journal = Journal.existing(folder / "c.csv.monri.journal")
+    journal.hold()
+    try:
+        code, _, _ = command("sync", "c.csv", "--to", "monri", "--notify-url", hook, env=server.environment())
+    finally:
+        journal.release()
+    assert code == 3
+    assert json.loads(Receiver.received[0][2]) == {
+        "event": "job_ended", "source": "c.csv", "exit_code": 3, "gateway": "monri", "ending": "not started",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example/x",
+        "https://user:pw@hooks.example/x",
+        "ftp://127.0.0.1/",
+        "https://",
+        "https://a b/",
+        "UNSET_VARIABLE",
+    ],
+)
+def test_unsafe_url_is_refused_and_not_printed(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="must be an https URL without a password") as caught:
+        webhook(url)
+    assert url not in str(caught.value)
+
+
+def test_unwritable_heartbeat_does_not_end_the_job(command: Command, server: SimulatorServer, folder: Path) -> None:
+    write_csv(folder / "c.csv", 2)
+    (folder / "beat").mkdir()
+    words = ("sync", "c.csv", "--to", "monri", "--heartbeat")
+    assert command(*words, "beat", env=server.environment())[0] == 1  # a folder
+    assert command(*words, "c.csv", env=server.environment())[0] == 1
+    assert server.store.ledger("monri") == {}

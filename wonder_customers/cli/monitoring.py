@@ -1,0 +1,136 @@
+"""What other programs learn of a bulk job: a heartbeat file while it runs, and a webhook at its end."""
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import anyio
+import orjson
+from attrs import field, frozen
+
+from wonder_customers._support.loopback import is_encrypted_or_loopback
+from wonder_customers.cli.output import print_message
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.transports import select_transport
+from wonder_customers.wire import Origin, SignedRequest, Timeouts, Transmission, TransportError
+
+__all__ = ["Monitor", "webhook"]
+
+_INTERVAL: Final = 10.0
+"""Seconds between two writes of the heartbeat file."""
+_WITHIN: Final = 10.0
+"""The most seconds that a webhook may take."""
+_COPIED: Final = (
+    "gateway", "environment", "started", "seconds", "ending", "rows", "adds_up", "failures", "outages", "versions",
+)  # fmt: skip
+"""The parts of the report that are sent. None of them has a value of a customer."""
+
+
+def webhook(given: str) -> str:
+    """Return the URL of a webhook.
+
+    Args:
+        given: The URL, or the name of an environment variable that contains it.
+
+    Raises:
+        ConfigurationError: It is neither an https URL nor an http URL of this machine. The message does not contain it.
+    """
+    url = given if "://" in given else os.environ.get(given, "")
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        plain = url.isascii() and url.isprintable() and " " not in url and parts.port != 0 and "@" not in parts.netloc
+        if plain and is_encrypted_or_loopback(url):
+            return url
+    raise ConfigurationError(
+        "--notify-url must be an https URL without a password, an http URL of this machine (127.0.0.1), or the name of"
+        " an environment variable that contains one. Nothing was sent."
+    )
+
+
+@frozen
+class Monitor:
+    """Reports the state of one job.
+
+    Attributes:
+        url: The URL of the webhook; None for none. It may be a secret.
+        heartbeat: The heartbeat file; None for none.
+    """
+
+    url: str | None = field(default=None, repr=False)
+    heartbeat: Path | None = None
+
+    async def beat(self, progress: Callable[[], Mapping[str, Any]]) -> None:
+        """Write the heartbeat file at once and every ten seconds, until cancelled.
+
+        Args:
+            progress: Returns the progress of the job.
+        """
+        while True:
+            if self.heartbeat is None or not self._write({"state": "running", **progress()}):
+                return
+            await anyio.sleep(_INTERVAL)
+
+    async def end(self, source: str, report: Mapping[str, Any], code: int) -> None:
+        """Write the last heartbeat and call the webhook. Failures are printed and have no other effect.
+
+        Args:
+            source: The name of the source.
+            report: The report of the job, or the parts of it that are known.
+            code: The exit code.
+        """
+        known = {name: report[name] for name in _COPIED if name in report}
+        body = {"event": "job_ended", "source": source, "exit_code": code, **known}
+        if self.heartbeat is not None:
+            self._write({"state": "ended", **body})
+        if self.url is not None:
+            problem = await _post(self.url, orjson.dumps(body))
+            if problem is not None:
+                print_message(f"The webhook of --notify-url failed: {problem}. The exit code is not affected.", "red")
+
+    def _write(self, content: Mapping[str, Any]) -> bool:
+        """Replace the heartbeat file; return whether that was possible."""
+        assert self.heartbeat is not None  # noqa: S101 - checked by the callers
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        new = self.heartbeat.with_name(f".{self.heartbeat.name}.{os.getpid()}")
+        try:
+            new.write_bytes(orjson.dumps({"at": at, "pid": os.getpid(), **content}, option=orjson.OPT_APPEND_NEWLINE))
+            new.replace(self.heartbeat)
+        except OSError as error:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+            print_message(f"The heartbeat file {self.heartbeat} cannot be written: {error.strerror}.", "red")
+            return False
+        return True
+
+
+async def _post(url: str, body: bytes) -> str | None:
+    """Send the body once, without redirects; return why that failed."""
+    parts = urlsplit(url)
+    origin = Origin(parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme])
+    headers = (
+        (b"Host", str(origin).partition("://")[2].encode()),
+        (b"User-Agent", b"wonder-customers"),
+        (b"Content-Type", b"application/json"),
+        (b"Content-Length", b"%d" % len(body)),
+    )
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    request = SignedRequest(origin, "POST", target, headers, body, Timeouts(_WITHIN, _WITHIN, _WITHIN), _WITHIN)
+    transport, _ = select_transport(None, 1)
+    transmission, problem = Transmission(), f"no response within {_WITHIN:g} seconds"
+    try:
+        with anyio.move_on_after(_WITHIN):
+            response = await transport.send(request, transmission)
+            return None if 200 <= response.status < 300 else f"HTTP {response.status}"
+    except TransportError as error:
+        # A status without the rest of the response is sufficient.
+        if transmission.status is not None and 200 <= transmission.status < 300:
+            return None
+        problem = str(error) or problem
+    finally:
+        with anyio.move_on_after(1, shield=True):
+            await transport.aclose()
+    return problem
