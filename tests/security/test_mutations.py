@@ -376,7 +376,7 @@ def test_every_redaction_is_listed() -> None:
         "secret.concealed.concealing without_frames",
         "secret.guarded concealed",
         # Reports show no values of the frames below the attempt; removing the frames is a second safeguard.
-        "_core.attempt.AttemptRunner.run without_frames",
+        "_core.attempt.AttemptRunner._sign_and_send without_frames",
         # Removes frames that contain only records, which hide their values.
         "_core.operations.check_card_data concealed",
         # `test_attributes_of_frames_do_not_lead_to_requests` covers it.
@@ -385,6 +385,6 @@ def test_every_redaction_is_listed() -> None:
         "records.BankAccountSource guarded",
         "bulk.plan._masked _masked",  # its own recursion
         # The simulator masks the card numbers of the requests it shows; its own tests cover that.
-        "simulator.request_log.without_card_data _masked",
+        "simulator.cards.without_card_data _masked",
     }
     assert found - own == {it.where for it in REDACTIONS if " " in it.where}
