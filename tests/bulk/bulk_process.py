@@ -1,4 +1,4 @@
-"""A bulk job in a process of its own, to be killed: ``python bulk_process.py GATEWAY SOURCE JOURNAL [resume]``."""
+"""A bulk job in a process of its own: ``python bulk_process.py GATEWAY SOURCE JOURNAL [resume] [delete]``."""
 
 import sys
 from collections import Counter
@@ -8,6 +8,7 @@ import orjson
 
 from wonder_customers import AdaptiveRateLimit, CustomerSession, RetryPolicy
 from wonder_customers.bulk import Journal, Options, sources, sync
+from wonder_customers.bulk.left_customers import RemovedRule
 from wonder_customers.dialects import package
 
 POLICY = RetryPolicy(
@@ -16,10 +17,12 @@ POLICY = RetryPolicy(
 )  # fmt: skip
 
 
-async def main(gateway: str, source: str, journal: str, *, resume: bool) -> None:
+async def main(gateway: str, source: str, journal: str, *words: str) -> None:
     account = package(gateway).ACCOUNT.from_environment()
     opened = Journal.open(journal, gateway=gateway, endpoint=account.base_url)
-    options = Options(retry=POLICY, failure_share=None, facts={"source": source}, resume=resume)
+    facts = {"source": source}
+    removed: RemovedRule = "delete" if "delete" in words else "report"
+    options = Options(retry=POLICY, failure_share=None, facts=facts, resume="resume" in words, removed=removed)
     counts: Counter[str] = Counter()
     failures: list[str] = []
     async with CustomerSession(account, rate_limit=AdaptiveRateLimit()) as session:
@@ -34,4 +37,4 @@ async def main(gateway: str, source: str, journal: str, *, resume: bool) -> None
 
 
 if __name__ == "__main__":
-    anyio.run(lambda: main(*sys.argv[1:4], resume=sys.argv[4:] == ["resume"]))
+    anyio.run(lambda: main(*sys.argv[1:]))

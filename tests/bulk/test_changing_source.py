@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from bulk.customers import OPTIONS, AccountFactory, collect, line, open_journal, write_csv
 
 from wonder_customers import BulkError, CustomerSession
@@ -28,6 +29,33 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:150]),
     "replaced": replace,
 }
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("gateway", names())
+async def test_source_of_six_thousand_rows_that_changes_during_the_job(
+    gateway: str, change: str, account: AccountFactory, tmp_path: Path
+) -> None:
+    """The job ends with its outcome in the journal, deletes nothing, and the next one completes the new contents."""
+    source, journal = write_csv(tmp_path / "c.csv", 6000), open_journal(tmp_path / "j", account(gateway), gateway)
+    options = evolve(OPTIONS, removed="report" if gateway == "wonder" else "delete")
+    async with CustomerSession(account(gateway)) as session:
+        job = sync(session, sources.read(source), journal=journal, options=options)
+        ended = 0
+        with pytest.raises(BulkError, match=r"changed while it was read.*resume"):  # noqa: PT012 - changed meanwhile
+            async with job:
+                async for _ in job:
+                    ended += 1
+                    if ended == 1000:
+                        CHANGES[change](source)
+        assert (job.exit_status, job.left.counted) == ("source", False)
+        assert journal.last_run().exit_status == "source"  # type: ignore[union-attr]
+        rows = len(sources.read(source).take(7000))
+        again = sync(session, sources.read(source), journal=journal, options=evolve(OPTIONS, resume=True))
+        outcomes = await collect(again)
+    assert (again.exit_status, len(outcomes)) == ("finished", rows)
+    assert again.unfinished == 0
 
 
 @pytest.mark.parametrize("change", CHANGES)
