@@ -257,9 +257,9 @@ class PaymentToken:
     Attributes:
         token: What to use when paying, checking or deleting it.
         id: The gateway's own id of the entry where it has one besides (Monri).
-        token_type: ``CreditCard``, ``card``, … as the gateway says it.
+        token_type: The gateway's name of the type, such as ``CreditCard`` or ``card``.
         state: Wonder: ``pending`` until the cardholder passed 3-D Secure, then ``success`` or ``failed``; else the
-            gateway's status word. Unknown words are kept.
+            gateway's status string. Unknown values are kept.
         default: Whether it is the customer's default; None where the gateway does not say.
         verify_url: Wonder: where to send the cardholder while `state` is ``pending``. An https URL; another one is in
             `extra` only.

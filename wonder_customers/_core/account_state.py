@@ -1,4 +1,4 @@
-"""What a session keeps for each account: retry tokens, counters, connections in use, and the access token."""
+"""The state of a session's accounts: retry tokens, counters, connections in use, and access tokens."""
 
 import os
 from collections import OrderedDict
@@ -25,7 +25,7 @@ _KEPT: Final = 300.0
 
 
 def digest(*values: bytes) -> bytes:
-    """Return a digest that stands for `values` in this process. Values cannot be guessed from it."""
+    """Return a digest that identifies `values` in this process. The values cannot be derived from the digest."""
     found = blake2b(key=_KEY, digest_size=16)
     for value in values:
         found.update(b"%d:%b" % (len(value), value))
@@ -33,11 +33,11 @@ def digest(*values: bytes) -> bytes:
 
 
 def identity(holder: object, *more: str) -> Hashable:
-    """Return what identifies the values of an account: a digest of its secrets, or the account if it has none.
+    """Return a value that identifies an account: a digest of its secrets, or the account itself if it has no secrets.
 
     Args:
-        holder: An account, a text or a `Secret`.
-        more: Further values of the digest.
+        holder: An account, a str or a `Secret`.
+        more: Additional values for the digest.
     """
     values = (holder,) if isinstance(holder, (str, Secret)) else secrets_of(holder)
     if not values:
@@ -77,13 +77,13 @@ _COUNTERS: Final = tuple(it.name for it in fields(Counts))
 
 @define(eq=False, weakref_slot=True)
 class AccountState:
-    """The state that the views of one account share.
+    """The state shared by all views of one account.
 
     Attributes:
-        budget: Retry tokens.
-        access_tokens: Keeps the access token; None when the account needs none.
-        origin: The gateway.
-        counts: Statistics.
+        budget: The retry budget.
+        access_tokens: The cache of the access token; None if the account needs no token.
+        origin: The origin of the gateway.
+        counts: The counters.
         connections: Number of connection slots in use.
     """
 
@@ -95,7 +95,7 @@ class AccountState:
 
 
 class _Reference(ref[AccountState]):
-    """A weak reference to the state of an account, with what remains of it: its counters."""
+    """A weak reference to the state of an account, and its counters, which are kept after the state is deleted."""
 
     __slots__ = ("counts", "key")
     key: Hashable
@@ -104,12 +104,12 @@ class _Reference(ref[AccountState]):
 
 @define(eq=False)
 class AccountStates:
-    """The accounts of a session. An account whose views are gone is forgotten after a while, with its tokens.
+    """The states of a session's accounts. The state of an account without views is removed after some time.
 
     Attributes:
-        clock: Returns seconds on a monotonic clock.
-        budget: Size of an account's retry budget.
-        several: The session has had more than one account.
+        clock: A function that returns seconds on a monotonic clock.
+        budget: The size of an account's retry budget.
+        several: Whether the session has had more than one account.
     """
 
     clock: Callable[[], float]
@@ -123,7 +123,7 @@ class AccountStates:
         return len(self._states)
 
     def of(self, account: Account, dialect: Dialect) -> AccountState:
-        """Return the state of an account. Accounts with the same values share it."""
+        """Return the state of an account. Equal accounts have the same state."""
         # The representation shows every value that is not secret, such as the scope of an access token.
         key = identity(account, repr(account))
         known = self._states.get(key)
@@ -142,7 +142,7 @@ class AccountStates:
         return found
 
     def forget_views(self) -> None:
-        """Forget the accounts whose views are gone."""
+        """Remove the states of accounts that no longer have views."""
         self._recent.clear()
 
     def _forget(self, reference: "_Reference") -> None:
@@ -154,14 +154,14 @@ class AccountStates:
         return [state for reference in list(self._states.values()) if (state := reference()) is not None]
 
     def totals(self) -> Counts:
-        """Return the counters of all accounts, those that were forgotten included."""
+        """Return the counters of all accounts, including accounts whose state was removed."""
         total = Counts()
         for counts in (self._gone, *(it.counts for it in self._present())):
             total.add(counts)
         return total
 
     def tokens(self) -> dict[str, int]:
-        """Return the retry tokens by origin: those of the account that has the fewest."""
+        """Return the retry tokens by origin. If several accounts have the same origin, return the lowest number."""
         found: dict[str, int] = {}
         for it in self._present():
             origin = str(it.origin)

@@ -26,14 +26,13 @@ _RESERVED: Final = re.compile(
 
 
 class SessionOptions(TypedDict, total=False):
-    """The options of a view. Options that are missing or None stay as they are in the session.
+    """The options of a view. For options that are missing or None, the values of the session are used.
 
     Attributes:
         retry: The retry policy.
-        deadline: The longest time of a call in seconds, all attempts included.
-        headers: Additional headers of every request, by name. Headers that the library sends itself are refused.
-        language: Wonder: the language of the gateway's messages, ``en``, ``zh-HK`` or ``zh-CN``. Other gateways have no
-            such setting.
+        deadline: The time limit of a call in seconds, including all attempts.
+        headers: Additional headers of every request, by name. Headers that the library itself sends are refused.
+        language: The language of the gateway's messages, ``en``, ``zh-HK`` or ``zh-CN``. Only Wonder supports this.
         stop: A signal that ends all waits of the calls.
     """
 
@@ -51,8 +50,8 @@ class ViewSettings:
     Attributes:
         policy: The retry policy, which contains the deadline.
         headers: Additional headers of every request.
-        language: The language of the gateway's messages; None for that of the account.
-        stop: Ends the waits of the calls; None when nothing does.
+        language: The language of the gateway's messages; None for the language of the account.
+        stop: The signal that ends the waits of the calls; None if there is none.
     """
 
     policy: RetryPolicy
@@ -83,7 +82,7 @@ class ViewSettings:
         """Return the account with the language of these settings.
 
         Raises:
-            ConfigurationError: The gateway has no languages, or not this one.
+            ConfigurationError: The gateway does not support languages, or does not support this language.
         """
         if self.language is None:
             return account

@@ -1,4 +1,4 @@
-"""Random ids of requests."""
+"""The generation of random request ids."""
 
 import os
 from typing import Final
@@ -9,7 +9,7 @@ _VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 class _Process:
-    """This process. After a fork, `mark` is another object, so that the child takes random digits of its own."""
+    """The current process. After a fork, `mark` is replaced, so that the child process reads new random digits."""
 
     mark: object = object()
 
@@ -23,7 +23,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class UniqueIds:
-    """Makes random UUIDs of version 4."""
+    """Generates random UUIDs of version 4."""
 
     __slots__ = ("_digits", "_process")
 

@@ -1,4 +1,4 @@
-"""Reports of how a gateway checked a request's credentials, for the inspector."""
+"""Reports about the check of a request's credentials, for the inspector."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ class AuthenticationReport:
 
 
 def signing_mistakes(method: str, target: bytes, body: bytes, origin: str) -> Iterator[tuple[str, bytes, bytes]]:
-    """Yield frequent mistakes in signed requests: what the client signed, as words, as a target and as a body.
+    """Yield frequent mistakes in signed requests: a description, and the target and body that the client signed.
 
     Args:
         method: The HTTP method.
@@ -54,7 +54,7 @@ def signing_mistakes(method: str, target: bytes, body: bytes, origin: str) -> It
 
 
 def _other_bodies(body: bytes) -> Iterator[bytes]:
-    """Yield other spellings of the same JSON value."""
+    """Yield other serializations of the same JSON value."""
     try:
         value: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -74,12 +74,12 @@ def _other_bodies(body: bytes) -> Iterator[bytes]:
 
 
 def readable(value: bytes) -> str:
-    """Return bytes as text for the page, with card data masked."""
+    """Return bytes as a str for the page, with card data masked."""
     return without_card_data(value).decode("utf-8", "replace")
 
 
 def seconds_apart(difference: float) -> str:
-    """Return how far the time of a request is from the clock: ``2 hours behind the simulator's clock``."""
+    """Return the difference between the time of a request and the clock: ``2 hours behind the simulator's clock``."""
     if abs(difference) < 1:
         return "equal to the simulator's clock"
     amount, direction = abs(difference), "behind" if difference < 0 else "ahead of"

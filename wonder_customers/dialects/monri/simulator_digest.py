@@ -1,4 +1,4 @@
-"""Verification of Monri's digests, written from its documents."""
+"""The verification of Monri's digests for the simulator, implemented from Monri's documents."""
 
 import hashlib
 import hmac
@@ -16,18 +16,18 @@ Merchants = Mapping[str, Mapping[str, str]]
 
 
 def parts(request: ReceivedRequest) -> tuple[str, str, str] | None:
-    """Return the authenticity token, the timestamp and the digest of the header; None if it is malformed."""
+    """Return the authenticity token, the timestamp and the digest in the header, or None if it is malformed."""
     found = request.headers.get("authorization", "").split(" ")
     return (found[1], found[2], found[3]) if found[0] == SCHEME and len(found) == 4 else None
 
 
 def is_timestamp(text: str) -> bool:
-    """Return whether a timestamp has the documented form."""
+    """Return whether a timestamp has the documented format."""
     return re.fullmatch(r"[0-9]{1,18}", text) is not None
 
 
 def seconds(timestamp: str) -> float:
-    """Return a timestamp in seconds; it may be in milliseconds."""
+    """Return a timestamp, which may be in milliseconds, in seconds."""
     return int(timestamp) / 1000 if int(timestamp) >= _MILLISECONDS else int(timestamp)
 
 
@@ -53,8 +53,8 @@ def report(request: ReceivedRequest, merchants: Merchants, now: float, window: f
     Args:
         request: The request.
         merchants: The credentials of all merchants, by authenticity token.
-        now: When the request was received, in Unix seconds.
-        window: The greatest difference of the timestamp in seconds; None accepts any.
+        now: The Unix time in seconds at which the request was received.
+        window: Maximum difference in seconds between the timestamp and `now`; None if it is not checked.
     """
     steps = {"Authorization header": request.headers.get("authorization", "")}
     found = parts(request)
@@ -82,7 +82,7 @@ def report(request: ReceivedRequest, merchants: Merchants, now: float, window: f
 
 
 def _mistake(request: ReceivedRequest, merchants: Merchants, found: tuple[str, str, str]) -> str:
-    """Return which mistake explains a wrong digest."""
+    """Return a description of the mistake that caused a wrong digest."""
     token, timestamp, received = found
     received = received.lower()
     key, body = merchants[token]["merchant_key"], signed_body(request)

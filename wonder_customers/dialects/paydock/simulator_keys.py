@@ -1,4 +1,4 @@
-"""The check of Paydock's keys and access tokens, written from its documents."""
+"""The check of Paydock's keys and access tokens for the simulator, implemented from Paydock's documents."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -29,7 +29,7 @@ def received_credentials(request: ReceivedRequest) -> dict[str, str]:
 
 
 def merchant_of(received: Mapping[str, str], merchants: Merchants, kinds: Sequence[str]) -> str | None:
-    """Return the merchant whose credentials of one of `kinds` were received; None if there is none."""
+    """Return the merchant to which the received credentials of `kinds` belong, or None if they are unknown."""
     for merchant, credentials in merchants.items():
         if any(received.get(kind) == credentials[kind] for kind in kinds):
             return merchant
