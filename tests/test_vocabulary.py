@@ -34,6 +34,14 @@ PHRASES = (
     "verbs",
     "in their stead",
     "by heart",
+    "asked to wait",
+    "known are",
+    "gateway says",
+    "not at fault",
+    "was about to",
+    "takes note",
+    "costs only",
+    "as it came",
 )
 """Compared without regard to case, at word boundaries."""
 

@@ -87,7 +87,7 @@ class ProbeReport:
         findings: The results of the checks, in order.
         steps: For each step, its responses: status, header names, and types and lengths of the values in the body.
         failed: The errors of steps that should have succeeded, by step.
-        left_behind: The references of customers that could not be deleted, and payment tokens that could not be.
+        left_behind: The references of customers, and the payment tokens, that could not be deleted.
     """
 
     gateway: str
@@ -105,8 +105,9 @@ class ProbeReport:
 async def probe(session: CustomerSession[Any], *, production: bool = False) -> ProbeReport:
     """Check the library's assumptions about a gateway against the account of `session`.
 
-    Throw-away customers are created, read, changed, listed and deleted. Wonder has no deletion, so there the same three
-    references are used each time. Where the gateway deletes payment tokens, one is created, checked and deleted.
+    Test customers are created, read, changed, listed and deleted. Wonder does not offer deletion, so the same three
+    references are used in every probe. If the gateway can delete payment tokens, a token is created, checked and
+    deleted.
 
     Args:
         session: An open session.

@@ -255,15 +255,15 @@ class PaymentToken:
     """A stored payment method: a Wonder payment token, a Paydock payment source, a Monri payment method.
 
     Attributes:
-        token: What to use when paying, checking or deleting it.
-        id: The gateway's own id of the entry where it has one besides (Monri).
+        token: The value with which the payment method is charged, checked or deleted.
+        id: The gateway's id of the entry, if it differs from the token (Monri).
         token_type: The gateway's name of the type, such as ``CreditCard`` or ``card``.
-        state: Wonder: ``pending`` until the cardholder passed 3-D Secure, then ``success`` or ``failed``; else the
-            gateway's status string. Unknown values are kept.
-        default: Whether it is the customer's default; None where the gateway does not say.
-        verify_url: Wonder: where to send the cardholder while `state` is ``pending``. An https URL; another one is in
-            `extra` only.
-        extra: All keys of the response that have no field here.
+        state: Wonder: ``pending`` until the 3-D Secure check has ended, then ``success`` or ``failed``. Other gateways:
+            their status string. Unknown values are kept.
+        default: Whether it is the customer's default payment method; None if the gateway does not report it.
+        verify_url: Wonder: the page that the cardholder has to visit while `state` is ``pending``. Only https URLs are
+            accepted; any other value is only in `extra`.
+        extra: All keys of the response that have no attribute of their own.
     """
 
     token: str = field(repr=False)

@@ -171,7 +171,7 @@ class SimulatorServer:
             gateway.reload_merchants()
 
     def clear_state(self) -> None:
-        """Delete all customers, payment records and the history. Merchants, and so credentials, are kept."""
+        """Delete all customers, payment records and the history. Merchants and their credentials are kept."""
         clear_state(self.store)
 
     def environment(self) -> dict[str, str]:
