@@ -3,6 +3,7 @@
 import csv
 import io
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from wonder_customers.bulk.distributed.partition import Source
 from wonder_customers.bulk.empty_cells import EmptyRule
+from wonder_customers.bulk.forget import files_near, forget
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.left_customers import LeftCustomers
 from wonder_customers.bulk.local_job import LocalJob
@@ -43,7 +45,7 @@ _RESULTS: Final = {
     "present": "removed, but at the gateway",
 }
 
-__all__ = ["export_ids", "migration", "show_plan", "show_status", "show_verification"]
+__all__ = ["erase", "export_ids", "migration", "show_plan", "show_status", "show_verification"]
 
 
 def show_plan(
@@ -177,6 +179,39 @@ def export_ids(journal: Journal, output: Path | None) -> int:
             file.write(text.getvalue())
     except FileExistsError:
         raise ConfigurationError(f"{output} exists already. Give the path of a new file with --output.") from None
+    return SUCCESS
+
+
+def erase(journal: Journal, reference: str | None, listed: Path | None, more: Sequence[Path]) -> int:
+    """Erase customers from a journal and the files near it, and print what was changed; return the exit code.
+
+    Args:
+        journal: The journal.
+        reference: The reference of a customer.
+        listed: A file with one reference per line.
+        more: Further files to search.
+
+    Raises:
+        ConfigurationError: There is no reference, or a file cannot be read or changed.
+    """
+    try:
+        lines = [] if listed is None else listed.read_text(encoding="utf-8").splitlines()
+        wanted = [it for it in (*lines, reference) if it]
+        if not wanted:
+            raise ConfigurationError("no reference was given. Nothing was erased.")
+        files = dict.fromkeys(it for it in (*files_near(journal), *more) if listed is None or not it.samefile(listed))
+        found = forget(journal, wanted, files)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise ConfigurationError(f"a file cannot be read or changed ({reason}). Run the command again.") from None
+    print_message(f"{found.rows:,} rows were removed from {journal.path}.")
+    if found.unconfirmed:
+        print_message(f"{found.unconfirmed:,} of them are unconfirmed: the gateway may still apply them.", "yellow")
+    for path, count in found.entries.items():
+        print_message(f"{count:,} entries were removed from {path}.")
+    for path in found.left:
+        print_message(f"{path} still contains a reference and was not changed: edit it, or delete it.", "yellow")
+    print_message("The gateway still holds its customers. A row that stays in the source is sent again by `sync`.")
     return SUCCESS
 
 

@@ -13,7 +13,14 @@ from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.sources import fingerprint
 from wonder_customers.bulk.sources.databases import check_database
 from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, account_of, confirm_production
-from wonder_customers.cli.inspect_commands import export_ids, migration, show_plan, show_status, show_verification
+from wonder_customers.cli.inspect_commands import (
+    erase,
+    export_ids,
+    migration,
+    show_plan,
+    show_status,
+    show_verification,
+)
 from wonder_customers.cli.job_facts import (
     check_unchanged,
     combined,
@@ -245,6 +252,21 @@ def ids(
 ) -> int:
     """Write the gateway's ids of a journal's customers as CSV: reference, id, state, time."""
     return export_ids(Journal.existing(journal), output)
+
+
+@commands.command(name="forget")
+def forget_customers(
+    journal: JournalFile,
+    reference: Annotated[str | None, Parameter(allow_leading_hyphen=True, help="The customer's reference.")] = None,
+    /,
+    *,
+    references: Annotated[Path | None, Parameter(name="--from", help="A file with one reference per line.")] = None,
+    file: Annotated[list[Path] | None, Parameter(help="A further file to search; repeatable.")] = None,
+) -> int:
+    """Remove a customer from a journal and from the failed rows, exported ids, reports and plans beside it."""
+    if (reference is None) == (references is None):
+        raise ConfigurationError("give a reference, or a file of references with --from")
+    return erase(Journal.existing(journal), reference, references, file or [])
 
 
 @commands.command

@@ -1,0 +1,105 @@
+"""`wonder-customers forget` leaves no byte of a customer in the journal and the files of its jobs."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from wonder_customers.bulk.forget import forget
+from wonder_customers.bulk.journal import Journal
+from wonder_customers.cli.app import run
+from wonder_customers.errors import BulkError
+from wonder_customers.simulator.server import SimulatorServer
+
+ROWS = 300
+HEAD = "reference,name,email\n"
+
+
+def row(number: int, email: str = "") -> str:
+    return f"forget-{number:04},Ada Nr {number},{email or f'a{number}@example.org'}\n"
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Path:
+    """A folder with every file that commands write for a source in which each tenth row fails."""
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    text = HEAD + "".join(row(number, "no address" if number % 10 == 0 else "") for number in range(ROWS))
+    (tmp_path / "c.csv").write_text(text)
+    journal = "c.csv.paydock.journal"
+    assert (
+        run(["sync", "c.csv", "--to", "paydock", "--dead-letter-values", "--report", "r.json", "--html", "h.html"]) == 2
+    )
+    assert run(["ids", journal, "-o", "ids.csv"]) == 0
+    assert run(["plan", "c.csv", "--to", "paydock", "--save", "plan.jsonl"]) == 0
+    assert run(["columns", "c.csv", "-o", "mapping.toml"]) == 0
+    capfd.readouterr()
+    return tmp_path
+
+
+def found_in(folder: Path, *texts: str) -> set[str]:
+    """Return the names of the files that contain one of the texts."""
+    return {
+        it.name for it in folder.rglob("*") if it.is_file() and any(text.encode() in it.read_bytes() for text in texts)
+    }
+
+
+def test_customers_leave_no_trace_in_files(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    held = dict(line.split(",")[:2] for line in (folder / "ids.csv").read_text().splitlines()[1:])
+    gone = ["forget-0007", "forget-0010"]  # the second failed and is in the list of failed rows
+    ids = [held[it] for it in gone if held.get(it)]
+    assert found_in(folder, *gone) >= {"c.csv", "c.csv.paydock.journal", "c.csv.paydock.failed.jsonl", "ids.csv"}
+    assert len(ids) == 1
+    (folder / "c.csv").write_text(HEAD + "".join(row(number) for number in range(ROWS) if number not in {7, 10}))
+    (folder / "list.txt").write_text("\n".join(gone))
+    (folder / "note.txt").write_text("see forget-0007, please")
+    assert run(["forget", "c.csv.paydock.journal", "--from", "list.txt"]) == 0
+    printed = capfd.readouterr().err
+    assert "rows were removed from c.csv.paydock.journal" in printed
+    assert "note.txt still contains a reference" in printed
+    assert "c.csv still contains" not in printed
+    assert found_in(folder, *gone, *ids, "a7@example.org", "Ada Nr 10,") == {"list.txt", "note.txt"}
+    assert not (folder / "plan.jsonl").exists()
+    assert found_in(folder, "forget-0020") >= {"c.csv.paydock.journal", "c.csv.paydock.failed.jsonl", "ids.csv"}
+    assert run(["status", "c.csv.paydock.journal"]) == 0
+    assert all(it.stat().st_mode & 0o077 == 0 for it in folder.glob("*.jsonl"))
+
+
+def test_reference_is_not_found_inside_another_one(folder: Path) -> None:
+    journal = Journal.existing(folder / "c.csv.paydock.journal")
+    before = {it.name: it.read_bytes() for it in folder.glob("*.csv")}
+    found = forget(journal, ["forget-000", "orget-0007", "0007"], folder.glob("*.csv"))
+    assert (found.rows, found.entries, found.left) == (0, {}, [])
+    assert before == {it.name: it.read_bytes() for it in folder.glob("*.csv")}
+
+
+def test_report_names_no_forgotten_customer(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    held = dict(line.split(",")[:2] for line in (folder / "ids.csv").read_text().splitlines()[1:])
+    (folder / "c.csv").write_text(HEAD + "".join(row(number) for number in range(1, ROWS) if number != 7))
+    run(["sync", "c.csv", "--to", "paydock", "--report", "r.json", "--removed", "report"])
+    capfd.readouterr()
+    assert "r.json" in found_in(folder, held["forget-0007"])
+    assert run(["forget", "c.csv.paydock.journal", "forget-0007"]) == 0
+    assert found_in(folder, held["forget-0007"], "forget-0007") == set()
+
+
+def test_journal_in_use_is_not_changed(folder: Path) -> None:
+    path = folder / "c.csv.paydock.journal"
+    holding = Journal.existing(path)
+    holding.hold()
+    try:
+        with pytest.raises(BulkError, match="another run is using this journal"):
+            forget(Journal.existing(path), ["forget-0007"], [])
+    finally:
+        holding.release()
+
+
+@pytest.mark.parametrize("words", [[], ["forget-1", "--from", "list.txt"], ["--from", "empty.txt"]])
+def test_forget_needs_one_reference_or_list(folder: Path, words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "list.txt").write_text("forget-2\n")
+    (folder / "empty.txt").write_text(os.linesep)
+    assert run(["forget", "c.csv.paydock.journal", *words]) == 1
+    assert "reference" in capfd.readouterr().err

@@ -1,0 +1,206 @@
+"""Erases the traces of customers from a journal and from the files that its jobs wrote."""
+
+import csv
+import io
+import mmap
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from attrs import define, field
+
+from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.journal.database import connect, reading, writing
+from wonder_customers.bulk.journal.digest import key_mark
+from wonder_customers.bulk.private_files import private_opener
+from wonder_customers.bulk.sources.json_files import DEAD_LETTER
+
+__all__ = ["Forgotten", "files_near", "forget"]
+
+_IDS: Final = b"reference,id,state,time"
+_PLAN: Final = b'{"wonder-customers plan"'
+_HEAD: Final = 1 << 16
+_BESIDE: Final = ("-wal", "-shm", "-journal", ".key", ".lock")
+
+
+@define
+class Forgotten:
+    """What was erased.
+
+    Attributes:
+        rows: Number of rows removed from the journal.
+        unconfirmed: Number of them whose request may still be applied.
+        entries: Number of entries removed from each file. Saved plans are deleted: they count one entry.
+        left: Files of other kinds that contain one of the references, such as the source.
+    """
+
+    rows: int = 0
+    unconfirmed: int = 0
+    entries: dict[Path, int] = field(factory=dict)
+    left: list[Path] = field(factory=list)
+
+
+def files_near(journal: Journal) -> list[Path]:
+    """Return the files in the folder of a journal and in that of its last source, without the journal's own files."""
+    folders = {journal.path.resolve().parent}
+    last = journal.last_run()
+    source = None if last is None else last.facts.get("source")
+    if isinstance(source, str) and Path(source).is_absolute():
+        folders.add(Path(source).parent)
+    own = {journal.path.resolve().name, *(journal.path.resolve().name + suffix for suffix in _BESIDE)}
+    found = (it for folder in sorted(folders) if folder.is_dir() for it in sorted(folder.iterdir()))
+    return [it for it in found if it.name not in own and it.is_file() and not it.is_symlink()]
+
+
+def forget(journal: Journal, references: Collection[str], files: Iterable[Path]) -> Forgotten:
+    """Remove customers from a journal, and from those of `files` that jobs wrote.
+
+    These are lists of failed rows, exported ids, JSON reports and saved plans. Other files are not changed.
+
+    Args:
+        journal: The journal.
+        references: The references of the customers.
+        files: The files to search.
+
+    Raises:
+        BulkError: The journal is in use, or cannot be written.
+        ConfigurationError: The journal cannot be read.
+        OSError: A file cannot be read or written.
+    """
+    wanted, found = set(references), Forgotten()
+    journal.hold()
+    try:
+        ids = _from_journal(journal, wanted, found)
+    finally:
+        journal.release()
+    pattern = re.compile(b"|".join(rb"(?<![\w-])" + re.escape(it.encode()) + rb"(?![\w-])" for it in sorted(wanted)))
+    for path in files:
+        erased = _from_file(path, wanted, ids, pattern, key_mark(journal.digests).hex())
+        if erased:
+            found.entries[path] = erased
+        if path.exists() and _contains(path, pattern):
+            found.left.append(path)
+    return found
+
+
+def _from_journal(journal: Journal, wanted: set[str], found: Forgotten) -> set[str]:
+    """Delete rows so that no page of the file keeps their bytes; return their ids at the gateway."""
+    ids: set[str] = set()
+    with writing(journal.path), closing(connect(journal.path)) as connection:
+        connection.execute("PRAGMA secure_delete = ON").close()
+        connection.execute("PRAGMA temp_store = MEMORY").close()
+        for reference in wanted:
+            with reading(journal.path):
+                rows = connection.execute("SELECT id, state FROM rows WHERE reference = ?", [reference]).fetchall()
+            ids.update(it for it, _ in rows if isinstance(it, str))
+            found.rows += len(rows)
+            found.unconfirmed += sum(state in {"sending", "unknown"} for _, state in rows)
+            connection.execute("DELETE FROM rows WHERE reference = ?", [reference])
+        for statement in ("PRAGMA wal_checkpoint(TRUNCATE)", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+            connection.execute(statement).close()
+    return ids
+
+
+def _from_file(path: Path, wanted: set[str], ids: set[str], pattern: re.Pattern[bytes], mark: str) -> int:
+    """Remove the customers from one file; return the number of entries removed."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if head.startswith(_PLAN):
+        plan = _parsed(head.partition(b"\n")[0])
+        if not isinstance(plan, dict) or plan.get("key") != mark:
+            return 0
+        # A plan holds digests of all rows. It is invalid, because rows were removed from its journal.
+        path.unlink()
+        return 1
+    if head.partition(b"\n")[0].strip() == _IDS:
+        return _rewritten(path, lambda content: _without_ids(content, wanted, ids))
+    first = _parsed(head.partition(b"\n")[0])
+    if isinstance(first, dict) and first.keys() >= DEAD_LETTER:
+        return _rewritten(path, lambda content: _without_letters(content, wanted, pattern))
+    if head.startswith(b"{") and b'"versions"' in path.read_bytes():
+        return _rewritten(path, lambda content: _report_without(content, ids))
+    return 0
+
+
+Edited = tuple[bytes, int]
+
+
+def _without_ids(content: bytes, wanted: set[str], ids: set[str]) -> Edited:
+    rows = list(csv.reader(io.StringIO(content.decode(), newline="")))
+    kept = [row for row in rows if not (wanted.intersection(row[:1]) or ids.intersection(row[1:2]))]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(kept)
+    return text.getvalue().encode(), len(rows) - len(kept)
+
+
+def _without_letters(content: bytes, wanted: set[str], pattern: re.Pattern[bytes]) -> Edited:
+    lines = content.splitlines(keepends=True)
+    kept = [line for line in lines if not _is_about(line, wanted, pattern)]
+    return b"".join(kept), len(lines) - len(kept)
+
+
+def _is_about(line: bytes, wanted: set[str], pattern: re.Pattern[bytes]) -> bool:
+    """Return whether an entry is about one of the customers; one without a reference, if its text names one."""
+    letter = _parsed(line)
+    reference = letter.get("reference") if isinstance(letter, dict) else None
+    if reference is not None:
+        return reference in wanted
+    return any(pattern.search(it) for it in (line, *(text.encode() for text in _texts(letter))))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(item, str):
+            yield item
+        yield from _texts(item)
+
+
+def _report_without(content: bytes, ids: set[str]) -> Edited:
+    report = _parsed(content)
+    left: Any = report.get("left") if isinstance(report, dict) else None
+    held = left.get("ids") if isinstance(left, dict) else None
+    if not isinstance(held, list) or ids.isdisjoint(held):
+        return content, 0
+    kept = [it for it in held if it not in ids]
+    left["ids"] = kept
+    return orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE), len(held) - len(kept)
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _rewritten(path: Path, edit: Callable[[bytes], Edited]) -> int:
+    """Replace a file by its edited content; a list without entries is deleted. Return the number of entries removed."""
+    before = path.read_bytes()
+    content, removed = edit(before)
+    if not removed:
+        return 0
+    if not content:
+        path.unlink()
+        return removed
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(new, "wb", opener=private_opener) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+    return removed
+
+
+def _contains(path: Path, pattern: re.Pattern[bytes]) -> bool:
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return pattern.search(content) is not None
