@@ -7,6 +7,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from wonder_customers._support.card_data import find_card_data
 from wonder_customers.dialects.base import Call, Dialect, Steps, send
 from wonder_customers.dialects.json import UnreadableJsonError, parse_json
 from wonder_customers.dialects.responses import error_object, gateway_error, short_text
@@ -63,7 +64,8 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
         orjson.dumps(body)
     except TypeError:
         return "json", None, "must contain only JSON types"
-    return None
+    found = next(find_card_data({"query": dict(query), "json": body}), None)
+    return None if found is None else (found[0] or "json", None, f"{found[1]}, which must not be stored")
 
 
 def _decode(response: HttpResponse, *, writes: bool) -> Any:

@@ -31,6 +31,7 @@ _LOCKED = "; ".join(
     )
 )
 """Set after the source is attached, because a SQLite database needs an extension."""
+_QUOTED = re.compile(r"['\"]([^'\"\n]+)['\"]")
 _CSV_NAME = re.compile(r"['\"]([^'\"\n]+\.(?:csv|tsv|txt)(?:\.gz|\.zst)?)['\"]", re.IGNORECASE)
 
 
@@ -74,7 +75,7 @@ def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[A
     The connection reads no other file, loads no extension, and its settings cannot be changed.
 
     Args:
-        path: The source; None for a query that names its own files, which can read any file.
+        path: The source; None for a query that names its own files in quotes, and can read no others.
         query: The query that will be run.
         reading: The encoding, delimiter and quote of CSV files.
 
@@ -95,9 +96,7 @@ def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[A
             connection.execute(f"SET temp_directory = {_quoted(folder)}")
             _attach(connection, path, reading, Path(folder))
             if path is None:
-                for name in dict.fromkeys(_CSV_NAME.findall(query or "")):
-                    if Path(name).is_file():
-                        _create_view(connection, name, _table(Path(name), reading, Path(folder))[1])
+                _attach_named(connection, query or "", reading, Path(folder))
             connection.execute(_LOCKED)
             yield connection
         except duckdb.Error as error:
@@ -115,6 +114,20 @@ def _attach(connection: Any, path: Path | None, reading: Reading, folder: Path) 
         connection.execute(f"ATTACH {_quoted(path)} AS source (READ_ONLY{kind}); USE source")
     else:
         _create_view(connection, "source", table)
+    connection.execute("SET enable_external_access = false")
+
+
+def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -> None:
+    """Make the files that a query names in quotes available, also by patterns, and forbid access to any other file."""
+    allowed: dict[str, None] = {}
+    for name in dict.fromkeys(_QUOTED.findall(query)):
+        matches = [name] if Path(name).is_file() else glob.glob(name)  # noqa: PTH207 - DuckDB's paths are texts
+        allowed |= dict.fromkeys([*matches, *map(glob_escaped, matches), *([name] if matches else [])])
+        if _CSV_NAME.fullmatch(f"'{name}'") and Path(name).is_file():
+            file, table = _table(Path(name), reading, folder)
+            allowed |= dict.fromkeys([str(file), glob_escaped(file)])
+            _create_view(connection, name, table)
+    connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, allowed))}]")
     connection.execute("SET enable_external_access = false")
 
 
