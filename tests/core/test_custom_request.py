@@ -81,6 +81,26 @@ async def test_invalid_request_is_refused(method: str, path: str, more: dict[str
     assert requests == []
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"json": {"card": {"pan": "4929735926140832"}}},
+        {"json": [[{"note": "4929 7359 2614 0832"}]]},
+        {"json": {"source": {"cvv": "917"}}},
+        {"json": {"number": 4929735926140832}},
+        {"query": {"search": "4929735926140832"}},
+    ],
+    ids=range(5),
+)
+async def test_card_data_in_a_custom_request_is_refused(more: dict[str, Any]) -> None:
+    requests: list[httpx.Request] = []
+    async with recording(requests) as it:
+        with pytest.raises(InvalidRecordError, match="must not be stored") as caught:
+            await it.request("POST", "/v2/charges", **more)
+    assert requests == []
+    assert not any(text in str(caught.value) for text in ("4929", "917"))
+
+
 async def test_response_without_a_body_is_none() -> None:
     requests: list[httpx.Request] = []
     async with recording(requests) as it:

@@ -22,7 +22,8 @@ from wonder_customers.simulator.server import SimulatorServer
 
 Commands = Callable[..., tuple[int, str]]
 JOURNAL = "c.csv.monri.journal"
-AFTER = (("status",), ("status", "--json"), ("ids",), ("verify",), ("resume",), ("retry-failed",))
+AFTER = (("status",), ("status", "--json"), ("ids",), ("verify",), ("resume",), ("retry-failed",),
+         ("forget", "c-1"))  # fmt: skip
 
 
 @pytest.fixture

@@ -33,6 +33,8 @@ def references(query: str) -> list[str | None]:
         ("FROM read_csv('d[01].csv') ORDER BY reference", ["r-0", "r-1"]),
         ("FROM read_csv(['d0.csv', 'd2.csv']) ORDER BY reference", ["r-0", "r-2"]),
         ("SELECT 'x' AS reference", ["x"]),
+        ("SELECT * FROM 'd0.csv' WHERE '' <> 'it''s' -- it's one file\n", ["r-0"]),
+        ('SELECT \'x\' AS "name", reference FROM "d0.csv" /* \'x */', ["r-0"]),
     ],
 )
 def test_query_reads_the_files_that_it_names(folder: Path, query: str, expected: list[str]) -> None:

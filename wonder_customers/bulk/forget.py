@@ -45,15 +45,13 @@ class Forgotten:
 
 
 def files_near(journal: Journal) -> list[Path]:
-    """Return the files in the folder of a journal and in that of its last source, without the journal's own files."""
-    folders = {journal.path.resolve().parent}
-    last = journal.last_run()
-    source = None if last is None else last.facts.get("source")
-    if isinstance(source, str) and Path(source).is_absolute():
-        folders.add(Path(source).parent)
-    own = {journal.path.resolve().name, *(journal.path.resolve().name + suffix for suffix in _BESIDE)}
-    found = (it for folder in sorted(folders) if folder.is_dir() for it in sorted(folder.iterdir()))
-    return [it for it in found if it.name not in own and it.is_file() and not it.is_symlink()]
+    """Return the files in the folder of a journal, without links and the journal's own files.
+
+    The folder of the source is not searched: a journal from someone else could name any folder.
+    """
+    path = journal.path.resolve()
+    own = {path.name, *(path.name + suffix for suffix in _BESIDE)}
+    return [it for it in sorted(path.parent.iterdir()) if it.name not in own and it.is_file() and not it.is_symlink()]
 
 
 def forget(journal: Journal, references: Collection[str], files: Iterable[Path]) -> Forgotten:
@@ -90,7 +88,7 @@ def forget(journal: Journal, references: Collection[str], files: Iterable[Path])
 def _from_journal(journal: Journal, wanted: set[str], found: Forgotten) -> set[str]:
     """Delete rows so that no page of the file keeps their bytes; return their ids at the gateway."""
     ids: set[str] = set()
-    with writing(journal.path), closing(connect(journal.path)) as connection:
+    with writing(journal.path, "Run the command again."), closing(connect(journal.path)) as connection:
         connection.execute("PRAGMA secure_delete = ON").close()
         connection.execute("PRAGMA temp_store = MEMORY").close()
         for reference in wanted:

@@ -31,7 +31,8 @@ _LOCKED = "; ".join(
     )
 )
 """Set after the source is attached, because a SQLite database needs an extension."""
-_QUOTED = re.compile(r"['\"]([^'\"\n]+)['\"]")
+_QUOTED = re.compile(r"--[^\n]*|/\*.*?\*/|'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"", re.DOTALL)
+"""Comments, and texts and names in quotes."""
 _CSV_NAME = re.compile(r"['\"]([^'\"\n]+\.(?:csv|tsv|txt)(?:\.gz|\.zst)?)['\"]", re.IGNORECASE)
 
 
@@ -120,7 +121,8 @@ def _attach(connection: Any, path: Path | None, reading: Reading, folder: Path) 
 def _attach_named(connection: Any, query: str, reading: Reading, folder: Path) -> None:
     """Make the files that a query names in quotes available, also by patterns, and forbid access to any other file."""
     allowed: dict[str, None] = {}
-    for name in dict.fromkeys(_QUOTED.findall(query)):
+    found = (it[1].replace("''", "'") if it[1] else it[2] for it in _QUOTED.finditer(query))
+    for name in dict.fromkeys(filter(None, found)):
         matches = [name] if Path(name).is_file() else glob.glob(name)  # noqa: PTH207 - DuckDB's paths are texts
         allowed |= dict.fromkeys([*matches, *map(glob_escaped, matches), *([name] if matches else [])])
         if _CSV_NAME.fullmatch(f"'{name}'") and Path(name).is_file():
