@@ -20,7 +20,7 @@ def row(number: int, email: str = "") -> str:
 
 
 @pytest.fixture
-def folder(
+def job_folder(
     tmp_path: Path, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Path:
     """A folder with every file that commands write for a source in which each tenth row fails."""
@@ -38,55 +38,57 @@ def folder(
     return tmp_path
 
 
-def found_in(folder: Path, *texts: str) -> set[str]:
+def found_in(job_folder: Path, *texts: str) -> set[str]:
     """Return the names of the files that contain one of the texts."""
     return {
-        it.name for it in folder.rglob("*") if it.is_file() and any(text.encode() in it.read_bytes() for text in texts)
+        it.name
+        for it in job_folder.rglob("*")
+        if it.is_file() and any(text.encode() in it.read_bytes() for text in texts)
     }
 
 
-def test_customers_leave_no_trace_in_files(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    held = dict(line.split(",")[:2] for line in (folder / "ids.csv").read_text().splitlines()[1:])
+def test_customers_leave_no_trace_in_files(job_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    held = dict(line.split(",")[:2] for line in (job_folder / "ids.csv").read_text().splitlines()[1:])
     gone = ["forget-0007", "forget-0010"]  # the second failed and is in the list of failed rows
     ids = [held[it] for it in gone if held.get(it)]
-    assert found_in(folder, *gone) >= {"c.csv", "c.csv.paydock.journal", "c.csv.paydock.failed.jsonl", "ids.csv"}
+    assert found_in(job_folder, *gone) >= {"c.csv", "c.csv.paydock.journal", "c.csv.paydock.failed.jsonl", "ids.csv"}
     assert len(ids) == 1
-    (folder / "c.csv").write_text(HEAD + "".join(row(number) for number in range(ROWS) if number not in {7, 10}))
-    (folder / "list.txt").write_text("\n".join(gone))
-    (folder / "note.txt").write_text("see forget-0007, please")
+    (job_folder / "c.csv").write_text(HEAD + "".join(row(number) for number in range(ROWS) if number not in {7, 10}))
+    (job_folder / "list.txt").write_text("\n".join(gone))
+    (job_folder / "note.txt").write_text("see forget-0007, please")
     assert run(["forget", "c.csv.paydock.journal", "--from", "list.txt"]) == 0
     printed = capfd.readouterr().err
     assert "rows were removed from c.csv.paydock.journal" in printed
     assert "note.txt still contains a reference" in printed
     assert "c.csv still contains" not in printed
-    assert found_in(folder, *gone, *ids, "a7@example.org", "Ada Nr 10,") == {"list.txt", "note.txt"}
-    assert not (folder / "plan.jsonl").exists()
-    assert found_in(folder, "forget-0021") == {"c.csv", "c.csv.paydock.journal", "ids.csv"}
-    assert found_in(folder, "forget-0020") == {"c.csv", "c.csv.paydock.failed.jsonl"}
+    assert found_in(job_folder, *gone, *ids, "a7@example.org", "Ada Nr 10,") == {"list.txt", "note.txt"}
+    assert not (job_folder / "plan.jsonl").exists()
+    assert found_in(job_folder, "forget-0021") == {"c.csv", "c.csv.paydock.journal", "ids.csv"}
+    assert found_in(job_folder, "forget-0020") == {"c.csv", "c.csv.paydock.failed.jsonl"}
     assert run(["status", "c.csv.paydock.journal"]) == 0
-    assert all(it.stat().st_mode & 0o077 == 0 for it in folder.glob("*.jsonl"))
+    assert all(it.stat().st_mode & 0o077 == 0 for it in job_folder.glob("*.jsonl"))
 
 
-def test_reference_is_not_found_inside_another_one(folder: Path) -> None:
-    journal = Journal.existing(folder / "c.csv.paydock.journal")
-    before = {it.name: it.read_bytes() for it in folder.glob("*.csv")}
-    found = forget(journal, ["forget-000", "orget-0007", "0007"], folder.glob("*.csv"))
+def test_reference_is_not_found_inside_another_one(job_folder: Path) -> None:
+    journal = Journal.existing(job_folder / "c.csv.paydock.journal")
+    before = {it.name: it.read_bytes() for it in job_folder.glob("*.csv")}
+    found = forget(journal, ["forget-000", "orget-0007", "0007"], job_folder.glob("*.csv"))
     assert (found.rows, found.entries, found.left) == (0, {}, [])
-    assert before == {it.name: it.read_bytes() for it in folder.glob("*.csv")}
+    assert before == {it.name: it.read_bytes() for it in job_folder.glob("*.csv")}
 
 
-def test_report_names_no_forgotten_customer(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    held = dict(line.split(",")[:2] for line in (folder / "ids.csv").read_text().splitlines()[1:])
-    (folder / "c.csv").write_text(HEAD + "".join(row(number) for number in range(1, ROWS) if number != 7))
+def test_report_names_no_forgotten_customer(job_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    held = dict(line.split(",")[:2] for line in (job_folder / "ids.csv").read_text().splitlines()[1:])
+    (job_folder / "c.csv").write_text(HEAD + "".join(row(number) for number in range(1, ROWS) if number != 7))
     run(["sync", "c.csv", "--to", "paydock", "--report", "r.json", "--removed", "report"])
     capfd.readouterr()
-    assert "r.json" in found_in(folder, held["forget-0007"])
+    assert "r.json" in found_in(job_folder, held["forget-0007"])
     assert run(["forget", "c.csv.paydock.journal", "forget-0007"]) == 0
-    assert found_in(folder, held["forget-0007"], "forget-0007") == set()
+    assert found_in(job_folder, held["forget-0007"], "forget-0007") == set()
 
 
-def test_journal_in_use_is_not_changed(folder: Path) -> None:
-    path = folder / "c.csv.paydock.journal"
+def test_journal_in_use_is_not_changed(job_folder: Path) -> None:
+    path = job_folder / "c.csv.paydock.journal"
     holding = Journal.existing(path)
     holding.hold()
     try:
@@ -97,8 +99,8 @@ def test_journal_in_use_is_not_changed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["forget-1", "--from", "list.txt"], ["--from", "empty.txt"]])
-def test_forget_needs_one_reference_or_list(folder: Path, words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    (folder / "list.txt").write_text("forget-2\n")
-    (folder / "empty.txt").write_text(os.linesep)
+def test_forget_needs_a_reference(job_folder: Path, words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    (job_folder / "list.txt").write_text("forget-2\n")
+    (job_folder / "empty.txt").write_text(os.linesep)
     assert run(["forget", "c.csv.paydock.journal", *words]) == 1
     assert "reference" in capfd.readouterr().err

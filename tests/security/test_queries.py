@@ -11,7 +11,7 @@ pytest.importorskip("duckdb", reason="needs the extra duckdb")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def customer_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with three customer files and a file with a secret."""
     monkeypatch.chdir(tmp_path)
     for number in range(3):
@@ -37,7 +37,7 @@ def references(query: str) -> list[str | None]:
         ('SELECT \'x\' AS "name", reference FROM "d0.csv" /* \'x */', ["r-0"]),
     ],
 )
-def test_query_reads_the_files_that_it_names(folder: Path, query: str, expected: list[str]) -> None:
+def test_query_reads_the_files_that_it_names(customer_files: Path, query: str, expected: list[str]) -> None:
     assert references(query) == expected
 
 
@@ -51,6 +51,6 @@ def test_query_reads_the_files_that_it_names(folder: Path, query: str, expected:
         "SELECT * FROM read_csv('https://gateway.example/' || 'x.csv')",
     ],
 )
-def test_query_reads_no_other_file(folder: Path, query: str) -> None:
+def test_query_reads_no_other_file(customer_files: Path, query: str) -> None:
     with pytest.raises(ConfigurationError, match="the query cannot be run"):
         references(query)

@@ -192,7 +192,7 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
         more: Further files to search.
 
     Raises:
-        ConfigurationError: There is no reference, or a file cannot be read or changed.
+        ConfigurationError: The reference is missing, or a file cannot be read or changed.
     """
     try:
         lines = [] if listed is None else listed.read_text(encoding="utf-8").splitlines()
