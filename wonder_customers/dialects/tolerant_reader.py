@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Json = dict[str, Any]
 
-_MISSING: Final = object()
-"""The value for a field that an object does not contain."""
-
 UNREADABLE: Final = (KeyError, TypeError, ValueError)
 """The errors of a function that cannot read a value."""
 
@@ -111,14 +108,15 @@ class RecordReader(Generic[T]):
         values: Json = {}
         kind: Any = self._kind
         for name, wire, exact, scalar, it in self._fields:
-            value = shaped.get(wire, _MISSING)
+            if wire not in shaped:
+                if it.required:
+                    raise MissingFieldError(f"{path}{wire}", "missing")
+                continue
+            value = shaped[wire]
             if type(value) is exact:
                 values[name] = value
             elif value is None and it.nullable:
                 pass  # the field keeps its default
-            elif value is _MISSING:
-                if it.required:
-                    raise MissingFieldError(f"{path}{wire}", "missing")
             elif scalar is None:
                 values[name] = it.read(it, value, scope)
             else:
