@@ -1,5 +1,6 @@
 """Calls that wait: for a connection, a lock or the rate limit. How they are cancelled, stopped and signed."""
 
+import asyncio
 import warnings
 from collections.abc import Callable
 from time import process_time
@@ -13,7 +14,7 @@ from mock_gateway import MockGateway, json_response, paydock
 from scripted_transport import CREATED, Harness, draft, hang, make_harness, no_response, respond, use_real_time
 from wonder_customers import CallError, Monri, NotSentError, Paydock, RateLimit, RetryPolicy, StopSignal
 from wonder_customers._core.account_state import AccountState, AccountStates
-from wonder_customers._support.wait_queue import DividedSlots
+from wonder_customers._support.wait_queue import DividedSlots, Slots
 
 pytestmark = pytest.mark.anyio
 
@@ -186,3 +187,54 @@ async def test_listing_that_is_left_early_warns_of_nothing(how: str) -> None:
                         break
             await listing.aclose()
             assert listing._open == []
+
+
+async def test_slot_of_a_cancelled_task_goes_to_the_next_one() -> None:
+    slots, taken, scopes = Slots(1), list[int](), [anyio.CancelScope() for _ in range(4)]
+    assert slots.acquire_nowait()
+
+    async def take(number: int) -> None:
+        with scopes[number]:
+            await slots.acquire(100)
+            taken.append(number)
+            slots.release()
+
+    async with anyio.create_task_group() as group:
+        for number in range(4):
+            group.start_soon(take, number)
+            await anyio.wait_all_tasks_blocked()
+        slots.release()  # selects the first task, which is cancelled before it runs
+        scopes[0].cancel()
+        scopes[1].cancel()  # is still in the queue when the slot is passed on
+    assert taken in ([2, 3], [0, 2, 3])  # anyio on asyncio cancels a selected task at its next wait
+    assert (slots.free, slots.waiting) == (1, 0)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_slot_of_a_cancelled_asyncio_task_is_passed_on() -> None:
+    slots = Slots(1)
+    assert slots.acquire_nowait()
+    tasks = [asyncio.create_task(slots.acquire(100)) for _ in range(3)]
+    await anyio.wait_all_tasks_blocked()
+    slots.release()
+    tasks[0].cancel()
+    tasks[1].cancel()
+    assert await tasks[2]
+    assert (tasks[0].cancelled(), tasks[1].cancelled(), slots.free, slots.waiting) == (True, True, 0, 0)
+
+
+async def test_wait_for_a_slot_ends_in_time_and_by_a_stop_signal() -> None:
+    slots, ends = Slots(1), set[Any]()
+    assert slots.acquire_nowait()
+    assert not await slots.acquire(0.01)
+    async with anyio.create_task_group() as group:
+
+        async def wait() -> None:
+            assert not await slots.acquire(100, ends)
+
+        group.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        for end in list(ends):
+            end()
+    slots.release()
+    assert (slots.free, slots.waiting, ends) == (1, 0, set())

@@ -13,6 +13,7 @@ __all__ = ["contains_card_number", "find_card_data", "names_security_code", "pla
 
 _RUN: Final = re.compile(r"[0-9](?:[\W_]{0,3}[0-9]){12,}")
 """Thirteen or more digits, with up to three characters between two of them that are neither letters nor digits."""
+_GROUP: Final = re.compile("[0-9]+")
 _NUMBER: Final = re.compile(
     r"4[0-9]{12}(?:[0-9]{3}){0,2}"  # Visa
     r"|5[1-5][0-9]{14}|2(?:22[1-9]|2[3-9][0-9]|[3-6][0-9]{2}|7[01][0-9]|720)[0-9]{12}"  # Mastercard
@@ -67,7 +68,7 @@ def contains_card_number(text: str, shortest: int = 13) -> bool:
         shortest: The minimum number of digits.
     """
     for run in _RUN.finditer(plain_text(text)):
-        groups = re.findall("[0-9]+", run[0])
+        groups = _GROUP.findall(run[0])
         for start in range(len(groups)):
             number = ""
             for group in groups[start:]:
@@ -168,10 +169,10 @@ def _collect(item: Any, texts: list[str], depth: int) -> bool:
                 return False
     elif isinstance(item, (dict, list, tuple, Mapping)):
         if not isinstance(item, (list, tuple)):
-            keys = list(map(str, item))
-            texts += keys
-            if any(names_security_code(key[:100]) for key in keys):
-                return False
+            for key in map(str, item):
+                if names_security_code(key[:100]):
+                    return False
+                texts.append(key)
             item = item.values()
         return depth > 0 and all(_collect(value, texts, depth - 1) for value in item)
     elif isinstance(item, (int, float)):
