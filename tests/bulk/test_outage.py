@@ -44,9 +44,12 @@ def test_outage_is_named_by_its_last_request_and_counted() -> None:
         assert _text(watch) is None  # too short to be reported
         waits.waits.append(60.0)
         for error, text in (
-            (GatewayUnavailableError("busy", status=503), "the gateway answers 503 (2 times)"),
+            (GatewayUnavailableError("busy", status=503), "the gateway responds with 503 (2 times)"),
             (NotSentError("it was not sent to https://x: no connection: connection refused"), "connection refused (3 "),
-            (NoResponseError("it was sent and received no response: timeout"), "the gateway does not answer (4 times)"),
+            (
+                NoResponseError("it was sent and received no response: timeout"),
+                "the gateway does not respond (4 times)",
+            ),
         ):
             watch.record(Evidence.NOT_SENT, error)
             assert (_text(watch) or "").startswith(text)
@@ -69,7 +72,7 @@ async def test_job_waits_for_the_end_of_an_outage(
         )
     assert [outcome.reason for outcome in outcomes if not outcome.ok] == []
     assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(20)}
-    assert [it.reason for it in job.past_outages] == ["the gateway answers 503"]
+    assert [it.reason for it in job.past_outages] == ["the gateway responds with 503"]
     assert job.past_outages[0].requests == 300
 
 
@@ -83,7 +86,7 @@ async def test_job_gives_up_in_order_and_can_be_resumed(
         job = sync(session, drafts, journal=journal, options=Options(give_up_after=600))
         failed: list[Outcome] = []
         begins = partial(server.faults.add, "server_error", gateway=gateway, status=503, times=None)
-        with no_waits(), pytest.raises(BulkError, match=r"the gateway answers 503 \([\d,]+ times\).*resume"):
+        with no_waits(), pytest.raises(BulkError, match=r"the gateway responds with 503 \([\d,]+ times\).*resume"):
             await _collect(job, begins, failed)
     assert job.exit_status == "outage"
     assert {outcome.applied for outcome in failed} <= {"unknown"}  # rows that were under way at the end

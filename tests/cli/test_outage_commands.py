@@ -128,9 +128,9 @@ def test_closed_terminal_stops_the_job_in_order(tmp_path: Path, server: Simulato
 
 
 def test_progress_bar_names_the_outage_below_the_bar() -> None:
-    outage = {"reason": "the gateway answers 503", "requests": 432, "seconds": 41.2}
-    facts = {"outage": {**outage, "text": "the gateway answers 503 (432 times), waiting"}}
-    assert progress._outage_line(facts) == "the gateway answers 503 (432 times), waiting for 41 s"
+    outage = {"reason": "the gateway responds with 503", "requests": 432, "seconds": 41.2}
+    facts = {"outage": {**outage, "text": "the gateway responds with 503 (432 times), waiting"}}
+    assert progress._outage_line(facts) == "the gateway responds with 503 (432 times), waiting for 41 s"
     assert progress._outage_line({"outage": None}) == ""
 
 

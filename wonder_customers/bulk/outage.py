@@ -1,4 +1,4 @@
-"""Detects that a gateway processes no request, and why."""
+"""Detects outages: times in which a gateway processes no request."""
 
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ __all__ = ["Outage", "OutageWatch"]
 
 _PROCESSED: Final = frozenset({Evidence.RESPONSE, Evidence.REJECTED, Evidence.BODY_LOST, Evidence.ABSENT})
 _SHORTEST: Final = 1.0
-"""Seconds without a processed request from which an outage is reported."""
+"""Seconds without a processed request after which an outage is reported."""
 _MOST_KEPT: Final = 50
 
 
@@ -21,8 +21,8 @@ class Outage:
     """A time in which the gateway processed no request.
 
     Attributes:
-        began: When the first request failed, on the monotonic clock.
-        reason: How the last request ended, such as ``the gateway answers 503`` or ``connection refused``.
+        began: The time of the first failed request, on the monotonic clock.
+        reason: The result of the last request, such as ``the gateway responds with 503`` or ``connection refused``.
         requests: The number of requests that failed.
         seconds: The duration so far.
     """
@@ -45,10 +45,10 @@ class Outage:
 
 @define(eq=False)
 class OutageWatch:
-    """Follows how the requests of a job end.
+    """Detects outages from the results of a job's requests.
 
     Attributes:
-        past: The outages that ended, without short ones. The first 50.
+        past: The first 50 outages that have ended, without those of less than a second.
     """
 
     past: list[Outage] = field(factory=list, init=False)
@@ -56,12 +56,12 @@ class OutageWatch:
 
     @property
     def lasts(self) -> bool:
-        """Whether no request was processed since the last one that failed."""
+        """Whether no request was processed since the last failed request."""
         return self._current is not None
 
     @property
     def current(self) -> Outage | None:
-        """The outage that lasts; None if a request was processed in the last second, or none was sent."""
+        """The current outage; None if there was a processed request in the last second, or if no request has failed."""
         found = self._current
         if found is None:
             return None
@@ -69,7 +69,7 @@ class OutageWatch:
         return found if found.seconds >= _SHORTEST else None
 
     def record(self, evidence: Evidence, error: CallError) -> None:
-        """Take note of how a request ended. Called for each request, so a processed one must cost little."""
+        """Record the result of a request. This method is called for each request, so its usual path is short."""
         if evidence in _PROCESSED:
             if self._current is not None:
                 self.end()
@@ -87,10 +87,10 @@ class OutageWatch:
 
 
 def _reason(error: CallError) -> str:
-    """Return how a request ended, without the gateway's words."""
+    """Return the result of a request as text, without the gateway's message."""
     if isinstance(error, GatewayError) and error.status:
-        return f"the gateway answers {error.status}"
+        return f"the gateway responds with {error.status}"
     if isinstance(error, NoResponseError):
-        return "the gateway does not answer"
+        return "the gateway does not respond"
     # The reason ends with the cause, after the gateway's URL.
     return error.reason.rpartition(": ")[2]

@@ -27,10 +27,10 @@ __all__ = ["Finding", "Verification", "verify", "wilson"]
 Result = Literal[
     "equal", "normalized", "different", "missing", "ambiguous", "unreadable", "unsent", "removed", "present"
 ]
-"""``normalized`` rows are equal after normalisation, such as of an e-mail address in lower case. ``unreadable`` rows
+"""``normalized`` rows are equal after normalisation, for example of the case of an e-mail address. ``unreadable`` rows
 cannot be at the gateway: they are invalid or have no reference. ``unsent`` rows were never confirmed, according to the
-journal. ``removed`` and ``present`` customers were removed because they left the source: the gateway does not have
-the former, as expected, and has the latter."""
+journal. ``removed`` and ``present`` refer to customers that were removed because they left the source: the gateway does
+not have ``removed`` customers, as expected, but still has ``present`` customers."""
 
 _LEFT_OUT: Final = frozenset({"unreadable", "unsent"})
 _RIGHT: Final = frozenset({"equal", "normalized", "removed"})
@@ -47,7 +47,7 @@ class Finding:
         reference: The customer's reference.
         result: The result.
         fields: The fields that differ.
-        changed: The row has other values than those that were confirmed last.
+        changed: Whether the values of the row differ from those that were confirmed last.
     """
 
     number: int
@@ -67,7 +67,7 @@ class Verification:
         counts: Rows by result.
         normalized: For each field, the number of rows whose value equals the gateway's only after normalisation, such
             as an e-mail address in lower case.
-        changed: The number of rows that have other values than those that were confirmed last.
+        changed: The number of rows whose values differ from those that were confirmed last.
         findings: The first rows that differ.
     """
 
@@ -126,7 +126,7 @@ async def verify(
     Args:
         session: An open session.
         rows: The source.
-        journal: The journal of the job, which records what was confirmed and removed, and the fields that the source
+        journal: The journal of the job, which records confirmed rows, removed customers, and the fields that the source
             filled and cleared; without it, empty cells are not compared unless `empty` is ``clear``.
         empty: The rule for empty cells of the job.
         sample: The number of rows to read back; None for all.
@@ -190,11 +190,11 @@ class _Comparison:
 
     Attributes:
         session: The session.
-        journal: The journal; None for none.
-        find: Finds entries of the journal; None without one.
+        journal: The journal; None without a journal.
+        find: Finds entries of the journal; None without a journal.
         empty: The rule for empty cells.
         seen: The references of the source.
-        found: Where the results are counted.
+        found: Receives the results.
     """
 
     session: CustomerSession[Any]
@@ -206,7 +206,7 @@ class _Comparison:
     _repeated: set[int] = field(factory=set, init=False)
 
     def note(self, rows: Sequence[Row]) -> None:
-        """Note the references of a batch, and which rows repeat one."""
+        """Record the references of a batch and the rows that repeat a reference."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         self._repeated.update(self.seen.find_repeats(named))
 
@@ -249,7 +249,7 @@ class _Comparison:
         return Finding(row.number, draft.reference, result, compared.different, changed)
 
     def _changed(self, draft: CustomerDraft, entry: Entry | None) -> bool:
-        """Return whether a row has another request body than the recorded one."""
+        """Return whether the request body of a row differs from the recorded one."""
         if self.journal is None or entry is None or entry.payload is None:
             return False
         return self.journal.digests.payload(self.session.payload(draft)) != entry.payload

@@ -67,7 +67,7 @@ class SyncTask:
         resumable: Whether the journal is kept after the job.
         engine: The engine settings.
         rate: The maximum number of requests per second; None for no limit.
-        approved: A saved plan; nothing else may be done.
+        approved: The saved plan that the job must carry out; None without a plan.
     """
 
     account: Account
