@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 from bulk.customers import OPTIONS, AccountFactory, collect, line, open_journal, write_csv
 
-from wonder_customers import BulkError, CustomerSession
+from wonder_customers import BulkError, ConfigurationError, CustomerSession
 from wonder_customers.bulk import sources, sync
 from wonder_customers.dialects import names
 
@@ -72,3 +72,21 @@ async def test_source_that_changes_while_it_is_read_stops_the_job(
             await collect(job)
     assert job.exit_status == "source"
     assert journal.last_run().exit_status == "source"  # type: ignore[union-attr]
+
+
+def test_file_of_a_folder_that_changes_after_it_was_read_is_reported(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        write_csv(tmp_path / name, 3)
+    rows = sources.read(tmp_path)
+    assert len(rows.take(4)) == 4  # the first row of b.csv
+    append(tmp_path / "a.csv")
+    with pytest.raises(ConfigurationError, match=r"a\.csv changed while it was read"):
+        rows.take(10)
+
+
+def test_file_of_a_query_that_changes_while_it_is_read_is_reported(tmp_path: Path) -> None:
+    pytest.importorskip("duckdb")
+    rows = sources.read(write_csv(tmp_path / "c.csv", 3), query="SELECT * FROM source")
+    append(tmp_path / "c.csv")
+    with pytest.raises(ConfigurationError, match=r"c\.csv changed while it was read"):
+        rows.take(10)

@@ -161,7 +161,9 @@ def read(
         return RowReader(lambda _: database_rows(database, sql, 0, reading), None, reading.notes)
     if query is not None:
         source = None if str(path) == "-" else existing(where)
-        return RowReader(lambda _: query_rows(query, source, 0, reading), None, reading.notes)
+        found = query_rows(query, source, 0, reading)
+        rows = found if source is None else _unchanged(source, _version(source), found)
+        return RowReader(lambda _: rows, None, reading.notes)
     chosen = files(where, form)
     if len(chosen) > 1 or chosen[0][1] == "jsonl":
         reading = evolve(reading, one_table=False)
@@ -235,12 +237,21 @@ def _unchanged(path: Path, before: tuple[int, ...], rows: Generator[Row, None, i
         ConfigurationError: After the last row, if the file has changed since `before`.
     """
     number = yield from rows
+    _check_version(path, before)
+    return number
+
+
+def _check_version(path: Path, before: tuple[int, ...]) -> None:
+    """Check that a file is as it was.
+
+    Raises:
+        ConfigurationError: It has changed.
+    """
     if _version(path) != before:
         raise ConfigurationError(
             f"{path.name} changed while it was read, so its rows may be of two versions. When it is complete, run the"
             " command again; `resume` continues with --allow-changed"
         )
-    return number
 
 
 def _version(path: Path) -> tuple[int, ...]:
@@ -275,7 +286,7 @@ def _file_encoding(path: Path, reading: Reading) -> str:
 
 
 def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowReader) -> Iterator[Row]:
-    number = 0
+    number, before = 0, [_version(path) for path, _ in chosen]
     try:
         # All files are checked before the first row, so that nothing is sent if one of them is refused.
         for file, encoding in zip(chosen, encodings_of(chosen, reading), strict=True):
@@ -287,5 +298,8 @@ def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowRe
                 if not where or file[0].name in str(error):
                     raise
                 raise ConfigurationError(f"{file[0].name}: {error}") from None
+        for (path, _), version in zip(chosen, before, strict=True):
+            # Formats without a check of their own, and files that changed while a later one was read.
+            _check_version(path, version)
     finally:
         reader.close()
