@@ -12,6 +12,7 @@ DOCS = ROOT / "docs"
 ELSEWHERE = {
     "docs/testing.md": "tests/testing/test_testing_page.py",
     "docs/web-apps.md": "tests/contrib/test_recipes.py",
+    "docs/schedulers.md": "tests/docs/test_schedulers_page.py",
     "docs/adding-a-gateway.md": "tests/testing/test_fourth_gateway.py",
 }
 """Pages whose blocks are files of a project, with the tests that build it."""

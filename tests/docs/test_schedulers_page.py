@@ -1,0 +1,212 @@
+"""The recipes of the page on schedulers (docs/schedulers.md), run against the simulator.
+
+Airflow, Dagster and Prefect are not installed: modules with their names record what the recipes declare, and the task
+of each recipe runs the command.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, get_args
+
+import pytest
+from bulk.customers import write_csv
+from pages import ROOT, files
+
+from wonder_customers.bulk import Journal
+from wonder_customers.bulk.stop_reasons import ExitStatus
+from wonder_customers.cli import exit_codes
+from wonder_customers.simulator.server import SimulatorServer
+
+PAGE = ROOT / "docs/schedulers.md"
+FILES = files(PAGE)
+
+
+@pytest.fixture
+def variables(server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment in which `wonder-customers` is a command and the simulator is the gateway."""
+    command = tmp_path / "bin/wonder-customers"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m wonder_customers "$@"\n')
+    command.chmod(0o700)
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", f"{command.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    for name, code in FILES.items():
+        (tmp_path / name).write_text(code)
+    monkeypatch.chdir(tmp_path)
+    return dict(os.environ)
+
+
+def bash(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["bash", *words], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.usefixtures("variables")
+def test_cron_script_is_silent_after_success_and_passes_on_the_exit_code(
+    server: SimulatorServer, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "customers.csv", 3)
+    done = bash("nightly.sh")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert json.loads((tmp_path / "customers.heartbeat.json").read_bytes())["state"] == "ended"
+    server.faults.add("server_error", times=None, method="POST", status=400)
+    write_csv(tmp_path / "customers.csv", 4)
+    done = bash("nightly.sh")
+    assert (done.returncode, done.stdout) == (2, "some rows failed, see customers.csv.monri.failed.jsonl\n")
+    journal = Journal.existing(tmp_path / "customers.csv.monri.journal")
+    journal.hold()
+    try:
+        done = bash("nightly.sh")
+    finally:
+        journal.release()
+    assert (done.returncode, done.stdout) == (3, "sync ended with exit code 3, see customers.log\n")
+
+
+@pytest.mark.usefixtures("variables")
+def test_github_workflow_warns_about_failed_rows(server: SimulatorServer, tmp_path: Path) -> None:
+    yaml: Any = pytest.importorskip("yaml")
+    write_csv(tmp_path / "customers.csv", 3)
+    (step,) = (it for it in yaml.safe_load(FILES["sync.yml"])["jobs"]["sync"]["steps"] if it.get("name") == "sync")
+    assert step["env"].keys() <= server.environment().keys()
+    server.faults.add("server_error", times=1, method="POST", status=400)
+    done = bash("-e", "-c", step["run"])
+    assert done.returncode == 0, done.stderr
+    assert "::warning::some rows failed" in done.stdout
+    assert (tmp_path / "state/journal").exists()
+    (tmp_path / "customers.csv").unlink()
+    assert bash("-e", "-c", step["run"]).returncode == 1
+
+
+class Recorder:
+    """A decorator, with or without arguments, that returns the function."""
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    def __call__(self, function: Any = None, **options: Any) -> Any:
+        self.options.update(options)
+        return self if function is None else function
+
+
+class AirflowFailException(Exception):
+    pass
+
+
+class Retry(Exception):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(options)
+
+
+class Failure(Exception):
+    def __init__(self, reason: str, **_: Any) -> None:
+        super().__init__(reason)
+
+
+class Context:
+    """The context of an operation in Dagster."""
+
+    log = SimpleNamespace(info=lambda _: None, warning=lambda _: None)
+
+
+def scheduler(monkeypatch: pytest.MonkeyPatch, **modules: dict[str, Any]) -> None:
+    for name, content in modules.items():
+        module = ModuleType(name.replace("__", "."))
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def airflow(monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+    dag, task = Recorder(), Recorder()
+    scheduler(
+        monkeypatch,
+        airflow={},
+        airflow__exceptions={"AirflowFailException": AirflowFailException},
+        airflow__sdk={"dag": dag, "task": task},
+    )
+    tasks: list[Callable[[], object]] = []
+    vars(sys.modules["airflow.sdk"])["task"] = lambda **options: lambda function: lambda: tasks.append(function)
+    exec(compile(FILES["airflow_dag.py"], "airflow_dag.py", "exec"), {"__name__": "airflow_dag"})
+    assert dag.options["max_active_runs"] == 1
+    return tasks[0]
+
+
+def dagster(monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+    operations: list[Callable[[type[Context]], object]] = []
+    plain = {name: lambda **_: None for name in ("Definitions", "ScheduleDefinition")}
+
+    def op(function: Callable[[type[Context]], object]) -> Callable[[], None]:
+        operations.append(function)
+        return lambda: None
+
+    def job(function: Callable[[], object]) -> Callable[[], object]:
+        function()
+        return function
+
+    names = {"op": op, "job": job}
+    scheduler(monkeypatch, dagster={**plain, **names, "Failure": Failure, "RetryRequested": Retry})
+    exec(compile(FILES["dagster_job.py"], "dagster_job.py", "exec"), {"__name__": "dagster_job"})
+    return lambda: operations[0](Context)
+
+
+def prefect(monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
+    flow, task = Recorder(), Recorder()
+    scheduler(monkeypatch, prefect={"flow": flow, "task": task})
+    names: dict[str, Any] = {"__name__": "prefect_flow"}
+    exec(compile(FILES["prefect_flow.py"], "prefect_flow.py", "exec"), names)
+
+    class State:
+        def result(self, *, raise_on_failure: bool) -> Exception:
+            assert not raise_on_failure
+            error: Exception = sys.modules["customers_job"].RetryLater()
+            return error
+
+    assert task.options["retry_condition_fn"](None, None, State())
+    found: Callable[[], object] = names["customers"]
+    return found
+
+
+@pytest.mark.usefixtures("variables")
+@pytest.mark.parametrize("recipe", [airflow, dagster, prefect], ids=lambda it: it.__name__)
+def test_recipe_runs_the_job_and_maps_exit_codes(
+    recipe: Callable[[pytest.MonkeyPatch], Callable[[], object]],
+    server: SimulatorServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_csv(tmp_path / "customers.csv", 3)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "customers_job", raising=False)
+    run = recipe(monkeypatch)
+    later, fatal = (sys.modules["customers_job"].RetryLater, Retry), (AirflowFailException, Failure, RuntimeError)
+    try:
+        assert run() in {True, None}
+        assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(3)}
+        server.faults.add("server_error", times=None, method="POST", status=400)
+        write_csv(tmp_path / "customers.csv", 4)
+        assert run() in {False, None}
+        journal = Journal.existing(tmp_path / "customers.csv.monri.journal")
+        journal.hold()
+        with pytest.raises(later):
+            run()
+        journal.release()
+        (tmp_path / "customers.csv").unlink()
+        with pytest.raises(fatal):
+            run()
+    finally:
+        sys.modules.pop("customers_job", None)
+
+
+def test_page_lists_all_exit_codes_and_endings() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    codes = {int(code) for code in re.findall(r"^\| exit code (\d+) \|", text, re.MULTILINE)}
+    expected = (exit_codes.SUCCESS, exit_codes.USAGE, exit_codes.FAILED, exit_codes.STOPPED, exit_codes.INTERRUPTED)
+    assert codes == set(expected)
+    for ending in get_args(ExitStatus):
+        assert f"`{ending}`" in text
