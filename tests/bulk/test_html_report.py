@@ -58,6 +58,12 @@ def report(points: int = 40, **more: Any) -> dict[str, Any]:
         "started": "2026-01-02T03:04:05+00:00",
         "seconds": float(points),
         "reason": None,
+        "outages": [{"reason": "the gateway answers 503", "requests": 432, "seconds": 281.0}],
+        "source_changes": {
+            "transformations": [
+                {"column": "Phone", "transformation": "phone", "values": 1234, "examples": [("999 999", "+999 99 999")]}
+            ]
+        },
         "rows": {**rows, "failed": 12, "invalid": 0, "duplicate": 0, "unfinished": 0},
         "adds_up": True,
         "arrived": {"rows": 4000, "of": 4012, "all": False, "text": "4,000 of 4,012 rows arrived (99.7 %)."},
@@ -124,6 +130,15 @@ def test_report_page_says_what_happened_and_what_to_do_next() -> None:
     assert "<td>monri.zip_code</td>" in text
     assert "The job stopped: 4 rows failed &lt;b&gt;" in text
     assert "sandbox · started" in text
+
+
+def test_report_page_lists_outages_and_changed_values() -> None:
+    text = re.sub(r"\s+", " ", page(report()))
+    assert '<td>the gateway answers 503</td><td class="number">432</td> <td class="number">4 min 41 s</td>' in text
+    assert '<td>Phone</td><td>phone</td><td class="number">1,234</td> <td>999 999 → +999 99 999</td>' in text
+    without = page(report(outages=[], source_changes={"transformations": []}))
+    assert "Outages" not in without
+    assert "Values changed" not in without
 
 
 def test_report_page_is_self_contained() -> None:
