@@ -26,6 +26,7 @@ from wonder_customers import (
     RetryPolicy,
     dialects,
 )
+from wonder_customers._core import write_locks
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock
 from wonder_customers.bulk import Journal, Row
@@ -71,6 +72,7 @@ class InlineQueue(WriteQueue):
 
     def __init__(self, journal: Journal) -> None:
         super().__init__(journal.writer.connect, journal.name)
+        self._connection = self.connect()
         self._queued: list[Any] = []
 
     def post(self, sql: str, parameters: Sequence[object]) -> None:
@@ -81,11 +83,23 @@ class InlineQueue(WriteQueue):
         self.flush()
 
     def flush(self) -> None:
-        connection = self.connect()
         for sql, parameters in self._queued:
-            connection.execute(sql, parameters)
-        connection.close()
+            self._connection.execute(sql, parameters)
         self._queued.clear()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Gateway:
+    """A simulated gateway in this process. Each `Machine` that shares it writes another customer."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.store = name, Store()
+        simulator = dialects.simulator(name)(self.store)
+        self.transport = HttpxTransport(transport=httpx.ASGITransport(build_app([simulator], self.store)))
+        environment = simulator.environment("http://127.0.0.1:1")
+        self.account: Any = dialects.package(name).ACCOUNT.from_environment(environment)
 
 
 @define(eq=False)
@@ -93,13 +107,15 @@ class Machine:
     """The machine, the network and the gateway.
 
     Attributes:
+        reference: The reference of the customer, which no other machine at `gateway` writes.
         faults: The number of requests that may still fail.
         kills: The number of processes that may still be killed.
         states: The names that the gateway may have for the current reference; None if the customer may be missing.
         trace: A description of the events, for messages.
     """
 
-    gateway: str
+    gateway: Gateway
+    reference: str
     choose: Choose
     journal: Path
     faults: int
@@ -109,7 +125,6 @@ class Machine:
     trace: list[str] = field(factory=list)
     states: set[str | None] = field(factory=lambda: {None})
     names: dict[bytes, str] = field(factory=dict)
-    reference: str = "r-1"
     id: str | None = None
     confirmed_by_journal: bool = False
     steps: int = 0
@@ -120,15 +135,6 @@ class Machine:
     _left: dict[str, list[float]] = field(factory=dict)
     _written: int = 0
     _active: list[tuple[str | None, set[str | None]]] = field(factory=list)
-    store: Store = field(factory=Store)
-    account: Any = field(init=False)
-    _network: HttpxTransport = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        simulator = dialects.simulator(self.gateway)(self.store)
-        self._network = HttpxTransport(transport=httpx.ASGITransport(build_app([simulator], self.store)))
-        environment = simulator.environment("http://127.0.0.1:1")
-        self.account = dialects.package(self.gateway).ACCOUNT.from_environment(environment)
 
     # Time
 
@@ -170,7 +176,7 @@ class Machine:
     async def land(self, place: int) -> None:
         _, request = self._landings.pop(place)
         self.trace.append(f"{self.now:.2f} the gateway applies a late {request.method}")
-        await self._network.send(request, Transmission())
+        await self.gateway.transport.send(request, Transmission())
 
     # The network, for the transport of each process
 
@@ -201,7 +207,7 @@ class Machine:
             return self._respond(transmission, 503)
         if fate in {"late", "request lost"}:
             raise TransportError("no response")
-        response = await self._network.send(request, transmission if fate == "delivered" else Transmission())
+        response = await self.gateway.transport.send(request, transmission if fate == "delivered" else Transmission())
         if fate == "response lost":
             raise TransportError("the response was lost")
         return response
@@ -267,7 +273,7 @@ class Machine:
                 """Do nothing."""
 
         async def run(task: Callable[[CustomerSession[Any]], Awaitable[None]], transport: ProcessTransport) -> None:
-            session = CustomerSession(self.account, retry=POLICY, transport=transport, rate_limit=limit)
+            session = CustomerSession(self.gateway.account, retry=POLICY, transport=transport, rate_limit=limit)
             session._shared.executor.draw = lambda: 0.5
             try:
                 async with session:
@@ -275,6 +281,9 @@ class Machine:
             finally:
                 process.running -= 1
 
+        # A new process remembers neither locks nor unconfirmed writes.
+        write_locks.UNCONFIRMED_WRITES.clear()
+        write_locks._BY_LOOP.clear()
         limit, transport = RateLimit(RATE), ProcessTransport()
         with clock.replaced_by(self):
             async with anyio.create_task_group() as group:
@@ -332,15 +341,16 @@ class Machine:
 
         async def run(session: CustomerSession[Any]) -> None:
             journal = Journal.open(
-                self.journal, gateway=self.gateway, endpoint=self.account.base_url, clock=lambda: self.wall
+                self.journal, gateway=self.gateway.name, endpoint=self.gateway.account.base_url, clock=lambda: self.wall
             )
-            journal.writer = InlineQueue(journal)
+            writer = journal.writer = InlineQueue(journal)
             journal.begin({}, resume=resume and journal.last_run() is not None)
             try:
                 await self._row(session.with_options(retry=POLICY), journal, name)
                 journal.writer.flush()
                 journal.end("finished", {})
             finally:
+                writer.close()
                 journal.release()
 
         return run
@@ -371,12 +381,12 @@ class Machine:
     async def check(self) -> None:
         """Check the invariants after everything that was late has been applied."""
         await self.pass_time(WINDOW)
-        history = self.store.history(self.gateway, self.reference)
+        history = self.gateway.store.history(self.gateway.name, self.reference)
         created = sum(entry["action"] == "created" for entry in history)
         assert created <= 1, f"{created} customers have the reference"
         body = history[-1]["body"] if history else {}
         gone = not body or body.get("deleted") or body.get("archived")
-        held = None if gone else body[NAME_FIELD[self.gateway]]
+        held = None if gone else body[NAME_FIELD[self.gateway.name]]
         assert held in self.states, f"the gateway has {held}, which is not one of {self.states}"
         if self.journal.exists() and self.confirmed_by_journal:
             journal = Journal.existing(self.journal)

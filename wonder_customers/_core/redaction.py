@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from wonder_customers._support.folded_text import FoldedText
+from wonder_customers._support.folded_text import FoldedText, fold
 from wonder_customers.dialects.responses import error_object
 from wonder_customers.errors import CallError, GatewayError, InvalidRequestError
 from wonder_customers.secret import Secret, without_frames
@@ -36,7 +36,7 @@ class Redactor:
 
     def __init__(self, request: HttpRequest, secrets: Iterable[Secret] = ()) -> None:
         found = {*_texts(error_object(request.body)), *_query_values(request.target), *(it.reveal() for it in secrets)}
-        plain = ((value, FoldedText.of(value).text.strip()) for value in found if _is_identifying(value))
+        plain = ((value, fold(value).strip()) for value in found if _is_identifying(value))
         self._values = [(value, folded) for value, folded in plain if folded]
 
     def __repr__(self) -> str:

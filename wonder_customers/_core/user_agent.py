@@ -1,6 +1,7 @@
 """The ``User-Agent`` header: versions of the library and of Python, the event loop, and the application."""
 
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from wonder_customers.transports.network import running_on_asyncio
@@ -15,10 +16,15 @@ def user_agent(app_info: str | None) -> Header:
     Args:
         app_info: The name and version of the application; None to omit them.
     """
-    try:
-        library = f"wonder-customers/{version('wonder-customers')}"
-    except PackageNotFoundError:  # the package is used without being installed
-        library = "wonder-customers"
     loop = "asyncio" if running_on_asyncio() else "trio"
-    product = f"{library} (Python/{sys.version_info.major}.{sys.version_info.minor}; {loop})"
+    product = f"{_library()} (Python/{sys.version_info.major}.{sys.version_info.minor}; {loop})"
     return b"User-Agent", (product if app_info is None else f"{product} {app_info}").encode("ascii")
+
+
+@cache
+def _library() -> str:
+    """Return the library's name and version. Reading the version takes milliseconds."""
+    try:
+        return f"wonder-customers/{version('wonder-customers')}"
+    except PackageNotFoundError:  # the package is used without being installed
+        return "wonder-customers"
