@@ -196,7 +196,7 @@ async def test_fixed_rate_is_kept(account: AccountFactory) -> None:
     drafts = [draft(number) for number in range(15)]
     job, outcomes = await run_job(account("monri"), drafts, rate_limit=RateLimit(40))
     # 15 rows of two requests each.
-    assert 0.6 < anyio.current_time() - started < 3
+    assert anyio.current_time() - started > 0.6
     assert len(outcomes) == 15
     assert job.rate == 40.0
 

@@ -192,7 +192,7 @@ def test_second_signal_stops_immediately_and_can_be_resumed(terminal: Terminal, 
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     _, errors = process.communicate(timeout=30)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert process.returncode == 130
     assert "resume c.csv.wonder.journal" in errors
     server.faults.clear()

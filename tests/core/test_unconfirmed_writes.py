@@ -71,13 +71,13 @@ async def test_wait_for_a_token_ends_with_the_deadline_of_its_caller() -> None:
     async def young(*, task_status: Any) -> None:
         it.account_context.policy = RetryPolicy(deadline=5)
         task_status.started()
-        with anyio.move_on_after(2):
+        with anyio.move_on_after(30):
             await it.get(UUID)
 
     async with anyio.create_task_group() as group:
         await group.start(young)
         await anyio.wait_all_tasks_blocked()
         it.account_context.policy = RetryPolicy(deadline=0.1)
-        with anyio.fail_after(1), pytest.raises(DeadlineExceededError, match=WITHOUT_TOKEN):
+        with anyio.fail_after(20), pytest.raises(DeadlineExceededError, match=WITHOUT_TOKEN):
             await it.get(UUID)
         group.cancel_scope.cancel()

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 from examples import CARD, DRAFT
 from gateway_responses import HEX24, UUID
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mock_gateway import ACCOUNTS, golden
 from strategies import DRAFTS, JSON, references
@@ -25,7 +25,7 @@ from wonder_customers import (
 from wonder_customers.dialects.base import Call, Dialect, LockReference
 from wonder_customers.wire import HttpResponse
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=60)
 GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from bulk.customers import write_csv
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from wonder_customers.bulk.journal.digest import Digests
@@ -263,9 +263,7 @@ CELLS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.binary(m
 
 @settings(
     max_examples=12,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     changed=st.dictionaries(st.sampled_from(FACTS), JSON, max_size=3),

@@ -122,7 +122,7 @@ PIECES = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(text=PIECES | JSON.map(json.dumps) | JSON.map(lambda it: json.dumps(it, ensure_ascii=False, indent=1)))
 def test_parser_agrees_with_a_strict_standard_library(text: str) -> None:
     body = text.encode("utf-8", "surrogatepass")

@@ -41,7 +41,7 @@ def test_latency_delays_responses(server: SimulatorServer, caller: Caller) -> No
     server.conditions.latency = (0.15, 0.2)
     begin = time.monotonic()
     assert create(caller, "monri", "r-1").is_success
-    assert 0.15 <= time.monotonic() - begin < 1
+    assert time.monotonic() - begin >= 0.15
 
 
 @GATEWAYS

@@ -52,7 +52,7 @@ def _pairs() -> Iterator[Any]:
             seen.add(quirk)
 
 
-@pytest.mark.parametrize(("gateway", "quirk"), _pairs())
+@pytest.mark.parametrize(("gateway", "quirk"), list(_pairs()))
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_every_operation_works_with_quirks(
     gateway: str, quirk: str, customer_simulator: CustomerSimulator

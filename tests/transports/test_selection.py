@@ -23,6 +23,8 @@ from wonder_customers.transports.tls import default_context
 
 pytestmark = pytest.mark.anyio
 
+PATIENT = RetryPolicy()
+
 ACCOUNT = Monri("key", "token", base_url="http://127.0.0.1:9")
 CUSTOMER = {"uuid": "c-1", "merchant_customer_id": "r-1", "status": "approved"}
 
@@ -126,7 +128,7 @@ async def test_factory_of_pooled_transports_is_called_for_each_connection(
         made.append(library.AsyncHTTPTransport(verify=default_context(), local_address="127.0.0.1"))
         return made[-1]
 
-    async with session(simulator, "monri", transport=make) as it:
+    async with session(simulator, "monri", PATIENT, transport=make) as it:
         customer = await it.create(fresh("monri"))
         async with anyio.create_task_group() as group:
             for _ in range(8):
@@ -146,7 +148,7 @@ async def test_shared_pooled_transport_of_httpx_gives_a_warning() -> None:
 
 
 async def test_class_is_a_factory(kind: Callable[..., Any], simulator: SimulatorServer) -> None:
-    async with session(simulator, "monri", transport=kind) as it:
+    async with session(simulator, "monri", PATIENT, transport=kind) as it:
         await it.create(fresh("monri"))
         transport: Any = it._shared.transport
         assert isinstance(transport, kind)  # type: ignore[arg-type]
@@ -156,7 +158,7 @@ async def test_class_is_a_factory(kind: Callable[..., Any], simulator: Simulator
 
 async def test_transport_given_as_an_instance_stays_open(kind: Callable[..., Any], simulator: SimulatorServer) -> None:
     transport = kind()
-    async with session(simulator, "monri", transport=transport) as it:
+    async with session(simulator, "monri", PATIENT, transport=transport) as it:
         await it.create(fresh("monri"))
     assert transport.open_connections == 1
     await transport.aclose()
@@ -190,7 +192,7 @@ async def test_httpx_client_is_rejected() -> None:
 @ASYNCIO_ONLY
 async def test_forked_process_cannot_use_an_open_session(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     transport = kind()
-    async with session(simulator, "monri", transport=transport) as it:
+    async with session(simulator, "monri", PATIENT, transport=transport) as it:
         made = await it.create(fresh("monri"))
         requests = sum(simulator.faults.requests.values())
         child = os.fork()
@@ -229,7 +231,7 @@ def test_forked_process_has_random_digits_of_its_own() -> None:
 @pytest.mark.parametrize("library", [None, httpx, httpx2])
 async def test_cancelled_calls_do_not_exhaust_the_connections(simulator: SimulatorServer, library: Any) -> None:
     factory = None if library is None else partial(library.AsyncHTTPTransport, verify=default_context())
-    policy = RetryPolicy(attempts=1, connect_timeout=2)
+    policy = RetryPolicy(attempts=1, connect_timeout=20)
     async with session(simulator, "monri", policy, transport=factory, max_connections=10) as it:
         made = await it.create(fresh("monri"))
         for number in range(120):

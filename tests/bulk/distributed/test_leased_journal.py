@@ -65,13 +65,13 @@ async def test_cancelled_job_does_not_wait_for_a_journal_query() -> None:
 
     def look() -> None:
         asking.set()
-        assert cancelled.wait(5)
+        assert cancelled.wait(20)
         with leased.reader() as find:
             assert find(["r-1"]) == {}
 
     async with anyio.create_task_group() as group:
         group.start_soon(anyio.to_thread.run_sync, look)
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             while not asking.is_set():
                 await checkpoint()
         group.cancel_scope.cancel()

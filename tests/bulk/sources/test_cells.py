@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from unicodedata import normalize
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from wonder_customers import ConfigurationError
@@ -46,7 +46,7 @@ def seen(text: str) -> str | None:
     return None if text in NULLS else text or None
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(
     rows=st.lists(st.tuples(references, cells, cells, cells), min_size=1, max_size=6),
     encoding=st.sampled_from(ENCODINGS),
@@ -89,7 +89,7 @@ def test_cells_are_read_as_a_person_sees_them(
         assert (row.draft.metadata or {}).get("note") == seen(note)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(
     data=st.one_of(
         st.binary(max_size=80),
