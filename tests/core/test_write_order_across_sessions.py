@@ -18,6 +18,7 @@ from wonder_customers import (
     RetryPolicy,
     Wonder,
 )
+from wonder_customers.testing import CustomerSimulator
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
 
 pytestmark = pytest.mark.anyio
@@ -139,3 +140,20 @@ async def test_lookups_count_for_the_rate_limit_and_waits_are_reported() -> None
         assert anyio.current_time() - began >= 0.2
         assert session.stats().waiting_for_rate_limit == 0
     assert [it.reason for it in events if it.name == "waiting"] == ["rate_limit"]
+
+
+async def test_update_that_waits_for_the_rate_limit_undoes_no_write(customer_simulator: CustomerSimulator) -> None:
+    """Wonder's update reads and writes; the customer is locked while the write waits for its permit."""
+    account = customer_simulator.account("wonder")
+    async with (
+        CustomerSession(account, rate_limit=RateLimit(1, per=0.2)) as slow,
+        CustomerSession(account) as quick,
+        anyio.create_task_group() as group,
+    ):
+        made = await quick.upsert(draft(email="old@example.org"))
+        group.start_soon(slow.update, made.id, CustomerPatch(name="Grace"))
+        while not slow.stats().waiting_for_rate_limit:
+            await anyio.lowlevel.checkpoint()
+        await quick.upsert(draft(email="new@example.org"))
+    (held,) = customer_simulator.customers("wonder")
+    assert held["email"] == "new@example.org"

@@ -48,7 +48,7 @@ def running_loop() -> object:
         return sys.modules["asyncio"].get_running_loop()
     except (KeyError, RuntimeError):
         try:
-            return current_token()
+            return current_token().native_token  # the same object in every call, unlike anyio's token
         except RuntimeError:
             return None
 
