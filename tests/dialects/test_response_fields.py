@@ -48,6 +48,8 @@ def _sample(gateway: str, name: str, kind: str) -> Any:
         "e164": "+12345678901",
         "object": {"key": "value"},
     }
+    if name == "verify_url":
+        return "https://127.0.0.1/verify"
     if kind in plain:
         return plain[kind]
     return [full_object(gateway, kind)] if name.endswith("s") else full_object(gateway, kind)
@@ -69,6 +71,8 @@ def accepted_values(kind: str, path: str) -> set[str]:
         "number": {"number", "long number", *texts},
     }.get(kind, set()) | {"null"}
     name = path.rpartition(".")[2]
+    if name == "verify_url":
+        return {"empty text", "null"}  # applications redirect to it
     if name == "credit_card":  # without any known key, the record is empty
         accepted |= {"object"}
     return accepted | ({"empty text"} if name == "default_source" else set())
