@@ -122,6 +122,8 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
     finally:
         with_samples.close()
     notes = with_samples.notes
+    if notes.member is not None:
+        console().print(cell(f"The rows are the list {notes.member!r} of the JSON object."))
     if notes.program is not None:
         console().print(cell(f"{file} is an export of {notes.program}."))
     table = plain_table("column", "samples (masked)", "field", "why")
@@ -163,6 +165,8 @@ def print_fields(notes: SourceNotes) -> None:
 def print_columns(reader: RowReader, name: str) -> None:
     """Print which columns were recognised by a preset or a synonym, and which are left out."""
     notes = reader.notes
+    if notes.member is not None:
+        print_message(f"The rows are the list {notes.member!r} of the JSON object.", "dim")
     automatic = notes.automatic
     used = [f"{column} → {', '.join(paths)}" for column, (paths, _) in automatic.items() if paths]
     left_out = [column for column, (paths, _) in automatic.items() if not paths]

@@ -1,12 +1,6 @@
 """Formats: spreadsheets, JSON arrays, CSV options, lines after a table, queries over text, databases."""
 
-import os
-import shutil
 import sqlite3
-import subprocess
-import tracemalloc
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -205,57 +199,3 @@ def test_unusable_database_is_refused(database: str, query: str | None, words: s
     with pytest.raises(ConfigurationError, match=words) as caught:
         list(sources.read("-", database=database, query=query))
     assert "secret" not in str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a PostgreSQL server with a database of 10,000 customers; return its URL with the password."""
-    pytest.importorskip("sqlalchemy", reason="needs the extra sql")
-    psycopg = pytest.importorskip("psycopg", reason="needs the driver of PostgreSQL")
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not programs:
-        pytest.skip("needs a PostgreSQL server")
-    folder = tmp_path_factory.mktemp("postgresql")
-    # The server refuses to run as root.
-    who: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        who = {"user": "postgres", "group": "postgres"}
-        for part in (folder, *folder.parents[:3]):
-            part.chmod(0o755)
-        shutil.chown(folder, "postgres", "postgres")
-    (folder / "password").write_text("s3cret", encoding="ascii")
-    data, options = folder / "data", f"-k {folder} -p 54321 -c listen_addresses= -c fsync=off"
-    setup = [f"{programs[-1]}/initdb", "-D", str(data), "-U", "reader", "-A", "scram-sha-256"]
-    setup += ["--pwfile", str(folder / "password")]
-    control = [f"{programs[-1]}/pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log")]
-    subprocess.run(setup, check=True, capture_output=True, cwd=folder, **who)
-    subprocess.run([*control, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder, **who)
-    try:
-        with psycopg.connect(host=str(folder), port=54321, user="reader", password="s3cret", dbname="postgres") as made:
-            made.execute(
-                "CREATE TABLE people AS SELECT lpad(n::text, 6, '0') AS id, 'Žofie ' || n AS person,"
-                " n::numeric AS score, DATE '2024-02-29' AS since FROM generate_series(1, 10000) AS n"
-            )
-        yield f"postgresql://reader@/postgres?host={folder}&port=54321"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True, cwd=folder, **who)
-
-
-def test_postgresql_is_read_in_pieces(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    query = (
-        'SELECT id AS reference, person AS name, score AS "metadata.score", since AS "metadata.since" FROM people'
-        " WHERE person LIKE '%' ORDER BY id"
-    )
-    with pytest.raises(ConfigurationError, match="the query cannot be run"):
-        sources.read("-", database=postgresql, query=query)
-    monkeypatch.setenv("WONDER_CUSTOMERS_DATABASE_PASSWORD", "s3cret")
-    tracemalloc.start()
-    with closing(sources.read("-", database=postgresql, query=query)) as reader:
-        first = next(reader)
-        count = 1 + sum(1 for _ in reader)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert (first.reference, count) == ("000001", 10_000)
-    assert first.draft is not None
-    assert first.draft.metadata == {"score": 1, "since": "2024-02-29"}
-    assert peak < 10_000_000

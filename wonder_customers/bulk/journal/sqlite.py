@@ -8,10 +8,11 @@ written after the response. If a row is ``sending`` when a process starts, its r
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from itertools import repeat
 from pathlib import Path
 from time import time
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -361,10 +362,15 @@ _ENTRY_TYPES = (str, int, int, str, str, bytes, bytes, str, int, str, float, str
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    # SQLite stores any value in any column.
-    if not all(value is None or type(value) is kind for value, kind in zip(row, _ENTRY_TYPES, strict=True)):
+    if not _are_valid_types(tuple(map(type, row))):
         raise ValueError("a value of another type")
     return Entry._make(row)
+
+
+@lru_cache(1000)
+def _are_valid_types(types: tuple[type, ...]) -> bool:
+    """Return whether values of these types are an entry, because SQLite stores any value in any column."""
+    return all(found in {kind, NoneType} for found, kind in zip(types, _ENTRY_TYPES, strict=True))
 
 
 def _check(values: Iterable[object], kinds: Any) -> None:

@@ -15,6 +15,7 @@ from wonder_customers.records import Address, CustomerDraft, Phone
 
 __all__ = ["Assignment", "Feed", "known_fields", "plain", "unique_names"]
 
+_IDENTIFIERS = frozenset({"id", "uuid", "guid", "identifier"})
 _CARD_PARTS = ("number", "expire_month", "expire_year", "holder_name", "gateway_id")
 
 
@@ -105,6 +106,8 @@ class Assignment:
             rest = [place for place in rest if not self._is_used(place)]
         if self.mapping.recognise and (self.preset is None or self.preset.synonyms):
             rest = [place for place in rest if not self._by_synonym(place)]
+            if not any(feed.path == "reference" for feed in self.feeds):
+                rest = self._by_identifier(rest)
         for place in rest:
             if self.preset is not None or self.mapping.unknown == "ignore" or not self.names[place]:
                 self.left_out[place] = f"not used by the preset {self.preset.title}" if self.preset else "unknown"
@@ -245,6 +248,10 @@ class Assignment:
             if places and path not in given:
                 mapped.append(Feed(path, places, f"preset {preset.title}"))
         used = {place for feed in mapped for place in feed.places}
+        if preset.synonyms:
+            paths = {feed.path for feed in mapped}
+            mapped += [it for it in self.feeds if it.path not in paths and not used.intersection(it.places)]
+            used = {place for feed in mapped for place in feed.places}
         for feed in self.feeds:
             if feed.why == "name of the field" and not used.intersection(feed.places):
                 self.left_out[feed.places[0]] = f"not used by the preset {preset.title}"
@@ -258,6 +265,14 @@ class Assignment:
             return False
         self.feeds.append(Feed(path, (place,), "synonym"))
         return True
+
+    def _by_identifier(self, rest: list[int]) -> list[int]:
+        """Use the only column named like an identifier as the reference; return the columns that are left."""
+        found = [place for place in rest if name_key(self.base[place]) in _IDENTIFIERS]
+        if len(found) != 1:
+            return rest
+        self.feeds.append(Feed("reference", (found[0],), "the only identifier"))
+        return [place for place in rest if place not in found]
 
     def _settle_names(self) -> None:
         """Decide between a full name and the parts of a name.

@@ -15,7 +15,7 @@ from wonder_customers.bulk.sources.card_guard import check_card_columns, is_ambi
 from wonder_customers.bulk.sources.drafts import assembled, metadata
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 from wonder_customers.bulk.sources.notes import SourceNotes
-from wonder_customers.bulk.sources.presets import similar
+from wonder_customers.bulk.sources.presets import other_export, similar
 from wonder_customers.bulk.sources.transformations import INVALID_BYTES, Cleaner
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import CustomerDraft
@@ -26,7 +26,7 @@ _MOST_COLUMNS = 1000
 
 
 class UnknownColumns(ConfigurationError):
-    """Raised when none of the columns is a field of a customer."""
+    """Raised when columns are not fields of a customer."""
 
 
 @frozen
@@ -119,6 +119,8 @@ class Columns:
     @classmethod
     def optional(cls, names: Sequence[str], reading: Reading) -> "Columns | None":
         """Find the field of every column like `match`, but return None if the reference has no column."""
+        if not (reading.inspecting or reading.mapping.columns):
+            _check_export(names)
         unique = unique_names(names)
         found = Assignment(unique, [name.removeprefix("\ufeff") for name in names], reading.mapping, reading.one_table)
         if reading.inspecting:
@@ -232,6 +234,16 @@ class _Inspected(Columns):
         return super().reference_of(values)
 
 
+def _check_export(names: Sequence[str]) -> None:
+    """Check that a source is not a known export of something else than customers."""
+    what = other_export(names)
+    if what is not None:
+        raise ConfigurationError(
+            f"this is an export of {what}, with a row for each of them instead of each customer. Export the customers,"
+            " or map each column that you need with --map 'COLUMN=FIELD'. Nothing was sent."
+        )
+
+
 def _note(found: Assignment, notes: SourceNotes) -> None:
     notes.program = found.preset.title if found.preset is not None else notes.program
     if len(notes.columns) < _MOST_COLUMNS:
@@ -310,7 +322,7 @@ def _unknown(found: Assignment) -> ConfigurationError:
         for text, name in zip(texts, names, strict=False)
     ]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ConfigurationError(
+    return UnknownColumns(
         f"unknown columns: {', '.join(texts)}{more}. Map each to a field with --map 'COLUMN=FIELD', keep it with"
         " --map 'COLUMN=metadata.KEY', leave it out with --map 'COLUMN=', or leave all unknown columns out with"
         " --ignore-unknown. `wonder-customers columns FILE -o mapping.toml` writes a mapping to edit. Nothing was sent."

@@ -28,15 +28,17 @@ _FOOTER = re.compile(
     r"(grand |sub-?)?totals?( \w+)?\s*[:=]?\s*[\d.,]*( \w+)?|grand totals? \(.*\)"
     r"|(summe|gesamt(summe)?|ukupno|totale?|suma|somme|totaal|summa|celkem|razem|skupaj)\s*:?\s*[\d.,]*"
     r"|\(?\d+ (rows?|records?|customers?|entries|zeilen|lignes)( selected)?\)?|-+ ?end.*"
-    r"|(generated|exported|printed|end of|copyright|confidential)\b.* .*",
+    r"|(generated|exported|printed|end of|copyright|confidential)\b.* .*"
+    r"|(mon|tues|wednes|thurs|fri|satur|sun)day, \w+ \d+, \d{4}\b.*",
     re.IGNORECASE,
 )
 _FOOTER_START = re.compile(
     r"[(-]|\d+ |(grand |sub-?)?total|summe|gesamt|ukupno|suma|somme|totaal|celkem|razem|skupaj|generated|exported"
-    r"|printed|end of|copyright|confidential",
+    r"|printed|end of|copyright|confidential|\w+day",
     re.IGNORECASE,
 )
 _TITLE_LINES = 30
+_LONGEST_HEADER = 10_000
 
 
 def csv_rows(
@@ -71,15 +73,21 @@ def csv_rows(
         lines = chain([first], lines)
     delimiter = options.delimiter or (separator[1] if separator else _delimiter(first, options))
     skipped += 1 if separator else 0
-    dialect = {"delimiter": delimiter, "quotechar": options.quote or '"', "strict": True}
+    # Blanks around values are not part of the values; after a delimiter, they would hide a quote.
+    dialect = {"delimiter": delimiter, "quotechar": options.quote or '"', "strict": True, "skipinitialspace": True}
     reader = csv.reader(lines, **dialect)  # type: ignore[arg-type]  # values of several types
     try:
-        header = next((names for names in reader if not is_blank(names)), [])
+        header = next((names for names in reader if not is_blank(names)), None)
+        if header is None:
+            return number
         columns = Columns.match(_valid(header, where), reading)
     except csv.Error as error:
         raise ConfigurationError(f"{where}line 1: the column names cannot be read ({error})") from None
     except UnknownColumns as error:
-        raise ConfigurationError(f"{error}{_title_hint(lines, skipped + reader.line_num, options)}") from None
+        hint = _title_hint(lines, skipped + reader.line_num, options, _known(header or []))
+        if not hint and len(header or []) == 1:
+            hint = ". If another character separates the columns, name it with --delimiter"
+        raise ConfigurationError(f"{error}{hint}") from None
     if byte_range.offset:
         file.seek(byte_range.offset)
     else:
@@ -100,24 +108,34 @@ def is_blank(values: list[str]) -> bool:
 def is_footer(values: list[str]) -> bool:
     """Return whether a row is a line after the table, such as ``Total``."""
     filled = [value.strip() for value in values if value.strip()]
-    if not filled or not _FOOTER.fullmatch(filled[0]):
+    if not filled or not (_FOOTER.fullmatch(filled[0]) or _FOOTER.fullmatch(", ".join(filled))):
         return False
+    if filled[0][-3:].lower() == "day":
+        return True
     return not any(character.isalpha() for value in filled[1:] for character in value)
 
 
 def _valid(header: list[str], where: str) -> list[str]:
-    """Return the column names, if they can be decoded."""
+    """Return the column names, if they can be decoded and are not quoted with another character."""
     if any(map(has_invalid_bytes, header)):
         raise ConfigurationError(f"{where}line 1: the column names contain {INVALID_BYTES}. Nothing was sent.")
+    if all(len(name) > 2 and name[0] == name[-1] == "'" for name in map(str.strip, header)):
+        raise ConfigurationError(f"{where}line 1: the quote character is ': add --quote \"'\". Nothing was sent.")
     return header
 
 
-def _title_hint(lines: Iterator[str], before: int, options: TextOptions) -> str:
-    """Return a hint if one of the next lines looks like column names; otherwise an empty string."""
+def _known(names: list[str]) -> int:
+    """Return how many column names are common for fields of a customer."""
+    return sum(plain(name) in known_fields() or synonym(name) is not None for name in names)
+
+
+def _title_hint(lines: Iterator[str], before: int, options: TextOptions, least: int) -> str:
+    """Return a hint if one of the next lines has more column names than the first line, which has `least`."""
     for number, line in enumerate(islice(lines, _TITLE_LINES), before):
-        cells = next(csv.reader([line], delimiter=options.delimiter or _delimiter(line, options)), [])
-        known = sum(plain(cell) in known_fields() or synonym(cell) is not None for cell in cells)
-        if known >= 2 or (known and len(cells) == 1):
+        start = line[:_LONGEST_HEADER].splitlines()[:1]
+        cells = next(csv.reader(start, delimiter=options.delimiter or _delimiter(line, options)), [])
+        known = _known(cells)
+        if known > max(least, 1) or (known > least and len(cells) == 1):
             return f". Line {number + 1} looks like column names: add --skip-lines {number}"
     return ""
 
@@ -181,11 +199,14 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
         if isinstance(values, csv.Error):
             number += 1
             original = None if columns.with_cards else records.original
-            yield Row(number, problem=f"{place}: {_reason(values)}", place=place, original=original)
+            yield Row(number, problem=f"{place}: {_reason(values, records)}", place=place, original=original)
             continue
         reference = reference_of(values)
         # A reference without letters and digits, or without other cells, may be a line that is not a row.
         if (reference is None or not reference[0].isalnum()) and is_blank(values):
+            if "\0" in "".join(values):
+                number += 1
+                yield Row(number, problem=f"{place}: contains NUL characters; the file is damaged", place=place)
             continue
         if (not values[0] or _FOOTER_START.match(values[0])) and is_footer(values):
             columns.cleaner.notes.footers += 1
@@ -239,13 +260,16 @@ def _material(values: object) -> bytes:
         return repr(values).encode("utf-8", "backslashreplace")
 
 
-def _reason(error: csv.Error) -> str:
-    text = str(error)
+def _reason(error: csv.Error, records: _Records) -> str:
+    text, last = str(error), records.byte_range.line
     if "unexpected end" in text:
         return "a quote is opened here and not closed"
     if "field limit" in text:
         return f"a field is longer than {LONGEST_FIELD >> 20} MB; probably a quote is opened and not closed"
-    return f"is not valid CSV ({text})"
+    if "new-line" in text:
+        return "contains a line break of another kind (CR) than the previous line; save the file with one kind"
+    joined = f"; lines {records.line} to {last} were read as one row" if last > records.line else ""
+    return f"a quote in a value is not written twice, or a quote is not closed{joined}"
 
 
 def _delimiter(line: str, options: TextOptions) -> str:

@@ -55,6 +55,10 @@ def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
             exist or contradicts the file's byte order mark, or the file is not text.
     """
     head = file.read(_HEAD)
+    if head[:100].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise ConfigurationError(
+            f"{name} is a web page or XML, not a table. Download it again, or export it as CSV. Nothing was sent."
+        )
     mark = next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None)
     if given is not None and given.lower() != DETECT:
         return _checked(_named(given, mark, name), file, head, name)
@@ -64,13 +68,13 @@ def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
             raise ConfigurationError(_choose(name, "is not UTF-8", [wide], ""))
         return _checked(wide, file, head, name)
     if _CONTROL.search(head.partition(b"\n")[0]):
-        raise ConfigurationError(_not_text(name))
+        raise ConfigurationError(_not_text(name, head))
     survey = _Survey.of(file, head)
     # A file that is UTF-8 except for a few lines is UTF-8: those lines are reported when they are read.
     if survey.invalid <= survey.valid:
         return "utf-8"
     if _CONTROL.search(head):
-        raise ConfigurationError(_not_text(name))
+        raise ConfigurationError(_not_text(name, head))
     return _likely(survey, name, detect=given is not None)
 
 
@@ -266,5 +270,10 @@ def _shown(survey: _Survey, likely: list[str]) -> str:
     return "".join(found)
 
 
-def _not_text(name: str) -> str:
+def _not_text(name: str, head: bytes) -> str:
+    if head.startswith(b"PK"):
+        return (
+            f"{name} is not a text file: it is a ZIP archive or a spreadsheet. Unpack it, or name it with .xlsx."
+            " Nothing was sent."
+        )
     return f"{name} is not a text file. Export it as CSV (UTF-8). Nothing was sent."

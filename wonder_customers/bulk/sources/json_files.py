@@ -11,9 +11,11 @@ import orjson
 from attrs import define, field
 
 from wonder_customers.bulk.rows import Row
+from wonder_customers.bulk.sources.assignment import known_fields, plain
 from wonder_customers.bulk.sources.byte_range import ByteRange
 from wonder_customers.bulk.sources.columns import INVALID_BYTES, Columns, Reading, flat
 from wonder_customers.bulk.sources.encodings import is_line_based
+from wonder_customers.bulk.sources.presets import synonym
 from wonder_customers.bulk.sources.text import decoded, has_invalid_bytes, text_lines
 from wonder_customers.dialects.json import UnreadableJsonError, parse_source_json
 from wonder_customers.errors import ConfigurationError
@@ -70,9 +72,13 @@ def json_rows(
         encoding = byte_range.encoding or "utf-8"
         head = file.read(_HEAD).decode(encoding, "ignore").removeprefix("\ufeff").lstrip()
         file.seek(0)
-        if _DOCUMENT.match(head):
-            byte_range.whole = True
-            for text, line in _objects(_Buffer(_pieces(file, encoding), where), where):
+        member = _list_member(file, encoding, where) if head.startswith("{") else None
+        if member is not None or _DOCUMENT.match(head):
+            byte_range.whole, reading.notes.member = True, member
+            buffer = _Buffer(_pieces(file, encoding), where)
+            if member is not None:
+                next(is_list for _, is_list in _lists(buffer) if is_list)
+            for text, line in _objects(buffer, where, inside=member is not None):
                 number += 1
                 original = text.encode("utf-8", "surrogateescape")
                 yield _row(text, number, f"{where}line {line}", forms, original)
@@ -96,14 +102,72 @@ def _pieces(file: BinaryIO, encoding: str) -> Iterator[str]:
     yield decoder.decode(b"", final=True)
 
 
-def _objects(buffer: "_Buffer", where: str) -> Iterator[tuple[str, int]]:
+def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
+    """Return the only member of a JSON object that is a list of objects; None if the object is a row.
+
+    The file is read to its end if its first object has such a member, so that nothing is sent if there are several.
+
+    Raises:
+        ConfigurationError: Several members are lists of objects.
+    """
+    buffer, found = _Buffer(_pieces(file, encoding), where), list[str]()
+    known = 0
+    try:
+        for name, is_list in _lists(buffer):
+            known += plain(name) in known_fields() or synonym(name) is not None
+            found += [name] if is_list else []
+            if known > 1:
+                break
+        if known > 1 or not found or buffer.skip():
+            return None
+    except ConfigurationError:
+        if not found:
+            return None  # an invalid row, which is reported when it is read
+        raise
+    finally:
+        file.seek(0)
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"{where}the members {', '.join(map(repr, found))} are lists of objects: save the list of customers as a"
+            f" file of its own, such as with `jq .{found[0]}`. Nothing was sent."
+        )
+    return found[0]
+
+
+def _lists(buffer: "_Buffer") -> Iterator[tuple[str, bool]]:
+    """Yield the name of each member of an object, and whether it is a list of objects, of which the first is next."""
+    buffer.skip()
+    buffer.drop(1)
+    while buffer.skip() == '"':
+        name = json.loads(buffer.value())
+        buffer.skip()
+        buffer.drop(1)
+        in_list = buffer.skip() == "["
+        if in_list:
+            buffer.drop(1)
+        yield name, in_list and buffer.skip() == "{"
+        if not in_list:
+            buffer.value()
+            continue
+        while buffer.skip() not in {"]", ""}:
+            buffer.value()
+        buffer.drop(1)
+    buffer.drop(1)
+
+
+def _objects(buffer: "_Buffer", where: str, *, inside: bool = False) -> Iterator[tuple[str, int]]:
     """Yield the text of each object of an array, or of objects one after another, and the line where it starts.
+
+    Args:
+        buffer: The text.
+        where: Prefix for places.
+        inside: The text starts in an array that is a member of an object.
 
     Raises:
         ConfigurationError: The text between or in the objects is not valid JSON.
     """
-    array = buffer.skip() == "["
-    if array:
+    array = inside or buffer.skip() == "["
+    if array and not inside:
         buffer.drop(1)
     while (following := buffer.skip()) and not (array and following == "]"):
         line = buffer.line
@@ -113,7 +177,7 @@ def _objects(buffer: "_Buffer", where: str) -> Iterator[tuple[str, int]]:
     if not following:
         raise ConfigurationError(f"{where}line {buffer.line}: the array is not closed; the file is incomplete")
     buffer.drop(1)
-    if buffer.skip():
+    if not inside and buffer.skip():
         raise ConfigurationError(f"{where}line {buffer.line}: there is text after the end of the array")
 
 

@@ -22,7 +22,7 @@ UnsupportedFields = Literal["refuse", "metadata", "ignore"]
 Several = Literal["refuse", "first"]
 """What to do with several values in a cell."""
 
-TRANSFORMATIONS = ("guards", "nfc", "placeholders", "invisible", "shortened", "email", "country", "phone")
+TRANSFORMATIONS = ("readable", "guards", "nfc", "placeholders", "invisible", "shortened", "email", "country", "phone")
 """The transformations and checks of values, in the order in which they are applied."""
 
 NULLS = (

@@ -34,6 +34,7 @@ class SourceNotes:
 
     Attributes:
         program: The program whose export the source is, according to its columns; None if it is not a known export.
+        member: The member of a JSON object that contains the rows; None for other sources.
         columns: The fields of each column and the reason; a column that is left out has no field.
         changes: The number of values that were changed, by column and transformation.
         examples: Masked examples: before and after.
@@ -46,6 +47,7 @@ class SourceNotes:
     """
 
     program: str | None = None
+    member: str | None = None
     columns: dict[str, tuple[tuple[str, ...], str]] = field(factory=dict)
     changes: "Counter[tuple[str, str]]" = field(factory=Counter)
     examples: dict[tuple[str, str], list[tuple[str, str]]] = field(factory=dict)

@@ -119,6 +119,11 @@ def _format(path: Path) -> Format:
     try:
         return _FORMATS[_suffix(path)]
     except KeyError:
+        if path.suffix.lower() in {".zip", ".7z", ".rar", ".tar"}:
+            raise ConfigurationError(
+                f"{path.name} is an archive: unpack it, and give the file or the folder with its files. Nothing was"
+                " sent."
+            ) from None
         raise ConfigurationError(
             f"{path.name}: the file's format is not known from its name; choose it with --format csv, jsonl,"
             " parquet or excel"

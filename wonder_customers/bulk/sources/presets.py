@@ -13,7 +13,7 @@ from attrs import frozen
 
 from wonder_customers.bulk.sources.mapping import Several
 
-__all__ = ["Preset", "country_aliases", "name_key", "recognised", "similar", "synonym"]
+__all__ = ["Preset", "country_aliases", "name_key", "other_export", "recognised", "similar", "synonym"]
 
 
 @frozen
@@ -39,6 +39,13 @@ def name_key(name: str) -> str:
         return re.sub(r"[\W_]", "", name).lower()
     bare = "".join(character for character in normalize("NFKD", name) if not combining(character))
     return re.sub(r"[\W_]", "", bare.casefold())
+
+
+def other_export(names: Sequence[str]) -> str | None:
+    """Return what a table with these columns contains instead of customers, such as orders; None if not known."""
+    keys = {name_key(name) for name in names}
+    given = _data()["others"].items()
+    return next((what for what, sets in given for names in sets if keys >= set(map(name_key, names))), None)
 
 
 def synonym(name: str) -> str | None:
@@ -69,7 +76,8 @@ def _data() -> Mapping[str, Any]:
 
 @cache
 def _synonyms() -> Mapping[str, str]:
-    return {name_key(name): field for field, names in _data()["synonyms"].items() for name in names}
+    found = {name_key(name): field for field, names in _data()["synonyms"].items() for name in names}
+    return found | {name_key(field): field for field in _data()["synonyms"] if "." not in field}
 
 
 @cache

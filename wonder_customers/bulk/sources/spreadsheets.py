@@ -53,6 +53,13 @@ def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Ge
 def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
     with needed("excel", "python_calamine", by="reading spreadsheets"):
         import python_calamine  # noqa: PLC0415 - optional dependency
+    with path.open("rb") as file:
+        start = file.read(8)
+    if start and not start.startswith((b"PK", b"\xd0\xcf\x11\xe0", b"\t\x08")):
+        raise ConfigurationError(
+            f"{path.name} is not a spreadsheet, but has the name of one; some programs export text or a web page like"
+            " this. Try --format csv, or open it in a spreadsheet program and save it as .xlsx. Nothing was sent."
+        )
     try:
         with python_calamine.CalamineWorkbook.from_path(path) as book:
             names = book.sheet_names

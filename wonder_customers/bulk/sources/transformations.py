@@ -21,7 +21,7 @@ INVALID_BYTES = "bytes that are not valid in the encoding of the file"
 _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
 _NUMBERS = {
     # Hexadecimal ids such as 12E45678 are ids; a spreadsheet writes one digit, a fraction and a signed exponent.
-    "reference": re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}"),
+    "reference": re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9]+[.,]0{1,2}"),
     "phone": _SHORTENED,
     "phone.number": _SHORTENED,
 }
@@ -30,6 +30,10 @@ _GUARD = re.compile(r"'(?=[+=@\-0-9\t])(?!.*'$)|=(?=[+0-9][0-9 ()+\-./]*$)", re.
 _INVISIBLE = re.compile(
     r"[\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
+_BYTES = {chr(byte): byte for byte in range(256)} | {
+    bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(128, 160)
+}
+"""The byte of each character in Windows-1252, and in Latin-1 where Windows-1252 has none."""
 _BLANK = re.compile(r"[^\S\n]")
 _MAILTO = re.compile(r"mailto:\s*", re.IGNORECASE)
 _NAMED = re.compile(r"[^<>]*<\s*([^<>\s]+@[^<>\s]+)\s*>")
@@ -91,7 +95,7 @@ class Cleaner:
                 text = _guard(text)
             return None if text in self._nulls else text or None
         for name, step in self._steps_of("reference"):
-            if name != "shortened":
+            if name not in {"readable", "shortened"}:
                 text = step(text)
         return text or None
 
@@ -139,7 +143,8 @@ class Cleaner:
         if path not in self._steps:
             plain = path.startswith("payment_source.")
             kind = "phone" if path.startswith("phone") else path
-            named: list[Step] = [("guards", _guard), ("nfc", _nfc), ("placeholders", self._placeholder)]
+            named: list[Step] = [("readable", _readable), ("guards", _guard), ("nfc", _nfc)]
+            named.append(("placeholders", self._placeholder))
             if kind in {"reference", "email", "phone"}:
                 named.append(("invisible", _visible))
             if kind == "reference" and self.several == "first":
@@ -187,12 +192,29 @@ class Cleaner:
         return found
 
 
+def _readable(text: str) -> str:
+    """Check that the text was not damaged: by NUL characters, or by a wrong encoding that made ``Ž`` into ``Å½``."""
+    if "\0" in text:
+        raise ValueError("contains a NUL character; the file is damaged")
+    if text.isascii():
+        return text
+    if "\ufffd" in text:
+        raise ValueError("contains U+FFFD: an earlier program lost a character; export it again")
+    try:
+        bytes(_BYTES[character] for character in text).decode()
+    except (KeyError, UnicodeDecodeError):
+        return text
+    raise ValueError("was UTF-8 and read by an earlier program in another encoding; export it again as UTF-8")
+
+
 def _guard(text: str) -> str:
     """Remove the characters that prevent a spreadsheet from converting a cell: ``'+1775…`` and ``="00124"``."""
     if text[0] not in "'=":
         return text
-    formula = _FORMULA.fullmatch(text)
-    return formula[1].replace('""', '"').strip() if formula else _GUARD.sub("", text, count=1)
+    formula = _FORMULA.fullmatch(text) if text[0] == "=" else None
+    if formula:
+        return formula[1].replace('""', '"').strip()
+    return text[1:] if _GUARD.match(text) else text
 
 
 def _nfc(text: str) -> str:
@@ -222,7 +244,8 @@ def _country(text: str) -> str:
 def _number_check(pattern: re.Pattern[str]) -> Callable[[str], str]:
     def check(text: str) -> str:
         if pattern.fullmatch(text):
-            raise ValueError("a spreadsheet shortened this number; format the column as text and export it again")
+            what = "a spreadsheet shortened this number" if "e" in text.lower() else "a program added decimals to an id"
+            raise ValueError(f"{what}; format the column as text and export it again")
         return text
 
     return check

@@ -1,0 +1,198 @@
+"""Unusual files: each is read with the values that a person sees, or refused with the reason and what to do."""
+
+import gzip
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bulk.sources.read_rows import read_drafts, read_rows
+from bulk.sources.spreadsheet import write_xlsx
+
+from wonder_customers import ConfigurationError
+from wonder_customers.bulk import sources
+
+EXPORTS: Mapping[str, tuple[tuple[str, ...], str, Mapping[str, Any]]] = {
+    "salesforce leads": (
+        (
+            "Lead ID,First Name,Last Name,Company / Account,Email,Phone,City,Lead Status",
+            "00Q5f,Bertha,Boxer,Coop,b@example.test,,Tallahassee,Open",
+        ),
+        "00Q5f",
+        {"first_name": "Bertha", "last_name": "Boxer", "company_name": "Coop", "email": "b@example.test"},
+    ),
+    "salesforce leads of the API": (
+        ("Id,FirstName,LastName,Company,Email,Phone,Status", "00Q5f,Bertha,Boxer,Coop,,+18506444200,Open"),
+        "00Q5f",
+        {"last_name": "Boxer", "company_name": "Coop"},
+    ),
+    "klaviyo": (
+        (
+            "Email,Klaviyo ID,First Name,Last Name,Organization,Title,State / Region,Latitude,Email Marketing Consent",
+            "ada@example.test,01HAB,Ada,Love,Acme,Dr,Zagreb,45.8,SUBSCRIBED",
+        ),
+        "01HAB",
+        {"email": "ada@example.test", "first_name": "Ada", "company_name": "Acme"},
+    ),
+    "sap": (
+        ("KUNNR\tNAME1\tNAME2\tSMTP_ADDR", "0000100001\tMüller\t\ti@example.test"),
+        "0000100001",
+        {"name": "Müller"},
+    ),
+    "sap in German": (
+        ("Debitor;Name 1;Name 2;PLZ;Saldo", "0000100001;Müller;;10115;1,5"),
+        "0000100001",
+        {"name": "Müller"},
+    ),
+    "myob": (
+        ("Co./Last Name,First Name,Card ID,Card Status,           - Email", "Marl,Gav,CUS1,N,g@example.test"),
+        "CUS1",
+        {"last_name": "Marl", "first_name": "Gav", "email": "g@example.test"},
+    ),
+    "odoo": (
+        ("External ID,Name,Phone,Email,Salesperson,Activities", "_r_7,Azure,,a@example.test,Marc,"),
+        "_r_7",
+        {"name": "Azure", "email": "a@example.test"},
+    ),
+    "croatian": (
+        ("Šifra kupca;Naziv kupca;Ulica i broj;Naselje;Mob.;E-mail adresa", "7;Acme;Ilica 1;Zagreb;;a@example.test"),
+        "7",
+        {"name": "Acme", "email": "a@example.test"},
+    ),
+    "serbian": (
+        ("ID kupca,Ime,Prezime,Mobilni telefon,Imejl", "9,Jovan,Jovanović,,j@example.test"),
+        "9",
+        {"first_name": "Jovan", "last_name": "Jovanović", "email": "j@example.test"},
+    ),
+    "serbian in Cyrillic": (
+        ("Шифра;Име;Презиме;Град;Е-пошта", "9;Јован;Јовановић;Београд;j@example.test"),
+        "9",
+        {"first_name": "Јован", "last_name": "Јовановић", "email": "j@example.test"},
+    ),
+    "traditional Chinese": (
+        ("客戶編號,姓名,公司名稱,電郵", "HK1,陳大文,文記,c@example.test"),
+        "HK1",
+        {"name": "陳大文", "company_name": "文記", "email": "c@example.test"},
+    ),
+    "simplified Chinese": (("客户编号,姓名,邮箱", "C1,王小明,w@example.test"), "C1", {"name": "王小明"}),
+    "one identifier": (("ID,FirstName,Last_Name", "1,Ada,Love"), "1", {"first_name": "Ada", "last_name": "Love"}),
+}
+
+
+@pytest.mark.parametrize("case", EXPORTS)
+def test_export_is_read_without_a_mapping(case: str, tmp_path: Path) -> None:
+    lines, reference, expected = EXPORTS[case]
+    (draft,) = read_drafts(tmp_path, "\n".join(lines) + "\n")
+    assert draft.reference == reference
+    assert {name: getattr(draft, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (
+            "id,Amount,Currency,Customer ID,Card Exp Month\nch_1,1,eur,cus_1,4\n",
+            "export of Stripe payments",
+        ),
+        ("Name,Email,Financial Status,Lineitem name\n#1,a@example.test,paid,x\n", "export of Shopify orders"),
+        ("reference~name~email\n1~Ada~a\n", "name it with --delimiter"),
+        ("My Company\nContact List\n\nCustomer,Email,Full Name\nA,,B\n", "add --skip-lines 3"),
+        ("'reference','name'\n'1','Ada'\n", """add --quote "'" """.strip()),
+        ("<!DOCTYPE html>\n<html></html>\n", "is a web page or XML"),
+        (b"PK\x03\x04\x14\0\0\0\x08\0", "is a ZIP archive or a spreadsheet"),
+        (gzip.compress(b"reference,name\n" + b"1,Ada\n" * 5000)[:-20], "cannot be read to its end"),
+    ],
+)
+def test_unusable_file_is_refused_with_the_remedy(data: str | bytes, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_rows(tmp_path, data)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ('reference, name\n1, "Love, Ada"\n2, Bo\n', ["Love, Ada", "Bo"]),
+        ('reference,name\n1,Ada\n2,"Bo\n3,"Cy"\n', ["Ada", "not closed; lines 3 to 4 were read as one row"]),
+        ('reference,name\n1,"Ada \\"Countess\\" Love"\n2,Bo\n', ["a quote in a value is not written twice", "Bo"]),
+        ("reference,name\n1,Ada\r2,Bo\n", ["line break of another kind (CR)"]),
+        (b"reference,name\n1,A\0da\n2,Bo\n", ["contains a NUL character", "Bo"]),
+        (b"reference,name\n1,Ada\n" + b"\0" * 400, ["Ada", "contains NUL characters; the file is damaged"]),
+        ("reference,name\n1001.0,Ada\n", ["a program added decimals to an id"]),
+        ("reference;name\n1001,00;Ada\n", ["a program added decimals to an id"]),
+        ("reference,name\n1,Å½eljko MariÄ‡\n2,Petri\u00c4\u008d\n", ["read by an earlier program in another"] * 2),
+        ("reference,name\nč\0,Ada\nMar\ufffdc,Bo\n", ["a NUL character", "contains U+FFFD"]),
+        ("reference,name\n1,Mar\ufffdc\n2,»VILLA Å«\n", ["contains U+FFFD", "»VILLA Å«"]),
+        ("\n \n", []),
+        ("reference,name,email\n1,Ada,\nFriday, Nov 27, 2026 10:00 AM\n", ["Ada"]),
+        (f"reference,name\n1,{'x' * 5_000_000}\n2,Bo\n", ["x" * 5_000_000, "Bo"]),
+    ],
+    ids=range(14),
+)
+def test_untidy_rows_are_read_or_refused(data: str | bytes, found: Sequence[str], tmp_path: Path) -> None:
+    drafts = read_drafts(tmp_path, data)
+    assert len(drafts) == len(found)
+    for draft, expected in zip(drafts, found, strict=True):
+        assert expected in draft if isinstance(draft, str) else draft.name == expected
+
+
+@pytest.mark.parametrize("name", ["c.xls", "c.xlsx", "c.ods"])
+def test_text_with_the_name_of_a_spreadsheet_is_refused(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine", reason="needs the extra excel")
+    with pytest.raises(ConfigurationError, match="but has the name of one"):
+        read_rows(tmp_path, "reference\tname\n1\tAda\n", name)
+    assert len(read_rows(tmp_path, "reference\tname\n1\tAda\n", name, form="csv")) == 1
+
+
+def test_archive_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is an archive: unpack it"):
+        read_rows(tmp_path, b"PK\x03\x04", "customers.csv.zip")
+
+
+def test_ids_that_a_spreadsheet_keeps_as_decimals_are_whole_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("python_calamine", reason="needs the extra excel")
+    path = write_xlsx(tmp_path / "c.xlsx", {"A": [["reference", "name"], [12345.0, "Ada"], ["00124", "Bo"]]})
+    assert [row.reference for row in sources.read(path)] == ["12345", "00124"]
+
+
+OBJECTS = '[{"reference": "1", "name": "Ada"}, {"reference": "2", "name": "Bo"}]'
+
+
+@pytest.mark.parametrize(
+    ("data", "member"),
+    [
+        (f'{{"customers": {OBJECTS}, "total": 2}}', "customers"),
+        (f'{{\n  "object": "list",\n  "data": {OBJECTS},\n  "more": {{"next": null}}\n}}\n', "data"),
+        (f'{{"meta": {{"page": 1}}, "tags": ["a"], "none": [], "items": {OBJECTS}}}', "items"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_list_in_a_json_object_is_read(data: str, member: str, encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_bytes(data.encode(encoding))
+    with closing(sources.read(path)) as reader:
+        assert [row.draft.name for row in reader if row.draft] == ["Ada", "Bo"]
+        assert reader.notes.member == member
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (
+            f'{{"customers": {OBJECTS}, "orders": [{{"id": 1}}]}}',
+            "'customers', 'orders' are lists of objects",
+        ),
+        (f'{{"customers": {OBJECTS[:-3]}', "line 1: is not valid JSON"),
+        ('{"reference": "1", "name": "Ada", "orders": [{"id": 1}]}', "unknown columns: 'orders'"),
+        ('{"x": [{"a": 1}]}\n{"x": [{"a": 1}]}\n', "none of the 1 columns"),
+    ],
+)
+def test_json_object_without_one_list_is_refused_before_the_first_row(data: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        read_rows(tmp_path, data, "c.json")
+
+
+def test_invalid_first_line_of_json_lines_is_a_row(tmp_path: Path) -> None:
+    drafts = read_drafts(tmp_path, '{"reference": }\n{"reference": "2", "name": "Bo"}\n', "c.jsonl")
+    assert (drafts[0], drafts[1].name) == ("line 1: is not valid JSON (at character 14)", "Bo")
