@@ -135,7 +135,9 @@ def test_report_page_says_what_happened_and_what_to_do_next() -> None:
 def test_report_page_lists_outages_and_changed_values() -> None:
     text = re.sub(r"\s+", " ", page(report()))
     assert '<td>the gateway answers 503</td><td class="number">432</td> <td class="number">4 min 41 s</td>' in text
-    assert '<td>Phone</td><td>phone</td><td class="number">1,234</td> <td>999 999 → +999 99 999</td>' in text
+    assert (
+        '<td>Phone<div class="dim">phone</div></td><td class="number">1,234</td> <td>999 999 → +999 99 999</td>' in text
+    )
     without = page(report(outages=[], source_changes={"transformations": []}))
     assert "Outages" not in without
     assert "Values changed" not in without
