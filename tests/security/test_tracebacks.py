@@ -224,14 +224,46 @@ async def test_attributes_of_frames_do_not_lead_to_requests(
             for call in calls:
                 with pytest.raises(CallError) as caught:
                     await call(session)
-                error: BaseException | None = caught.value
-                while error is not None:
-                    for frame, _ in traceback.walk_tb(error.__traceback__):
-                        if frame.f_code.co_filename != __file__:
-                            found = {name: it for name, it in frame.f_locals.items() if name not in ARGUMENTS}
-                            text = list(_reachable(found, {}))
-                            assert canaries.found(*text) == set(), frame.f_code.co_qualname
-                    error = error.__cause__ or error.__context__
+                assert_frames_hold_no_request(caught.value, canaries)
+    simulator.faults.clear()
+
+
+def assert_frames_hold_no_request(error: BaseException | None, canaries: Canaries) -> None:
+    """Check the variables of all frames of an error and its causes, and what their attributes lead to."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_filename != __file__:
+                found = {name: it for name, it in frame.f_locals.items() if name not in ARGUMENTS}
+                assert canaries.found(*_reachable(found, {})) == set(), frame.f_code.co_qualname
+        error = error.__cause__ or error.__context__
+
+
+@ASYNCIO_ONLY
+@pytest.mark.parametrize("kind", [AsyncioTransport, HttpxTransport])
+@pytest.mark.parametrize("gateway", ["paydock", "monri", "wonder"])
+async def test_frames_of_interrupted_calls_do_not_lead_to_requests(
+    simulator: SimulatorServer, gateway: str, kind: Any
+) -> None:
+    simulator.faults.add("read_hang", gateway=gateway, applied=False, times=100)
+    variables = simulator.environment()
+    account, canaries = package(gateway).ACCOUNT.from_environment(variables), Canaries(keys(variables))
+    draft = canary_draft(gateway, "r")
+    calls: list[Callable[[CustomerSession[Any]], Any]] = [
+        lambda it: it.create(draft),
+        lambda it: it.request("POST", "/v1/other", json={"email": EMAIL}),
+        lambda it: it.raw.page(10, None, {} if gateway == "monri" else {"search": EMAIL}),
+    ]
+    async with aclosing(kind()) as transport:
+        for policy, seconds in (
+            (RetryPolicy(), 0.05),
+            (RetryPolicy(deadline=0.06, confirmation_window=0.01, attempts=1), 60),
+        ):
+            async with CustomerSession(account, transport=transport, retry=policy) as session:
+                for call in calls:
+                    with pytest.raises((TimeoutError, CallError)) as caught:
+                        async with asyncio.timeout(seconds):
+                            await call(session)
+                    assert_frames_hold_no_request(caught.value, canaries)
     simulator.faults.clear()
 
 
