@@ -30,6 +30,10 @@ def sync_commands(context: ScenarioContext) -> None:
         journal = f"c.csv.{gateway}.journal"
         for words in (["retry-failed", *outputs], ["resume"], ["status"], ["status", "--json"], ["verify"]):
             command(context, words[0], journal, *words[1:])
+        command(context, "ids", journal, "-o", f"ids.{gateway}.csv")
+        command(context, "plan", "c.csv", "--to", gateway, "--save", f"plan.{gateway}.jsonl")
+        command(context, "columns", "c.csv", "-o", f"mapping.{gateway}.toml")
+        command(context, "forget", journal, "c-1", "--file", "c.csv")
     command(context, "migrate", "--from", "paydock", "--to", "monri")
     command(context, "migrate", "--from", "paydock", "--to", "monri", "--accept-losses", *outputs)
     context.simulator.environment()

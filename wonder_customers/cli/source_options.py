@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 from cyclopts import Parameter
 
 from wonder_customers.bulk.empty_cells import EmptyRule
+from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.sources import ColumnMapping, RowReader, read, unsupported_fields
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.cli.accounts import account_from_environment
@@ -147,7 +148,7 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
 
 def _write(output: Path, text: str) -> None:
     try:
-        with output.open("x", encoding="utf-8") as file:
+        with open(output, "x", encoding="utf-8", opener=private_opener) as file:
             file.write(text)
     except FileExistsError:
         raise ConfigurationError(f"{output} exists already. Give the path of a new file with --output.") from None
