@@ -143,7 +143,7 @@ def test_latency_rate_limit_and_seed_options(bare: dict[str, str], tmp_path: Pat
     ("options", "text"),
     [
         (("--latency", "fast"), "--latency must be a time such as 200ms"),
-        (("--latency", "2..1s"), "longer than the longest"),
+        (("--latency", "2..1s"), "is greater than the maximum"),
         (("--rate-limit", "20"), "--rate-limit must be a number of requests per second"),
         (("--rate-limit", "0/s"), "greater than 0"),
         (("--seed", "missing.json"), "missing.json cannot be read"),
@@ -151,14 +151,14 @@ def test_latency_rate_limit_and_seed_options(bare: dict[str, str], tmp_path: Pat
         (("--db", "notes.db"), "notes.db"),
     ],
 )
-def test_invalid_simulator_options(run_process: Typed, tmp_path: Path, options: tuple[str, str], text: str) -> None:
+def test_invalid_simulator_options(command: Command, tmp_path: Path, options: tuple[str, str], text: str) -> None:
     (tmp_path / "wrong.json").write_text('{"version": 7}')
     with sqlite3.connect(tmp_path / "notes.db") as other:
         other.execute("CREATE TABLE notes (text TEXT)")
     other.close()
     name, value = options
     value = str(tmp_path / value) if value.endswith((".json", ".db")) else value
-    done = run_process("simulator", name, value)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert text.rsplit(maxsplit=1)[-1] in done.stderr
-    assert "Traceback" not in done.stderr
+    code, printed, errors = command("simulator", name, value)
+    assert (code, printed) == (1, "")
+    assert text.rsplit(maxsplit=1)[-1] in errors
+    assert "Traceback" not in errors
