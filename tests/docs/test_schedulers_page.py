@@ -28,7 +28,7 @@ FILES = files(PAGE)
 
 
 @pytest.fixture
-def variables(server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def schedule_environment(server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment in which `wonder-customers` is a command and the simulator is the gateway."""
     command = tmp_path / "bin/wonder-customers"
     command.parent.mkdir()
@@ -48,7 +48,7 @@ def bash(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(["bash", *words], capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.usefixtures("variables")
+@pytest.mark.usefixtures("schedule_environment")
 def test_cron_script_is_silent_after_success_and_passes_on_the_exit_code(
     server: SimulatorServer, tmp_path: Path
 ) -> None:
@@ -69,7 +69,7 @@ def test_cron_script_is_silent_after_success_and_passes_on_the_exit_code(
     assert (done.returncode, done.stdout) == (3, "sync ended with exit code 3, see customers.log\n")
 
 
-@pytest.mark.usefixtures("variables")
+@pytest.mark.usefixtures("schedule_environment")
 def test_github_workflow_warns_about_failed_rows(server: SimulatorServer, tmp_path: Path) -> None:
     yaml: Any = pytest.importorskip("yaml")
     write_csv(tmp_path / "customers.csv", 3)
@@ -172,7 +172,7 @@ def prefect(monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
     return found
 
 
-@pytest.mark.usefixtures("variables")
+@pytest.mark.usefixtures("schedule_environment")
 @pytest.mark.parametrize("recipe", [airflow, dagster, prefect], ids=lambda it: it.__name__)
 def test_recipe_runs_the_job_and_maps_exit_codes(
     recipe: Callable[[pytest.MonkeyPatch], Callable[[], object]],

@@ -38,7 +38,6 @@ def test_unpacked_size_is_limited(tmp_path: Path) -> None:
         file.write(b"reference,name\n")
         for _ in range(160):
             file.write(b"\n" * (1 << 20))
-    assert path.stat().st_size * 1000 > 160 << 20
     with pytest.raises(ConfigurationError, match=r"unpacks to more than \d+ MB"):
         list(read(path, encoding="utf-8"))
 
