@@ -46,6 +46,11 @@ def seen(text: str) -> str | None:
     return None if text in NULLS else text or None
 
 
+def is_damaged(text: str) -> bool:
+    """Return whether a text has lost characters, or could be UTF-8 that was decoded as Windows-1252."""
+    return "\ufffd" in text or re.search("[\u00c2-\u00f4][^\0-\x7f]", text) is not None
+
+
 @settings(max_examples=150)
 @given(
     rows=st.lists(st.tuples(references, cells, cells, cells), min_size=1, max_size=6),
@@ -83,7 +88,10 @@ def test_cells_are_read_as_a_person_sees_them(
         return
     assert len(found) == len(rows)
     for row, (reference, name, description, note) in zip(found, rows, strict=True):
-        assert row.draft is not None, row.problem
+        if row.draft is None:
+            assert "export it again" in str(row.problem)
+            assert any(map(is_damaged, (name, description, note)))
+            continue
         assert row.reference == row.draft.reference == reference
         assert (row.draft.name, row.draft.description) == (seen(name), seen(description))
         assert (row.draft.metadata or {}).get("note") == seen(note)
