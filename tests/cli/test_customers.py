@@ -127,7 +127,7 @@ def test_failed_call_prints_one_line(run_process: Typed, variables: Variables) -
     done = run_process("get", "wonder", "missing", env=variables)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("wonder-customers: wonder get: refused with HTTP 404")
-    assert done.stderr.endswith("Check the id, and that it was created in this environment by this account.\n")
+    assert done.stderr.endswith("Check the id or reference, and that it belongs to this account and environment.\n")
     assert done.stderr.count("\n") == 1
 
 

@@ -307,6 +307,7 @@ def test_progress_is_json_lines_without_a_terminal(
     terminal: Terminal, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "_LINE_INTERVAL", 0.2)
+    monkeypatch.setattr(progress, "_OUTAGE_INTERVAL", 0.05)
     write_csv(terminal.folder / "c.csv", 60)
     code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--rate", "50/s")
     assert code == 0

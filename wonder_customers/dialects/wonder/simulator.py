@@ -169,19 +169,19 @@ class WonderSimulator(SimulatedGateway):
 
     def _held(self, request: ReceivedRequest, merchant: str) -> StoredCustomer:
         found = self.store.customer(self.name, merchant, request.segments["uuid"])
-        return found or _missing("StoredCustomer")
+        return found or _missing("Customer")
 
     def _get(self, request: ReceivedRequest, merchant: str) -> Response:
         return _success({"customer": _in_response(self._held(request, merchant).body)})
 
     def _get_by_reference(self, request: ReceivedRequest, merchant: str) -> Response:
         found = self.store.customer_by_reference(self.name, merchant, request.segments["reference"])
-        return _success({"customer": _in_response((found or _missing("StoredCustomer")).body)})
+        return _success({"customer": _in_response((found or _missing("Customer")).body)})
 
     def _get_by_token(self, request: ReceivedRequest, merchant: str) -> Response:
         token = self._record(merchant, _object(request).get("token"))
         found = self.store.customer(self.name, merchant, token.owner or "")
-        return _success({"customer": _in_response((found or _missing("StoredCustomer")).body)})
+        return _success({"customer": _in_response((found or _missing("Customer")).body)})
 
     def _list(self, request: ReceivedRequest, merchant: str) -> Response:
         limit = _number(request, "limit", default=20, highest=1000)
