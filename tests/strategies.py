@@ -1,4 +1,4 @@
-"""Hypothesis strategies for drafts that a gateway's documents allow."""
+"""Hypothesis strategies for drafts that a gateway's documentation allows."""
 
 from typing import Any
 

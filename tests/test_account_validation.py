@@ -77,7 +77,7 @@ def test_none_is_rejected_as_a_credential() -> None:
 def test_paydock_requires_exactly_one_credential() -> None:
     both: dict[str, Any] = {"secret_key": HIDDEN, "access_token": HIDDEN}
     for given in ({}, both):
-        with pytest.raises(ConfigurationError, match="either secret_key or access_token") as caught:
+        with pytest.raises(ConfigurationError, match="exactly one of secret_key and access_token") as caught:
             Paydock(**given)
         assert HIDDEN not in visible_text(caught.value)
 

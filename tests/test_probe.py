@@ -1,4 +1,4 @@
-"""`probe` reports exactly the differences from the documents and no values, and deletes its customers."""
+"""`probe` reports exactly the differences from the documentation and no values, and deletes its customers."""
 
 from importlib import import_module
 from pathlib import Path

@@ -207,7 +207,7 @@ async def test_view_of_another_account_takes_options_but_not_the_language(simula
     [
         ({"headers": {"Authorization": "x"}}, "Authorization is set by the library"),
         ({"headers": {"x-user-secret-key": "x"}}, "x-user-secret-key is set by the library"),
-        ({"headers": {"X Shop": "x"}}, "letters, digits and hyphens"),
+        ({"headers": {"X Shop": "x"}}, "a string of ASCII letters, digits and the characters"),
         ({"headers": {"X-Shop": "a\r\nX-Other: b"}}, "printable ASCII"),
         ({"headers": {"X-Shop": 1}}, "printable ASCII"),
         ({"headers": ["X-Shop"]}, "must be a mapping"),

@@ -11,7 +11,7 @@
     │  ├─ NoResponseError            a read received no complete response
     │  ├─ OutcomeUnknownError        a write was sent and may have been applied
     │  ├─ DeadlineExceededError      the deadline passed and nothing was applied
-    │  ├─ InvalidResponseError       the response does not match the gateway's documents
+    │  ├─ InvalidResponseError       the response does not match the gateway's documentation
     │  ├─ AmbiguousReferenceError    several customers have the reference
     │  └─ GatewayError               the gateway refused the request
     │     ├─ AuthenticationError     the credentials or the signature were not accepted
@@ -139,7 +139,7 @@ class Violation:
     Attributes:
         field: The field of the record, such as ``address.city``.
         wire_field: The gateway's name of the field; None when the gateway has no such field.
-        limit: The requirement of the gateway's documents. It never contains the value.
+        limit: The requirement of the gateway's documentation. It never contains the value.
     """
 
     field: str
@@ -155,7 +155,7 @@ class InvalidRecordError(WonderCustomersError):
 
     Attributes:
         gateway: The name of the gateway.
-        violations: All violated limits, in the order of the gateway's documents.
+        violations: All violated limits, in the order of the gateway's documentation.
     """
 
     def __init__(self, gateway: str, violations: Sequence[Violation]) -> None:
@@ -272,7 +272,7 @@ class DeadlineExceededError(CallError):
 
 
 class InvalidResponseError(CallError):
-    """The response does not match the gateway's documents: it is not JSON, has no id, or has a field of a wrong type.
+    """The response does not match the gateway's documentation: not JSON, without an id, or a field of a wrong type.
 
     Attributes:
         status: The HTTP status of the response.

@@ -101,15 +101,15 @@ class Stats:
         attempts: Requests that were started, including lookups and token requests.
         retries: Waits before the same request was sent again.
         lookups: Lookups made to find out whether an unanswered write was applied.
-        retry_tokens: Tokens left in the retry budget, by gateway origin such as ``https://api.paydock.com``. Of several
-            accounts, that with the fewest counts.
+        retry_tokens: Tokens left in the retry budget, by gateway origin such as ``https://api.paydock.com``; if several
+            accounts share an origin, the lowest number.
         connections: The connections of the whole session; None when the transport does not report them.
         waiting_for_lock: Calls that wait until another write for their customer ends.
         waiting_for_rate_limit: Requests that wait for the session's rate limit.
         views: Number of views made of the session.
         observer_failures: How often an observer of the session raised.
-        drift: Number of response fields that differed from the gateway's documents, by gateway and wire field, such as
-            ``monri.zip_code``.
+        drift: Number of response fields that differed from the gateway's documentation, by gateway and wire field, such
+            as ``monri.zip_code``.
     """
 
     started: int
@@ -188,7 +188,7 @@ class AttemptStarted:
     Attributes:
         call: The call that sends the request.
         method: The HTTP method, such as ``GET``.
-        route: The template of the path, as in the gateway's documents.
+        route: The template of the path, as in the gateway's documentation.
         number: The number of this attempt at the same request, counted from 1.
         request: The number of the request within the call, counted from 1, including lookups and token requests.
     """
@@ -245,7 +245,7 @@ class Waiting:
 
 @frozen(eq=False)
 class ResponseDrift:
-    """A field of a response differs from the gateway's documents.
+    """A field of a response differs from the gateway's documentation.
 
     Either the value was converted, or the field is None and the value is in the record's `extra`.
 

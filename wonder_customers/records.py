@@ -1,8 +1,8 @@
 """The records of customers and payment tokens, which are the same for all gateways.
 
 All records are immutable. Their ``repr`` shows ids, references and states, but no personal data and no secrets. The
-fields come from the gateways' documents (Wonder "Create a customer", Paydock ``POST /v1/customers``, Monri "Customers
-API") and from the responses that the gateways' official clients read.
+fields come from the gateways' documentation (Wonder "Create a customer", Paydock ``POST /v1/customers``, Monri
+"Customers API") and from the responses that the gateways' official clients read.
 """
 
 from collections.abc import Iterable, Mapping

@@ -56,8 +56,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         max_connections: Maximum number of connections, shared with all views.
         observers: Called with an event when a call, an attempt or a wait starts or ends; see
             `wonder_customers.events`.
-        strict: Whether a response with fields that differ from the gateway's documents raises `InvalidResponseError`.
-            By default such fields are converted or None, and reported; see `wonder_customers.events.ResponseDrift`.
+        strict: Whether a response with fields that differ from the gateway's documentation raises
+            `InvalidResponseError`. By default such fields are converted or None, and reported; see
+            `wonder_customers.events.ResponseDrift`.
         app_info: Name and version of the application, such as ``shop/3.1``, appended to the ``User-Agent`` header.
 
     Raises:
@@ -150,7 +151,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return self._view(account, evolve(self._settings, language=None).changed(options))
 
     def with_options(self, **options: Unpack[SessionOptions]) -> "CustomerSession[AnyAccount_co]":
-        """Return a view of the same connections with other options, which are those of `SessionOptions`.
+        """Return a view of this session with some options changed. Options that are missing or None keep their values.
 
         Raises:
             ConfigurationError: An option is unknown or invalid.

@@ -143,7 +143,7 @@ def test_empty_source_is_reported(command: Command, server: SimulatorServer, fol
         (None, "columns.toml cannot be read: No such file or directory"),
         ("columns 5", "columns.toml is not a TOML file: "),
         ("columns = 5", "columns.toml: [columns] must be a table of lines"),
-        ("[columns]\nName = 5", "columns.toml: [columns] must be a table of lines"),
+        ("[columns]\nName = 5", "columns.toml: [columns] 'Name': the field must be a string"),
     ],
 )
 def test_invalid_map_file_is_reported(command: Command, folder: Path, text: str | None, expected: str) -> None:
@@ -160,7 +160,7 @@ def test_source_dash_requires_a_query(command: Command) -> None:
     code, _, err = command("sync", "-", "--to", "monri")
     assert (code, err) == (
         USAGE,
-        "wonder-customers: the source - needs --query; to read a file, give its path\n",
+        "wonder-customers: the source '-' requires --query; to read a file, give its path\n",
     )
 
 

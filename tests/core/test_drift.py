@@ -1,4 +1,4 @@
-"""Responses whose fields differ from the gateway's documents: read, reported, and errors in a strict session."""
+"""Responses whose fields differ from the gateway's documentation: read, reported, and errors in a strict session."""
 
 import logging
 from typing import Any
@@ -68,7 +68,7 @@ async def test_strict_session_raises_on_drift(gateway: str, operation: str, appl
     async with CustomerSession(
         ACCOUNTS[gateway](), transport=mock.transport(), retry=RetryPolicy(attempts=1), strict=True
     ) as session:
-        with pytest.raises(InvalidResponseError, match="differ from the gateway's documents") as caught:
+        with pytest.raises(InvalidResponseError, match="differ from the gateway's documentation") as caught:
             await (session.get(IDS[gateway]) if operation == "get" else session.create(DRAFT))
         assert caught.value.applied == applied
         assert CANARY not in str(caught.value)

@@ -1,6 +1,6 @@
 """The documented fields of the gateways, which the client's field rules are compared with.
 
-They are the description from which the simulators work, copied by hand from the documents.
+They are the description from which the simulators work, copied by hand from the documentation.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Round trips over real HTTP to the simulators, which were written independently from the documents."""
+"""Round trips over real HTTP to the simulators, which were written independently from the documentation."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The simulated Monri matches Monri's documents."""
+"""The simulated Monri matches Monri's documentation."""
 
 import hashlib
 import time

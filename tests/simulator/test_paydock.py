@@ -1,4 +1,4 @@
-"""The simulated Paydock matches Paydock's documents."""
+"""The simulated Paydock matches Paydock's documentation."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""The client works with each deviation of the simulated gateways from their documents, and with all of them."""
+"""The client works with each deviation of the simulated gateways from their documentation, and with all of them."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""The simulated Wonder matches Wonder's documents."""
+"""The simulated Wonder matches Wonder's documentation."""
 
 import uuid
 from typing import Any

@@ -93,7 +93,7 @@ def test_command_line_lists_and_serves_example_gateway(tmp_path: Path, installed
     assert "export ACME_API_KEY=" in served.text
     asked = commanded(tmp_path, installed_fourth, "check", "acme", ACME_API_KEY="k", ACME_BASE_URL="http://127.0.0.1:9")
     assert asked.text.startswith("gateway")
-    assert "Calling again is safe" in " ".join(asked.text.split())
+    assert "It is safe to call again" in " ".join(asked.text.split())
     unknown = commanded(tmp_path, installed_fourth, "get", "beta", "1")
     assert "the installed gateways are monri, paydock, wonder, acme" in unknown.text
 

@@ -66,7 +66,7 @@ class AttemptRunner:
     Attributes:
         transport: Sends the requests; None until the session is opened.
         order: Records unconfirmed writes.
-        strict: Whether a response that differs from the gateway's documents is an error.
+        strict: Whether a response that differs from the gateway's documentation is an error.
         rate_limit: The rate limit; None without one.
         slots: One slot for each connection. A request waits for a slot before it is permitted by the rate limit and
             signed: a signature holds the time, so it must not wait for a connection.
@@ -357,9 +357,9 @@ class AttemptRunner:
 
 
 def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> InvalidResponseError:
-    """Return the error that a strict session raises for a response that differs from the gateway's documents."""
+    """Return the error that a strict session raises for a response that differs from the gateway's documentation."""
     fields = dict.fromkeys(f"{it.field}: expected {it.expected}, found {it.found}" for it in found)
-    reason = f"fields of the response differ from the gateway's documents: {'; '.join(list(fields)[:10])}"
+    reason = f"fields of the response differ from the gateway's documentation: {'; '.join(list(fields)[:10])}"
     return InvalidResponseError(reason, status=status, applied="no" if call.replay is Replay.READ else "yes")
 
 

@@ -113,7 +113,7 @@ class AttemptResult:
         error: The failure, if `response` is None.
         retry_after: Seconds to wait according to the gateway; None if it sent no time.
         request_id: The gateway's id of the request, or the id that was sent with the request.
-        drift: The fields of the response that differ from the gateway's documents.
+        drift: The fields of the response that differ from the gateway's documentation.
     """
 
     evidence: Evidence
@@ -252,7 +252,7 @@ class CallContext:
             self.observer.attempted(outcome, transmission.status, applied, error_name(error), elapsed)
 
     def report_drift(self, found: tuple[Drift, ...]) -> None:
-        """Count the fields of a response that differ from the gateway's documents, and notify the observers."""
+        """Count the fields of a response that differ from the gateway's documentation, and notify the observers."""
         gateway, drift = self.account_context.dialect.gateway, self.account_context.account.counts.drift
         for it, count in Counter(found).items():
             name = f"{gateway}.{it.field}"

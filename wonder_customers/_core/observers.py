@@ -135,7 +135,7 @@ class CallObserver:
         self._notify(Waiting(self._call, reason, seconds, tokens))
 
     def response_drift(self, found: Drift, count: int) -> None:
-        """Report a field of a response that differs from the gateway's documents."""
+        """Report a field of a response that differs from the gateway's documentation."""
         self._notify(ResponseDrift(self._call, found.field, found.expected, found.found, count))
 
     def lookup_started(self) -> None:

@@ -98,7 +98,9 @@ def _checked_headers(headers: object) -> tuple[Header, ...]:
         raise ConfigurationError("headers must be a mapping of names to values")
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ConfigurationError("headers: a name must be letters, digits and hyphens in ASCII")
+            raise ConfigurationError(
+                "headers: a name must be a string of ASCII letters, digits and the characters !#$%&'*+-.^_`|~"
+            )
         if _RESERVED.fullmatch(name):
             raise ConfigurationError(f"headers: {name} is set by the library")
         # The value may be a secret.

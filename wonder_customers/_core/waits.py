@@ -15,7 +15,7 @@ __all__ = ["StopSignal", "Waits"]
 
 @define(eq=False)
 class StopSignal:
-    """Connects a job with its calls: ends all of their waits, and passes on how their requests end.
+    """Connects a job with its calls: when set, ends all waits of the calls; passes on the results of their requests.
 
     Requests in progress are completed.
 

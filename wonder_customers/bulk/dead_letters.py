@@ -195,7 +195,7 @@ class DeadLetters:
                 yield None if settled else line, letter
 
     def _is_settled(self, letter: Mapping[str, Any], *, complete: bool) -> bool:
-        """Return whether the row of an entry arrived, or has a newer entry."""
+        """Return whether the row of an entry reached the gateway, or has a newer entry."""
         reference, number = letter["reference"], letter["row"]
         if reference is None:
             return (number, letter["reason"]) in self._unnamed

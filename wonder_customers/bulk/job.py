@@ -74,12 +74,12 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @property
     def outage(self) -> Outage | None:
-        """The outage of the gateway that lasts; None if there is none. Local jobs only."""
+        """The gateway's current outage; None if there is none. Always None for jobs that are not local."""
         return None
 
     @property
     def past_outages(self) -> Sequence[Outage]:
-        """The outages that ended. Local jobs only."""
+        """The outages that ended. Always empty for jobs that are not local."""
         return ()
 
     @property

@@ -69,7 +69,7 @@ class OutageWatch:
         return found if found.seconds >= _SHORTEST else None
 
     def record(self, evidence: Evidence, error: CallError) -> None:
-        """Record the result of a request. This method is called for each request, so its usual path is short."""
+        """Record the result of a request. This method is called for each request."""
         if evidence in _PROCESSED:
             if self._current is not None:
                 self.end()

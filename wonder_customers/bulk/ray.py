@@ -254,8 +254,9 @@ async def sync_on_ray(
 ) -> DistributedJob:
     """Upsert every row of a source, with workers on one or many machines.
 
-    Iterate over the returned job for the rows that failed; all rows are counted in its `stats`. The journal is a local
-    file, created by `Journal.open`; every worker needs access to the source and to the journal's key.
+    Await this function, open the returned job with ``async with``, and iterate over it to receive the rows that failed.
+    All rows are counted in its `stats`. The journal must already exist as a local file; create it with `Journal.open`.
+    Every worker needs access to the source and to the journal's key.
 
     Args:
         source: The source.
@@ -263,13 +264,14 @@ async def sync_on_ray(
         cluster: The location of Ray; by default, Ray is started on this machine.
         workers: The number of workers, each with its own session.
         rate: The maximum number of requests per second, over all workers; None to adapt to the gateway.
-        options: The settings of the job. `max_failures` applies to all workers together; `workers` is the number of
-            rows under way in each worker.
+        options: The settings of the job. `Options.max_failures` applies to all workers together; `Options.workers` is
+            the number of rows under way in each worker.
         size: The approximate number of rows per partition.
         values: Read failed rows again, so that their outcomes contain their drafts.
 
     Raises:
-        ConfigurationError: The source cannot be read, Ray cannot be reached, or `Options.removed` is ``delete``.
+        ConfigurationError: An argument is invalid, the source cannot be read, the journal or its key is missing, Ray
+            cannot be reached, or `Options.removed` is ``delete``.
         BulkError: Another job uses the journal.
     """
     if workers < 1:

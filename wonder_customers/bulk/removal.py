@@ -92,7 +92,7 @@ class Removal:
         records: The journal.
         missing: Returns the given references that are not in the source.
         stop: Set when the job is stopping.
-        wait_for_window: Waits until writes of earlier processes can no longer be applied.
+        wait_for_window: Waits until writes of earlier processes can no longer be applied, or until the job stops.
         report: Called with the outcome of each customer.
     """
 

@@ -45,7 +45,7 @@ def plan_facts(
         session: The session, for the gateway and the account.
         journal: The journal, whose state is a part of the plan.
         options: The options of the job.
-        source: What describes the source, such as its contents and its mapping. JSON values.
+        source: JSON values that identify the source, such as its contents and its mapping.
     """
     account, digests = session.account, journal.digests
     merchant = account.dialect().merchant
@@ -266,11 +266,12 @@ async def save_plan(
         rows: The rows of the job.
         journal: The journal of the job.
         options: The options of the job.
-        source: What describes the source, such as its contents and its mapping. JSON values, kept as digests.
-        how: Further arguments of `plan`.
+        source: JSON values that identify the source, such as its contents and its mapping. Only their digests are
+            saved.
+        how: Further keyword arguments for `plan`.
 
     Raises:
-        ConfigurationError: The file exists, or the source cannot be read.
+        ConfigurationError: The file exists or cannot be written, or the source cannot be read.
         CallError: A lookup failed.
     """
     chosen = options or Options()

@@ -142,7 +142,7 @@ class JobStats:
         sent: Rows that the gateway accepted.
         cleared: Rows that cleared a field, by field. Local jobs only.
         latencies: Latencies of the rows that were sent.
-        drift: Response fields that differed from the gateway's documents, as in `Stats.drift`.
+        drift: Response fields that differed from the gateway's documentation, as in `Stats.drift`.
         points: The curves.
         interval: Seconds between two points; doubles when there are too many points.
     """

@@ -49,7 +49,7 @@ def list(  # noqa: A001 - the name of the command
     /,
     *,
     limit: Annotated[int, Parameter(help="Customers per page.", validator=Number(gte=1, lte=1000))] = 20,
-    cursor: Annotated[str | None, Parameter(help="The cursor that the previous page printed.")] = None,
+    cursor: Annotated[str | None, Parameter(help="The cursor that was printed with the previous page.")] = None,
     filter: Annotated[
         tuple[str, ...],
         Parameter(help="A query parameter of the gateway, NAME=VALUE; may be repeated.", show_default=False),

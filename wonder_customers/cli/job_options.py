@@ -81,7 +81,10 @@ class EngineOptions:
     ] = None
     shared_limit: Annotated[
         str | None,
-        Parameter(help="redis://HOST:PORT of a Redis or Valkey server. Processes with the same URL share --rate."),
+        Parameter(
+            help="Share --rate with other processes through a Redis or Valkey server: redis://HOST:PORT, or"
+            " rediss://HOST:PORT for TLS. Processes with the same server and --shared-name share the limit."
+        ),
     ] = None
     shared_name: Annotated[str | None, Parameter(help="The name of the shared limit (default: GATEWAY).")] = None
 
@@ -101,7 +104,11 @@ class RemovalOptions:
         Parameter(help="What to do with customers that left the source: report (count them, the default) or delete."),
     ] = None
     max_removed: Annotated[
-        str, Parameter(help="The maximum number of customers to delete, or a percentage of the last run's rows.")
+        str,
+        Parameter(
+            help="Delete no customers if more than this left the source: a number, or a percentage of the rows of the"
+            " last finished run."
+        ),
     ] = "5%"
 
 
@@ -122,8 +129,8 @@ class AgainOptions:
 class OutputOptions:
     """Options for the files that a job writes."""
 
-    report: Annotated[Path | None, Parameter(help="Write a JSON report.")] = None
-    html: Annotated[Path | None, Parameter(help="Write a self-contained HTML report with charts.")] = None
+    report: Annotated[Path | None, Parameter(help="Write a JSON report to this file.")] = None
+    html: Annotated[Path | None, Parameter(help="Write a report with charts to this file.")] = None
     failures: Annotated[Path | None, Parameter(help="Failed rows (default: FILE.GATEWAY.failed.jsonl).")] = None
     dead_letter_values: Annotated[
         bool, Parameter(help="Write customers' data into the failed rows, so that the file can be used as a source.")

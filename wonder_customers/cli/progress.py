@@ -168,7 +168,7 @@ def print_summary(report: dict[str, Any], title: str) -> None:
         console().print(cell(f"Fields cleared because their cells are empty: {fields}"))
     if report["drift"]:
         fields = ", ".join(f"{name} ({count:,})" for name, count in list(report["drift"].items())[:10])
-        console().print(cell(f"Response fields that differ from the gateway's documents: {fields}", "yellow"))
+        console().print(cell(f"Response fields that differ from the gateway's documentation: {fields}", "yellow"))
 
 
 def _format_speed(report: dict[str, Any]) -> str:

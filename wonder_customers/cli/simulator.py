@@ -39,7 +39,9 @@ def simulator(
     faults: Annotated[bool, Parameter(show_default=False)] = False,
     quirks: Annotated[
         str | None,
-        Parameter(help=f"Deviate from the gateways' documents: all, or names separated by commas. Known: {_QUIRKS}."),
+        Parameter(
+            help=f"Deviate from the gateways' documentation: all, or names separated by commas. Known: {_QUIRKS}."
+        ),
     ] = None,
     until_input_ends: Annotated[bool, Parameter(show_default=False)] = False,
 ) -> None:
@@ -49,12 +51,13 @@ def simulator(
 
     Args:
         port: The port to listen on; 0 chooses a free one.
-        db: Keep the state in this file. Without it, the state is lost at the end.
+        db: Keep the state in this file. Without it, the state is lost when the simulator stops.
         seed: Start with the data of this JSON file, an export of /_simulator/state. It replaces the data of --db.
         latency: Delay each response, for example 200ms, or 50..200ms for a random delay.
-        rate_limit: Respond with status 429 to more requests than this per gateway, for example 20/s.
+        rate_limit: Respond with status 429 to requests above this rate, which applies to each gateway separately, for
+            example 20/s.
         faults: Enable fault injection.
-        quirks: Deviate from the gateways' documents: all, or names separated by commas.
+        quirks: Deviate from the gateways' documentation: all, or names separated by commas.
         until_input_ends: Stop when standard input is closed, for programs that start the simulator.
     """
     server = _server(port, db, faults=faults)

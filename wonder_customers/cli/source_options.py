@@ -41,9 +41,9 @@ class SourceOptions:
     default_country: Annotated[
         str | None, Parameter(help="The country of national phone numbers in rows without a country, such as HR.")
     ] = None
-    query: Annotated[str | None, Parameter(help="SQL that selects the rows; FILE is the table `source` (DuckDB).")] = (
-        None
-    )
+    query: Annotated[
+        str | None, Parameter(help="SQL that selects the rows, in which FILE is the table `source` (DuckDB).")
+    ] = None
     database: Annotated[
         str | None,
         Parameter(
@@ -56,7 +56,9 @@ class SourceOptions:
     sheet: Annotated[str | None, Parameter(help="The sheet of a spreadsheet.")] = None
     encoding: Annotated[
         str | None,
-        Parameter(help="The encoding of a file that is not UTF-8, such as cp1250; detect: the most likely one."),
+        Parameter(
+            help="The encoding of a file that is not UTF-8, such as cp1250, or `detect` to use the most likely one."
+        ),
     ] = None
     delimiter: Annotated[
         str | None, Parameter(allow_leading_hyphen=True, help="The delimiter of a CSV file, such as ; or tab.")

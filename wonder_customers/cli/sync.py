@@ -72,7 +72,7 @@ def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> 
     if columns.database is not None:
         check_database(columns.database)
     if str(file) == "-" and columns.query is None:
-        raise ConfigurationError("the source - needs --query; to read a file, give its path")
+        raise ConfigurationError("the source '-' requires --query; to read a file, give its path")
     return {
         "source": str(file) if str(file) == "-" else str(file.resolve()),
         "fingerprint": fingerprint(file, columns.query),
@@ -208,7 +208,7 @@ def resume(
     journal: JournalFile,
     /,
     *,
-    allow_changed: Annotated[bool, Parameter(help="Continue although the source has changed.")] = False,
+    allow_changed: Annotated[bool, Parameter(help="Continue even if the source has changed.")] = False,
     again: AgainOptions = AgainOptions(),
     removal: RemovalOptions = RemovalOptions(),
     engine: EngineOptions = EngineOptions(),
@@ -226,7 +226,7 @@ def retry_failed(
     journal: JournalFile,
     /,
     *,
-    allow_changed: Annotated[bool, Parameter(help="Read the source although it has changed.")] = False,
+    allow_changed: Annotated[bool, Parameter(help="Read the source even if it has changed.")] = False,
     again: AgainOptions = AgainOptions(),
     engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
@@ -260,7 +260,9 @@ def forget_customers(
     reference: Annotated[str | None, Parameter(allow_leading_hyphen=True, help="The customer's reference.")] = None,
     /,
     *,
-    references: Annotated[Path | None, Parameter(name="--from", help="A file with one reference per line.")] = None,
+    references: Annotated[
+        Path | None, Parameter(name="--from", help="Read references from this file, one per line.")
+    ] = None,
     file: Annotated[list[Path] | None, Parameter(help="A further file to search; repeatable.")] = None,
 ) -> int:
     """Remove a customer from a journal and from the failed rows, exported ids, reports and plans beside it."""
@@ -304,10 +306,10 @@ def verify(
 @commands.command
 def migrate(
     *,
-    source: Annotated[str, Parameter(name="--from", help=f"The gateway to read: {GATEWAYS}.")],
+    source: Annotated[str, Parameter(name="--from", help=f"The gateway to copy from: {GATEWAYS}.")],
     to: Gateway,
     journal: Annotated[Path | None, Parameter(help="Default: migrate.FROM.TO.journal in the current folder.")] = None,
-    accept_losses: Annotated[bool, Parameter(help="Migrate although some fields are lost.")] = False,
+    accept_losses: Annotated[bool, Parameter(help="Migrate even if some fields are lost.")] = False,
     yes: Yes = False,
     limits: RateOptions = RateOptions(),
     output: OutputOptions = OutputOptions(),

@@ -2,8 +2,9 @@
 
     CustomerSession(account, observers=[log_events])
 
-Each event becomes one record of the logger ``wonder_customers``. The message is a line of ``key=value`` pairs. The same
-keys are attributes of the record, for formatters that write JSON. Only the following keys are written.
+Each event becomes one record of the logger ``wonder_customers``. The message is the name of the event, followed by
+``key=value`` pairs; keys whose value is None are left out. The record has the attribute ``event`` and an attribute for
+each key, for formatters that write JSON. No other values are written.
 
 | event               | level  | keys |
 |---------------------|--------|---|

@@ -28,7 +28,7 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
     if url.scheme not in {"https", "http"} or not host:
         raise ConfigurationError("base_url must look like https://host/")
     if not re.fullmatch(r"[\x21-\x7e]+", str(base_url)):
-        raise ConfigurationError("base_url must be ASCII without spaces")
+        raise ConfigurationError("base_url must contain only ASCII characters and no spaces")
     if url.username is not None or url.password is not None or url.query or url.fragment:
         raise ConfigurationError("base_url must not contain a user, a query or a fragment")
     if re.search(r"[\\%]", str(base_url)) or not {".", ".."}.isdisjoint(url.path.split("/")):

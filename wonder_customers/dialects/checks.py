@@ -34,11 +34,11 @@ class Observations:
             ``create_token``, ``check_token``, ``delete_token``, ``unknown``, ``wrong_key``, ``delete``,
             ``get_deleted``.
         errors: The error of each step that failed.
-        drift: Fields that differ from the gateway's documents.
+        drift: Fields that differ from the gateway's documentation.
         normalized: Fields that are equal only after normalisation.
         different: Fields that the gateway changed in another way.
-        extra: Keys of customers in responses that have no field in the record.
-        late: Whether a new customer was not found by its reference at once.
+        extra: Undocumented keys of the customers in responses, for which the record has no field.
+        late: Whether a new customer could be found by its reference only after a delay.
         listed: The number of customers on a page; None if no page was read.
     """
 

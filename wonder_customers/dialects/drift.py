@@ -1,4 +1,4 @@
-"""Drift: fields of responses that differ from the gateway's documents.
+"""Drift: fields of responses that differ from the gateway's documentation.
 
 The codec converts such fields if this is possible without loss, and reports each of them here. `AttemptRunner` collects
 the reports of one response with `start` and `stop`. A report never contains a value.
@@ -14,7 +14,7 @@ __all__ = ["Drift", "report", "start", "stop", "type_name"]
 
 @frozen
 class Drift:
-    """One field of a response that differs from the gateway's documents.
+    """One field of a response that differs from the gateway's documentation.
 
     Attributes:
         field: The gateway's name of the field, with the objects around it, such as ``payment_sources.expire_year``.

@@ -1,7 +1,7 @@
 """Facts about gateways as data: the assumptions of the library, their certainty and their sources.
 
-The authors of this library had no account at these gateways, so every fact comes from documents and public code. The
-tables on the gateways' pages are generated from these facts.
+The authors of this library had no account at these gateways, so every fact comes from documentation and public code.
+The tables on the gateways' pages are generated from these facts.
 """
 
 from enum import StrEnum
@@ -15,7 +15,7 @@ class Confidence(StrEnum):
     """The certainty of a fact."""
 
     DOCUMENTED = "documented"
-    """The gateway's own documents state it."""
+    """The gateway's own documentation states it."""
     SEEN = "seen"
     """A client library, its tests against the sandbox, or a recorded response show it."""
     INFERRED = "inferred"

@@ -97,7 +97,7 @@ def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, t
         items: The records of the page.
         offset: The offset of the first item.
         limit: The number of items requested.
-        promised: The number of items per page that the gateway's documents guarantee.
+        promised: The number of items per page that the gateway's documentation guarantees.
         total: The total number of items; None if the gateway does not report it.
     """
     unreadable = items.unreadable if isinstance(items, Items) else 0

@@ -147,9 +147,9 @@ def gateway_error(
 ) -> CallError:
     """Return the error for a refusal. Control characters in its strings are escaped.
 
-    The gateways' documents do not define the status of "not found" and "already exists": Monri refuses a duplicate
-    reference with 400, and neither Wonder nor Monri documents the response for an unknown customer. So refusals with
-    400 or 422 are also classified by their message.
+    The gateways' documentation does not define the status of "not found" and "already exists": Monri refuses a
+    duplicate reference with 400, and neither Wonder nor Monri documents the response for an unknown customer. So
+    refusals with 400 or 422 are also classified by their message.
 
     Args:
         status: The HTTP status, or the status in the body.

@@ -68,7 +68,7 @@ class _Scope:
     unread: Json
 
     def report(self, wire: str, expected: str, value: object) -> None:
-        """Report that the field `wire` differs from the gateway's documents."""
+        """Report that the field `wire` differs from the gateway's documentation."""
         drift.report(f"{self.path}{wire}", expected, drift.type_name(value))
 
 

@@ -64,7 +64,11 @@ class SimulatorState(Protocol):
         """Return all data."""
 
     def import_state(self, state: Any) -> None:
-        """Replace all data."""
+        """Replace all data with `state`, an export of `export_state`.
+
+        Raises:
+            ValueError: `state` is invalid. Nothing was changed.
+        """
 
     def clear_state(self) -> None:
         """Delete all data except merchants."""

@@ -313,7 +313,10 @@ class Faults:
             **parameters,
         )
         if self._refuse is None:
-            raise RuntimeError("fault injection is disabled: start the server with faults=True")
+            raise RuntimeError(
+                "fault injection is disabled: start the simulator with faults=True, or with --faults on the"
+                " command line"
+            )
         if name == "refuse":
             self._refuse(created.parameters["seconds"] if times is not None else None)
             self.seen.append(name)

@@ -129,7 +129,7 @@ class SimulatedGateway(ABC):
     prefix: ClassVar[str]
     """The common prefix of all paths. The gateway also responds to unknown paths with this prefix."""
     known_quirks: ClassVar[tuple[Quirk, ...]] = ()
-    """The deviations from the documents that can be activated."""
+    """The deviations from the documentation that can be activated."""
     customer_keys: ClassVar[frozenset[str]] = frozenset()
     """The keys that identify an object in a response as a customer, for `known_quirks`."""
 
@@ -192,7 +192,7 @@ class SimulatedGateway(ABC):
         return self.variables(next(iter(self.merchants.values())), origin)
 
     def add_merchant(self, origin: str) -> dict[str, str]:
-        """Add a merchant with separate customers. Return its environment variables, for a server at `origin`."""
+        """Add a merchant with its own customers. Return its environment variables, for a server at `origin`."""
         return self.variables(self._register_merchant(first=False), origin)
 
     def _register_merchant(self, *, first: bool) -> dict[str, str]:

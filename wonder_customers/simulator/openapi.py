@@ -1,7 +1,7 @@
 """OpenAPI documents of the gateways, for API test tools and client generators.
 
-The document of a gateway is the file ``openapi.json`` next to its simulator, written from the gateway's documents. If
-the properties of an object contain ``"x-fields": "request"`` or ``"x-fields": "customer"``, they are replaced by the
+The document of a gateway is the file ``openapi.json`` next to its simulator, written from the gateway's documentation.
+If the properties of an object contain ``"x-fields": "request"`` or ``"x-fields": "customer"``, they are replaced by the
 schemas of the customer's fields from ``documented_fields.json``.
 """
 
@@ -50,7 +50,7 @@ def _with_fields(value: Any, module: str) -> Any:
 
 
 def openapi_routes(prefix: str, gateways: Iterable[SimulatedGateway]) -> list[Route]:
-    """Return the routes ``{prefix}/openapi/{gateway}.json``. The documents contain the URL of this server."""
+    """Return the routes ``{prefix}/openapi/{gateway}.json``. The OpenAPI documents contain the URL of this server."""
 
     def published(gateway: SimulatedGateway) -> Route:
         async def endpoint(request: Request) -> Response:

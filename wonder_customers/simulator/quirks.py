@@ -1,7 +1,7 @@
-"""Quirks: optional deviations of the simulated gateways from their documents.
+"""Quirks: optional deviations of the simulated gateways from their documentation.
 
-Real gateways differ from their documents. Each gateway has a table of quirks next to its simulator. A quirk changes the
-query of requests, or the status and the body of responses.
+Real gateways differ from their documentation. Each gateway has a table of quirks next to its simulator. A quirk changes
+the query of requests, or the status and the body of responses.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""A test that repeats a received request."""
+"""Generates the code of a pytest test that repeats a received request."""
 
 from pprint import pformat
 from typing import Final

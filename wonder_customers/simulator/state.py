@@ -96,7 +96,7 @@ def _imported(table: str, columns: Mapping[str, str], rows: Any) -> list[tuple[A
 
 def _row(where: str, columns: Mapping[str, str], row: Any) -> tuple[Any, ...]:
     if not isinstance(row, dict) or row.keys() != columns.keys():
-        raise ValueError(f"{where} must be an object with {', '.join(columns)}")
+        raise ValueError(f"{where} must be an object with exactly these keys: {', '.join(columns)}")
     values = []
     for name, kind in columns.items():
         value = row[name]

@@ -69,7 +69,7 @@ def make_token(**changes: Any) -> PaymentToken:
 
 
 def make_card(**changes: Any) -> CardSource:
-    """Return the test card in the gateways' documents."""
+    """Return the test card in the gateways' documentation."""
     defaults: dict[str, Any] = {
         "number": "4111111111111111",
         "expire_month": "12",

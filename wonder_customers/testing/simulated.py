@@ -40,7 +40,7 @@ class CustomerSimulator:
 
     @property
     def quirks(self) -> Quirks:
-        """The deviations from the documents: ``customer_simulator.quirks.add("text-as-numbers")``."""
+        """The deviations from the documentation: ``customer_simulator.quirks.add("text-as-numbers")``."""
         return self.server.quirks
 
     @property

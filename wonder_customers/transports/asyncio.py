@@ -116,7 +116,7 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
             raise failure  # outside the except block, so that the error has no context whose frames hold the request
         transport = connection.transport
         if transport is None or transport.is_closing():
-            raise TransportError("no connection: it was closed at once")
+            raise TransportError("no connection: the connection was closed immediately after it was opened")
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() not in {None, "http/1.1"}:
             raise TransportError("the ssl_context negotiated a protocol other than HTTP/1.1", retryable=False)

@@ -101,7 +101,7 @@ def connection_error(error: BaseException) -> TransportError:
             return TransportError(f"no connection: {reason}", retryable=False, hint=hint)
         for kind, (reason, check) in _CAUSES.items():
             if isinstance(cause, kind):
-                return TransportError(f"no connection: {reason}", hint=f"Calling again is safe. Check {check}.")
+                return TransportError(f"no connection: {reason}", hint=f"It is safe to call again. Check {check}.")
     return TransportError(f"no connection ({type(error).__name__})")
 
 

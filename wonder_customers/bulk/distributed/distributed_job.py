@@ -59,11 +59,11 @@ class PartitionedSource:
 
     Attributes:
         source: The source.
-        partitions: The file for `Leases`.
-        rows: The total number of rows.
+        partitions: The database file of the partitions, which `Leases` opens.
+        rows: The number of rows in all partitions, at most `first`.
         cut_short: Whether the source has more rows than requested.
         first: The requested number of rows; None for all.
-        values: Read failed rows again, so that their outcomes contain their drafts.
+        values: Whether failed rows are read again, so that their outcomes contain their drafts.
     """
 
     source: Source

@@ -1,8 +1,9 @@
 """The index pass: reads a source once and divides it into partitions.
 
-Quoted values of a CSV file may contain line breaks, so the end of a row is found only by parsing the file from its
-start. The index pass therefore uses the same reader as the workers, and divides the file between two rows of the
-reader. It also records which rows repeat an earlier reference, because a worker reads only its own partition.
+Quoted values of a CSV file may contain line breaks, so the end of a row can be found only by parsing the file from its
+start. The index pass therefore uses the same reader as the workers, and splits the file only at boundaries between the
+rows that this reader finds. It also records which rows repeat an earlier reference, because a worker reads only its own
+partition.
 """
 
 from collections.abc import Iterator

@@ -28,7 +28,7 @@ class Progress:
         latencies: Rows by latency bucket.
         concurrency: The measured number of concurrent rows that the gateway accepts.
         rate: The measured number of requests per second that the gateway accepts; None until it refuses a request.
-        drift: Response fields that differed from the gateway's documents, as in `wonder_customers.events.Stats`.
+        drift: Response fields that differed from the gateway's documentation, as in `wonder_customers.events.Stats`.
     """
 
     read: int = 0

@@ -92,7 +92,7 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
             )
         if journal.exists():
             raise ConfigurationError(
-                f"the key {path.name} of the journal {journal} is missing: restore it, or start a new journal"
+                f"the key file {path.name} of the journal {journal} is missing: restore it, or start a new journal"
             )
         _create_key(path)
     key = path.read_text(encoding="ascii").strip()

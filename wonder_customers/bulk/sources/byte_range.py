@@ -15,7 +15,7 @@ class ByteRange:
         offset: The byte at which the next row starts; 0 for the start of the file, including its column names.
         line: The number of lines before `offset`.
         encoding: The encoding of the file; None if it is not determined yet.
-        end: The byte before which the range ends; infinite for the end of the file.
+        end: The byte before which the range ends; `inf` for the end of the file.
         whole: Whether the file has to be read from its start, because its bytes do not show where a row starts.
         cut: Whether the line that was read last has no line break at its end.
         broken: Whether the next row is the rest of the current row, so that the file cannot be divided between them.

@@ -18,14 +18,18 @@ _AMBIGUOUS = frozenset({"account_number", "accountnumber", "cc", "cid"})
 
 
 def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, str]) -> None:
-    """Check that no column contains card data that was not mapped explicitly.
+    """Check the column names for card data.
+
+    Columns named like security codes are refused, as are columns named like other card data unless they are mapped to a
+    ``payment_source`` field or left out. Ambiguous names such as ``cc`` may be mapped to another field.
 
     Args:
-        names: The name of each column, as it is in the source and normalised.
+        names: Pairs of a column's name in the source and its normalised name.
         mapping: Maps normalised names to fields; an empty field leaves the column out.
 
     Raises:
-        ConfigurationError: A column contains security codes or may contain card data; the message lists all of them.
+        ConfigurationError: Columns appear to contain security codes or unmapped card data, according to their names or
+            fields. The message lists the columns of the first kind found.
     """
     codes = [name for name, plain in names if _has_security_codes(plain, mapping.get(plain))]
     if codes:

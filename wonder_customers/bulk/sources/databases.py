@@ -57,7 +57,7 @@ def database_rows(
             else connection.execute(sqlalchemy.text(query.replace(":", "\\:")))
         )
         if not result.returns_rows:
-            raise ConfigurationError("the query does not return rows; give a SELECT. Nothing was sent.")
+            raise ConfigurationError("the query does not return rows; use a SELECT statement. Nothing was sent.")
         columns = Columns.match(list(result.keys()), reading)
         return (yield from typed_rows(result, columns, number, where, number))
 

@@ -13,10 +13,12 @@ __all__ = ["assembled", "metadata"]
 
 
 def metadata(path: str, value: Any, where: str) -> Any:
-    """Return a metadata value that is not a string, or the whole metadata as a mapping.
+    """Return `value` unchanged if `path` is one metadata key, such as ``metadata.tier``.
+
+    If `path` is ``metadata``, return the whole metadata as a mapping, parsed from JSON if it is a string.
 
     Raises:
-        RowProblem: The metadata is not a JSON object.
+        RowProblem: The whole metadata is not a JSON object.
     """
     if path != "metadata":
         return value

@@ -128,8 +128,9 @@ def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
         file.seek(0)
     if len(found) > 1:
         raise ConfigurationError(
-            f"{where}the members {', '.join(map(repr, found))} are lists of objects: save the list of customers as a"
-            f" file of its own, such as with `jq .{found[0]}`. Nothing was sent."
+            f"{where}several members are lists of objects ({', '.join(map(repr, found))}), so it is unclear which one"
+            f" contains the customers. Save that list to its own file, for example with `jq .{found[0]} FILE >"
+            f" customers.json` if it is {found[0]!r}. Nothing was sent."
         )
     return found[0]
 

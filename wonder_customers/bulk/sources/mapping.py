@@ -43,10 +43,13 @@ def _texts(value: object) -> tuple[str, ...]:
 def _columns(value: object) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, Mapping):
         raise ConfigurationError('[columns] must be a table of lines "COLUMN" = "FIELD"')
-    try:
-        return {str(name): _texts(given) for name, given in value.items()}
-    except ConfigurationError as error:
-        raise ConfigurationError(f'[columns] must be a table of lines "COLUMN" = "FIELD": a field {error}') from None
+    found = {}
+    for name, given in value.items():
+        try:
+            found[str(name)] = _texts(given)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"[columns] {name!r}: the field {error}") from None
+    return found
 
 
 def _rules(value: object) -> "dict[str, FieldSource]":
@@ -148,7 +151,7 @@ class ColumnMapping:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "ColumnMapping":
-        """Return a mapping from plain data.
+        """Create a `ColumnMapping` from a dict with the structure of a mapping file, such as the result of `as_dict`.
 
         Raises:
             ConfigurationError: A key or a value is invalid.

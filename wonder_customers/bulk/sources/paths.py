@@ -125,7 +125,7 @@ def _format(path: Path) -> Format:
                 " sent."
             ) from None
         raise ConfigurationError(
-            f"{path.name}: the file's format is not known from its name; choose it with --format csv, jsonl,"
+            f"{path.name}: the file's format cannot be determined from its name; specify it with --format csv, jsonl,"
             " parquet or excel"
         ) from None
 

@@ -199,12 +199,15 @@ def _readable(text: str) -> str:
     if text.isascii():
         return text
     if "\ufffd" in text:
-        raise ValueError("contains U+FFFD: an earlier program lost a character; export it again")
+        raise ValueError(
+            "contains the replacement character U+FFFD: an earlier program could not decode a character; export the"
+            " data again as UTF-8"
+        )
     try:
         bytes(_BYTES[character] for character in text).decode()
     except (KeyError, UnicodeDecodeError):
         return text
-    raise ValueError("was UTF-8 and read by an earlier program in another encoding; export it again as UTF-8")
+    raise ValueError("was UTF-8 and read by an earlier program in another encoding; export the data again as UTF-8")
 
 
 def _guard(text: str) -> str:
@@ -245,7 +248,7 @@ def _number_check(pattern: re.Pattern[str]) -> Callable[[str], str]:
     def check(text: str) -> str:
         if pattern.fullmatch(text):
             what = "a spreadsheet shortened this number" if "e" in text.lower() else "a program added decimals to an id"
-            raise ValueError(f"{what}; format the column as text and export it again")
+            raise ValueError(f"{what}; format the column as text and export the data again")
         return text
 
     return check

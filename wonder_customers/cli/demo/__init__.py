@@ -33,7 +33,7 @@ def demo(*, quirks: str | None = None) -> int:
     purpose. Every other customer is read back and compared field by field.
 
     Args:
-        quirks: Let the gateways deviate from their documents; see `wonder-customers simulator --help`.
+        quirks: Let the gateways deviate from their documentation; see `wonder-customers simulator --help`.
     """
     screen = console()
     persons = people()

@@ -1,4 +1,4 @@
-"""Sample customers for the demo; some of them are broken on purpose."""
+"""Sample customers for the demo; some rows are invalid."""
 
 import random
 import unicodedata

@@ -1,4 +1,4 @@
-"""The simulator in a separate process, which uses a second core and makes the demo a third faster."""
+"""The simulator in a separate process, which uses a second core."""
 
 import shlex
 import subprocess

@@ -71,7 +71,7 @@ class _CallSpans:
         attempt_start: The start of the attempt in progress, in nanoseconds since the Unix epoch.
         lookup: The span of the lookup in progress; None without a lookup.
         wait: The span of the wait in progress; None without a wait.
-        drift: The fields of responses that differ from the gateway's documents.
+        drift: The fields of responses that differ from the gateway's documentation.
     """
 
     call: Span

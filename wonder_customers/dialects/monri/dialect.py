@@ -163,7 +163,7 @@ class MonriDialect(CustomerDeletion):
         """
         if filters:
             raise UnsupportedOperationError(
-                self.gateway, "filters on lists", "its documents contain only the parameters limit and offset"
+                self.gateway, "filters on lists", "its documentation describes only the parameters limit and offset"
             )
         offset = parse_offset(self.gateway, cursor)
         request = self._request("GET", f"/v2/customers{self._position(limit, offset)}", "/v2/customers")

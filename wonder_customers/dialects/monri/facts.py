@@ -40,7 +40,7 @@ FACTS: Final = (
         "oauth",
         "A bearer token of POST /v2/oauth is accepted instead of the digest.",
         _SEEN,
-        "Monri's Ruby and Android clients and a PHP client; not in the documents",
+        "Monri's Ruby and Android clients and a PHP client; not in the documentation",
         "list with auth=oauth",
     ),
     Fact("oauth-lifetime", "The unit of expires_in. It is read as seconds.", _UNKNOWN, "no source"),
@@ -90,7 +90,7 @@ FACTS: Final = (
         "error-body",
         "Refusals have status and message; error, a list errors and an object errors are read too.",
         _SEEN,
-        "Monri's documents (status, message); third-party clients (error, errors)",
+        "Monri's documentation (status, message); third-party clients (error, errors)",
         "create with an invalid field",
     ),
     Fact(

@@ -1,4 +1,4 @@
-"""The deviations from Monri's documents that the simulated Monri can have."""
+"""The deviations from Monri's documentation that the simulated Monri can have."""
 
 from typing import Any, Final
 

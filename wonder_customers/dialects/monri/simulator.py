@@ -1,4 +1,4 @@
-"""A simulated Monri (WebPay) customer API, implemented from Monri's documents."""
+"""A simulated Monri (WebPay) customer API, implemented from Monri's documentation."""
 
 import hashlib
 import secrets
@@ -36,17 +36,17 @@ _TOKENIZED = ("cvv", "type", "pan", "expiration_date", "temp_card_id", "digest",
 class MonriSimulator(SimulatedGateway):
     """Monri's customers and their payment methods.
 
-    Documented (V: stated by the documents, V-code: seen in official code):
+    Documented (V: stated by the documentation, V-code: seen in official code):
 
     * The digest `WP3-v2.1` is verified over the target with its query and the body as received [V; query: V-code]. The
       body counts as empty for GET [V]. OAuth bearer tokens are accepted at the same endpoints [V-code].
     * Paths, methods, field lengths, partial update, null for a metadata key, lists sorted by `created_at` descending
       with a default `limit` of 50 [V]. Absent fields are null [V-code].
     * A `merchant_customer_id` is unique; a second create is refused with 400 [V-code].
-    * Deletions and list items contain both `id` (documents) and `uuid` (official clients).
+    * Deletions and list items contain both `id` (documentation) and `uuid` (official clients).
     * `temp-tokenize` needs no Authorization header; its digest is in the body [V-code].
 
-    Chosen here, because the documents do not define it:
+    Chosen here, because the documentation does not define it:
 
     * Create responds with 200. Refusals are `{"status": "invalid-request", "message": …}` with 400, or 404 for an
       unknown customer; 401 has the status `error`.

@@ -1,4 +1,4 @@
-"""The verification of Monri's digests for the simulator, implemented from Monri's documents."""
+"""The verification of Monri's digests for the simulator, implemented from Monri's documentation."""
 
 import hashlib
 import hmac

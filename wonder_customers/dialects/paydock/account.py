@@ -41,7 +41,7 @@ class Paydock:
 
     def __attrs_post_init__(self) -> None:
         if (self.secret_key is None) == (self.access_token is None):
-            raise ConfigurationError("pass either secret_key or access_token")
+            raise ConfigurationError("pass exactly one of secret_key and access_token")
         for name in ("secret_key", "access_token"):
             value: Secret | None = getattr(self, name)
             if value is not None:

@@ -1,4 +1,4 @@
-"""The deviations from Paydock's documents that the simulated Paydock can have."""
+"""The deviations from Paydock's documentation that the simulated Paydock can have."""
 
 from datetime import datetime
 from typing import Any, Final

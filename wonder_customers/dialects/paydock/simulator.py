@@ -1,4 +1,4 @@
-"""A simulated Paydock customer API, implemented from Paydock's documents."""
+"""A simulated Paydock customer API, implemented from Paydock's documentation."""
 
 import secrets
 import uuid
@@ -47,7 +47,7 @@ _SORTED = frozenset({*TEXTS, "updated_at", "email", "status"})
 class PaydockSimulator(SimulatedGateway):
     """Paydock's customers, payment sources, vault and one-time tokens.
 
-    Documented (V: stated by the documents, V-code: seen in official code, I: inferred):
+    Documented (V: stated by the documentation, V-code: seen in official code, I: inferred):
 
     * Secret key, access token or, for public calls, public key (header or `public_key` in the query) [V, V-code]. The
       403 body has the old form for an unknown key and the new form for a missing key [V].
@@ -62,10 +62,10 @@ class PaydockSimulator(SimulatedGateway):
       `query_token`, and the search of payment sources with it [V-code]. One-time tokens are valid once, for three
       hours [V].
 
-    Chosen here, because the documents do not define it or contradict each other:
+    Chosen here, because the documentation does not define it or contradicts itself:
 
-    * The documents mark `payment_source` and `default_source` as required on create. A create without a source and a
-      token creates a customer without sources, because users of the official clients do that.
+    * The documentation marks `payment_source` and `default_source` as required on create. A create without a source and
+      a token creates a customer without sources, because users of the official clients do that.
     * An unknown id is 404 `NotFound`. A malformed id is refused with `malformed_id_status`, by default 400
       (`id must be a mongodb id`, newer recordings). The test of the .NET client expects 404.
     * Null clears an optional field. A `limit` above 1000 counts as 1000, a malformed one as the default. An unknown

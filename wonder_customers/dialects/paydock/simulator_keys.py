@@ -1,4 +1,4 @@
-"""The check of Paydock's keys and access tokens for the simulator, implemented from Paydock's documents."""
+"""The check of Paydock's keys and access tokens for the simulator, implemented from Paydock's documentation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""The dialect of Wonder. Sources: Wonder's customer documents, "Authentication" page and official clients."""
+"""The dialect of Wonder. Sources: Wonder's customer documentation, "Authentication" page and official clients."""
 
 from wonder_customers.dialects.wonder.account import Wonder
 from wonder_customers.dialects.wonder.dialect import WonderDialect

@@ -252,7 +252,7 @@ def merge(held: Customer, patch: CustomerPatch) -> tuple[CustomerDraft, list[str
 
     Returns:
         The complete draft, the fields to clear, and the violations by the patch. Values that the gateway returned are
-        not checked against its documents.
+        not checked against its documentation.
     """
     changes = {name: value for name, value in asdict(merge_names(patch), recurse=False).items() if value is not UNSET}
     token = held.default_payment_token

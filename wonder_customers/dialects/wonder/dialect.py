@@ -43,15 +43,16 @@ _ROOT: Final = "/svc/payment/api/v1/openapi"
 class WonderDialect(PaymentTokenStorage):
     """The protocol of Wonder's customer API.
 
-    Create is an upsert by ``reference_number``, and the only documented way to update a customer. The documents do not
-    state whether a second create clears the fields that it omits. For fields that a patch clears, null is sent.
+    Create is an upsert by ``reference_number``, and the only documented way to update a customer. The documentation
+    does not state whether a second create clears the fields that it omits. For fields that a patch clears, null is
+    sent.
     """
 
     gateway = "wonder"
     page_limit = 100
     signs_slowly = True
     missing: ClassVar[Mapping[Operation, str]] = {
-        Operation.DELETE: "its documents do not describe the deletion of customers",
+        Operation.DELETE: "its documentation does not describe the deletion of customers",
     }
 
     def __init__(self, account: "Wonder") -> None:
@@ -251,7 +252,7 @@ def _list(name: str, response: HttpResponse) -> list[Any]:
     if items is None:
         return []
     if not isinstance(items, list):
-        raise InvalidResponseError(f"{name} is not a list", status=response.status)
+        raise InvalidResponseError(f"the field `{name}` in the response is not a list", status=response.status)
     return items
 
 

@@ -118,7 +118,7 @@ FACTS: Final = (
     ),
     Fact(
         "card-encryption",
-        "Whether card data must be encrypted. It is sent as in the merchant documents, over TLS.",
+        "Whether card data must be encrypted. It is sent as in the merchant documentation, over TLS.",
         _UNKNOWN,
         f"{_MOBILE} encrypts on its own path",
         "create a token",

@@ -1,4 +1,4 @@
-"""The deviations from Wonder's documents that the simulated Wonder can have."""
+"""The deviations from Wonder's documentation that the simulated Wonder can have."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""A simulated Wonder customer API, implemented from Wonder's documents."""
+"""A simulated Wonder customer API, implemented from Wonder's documentation."""
 
 import re
 import uuid
@@ -49,7 +49,7 @@ _FILTER = re.compile(r"filter\[(\w+)\]\[_(eq|neq|gt|gte|lt|lte|contains|not_cont
 class WonderSimulator(SimulatedGateway):
     """Wonder's customers and payment tokens.
 
-    Documented (V: stated by the documents, I: inferred):
+    Documented (V: stated by the documentation, I: inferred):
 
     * The `Wonder-RSA-SHA256` headers are verified over the target and the body bytes as received, with a window of 30
       minutes [V]. Success is 200 with `code` 200 [V]. Errors have a string as `code` [V].
@@ -58,7 +58,7 @@ class WonderSimulator(SimulatedGateway):
     * Lists have `limit` (at most 1000), `offset`, the query language, and the total in `X-Total-Entries` [V].
     * Token paths with the customer's uuid, `PUT` by uuid, and deletion with a JSON body are inferred [I].
 
-    Chosen here, because the documents do not define it:
+    Chosen here, because the documentation does not define it:
 
     * A second create does not change fields that it omits. Null or "" clears a field; cleared fields are "" in
       responses.

@@ -1,4 +1,4 @@
-"""The verification of Wonder's signatures for the simulator, implemented from Wonder's documents."""
+"""The verification of Wonder's signatures for the simulator, implemented from Wonder's documentation."""
 
 import base64
 import binascii
