@@ -53,7 +53,7 @@ async def test_certificate_error_is_named_and_not_retried(
     error = await failed_call(kind, f"https://{host}:{port}", **options)
     assert f"the server's certificate {'is ' if 'expired' not in cause else ''}{cause}" in error.reason
     assert error.attempts == 1
-    assert "Calling again" not in error.hint
+    assert "safe to call again" not in error.hint
 
 
 async def test_refused_connection_is_named(kind: Callable[..., Any]) -> None:

@@ -89,7 +89,7 @@ def test_cells_are_read_as_a_person_sees_them(
     assert len(found) == len(rows)
     for row, (reference, name, description, note) in zip(found, rows, strict=True):
         if row.draft is None:
-            assert "export it again" in str(row.problem)
+            assert "export the data" in str(row.problem)
             assert any(map(is_damaged, (name, description, note)))
             continue
         assert row.reference == row.draft.reference == reference

@@ -84,7 +84,7 @@ def test_inspection_writes_a_mapping_that_reads_the_same(tmp_path: Path) -> None
         ('default_country = "Croatia"', "a two-letter code"),
         ('transformations = ["magic"]', "'magic' must be one of readable"),
         ("columns = 1", r"\[columns\] must be a table"),
-        ("[columns]\na = 1", "a field must be a string or a list of strings"),
+        ("[columns]\na = 1", "the field must be a string or a list of strings"),
         ("[fields]\nname = 1", r"\[fields\] name must be a table with the keys"),
         ("[fields]\nname = {}", "must have one of: first, join, constant"),
         ('[fields]\nname = { first = ["A"], constant = "x" }', "must have one of"),
