@@ -15,7 +15,7 @@ __all__ = ["StopSignal", "Waits"]
 
 @define(eq=False)
 class StopSignal:
-    """Connects a job with its calls: when set, ends all waits of the calls; passes on the results of their requests.
+    """Connects a job with its calls. When set, ends all waits of the calls. Reports the results of requests to the job.
 
     Requests in progress are completed.
 

@@ -195,7 +195,7 @@ class DeadLetters:
                 yield None if settled else line, letter
 
     def _is_settled(self, letter: Mapping[str, Any], *, complete: bool) -> bool:
-        """Return whether the row of an entry reached the gateway, or has a newer entry."""
+        """Return whether the gateway has accepted the row of an entry, or the row has a newer entry."""
         reference, number = letter["reference"], letter["row"]
         if reference is None:
             return (number, letter["reason"]) in self._unnamed
@@ -256,8 +256,8 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 
 def _unwritable(path: Path, error: OSError) -> BulkError:
     return BulkError(
-        f"the failed rows could not be written to {path}: {error.strerror}. Free some disk space or choose another file"
-        " with --failures, then resume."
+        f"the failed rows could not be written to {path}: {error.strerror}. Fix the cause, such as a full disk, or"
+        " choose another file with --failures, then resume."
     )
 
 

@@ -78,7 +78,7 @@ def _another(token: str) -> str:
 
 @cache
 def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
-    """Return the requests of `operation` in order, assuming that every lookup succeeds.
+    """Return the requests of `operation` in the order in which they are sent if every lookup succeeds.
 
     Raises:
         ConfigurationError: The gateway does not support the operation, or no example matches it.
