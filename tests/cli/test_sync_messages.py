@@ -36,7 +36,7 @@ def test_emptied_cell_is_planned_cleared_and_verified(
     gateway: str, run_at_simulator: Command, server: SimulatorServer, folder: Path
 ) -> None:
     source, journal = write_csv(folder / "c.csv", 2), f"c.csv.{gateway}.journal"
-    assert run_at_simulator("sync", "c.csv", "--to", gateway)[0] == 0
+    assert run_at_simulator("sync", "c.csv", "--to", gateway, "--workers", "1")[0] == 0
     source.write_text(source.read_text().replace("ada.1@example.com", ""))
     assert "clears email: 1" in run_at_simulator("plan", "c.csv", "--to", gateway)[1]
     assert "clears" not in run_at_simulator("plan", "c.csv", "--to", gateway, "--empty", "keep")[1]
