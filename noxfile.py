@@ -50,12 +50,18 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def long(session: nox.Session) -> None:
-    """Run the long tests: all faults, 50,000 cancelled calls, random walks, small worlds with a fault, Ray."""
+    """Run the long tests: all faults, 50,000 cancelled calls, random walks, killed jobs, Ray."""
     # These tests mostly wait for a gateway that does not respond, so more of them run at a time.
     waiting = ("tests/fault_injection/test_fault_matrix.py", "tests/security/test_canary.py")
     command = ("pytest", "--long", "-m", "long", "--dist=worksteal")
     session.run(*command, "-n6", *waiting, *session.posargs)
     session.run(*command, "-n3", *(f"--ignore={file}" for file in waiting), *session.posargs)
+
+
+@nox.session(venv_backend="none")
+def nightly(session: nox.Session) -> None:
+    """Run the tests that take an hour: 100,000 steps of the models, 5,000 rows with kills, 6,000 changing rows."""
+    session.run("pytest", "--nightly", "-m", "nightly", "--dist=worksteal", *session.posargs)
 
 
 @nox.session(python="3.11", venv_backend="uv")

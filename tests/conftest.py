@@ -21,20 +21,28 @@ settings.load_profile("tests")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+    parser.addoption("--nightly", action="store_true", help="also run the tests that take an hour in all")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return "long tests: run" if config.getoption("--long") else "long tests: deselected, add --long to run them"
+    left_out = _left_out(config)
+    return f"deselected, add the option to run them: {', '.join(f'--{name}' for name in left_out)}" if left_out else ""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests that take minutes unless ``--long`` is given, and drop tests of `AsyncioTransport` on trio."""
+    """Deselect the tests whose option is not given, and drop tests of `AsyncioTransport` on trio."""
     items[:] = [item for item in items if not _is_asyncio_transport_on_trio(item)]
-    if not config.getoption("--long"):
-        deselected = [item for item in items if "long" in item.keywords]
-        if deselected:
-            config.hook.pytest_deselected(items=deselected)
-            items[:] = [item for item in items if "long" not in item.keywords]
+    left_out = _left_out(config)
+    deselected = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        chosen = set(items) - set(deselected)
+        items[:] = [item for item in items if item in chosen]
+
+
+def _left_out(config: pytest.Config) -> list[str]:
+    """Return the markers of the tests that are not run."""
+    return [name for name in ("long", "nightly") if not config.getoption(f"--{name}")]
 
 
 def _is_asyncio_transport_on_trio(item: pytest.Item) -> bool:

@@ -31,7 +31,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("gateway", names())
 async def test_source_of_six_thousand_rows_that_changes_during_the_job(

@@ -112,7 +112,7 @@ def test_killed_job_creates_each_customer_once(
     run_with_kills(gateway, 100, 2, 0.1, server, tmp_path, account)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("gateway", names())
 def test_five_thousand_rows_with_faults_and_three_kills(
     gateway: str, server: SimulatorServer, tmp_path: Path, account: Callable[[str], Any]

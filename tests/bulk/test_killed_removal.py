@@ -118,7 +118,7 @@ def test_killed_job_clears_and_removes_like_an_uninterrupted_one(
     run_with_kills(gateway, 100, server, undisturbed, tmp_path)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.parametrize("gateway", names())
 def test_five_thousand_rows_with_clears_removals_and_three_kills(
     gateway: str, server: SimulatorServer, undisturbed: SimulatorServer, tmp_path: Path

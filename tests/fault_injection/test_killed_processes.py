@@ -51,7 +51,9 @@ async def _lives(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)
-@pytest.mark.parametrize("least", [100, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "least", [100, pytest.param(2000, marks=pytest.mark.long), pytest.param(100_000, marks=pytest.mark.nightly)]
+)
 def test_random_walk_of_killed_processes_keeps_the_promises(gateway: str, least: int, tmp_path: Path) -> None:
     numbers, done, simulated = count(), 0, Gateway(gateway)
 
@@ -117,9 +119,9 @@ SMALL = {
 
 @pytest.mark.parametrize("world", SMALL)
 @pytest.mark.parametrize("gateway", GATEWAYS)
-@pytest.mark.parametrize("faults", [0, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("faults", [0, pytest.param(1, marks=pytest.mark.nightly)])
 def test_all_interleavings_of_a_small_model(world: str, gateway: str, faults: int, tmp_path: Path) -> None:
-    """One customer, two writers and one kill; in the long test also one fault."""
+    """One customer, two writers and one kill; in the nightly test also one fault."""
     runs, simulated = 0, Gateway(gateway)
 
     async def live(machine: Machine) -> None:
