@@ -82,7 +82,7 @@ def test_stop_takes_effect_within_two_seconds(
     limit = () if fault is not None else ("--rate", "1/min")
     with start(tmp_path, {**bare, **server.environment()}, "sync", "c.csv", "--to", "wonder", *limit) as process:
         until = time.monotonic() + 30
-        while not server.store.requests and time.monotonic() < until:
+        while not server.faults.requests and time.monotonic() < until:
             time.sleep(0.02)
         time.sleep(1)
         began = time.monotonic()

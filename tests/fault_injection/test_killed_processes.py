@@ -57,7 +57,7 @@ async def _lives(machine: Machine) -> None:
 def test_random_walk_of_killed_processes_keeps_the_promises(gateway: str, least: int, tmp_path: Path) -> None:
     numbers, done, simulated = count(), 0, Gateway(gateway)
 
-    @settings(max_examples=least // 10, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=least // 8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.integers(0, 63), min_size=20, max_size=60))
     def walk(choices: list[int]) -> None:
         nonlocal done

@@ -137,7 +137,7 @@ async def test_idle_connections_are_closed_while_others_are_used(
 async def test_idle_connection_that_is_used_again_stays_open_while_another_is_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pool, "KEEP_ALIVE", 0.4)
+    monkeypatch.setattr(pool, "KEEP_ALIVE", 1.2)
     closing, asked, respond, responded = anyio.Event(), threading.Event(), threading.Event(), threading.Event()
 
     class SlowlyClosed(httpx.AsyncHTTPTransport):
@@ -164,7 +164,7 @@ async def test_idle_connection_that_is_used_again_stays_open_while_another_is_cl
             async with anyio.create_task_group() as group:
                 group.start_soon(send, transport, signed_request(server.port))
                 group.start_soon(send, transport, signed_request(server.port))
-            await anyio.sleep(0.25)
+            await anyio.sleep(0.6)
             await response_to(transport, signed_request(server.port))
             await closing.wait()
             patient = signed_request(server.port, timeouts=Timeouts(3, 3, 3))
