@@ -3,6 +3,7 @@
 import logging
 import os
 import pickle
+import re
 import sys
 import threading
 import traceback
@@ -19,6 +20,7 @@ import rich.traceback
 
 TESTS = str(Path(__file__).parents[1])
 _MAX_LEVELS = 6
+_CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class CapturedOutput:
@@ -26,13 +28,25 @@ class CapturedOutput:
 
     def __init__(self) -> None:
         self.pieces: set[str | bytes] = set()
+        self.shown: set[str] = set()
+        """The texts that a terminal or a log file shows."""
         self._kinds: set[type[BaseException]] = set()
 
     def add(self, *pieces: str | bytes) -> None:
         self.pieces.update(pieces)
 
+    def show(self, *texts: str) -> None:
+        """Add texts that a terminal or a log file shows."""
+        self.shown.update(texts)
+        self.add(*texts)
+
+    def control_characters(self) -> set[str]:
+        """Return the texts that can control a terminal or change the order of displayed characters."""
+        return {text for text in self.shown if _CONTROL.search(text)}
+
     def error(self, error: BaseException) -> None:
         """Add everything that an error can show: message, attributes, pickle and tracebacks."""
+        self.show(str(error))
         self.add(str(error), repr(error), repr(error.args), repr(vars(error)))
         self.add(repr(getattr(error, "__notes__", ())), "".join(traceback.format_exception(error)))
         if isinstance(error, Exception):
@@ -102,7 +116,8 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Add the formatted line and all attributes of the record."""
-        self._output.add(self.format(record), repr(vars(record)))
+        self._output.show(self.format(record))
+        self._output.add(repr(vars(record)))
         if record.exc_info and record.exc_info[1] is not None:
             self._output.error(record.exc_info[1])
 

@@ -112,11 +112,11 @@ def run_scenario(
         printed: Returns stdout and stderr since its last call.
 
     Returns:
-        The names of the canaries in the output.
+        The names of the canaries in the output, and the texts with characters that control a terminal.
     """
     canaries = Canaries(keys(context.variables) | ALL_KEYS)
     printed()
     with context.output.watching():
         scenario(context)
-    context.output.add(*printed())
-    return canaries.found(*context.output.pieces)
+    context.output.show(*printed())
+    return canaries.found(*context.output.pieces) | context.output.control_characters()

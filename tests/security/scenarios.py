@@ -190,7 +190,8 @@ def _echo_response(gateway: str, request: httpx.Request, *, upper: bool = False)
     # Constant header values carry no secret.
     sent = [value for value in sent if value not in {"application/json", "identity"}]
     sent = [value for value in sent if not value.startswith("wonder-customers")]
-    words = ", ".join(value.upper() if upper else value for value in sent)
+    # The gateway also sends characters that control a terminal.
+    words = "\x1b]0;\x07\x9b31m\u202e" + ", ".join(value.upper() if upper else value for value in sent)
     if request.method == "GET":
         words += f" (it belongs to {EMAIL}, call 7911 987654)"
     error: dict[str, Any]
