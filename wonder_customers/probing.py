@@ -204,7 +204,7 @@ class _ProbeRun:
         await self._refusals(page.items[0].id if page.items else "0" * 24)
 
     async def run(self) -> None:
-        """Send all steps."""
+        """Run all steps, including those that create, change and delete customers."""
         names = [f"probe-{number}" if not self._deletes else f"probe-{uuid4().hex[:12]}" for number in range(_PAGE)]
         drafts = [self._draft(name) for name in names]
         self._recorder.step = "create"

@@ -277,7 +277,7 @@ def _wait(policy: RetryPolicy, now: RetryState, *, base: float, number: int) -> 
 
 
 def backoff(policy: RetryPolicy, attempts: int, *, base: float, draw: float) -> float:
-    """Return the wait after `attempts` requests: `draw` times ``base * factor ** (attempts - 1)``, capped."""
+    """Return the wait after `attempts` requests: `draw` times ``min(cap, base * factor ** (attempts - 1))``."""
     # The exponent is bounded, because the number of attempts of a bulk job is large enough to overflow a float.
     return min(policy.cap, base * policy.factor ** min(attempts - 1, 64)) * draw
 

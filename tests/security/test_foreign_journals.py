@@ -123,7 +123,7 @@ def test_nothing_is_written_through_a_link(inside: Path, commands: Commands, nam
 def test_rollback_journal_that_names_another_file_is_refused(inside: Path, commands: Commands) -> None:
     (inside / f"{JOURNAL}-journal").write_bytes(b"x" * 100 + bytes.fromhex("d9d505f920a163d7"))
     code, output = commands("status", JOURNAL)
-    assert (code, "names another database" in output) == (1, True)
+    assert (code, "names another file" in output) == (1, True)
 
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT"

@@ -179,7 +179,8 @@ class ChangeFilter:
     def _resend(self, entry: Entry, journal: RowJournal, draft: CustomerDraft | None = None) -> bool:
         """Return whether a confirmed row is sent again: once per run, with `full` or if the row has a card.
 
-        Digests do not cover card fields, so a changed card is not detected.
+        Digests do not cover card fields. A row with a card is sent even if its digest is unchanged, because the
+        card may have changed.
         """
         with_card = draft is not None and draft.payment_source is not None
         return (self.full or with_card) and entry.run != journal.run

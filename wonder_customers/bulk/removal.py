@@ -41,8 +41,8 @@ def check_deletion(account: Account) -> None:
     reason = dialect.unsupported_operations.get(Operation.DELETE)
     if reason is not None:
         raise ConfigurationError(
-            f"{dialect.gateway} cannot delete customers: {reason}. Nothing was sent. Use --removed report, which lists"
-            " the customers that left the source."
+            f"{dialect.gateway} cannot delete customers: {reason}. Nothing was sent. Use --removed report, which only"
+            " counts the customers that left the source."
         )
 
 

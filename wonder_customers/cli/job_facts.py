@@ -195,7 +195,7 @@ def migrated_from(journal: Journal) -> str | None:
     last = journal.last_run()
     origin = None if last is None else last.facts.get("migrate")
     if origin is not None and origin not in names():
-        raise ConfigurationError(f"the journal {journal.path} is damaged (migrate): restore it from a copy.")
+        raise ConfigurationError(f"the journal {journal.path} is damaged (migrate): restore it from a backup.")
     return origin
 
 

@@ -36,7 +36,10 @@ class SourceOptions:
     ignore_unknown: Annotated[bool, Parameter(help="Ignore columns that are not fields of a customer.")] = False
     unsupported: Annotated[
         Literal["refuse", "metadata", "ignore"] | None,
-        Parameter(help="What to do with fields that the gateway does not have."),
+        Parameter(
+            help="What to do with fields that the gateway does not have: stop, keep the values as metadata, or ignore"
+            " the fields. Default: metadata for columns that were recognised, refuse for columns that you mapped."
+        ),
     ] = None
     default_country: Annotated[
         str | None, Parameter(help="The country of national phone numbers in rows without a country, such as HR.")
@@ -47,7 +50,8 @@ class SourceOptions:
     database: Annotated[
         str | None,
         Parameter(
-            help="Run --query on a database: its URL without a password, or an environment variable with the URL."
+            help="Run --query on a database: its URL without a password, or the name of an environment variable that"
+            " contains the URL."
         ),
     ] = None
     format: Annotated[

@@ -1,8 +1,9 @@
 """OpenAPI documents of the gateways, for API test tools and client generators.
 
 The document of a gateway is the file ``openapi.json`` next to its simulator, written from the gateway's documentation.
-If the properties of an object contain ``"x-fields": "request"`` or ``"x-fields": "customer"``, they are replaced by the
-schemas of the customer's fields from ``documented_fields.json``.
+In the properties of an object, the entry ``"x-fields": "request"`` or ``"x-fields": "customer"`` is replaced by the
+schemas of the customer's fields from ``documented_fields.json``. The other properties are kept, and take precedence over
+a generated schema of the same name.
 """
 
 from collections.abc import Iterable

@@ -103,8 +103,8 @@ def _check_files_beside(path: Path) -> None:
                 beside.chmod(0o600)
             if suffix == "-journal" and _names_other_file(beside):
                 raise ConfigurationError(
-                    f"{beside} names another database, which is not part of a journal. Nothing was sent. If you"
-                    f" trust {path.name}, run: rm {quote(str(beside))}"
+                    f"{beside} names another file, which SQLite could delete. A journal of this library has no"
+                    f" such file. Nothing was sent. If you trust {path.name}, run: rm {quote(str(beside))}"
                 )
         except FileNotFoundError:  # also if another process has just closed the database
             continue

@@ -249,8 +249,8 @@ def _check_version(path: Path, before: tuple[int, ...]) -> None:
     """
     if _version(path) != before:
         raise ConfigurationError(
-            f"{path.name} changed while it was read, so its rows may be of two versions. When it is complete, run the"
-            " command again; `resume` continues with --allow-changed"
+            f"{path.name} changed while it was read, so the rows may be a mix of two versions. When it is"
+            " complete, run the command again, or continue the run with `resume --allow-changed`"
         )
 
 
