@@ -2,8 +2,8 @@
 
 The document of a gateway is the file ``openapi.json`` next to its simulator, written from the gateway's documentation.
 In the properties of an object, the entry ``"x-fields": "request"`` or ``"x-fields": "customer"`` is replaced by the
-schemas of the customer's fields from ``documented_fields.json``. The other properties are kept, and take precedence over
-a generated schema of the same name.
+schemas of the customer's fields from ``documented_fields.json``. The other properties are kept, and take precedence
+over a generated schema of the same name.
 """
 
 from collections.abc import Iterable
