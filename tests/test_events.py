@@ -296,3 +296,12 @@ class TestEventsOfACall:
             "not sent None ConfigurationError applied=no",
             "end ConfigurationError applied=no requests=1",
         ]
+
+
+async def test_request_id_of_events_is_that_of_the_error() -> None:
+    it = make_harness(respond(404, {}, x_request_id="gateway-7"))
+    events = observe(it)
+    with pytest.raises(NotFoundError) as caught:
+        await it.get(UUID)
+    ended = [event.request_id for event in events if isinstance(event, AttemptEnded | CallEnded)]
+    assert ended == [caught.value.request_id] * 2 == ["gateway-7"] * 2

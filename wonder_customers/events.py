@@ -213,6 +213,7 @@ class AttemptEnded:
         applied: Whether this request was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
         error: The class name of the error, ``Cancelled``, or None after success.
         elapsed: Duration in seconds, including the wait for a connection.
+        request_id: The gateway's id of the request, or the id that was sent with it. None if the attempt was cancelled.
     """
 
     name: ClassVar = "attempt_ended"
@@ -223,6 +224,7 @@ class AttemptEnded:
     applied: Applied
     error: str | None
     elapsed: float
+    request_id: str | None = None
 
 
 @frozen(eq=False)
@@ -306,6 +308,7 @@ class CallEnded:
         requests: Number of requests of the operation.
         recovered: Whether its write received no response, and a lookup found that the write was applied.
         elapsed: Duration in seconds, including waits.
+        request_id: The id of the last request, as in the `request_id` of the error; None without a request.
     """
 
     name: ClassVar = "call_ended"
@@ -315,6 +318,7 @@ class CallEnded:
     requests: int
     recovered: bool
     elapsed: float
+    request_id: str | None = None
 
 
 Event = (

@@ -329,7 +329,7 @@ class Page(Generic[T]):
     Attributes:
         items: The records of this page, in the gateway's order.
         cursor: The argument of `list` that continues after this page; None after the last page.
-        total: The number of matches, if the gateway reports it (Paydock); else None.
+        total: The number of matches, if the gateway reports it (Paydock, Wonder); else None.
         unreadable: The number of items without an id, which are not part of `items`.
     """
 

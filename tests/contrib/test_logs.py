@@ -2,6 +2,7 @@
 
 import base64
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,11 +41,11 @@ FIELDS = {
     "session_started": {"event"},
     "call_started": CALL | {"host", "port"},
     "attempt_started": ATTEMPT,
-    "attempt_ended": ATTEMPT | {"outcome", "status", "applied", "error", "elapsed"},
+    "attempt_ended": ATTEMPT | {"outcome", "status", "applied", "error", "elapsed", "request_id"},
     "waiting": CALL | {"reason", "seconds", "tokens"},
     "lookup_started": CALL,
     "lookup_ended": CALL | {"found", "error"},
-    "call_ended": CALL | {"error", "applied", "requests", "recovered", "elapsed"},
+    "call_ended": CALL | {"error", "applied", "requests", "recovered", "elapsed", "request_id"},
     "session_ended": {
         "event",
         *("started", "succeeded", "failures", "attempts", "retries", "lookups", "observer_failures"),
@@ -86,7 +87,10 @@ async def test_each_event_is_a_log_record_with_attributes(everything: list[loggi
     it.executor.observers = ObserverGroup([log_events])
     await it.create(draft())
     ours = [record for record in everything if record.name == "wonder_customers"]
-    lines = [f"{record.levelname} {record.getMessage()}" for record in ours]
+    ids = {fields(record)["request_id"] for record in ours if "request_id" in fields(record)}
+    lines = [re.sub(r" request_id=\S+", "", f"{record.levelname} {record.getMessage()}") for record in ours]
+    assert len(ids) == 3
+    assert fields(ours[-1])["request_id"] == fields(ours[-3])["request_id"]
     call = f"call={fields(ours[0])['call']} gateway=monri operation=create"
     post = f"{call} method=POST route=/v2/customers number=1 request=1"
     find = f"{call} method=GET route=/v2/merchants/customers/{{merchant_customer_id}} number=1"

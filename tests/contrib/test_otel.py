@@ -98,7 +98,7 @@ def _lines(below: Any, parent: int | None, indent: str) -> Iterator[str]:
         facts += [
             f"{key.removeprefix(OURS).removeprefix('http.request.')}={attributes[key]}"
             for key in sorted(attributes)
-            if key.startswith(OURS) and key not in {OURS + "gateway", OURS + "operation"}
+            if key.startswith(OURS) and key not in {OURS + "gateway", OURS + "operation", OURS + "request_id"}
         ]
         if "http.request.resend_count" in attributes:
             facts.append(f"resend={attributes['http.request.resend_count']}")
@@ -141,6 +141,7 @@ class TestSpans:
         assert attempt.parent.span_id == call.context.span_id
         assert (attempt.name, attempt.kind) == ("GET /v2/customers/{uuid}", SpanKind.CLIENT)
         assert attempt.attributes == {
+            "wonder_customers.request_id": (attempt.attributes or {})["wonder_customers.request_id"],
             "http.request.method": "GET",
             "url.template": "/v2/customers/{uuid}",
             "server.address": it.dialect.origin.host,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import define, field
 
 from wonder_customers._core.account_state import AccountState
+from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.waits import StopSignal, Waits
 from wonder_customers.dialects.base import Call, Dialect
 from wonder_customers.dialects.drift import Drift
@@ -242,8 +243,11 @@ class CallContext:
         self.history.append(AttemptRecord(shown, cause, elapsed, result.request_id))
         if self.observer is not None:
             name = None if error is None else error_name(error)
-            applied = _applied_by(call, transmission, result)
-            self.observer.attempted(outcome, transmission.status, applied, name, elapsed)
+            applied, request_id = _applied_by(call, transmission, result), result.request_id
+            if error is None and request_id is not None:
+                # The ids of errors are redacted already.
+                request_id = Redactor(call.request, self.account_context.secrets).redact_id(request_id)
+            self.observer.attempted(outcome, transmission.status, applied, name, elapsed, request_id=request_id)
 
     def break_attempt(self, call: Call[Any], transmission: Transmission, error: BaseException, elapsed: float) -> None:
         """Report that a request was cancelled or ended with an unexpected error."""

@@ -111,6 +111,7 @@ class CallObserver:
     _call: CallStarted
     _attempt: AttemptStarted | None = None
     _lookup: LookupStarted | None = None
+    _request_id: str | None = None
 
     def attempt(self, request: HttpRequest, number: int, request_number: int) -> None:
         """Report that a request is about to be sent.
@@ -124,11 +125,19 @@ class CallObserver:
         self._notify(self._attempt)
 
     def attempted(
-        self, outcome: Outcome, status: int | None, applied: Applied, error: str | None, elapsed: float
+        self,
+        outcome: Outcome,
+        status: int | None,
+        applied: Applied,
+        error: str | None,
+        elapsed: float,
+        *,
+        request_id: str | None = None,
     ) -> None:
         """Report that the attempt ended."""
         assert self._attempt is not None  # noqa: S101 - its start was reported
-        self._notify(AttemptEnded(self._call, self._attempt, outcome, status, applied, error, elapsed))
+        self._request_id = request_id
+        self._notify(AttemptEnded(self._call, self._attempt, outcome, status, applied, error, elapsed, request_id))
 
     def waiting(self, reason: Reason, seconds: float, tokens: int) -> None:
         """Report that the call waits."""
@@ -150,4 +159,4 @@ class CallObserver:
 
     def ended(self, error: str | None, applied: Applied, requests: int, elapsed: float, *, recovered: bool) -> None:
         """Report that the operation ended."""
-        self._notify(CallEnded(self._call, error, applied, requests, recovered, elapsed))
+        self._notify(CallEnded(self._call, error, applied, requests, recovered, elapsed, self._request_id))

@@ -52,12 +52,12 @@ _LOGGED: Final[Mapping[type[Event], tuple[int, tuple[str, ...]]]] = {
     SessionStarted: (logging.DEBUG, ()),
     CallStarted: (logging.DEBUG, ("host", "port")),
     AttemptStarted: (logging.DEBUG, _ATTEMPT),
-    AttemptEnded: (logging.DEBUG, ("outcome", "status", "applied", "error", "elapsed")),
+    AttemptEnded: (logging.DEBUG, ("outcome", "status", "applied", "error", "elapsed", "request_id")),
     Waiting: (logging.INFO, ("reason", "seconds", "tokens")),
     ResponseDrift: (logging.WARNING, ("field", "expected", "found", "count")),
     LookupStarted: (logging.INFO, ()),
     LookupEnded: (logging.INFO, ("found", "error")),
-    CallEnded: (logging.DEBUG, ("error", "applied", "requests", "recovered", "elapsed")),
+    CallEnded: (logging.DEBUG, ("error", "applied", "requests", "recovered", "elapsed", "request_id")),
     SessionEnded: (logging.INFO, ()),
 }
 _TOTALS: Final = ("started", "succeeded", "failures", "attempts", "retries", "lookups", "observer_failures")

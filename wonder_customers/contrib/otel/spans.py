@@ -40,6 +40,7 @@ from wonder_customers.contrib.otel._attributes import (
     OUTCOME,
     REASON,
     RECOVERED,
+    REQUEST_ID,
     SCHEMA,
     SCOPE,
 )
@@ -143,6 +144,8 @@ class Spans(OpenTelemetryObserver):
             attributes[OUTCOME] = event.outcome
         if event.applied != "no":
             attributes[APPLIED] = event.applied
+        if event.request_id is not None:
+            attributes[REQUEST_ID] = event.request_id
         if attempt.number > 1:
             attributes["http.request.resend_count"] = attempt.number - 1
         failed = is_error(event)
