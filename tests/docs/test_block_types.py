@@ -81,7 +81,7 @@ disallow_untyped_decorators = false
 disallow_untyped_defs = false
 disallow_incomplete_defs = false
 warn_return_any = false
-[mypy-bring]
+[mypy-temporal_job]
 disallow_untyped_decorators = false
 # Tests are shown without annotations of their fixtures, as pytest's own documentation does.
 [mypy-docs_testing]
