@@ -24,6 +24,7 @@ from scripted_transport import (
 from wonder_customers import (
     CallError,
     ConfigurationError,
+    CustomerDraft,
     CustomerPatch,
     Monri,
     NotFoundError,
@@ -305,3 +306,12 @@ async def test_request_id_of_events_is_that_of_the_error() -> None:
         await it.get(UUID)
     ended = [event.request_id for event in events if isinstance(event, AttemptEnded | CallEnded)]
     assert ended == [caught.value.request_id] * 2 == ["gateway-7"] * 2
+
+
+async def test_request_id_of_events_repeats_no_value_of_the_request() -> None:
+    it = make_harness(respond(200, monri_customer(uuid=UUID), x_request_id="for-ada@example.org"))
+    events = observe(it)
+    await it.create(CustomerDraft("r-1", name="Ada", email="ada@example.org"))
+    ids = [event.request_id for event in events if isinstance(event, AttemptEnded | CallEnded)]
+    assert len(ids) == 2
+    assert not any("ada" in str(found) for found in ids)

@@ -377,6 +377,8 @@ def test_every_redaction_is_listed() -> None:
         "secret.guarded concealed",
         # Reports show no values of the frames below the attempt; removing the frames is a second safeguard.
         "_core.attempt.AttemptRunner._sign_and_send without_frames",
+        # `test_request_id_of_events_repeats_no_value_of_the_request` covers it.
+        "_core.context.CallContext.end_attempt redact_id",
         # Removes frames that contain only records, which hide their values.
         "_core.operations.check_card_data concealed",
         # `test_attributes_of_frames_do_not_lead_to_requests` covers it.
