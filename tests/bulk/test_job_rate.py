@@ -11,7 +11,7 @@ from wonder_customers.dialects import package
 from wonder_customers.simulator.server import SimulatorServer
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.anyio
 @ASYNCIO_ONLY
 async def test_rate_settles_near_the_limit_of_the_gateway() -> None:

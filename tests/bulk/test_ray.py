@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -75,6 +76,7 @@ class Machine:
     def start(self, *words: str) -> "subprocess.Popen[str]":
         command = [sys.executable, *words]
         with (self.folder / "err").open("a") as errors:
+            (self.folder / "err").chmod(0o600)
             process = subprocess.Popen(
                 command, env=self.environment, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=self.folder
             )
@@ -171,7 +173,9 @@ def run_both_ways(machine: Machine, timed_server: SimulatorServer, folder: Path,
         output, _ = process.communicate(timeout=100 + rows / 50)
         assert process.returncode == 2, output + (folder / "err").read_text()
         report = orjson.loads((folder / f"{name}.json").read_bytes())
-        letters = sorted((folder / f"{name}.failed.jsonl").read_text().splitlines())
+        letters = sorted(
+            re.sub(r'"at":"[^"]+",', "", line) for line in (folder / f"{name}.failed.jsonl").read_text().splitlines()
+        )
         facts = {key: report[key] for key in ("rows", "adds_up", "failures", "ending", "reason")}
         held = sorted(body["reference"] for body in timed_server.store.customers("paydock"))
         sent = report["requests"]["sent"]

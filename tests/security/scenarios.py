@@ -190,8 +190,9 @@ def _echo_response(gateway: str, request: httpx.Request, *, upper: bool = False)
     # Constant header values carry no secret.
     sent = [value for value in sent if value not in {"application/json", "identity"}]
     sent = [value for value in sent if not value.startswith("wonder-customers")]
+    plain = ", ".join(value.upper() if upper else value for value in sent)
     # The gateway also sends characters that control a terminal.
-    words = "\x1b]0;\x07\x9b31m\u202e" + ", ".join(value.upper() if upper else value for value in sent)
+    words = "\x1b]0;\x07\x9b31m\u202e" + plain
     if request.method == "GET":
         words += f" (it belongs to {EMAIL}, call 7911 987654)"
     error: dict[str, Any]
@@ -203,7 +204,7 @@ def _echo_response(gateway: str, request: httpx.Request, *, upper: bool = False)
         details = {"path": words, "messages": [words, words]}
         error = {"status": 400, "error": {"message": words}, "error_summary": {"message": words, "code": words}}
         error["error_summary"]["details"] = details
-    return json_response(400, error, x_request_id=words.encode("ascii", "replace").decode()[:90])
+    return json_response(400, error, x_request_id=plain.encode("ascii", "replace").decode()[:90])
 
 
 def _texts(value: Any) -> list[str]:

@@ -107,7 +107,7 @@ def test_password_of_a_database_is_written_nowhere(postgresql: str, tmp_path: Pa
     assert PASSWORD.encode() not in found.stdout + found.stderr + written
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_million_rows_of_postgresql_fit_into_200_megabytes(postgresql: str) -> None:
     environment = {**os.environ, "SHOP": with_password(postgresql)}
     command = [sys.executable, "-c", MEMORY, MANY.format(rows=1_000_000)]
