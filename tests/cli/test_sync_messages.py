@@ -154,7 +154,7 @@ def test_ray_with_simulator_option_is_refused(run_at_simulator: Command, folder:
     [
         pytest.param(
             ("--shared-limit", "redis://127.0.0.1:1", "--on", "ray", "--rate", "5"),
-            "--shared-limit is for plain",
+            "--shared-limit cannot be used with --on",
             marks=pytest.mark.long,  # importing Ray takes seconds
         ),
         (("--shared-limit", "redis://127.0.0.1:1"), "--shared-limit needs --rate"),

@@ -70,11 +70,11 @@ class CapturedOutput:
                 for name, value in _locals(frame).items():
                     self.add(f"{name} = {_safe_repr(value)}", *_strings_in(value, _MAX_LEVELS))
 
-    def folder(self, folder: Path) -> None:
-        """Add the names and contents of all files in a folder, which only their owner may read."""
+    def folder(self, folder: Path, *, private: bool = True) -> None:
+        """Add the names and contents of all files in a folder. If `private`, only their owner may read them."""
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                assert not path.stat().st_mode & 0o077 or os.name == "nt", f"others can read {path.name}"
+                assert not private or not path.stat().st_mode & 0o077 or os.name == "nt", f"others can read {path.name}"
                 self.add(str(path.relative_to(folder)), path.read_bytes())
 
     @contextmanager
