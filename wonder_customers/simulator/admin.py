@@ -81,22 +81,6 @@ def state_routes(server: SimulatorState) -> list[Route]:
         server: The server.
     """
 
-    async def conditions(request: Request) -> Response:
-        if request.method == "POST":
-            try:
-                server.conditions.change(await read_json(request))
-            except ValueError as error:
-                return json_response(400, {"message": str(error)})
-        return json_response(200, server.conditions.described())
-
-    async def quirks(request: Request) -> Response:
-        if request.method == "POST":
-            try:
-                server.quirks.change(await read_json(request))
-            except ValueError as error:
-                return json_response(400, {"message": str(error)})
-        return json_response(200, server.quirks.described())
-
     async def state(request: Request) -> Response:
         if request.method == "DELETE":
             server.clear_state()
@@ -108,10 +92,24 @@ def state_routes(server: SimulatorState) -> list[Route]:
         return json_response(200, server.export_state())
 
     return [
-        Route(f"{ADMIN}/conditions", protected(conditions), methods=["GET", "POST"]),
-        Route(f"{ADMIN}/quirks", protected(quirks), methods=["GET", "POST"]),
+        _settings_route("conditions", server.conditions),
+        _settings_route("quirks", server.quirks),
         Route(f"{ADMIN}/state", protected(state), methods=["GET", "POST", "DELETE"]),
     ]
+
+
+def _settings_route(name: str, settings: Conditions | Quirks) -> Route:
+    """Return the endpoint that shows settings of the server, and changes them on POST."""
+
+    async def show(request: Request) -> Response:
+        if request.method == "POST":
+            try:
+                settings.change(await read_json(request))
+            except ValueError as error:
+                return json_response(400, {"message": str(error)})
+        return json_response(200, settings.described())
+
+    return Route(f"{ADMIN}/{name}", protected(show), methods=["GET", "POST"])
 
 
 async def read_json(request: Request, limit: int = MAX_BYTES) -> Any:

@@ -5,7 +5,7 @@ the query of requests, or the status and the body of responses.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -75,11 +75,7 @@ class Quirks:
         Raises:
             ValueError: A name is unknown.
         """
-        chosen = set(self.descriptions if "all" in names else names)
-        unknown = sorted(chosen - self.descriptions.keys())
-        if unknown:
-            raise ValueError(f"unknown quirk {unknown[0]!r}; choose from {', '.join(self.descriptions)}, and all")
-        self._active |= chosen
+        self._active |= self._known(names)
 
     def clear(self) -> None:
         """Deactivate all quirks."""
@@ -98,12 +94,19 @@ class Quirks:
         names = values.get("active") if isinstance(values, dict) and len(values) == 1 else None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError("quirks must be a JSON object with active, a list of names")
-        before, self._active = self._active, frozenset()
-        try:
-            self.add(*names)
-        except ValueError:
-            self._active = before
-            raise
+        self._active = self._known(names)
+
+    def _known(self, names: Collection[str]) -> frozenset[str]:
+        """Return the quirks that `names` stand for.
+
+        Raises:
+            ValueError: A name is unknown.
+        """
+        chosen = frozenset(self.descriptions if "all" in names else names)
+        unknown = sorted(chosen - self.descriptions.keys())
+        if unknown:
+            raise ValueError(f"unknown quirk {unknown[0]!r}; choose from {', '.join(self.descriptions)}, and all")
+        return chosen
 
     def __contains__(self, name: object) -> bool:
         return name in self._active
