@@ -5,19 +5,23 @@ from pathlib import Path
 
 import anyio
 import orjson
+from attrs import evolve
 from bulk.customers import QUICK, collect
 
 from wonder_customers.bulk import Journal, Options, Source
 from wonder_customers.bulk.ray import sync_on_ray
 from wonder_customers.dialects import package
 
+# A killed actor is replaced by a new process. On a busy machine this takes longer than the deadline of `QUICK`.
+PATIENT = evolve(QUICK, attempts=100, deadline=600.0, read_timeout=10.0)
+
 
 async def main(gateway: str, source: str, path: str, rate: float, *, resume: bool) -> None:
     account = package(gateway).ACCOUNT.from_environment()
     Journal.open(path, gateway=gateway, endpoint=account.base_url)
-    options = Options(retry=QUICK, failure_share=None, facts={"source": source}, resume=resume, workers=32)
+    options = Options(retry=PATIENT, failure_share=None, facts={"source": source}, resume=resume, workers=32)
     job = await sync_on_ray(Source(source), Path(path), rate=rate or None, options=options, size=250)
-    failed = [outcome.number for outcome in await collect(job)]
+    failed = [[outcome.number, str(outcome.error)] for outcome in await collect(job)]
     facts = {"counts": job.stats.counts, "read": job.rows_read, "unfinished": job.unfinished, "failed": failed}
     sys.stdout.write(orjson.dumps({**facts, "requests": job.stats.requests.sent}).decode() + "\n")
 
