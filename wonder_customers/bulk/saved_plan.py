@@ -6,7 +6,7 @@ counts and a seal. All digests are keyed with the journal's key, so the file con
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
@@ -327,7 +327,5 @@ def contents(files: Iterable[Path]) -> str:
     found = sha256()
     for path in files:
         with path.open("rb") as file:
-            found.update(path.name.encode() + b"\n")
-            while chunk := file.read(1 << 20):
-                found.update(chunk)
+            found.update(path.name.encode() + b"\n" + file_digest(file, sha256).digest())
     return found.hexdigest()
