@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from types import NoneType
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from wonder_customers._support.loopback import is_loopback
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.secret import Secret, secret
+from wonder_customers.secret import Secret, concealed, secret
 from wonder_customers.wire import Origin
 
 __all__ = ["check_credential", "environment", "parse_base_url", "read_environment", "to_secret"]
@@ -43,28 +45,51 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
 def read_environment(variables: object, *names: str, required: tuple[str, ...] = ()) -> dict[str, str]:
     """Return the variables of an account that are set. An empty variable counts as missing.
 
+    Instead of a variable such as ``MONRI_MERCHANT_KEY``, ``MONRI_MERCHANT_KEY_FILE`` may be set to the path of a file
+    that contains the value, as containers mount secrets. Line breaks at the end of the file are removed.
+
     Args:
         variables: The argument of ``from_environment``.
         names: The account's optional variables.
         required: The account's required variables.
 
     Raises:
-        ConfigurationError: `variables` is not a mapping, a value is not a str, or a required variable is missing. The
-            message contains no value.
+        ConfigurationError: `variables` is not a mapping, a value is not a str, a required variable is missing, a file
+            is empty or cannot be read, or a variable is set in both ways. The message contains no value.
     """
     if not isinstance(variables, Mapping):
         raise ConfigurationError(
             f"from_environment requires a mapping of strings, such as os.environ, not {type(variables).__name__}"
         )
-    found = {name: variables[name] for name in (*required, *names) if variables.get(name) is not None}
-    for name, value in found.items():
-        if not isinstance(value, str):
-            raise ConfigurationError(f"{name} must be a str, not {type(value).__name__}")
-    given = {name: value for name, value in found.items() if value}
+    given = {name: value for name in (*required, *names) if (value := _setting(variables, name))}
     missing = [name for name in required if name not in given]
     if missing:
-        raise ConfigurationError(f"set {' and '.join(missing)} in the environment")
+        raise ConfigurationError(
+            f"set {' and '.join(missing)} in the environment (or {missing[0]}_FILE to the path of a file)"
+        )
     return given
+
+
+@concealed
+def _setting(variables: Mapping[str, object], name: str) -> str | None:
+    """Return the value of a variable, or the contents of the file that the variable with ``_FILE`` names."""
+    by_file = f"{name}_FILE"
+    for it in (name, by_file):
+        if not isinstance(variables.get(it), (str, NoneType)):
+            raise ConfigurationError(f"{it} must be a str, not {type(variables[it]).__name__}")
+    value, path = (cast("str | None", variables.get(it)) for it in (name, by_file))
+    if not path:
+        return value
+    if value:
+        raise ConfigurationError(f"{name} and {by_file} are both set: unset one of them")
+    try:
+        contents = Path(path).expanduser().read_text(encoding="utf-8-sig").rstrip("\r\n")
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the home directory of a user is unknown
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is not the path of a text file"
+        raise ConfigurationError(f"the file that {by_file} names cannot be read: {cause}") from None
+    if not contents:
+        raise ConfigurationError(f"the file that {by_file} names is empty")
+    return contents
 
 
 def check_credential(name: str, value: Secret | str) -> None:

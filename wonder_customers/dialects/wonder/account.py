@@ -64,7 +64,7 @@ class Wonder:
         required = ("WONDER_APP_ID", "WONDER_PRIVATE_KEY")
         given = read_environment(variables, "WONDER_BASE_URL", "WONDER_LANGUAGE", required=required)
         pem = given["WONDER_PRIVATE_KEY"]
-        if "-----BEGIN" not in pem:
+        if "-----BEGIN" not in pem and not variables.get("WONDER_PRIVATE_KEY_FILE"):
             try:
                 pem = Path(pem).expanduser().read_text(encoding="ascii")
             except (OSError, ValueError, RuntimeError):  # RuntimeError: the home directory of a user is unknown
