@@ -2,8 +2,9 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 import orjson
@@ -11,8 +12,9 @@ from attrs import fields, has
 
 __all__ = ["contains_card_number", "find_card_data", "names_security_code", "plain_text"]
 
-_RUN: Final = re.compile(r"[0-9](?:[\W_]{0,3}[0-9]){12,}")
-"""Thirteen or more digits, with up to three characters between two of them that are neither letters nor digits."""
+_RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,}")
+"""Thirteen or more digits, with up to three characters between two of them that are neither letters nor digits. The
+first digit is one of a card scheme, and the first of its group."""
 _GROUP: Final = re.compile("[0-9]+")
 _NUMBER: Final = re.compile(
     r"4[0-9]{12}(?:[0-9]{3}){0,2}"  # Visa
@@ -35,8 +37,8 @@ _CODE_IN_TEXT: Final = re.compile(
     r"(?:\W{0,3}(?:is|ist|je)\b)?[\W_]{0,3}[0-9]{3,4}(?![0-9])"
 )
 _CODE: Final = re.compile(r"[0-9]{3}")
-_HINTS: Final = ("{", "[", "csc", "cvn", "cvv", "cvc", "code", "nummer", "kod")
-"""Strings of which at least one occurs, without accents, in every text that contains a security code or JSON."""
+_HINT: Final = re.compile(r"[{\[]|csc|cvn|cvv|cvc|code|nummer|kod")
+"""A string that occurs, without accents, in every text that contains a security code or JSON."""
 _BETWEEN: Final = "\nx\n"
 """The separator of joined texts, which prevents matches that span two texts."""
 _FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
@@ -148,8 +150,7 @@ def _is_suspicious(value: Any) -> bool:
 
 def _may_have_code(text: str) -> bool:
     """Return whether a text may contain a card's security code or JSON. This is faster than the search."""
-    plain = _without_marks(plain_text(text))
-    return any(hint in plain for hint in _HINTS)
+    return _HINT.search(_without_marks(plain_text(text))) is not None
 
 
 def _collect(item: Any, texts: list[str], depth: int) -> bool:
@@ -163,8 +164,7 @@ def _collect(item: Any, texts: list[str], depth: int) -> bool:
     if isinstance(item, str):
         texts.append(item)
     elif names := _field_names(type(item)):  # type: ignore[arg-type]  # classes are hashable
-        for name in names:
-            value = getattr(item, name)
+        for value in _values(names)(item):
             if type(value) is str:
                 texts.append(value)
             elif value is not None and not _collect(value, texts, depth):
@@ -189,6 +189,13 @@ def _field_names(kind: Any) -> tuple[str, ...]:
     `gateway_id` is excluded: it is hexadecimal and can contain a card-like number by chance. `clear` contains names.
     """
     return tuple(it.name for it in fields(kind) if it.name not in {"gateway_id", "clear"}) if has(kind) else ()
+
+
+@cache
+def _values(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function that returns the values of several fields of a record."""
+    # For a single name, `attrgetter` returns the value instead of a tuple.
+    return attrgetter(*names) if len(names) > 1 else lambda record: (getattr(record, names[0]),)
 
 
 def _fields_of(location: str, record: Any, names: Iterable[str]) -> Iterable[tuple[str, Any]]:

@@ -90,13 +90,9 @@ def _split_digits(text: str) -> tuple[str, str] | None:
     digits = text.replace(" ", "")
     if not _PLAIN.fullmatch(digits):
         return None
-    for end in (2, 3, 4):
-        code = digits[1:end]
-        trunk = _trunk(code)
-        if trunk is not None:
-            number = digits[end:]
-            return None if len(number) < _SHORTEST or trunk.match(number) else (code, number)
-    return None
+    code, trunk = _calling_code(digits[1:4])
+    number = digits[1 + len(code) :]
+    return None if not code or len(number) < _SHORTEST or trunk.match(number) else (code, number)
 
 
 def _split_formatted(text: str) -> tuple[str, str] | None:
@@ -125,11 +121,15 @@ _NEVER: Final = re.compile(r"(?!)")
 
 
 @cache
-def _trunk(code: str) -> re.Pattern[str] | None:
-    """Return a pattern for the trunk prefixes of a calling code; None if the code does not exist."""
-    regions = COUNTRY_CODE_TO_REGION_CODE.get(int(code))
-    if not regions:
-        return None
-    known = PhoneMetadata.metadata_for_region_or_calling_code(int(code), regions[0])
-    prefix = known.national_prefix_for_parsing if known is not None else None
-    return re.compile(prefix) if prefix else _NEVER
+def _calling_code(start: str) -> tuple[str, re.Pattern[str]]:
+    """Return the calling code of a number that starts with three digits, and a pattern for its trunk prefixes.
+
+    The calling code is empty if it does not exist.
+    """
+    for code in (start[:1], start[:2], start):
+        regions = COUNTRY_CODE_TO_REGION_CODE.get(int(code))
+        if regions:
+            known = PhoneMetadata.metadata_for_region_or_calling_code(int(code), regions[0])
+            prefix = known.national_prefix_for_parsing if known is not None else None
+            return code, re.compile(prefix) if prefix else _NEVER
+    return "", _NEVER

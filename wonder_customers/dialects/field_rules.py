@@ -175,50 +175,36 @@ _PARTS: Final[Mapping[str, tuple[type, ...]]] = {
     "payment_source.address": (Address,),
 }
 
-_Paths = tuple[tuple[str, tuple[type, ...] | None], ...]
+_FieldCheck = tuple[str, FieldRule | None, tuple[type, ...] | None, bool]
+"""The path of a field, its rule, the classes that are split into their parts, and whether it or a part has a rule."""
 
 
 @cache
-def _fields(kind: type, whole: frozenset[str], path: str) -> tuple[Callable[[Any], tuple[Any, ...]], _Paths]:
-    """Return a function that reads all fields of a record, and the path and the nested classes of each field."""
+def _checks(
+    kind: type, rules: tuple[FieldRule, ...], path: str
+) -> tuple[Callable[[Any], tuple[Any, ...]], tuple[_FieldCheck, ...], object]:
+    """Return a function that reads all fields of a record, the check of each field, and the value of absent fields."""
+    by_field = {rule.field: rule for rule in rules}
+    supported = {rule.field.partition(".")[0] for rule in rules}
     names = [attribute.name for attribute in fields(kind) if attribute.name != "clear"]
-    paths = [f"{path}{name}" for name in names]
-    parts = [None if it in whole else _PARTS.get(it) for it in paths]
+    checks: list[_FieldCheck] = []
+    for name in (f"{path}{it}" for it in names):
+        rule = by_field.get(name)
+        checks.append((name, rule, _PARTS.get(name) if rule is None else None, name in supported))
     # For a single name, `attrgetter` returns the value instead of a tuple.
     read = attrgetter(*names) if len(names) > 1 else lambda record: (getattr(record, names[0]),)
-    return read, tuple(zip(paths, parts, strict=True))
-
-
-def _leaves(record: Any, whole: frozenset[str], path: str = "") -> dict[str, Any]:
-    """Return every value of a record, by its path. Fields in `whole` are not split into their parts.
-
-    None counts as a value only in a patch, where it clears the field.
-    """
-    absent = UNSET if isinstance(record, CustomerPatch) else None
-    kind: Any = type(record)
-    read, paths = _fields(kind, whole, path)
-    found: dict[str, Any] = {}
-    for (name, parts), value in zip(paths, read(record), strict=True):
-        if value is absent:
-            continue
-        if parts is not None and isinstance(value, parts):
-            found |= _leaves(value, whole, f"{name}.")
-        else:
-            found[name] = value
-    return found
+    return read, tuple(checks), UNSET if issubclass(kind, CustomerPatch) else None
 
 
 @cache
-def _known(rules: tuple[FieldRule, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the composite fields that a table treats as one value, and all fields for which it has a rule."""
-    names = frozenset(rule.field for rule in rules)
-    return names & frozenset(_PARTS), frozenset(name.partition(".")[0] for name in names)
+def _required(rules: tuple[FieldRule, ...]) -> tuple[FieldRule, ...]:
+    return tuple(rule for rule in rules if rule.required)
 
 
 def violations(
     record: Any, rules: Sequence[FieldRule], *, unsupported: str, partial: bool = False, path: str = ""
 ) -> list[Violation]:
-    """Return all violations of `rules` by `record`.
+    """Return all violations of `rules` by `record`, in the order of the rules.
 
     Args:
         record: A draft, a patch or a payment source.
@@ -227,26 +213,38 @@ def violations(
         partial: Whether `record` is a patch, in which required fields may be missing.
         path: The path of `record` in the caller's record, such as ``payment_source.``.
     """
-    whole, supported = _known(tuple(rules))
-    values = _leaves(record, whole, path)
-    found = []
-    for rule in rules:
-        value = values.pop(rule.field, None)
-        if value is not None:
-            problem = rule.limit.check(value)
-        elif rule.required and not partial:
-            problem = "is required"
-        else:  # In a patch, None clears the field.
-            continue
-        if problem:
-            found.append(Violation(rule.field, rule.wire, problem))
-    for name, value in values.items():
-        if value is None and name in supported:
-            continue
-        expected = " or ".join(part.__name__ for part in _PARTS.get(name, ()))
-        problem = f"must be {expected}, not {type(value).__name__}" if expected else unsupported
-        found.append(Violation(name, None, problem))
+    table, found = tuple(rules), list[Violation]()
+    _check_fields(record, table, unsupported, path, found)
+    for rule in () if partial else _required(table):
+        value = record
+        for name in rule.field.removeprefix(path).split("."):
+            value = getattr(value, name, None)
+        if value is None:
+            found.append(Violation(rule.field, rule.wire, "is required"))
+    if len(found) > 1:
+        positions = {rule.field: position for position, rule in enumerate(table)}
+        found.sort(key=lambda it: positions.get(it.field, len(positions)))
     return found
+
+
+def _check_fields(
+    record: Any, rules: tuple[FieldRule, ...], unsupported: str, path: str, found: list[Violation]
+) -> None:
+    """Add the violations by the fields that have a value to `found`. In a patch, None clears a field."""
+    read, checks, absent = _checks(type(record), rules, path)
+    for (name, rule, parts, has_rules), value in zip(checks, read(record), strict=True):
+        if value is absent or (value is None and has_rules):
+            continue
+        if rule is not None:
+            problem = rule.limit.check(value)
+            if problem:
+                found.append(Violation(name, rule.wire, problem))
+        elif parts is not None and isinstance(value, parts):
+            _check_fields(value, rules, unsupported, f"{name}.", found)
+        else:
+            expected = " or ".join(part.__name__ for part in _PARTS.get(name, ()))
+            problem = f"must be {expected}, not {type(value).__name__}" if expected else unsupported
+            found.append(Violation(name, None, problem))
 
 
 def not_clearable(draft: CustomerDraft, clearable: frozenset[str]) -> list[Violation]:
