@@ -123,7 +123,7 @@ def make_reader(
     kind: type[T],
     names: Mapping[str, str],
     *,
-    shape: Callable[[Json], Json] | None = None,
+    shape: Callable[[Json], tuple[Json, Json]] | None = None,
     finish: Callable[[T, Json], T] | None = None,
     inline: frozenset[str] = frozenset(),
 ) -> RecordReader[T]:
@@ -133,9 +133,10 @@ def make_reader(
         converter: The dialect's converter.
         kind: The record class.
         names: The gateway's name of each field of the record. Other fields are not read.
-        shape: A function that returns the object with the structure of the record: nested like it, and with `extra`.
+        shape: A function that returns an object from which the fields are read, and the `extra` of the record.
         finish: A function that returns the final record, given the record and the original object.
-        inline: Fields that are records here, but whose values are part of the surrounding object at the gateway.
+        inline: Fields that are records here, but whose values are part of the surrounding object at the gateway. Such a
+            record is None if all its values are missing or null.
     """
     reader = RecordReader(converter, kind, names, shape=shape, finish=finish, inline=inline)
     converter.readers[kind] = reader
@@ -184,7 +185,7 @@ def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T
             applied="unknown",
         )
     try:
-        return reader.read(body)
+        return reader.read(body)[0]
     except MissingFieldError as missing:
         raise InvalidResponseError(
             f"HTTP {status} with a {what} that cannot be read: {missing}", status=status, applied="unknown"

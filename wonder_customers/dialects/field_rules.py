@@ -231,7 +231,8 @@ def _check_fields(
     record: Any, rules: tuple[FieldRule, ...], unsupported: str, path: str, found: list[Violation]
 ) -> None:
     """Add the violations by the fields that have a value to `found`. In a patch, None clears a field."""
-    read, checks, absent = _checks(type(record), rules, path)
+    kind: Any = type(record)
+    read, checks, absent = _checks(kind, rules, path)
     for (name, rule, parts, has_rules), value in zip(checks, read(record), strict=True):
         if value is absent or (value is None and has_rules):
             continue

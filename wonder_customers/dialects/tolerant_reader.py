@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, get_origin
 
-from attrs import NOTHING, define, fields, frozen
+from attrs import NOTHING, fields, frozen
 from cattrs.gen import override
 
 from wonder_customers.dialects import drift
@@ -48,7 +48,8 @@ class _Field:
         exact: The type of values that are used unchanged; None if every value is converted.
         nullable: Whether the field may be null.
         required: Whether the record cannot be read without the field.
-        read: A function that returns the value of the field, given the field, the raw value and the scope.
+        read: A function that returns the value of the field, given the field, the raw value, the path of the object,
+            and the dict to which the raw value is added if it cannot be read.
     """
 
     name: str
@@ -57,19 +58,7 @@ class _Field:
     exact: type | None
     nullable: bool
     required: bool
-    read: "Callable[[_Field, Any, _Scope], Any]"
-
-
-@define
-class _Scope:
-    """The path of an object that is being read, and the raw values of its unreadable fields."""
-
-    path: str
-    unread: Json
-
-    def report(self, wire: str, expected: str, value: object) -> None:
-        """Report that the field `wire` differs from the gateway's documentation."""
-        drift.report(f"{self.path}{wire}", expected, drift.type_name(value))
+    read: "Callable[[_Field, Any, str, Json], Any]"
 
 
 class RecordReader(Generic[T]):
@@ -81,15 +70,15 @@ class RecordReader(Generic[T]):
         kind: type[T],
         names: Mapping[str, str],
         *,
-        shape: Callable[[Json], Json] | None,
+        shape: Callable[[Json], tuple[Json, Json]] | None,
         finish: Callable[[T, Json], T] | None,
         inline: frozenset[str],
     ) -> None:
         self._converter, self._kind, self._names = converter, kind, names
         self._shape, self._finish, self._inline = shape, finish, inline
 
-    def read(self, body: Json, path: str = "") -> T:
-        """Return the record of a JSON object.
+    def read(self, body: Json, path: str = "") -> tuple[T, Json]:
+        """Return the record of a JSON object, and the raw values of unreadable fields that its `extra` cannot contain.
 
         Args:
             body: The object.
@@ -98,15 +87,32 @@ class RecordReader(Generic[T]):
         Raises:
             MissingFieldError: A field without a default, such as the id, is missing or unreadable.
         """
-        record, _ = self._read(body, path)
-        return record
+        unread: Json = {}
+        shaped, extra = (body, None) if self._shape is None else self._shape(body)
+        values = self._values(shaped, path, unread)
+        for name, reader in self._inline_readers:
+            # Without values, the record is None.
+            if parts := reader._values(shaped, path, unread, nullable=True):  # noqa: SLF001 - the same class
+                values[name] = reader._kind(**parts)  # noqa: SLF001 - the same class
+        if unread:
+            unread = {name: body.get(name, value) for name, value in unread.items()}
+            if extra is not None:
+                extra, unread = extra | unread, {}
+        if extra:
+            values["extra"] = extra
+        record = self._kind(**values)
+        return record if self._finish is None else self._finish(record, body), unread
 
-    def _read(self, body: Json, path: str) -> tuple[T, Json]:
-        """Return the record, and the raw values of unreadable fields by the gateway's names."""
-        shaped = body if self._shape is None else self._shape(body)
-        scope = _Scope(path, {})
+    def _values(self, shaped: Json, path: str, unread: Json, *, nullable: bool = False) -> Json:
+        """Return the values of the fields, except null. Add the raw values of unreadable fields to `unread`.
+
+        Args:
+            shaped: The object.
+            path: The path of the object within the response.
+            unread: The raw values of unreadable fields.
+            nullable: Whether all fields may be null.
+        """
         values: Json = {}
-        kind: Any = self._kind
         for name, wire, exact, scalar, it in self._fields:
             if wire not in shaped:
                 if it.required:
@@ -115,24 +121,22 @@ class RecordReader(Generic[T]):
             value = shaped[wire]
             if type(value) is exact:
                 values[name] = value
-            elif value is None and it.nullable:
+            elif value is None and (nullable or it.nullable):
                 pass  # the field keeps its default
             elif scalar is None:
-                values[name] = it.read(it, value, scope)
+                values[name] = it.read(it, value, path, unread)
             else:
                 try:
                     values[name] = scalar(value)
                 except UNREADABLE:
-                    values[name] = it.read(it, value, scope)
-        if not scope.unread:
-            record: T = kind(**values)
-            return record if self._finish is None else self._finish(record, body), {}
-        unread = {name: body.get(name, value) for name, value in scope.unread.items()}
-        if "extra" in self._names:
-            values["extra"] = {**values.get("extra", {}), **unread}
-            unread = {}
-        record = kind(**values)
-        return record if self._finish is None else self._finish(record, body), unread
+                    values[name] = it.read(it, value, path, unread)
+        return values
+
+    @cached_property
+    def _inline_readers(self) -> "tuple[tuple[str, RecordReader[Any]], ...]":
+        kind: Any = self._kind
+        types = {it.name: get_args(it.type)[0] for it in fields(kind) if it.name in self._inline}
+        return tuple((name, self._converter.readers[it]) for name, it in types.items())
 
     @cached_property
     def _fields(self) -> tuple[tuple[str, str, type | None, Callable[[Any], Any] | None, _Field], ...]:
@@ -140,7 +144,7 @@ class RecordReader(Generic[T]):
         found = []
         kind: Any = self._kind
         for attribute in fields(kind):
-            if attribute.name in self._names:
+            if attribute.name in self._names and attribute.name not in {"extra", *self._inline}:
                 declared: Any = attribute.type
                 arguments, many = get_args(declared), get_origin(declared) is tuple
                 nullable = type(None) in arguments
@@ -162,54 +166,56 @@ class RecordReader(Generic[T]):
             (it.name, it.wire, it.exact, scalars.get(it.kind) if it.exact is None else None, it) for it in found
         )
 
-    def _value(self, it: _Field, value: Any, scope: _Scope) -> Any:
+    def _value(self, it: _Field, value: Any, path: str, unread: Json) -> Any:
         """Convert and report a value of another type than documented. Return None if it cannot be converted."""
         if it.required:
-            raise MissingFieldError(f"{scope.path}{it.wire}", f"expected text, found {drift.type_name(value)}")
+            raise MissingFieldError(f"{path}{it.wire}", f"expected text, found {drift.type_name(value)}")
         scalar = expected_name(it.kind) != "object" or it.kind == Mapping[str, Any]
-        scope.report(it.wire, expected_name(it.kind) if scalar else "text", value)
+        _report(f"{path}{it.wire}", expected_name(it.kind) if scalar else "text", value)
         try:
             # Other types, such as telephone numbers, are read from a str by a function of the dialect.
             return coerce(it.kind, value) if scalar else self._converter.scalars[it.kind](coerce(str, value))
         except UNREADABLE:
-            scope.unread[it.wire] = value
+            unread[it.wire] = value
             return None
 
-    def _object(self, it: _Field, value: Any, scope: _Scope) -> Any:
-        kind, wire, inline = it.kind, it.wire, it.name in self._inline
-        inner = scope.path if inline else f"{scope.path}{wire}."
+    def _object(self, it: _Field, value: Any, path: str, unread: Json) -> Any:
         if isinstance(value, dict):
             try:
-                record, unread = self._converter.readers[kind]._read(value, inner)  # noqa: SLF001 - the same class
+                record, inner = self._converter.readers[it.kind].read(value, f"{path}{it.wire}.")
             except MissingFieldError as missing:
                 drift.report(missing.path, "text", missing.found)
             else:
-                scope.unread.update({name if inline else f"{wire}.{name}": it for name, it in unread.items()})
-                return None if unread and inline and record == kind() else record
+                unread.update({f"{it.wire}.{name}": raw for name, raw in inner.items()})
+                return record
         else:
-            scope.report(wire, "object", value)
-        scope.unread[wire] = value
+            _report(f"{path}{it.wire}", "object", value)
+        unread[it.wire] = value
         return None
 
-    def _list(self, it: _Field, value: Any, scope: _Scope) -> tuple[Any, ...]:
-        kind, wire = it.kind, it.wire
+    def _list(self, it: _Field, value: Any, path: str, unread: Json) -> tuple[Any, ...]:
         if not isinstance(value, list):
             if value is not None:
-                scope.report(wire, "list", value)
-                scope.unread[wire] = value
+                _report(f"{path}{it.wire}", "list", value)
+                unread[it.wire] = value
             return ()
-        found = [self._item(kind, item, f"{scope.path}{wire}") for item in value]
+        found = [self._item(it.kind, item, f"{path}{it.wire}") for item in value]
         if None in found:
-            scope.unread[wire] = value
+            unread[it.wire] = value
         return tuple(it for it in found if it is not None)
 
     def _item(self, kind: Any, item: Any, path: str) -> Any:
         """Return the record of one item of a list. If it cannot be read, report it and return None."""
         if not isinstance(item, dict):
-            drift.report(path, "object", drift.type_name(item))
+            _report(path, "object", item)
             return None
         try:
-            return self._converter.readers[kind].read(item, f"{path}.")
+            return self._converter.readers[kind].read(item, f"{path}.")[0]
         except MissingFieldError as missing:
             drift.report(missing.path, "text", missing.found)
             return None
+
+
+def _report(path: str, expected: str, value: object) -> None:
+    """Report that the field at `path` differs from the gateway's documentation."""
+    drift.report(path, expected, drift.type_name(value))

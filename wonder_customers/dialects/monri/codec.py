@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from attrs import evolve
+
 from wonder_customers.dialects.codec import (
     Json,
     make_converter,
@@ -83,19 +85,24 @@ _CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"} | frozenset(_ADDRESS.
 _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra", "card"} | frozenset(_CARD.values())
 
 
-def _customer_shape(body: Json) -> Json:
-    address = {wire: body[wire] for wire in _ADDRESS.values() if body.get(wire) is not None}
-    shaped = body | {"address": address or None, "extra": unknown_keys(body, _CUSTOMER_KEYS)}
-    if body.get("uuid") is None and "id" in body:
-        shaped["uuid"] = body["id"]
-    elif body.get("id") not in (None, body.get("uuid")):
-        shaped["extra"]["id"] = body["id"]
-    return shaped
+def _customer_shape(body: Json) -> tuple[Json, Json]:
+    extra = unknown_keys(body, _CUSTOMER_KEYS)
+    if "id" not in body:
+        return body, extra
+    if body.get("uuid") is None:
+        return body | {"uuid": body["id"]}, extra
+    if body["id"] not in (None, body["uuid"]):
+        extra["id"] = body["id"]
+    return body, extra
 
 
-def _token_shape(body: Json) -> Json:
-    card = {wire: body[wire] for wire in _CARD.values() if wire in body}
-    return body | {"card": card, "extra": unknown_keys(body, _TOKEN_KEYS)}
+def _token_shape(body: Json) -> tuple[Json, Json]:
+    return body, unknown_keys(body, _TOKEN_KEYS)
+
+
+def _with_card(token: PaymentToken, _: Json) -> PaymentToken:
+    """Return `token` with an empty card, if the response contains no data of the card."""
+    return token if token.card is not None else evolve(token, card=CardSummary())
 
 
 _converter = make_converter()
@@ -103,7 +110,9 @@ register_reader(_converter, Phone, lambda value: Phone.parse(read_text(value)))
 register_writer(_converter, Phone, _phone_text)
 _read_address = make_reader(_converter, Address, _ADDRESS)
 _read_card = make_reader(_converter, CardSummary, _CARD)
-_read_token = make_reader(_converter, PaymentToken, _TOKEN, shape=_token_shape, inline=frozenset({"card"}))
+_read_token = make_reader(
+    _converter, PaymentToken, _TOKEN, shape=_token_shape, finish=_with_card, inline=frozenset({"card"})
+)
 _read_customer = make_reader(_converter, Customer, _CUSTOMER, shape=_customer_shape, inline=frozenset({"address"}))
 _write_address = make_writer(_converter, Address, _ADDRESS, sparse=True)
 _write_card = make_writer(_converter, CardSummary, _CARD, sparse=False)

@@ -153,17 +153,14 @@ _CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"}
 _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra", "card", "address"} | set(_CARD.values()) | set(_ADDRESS.values())
 
 
-def _customer_shape(body: Json) -> Json:
+def _customer_shape(body: Json) -> tuple[Json, Json]:
     default, sources = body.get("default_source"), body.get("payment_sources")
     if isinstance(sources, list) and default:
         sources = [it | {"default": it.get("_id") == default} if isinstance(it, dict) else it for it in sources]
     if isinstance(default, str):
         default = {"_id": default, "default": True} if default else None
-    return body | {
-        "default_source": default,
-        "payment_sources": [] if sources is None else sources,
-        "extra": unknown_keys(body, _CUSTOMER_KEYS),
-    }
+    shaped = body | {"default_source": default, "payment_sources": [] if sources is None else sources}
+    return shaped, unknown_keys(body, _CUSTOMER_KEYS)
 
 
 def _with_default(customer: Customer, body: Json) -> Customer:
@@ -173,12 +170,10 @@ def _with_default(customer: Customer, body: Json) -> Customer:
     return evolve(customer, default_payment_token=token)
 
 
-def _token_shape(body: Json) -> Json:
-    card = {wire: body[wire] for wire in _CARD.values() if body.get(wire) is not None}
+def _token_shape(body: Json) -> tuple[Json, Json]:
     # Months and years are numbers in responses and strings in requests.
-    card |= {wire: str(card[wire]) for wire in _CARD_NUMBERS if type(card.get(wire)) is int}
-    address = {wire: body[wire] for wire in _ADDRESS.values() if body.get(wire) is not None}
-    return body | {"card": card or None, "address": address or None, "extra": unknown_keys(body, _TOKEN_KEYS)}
+    dates = {wire: str(body[wire]) for wire in _CARD_NUMBERS if type(body.get(wire)) is int}
+    return body | dates, unknown_keys(body, _TOKEN_KEYS)
 
 
 _converter = make_converter(milliseconds=True)

@@ -124,19 +124,18 @@ _CUSTOMER_KEYS = frozenset(_CUSTOMER.values()) - {"extra"} | {"dial_code"}
 _TOKEN_KEYS = frozenset(_TOKEN.values()) - {"extra"}
 
 
-def _customer_shape(body: Json) -> Json:
-    phone = {wire: body[wire] for wire in _PHONE.values() if body.get(wire) is not None}
-    return body | {"phone": phone or None, "extra": unknown_keys(body, _CUSTOMER_KEYS)}
+def _customer_shape(body: Json) -> tuple[Json, Json]:
+    return body, unknown_keys(body, _CUSTOMER_KEYS)
 
 
-def _token_shape(body: Json) -> Json:
-    shaped = body | {"extra": unknown_keys(body, _TOKEN_KEYS)}
+def _token_shape(body: Json) -> tuple[Json, Json]:
+    extra = unknown_keys(body, _TOKEN_KEYS)
     url = body.get("verify_url")
-    if isinstance(url, str) and url and not is_encrypted_or_loopback(url):
-        # Applications redirect the cardholder to it, so `javascript:` and plain http must not get that far.
-        drift.report("verify_url", "https URL", drift.type_name(url))
-        shaped["verify_url"], shaped["extra"]["verify_url"] = None, url
-    return shaped
+    if not isinstance(url, str) or not url or is_encrypted_or_loopback(url):
+        return body, extra
+    # Applications redirect the cardholder to it, so `javascript:` and plain http must not get that far.
+    drift.report("verify_url", "https URL", drift.type_name(url))
+    return body | {"verify_url": None}, extra | {"verify_url": url}
 
 
 _converter = make_converter()
