@@ -12,9 +12,10 @@ from wonder_customers._core.view_settings import SessionOptions
 from wonder_customers._core.waits import StopSignal
 from wonder_customers.dialects.base import Account, Operation
 from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.dialects.monri import Monri
-from wonder_customers.dialects.paydock import Paydock
-from wonder_customers.dialects.wonder import Wonder
+from wonder_customers.dialects.paydock import Paydock, PaydockConditions, PaydockFilter
+from wonder_customers.dialects.wonder import Wonder, WonderConditions, WonderFilter
 from wonder_customers.errors import (
     AmbiguousReferenceError,
     AttemptRecord,
@@ -90,6 +91,7 @@ __all__ = [
     "ConflictError",
     "Customer",
     "CustomerDraft",
+    "CustomerFilter",
     "CustomerPatch",
     "CustomerSession",
     "DeadlineExceededError",
@@ -112,6 +114,8 @@ __all__ = [
     "OutcomeUnknownError",
     "Page",
     "Paydock",
+    "PaydockConditions",
+    "PaydockFilter",
     "PaymentSource",
     "PaymentToken",
     "PermissionDeniedError",
@@ -134,7 +138,9 @@ __all__ = [
     "VaultToken",
     "Violation",
     "Wonder",
+    "WonderConditions",
     "WonderCustomersError",
+    "WonderFilter",
     "__version__",
 ]
 

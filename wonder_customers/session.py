@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from attrs import evolve
 
-from wonder_customers._core.arguments import (
-    check_account,
-    check_app_info,
-    check_rate_limit,
-    checked_policy,
-    observer_group,
-)
+from wonder_customers._core import arguments
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.listing import Listing
@@ -23,6 +17,7 @@ from wonder_customers._core.write_locks import WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.capabilities import DeletesCustomers, StoresPaymentTokens
 from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.errors import CallError, NotFoundError, SessionClosedError
 from wonder_customers.rate_limit import RateLimiter
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken, Response
@@ -80,14 +75,14 @@ class CustomerSession(Generic[AnyAccount_co]):
         strict: bool = False,
         app_info: str | None = None,
     ) -> None:
-        check_account(account)
-        policy = checked_policy(retry)
-        check_rate_limit(rate_limit)
+        arguments.check_account(account)
+        policy = arguments.checked_policy(retry)
+        arguments.check_rate_limit(rate_limit)
         check_transport(transport, max_connections)
         order = WriteOrder(WriteLocks())
         runner = AttemptRunner(None, order, strict, rate_limit)
-        executor = Executor(runner, order, Waits(), observers=observer_group(observers))
-        shared = SessionState(executor, policy, transport, max_connections, check_app_info(app_info))
+        executor = Executor(runner, order, Waits(), observers=arguments.observer_group(observers))
+        shared = SessionState(executor, policy, transport, max_connections, arguments.check_app_info(app_info))
         self._bind(account, shared, ViewSettings(policy), owner=True)
 
     def _bind(self, account: Any, shared: SessionState, settings: ViewSettings, *, owner: bool) -> None:
@@ -147,7 +142,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         Raises:
             ConfigurationError: An option is unknown or invalid.
         """
-        check_account(account)
+        arguments.check_account(account)
         return self._view(account, evolve(self._settings, language=None).changed(options))
 
     def with_options(self, **options: Unpack[SessionOptions]) -> "CustomerSession[AnyAccount_co]":
@@ -270,21 +265,25 @@ class CustomerSession(Generic[AnyAccount_co]):
         await self.raw.delete(id)
 
     def list(
-        self, *, limit: int | None = None, cursor: str | None = None, filters: Mapping[str, str] | None = None
+        self,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+        filter: CustomerFilter[AnyAccount_co] | None = None,
     ) -> Listing:
-        """Return all customers as an async iterator.
+        """Return the customers as an async iterator.
 
         Args:
             limit: Customers per request, 1 to 1000.
             cursor: The `Page.cursor` of an earlier page, to continue after that page.
-            filters: Query parameters of the gateway, such as ``{"search": "Ada"}`` at Paydock.
+            filter: A `WonderFilter` or a `PaydockFilter`.
 
         Raises:
-            InvalidRecordError: While iterating: the limit, the cursor or the filters are invalid. Nothing was sent.
-            UnsupportedOperationError: The gateway does not support filters (Monri).
-            CallError: A page could not be read.
+            InvalidRecordError: While iterating: the limit, the cursor or the type of the filter is invalid.
+            UnsupportedOperationError: While iterating: the gateway does not support filters (Monri).
+            CallError: While iterating: a page could not be read.
         """
-        return Listing(self.raw, limit, cursor, filters)
+        return Listing(self.raw, limit, cursor, filter)
 
     @concealed
     def request(
@@ -321,8 +320,8 @@ class CustomerSession(Generic[AnyAccount_co]):
             error: The error of a write, such as an `OutcomeUnknownError`.
 
         Returns:
-            The customer as the gateway stores it now, or None if it does not exist. None does not prove that the write
-            was lost, because it may still be in progress: call again later.
+            The customer as stored now, or None if it does not exist. None does not prove that the write was lost,
+            because it may still be in progress: call again later.
 
         Raises:
             CallError: The read failed. `error` itself is raised if it has neither an id nor a reference.

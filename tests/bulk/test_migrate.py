@@ -1,6 +1,5 @@
 """Migrations: names are adapted to the target, deleted customers are left out, and losses are reported."""
 
-from collections.abc import Mapping
 from itertools import permutations
 from typing import Any
 
@@ -95,10 +94,8 @@ async def test_migration_between_pairs_of_gateways(
 class ShortPages(CustomerSession[Any]):
     """A session whose lists have two customers per page."""
 
-    def list(
-        self, *, limit: int | None = None, cursor: str | None = None, filters: Mapping[str, str] | None = None
-    ) -> Listing:
-        return super().list(limit=limit or 2, cursor=cursor, filters=filters)
+    def list(self, *, limit: int | None = None, cursor: str | None = None, filter: Any = None) -> Listing:
+        return super().list(limit=limit or 2, cursor=cursor, filter=filter)
 
 
 @pytest.mark.parametrize("gateway", ["monri", "paydock"])

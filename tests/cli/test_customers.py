@@ -96,7 +96,7 @@ def test_list_continues_from_a_cursor(command: Command, variables: Variables) ->
     assert found >= wanted
 
 
-def test_list_passes_filters_to_the_gateway(command: Command, variables: Variables) -> None:
+def test_list_has_the_filters_of_the_gateway(command: Command, variables: Variables) -> None:
     wanted = created("paydock", variables, CustomerDraft(reference="filtered", first_name="Ada")).id
     code, out, _ = command("list", "paydock", "--filter", "reference=filtered", env=variables)
     assert code == 0
@@ -105,6 +105,12 @@ def test_list_passes_filters_to_the_gateway(command: Command, variables: Variabl
     assert nothing == (0, "", "No customers found at paydock.\n")
     code, _, err = command("list", "paydock", "--filter", "reference", env=variables)
     assert (code, err) == (1, "wonder-customers: --filter must be NAME=VALUE, not 'reference'\n")
+    code, _, err = command("list", "paydock", "--filter", "archived=perhaps", env=variables)
+    assert code == 1
+    assert "filter.archived (on the wire: archived): must be True or False" in err
+    code, _, err = command("list", "monri", "--filter", "name=Ada", env=variables)
+    assert code == 1
+    assert "monri does not support filters on lists" in err
 
 
 @pytest.mark.parametrize("gateway", ["monri", "paydock"])

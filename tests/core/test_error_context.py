@@ -87,7 +87,7 @@ async def test_request_without_subject_has_that_of_its_operation(subject: tuple[
     def steps() -> Steps[Any]:
         with suppress(OutcomeUnknownError):
             yield from it.dialect.create(draft())
-        return (yield from it.dialect.page(1, None, {}))
+        return (yield from it.dialect.page(1, None))
 
     with pytest.raises(OutcomeUnknownError) as caught:
         await it.executor.run(it.account_context, "upsert", steps(), subject)

@@ -115,7 +115,7 @@ OPERATIONS: dict[str, Callable[[Dialect, str], Any]] = {
     "get_by_reference": lambda dialect, gateway: dialect.get_by_reference("35"),
     "update": lambda dialect, gateway: dialect.update(HEX24, CustomerPatch(name="Ada")),
     "delete": lambda dialect, gateway: dialect.delete(HEX24),
-    "page": lambda dialect, gateway: dialect.page(50, None, {}),
+    "page": lambda dialect, gateway: dialect.page(50, None),
     "list_payment_tokens": lambda dialect, gateway: dialect.list_payment_tokens(HEX24),
     "create_payment_token": lambda dialect, gateway: dialect.create_payment_token(
         HEX24, CARD if gateway == "wonder" else VaultToken(UUID)

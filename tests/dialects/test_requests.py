@@ -13,8 +13,10 @@ from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
     OneTimeToken,
+    PaydockFilter,
     PaymentToken,
     VaultToken,
+    WonderFilter,
 )
 
 pytestmark = pytest.mark.anyio
@@ -72,7 +74,7 @@ WONDER = {
         returns_customer(UUID),
     ),
     "list": Case(
-        lambda s: ids_of(s, limit=2, filters={"linked_source_type": "User"}),
+        lambda s: ids_of(s, limit=2, filter=WonderFilter(linked_source_type="User")),
         ((200, golden("wonder", "list_response")), (200, {"code": 200, "data": {"customers": []}})),
         (
             f"GET {WONDER_PATH}?limit=2&offset=0&linked_source_type=User",
@@ -187,7 +189,7 @@ PAYDOCK = {
         lambda it: it is None,
     ),
     "list": Case(
-        lambda s: ids_of(s, limit=1, filters={"search": "Ada & Co"}),
+        lambda s: ids_of(s, limit=1, filter=PaydockFilter(search="Ada & Co")),
         (
             (200, paydock_list({"_id": HEX24}, count=2)),
             (200, paydock_list({"_id": "5f0c2f7a9b1e8d0000000002"}, count=2)),

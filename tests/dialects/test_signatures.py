@@ -27,7 +27,7 @@ from mock_gateway import (
     wonder,
 )
 
-from wonder_customers import CustomerDraft, Monri, Paydock, Phone, Wonder
+from wonder_customers import CustomerDraft, Monri, Paydock, Phone, Wonder, WonderFilter
 from wonder_customers.dialects.monri.signing import authorization, digest
 from wonder_customers.dialects.wonder.signing import request_message, request_time
 
@@ -103,7 +103,7 @@ async def _wonder_calls(account: Wonder) -> list[httpx.Request]:
     async with wire.session(account) as session:
         await session.create(CustomerDraft(reference="35", name="禚雨欣", phone=Phone("+852", "1")))
         await session.get_by_reference("35")
-        _ = [it async for it in session.list(filters={"filter[name][_eq]": "Ada Lovelace"})]
+        _ = [it async for it in session.list(filter=WonderFilter(name="Ada Lovelace"))]
         await session.delete_payment_token(UUID, "tok")
     return wire.requests
 

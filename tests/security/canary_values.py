@@ -9,9 +9,20 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 from urllib.parse import quote, quote_plus
 
-from wonder_customers import Address, CardSource, CustomerDraft, OneTimeToken, Phone, VaultToken
+from wonder_customers import (
+    Address,
+    CardSource,
+    CustomerDraft,
+    CustomerFilter,
+    OneTimeToken,
+    PaydockFilter,
+    Phone,
+    VaultToken,
+    WonderFilter,
+)
 
 CARD = "4929735926140832"
 CVV = "9173"
@@ -75,6 +86,13 @@ def canary_draft(
         reference, NAME, email=EMAIL, phone=phone, company_name=COMPANY, description=NOTE, metadata={"member": MEMBER},
         payment_source=source,
     )  # fmt: skip
+
+
+def canary_filter(gateway: str) -> CustomerFilter[Any] | None:
+    """Return a filter with canaries, or None for a gateway without filters."""
+    if gateway == "wonder":
+        return WonderFilter(name=NAME, email__in=[EMAIL])
+    return PaydockFilter(email=EMAIL) if gateway == "paydock" else None
 
 
 class Canaries:

@@ -33,6 +33,7 @@ from security.canary_values import (
     VAULT,
     WONDER_CARD,
     canary_draft,
+    canary_filter,
 )
 from security.scenario_context import GATEWAYS, KEY, MERCHANTS, ScenarioContext, command
 from security.transport_scenarios import broken, cancelled, illegal_header
@@ -45,11 +46,13 @@ from wonder_customers import (
     Monri,
     OneTimeToken,
     Paydock,
+    PaydockFilter,
     PaymentToken,
     Secret,
     VaultToken,
     Wonder,
     WonderCustomersError,
+    WonderFilter,
 )
 from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.cli.accounts import account_from_environment
@@ -169,8 +172,11 @@ def _calls(gateway: str) -> Iterable[Callable[[CustomerSession[Any]], Any]]:
     yield lambda it: it.update(UUID, CustomerPatch(email=EMAIL))
     yield lambda it: it.get(UUID)
     yield lambda it: it.get_by_reference("r-1")
-    yield lambda it: it.raw.page(10, None, {} if gateway == "monri" else {"search": NAME, "filter[email][_eq]": EMAIL})
-    yield lambda it: it.raw.page(10, None, {"search": NAME, "limit": EMAIL})
+    yield lambda it: it.raw.page(10, None, canary_filter(gateway))
+    yield lambda it: it.raw.page(
+        10, None, PaydockFilter(search=NAME) if gateway == "wonder" else WonderFilter(name=NAME)
+    )
+    yield lambda it: it.raw.page(10, None, PaydockFilter.parse({"search": NAME, "archived": EMAIL, "page": EMAIL}))
     yield lambda it: it.request("POST", "/v2/customers", query={"search": NAME}, json={"email": EMAIL, "city": CITY})
     yield lambda it: it.request("POST", "no path", query={"search": NAME}, json={"email": EMAIL})
     yield lambda it: it.raw.request("POST", "no path", query={"search": NAME}, json={"email": EMAIL})

@@ -16,7 +16,7 @@ from backends import ASYNCIO_ONLY
 from fault_injection.sessions import session as opened
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS, MockGateway, json_response
-from security.canary_values import CARD_SOURCE, EMAIL, PAYMENT_TOKEN, WONDER_CARD, Canaries, canary_draft
+from security.canary_values import CARD_SOURCE, EMAIL, PAYMENT_TOKEN, WONDER_CARD, Canaries, canary_draft, canary_filter
 from security.scenario_context import keys
 
 from wonder_customers import (
@@ -156,7 +156,7 @@ def test_secrets_of_finds_the_secrets_of_any_object() -> None:
 
 async def test_traceback_locals_hide_filters_and_tokens() -> None:
     calls: list[Any] = [
-        lambda it: it.raw.page(10, None, {"search": EMAIL}),
+        lambda it: it.raw.page(10, None, canary_filter("paydock")),
         lambda it: it.check_payment_token(HEX24, PaymentToken(PAYMENT_TOKEN)),
         lambda it: it.create_payment_token(HEX24, CARD_SOURCE),
     ]
@@ -217,7 +217,7 @@ async def test_attributes_of_frames_do_not_lead_to_requests(
     card = WONDER_CARD if gateway == "wonder" else CARD_SOURCE
     if gateway != "monri":
         calls.append(lambda it: it.create_payment_token(HEX24 if gateway == "paydock" else UUID, card))
-        calls.append(lambda it: anext(it.list(filters={"search": EMAIL})))
+        calls.append(lambda it: anext(it.list(filter=canary_filter(gateway))))
     async with aclosing(kind()) as transport:
         retry = RetryPolicy(attempts=1, confirmation_window=0.01)
         async with CustomerSession(account, transport=transport, retry=retry) as session:
@@ -251,7 +251,7 @@ async def test_frames_of_interrupted_calls_do_not_lead_to_requests(
     calls: list[Callable[[CustomerSession[Any]], Any]] = [
         lambda it: it.create(draft),
         lambda it: it.request("POST", "/v1/other", json={"email": EMAIL}),
-        lambda it: it.raw.page(10, None, {} if gateway == "monri" else {"search": EMAIL}),
+        lambda it: it.raw.page(10, None, canary_filter(gateway)),
     ]
     async with aclosing(kind()) as transport:
         for policy, seconds in (

@@ -15,6 +15,7 @@ from wonder_customers import (
     CustomerSession,
     NotFoundError,
     NotSentError,
+    PaydockFilter,
     Phone,
 )
 from wonder_customers.testing.accounts import account_at, mock_origin
@@ -66,7 +67,7 @@ async def _script(session: CustomerSession[Any]) -> list[Any]:
         with pytest.raises(ConflictError):
             await session.create(_draft(gateway))
     if gateway == "paydock":
-        found += [it.id async for it in session.list(filters={"search": "Canary"})]
+        found += [it.id async for it in session.list(filter=PaydockFilter(search="Canary"))]
     return found
 
 

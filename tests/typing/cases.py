@@ -13,12 +13,15 @@ from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
+    Listing,
     Monri,
     Page,
     Paydock,
+    PaydockFilter,
     PaymentToken,
     Response,
     Wonder,
+    WonderFilter,
 )
 from wonder_customers.dialects.base import Account
 from wonder_customers.testing import GatewayMock, no_waits
@@ -63,6 +66,25 @@ async def monri(session: CustomerSession[Monri]) -> None:
     await session.delete_payment_token("c", "t")  # wrong
 
 
+async def filters(
+    wonder: CustomerSession[Wonder], paydock: CustomerSession[Paydock], monri: CustomerSession[Monri]
+) -> None:
+    """A filter belongs to one gateway, and Monri has none."""
+    assert_type(wonder.list(filter=WonderFilter(name__contains="Ada", id__in=["c"])), Listing)
+    assert_type(paydock.list(limit=5, filter=PaydockFilter(search="Ada", archived=True)), Listing)
+    paydock.list(filter=None)
+    await wonder.raw.page(filter=WonderFilter(linked_source_type="User"))
+    wonder.list(filter=PaydockFilter(search="Ada"))  # wrong
+    paydock.list(filter=WonderFilter(name="Ada"))  # wrong
+    monri.list(filter=PaydockFilter(search="Ada"))  # wrong
+    paydock.list(filter={"search": "Ada"})  # wrong
+    paydock.list(filters={"search": "Ada"})  # wrong
+    WonderFilter(nam="Ada")  # wrong
+    WonderFilter(name__contains=5)  # wrong
+    WonderFilter(linked_source_type="Shop")  # wrong
+    PaydockFilter(archived="yes")  # wrong
+
+
 async def views(session: CustomerSession[Wonder], tenant: Monri) -> None:
     """A view has the type of its own account."""
     view = session.for_account(tenant)
@@ -75,6 +97,9 @@ async def unknown(anything: CustomerSession[Any], general: CustomerSession[Accou
     """`Any` allows every operation; `Account` allows the operations that every gateway supports."""
     await anything.delete("c")
     await anything.create_payment_token("c", CARD)
+    anything.list(filter=PaydockFilter(search="Ada"))
+    general.list(limit=5)
+    general.list(filter=PaydockFilter(search="Ada"))  # wrong
     await general.get("c")
     await general.delete("c")  # wrong
 

@@ -1,6 +1,6 @@
 """The listing of a gateway's customers, page by page."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from itertools import islice
 from types import TracebackType
@@ -8,6 +8,7 @@ from typing import Any, Final, Self, TypeVar
 
 from wonder_customers._core.operations import RawOperations
 from wonder_customers.dialects.base import Operation
+from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.errors import InvalidResponseError
 from wonder_customers.records import Customer, Page
 
@@ -35,12 +36,12 @@ class Listing:
     """
 
     def __init__(
-        self, raw: RawOperations, limit: int | None, cursor: str | None, filters: Mapping[str, str] | None
+        self, raw: RawOperations, limit: int | None, cursor: str | None, filter: CustomerFilter[Any] | None
     ) -> None:
         self._raw = raw
         self._limit, self._cursor = limit, cursor
         # Stored in a function, because crash reports show the attributes of local variables.
-        self._filters: Callable[[], Mapping[str, str] | None] = lambda: filters
+        self._filter: Callable[[], CustomerFilter[Any] | None] = lambda: filter
         self.unreadable, self.possible_gap = 0, False
         self._open: list[AsyncGenerator[Any, None]] = []
         self._customers: AsyncIterator[Customer] | None = None
@@ -79,7 +80,7 @@ class Listing:
     async def _pages(self) -> AsyncGenerator[Page[Customer], None]:
         cursor, before, total = self._cursor, None, 0
         while True:
-            page = (await self._raw.page(self._limit, cursor, self._filters())).record
+            page = (await self._raw.page(self._limit, cursor, self._filter())).record
             ids = [customer.id for customer in page.items]
             if ids and ids == before:
                 reason = "the gateway sent the same page twice, so it seems to ignore the offset of the list"

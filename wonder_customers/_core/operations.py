@@ -17,6 +17,7 @@ from wonder_customers._support.card_data import find_card_data
 from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.dialects.base import Account, Dialect, Operation, Steps
 from wonder_customers.dialects.custom_request import custom_request
+from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.errors import (
     InvalidRecordError,
     SessionClosedError,
@@ -281,28 +282,31 @@ class RawOperations:
 
     @concealed
     def page(
-        self, limit: int | None = None, cursor: str | None = None, filters: Mapping[str, str] | None = None
+        self, limit: int | None = None, cursor: str | None = None, filter: CustomerFilter[Any] | None = None
     ) -> Coroutine[Any, Any, Response[Page[Customer]]]:
         """Return one page of customers.
 
         Args:
             limit: Customers per page, 1 to 1000.
             cursor: The `Page.cursor` of the previous page; None for the first page.
-            filters: Query parameters of the gateway.
+            filter: A filter of the gateway, such as `PaydockFilter`.
 
         Raises:
-            InvalidRecordError: The limit, the cursor or a filter is invalid. Nothing was sent.
+            InvalidRecordError: The limit or the cursor is invalid, or the filter belongs to another gateway. Nothing
+                was sent.
             UnsupportedOperationError: The gateway does not support filters (Monri). Nothing was sent.
             CallError: The page could not be read.
         """
-        # Not a coroutine function, so that no stack frame contains the filters while the page is awaited.
+        # Not a coroutine function, so that no stack frame contains the filter while the page is awaited.
         dialect = self._ready(Operation.LIST)
         size = dialect.page_limit if limit is None else limit
         if type(size) is not int or not 1 <= size <= 1000:
             raise InvalidRecordError(
                 dialect.gateway, [Violation("limit", "limit", "must be an integer from 1 to 1000")]
             )
-        return self._run(Operation.LIST, dialect.page(size, cursor, filters or {}))
+        if filter is not None:
+            expect(dialect, "filter", filter, dialect.required_filter_type())
+        return self._run(Operation.LIST, dialect.page(size, cursor, filter))
 
     async def list_payment_tokens(self, customer_id: str) -> Response[tuple[PaymentToken, ...]]:
         """See `CustomerSession.list_payment_tokens`."""

@@ -52,15 +52,19 @@ def list(  # noqa: A001 - the name of the command
     cursor: Annotated[str | None, Parameter(help="The cursor that was printed with the previous page.")] = None,
     filter: Annotated[
         tuple[str, ...],
-        Parameter(help="A query parameter of the gateway, NAME=VALUE; may be repeated.", show_default=False),
+        Parameter(
+            help="A condition such as search=Ada (Paydock) or name__contains=Ada (Wonder); may be repeated.",
+            show_default=False,
+        ),
     ] = (),
     json: Json = False,
 ) -> None:
     """Show a page of customers. The cursor of the next page is printed on standard error."""
-    filters = _filters(filter)
+    conditions = _conditions(filter)
 
     async def page(session: CustomerSession[Any]) -> Page[Customer]:
-        return (await session.raw.page(limit, cursor, filters)).record
+        found = session.account.dialect().required_filter_type().parse(conditions) if conditions else None
+        return (await session.raw.page(limit, cursor, found)).record
 
     found = run_with_session(gateway, page)
     if json:
@@ -91,7 +95,7 @@ def delete(
         print_message(f"{gateway}: deleted {id}.")
 
 
-def _filters(pairs: tuple[str, ...]) -> dict[str, str]:
+def _conditions(pairs: tuple[str, ...]) -> dict[str, str]:
     wrong = [pair for pair in pairs if not pair.partition("=")[1]]
     if wrong:
         raise ConfigurationError(f"--filter must be NAME=VALUE, not {wrong[0]!r}")

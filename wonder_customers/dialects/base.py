@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from wonder_customers.dialects.accounts import parse_base_url
 from wonder_customers.dialects.comparison import Comparison
+from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.errors import (
     ConflictError,
     InvalidRecordError,
@@ -182,6 +183,7 @@ class Dialect(ABC):
         unsupported_operations: The reason for each optional method that the dialect does not override, with a default
             for those without an entry in `missing`. It is computed when the class is defined.
         page_limit: The default number of records per page.
+        filter_type: The class of the gateway's filters; None if its lists have no filters.
         merchant: A value that identifies the merchant, so that several credentials of one merchant share locks. None if
             the credentials do not contain it; then each credential counts as a separate merchant.
         signs_slowly: Whether `headers` is slow, such as for a signature with a private key. It then runs in threads
@@ -192,6 +194,7 @@ class Dialect(ABC):
     missing: ClassVar[Mapping[Operation, str]] = {}
     unsupported_operations: ClassVar[Mapping[Operation, str]] = {}
     page_limit: ClassVar[int]
+    filter_type: ClassVar[type[CustomerFilter[Any]] | None] = None
     signs_slowly: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -253,14 +256,20 @@ class Dialect(ABC):
         raise self.unsupported(Operation.DELETE)
 
     @abstractmethod
-    def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
+    def page(self, limit: int, cursor: str | None, filter: Any = None) -> Steps[Page[Customer]]:
         """Return one page of customers.
 
         Args:
             limit: The maximum number of records on the page, 1 to 1000.
             cursor: The `Page.cursor` of the previous page; None for the first page.
-            filters: Query parameters of the gateway.
+            filter: An instance of `filter_type`; None for all customers.
         """
+
+    def required_filter_type(self) -> type[CustomerFilter[Any]]:
+        """Return `filter_type`, or raise `UnsupportedOperationError` if it is None."""
+        if self.filter_type is None:
+            raise UnsupportedOperationError(self.gateway, "filters on lists", "its documentation describes no filters")
+        return self.filter_type
 
     def list_payment_tokens(self, customer_id: str) -> Steps[tuple[PaymentToken, ...]]:
         """Return all payment tokens of a customer."""

@@ -11,33 +11,14 @@ from wonder_customers.records import Page
 T = TypeVar("T")
 
 
-def query_string(gateway: str, position: Mapping[str, int], filters: Mapping[str, str]) -> str:
+def query_string(position: Mapping[str, int], filters: Mapping[str, str]) -> str:
     """Return a percent-encoded query string, including the question mark. A space is encoded as ``%20``.
 
     Args:
-        gateway: The gateway's name.
         position: The limit and the offset, under the gateway's names.
         filters: Other query parameters.
-
-    Raises:
-        InvalidRecordError: `filters` contains a value that is not a str, or a name of `position`.
     """
-    problem = _filters_problem(position, filters)
-    if problem:
-        raise InvalidRecordError(gateway, [Violation("filters", None, problem)])
     return "?" + urlencode({**position, **filters}, quote_via=quote, safe="")
-
-
-def _filters_problem(position: Mapping[str, int], filters: object) -> str | None:
-    if not isinstance(filters, Mapping):
-        return f"must be a dictionary of strings, not {type(filters).__name__}"
-    texts = [*filters, *filters.values()]
-    if not all(isinstance(text, str) for text in texts):
-        return "must be a dictionary of strings"
-    if any("\ud800" <= character <= "\udfff" for character in "".join(texts)):
-        return "must be valid Unicode"
-    taken = [name for name in position if name in filters]
-    return f"must not contain {', '.join(taken)}, which the library sets itself" if taken else None
 
 
 def parse_offset(gateway: str, cursor: object) -> int:

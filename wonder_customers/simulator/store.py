@@ -51,6 +51,7 @@ _COMPARISONS = {
     "gte": "{field} >= ?",
     "lt": "{field} < ?",
     "lte": "{field} <= ?",
+    "in": "{field} IN (SELECT value FROM json_each(?))",
     "contains": "instr(lower({field}), lower(?)) > 0",
     "not_contains": "instr(lower(coalesce({field}, '')), lower(?)) = 0",
 }
@@ -82,7 +83,7 @@ class Condition:
     """A filter of a list: at least one of `fields` must satisfy the comparison.
 
     A field is a column (`id`, `reference`, `deleted`, `created`), a key of the body, or `list.key` for the key of any
-    item of a list in the body. The last form supports only the comparison `eq`.
+    item of a list in the body. The last form supports only the comparison `eq`. The value of `in` is a JSON array.
     """
 
     fields: tuple[str, ...]

@@ -165,7 +165,7 @@ class DialectConformance:
 
     def test_reads_have_routes_without_ids(self, dialect: Dialect) -> None:
         """Routes, which appear in logs, contain no ids."""
-        for steps in (dialect.get("customer-77"), dialect.get_by_reference("reference-77"), dialect.page(1, None, {})):
+        for steps in (dialect.get("customer-77"), dialect.get_by_reference("reference-77"), dialect.page(1, None)):
             call = next(steps)
             assert isinstance(call, Call)
             assert call.replay is Replay.READ

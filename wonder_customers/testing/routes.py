@@ -116,7 +116,7 @@ def _steps(gateway: str, dialect: Dialect, operation: Operation, known: Examples
         case Operation.UPDATE:
             steps = dialect.update(customer.id, CustomerPatch(name="Grace Hopper"))
         case Operation.LIST:
-            steps = dialect.page(dialect.page_limit, None, {})
+            steps = dialect.page(dialect.page_limit, None)
         case Operation.CREATE_PAYMENT_TOKEN:
             source = make_source(account_at(gateway, mock_origin(gateway)))
             if source is None:

@@ -32,7 +32,6 @@ from wonder_customers.errors import (
     ConflictError,
     InvalidResponseError,
     NotFoundError,
-    UnsupportedOperationError,
 )
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken
 from wonder_customers.secret import Secret
@@ -155,16 +154,8 @@ class MonriDialect(CustomerDeletion):
         request = self._request("DELETE", f"/v2/customers/{segment}", "/v2/customers/{uuid}")
         return send(Call(request, Replay.IDEMPOTENT, _deletion(id), id=id, not_found_is_success=True))
 
-    def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
-        """Send ``GET /v2/customers?limit=&offset=``. The newest customer is first.
-
-        Raises:
-            UnsupportedOperationError: `filters` is not empty. The document does not describe filters.
-        """
-        if filters:
-            raise UnsupportedOperationError(
-                self.gateway, "filters on lists", "its documentation describes only the parameters limit and offset"
-            )
+    def page(self, limit: int, cursor: str | None, filter: None = None) -> Steps[Page[Customer]]:
+        """Send ``GET /v2/customers?limit=&offset=``. The newest customer is first. The document has no filters."""
         offset = parse_offset(self.gateway, cursor)
         request = self._request("GET", f"/v2/customers{self._position(limit, offset)}", "/v2/customers")
         return send(Call(request, Replay.READ, lambda response: self._page(response, limit, offset)))
@@ -248,7 +239,7 @@ class MonriDialect(CustomerDeletion):
         return Call(request, Replay.READ, require_match("reference", reference, _customer), reference=reference)
 
     def _position(self, limit: int, offset: int) -> str:
-        return query_string(self.gateway, {"limit": limit, "offset": offset}, {})
+        return query_string({"limit": limit, "offset": offset}, {})
 
     def _request(self, method: str, target: str, route: str, body: Any = None) -> HttpRequest:
         return HttpRequest(method, self.prefix + target, route, b"" if body is None else orjson.dumps(body))

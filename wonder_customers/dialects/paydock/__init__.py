@@ -2,7 +2,8 @@
 
 from wonder_customers.dialects.paydock.account import Paydock
 from wonder_customers.dialects.paydock.dialect import PaydockDialect
+from wonder_customers.dialects.paydock.filters import PaydockConditions, PaydockFilter
 
-__all__ = ["ACCOUNT", "Paydock", "PaydockDialect"]
+__all__ = ["ACCOUNT", "Paydock", "PaydockConditions", "PaydockDialect", "PaydockFilter"]
 
 ACCOUNT = Paydock

@@ -23,6 +23,7 @@ from wonder_customers.dialects.field_rules import raise_violations
 from wonder_customers.dialects.pagination import offset_page, parse_offset, query_string, read_items
 from wonder_customers.dialects.paydock import codec
 from wonder_customers.dialects.paydock.errors import refusal
+from wonder_customers.dialects.paydock.filters import PaydockFilter
 from wonder_customers.dialects.responses import (
     as_creation,
     error_object,
@@ -61,6 +62,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
 
     gateway = "paydock"
     page_limit = 100
+    filter_type = PaydockFilter
 
     def __init__(self, account: "Paydock") -> None:
         super().__init__(account.base_url)
@@ -180,19 +182,21 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         request = HttpRequest("DELETE", f"{self.prefix}/customers/{segment}", "/customers/{id}")
         return send(Call(request, Replay.IDEMPOTENT, _archive(id), id=id, not_found_is_success=True))
 
-    def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
-        """Send ``GET /customers?limit=&skip=``, with filters such as ``{"search": "Ada"}``. The maximum limit is 1000.
+    def page(self, limit: int, cursor: str | None, filter: PaydockFilter | None = None) -> Steps[Page[Customer]]:
+        """Send ``GET /customers?limit=&skip=``. The maximum limit is 1000.
 
-        Unless `filters` contain a sort order, the oldest customer is first, so that new customers do not shift the
-        following pages.
+        Unless `filter` has a sort order, the oldest customer is first, so that new customers do not shift the following
+        pages.
         """
-        skip = parse_offset(self.gateway, cursor)
-        return send(self._page_call(limit, skip, _sorted(filters), None))
+        call = self._page_call(limit, parse_offset(self.gateway, cursor), _sorted(filter.query() if filter else {}))
+        if filter is None:
+            return send(call)
+        return send(evolve(call, decode=lambda response: filter.select(call.decode(response))))
 
     def _page_call(
-        self, limit: int, skip: int, filters: Mapping[str, str], reference: str | None
+        self, limit: int, skip: int, filters: Mapping[str, str], reference: str | None = None
     ) -> Call[Page[Customer]]:
-        target = f"{self.prefix}/customers{query_string(self.gateway, {'limit': limit, 'skip': skip}, filters)}"
+        target = f"{self.prefix}/customers{query_string({'limit': limit, 'skip': skip}, filters)}"
 
         def decode(response: HttpResponse) -> Page[Customer]:
             resource = _accepted(response)
@@ -308,11 +312,9 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
         return Call(request, Replay.READ, require_match("id", id, _customer), id=id)
 
 
-def _sorted(filters: Any) -> Any:
+def _sorted(filters: dict[str, str]) -> dict[str, str]:
     """Return `filters` with the default sort order, unless the caller passed one."""
-    if not isinstance(filters, Mapping) or not _OLDEST_FIRST.keys().isdisjoint(filters):
-        return filters
-    return {**_OLDEST_FIRST, **filters}
+    return {**_OLDEST_FIRST, **filters} if _OLDEST_FIRST.keys().isdisjoint(filters) else filters
 
 
 def _accepted(response: HttpResponse) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from wonder_customers.dialects.wonder.account import Wonder
 from wonder_customers.dialects.wonder.dialect import WonderDialect
+from wonder_customers.dialects.wonder.filters import WonderConditions, WonderFilter
 
-__all__ = ["ACCOUNT", "Wonder", "WonderDialect"]
+__all__ = ["ACCOUNT", "Wonder", "WonderConditions", "WonderDialect", "WonderFilter"]
 
 ACCOUNT = Wonder

@@ -26,6 +26,7 @@ from wonder_customers.dialects.responses import (
     short_text,
 )
 from wonder_customers.dialects.wonder import codec
+from wonder_customers.dialects.wonder.filters import WonderFilter
 from wonder_customers.dialects.wonder.signing import ALGORITHM, request_message, request_time
 from wonder_customers.errors import InvalidResponseError, NotFoundError
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
@@ -50,6 +51,7 @@ class WonderDialect(PaymentTokenStorage):
 
     gateway = "wonder"
     page_limit = 100
+    filter_type = WonderFilter
     signs_slowly = True
     missing: ClassVar[Mapping[Operation, str]] = {
         Operation.DELETE: "its documentation does not describe the deletion of customers",
@@ -110,13 +112,10 @@ class WonderDialect(PaymentTokenStorage):
             raise InvalidResponseError("the response to the update contains another customer", applied="yes", id=id)
         return written
 
-    def page(self, limit: int, cursor: str | None, filters: Mapping[str, str]) -> Steps[Page[Customer]]:
-        """Send ``GET /customers?limit=&offset=``. The maximum limit is 1000.
-
-        Examples of filters: ``{"filter[name][_eq]": "Ada"}``, ``{"linked_source_type": "User"}``.
-        """
+    def page(self, limit: int, cursor: str | None, filter: WonderFilter | None = None) -> Steps[Page[Customer]]:
+        """Send ``GET /customers?limit=&offset=``. The maximum limit is 1000."""
         offset = parse_offset(self.gateway, cursor)
-        position = query_string(self.gateway, {"limit": limit, "offset": offset}, filters)
+        position = query_string({"limit": limit, "offset": offset}, filter.query() if filter else {})
         request = HttpRequest("GET", f"{self._root}/customers{position}", "/customers")
         return send(Call(request, Replay.READ, lambda response: self._page(response, limit, offset)))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -43,7 +44,7 @@ _LENGTHS = {name: facts["max"] for name, facts in _FIELDS["request"].items() if 
 _REQUIRED = tuple(name for name, facts in _FIELDS["request"].items() if facts.get("required"))
 _IN_RESPONSES = tuple(it for it, kind in _FIELDS["response"]["customer"].items() if kind == "string" and it != "uuid")
 _FILTERS = frozenset({*_LENGTHS, "uuid", "default_payment_method", "created_at", "updated_at"})
-_FILTER = re.compile(r"filter\[(\w+)\]\[_(eq|neq|gt|gte|lt|lte|contains|not_contains)\]")
+_FILTER = re.compile(r"filter\[(\w+)\]\[_(eq|neq|gt|gte|lt|lte|contains|not_contains|in)\]")
 
 
 class WonderSimulator(SimulatedGateway):
@@ -366,6 +367,8 @@ def _conditions(query: Mapping[str, str]) -> list[Condition]:
         field, comparison = match.groups()
         if field.endswith("_at"):
             value = _parsed_time(value)  # noqa: PLW2901 - the same value, in the format in which it is stored
+        if comparison == "in":
+            value = orjson.dumps(value.split(",")).decode()  # noqa: PLW2901 - as above
         conditions.append(Condition((field,), comparison, value))
     return conditions
 

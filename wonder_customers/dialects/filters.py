@@ -1,0 +1,142 @@
+"""Filters of customer lists: typed conditions that are sent as query parameters."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from wonder_customers.errors import InvalidRecordError, Violation
+from wonder_customers.secret import concealed
+
+__all__ = ["CustomerFilter"]
+
+
+if TYPE_CHECKING:
+    from wonder_customers.dialects.base import Account
+
+AnyAccount_contra = TypeVar("AnyAccount_contra", bound="Account", contravariant=True)
+
+
+class CustomerFilter(ABC, Generic[AnyAccount_contra]):
+    """Base class of the filters for `CustomerSession.list`. The ``repr`` shows the names of conditions, not the values.
+
+    The type parameter is the class of the accounts whose sessions accept the filter.
+
+    A subclass declares its conditions as the keys of a `TypedDict`, with the types str, bool, datetime, a Literal or an
+    iterable of str. Its constructor passes them to this class.
+
+    Attributes:
+        gateway: The gateway's name.
+        conditions: The `TypedDict`.
+    """
+
+    __slots__ = ("_values",)
+
+    gateway: ClassVar[str]
+    conditions: ClassVar[type]
+
+    @abstractmethod
+    def __init__(self, **conditions: Any) -> None:
+        kinds = get_type_hints(self.conditions)
+        self._values: dict[str, str] = {}
+        problems = []
+        for name, value in conditions.items():
+            if name not in kinds:
+                known = ", ".join(get_close_matches(name, kinds, 5) or kinds)
+                problems.append(Violation(f"filter.{name}", None, f"is unknown; {type(self).__name__} has {known}"))
+            elif value is not None:
+                text, problem = _query_value(_kind(kinds[name]), value)
+                self._values[name] = text
+                if problem:
+                    problems.append(Violation(f"filter.{name}", self.parameter(name), problem))
+        if problems:
+            raise InvalidRecordError(self.gateway, problems)
+
+    @classmethod
+    @concealed
+    def parse(cls, texts: Mapping[str, str]) -> Self:
+        """Create a filter from strings, such as those of a command line or of a query string.
+
+        Args:
+            texts: The conditions. Several values are separated by commas, times are in ISO 8601 format.
+
+        Raises:
+            InvalidRecordError: A condition is unknown, or its value is not valid.
+        """
+        kinds = get_type_hints(cls.conditions)
+        return cls(**{name: _parsed(_kind(kinds.get(name, str)), text) for name, text in texts.items()})
+
+    @classmethod
+    def parameter(cls, name: str) -> str:
+        """Return the gateway's query parameter for a condition."""
+        return name
+
+    def query(self) -> dict[str, str]:
+        """Return the query parameters of all conditions."""
+        return {self.parameter(name): value for name, value in self._values.items()}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}=…' for name in self._values)})"
+
+
+def _kind(annotation: Any) -> Any:
+    """Return an annotation without None."""
+    if get_origin(annotation) in {Union, UnionType}:
+        return next(it for it in get_args(annotation) if it is not NoneType)
+    return annotation
+
+
+def _query_value(kind: Any, value: Any) -> tuple[str, str | None]:
+    """Return a value in a query string, and the requirement that it violates or None."""
+    if get_origin(kind) is Literal:
+        return str(value), None if value in get_args(kind) else f"must be {' or '.join(map(str, get_args(kind)))}"
+    if kind is bool:
+        return str(value).lower(), None if isinstance(value, bool) else "must be True or False"
+    if kind is datetime:
+        return _time(value)
+    return (value, _string_problem(value)) if kind is str else _list(value)
+
+
+def _time(value: object) -> tuple[str, str | None]:
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        return "", "must be a datetime with a time zone"
+    return value.isoformat(), None
+
+
+def _list(value: object) -> tuple[str, str | None]:
+    texts = [""] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+    if not texts or any(_string_problem(text) or not text or "," in text for text in texts):
+        return "", "must be a list of strings that are not empty and contain no comma"
+    return ",".join(texts), None
+
+
+def _string_problem(value: object) -> str | None:
+    if not isinstance(value, str):
+        return f"must be a str, not {type(value).__name__}"
+    return "must be valid Unicode" if any("\ud800" <= character <= "\udfff" for character in value) else None
+
+
+def _parsed(kind: Any, text: str) -> Any:
+    """Return the value that `text` represents. If it represents none, return `text`, which the constructor refuses."""
+    if kind is bool:
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if kind is datetime:
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            return text
+    return text if kind is str or get_origin(kind) is Literal else text.split(",")

@@ -1,0 +1,80 @@
+"""`PaydockFilter`: the filters and the sort order of Paydock's list. Source: PowerBoard's ``GET /v1/customers``."""
+
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+
+from attrs import evolve
+
+from wonder_customers.dialects.filters import CustomerFilter
+from wonder_customers.errors import InvalidRecordError, Violation
+from wonder_customers.records import Customer, Page
+from wonder_customers.secret import concealed
+
+if TYPE_CHECKING:
+    from wonder_customers.dialects.paydock.account import Paydock  # noqa: F401 - the name in a string
+
+__all__ = ["PaydockConditions", "PaydockFilter"]
+
+
+class PaydockConditions(TypedDict, total=False):
+    """The arguments of `PaydockFilter`."""
+
+    search: str | None
+    email: str | None
+    reference: str | None
+    company_name: str | None
+    id: str | None
+    status: str | None
+    gateway_id: str | None
+    payment_source_id: str | None
+    archived: bool | None
+    sortkey: str | None
+    sortdirection: Literal["ASC", "DESC"] | None
+
+
+class PaydockFilter(CustomerFilter["Paydock"]):
+    """A filter for lists of Paydock's customers. A customer must satisfy all conditions. None adds no condition.
+
+    Args:
+        search: A string in the first name, the last name, the e-mail address or the company name.
+        email: The complete e-mail address; upper and lower case are equal. Paydock has no such parameter: the address
+            is sent as `search`, and customers with other addresses are omitted. Pages may therefore have few items,
+            and no total.
+        reference: Your id for the customer. Gateways may also return customers with similar references.
+        company_name: The name of the company.
+        id: The gateway's id of the customer.
+        status: The status, such as ``active``.
+        gateway_id: An acquiring gateway of one of the customer's payment sources.
+        payment_source_id: The id of one of the customer's payment sources.
+        archived: True for archived customers only. By default, archived customers are omitted.
+        sortkey: The field to sort by, such as ``updated_at``. By default, the oldest customer is first, so that new
+            customers do not shift the following pages.
+        sortdirection: ``ASC`` or ``DESC``.
+
+    Raises:
+        InvalidRecordError: A condition is unknown or has a wrong type, or both `search` and `email` were passed.
+    """
+
+    __slots__ = ()
+
+    gateway = "paydock"
+    conditions = PaydockConditions
+
+    @concealed
+    def __init__(self, **conditions: Unpack[PaydockConditions]) -> None:
+        super().__init__(**conditions)
+        if {"search", "email"} <= self._values.keys():
+            problem = Violation("filter.email", "search", "must not be combined with search")
+            raise InvalidRecordError(self.gateway, [problem])
+
+    @classmethod
+    def parameter(cls, name: str) -> str:
+        """Return the query parameter for a condition."""
+        return "search" if name == "email" else name
+
+    def select(self, page: Page[Customer]) -> Page[Customer]:
+        """Return a page without the customers that only `search` found, if the filter has the condition `email`."""
+        email = self._values.get("email")
+        if email is None:
+            return page
+        items = [it for it in page.items if it.email is not None and it.email.casefold() == email.casefold()]
+        return evolve(page, items=items, total=None)
