@@ -53,9 +53,11 @@ def long(session: nox.Session) -> None:
     """Run the long tests: all faults, 50,000 cancelled calls, random walks, killed jobs, Ray."""
     # These tests mostly wait for a gateway that does not respond, so more of them run at a time.
     waiting = ("tests/fault_injection/test_fault_matrix.py", "tests/security/test_canary.py")
-    command = ("pytest", "--long", "-m", "long", "--dist=worksteal")
-    session.run(*command, "-n6", *waiting, *session.posargs)
-    session.run(*command, "-n3", *(f"--ignore={file}" for file in waiting), *session.posargs)
+    command = ("pytest", "--long", "--dist=worksteal")
+    session.run(*command, "-m", "long", "-n6", *waiting, *session.posargs)
+    others = [f"--ignore={file}" for file in waiting]
+    session.run(*command, "-m", "long and not alone", "-n3", *others, *session.posargs)
+    session.run(*command, "-m", "long and alone", "-n0", *others, *session.posargs)
 
 
 @nox.session(venv_backend="none")

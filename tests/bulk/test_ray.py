@@ -36,6 +36,7 @@ from wonder_customers.simulator.server import SimulatorServer
 pytest.importorskip("ray", reason="needs the extra ray")
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.alone,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the actors' processes through /proc"),
 ]
 

@@ -24,6 +24,7 @@ pytest.importorskip("redis", reason="needs the extra shared-limit")
 SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.alone,
     pytest.mark.skipif(SERVER is None, reason="needs redis-server or valkey-server: apt-get install redis-server"),
 ]
 

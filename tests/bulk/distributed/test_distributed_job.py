@@ -144,6 +144,7 @@ async def test_killed_processes_leave_each_customer_once(
 
 
 @pytest.mark.long
+@pytest.mark.alone
 async def test_worker_without_network_stops_sending(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
