@@ -84,7 +84,7 @@ class Machine:
         self.started.append(process)
         return process
 
-    def finish(self, process: "subprocess.Popen[str]", seconds: float = 150) -> str:
+    def finish(self, process: "subprocess.Popen[str]", seconds: float = 400) -> str:
         """Wait until a process has ended successfully, and return its output."""
         output, _ = process.communicate(timeout=seconds)
         assert process.returncode == 0, output + (self.folder / "err").read_text()[-3000:]
@@ -127,7 +127,7 @@ def machine(timed_server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.M
         process.communicate(timeout=10)
 
 
-def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 300) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "the condition did not become true in time"
@@ -171,7 +171,7 @@ def run_both_ways(machine: Machine, timed_server: SimulatorServer, folder: Path,
         timed_server.store._connection.executescript("DELETE FROM customers; DELETE FROM history")
         files = ["--journal", f"{name}.journal", "--report", f"{name}.json", "--failures", f"{name}.failed.jsonl"]
         process = machine.start("-m", "wonder_customers", "sync", "c.csv", "--to", "paydock", *files, *more)
-        output, _ = process.communicate(timeout=100 + rows / 50)
+        output, _ = process.communicate(timeout=300 + rows / 20)
         assert process.returncode == 2, output + (folder / "err").read_text()
         report = orjson.loads((folder / f"{name}.json").read_bytes())
         letters = sorted(

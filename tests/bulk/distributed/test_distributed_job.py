@@ -162,7 +162,7 @@ async def test_worker_without_network_stops_sending(
         assert server.faults.requests.total() == before
         assert before < 400
         engine.lines["w0"].cut = False
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             await until(lambda: job.stats.rows == 400)
     assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(400)}
     assert job.exit_status == "finished"
