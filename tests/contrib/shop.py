@@ -49,7 +49,7 @@ async def resources(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     await LINES.aclose()
 
 
-app = FastAPI(lifespan=customer_lifespan(Wonder.from_environment, around=resources, retry=PATIENCE, transport=LINES))
+app = FastAPI(lifespan=customer_lifespan(Wonder.from_environment, lifespan=resources, retry=PATIENCE, transport=LINES))
 install_error_handlers(app)
 
 

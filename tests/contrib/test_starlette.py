@@ -1,6 +1,7 @@
 """The Starlette integration, with a session that sends nothing."""
 
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -39,8 +40,10 @@ from wonder_customers import (
     Violation,
     WonderCustomersError,
 )
+from wonder_customers.contrib.problems import problem
 from wonder_customers.contrib.starlette import (
     ClientDisconnected,
+    app_session,
     cancel_on_disconnect,
     customer_lifespan,
     customer_session,
@@ -84,6 +87,11 @@ def test_problem_response_of_each_error(error: WonderCustomersError, status: int
 def test_problem_details_of_errors() -> None:
     bodies = [json.loads(bytes(problem_response(error).body)) for error, _ in ANSWERS]
     assert bodies[0]["violations"] == [{"field": "name", "limit": "must have 1 to 50 characters"}]
+    fields = {"email": ["is taken", "is too long"]}
+    assert problem(InvalidRequestError("refused", status=422, fields=fields)).body["violations"] == [
+        {"field": "email", "limit": "is taken"},
+        {"field": "email", "limit": "is too long"},
+    ]
     assert (bodies[12]["applied"], bodies[12]["request_id"]) == ("unknown", "r-1")
     assert problem_response(ANSWERS[6][0]).headers["retry-after"] == "3"
 
@@ -136,14 +144,54 @@ async def test_lifespan_opens_one_session_and_closes_it() -> None:
 
     @asynccontextmanager
     async def mine(app: Starlette) -> AsyncIterator[dict[str, str]]:
+        session = app_session(app)
+        left.append(repr(session))
         yield {"mine": "there"}
-        left.append(repr(seen[0]))
+        assert session is seen[0]
+        left.append(repr(session))
 
-    async with running(monri_app(seen, around=mine)) as client:
+    async with running(monri_app(seen, lifespan=mine)) as client:
         assert [(await client.get("/")).status_code for _ in range(3)] == [404] * 3
         assert repr(seen[0]) == "<CustomerSession paydock open (HttpxTransport over MockTransport)>"
     assert len({id(session) for session in seen}) == 1
-    assert left == ["<CustomerSession paydock closed>"]
+    assert left == ["<CustomerSession paydock open (HttpxTransport over MockTransport)>"] * 2
+    assert repr(seen[0]) == "<CustomerSession paydock closed>"
+
+
+@pytest.mark.anyio
+async def test_account_is_created_in_a_thread() -> None:
+    threads: list[int] = []
+
+    def account() -> Paydock:
+        threads.append(threading.get_ident())
+        return Paydock("key")
+
+    app = Starlette(lifespan=customer_lifespan(account))
+    async with running(app):
+        assert app_session(app).gateway == "paydock"
+    assert threads != [threading.get_ident()]
+
+
+@pytest.mark.anyio
+async def test_task_of_the_lifespan_uses_the_session() -> None:
+    """A background task starts with the app, reads a customer, and ends before the session is closed."""
+    failed: list[str] = []
+
+    async def job(app: Starlette) -> None:
+        try:
+            await app_session(app).get("0" * 24)
+        except NotFoundError as error:
+            failed.append(error.gateway or "")
+
+    @asynccontextmanager
+    async def jobs(app: Starlette) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(job, app)
+            yield
+
+    async with running(monri_app([], lifespan=jobs)):
+        pass
+    assert failed == ["paydock"]
 
 
 @pytest.mark.anyio

@@ -14,6 +14,7 @@ from wonder_customers import (
     CustomerSession,
     GatewayError,
     GatewayUnavailableError,
+    InvalidRequestError,
     InvalidResponseError,
     NotFoundError,
     PaymentToken,
@@ -127,6 +128,23 @@ async def test_refusals_use_the_gateway_format(
     error = refused.value
     assert (error.status, error.code, error.retry_after) == (status, code, facts.get("retry_after"))
     assert error.message == facts.get("message", error.message)
+
+
+@pytest.mark.parametrize("gateway", ["monri", "paydock"])
+async def test_refusals_name_fields(gateway: str) -> None:
+    fields = {"email": ["is not an e-mail address", "is too long"], "phone": ["is missing"]}
+    mock = GatewayMock()
+    mock.gateway(gateway).refuse("invalid", fields=fields, operation="update")
+    async with mock.gateway(gateway).session() as session:
+        with pytest.raises(InvalidRequestError) as refused:
+            await session.update("c-1", CustomerPatch(description="new"))
+    assert refused.value.fields == {name: tuple(texts) for name, texts in fields.items()}
+    assert refused.value.code == "invalid"
+
+
+def test_fields_require_a_gateway_that_names_fields() -> None:
+    with pytest.raises(ConfigurationError, match="refusals of wonder do not name fields"):
+        GatewayMock().wonder.refuse("invalid", fields={"email": ["is missing"]})
 
 
 async def test_refusals_with_times_end() -> None:

@@ -71,9 +71,9 @@ _MAX_RETRY_AFTER: Final = 86_400
 def problem(error: WonderCustomersError) -> Problem:
     """Return the problem details for an error.
 
-    They contain no message of the gateway, and no data of records or credentials. The status and the title inform the
-    client about the problem, ``applied`` states whether a change was made, and ``request_id`` identifies the request in
-    your logs.
+    They contain no data of records or credentials, and of the gateway's text only its messages about fields. The status
+    and the title inform the client about the problem, ``violations`` name the fields, ``applied`` states whether a
+    change was made, and ``request_id`` identifies the request in your logs.
 
     Args:
         error: The error that ended the request.
@@ -83,6 +83,8 @@ def problem(error: WonderCustomersError) -> Problem:
     headers: dict[str, str] = {}
     if isinstance(error, InvalidRecordError):
         body["violations"] = [{"field": it.field, "limit": it.limit} for it in error.violations]
+    if isinstance(error, InvalidRequestError) and error.fields:
+        body["violations"] = [{"field": name, "limit": it} for name, texts in error.fields.items() for it in texts]
     if isinstance(error, CallError):
         body |= {"applied": error.applied, "request_id": error.request_id}
     if isinstance(error, GatewayError) and error.retry_after is not None and status == 503:

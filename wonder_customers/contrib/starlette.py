@@ -10,7 +10,7 @@ async def show(id: str, customers: Annotated[CustomerSession[Wonder], Depends(cu
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -26,6 +26,7 @@ with needed("starlette", "starlette", by=__name__):
 
 __all__ = [
     "ClientDisconnected",
+    "app_session",
     "cancel_on_disconnect",
     "customer_lifespan",
     "customer_session",
@@ -43,25 +44,39 @@ _STATE: Final = "customer_session"
 # One session per process
 
 
-def customer_lifespan(account: Any, *, around: Callable[[Any], Any] | None = None, **options: Any) -> Lifespan:
+def customer_lifespan(
+    account: Any, *, lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None, **options: Any
+) -> Lifespan:
     """Return a lifespan that opens a session when the app starts, and closes it after the last request.
 
     Args:
         account: The account, or a function that returns it when the app starts, such as ``Wonder.from_environment``.
-            With a function, the app can be imported without credentials.
-        around: Another lifespan, which is entered before the session is opened and left after it is closed.
+            With a function, the app can be imported without credentials. The function is called in a thread, because it
+            may read files and private keys.
+        lifespan: The app's own lifespan. The session is open before it is entered and until it is left, so that the
+            tasks that it starts can use `app_session`.
         **options: Arguments of `CustomerSession`, such as `retry` and `observers`.
     """
 
     @asynccontextmanager
-    async def lifespan(app: Any) -> AsyncIterator[State]:
-        async with AsyncExitStack() as stack:
-            state = {} if around is None else (await stack.enter_async_context(around(app)) or {})
-            resolved = account if hasattr(account, "dialect") and not isinstance(account, type) else account()
-            session = await stack.enter_async_context(CustomerSession(resolved, **options))
-            yield {**state, _STATE: session}
+    async def with_session(app: Any) -> AsyncIterator[State]:
+        ready = hasattr(account, "dialect") and not isinstance(account, type)
+        resolved = account if ready else await anyio.to_thread.run_sync(account)
+        async with CustomerSession(resolved, **options) as session:
+            setattr(app.state, _STATE, session)
+            async with nullcontext() if lifespan is None else lifespan(app) as state:
+                yield {**(state or {}), _STATE: session}
 
-    return lifespan
+    return with_session
+
+
+def app_session(app: Starlette) -> CustomerSession[Any]:
+    """Return the session of an app, for the app's own lifespan and background tasks.
+
+    Raises:
+        ConfigurationError: The app was not started with `customer_lifespan`.
+    """
+    return _session_in(app.state)
 
 
 async def customer_session(connection: HTTPConnection) -> CustomerSession[Any]:
@@ -73,7 +88,11 @@ async def customer_session(connection: HTTPConnection) -> CustomerSession[Any]:
     Raises:
         ConfigurationError: The app was not started with `customer_lifespan`.
     """
-    session = getattr(connection.state, _STATE, None)
+    return _session_in(connection.state)
+
+
+def _session_in(state: object) -> CustomerSession[Any]:
+    session = getattr(state, _STATE, None)
     if not isinstance(session, CustomerSession):
         raise ConfigurationError(
             "the app has no session: create it with lifespan=customer_lifespan(…). In tests, use"

@@ -4,7 +4,7 @@ No library is patched. A session with the mock's transport cannot reach a gatewa
 test, with a message that contains the helper method to call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any, Final
 
@@ -102,6 +102,7 @@ class MockedGateway:
         *,
         status: int | None = None,
         message: str | None = None,
+        fields: Mapping[str, Sequence[str]] | None = None,
         operation: str | None = None,
         times: int | None = None,
         retry_after: float | None = None,
@@ -112,17 +113,19 @@ class MockedGateway:
             code: The gateway's error code, such as ``invalid_token``.
             status: The HTTP status; None for the status of the code in `STATUSES`, or 400.
             message: The gateway's message; None for the standard phrase of the status.
+            fields: The gateway's messages by wire field, for `InvalidRequestError.fields` (Paydock and Monri).
             operation: The operation whose first request is refused; None for all requests without an earlier route.
             times: The number of error responses; None for no limit. Later requests get the response of an earlier
                 helper call, or the example. Requires `operation`.
             retry_after: The value of the ``Retry-After`` header in seconds; None for no header.
 
         Raises:
-            ConfigurationError: `times` was passed without `operation`.
+            ConfigurationError: `times` was passed without `operation`, or `fields` for a gateway whose refusals do not
+                name fields.
         """
         number = STATUSES.get(code, 400) if status is None else status
         headers = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}
-        body = refusal_body(self.name, number, code, message)
+        body = refusal_body(self.name, number, code, message, fields)
 
         def refused(_: httpx.Request, **groups: str) -> httpx.Response:
             return httpx.Response(number, content=body, headers=headers)

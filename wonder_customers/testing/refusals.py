@@ -4,6 +4,7 @@ The template is a documented error of the dialect, or an error response of its s
 dialect shows which of its values are the code and the message.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
@@ -44,15 +45,30 @@ class _RefusalTemplate:
     message: str | None
 
 
-def refusal_body(gateway: str, status: int, code: str, message: str | None = None) -> bytes:
+def refusal_body(
+    gateway: str, status: int, code: str, message: str | None = None, fields: Mapping[str, Sequence[str]] | None = None
+) -> bytes:
     """Return the body of an error response with `code` and `message`.
 
+    Args:
+        gateway: The gateway's name.
+        status: The HTTP status.
+        code: The error code.
+        message: The message; None for the standard phrase of the status.
+        fields: Messages by field, in the format of the codec's function ``write_fields``.
+
     Raises:
-        ConfigurationError: Neither the dialect's examples nor its simulator contain an error with a code.
+        ConfigurationError: Neither the dialect's examples nor its simulator contain an error with a code, or the
+            refusals of the gateway do not name fields.
     """
     template = _refusal_template(gateway)
     text = message or HTTPStatus(status).phrase
     body = swapped(template.body, {template.status: status, template.code: code, template.message: text})
+    if fields:
+        try:
+            body = examples(gateway).codec.write_fields(body, fields)
+        except AttributeError:
+            raise ConfigurationError(f"refusals of {gateway} do not name fields: use message=…") from None
     return orjson.dumps(body)
 
 

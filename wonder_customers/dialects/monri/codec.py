@@ -1,6 +1,6 @@
 """Monri's field names, limits and JSON formats. Source: Monri's page "Customers API" (API v2)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -217,3 +217,8 @@ def replacing_metadata(draft: CustomerDraft, body: Json, held: Customer) -> Json
     if draft.metadata is None or not held.metadata:
         return body
     return body | {"metadata": dict.fromkeys(held.metadata) | body["metadata"]}
+
+
+def write_fields(body: Json, fields: Mapping[str, Sequence[str]]) -> Json:
+    """Return the body of a refusal with the gateway's messages by field, as third-party clients read them."""
+    return {**body, "errors": {name: list(messages) for name, messages in fields.items()}}

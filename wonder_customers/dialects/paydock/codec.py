@@ -4,7 +4,7 @@ Sources: Paydock's page ``POST /v1/customers`` for requests and the four flows; 
 the page "Payment source" for the fields of responses.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -308,3 +308,9 @@ def created_differences(draft: CustomerDraft, customer: Customer) -> tuple[str, 
 def adds_source(source: PaymentSource | object) -> bool:
     """Return whether a write with `source` adds a payment source each time it is sent."""
     return isinstance(source, PaymentSource)
+
+
+def write_fields(body: Json, fields: Mapping[str, Sequence[str]]) -> Json:
+    """Return the body of a refusal with the gateway's messages by field, as Paydock's test suites recorded them."""
+    details = [{"param_name": name, "description": text} for name, texts in fields.items() for text in texts]
+    return {**body, "error_summary": {**body["error_summary"], "details": details}}

@@ -5,7 +5,7 @@ Sources: Wonder's "Authentication" page for the headers, and Wonder's PHP client
 
 import hmac
 from base64 import b64encode
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
@@ -34,8 +34,12 @@ def load_key(pem: Secret) -> "RSAPrivateKey":
     return key
 
 
+@lru_cache(maxsize=32)
 def _load(pem: Secret) -> "RSAPrivateKey | str":
-    """Return the key, or a message. A separate function, so that no frame of a traceback contains the key."""
+    """Return the key, or a message. Loading takes 50 ms, so the results are kept.
+
+    A separate function, so that no frame of a traceback contains the key.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
