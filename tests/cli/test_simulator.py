@@ -122,6 +122,19 @@ def test_invalid_database_is_reported(command: Command, tmp_path: Path) -> None:
         assert err.count("\n") == 1
 
 
+def test_merchants_option_prints_the_variables_of_each_merchant(bare: dict[str, str]) -> None:
+    running = RunningSimulator("--merchants", "2", "--until-input-ends", env=bare)
+    try:
+        found = running.variables
+        second = {name.removesuffix("_2"): value for name, value in found.items() if name.endswith("_2")}
+        assert second["MONRI_MERCHANT_KEY"] != found["MONRI_MERCHANT_KEY"]
+        check = [sys.executable, "-m", "wonder_customers", "check"]
+        checked = subprocess.run(check, env={**bare, **second}, capture_output=True, text=True, check=False, timeout=30)
+        assert checked.stdout.count("right") == 3, checked.stderr
+    finally:
+        running.wait()
+
+
 def test_latency_rate_limit_and_seed_options(bare: dict[str, str], tmp_path: Path) -> None:
     options = ("--latency", "1..2ms", "--rate-limit", "1000/s", "--until-input-ends")
     first = RunningSimulator(*options, env=bare)

@@ -11,6 +11,7 @@ from pages import ROOT, blocks
 
 from wonder_customers import dialects
 from wonder_customers.simulator import SimulatorServer
+from wonder_customers.testing import CustomerSimulator
 
 BLOCKS = blocks(ROOT / "docs" / "web-apps.md", "python")
 RECIPES = {
@@ -21,11 +22,11 @@ RECIPES = {
 
 
 def test_all_recipes_are_tested() -> None:
-    assert list(RECIPES) == ["fastapi", "litestar", "django", "aiohttp"]
+    assert list(RECIPES) == ["fastapi", "tenants", "litestar", "django", "aiohttp"]
     assert len(BLOCKS) == len(RECIPES)
 
 
-@pytest.mark.parametrize("framework", RECIPES)
+@pytest.mark.parametrize("framework", [it for it in RECIPES if it != "tenants"])
 def test_recipe_serves_customers_and_problems(tmp_path: Path, gateways_of_app: SimulatorServer, framework: str) -> None:
     if importlib.util.find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed")
@@ -51,4 +52,24 @@ def test_recipe_serves_customers_and_problems(tmp_path: Path, gateways_of_app: S
     assert (found.status_code, found.json()) == (200, {"name": "Ada"}), shop.log
     assert (missing.status_code, missing.json()["status"]) == (404, 404), shop.log
     assert missing.headers["content-type"].startswith("application/problem+json")
+    assert "Traceback" not in shop.log
+
+
+def test_recipe_with_several_merchants(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    (tmp_path / "tenants_shop.py").write_text(RECIPES["tenants"], encoding="utf-8")
+    command = ("-m", "uvicorn", "--port", "0", "--app-dir", str(tmp_path), "tenants_shop:app")
+    with CustomerSimulator() as simulated:
+        second = {f"{name}_2": value for name, value in simulated.environment(merchant=2).items()}
+        with run_app(*command, variables={**simulated.environment(), **second}) as shop:
+            responses = [
+                httpx.post(f"{shop.origin}/customers", json={"user_id": "u-1", "name": name}, headers=headers)
+                for name, headers in (("Ada", {}), ("Grace", {"X-Merchant": "2"}), ("Ada", {}))
+            ]
+            document = httpx.get(f"{shop.origin}/openapi.json").json()
+        assert simulated.ledger("monri") == {"u-1": 2}
+        assert any(request.method == "GET" for request in simulated.requests)
+    assert [it.status_code for it in responses] == [201, 201, 409], shop.log
+    assert responses[1].json() == {"reference": "u-1", "name": "Grace"}
+    assert set(document["components"]["schemas"]["CustomerOut"]["properties"]) == {"reference", "name"}
     assert "Traceback" not in shop.log

@@ -31,3 +31,12 @@ async def test_simulated_gateway_by_name() -> None:
         assert simulated.gateway("monri").name == "monri"
         with pytest.raises(KeyError):
             simulated.gateway("acme")
+
+
+def test_accounts_of_several_merchants_have_separate_customers() -> None:
+    with CustomerSimulator() as simulated:
+        assert simulated.account("wonder") is simulated.account("wonder", merchant=1)
+        second = simulated.account("wonder", merchant=2)
+        assert second is simulated.account("wonder", merchant=2)
+        assert second != simulated.account("wonder")
+        assert len(simulated.server.gateways["monri"].merchants) == 2

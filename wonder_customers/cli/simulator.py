@@ -36,6 +36,7 @@ def simulator(
     seed: Path | None = None,
     latency: str | None = None,
     rate_limit: str | None = None,
+    merchants: Annotated[int, Parameter(validator=Number(gte=1, lte=100), show_default=False)] = 1,
     faults: Annotated[bool, Parameter(show_default=False)] = False,
     quirks: Annotated[
         str | None,
@@ -56,6 +57,7 @@ def simulator(
         latency: Delay each response, for example 200ms, or 50..200ms for a random delay.
         rate_limit: Respond with status 429 to requests above this rate, which applies to each gateway separately, for
             example 20/s.
+        merchants: The number of merchants at each gateway. The variables of the second one end in _2.
         faults: Enable fault injection.
         quirks: Deviate from the gateways' documentation: all, or names separated by commas.
         until_input_ends: Stop when standard input is closed, for programs that start the simulator.
@@ -75,11 +77,19 @@ def simulator(
             kinds = ", ".join(FAULT_KINDS)
             print_message(f"Inject faults with POST {server.origin}/_simulator/faults. Kinds of faults: {kinds}.")
         print_message("Paste these lines into another terminal and type `wonder-customers check`:")
-        print_exports({**server.environment(), ORIGIN: server.origin})
+        print_exports({**_variables(server, merchants), ORIGIN: server.origin})
         if until_input_ends:
             sys.stdin.read()
         else:
             server.wait()
+
+
+def _variables(server: SimulatorServer, merchants: int) -> dict[str, str]:
+    """Return the variables of all merchants. From the second merchant on, its number is appended to the names."""
+    found = server.environment()
+    for number in range(2, merchants + 1):
+        found |= {f"{name}_{number}": value for name, value in server.environment(number).items()}
+    return found
 
 
 def _add_quirks(server: SimulatorServer, chosen: str | None) -> None:

@@ -187,9 +187,16 @@ class SimulatedGateway(ABC):
     def wrong_path(self, status: int) -> Response:
         """Return the response to an unknown path (404) or method (405)."""
 
-    def environment(self, origin: str) -> dict[str, str]:
-        """Return the environment variables of the first merchant, for a server at `origin`."""
-        return self.variables(next(iter(self.merchants.values())), origin)
+    def environment(self, origin: str, merchant: int = 1) -> dict[str, str]:
+        """Return the environment variables of a merchant, for a server at `origin`.
+
+        Args:
+            origin: The origin of the server.
+            merchant: The number of the merchant. Merchants up to this number are added if they do not exist.
+        """
+        while len(self.merchants) < merchant:
+            self._register_merchant(first=False)
+        return self.variables(list(self.merchants.values())[merchant - 1], origin)
 
     def add_merchant(self, origin: str) -> dict[str, str]:
         """Add a merchant with its own customers. Return its environment variables, for a server at `origin`."""

@@ -174,11 +174,15 @@ class SimulatorServer:
         """Delete all customers, payment records and the history. Merchants and their credentials are kept."""
         clear_state(self.store)
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment variables that configure clients of all gateways for this server."""
+    def environment(self, merchant: int = 1) -> dict[str, str]:
+        """Return the environment variables that configure clients of all gateways for this server.
+
+        Args:
+            merchant: The number of the merchant. Merchants up to this number are added if they do not exist.
+        """
         merged: dict[str, str] = {}
         for gateway in self.gateways.values():
-            merged |= gateway.environment(self.origin)
+            merged |= gateway.environment(self.origin, merchant)
         return merged
 
     def start(self) -> None:

@@ -21,7 +21,7 @@ class CustomerSimulator:
 
     def __init__(self) -> None:
         self.server: SimulatorServer = SimulatorServer([simulator(name) for name in names()], faults=True)
-        self._accounts: dict[str, Account] = {}
+        self._accounts: dict[tuple[str, int], Account] = {}
 
     @property
     def origin(self) -> str:
@@ -48,9 +48,13 @@ class CustomerSimulator:
         """The received requests with their responses, in order, including those that a fault intercepted."""
         return self.server.request_log.all()
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment variables that configure ``from_environment`` and the command line for this server."""
-        return self.server.environment()
+    def environment(self, merchant: int = 1) -> dict[str, str]:
+        """Return the environment variables that configure ``from_environment`` and the command line for this server.
+
+        Args:
+            merchant: The number of the merchant. Merchants up to this number are added if they do not exist.
+        """
+        return self.server.environment(merchant)
 
     def ledger(self, gateway: str) -> dict[str, int]:
         """Return the number of customers ever created per reference."""
@@ -65,11 +69,12 @@ class CustomerSimulator:
         found: SimulatedGateway = self.server.gateways[name]
         return found
 
-    def account(self, gateway: str) -> Account:
-        """Return an account of the simulated gateway."""
-        if gateway not in self._accounts:
-            self._accounts[gateway] = package(gateway).ACCOUNT.from_environment(self.environment())
-        return self._accounts[gateway]
+    def account(self, gateway: str, merchant: int = 1) -> Account:
+        """Return an account of the simulated gateway. Each merchant, numbered from 1, has separate customers."""
+        if (gateway, merchant) not in self._accounts:
+            account = package(gateway).ACCOUNT.from_environment(self.environment(merchant))
+            self._accounts[gateway, merchant] = account
+        return self._accounts[gateway, merchant]
 
     def session(self, gateway: str, *, retry: RetryPolicy | None = None) -> CustomerSession[Any]:
         """Return a session for an account of the simulated gateway. It is not open yet."""
