@@ -11,14 +11,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway_responses import monri_customer
 
 from wonder_customers import CustomerDraft, Monri, Paydock, Phone, RetryPolicy, Wonder
-from wonder_customers._core.access_tokens import AccessTokenCache
 from wonder_customers._core.account_state import AccountState
 from wonder_customers._core.attempt import AttemptRunner
 from wonder_customers._core.context import AccountContext
+from wonder_customers._core.credentials import AccountCredentials
 from wonder_customers._core.executor import Executor
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
+from wonder_customers.dialects.provided_secrets import provided_secrets
 from wonder_customers.retry import RetryBudget
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
 
@@ -163,9 +164,9 @@ def make_harness(
     runner = AttemptRunner(script, order, wall=lambda: 1_700_000_000.0)
     executor = Executor(runner, order, waits, draw=lambda: 0.5)
     dialect = account.dialect()
-    bearer = AccessTokenCache(clock) if dialect.token_call() is not None else None
-    state = AccountState(RetryBudget(policy.budget), bearer)
-    return Harness(script, executor, AccountContext(dialect, 1, state, policy), clock)
+    fetched = provided_secrets(account) or dialect.token_call() is not None
+    state = AccountState(RetryBudget(policy.budget), AccountCredentials(clock) if fetched else None)
+    return Harness(script, executor, AccountContext(dialect, 1, state, policy, source=account), clock)
 
 
 def use_real_time(it: Harness) -> Harness:

@@ -207,5 +207,5 @@ def test_traceback_hides_an_invalid_private_key() -> None:
 def test_secret_is_initialised_once() -> None:
     held = Secret("first")
     with pytest.raises(AttributeError, match="cannot be changed"):
-        held.__init__("second")
+        Secret.__init__(held, "second")
     assert held.reveal() == "first"

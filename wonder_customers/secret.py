@@ -1,15 +1,24 @@
 """`Secret`, a string that is masked in all output, and tools that keep secrets out of tracebacks."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from hmac import compare_digest
 from types import TracebackType
-from typing import Final, NoReturn, ParamSpec, SupportsIndex, TypeVar, final
+from typing import Any, Final, NoReturn, ParamSpec, SupportsIndex, TypeVar
 
 from attrs import fields, has
 
-__all__ = ["Secret", "concealed", "guarded", "optional_secret", "secret", "secrets_of", "without_frames"]
+__all__ = [
+    "Secret",
+    "concealed",
+    "fields_of",
+    "guarded",
+    "optional_secret",
+    "secret",
+    "secrets_of",
+    "without_frames",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,7 +82,6 @@ def concealed(call: Callable[P, T]) -> Callable[P, T]:
     return concealing
 
 
-@final
 class Secret:
     """A key, a card number or a security code that is masked in all output.
 
@@ -149,12 +157,16 @@ def optional_secret(value: "Secret | str | None") -> Secret | None:
     return None if value is None else secret(value)
 
 
-def secrets_of(holder: object) -> tuple[Secret, ...]:
-    """Return the secrets among the fields of a record or an account."""
+def fields_of(holder: object) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values of the fields of a record or an account."""
     kind = type(holder)
     names = [it.name for it in fields(kind)] if has(kind) else list(getattr(holder, "__dict__", ()))
-    values = (getattr(holder, name) for name in names)
-    return tuple(value for value in values if isinstance(value, Secret))
+    return ((name, getattr(holder, name)) for name in names)
+
+
+def secrets_of(holder: object) -> tuple[Secret, ...]:
+    """Return the secrets among the fields of a record or an account, without those that a function returns."""
+    return tuple(value for _, value in fields_of(holder) if type(value) is Secret)
 
 
 def guarded(kind: type[T]) -> type[T]:

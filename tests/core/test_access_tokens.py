@@ -8,7 +8,7 @@ from gateway_responses import UUID
 
 from scripted_transport import CREATED, Step, draft, make_harness, respond
 from wonder_customers import AuthenticationError, Monri, NotSentError, Secret
-from wonder_customers._core.access_tokens import AccessTokenCache
+from wonder_customers._core.credentials import SharedValue
 
 pytestmark = pytest.mark.anyio
 
@@ -66,13 +66,13 @@ async def test_token_is_renewed_at_the_exact_renewal_time() -> None:
 async def test_dropping_an_older_token_keeps_the_current_one() -> None:
     it = make_harness(FIRST, CREATED, CREATED, account=ACCOUNT)
     await it.get(UUID)
-    bearer: Any = it.account_context.account.access_tokens
-    bearer.drop(Secret("an older one"))
+    credentials: Any = it.account_context.account.credentials
+    tokens = credentials._tokens
+    tokens.drop(Secret("first"))  # an equal token that was fetched earlier
     await it.get(UUID)
     assert it.script.lines().count("POST /v2/oauth") == 1
-    bearer.drop(Secret("first"))
-    bearer.drop(Secret("first"))
-    assert bearer._token is None
+    tokens.drop(tokens._value)
+    assert tokens._value is None
 
 
 async def test_waiting_callers_share_the_failure_of_the_token_endpoint() -> None:
@@ -84,7 +84,7 @@ async def test_waiting_callers_share_the_failure_of_the_token_endpoint() -> None
         await anyio.sleep(0.05)
         raise NotSentError("the token endpoint is down")
 
-    cache, errors = AccessTokenCache(anyio.current_time), list[Exception]()
+    cache, errors = SharedValue[Any](anyio.current_time), list[Exception]()
 
     async def call() -> None:
         try:

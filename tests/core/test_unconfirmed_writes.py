@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 
 OTHER = respond(200, monri_customer(merchant_customer_id="r-1", name="ADA", phone="+447911123456"))
 MISSING = respond(404, {"message": "Customer not found"})
-WITHOUT_TOKEN = r"^monri get: the request was not sent: no access token was available before the deadline \("
+WITHOUT_TOKEN = r"^monri get: the request was not sent: the credentials were not available before the deadline \("
 
 
 async def test_create_on_a_stale_connection_is_resent_after_lookups() -> None:

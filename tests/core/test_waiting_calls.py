@@ -153,7 +153,7 @@ def test_accounts_without_views_are_forgotten() -> None:
     now = 301.0
     last = made(1200)
     assert len(states) == 2, "the account in use, and the last one"
-    assert last.access_tokens is not kept.access_tokens
+    assert last.credentials is not kept.credentials
     assert states.totals().started == 1200, "the calls of forgotten accounts still count"
 
 

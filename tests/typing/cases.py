@@ -20,6 +20,7 @@ from wonder_customers import (
     PaydockFilter,
     PaymentToken,
     Response,
+    Secret,
     Wonder,
     WonderFilter,
 )
@@ -47,6 +48,20 @@ async def results(session: CustomerSession[Paydock], draft: CustomerDraft) -> No
     await session.get(7)  # wrong
     (await session.get("c")).name = "Ada"  # wrong
     CustomerDraft(nickname="Ada")  # wrong
+
+
+async def token() -> str:
+    """A secret that a coroutine function returns."""
+    return "token"
+
+
+def functions() -> None:
+    """Secrets are strings, `Secret` objects or functions that return them."""
+    assert_type(Monri(lambda: "key", token).merchant_key, Secret)
+    assert_type(Paydock(access_token=token).access_token, Secret | None)
+    Wonder("app", lambda: Secret("pem"))
+    Monri(lambda: 5, "token")  # wrong
+    Paydock(token())  # wrong
 
 
 async def wonder(session: CustomerSession[Wonder]) -> None:

@@ -1,4 +1,4 @@
-"""The state of a session's accounts: retry tokens, counters, connections in use, and access tokens."""
+"""The state of a session's accounts: retry tokens, counters, connections in use, and fetched credentials."""
 
 import os
 from collections import OrderedDict
@@ -9,8 +9,9 @@ from weakref import ref
 
 from attrs import define, field, fields
 
-from wonder_customers._core.access_tokens import AccessTokenCache
+from wonder_customers._core.credentials import AccountCredentials
 from wonder_customers.dialects.base import Account, Dialect
+from wonder_customers.dialects.provided_secrets import ProvidedSecret, provided_secrets
 from wonder_customers.retry import RetryBudget
 from wonder_customers.secret import Secret, secrets_of
 from wonder_customers.wire import Origin
@@ -35,15 +36,21 @@ def digest(*values: bytes) -> bytes:
 def identity(holder: object, *more: str) -> Hashable:
     """Return a value that identifies an account: a digest of its secrets, or the account itself if it has no secrets.
 
+    A secret that a function returns is identified by the function, so that a new secret does not change the identity.
+
     Args:
         holder: An account, a str or a `Secret`.
         more: Additional values for the digest.
     """
+    if isinstance(holder, ProvidedSecret):
+        return holder
     values = (holder,) if isinstance(holder, (str, Secret)) else secrets_of(holder)
-    if not values:
+    provided = tuple(provided_secrets(holder).values())
+    if not values and not provided:
         return holder
     texts = (it.reveal() if isinstance(it, Secret) else it for it in (*values, *more))
-    return digest(*(it.encode(errors="surrogatepass") for it in texts)).hex()
+    found = digest(*(it.encode(errors="surrogatepass") for it in texts)).hex()
+    return (found, *provided) if provided else found
 
 
 @define(eq=False)
@@ -81,14 +88,14 @@ class AccountState:
 
     Attributes:
         budget: The retry budget.
-        access_tokens: The cache of the access token; None if the account needs no token.
+        credentials: The credentials that are fetched; None if there are none.
         origin: The origin of the gateway.
         counts: The counters.
         connections: Number of connection slots in use.
     """
 
     budget: RetryBudget
-    access_tokens: AccessTokenCache | None = None
+    credentials: AccountCredentials | None = None
     origin: Origin | None = None
     counts: Counts = field(factory=Counts)
     connections: int = 0
@@ -129,8 +136,9 @@ class AccountStates:
         known = self._states.get(key)
         found = None if known is None else known()
         if found is None:
-            access_tokens = AccessTokenCache(self.clock) if dialect.token_call() is not None else None
-            found = AccountState(RetryBudget(self.budget), access_tokens, dialect.origin)
+            fetched = provided_secrets(account) or dialect.token_call() is not None
+            credentials = AccountCredentials(self.clock) if fetched else None
+            found = AccountState(RetryBudget(self.budget), credentials, dialect.origin)
             self._states[key] = reference = _Reference(found, self._forget)
             reference.key, reference.counts = key, found.counts
             self.several = self.several or len(self._states) > 1

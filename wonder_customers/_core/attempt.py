@@ -1,7 +1,7 @@
 """One attempt at a request: permit it, sign it, send it, and classify how it ended."""
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import anyio.to_thread
 from attrs import define, field
 
 from wonder_customers._core.context import UNCONFIRMED, AccountContext, AttemptResult, CallContext, Key
+from wonder_customers._core.credentials import Signer
 from wonder_customers._core.permits import request_result, wait_for_permit
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.signing import SignerPool
@@ -30,6 +31,7 @@ from wonder_customers.errors import (
     InvalidResponseError,
     NoResponseError,
     NotSentError,
+    PermissionDeniedError,
     RateLimitError,
     SessionClosedError,
 )
@@ -101,7 +103,7 @@ class AttemptRunner:
     def run(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
     ) -> Coroutine[Any, Any, AttemptResult]:
-        """Make one attempt. If the gateway refuses the access token, make another attempt with a new token.
+        """Make one attempt. If the gateway refuses fetched credentials, make another with new ones.
 
         Args:
             call_context: The operation.
@@ -110,45 +112,41 @@ class AttemptRunner:
             number: The number of the attempt, counted from 1.
             perform: Sends the request that fetches an access token.
         """
-        if call_context.account_context.account.access_tokens is None or not call.signed:
-            return self._send(call_context, call, keys, number, None)
-        return self._attempt_with_token(call_context, call, keys, number, perform)
+        if call_context.account_context.account.credentials is None or not call.signed:
+            return self._send(call_context, call, keys, number, call_context.account_context.signer)
+        return self._send_with_fetched(call_context, call, keys, number, perform)
 
-    async def _attempt_with_token(
+    async def _send_with_fetched(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
     ) -> AttemptResult:
-        access_tokens = call_context.account_context.account.access_tokens
-        assert access_tokens is not None  # noqa: S101 - checked by the caller
         try:
-            bearer = await self._access_token(call_context, perform)
-            result = await self._send(call_context, call, keys, number, bearer)
-            if isinstance(result.error, AuthenticationError):
-                access_tokens.drop(bearer)
-                renewed = await self._access_token(call_context, perform)
-                result = await self._send(call_context, call, keys, number + 1, renewed)
+            signer = await self._signer(call_context, perform)
+            # Paydock responds to unknown and expired credentials with 403.
+            refusals = AuthenticationError if signer.provided is None else (AuthenticationError, PermissionDeniedError)
+            call_context.secrets = signer.secrets
+            result = await self._send(call_context, call, keys, number, signer)
+            if isinstance(result.error, refusals):
+                renewed = await self._signer(call_context, perform, refused=signer)
+                if renewed is not signer:
+                    call_context.secrets += renewed.secrets
+                    result = await self._send(call_context, call, keys, number + 1, renewed)
         except CallError as error:
             return AttemptResult(Evidence.RESPONSE, error=error, request_id=error.request_id)
         return result
 
-    async def _access_token(self, call_context: CallContext, perform: Perform) -> Secret:
-        access_tokens = call_context.account_context.account.access_tokens
-        dialect = call_context.account_context.dialect
-        assert access_tokens is not None  # noqa: S101 - checked by the caller
-
-        async def fetch() -> AccessToken:
-            call = dialect.token_call()
-            assert call is not None  # noqa: S101 - a cache exists only where the dialect fetches tokens
-            return (await perform(call_context, call)).record
-
-        token: Secret | None = None
+    async def _signer(self, call_context: CallContext, perform: Perform, refused: Signer | None = None) -> Signer:
+        """Return the credentials for an attempt; `refused` itself if no others are available."""
+        credentials, known = call_context.account_context.account.credentials, call_context.account_context.signer
+        assert credentials is not None  # noqa: S101 - checked by the caller
+        found: Signer | None = None
         with anyio.move_on_after(call_context.remaining()), call_context.interruptible():
-            token = await access_tokens.get(fetch)
-        if token is None:
-            raise call_context.not_sent("no access token was available before the deadline")
-        return token
+            found = await credentials.signer(known, partial(perform, call_context), call_context.started, refused)
+        if found is None:
+            raise call_context.not_sent("the credentials were not available before the deadline")
+        return found
 
     async def _send(
-        self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, bearer: Secret | None
+        self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, signer: Signer
     ) -> AttemptResult:
         """Send once, as soon as a connection and the rate limit allow it. Record a write that may still be applied."""
         if self.closed:
@@ -162,11 +160,11 @@ class AttemptRunner:
         try:
             if remaining > 0 and self.rate_limit is None and self.slots.acquire_nowait(account):
                 try:
-                    result = await self._sign_and_send(call_context, call, transmission, remaining, bearer)
+                    result = await self._sign_and_send(call_context, call, transmission, remaining, signer)
                 finally:
                     self.slots.release(account)
             else:
-                result = await self._send_when_permitted(call_context, call, transmission, remaining, bearer)
+                result = await self._send_when_permitted(call_context, call, transmission, remaining, signer)
         except BaseException as error:
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
             call_context.break_attempt(call, transmission, error, clock() - began)
@@ -187,7 +185,7 @@ class AttemptRunner:
         call: Call[Any],
         transmission: Transmission,
         remaining: float,
-        bearer: Secret | None,
+        signer: Signer,
     ) -> AttemptResult:
         """Wait until the request may be sent, send it, and report to the rate limit how it ended."""
         if remaining <= 0:
@@ -198,7 +196,7 @@ class AttemptRunner:
             return AttemptResult(Evidence.NOT_SENT, error=call_context.not_sent(missing))
         began, result = call_context.waits.clock(), None
         try:
-            result = await self._sign_and_send(call_context, call, transmission, call_context.deadline - began, bearer)
+            result = await self._sign_and_send(call_context, call, transmission, call_context.deadline - began, signer)
         finally:
             self.slots.release(call_context.account_context.account)
             if self.rate_limit is not None:
@@ -212,7 +210,7 @@ class AttemptRunner:
         call: Call[Any],
         transmission: Transmission,
         remaining: float,
-        bearer: Secret | None,
+        signer: Signer,
     ) -> AttemptResult:
         """Sign the request, send it, and classify how it ended.
 
@@ -221,7 +219,7 @@ class AttemptRunner:
             call: The request.
             transmission: Filled while the request is sent. It is valid even if this method is cancelled.
             remaining: Time limit of the attempt in seconds.
-            bearer: The access token; None if the account needs no token.
+            signer: The credentials.
         """
         account_context, unique = call_context.account_context, self._unique_id()
         response: HttpResponse | None = None
@@ -230,11 +228,11 @@ class AttemptRunner:
         try:
             slow = call.signed and account_context.dialect.signs_slowly and self._in_progress > 1
             if self._ends_in_time and not slow:
-                signed = self._signed(account_context, call, remaining, unique, bearer)
+                signed = self._signed(account_context, call, remaining, unique, signer)
                 response = await self._transmit(signed, transmission)
             else:
                 with anyio.move_on_after(remaining):
-                    make = partial(self._signed, account_context, call, remaining, unique, bearer)
+                    make = partial(self._signed, account_context, call, remaining, unique, signer)
                     response = await self._transmit(await self._in_thread(make) if slow else make(), transmission)
         except TransportTimeout:
             pass
@@ -254,7 +252,7 @@ class AttemptRunner:
                 result = self._decoded(call, response, request_id)
         else:
             result = self._without_response(account_context, call, transmission, failure, request_id)
-        return result if result.response is not None else _redacted(result, account_context, call, bearer)
+        return result if result.response is not None else _redacted(result, call, call_context.secrets)
 
     async def _transmit(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Send a request over the transport, and check the type of the result.
@@ -276,13 +274,13 @@ class AttemptRunner:
         return response
 
     def _signed(
-        self, account_context: AccountContext, call: Call[Any], remaining: float, unique: str, bearer: Secret | None
+        self, account_context: AccountContext, call: Call[Any], remaining: float, unique: str, signer: Signer
     ) -> SignedRequest:
         """Return the request with its headers. This is the last step before sending, because signatures are timed."""
         request, dialect = call.request, account_context.dialect
         headers = (*account_context.headers, self.user_agent, (b"X-Request-ID", unique.encode("ascii")))
         if call.signed:
-            headers += dialect.headers(request, self.wall(), f"{unique[:8]}{unique[-8:]}", bearer)
+            headers += signer.dialect.headers(request, self.wall(), f"{unique[:8]}{unique[-8:]}", signer.bearer)
         if request.body:
             headers += ((b"Content-Length", b"%d" % len(request.body)),)
         timeouts = account_context.timeouts_within(remaining)
@@ -363,11 +361,8 @@ def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> Inva
     return InvalidResponseError(reason, status=status, applied="no" if call.replay is Replay.READ else "yes")
 
 
-def _redacted(
-    result: AttemptResult, account_context: AccountContext, call: Call[Any], bearer: Secret | None
-) -> AttemptResult:
+def _redacted(result: AttemptResult, call: Call[Any], secrets: Iterable[Secret]) -> AttemptResult:
     """Return a failed result without the values of the request and the credentials in its texts."""
-    secrets = account_context.secrets if bearer is None else (*account_context.secrets, bearer)
     redactor = Redactor(call.request, secrets)
     redactor.redact_error(result.error)
     request_id = redactor.redact_id(result.request_id or "")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import define, field
 
 from wonder_customers._core.account_state import AccountState
+from wonder_customers._core.credentials import Signer
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.waits import StopSignal, Waits
 from wonder_customers.dialects.base import Call, Dialect
@@ -65,12 +66,15 @@ class AccountContext:
     Attributes:
         dialect: The dialect of the gateway, bound to the account.
         merchant: Identifies the merchant in the order of writes.
-        account: What the views of the account share: retry tokens, counters, the access token.
+        account: What the views of the account share: retry tokens, counters, fetched credentials.
         policy: When to send again, and the time limits.
-        secrets: The account's credentials, which are removed from messages of the gateway.
+        secrets: The account's credentials, which are removed from messages of the gateway. Those that functions return
+            are not part of it.
         stop: Ends the waits of the calls; None when nothing does.
         additional_headers: The headers that the application adds.
+        source: The account itself, with the language of the view. It is needed only if functions return its secrets.
         headers: Headers of every request.
+        signer: The credentials of an account whose credentials are not fetched.
         timeouts: Time limits of an attempt, unless less time is left before the deadline.
     """
 
@@ -81,7 +85,9 @@ class AccountContext:
     secrets: tuple[Secret, ...] = ()
     stop: StopSignal | None = None
     additional_headers: tuple[Header, ...] = ()
+    source: Any = None
     headers: tuple[Header, ...] = field(init=False)
+    signer: Signer = field(init=False)
     timeouts: Timeouts = field(init=False)
     _longest: float = field(init=False)
 
@@ -90,6 +96,7 @@ class AccountContext:
         self.headers = ((b"Host", host.encode("ascii")), *_COMMON, *self.additional_headers)
         policy = self.policy
         limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
+        self.signer = Signer(self.dialect, self.secrets, self.source)
         self.timeouts, self._longest = Timeouts(*limits), max(limits)
 
     def timeouts_within(self, remaining: float) -> Timeouts:
@@ -143,6 +150,7 @@ class CallContext:
         history: One record per request.
         held: The keys of the locks that the operation holds.
         observer: Reports the events of the operation; None if the session has no observers.
+        secrets: The credentials that were used so far, which are removed from messages of the gateway.
     """
 
     account_context: AccountContext
@@ -158,6 +166,7 @@ class CallContext:
     history: list[AttemptRecord] = field(factory=list)
     held: list[Key] = field(factory=list)
     observer: "CallObserver | None" = None
+    secrets: tuple[Secret, ...] = ()
 
     @property
     def applied(self) -> Applied:
@@ -246,7 +255,7 @@ class CallContext:
             applied, request_id = _applied_by(call, transmission, result), result.request_id
             if error is None and request_id is not None:
                 # The ids of errors are redacted already.
-                request_id = Redactor(call.request, self.account_context.secrets).redact_id(request_id)
+                request_id = Redactor(call.request, self.secrets).redact_id(request_id)
             self.observer.attempted(outcome, transmission.status, applied, name, elapsed, request_id=request_id)
 
     def break_attempt(self, call: Call[Any], transmission: Transmission, error: BaseException, elapsed: float) -> None:

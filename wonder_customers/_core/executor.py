@@ -116,7 +116,8 @@ class Executor:
         """
         start = self.waits.clock()
         deadline = start + account_context.policy.deadline
-        call_context = CallContext(account_context, operation, self.waits, start, deadline, self.order.locks.released)
+        released, secrets = self.order.locks.released, account_context.secrets
+        call_context = CallContext(account_context, operation, self.waits, start, deadline, released, secrets=secrets)
         call_context.begin(self.observers)
         try:
             if subject is not None:
@@ -311,7 +312,7 @@ class Executor:
             raise
         except CallError as error:
             # The gateway may repeat values of the write in its response to the lookup.
-            Redactor(call.request, call_context.account_context.secrets).redact_error(error)
+            Redactor(call.request, call_context.secrets).redact_error(error)
             raise self._failure(call_context, call, progress, result) from error
 
     async def _look_up(

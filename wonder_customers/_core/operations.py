@@ -138,11 +138,14 @@ class SessionState:
 
     def account_context(self, account: Account, settings: ViewSettings) -> AccountContext:
         """Return the context of an account, which has one state for all of its views."""
-        dialect = settings.localized(account).dialect()
+        source = settings.localized(account)
+        dialect = source.dialect()
         state = self.accounts.of(account, dialect)
         self.executor.runner.slots.divided = self.accounts.several
         merchant, secrets = self._merchant(account, dialect), secrets_of(account)
-        return AccountContext(dialect, merchant, state, settings.policy, secrets, settings.stop, settings.headers)
+        return AccountContext(
+            dialect, merchant, state, settings.policy, secrets, settings.stop, settings.headers, source
+        )
 
     def _merchant(self, account: Account, dialect: Dialect) -> Hashable:
         # A transport of the caller may lead anywhere, so its gateways are not those of other sessions.

@@ -25,6 +25,7 @@ from wonder_customers.bulk.plan import Plan, plan
 from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.rows import Outcome
 from wonder_customers.dialects.accounts import environment
+from wonder_customers.dialects.provided_secrets import provided_secrets
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, secrets_of
 from wonder_customers.session import CustomerSession
@@ -49,8 +50,10 @@ def plan_facts(
     """
     account, digests = session.account, journal.digests
     merchant = account.dialect().merchant
-    secrets = [merchant] if isinstance(merchant, Secret) else secrets_of(account)
-    identity = [it.reveal() for it in secrets] or [str(merchant)]
+    secrets = [merchant] if type(merchant) is Secret else secrets_of(account)
+    # A secret that a function returns may change, so it is identified by the name of the function.
+    functions = [getattr(it.function, "__qualname__", "") for it in provided_secrets(account).values()]
+    identity = [*(it.reveal() for it in secrets), *functions] or [str(merchant)]
     described = {"account": identity, "journal": _state(journal), **source}
     return {
         "gateway": session.gateway,

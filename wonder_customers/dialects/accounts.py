@@ -8,8 +8,9 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from wonder_customers._support.loopback import is_loopback
+from wonder_customers.dialects.provided_secrets import ProvidedSecret, to_secret
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.secret import Secret, concealed, secret
+from wonder_customers.secret import Secret, concealed
 from wonder_customers.wire import Origin
 
 __all__ = ["check_credential", "environment", "parse_base_url", "read_environment", "to_secret"]
@@ -93,13 +94,13 @@ def _setting(variables: Mapping[str, object], name: str) -> str | None:
 
 
 def check_credential(name: str, value: Secret | str) -> None:
-    """Check that a credential can be sent in a header.
+    """Check that a credential can be sent in a header. A secret that a function returns is not checked.
 
     Raises:
         ConfigurationError: The credential is empty, or is not printable ASCII without spaces. The message does not
             contain the value.
     """
-    if not _is_valid_in_header(value):
+    if not isinstance(value, ProvidedSecret) and not _is_valid_in_header(value):
         raise ConfigurationError(f"{name} must be printable ASCII without spaces or line breaks, and not empty")
 
 
@@ -107,17 +108,6 @@ def _is_valid_in_header(value: object) -> bool:
     # A separate function, so that no frame of a traceback contains a revealed secret.
     text = value.reveal() if isinstance(value, Secret) else value
     return isinstance(text, str) and re.fullmatch(r"[\x21-\x7e]+", text) is not None
-
-
-def to_secret(value: Secret | str) -> Secret:
-    """Return a key or token as a `Secret`.
-
-    Raises:
-        ConfigurationError: `value` is neither a str nor a `Secret`.
-    """
-    if not isinstance(value, (str, Secret)):
-        raise ConfigurationError(f"keys and tokens must be str or Secret, not {type(value).__name__}")
-    return secret(value)
 
 
 def environment(account: Any) -> str:

@@ -202,6 +202,15 @@ class SimulatedGateway(ABC):
         """Add a merchant with its own customers. Return its environment variables, for a server at `origin`."""
         return self.variables(self._register_merchant(first=False), origin)
 
+    def renew_credentials(self, origin: str) -> dict[str, str]:
+        """Replace the keys of the first merchant, which keeps its customers. Return its new environment variables."""
+        merchant, before = next(iter(self.merchants.items()))
+        other, made = self.new_credentials(first=False)
+        credentials = {name: before[name] if value == other else value for name, value in made.items()}
+        self.store.save_merchant(self.name, merchant, credentials)
+        self.merchants = {**self.merchants, merchant: credentials}
+        return self.variables(credentials, origin)
+
     def _register_merchant(self, *, first: bool) -> dict[str, str]:
         merchant, credentials = self.new_credentials(first=first)
         self.store.save_merchant(self.name, merchant, credentials)

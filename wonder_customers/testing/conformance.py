@@ -15,6 +15,7 @@ plug-ins: each test runs its own event loop.
 # ruff: noqa: S101 - these are tests
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, Final, TypeVar
 
 import anyio
@@ -24,6 +25,7 @@ from wonder_customers import dialects
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.base import Account, Call, Dialect, Operation
 from wonder_customers.dialects.capabilities import CustomerDeletion, PaymentTokenStorage
+from wonder_customers.dialects.provided_secrets import with_secrets
 from wonder_customers.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -36,6 +38,7 @@ from wonder_customers.errors import (
 )
 from wonder_customers.records import Customer, CustomerPatch
 from wonder_customers.retry import RetryPolicy
+from wonder_customers.secret import Secret, fields_of
 from wonder_customers.session import CustomerSession
 from wonder_customers.testing.accounts import account_at, offline_simulator
 from wonder_customers.testing.examples import examples
@@ -138,6 +141,13 @@ class DialectConformance:
         kind, variables = dialects.package(self.gateway).ACCOUNT, simulated.environment()
         assert kind.from_environment(variables) == kind.from_environment(variables)
         assert hash(kind.from_environment(variables)) == hash(kind.from_environment(variables))
+
+    def test_secrets_may_be_functions(self, account: Account) -> None:
+        """Each secret of an account may be a function. The dialect must not read it before it signs a request."""
+        functions = {name: partial(Secret, it.reveal()) for name, it in fields_of(account) if type(it) is Secret}
+        provided = with_secrets(account, functions)
+        assert "partial" not in repr(provided)
+        self.run(provided, lambda session: session.check())
 
     # Requests
 

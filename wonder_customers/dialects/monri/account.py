@@ -17,6 +17,8 @@ from wonder_customers.secret import Secret, concealed, guarded
 class Monri:
     """A merchant's account at Monri / WebPay.
 
+    The secrets may be functions that return them; see `wonder_customers.dialects.provided_secrets`.
+
     Attributes:
         merchant_key: The merchant's secret key.
         authenticity_token: The merchant's public token.

@@ -18,6 +18,8 @@ from wonder_customers.secret import Secret, concealed, guarded
 class Paydock:
     """A merchant's account at Paydock or one of its white labels.
 
+    The secrets may be functions that return them; see `wonder_customers.dialects.provided_secrets`.
+
     Attributes:
         secret_key: The secret key. Pass this or `access_token`.
         access_token: An access token, which has selected permissions.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from attrs import field, frozen
 
 from wonder_customers.dialects.accounts import check_credential, parse_base_url, read_environment, to_secret
+from wonder_customers.dialects.provided_secrets import ProvidedSecret
 from wonder_customers.dialects.wonder.dialect import WonderDialect
 from wonder_customers.dialects.wonder.signing import load_key, signature
 from wonder_customers.errors import ConfigurationError
@@ -18,6 +19,8 @@ from wonder_customers.secret import Secret, concealed, guarded
 @frozen
 class Wonder:
     """A merchant's account at Wonder.
+
+    `private_key` may be a function that returns the key; see `wonder_customers.dialects.provided_secrets`.
 
     Attributes:
         app_id: The AppID of this environment, a UUID.
@@ -47,7 +50,8 @@ class Wonder:
         if self.language not in (None, "en", "zh-HK", "zh-CN"):
             raise ConfigurationError('language must be "en", "zh-HK" or "zh-CN"')
         parse_base_url(self.base_url)
-        object.__setattr__(self, "_key", load_key(self.private_key))
+        known = not isinstance(self.private_key, ProvidedSecret)
+        object.__setattr__(self, "_key", load_key(self.private_key) if known else None)
 
     @classmethod
     @concealed
@@ -75,8 +79,12 @@ class Wonder:
         return cls(given["WONDER_APP_ID"], Secret(pem), base_url, language)
 
     def sign(self, message: bytes) -> bytes:
-        """Return the base64 signature of `message`."""
-        return signature(self._key, message)
+        """Return the base64 signature of `message`.
+
+        Raises:
+            ConfigurationError: A function returns the private key. Only a session calls it.
+        """
+        return signature(self._key or load_key(self.private_key), message)
 
     def dialect(self) -> WonderDialect:
         """Return the dialect for this account."""

@@ -1,0 +1,258 @@
+"""The credentials that are fetched: secrets that functions of the application return, and access tokens.
+
+Each of them is fetched once for all calls, and again if the gateway refuses a request that was signed with it.
+"""
+
+from collections.abc import Awaitable, Callable
+from copy import copy
+from functools import partial
+from inspect import isawaitable
+from math import inf
+from typing import Final, Generic, TypeVar
+
+import anyio
+import anyio.to_thread
+from attrs import define, evolve, field, frozen
+
+from wonder_customers.dialects.base import AccessToken, Account, Call, Dialect
+from wonder_customers.dialects.provided_secrets import ProvidedSecret, provided_secrets, with_secrets
+from wonder_customers.errors import (
+    AuthenticationError,
+    CallError,
+    ConfigurationError,
+    DeadlineExceededError,
+    NotSentError,
+)
+from wonder_customers.records import Response
+from wonder_customers.secret import Secret, secret
+
+__all__ = ["AccountCredentials", "SendTokenCall", "SharedValue", "Signer"]
+
+T = TypeVar("T")
+SendTokenCall = Callable[[Call[AccessToken]], Awaitable[Response[AccessToken]]]
+
+_MARGIN: Final = 0.1
+"""The last part of a token's lifetime, which is not used: clocks differ and requests take time."""
+
+
+@define(eq=False)
+class SharedValue(Generic[T]):
+    """A value that is fetched once for all callers, and used until it expires or is dropped.
+
+    Attributes:
+        clock: A function that returns seconds on a monotonic clock.
+    """
+
+    clock: Callable[[], float]
+    _lock: anyio.Lock = field(factory=anyio.Lock)
+    _value: T | None = None
+    _until: float = 0.0
+    _failure: CallError | None = None
+    _failures: int = 0
+
+    async def get(self, fetch: Callable[[], Awaitable[tuple[T, float]]]) -> T:
+        """Return the value. If it is missing or expired, one caller awaits `fetch`, and all others await its result.
+
+        Args:
+            fetch: Returns the value and the number of seconds for which it may be used.
+
+        Raises:
+            CallError: The value could not be fetched.
+        """
+        if self._value is None or self.clock() >= self._until:
+            failures = self._failures
+            async with self._lock:
+                if self._value is None or self.clock() >= self._until:
+                    if self._failures != failures and self._failure is not None:
+                        raise copy(self._failure)
+                    await self._renew(fetch)
+        assert self._value is not None  # noqa: S101 - it was fetched
+        return self._value
+
+    async def _renew(self, fetch: Callable[[], Awaitable[tuple[T, float]]]) -> None:
+        requested = self.clock()
+        try:
+            self._value, lifetime = await fetch()
+        except DeadlineExceededError:
+            raise  # only the deadline of this caller has passed; the others may have more time
+        except CallError as error:
+            self._failures += 1
+            self._failure = copy(error)
+            raise
+        self._until = requested + lifetime
+        self._failure = None
+
+    def drop(self, value: T) -> None:
+        """Remove `value` if it is still the current one, because the gateway refused it."""
+        # By identity: a value that was fetched since is not removed, even if it is equal.
+        if self._value is value:
+            self._value = None
+
+
+@frozen(eq=False)
+class Signer:
+    """The credentials with which an attempt is signed.
+
+    Attributes:
+        dialect: The dialect for an account with these secrets.
+        secrets: The secrets, which are removed from messages of the gateway.
+        account: The account. It is needed only if functions return secrets of it.
+        bearer: The access token; None if the account needs none.
+        provided: The secrets that functions returned, for `SharedValue.drop`.
+    """
+
+    dialect: Dialect
+    secrets: tuple[Secret, ...] = ()
+    account: Account | None = None
+    bearer: Secret | None = None
+    provided: "_Provided | None" = None
+
+
+@define(eq=False)
+class _Provided:
+    """The secrets that functions returned.
+
+    Attributes:
+        values: The secrets by field.
+        dialects: The dialects for the accounts with these secrets.
+        confirmed: When functions returned the same secrets after the gateway had refused them.
+    """
+
+    values: dict[str, Secret]
+    dialects: dict[Account, Dialect] = field(factory=dict)
+    confirmed: float = -inf
+
+
+@define(eq=False)
+class AccountCredentials:
+    """The fetched credentials of one account, shared by all of its views."""
+
+    clock: Callable[[], float]
+    _provided: SharedValue[_Provided] = field(init=False)
+    _tokens: SharedValue[Secret] = field(init=False)
+    _refused: dict[str, Secret] | None = None
+    _limiter: anyio.CapacityLimiter | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self._provided, self._tokens = SharedValue(self.clock), SharedValue(self.clock)
+
+    async def signer(self, known: Signer, send: SendTokenCall, started: float, refused: Signer | None = None) -> Signer:
+        """Return the credentials for an attempt.
+
+        Args:
+            known: The account, and its credentials that are not fetched.
+            send: Sends the request that fetches an access token.
+            started: The start of the operation on the clock.
+            refused: The credentials that the gateway refused, which are fetched again. The result is `refused` itself
+                if the new ones are equal, or if they were fetched again for another call since `started`.
+
+        Raises:
+            CallError: The credentials could not be fetched.
+        """
+        if refused is not None and not self._drop(refused, started):
+            return refused
+        found = await self._with_provided(known)
+        if found.dialect.token_call() is not None:
+            bearer = await self._tokens.get(partial(self._fetch_token, known, send, found))
+            found = evolve(found, bearer=bearer, secrets=(*found.secrets, bearer))
+        # A new access token may be accepted even if its value is the same.
+        same = refused is not None and refused.bearer is None and found.secrets == refused.secrets
+        return refused if refused is not None and same else found
+
+    def _drop(self, refused: Signer, started: float) -> bool:
+        """Remove refused credentials from the cache. Return False if fetching them again is useless.
+
+        Args:
+            refused: The credentials.
+            started: The start of the call.
+        """
+        if refused.bearer is not None:
+            self._tokens.drop(refused.bearer)
+        elif refused.provided is not None:
+            if refused.provided.confirmed >= started:
+                return False
+            self._drop_provided(refused.provided)
+        return True
+
+    def _drop_provided(self, refused: _Provided) -> None:
+        self._provided.drop(refused)
+        self._refused = refused.values
+
+    async def _fetch_token(self, known: Signer, send: SendTokenCall, signer: Signer) -> tuple[Secret, float]:
+        try:
+            token = await _token(send, signer)
+        except AuthenticationError:
+            if signer.provided is None:
+                raise
+            self._drop_provided(signer.provided)
+            renewed = await self._with_provided(known)
+            if renewed.secrets == signer.secrets:
+                raise
+            token = await _token(send, renewed)
+        return token.value, token.lifetime * (1 - _MARGIN)
+
+    async def _with_provided(self, known: Signer) -> Signer:
+        """Return the credentials without an access token."""
+        account = known.account
+        if account is None or not provided_secrets(account):
+            return known
+        provided = await self._provided.get(partial(self._ask, account, slow=known.dialect.signs_slowly))
+        dialect = provided.dialects.get(account)
+        if dialect is None:  # a view with another language
+            dialect = provided.dialects[account] = with_secrets(account, provided.values).dialect()
+        return Signer(dialect, (*known.secrets, *provided.values.values()), account, provided=provided)
+
+    async def _ask(self, account: Account, *, slow: bool) -> tuple[_Provided, float]:
+        """Call all functions, and check the secrets that they return."""
+        self._limiter = self._limiter or anyio.CapacityLimiter(1)
+        values = {name: await _ask(name, it, self._limiter) for name, it in provided_secrets(account).items()}
+
+        def dialect() -> Dialect | str:
+            try:
+                return with_secrets(account, values).dialect()
+            except ConfigurationError as error:
+                return str(error)
+
+        found = await anyio.to_thread.run_sync(dialect, limiter=self._limiter) if slow else dialect()
+        if isinstance(found, str):
+            raise _not_provided(f"a function of the account returned an invalid value: {found}")
+        return _Provided(values, {account: found}, self.clock() if values == self._refused else -inf), inf
+
+
+async def _token(send: SendTokenCall, signer: Signer) -> AccessToken:
+    call = signer.dialect.token_call()
+    assert call is not None  # noqa: S101 - checked by the caller
+    return (await send(call)).record
+
+
+async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimiter) -> Secret:
+    """Call the function of a secret, in a thread because it may wait for a secret manager.
+
+    Raises:
+        NotSentError: The function failed, or returned something else. The error contains neither its message nor its
+            traceback, which may contain the secret.
+    """
+    problem = None
+    try:
+        made = partial(_results, provided.function)
+        (value,) = await anyio.to_thread.run_sync(made, abandon_on_cancel=True, limiter=limiter)
+        if isawaitable(value):
+            value = await value
+    except Exception as error:  # noqa: BLE001 - a function of the application may raise any error
+        problem = f"raised {type(error).__name__}"
+    else:
+        if isinstance(value, str) or type(value) is Secret:
+            return secret(value)
+        problem = f"returned {type(value).__name__} instead of a str"
+    raise _not_provided(f"the function for {name} {problem}")
+
+
+def _results(function: Callable[[], T]) -> list[T]:
+    """Return the result of `function` in a list, because trio does not accept a coroutine as the result of a thread."""
+    return [function()]
+
+
+def _not_provided(reason: str) -> NotSentError:
+    error = NotSentError(f"the request was not sent: {reason}")
+    error.hint = "Call the function yourself to see its error or value. It is safe to call the operation again."
+    return error

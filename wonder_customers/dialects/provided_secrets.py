@@ -1,0 +1,104 @@
+"""Secrets that a function of the application returns, such as those of a secret manager."""
+
+import dataclasses
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NoReturn, TypeAlias, TypeVar
+
+import attrs
+
+from wonder_customers.errors import ConfigurationError
+from wonder_customers.secret import Secret, fields_of, secret
+
+__all__ = ["ProvidedSecret", "SecretArgument", "SecretFunction", "provided_secrets", "to_secret", "with_secrets"]
+
+AnyAccount = TypeVar("AnyAccount")
+
+SecretFunction: TypeAlias = Callable[[], str | Secret | Awaitable[str | Secret]]
+"""A function or coroutine function without arguments that returns a secret."""
+SecretArgument: TypeAlias = Secret | str | SecretFunction
+"""A secret of an account, or a function that returns it."""
+
+
+class ProvidedSecret(Secret):
+    """A secret of an account that a function returns. A session calls the function when it needs the secret.
+
+    Two of them are equal if their functions are equal, whatever these functions return. The function is not shown
+    either, because its arguments may be secrets.
+
+    Attributes:
+        function: The function.
+
+    Raises:
+        ConfigurationError: The function is not hashable.
+    """
+
+    __slots__ = ("_function",)
+    _function: SecretFunction
+
+    def __init__(self, function: SecretFunction) -> None:
+        try:
+            hash(function)
+        except TypeError:
+            raise ConfigurationError("a function that returns a secret must be hashable") from None
+        object.__setattr__(self, "_function", function)
+
+    @property
+    def function(self) -> SecretFunction:
+        """The function that returns the secret."""
+        return self._function
+
+    def reveal(self) -> NoReturn:
+        """Raise an error, because the value is not known.
+
+        Raises:
+            ConfigurationError: Always.
+        """
+        raise ConfigurationError("a function returns this secret, and only a session calls it")
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProvidedSecret) and bool(self._function == other._function)
+
+    def __hash__(self) -> int:
+        return hash((ProvidedSecret, self._function))
+
+
+def to_secret(value: SecretArgument) -> Secret:
+    """Return a key or token as a `Secret`. A function becomes a `ProvidedSecret`.
+
+    Raises:
+        ConfigurationError: `value` is neither a str, a `Secret` nor a function.
+    """
+    if isinstance(value, (str, Secret)):
+        return secret(value)
+    if callable(value):
+        return ProvidedSecret(value)
+    raise ConfigurationError(
+        f"keys and tokens must be str, Secret or a function that returns one of them, not {type(value).__name__}"
+    )
+
+
+def provided_secrets(account: object) -> dict[str, ProvidedSecret]:
+    """Return the secrets of an account that functions return, by the names of their fields."""
+    return {name: value for name, value in fields_of(account) if isinstance(value, ProvidedSecret)}
+
+
+def with_secrets(account: AnyAccount, values: Mapping[str, SecretArgument]) -> AnyAccount:
+    """Return an account with other secrets.
+
+    Args:
+        account: The account, an attrs class or a dataclass.
+        values: The secrets, or functions that return them, by the names of their fields.
+
+    Raises:
+        ConfigurationError: A secret is invalid, or the account is not of such a class.
+    """
+    changeable: Any = account
+    if attrs.has(type(account)):
+        changed: AnyAccount = attrs.evolve(changeable, **values)
+        return changed
+    if dataclasses.is_dataclass(account):
+        return dataclasses.replace(changeable, **values)  # type: ignore[no-any-return]
+    raise ConfigurationError(f"functions for secrets need an attrs class or a dataclass, not {type(account).__name__}")
