@@ -22,7 +22,7 @@ def dump_dom(address: str, folder: Path, *options: str) -> tuple[str, str]:
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", *QUIET, f"--user-data-dir={folder / 'profile'}"]
     done = subprocess.run(
         [*command, "--enable-logging=stderr", *options, "--dump-dom", address],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
     return done.stdout, done.stderr
 
@@ -84,7 +84,7 @@ class Browser:
 
     def wait(self, condition: str) -> None:
         """Wait until a JavaScript expression is true."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not self.run(f"Boolean({condition})"):
             assert time.monotonic() < deadline, f"{condition} stays false"
             time.sleep(0.02)

@@ -12,16 +12,25 @@ from wonder_customers.testing import CustomerSimulator
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
 
-# Time limits of single examples would fail on a busy machine.
+# Time limits of single examples would fail on a busy machine. Examples are the same in every run of the same code.
 settings.register_profile(
-    "tests", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    "tests",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+settings.register_profile("nightly", settings.get_profile("tests"), derandomize=False)
 settings.load_profile("tests")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
     parser.addoption("--nightly", action="store_true", help="also run the tests that take an hour in all")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--nightly"):
+        settings.load_profile("nightly")
 
 
 def pytest_report_header(config: pytest.Config) -> str:

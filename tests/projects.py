@@ -49,7 +49,7 @@ def run_python(*arguments: str, folder: Path, site: Path | None = None, **enviro
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     return RunResult(done.returncode, (done.stdout + done.stderr).strip())

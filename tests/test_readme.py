@@ -23,7 +23,7 @@ CUSTOMERS = "reference,name,email\nc-1,Ada Lovelace,ada@example.org\nc-2,Grace H
 def test_program_runs_against_the_simulator(simulator: SimulatorServer) -> None:
     environment = {**os.environ, **simulator.environment()}
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM.code], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", PROGRAM.code], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert ran.returncode == 0, ran.stderr
     assert "customer-1815" in ran.stdout

@@ -70,7 +70,7 @@ async def test_stats_show_waiting_calls_and_requests(simulator: SimulatorServer)
                 group.start_soon(it.get, HEX24)
             for _ in range(3):
                 group.start_soon(it.update, HEX24, CustomerPatch(name="Ada"))
-            with anyio.fail_after(20):
+            with anyio.fail_after(120):
                 while it.stats().attempts < 6 or it.stats().waiting_for_lock < 2:
                     await anyio.lowlevel.checkpoint()
             stats = await anyio.to_thread.run_sync(it.stats)

@@ -16,10 +16,10 @@ AccountFactory = Callable[[str], Any]
 
 QUICK = RetryPolicy(
     attempts=8,
-    deadline=20.0,
-    connect_timeout=1.0,
-    read_timeout=1.0,
-    write_timeout=1.0,
+    deadline=120.0,
+    connect_timeout=20.0,
+    read_timeout=20.0,
+    write_timeout=20.0,
     base=0.02,
     throttle_base=0.02,
     cap=0.2,
@@ -27,7 +27,7 @@ QUICK = RetryPolicy(
     transient_cost=0,
     throttle_cost=0,
 )
-"""The policy of bulk jobs, with short timeouts and waits."""
+"""The policy of bulk jobs: waits between attempts are short, timeouts are long enough for a busy machine."""
 OPTIONS = Options(retry=QUICK, failure_share=None)
 
 HEADER = "reference,name,email,phone"

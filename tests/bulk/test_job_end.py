@@ -345,7 +345,7 @@ async def test_stop_ends_a_wait_for_the_rate_limit(
 ) -> None:
     journal = open_journal(tmp_path / "j", account("monri"), "monri")
     async with CustomerSession(account("monri"), rate_limit=NeverPermits()) as session:
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             async with sync(session, [draft(number) for number in range(100)], journal=journal) as job:
                 await anyio.sleep(0.1)
                 job.stop()

@@ -124,7 +124,7 @@ def machine(timed_server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.M
             break
         time.sleep(0.1)
     for process in made.started:
-        process.communicate(timeout=10)
+        process.communicate(timeout=300)
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 300) -> None:
@@ -208,7 +208,7 @@ def test_job_on_ray_leaks_no_personal_data(machine: Machine, timed_server: Simul
     timed_server.faults.add("server_error", gateway="paydock", method="POST", status=400, times=1)
     outputs = ("--report", "r.json", "--html", "r.html", "--debug")
     process = machine.start("-m", "wonder_customers", "sync", "c.csv", "--to", "paydock", "--on", "ray", *outputs)
-    output, _ = process.communicate(timeout=150)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 2, output + (tmp_path / "err").read_text()
     assert orjson.loads((tmp_path / "r.json").read_bytes())["rows"]["created"] == 197
     (tmp_path / "c.csv").unlink()
@@ -266,7 +266,7 @@ def test_interrupted_job_on_a_cluster_is_resumed(
     process = machine.start(*command, "--on", f"ray://127.0.0.1:{port}", "--report", "r.json")
     wait_for(partial(arrived, 150), process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=300)
     assert process.returncode == 130
     report = orjson.loads((tmp_path / "r.json").read_bytes())
     assert (report["ending"], report["adds_up"]) == ("interrupted", True)

@@ -40,7 +40,7 @@ def run_process() -> Typed:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=300,
             check=False,
         )
 

@@ -104,7 +104,7 @@ def test_pipe_as_source_is_refused(bare: dict[str, str], server: SimulatorServer
         env=bare | server.environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == USAGE

@@ -32,7 +32,7 @@ def shop(gateways_of_app: SimulatorServer) -> Iterator[AppProcess]:
 
 def visitor(shop: AppProcess) -> httpx.AsyncClient:
     """Return a client with its own connections, unaffected by other clients' cancellations."""
-    return httpx.AsyncClient(base_url=shop.origin, verify=False, trust_env=False, timeout=30)
+    return httpx.AsyncClient(base_url=shop.origin, verify=False, trust_env=False, timeout=120)
 
 
 async def sign_up(shop: AppProcess, number: int, patience: float | None) -> httpx.Response | None:
@@ -65,7 +65,7 @@ async def crowd(shop: AppProcess, patience: dict[int, float | None]) -> list[htt
 async def quiet(shop: AppProcess) -> dict[str, int]:
     """Return the shop's connections after the last call has ended."""
     async with visitor(shop) as browser:
-        with anyio.fail_after(10):
+        with anyio.fail_after(120):
             while True:
                 connections: dict[str, int] = (await browser.get("/health")).json()
                 if not connections["busy"]:

@@ -33,7 +33,7 @@ class BlockingSigner:
 
 
 async def until_busy(signer: BlockingSigner, threads: int) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(120):
         while len(signer.in_threads) < threads:
             await checkpoint()
 
@@ -64,7 +64,7 @@ async def test_pool_does_not_wait_for_busy_threads_of_the_program() -> None:
     for borrower in borrowers:
         limiter.acquire_on_behalf_of_nowait(borrower)
     try:
-        with anyio.fail_after(20):
+        with anyio.fail_after(120):
             assert await pool.make(partial(signer.sign, 1)) == 1
     finally:
         for borrower in borrowers:

@@ -45,7 +45,7 @@ def schedule_environment(server: SimulatorServer, tmp_path: Path, monkeypatch: p
 
 
 def bash(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(["bash", *words], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(["bash", *words], capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.usefixtures("schedule_environment")

@@ -11,6 +11,18 @@ from wonder_customers.simulator import SimulatorServer
 
 GATEWAYS = ("wonder", "paydock", "monri")
 
+PATIENT = RetryPolicy(
+    deadline=120,
+    connect_timeout=20,
+    read_timeout=20,
+    write_timeout=20,
+    base=0.01,
+    throttle_base=0.01,
+    cap=0.05,
+    confirmation_window=1,
+)
+"""The policy of sessions: no request times out on a busy machine, and waits between attempts are short."""
+
 POLICY = RetryPolicy(
     attempts=3,
     deadline=2.5,
@@ -22,6 +34,7 @@ POLICY = RetryPolicy(
     cap=0.05,
     confirmation_window=0.4,
 )
+"""A policy for faults that end in a timeout. Its tests hold for every outcome of a request."""
 
 NAME_FIELD = {"wonder": "name", "paydock": "first_name", "monri": "name"}
 REFERENCE_FIELD = {"wonder": "reference_number", "paydock": "reference", "monri": "merchant_customer_id"}
@@ -29,7 +42,7 @@ DELETED_FIELD = {"paydock": "archived", "monri": "deleted"}
 
 
 def session(
-    simulator: SimulatorServer, gateway: str, policy: RetryPolicy = POLICY, **more: Any
+    simulator: SimulatorServer, gateway: str, policy: RetryPolicy = PATIENT, **more: Any
 ) -> CustomerSession[Any]:
     account = dialects.package(gateway).ACCOUNT.from_environment(simulator.environment())
     return CustomerSession(account, retry=policy, **more)
@@ -60,7 +73,7 @@ def name_of(customer: Customer) -> str | None:
     return customer.name or customer.first_name
 
 
-def until(condition: Callable[[], bool], seconds: float = 3.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait until the condition is true, such as the arrival of a delayed request."""
     end = time.monotonic() + seconds
     while not condition():

@@ -140,7 +140,7 @@ async def test_fault_never_loses_or_duplicates_a_customer(
     intended = second if operation.name in WRITES else first
     async with session(simulator, gateway) as setup:
         existing = await setup.create(first) if operation.existing else None
-    async with aclosing(transport), session(simulator, gateway, transport=transport) as it:
+    async with aclosing(transport), session(simulator, gateway, POLICY, transport=transport) as it:
         _add_fault(simulator, gateway, operation, fault)
         before = sum(simulator.faults.requests.values())
         began = time.monotonic()

@@ -86,7 +86,7 @@ def command(context: ScenarioContext, *words: str, change: Mapping[str, str] | N
         variables["PYTHONPATH"] = str(Path(wonder_customers.__file__).parents[1])
         done = subprocess.run(
             [sys.executable, "-X", "dev", "-W", "default", "-m", "wonder_customers", *words],
-            cwd=context.folder, env=os.environ | variables, capture_output=True, check=False, timeout=60,
+            cwd=context.folder, env=os.environ | variables, capture_output=True, check=False, timeout=300,
         )  # fmt: skip
         context.output.add(done.stdout, done.stderr)
         return done.returncode

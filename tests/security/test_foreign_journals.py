@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from shutil import copytree, rmtree
 from typing import Any
 
 import orjson
 import pytest
 from bulk.customers import write_csv
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from wonder_customers.bulk.journal.digest import Digests
@@ -26,20 +27,34 @@ AFTER = (("status",), ("status", "--json"), ("ids",), ("verify",), ("resume",), 
          ("forget", "c-1"))  # fmt: skip
 
 
-@pytest.fixture
-def inside(
-    tmp_path: Path, server: SimulatorServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Path:
-    """Return the folder of a finished job, beside files that no command may read."""
-    for name, value in server.environment().items():
-        monkeypatch.setenv(name, value)
-    folder = tmp_path / "inside"
+@pytest.fixture(scope="module")
+def finished_job(_simulator: SimulatorServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    """Run a job; return its folder, which the journal names, and a copy of the folder's parent."""
+    parent = tmp_path_factory.mktemp("job")
+    folder = parent / "inside"
     folder.mkdir()
     write_csv(folder / "c.csv", 3)
-    (tmp_path / "secret.csv").write_text("reference,name,email\nsecret-1,Secret,secret@example.org\n")
+    (parent / "secret.csv").write_text("reference,name,email\nsecret-1,Secret,secret@example.org\n")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _simulator.environment().items():
+            patch.setenv(name, value)
+        patch.chdir(folder)
+        assert run(["sync", "c.csv", "--to", "monri"]) == 0
+    copy = parent.with_name(f"{parent.name}-copy")
+    copytree(parent, copy)
+    yield folder, copy
+    rmtree(parent, ignore_errors=True)
+
+
+@pytest.fixture
+def inside(finished_job: tuple[Path, Path], simulator: SimulatorServer, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a finished job, beside files that no command may read."""
+    folder, copy = finished_job
+    rmtree(folder.parent)
+    copytree(copy, folder.parent)
+    for name, value in simulator.environment().items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(folder)
-    assert run(["sync", "c.csv", "--to", "monri"]) == 0
-    capfd.readouterr()
     return folder
 
 
@@ -79,7 +94,7 @@ def change(path: Path, *statements: str, facts: object = None) -> None:
 @pytest.mark.parametrize("mode", [0o622, 0o660, 0o606, 0o666, 0o777])
 def test_journal_that_others_can_write_is_refused(inside: Path, commands: Commands, name: str, mode: int) -> None:
     (inside / name).chmod(mode)
-    for words in AFTER:
+    for words in AFTER if mode == 0o622 else (("resume",),):
         code, output = commands(words[0], JOURNAL, *words[1:])
         assert (code, "other users can" in output) == (1, True), words
     assert commands("sync", "c.csv", "--to", "monri")[0] == 1
@@ -143,7 +158,7 @@ FOREIGN_SCHEMAS = {
 @pytest.mark.parametrize("schema", FOREIGN_SCHEMAS.values(), ids=[it.replace(" ", "-") for it in FOREIGN_SCHEMAS])
 def test_journal_with_another_schema_is_refused(inside: Path, commands: Commands, schema: str) -> None:
     change(inside / JOURNAL, schema)
-    for words in AFTER:
+    for words in AFTER if schema == FOREIGN_SCHEMAS["trigger"] else (("status",), ("resume",)):
         code, output = commands(words[0], JOURNAL, *words[1:])
         assert (code, "its tables are not those of a journal" in output) == (1, True), words
 
@@ -179,7 +194,7 @@ def test_address_in_the_journal_is_not_contacted(
 
 
 def test_source_outside_of_the_folder_has_to_be_named(
-    inside: Path, commands: Commands, server: SimulatorServer
+    inside: Path, commands: Commands, simulator: SimulatorServer
 ) -> None:
     outside = inside.parent / "secret.csv"
     (inside / "link.csv").symlink_to(outside)
@@ -191,10 +206,10 @@ def test_source_outside_of_the_folder_has_to_be_named(
             options = () if name == "verify" else ("--allow-changed",)
             code, output = commands(name, JOURNAL, *options)
             assert (code, "--source" in output) == (1, True)
-    assert "secret-1" not in server.store.ledger("monri")
+    assert "secret-1" not in simulator.store.ledger("monri")
     code, output = commands("resume", JOURNAL, "--allow-changed", "--source", str(outside))
     assert code == 0, output
-    assert "secret-1" in server.store.ledger("monri")
+    assert "secret-1" in simulator.store.ledger("monri")
 
 
 def test_journal_contains_no_query_and_another_query_is_refused(inside: Path, commands: Commands) -> None:
@@ -274,10 +289,12 @@ CELLS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.binary(m
     mode=st.sampled_from([0o600, 0o644, 0o666]),
     run_cells=st.dictionaries(st.sampled_from(["started", "ended", "ending", "counts"]), CELLS, max_size=2),
 )  # fmt: skip
+@example(changed={}, removed=set(), cells={"state": b""}, schema=None, mode=0o600, run_cells={})
+@example(changed={}, removed=set(), cells={"state": "failed", "code": b"x"}, schema=None, mode=0o600, run_cells={})
 def test_crafted_journal_decides_nothing(
     inside: Path,
     commands: Commands,
-    server: SimulatorServer,
+    simulator: SimulatorServer,
     changed: dict[str, Any],
     removed: set[str],
     cells: dict[str, Any],
@@ -298,6 +315,7 @@ def test_crafted_journal_decides_nothing(
                     continue
     path.chmod(mode)
     before = {it: it.read_bytes() for it in inside.parent.iterdir() if it.is_file()}
+    created = simulator.store.ledger("monri")
     try:
         for words in AFTER:
             with watched() as seen:
@@ -316,7 +334,7 @@ def test_crafted_journal_decides_nothing(
                 else:
                     assert event == "open", (event, arguments)
         assert {it: it.read_bytes() for it in inside.parent.iterdir() if it.is_file()} == before
-        assert server.store.ledger("monri").keys() <= {"c-0", "c-1", "c-2"}
+        assert simulator.store.ledger("monri") == created
         if schema is None and mode != 0o666 and path.exists():
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
     finally:
@@ -345,12 +363,11 @@ STATEMENTS = (
 def test_query_must_be_one_select(inside: Path, commands: Commands, sql: str) -> None:
     pytest.importorskip("duckdb", reason="needs the extra duckdb")
     before = sorted(inside.rglob("*"))
-    for source in ("c.csv", "-"):
-        for name in ("plan", "sync"):
-            code, output = commands(name, source, "--query", sql, "--to", "monri", "--journal", "new")
-            assert (code, "must be exactly one SELECT" in output) == (1, True), output
-            (inside / "new").unlink(missing_ok=True)
-            (inside / "new.key").unlink(missing_ok=True)
+    for name, source in (("plan", "c.csv"), ("sync", "-")):
+        code, output = commands(name, source, "--query", sql, "--to", "monri", "--journal", "new")
+        assert (code, "must be exactly one SELECT" in output) == (1, True), output
+        (inside / "new").unlink(missing_ok=True)
+        (inside / "new.key").unlink(missing_ok=True)
     assert sorted(inside.rglob("*")) == before
 
 

@@ -31,7 +31,7 @@ class Caller:
     def __init__(self, server: SimulatorServer, environment: dict[str, str] | None = None) -> None:
         self.server = server
         self.environment = environment or server.environment()
-        self.client = httpx.Client(timeout=5, trust_env=False)
+        self.client = httpx.Client(timeout=60, trust_env=False)
 
     def send(self, method: str, target: str, body: Any, headers: dict[str, str]) -> httpx.Response:
         extensions = {"target": target.encode()}

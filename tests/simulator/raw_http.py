@@ -8,7 +8,7 @@ from wonder_customers.simulator import SimulatorServer
 
 
 def connect(server: SimulatorServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", int(server.origin.rpartition(":")[2])), timeout=5)
+    return socket.create_connection(("127.0.0.1", int(server.origin.rpartition(":")[2])), timeout=60)
 
 
 def create(server: SimulatorServer, reference: str = "r", *headers: str) -> bytes:

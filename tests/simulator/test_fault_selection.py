@@ -72,7 +72,7 @@ def test_connection_faults_by_header(server: SimulatorServer, name: str) -> None
 
 def test_faults_over_http(server: SimulatorServer) -> None:
     def admin(method: str, what: str = "faults", body: Any = None) -> Any:
-        connection = http.client.HTTPConnection(server.origin.removeprefix("http://"), timeout=5)
+        connection = http.client.HTTPConnection(server.origin.removeprefix("http://"), timeout=60)
         with closing(connection):
             headers = {"Content-Type": "application/json"} if body else {}
             connection.request(method, f"/_simulator/{what}", json.dumps(body) if body else None, headers)

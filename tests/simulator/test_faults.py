@@ -58,7 +58,7 @@ def test_fault_refuse(server: SimulatorServer) -> None:
     server.faults.add("refuse", seconds=0.05)
     with pytest.raises(ConnectionRefusedError):
         connect(server)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             connect(server).close()
@@ -236,7 +236,7 @@ def test_zombie_is_applied_after_disconnect(server: SimulatorServer) -> None:
         connection.sendall(create(server))
         assert read_all(connection) == b""
     assert created(server) == 0
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 120
     while created(server) == 0:
         assert time.monotonic() < deadline
     assert server.faults.requests["paydock", "POST", "/v1/customers"] == 1
@@ -295,7 +295,7 @@ def test_stale_rst_when_the_client_leaves(server: SimulatorServer) -> None:
 def test_faults_on_https(server: SimulatorServer) -> None:
     server.faults.add("server_error", gateway="paydock")
     origin = server.tls().removeprefix("https://")
-    connection = http.client.HTTPSConnection(origin, context=server.certificate_authority.client_context(), timeout=5)
+    connection = http.client.HTTPSConnection(origin, context=server.certificate_authority.client_context(), timeout=60)
     with closing(connection):
         connection.request("GET", "/v1/customers")
         assert connection.getresponse().status == 503

@@ -28,7 +28,7 @@ def test_program_creates_reads_changes_and_deletes_a_customer(
     (tmp_path / name).write_text(PROGRAMS[name], encoding="utf-8")
     done = subprocess.run(
         [COMMANDS[kind], name], cwd=tmp_path, env={**os.environ, **server.environment(), "NO_PROXY": "*"},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     calls = [(it.gateway, it.method, it.status in {200, 201}) for it in server.request_log.all()]

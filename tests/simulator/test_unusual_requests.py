@@ -12,7 +12,7 @@ from wonder_customers.simulator import SimulatorServer
 def exchange(server: SimulatorServer, request: bytes) -> bytes:
     """Send raw bytes and return everything until the server closes the connection."""
     host, _, port = server.origin.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         received = b""

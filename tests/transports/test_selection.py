@@ -23,7 +23,6 @@ from wonder_customers.transports.tls import default_context
 
 pytestmark = pytest.mark.anyio
 
-PATIENT = RetryPolicy()
 
 ACCOUNT = Monri("key", "token", base_url="http://127.0.0.1:9")
 CUSTOMER = {"uuid": "c-1", "merchant_customer_id": "r-1", "status": "approved"}
@@ -128,7 +127,7 @@ async def test_factory_of_pooled_transports_is_called_for_each_connection(
         made.append(library.AsyncHTTPTransport(verify=default_context(), local_address="127.0.0.1"))
         return made[-1]
 
-    async with session(simulator, "monri", PATIENT, transport=make) as it:
+    async with session(simulator, "monri", transport=make) as it:
         customer = await it.create(fresh("monri"))
         async with anyio.create_task_group() as group:
             for _ in range(8):
@@ -148,7 +147,7 @@ async def test_shared_pooled_transport_of_httpx_gives_a_warning() -> None:
 
 
 async def test_class_is_a_factory(kind: Callable[..., Any], simulator: SimulatorServer) -> None:
-    async with session(simulator, "monri", PATIENT, transport=kind) as it:
+    async with session(simulator, "monri", transport=kind) as it:
         await it.create(fresh("monri"))
         transport: Any = it._shared.transport
         assert isinstance(transport, kind)  # type: ignore[arg-type]
@@ -158,7 +157,7 @@ async def test_class_is_a_factory(kind: Callable[..., Any], simulator: Simulator
 
 async def test_transport_given_as_an_instance_stays_open(kind: Callable[..., Any], simulator: SimulatorServer) -> None:
     transport = kind()
-    async with session(simulator, "monri", PATIENT, transport=transport) as it:
+    async with session(simulator, "monri", transport=transport) as it:
         await it.create(fresh("monri"))
     assert transport.open_connections == 1
     await transport.aclose()
@@ -192,7 +191,7 @@ async def test_httpx_client_is_rejected() -> None:
 @ASYNCIO_ONLY
 async def test_forked_process_cannot_use_an_open_session(simulator: SimulatorServer, kind: Callable[..., Any]) -> None:
     transport = kind()
-    async with session(simulator, "monri", PATIENT, transport=transport) as it:
+    async with session(simulator, "monri", transport=transport) as it:
         made = await it.create(fresh("monri"))
         requests = sum(simulator.faults.requests.values())
         child = os.fork()

@@ -243,12 +243,19 @@ class Journal:
 
     def states(self) -> dict[str, int]:
         """Return the number of references in each state."""
-        return dict(self._query("SELECT state, count(*) FROM rows GROUP BY state ORDER BY state"))
+        return self._counts("SELECT state, count(*) FROM rows GROUP BY state ORDER BY state")
 
     def codes(self) -> dict[str, int]:
         """Return the number of references that failed with each code."""
-        sql = "SELECT code, count(*) FROM rows WHERE state IN ('failed', 'unknown') GROUP BY code ORDER BY 2 DESC"
-        return {code or "?": count for code, count in self._query(sql)}
+        failed = "FROM rows WHERE state IN ('failed', 'unknown')"
+        sql = f"SELECT coalesce(nullif(code, ''), '?'), count(*) {failed} GROUP BY 1 ORDER BY 2 DESC"
+        return self._counts(sql)
+
+    def _counts(self, sql: str) -> dict[str, int]:
+        found = dict(self._query(sql))
+        with reading(self.path):
+            _check(found, str)
+        return found
 
     def ids(self) -> list[tuple[str, str | None, str, float]]:
         """Return the reference, the gateway's id, the state and the Unix time of each row, ordered by reference."""
