@@ -17,9 +17,10 @@ settings.register_profile(
     "tests",
     deadline=None,
     derandomize=True,
+    max_examples=50,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-settings.register_profile("nightly", settings.get_profile("tests"), derandomize=False)
+settings.register_profile("nightly", settings.get_profile("tests"), derandomize=False, max_examples=300)
 settings.load_profile("tests")
 
 
@@ -41,6 +42,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the tests whose option is not given, and drop tests of `AsyncioTransport` on trio."""
     items[:] = [item for item in items if not _is_asyncio_transport_on_trio(item)]
+    _thin_trio(items)
     left_out = _left_out(config)
     deselected = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
     if deselected:
@@ -54,8 +56,28 @@ def _left_out(config: pytest.Config) -> list[str]:
     return [name for name in ("long", "nightly") if not config.getoption(f"--{name}")]
 
 
+def _thin_trio(items: list[pytest.Item]) -> None:
+    """Mark as nightly, of the tests on trio, those with another gateway than the first and those of most bulk modules.
+
+    On asyncio, all of them run. Bulk jobs use the event loop through anyio alone; two modules test them on trio.
+    """
+    first: dict[str, object] = {}
+    for item in items:
+        parameters = _parameters(item)
+        if parameters.get("anyio_backend") != "trio" or item.get_closest_marker("long"):
+            continue
+        gateway = parameters.get("gateway")
+        other = first.setdefault(item.nodeid.partition("[")[0], gateway) != gateway
+        if other or (item.path.parent.name == "bulk" and item.path.name not in {"test_job.py", "test_job_end.py"}):
+            item.add_marker(pytest.mark.nightly)
+
+
+def _parameters(item: pytest.Item) -> dict[str, Any]:
+    return item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+
+
 def _is_asyncio_transport_on_trio(item: pytest.Item) -> bool:
-    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    parameters = _parameters(item)
     return parameters.get("kind") == "asyncio" and parameters.get("anyio_backend") == "trio"
 
 

@@ -1,10 +1,10 @@
 """Missing optional packages: the error states the command that installs them."""
 
+import json
 import subprocess
 import sys
 import tomllib
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 from pages import ROOT
@@ -12,14 +12,21 @@ from pages import ROOT
 from wonder_customers import MissingExtraError
 from wonder_customers.errors import needed
 
-SCRIPT_WITHOUT_PACKAGES = """
-import sys
+WITHOUT_PACKAGES = """
+import json, os, sys
 from wonder_customers.bulk import sources
-sys.modules.update(dict.fromkeys(sys.argv[1].split()))
-try:
-    {use}
-except ImportError as error:
-    print(type(error).__name__, error)
+for packages, use in json.loads(sys.argv[1]):
+    if os.fork():
+        os.wait()
+        continue
+    sys.modules.update(dict.fromkeys(packages.split()))
+    try:
+        exec(use)
+    except ImportError as error:
+        print(type(error).__name__, error, flush=True)
+    else:
+        print(flush=True)
+    os._exit(0)
 """
 PARTS = [
     ("otel", "opentelemetry", "from wonder_customers.contrib.otel import Spans", "wonder_customers.contrib.otel"),
@@ -46,18 +53,22 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize(("extra", "packages", "use", "part"), PARTS, ids=[f"{it[0]}: {it[2][:40]}" for it in PARTS])
-def test_missing_package_error_states_the_install_command(
-    tmp_path: Path, extra: str, packages: str, use: str, part: str
-) -> None:
-    (tmp_path / "c.parquet").write_bytes(b"PAR1")
-    (tmp_path / "c.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd")
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT_WITHOUT_PACKAGES.format(use=use), packages],
-        capture_output=True, text=True, check=True, cwd=tmp_path,
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def errors(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Return the error of each part without its packages, from processes that are copies of one."""
+    folder = tmp_path_factory.mktemp("extras")
+    (folder / "c.parquet").write_bytes(b"PAR1")
+    (folder / "c.csv.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    uses = json.dumps([(packages, use) for _, packages, use, _ in PARTS])
+    command = [sys.executable, "-c", WITHOUT_PACKAGES, uses]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout.splitlines()
+
+
+@pytest.mark.parametrize("number", range(len(PARTS)), ids=[f"{it[0]}: {it[2][:40]}" for it in PARTS])
+def test_missing_package_error_states_the_install_command(errors: list[str], number: int) -> None:
+    extra, packages, _, part = PARTS[number]
     missing = packages.partition(" ")[0]
-    assert done.stdout == f"MissingExtraError {part} needs {missing}: pip install 'wonder-customers[{extra}]'\n"
+    assert errors[number] == f"MissingExtraError {part} needs {missing}: pip install 'wonder-customers[{extra}]'"
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert any(requirement.startswith(missing.replace("_", "-")) for requirement in extras[extra])
 

@@ -97,8 +97,8 @@ def test_demo_leaves_no_files(shown: "CompletedProcess[str]", temporary_folder: 
     ("sent", "after", "code", "ignored"),
     [
         (signal.SIGINT, 0.0, 130, ""),
-        (signal.SIGTERM, 2.5, 143, "SIGINT"),  # as shells start background jobs
-        (signal.SIGHUP, 0.5, 129, ""),
+        pytest.param(signal.SIGTERM, 2.5, 143, "SIGINT", marks=pytest.mark.long),  # as shells start background jobs
+        pytest.param(signal.SIGHUP, 0.5, 129, "", marks=pytest.mark.long),
     ],
 )
 def test_interrupted_demo_leaves_no_files(

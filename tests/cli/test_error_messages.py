@@ -40,7 +40,7 @@ main()
 
 
 @full
-@pytest.mark.parametrize("arguments", [("--help",), ("check",)])
+@pytest.mark.parametrize("arguments", [pytest.param(("--help",), marks=pytest.mark.long), ("check",)])
 def test_unwritable_output_is_reported(bare: dict[str, str], arguments: tuple[str, ...]) -> None:
     with FULL.open("w") as nowhere:
         done = subprocess.run(

@@ -39,7 +39,7 @@ def test_json_output_hides_secrets(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_ctrl_c_ends_a_command_without_output(variables: dict[str, str], bare: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.settimeout(20)
+        silent.settimeout(300)
         environment = bare | variables | {"MONRI_BASE_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"}
         with subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "wonder_customers", "get", "monri", "1"],
@@ -58,7 +58,12 @@ def test_ctrl_c_ends_a_command_without_output(variables: dict[str, str], bare: d
 
 
 @pytest.mark.parametrize(
-    "arguments", [("check",), ("check", "--json"), ("--help",), ("--version",), ("sync", "--help")]
+    "arguments",
+    [
+        ("check", "--json"),
+        ("--help",),
+        *(pytest.param(words, marks=pytest.mark.long) for words in (("check",), ("--version",), ("sync", "--help"))),
+    ],
 )
 def test_closed_output_ends_without_a_message(
     variables: dict[str, str], bare: dict[str, str], arguments: tuple[str, ...]

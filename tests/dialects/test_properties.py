@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 from examples import CARD, DRAFT
 from gateway_responses import HEX24, UUID
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mock_gateway import ACCOUNTS, golden
 from strategies import DRAFTS, JSON, references
@@ -25,7 +25,6 @@ from wonder_customers import (
 from wonder_customers.dialects.base import Call, Dialect, LockReference
 from wonder_customers.wire import HttpResponse
 
-QUICK = settings(max_examples=60)
 GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
 
 
@@ -51,7 +50,6 @@ def _stored(gateway: str, sent: dict[str, Any]) -> dict[str, Any]:
 
 
 @GATEWAY
-@QUICK
 @given(data=st.data())
 def test_valid_draft_is_returned_by_a_gateway_that_stores_it(gateway: str, data: st.DataObject) -> None:
     draft = data.draw(DRAFTS[gateway])
@@ -71,7 +69,6 @@ def test_valid_draft_is_returned_by_a_gateway_that_stores_it(gateway: str, data:
 
 
 @GATEWAY
-@QUICK
 @given(text=references(100))
 def test_value_in_a_path_does_not_change_the_path(gateway: str, text: str) -> None:
     dialect = ACCOUNTS[gateway]().dialect()
@@ -94,7 +91,6 @@ def test_value_in_a_path_does_not_change_the_path(gateway: str, text: str) -> No
 
 
 @GATEWAY
-@QUICK
 @given(text=st.text(st.characters()))
 def test_any_text_as_id_is_sent_or_refused(gateway: str, text: str) -> None:
     dialect = ACCOUNTS[gateway]().dialect()
@@ -142,7 +138,6 @@ STATUSES = st.sampled_from([200, 201, 204, 301, 400, 401, 403, 404, 409, 422, 42
 
 
 @GATEWAY
-@QUICK
 @given(status=STATUSES, body=st.binary(max_size=50) | JSON.map(lambda it: json.dumps(it).encode()))
 def test_arbitrary_response_raises_only_library_errors(gateway: str, status: int, body: bytes) -> None:
     _decode_all(gateway, status, body)
@@ -191,7 +186,6 @@ KEYS = {
 
 
 @GATEWAY
-@QUICK
 @given(data=st.data(), status=STATUSES)
 def test_response_with_wrong_values_raises_only_library_errors(gateway: str, data: st.DataObject, status: int) -> None:
     body: Any = golden(

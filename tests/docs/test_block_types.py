@@ -91,6 +91,7 @@ check_untyped_defs = false
 """
 
 
+@pytest.mark.long
 def test_blocks_pass_mypy_strict(modules: Path) -> None:
     settings = modules / "mypy.ini"
     settings.write_text(SETTINGS, encoding="utf-8")

@@ -174,33 +174,39 @@ def prefect(monkeypatch: pytest.MonkeyPatch) -> Callable[[], object]:
 
 @pytest.mark.usefixtures("schedule_environment")
 @pytest.mark.parametrize("recipe", [airflow, dagster, prefect], ids=lambda it: it.__name__)
-def test_recipe_runs_the_job_and_maps_exit_codes(
-    recipe: Callable[[pytest.MonkeyPatch], Callable[[], object]],
-    server: SimulatorServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_recipe_maps_exit_codes(
+    recipe: Callable[[pytest.MonkeyPatch], Callable[[], object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_csv(tmp_path / "customers.csv", 3)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "customers_job", raising=False)
     run = recipe(monkeypatch)
-    later, fatal = (sys.modules["customers_job"].RetryLater, Retry), (AirflowFailException, Failure, RuntimeError)
+
+    def run_with(code: int) -> object:
+        (tmp_path / "bin/wonder-customers").write_text(f"#!/bin/sh\nexit {code}\n")
+        return run()
+
     try:
-        assert run() in {True, None}
-        assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(3)}
-        server.faults.add("server_error", times=None, method="POST", status=400)
-        write_csv(tmp_path / "customers.csv", 4)
-        assert run() in {False, None}
-        journal = Journal.existing(tmp_path / "customers.csv.monri.journal")
-        journal.hold()
-        with pytest.raises(later):
-            run()
-        journal.release()
-        (tmp_path / "customers.csv").unlink()
-        with pytest.raises(fatal):
-            run()
+        assert run_with(exit_codes.SUCCESS) in {True, None}
+        assert run_with(exit_codes.FAILED) in {False, None}
+        for code in (exit_codes.STOPPED, exit_codes.INTERRUPTED):
+            with pytest.raises((sys.modules["customers_job"].RetryLater, Retry)):
+                run_with(code)
+        with pytest.raises((AirflowFailException, Failure, RuntimeError)):
+            run_with(exit_codes.USAGE)
     finally:
         sys.modules.pop("customers_job", None)
+
+
+@pytest.mark.usefixtures("schedule_environment")
+def test_recipe_runs_the_job(server: SimulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_csv(tmp_path / "customers.csv", 3)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "customers_job", raising=False)
+    try:
+        assert airflow(monkeypatch)() in {True, None}
+    finally:
+        sys.modules.pop("customers_job", None)
+    assert server.store.ledger("monri") == {f"c-{number}": 1 for number in range(3)}
 
 
 def test_page_lists_all_exit_codes_and_endings() -> None:

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from backends import ASYNCIO_ONLY
 from gateway_responses import HEX24, UUID
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mock_gateway import ACCOUNTS, MockGateway, golden, json_response
 from strategies import JSON
@@ -122,7 +122,6 @@ PIECES = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=150)
 @given(text=PIECES | JSON.map(json.dumps) | JSON.map(lambda it: json.dumps(it, ensure_ascii=False, indent=1)))
 def test_parser_agrees_with_a_strict_standard_library(text: str) -> None:
     body = text.encode("utf-8", "surrogatepass")

@@ -30,6 +30,7 @@ def run(*command: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_mypy_reports_the_wrong_lines(cases: Path) -> None:
     # With `silent`, errors in other files are not reported.
     output = run("mypy", "--strict", "--follow-imports", "silent", "--no-error-summary", str(cases))

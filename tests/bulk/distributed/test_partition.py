@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bulk.customers import write_csv
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wonder_customers import ConfigurationError
@@ -70,7 +70,6 @@ def csv_files(draw: st.DrawFn) -> bytes:
     return text.getvalue().encode(encoding, "replace")
 
 
-@settings(max_examples=150)
 @given(data=csv_files(), size=st.integers(1, 5), packed=st.booleans())
 def test_partitions_of_a_csv_file_equal_the_whole(data: bytes, size: int, packed: bool, tmp_path: Path) -> None:
     path = tmp_path / ("c.csv.gz" if packed else "c.csv")
@@ -87,7 +86,6 @@ def test_partitions_of_a_csv_file_equal_the_whole(data: bytes, size: int, packed
         assert len(found) <= 1
 
 
-@settings(max_examples=50)
 @given(
     lines=st.lists(
         st.sampled_from(

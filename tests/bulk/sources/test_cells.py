@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from unicodedata import normalize
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from wonder_customers import ConfigurationError
@@ -51,7 +51,6 @@ def is_damaged(text: str) -> bool:
     return "\ufffd" in text or re.search("[\u00c2-\u00f4][^\0-\x7f]", text) is not None
 
 
-@settings(max_examples=150)
 @given(
     rows=st.lists(st.tuples(references, cells, cells, cells), min_size=1, max_size=6),
     encoding=st.sampled_from(ENCODINGS),
@@ -97,7 +96,6 @@ def test_cells_are_read_as_a_person_sees_them(
         assert (row.draft.metadata or {}).get("note") == seen(note)
 
 
-@settings(max_examples=150)
 @given(
     data=st.one_of(
         st.binary(max_size=80),

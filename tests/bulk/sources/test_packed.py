@@ -21,7 +21,10 @@ def packed(path: Path, head: bytes, megabytes: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["customers.csv.gz", "customers.jsonl.gz"])
+@pytest.mark.parametrize(
+    "name",
+    ["customers.csv.gz", pytest.param("customers.jsonl.gz", marks=pytest.mark.long)],  # which takes six seconds
+)
 def test_endless_line_of_a_compressed_file_is_refused(tmp_path: Path, name: str) -> None:
     path = packed(tmp_path / name, b"reference,name\nr-1," if "csv" in name else b'{"reference":"', 50)
     tracemalloc.start()
