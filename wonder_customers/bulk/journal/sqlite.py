@@ -8,7 +8,7 @@ written after the response. If a row is ``sending`` when a process starts, its r
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from time import time
@@ -339,8 +339,10 @@ class Journal:
 
             def find(references: Sequence[str]) -> dict[str, Entry]:
                 with reading(self.path):
-                    rows = connection.execute(_FIND, [orjson.dumps(references).decode()])
-                    return {row[0]: _entry(row) for row in rows}
+                    rows = connection.execute(_FIND, [orjson.dumps(references).decode()]).fetchall()
+                    columns = tuple(zip(*rows, strict=True))
+                    _check_types(columns)
+                    return dict(zip(columns[0], map(_new_entry, rows), strict=True)) if rows else {}
 
             yield find
 
@@ -368,16 +370,18 @@ def facts_about(path: Path) -> dict[str, str]:
 _ENTRY_TYPES = (str, int, int, str, str, bytes, bytes, str, int, str, float, str)
 
 
-def _entry(row: Sequence[Any]) -> Entry:
-    if not _are_valid_types(tuple(map(type, row))):
+_new_entry = partial(tuple.__new__, Entry)
+"""`Entry._make` without a Python function, because it is called for every row."""
+
+
+def _check_types(columns: Sequence[Sequence[object]]) -> None:
+    """Check the values of entries by column, because SQLite stores any value in any column.
+
+    Raises:
+        ValueError: A value has another type.
+    """
+    if any(set(map(type, values)) - {kind, NoneType} for values, kind in zip(columns, _ENTRY_TYPES, strict=False)):
         raise ValueError("a value of another type")
-    return Entry._make(row)
-
-
-@lru_cache(1000)
-def _are_valid_types(types: tuple[type, ...]) -> bool:
-    """Return whether values of these types are an entry, because SQLite stores any value in any column."""
-    return all(found in {kind, NoneType} for found, kind in zip(types, _ENTRY_TYPES, strict=True))
 
 
 def _check(values: Iterable[object], kinds: Any) -> None:
