@@ -65,7 +65,6 @@ class Row:
         draft: CustomerDraft | None = None,
         problem: str | None = None,
         reference: str | None = None,
-        *,
         place: str = "",
         raw_values: bytes | None = None,
         build: Callable[[], CustomerDraft] | None = None,

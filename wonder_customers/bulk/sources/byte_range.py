@@ -17,9 +17,9 @@ class ByteRange:
         encoding: The encoding of the file; None if it is not determined yet.
         end: The byte before which the range ends; `inf` for the end of the file.
         whole: Whether the file has to be read from its start, because its bytes do not show where a row starts.
-        cut: Whether the line that was read last has no line break at its end.
+        cut: Whether the last of the lines that were taken has no line break at its end.
         broken: Whether the next row is the rest of the current row, so that the file cannot be divided between them.
-        recent: The lines read since the last call of `take_recent`.
+        recent: The lines read since the last call of `take_recent`, which adds them to `offset`.
     """
 
     offset: int = 0
@@ -33,6 +33,9 @@ class ByteRange:
 
     def take_recent(self) -> bytes:
         """Return the lines read since the last call of this method."""
-        found = self.recent[0] if len(self.recent) == 1 else b"".join(self.recent)
-        self.recent.clear()
+        recent = self.recent
+        found = recent[0] if len(recent) == 1 else b"".join(recent)
+        recent.clear()
+        self.offset += len(found)
+        self.cut = found[-1:] != b"\n"
         return found

@@ -1,7 +1,7 @@
 """The columns of a source: their fields, the reference of a row, and the draft of a row."""
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -159,13 +159,16 @@ class Columns:
         texts = [text for text in map(self.cleaner.reference, given) if text]
         return (self._key.separator or "").join(texts) or None
 
-    def digestible(self, values: Sequence[Any], serialize: Callable[[Any], bytes]) -> bytes | None:
+    def digestible(self, values: Sequence[Any]) -> bytes | None:
         """Return the values as bytes for change detection; None for a row with a card, which must not be digested."""
-        if not self._undigested:
-            return serialize(values) + self.mark
-        if any(values[place] not in {None, ""} for place in self.cards if place < len(values)):
-            return None
-        return serialize([None if place in self._undigested else it for place, it in enumerate(values)]) + self.mark
+        if self._undigested:
+            if any(values[place] not in {None, ""} for place in self.cards if place < len(values)):
+                return None
+            values = [None if place in self._undigested else it for place, it in enumerate(values)]
+        try:
+            return orjson.dumps(values, default=str) + self.mark
+        except TypeError:  # an integer of more than 64 bits, or text that is not valid Unicode
+            return repr(values).encode("utf-8", "backslashreplace") + self.mark
 
     def draft(self, values: Sequence[Any], place: str) -> CustomerDraft:
         """Build the draft of one row from its values.

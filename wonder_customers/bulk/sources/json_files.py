@@ -278,7 +278,7 @@ def _object_row(record: dict[str, Any], number: int, place: str, forms: Forms, o
         reference=columns.reference_of(values),
         place=place,
         columns=columns.fields,
-        raw_values=columns.digestible(values, orjson.dumps),
+        raw_values=columns.digestible(values),
         build=partial(columns.draft, values, place),
         original=None if columns.with_cards else original,
     )

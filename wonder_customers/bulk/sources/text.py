@@ -52,7 +52,7 @@ def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
 
     Args:
         file: The unpacked bytes.
-        head: Contains the encoding; its `offset` and `whole` are updated.
+        head: Contains the encoding; its `recent`, `offset` and `whole` are updated.
 
     Raises:
         ConfigurationError: The file is not valid in an encoding whose lines cannot be decoded one by one.
@@ -73,11 +73,9 @@ def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
 
 def decoded(lines: Iterable[bytes], byte_range: ByteRange) -> Iterator[str]:
     """Decode line by line up to the end of the byte range."""
-    encoding = byte_range.encoding or "utf-8"
+    encoding, recent = byte_range.encoding or "utf-8", byte_range.recent
     for line in lines:
-        byte_range.offset += len(line)
-        byte_range.cut = line[-1:] != b"\n"
-        byte_range.recent.append(line)
+        recent.append(line)
         yield line.decode(encoding, "surrogateescape")
         if byte_range.offset >= byte_range.end:
             return
@@ -96,7 +94,6 @@ def _checked(lines: Iterable[str], encoding: str, head: ByteRange) -> Iterator[s
     number = 0
     try:
         for number, line in enumerate(lines, 1):
-            head.cut = not line.endswith(("\n", "\r"))
             head.recent.append(line.encode("utf-8", "surrogateescape"))
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError:

@@ -6,8 +6,6 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-import orjson
-
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns
 
@@ -38,7 +36,7 @@ def typed_rows(
             reference=columns.reference_of(values),
             place=place,
             columns=columns.fields,
-            raw_values=columns.digestible(values, _material),
+            raw_values=columns.digestible(values),
             build=partial(columns.draft, values, place),
         )
     return number
@@ -62,10 +60,3 @@ def shown_date(value: Any) -> str | None:
     if isinstance(value, datetime) and value.time() == time() and value.tzinfo is None:
         return value.date().isoformat()
     return value.isoformat() if isinstance(value, (date, datetime, time)) else None
-
-
-def _material(values: object) -> bytes:
-    try:
-        return orjson.dumps(values, default=str)
-    except TypeError:  # an integer of more than 64 bits, or text that is not valid Unicode
-        return repr(values).encode("utf-8", "backslashreplace")
