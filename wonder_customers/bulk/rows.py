@@ -1,7 +1,7 @@
 """The rows that a bulk job reads, and the outcome of each."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
 
@@ -9,7 +9,7 @@ from wonder_customers._support.card_data import contains_card_number
 from wonder_customers.errors import WonderCustomersError
 from wonder_customers.records import Applied, CustomerDraft
 
-__all__ = ["Outcome", "Row", "RowProblem", "Status"]
+__all__ = ["Outcome", "Row", "RowProblem", "Status", "Table"]
 
 Status = Literal["created", "updated", "written", "unchanged", "failed", "invalid", "duplicate", "removed", "kept"]
 """The outcome of a row.
@@ -33,6 +33,24 @@ class RowProblem(ValueError):
         self.code = code
 
 
+class Table(Protocol):
+    """The columns of a source, which convert the values of its rows."""
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that have a column, such as ``address.city``."""
+
+    def draft(self, values: Sequence[Any], place: str) -> CustomerDraft:
+        """Build the draft of a row at the location `place`.
+
+        Raises:
+            RowProblem: A value cannot be used.
+        """
+
+    def digestible(self, values: Sequence[Any]) -> bytes | None:
+        """Return the values as bytes for change detection; None for a row with a card, which must not be digested."""
+
+
 class Row:
     """One row of a source. Its draft is built on first access.
 
@@ -45,47 +63,54 @@ class Row:
         problem: Why the row has no draft.
         reference: The customer's reference as it is in the source; taken from `draft` by default.
         place: The row's location in the source, such as ``line 12``.
-        raw_values: The row's raw values as bytes, for change detection. Never includes card fields.
-        build: Builds the draft, or raises `RowProblem`.
-        columns: The fields that have a column in the source, such as ``address.city``; None if all have.
         original: The original bytes of the row, for the list of rows that could not be read; None if a column contains
             card data.
+        table: The columns of the source, which build the draft from `values`; None for a row with a draft or a problem.
+        values: The row's raw values.
 
     Attributes:
         code: The code of the row's problem, for counting.
     """
 
     __slots__ = (
-        "_build", "_draft", "_problem", "code", "columns", "number", "original", "place", "raw_values", "reference",
+        "_draft", "_problem", "_table", "_values", "code", "number", "original", "place", "reference"
     )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - keywords are slower, and every row of a source is created here
         self,
         number: int,
         draft: CustomerDraft | None = None,
         problem: str | None = None,
         reference: str | None = None,
         place: str = "",
-        raw_values: bytes | None = None,
-        build: Callable[[], CustomerDraft] | None = None,
-        columns: frozenset[str] | None = None,
         original: bytes | None = None,
+        table: Table | None = None,
+        values: Sequence[Any] = (),
     ) -> None:
         self.number = number
         self.original = original
         self.place = place
-        self.raw_values = raw_values
-        self.columns = columns
         self.code = "unreadable"
         if reference is None and draft is not None:
             reference = draft.reference
         self.reference = reference if _usable(reference) else None
         self._draft = draft
         self._problem = problem
-        self._build = build
+        self._table = table
+        self._values = values
 
     def __repr__(self) -> str:
         return f"<Row {self.number} {self.reference!r}>"
+
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """The fields that have a column in the source; None if all have."""
+        return None if self._table is None else self._table.fields
+
+    @property
+    def raw_values(self) -> bytes | None:
+        """The row's raw values as bytes, for change detection, without card fields. None if it has none."""
+        return None if self._table is None else self._table.digestible(self._values)
 
     @property
     def draft(self) -> CustomerDraft | None:
@@ -100,11 +125,10 @@ class Row:
         return self._problem
 
     def _resolve(self) -> None:
-        build, self._build = self._build, None
-        if build is None:
+        if self._table is None or self._draft is not None or self._problem is not None:
             return
         try:
-            self._draft = build()
+            self._draft = self._table.draft(self._values, self.place)
         except RowProblem as problem:
             self._problem, self.code = str(problem), problem.code
 

@@ -3,7 +3,6 @@
 import csv
 import re
 from collections.abc import Generator, Iterator
-from functools import partial
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
@@ -189,13 +188,13 @@ class _Records:
 
 
 def _rows(records: _Records, columns: Columns, number: int, where: str) -> Generator[Row, None, int]:
-    width, reference_of, digestible, fields = len(columns.names), columns.reference_of, columns.digestible, columns.fields
+    width, reference_of = len(columns.names), columns.reference_of
     while (values := records.take()) is not None:
         place, original = f"{where}line {records.line}", None if columns.with_cards else records.original
         if isinstance(values, csv.Error):
-            problem: str | None = _reason(values, records)
+            problem, reference, values = _reason(values, records), None, list[str]()
         else:
-            reference = reference_of(values)
+            problem, reference = None, reference_of(values)
             # A reference without letters and digits, or without other cells, may be a line that is not a row.
             if (reference is None or not reference[0].isalnum()) and is_blank(values):
                 if "\0" not in "".join(values):
@@ -204,15 +203,14 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
             elif (not values[0] or _FOOTER_START.match(values[0].lower())) and is_footer(values):
                 columns.cleaner.notes.footers += 1
                 continue
-            else:
-                problem = None if len(values) == width else _width_problem(values, width, records)
+            elif len(values) != width:
+                problem = _width_problem(values, width, records)
         number += 1
         if problem is not None:
             yield Row(number, problem=f"{place}: {problem}", place=place, original=original)
             continue
-        # Positional arguments are faster, and this is called for every row.
-        draft = partial(columns.draft, values, place)
-        yield Row(number, None, None, reference, place, digestible(values), draft, fields, original)
+        # Keywords are slower, and this is called for every row.
+        yield Row(number, None, None, reference, place, original, columns, values)
     return number
 
 

@@ -7,7 +7,6 @@ from collections.abc import Generator, Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
-import orjson
 from attrs import define, field
 
 from wonder_customers.bulk.rows import Row
@@ -273,12 +272,5 @@ def _object_row(record: dict[str, Any], number: int, place: str, forms: Forms, o
     if columns is None:
         return Row(number, problem=f"{place}: has no reference", place=place, original=original)
     values = list(record.values())
-    return Row(
-        number,
-        reference=columns.reference_of(values),
-        place=place,
-        columns=columns.fields,
-        raw_values=columns.digestible(values),
-        build=partial(columns.draft, values, place),
-        original=None if columns.with_cards else original,
-    )
+    kept = None if columns.with_cards else original
+    return Row(number, None, None, columns.reference_of(values), place, kept, columns, values)

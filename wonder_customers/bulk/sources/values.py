@@ -3,7 +3,6 @@
 from collections.abc import Generator, Iterable, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from wonder_customers.bulk.rows import Row
@@ -31,14 +30,7 @@ def typed_rows(
         number += 1
         place = f"{where}row {number - start}"
         values = [_plain(value) for value in record]
-        yield Row(
-            number,
-            reference=columns.reference_of(values),
-            place=place,
-            columns=columns.fields,
-            raw_values=columns.digestible(values),
-            build=partial(columns.draft, values, place),
-        )
+        yield Row(number, reference=columns.reference_of(values), place=place, table=columns, values=values)
     return number
 
 
