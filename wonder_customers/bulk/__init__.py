@@ -17,7 +17,7 @@ from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.outage import Outage
 from wonder_customers.bulk.plan import Difference, Plan, plan
-from wonder_customers.bulk.rows import Outcome, Row
+from wonder_customers.bulk.rows import Outcome, Row, Table
 from wonder_customers.bulk.saved_plan import check_plan, save_plan
 from wonder_customers.bulk.sources import ColumnMapping, FieldSource
 from wonder_customers.bulk.sources.columns import Reading
@@ -51,6 +51,7 @@ __all__ = [
     "Run",
     "Source",
     "SourceNotes",
+    "Table",
     "TextOptions",
     "Verification",
     "check_plan",
