@@ -25,6 +25,7 @@ from wonder_customers import (
     Phone,
     Response,
     VaultToken,
+    WonderCard,
 )
 from wonder_customers._support import phone_numbers
 
@@ -238,3 +239,21 @@ def test_phone_parse_agrees_with_phonenumbers_for_every_region() -> None:
         number = phonenumbers.national_significant_number(example)
         assert Phone.parse(text) == Phone(f"+{example.country_code}", number), region
         assert Phone(f"+{example.country_code}", number).e164() == text, region
+
+
+def test_wonder_card_requires_the_arguments_that_wonder_requires() -> None:
+    arguments: dict[str, Any] = {
+        "expire_month": "12",
+        "expire_year": "2031",
+        "holder_name": "Ada Lovelace",
+        "transaction_type": "no_show",
+        "success_return_url": "https://a.test",
+        "fail_return_url": "https://b.test",
+    }
+    card = WonderCard("4111111111111111", **arguments)
+    assert isinstance(card, CardSource)
+    assert repr(card) == "WonderCard(number=***, cvv=None, gateway_id=None, transaction_type='no_show')"
+    for name in arguments:
+        with pytest.raises(TypeError, match=name) as caught:
+            WonderCard("4111111111111111", **{key: value for key, value in arguments.items() if key != name})
+        assert "4111" not in str(caught.value)

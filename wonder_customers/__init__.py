@@ -61,6 +61,8 @@ from wonder_customers.records import (
     Response,
     Unset,
     VaultToken,
+    WonderCard,
+    WonderTransactionType,
 )
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.secret import Secret
@@ -138,9 +140,11 @@ __all__ = [
     "VaultToken",
     "Violation",
     "Wonder",
+    "WonderCard",
     "WonderConditions",
     "WonderCustomersError",
     "WonderFilter",
+    "WonderTransactionType",
     "__version__",
 ]
 

@@ -34,6 +34,8 @@ __all__ = [
     "Response",
     "Unset",
     "VaultToken",
+    "WonderCard",
+    "WonderTransactionType",
 ]
 
 T = TypeVar("T")
@@ -69,6 +71,17 @@ class Address:
     company: str | None = _private()
 
 
+WonderTransactionType = Literal[
+    "partial_split_shipment",
+    "delayed_charges",
+    "no_show",
+    "recurring_payment",
+    "unscheduled_cof",
+    "unscheduled_cof_subsequent",
+]
+"""What a payment token of Wonder will be used for (Wonder's page "Create customer payment token")."""
+
+
 @guarded
 @frozen
 class CardSource:
@@ -83,7 +96,7 @@ class CardSource:
         gateway_id: Paydock: the acquiring gateway that stores the card (24 hex digits).
         address: The billing address.
         nickname: Wonder: the customer's own name for the card.
-        transaction_type: Wonder: what the token will be used for, such as ``recurring_payment``.
+        transaction_type: Wonder: what the token will be used for.
         success_return_url: Wonder: where the cardholder is redirected after a successful 3-D Secure check.
         fail_return_url: Wonder: where the cardholder is redirected after a failed 3-D Secure check.
     """
@@ -96,9 +109,22 @@ class CardSource:
     gateway_id: str | None = None
     address: Address | None = _private()
     nickname: str | None = _private()
-    transaction_type: str | None = None
+    transaction_type: WonderTransactionType | None = None
     success_return_url: str | None = _private()
     fail_return_url: str | None = _private()
+
+
+@guarded
+@frozen
+class WonderCard(CardSource):
+    """A card for Wonder, with the fields of `CardSource`. Those that Wonder requires have no defaults."""
+
+    expire_month: str = field(repr=False, kw_only=True)
+    expire_year: str = field(repr=False, kw_only=True)
+    holder_name: str = field(repr=False, kw_only=True)
+    transaction_type: WonderTransactionType = field(kw_only=True)
+    success_return_url: str = field(repr=False, kw_only=True)
+    fail_return_url: str = field(repr=False, kw_only=True)
 
 
 @guarded

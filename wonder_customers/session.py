@@ -15,12 +15,12 @@ from wonder_customers._core.view_settings import SessionOptions, ViewSettings
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteLocks, WriteOrder
 from wonder_customers.dialects.base import Account
-from wonder_customers.dialects.capabilities import DeletesCustomers, StoresPaymentTokens
+from wonder_customers.dialects.capabilities import AnySource, DeletesCustomers, StoresPaymentTokens
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.errors import CallError, NotFoundError, SessionClosedError
 from wonder_customers.rate_limit import RateLimiter
-from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentSource, PaymentToken, Response
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentToken, Response
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.secret import concealed
 from wonder_customers.transports import check_transport
@@ -358,9 +358,9 @@ class CustomerSession(Generic[AnyAccount_co]):
         return (await self.raw.list_payment_tokens(customer_id)).record
 
     async def create_payment_token(
-        self: "CustomerSession[StoresPaymentTokens]", customer_id: str, source: PaymentSource
+        self: "CustomerSession[StoresPaymentTokens[AnySource]]", customer_id: str, source: AnySource
     ) -> PaymentToken:
-        """Store a payment method.
+        """Store a payment method: any payment source on Paydock, a `WonderCard` on Wonder.
 
         On Wonder, the token may be ``pending``. The cardholder then has to visit `PaymentToken.verify_url`; call
         `check_payment_token` afterwards.
@@ -373,7 +373,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return (await self.raw.create_payment_token(customer_id, source)).record
 
     async def check_payment_token(
-        self: "CustomerSession[StoresPaymentTokens]", customer_id: str, token: str | PaymentToken
+        self: "CustomerSession[StoresPaymentTokens[Any]]", customer_id: str, token: str | PaymentToken
     ) -> PaymentToken:
         """Return the current state of a token.
 
@@ -385,7 +385,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return (await self.raw.check_payment_token(customer_id, token)).record
 
     async def delete_payment_token(
-        self: "CustomerSession[StoresPaymentTokens]", customer_id: str, token: str | PaymentToken
+        self: "CustomerSession[StoresPaymentTokens[Any]]", customer_id: str, token: str | PaymentToken
     ) -> None:
         """Delete a token (Wonder) or archive it (Paydock).
 

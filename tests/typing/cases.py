@@ -22,12 +22,22 @@ from wonder_customers import (
     Response,
     Secret,
     Wonder,
+    WonderCard,
     WonderFilter,
 )
 from wonder_customers.dialects.base import Account
 from wonder_customers.testing import GatewayMock, no_waits
 
 CARD = CardSource("4111111111111111")
+WONDER_CARD = WonderCard(
+    "4111111111111111",
+    expire_month="12",
+    expire_year="2031",
+    holder_name="Ada",
+    transaction_type="no_show",
+    success_return_url="https://a.test",
+    fail_return_url="https://b.test",
+)
 
 
 async def results(session: CustomerSession[Paydock], draft: CustomerDraft) -> None:
@@ -65,8 +75,11 @@ def functions() -> None:
 
 
 async def wonder(session: CustomerSession[Wonder]) -> None:
-    """Wonder cannot delete customers."""
-    await session.create_payment_token("c", CARD)
+    """Wonder cannot delete customers, and stores only its own cards."""
+    assert_type(await session.create_payment_token("c", WONDER_CARD), PaymentToken)
+    await session.create_payment_token("c", CARD)  # wrong
+    WonderCard("4111111111111111", expire_month="12", expire_year="2031", holder_name="Ada")  # wrong
+    CardSource("4111111111111111", transaction_type="gift")  # wrong
     await session.check_payment_token("c", "t")
     await session.delete_payment_token("c", "t")
     await session.delete("c")  # wrong

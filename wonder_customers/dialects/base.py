@@ -30,7 +30,6 @@ from wonder_customers.records import (
     CustomerDraft,
     CustomerPatch,
     Page,
-    PaymentSource,
     PaymentToken,
     Response,
 )
@@ -275,7 +274,7 @@ class Dialect(ABC):
         """Return all payment tokens of a customer."""
         raise self.unsupported(Operation.LIST_PAYMENT_TOKENS)
 
-    def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
+    def create_payment_token(self, customer_id: str, source: Any) -> Steps[PaymentToken]:
         """Store a payment source."""
         raise self.unsupported(Operation.CREATE_PAYMENT_TOKEN)
 

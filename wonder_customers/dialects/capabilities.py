@@ -7,12 +7,14 @@ account does not delete customers. A ``CustomerSession[Any]`` is checked only at
 """
 
 from abc import abstractmethod
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from wonder_customers.dialects.base import Account, Dialect, Steps
 from wonder_customers.records import PaymentSource, PaymentToken
 
 __all__ = ["CustomerDeletion", "DeletesCustomers", "PaymentTokenStorage", "StoresPaymentTokens"]
+
+AnySource = TypeVar("AnySource", bound=PaymentSource)
 
 
 class CustomerDeletion(Dialect):
@@ -23,11 +25,14 @@ class CustomerDeletion(Dialect):
         """Delete a customer. Some gateways only mark it as deleted or archived."""
 
 
-class PaymentTokenStorage(Dialect):
-    """Base class of dialects whose gateway has endpoints that create, check and delete payment tokens."""
+class PaymentTokenStorage(Dialect, Generic[AnySource]):
+    """Base class of dialects whose gateway has endpoints that create, check and delete payment tokens.
+
+    The type parameter is the type of the payment sources that the gateway stores.
+    """
 
     @abstractmethod
-    def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
+    def create_payment_token(self, customer_id: str, source: AnySource) -> Steps[PaymentToken]:
         """Store a payment source."""
 
     @abstractmethod
@@ -46,8 +51,8 @@ class DeletesCustomers(Account, Protocol):
         """Return the dialect for this account."""
 
 
-class StoresPaymentTokens(Account, Protocol):
+class StoresPaymentTokens(Account, Protocol[AnySource]):
     """An account whose gateway has endpoints that create, check and delete payment tokens."""
 
-    def dialect(self) -> PaymentTokenStorage:
+    def dialect(self) -> PaymentTokenStorage[AnySource]:
         """Return the dialect for this account."""

@@ -52,7 +52,7 @@ T = TypeVar("T")
 _OLDEST_FIRST: Final = {"sortkey": "created_at", "sortdirection": "ASC"}
 
 
-class PaydockDialect(CustomerDeletion, PaymentTokenStorage):
+class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
     """The protocol of Paydock's customer API.
 
     References are not unique, and the filter of the list is a search, so this dialect compares references exactly. If

@@ -5,7 +5,7 @@ newer pages and from its mobile client. Both sets of token fields are read.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 from attrs import asdict
 
@@ -47,6 +47,7 @@ from wonder_customers.records import (
     PaymentSource,
     PaymentToken,
     Phone,
+    WonderTransactionType,
 )
 
 FIELD_RULES = (
@@ -62,14 +63,6 @@ FIELD_RULES = (
 UNSUPPORTED_FIELD = "Wonder's customers have no such field"
 _CLEARABLE = frozenset(rule.field for rule in FIELD_RULES if not rule.required and "." not in rule.field)
 _NOT_IN_RESPONSES = frozenset({"company_name"})
-_TRANSACTIONS = (
-    "partial_split_shipment",
-    "delayed_charges",
-    "no_show",
-    "recurring_payment",
-    "unscheduled_cof",
-    "unscheduled_cof_subsequent",
-)
 CARD_RULES = (
     FieldRule("number", "card.number", CARD_NUMBER, required=True),
     FieldRule("expire_month", "card.exp_month", pattern("0[1-9]|1[0-2]", "a month, 01 to 12"), required=True),
@@ -77,7 +70,7 @@ CARD_RULES = (
     FieldRule("cvv", "card.cvv", secret_value(pattern("[0-9]{3,4}", "3 or 4 digits"))),
     FieldRule("holder_name", "card.holder_name", text(1, 255), required=True),
     FieldRule("nickname", "card.nickname", text(0, 255)),
-    FieldRule("transaction_type", "card.transaction_type", one_of(*_TRANSACTIONS), required=True),
+    FieldRule("transaction_type", "card.transaction_type", one_of(*get_args(WonderTransactionType)), required=True),
     FieldRule("success_return_url", "card.3ds.success_return_url", text(1, 2000), required=True),
     FieldRule("fail_return_url", "card.3ds.fail_return_url", text(1, 2000), required=True),
     FieldRule("address.line1", "card.billing_address.address", text(0, 255)),

@@ -29,7 +29,7 @@ from wonder_customers.dialects.wonder import codec
 from wonder_customers.dialects.wonder.filters import WonderFilter
 from wonder_customers.dialects.wonder.signing import ALGORITHM, request_message, request_time
 from wonder_customers.errors import InvalidResponseError, NotFoundError
-from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentSource, PaymentToken
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken, WonderCard
 from wonder_customers.secret import Secret
 from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay
 
@@ -41,7 +41,7 @@ T = TypeVar("T")
 _ROOT: Final = "/svc/payment/api/v1/openapi"
 
 
-class WonderDialect(PaymentTokenStorage):
+class WonderDialect(PaymentTokenStorage[WonderCard]):
     """The protocol of Wonder's customer API.
 
     Create is an upsert by ``reference_number``, and the only documented way to update a customer. The documentation
@@ -129,7 +129,7 @@ class WonderDialect(PaymentTokenStorage):
         """Send ``GET /customers/{uuid}/payment_tokens``."""
         return send(Call(self._tokens_request("GET", customer_id), Replay.READ, _tokens, id=customer_id))
 
-    def create_payment_token(self, customer_id: str, source: PaymentSource) -> Steps[PaymentToken]:
+    def create_payment_token(self, customer_id: str, source: WonderCard) -> Steps[PaymentToken]:
         """Send ``POST /customers/{uuid}/payment_tokens``. The token may be ``pending`` and have a `verify_url`."""
         card = codec.checked_card(source)
         request = self._tokens_request("POST", customer_id, body=codec.card_body(card))
