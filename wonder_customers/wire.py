@@ -87,7 +87,7 @@ class Timeouts:
     write: float
 
 
-@frozen
+@define
 class SignedRequest:
     """A request that is ready to be sent: signed, with the gateway's origin and time limits.
 
@@ -153,7 +153,7 @@ class Transmission:
             await self.renew()
 
 
-@frozen
+@define
 class HttpResponse:
     """A complete response. Header names are in lower case."""
 

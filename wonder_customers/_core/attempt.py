@@ -169,7 +169,7 @@ class AttemptRunner:
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
             call_context.break_attempt(call, transmission, error, clock() - began)
             raise
-        if result.evidence in UNCONFIRMED:
+        if result.response is None and result.evidence in UNCONFIRMED:
             self.order.mark_unconfirmed(call_context, call, keys, transmission)
         if result.drift:
             call_context.report_drift(result.drift)

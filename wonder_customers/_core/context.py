@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from email.utils import parsedate_to_datetime
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field
@@ -147,7 +148,7 @@ class CallContext:
         wrote: Whether a write of the operation received a successful response or was found to be applied.
         unconfirmed: Whether a write of the operation may have been applied, without confirmation so far.
         late_attempt: Whether a write was confirmed after an attempt that received no response.
-        history: One record per request.
+        ended: How each request ended: the transmission, the result, the cause and the duration.
         held: The keys of the locks that the operation holds.
         observer: Reports the events of the operation; None if the session has no observers.
         secrets: The credentials that were used so far, which are removed from messages of the gateway.
@@ -163,7 +164,7 @@ class CallContext:
     wrote: bool = False
     unconfirmed: bool = False
     late_attempt: bool = False
-    history: list[AttemptRecord] = field(factory=list)
+    ended: list[tuple[Transmission, AttemptResult, str, float]] = field(factory=list)
     held: list[Key] = field(factory=list)
     observer: "CallObserver | None" = None
     secrets: tuple[Secret, ...] = ()
@@ -201,7 +202,7 @@ class CallContext:
         error.attempts = error.attempts or self.requests
         error.gateway = error.gateway or self.account_context.dialect.gateway
         error.operation = error.operation or self.operation
-        error.history = tuple(self.history)
+        error.history = tuple(starmap(_record_of, self.ended))
         error.elapsed = self.waits.clock() - self.started
         return error
 
@@ -246,16 +247,14 @@ class CallContext:
     def end_attempt(self, call: Call[Any], transmission: Transmission, result: AttemptResult, elapsed: float) -> None:
         """Record and report the end of a request."""
         error = None if result.response is not None else result.error
-        outcome = outcome_of(transmission, result)
-        shown = f"HTTP {transmission.status}" if outcome == "response" else outcome
-        cause = "complete response" if error is None else error.reason
-        self.history.append(AttemptRecord(shown, cause, elapsed, result.request_id))
+        self.ended.append((transmission, result, "complete response" if error is None else error.reason, elapsed))
         if self.observer is not None:
             name = None if error is None else error_name(error)
             applied, request_id = _applied_by(call, transmission, result), result.request_id
             if error is None and request_id is not None:
                 # The ids of errors are redacted already.
                 request_id = Redactor(call.request, self.secrets).redact_id(request_id)
+            outcome = outcome_of(transmission, result)
             self.observer.attempted(outcome, transmission.status, applied, name, elapsed, request_id=request_id)
 
     def break_attempt(self, call: Call[Any], transmission: Transmission, error: BaseException, elapsed: float) -> None:
@@ -335,6 +334,12 @@ def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:
     )
     unknown.__cause__ = error
     return unknown
+
+
+def _record_of(transmission: Transmission, result: AttemptResult, cause: str, elapsed: float) -> AttemptRecord:
+    outcome = outcome_of(transmission, result)
+    shown = f"HTTP {transmission.status}" if outcome == "response" else outcome
+    return AttemptRecord(shown, cause, elapsed, result.request_id)
 
 
 def outcome_of(transmission: Transmission, result: AttemptResult | None) -> "Outcome":

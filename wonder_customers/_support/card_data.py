@@ -12,9 +12,11 @@ from attrs import fields, has
 
 __all__ = ["contains_card_number", "find_card_data", "names_security_code", "plain_text"]
 
+_CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,18}(?![0-9])")
+"""Complete groups of digits with 13 to 19 digits in total, of which the first is that of a card scheme. Between two
+digits are up to three characters that are neither letters nor digits."""
 _RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,}")
-"""Thirteen or more digits, with up to three characters between two of them that are neither letters nor digits. The
-first digit is one of a card scheme, and the first of its group."""
+"""All groups of digits from the first one with which a card number can begin."""
 _GROUP: Final = re.compile("[0-9]+")
 _NUMBER: Final = re.compile(
     r"4[0-9]{12}(?:[0-9]{3}){0,2}"  # Visa
@@ -42,6 +44,8 @@ _HINT: Final = re.compile(r"[{\[]|csc|cvn|cvv|cvc|code|nummer|kod")
 _BETWEEN: Final = "\nx\n"
 """The separator of joined texts, which prevents matches that span two texts."""
 _FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
+_MOST_VALUES: Final = 1000
+"""The greatest number of values that are collected before the search."""
 _MOST_DIGITS: Final = 15
 """The number of digits of the longest telephone number (E.164)."""
 
@@ -71,7 +75,10 @@ def contains_card_number(text: str, shortest: int = 13) -> bool:
     """
     if len(text) < shortest:
         return False  # most references
-    for run in _RUN.finditer(plain_text(text)):
+    plain = plain_text(text)
+    if _CANDIDATE.search(plain) is None:
+        return False
+    for run in _RUN.finditer(plain):
         groups = _GROUP.findall(run[0])
         for start in range(len(groups)):
             number = ""
@@ -141,8 +148,8 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 def _is_suspicious(value: Any) -> bool:
     """Return whether a record or a JSON value may contain card data. This is faster than the search."""
-    texts: list[str] = []
-    if not _collect(value, texts, 4):
+    texts = _texts(value)
+    if texts is None:
         return True
     joined = _BETWEEN.join(texts)
     return _may_have_code(joined) or contains_card_number(joined)
@@ -153,33 +160,34 @@ def _may_have_code(text: str) -> bool:
     return _HINT.search(_without_marks(plain_text(text))) is not None
 
 
-def _collect(item: Any, texts: list[str], depth: int) -> bool:
-    """Add all strings and numbers of a record or a JSON value to `texts`. Return False if a search is necessary.
+def _texts(value: Any) -> list[str] | None:
+    """Return all strings and numbers of a record or a JSON value as strings. Return None if a search is necessary.
 
-    Args:
-        item: The record or the value.
-        texts: The list to which the strings are added.
-        depth: The maximum number of nested mappings and lists.
+    A search is necessary if a key is named like a security code, and for large values and values that contain
+    themselves.
     """
-    if isinstance(item, str):
-        texts.append(item)
-    elif names := _field_names(type(item)):  # type: ignore[arg-type]  # classes are hashable
-        for value in _values(names)(item):
-            if type(value) is str:
-                texts.append(value)
-            elif value is not None and not _collect(value, texts, depth):
-                return False
-    elif isinstance(item, (dict, list, tuple, Mapping)):
-        if not isinstance(item, (list, tuple)):
-            for key in map(str, item):
-                if names_security_code(key[:100]):
-                    return False
-                texts.append(key)
-            item = item.values()
-        return depth > 0 and all(_collect(value, texts, depth - 1) for value in item)
-    elif isinstance(item, (int, float)):
-        texts.append(str(item))
-    return True
+    queue, texts = [value], list[str]()
+    for item in queue:
+        if isinstance(item, str):
+            texts.append(item)
+        elif item is None:
+            continue
+        elif names := _field_names(type(item)):  # type: ignore[arg-type]  # classes are hashable
+            queue += _values(names)(item)
+        elif isinstance(item, (Mapping, list, tuple)):
+            if len(queue) + len(item) > _MOST_VALUES:
+                return None
+            if isinstance(item, Mapping):
+                keys = [str(key) for key in item]
+                if any(names_security_code(key[:100]) for key in keys):
+                    return None
+                texts += keys
+                queue += item.values()
+            else:
+                queue += item
+        elif isinstance(item, (int, float)):
+            texts.append(str(item))
+    return texts
 
 
 @cache

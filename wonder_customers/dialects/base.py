@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from wonder_customers.dialects.accounts import parse_base_url
 from wonder_customers.dialects.comparison import Comparison
@@ -69,7 +69,7 @@ class Operation(StrEnum):
     DELETE_PAYMENT_TOKEN = "delete_payment_token"  # noqa: S105 - the name of an operation
 
 
-@frozen
+@define(eq=False)
 class Call(Generic[T]):
     """One request, and how the executor handles its response or the lack of one.
 

@@ -49,7 +49,7 @@ def _phone_text(phone: Phone) -> str:
 
 
 def _phone_problem(value: Any) -> str | None:
-    if not isinstance(value, Phone) or not all(isinstance(part, str) for part in (value.dial_code or "", value.number)):
+    if not (isinstance(value, Phone) and isinstance(value.dial_code or "", str) and isinstance(value.number, str)):
         return "must be a Phone whose parts are strings"
     return _PHONE_LENGTH.check(_phone_text(value))
 
