@@ -55,8 +55,6 @@ __all__ = ["AttemptRunner"]
 Perform = Callable[[CallContext, Call[AccessToken]], Awaitable[Response[AccessToken]]]
 
 _WAIT_HEADERS: Final = frozenset({"retry-after", "retry-after-ms"})
-
-
 _LARGE: Final = 128 * 1024
 """Bytes of a response body from which on it is decoded in a thread. A page of 100 customers has half of it."""
 
@@ -246,12 +244,10 @@ class AttemptRunner:
             self._in_progress -= 1
         request_id = _request_id(transmission) or unique
         if response is not None:
-            if len(response.body) > _LARGE:
-                result = await self._decoded_in_thread(call, response, request_id)
-            else:
-                result = self._decoded(call, response, request_id)
+            decode = partial(self._decoded, call_context, call, response, request_id)
+            result = decode() if len(response.body) <= _LARGE else await self._decoded_in_thread(decode)
         else:
-            result = self._without_response(account_context, call, transmission, failure, request_id)
+            result = self._without_response(call_context, call, transmission, failure, request_id)
         return result if result.response is not None else _redacted(result, call, call_context.secrets)
 
     async def _transmit(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
@@ -292,13 +288,14 @@ class AttemptRunner:
 
     def _without_response(
         self,
-        account_context: AccountContext,
+        call_context: CallContext,
         call: Call[Any],
         transmission: Transmission,
         failure: TransportError | None,
         request_id: str,
     ) -> AttemptResult:
         """Classify an attempt without a complete response. If `failure` is None, the deadline passed."""
+        account_context = call_context.account_context
         cause = str(failure or f"the deadline of {account_context.policy.deadline:g} s passed")
         final = failure is not None and not failure.retryable
         if not transmission.sent:
@@ -315,7 +312,8 @@ class AttemptRunner:
             return AttemptResult(evidence, error=missing, request_id=request_id)
         if transmission.status >= 300 or call.not_found_is_success:
             # The status is sufficient: a refusal is final without its message, and a deletion has no content.
-            return self._decoded(call, HttpResponse(transmission.status, transmission.headers, b""), request_id)
+            bodiless = HttpResponse(transmission.status, transmission.headers, b"")
+            return self._decoded(call_context, call, bodiless, request_id)
         reason = f"the response had HTTP status {transmission.status}, but its body was lost: {cause}"
         if call.replay is not Replay.READ:
             unread = InvalidResponseError(reason, status=transmission.status, applied="yes")
@@ -326,16 +324,17 @@ class AttemptRunner:
         lost = NoResponseError(reason) if failure else DeadlineExceededError(reason)
         return AttemptResult(Evidence.UNKNOWN, error=lost, request_id=request_id)
 
-    async def _decoded_in_thread(self, call: Call[Any], response: HttpResponse, request_id: str) -> AttemptResult:
+    async def _decoded_in_thread(self, decode: Callable[[], AttemptResult]) -> AttemptResult:
         """Decode a large body without delaying the event loop. A cancellation takes effect afterwards."""
         self._decoders = self._decoders or anyio.CapacityLimiter(2)
-        decode = partial(self._decoded, call, response, request_id)
         scope = anyio.CancelScope(shield=True)
         with scope:
             result = await anyio.to_thread.run_sync(decode, limiter=self._decoders)
         return result  # noqa: RET504 - after the scope, which could suppress a cancellation
 
-    def _decoded(self, call: Call[Any], response: HttpResponse, request_id: str) -> AttemptResult:
+    def _decoded(
+        self, call_context: CallContext, call: Call[Any], response: HttpResponse, request_id: str
+    ) -> AttemptResult:
         drift.start()
         found: tuple[Drift, ...] = ()
         try:
@@ -350,7 +349,8 @@ class AttemptRunner:
             if isinstance(error, GatewayError):
                 error.retry_after = wait
             return AttemptResult(_evidence(error), None, error, wait, request_id, found)
-        success = Response(record, response.status, response.headers, request_id)
+        elapsed = call_context.waits.clock() - call_context.started
+        success = Response(record, response.status, response.headers, request_id, elapsed=elapsed)
         return AttemptResult(Evidence.RESPONSE, success, request_id=request_id, drift=found)
 
 

@@ -171,6 +171,8 @@ class Executor:
                 else:
                     step = steps.send(value)
         except StopIteration as end:
+            if call_context.requests == 1 and end.value is last.record:
+                return last  # the response of the only request
             elapsed = self.waits.clock() - call_context.started
             counts = (call_context.requests, elapsed, last.recovered, call_context.late_attempt)
             return Response(end.value, last.status, last.headers, last.request_id, *counts)

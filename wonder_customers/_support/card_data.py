@@ -151,13 +151,8 @@ def _is_suspicious(value: Any) -> bool:
     texts = _texts(value)
     if texts is None:
         return True
-    joined = _BETWEEN.join(texts)
-    return _may_have_code(joined) or contains_card_number(joined)
-
-
-def _may_have_code(text: str) -> bool:
-    """Return whether a text may contain a card's security code or JSON. This is faster than the search."""
-    return _HINT.search(_without_marks(plain_text(text))) is not None
+    joined = plain_text(_BETWEEN.join(texts))
+    return _HINT.search(_without_marks(joined)) is not None or contains_card_number(joined)
 
 
 def _texts(value: Any) -> list[str] | None:
@@ -174,10 +169,10 @@ def _texts(value: Any) -> list[str] | None:
             continue
         elif names := _field_names(type(item)):  # type: ignore[arg-type]  # classes are hashable
             queue += _values(names)(item)
-        elif isinstance(item, (Mapping, list, tuple)):
+        elif isinstance(item, (dict, list, tuple, Mapping)):
             if len(queue) + len(item) > _MOST_VALUES:
                 return None
-            if isinstance(item, Mapping):
+            if not isinstance(item, (list, tuple)):
                 keys = [str(key) for key in item]
                 if any(names_security_code(key[:100]) for key in keys):
                     return None
@@ -221,7 +216,9 @@ def _fields_of(location: str, record: Any, names: Iterable[str]) -> Iterable[tup
 def _search_text(location: str, text: str) -> Iterator[tuple[str, str]]:
     if contains_card_number(text):
         yield location, "contains a card number"
-    elif _may_have_code(text) and _CODE.search(text) and _CODE_IN_TEXT.search(_without_marks(plain_text(text))):
+        return
+    plain = _without_marks(plain_text(text))
+    if _HINT.search(plain) and _CODE.search(text) and _CODE_IN_TEXT.search(plain):
         yield location, "contains a card's security code"
 
 

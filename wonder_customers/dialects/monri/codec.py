@@ -49,7 +49,8 @@ def _phone_text(phone: Phone) -> str:
 
 
 def _phone_problem(value: Any) -> str | None:
-    if not (isinstance(value, Phone) and isinstance(value.dial_code or "", str) and isinstance(value.number, str)):
+    code, number = (value.dial_code or "", value.number) if isinstance(value, Phone) else (None, None)
+    if not isinstance(code, str) or not isinstance(number, str):
         return "must be a Phone whose parts are strings"
     return _PHONE_LENGTH.check(_phone_text(value))
 
