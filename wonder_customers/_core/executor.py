@@ -157,7 +157,8 @@ class Executor:
         last = _NO_RESPONSE
         try:
             step = next(steps)
-            if subject is not None and isinstance(step, Call) and step.replay is Replay.READ:
+            reads_first = subject is not None and isinstance(step, Call) and step.replay is Replay.READ
+            if reads_first and self.order.locks.unconfirmed:
                 # An operation that reads before it writes must wait until no earlier write can still be applied.
                 await self.order.wait_for_unconfirmed(call_context, call_context.held, None)
             while True:

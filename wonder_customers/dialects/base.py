@@ -119,7 +119,9 @@ def send(call: Call[T]) -> Steps[T]:
 
 
 def upsert_by_lookup(
-    lookup: Callable[[], Steps[Customer]], create: Call[Customer], update: Callable[[Customer], Steps[Customer]]
+    lookup: Callable[[], Steps[Customer]],
+    create: Callable[[], Call[Customer]],
+    update: Callable[[Customer], Steps[Customer]],
 ) -> Steps[Customer]:
     """Look up a reference, then create or update its customer.
 
@@ -131,7 +133,7 @@ def upsert_by_lookup(
         held = yield from lookup()
     except NotFoundError:
         try:
-            return (yield from send(create))
+            return (yield from send(create()))
         except (ConflictError, InvalidRequestError) as refused:
             try:
                 held = yield from lookup()

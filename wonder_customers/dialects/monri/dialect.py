@@ -104,7 +104,7 @@ class MonriDialect(CustomerDeletion):
     def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         if draft.reference is None:
             return (yield from send(self._create(draft)))
-        reference, body = draft.reference, codec.customer_body(draft)
+        reference = draft.reference
 
         def lookup() -> Steps[Customer]:
             held = yield from send(self._holder(reference))
@@ -116,13 +116,11 @@ class MonriDialect(CustomerDeletion):
                 )
             return held
 
-        return (
-            yield from upsert_by_lookup(
-                lookup,
-                self._create(draft),
-                lambda held: send(self._write(held.id, codec.replacing_metadata(draft, body, held), reference)),
-            )
-        )
+        def update(held: Customer) -> Steps[Customer]:
+            body = codec.replacing_metadata(draft, codec.customer_body(draft), held)
+            return send(self._write(held.id, body, reference))
+
+        return (yield from upsert_by_lookup(lookup, lambda: self._create(draft), update))
 
     def get(self, id: str) -> Steps[Customer]:
         """Send ``GET /v2/customers/{uuid}``."""

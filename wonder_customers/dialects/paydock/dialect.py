@@ -96,7 +96,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         return (
             yield from upsert_by_lookup(
                 lambda: self._by_reference(reference),
-                self._create(draft),
+                lambda: self._create(draft),
                 lambda held: self._change(held.id, draft, held),
             )
         )
