@@ -13,10 +13,10 @@ BLOCKS = [block.code for block in blocks(FILE, "python")]
 
 
 def test_page_examples_pass(tmp_path: Path) -> None:
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
     for number, code in enumerate(BLOCKS[1:], 2):
         (tmp_path / f"test_block_{number}.py").write_text(code, encoding="utf-8")
-    plugins = ("anyio.pytest_plugin", "_hypothesis_pytestplugin")
+    plugins = ("anyio.pytest_plugin", "_hypothesis_pytestplugin", "respx.plugin", "pytest_httpx2")
     outcome = run_project(tmp_path, BLOCKS[0], plugins=plugins)
     assert outcome.code == 0, outcome.text
     assert outcome.count("passed") > 40
