@@ -65,7 +65,7 @@ def run_app(*command: str, variables: Mapping[str, str]) -> Iterator[AppProcess]
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(10)
-        reader.join(10)
+        process.wait(60)
+        reader.join(60)
         assert process.stdout is not None
         process.stdout.close()

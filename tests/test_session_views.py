@@ -185,7 +185,7 @@ async def test_deadline_of_a_view_limits_its_calls(simulator: SimulatorServer) -
         begin = anyio.current_time()
         with pytest.raises(DeadlineExceededError):
             await it.with_options(deadline=0.3).get(str(uuid4()))
-        assert anyio.current_time() - begin < 10
+        assert anyio.current_time() - begin < 50
 
 
 async def test_view_of_another_account_takes_options_but_not_the_language(simulator: SimulatorServer) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import evolve
-from bulk.customers import OPTIONS, AccountFactory, collect, draft
+from bulk.customers import OPTIONS, QUICK, AccountFactory, collect, draft
 
 from wonder_customers import CustomerDraft, CustomerSession
 from wonder_customers.bulk import Journal, sources, sync
@@ -17,7 +17,9 @@ from wonder_customers.simulator.server import SimulatorServer
 pytestmark = pytest.mark.anyio
 
 LATE = 0.2
-"""Seconds after which the gateway applies a request of the killed process; the confirmation window is 0.4 s."""
+"""Seconds after which the gateway applies a request of the killed process."""
+PATIENT = evolve(OPTIONS, retry=evolve(QUICK, confirmation_window=2.0))
+"""Options with a confirmation window that is longer than the delay on a busy machine too."""
 
 
 async def crash(journal: Journal, session: CustomerSession[Any], sent: CustomerDraft) -> None:
@@ -48,7 +50,7 @@ async def test_create_that_is_applied_late_is_not_sent_again(
 
         async with anyio.create_task_group() as group:
             group.start_soon(apply_late)
-            options = evolve(OPTIONS, resume=True)
+            options = evolve(PATIENT, resume=True)
             (outcome,) = await collect(sync(session, [draft(1)], journal=resumed, options=options))
     assert outcome.ok
     assert server.store.ledger("paydock") == {"c-1": 1}
@@ -68,7 +70,7 @@ async def test_late_write_does_not_overwrite_a_reverted_row(account: AccountFact
 
         async with anyio.create_task_group() as group:
             group.start_soon(apply_late)
-            (outcome,) = await collect(sync(session, [draft(1, "A")], journal=journal, options=OPTIONS))
+            (outcome,) = await collect(sync(session, [draft(1, "A")], journal=journal, options=PATIENT))
         held = await session.get_by_reference("c-1")
     assert outcome.ok
     assert held.name == draft(1, "A").name

@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 from bulk.customers import QUICK, AccountFactory, collect, count_statuses, draft, line, open_journal, run_job, write_csv
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession, RateLimit
@@ -247,13 +248,14 @@ async def test_late_deletion_does_not_undo_a_row_that_returned(
         held = (await killed.get_by_reference("c-1")).id
 
         async def apply_late() -> None:
-            await anyio.sleep(0.2)  # the confirmation window is 0.4 s
+            await anyio.sleep(0.2)  # the confirmation window is 2 s
             await killed.delete(held)
 
         async with anyio.create_task_group() as group:
             group.start_soon(apply_late)
             rows = sources.read(write_csv(tmp_path / "c.csv", 2))
-            _, outcomes = await run_job(account(gateway), rows, journal)
+            patient = evolve(QUICK, confirmation_window=2.0)
+            _, outcomes = await run_job(account(gateway), rows, journal, retry=patient)
         returned = next(it for it in outcomes if it.reference == "c-1")
         if gateway == "monri":  # a deleted customer keeps its reference
             assert (returned.status, returned.code) == ("failed", "ConflictError")

@@ -41,7 +41,7 @@ def test_help_is_fast_and_does_not_import_the_web_server() -> None:
     ).stderr.decode()
     # Processor time: other processes of a busy machine do not count.
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 3
+    assert after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime < 6
     loaded = {line.rpartition("|")[2].strip() for line in printed.splitlines()}
     assert "cyclopts" in loaded
     assert not loaded & {"uvicorn", "starlette", "httpx", "duckdb"}

@@ -132,7 +132,7 @@ def test_sign_ups_with_disconnecting_clients(shop: AppProcess, gateways_of_app: 
 
     # The last test of the module: it stops the shop, as an orchestrator does.
     shop.process.send_signal(signal.SIGTERM)
-    shop.process.wait(10)
+    shop.process.wait(60)
     time.sleep(0.05)
     assert "Traceback" not in shop.log
     assert "ERROR" not in shop.log

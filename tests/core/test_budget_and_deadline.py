@@ -114,7 +114,7 @@ async def test_deadline_ends_a_hanging_request(
     error: Any = caught.value
     assert words in error.reason
     assert (error.applied, type(error)) == (applied, kind)
-    assert 0.04 < error.elapsed < 10
+    assert 0.04 < error.elapsed < 60
 
 
 async def test_deadline_ends_the_wait_for_a_write_lock() -> None:

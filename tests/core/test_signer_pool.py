@@ -25,7 +25,7 @@ class BlockingSigner:
             self.inline.append(number)
         else:
             self.in_threads.append(number)
-            assert self._released.wait(5)
+            assert self._released.wait(60)
         return number
 
     def release(self) -> None:

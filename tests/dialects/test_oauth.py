@@ -62,10 +62,10 @@ async def test_view_of_the_same_account_shares_the_token() -> None:
 
 
 async def test_expired_token_is_fetched_again() -> None:
-    gateway = TokenGateway(lifetime=0.05)
+    gateway = TokenGateway(lifetime=1.0)
     async with gateway.session(monri_oauth()) as session:
         await session.get(UUID)
-        await anyio.sleep(0.06)
+        await anyio.sleep(1.1)
         await session.get(UUID)
     assert gateway.fetched == 2
     gateway = TokenGateway(lifetime=100)

@@ -160,7 +160,7 @@ async def test_fault_never_loses_or_duplicates_a_customer(
     simulator.faults.clear()
     if fault.name == "zombie" and operation.name in WRITES and operation.method != "GET":
         _wait_for_delayed_request(simulator, gateway, reference, operation)
-    assert took <= POLICY.deadline + 5
+    assert took <= POLICY.deadline + 30
     # At most three sends and a few lookups, each with at most three attempts.
     assert requests <= 3 * (POLICY.attempts + 4)
     assert simulator.store.ledger(gateway).get(reference, 0) <= 1

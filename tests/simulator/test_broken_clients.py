@@ -22,7 +22,7 @@ def test_stop_is_fast_with_stalled_connections(server: SimulatorServer) -> None:
     threads = threading.active_count()
     begin = time.monotonic()
     server.stop()
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 50
     assert threading.active_count() == threads - 1
     for connection in [*connections, last]:
         connection.close()

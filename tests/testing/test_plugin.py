@@ -48,7 +48,12 @@ MODES: dict[str, tuple[str, tuple[str, ...], list[str], int]] = {
 }
 
 
-@pytest.mark.parametrize("mode", MODES)
+USUAL = {"anyio, both backends", "auto asyncio", "asyncio with session loop scope"}
+
+
+@pytest.mark.parametrize(
+    "mode", [pytest.param(mode, id=mode, marks=() if mode in USUAL else pytest.mark.long) for mode in MODES]
+)
 def test_fixtures_work_in_each_mode(tmp_path: Path, mode: str) -> None:
     mark, plugins, values, expected = MODES[mode]
     if ASYNCIO in plugins:

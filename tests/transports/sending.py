@@ -71,12 +71,12 @@ async def request_in_progress(transport: Transport) -> AsyncIterator[None]:
     def script(peer: Peer) -> None:
         peer.request()
         arrived.set()
-        respond.wait(2)
+        respond.wait(60)
         peer.say(OK)
 
     with RawServer(script) as server:
         async with anyio.create_task_group() as group:
             group.start_soon(send, transport, signed_request(server.port, timeouts=Timeouts(2, 2, 2)))
-            await anyio.to_thread.run_sync(arrived.wait, 2)
+            await anyio.to_thread.run_sync(arrived.wait, 60)
             yield
             respond.set()

@@ -59,7 +59,7 @@ async def test_connection_that_the_server_closes_is_closed(kind: Callable[..., A
     def script(peer: Peer) -> None:
         peer.request()
         peer.say(OK)
-        close.wait(3)
+        close.wait(60)
 
     async with aclosing(kind()) as transport:
         with RawServer(script) as server:
@@ -145,16 +145,16 @@ async def test_idle_connection_that_is_used_again_stays_open_while_another_is_cl
             await super().aclose()
             if not closing.is_set():
                 closing.set()
-                await anyio.to_thread.run_sync(asked.wait, 3)
+                await anyio.to_thread.run_sync(asked.wait, 60)
                 respond.set()
-                responded.wait(3)  # the event loop does not read the response before this connection is closed
+                responded.wait(60)  # the event loop does not read the response before this connection is closed
 
     def script(peer: Peer) -> None:
         while peer.request():
             last = closing.is_set()
             if last:
                 asked.set()
-                respond.wait(3)
+                respond.wait(60)
             peer.say(OK)
             if last:
                 responded.set()
@@ -167,7 +167,7 @@ async def test_idle_connection_that_is_used_again_stays_open_while_another_is_cl
             await anyio.sleep(0.6)
             await response_to(transport, signed_request(server.port))
             await closing.wait()
-            patient = signed_request(server.port, timeouts=Timeouts(3, 3, 3))
+            patient = signed_request(server.port, timeouts=Timeouts(60, 60, 60))
             assert (await response_to(transport, patient)).status == 200
         assert server.connections == 2
 

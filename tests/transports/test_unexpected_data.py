@@ -84,7 +84,7 @@ async def test_data_without_a_request_is_discarded(kind: Callable[..., Any]) -> 
     def script(peer: Peer) -> None:
         peer.request()
         peer.say(OK)
-        if not said.is_set() and asked.wait(2):
+        if not said.is_set() and asked.wait(60):
             peer.say(FOREIGN[:20])
             said.set()
             peer.request()
@@ -92,7 +92,7 @@ async def test_data_without_a_request_is_discarded(kind: Callable[..., Any]) -> 
 
     def between() -> None:
         asked.set()
-        said.wait(2)
+        said.wait(60)
 
     with RawServer(script) as server:
         assert await bodies(kind(), signed_request(server.port), between) == [b"{}", b"{}"]

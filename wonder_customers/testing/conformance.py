@@ -51,7 +51,7 @@ __all__ = ["DialectConformance"]
 
 T = TypeVar("T")
 
-_POLICY = RetryPolicy(deadline=10, read_timeout=1, base=0.01, throttle_base=0.01, confirmation_window=0.3)
+_POLICY = RetryPolicy(deadline=60, read_timeout=20, base=0.01, throttle_base=0.01, confirmation_window=0.3)
 _UNKNOWN = "00000000-0000-4000-8000-000000000000"
 _CAPABILITIES: Final = ((CustomerDeletion, Operation.DELETE), (PaymentTokenStorage, Operation.CREATE_PAYMENT_TOKEN))
 

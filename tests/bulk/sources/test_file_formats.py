@@ -3,6 +3,7 @@
 import gzip
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -296,3 +297,16 @@ def test_pipe_is_refused(tmp_path: Path) -> None:
             use(tmp_path / "p.csv")
     with pytest.raises(ConfigurationError, match=r"p\.csv is a pipe or a device with the name of a file"):
         sources.read(tmp_path)
+
+
+def test_temporary_files_of_a_query_are_deleted_when_its_reader_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("duckdb", reason="needs the extra duckdb")
+    (tmp_path / "c.csv").write_text("reference\nr-1\nr-2\n")
+    (folder := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    with closing(sources.read(tmp_path / "c.csv", query="FROM source")) as rows:
+        assert next(rows).reference == "r-1"
+        assert list(folder.iterdir())
+    assert not list(folder.iterdir())

@@ -5,6 +5,7 @@ from contextlib import ExitStack, closing, suppress
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from types import GeneratorType
 from typing import Any, BinaryIO
 
 from attrs import evolve, fields
@@ -50,13 +51,13 @@ class RowReader(Iterator[Row]):
         self._stack = ExitStack()
         self._closed = False
         # The first row is read immediately, so that unusable columns are reported before the job starts.
-        following = rows(self)
+        self._following = rows(self)
         try:
-            first = next(following, None)
+            first = next(self._following, None)
         except BaseException:
             self.close()
             raise
-        self._rows = following if first is None else chain([first], following)
+        self._rows = self._following if first is None else chain([first], self._following)
 
     def __iter__(self) -> "RowReader":
         return self
@@ -99,8 +100,10 @@ class RowReader(Iterator[Row]):
         return self._stack.enter_context(contents)
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, and delete the temporary files of a query."""
         self._closed = True
+        if isinstance(self._following, GeneratorType) and not self._following.gi_running:
+            self._following.close()
         self._stack.close()
 
 
