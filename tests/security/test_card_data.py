@@ -49,6 +49,21 @@ def test_card_number_is_found_with_any_separators(card: str, separator: str, siz
     assert contains_card_number(f"12/31 exp, no. {written}")
 
 
+@given(st.lists(st.sampled_from(["4", "51", "2", "4111", "1111", "00", "60110009", *CARDS]), max_size=8))
+def test_every_sequence_of_complete_groups_is_checked(groups: list[str]) -> None:
+    sequences = (
+        "".join(groups[start:end]) for start in range(len(groups)) for end in range(start + 1, len(groups) + 1)
+    )
+    expected = any(13 <= len(it) <= 19 and contains_card_number(it) for it in sequences)
+    assert contains_card_number(" ".join(groups)) == expected
+
+
+def test_card_number_is_found_in_a_value_with_many_parts() -> None:
+    parts: list[Any] = [{"note": "n"}] * 3000
+    assert list(find_card_data({"a": parts})) == []
+    assert [problem for _, problem in find_card_data({"a": [*parts, {"note": CARD}]})] == ["contains a card number"]
+
+
 @pytest.mark.parametrize(
     "text",
     ["+49 1512 3456789", "2026-11-28 06:42:07.123456", "35 209900 176148 1", "1700000000000", "HR1210010051863000160",
