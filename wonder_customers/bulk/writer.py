@@ -140,8 +140,8 @@ class RowWriter:
         result, held = _result(row, response), response.record.id
         attempts, source = response.attempts, row.row
         if self.journal is not None:
-            digests = (row.raw, row.payload, row.cells.confirmed)
-            self.journal.done(row.reference, source.number, *digests, result=result, id=held, attempts=attempts)
+            confirmed = (row.reference, source.number, row.raw, row.payload, row.cells.confirmed)
+            self.journal.done(confirmed, result=result, id=held, attempts=attempts)
             if response.late_attempt:
                 self.journal.ended(row.reference, "done", attempts, LATE_ATTEMPT)
         return Outcome(

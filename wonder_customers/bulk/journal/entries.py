@@ -11,7 +11,8 @@ from wonder_customers.bulk.journal.digest import Digests
 __all__ = ["LATE_ATTEMPT", "Announcement", "Entry", "RowJournal", "Run", "State"]
 
 Announcement = tuple[str, int, bytes | None, bytes, str]
-"""Reference, row number, digest of the raw values, digest of the request body, and digests of the fields."""
+"""Reference, row number, digest of the raw values, digest of the request body, and digests of the fields (see
+`wonder_customers.bulk.empty_cells`)."""
 
 State = Literal["sending", "done", "failed", "unknown", "held", "removing", "removed"]
 """``failed``: the gateway refused the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again.
@@ -105,19 +106,8 @@ class RowJournal(Protocol):
             BulkError: The records could not be written, so the rows must not be sent.
         """
 
-    def done(
-        self,
-        reference: str,
-        number: int,
-        raw: bytes | None,
-        payload: bytes,
-        fields: str,
-        *,
-        result: str,
-        id: str,
-        attempts: int,
-    ) -> None:
-        """Record that the gateway confirmed the row. `fields` are digests, see `wonder_customers.bulk.empty_cells`."""
+    def done(self, row: Announcement, *, result: str, id: str, attempts: int) -> None:
+        """Record that the gateway confirmed the row."""
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record the result of a row that the gateway did not confirm."""

@@ -276,20 +276,9 @@ class Journal:
         """
         await self.merge([("sending", list(row)) for row in rows])
 
-    def done(
-        self,
-        reference: str,
-        number: int,
-        raw: bytes | None,
-        payload: bytes,
-        fields: str,
-        *,
-        result: str,
-        id: str,
-        attempts: int,
-    ) -> None:
-        """Record that the gateway confirmed the row. `fields` are digests, see `wonder_customers.bulk.empty_cells`."""
-        self.writer.post(*self._statement("done", [reference, number, raw, payload, fields, result, id, attempts]))
+    def done(self, row: Announcement, *, result: str, id: str, attempts: int) -> None:
+        """Record that the gateway confirmed the row."""
+        self.writer.post(*self._statement("done", [*row, result, id, attempts]))
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record the result of a row that the gateway did not confirm."""
