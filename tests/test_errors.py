@@ -59,6 +59,7 @@ FACTS: dict[str, Any] = {
     "retry_after": 7.5,
     "ids": ("a", "b"),
     "fields": {"phone": ("bad",)},
+    "rate_limit_headers": {"retry-after": "8"},
 }
 
 

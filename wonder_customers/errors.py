@@ -200,6 +200,8 @@ class CallError(WonderCustomersError):
         reference: The customer's reference, if the call had one.
         id: The gateway's id of the customer, if the call had one.
         hint: What to do next.
+        rate_limit_headers: The headers about rate limits of the last response, such as ``x-ratelimit-remaining`` and
+            ``retry-after``. Values of the request and credentials are removed from them.
     """
 
     hint = "See the documentation of the gateway."
@@ -217,6 +219,7 @@ class CallError(WonderCustomersError):
         elapsed: float = 0.0,
         reference: str | None = None,
         id: str | None = None,
+        rate_limit_headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -229,6 +232,7 @@ class CallError(WonderCustomersError):
         self.elapsed = elapsed
         self.reference = reference
         self.id = id
+        self.rate_limit_headers: dict[str, str] = dict(rate_limit_headers or {})
 
     def __str__(self) -> str:
         times = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'} in {self.elapsed:.2f} s"
@@ -363,10 +367,7 @@ class ConflictError(GatewayError):
         """What to do next."""
         if self.operation == "create":
             return "Call upsert to update the existing customer, or use another reference."
-        return (
-            "Read the customer: another customer may have the reference, or another change may be in progress."
-            " Use another reference, or call again."
-        )
+        return "Another customer has the reference, or another change is in progress. Read the customer, or call again."
 
 
 class InvalidRequestError(GatewayError):

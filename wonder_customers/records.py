@@ -13,6 +13,7 @@ from attrs import field, fields, frozen
 
 from wonder_customers._support.markers import CLEAR, UNSET, Clear, Unset
 from wonder_customers._support.phone import Phone
+from wonder_customers._support.rate_limit_headers import rate_limit_headers
 from wonder_customers.secret import Secret, guarded, optional_secret, secret
 
 __all__ = [
@@ -389,6 +390,11 @@ class Response(Generic[T]):
     elapsed: float = 0.0
     recovered: bool = False
     late_attempt: bool = False
+
+    @property
+    def rate_limit_headers(self) -> dict[str, str]:
+        """The headers about rate limits, such as ``x-ratelimit-remaining`` and ``retry-after``."""
+        return rate_limit_headers(self.headers)
 
 
 Applied = Literal["no", "yes", "unknown"]

@@ -1,5 +1,6 @@
 """The headers of every request, and the attributes of responses and errors."""
 
+import pickle
 import re
 from datetime import UTC, datetime
 
@@ -19,7 +20,9 @@ from scripted_transport import (
     respond,
 )
 from wonder_customers import (
+    CallError,
     ConflictError,
+    CustomerDraft,
     DeadlineExceededError,
     InvalidRequestError,
     InvalidResponseError,
@@ -250,3 +253,52 @@ async def test_field_messages_of_a_refusal_are_redacted() -> None:
 
 def test_attempt_runner_uses_the_wall_clock() -> None:
     assert abs(AttemptRunner(None, make_harness().executor.order).wall() - datetime.now(UTC).timestamp()) < 5
+
+
+LIMITS = {"x_ratelimit_remaining": "7", "ratelimit_reset": "30", "x_ratelimit_limit_minute": "60"}
+
+
+async def test_response_has_the_headers_about_rate_limits() -> None:
+    it = make_harness(respond(200, monri_customer(uuid=UUID), **LIMITS, retry_after="5", server="other", date="today"))
+    response = await it.get(UUID)
+    assert response.rate_limit_headers == {
+        "x-ratelimit-remaining": "7",
+        "ratelimit-reset": "30",
+        "x-ratelimit-limit-minute": "60",
+        "retry-after": "5",
+    }
+
+
+async def test_error_has_the_headers_about_rate_limits_without_values_of_the_request() -> None:
+    it = make_harness(respond(404, {}, **LIMITS, ratelimit_policy=f"for {UUID}-ada@example.org", rate_limit="a\x07b"))
+    with pytest.raises(NotFoundError) as caught:
+        await it.executor.run(
+            it.account_context, "get_by_reference", it.dialect.get_by_reference("ada@example.org"), None
+        )
+    found = caught.value.rate_limit_headers
+    assert found["x-ratelimit-remaining"] == "7"
+    assert "rate-limit" not in found
+    assert pickle.loads(pickle.dumps(caught.value)).rate_limit_headers == found
+
+
+async def test_limit_in_an_error_of_a_write_repeats_no_value_of_its_body() -> None:
+    it = make_harness(respond(400, {}, ratelimit_policy="10;user=ada@example.org", x_ratelimit_remaining="0"))
+    with pytest.raises(InvalidRequestError) as caught:
+        await it.create(CustomerDraft("r-1", name="Ada", email="ada@example.org"))
+    assert caught.value.rate_limit_headers == {"ratelimit-policy": "10;user=…", "x-ratelimit-remaining": "0"}
+
+
+async def test_unconfirmed_write_has_the_headers_of_its_last_response() -> None:
+    it = make_harness(respond(502, b"", x_ratelimit_remaining="3"), policy=RetryPolicy(attempts=1))
+    with pytest.raises(OutcomeUnknownError) as caught:
+        await it.create(CustomerDraft(name="Ada"))
+    assert caught.value.rate_limit_headers == {"x-ratelimit-remaining": "3"}
+
+
+async def test_history_of_an_error_repeats_no_value_of_a_successful_request() -> None:
+    empty = {"status": 200, "error": None, "resource": {"type": "customer", "data": [], "count": 0}}
+    steps = (respond(200, empty, x_request_id="for-reference-77"), respond(401, {}))
+    it = make_harness(*steps, account=PAYDOCK)
+    with pytest.raises(CallError) as caught:
+        await it.upsert(CustomerDraft("reference-77", first_name="Ada"))
+    assert caught.value.history[0].request_id == "for-…"

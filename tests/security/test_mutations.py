@@ -379,6 +379,10 @@ def test_every_redaction_is_listed() -> None:
         "_core.attempt.AttemptRunner._sign_and_send without_frames",
         # `test_request_id_of_events_repeats_no_value_of_the_request` covers it.
         "_core.context.CallContext.end_attempt redact_id",
+        # `test_history_of_an_error_repeats_no_value_of_a_successful_request` covers it.
+        "_core.context.CallContext._record redact_id",
+        # `test_unreadable_file_is_reported_with_its_variable` covers it.
+        "dialects.accounts._setting concealed",
         # Removes frames that contain only records, which hide their values.
         "_core.operations.check_card_data concealed",
         # `test_attributes_of_frames_do_not_lead_to_requests` covers it.

@@ -1,7 +1,7 @@
 """One attempt at a request: permit it, sign it, send it, and classify how it ended."""
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from wonder_customers._core.permits import request_result, wait_for_permit
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.signing import SignerPool
 from wonder_customers._core.write_locks import WriteOrder
+from wonder_customers._support.rate_limit_headers import rate_limit_headers
 from wonder_customers._support.unique_ids import UniqueIds
 from wonder_customers._support.wait_queue import DividedSlots
 from wonder_customers.dialects import drift
@@ -38,7 +39,7 @@ from wonder_customers.errors import (
 from wonder_customers.rate_limit import RateLimiter
 from wonder_customers.records import Response
 from wonder_customers.retry import Evidence, retry_after
-from wonder_customers.secret import Secret, without_frames
+from wonder_customers.secret import without_frames
 from wonder_customers.wire import (
     Header,
     HttpResponse,
@@ -248,7 +249,7 @@ class AttemptRunner:
             result = decode() if len(response.body) <= _LARGE else await self._decoded_in_thread(decode)
         else:
             result = self._without_response(call_context, call, transmission, failure, request_id)
-        return result if result.response is not None else _redacted(result, call, call_context.secrets)
+        return result if result.response is not None else _redacted(result, call, call_context, transmission)
 
     async def _transmit(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
         """Send a request over the transport, and check the type of the result.
@@ -361,10 +362,14 @@ def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> Inva
     return InvalidResponseError(reason, status=status, applied="no" if call.replay is Replay.READ else "yes")
 
 
-def _redacted(result: AttemptResult, call: Call[Any], secrets: Iterable[Secret]) -> AttemptResult:
+def _redacted(
+    result: AttemptResult, call: Call[Any], call_context: CallContext, transmission: Transmission
+) -> AttemptResult:
     """Return a failed result without the values of the request and the credentials in its texts."""
-    redactor = Redactor(call.request, secrets)
+    redactor = Redactor(call.request, call_context.secrets)
     redactor.redact_error(result.error)
+    limits = rate_limit_headers(transmission.headers)
+    result.error.rate_limit_headers = {name: redactor.redact_id(value) for name, value in limits.items()}
     request_id = redactor.redact_id(result.request_id or "")
     result.error.request_id = request_id
     return AttemptResult(result.evidence, None, result.error, result.retry_after, request_id, result.drift)

@@ -27,7 +27,7 @@ from wonder_customers.errors import (
 from wonder_customers.records import Applied, Customer, Response
 from wonder_customers.retry import Evidence, RetryPolicy
 from wonder_customers.secret import Secret
-from wonder_customers.wire import Header, Replay, Timeouts, Transmission
+from wonder_customers.wire import Header, HttpRequest, Replay, Timeouts, Transmission
 
 if TYPE_CHECKING:  # loaded only when there are observers
     from wonder_customers._core.observers import CallObserver, ObserverGroup
@@ -148,7 +148,7 @@ class CallContext:
         wrote: Whether a write of the operation received a successful response or was found to be applied.
         unconfirmed: Whether a write of the operation may have been applied, without confirmation so far.
         late_attempt: Whether a write was confirmed after an attempt that received no response.
-        ended: How each request ended: the transmission, the result, the cause and the duration.
+        ended: How each request ended: the request, the transmission, the result, the cause and the duration.
         held: The keys of the locks that the operation holds.
         observer: Reports the events of the operation; None if the session has no observers.
         secrets: The credentials that were used so far, which are removed from messages of the gateway.
@@ -164,7 +164,7 @@ class CallContext:
     wrote: bool = False
     unconfirmed: bool = False
     late_attempt: bool = False
-    ended: list[tuple[Transmission, AttemptResult, str, float]] = field(factory=list)
+    ended: list[tuple[HttpRequest, Transmission, AttemptResult, str, float]] = field(factory=list)
     held: list[Key] = field(factory=list)
     observer: "CallObserver | None" = None
     secrets: tuple[Secret, ...] = ()
@@ -202,7 +202,7 @@ class CallContext:
         error.attempts = error.attempts or self.requests
         error.gateway = error.gateway or self.account_context.dialect.gateway
         error.operation = error.operation or self.operation
-        error.history = tuple(starmap(_record_of, self.ended))
+        error.history = tuple(starmap(self._record, self.ended))
         error.elapsed = self.waits.clock() - self.started
         return error
 
@@ -247,15 +247,25 @@ class CallContext:
     def end_attempt(self, call: Call[Any], transmission: Transmission, result: AttemptResult, elapsed: float) -> None:
         """Record and report the end of a request."""
         error = None if result.response is not None else result.error
-        self.ended.append((transmission, result, "complete response" if error is None else error.reason, elapsed))
+        cause = "complete response" if error is None else error.reason
+        self.ended.append((call.request, transmission, result, cause, elapsed))
         if self.observer is not None:
             name = None if error is None else error_name(error)
             applied, request_id = _applied_by(call, transmission, result), result.request_id
             if error is None and request_id is not None:
-                # The ids of errors are redacted already.
                 request_id = Redactor(call.request, self.secrets).redact_id(request_id)
             outcome = outcome_of(transmission, result)
             self.observer.attempted(outcome, transmission.status, applied, name, elapsed, request_id=request_id)
+
+    def _record(
+        self, request: HttpRequest, transmission: Transmission, result: AttemptResult, cause: str, elapsed: float
+    ) -> AttemptRecord:
+        outcome, request_id = outcome_of(transmission, result), result.request_id
+        if result.response is not None and request_id is not None:
+            # The ids of errors are redacted already.
+            request_id = Redactor(request, self.secrets).redact_id(request_id)
+        shown = f"HTTP {transmission.status}" if outcome == "response" else outcome
+        return AttemptRecord(shown, cause, elapsed, request_id)
 
     def break_attempt(self, call: Call[Any], transmission: Transmission, error: BaseException, elapsed: float) -> None:
         """Report that a request was cancelled or ended with an unexpected error."""
@@ -331,15 +341,10 @@ def as_unconfirmed(error: CallError, subject: Mapping[str, str]) -> CallError:
         request_id=error.request_id,
         reference=error.reference or subject.get("reference"),
         id=error.id or subject.get("id"),
+        rate_limit_headers=error.rate_limit_headers,
     )
     unknown.__cause__ = error
     return unknown
-
-
-def _record_of(transmission: Transmission, result: AttemptResult, cause: str, elapsed: float) -> AttemptRecord:
-    outcome = outcome_of(transmission, result)
-    shown = f"HTTP {transmission.status}" if outcome == "response" else outcome
-    return AttemptRecord(shown, cause, elapsed, result.request_id)
 
 
 def outcome_of(transmission: Transmission, result: AttemptResult | None) -> "Outcome":
