@@ -24,12 +24,13 @@ from mock_gateway import (
     monri,
     monri_oauth,
     paydock,
+    private_key,
     wonder,
 )
 
-from wonder_customers import CustomerDraft, Monri, Paydock, Phone, Wonder, WonderFilter
+from wonder_customers import CustomerDraft, Monri, Paydock, Phone, Secret, Wonder, WonderFilter
 from wonder_customers.dialects.monri.signing import authorization, digest
-from wonder_customers.dialects.wonder.signing import request_message, request_time
+from wonder_customers.dialects.wonder.signing import load_key, request_message, request_time
 
 OPENSSL = shutil.which("openssl")
 ROOT = "/svc/payment/api/v1/openapi"
@@ -255,3 +256,9 @@ def test_sandbox_is_the_default(account: Wonder | Paydock | Monri) -> None:
         "Monri": ("https://ipgtest.monri.com", "https://ipg.monri.com"),
     }
     assert (account.base_url, type(account).PRODUCTION) == sandboxes[type(account).__name__]
+
+
+def test_private_key_is_loaded_once() -> None:
+    """Loading and checking an RSA key takes 50 ms, so accounts with the same key share the loaded one."""
+    pem = Secret(private_key())
+    assert load_key(pem) is load_key(Secret(pem.reveal()))

@@ -4,7 +4,7 @@ Sources: Paydock's page ``POST /v1/customers`` and API reference; Paydock's clie
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import orjson
 from attrs import evolve
@@ -62,7 +62,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     gateway = "paydock"
     page_limit = 100
-    filter_type = PaydockFilter
+    filter_type: ClassVar[type[PaydockFilter]] = PaydockFilter
 
     def __init__(self, account: "Paydock") -> None:
         super().__init__(account.base_url)

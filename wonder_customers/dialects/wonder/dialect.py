@@ -51,7 +51,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
     gateway = "wonder"
     page_limit = 100
-    filter_type = WonderFilter
+    filter_type: ClassVar[type[WonderFilter]] = WonderFilter
     signs_slowly = True
     missing: ClassVar[Mapping[Operation, str]] = {
         Operation.DELETE: "its documentation does not describe the deletion of customers",
