@@ -72,6 +72,8 @@ def text(shortest: int = 0, longest: int = 255) -> Limit:
     """Return a limit of the length of a str. If a document has no limit, this library uses 255 characters."""
 
     def check(value: Any) -> str | None:
+        if type(value) is str and shortest <= len(value) <= longest and value.isascii():
+            return None  # the usual case
         if not isinstance(value, str):
             return f"must be a str, not {type(value).__name__}"
         if not shortest <= len(value) <= longest:
