@@ -35,7 +35,7 @@ PARTS = [
     ("cli", "uvicorn", "from wonder_customers.simulator import SimulatorServer", "the simulator"),
     ("cli", "starlette", "from wonder_customers.dialects import simulator; simulator('monri')", "the simulator"),
     ("pytest", "respx", "from wonder_customers.testing import make_draft", "wonder_customers.testing"),
-    ("ray", "ray", "from wonder_customers.bulk.ray import sync_on_ray", "work on Ray"),
+    ("ray", "ray", "from wonder_customers.bulk.ray import sync_on_ray", "running a job on Ray"),
     (
         "shared-limit",
         "redis",
@@ -68,7 +68,9 @@ def errors(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_missing_package_error_states_the_install_command(errors: list[str], number: int) -> None:
     extra, packages, _, part = PARTS[number]
     missing = packages.partition(" ")[0]
-    assert errors[number] == f"MissingExtraError {part} needs {missing}: pip install 'wonder-customers[{extra}]'"
+    assert (
+        errors[number] == f"MissingExtraError {part} requires {missing}. Run: pip install 'wonder-customers[{extra}]'"
+    )
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert any(requirement.startswith(missing.replace("_", "-")) for requirement in extras[extra])
 

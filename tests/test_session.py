@@ -83,11 +83,11 @@ async def test_session_cannot_be_opened_twice() -> None:
     wire = MockGateway(json_response(200, CUSTOMER))
     session = wire.session(paydock())
     async with session:
-        with pytest.raises(SessionClosedError, match="opened before"):
+        with pytest.raises(SessionClosedError, match="opened only once"):
             async with session:
                 raise AssertionError("the session must not open")
         assert (await session.get(HEX24)).id == HEX24
-    with pytest.raises(SessionClosedError, match="opened before"):
+    with pytest.raises(SessionClosedError, match="opened only once"):
         async with session:
             raise AssertionError("the session must not open")
 
@@ -282,7 +282,7 @@ def test_session_repr_shows_gateway_and_state() -> None:
 async def test_redirect_is_not_followed() -> None:
     wire = MockGateway(json_response(302, None, Location="https://evil.example/"))
     async with wire.session(paydock()) as session:
-        with pytest.raises(Exception, match="redirects are not followed"):
+        with pytest.raises(Exception, match=r"redirect .*not followed"):
             await session.get(HEX24)
     assert len(wire.requests) == 1
 

@@ -89,7 +89,7 @@ class MissingExtraError(ConfigurationError, ModuleNotFoundError):
     """
 
     def __init__(self, part: str, packages: Iterable[str], extra: str) -> None:
-        super().__init__(f"{part} needs {', '.join(packages)}: pip install 'wonder-customers[{extra}]'")
+        super().__init__(f"{part} requires {', '.join(packages)}. Run: pip install 'wonder-customers[{extra}]'")
         self.extra = extra
 
 
@@ -250,7 +250,7 @@ class NotSentError(CallError):
 class NoResponseError(CallError):
     """A read was sent as often as the retry policy allows, and no complete response arrived."""
 
-    hint = "It is safe to call again: this operation only reads."
+    hint = "It is safe to call again, because this operation only reads."
 
 
 class OutcomeUnknownError(CallError):
@@ -263,10 +263,10 @@ class OutcomeUnknownError(CallError):
     def hint(self) -> str:  # type: ignore[override]
         """What to do next."""
         if self.reference is None and self.id is None:
-            return "Do not repeat the call: it had no reference, so search the gateway's customer list first."
+            return "Do not repeat the call. The record has no reference, so search the gateway's customer list first."
         if self.operation.endswith("payment_token"):
-            return "Do not repeat the call: `await session.resolve_payment_tokens(error)` reads the customer's tokens."
-        return "Do not repeat the call: `await session.resolve(error)` reads the customer from the gateway."
+            return "Do not repeat the call. Read the tokens with `await session.resolve_payment_tokens(error)`."
+        return "Do not repeat the call. Read the customer with `await session.resolve(error)`."
 
 
 class DeadlineExceededError(CallError):
@@ -282,7 +282,7 @@ class InvalidResponseError(CallError):
         status: The HTTP status of the response.
     """
 
-    hint = "Read the customer before you repeat a write, and report the deviation to the maintainers of the library."
+    hint = "Before you repeat a write, read the customer. Report the deviation to the maintainers of the library."
 
     def __init__(self, reason: str, *, status: int = 0, **facts: Any) -> None:
         super().__init__(reason, **facts)
@@ -333,7 +333,7 @@ class GatewayError(CallError):
 class AuthenticationError(GatewayError):
     """The credentials or the signature were not accepted."""
 
-    hint = "Check that the credentials belong to this environment, and check the clock of this machine."
+    hint = "Check that the credentials belong to this environment and that the clock of this machine is correct."
 
 
 class PermissionDeniedError(GatewayError):
@@ -348,7 +348,7 @@ class NotFoundError(GatewayError):
     After `get_by_reference` at Monri, `id` is the id of a deleted customer that still has the reference.
     """
 
-    hint = "Check the id or reference, and that it belongs to this account and environment."
+    hint = "Check that the id or reference is correct and belongs to this account and environment."
 
 
 class ConflictError(GatewayError):
@@ -377,7 +377,7 @@ class InvalidRequestError(GatewayError):
         fields: The gateway's messages by wire field; empty if the gateway does not name fields.
     """
 
-    hint = "Correct the record: the gateway will refuse the same request again."
+    hint = "Correct the record, because the gateway will refuse the same request again."
 
     def __init__(self, reason: str, *, fields: Mapping[str, Sequence[str]] | None = None, **facts: Any) -> None:
         super().__init__(reason, **facts)
@@ -393,7 +393,7 @@ class RateLimitError(GatewayError):
 class GatewayUnavailableError(GatewayError):
     """The gateway failed (5xx)."""
 
-    hint = "Try again later. If the call was a write, read the customer first."
+    hint = "Call again later. If the call was a write, read the customer first."
 
 
 class BulkError(WonderCustomersError):

@@ -39,14 +39,16 @@ _GENERIC: Final = (
         "smaller-pages",
         "paging",
         f"a list with limit {_PAGE} has {_PAGE} customers",
-        lambda seen: None if seen.listed is None or seen.listed >= _PAGE else "fewer customers than requested",
+        lambda seen: (
+            None if seen.listed is None or seen.listed >= _PAGE else "the list has fewer customers than requested"
+        ),
     ),
     Check(
         "stale-index",
         "",
-        "a new customer is found by its reference at once",
+        "a new customer is immediately found by its reference",
         lambda seen: "a new customer is found only after a delay" if seen.late else None,
-        "Make RetryPolicy(confirmation_window=…) longer than the delay; otherwise a retried create can create a"
+        "Set RetryPolicy(confirmation_window=…) to more than the delay. Otherwise, a retried create can create a"
         " duplicate.",
     ),
     Check(
@@ -54,7 +56,7 @@ _GENERIC: Final = (
         "",
         "customers have only the documented fields",
         lambda seen: ", ".join(sorted(seen.extra - {it.field for it in seen.drift})) or None,
-        "The fields are in Customer.extra.",
+        "The undocumented fields are in Customer.extra.",
     ),
 )
 
@@ -120,8 +122,8 @@ async def probe(session: CustomerSession[Any], *, production: bool = False) -> P
     """
     if not (production or environment(session.account) in {"sandbox", "simulator"}):
         raise ConfigurationError(
-            "the account is not a sandbox account. Nothing was sent. Use --production (production=True) to send only"
-            " reads."
+            "the account is not a sandbox account. Nothing was sent. To send only reads, use --production"
+            " (production=True)."
         )
     run = _ProbeRun(session)
     async with run.opened():
@@ -150,7 +152,9 @@ class _ProbeRun:
     def __init__(self, session: CustomerSession[Any]) -> None:
         transport = session._shared.transport  # noqa: SLF001 - the same connections, observed
         if transport is None:
-            raise ConfigurationError("open the session first: `async with CustomerSession(…) as session:`")
+            raise ConfigurationError(
+                "the session is not open. Nothing was sent. Open it with `async with CustomerSession(…) as session:`."
+            )
         self._seen = Observations()
         self._recorder = _RecordingTransport(transport, self._seen)
         self._session: CustomerSession[Any] = CustomerSession(

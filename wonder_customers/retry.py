@@ -62,8 +62,8 @@ def _check_window(policy: "RetryPolicy", attribute: "Attribute[Any]", value: flo
     _Range(0, _DAY)(policy, attribute, value)
     if value >= policy.deadline:
         raise ConfigurationError(
-            f"RetryPolicy(confirmation_window={value:g}) must be shorter than the deadline of {policy.deadline:g} s;"
-            " otherwise no write for a customer could follow an unconfirmed one"
+            f"RetryPolicy(confirmation_window={value:g}) must be shorter than the deadline of {policy.deadline:g} s,"
+            " because a write waits until the window of an earlier unconfirmed write has passed"
         )
 
 

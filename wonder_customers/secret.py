@@ -141,7 +141,9 @@ class Secret:
         return self
 
     def __getstate__(self) -> NoReturn:
-        raise TypeError("a Secret cannot be pickled: pass the name of the credential, and read it where it is used")
+        raise TypeError(
+            "a Secret cannot be pickled. Pass the name of the credential, and read the credential in the other process."
+        )
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         self.__getstate__()

@@ -114,7 +114,7 @@ class CustomerSession(Generic[AnyAccount_co]):
     async def __aenter__(self) -> Self:
         if self._owner:
             if self._shared.closed or self._shared.loop is not None:
-                raise SessionClosedError("the session was opened before: create a new CustomerSession")
+                raise SessionClosedError("a session can be opened only once. Create a new CustomerSession.")
             self._shared.open()
             if self._shared.executor.observers is not None:
                 self._shared.executor.observers.opened(self._shared.stats)

@@ -116,7 +116,7 @@ async def test_refused_connection_is_an_outage(account: AccountFactory, server: 
     owner = type(account("monri")).from_environment(variables)
     async with CustomerSession(owner) as session:
         job = sync(session, [draft(number) for number in range(20)], options=Options(give_up_after=600))
-        with no_waits(), pytest.raises(BulkError, match=r"connection refused \([\d,]+ times\)"):
+        with no_waits(), pytest.raises(BulkError, match=r"the connection was refused \([\d,]+ times\)"):
             await collect(job)
     assert job.exit_status == "outage"
 

@@ -51,7 +51,7 @@ async def test_approved_plan_is_carried_out_once(
     outcomes = await approved(account(gateway), rows, journal, tmp_path / "plan")
     assert len(outcomes) == 32
     assert server.store.ledger(gateway) == {f"c-{number}": 1 for number in range(30)}
-    with pytest.raises(ConfigurationError, match=r"Different: journal\. Nothing that differs was sent"):
+    with pytest.raises(ConfigurationError, match=r"would make now: journal\. No differing row was sent"):
         await approved(account(gateway), rows, journal, tmp_path / "plan")
 
 
@@ -69,7 +69,7 @@ async def test_plan_is_private_and_contains_no_personal_data(account: AccountFac
         "rows": 3, "creates": 3, "updates": 0, "open": 0, "unchanged": 0, "invalid": 0, "duplicates": 0,
         "unconfirmed": 0, "left": 0,
     }  # fmt: skip
-    with pytest.raises(ConfigurationError, match="exists already"):
+    with pytest.raises(ConfigurationError, match="already exists"):
         await saved(account("monri"), "monri", tmp_path, source)
 
 
@@ -119,9 +119,9 @@ async def test_other_facts_are_refused_by_name(account: AccountFactory, tmp_path
         ({"options": evolve(OPTIONS, removed="delete", max_removed=9)}, owner, "--max-removed .*--removed "),
         ({"options": evolve(OPTIONS, full=True)}, owner, "--full"),
         ({"options": evolve(OPTIONS, first=1)}, owner, "--first"),
-        ({"source": {**SOURCE, "mapping": {"a": 1}}}, owner, r"Different: mapping\."),
-        ({"source": {**SOURCE, "contents": "2"}}, owner, r"Different: contents\."),
-        ({}, Paydock(secret_key="another", base_url=owner.base_url), r"Different: account\."),
+        ({"source": {**SOURCE, "mapping": {"a": 1}}}, owner, r"would make now: mapping\."),
+        ({"source": {**SOURCE, "contents": "2"}}, owner, r"would make now: contents\."),
+        ({}, Paydock(secret_key="another", base_url=owner.base_url), r"would make now: account\."),
         ({}, Paydock(secret_key=owner.secret_key, base_url="https://api.paydock.com"), "endpoint .*environment "),
     ]
     for how, user, reason in cases:
@@ -129,7 +129,7 @@ async def test_other_facts_are_refused_by_name(account: AccountFactory, tmp_path
             await approved(user, lambda: sources.read(source), journal, tmp_path / "plan", **how)
     write_csv(source, 2)
     await run_job(owner, sources.read(source), journal)
-    with pytest.raises(ConfigurationError, match=r"Different: journal\."):
+    with pytest.raises(ConfigurationError, match=r"would make now: journal\."):
         await approved(owner, lambda: sources.read(source), journal, tmp_path / "plan")
 
 
@@ -138,10 +138,10 @@ async def test_edited_foreign_and_incomplete_plans_are_refused(account: AccountF
     file = tmp_path / "plan"
     text = file.read_text()
     cases = {
-        text.replace('"send"', '"unchanged"', 1): "was changed after it was saved",
-        "\n".join(text.splitlines()[:-1]): "is not a saved plan, or is not complete",
-        "": "is not a saved plan",
-        "reference,name\n": "is not a saved plan",
+        text.replace('"send"', '"unchanged"', 1): "was changed after the plan was saved",
+        "\n".join(text.splitlines()[:-1]): "is not a complete saved plan",
+        "": "is not a complete saved plan",
+        "reference,name\n": "is not a complete saved plan",
     }
     for content, reason in cases.items():
         file.write_text(content)

@@ -143,7 +143,7 @@ async def test_unreachable_store_permits_nothing_and_causes_no_burst(redis: Redi
     assert busiest_second(times) <= rate
     assert len(messages) == 2
     assert messages[0].startswith(f"The shared limit at 127.0.0.1:{redis.port} cannot be reached")
-    assert messages[0].endswith("Nothing is sent until it responds.")
+    assert messages[0].endswith("No request is sent until the server responds.")
     assert messages[1] == f"The shared limit at 127.0.0.1:{redis.port} responds again."
 
 
@@ -163,7 +163,7 @@ def test_invalid_addresses_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in str(caught.value)
     with pytest.raises(ConfigurationError, match="redis://HOST:PORT"):
         SharedLimit("memory://", 10.0)
-    with pytest.raises(ConfigurationError, match="must be more than 0 requests per second"):
+    with pytest.raises(ConfigurationError, match="must be greater than 0 requests per second"):
         SharedLimit("redis://127.0.0.1:1", 0)
 
 
@@ -180,7 +180,7 @@ def test_on_the_command_line(redis: Redis, tmp_path: Path) -> None:
 
     code, text = run("--shared-limit", redis.url)
     assert code == 1
-    assert "--shared-limit needs --rate" in text
+    assert "--shared-limit requires --rate" in text
     began = time.monotonic()
     code, text = run("--shared-limit", redis.url, "--rate", "20/s")
     assert code == 0, text

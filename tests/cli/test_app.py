@@ -100,4 +100,6 @@ def test_missing_package_is_reported_with_the_install_command(module: str) -> No
         [sys.executable, "-c", WITHOUT_EXTRA.format(module=module)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert done.stderr == (f"wonder-customers: the command line needs {module}: pip install 'wonder-customers[cli]'\n")
+    assert done.stderr == (
+        f"wonder-customers: the command line requires {module}. Run: pip install 'wonder-customers[cli]'\n"
+    )

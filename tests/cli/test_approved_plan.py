@@ -22,12 +22,12 @@ def test_saved_plan_is_carried_out_and_a_changed_file_is_refused(
 
     write_csv(folder / "c.csv", 4)
     code, _, err = run("plan", "c.csv", "--save", "first.plan")
-    assert (code, "Wrote the plan to first.plan." in err) == (SUCCESS, True), err
+    assert (code, "The plan was written to first.plan." in err) == (SUCCESS, True), err
     # A journal would mean that a job has started, and the first job at production asks for a confirmation.
     assert sorted(it.name for it in folder.iterdir()) == ["c.csv", f"c.csv.{gateway}.journal.key", "first.plan"]
     write_csv(folder / "c.csv", 4, version="2")
     code, _, err = run("sync", "c.csv", "--approved", "first.plan")
-    assert (code, "Different: contents." in err, server.store.ledger(gateway)) == (USAGE, True, {}), err
+    assert (code, "would make now: contents." in err, server.store.ledger(gateway)) == (USAGE, True, {}), err
     write_csv(folder / "c.csv", 4)
     code, _, err = run("sync", "c.csv", "--approved", "first.plan", "--empty", "keep")
     assert (code, "--empty (own in the plan, now keep)" in err) == (USAGE, True), err
@@ -40,7 +40,7 @@ def test_saved_plan_is_carried_out_and_a_changed_file_is_refused(
     assert "    email: axx.9@xxxxxxx.xxx → exx@xxxxxxx.xxx" in out
     assert run("sync", "c.csv", "--approved", "second.plan")[0] == SUCCESS
     code, _, err = run("sync", "c.csv", "--approved", "second.plan")
-    assert (code, "Different: journal." in err) == (USAGE, True)
+    assert (code, "would make now: journal." in err) == (USAGE, True)
 
 
 def test_approved_plan_is_refused_on_ray_and_without_a_kept_journal(
@@ -51,4 +51,4 @@ def test_approved_plan_is_refused_on_ray_and_without_a_kept_journal(
     code, _, err = command("sync", *words, "--approved", "x", "--on", "ray", env=server.environment())
     assert (code, "cannot be used with --on" in err) == (USAGE, True)
     code, _, err = command("plan", *words, "--save", "x", "--simulator")
-    assert (code, "--save needs a journal" in err) == (USAGE, True)
+    assert (code, "--save requires a journal" in err) == (USAGE, True)

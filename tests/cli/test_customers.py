@@ -117,7 +117,7 @@ def test_list_has_the_filters_of_the_gateway(command: Command, variables: Variab
 def test_delete_removes_a_customer(command: Command, variables: Variables, gateway: str) -> None:
     customer = created(gateway, variables, CustomerDraft(reference="gone", name="Ada", address=None))
     code, out, err = command("delete", gateway, customer.id, env=variables)
-    assert (code, out, err) == (0, "", f"{gateway}: deleted {customer.id}.\n")
+    assert (code, out, err) == (0, "", f"{gateway}: the customer {customer.id} was deleted.\n")
     if gateway == "monri":
         _, out, _ = command("get", gateway, customer.id, "--json", env=variables)
         assert json.loads(out)["deleted"] is True
@@ -132,8 +132,10 @@ def test_unsupported_operation_is_reported(command: Command, variables: Variable
 def test_failed_call_prints_one_line(run_process: Typed, variables: Variables) -> None:
     done = run_process("get", "wonder", "missing", env=variables)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("wonder-customers: wonder get: refused with HTTP 404")
-    assert done.stderr.endswith("Check the id or reference, and that it belongs to this account and environment.\n")
+    assert done.stderr.startswith("wonder-customers: wonder get: the gateway refused the request with HTTP 404")
+    assert done.stderr.endswith(
+        "Check that the id or reference is correct and belongs to this account and environment.\n"
+    )
     assert done.stderr.count("\n") == 1
 
 
@@ -173,9 +175,9 @@ def test_check_ignores_gateways_without_settings(command: Command, variables: Va
 @pytest.mark.parametrize(
     ("changed", "gateway", "code", "expected"),
     [
-        ({"PAYDOCK_SECRET_KEY": "planted-secret"}, "paydock", 2, "refused with HTTP 403"),
-        ({"MONRI_MERCHANT_KEY": "planted-secret"}, "monri", 2, "refused with HTTP 401"),
-        ({"WONDER_APP_ID": "planted-secret"}, "wonder", 2, "refused with HTTP 40"),
+        ({"PAYDOCK_SECRET_KEY": "planted-secret"}, "paydock", 2, "refused the request with HTTP 403"),
+        ({"MONRI_MERCHANT_KEY": "planted-secret"}, "monri", 2, "refused the request with HTTP 401"),
+        ({"WONDER_APP_ID": "planted-secret"}, "wonder", 2, "refused the request with HTTP 40"),
         ({"PAYDOCK_SECRET_KEY": "planted-secret\n"}, "paydock", 1, "line breaks"),
         ({"WONDER_PRIVATE_KEY": "/planted-secret/no-such-file"}, "wonder", 1, "WONDER_PRIVATE_KEY"),
         ({"WONDER_PRIVATE_KEY": "-----BEGIN planted-secret"}, "wonder", 1, "private_key"),

@@ -81,7 +81,10 @@ def test_missing_output_folder_is_refused_before_sending(
     code, _, err = command("sync", "c.csv", "--to", "monri", option, "no/r", env=server.environment())
     assert (code, err) == (
         USAGE,
-        "wonder-customers: no/r cannot be written: its folder does not exist. Nothing was sent.\n",
+        (
+            "wonder-customers: no/r cannot be written, because its folder does not exist. Nothing was sent. Create the"
+            " folder, or give another path.\n"
+        ),
     )
     assert server.store.ledger("monri") == {}
 
@@ -106,7 +109,7 @@ def test_journal_in_use_is_refused(
         first.terminate()
     assert (code, out) == (STOPPED, "")
     assert err.startswith("wonder-customers: another run is using this journal")
-    assert "Wait until it ends, or stop it. Nothing was sent." in err
+    assert "Nothing was sent. Wait until the other run ends, or stop it." in err
     assert letters.stat().st_ino == before
 
 
@@ -134,7 +137,7 @@ def test_invalid_journal_is_reported(
 def test_empty_source_is_reported(command: Command, server: SimulatorServer, folder: Path) -> None:
     (folder / "c.csv").write_text("reference,name\n", encoding="utf-8")
     code, _, err = command("sync", "c.csv", "--to", "monri", env=server.environment())
-    assert (code, err) == (0, f"{folder / 'c.csv'} has no rows. Check that it is the right file.\n")
+    assert (code, err) == (0, f"{folder / 'c.csv'} has no rows. Check that the source is the right file.\n")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,7 @@ def test_empty_source_is_reported(command: Command, server: SimulatorServer, fol
     [
         (None, "columns.toml cannot be read: No such file or directory"),
         ("columns 5", "columns.toml is not a TOML file: "),
-        ("columns = 5", "columns.toml: [columns] must be a table of lines"),
+        ("columns = 5", "columns.toml: [columns] must be a table with lines such as"),
         ("[columns]\nName = 5", "columns.toml: [columns] 'Name': the field must be a string"),
     ],
 )
@@ -160,7 +163,7 @@ def test_source_dash_requires_a_query(command: Command) -> None:
     code, _, err = command("sync", "-", "--to", "monri")
     assert (code, err) == (
         USAGE,
-        "wonder-customers: the source '-' requires --query; to read a file, give its path\n",
+        "wonder-customers: the source '-' requires --query. Nothing was sent. To read a file, give its path.\n",
     )
 
 
@@ -174,7 +177,8 @@ def test_two_paydock_credentials_are_refused(command: Command) -> None:
     both = {"PAYDOCK_SECRET_KEY": "k", "PAYDOCK_ACCESS_TOKEN": "t"}
     code, _, err = command("get", "paydock", "1", env=both)
     expected = (
-        "wonder-customers: paydock: PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set: unset one of them\n"
+        "wonder-customers: paydock: PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set. Unset one of the"
+        " variables.\n"
     )
     assert (code, err) == (USAGE, expected)
 
@@ -184,7 +188,7 @@ def test_wrong_clock_is_suggested_as_a_cause(command: Command, server: Simulator
     code, out, _ = command("check", "wonder", env=server.environment())
     assert code == FAILED
     assert "Request Time Expired" in out
-    assert "check the clock of this machine" in out
+    assert "the clock of this machine is correct" in out
 
 
 def test_ctrl_c_during_delete_names_the_command_that_checks(server: SimulatorServer, bare: dict[str, str]) -> None:
@@ -199,7 +203,7 @@ def test_ctrl_c_during_delete_names_the_command_that_checks(server: SimulatorSer
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=300)
     assert process.returncode == INTERRUPTED
-    assert err == "The customer may have been deleted. Check with `wonder-customers get monri customer-1`.\n"
+    assert err == "The customer may have been deleted. To check, run: `wonder-customers get monri customer-1`.\n"
 
 
 LOADED_UNTIL_CTRL_C = """

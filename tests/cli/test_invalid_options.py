@@ -42,13 +42,13 @@ OPTIONS: dict[tuple[str, ...], str] = {
     (
         "--map",
         "nosuchcolumn=name",
-    ): "the source does not have a column 'nosuchcolumn', which is mapped to 'name': correct the name,"
-    " or remove it from the mapping. Nothing was sent.",
+    ): "the source does not have the column 'nosuchcolumn', which is mapped to 'name'. Nothing was sent."
+    " Correct the name of the column, or remove the column from the mapping.",
 }
-FOLDER = ". is a folder. Give the path of a file in it. Nothing was sent."
+FOLDER = ". is a folder. Nothing was sent. Give the path of a file."
 OF_SYNC: dict[tuple[str, ...], str] = {
-    ("--max-failures", "-1"): "the number of failures to stop at must be at least 1",
-    ("--max-failures", "0"): "the number of failures to stop at must be at least 1",
+    ("--max-failures", "-1"): "the number of failed rows after which the job stops must be at least 1",
+    ("--max-failures", "0"): "the number of failed rows after which the job stops must be at least 1",
     ("--failures", "."): FOLDER,
     ("--report", "."): FOLDER,
     ("--html", "."): FOLDER,
@@ -69,7 +69,7 @@ def test_invalid_sync_option_is_refused(usage_error: Callable[..., str], words: 
 
 
 def test_negative_look_up_is_refused(usage_error: Callable[..., str]) -> None:
-    expected = "the number of rows to look up must be 0 or more. Nothing was looked up."
+    expected = "the number of rows to look up must not be negative. Nothing was looked up."
     assert usage_error("plan", "c.csv", "--to", "monri", "--look-up", "-1") == expected
 
 
@@ -109,7 +109,7 @@ def test_pipe_as_source_is_refused(bare: dict[str, str], server: SimulatorServer
     )
     assert done.returncode == USAGE
     assert done.stderr == (
-        "wonder-customers: /dev/stdin is a pipe or a device, which can be read only once. A job must be able to"
-        " read its source again: save the rows to a file and use that. Nothing was sent.\n"
+        "wonder-customers: /dev/stdin is a pipe or a device, which can be read only once, but a job may read its"
+        " source again. Nothing was sent. Save the rows to a file, and use this file as the source.\n"
     )
     assert not list(tmp_path.iterdir())

@@ -52,16 +52,16 @@ def test_refused_connection_is_shown_and_ends_the_job(
         outage = first_line(process)["outage"]
         output, errors = process.communicate(timeout=300)
     assert isinstance(outage, dict)
-    assert outage["reason"] == "connection refused"
-    assert outage["text"] == f"connection refused ({outage['requests']} times), waiting"
+    assert outage["reason"] == "the connection was refused"
+    assert outage["text"] == f"the connection was refused ({outage['requests']} times), waiting"
     assert process.returncode == 3
     assert "stopped by an outage" in output
-    assert "the job stopped after 0 rows: connection refused (" in errors
+    assert "the job stopped after 0 rows: the connection was refused (" in errors
     assert "wonder-customers resume c.csv.monri.journal" in errors
     report = orjson.loads((tmp_path / "r.json").read_bytes())
     assert (report["ending"], report["rows"]["unfinished"]) == ("outage", 20)
-    assert report["outages"][0]["reason"] == "connection refused"
-    assert "connection refused" in (tmp_path / "r.html").read_text()
+    assert report["outages"][0]["reason"] == "the connection was refused"
+    assert "the connection was refused" in (tmp_path / "r.html").read_text()
 
 
 FAULTS: dict[str, tuple[str | None, dict[str, Any]]] = {

@@ -112,7 +112,7 @@ def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, 
     server.faults.add("server_error", times=1, method="POST", path="*customers", status=400)
     code, text = terminal.run("sync", "c.csv", "--to", "paydock", "--workers", "1")
     assert code == 2
-    assert "3 failed rows written to c.csv.paydock.failed.jsonl" in text
+    assert "3 failed rows were written to c.csv.paydock.failed.jsonl" in text
     assert "retry-failed c.csv.paydock.journal" in text
     letters = {letter["row"]: letter for letter in terminal.lines("c.csv.paydock.failed.jsonl")}
     assert {row: letter["status"] for row, letter in letters.items()} == {1: "failed", 7: "invalid", 8: "duplicate"}
@@ -215,7 +215,7 @@ def test_too_many_failures_exit_with_stopped(terminal: Terminal, server: Simulat
     server.faults.add("server_error", times=None, status=400)
     code, text = terminal.run("sync", "c.csv", "--to", "wonder", "--max-failures", "3")
     assert code == 3
-    assert "rows failed, which is the configured limit" in text
+    assert "rows failed, and the job stops at this number" in text
 
 
 def test_simulator_option_leaves_no_files(terminal: Terminal) -> None:
@@ -281,11 +281,11 @@ def test_migrate_lists_lost_fields_first(terminal: Terminal, server: SimulatorSe
     [
         (["sync", "missing.csv", "--to", "wonder"], "missing.csv"),
         (["sync", "c.csv", "--to", "acme"], "unknown gateway 'acme'"),
-        (["sync", "c.csv", "--to", "wonder", "--rate", "fast"], "--rate must be a number per second"),
+        (["sync", "c.csv", "--to", "wonder", "--rate", "fast"], "--rate must be a number of requests per second"),
         (["sync", "c.csv", "--to", "wonder", "--map", "nothing"], "--map must be COLUMN=FIELD"),
         (["resume", "no.journal"], "no.journal"),
         (["status", "c.csv"], "cannot be used as a journal"),
-        (["migrate", "--from", "wonder", "--to", "wonder"], "must name different gateways"),
+        (["migrate", "--from", "wonder", "--to", "wonder"], "must be different gateways"),
     ],
 )
 def test_usage_errors(words: list[str], expected: str, terminal: Terminal) -> None:
@@ -300,7 +300,7 @@ def test_journal_without_its_key_is_refused(terminal: Terminal) -> None:
     assert terminal.run("sync", "c.csv", "--to", "wonder")[0] == 0
     (terminal.folder / "c.csv.wonder.journal.key").unlink()
     code, text = terminal.run("sync", "c.csv", "--to", "wonder")
-    assert (code, " is missing: restore it" in text) == (1, True)
+    assert (code, " is missing. Nothing was sent. Restore" in text) == (1, True)
 
 
 def test_progress_is_json_lines_without_a_terminal(

@@ -54,7 +54,7 @@ def test_plan_counts_unconfirmed_rows(run_at_simulator: Command, server: Simulat
     write_csv(folder / "c.csv", 2, version="2")
     code, out, _ = run_at_simulator("plan", "c.csv", "--to", "wonder", "--journal", str(journal.path))
     assert code == 0
-    assert "1 rows of an earlier run are unconfirmed and will be looked up before sending." in out
+    assert "1 rows of an earlier run are unconfirmed. They will be looked up before they are sent." in out
 
 
 def test_status_shows_failures_and_the_next_command(
@@ -96,7 +96,7 @@ def test_migrate_counts_customers_that_cannot_be_sent(
     code, out, err = run_at_simulator("migrate", "--from", "paydock", "--to", "monri")
     assert code == USAGE
     assert "fields whose value monri does not accept" in out
-    assert "1 customers have no reference and cannot be sent." in err
+    assert "1 customers cannot be sent, because they have no reference." in err
 
 
 def test_ids_are_exported_as_csv(run_at_simulator: Command, folder: Path) -> None:
@@ -109,7 +109,7 @@ def test_ids_are_exported_as_csv(run_at_simulator: Command, folder: Path) -> Non
     assert run_at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")[0] == 0
     assert (folder / "ids.csv").read_text(encoding="utf-8").splitlines() == out.splitlines()
     code, _, err = run_at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")
-    assert (code, "ids.csv exists already" in err) == (USAGE, True)
+    assert (code, "ids.csv already exists" in err) == (USAGE, True)
 
 
 @pytest.mark.parametrize("name", ["resume", "verify", "retry-failed"])
@@ -117,7 +117,7 @@ def test_journal_without_a_run_is_refused(name: str, run_at_simulator: Command, 
     Journal.open(folder / "j", gateway="monri", endpoint="https://example.com/")
     code, _, err = run_at_simulator(name, "j")
     assert code == USAGE
-    assert "j contains no run. Start one with `sync`." in err
+    assert "j contains no run. Start a run with `sync`." in err
 
 
 def test_resume_of_a_migration_names_the_migrate_command(run_at_simulator: Command, folder: Path) -> None:
@@ -157,7 +157,7 @@ def test_ray_with_simulator_option_is_refused(run_at_simulator: Command, folder:
             "--shared-limit cannot be used with --on",
             marks=pytest.mark.long,  # importing Ray takes seconds
         ),
-        (("--shared-limit", "redis://127.0.0.1:1"), "--shared-limit needs --rate"),
+        (("--shared-limit", "redis://127.0.0.1:1"), "--shared-limit requires --rate"),
     ],
 )
 def test_invalid_shared_limit_is_refused(
@@ -181,7 +181,7 @@ def test_terminal_shows_a_progress_bar(run_at_simulator: Command, server: Simula
     )
     assert code == FAILED
     assert "\x1b[" in err
-    for words in ("c.csv → paydock", " rows · ", "/s", " left", " refused (429)", " failed"):
+    for words in ("c.csv → paydock", " rows · ", "/s", " left", " rejected (HTTP 429)", " failed"):
         assert words in err, words
     assert "adds up" in out
 
@@ -192,10 +192,10 @@ def test_progress_bar_omits_unknown_values() -> None:
     assert progress._format_facts({**zero, **unknown}) == "0 rows"
     known = {"rows_per_second": 12.4, "p50": 0.05, "p95": 0.2, "seconds_left": 200}
     assert progress._format_facts({"rows": 1234, "throttled": 5, "faults": 0, "failed": 6, **known}) == (
-        "1,234 rows · 12/s · 3 min 20 s left · 6 failed · 5 refused (429)"
+        "1,234 rows · 12/s · 3 min 20 s left · 6 failed · 5 rejected (HTTP 429)"
     )
 
 
 def test_progress_bar_shows_that_the_gateway_does_not_process_requests() -> None:
     facts = {"rows": 7, "rows_per_second": 0.0, "throttled": 0, "faults": 432, "failed": 0, "seconds_left": None}
-    assert progress._format_facts(facts) == "7 rows · 0/s · 432 failed requests, retrying"
+    assert progress._format_facts(facts) == "7 rows · 0/s · 432 failed requests (retried)"

@@ -64,7 +64,7 @@ async def test_read_without_any_response_was_not_applied() -> None:
 
 async def test_read_with_lost_body_raises_no_response_error() -> None:
     it = make_harness(no_response(sent=True, status=200), endless=True)
-    with pytest.raises(NoResponseError, match="status 200, but its body was lost") as caught:
+    with pytest.raises(NoResponseError, match="status 200, but its body could not be read") as caught:
         await it.get(UUID)
     assert caught.value.applied == "no"
 

@@ -98,7 +98,7 @@ async def test_stop_signal_ends_the_wait_for_a_retry_with_the_failure() -> None:
     it.account_context.stop = stop = StopSignal()
     it.executor.draw = lambda: 0.01
     async with anyio.create_task_group() as group:
-        group.start_soon(_expect, it, "not retried: the job is stopping")
+        group.start_soon(_expect, it, "not retried, because the job is stopping")
         await anyio.wait_all_tasks_blocked()
         stop.set()
 

@@ -85,7 +85,9 @@ async def test_confirmation_window_longer_than_the_deadline_sends_nothing(wonder
     with pytest.raises(OutcomeUnknownError):
         await it.create(draft())
     it.account_context.policy = RetryPolicy(deadline=2, attempts=1)
-    with pytest.raises(DeadlineExceededError, match=r"unconfirmed and may still be applied within 2\.5 s") as caught:
+    with pytest.raises(
+        DeadlineExceededError, match=r"unconfirmed and may still be applied in the next 2\.5 s"
+    ) as caught:
         await it.create(draft(name="Grace"))
     assert (caught.value.applied, len(it.script.sent)) == ("no", 1)
 

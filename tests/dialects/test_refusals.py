@@ -327,7 +327,7 @@ async def test_temporary_refusal_does_not_report_the_record_as_the_cause(
         assert type(error) is GatewayError
         assert (error.applied, error.status) == ("no", status)
         assert f"({meaning})" in error.reason
-        assert "The record is not the cause" in str(error)
+        assert "The record does not need a correction" in str(error)
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 

@@ -67,7 +67,7 @@ async def test_name_below_localhost_that_leads_elsewhere_receives_nothing(
     port, requests = received
     account = Paydock("sk-hidden", base_url=f"http://gateway.localhost:{port}/v1/")
     async with aclosing(kind()) as transport, CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
-        with pytest.raises(NotSentError, match="plain http is allowed to this machine only") as caught:
+        with pytest.raises(NotSentError, match="plain http is allowed only to this machine") as caught:
             await it.get(HEX24)
     assert caught.value.applied == "no"
     assert not any(requests)
@@ -81,7 +81,7 @@ async def test_plain_http_is_not_sent_through_a_proxy_of_another_machine(
     transport = HttpxTransport(proxy=f"http://gateway.localhost:{port}")
     account = Paydock("sk-hidden", base_url="http://127.0.0.1:1/v1/")
     async with aclosing(transport), CustomerSession(account, retry=ONE_ATTEMPT, transport=transport) as it:
-        with pytest.raises(NotSentError, match="plain http is allowed to this machine only"):
+        with pytest.raises(NotSentError, match="plain http is allowed only to this machine"):
             await it.get(HEX24)
     assert not any(requests)
 

@@ -106,7 +106,7 @@ def test_faults_over_http(server: SimulatorServer) -> None:
         ({"name": "drip", "speed": 1}, "drip has no parameter speed; its parameters are: interval"),
         ({"name": "bad_chunk", "speed": 1}, "its parameters are: none"),
         ({"name": "drip", "interval": "slow"}, "must be of type float"),
-        ({"name": "rate_limited", "applied": True}, "applied cannot be chosen"),
+        ({"name": "rate_limited", "applied": True}, "applied cannot be set"),
         ({"name": "accept_rst", "gateway": "monri"}, "before a request is read"),
         ({"name": "drip", "times": 0}, "times must be an integer from 1"),
         ({"name": "drip", "path": 1}, "path must be a string"),

@@ -123,9 +123,9 @@ def test_request_is_copied_as_a_test_that_passes(caller: Caller, browser: Browse
 @pytest.mark.parametrize(
     ("method", "target", "body", "signed", "reason"),
     [
-        ("POST", "/customers", b'{"a":1}', ("/customers", b'{"a": 1}'), "a body with other blanks"),
+        ("POST", "/customers", b'{"a":1}', ("/customers", b'{"a": 1}'), "a body whose spaces"),
         ("POST", "/customers", b'{"a":1}', ("/customers", b""), "no body, although a body was sent"),
-        ("POST", "/customers", b'{"a":1}', ("/customers/", b'{"a":1}'), "the path with a slash at its end"),
+        ("POST", "/customers", b'{"a":1}', ("/customers/", b'{"a":1}'), "the path with a trailing slash"),
         ("GET", "/customers?limit=1", b"", ("ORIGIN/customers?limit=1", b""), "the whole URL instead of the path"),
         ("GET", "/customers", b"", ("/customers", b"{}"), "a body of {}, although a GET request has none"),
     ],
@@ -155,10 +155,10 @@ def test_mistakes_in_signed_requests_are_explained(
 def test_other_mistakes_in_credentials_are_explained(server: SimulatorServer, caller: Caller) -> None:
     headers = caller.wonder_headers("GET", f"{OPENAPI}/customers", b"")
     for changed, reason in (
-        ({"Nonce": "ABCDEFGHabcdefgh"}, "The private key is right, but another message was signed"),
+        ({"Nonce": "ABCDEFGHabcdefgh"}, "The private key is correct, but another message was signed"),
         ({"Nonce": "short"}, "The Nonce header must be 16 letters and digits."),
         ({"Signature": "!"}, "The Signature header is not base64."),
-        ({"Signature": "AAAA"}, "The private key is wrong"),
+        ({"Signature": "AAAA"}, "Either the private key is not the key of this AppID"),
         ({"Credential": "x/20260101000000/Wonder-RSA-SHA256"}, "The AppID belongs to no merchant"),
         ({"Credential": "x"}, "The Credential header must be"),
     ):
@@ -168,7 +168,7 @@ def test_other_mistakes_in_credentials_are_explained(server: SimulatorServer, ca
         ("x-user-secret-key", "PAYDOCK_PUBLIC_KEY", "The header contains a public key."),
         ("x-access-token", "PAYDOCK_SECRET_KEY", "contains a secret key. Send it as x-user-secret-key."),
         ("x-user-secret-key", "PATH", "No merchant of this simulator has the key in x-user-secret-key."),
-        ("x-other", "PAYDOCK_SECRET_KEY", "No header contains credentials."),
+        ("x-other", "PAYDOCK_SECRET_KEY", "The request has no header with credentials."),
     ):
         caller.paydock("GET", "/customers", **{header: caller.environment.get(key, "unknown")})
         assert reason in _reason(server)

@@ -49,7 +49,7 @@ def test_stop_timeout_raises_runtime_error(monkeypatch: pytest.MonkeyPatch) -> N
     it.busy()
     with monkeypatch.context() as patched:
         patched.setattr(server, "_TIMEOUT", 0.1)
-        with pytest.raises(RuntimeError, match=r"did not stop within 0\.1 s and may still hold its port"):
+        with pytest.raises(RuntimeError, match=r"did not stop within 0\.1 s, so its port may still be in use"):
             it.stop()
     going_on.set()
     thread.join(60)

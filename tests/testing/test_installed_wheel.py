@@ -100,6 +100,6 @@ def test_mistakes_name_their_fixes(python: Path, tmp_path: Path) -> None:
     (tmp_path / "test_shop.py").write_text(MISTAKES, encoding="utf-8")
     output = run(python, "-m", "pytest", "-q", folder=tmp_path, code=1)
     assert "Mock it with gateway_mock.monri.get(…)." in output
-    assert "mocked but never called: monri.get()." in output
-    assert "Check that the credentials belong to this environment, and check the clock of this m" in output
+    assert "these routes are mocked but were never called: monri.get()." in output
+    assert "Check that the credentials belong to this environment and that the clock of this m" in output
     assert "4 failed, 2 passed, 2 errors" in output

@@ -251,7 +251,7 @@ async def test_call_order_is_checked() -> None:
     ("helper", "nearest"),
     [
         ("get", r"The most similar mocked route is monri.get\(\): GET /v2/customers/{uuid}\."),
-        (None, r"No route is mocked\."),
+        (None, r"No other route is mocked\."),
     ],
 )
 async def test_unmocked_request_message_names_the_nearest_route(helper: str | None, nearest: str) -> None:

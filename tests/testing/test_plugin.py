@@ -155,8 +155,8 @@ async def test_fails_for_another_reason(gateway_mock):
 FIXES = {
     "not_mocked": "Mock it with gateway_mock.paydock.delete(…).",
     "not_mocked_and_swallowed": "paydock: DELETE /customers/{id} is not mocked.",
-    "not_called": "mocked but never called: monri.create(). Check that the code under test",
-    "refused_signature": "Check that the credentials belong to this environment, and check the clock of this m",
+    "not_called": "these routes are mocked but were never called: monri.create(). Check that the code under test",
+    "refused_signature": "Check that the credentials belong to this environment and that the clock of this m",
     "external_host": "test_project.py::test_external_host: a session tried to connect to ipg.monri.com",
     "external_host_and_swallowed": "test_project.py::test_external_host_and_swallowed: a session tried to connect to",
     "external_host_by_own_transport": "Use `transport=gateway_mock.transport`",

@@ -12,7 +12,8 @@ async def test_assert_all_called_reports_missing_calls_and_routes() -> None:
     mock = GatewayMock()
     mock.monri.get()
     with pytest.raises(
-        AssertionError, match=r"mocked but never called: .*Check that the code under test makes this call"
+        AssertionError,
+        match=r"these routes are mocked but were never called: .*Check that the code under test makes the calls",
     ):
         mock.assert_all_called()
     async with mock.monri.session() as session:

@@ -59,14 +59,14 @@ async def test_certificate_error_is_named_and_not_retried(
 async def test_refused_connection_is_named(kind: Callable[..., Any]) -> None:
     with dead_port() as port:
         error = await failed_call(kind, f"http://127.0.0.1:{port}")
-    assert "no connection: connection refused" in error.reason
+    assert "no connection could be opened: the connection was refused" in error.reason
     assert "port" in error.hint
     assert error.attempts == 3
 
 
 async def test_unknown_host_name_is_named(kind: Callable[..., Any]) -> None:
     error = await failed_call(kind, "http://no-such-host.localhost:9")
-    assert "the host name could not be resolved" in error.reason or "connection refused" in error.reason
+    assert "the host name could not be resolved" in error.reason or "the connection was refused" in error.reason
 
 
 async def test_unknown_host_name_is_named_without_the_network(
@@ -77,7 +77,7 @@ async def test_unknown_host_name_is_named_without_the_network(
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     error = await failed_call(kind, "http://gateway.localhost:9")
-    assert "no connection: the host name could not be resolved" in error.reason
+    assert "no connection could be opened: the host name could not be resolved" in error.reason
     assert "DNS" in error.hint
 
 
@@ -133,7 +133,7 @@ async def test_hanging_lookup_blocks_neither_the_program_nor_other_hosts(
     end.set()
     await transport.aclose()
     assert all(isinstance(error, TransportError) and not transmission.sent for transmission, error in results)
-    assert {str(error) for _, error in results} == {"no connection in time"}
+    assert {str(error) for _, error in results} == {"no connection could be opened within the time limit"}
 
 
 async def test_given_ssl_context_is_not_changed(kind: Callable[..., Any], simulator: SimulatorServer) -> None:

@@ -44,7 +44,7 @@ def check_app_info(text: object) -> str | None:
         return None
     if not isinstance(text, str) or len(text) > _LONGEST or not _APP_INFO.fullmatch(text):
         raise ConfigurationError(
-            f"app_info must be a name and a version, such as shop/3.1: at most {_LONGEST} printable ASCII characters"
+            f"app_info must be a name and a version, such as shop/3.1, of at most {_LONGEST} printable ASCII characters"
         )
     return text
 

@@ -149,7 +149,7 @@ class AttemptRunner:
     ) -> AttemptResult:
         """Send once, as soon as a connection and the rate limit allow it. Record a write that may still be applied."""
         if self.closed:
-            raise SessionClosedError("the session was closed before the request was sent. Nothing was sent.")
+            raise SessionClosedError("the session was closed while the request was waiting. Nothing was sent.")
         clock, account = call_context.waits.clock, call_context.account_context.account
         began = clock()
         remaining = call_context.deadline - began
@@ -263,11 +263,15 @@ class AttemptRunner:
         sending: Any = self.transport.send(signed_request, transmission)
         if not hasattr(sending, "__await__"):
             transmission.sent = True
-            raise TransportError(f"the transport's send is not async: it returned {type(sending).__name__}")
+            raise TransportError(
+                f"the transport's `send` must be an async method, but it returned {type(sending).__name__}"
+            )
         response = await sending
         if not isinstance(response, HttpResponse):
             transmission.sent = True
-            raise TransportError(f"the transport returned {type(response).__name__} instead of an HttpResponse")
+            raise TransportError(
+                f"the transport's `send` must return an HttpResponse, but it returned {type(response).__name__}"
+            )
         return response
 
     def _signed(
@@ -315,7 +319,7 @@ class AttemptRunner:
             # The status is sufficient: a refusal is final without its message, and a deletion has no content.
             bodiless = HttpResponse(transmission.status, transmission.headers, b"")
             return self._decoded(call_context, call, bodiless, request_id)
-        reason = f"the response had HTTP status {transmission.status}, but its body was lost: {cause}"
+        reason = f"the response had HTTP status {transmission.status}, but its body could not be read: {cause}"
         if call.replay is not Replay.READ:
             unread = InvalidResponseError(reason, status=transmission.status, applied="yes")
             return AttemptResult(Evidence.BODY_LOST, error=unread, request_id=request_id)

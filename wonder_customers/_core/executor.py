@@ -45,8 +45,8 @@ _CLOCK_TOLERANCE: Final = 10.0
 """The greatest expected difference in seconds between the clocks of a gateway's servers."""
 
 _NOT_RETRIED: Final = {
-    "budget": "; not retried: the retry budget for this gateway is used up",
-    "deadline": "; not retried: the wait would exceed the deadline",
+    "budget": "; the request was not retried, because the retry budget for this gateway is used up",
+    "deadline": "; the request was not retried, because the wait would exceed the deadline",
 }
 
 
@@ -240,7 +240,8 @@ class Executor:
         """Return the end of an error message that states why the call is not retried; empty if no reason is known."""
         if isinstance(decision, Raise):
             return _NOT_RETRIED.get(decision.because, "")
-        return "; not retried: the session was closed" if self.runner.closed else "; not retried: the job is stopping"
+        why = "the session was closed" if self.runner.closed else "the job is stopping"
+        return f"; the request was not retried, because {why}"
 
     def _decide(
         self, call_context: CallContext, call: Call[Any], progress: _Progress, result: AttemptResult

@@ -83,7 +83,7 @@ class Listing:
             page = (await self._raw.page(self._limit, cursor, self._filter())).record
             ids = [customer.id for customer in page.items]
             if ids and ids == before:
-                reason = "the gateway sent the same page twice, so it seems to ignore the offset of the list"
+                reason = "the gateway returned the same page twice, so the list cannot be read to its end"
                 raise InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)
             self.unreadable += page.unreadable
             self.possible_gap |= page.total is not None and page.total < total

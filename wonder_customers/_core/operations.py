@@ -64,7 +64,10 @@ def check_card_data(dialect: Dialect, record: object) -> None:
     Raises:
         InvalidRecordError: A field, or a value in the metadata, contains card data. Nothing was sent.
     """
-    found = [Violation(path, None, f"{problem}, which must not be stored") for path, problem in find_card_data(record)]
+    found = [
+        Violation(path, None, f"the value {problem}, which must not be stored")
+        for path, problem in find_card_data(record)
+    ]
     if found:
         raise InvalidRecordError(dialect.gateway, found)
 
@@ -133,7 +136,9 @@ class SessionState:
         try:
             await self.transport.aclose()
         except RuntimeError as error:
-            reason = "the session was opened on another event loop than this one; its connections were dropped"
+            reason = (
+                "the session was opened on another event loop, so its connections were discarded without being closed"
+            )
             raise SessionClosedError(f"{reason} ({type(error).__name__})") from None
 
     def account_context(self, account: Account, settings: ViewSettings) -> AccountContext:

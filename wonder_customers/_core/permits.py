@@ -49,7 +49,7 @@ async def wait_for_permit(
     finally:
         if not permitted:
             slots.release(account)
-    return None if permitted else "the rate limit did not permit it before the deadline"
+    return None if permitted else "the rate limit did not permit the request before the deadline"
 
 
 async def _wait_for_rate_limit(
@@ -82,7 +82,7 @@ async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmissio
         await rate_limit.acquire(transmission)
         renewed = True
     if not renewed:
-        raise TransportError("the rate limit did not permit the request in time")
+        raise TransportError("the rate limit did not permit the request before the deadline")
 
 
 def request_result(result: AttemptResult | None, elapsed: float) -> RequestResult:

@@ -88,7 +88,7 @@ class ViewSettings:
             return account
         kind: Any = type(account)
         if not attrs.has(kind) or "language" not in attrs.fields_dict(kind):
-            raise ConfigurationError(f"language: {kind.__name__} accounts have no language")
+            raise ConfigurationError(f"language is not a setting of {kind.__name__} accounts")
         localized: Account = evolve(account, language=self.language)  # type: ignore[misc]  # an attrs class, as checked
         return localized
 
@@ -99,11 +99,13 @@ def _checked_headers(headers: object) -> tuple[Header, ...]:
     for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ConfigurationError(
-                "headers: a name must be a string of ASCII letters, digits and the characters !#$%&'*+-.^_`|~"
+                "headers: each name must be a string of ASCII letters, digits and the characters !#$%&'*+-.^_`|~"
             )
         if _RESERVED.fullmatch(name):
-            raise ConfigurationError(f"headers: {name} is set by the library")
+            raise ConfigurationError(f"headers must not contain {name}, which the library sets")
         # The value may be a secret.
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
-            raise ConfigurationError(f"headers: the value of {name} must be printable ASCII without blanks at its ends")
+            raise ConfigurationError(
+                f"headers: the value of {name} must be printable ASCII without leading or trailing spaces"
+            )
     return tuple((name.encode("ascii"), value.encode("ascii")) for name, value in headers.items())

@@ -240,7 +240,7 @@ class WriteOrder:
         if wait >= remaining:
             reason = (
                 "the request was not sent: an earlier write for this customer is unconfirmed and may still be applied"
-                f" within {wait:.1f} s, which is longer than the {max(0.0, remaining):.1f} s before the deadline"
+                f" in the next {wait:.1f} s, but the deadline passes in {max(0.0, remaining):.1f} s"
             )
             raise call_context.complete(DeadlineExceededError(reason))
         call_context.wait("unconfirmed", wait)

@@ -39,7 +39,7 @@ _CODE_IN_TEXT: Final = re.compile(
     r"(?:\W{0,3}(?:is|ist|je)\b)?[\W_]{0,3}[0-9]{3,4}(?![0-9])"
 )
 _CODE: Final = re.compile(r"[0-9]{3}")
-_HINT: Final = re.compile(r"\{|\[|csc|cvn|cvv|cvc|code|nummer|kod")  # fastest if each branch begins with a literal
+_HINT: Final = re.compile(r"[{\[]|csc|cvn|cvv|cvc|code|nummer|kod")
 """A string that occurs, without accents, in every text that contains a security code or JSON."""
 _BETWEEN: Final = "\nx\n"
 """The separator of joined texts, which prevents matches that span two texts."""

@@ -213,10 +213,10 @@ class ChangeFilter:
         """Return the row's draft, or the outcome of a row that cannot be sent."""
         draft = row.draft
         if draft is None:
-            return _invalid(row, row.problem or "cannot be read", row.code)
+            return _invalid(row, row.problem or "the row cannot be read", row.code)
         place = row.place or f"row {row.number}"
         if draft.reference is None:
-            return _invalid(row, f"{place}: has no reference", "no reference")
+            return _invalid(row, f"{place}: the row has no reference", "no reference")
         try:
             self.session.validate(draft)
         except InvalidRecordError as error:
@@ -329,7 +329,7 @@ def _failed_before(row: Row, entry: Entry) -> Outcome:
         row.reference,
         "failed",
         entry.id,
-        f"failed before the run was interrupted: {entry.code}; `retry-failed` sends it again",
+        f"the row failed before the run was interrupted ({entry.code}). Send the row again with `retry-failed`",
         entry.code,
         attempts=entry.attempts,
         place=row.place,

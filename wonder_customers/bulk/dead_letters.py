@@ -233,8 +233,8 @@ def check_dead_letters(path: Path) -> None:
         first = file.readline(1 << 24)
     if first.strip() and _parsed(first) is None:
         raise ConfigurationError(
-            f"{path} exists and is not a list of failed rows. Give the path of a new file with --failures. Nothing was"
-            " sent."
+            f"{path} already exists and is not a list of failed rows. Nothing was sent. Give the path of a new file"
+            " with --failures."
         )
 
 
@@ -257,7 +257,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 def _unwritable(path: Path, error: OSError) -> BulkError:
     return BulkError(
         f"the failed rows could not be written to {path}: {error.strerror}. Fix the cause, such as a full disk, or"
-        " choose another file with --failures, then resume."
+        " choose another file with --failures. Then continue the run with `resume`."
     )
 
 

@@ -46,7 +46,7 @@ class _Chart:
 _CHARTS: Final = (
     _Chart(
         "Requests per second",
-        {"requests": "sent", "rate": "current limit", "throttled": "refused (429)", "failed": "failed"},
+        {"requests": "sent", "rate": "current limit", "throttled": "rejected (HTTP 429)", "failed": "failed"},
     ),
     _Chart("Rows per second", {"rows": "completed", "sent": "accepted by the gateway"}),
     _Chart("Duration of a row", {"p50": "median", "p95": "95th percentile"}, _latency),
@@ -87,7 +87,7 @@ def _per_second(point: Mapping[str, Any]) -> dict[str, Any]:
 
 def _counts(rows: Mapping[str, int]) -> list[tuple[str, int, str]]:
     """Return the name, the number of rows and the meaning of each status to show."""
-    meanings = {**MEANINGS, "unfinished": "read but not completed when the job stopped"}
+    meanings = {**MEANINGS, "unfinished": "read, but not completed when the job stopped"}
     return [(status, rows[status], meaning) for status, meaning in meanings.items() if rows[status]]
 
 

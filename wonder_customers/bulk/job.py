@@ -120,7 +120,7 @@ class Job(AsyncIterator[Outcome], ABC):
         if not self._open:
             if self._used:
                 raise StopAsyncIteration
-            raise BulkError("open the job first: `async with sync(…) as job:`. Nothing was sent.")
+            raise BulkError("the job is not open. Nothing was sent. Open it with `async with sync(…) as job:`.")
         async for batch in self._outcomes:
             self._batch = iter(batch)
             return next(self._batch)
@@ -129,7 +129,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     async def __aenter__(self) -> Self:
         if self._used:
-            raise BulkError("a job can run only once: create a new job. Nothing was sent.")
+            raise BulkError("the job has already run, and a job can run only once. Nothing was sent. Create a new job.")
         async with AsyncExitStack() as stack:
             self._outcomes = await self._begin(stack)
             stack.push_async_exit(self._complete)

@@ -95,9 +95,9 @@ class LeftCustomers:
     def advice(self, journal: str, rows: int) -> str:
         """Return what the user can do after a refusal."""
         if not rows:
-            return "Check that it is the right file, then run the command again."
+            return "Check that the source is the right file, then run the command again."
         return (
-            "Check the source. If it is complete, remove them with: wonder-customers resume"
+            "Check the source. If the source is complete, remove the customers with: wonder-customers resume"
             f" {quote(journal)} --removed delete --max-removed {self.count}"
         )
 
@@ -119,7 +119,7 @@ def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
     if not rows or (warning is not None and limit.number is None):
         return f"{warning}, and {left.share} would be removed"
     if left.rows_before is None and limit.number is None:
-        return f"{left.share} left the source, and a percentage needs an earlier run that finished"
+        return f"{left.share} left the source, and --max-removed with a percentage requires an earlier finished run"
     if limit.share is not None and left.count <= limit.share * (left.rows_before or 0):
         return None
     return f"{left.share} left the source, which is more than --max-removed {limit.text}"

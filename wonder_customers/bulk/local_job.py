@@ -130,7 +130,8 @@ class LocalJob(Job):
             check_deletion(self._session.account)
             if not isinstance(self._journal, Journal):
                 raise ConfigurationError(
-                    "deleting customers that left the source requires a journal. Nothing was sent."
+                    "customers that left the source can be deleted only with a journal. Nothing was sent. Add a"
+                    " journal."
                 )
         if self._journal is not None:
             self._journal.check(self._session.gateway, self._session.account.base_url)
@@ -185,7 +186,7 @@ class LocalJob(Job):
                     self._halt("journal", str(error))
         if self._batches.cut_short and self.stopped is None:
             # Not `_halt`: the rows that were read are still sent.
-            self.stopped = Stop("paused", f"the first {self._options.first} rows were requested")
+            self.stopped = Stop("paused", f"only the first {self._options.first} rows were requested")
 
     async def _queue_all(
         self, pending: MemoryObjectSendStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
@@ -318,7 +319,9 @@ class LocalJob(Job):
         self.stats.tick(self._clock(), last=last)
         outage, limit = self._outages.current, self._options.give_up_after
         if outage is not None and limit is not None and outage.seconds >= limit:
-            self._halt("outage", f"{outage.text}; no request was processed for {outage.seconds:,.0f} seconds")
+            self._halt(
+                "outage", f"{outage.text}; the gateway has processed no request for {outage.seconds:,.0f} seconds"
+            )
         if last:
             self._outages.end()
 

@@ -84,10 +84,12 @@ class Options:
     def __attrs_post_init__(self) -> None:
         RemovalLimit.parse(self.max_removed)
         if self.workers < 1:
-            raise ConfigurationError("a job needs at least 1 worker")
+            raise ConfigurationError("the number of workers must be at least 1")
         if self.first is not None and self.first < 1:
-            raise ConfigurationError("the number of first rows must be at least 1")
+            raise ConfigurationError("the number of rows to send must be at least 1")
         if self.max_failures is not None and self.max_failures < 1:
-            raise ConfigurationError("the number of failures to stop at must be at least 1")
+            raise ConfigurationError("the number of failed rows after which the job stops must be at least 1")
         if self.give_up_after is not None and not 0 < self.give_up_after < inf:
-            raise ConfigurationError("the duration of an outage to stop at must be a positive number of seconds")
+            raise ConfigurationError(
+                "the duration of an outage after which the job stops must be a positive number of seconds"
+            )

@@ -22,7 +22,7 @@ class Outage:
 
     Attributes:
         began: The time of the first failed request, on the monotonic clock.
-        reason: The result of the last request, such as ``the gateway responds with 503`` or ``connection refused``.
+        reason: The result of the last request, such as ``the gateway responds with 503``.
         requests: The number of requests that failed.
         seconds: The duration so far.
     """

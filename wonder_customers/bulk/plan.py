@@ -158,7 +158,7 @@ async def plan(
     async with batches:  # closes the source, also if an argument is invalid
         check_rate(rate)
         if look_up < 0:
-            raise ConfigurationError("the number of rows to look up must be 0 or more. Nothing was looked up.")
+            raise ConfigurationError("the number of rows to look up must not be negative. Nothing was looked up.")
         limit = RemovalLimit.parse(max_removed)
         if removed == "delete":
             check_deletion(session.account)

@@ -61,7 +61,7 @@ def check_trusted(path: Path, *, secret: bool = False) -> None:
             f"{path} belongs to another user, who can change it. Nothing was sent. Use a file that you own."
         )
     if not stat.S_ISREG(status.st_mode):
-        raise ConfigurationError(f"{path} is not a regular file. Nothing was sent.")
+        raise ConfigurationError(f"{path} is not a regular file. Nothing was sent. Give the path of a regular file.")
     if status.st_mode & (0o077 if secret else 0o022):
         what = "read or change" if secret else "change"
         raise ConfigurationError(

@@ -31,7 +31,7 @@ from wonder_customers.errors import BulkError, ConfigurationError, WonderCustome
 for _name, _value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}.items():
     os.environ.setdefault(_name, _value)
 
-with needed("ray", "ray", by="work on Ray"):
+with needed("ray", "ray", by="running a job on Ray"):
     import ray
     from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -68,7 +68,7 @@ class Cluster:
         """
         scheme, colon, address = text.partition("://")
         if scheme != "ray" or bool(colon) != bool(address):
-            raise ConfigurationError(f"--on takes ray (this machine) or ray://HOST:PORT (a cluster), not {text!r}")
+            raise ConfigurationError(f"--on must be ray (this machine) or ray://HOST:PORT (a cluster), not {text!r}")
         return cls(address or None)
 
     def connect(self) -> None:
@@ -89,7 +89,10 @@ class Cluster:
         except (ConnectionError, RuntimeError, ValueError) as error:
             where = self.address or "this machine"
             message = str(error).strip().partition("\n")[0]
-            raise ConfigurationError(f"Ray at {where} cannot be reached: {message}. Nothing was sent.") from None
+            raise ConfigurationError(
+                f"Ray at {where} cannot be reached: {message}. Nothing was sent. Check the address, and that Ray is"
+                " running."
+            ) from None
 
 
 class _Remote:
@@ -275,13 +278,13 @@ async def sync_on_ray(
         BulkError: Another job uses the journal.
     """
     if workers < 1:
-        raise ConfigurationError("a job needs at least 1 worker")
+        raise ConfigurationError("the number of workers must be at least 1")
     check_rate(rate)
     chosen = options or Options()
     if chosen.removed == "delete":
         raise ConfigurationError(
             "customers that left the source are not deleted on Ray. Nothing was sent. Send the rows on Ray, then run"
-            " the same command with --removed delete and without --on: it sends no confirmed row again."
+            " the same command with --removed delete and without --on. Confirmed rows are not sent again."
         )
     journal = await anyio.to_thread.run_sync(journal.resolve)
     create = partial(PartitionedSource.create, source, journal, chosen, size=size, values=values, wait=DYING)

@@ -75,7 +75,7 @@ def removal_problem(left: LeftCustomers, rows: int, failures: int, limit: Remova
         return None
     if failures:
         what = "1 row" if failures == 1 else f"{failures:,} rows"
-        return f"{what} of the source failed, and {left.share} may have left it by mistake", False
+        return f"{what} of the source failed, so it is uncertain whether {left.share} left the source", False
     refused = refusal(left, rows, limit)
     return None if refused is None else (refused, True)
 
@@ -177,7 +177,7 @@ class Removal:
 
 
 def _kept(it: Candidate, reason: str, code: str, error: CallError | None = None) -> Outcome:
-    text = f"left the source and was not removed: {reason.rstrip('.')}"
+    text = f"the customer left the source and was not removed: {reason.rstrip('.')}"
     if error is None:
         return Outcome(0, it.reference, "kept", it.id, text, code)
     if error.applied != "no":

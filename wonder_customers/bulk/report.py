@@ -15,12 +15,12 @@ __all__ = ["MEANINGS", "build", "check_balance", "format_duration"]
 
 MEANINGS: Final = {
     "created": "new at the gateway",
-    "updated": "existed and were changed",
-    "written": "created or updated; this gateway does not return which",
+    "updated": "existing customers that were changed",
+    "written": "created or updated (not distinguished by the gateway)",
     "unchanged": "confirmed in an earlier run, not sent",
-    "failed": "not confirmed, see the reasons",
+    "failed": "not confirmed; see the reasons",
     "invalid": "not sent: unreadable, or outside the gateway's limits",
-    "duplicate": "not sent: the reference of an earlier row",
+    "duplicate": "not sent: an earlier row has the same reference",
 }
 """The statuses of rows and their meanings."""
 
@@ -139,11 +139,11 @@ def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, st
     steps, failures = [], job.stats.failures
     if file is not None and failures:
         rows = "1 failed row" if failures == 1 else f"{failures:,} failed rows"
-        steps.append(_step(f"{rows} written to {file}, with the reasons."))
+        steps.append(_step(f"{rows} were written to {file}, with the reasons."))
     if earlier:
         rows = "1 failed row" if earlier == 1 else f"{earlier:,} failed rows"
         end = "Delete the file if these rows are not needed."
-        steps.append(_step(f"{file} still contains {rows} of earlier runs. {end}"))
+        steps.append(_step(f"{file} still contains {rows} from earlier runs. {end}"))
     return steps
 
 
@@ -151,7 +151,7 @@ def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequen
     """Return what the user can do next, each with the command for it."""
     steps: list[dict[str, str | None]] = []
     if not job.rows_read and job.exit_status == "finished":
-        steps.append(_step(f"{source} has no rows. Check that it is the right file."))
+        steps.append(_step(f"{source} has no rows. Check that the source is the right file."))
     text = _left_text(job) if job.left.counted and job.exit_status != "removal" else None
     if text is not None:
         steps.append(_step(text))

@@ -107,7 +107,7 @@ class PlanWriter:
             self._file = open(self.path, "xb", opener=private_opener)
         except FileExistsError:
             raise ConfigurationError(
-                f"{self.path} exists already. Give the path of a new file with --save. Nothing was planned."
+                f"{self.path} already exists. Nothing was planned. Give the path of a new file with --save."
             ) from None
         except OSError as error:
             raise ConfigurationError(f"{self.path} cannot be written: {error.strerror}") from None
@@ -176,14 +176,18 @@ class SavedPlan:
         except OSError as error:
             raise ConfigurationError(f"{path} cannot be read: {error.strerror}. Nothing was sent.") from None
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            raise ConfigurationError(f"{path} is not a saved plan, or is not complete. Nothing was sent.") from None
+            raise ConfigurationError(
+                f"{path} is not a complete saved plan. Nothing was sent. Save a new plan with `plan --save`."
+            ) from None
         if not known or mark != key_mark(digests).hex():
             raise ConfigurationError(
                 f"{path} was saved for a journal with another key, or by another version. Nothing was sent. Save a new"
                 " plan with `plan --save`."
             )
         if sealed != running.hexdigest():
-            raise ConfigurationError(f"{path} was changed after it was saved. Nothing was sent.")
+            raise ConfigurationError(
+                f"{path} was changed after the plan was saved. Nothing was sent. Save a new plan with `plan --save`."
+            )
         return found
 
     def check(self, facts: Mapping[str, str]) -> None:
@@ -232,8 +236,8 @@ class SavedPlan:
     def _differs(self, differing: Sequence[str]) -> ConfigurationError:
         more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
         return ConfigurationError(
-            f"the plan {self.path} is not what would be done now. Different: {'; '.join(differing[:_SHOWN])}{more}."
-            " Nothing that differs was sent. Save a new plan with `plan --save`."
+            f"the plan {self.path} differs from the changes that the job would make now:"
+            f" {'; '.join(differing[:_SHOWN])}{more}. No differing row was sent. Save a new plan with `plan --save`."
         )
 
 

@@ -88,8 +88,8 @@ class SharedLimit:
         address = urlsplit(self.url)
         if address.password or "password" in address.query.casefold():
             raise ConfigurationError(
-                "the address of the shared limit contains a password, which other users can see. Set the environment"
-                f" variable {PASSWORD} instead. Nothing was sent."
+                "the address of the shared limit contains a password, which other users can see. Nothing was sent."
+                f" Set the environment variable {PASSWORD} instead."
             )
         if address.scheme not in {"redis", "rediss"}:
             raise ConfigurationError("the address of the shared limit must be redis://HOST:PORT or rediss://HOST:PORT")
@@ -140,7 +140,8 @@ class SharedLimit:
             if not self._unreachable:
                 self._unreachable = True
                 self.notify(
-                    f"The shared limit at {self._where} cannot be reached ({error}). Nothing is sent until it responds."
+                    f"The shared limit at {self._where} cannot be reached ({error}). No request is sent until the"
+                    " server responds."
                 )
             raise Unreachable from None
         if self._unreachable:

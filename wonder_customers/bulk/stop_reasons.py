@@ -91,7 +91,7 @@ class Thresholds:
         for code, count in invalid.most_common(1):
             if count > self.share * rows:
                 example = next(it.reason for it in outcomes if it.status == "invalid" and it.code == code)
-                return f"{count} of {rows} rows cannot be sent for the same reason ({code}), such as {example}"
+                return f"{count} of {rows} rows cannot be sent for the same reason ({code}). An example: {example}"
         return None
 
     def count(self, *, ok: bool) -> str | None:
@@ -107,7 +107,7 @@ class Thresholds:
             self._failed_recently -= self._recent.popleft()
         seen = len(self._recent)
         if self.most is not None and self.failed >= self.most:
-            return f"{self.failed} rows failed, which is the configured limit"
+            return f"{self.failed} rows failed, and the job stops at this number"
         if self.share is not None and seen >= self.least and self._failed_recently > self.share * seen:
             return f"{self._failed_recently} of the last {seen} rows failed"
         return None

@@ -37,7 +37,11 @@ def account_from_environment(gateway: str, variables: Mapping[str, str] = enviro
     try:
         account: Account = kind.from_environment(variables)
     except ConfigurationError as error:
-        hint = "" if is_configured(gateway, variables) else " (`wonder-customers simulator` prints values to try)"
+        hint = (
+            ""
+            if is_configured(gateway, variables)
+            else (" (`wonder-customers simulator` prints values for a first test)")
+        )
         raise ConfigurationError(f"{gateway}: {error}{hint}") from error
     return account
 
@@ -57,11 +61,11 @@ def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
         return
     what = f"This is the first job with this journal that writes to the production account of {gateway}"
     if not sys.stdin.isatty():
-        raise ConfigurationError(f"{what}. Check it with `plan`, then add --yes. Nothing was sent.")
+        raise ConfigurationError(f"{what}. Nothing was sent. Check the changes with `plan`, then add --yes.")
     sys.stderr.write(f"{what}, {account.base_url}.\nType yes to continue: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() != "yes":
-        raise ConfigurationError("not confirmed. Nothing was sent.")
+        raise ConfigurationError("the job was not confirmed. Nothing was sent.")
 
 
 def account_of(opened: "Journal") -> Account:
@@ -74,6 +78,6 @@ def account_of(opened: "Journal") -> Account:
     if owner.base_url != opened.endpoint:
         raise ConfigurationError(
             f"the journal belongs to {opened.gateway} at {opened.endpoint}, but the account in the environment is at"
-            f" {owner.base_url}. Nothing was sent."
+            f" {owner.base_url}. Nothing was sent. Set the variables of the journal's account."
         )
     return owner

@@ -22,7 +22,7 @@ def _version() -> str:
     try:
         return version("wonder-customers")
     except PackageNotFoundError:
-        return "not installed (run from the source folder)"
+        return "not installed (running from the source folder)"
 
 
 app = App(
@@ -40,10 +40,10 @@ _TRY, _SINGLE = Group("Try it", sort_key=0), Group("Single customers", sort_key=
 
 # Commands are import paths and are imported when they are called, so that `--help` and `get` do not load a web server.
 for _path, _group, _help in (
-    ("demo:demo", _TRY, "Send 1,000 customers from a CSV file to every simulated gateway; no setup needed."),
+    ("demo:demo", _TRY, "Send 1,000 customers from a CSV file to every simulated gateway. No setup is required."),
     ("simulator:simulator", _TRY, "Simulate all gateways on this machine until Ctrl-C."),
     ("check:check", _SINGLE, "Test the credentials in the environment."),
-    ("probe:probe", _SINGLE, "Check facts about a gateway against your sandbox account."),
+    ("probe:probe", _SINGLE, "Check the library's assumptions about a gateway against your sandbox account."),
     ("customers:get", _SINGLE, "Show one customer."),
     ("customers:list", _SINGLE, "Show a page of customers."),
     ("customers:delete", _SINGLE, "Delete (Monri) or archive (Paydock) a customer."),
@@ -87,8 +87,8 @@ def _output_closed() -> int:
 
 
 _HINTS = {
-    errno.ENOSPC: " Free some space or choose another location.",
-    errno.EACCES: " Change its permissions or choose another path.",
+    errno.ENOSPC: " Free disk space, or choose another location.",
+    errno.EACCES: " Change the permissions, or choose another path.",
     errno.EADDRINUSE: " Choose another port with --port.",
 }
 
@@ -121,7 +121,8 @@ def run(arguments: Sequence[str]) -> int:
     except CycloptsError:
         # cyclopts has printed the error.
         print_message(
-            "`wonder-customers --help` lists the commands; `wonder-customers COMMAND --help` shows the options of one."
+            "`wonder-customers --help` lists the commands. `wonder-customers COMMAND --help` shows the options of"
+            " a command."
         )
         return USAGE
     except OSError as error:

@@ -52,10 +52,12 @@ class CredentialCheck:
 
 
 def check(
-    gateway: Annotated[str | None, Parameter(help=f"One of {GATEWAYS}. Default: all that are configured.")] = None,
+    gateway: Annotated[
+        str | None, Parameter(help=f"The gateway: {GATEWAYS}. Default: all configured gateways.")
+    ] = None,
     /,
     *,
-    json: Annotated[bool, Parameter(help="Print JSON lines.", show_default=False)] = False,
+    json: Annotated[bool, Parameter(help="Print the result as JSON lines.", show_default=False)] = False,
 ) -> int:
     """Test the credentials in the environment by reading one customer."""
     results = [_check(name) for name in (names() if gateway is None else (gateway,))]

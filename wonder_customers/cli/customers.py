@@ -16,8 +16,8 @@ from wonder_customers.session import CustomerSession
 
 __all__ = ["delete", "get", "list"]
 
-Gateway = Annotated[str, Parameter(help=f"One of {GATEWAYS}.")]
-Json = Annotated[bool, Parameter(help="Print JSON lines.", show_default=False)]
+Gateway = Annotated[str, Parameter(help=f"The gateway: {GATEWAYS}.")]
+Json = Annotated[bool, Parameter(help="Print the result as JSON lines.", show_default=False)]
 
 _FULL_WIDTH: Final = 110
 """The terminal width, in columns, from which a list shows all its columns."""
@@ -28,12 +28,12 @@ def get(
     id: Annotated[str | None, Parameter(help="The gateway's id of the customer.")] = None,
     /,
     *,
-    reference: Annotated[str | None, Parameter(help="Your own id of the customer, instead of ID.")] = None,
+    reference: Annotated[str | None, Parameter(help="Your own id of the customer, which replaces ID.")] = None,
     json: Json = False,
 ) -> None:
     """Show one customer, by the gateway's id or by your reference."""
     if (id is None) == (reference is None):
-        raise ConfigurationError("get needs either ID or --reference REFERENCE")
+        raise ConfigurationError("`get` requires either ID or --reference REFERENCE")
     if id is not None:
         customer = run_with_session(gateway, lambda session: session.get(id))
     else:
@@ -48,12 +48,12 @@ def list(  # noqa: A001 - the name of the command
     gateway: Gateway,
     /,
     *,
-    limit: Annotated[int, Parameter(help="Customers per page.", validator=Number(gte=1, lte=1000))] = 20,
-    cursor: Annotated[str | None, Parameter(help="The cursor that was printed with the previous page.")] = None,
+    limit: Annotated[int, Parameter(help="The number of customers per page.", validator=Number(gte=1, lte=1000))] = 20,
+    cursor: Annotated[str | None, Parameter(help="The cursor that the previous page printed.")] = None,
     filter: Annotated[
         tuple[str, ...],
         Parameter(
-            help="A condition such as search=Ada (Paydock) or name__contains=Ada (Wonder); may be repeated.",
+            help="A condition such as search=Ada (Paydock) or name__contains=Ada (Wonder). May be repeated.",
             show_default=False,
         ),
     ] = (),
@@ -76,7 +76,7 @@ def list(  # noqa: A001 - the name of the command
     else:
         print_message(f"No customers found at {gateway}.")
     if found.cursor is not None:
-        print_message(f"There may be more customers: add --cursor {quote(found.cursor)}")
+        print_message(f"There may be more customers. To list them, add --cursor {quote(found.cursor)}")
 
 
 def delete(
@@ -87,12 +87,12 @@ def delete(
         run_with_session(gateway, lambda session: session.delete(id))
     except KeyboardInterrupt:
         command = f"wonder-customers get {gateway} {quote(id)}"
-        print_message(f"The customer may have been deleted. Check with `{command}`.", "yellow")
+        print_message(f"The customer may have been deleted. To check, run: `{command}`.", "yellow")
         raise
     if json:
         json_line({"gateway": gateway, "id": id, "deleted": True})
     else:
-        print_message(f"{gateway}: deleted {id}.")
+        print_message(f"{gateway}: the customer {id} was deleted.")
 
 
 def _conditions(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -40,9 +40,9 @@ from wonder_customers.errors import ConfigurationError
 MOST_SHOWN = 20
 _RESULTS: Final = {
     "normalized": "equal after normalisation",
-    "unsent": "never confirmed, left out",
+    "unsent": "never confirmed, so not compared",
     "removed": "removed, as expected",
-    "present": "removed, but at the gateway",
+    "present": "removed, but present at the gateway",
 }
 
 __all__ = ["erase", "export_ids", "migration", "show_plan", "show_status", "show_verification"]
@@ -93,12 +93,15 @@ def show_plan(
     console().print(cell(f"{found.requests:,} requests{time}. {found.looked_up:,} customers were looked up."))
     if found.unconfirmed:
         console().print(
-            cell(f"{found.unconfirmed:,} rows of an earlier run are unconfirmed and will be looked up before sending.")
+            cell(
+                f"{found.unconfirmed:,} rows of an earlier run are unconfirmed. They will be looked up before they are"
+                " sent."
+            )
         )
     for name, count in found.clears.most_common():
         console().print(cell(f"clears {name}: {count:,}", "yellow"))
     for name, count in found.uncleared.most_common():
-        console().print(cell(f"cannot clear {name} at this gateway: {count:,}; the old values are kept", "red"))
+        console().print(cell(f"cannot clear {name} at this gateway: {count:,} (the old values are kept)", "red"))
     if journal is None and options.empty == "own":
         console().print(cell("Without a journal, empty cells do not clear fields.", "dim"))
     _show_left(found.left, found.rows)
@@ -111,7 +114,10 @@ def show_plan(
     for problem in found.problems:
         console().print(cell(f"{problem.status}: {problem.reason}", "red"))
     if save is not None:
-        print_message(f"Wrote the plan to {save}. To carry it out, add to the same options: --approved {save}")
+        print_message(
+            f"The plan was written to {save}. To execute the plan, run `sync` with the same options and --approved"
+            f" {save}"
+        )
     failed = found.invalid or found.duplicates or not found.adds_up or found.left.problem is not None
     return FAILED if failed else SUCCESS
 
@@ -133,10 +139,14 @@ def _show_left(left: LeftCustomers, rows: int) -> None:
         print_message(f"Check the source: {warning}.", "yellow")
     if not left.count:
         return
-    what = "would be removed" if left.rule == "delete" and left.problem is None else "stay at the gateway"
-    console().print(cell(f"{left.share} left the source: they {what}", "yellow"))
+    what = (
+        ("would be removed from the gateway")
+        if left.rule == "delete" and left.problem is None
+        else "stay at the gateway"
+    )
+    console().print(cell(f"{left.share} left the source and {what}", "yellow"))
     for reference, gateway_id in left.listed[:MOST_SHOWN]:
-        console().print(cell(f"left the source: {reference} ({gateway_id or 'id not known'})"))
+        console().print(cell(f"left the source: {reference} ({gateway_id or 'id unknown'})"))
 
 
 def show_status(journal: Journal, *, json: bool) -> int:
@@ -178,7 +188,9 @@ def export_ids(journal: Journal, output: Path | None) -> int:
         with open(output, "x", encoding="utf-8", newline="", opener=private_opener) as file:
             file.write(text.getvalue())
     except FileExistsError:
-        raise ConfigurationError(f"{output} exists already. Give the path of a new file with --output.") from None
+        raise ConfigurationError(
+            f"{output} already exists. Nothing was written. Give the path of a new file with --output."
+        ) from None
     return SUCCESS
 
 
@@ -198,20 +210,28 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
         lines = [] if listed is None else listed.read_text(encoding="utf-8").splitlines()
         wanted = [it for it in (*lines, reference) if it]
         if not wanted:
-            raise ConfigurationError("no reference was given. Nothing was erased.")
+            raise ConfigurationError(
+                "no reference was given. Nothing was erased. Give a reference, or a file of references with --from."
+            )
         files = dict.fromkeys(it for it in (*files_near(journal), *more) if listed is None or not it.samefile(listed))
         found = forget(journal, wanted, files)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise ConfigurationError(f"a file cannot be read or changed ({reason}). Run the command again.") from None
+        raise ConfigurationError(
+            f"a file cannot be read or changed ({reason}), so some entries may not be erased. Fix the cause, then run"
+            " the command again."
+        ) from None
     print_message(f"{found.rows:,} rows were removed from {journal.path}.")
     if found.unconfirmed:
-        print_message(f"{found.unconfirmed:,} of them are unconfirmed: the gateway may still apply them.", "yellow")
+        print_message(
+            f"{found.unconfirmed:,} of these rows are unconfirmed. The gateway may still apply their requests.",
+            "yellow",
+        )
     for path, count in found.entries.items():
         print_message(f"{count:,} entries were removed from {path}.")
     for path in found.left:
-        print_message(f"{path} still contains a reference and was not changed: edit it, or delete it.", "yellow")
-    print_message("The gateway still holds its customers. A row that stays in the source is sent again by `sync`.")
+        print_message(f"{path} still contains a reference and was not changed. Edit or delete the file.", "yellow")
+    print_message("No customer was deleted at the gateway. If a row remains in the source, `sync` sends it again.")
     return SUCCESS
 
 
@@ -260,10 +280,10 @@ def show_verification(
         console().print(cell(f"Equal after normalisation: {fields}", "dim"))
     if found.changed:
         rows = "1 row has" if found.changed == 1 else f"{found.changed:,} rows have"
-        print_message(f"{rows} other values than were sent. `sync` sends them.", "yellow")
+        print_message(f"{rows} values that differ from the sent values. `sync` sends the rows again.", "yellow")
     for finding in found.findings[:MOST_SHOWN]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
-        since = " (changed in the source since it was sent)" if finding.changed else ""
+        since = " (the row changed in the source after it was sent)" if finding.changed else ""
         row = f"row {finding.number}" if finding.number else "left the source"
         result = _RESULTS.get(finding.result, finding.result)
         console().print(cell(f"{row}, {finding.reference}: {result}{fields}{since}", "red"))
@@ -283,7 +303,9 @@ def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
             found = await losses(source, target)
             _show_losses(found, task.gateway)
             if found.any and not accept_losses:
-                print_message("Nothing was written. To migrate without these fields, add --accept-losses.", "yellow")
+                print_message(
+                    "Nothing was sent to the target. To migrate without these fields, add --accept-losses.", "yellow"
+                )
                 return USAGE
             code = await run_job(task, LocalJob(target, migrated(source, target), task.journal, task.options))
             return FAILED if code == SUCCESS and found.unreadable else code
@@ -292,15 +314,20 @@ def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
 
 
 def _show_losses(found: Losses, target: str) -> None:
-    print_message(f"{found.customers:,} customers, of which {found.deleted:,} are deleted and will be skipped.")
+    print_message(
+        f"{found.customers:,} customers were found. {found.deleted:,} of them are deleted and will be skipped."
+    )
     if found.fields:
         _print_counts(f"fields that {target} does not have", dict(found.fields.most_common()))
     if found.refused:
         _print_counts(f"fields whose value {target} does not accept", dict(found.refused.most_common()))
     if found.unreadable:
-        print_message(f"{found.unreadable:,} customers have no id in the source's lists and cannot be read.", "red")
+        print_message(
+            f"{found.unreadable:,} customers cannot be read, because the source's lists do not contain their ids.",
+            "red",
+        )
     if found.without_reference:
-        print_message(f"{found.without_reference:,} customers have no reference and cannot be sent.", "red")
+        print_message(f"{found.without_reference:,} customers cannot be sent, because they have no reference.", "red")
 
 
 def _print_counts(title: str, counts: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     """
     last = journal.last_run()
     if last is None:
-        raise ConfigurationError(f"{journal.path} contains no run. Start one with `sync`.")
+        raise ConfigurationError(f"{journal.path} contains no run. Start a run with `sync`.")
     facts = {"empty": "own", "removed": None, "give_up_after": None, **last.facts}
     if "migrate" in facts:
         again = f"wonder-customers migrate --from {quote(str(facts['migrate']))} --to {quote(journal.gateway)}"
@@ -109,7 +109,7 @@ def last_facts(journal: Journal) -> dict[str, Any]:
             ColumnMapping.from_dict(facts["mapping"])
             return facts
     named = wrong[0] if wrong else "mapping"
-    raise ConfigurationError(f"the journal {journal.path} is damaged ({named}): restore it from a backup.")
+    raise ConfigurationError(f"the journal {journal.path} is damaged ({named}). Restore the journal from a backup.")
 
 
 def combined(
@@ -134,7 +134,7 @@ def combined(
         found["source"] = str(source) if str(source) == "-" else str(source.resolve())
     elif facts["source"] != "-" and not _is_beside(Path(facts["source"]), journal.path.resolve().parent):
         raise ConfigurationError(
-            f"the source {facts['source']} is not in the folder of the journal. Nothing was sent. To use it,"
+            f"the source {facts['source']} is not in the folder of the journal. Nothing was sent. To use this source,"
             " pass its path with --source."
         )
     return found
@@ -146,17 +146,18 @@ def _again(journal: Journal, name: str, digest: str | None, given: str | None) -
         return None
     if given is None:
         none = "report" if name == "removed" else "''"
-        rest = "." if name == "query" else f", or {option} {none} to continue without it."
+        rest = "." if name == "query" else f", or continue without the option: {option} {none}."
         raise ConfigurationError(
-            f"the run was started with {option}, which the journal does not contain. Nothing was sent. Give it"
+            f"the run was started with {option}, which the journal does not contain. Nothing was sent. Give the option"
             f" again{rest}"
         )
     if digest != _digest(journal, name, given):
         if name == "query":
             raise ConfigurationError(
-                "--query differs from the query of the run. Nothing was sent. Start a new run with `sync`."
+                "--query differs from the query of the earlier run. Nothing was sent. Give the same query, or"
+                " start a new run with `sync`."
             )
-        print_message(f"{option} differs from the earlier run.", "yellow")
+        print_message(f"The value of {option} differs from the value in the earlier run.", "yellow")
     return given
 
 
@@ -195,7 +196,7 @@ def migrated_from(journal: Journal) -> str | None:
     last = journal.last_run()
     origin = None if last is None else last.facts.get("migrate")
     if origin is not None and origin not in names():
-        raise ConfigurationError(f"the journal {journal.path} is damaged (migrate): restore it from a backup.")
+        raise ConfigurationError(f"the journal {journal.path} is damaged (migrate). Restore the journal from a backup.")
     return origin
 
 

@@ -30,7 +30,7 @@ class RateOptions:
 
     give_up_after: Annotated[
         str | None,
-        Parameter(help="Stop after an outage of this duration, such as 10m; until then, rows wait for its end."),
+        Parameter(help="Stop after an outage of this duration, such as 10m. During a shorter outage, the job waits."),
     ] = None
 
     def outage_seconds(self) -> float | None:
@@ -62,7 +62,9 @@ class RateOptions:
         try:
             found = float(number) / seconds[unit.strip()]
         except (ValueError, KeyError):
-            raise ConfigurationError(f"--rate must be a number per second, such as 25/s, not {self.rate!r}") from None
+            raise ConfigurationError(
+                f"--rate must be a number of requests per second, such as 25/s, not {self.rate!r}"
+            ) from None
         check_rate(found)
         return found
 
@@ -77,7 +79,7 @@ class EngineOptions:
     ] = None
     processes: Annotated[
         int | None,
-        Parameter(help="The number of workers on Ray (default: 2), each of which sends --workers customers at a time."),
+        Parameter(help="The number of workers on Ray (default: 2). Each worker sends --workers customers at a time."),
     ] = None
     shared_limit: Annotated[
         str | None,
@@ -101,12 +103,14 @@ class RemovalOptions:
 
     removed: Annotated[
         RemovedRule | None,
-        Parameter(help="What to do with customers that left the source: report (count them, the default) or delete."),
+        Parameter(
+            help="What to do with customers that left the source: report (count the customers; the default) or delete."
+        ),
     ] = None
     max_removed: Annotated[
         str,
         Parameter(
-            help="Delete no customers if more than this left the source: a number, or a percentage of the rows of the"
+            help="Delete no customers if more than this number left the source. A percentage refers to the rows of the"
             " last finished run."
         ),
     ] = "5%"
@@ -118,10 +122,13 @@ class AgainOptions:
     """Options of a run that must be given again, so that the journal does not decide what is read or contacted."""
 
     source: Annotated[
-        Path | None, Parameter(allow_leading_hyphen=True, help="The source, if it is not in the journal's folder.")
+        Path | None,
+        Parameter(
+            allow_leading_hyphen=True, help="The path of the source, if the source is not in the journal's folder."
+        ),
     ] = None
-    query: Annotated[str | None, Parameter(help="The query of the run.")] = None
-    database: Annotated[str | None, Parameter(help="The database of the run.")] = None
+    query: Annotated[str | None, Parameter(help="The query with which the run was started.")] = None
+    database: Annotated[str | None, Parameter(help="The database with which the run was started.")] = None
 
 
 @Parameter(name="*")
@@ -131,16 +138,22 @@ class OutputOptions:
 
     report: Annotated[Path | None, Parameter(help="Write a JSON report to this file.")] = None
     html: Annotated[Path | None, Parameter(help="Write a report with charts to this file.")] = None
-    failures: Annotated[Path | None, Parameter(help="Failed rows (default: FILE.GATEWAY.failed.jsonl).")] = None
+    failures: Annotated[
+        Path | None, Parameter(help="Write failed rows to this file (default: FILE.GATEWAY.failed.jsonl).")
+    ] = None
     dead_letter_values: Annotated[
-        bool, Parameter(help="Write customers' data into the failed rows, so that the file can be used as a source.")
+        bool,
+        Parameter(help="Include the customers' data in the failed rows, so that the file can be used as a source."),
     ] = False
     heartbeat: Annotated[
         Path | None, Parameter(help="Write the progress to this file every ten seconds, and the result at the end.")
     ] = None
     notify_url: Annotated[
         str | None,
-        Parameter(help="POST the result to this https URL at the end; or a variable that contains the URL."),
+        Parameter(
+            help="POST the result to this https URL at the end. Instead of the URL, the name of an environment variable"
+            " that contains it is accepted."
+        ),
     ] = None
 
     def monitor(self) -> Monitor:

@@ -33,7 +33,9 @@ def default_letters(source: Path, gateway: str) -> Path:
     """
     path = default_path(source, f"{gateway}.failed.jsonl")
     if path.is_symlink():
-        raise ConfigurationError(f"{path} is a link. Remove it, or name a file with --failures. Nothing was sent.")
+        raise ConfigurationError(
+            f"{path} is a symbolic link. Nothing was sent. Remove the link, or give the path of a file with --failures."
+        )
     return path
 
 
@@ -57,13 +59,16 @@ def check_outputs(task: "SyncTask") -> None:
         if file is None:
             continue
         if not file.resolve().parent.is_dir():
-            raise ConfigurationError(f"{file} cannot be written: its folder does not exist. Nothing was sent.")
+            raise ConfigurationError(
+                f"{file} cannot be written, because its folder does not exist. Nothing was sent. Create the folder, or"
+                " give another path."
+            )
         if file.is_dir():
-            raise ConfigurationError(f"{file} is a folder. Give the path of a file in it. Nothing was sent.")
+            raise ConfigurationError(f"{file} is a folder. Nothing was sent. Give the path of a file.")
         for what, other in taken:
             if _is_same_file(file, other):
                 raise ConfigurationError(
-                    f"{option} {file} would overwrite {what}. Give another path. Nothing was sent."
+                    f"{option} {file} would overwrite {what}. Nothing was sent. Give another path."
                 )
         taken.append((f"the file of {option}", file))
     check_dead_letters(task.letters)
@@ -102,4 +107,4 @@ def _save(file: Path, what: str, content: bytes) -> None:
         raise BulkError(
             f"the {what} {file} could not be written: {error.strerror}. The summary above shows the result of the job."
         ) from None
-    print_message(f"Wrote the {what} to {file}.")
+    print_message(f"The {what} was written to {file}.")

@@ -46,8 +46,8 @@ def webhook(given: str) -> str:
         if plain and is_encrypted_or_loopback(url):
             return url
     raise ConfigurationError(
-        "--notify-url must be an https URL without a password, an http URL of this machine (127.0.0.1), or the name of"
-        " an environment variable that contains one. Nothing was sent."
+        "--notify-url must be an https URL without a password, an http URL of this machine (127.0.0.1), or the name"
+        " of an environment variable that contains such a URL. Nothing was sent."
     )
 
 
@@ -89,7 +89,9 @@ class Monitor:
         if self.url is not None:
             problem = await _post(self.url, orjson.dumps(body))
             if problem is not None:
-                print_message(f"The webhook of --notify-url failed: {problem}. The exit code is not affected.", "red")
+                print_message(
+                    f"The result could not be sent to --notify-url: {problem}. The exit code is not affected.", "red"
+                )
 
     def _write(self, content: Mapping[str, Any]) -> bool:
         """Replace the heartbeat file; return whether that was possible."""

@@ -19,14 +19,15 @@ __all__ = ["probe"]
 
 
 def probe(
-    gateway: Annotated[str, Parameter(help=f"One of {GATEWAYS}.")],
+    gateway: Annotated[str, Parameter(help=f"The gateway: {GATEWAYS}.")],
     /,
     *,
     json: Annotated[
-        Path | None, Parameter(help="Write a JSON report to this new file: status codes, header names and shapes.")
+        Path | None,
+        Parameter(help="Write a JSON report of status codes, header names and body structures to this new file."),
     ] = None,
     production: Annotated[
-        bool, Parameter(help="Allow an account outside of the sandbox, and send reads only.")
+        bool, Parameter(help="Allow an account that is not a sandbox account, and send only reads.")
     ] = False,
 ) -> int:
     """Check the library's assumptions about a gateway against the account in the environment.
@@ -39,7 +40,7 @@ def probe(
     try:
         report = run_with_session(gateway, lambda session: probing.probe(session, production=production))
     except CallError as error:
-        print_message(f"The probe could not run: {error}", "red")
+        print_message(f"The probe could not be run: {error}", "red")
         return USAGE
     table = plain_table("check", "fact", "believed", "seen")
     for it in report.findings:

@@ -131,9 +131,9 @@ def _format_facts(facts: dict[str, Any]) -> str:
     if facts.get("removed"):
         parts.append(f"{facts['removed']:,} removed")
     if facts["faults"] and not facts.get("outage"):
-        parts.append(f"{facts['faults']:,} failed requests, retrying")
+        parts.append(f"{facts['faults']:,} failed requests (retried)")
     if facts["throttled"]:
-        parts.append(f"{facts['throttled']:,} refused (429)")
+        parts.append(f"{facts['throttled']:,} rejected (HTTP 429)")
     return " · ".join(parts)
 
 
@@ -177,5 +177,5 @@ def _format_speed(report: dict[str, Any]) -> str:
     parts = [f"{format_duration(report['seconds'])}, {rows / max(report['seconds'], 0.001):,.0f} rows/s"]
     if found["requests_per_second"] is not None:
         parts.append(f"the gateway accepts about {found['requests_per_second']:,.0f} requests/s")
-        parts.append(f"{requests['throttled']:,} of {requests['sent']:,} refused (429)")
+        parts.append(f"{requests['throttled']:,} of {requests['sent']:,} rejected (HTTP 429)")
     return "; ".join(parts)

@@ -41,7 +41,7 @@ def simulator(
     quirks: Annotated[
         str | None,
         Parameter(
-            help=f"Deviate from the gateways' documentation: all, or names separated by commas. Known: {_QUIRKS}."
+            help=f"The deviations from the gateways' documentation: all, or a comma-separated list of {_QUIRKS}."
         ),
     ] = None,
     until_input_ends: Annotated[bool, Parameter(show_default=False)] = False,
@@ -76,7 +76,7 @@ def simulator(
         if faults:
             kinds = ", ".join(FAULT_KINDS)
             print_message(f"Inject faults with POST {server.origin}/_simulator/faults. Kinds of faults: {kinds}.")
-        print_message("Paste these lines into another terminal and type `wonder-customers check`:")
+        print_message("Paste these lines into another terminal, then run `wonder-customers check`:")
         print_exports({**_variables(server, merchants), ORIGIN: server.origin})
         if until_input_ends:
             sys.stdin.read()
@@ -156,7 +156,7 @@ def _import_seed(server: SimulatorServer, seed: Path) -> None:
     except OSError as error:
         raise ConfigurationError(f"{seed} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise ConfigurationError(f"{seed} is not an exported state of the simulator: {error}") from None
+        raise ConfigurationError(f"{seed} is not a state exported by the simulator: {error}") from None
 
 
 def print_exports(variables: dict[str, str]) -> None:

@@ -30,22 +30,26 @@ class SourceOptions:
 
     map: Annotated[
         tuple[str, ...],
-        Parameter(help="COLUMN=FIELD, or COLUMN=FIELD,FIELD; may be repeated. COLUMN= leaves the column out."),
+        Parameter(
+            help="Map a column to a field (COLUMN=FIELD) or to several fields (COLUMN=FIELD,FIELD). COLUMN= leaves the"
+            " column out. May be repeated."
+        ),
     ] = ()
     mapping: Annotated[Path | None, Parameter(help="A mapping file, written by `columns FILE -o mapping.toml`.")] = None
     ignore_unknown: Annotated[bool, Parameter(help="Ignore columns that are not fields of a customer.")] = False
     unsupported: Annotated[
         Literal["refuse", "metadata", "ignore"] | None,
         Parameter(
-            help="What to do with fields that the gateway does not have: stop, keep the values as metadata, or ignore"
-            " the fields. Default: metadata for columns that were recognised, refuse for columns that you mapped."
+            help="What to do with fields that the gateway does not have: stop (refuse), keep the values as metadata,"
+            " or ignore the fields. Default: metadata for recognised columns, refuse for mapped columns."
         ),
     ] = None
     default_country: Annotated[
-        str | None, Parameter(help="The country of national phone numbers in rows without a country, such as HR.")
+        str | None,
+        Parameter(help="The country of national phone numbers in rows without a country, as a code such as HR."),
     ] = None
     query: Annotated[
-        str | None, Parameter(help="SQL that selects the rows, in which FILE is the table `source` (DuckDB).")
+        str | None, Parameter(help="A SELECT statement for the rows (DuckDB). FILE is the table `source`.")
     ] = None
     database: Annotated[
         str | None,
@@ -55,9 +59,10 @@ class SourceOptions:
         ),
     ] = None
     format: Annotated[
-        Literal["csv", "jsonl", "parquet", "excel"] | None, Parameter(help="The format; default: from the file's name.")
+        Literal["csv", "jsonl", "parquet", "excel"] | None,
+        Parameter(help="The format of the file. Default: determined from the file's name."),
     ] = None
-    sheet: Annotated[str | None, Parameter(help="The sheet of a spreadsheet.")] = None
+    sheet: Annotated[str | None, Parameter(help="The name of the sheet to read from a spreadsheet.")] = None
     encoding: Annotated[
         str | None,
         Parameter(
@@ -68,11 +73,13 @@ class SourceOptions:
         str | None, Parameter(allow_leading_hyphen=True, help="The delimiter of a CSV file, such as ; or tab.")
     ] = None
     quote: Annotated[str | None, Parameter(allow_leading_hyphen=True, help="The quote character of a CSV file.")] = None
-    skip_lines: Annotated[int | None, Parameter(help="The number of lines before the column names.")] = None
+    skip_lines: Annotated[int | None, Parameter(help="The number of lines to skip before the column names.")] = None
 
     empty: Annotated[
         EmptyRule,
-        Parameter(help="The fields that empty cells clear: those that this source filled (own), all, or none."),
+        Parameter(
+            help="The fields that empty cells clear: the fields that this source has filled (own), all, or none."
+        ),
     ] = "own"
 
     def column_mapping(self) -> ColumnMapping:
@@ -142,13 +149,13 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
     found = {path for paths, _ in notes.columns.values() for path in paths}
     if notes.columns and "reference" not in found:
         print_message(
-            "None of the columns is the reference, which identifies a customer. Map one with --map 'COLUMN=reference'.",
+            "No column is the reference, which identifies a customer. Map a column with --map 'COLUMN=reference'.",
             "red",
         )
     if output is not None and notes.mapping is not None:
         comments = {name: why for name, (_, why) in notes.columns.items()}
         _write(output, notes.mapping.to_toml(comments))
-        print_message(f"Wrote the mapping to {output}. Edit it, then use it with --mapping {output}.")
+        print_message(f"The mapping was written to {output}. Edit the file, then use --mapping {output}.")
     return SUCCESS
 
 
@@ -157,9 +164,11 @@ def _write(output: Path, text: str) -> None:
         with open(output, "x", encoding="utf-8", opener=private_opener) as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigurationError(f"{output} exists already. Give the path of a new file with --output.") from None
+        raise ConfigurationError(
+            f"{output} already exists. Nothing was written. Give the path of a new file with --output."
+        ) from None
     except OSError as error:
-        raise ConfigurationError(f"{output} cannot be written: {error.strerror}") from None
+        raise ConfigurationError(f"{output} cannot be written: {error.strerror}.") from None
 
 
 def print_fields(notes: SourceNotes) -> None:
@@ -198,10 +207,11 @@ def print_changes(notes: SourceNotes) -> None:
     if notes.twins:
         pairs = ", ".join(f"{first} and {second}" for first, second in notes.twin_rows)
         what = "1 reference differs" if notes.twins == 1 else f"{notes.twins:,} references differ"
-        text = f"{what} from another one only in case, Unicode form or invisible characters (rows {pairs})"
+        text = f"{what} from another reference only in case, Unicode form or invisible characters (rows {pairs})"
         print_message(
-            f"{text}. They are sent as different customers. If they are the same, correct the source.", "yellow"
+            f"{text}. The rows are sent as different customers. If they are the same customer, correct the source.",
+            "yellow",
         )
     if notes.footers:
         lines = "1 line" if notes.footers == 1 else f"{notes.footers:,} lines"
-        console().print(cell(f"{lines} after the table, such as a total, skipped"))
+        console().print(cell(f"{lines} after the table skipped, such as a total"))

@@ -48,19 +48,22 @@ from wonder_customers.errors import ConfigurationError
 
 __all__ = ["commands"]
 
-commands = App(name="sync-commands", help="Bulk jobs.", default_parameter=Parameter(negative=()))
+commands = App(name="sync-commands", help="The commands of bulk jobs.", default_parameter=Parameter(negative=()))
 
 Gateway = Annotated[str, Parameter(name="--to", help=f"The gateway: {GATEWAYS}.")]
 File = Annotated[
     Path,
     Parameter(
         allow_leading_hyphen=True,
-        help="CSV, JSON (gzip and zstd too), Parquet, a spreadsheet, a folder of such files, or - with --query.",
+        help="The source: a CSV or JSON file (also compressed with gzip or zstd), a Parquet file, a spreadsheet, a"
+        " folder of such files, or - with --query.",
     ),
 ]
 
 JournalFile = Annotated[Path, Parameter(help="The journal of an earlier `sync`.")]
-Yes = Annotated[bool, Parameter(help="Do not ask before the first job that writes to a production account.")]
+Yes = Annotated[
+    bool, Parameter(help="Do not ask for confirmation before the first job that writes to a production account.")
+]
 
 
 def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> dict[str, Any]:
@@ -72,7 +75,7 @@ def source_settings(file: Path, columns: SourceOptions, limits: RateOptions) -> 
     if columns.database is not None:
         check_database(columns.database)
     if str(file) == "-" and columns.query is None:
-        raise ConfigurationError("the source '-' requires --query; to read a file, give its path")
+        raise ConfigurationError("the source '-' requires --query. Nothing was sent. To read a file, give its path.")
     return {
         "source": str(file) if str(file) == "-" else str(file.resolve()),
         "fingerprint": fingerprint(file, columns.query),
@@ -95,13 +98,16 @@ def sync(
     *,
     to: Gateway,
     journal: Annotated[
-        Path | None, Parameter(help="Records the state of each row (default: FILE.GATEWAY.journal).")
+        Path | None, Parameter(help="The journal, which records the state of each row (default: FILE.GATEWAY.journal).")
     ] = None,
-    first: Annotated[int | None, Parameter(help="Send only this number of rows.")] = None,
-    full: Annotated[bool, Parameter(help="Send unchanged rows too.")] = False,
+    first: Annotated[int | None, Parameter(help="Send only the first rows, up to this number.")] = None,
+    full: Annotated[bool, Parameter(help="Also send unchanged rows.")] = False,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process instead of the gateway.")] = False,
     approved: Annotated[
-        Path | None, Parameter(help="A plan of `plan --save`. Nothing is sent if anything differs from it.")
+        Path | None,
+        Parameter(
+            help="A plan saved with `plan --save`. The job stops before it sends a row that differs from the plan."
+        ),
     ] = None,
     yes: Yes = False,
     columns: SourceOptions = SOURCE,
@@ -116,7 +122,7 @@ def sync(
     if simulator and engine.on is not None:
         raise ConfigurationError(
             "workers on Ray cannot reach --simulator, which runs in this process. Nothing was sent. Run"
-            " `wonder-customers simulator` and use the settings that it prints."
+            " `wonder-customers simulator`, and set the variables that the command prints."
         )
     if approved is not None and engine.on is not None:
         raise ConfigurationError("--approved cannot be used with --on. Nothing was sent. Run without --on.")
@@ -167,7 +173,9 @@ def columns(
     to: Annotated[
         str | None, Parameter(name="--to", help=f"Mark the fields that this gateway does not have: {GATEWAYS}.")
     ] = None,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="A new mapping file for --mapping.")] = None,
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="Write a mapping to this new file, for --mapping.")
+    ] = None,
     columns: SourceOptions = SOURCE,
 ) -> int:
     """Show the columns of a file with masked samples, fields and reasons, and write a mapping file to edit."""
@@ -180,10 +188,12 @@ def plan(
     /,
     *,
     to: Gateway,
-    journal: Annotated[Path | None, Parameter(help="Default: FILE.GATEWAY.journal, if it exists.")] = None,
+    journal: Annotated[
+        Path | None, Parameter(help="The journal of an earlier run. Default: FILE.GATEWAY.journal, if the file exists.")
+    ] = None,
     look_up: Annotated[int, Parameter(help="The maximum number of customers to look up at the gateway.")] = 1000,
-    diff: Annotated[bool, Parameter(help="Show the changes of each customer with masked values.")] = False,
-    save: Annotated[Path | None, Parameter(help="A new file for the plan, for `sync --approved`.")] = None,
+    diff: Annotated[bool, Parameter(help="Show the changes to each customer with masked values.")] = False,
+    save: Annotated[Path | None, Parameter(help="Save the plan to this new file, for `sync --approved`.")] = None,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process instead of the gateway.")] = False,
     columns: SourceOptions = SOURCE,
     removal: RemovalOptions = RemovalOptions(),
@@ -193,7 +203,7 @@ def plan(
     facts = source_settings(file, columns, limits)
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         if save is not None and simulator and journal is None:
-            raise ConfigurationError("--save needs a journal that is kept: add --journal. Nothing was planned.")
+            raise ConfigurationError("--save requires a journal. Nothing was planned. Add --journal.")
         known = Journal.open(path, gateway=to, endpoint=owner.base_url) if path.exists() else None
         rules: dict[str, Any] = {"removed": removal.removed or "report", "max_removed": removal.max_removed}
         options = Options(workers=limits.workers, empty=columns.empty, **rules)
@@ -208,7 +218,9 @@ def resume(
     journal: JournalFile,
     /,
     *,
-    allow_changed: Annotated[bool, Parameter(help="Continue even if the source has changed.")] = False,
+    allow_changed: Annotated[
+        bool, Parameter(help="Continue even if the source has changed since the run began.")
+    ] = False,
     again: AgainOptions = AgainOptions(),
     removal: RemovalOptions = RemovalOptions(),
     engine: EngineOptions = EngineOptions(),
@@ -226,7 +238,9 @@ def retry_failed(
     journal: JournalFile,
     /,
     *,
-    allow_changed: Annotated[bool, Parameter(help="Read the source even if it has changed.")] = False,
+    allow_changed: Annotated[
+        bool, Parameter(help="Read the source even if it has changed since the run began.")
+    ] = False,
     again: AgainOptions = AgainOptions(),
     engine: EngineOptions = EngineOptions(),
     output: OutputOptions = OutputOptions(),
@@ -248,7 +262,10 @@ def ids(
     journal: JournalFile,
     /,
     *,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="A new file; default: stdout.")] = None,
+    output: Annotated[
+        Path | None,
+        Parameter(name=["--output", "-o"], help="Write the CSV to this new file. Default: standard output."),
+    ] = None,
 ) -> int:
     """Write the gateway's ids of a journal's customers as CSV: reference, id, state, time."""
     return export_ids(Journal.existing(journal), output)
@@ -263,11 +280,13 @@ def forget_customers(
     references: Annotated[
         Path | None, Parameter(name="--from", help="Read references from this file, one per line.")
     ] = None,
-    file: Annotated[list[Path] | None, Parameter(help="A further file to search; repeatable.")] = None,
+    file: Annotated[list[Path] | None, Parameter(help="A further file to search. May be repeated.")] = None,
 ) -> int:
     """Remove a customer from a journal and from the failed rows, exported ids, reports and plans beside it."""
     if (reference is None) == (references is None):
-        raise ConfigurationError("give a reference, or a file of references with --from")
+        raise ConfigurationError(
+            "no reference was given. Nothing was erased. Give a reference, or a file of references with --from."
+        )
     return erase(Journal.existing(journal), reference, references, file or [])
 
 
@@ -319,7 +338,7 @@ def migrate(
     To continue after an interruption, run the same command again. Customers that were confirmed are not sent twice.
     """
     if source == to:
-        raise ConfigurationError("--from and --to must name different gateways")
+        raise ConfigurationError("--from and --to must be different gateways. Nothing was sent.")
     owner = account_from_environment(to)
     path = journal or Path(f"migrate.{source}.{to}.journal")
     confirm_production(owner, to, yes=yes or path.exists())

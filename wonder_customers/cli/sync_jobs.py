@@ -96,7 +96,7 @@ def account(gateway: str, *, simulated: bool) -> Iterator[Account]:
     from wonder_customers.simulator import SimulatorServer  # noqa: PLC0415 - a web server, needed for this option only
 
     with SimulatorServer([simulator(gateway)]) as server:
-        print_message(f"Using a simulator of {gateway} in this process. No request leaves this machine.", "dim")
+        print_message(f"Using a simulator of {gateway} in this process. No request is sent to the gateway.", "dim")
         yield account_from_environment(gateway, server.environment())
 
 
@@ -161,7 +161,8 @@ async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
 
     if task.engine.shared_limit is not None:
         raise ConfigurationError(
-            "--shared-limit cannot be used with --on: on Ray, all workers share --rate. Nothing was sent."
+            "--shared-limit cannot be used with --on. Nothing was sent. Remove --shared-limit: on Ray, all workers"
+            " share --rate."
         )
     cluster, journal = Cluster.of(on), task.journal
     if journal is None:
@@ -189,10 +190,14 @@ async def _shared_limit(task: SyncTask) -> RateLimiter | None:
         return None
     if engine.on is not None:
         raise ConfigurationError(
-            "--shared-limit cannot be used with --on: on Ray, all workers share --rate. Nothing was sent."
+            "--shared-limit cannot be used with --on. Nothing was sent. Remove --shared-limit: on Ray, all workers"
+            " share --rate."
         )
     if rate is None:
-        raise ConfigurationError("--shared-limit needs --rate: the requests per second of all processes together")
+        raise ConfigurationError(
+            "--shared-limit requires --rate. Nothing was sent. Set --rate to the requests per second of all processes"
+            " together."
+        )
     limiter = SharedLimit(engine.shared_limit, rate, engine.shared_name, lambda text: print_message(text, "yellow"))
     await limiter.check()
     return limiter
@@ -268,8 +273,8 @@ async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> 
 
 
 _END_STATES = {
-    "paused": "paused after the first rows",
-    "refused": "stopped: the credentials were refused",
+    "paused": "paused after the requested number of rows",
+    "refused": "stopped: the gateway refused the credentials",
     "failures": "stopped: too many rows failed",
     "outage": "stopped by an outage",
     "journal": "stopped: the journal cannot be written",

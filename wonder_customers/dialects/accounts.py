@@ -29,13 +29,13 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
     except ValueError:
         raise ConfigurationError("base_url is not a valid URL") from None
     if url.scheme not in {"https", "http"} or not host:
-        raise ConfigurationError("base_url must look like https://host/")
+        raise ConfigurationError("base_url must be a URL such as https://host/")
     if not re.fullmatch(r"[\x21-\x7e]+", str(base_url)):
         raise ConfigurationError("base_url must contain only ASCII characters and no spaces")
     if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise ConfigurationError("base_url must not contain a user, a query or a fragment")
+        raise ConfigurationError("base_url must not contain a user name, a query or a fragment")
     if re.search(r"[\\%]", str(base_url)) or not {".", ".."}.isdisjoint(url.path.split("/")):
-        raise ConfigurationError("base_url must not have a backslash, a percent sign, or the path segments . and ..")
+        raise ConfigurationError("base_url must not contain a backslash, a percent sign, or the path segments . and ..")
     if port == 0:
         raise ConfigurationError("base_url must not use port 0")
     if url.scheme == "http" and not is_loopback(host):
@@ -101,7 +101,7 @@ def check_credential(name: str, value: Secret | str) -> None:
             contain the value.
     """
     if not isinstance(value, ProvidedSecret) and not _is_valid_in_header(value):
-        raise ConfigurationError(f"{name} must be printable ASCII without spaces or line breaks, and not empty")
+        raise ConfigurationError(f"{name} must not be empty, and must be printable ASCII without spaces or line breaks")
 
 
 def _is_valid_in_header(value: object) -> bool:

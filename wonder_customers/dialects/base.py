@@ -161,7 +161,7 @@ class Account(Protocol):
         """Return the dialect for this account."""
 
 
-_UNEXPLAINED: Final = "the dialect does not implement it"
+_UNEXPLAINED: Final = "the dialect does not implement this operation"
 _OPTIONAL: Final = (
     Operation.DELETE,
     Operation.LIST_PAYMENT_TOKENS,
@@ -350,7 +350,7 @@ def path_segment_problem(value: object, longest: int) -> str | None:
     if not 1 <= len(value) <= longest:
         return f"must have 1 to {longest} characters"
     if value in {".", ".."}:
-        return "must not be . or .., because these segments change the path"
+        return "must not be . or .., because these segments would change the path"
     if _CONTROL.search(value):
         return "must not contain control characters"
     if _SURROGATE.search(value):

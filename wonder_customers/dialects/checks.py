@@ -81,12 +81,14 @@ class Check:
     fact: str
     believed: str
     see: Callable[[Observations], str | None]
-    advice: str = "The library handles this. Please report it, so that the documentation can be corrected."
+    advice: str = (
+        "The library handles the difference. Please report the difference, so that the documentation can be corrected."
+    )
 
 
 def _drift(applies: Callable[[Drift], bool]) -> Callable[[Observations], str | None]:
     def see(seen: Observations) -> str | None:
-        found = sorted(f"{it.field} is {it.found}, not {it.expected}" for it in seen.drift if applies(it))
+        found = sorted(f"{it.field} has the type {it.found}, not {it.expected}" for it in seen.drift if applies(it))
         return "; ".join(found) or None
 
     return see
@@ -102,7 +104,9 @@ def _normalized(*names: str) -> Callable[[Observations], str | None]:
 
 def _phone(seen: Observations) -> str | None:
     return (
-        "another punctuation" if any(re.search(r"[^+\d]", it) for it in _texts("phone", seen.body("create"))) else None
+        "different punctuation"
+        if any(re.search(r"[^+\d]", it) for it in _texts("phone", seen.body("create")))
+        else None
     )
 
 
@@ -162,21 +166,21 @@ COMMON: Final = (
     Check(
         "lower-case-email",
         "",
-        "e-mail addresses are returned as sent",
+        "e-mail addresses are returned unchanged",
         _normalized("email"),
         "Comparisons ignore case.",
     ),
     Check(
         "collapsed-blanks",
         "",
-        "spaces in strings are returned as sent",
+        "spaces in strings are returned unchanged",
         _normalized("name", "first_name", "last_name", "description", "company_name", "address.line1"),
         "Comparisons ignore the number of spaces.",
     ),
     Check(
         "reformatted-phone",
         "",
-        "telephone numbers are returned as sent",
+        "telephone numbers are returned unchanged",
         _phone,
         "Comparisons ignore punctuation.",
     ),
@@ -197,9 +201,9 @@ COMMON: Final = (
     Check(
         "changed-value",
         "",
-        "values are returned as sent",
+        "values are returned unchanged",
         lambda seen: ", ".join(sorted(seen.different)) or None,
-        "`verify` reports these fields as different. Please report it.",
+        "`verify` reports these fields as different. Please report the difference.",
     ),
 )
 
@@ -219,10 +223,12 @@ _BY_ERROR: Final = (
     Check(
         "wrong-key-status",
         "",
-        "a wrong key is refused as one",
+        "a wrong key causes an authentication error",
         refused_with("wrong_key", AuthenticationError, PermissionDeniedError),
     ),
-    Check("not-found-wording", "", "an unknown customer is not found", refused_with("unknown", NotFoundError)),
+    Check(
+        "not-found-wording", "", "an unknown customer causes a not-found error", refused_with("unknown", NotFoundError)
+    ),
 )
 
 

@@ -180,7 +180,7 @@ def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T
     """
     if not isinstance(body, dict):
         raise InvalidResponseError(
-            f"HTTP {status} with a JSON {drift.type_name(body)} instead of a {what}",
+            f"the response with HTTP {status} contains a JSON {drift.type_name(body)} instead of a {what}",
             status=status,
             applied="unknown",
         )
@@ -188,5 +188,7 @@ def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T
         return reader.read(body)[0]
     except MissingFieldError as missing:
         raise InvalidResponseError(
-            f"HTTP {status} with a {what} that cannot be read: {missing}", status=status, applied="unknown"
+            f"the response with HTTP {status} contains a {what} that cannot be read: {missing}",
+            status=status,
+            applied="unknown",
         ) from None

@@ -29,7 +29,7 @@ _CARD_EXPIRY: Final = re.compile(r"(0[1-9]|1[0-2])\s?[/-]\s?(?:20)?(\d\d)")
 def _text(value: Any) -> str:
     if type(value) is int:
         return str(value)
-    raise ValueError("not a text")
+    raise ValueError("the value is not a string")
 
 
 def _boolean(value: Any) -> bool:
@@ -39,7 +39,7 @@ def _boolean(value: Any) -> bool:
             return True
         if word in _FALSE:
             return False
-    raise ValueError("not a boolean")
+    raise ValueError("the value is not a boolean")
 
 
 def _from_epoch(number: float) -> datetime:
@@ -62,7 +62,7 @@ def _time(value: Any) -> datetime:
     except ValueError:
         moment = parsedate_to_datetime(text)
     if moment.year in {1, 9999}:
-        raise ValueError("not a time that UTC can express")
+        raise ValueError("the value is a time outside the supported range of years")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -79,7 +79,7 @@ def _object(value: Any) -> dict[str, Any]:
         return {}  # PHP encodes an empty object as []
     found = parse_json(value.encode()) if isinstance(value, str) else None
     if not isinstance(found, dict):
-        raise ValueError("not an object")  # noqa: TRY004 - `coerce` raises only ValueError
+        raise ValueError("the value is not an object")  # noqa: TRY004 - `coerce` raises only ValueError
     return found
 
 

@@ -65,7 +65,7 @@ def _problem(method: str, path: object, query: object, body: object) -> tuple[st
     except TypeError:
         return "json", None, "must contain only JSON types"
     found = next(find_card_data({"query": dict(query), "json": body}), None)
-    return None if found is None else (found[0] or "json", None, f"{found[1]}, which must not be stored")
+    return None if found is None else (found[0] or "json", None, f"the value {found[1]}, which must not be stored")
 
 
 def _decode(response: HttpResponse, *, writes: bool) -> Any:
@@ -76,13 +76,13 @@ def _decode(response: HttpResponse, *, writes: bool) -> Any:
     try:
         return parse_json(response.body)
     except UnreadableJsonError as unreadable:
-        reason = f"HTTP {response.status} with {unreadable}"
+        reason = f"the response with HTTP {response.status} contains {unreadable}"
         raise InvalidResponseError(reason, status=response.status, applied="yes" if writes else "no") from None
 
 
 def _refusal(response: HttpResponse) -> CallError:
     if response.status // 100 == 3:
-        reason = f"HTTP {response.status}: redirects are not followed"
+        reason = f"the gateway responded with a redirect (HTTP {response.status}), which is not followed"
         return InvalidResponseError(reason, status=response.status, applied="unknown")
     body = error_object(response.body)
     error = body.get("error")

@@ -72,8 +72,6 @@ def text(shortest: int = 0, longest: int = 255) -> Limit:
     """Return a limit of the length of a str. If a document has no limit, this library uses 255 characters."""
 
     def check(value: Any) -> str | None:
-        if type(value) is str and shortest <= len(value) <= longest and value.isascii():
-            return None  # the usual case
         if not isinstance(value, str):
             return f"must be a str, not {type(value).__name__}"
         if not shortest <= len(value) <= longest:
@@ -124,7 +122,7 @@ COUNTRY: Final = Limit("an ISO 3166-1 alpha-2 code", _country_problem)
 
 def _e164_problem(value: Any) -> str | None:
     known = isinstance(value, Phone) and value.dial_code is not None and value.e164() is not None
-    return None if known else "must be an international number (E.164): a dial code such as +852, and digits"
+    return None if known else "must be an international number (E.164) of a dial code, such as +852, and digits"
 
 
 E164: Final = Limit("an international number (E.164)", _e164_problem)

@@ -89,16 +89,18 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
     """
     if response.status // 100 == 3:
         raise InvalidResponseError(
-            f"HTTP {response.status}: redirects are not followed", status=response.status, applied="unknown"
+            f"the gateway responded with a redirect (HTTP {response.status}), which is not followed",
+            status=response.status,
+            applied="unknown",
         )
     try:
         body = parse_json(response.body)
     except UnreadableJsonError as unreadable:
-        reason = f"{gateway} responded with HTTP {response.status} and {unreadable}"
+        reason = f"the response with HTTP {response.status} contains {unreadable}"
         raise InvalidResponseError(reason, status=response.status, applied="unknown") from None
     if not isinstance(body, dict):
         raise InvalidResponseError(
-            f"{gateway} responded with HTTP {response.status} and a JSON {type_name(body)} instead of an object",
+            f"the response with HTTP {response.status} contains a JSON {type_name(body)} instead of an object",
             status=response.status,
             applied="unknown",
         )
@@ -125,11 +127,11 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
 _TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
     423: (
         "the customer is locked",
-        "The gateway has locked the customer. The record is not the cause. Call again later.",
+        "The record does not need a correction. Call again later.",
     ),
     425: (
         "too early",
-        "The gateway was not ready for the request. The record is not the cause. Call again later.",
+        "The gateway was not ready for the request. The record does not need a correction. Call again later.",
     ),
 }
 """The meaning of temporary refusals, and hints."""
@@ -170,7 +172,9 @@ def gateway_error(
         listed = " ".join((message_text, *(it for texts in (fields or {}).values() for it in texts)))
         kind = ConflictError if _TAKEN.search(listed) else NotFoundError if _MISSING.search(listed) else None
     named = f" {code}" if code else ""
-    reason = f"refused with HTTP {status}{named}" + (f": {message_text}" if message_text else "")
+    reason = (f"the gateway refused the request with HTTP {status}{named}") + (
+        f": {message_text}" if message_text else ""
+    )
     applied = "unknown" if kind is GatewayUnavailableError else "no"
     facts: dict[str, Any] = {"status": status, "code": code, "message": message, "applied": applied}
     if status in _TEMPORARY:

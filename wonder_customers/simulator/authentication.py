@@ -44,9 +44,9 @@ def signing_mistakes(method: str, target: bytes, body: bytes, origin: str) -> It
     yield "the whole URL instead of the path", origin.encode() + target, body
     if query:
         yield "the whole URL without its query", origin.encode() + path, body
-    yield "the path with a slash at its end", path + b"/" + target[len(path) :], body
+    yield "the path with a trailing slash", path + b"/" + target[len(path) :], body
     for other in _other_bodies(body):
-        yield "a body with other blanks or another order of keys than the body sent", target, other
+        yield "a body whose spaces or order of keys differ from the sent body", target, other
     if body:
         yield "no body, although a body was sent", target, b""
     if method == "GET":

@@ -158,7 +158,7 @@ def fault(
     """
     kind = _kind(name, parameters)
     if applied is not None and kind.applied is None:
-        raise ValueError(f"applied cannot be chosen for {name}")
+        raise ValueError(f"applied cannot be set for {name}")
     _check_selection(gateway=gateway, method=method, path=path, applied=applied, seed=seed)
     if times is not None:
         _check_number("times", times, (1, 1_000_000), whole=True)
@@ -180,7 +180,7 @@ def fault(
     )
     if name in {"refuse", "accept_rst"} and not created.at_accept:
         raise ValueError(
-            f"gateway, method and path cannot be chosen for {name}, which applies before a request is read"
+            f"gateway, method and path cannot be set for {name}, which is injected before a request is read"
         )
     return created
 
@@ -190,7 +190,9 @@ def _kind(name: str, parameters: Mapping[str, Any]) -> FaultKind:
         raise ValueError(f"unknown fault {name!r:.100}; choose from {', '.join(FAULT_KINDS)}")
     kind = FAULT_KINDS[name]
     if kind.behaviour is _not_injectable:
-        raise ValueError(f"{name} cannot be injected into a request: use the origin that server.tls('expired') returns")
+        raise ValueError(
+            f"{name} cannot be injected into a request. Use the origin that server.tls('expired') returns."
+        )
     unknown = sorted(parameters.keys() - kind.parameters.keys())
     if unknown:
         known = ", ".join(kind.parameters) or "none"
@@ -250,7 +252,7 @@ def fault_from_header(text: str) -> Fault:
         parameters[key.strip()] = value.strip()
     if unknown := parameters.keys() & {"gateway", "method", "path", "times", "probability", "seed"}:
         raise ValueError(
-            f"{', '.join(sorted(unknown))} cannot be chosen in a header, which applies to its request only"
+            f"{', '.join(sorted(unknown))} cannot be set in a header, because a header applies only to its request"
         )
     if "applied" in parameters:
         parameters["applied"] = parameters["applied"].lower() in {"1", "true", "yes"}
@@ -314,8 +316,8 @@ class Faults:
         )
         if self._refuse is None:
             raise RuntimeError(
-                "fault injection is disabled: start the simulator with faults=True, or with --faults on the"
-                " command line"
+                "fault injection is disabled. Start the simulator with faults=True, or with --faults on the command"
+                " line."
             )
         if name == "refuse":
             self._refuse(created.parameters["seconds"] if times is not None else None)
@@ -323,7 +325,7 @@ class Faults:
             return
         with self._lock:
             if len(self._active) >= _MAX_ACTIVE:
-                raise RuntimeError(f"{_MAX_ACTIVE} faults are active; remove them first")
+                raise RuntimeError(f"the maximum of {_MAX_ACTIVE} faults is already active. Remove faults first.")
             self._active.append(created)
 
     def clear(self) -> None:

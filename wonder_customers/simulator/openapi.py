@@ -57,7 +57,7 @@ def openapi_routes(prefix: str, gateways: Iterable[SimulatedGateway]) -> list[Ro
         async def endpoint(request: Request) -> Response:
             found = document(type(gateway))
             if found is None:
-                return json_response(404, {"message": f"{gateway.name} has no OpenAPI document"})
+                return json_response(404, {"message": f"the gateway {gateway.name} has no OpenAPI document"})
             return json_response(200, {**found, "servers": [{"url": str(request.base_url).rstrip("/")}]})
 
         return Route(f"{prefix}/openapi/{gateway.name}.json", endpoint)

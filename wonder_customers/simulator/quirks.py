@@ -93,7 +93,7 @@ class Quirks:
         """
         names = values.get("active") if isinstance(values, dict) and len(values) == 1 else None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError("quirks must be a JSON object with active, a list of names")
+            raise ValueError("quirks must be a JSON object with the key active, which is a list of names")
         self._active = self._known(names)
 
     def _known(self, names: Collection[str]) -> frozenset[str]:
@@ -105,7 +105,7 @@ class Quirks:
         chosen = frozenset(self.descriptions if "all" in names else names)
         unknown = sorted(chosen - self.descriptions.keys())
         if unknown:
-            raise ValueError(f"unknown quirk {unknown[0]!r}; choose from {', '.join(self.descriptions)}, and all")
+            raise ValueError(f"unknown quirk {unknown[0]!r}; the quirks are all, {', '.join(self.descriptions)}")
         return chosen
 
     def __contains__(self, name: object) -> bool:
@@ -194,7 +194,7 @@ def collapsed_blanks(*names: str) -> Quirk:
     """Return the quirk that several spaces in the fields `names` become one."""
     return Quirk(
         "collapsed-blanks",
-        "several spaces in a string become one",
+        "consecutive spaces in a string become a single space",
         change_fields(lambda value: " ".join(value.split()) if isinstance(value, str) else value, *names),
     )
 

@@ -153,7 +153,7 @@ class SimulatorServer:
             RuntimeError: The port is not known before the first start.
         """
         if not self._port:
-            raise RuntimeError("the port is not known before the first start")
+            raise RuntimeError("the port is unknown until the server has started")
         return f"http://{self._authority(self._port)}"
 
     def export_state(self) -> dict[str, Any]:
@@ -220,7 +220,7 @@ class SimulatorServer:
             self._loop.call_soon_threadsafe(self._stopping.set)
         thread.join(_TIMEOUT)
         if thread.is_alive():
-            raise RuntimeError(f"the server did not stop within {_TIMEOUT:g} s and may still hold its port")
+            raise RuntimeError(f"the server did not stop within {_TIMEOUT:g} s, so its port may still be in use")
 
     def restart(self) -> None:
         """Stop the server and start it again on the same port. Connections are closed, but the state is kept."""

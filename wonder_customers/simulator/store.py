@@ -152,7 +152,7 @@ class Store:
         known = found == _APPLICATION_ID or (found == 0 and {name for (name,) in tables} == _TABLES)
         if tables and not known:
             self.close()
-            raise ConfigurationError(f"{path} is not a database of the simulator; choose another file")
+            raise ConfigurationError(f"{path} is not a database of the simulator. Choose another file.")
 
     def close(self) -> None:
         """Close the database, and discard data in memory. A store that is garbage-collected is closed automatically."""
@@ -390,7 +390,7 @@ def _make_private(path: str) -> None:
         if hasattr(os, "fchmod"):
             os.fchmod(descriptor, 0o600)
     except PermissionError:
-        raise ConfigurationError(f"{path} belongs to another user; choose another file") from None
+        raise ConfigurationError(f"{path} belongs to another user. Choose another file.") from None
     finally:
         os.close(descriptor)
 

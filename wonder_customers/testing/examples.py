@@ -94,7 +94,7 @@ class Examples:
         single = next((it for it in self.all if it.kind == "customer"), None)
         if single is None:
             raise ConfigurationError(
-                f"mocked responses of {gateway} require an example of a customer: add golden/create_response.json"
+                f"mocked responses of {gateway} require an example of a customer. Add golden/create_response.json."
             )
         self.customer: Customer = self.codec.read_customer(_at(single.body, single.path))
         self.token: PaymentToken | None = self._token()

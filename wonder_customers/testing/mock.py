@@ -237,8 +237,8 @@ class GatewayMock:
         if not idle:
             return None
         return (
-            f"mocked but never called: {', '.join(idle)}. Check that the code under test makes this call, remove the"
-            " call of the helper, or mark the route with gateway_mock.optional(route)."
+            f"these routes are mocked but were never called: {', '.join(idle)}. Check that the code under test makes"
+            " the calls, remove the mocks, or mark the routes with gateway_mock.optional(route)."
         )
 
     def optional(self, route: respx.Route) -> respx.Route:
@@ -286,7 +286,7 @@ class GatewayMock:
         requested = f"{request.method} {request.url.path}"
         mocked = {name: shown for name, shown in self._mocked.items() if shown}
         if not mocked:
-            return " No route is mocked."
+            return " No other route is mocked."
         name = max(mocked, key=lambda it: SequenceMatcher(None, mocked[it], requested).ratio())
         return f" The most similar mocked route is {name}: {mocked[name]}."
 

@@ -89,4 +89,4 @@ def _refusal_template(gateway: str) -> _RefusalTemplate:
                 return _RefusalTemplate(body, status, error.code, error.message)
         except CallError:
             continue
-    raise ConfigurationError(f"{gateway} has no example with an error code: add golden/error_refused.json")
+    raise ConfigurationError(f"{gateway} has no example with an error code. Add golden/error_refused.json.")

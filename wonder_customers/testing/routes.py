@@ -143,8 +143,8 @@ def _mocked(gateway: str, operation: Operation, call: Call[Any], known: Examples
         if _is_result(operation, record):
             return route, _DecodedResponse(record)
     raise ConfigurationError(
-        f"{gateway} has no example of a response to {call.request.method} {call.request.route} ({operation}):"
-        " add it to its golden folder"
+        f"{gateway} has no example of a response to {call.request.method} {call.request.route} ({operation}). Add the"
+        " example to the golden folder of the dialect."
     )
 
 

@@ -38,7 +38,9 @@ def check_transport(transport: Any, max_connections: int) -> None:
     for name in ("send", "aclose"):
         method = getattr(transport, name)
         if not callable(method) or isgeneratorfunction(method) or isasyncgenfunction(method):
-            raise ConfigurationError(f"the transport's {name} must be an async method: {type(transport).__name__}")
+            raise ConfigurationError(
+                f"the `{name}` of the transport {type(transport).__name__} must be an async method"
+            )
 
 
 def _is_factory(transport: object) -> bool:

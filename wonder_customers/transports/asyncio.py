@@ -106,7 +106,9 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
                     lambda: connection, sock=sock, ssl=context, server_hostname=server_hostname
                 )
         except TimeoutError:
-            failure = (TransportTimeout if monotonic() >= deadline else TransportError)("no connection in time")
+            failure = (TransportTimeout if monotonic() >= deadline else TransportError)(
+                "no connection could be opened within the time limit"
+            )
         except OSError as error:
             failure = connection_error(error)
         finally:
@@ -116,7 +118,7 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
             raise failure  # outside the except block, so that the error has no context whose frames hold the request
         transport = connection.transport
         if transport is None or transport.is_closing():
-            raise TransportError("no connection: the connection was closed immediately after it was opened")
+            raise TransportError("the connection was closed immediately after it was opened")
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() not in {None, "http/1.1"}:
             raise TransportError("the ssl_context negotiated a protocol other than HTTP/1.1", retryable=False)
@@ -226,7 +228,13 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
             self._expect_within(self._timeouts.write)
         else:
             kind = TransportTimeout if now >= self._deadline else TransportError
-            self._fail(kind("the request could not be sent in time" if self._unsent else "no response in time"))
+            self._fail(
+                kind(
+                    "the request could not be sent within the time limit"
+                    if self._unsent
+                    else "no response arrived within the time limit"
+                )
+            )
 
     def _has_sent_more(self) -> bool:
         before, self._unsent = self._unsent, cast("asyncio.Transport", self.transport).get_write_buffer_size()

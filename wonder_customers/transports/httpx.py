@@ -54,10 +54,10 @@ _BUFFERED: Final = 60_000
 _NOT_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
 _DISCONNECTED: Final = frozenset({"RemoteProtocolError", "ReadError", "WriteError"})
 _MESSAGES: Final[Mapping[str, str]] = {
-    "ConnectTimeout": "no connection in time",
-    "PoolTimeout": "no connection became free in time",
-    "ReadTimeout": "no response in time",
-    "WriteTimeout": "the request could not be sent in time",
+    "ConnectTimeout": "no connection could be opened within the time limit",
+    "PoolTimeout": "no connection became free within the time limit",
+    "ReadTimeout": "no response arrived within the time limit",
+    "WriteTimeout": "the request could not be sent within the time limit",
     "ReadError": "the connection broke before the complete response arrived",
     "WriteError": "the connection broke while the request was sent",
     "RemoteProtocolError": "the connection was closed, or the response is not valid HTTP",
@@ -189,7 +189,7 @@ class HttpxConnection(PooledConnection):
         request.extensions["trace"] = self._trace
         self._transmission, self._large = transmission, len(signed_request.body) >= _LARGE
         self._traced = self._responded = False
-        failure: TransportError = TransportTimeout("no response in time")
+        failure: TransportError = TransportTimeout("no response arrived within the time limit")
         try:
             with anyio.move_on_after(deadline - monotonic()):
                 if self._resolver is not None and not self.served and patched_library() is None:
@@ -364,7 +364,7 @@ class _Unchanged:
 async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
     """Resolve the host before httpx does, because a name resolution of httpx that hangs blocks a thread of anyio."""
     loopback_guard.check(signed_request.origin.host)
-    failure = TransportError("no connection in time")
+    failure = TransportError("no connection could be opened within the time limit")
     try:
         with anyio.move_on_after(signed_request.timeouts.connect):
             await resolver.resolve(signed_request.origin.host, signed_request.origin.port)
@@ -384,7 +384,7 @@ def _proxy(url: object, context: Any) -> httpx.Proxy:
         proxy.ssl_context = context if proxy.url.scheme == "https" else None
         httpx.AsyncHTTPTransport(verify=default_context(), trust_env=False, proxy=proxy)
     except (ValueError, httpx.InvalidURL, ImportError) as error:
-        more = "; a SOCKS proxy requires `pip install 'httpx[socks]'`" if isinstance(error, ImportError) else ""
+        more = ". A SOCKS proxy requires `pip install 'httpx[socks]'`" if isinstance(error, ImportError) else ""
         raise ConfigurationError(f"proxy must be the URL of a proxy, such as http://proxy.example:3128{more}") from None
     return proxy
 

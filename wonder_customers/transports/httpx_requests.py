@@ -50,7 +50,9 @@ def build_request(library: ModuleType, signed_request: SignedRequest) -> Any:
     origin, target, timeouts = signed_request.origin, signed_request.target.encode("ascii"), signed_request.timeouts
     url = library.URL(scheme=origin.scheme, host=origin.host, port=origin.port, raw_path=target)
     if url.raw_path != target:
-        raise ConfigurationError("httpx would change the path of the request. Nothing was sent.")
+        raise ConfigurationError(
+            "the request cannot be sent with httpx, which would change the request's path. Nothing was sent."
+        )
     limits = {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.write, "pool": timeouts.connect}
     return library.Request(
         signed_request.method,

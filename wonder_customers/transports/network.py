@@ -34,7 +34,7 @@ _UNTRUSTED: Final = (
 _CAUSES: Final = {
     ssl.SSLError: ("the TLS handshake failed", "that base_url is an https address and the gateway supports TLS 1.2"),
     socket.gaierror: ("the host name could not be resolved", "the host name in base_url, and this machine's DNS"),
-    ConnectionRefusedError: ("connection refused", "the port in base_url, and that the gateway is running"),
+    ConnectionRefusedError: ("the connection was refused", "the port in base_url, and that the gateway is running"),
 }
 
 
@@ -98,11 +98,13 @@ def connection_error(error: BaseException) -> TransportError:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             reason, hint = _CERTIFICATE.get(cause.verify_code, _UNTRUSTED)
-            return TransportError(f"no connection: {reason}", retryable=False, hint=hint)
+            return TransportError(f"no connection could be opened: {reason}", retryable=False, hint=hint)
         for kind, (reason, check) in _CAUSES.items():
             if isinstance(cause, kind):
-                return TransportError(f"no connection: {reason}", hint=f"It is safe to call again. Check {check}.")
-    return TransportError(f"no connection ({type(error).__name__})")
+                return TransportError(
+                    f"no connection could be opened: {reason}", hint=f"It is safe to call again. Check {check}."
+                )
+    return TransportError(f"no connection could be opened ({type(error).__name__})")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -128,7 +130,10 @@ def check_peer(scheme: str, sock: Any) -> None:
     if scheme == "https" or sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     if not is_loopback(sock.getpeername()[0].partition("%")[0]):
-        reason = "no connection: plain http is allowed to this machine only, and the host leads to another one"
+        reason = (
+            "no connection could be opened: plain http is allowed only to this machine, but the host name resolves to"
+            " another machine"
+        )
         raise TransportError(reason, retryable=False, hint="Use an https base_url.")
 
 

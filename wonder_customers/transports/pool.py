@@ -158,8 +158,8 @@ class ConnectionPool(ABC, Generic[C]):
             self._loop = loop
         elif self._loop != loop:
             raise ConfigurationError(
-                "the transport was used on another event loop before; use one transport per event loop."
-                " Nothing was sent."
+                "the transport was used on another event loop. Nothing was sent. Use a separate transport for each"
+                " event loop."
             )
 
     async def _wait_for_slot(self, deadline: float) -> float:
@@ -172,7 +172,7 @@ class ConnectionPool(ABC, Generic[C]):
             if (now := monotonic()) < deadline:
                 return now
             self._slots.release()
-        raise TransportTimeout("no connection became free in time")
+        raise TransportTimeout("no connection became free within the time limit")
 
     def _take(self, origin: Origin, now: float) -> tuple[C, list[C]]:
         """Return a connection to `origin`, and the connections that must be closed first.

@@ -40,12 +40,12 @@ def verified(context: object) -> ssl.SSLContext:
     if context.verify_mode is not ssl.CERT_REQUIRED or not context.check_hostname:
         raise ConfigurationError(
             "ssl_context must verify certificates (CERT_REQUIRED) and host names; otherwise, cards and keys could be"
-            " read on the network path. To accept a private certificate, use load_verify_locations(cafile=…)"
+            " intercepted. To accept a private certificate, use load_verify_locations(cafile=…)."
         )
     if context.minimum_version not in _ACCEPTED_MINIMUM:
-        raise ConfigurationError("ssl_context must not accept versions older than TLS 1.2: set its minimum_version")
+        raise ConfigurationError("ssl_context must not accept versions older than TLS 1.2. Set its minimum_version.")
     if getattr(context, "keylog_filename", None) is not None:  # typeshed does not allow None
-        raise ConfigurationError("ssl_context must not write its keys to a file: set its keylog_filename to None")
+        raise ConfigurationError("ssl_context must not write its keys to a file. Set its keylog_filename to None.")
     if any(cipher["strength_bits"] == 0 or cipher.get("auth") == "auth-null" for cipher in context.get_ciphers()):
         raise ConfigurationError("ssl_context must not accept ciphers without encryption or authentication (NULL)")
     return context

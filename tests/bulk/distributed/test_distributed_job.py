@@ -230,7 +230,7 @@ async def test_failures_are_counted_over_all_workers(
         max_failures=30,
         rate_limit=LeasedRateLimit(grant),
     )
-    with pytest.raises(BulkError, match="rows failed, which is the configured limit"):
+    with pytest.raises(BulkError, match="rows failed, and the job stops at this number"):
         await collect(job)
     assert job.exit_status == "failures"
     assert 30 <= job.stats.counts["failed"] < 2000
@@ -263,7 +263,7 @@ async def test_worker_with_another_key_sends_nothing(tmp_path: Path, monkeypatch
     config = WorkerConfig("monri", "https://example.com", journal.name, key_mark(journal.digests), 1, 1.0, 0.0)
     digests_for(config)
     monkeypatch.setenv(VARIABLE, "another key, and a long one")
-    with pytest.raises(ConfigurationError, match="key differs from that of the journal"):
+    with pytest.raises(ConfigurationError, match="key differs from the key of the journal"):
         digests_for(config)
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(ConfigurationError, match="does not have the key of"):

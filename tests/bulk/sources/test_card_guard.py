@@ -36,7 +36,7 @@ def test_card_number_in_an_ambiguous_column_is_refused_and_not_shown(field: str,
     path = tmp_path / "c.csv"
     path.write_text(f"{'Account Number,reference' if field != 'reference' else 'Account Number,x'}\n{value},1\n")
     (row,) = sources.read(path, mapping={"Account Number": field}, unknown="ignore")
-    assert (row.problem or "").startswith("line 2, column Account Number: contains a card number")
+    assert (row.problem or "").startswith("line 2, column Account Number: the value contains a card number")
     assert value not in f"{row.problem}{row.reference}"
 
 

@@ -45,7 +45,7 @@ def test_line_breaks_in_quotes_keep_the_line_numbers_right(tmp_path: Path) -> No
     rows = read_rows(tmp_path, 'reference,description\nc-1,"one\ntwo\nthree"\nc-2,x,too,much\n')
     assert rows[0].draft is not None
     assert rows[0].draft.description == "one\ntwo\nthree"
-    assert rows[1].problem == "line 5: has 4 columns, but the first line has 2"
+    assert rows[1].problem == "line 5: the row has 4 columns, but the first line has 2"
 
 
 def test_leading_zeros_are_kept(tmp_path: Path) -> None:
@@ -83,13 +83,13 @@ def test_row_of_one_megabyte_is_read(tmp_path: Path) -> None:
 
 def test_unclosed_quote_is_reported_with_its_line(tmp_path: Path) -> None:
     rows = read_rows(tmp_path, f'{HEAD}c-1,Ada\nc-2,"Grace\nc-3,Joan\n')
-    assert names(rows) == ["Ada", "line 3: a quote is opened here and not closed"]
+    assert names(rows) == ["Ada", "line 3: a quoted value starts here and is not closed"]
 
 
 def test_too_long_field_is_reported_with_its_line(tmp_path: Path) -> None:
     rows = read_rows(tmp_path, f'{HEAD}c-2,"{"x" * (LONGEST_FIELD + 10)}\nc-3,Joan\n')
     assert rows[0].problem is not None
-    assert rows[0].problem.startswith("line 2: a field is longer than 16 MB")
+    assert rows[0].problem.startswith("line 2: a value is longer than 16 MB")
 
 
 def test_short_row_has_empty_fields(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_empty_file_has_no_rows(tmp_path: Path) -> None:
         ("reference,Stadt,Ort", {}, "'Stadt', 'Ort'"),
         ("name", {}, "does not have a column for the reference"),
         ("reference,name,Name", {}, "more than one column is mapped to name"),
-        ("reference,x", {"x": "surname"}, "a customer does not have a field 'surname'"),
+        ("reference,x", {"x": "surname"}, "'surname' is not a field of a customer"),
     ],
 )
 def test_unusable_columns_are_refused(head: str, mapping: Mapping[str, str], words: str, tmp_path: Path) -> None:
@@ -138,7 +138,10 @@ def test_card_columns_that_are_mapped_are_read(tmp_path: Path) -> None:
     assert rows[0].draft is not None
     assert isinstance(rows[0].draft.payment_source, CardSource)
     assert b"4111" not in (rows[0].raw_values or b"")
-    assert rows[1].problem == "line 3: a card needs payment_source.number, .expire_month and .expire_year"
+    assert (
+        rows[1].problem
+        == "line 3: a card requires payment_source.number, payment_source.expire_month and payment_source.expire_year"
+    )
     vault = read_rows(tmp_path, "reference,token\nc-1,abc\n", mapping={"token": "payment_source.vault_token"})
     assert vault[0].draft is not None
     assert vault[0].draft.payment_source == VaultToken("abc")
@@ -175,11 +178,11 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
     assert rows[1].draft is not None
     assert rows[1].draft.phone == Phone("+385", "91")
     assert [row.problem for row in rows[2:]] == [
-        "line 4, column name: must be text, not float",
-        "line 5: has no reference",
-        "line 6: must be a JSON object",
-        "line 7: is not valid JSON (at character 19)",
-        "line 8: has both a phone and parts of a phone",
+        "line 4, column name: the value must be a string, not float",
+        "line 5: the row has no reference",
+        "line 6: the row must be a JSON object",
+        "line 7: the row is not valid JSON (at character 19)",
+        "line 8: the row has both a phone and parts of a phone",
     ]
     with pytest.raises(ConfigurationError, match="security codes"):
         read_rows(tmp_path, '{"reference": "c", "payment_source": {"cvv": "123"}}\n', "d.jsonl")
@@ -260,7 +263,7 @@ def test_fingerprint_changes_with_the_source(tmp_path: Path) -> None:
 
 def test_mapped_column_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     mapping = {"Stadtt": "address.city"}
-    with pytest.raises(ConfigurationError, match=r"have a column 'Stadtt', which is mapped to 'address\.city'"):
+    with pytest.raises(ConfigurationError, match=r"have the column 'Stadtt', which is mapped to 'address\.city'"):
         read_rows(tmp_path, "reference,Stadt\nc-1,Wien\n", mapping=mapping, unknown="ignore")
     assert names(read_rows(tmp_path, '{"reference": "c-1", "name": "Ada"}\n', "c.jsonl", mapping=mapping)) == ["Ada"]
 
@@ -276,16 +279,16 @@ def test_folder_entry_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     assert len(list(sources.read(tmp_path))) == len(list(sources.read(tmp_path, form="csv"))) == 1
     (tmp_path / "b.csv").symlink_to(tmp_path / "gone.csv")
-    with pytest.raises(ConfigurationError, match=r"b\.csv is a link to a file that does not exist: restore"):
+    with pytest.raises(ConfigurationError, match=r"b\.csv is a link to a missing file"):
         sources.read(tmp_path)
     (tmp_path / "b.csv").rename(tmp_path / "b")
     assert len(list(sources.read(tmp_path))) == 1
-    with pytest.raises(ConfigurationError, match="b is a link to a file that does not exist"):
+    with pytest.raises(ConfigurationError, match="b is a link to a missing file"):
         sources.read(tmp_path, form="csv")
     (tmp_path / "b").unlink()
     (tmp_path / "c.csv").mkdir()
     for use in (sources.read, sources.fingerprint):
-        with pytest.raises(ConfigurationError, match=r"c\.csv is a folder with the name of a file: rename it"):
+        with pytest.raises(ConfigurationError, match=r"c\.csv is a folder, although its name"):
             use(tmp_path)
 
 
@@ -293,9 +296,9 @@ def test_folder_entry_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
 def test_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "p.csv")
     for use in (sources.read, sources.fingerprint):
-        with pytest.raises(ConfigurationError, match=r"p\.csv is a pipe or a device, .* save the rows to a file"):
+        with pytest.raises(ConfigurationError, match=r"p\.csv is a pipe or a device, .* Save the rows to a file"):
             use(tmp_path / "p.csv")
-    with pytest.raises(ConfigurationError, match=r"p\.csv is a pipe or a device with the name of a file"):
+    with pytest.raises(ConfigurationError, match=r"p\.csv is a pipe or a device, although"):
         sources.read(tmp_path)
 
 

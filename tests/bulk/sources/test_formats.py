@@ -41,7 +41,7 @@ def test_spreadsheet_cells_are_read_as_they_are_stored(tmp_path: Path) -> None:
 def test_spreadsheet_with_several_sheets_needs_a_choice(tmp_path: Path) -> None:
     table = [["reference", "name"], ["c-1", "Ada"]]
     path = write_xlsx(tmp_path / "c.xlsx", {"A": table, "B": [["reference"], ["c-2"]]})
-    with pytest.raises(ConfigurationError, match="has the sheets 'A', 'B': choose one with --sheet"):
+    with pytest.raises(ConfigurationError, match=r"has more than one sheet: 'A', 'B'.*Choose a sheet with --sheet"):
         sources.read(path)
     assert [row.reference for row in sources.read(path, mapping=sources.ColumnMapping(sheet="B"))] == ["c-2"]
     with pytest.raises(ConfigurationError, match="does not have a sheet 'C'"):
@@ -67,9 +67,9 @@ def test_json_array_is_read_object_by_object(encoding: str, blank: str, tmp_path
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ('[\n{"reference": "1"},\n{"reference": \n', "line 4: is not valid JSON"),
+        ('[\n{"reference": "1"},\n{"reference": \n', "line 4: the file is not valid JSON"),
         ('[\n{"reference": "1"}\n', "the array is not closed"),
-        ('[{"reference": "1"}] x', "text after the end of the array"),
+        ('[{"reference": "1"}] x', "contains data after the end of the array"),
     ],
 )
 def test_array_that_is_cut_off_is_refused(data: str, words: str, tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_row_with_a_line_break_outside_quotes_is_refused(tmp_path: Path) -> None
     found = drafts(tmp_path, data)
     assert [getattr(it, "reference", it) for it in found] == [
         "c-1",
-        "line 3: is a part of a row: it contains a line break without quotes",
-        "line 4: is a part of a row: the previous line contains a line break without quotes",
+        "line 3: the line is a part of a row, because the row contains a line break outside quotes",
+        "line 4: the line is a part of a row, because the previous line contains a line break outside quotes",
         "c-3",
     ]
 
@@ -186,12 +186,12 @@ def test_database_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ("database", "query", "words"),
     [
         ("postgresql://u:secret@localhost/x", "SELECT 1", "contains a password"),
-        ("NO_SUCH_VARIABLE", "SELECT 1", "neither the URL of a database nor an environment variable"),
+        ("NO_SUCH_VARIABLE", "SELECT 1", "neither the URL of a database nor the name of an environment variable"),
         ("://", "SELECT 1", "the URL of the database is invalid"),
         ("nonsense://x/y", "SELECT 1", "the database cannot be used"),
         ("sqlite://", "SELECT * FROM no_such_table", "the query cannot be run: no such table: no_such_table"),
         ("sqlite://", "CREATE TABLE x (y TEXT)", "does not return rows"),
-        ("sqlite://", None, "needs a query"),
+        ("sqlite://", None, "--database requires --query"),
     ],
 )
 def test_unusable_database_is_refused(database: str, query: str | None, words: str) -> None:

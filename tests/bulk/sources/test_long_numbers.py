@@ -17,8 +17,8 @@ LONG = 123456789012345678901234
 def test_long_whole_number_in_metadata_is_refused(number: int, tmp_path: Path) -> None:
     (lines,) = read_drafts(tmp_path, f'{{"reference":"c-1","metadata":{{"n":{number}}}}}\n', "c.jsonl")
     (table,) = read_drafts(tmp_path, f'reference,metadata\nc-1,"{{""n"":{number}}}"\n')
-    assert lines == "line 1: contains an integer of more than 64 bits"
-    assert table == "line 2, column metadata: contains an integer of more than 64 bits"
+    assert lines == "line 1: the row contains an integer of more than 64 bits"
+    assert table == "line 2, column metadata: the value contains an integer of more than 64 bits"
 
 
 @pytest.mark.parametrize("number", [2**64 - 1, -(2**63), 0.5])

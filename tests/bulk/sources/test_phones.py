@@ -42,7 +42,9 @@ def test_cell_that_is_not_one_phone_is_refused_with_the_reason(
     text: str, reason: str, column: str, tmp_path: Path
 ) -> None:
     found = read_drafts(tmp_path, f'reference,name,{column}\nf-1,Ada,"{text}"\n')
-    assert found == [f"line 2, column {column}: the phone {reason}; leave one number in the cell"]
+    assert found == [
+        f"line 2, column {column}: the value {reason}; keep one phone number without additions in the cell"
+    ]
 
 
 @pytest.mark.parametrize(("text", "phone"), READ)

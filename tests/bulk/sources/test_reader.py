@@ -19,20 +19,20 @@ c-4,,silver
 """
     first, second, third, fourth = read_drafts(tmp_path, data)
     assert first.metadata == {"a": [1, {"b": 2}], "tier": "gold"}
-    assert second == "line 3, column metadata: must be a JSON object"
-    assert third == "line 4, column metadata: must be a JSON object"
+    assert second == "line 3, column metadata: the value must be a JSON object"
+    assert third == "line 4, column metadata: the value must be a JSON object"
     assert fourth.metadata == {"tier": "silver"}
 
 
 def test_row_with_vault_token_and_card_is_refused(tmp_path: Path) -> None:
     mapping = {"token": "payment_source.vault_token", "card": "payment_source.number"}
     (problem,) = read_drafts(tmp_path, "reference,token,card\nc-1,abc,4111111111111111\n", mapping=mapping)
-    assert problem == "line 2: has both a vault token and a card"
+    assert problem == "line 2: the row has both a vault token and a card"
 
 
 def test_truncated_utf_16_is_reported_with_its_line(tmp_path: Path) -> None:
     whole = "\n".join([HEADER, *(line(number) for number in range(3))]).encode("utf-16")
-    with pytest.raises(ConfigurationError, match=r"is not valid utf-16 after line \d\. Export"):
+    with pytest.raises(ConfigurationError, match=r"is not valid utf-16 after line \d\. Nothing was sent\. Export"):
         read_drafts(tmp_path, whole[:-1])
 
 

@@ -96,11 +96,11 @@ def test_export_is_read_without_a_mapping(case: str, tmp_path: Path) -> None:
             "export of Stripe payments",
         ),
         ("Name,Email,Financial Status,Lineitem name\n#1,a@example.test,paid,x\n", "export of Shopify orders"),
-        ("reference~name~email\n1~Ada~a\n", "name it with --delimiter"),
+        ("reference~name~email\n1~Ada~a\n", "set this character with --delimiter"),
         ("My Company\nContact List\n\nCustomer,Email,Full Name\nA,,B\n", "add --skip-lines 3"),
         ("'reference','name'\n'1','Ada'\n", """add --quote "'" """.strip()),
         ("<!DOCTYPE html>\n<html></html>\n", "is a web page or XML"),
-        (b"PK\x03\x04\x14\0\0\0\x08\0", "is a ZIP archive or a spreadsheet"),
+        (b"PK\x03\x04\x14\0\0\0\x08\0", "but a ZIP archive or a spreadsheet"),
         (gzip.compress(b"reference,name\n" + b"1,Ada\n" * 5000, mtime=0)[:-20], "cannot be read to its end"),
     ],
 )
@@ -115,13 +115,16 @@ def test_unusable_file_is_refused_with_the_remedy(data: str | bytes, words: str,
     [
         ('reference, name\n1, "Love, Ada"\n2, Bo\n', ["Love, Ada", "Bo"]),
         ('reference,name\n1,Ada\n2,"Bo\n3,"Cy"\n', ["Ada", "not closed; lines 3 to 4 were read as one row"]),
-        ('reference,name\n1,"Ada \\"Countess\\" Love"\n2,Bo\n', ["a quote in a value is not written twice", "Bo"]),
-        ("reference,name\n1,Ada\r2,Bo\n", ["line break of another kind (CR)"]),
+        (
+            'reference,name\n1,"Ada \\"Countess\\" Love"\n2,Bo\n',
+            ["a quote character within a value is not doubled", "Bo"],
+        ),
+        ("reference,name\n1,Ada\r2,Bo\n", ["the line ends with CR, but the previous line does not"]),
         (b"reference,name\n1,A\0da\n2,Bo\n", ["contains a NUL character", "Bo"]),
-        (b"reference,name\n1,Ada\n" + b"\0" * 400, ["Ada", "contains NUL characters; the file is damaged"]),
+        (b"reference,name\n1,Ada\n" + b"\0" * 400, ["Ada", "the row contains NUL characters, so the file is damaged"]),
         ("reference,name\n1001.0,Ada\n", ["a program added decimals to an id"]),
         ("reference;name\n1001,00;Ada\n", ["a program added decimals to an id"]),
-        ("reference,name\n1,Å½eljko MariÄ‡\n2,Petri\u00c4\u008d\n", ["read by an earlier program in another"] * 2),
+        ("reference,name\n1,Å½eljko MariÄ‡\n2,Petri\u00c4\u008d\n", ["an earlier program decoded the value"] * 2),
         ("reference,name\nč\0,Ada\nMar\ufffdc,Bo\n", ["a NUL character", "contains the replacement character U+FFFD"]),
         ("reference,name\n1,Mar\ufffdc\n2,»VILLA Å«\n", ["contains the replacement character U+FFFD", "»VILLA Å«"]),
         ("\n \n", []),
@@ -140,13 +143,13 @@ def test_untidy_rows_are_read_or_refused(data: str | bytes, found: Sequence[str]
 @pytest.mark.parametrize("name", ["c.xls", "c.xlsx", "c.ods"])
 def test_text_with_the_name_of_a_spreadsheet_is_refused(name: str, tmp_path: Path) -> None:
     pytest.importorskip("python_calamine", reason="needs the extra excel")
-    with pytest.raises(ConfigurationError, match="but has the name of one"):
+    with pytest.raises(ConfigurationError, match="although its name ends like that of a spreadsheet"):
         read_rows(tmp_path, "reference\tname\n1\tAda\n", name)
     assert len(read_rows(tmp_path, "reference\tname\n1\tAda\n", name, form="csv")) == 1
 
 
 def test_archive_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="is an archive: unpack it"):
+    with pytest.raises(ConfigurationError, match=r"is an archive\. Nothing was sent\. Unpack the archive"):
         read_rows(tmp_path, b"PK\x03\x04", "customers.csv.zip")
 
 
@@ -183,7 +186,7 @@ def test_list_in_a_json_object_is_read(data: str, member: str, encoding: str, tm
             f'{{"customers": {OBJECTS}, "orders": [{{"id": 1}}]}}',
             r"several members are lists of objects \('customers', 'orders'\)",
         ),
-        (f'{{"customers": {OBJECTS[:-3]}', "line 1: is not valid JSON"),
+        (f'{{"customers": {OBJECTS[:-3]}', "line 1: the file is not valid JSON"),
         ('{"reference": "1", "name": "Ada", "orders": [{"id": 1}]}', "unknown columns: 'orders'"),
         ('{"x": [{"a": 1}]}\n{"x": [{"a": 1}]}\n', "none of the 1 columns"),
     ],
@@ -195,4 +198,4 @@ def test_json_object_without_one_list_is_refused_before_the_first_row(data: str,
 
 def test_invalid_first_line_of_json_lines_is_a_row(tmp_path: Path) -> None:
     drafts = read_drafts(tmp_path, '{"reference": }\n{"reference": "2", "name": "Bo"}\n', "c.jsonl")
-    assert (drafts[0], drafts[1].name) == ("line 1: is not valid JSON (at character 14)", "Bo")
+    assert (drafts[0], drafts[1].name) == ("line 1: the row is not valid JSON (at character 14)", "Bo")

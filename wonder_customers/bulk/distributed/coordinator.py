@@ -210,7 +210,7 @@ class Coordinator:
         self._running[key] = Progress.from_dict(progress)
         failed = self._done.counts["failed"] + sum(it.counts["failed"] for it in self._running.values())
         if self.max_failures is not None and failed >= self.max_failures:
-            self._halt(Stop("failures", f"{failed} rows failed, which is the configured limit"))
+            self._halt(Stop("failures", f"{failed} rows failed, and the job stops at this number"))
         return "go" if self.stopped is None else "stop"
 
     async def finish(self, key: Key, result: dict[str, Any], stop: tuple[ExitStatus, str] | None) -> None:

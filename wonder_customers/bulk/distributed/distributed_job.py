@@ -198,7 +198,7 @@ class DistributedJob(Job):
         if not self.begun:
             self._closed = True
             await stack.aclose()
-            raise self._refused or BulkError("the job ended before it started. Nothing was sent.")
+            raise self._refused or BulkError("the job ended before its first row. Nothing was sent.")
         return given
 
     async def _run(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
@@ -230,7 +230,7 @@ class DistributedJob(Job):
             await self._backend.run_workers()
             self._workers_ended = True
         if self._source.cut_short and self.stopped is None:
-            self.stopped = Stop("paused", f"the first {self._source.first} rows were requested")
+            self.stopped = Stop("paused", f"only the first {self._source.first} rows were requested")
         # Repeated until the coordinator has ended, because it may be killed after it accepted the call.
         while not self._ended.is_set():
             with suppress(Unreachable):

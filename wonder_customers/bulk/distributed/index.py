@@ -68,7 +68,7 @@ class Index:
             if self.source.database is not None:
                 raise ConfigurationError(
                     "a database cannot be divided between workers. Nothing was sent. Run without --on, or save the"
-                    " result of the query as a file."
+                    " result of the query to a file and use this file as the source."
                 )
             if self.source.query is not None:
                 yield from self._query(self.source.query)

@@ -114,7 +114,7 @@ class LeasedJournal:
     def _check(self) -> None:
         if not self.is_valid():
             self.leave()
-            raise BulkError("the lease of these rows has ended; another worker continues with them")
+            raise BulkError("the lease of these rows has expired; another worker continues with the rows")
 
     # RowJournal
 

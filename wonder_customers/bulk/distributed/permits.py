@@ -58,7 +58,7 @@ def check_shared_rate(rate: float) -> None:
         ConfigurationError: The rate is not more than 0.
     """
     if not rate > 0:
-        raise ConfigurationError("the rate must be more than 0 requests per second")
+        raise ConfigurationError("the rate must be greater than 0 requests per second")
 
 
 @define(eq=False)

@@ -102,7 +102,7 @@ class Worker:
         if account.base_url != config.endpoint:
             raise ConfigurationError(
                 f"the journal belongs to {config.gateway} at {config.endpoint}, but the account of this worker is at"
-                f" {account.base_url}. This worker sent nothing."
+                f" {account.base_url}. This worker sent nothing. Use the same account for all workers."
             )
         digests = digests_for(config)
         limit = FencedRateLimit(self.rate_limit or AdaptiveRateLimit())
@@ -160,7 +160,8 @@ class Worker:
             except Unreachable:
                 if clock.monotonic() > until:
                     raise BulkError(
-                        "the coordinator cannot be reached. Rows that were sent are in its journal. Resume the job."
+                        "the coordinator cannot be reached. Rows that were sent are recorded in the journal."
+                        " Continue the run with `resume`."
                     ) from None
                 await clock.sleep(PATIENCE)
 
@@ -174,8 +175,8 @@ def digests_for(config: WorkerConfig) -> Digests:
     digests = Digests(key_of(Path(config.journal), make=False))
     if not compare_digest(key_mark(digests), config.mark):
         raise ConfigurationError(
-            f"this worker's key differs from that of the journal {config.journal}: set the same"
-            " WONDER_CUSTOMERS_SYNC_KEY for all workers, or let them read the key file beside the journal. This worker"
-            " sent nothing."
+            f"this worker's key differs from the key of the journal {config.journal}. This worker sent nothing. Set"
+            " the same WONDER_CUSTOMERS_SYNC_KEY for all workers, or give them access to the key file beside the"
+            " journal."
         )
     return digests

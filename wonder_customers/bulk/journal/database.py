@@ -54,7 +54,9 @@ def reading(path: Path) -> Iterator[None]:
         ) from None
     except (ValueError, KeyError, OverflowError) as error:  # invalid Unicode, invalid JSON, missing names
         reason = type(error).__name__
-        raise ConfigurationError(f"the journal {path} is damaged ({reason}): restore it from a backup.") from None
+        raise ConfigurationError(
+            f"the journal {path} is damaged ({reason}). Restore the journal from a backup."
+        ) from None
 
 
 @contextmanager
@@ -76,8 +78,8 @@ def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> Non
         ours.executescript(schema)
         if _objects(ours) != _objects(connection):
             raise ConfigurationError(
-                f"{path} cannot be used as a journal: its tables are not those of a journal of this version. Choose"
-                " another file with --journal."
+                f"{path} cannot be used as a journal: its tables differ from the tables of this version's journals."
+                " Choose another file with --journal."
             )
 
 
@@ -95,7 +97,7 @@ def _check_files_beside(path: Path) -> None:
         beside = path.with_name(path.name + suffix)
         if beside.is_symlink():
             raise ConfigurationError(
-                f"{beside} is a link, which SQLite does not create. Nothing was sent. Remove the link."
+                f"{beside} is a symbolic link, but SQLite creates a regular file. Nothing was sent. Remove the link."
             )
         check_trusted(beside)
         try:
@@ -103,8 +105,8 @@ def _check_files_beside(path: Path) -> None:
                 beside.chmod(0o600)
             if suffix == "-journal" and _names_other_file(beside):
                 raise ConfigurationError(
-                    f"{beside} names another file, which SQLite could delete. A journal of this library has no"
-                    f" such file. Nothing was sent. If you trust {path.name}, run: rm {quote(str(beside))}"
+                    f"{beside} contains the name of another file, which SQLite could delete. This library does not"
+                    f" write such names. Nothing was sent. If you trust {path.name}, run: rm {quote(str(beside))}"
                 )
         except FileNotFoundError:  # also if another process has just closed the database
             continue

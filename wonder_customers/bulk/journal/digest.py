@@ -81,23 +81,29 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
     named = environ.get(VARIABLE)
     if named is not None:
         if len(named) < 16:
-            raise ConfigurationError(f"{VARIABLE} must have at least 16 characters. Nothing was sent.")
+            raise ConfigurationError(
+                f"{VARIABLE} must have at least 16 characters. Nothing was sent. Set a longer value."
+            )
         return _derived(named)
     path = _key_file(journal)
     if not path.exists():
         if not make:
             raise ConfigurationError(
-                f"this process does not have the key of {journal}: set {VARIABLE} in the environment of all workers, or"
-                f" let them read {path}"
+                f"this process does not have the key of the journal {journal}. Set {VARIABLE} in the environment of"
+                f" all workers, or give them access to {path}."
             )
         if journal.exists():
             raise ConfigurationError(
-                f"the key file {path.name} of the journal {journal} is missing: restore it, or start a new journal"
+                f"the key file {path.name} of the journal {journal} is missing. Nothing was sent. Restore the key"
+                " file, or start a new journal."
             )
         _create_key(path)
     key = path.read_text(encoding="ascii").strip()
     if len(key) != 64:
-        raise ConfigurationError(f"{path} does not contain a key: restore it, or delete it together with the journal")
+        raise ConfigurationError(
+            f"{path} does not contain a key. Nothing was sent. Restore the file, or delete it together with the"
+            " journal."
+        )
     check_trusted(path, secret=True)
     return bytes.fromhex(key)
 

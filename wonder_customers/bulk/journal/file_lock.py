@@ -36,15 +36,18 @@ class FileLock:
             # A link could lead to a file outside of the journal's folder.
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            reason = f"the lock file {self.path} cannot be used: {error.strerror}. Nothing was sent."
+            reason = (
+                f"the lock file {self.path} cannot be used: {error.strerror}. Nothing was sent. Fix the cause, or"
+                " choose another file with --journal."
+            )
             raise BulkError(reason) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
             raise BulkError(
-                f"another run is using this journal ({self.path.name}). Wait until it ends, or stop it."
-                " Nothing was sent."
+                f"another run is using this journal ({self.path.name}). Nothing was sent. Wait until the other run"
+                " ends, or stop it."
             ) from None
         self._descriptor = descriptor
 

@@ -108,7 +108,7 @@ class Journal:
         """
         where = Path(path)
         if where.is_dir():
-            raise ConfigurationError(f"{where} is a folder, not a journal. Name a file with --journal.")
+            raise ConfigurationError(f"{where} is a folder, not a journal. Give the path of a file with --journal.")
         mine = {"version": str(VERSION), "gateway": gateway, "endpoint": endpoint}
         with reading(where):
             digests = Digests(key_of(where))
@@ -132,9 +132,9 @@ class Journal:
             )
         if held["key"] != mark:
             raise ConfigurationError(
-                f"{where} was written with another key: every row would appear changed and be sent again. Nothing was"
-                f" sent. Restore {where.name}.key, or set {VARIABLE} if the key was kept in the environment (and unset"
-                " it otherwise). Without the key, choose another journal with --journal."
+                f"{where} was written with another key, so every row would appear changed and would be sent again."
+                f" Nothing was sent. If the key was a file, restore {where.name}.key and unset {VARIABLE}. If the key"
+                f" was in the environment, set {VARIABLE}. If the key is lost, choose another file with --journal."
             )
         return cls(where, gateway, endpoint, digests, clock)
 
@@ -147,7 +147,9 @@ class Journal:
         """
         where = Path(path)
         if not where.exists():
-            raise ConfigurationError(f"the journal {where} does not exist. Check the path; `sync` creates a journal.")
+            raise ConfigurationError(
+                f"the journal {where} does not exist. Check the path, or create a journal with `sync`."
+            )
         about = facts_about(where)
         return cls.open(where, gateway=about["gateway"], endpoint=about["endpoint"], clock=clock)
 
@@ -166,8 +168,8 @@ class Journal:
         """
         if (gateway, endpoint) != (self.gateway, self.endpoint):
             raise ConfigurationError(
-                f"{self.path} is the journal of {self.gateway} at {self.endpoint}, not of {gateway} at {endpoint}: use"
-                " another journal. Nothing was sent."
+                f"{self.path} is the journal of {self.gateway} at {self.endpoint}, not of {gateway} at {endpoint}."
+                " Nothing was sent. Choose another file with --journal."
             )
 
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False, leased: float = 0.0) -> Run:
@@ -189,7 +191,7 @@ class Journal:
         last = self.last_run()
         if resume:
             if last is None:
-                raise BulkError(f"{self.path} has no run to resume. Start one with `sync`.")
+                raise BulkError(f"{self.path} contains no run to resume. Start a run with `sync`.")
             self.run = last.number
             self._execute("UPDATE runs SET ended = NULL, ending = NULL WHERE run = ?", [self.run])
             return last

@@ -63,9 +63,9 @@ class WriteQueue:
         """Raise `BulkError` if the journal can no longer be written."""
         if self.failure is not None:
             raise BulkError(
-                f"the journal {self.name} could not be written ({self.failure}). No further customers were sent;"
-                " customers under way are looked up at the gateway when the job is resumed. Fix the cause, such as a"
-                f" full disk, then run: wonder-customers resume {quote(self.name)}"
+                f"the journal {self.name} could not be written ({self.failure}). No further customers were sent."
+                " `resume` looks up the customers whose requests were in progress. Fix the cause, such as a full"
+                f" disk, then run: wonder-customers resume {quote(self.name)}"
             )
 
     async def serve(self) -> None:

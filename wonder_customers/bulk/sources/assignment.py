@@ -134,8 +134,8 @@ class Assignment:
         for feed in self.feeds:
             if feed.path not in known_fields() and not re.match(r"metadata\..", feed.path):
                 raise ConfigurationError(
-                    f"a customer does not have a field {feed.path!r}; the fields are"
-                    f" {', '.join(sorted(known_fields()))} and metadata.KEY"
+                    f"{feed.path!r} is not a field of a customer; the fields are {', '.join(sorted(known_fields()))}"
+                    " and metadata.KEY"
                 )
 
     def make_usable(self) -> None:
@@ -153,7 +153,7 @@ class Assignment:
         self.feeds = kept
         for place, path in dropped.items():
             if not self._is_used(place):
-                self.left_out[place] = f"{path} has another column"
+                self.left_out[place] = f"another column is used for {path}"
 
     def to_mapping(self) -> ColumnMapping:
         """Return an equivalent mapping that lists every column, so that it needs no presets and synonyms."""
@@ -206,8 +206,8 @@ class Assignment:
             found = [by_name.get(name.strip(), by_plain.get(plain(name))) for name in names]
             if self.one_table and None in found and self.names:
                 raise ConfigurationError(
-                    f"the source does not have a column {names[found.index(None)]!r}, which is mapped to {path!r}:"
-                    " correct the name, or remove it from the mapping. Nothing was sent."
+                    f"the source does not have the column {names[found.index(None)]!r}, which is mapped to {path!r}."
+                    " Nothing was sent. Correct the name of the column, or remove the column from the mapping."
                 )
             return tuple(place for place in found if place is not None)
 
@@ -289,7 +289,7 @@ class Assignment:
             self.feeds.remove(name)
             for place in name.places:
                 if not self._is_used(place):
-                    self.left_out[place] = "first and last name have their own columns"
+                    self.left_out[place] = "the first and last name have their own columns"
         paths = {feed.path for feed in self.feeds}
         company = found.get("company_name")
         if company is not None and company.automatic and not paths & {"name", "first_name", "last_name"}:

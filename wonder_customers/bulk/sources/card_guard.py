@@ -34,17 +34,17 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
     codes = [name for name, plain in names if _has_security_codes(plain, mapping.get(plain))]
     if codes:
         raise ConfigurationError(
-            f"{_columns(codes)} card security codes, which must not be stored (PCI DSS 3.3.1): delete them from the"
-            " source. If a column is something else, such as a customer id, map it with --map 'COLUMN=FIELD'. Nothing"
-            " was read or sent."
+            f"{_columns(codes)} card security codes, which must not be stored (PCI DSS 3.3.1). No row was read or"
+            " sent. Delete the codes from the source. If a column contains other values, such as customer ids, map"
+            " the column with --map 'COLUMN=FIELD'."
         )
     cards = [name for name, plain in names if may_have_cards(plain, mapping.get(plain))]
     if cards:
         left_out = " ".join(f"--map '{name}='" for name in cards)
         raise ConfigurationError(
-            f"{_columns(cards)} possible card data, which is read only if it is mapped explicitly: map each with"
-            f" --map 'COLUMN=payment_source.number' or another field, or leave them out with {left_out}. Nothing was"
-            " sent."
+            f"{_columns(cards)} possible card data, which is read only from explicitly mapped columns. Nothing was"
+            " sent. Map each column with --map 'COLUMN=payment_source.number' or to another field, or leave the"
+            f" columns out with {left_out}."
         )
 
 

@@ -111,8 +111,8 @@ class Columns:
         found = cls.optional(names, reading)
         if found is None:
             raise ConfigurationError(
-                "the source does not have a column for the reference, which identifies a customer: name a column"
-                " `reference`, or map one with --map 'COLUMN=reference'"
+                "the source does not have a column for the reference, which identifies a customer. Nothing was sent."
+                " Name a column `reference`, or map a column with --map 'COLUMN=reference'."
             )
         return found
 
@@ -179,8 +179,8 @@ class Columns:
         for index in self._suspects:
             if index < len(values) and contains_card_number(str(values[index])):
                 raise RowProblem(
-                    f"{place}, column {self.names[index]}: contains a card number; leave the column out, or map it to"
-                    " payment_source.number",
+                    f"{place}, column {self.names[index]}: the value contains a card number; leave the column out, or"
+                    " map it to payment_source.number",
                     "card number",
                 )
         found: dict[str, Any] = {}
@@ -224,7 +224,7 @@ class Columns:
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):
-            raise RowProblem(f"{where}: must be text, not {type(value).__name__}", f"invalid {path}")
+            raise RowProblem(f"{where}: the value must be a string, not {type(value).__name__}", f"invalid {path}")
         return self.cleaner.text(path, value, column, where)
 
 
@@ -242,8 +242,8 @@ def _check_export(names: Sequence[str]) -> None:
     what = other_export(names)
     if what is not None:
         raise ConfigurationError(
-            f"this is an export of {what}, with a row for each of them instead of each customer. Export the customers,"
-            " or map each column that you need with --map 'COLUMN=FIELD'. Nothing was sent."
+            f"the source is an export of {what}, not of customers. Nothing was sent. Export the customers, or map each"
+            " required column with --map 'COLUMN=FIELD'."
         )
 
 
@@ -279,8 +279,8 @@ def _targets(found: Assignment, reading: Reading) -> list[Feed]:
     if refused:
         listed = ", ".join(map(repr, dict.fromkeys(refused)))
         raise ConfigurationError(
-            f"the gateway does not have the fields of the columns {listed}: keep their values as metadata with"
-            " --unsupported metadata, or leave them out with --unsupported ignore. Nothing was sent."
+            f"the gateway does not have the fields of the columns {listed}. Nothing was sent. Keep the values as"
+            " metadata with --unsupported metadata, or leave the columns out with --unsupported ignore."
         )
     # The country is read first, because a national phone number depends on it.
     return sorted(feeds, key=lambda feed: feed.path != "address.country")
@@ -298,8 +298,9 @@ def _check_fields(found: Assignment) -> None:
         places = [place for feed in found.feeds if feed.path in repeated for place in feed.places]
         listed = ", ".join(repr(found.names[place]) for place in places)
         raise ConfigurationError(
-            f"more than one column is mapped to {', '.join(repeated)} ({listed}): leave one of them out with --map"
-            f" '{found.names[places[-1]]}=', or list them as `first` in the [fields] table of a mapping file"
+            f"more than one column is mapped to {', '.join(repeated)} ({listed}). Nothing was sent. Leave a column out"
+            f" with --map '{found.names[places[-1]]}=', or list the columns as `first` in the [fields] table of a"
+            " mapping file."
         )
 
 
@@ -315,20 +316,21 @@ def _unknown(found: Assignment) -> ConfigurationError:
     hints = {name: similar(name, known_fields()) for name in names}
     if not any(feed.places for feed in found.feeds) and not any(hints.values()):
         return UnknownColumns(
-            f"none of the {len(names)} columns of the first line is a field of a customer. If the line contains column"
-            " names, map each with --map 'COLUMN=FIELD'; if it contains the first customer, insert a line of column"
-            " names before it"
+            f"none of the {len(names)} columns of the first line is a field of a customer. Nothing was sent. If the"
+            " line contains column names, map each column with --map 'COLUMN=FIELD'. If the line contains the first"
+            " customer, insert a line of column names above it"
         )
-    texts = ["one that looks like data" if _LOOKS_LIKE_DATA.search(it) else repr(it[:40]) for it in names[:8]]
+    texts = ["a name that looks like data" if _LOOKS_LIKE_DATA.search(it) else repr(it[:40]) for it in names[:8]]
     texts = [
         f"{text} (did you mean {hints[name]}?)" if hints[name] and text[0] in "'\"" else text
         for text, name in zip(texts, names, strict=False)
     ]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return UnknownColumns(
-        f"unknown columns: {', '.join(texts)}{more}. Map each to a field with --map 'COLUMN=FIELD', keep it with"
-        " --map 'COLUMN=metadata.KEY', leave it out with --map 'COLUMN=', or leave all unknown columns out with"
-        " --ignore-unknown. `wonder-customers columns FILE -o mapping.toml` writes a mapping to edit. Nothing was sent."
+        f"the source has unknown columns: {', '.join(texts)}{more}. Nothing was sent. Map each column to a field with"
+        " --map 'COLUMN=FIELD', keep its values with --map 'COLUMN=metadata.KEY', leave the column out with --map"
+        " 'COLUMN=', or leave all unknown columns out with --ignore-unknown. `wonder-customers columns FILE -o"
+        " mapping.toml` writes a mapping to edit"
     )
 
 

@@ -80,11 +80,13 @@ def csv_rows(
             return number
         columns = Columns.match(_valid(header, where), reading)
     except csv.Error as error:
-        raise ConfigurationError(f"{where}line 1: the column names cannot be read ({error})") from None
+        raise ConfigurationError(
+            f"{where}line 1: the column names cannot be read ({error}). Nothing was sent."
+        ) from None
     except UnknownColumns as error:
         hint = _title_hint(lines, skipped + reader.line_num, options, _known(header or []))
         if not hint and len(header or []) == 1:
-            hint = ". If another character separates the columns, name it with --delimiter"
+            hint = ". If the columns are separated by another character, set this character with --delimiter"
         raise ConfigurationError(f"{error}{hint}") from None
     head.take_recent()
     if byte_range.offset:
@@ -116,7 +118,10 @@ def is_footer(values: list[str]) -> bool:
 def _valid(header: list[str], where: str) -> list[str]:
     """Return the column names, if they can be decoded and are not quoted with another character."""
     if any(map(has_invalid_bytes, header)):
-        raise ConfigurationError(f"{where}line 1: the column names contain {INVALID_BYTES}. Nothing was sent.")
+        raise ConfigurationError(
+            f"{where}line 1: the column names contain {INVALID_BYTES}. Nothing was sent. Export the data again as"
+            " UTF-8."
+        )
     if all(len(name) > 2 and name[0] == name[-1] == "'" for name in map(str.strip, header)):
         raise ConfigurationError(f"{where}line 1: the quote character is ': add --quote \"'\". Nothing was sent.")
     return header
@@ -134,7 +139,7 @@ def _title_hint(lines: Iterator[str], before: int, options: TextOptions, least: 
         cells = next(csv.reader(start, delimiter=options.delimiter or _delimiter(line, options)), [])
         known = _known(cells)
         if known > max(least, 1) or (known > least and len(cells) == 1):
-            return f". Line {number + 1} looks like column names: add --skip-lines {number}"
+            return f". Line {number + 1} seems to contain the column names: add --skip-lines {number}"
     return ""
 
 
@@ -199,7 +204,7 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
             if (reference is None or not reference[0].isalnum()) and is_blank(values):
                 if "\0" not in "".join(values):
                     continue
-                problem = "contains NUL characters; the file is damaged"
+                problem = "the row contains NUL characters, so the file is damaged"
             elif (not values[0] or _FOOTER_START.match(values[0].lower())) and is_footer(values):
                 columns.cleaner.notes.footers += 1
                 continue
@@ -222,32 +227,32 @@ def _width_problem(values: list[str], width: int, records: _Records) -> str | No
     """
     if len(values) > width:
         if any(map(str.strip, values[width:])):
-            return f"has {len(values)} columns, but the first line has {width}"
+            return f"the row has {len(values)} columns, but the first line has {width}"
         del values[width:]
         return None
     continues = records.broken == records.line
     if continues or len(values) == 1:
-        part = "is a part of a row: the previous line contains a line break without quotes"
-        return part if continues else f"has 1 column, but the first line has {width}"
+        part = "the line is a part of a row, because the previous line contains a line break outside quotes"
+        return part if continues else f"the row has 1 column, but the first line has {width}"
     following = records.peek()
     if following is None and records.ending.cut:
-        return "the last line is incomplete; another program may still be writing the file"
+        return "the last line is incomplete; another program may still be writing to the file"
     if isinstance(following, list) and not is_blank(following) and len(values) + len(following) - 1 == width:
         records.broken, records.byte_range.broken = records.byte_range.line + 1, True
-        return "is a part of a row: it contains a line break without quotes"
+        return "the line is a part of a row, because the row contains a line break outside quotes"
     return None
 
 
 def _reason(error: csv.Error, records: _Records) -> str:
     text, last = str(error), records.byte_range.line
     if "unexpected end" in text:
-        return "a quote is opened here and not closed"
+        return "a quoted value starts here and is not closed"
     if "field limit" in text:
-        return f"a field is longer than {LONGEST_FIELD >> 20} MB; probably a quote is opened and not closed"
+        return f"a value is longer than {LONGEST_FIELD >> 20} MB; a quoted value is probably not closed"
     if "new-line" in text:
-        return "contains a line break of another kind (CR) than the previous line; save the file with one kind"
+        return "the line ends with CR, but the previous line does not; save the file with one kind of line break"
     joined = f"; lines {records.line} to {last} were read as one row" if last > records.line else ""
-    return f"a quote in a value is not written twice, or a quote is not closed{joined}"
+    return f"a quote character within a value is not doubled, or a quoted value is not closed{joined}"
 
 
 def _delimiter(line: str, options: TextOptions) -> str:

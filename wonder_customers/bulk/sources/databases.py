@@ -25,9 +25,9 @@ def check_database(given: str) -> None:
     url = _url(given)
     if "://" in given and url.password is not None:
         raise ConfigurationError(
-            "the URL of the database contains a password, which other users of this machine can read. Put the URL into"
-            f" an environment variable and give its name, or put the password into {PASSWORD} or ~/.pgpass. Nothing"
-            " was read."
+            "the URL of the database contains a password, which other users of this machine can read. Nothing was"
+            " read. Put the URL into an environment variable and pass the variable's name, or put the password into"
+            f" {PASSWORD} or ~/.pgpass."
         )
 
 
@@ -57,7 +57,7 @@ def database_rows(
             else connection.execute(sqlalchemy.text(query.replace(":", "\\:")))
         )
         if not result.returns_rows:
-            raise ConfigurationError("the query does not return rows; use a SELECT statement. Nothing was sent.")
+            raise ConfigurationError("the query does not return rows. Nothing was sent. Use a SELECT statement.")
         columns = Columns.match(list(result.keys()), reading)
         return (yield from typed_rows(result, columns, number, where, number))
 
@@ -73,7 +73,7 @@ def _connected(database: str) -> Iterator[Any]:
     try:
         engine = sqlalchemy.create_engine(url)
     except (ImportError, SQLAlchemyError) as error:
-        raise ConfigurationError(f"the database cannot be used: {error}") from None
+        raise ConfigurationError(f"the database cannot be used: {error}. Nothing was read.") from None
     try:
         with engine.connect() as connection:
             streaming = connection.execution_options(stream_results=True, yield_per=_BATCH)
@@ -96,13 +96,14 @@ def _url(given: str) -> Any:
     text = given if "://" in given else os.environ.get(given, "")
     if not text:
         raise ConfigurationError(
-            f"{given!r} is neither the URL of a database nor an environment variable with a URL. Nothing was sent."
+            f"{given!r} is neither the URL of a database nor the name of an environment variable that contains a"
+            " URL. Nothing was sent."
         )
     try:
         url = make_url(text)
     except SQLAlchemyError:
         raise ConfigurationError(
-            "the URL of the database is invalid; an example is postgresql://user@host/name. Nothing was read."
+            "the URL of the database is invalid. Nothing was read. Use a URL such as postgresql://user@host/name."
         ) from None
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")

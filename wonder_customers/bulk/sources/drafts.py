@@ -26,11 +26,11 @@ def metadata(path: str, value: Any, where: str) -> Any:
         try:
             value = parse_source_json(value)
         except orjson.JSONDecodeError:
-            raise RowProblem(f"{where}: must be a JSON object", "invalid metadata") from None
+            raise RowProblem(f"{where}: the value must be a JSON object", "invalid metadata") from None
         except UnreadableJsonError as error:
-            raise RowProblem(f"{where}: contains {error}", "invalid metadata") from None
+            raise RowProblem(f"{where}: the value contains {error}", "invalid metadata") from None
     if not isinstance(value, Mapping):
-        raise RowProblem(f"{where}: must be a JSON object", "invalid metadata")
+        raise RowProblem(f"{where}: the value must be a JSON object", "invalid metadata")
     return value
 
 
@@ -54,7 +54,7 @@ def assembled(found: Mapping[str, Any], place: str) -> CustomerDraft:
             whole[head] = value
     if "phone" in whole:
         if "phone" in parts:
-            raise RowProblem(f"{place}: has both a phone and parts of a phone", "invalid phone")
+            raise RowProblem(f"{place}: the row has both a phone and parts of a phone", "invalid phone")
         whole["phone"] = Phone.parse(whole["phone"])
     elif "phone" in parts:
         whole["phone"] = Phone(**parts["phone"])
@@ -70,10 +70,12 @@ def assembled(found: Mapping[str, Any], place: str) -> CustomerDraft:
 def _source(given: dict[str, str], place: str) -> CardSource | VaultToken:
     if "vault_token" in given:
         if given.keys() - {"vault_token", "gateway_id"}:
-            raise RowProblem(f"{place}: has both a vault token and a card", "invalid payment_source")
+            raise RowProblem(f"{place}: the row has both a vault token and a card", "invalid payment_source")
         return VaultToken(given["vault_token"], given.get("gateway_id"))
     if not given.keys() >= {"number", "expire_month", "expire_year"}:
         raise RowProblem(
-            f"{place}: a card needs payment_source.number, .expire_month and .expire_year", "invalid payment_source"
+            f"{place}: a card requires payment_source.number, payment_source.expire_month and"
+            " payment_source.expire_year",
+            "invalid payment_source",
         )
     return CardSource(**given)  # type: ignore[arg-type]  # number's converter wraps text

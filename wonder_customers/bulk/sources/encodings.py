@@ -57,7 +57,8 @@ def encoding_of(file: BinaryIO, given: str | None, name: str) -> str:
     head = file.read(_HEAD)
     if head[:100].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise ConfigurationError(
-            f"{name} is a web page or XML, not a table. Download it again, or export it as CSV. Nothing was sent."
+            f"{name} is a web page or XML, not a table. Nothing was sent. Download the file again, or export the"
+            " data as CSV."
         )
     mark = next((encoding for mark, encoding in _MARKS.items() if head.startswith(mark)), None)
     if given is not None and given.lower() != DETECT:
@@ -179,14 +180,14 @@ def _named(given: str, mark: str | None, name: str) -> str:
         usable = False
     if not usable:
         raise ConfigurationError(
-            f"{given!r} is not the name of a text encoding; examples are utf-8, cp1250, cp1252, gb18030 and shift_jis."
-            " Nothing was sent."
+            f"{given!r} is not the name of a text encoding. Nothing was sent. Examples of names are utf-8, cp1250,"
+            " cp1252, gb18030 and shift_jis."
         )
     own = {"utf-8-sig": "utf-8"}.get(info.name, info.name)
     if mark is not None and not own.startswith(mark):
         raise ConfigurationError(
-            f"{name} starts with the byte order mark of {mark}, so it is not {given}: leave out --encoding. Nothing"
-            " was sent."
+            f"{name} starts with the byte order mark of {mark}, so its encoding is not {given}. Nothing was sent."
+            " Leave out --encoding."
         )
     return mark or own
 
@@ -203,7 +204,7 @@ def _checked(encoding: str, file: BinaryIO, head: bytes, name: str) -> str:
         decoder.decode(b"", final=True)
     except UnicodeError:
         raise ConfigurationError(
-            f"{name} is not valid {encoding} after line {line}. Export it again as UTF-8. Nothing was sent."
+            f"{name} is not valid {encoding} after line {line}. Nothing was sent. Export the data again as UTF-8."
         ) from None
     return encoding
 
@@ -245,12 +246,12 @@ def _choose(name: str, why: str, likely: list[str], shown: str) -> str:
     """Return the message for a file whose encoding has to be named."""
     if not likely:
         return (
-            f"{name} {why}. Name its encoding, such as --encoding cp1252 or --encoding cp1250, or export the file as"
-            " UTF-8. Nothing was sent."
+            f"{name} {why}. Nothing was sent. Set the encoding, such as --encoding cp1252 or --encoding cp1250, or"
+            " export the data as UTF-8."
         )
     return (
-        f"{name} {why}. The encoding is probably {' or '.join(likely)}.{shown} Name the encoding that shows the words"
-        f" as they should be, such as --encoding {likely[0]}, or export the file as UTF-8. Nothing was sent."
+        f"{name} {why}. Nothing was sent. The encoding is probably {' or '.join(likely)}.{shown} Set the encoding that"
+        f" shows the words correctly, such as --encoding {likely[0]}, or export the data as UTF-8."
     )
 
 
@@ -273,7 +274,7 @@ def _shown(survey: _Survey, likely: list[str]) -> str:
 def _not_text(name: str, head: bytes) -> str:
     if head.startswith(b"PK"):
         return (
-            f"{name} is not a text file: it is a ZIP archive or a spreadsheet. Unpack it, or name it with .xlsx."
-            " Nothing was sent."
+            f"{name} is not a text file, but a ZIP archive or a spreadsheet. Nothing was sent. Unpack the archive, or"
+            " rename the spreadsheet to end with .xlsx."
         )
-    return f"{name} is not a text file. Export it as CSV (UTF-8). Nothing was sent."
+    return f"{name} is not a text file. Nothing was sent. Export the data as CSV (UTF-8)."

@@ -127,9 +127,9 @@ def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
         file.seek(0)
     if len(found) > 1:
         raise ConfigurationError(
-            f"{where}several members are lists of objects ({', '.join(map(repr, found))}), so it is unclear which one"
-            f" contains the customers. Save that list to its own file, for example with `jq .{found[0]} FILE >"
-            f" customers.json` if it is {found[0]!r}. Nothing was sent."
+            f"{where}several members are lists of objects ({', '.join(map(repr, found))}), so the list of customers"
+            " cannot be determined. Nothing was sent. Save the list of customers to its own file, for example"
+            f" {found[0]!r} with `jq .{found[0]} FILE > customers.json`."
         )
     return found[0]
 
@@ -175,10 +175,14 @@ def _objects(buffer: "_Buffer", where: str, *, inside: bool = False) -> Iterator
     if not array:
         return
     if not following:
-        raise ConfigurationError(f"{where}line {buffer.line}: the array is not closed; the file is incomplete")
+        raise ConfigurationError(
+            f"{where}line {buffer.line}: the array is not closed, so the file is incomplete. Save the complete file."
+        )
     buffer.drop(1)
     if not inside and buffer.skip():
-        raise ConfigurationError(f"{where}line {buffer.line}: there is text after the end of the array")
+        raise ConfigurationError(
+            f"{where}line {buffer.line}: the file contains data after the end of the array. Remove the data."
+        )
 
 
 @define
@@ -225,7 +229,7 @@ class _Buffer:
                 # The text doubles before each attempt, so that a long value is parsed a few times only.
                 if len(self._text) - self._at > _LONGEST or not self._more(2 * (len(self._text) - self._at)):
                     line = self.line + self._text.count("\n", self._at, error.pos)
-                    raise ConfigurationError(f"{self.where}line {line}: is not valid JSON") from None
+                    raise ConfigurationError(f"{self.where}line {line}: the file is not valid JSON") from None
             else:
                 return self.drop(end - self._at)
 
@@ -243,22 +247,22 @@ def _row(text: str, number: int, place: str, forms: Forms, original: bytes) -> R
         record = parse_source_json(text)
     except json.JSONDecodeError as error:
         if has_invalid_bytes(text):
-            return Row(number, problem=f"{place}: contains {INVALID_BYTES}", place=place, original=original)
-        problem = f"{place}: is not valid JSON (at character {error.pos})"
+            return Row(number, problem=f"{place}: the row contains {INVALID_BYTES}", place=place, original=original)
+        problem = f"{place}: the row is not valid JSON (at character {error.pos})"
         return Row(number, problem=problem, place=place, original=original)
     except UnreadableJsonError as error:
-        return Row(number, problem=f"{place}: contains {error}", place=place, original=original)
+        return Row(number, problem=f"{place}: the row contains {error}", place=place, original=original)
     if isinstance(record, dict) and record.keys() >= DEAD_LETTER:
         reference, record = record.get("reference"), record.get("values")
         if record is None:
             problem = (
-                f"{place}: this entry of a dead-letter file does not contain the row's values: run `retry-failed` on"
-                " the journal, or run the job with --dead-letter-values"
+                f"{place}: the entry of the dead-letter file does not contain the row's values. Run `retry-failed` on"
+                " the journal, or repeat the job with --dead-letter-values"
             )
             known = reference if isinstance(reference, str) else None
             return Row(number, problem=problem, reference=known, place=place, original=original)
     if not isinstance(record, dict):
-        return Row(number, problem=f"{place}: must be a JSON object", place=place, original=original)
+        return Row(number, problem=f"{place}: the row must be a JSON object", place=place, original=original)
     return _object_row(flat(record), number, place, forms, original)
 
 
@@ -270,7 +274,7 @@ def _object_row(record: dict[str, Any], number: int, place: str, forms: Forms, o
     """
     columns = forms.columns(tuple(record))
     if columns is None:
-        return Row(number, problem=f"{place}: has no reference", place=place, original=original)
+        return Row(number, problem=f"{place}: the row has no reference", place=place, original=original)
     values = list(record.values())
     kept = None if columns.with_cards else original
     return Row(number, None, None, columns.reference_of(values), place, kept, columns, values)

@@ -42,7 +42,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _columns(value: object) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, Mapping):
-        raise ConfigurationError('[columns] must be a table of lines "COLUMN" = "FIELD"')
+        raise ConfigurationError('[columns] must be a table with lines such as "COLUMN" = "FIELD"')
     found = {}
     for name, given in value.items():
         try:
@@ -67,7 +67,7 @@ def _rule(path: str, given: object) -> "FieldSource":
     except ConfigurationError as error:
         raise ConfigurationError(f"[fields] {path}: {error}") from None
     if sum([bool(found.first), bool(found.join), found.constant is not None]) != 1:
-        raise ConfigurationError(f"[fields] {path} must have one of: first, join, constant")
+        raise ConfigurationError(f"[fields] {path} must have exactly one of the keys first, join and constant")
     return found
 
 
@@ -107,7 +107,9 @@ class FieldSource:
 def _known_transformations(_: object, __: object, value: Sequence[str]) -> None:
     for name in value:
         if name not in TRANSFORMATIONS:
-            raise ConfigurationError(f"transformations: {name!r} must be one of {', '.join(TRANSFORMATIONS)}")
+            raise ConfigurationError(
+                f"{name!r} is not a transformation; the transformations are {', '.join(TRANSFORMATIONS)}"
+            )
 
 
 def _country(_: object, __: object, value: Any) -> None:
@@ -159,7 +161,7 @@ class ColumnMapping:
         given = dict(values)
         unknown = given.keys() - {it.name for it in fields(cls)}
         if unknown:
-            raise ConfigurationError(f"unknown key {min(unknown)!r}")
+            raise ConfigurationError(f"{min(unknown)!r} is not a key of a mapping")
         text = given.pop("text", {})
         if not isinstance(text, Mapping) or text.keys() - {it.name for it in fields(TextOptions)}:
             raise ConfigurationError(

@@ -61,9 +61,12 @@ class _Unpacked(io.RawIOBase):
         """
         piece = self._contents.read(len(buffer))
         if self._contents.tell() > self._limit:
-            reason = f"{self.path.name} unpacks to more than {self._limit >> 20} MB, {_RATIO} times its size and more"
+            reason = (
+                f"{self.path.name} expands to more than {self._limit >> 20} MB, which is more than {_RATIO} times its"
+                " size"
+            )
             raise ConfigurationError(
-                f"{reason}. Nothing was sent. Unpack the file, and use the unpacked file as the source."
+                f"{reason}. Nothing was sent. Decompress the file, and use the result as the source."
             )
         buffer[: len(piece)] = piece
         return len(piece)
@@ -98,7 +101,8 @@ class _Lines(io.BufferedReader):
         line = super().readline(LONGEST_LINE + 1 if size is None or size < 0 else size)
         if len(line) > LONGEST_LINE:
             raise ConfigurationError(
-                f"{self.raw.path.name} has a line of more than {LONGEST_LINE >> 20} MB. Nothing was sent."
+                f"{self.raw.path.name} has a line of more than {LONGEST_LINE >> 20} MB. Nothing was sent. Check"
+                " that the file is complete."
             )
         return line
 

@@ -76,8 +76,8 @@ def _files(path: Path, form: Format | None) -> list[Path]:
     if not existing(path).is_dir():
         if not path.is_file():
             raise ConfigurationError(
-                f"{path} is a pipe or a device, which can be read only once. A job must be able to read its source"
-                " again: save the rows to a file and use that. Nothing was sent."
+                f"{path} is a pipe or a device, which can be read only once, but a job may read its source again."
+                " Nothing was sent. Save the rows to a file, and use this file as the source."
             )
         return [path]
     entries = sorted(entry for entry in path.iterdir() if not _is_ignored(entry.name))
@@ -88,7 +88,8 @@ def _files(path: Path, form: Format | None) -> list[Path]:
     files = [entry for entry in entries if entry.is_file() and (form or _suffix(entry) in _FORMATS)]
     if not files:
         raise ConfigurationError(
-            f"the folder {path} does not contain a file of these types: {', '.join(sorted(_FORMATS))}"
+            f"the folder {path} does not contain a file of a supported type: {', '.join(sorted(_FORMATS))}. Nothing"
+            " was sent."
         )
     return files
 
@@ -101,11 +102,12 @@ def _is_ignored(name: str) -> bool:
 def _no_file(entry: Path) -> str:
     """Return the message for an entry of a folder that is named like a source and is not a file."""
     if not entry.exists():
-        return (
-            f"{entry} is a link to a file that does not exist: restore that file, or remove the link. Nothing was sent."
-        )
+        return f"{entry} is a link to a missing file. Nothing was sent. Restore the file, or remove the link."
     what = "a folder" if entry.is_dir() else "a pipe or a device"
-    return f"{entry} is {what} with the name of a file: rename it or move it to another folder. Nothing was sent."
+    return (
+        f"{entry} is {what}, although its name is that of a file. Nothing was sent. Rename it, or move it to another"
+        " folder."
+    )
 
 
 def _suffix(path: Path) -> str:
@@ -121,12 +123,12 @@ def _format(path: Path) -> Format:
     except KeyError:
         if path.suffix.lower() in {".zip", ".7z", ".rar", ".tar"}:
             raise ConfigurationError(
-                f"{path.name} is an archive: unpack it, and give the file or the folder with its files. Nothing was"
-                " sent."
+                f"{path.name} is an archive. Nothing was sent. Unpack the archive, and give the path of the unpacked"
+                " file or folder."
             ) from None
         raise ConfigurationError(
-            f"{path.name}: the file's format cannot be determined from its name; specify it with --format csv, jsonl,"
-            " parquet or excel"
+            f"the format of {path.name} cannot be determined from its name. Nothing was sent. Set the format with"
+            " --format csv, jsonl, parquet or excel."
         ) from None
 
 

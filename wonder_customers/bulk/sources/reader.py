@@ -159,7 +159,7 @@ def read(
     if database is not None:
         check_database(database)
         if query is None:
-            raise ConfigurationError("a database needs a query that selects the rows")
+            raise ConfigurationError("--database requires --query, which selects the rows. Nothing was sent.")
         sql = query
         return RowReader(lambda _: database_rows(database, sql, 0, reading), None, reading.notes)
     if query is not None:
@@ -252,8 +252,9 @@ def _check_version(path: Path, before: tuple[int, ...]) -> None:
     """
     if _version(path) != before:
         raise ConfigurationError(
-            f"{path.name} changed while it was read, so the rows may be a mix of two versions. When it is"
-            " complete, run the command again, or continue the run with `resume --allow-changed`"
+            f"{path.name} changed while it was read, so some rows may be from the old version and some from the new"
+            " one. When the file is complete, run the command again, or continue the run with `resume"
+            " --allow-changed`."
         )
 
 

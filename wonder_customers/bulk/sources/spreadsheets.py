@@ -57,8 +57,9 @@ def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
         start = file.read(8)
     if start and not start.startswith((b"PK", b"\xd0\xcf\x11\xe0", b"\t\x08")):
         raise ConfigurationError(
-            f"{path.name} is not a spreadsheet, but has the name of one; some programs export text or a web page like"
-            " this. Try --format csv, or open it in a spreadsheet program and save it as .xlsx. Nothing was sent."
+            f"{path.name} is not a spreadsheet, although its name ends like that of a spreadsheet. Some programs"
+            " export text or a web page in this way. Nothing was sent. Try --format csv, or open the file in a"
+            " spreadsheet program and save it as .xlsx."
         )
     try:
         with python_calamine.CalamineWorkbook.from_path(path) as book:
@@ -66,12 +67,13 @@ def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
             filled = [name for name in names if book.get_sheet_by_name(name).total_height]
             if sheet is not None and sheet not in names:
                 raise ConfigurationError(
-                    f"{path.name} does not have a sheet {sheet!r}; it has {', '.join(names)}. Choose one with --sheet."
+                    f"{path.name} does not have a sheet {sheet!r}. Nothing was sent. Choose one of its sheets with"
+                    f" --sheet: {', '.join(names)}."
                 )
             if sheet is None and len(filled) > 1:
                 raise ConfigurationError(
-                    f"{path.name} has the sheets {', '.join(map(repr, filled))}: choose one with --sheet. Nothing was"
-                    " sent."
+                    f"{path.name} has more than one sheet: {', '.join(map(repr, filled))}. Nothing was sent. Choose a"
+                    " sheet with --sheet."
                 )
             if sheet or filled:
                 yield from book.get_sheet_by_name(sheet or filled[0]).iter_rows()

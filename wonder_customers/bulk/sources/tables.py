@@ -90,7 +90,9 @@ def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[A
                 kinds = [it.type.name for it in connection.extract_statements(query)]
                 if kinds != ["SELECT"]:
                     found = ", ".join(kinds) or "no statement"
-                    raise ConfigurationError(f"the query must be exactly one SELECT, not {found}. Nothing was sent.")
+                    raise ConfigurationError(
+                        f"the query must be exactly one SELECT statement, not {found}. Nothing was sent."
+                    )
             # One thread and insertion order, so that rows have the same numbers when they are read again.
             connection.execute("SET threads = 1; SET preserve_insertion_order = true")
             # Large results are written to temporary files, which only this user can read.
@@ -186,7 +188,11 @@ def _reason(error: Exception) -> str:
     kind = type(error).__name__
     if kind in _SQL_ERRORS:
         message = str(error).partition("\n")[0][:300]
-        return f"{message}; the columns of CSV files are text, use CAST" if "VARCHAR" in message else message
+        return (
+            (f"{message}; the columns of CSV files contain strings, which CAST converts")
+            if "VARCHAR" in message
+            else message
+        )
     return f"a value could not be converted ({kind}); use TRY_CAST to read such values as NULL"
 
 

@@ -44,7 +44,7 @@ class TextOptions:
         if self.encoding is not None and not isinstance(self.encoding, str):
             raise ConfigurationError(f"encoding must be a string, not {self.encoding!r}")
         if type(self.skip_lines) is not int or self.skip_lines < 0:
-            raise ConfigurationError("the number of lines to skip must be 0 or more")
+            raise ConfigurationError("the number of lines to skip must be an integer that is not negative")
 
 
 def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _checked(lines: Iterable[str], encoding: str, head: ByteRange) -> Iterator[s
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError:
         raise ConfigurationError(
-            f"the file is not valid {encoding} after line {number}. Export it again as UTF-8"
+            f"the file is not valid {encoding} after line {number}. Export the data again as UTF-8."
         ) from None
 
 

@@ -113,7 +113,7 @@ class Cleaner:
         """
         text = value.strip()
         if has_invalid_bytes(text):
-            raise RowProblem(f"{where}: contains {INVALID_BYTES}", f"invalid {path}")
+            raise RowProblem(f"{where}: the value contains {INVALID_BYTES}", f"invalid {path}")
         try:
             for name, step in self._steps_of(path):
                 if not text:
@@ -169,13 +169,14 @@ class Cleaner:
         if len(parts) > 1 and sum("@" in part for part in parts) > 1:
             if self.several != "first":
                 raise ValueError(
-                    "contains more than one e-mail address; leave one, or set several to first in a mapping file"
+                    "the value contains more than one e-mail address; keep one address, or set `several` to"
+                    " `first` in a mapping file"
                 )
             found = parts[0]
         named = _NAMED.fullmatch(found)
         found = named[1] if named else found
         if not _EMAIL.fullmatch(found):
-            raise ValueError("is not an e-mail address")
+            raise ValueError("the value is not an e-mail address")
         return found
 
     def _phone(self, text: str, least: int) -> str:
@@ -186,28 +187,30 @@ class Cleaner:
             found = _PHONES.split(found)[0]
         reason = ambiguity(found)
         if reason is not None:
-            raise ValueError(f"the phone {reason}; leave one number in the cell")
+            raise ValueError(f"the value {reason}; keep one phone number without additions in the cell")
         if not _PHONE.fullmatch(found) or sum(map(str.isdecimal, found)) < least:
-            raise ValueError("is not a phone number")
+            raise ValueError("the value is not a phone number")
         return found
 
 
 def _readable(text: str) -> str:
     """Check that the text was not damaged: by NUL characters, or by a wrong encoding that made ``Ž`` into ``Å½``."""
     if "\0" in text:
-        raise ValueError("contains a NUL character; the file is damaged")
+        raise ValueError("the value contains a NUL character, so the file is damaged")
     if text.isascii():
         return text
     if "\ufffd" in text:
         raise ValueError(
-            "contains the replacement character U+FFFD: an earlier program could not decode a character; export the"
-            " data again as UTF-8"
+            "the value contains the replacement character U+FFFD, because an earlier program could not decode a"
+            " character; export the data again as UTF-8"
         )
     try:
         bytes(_BYTES[character] for character in text).decode()
     except (KeyError, UnicodeDecodeError):
         return text
-    raise ValueError("was UTF-8 and read by an earlier program in another encoding; export the data again as UTF-8")
+    raise ValueError(
+        "an earlier program decoded the value, which was UTF-8, with another encoding; export the data again as UTF-8"
+    )
 
 
 def _guard(text: str) -> str:
@@ -240,7 +243,7 @@ def _country(text: str) -> str:
     except MissingExtraError as error:
         raise ValueError(str(error)) from None
     if found is None:
-        raise ValueError("is not a known country; use its ISO 3166-1 code, such as HR")
+        raise ValueError("the value is not a known country; use an ISO 3166-1 code, such as HR")
     return found
 
 

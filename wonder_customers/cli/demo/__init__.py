@@ -27,7 +27,7 @@ __all__ = ["demo"]
 
 
 def demo(*, quirks: str | None = None) -> int:
-    """Send 1,000 customers from a CSV file to every simulated gateway; no setup needed.
+    """Send 1,000 customers from a CSV file to every simulated gateway. No setup is required.
 
     The gateways are simulated on this machine over real HTTP while the demo runs. Some rows of the file are broken on
     purpose. Every other customer is read back and compared field by field.
@@ -42,8 +42,8 @@ def demo(*, quirks: str | None = None) -> int:
         write_csv(file, persons)
         broken = sum(person.defect is not None for person in persons)
         screen.print(
-            f"The CSV file has {len(persons):,} customers from {len(COUNTRIES)} countries."
-            f" {broken} rows are broken on purpose.\n"
+            f"The CSV file has {len(persons):,} customers from {len(COUNTRIES)} countries. {broken} rows are invalid"
+            " on purpose.\n"
         )
         with running_simulator(file.parent, quirks) as variables:
             results = _run_gateways(screen, variables, file, persons)
@@ -54,8 +54,8 @@ def demo(*, quirks: str | None = None) -> int:
 
 _NEXT_STEPS: Final = """
 Next:
-  wonder-customers sync FILE --to wonder --simulator   the same with your CSV file
-  wonder-customers simulator                           simulated gateways for your code"""
+  wonder-customers sync FILE --to wonder --simulator   send your CSV file to a simulator
+  wonder-customers simulator                           run simulated gateways for your code"""
 
 
 def _run_gateways(

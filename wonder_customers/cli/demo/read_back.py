@@ -52,7 +52,7 @@ class ReadBack:
             if person.defect is not None and person.defect.is_refused_by(self.gateway):
                 if outcome.ok:
                     self.unexpected.append(
-                        f"row {row.number} was accepted, although its defect is: {person.defect.description}"
+                        f"row {row.number} was accepted, although it has {person.defect.description}"
                     )
             elif not outcome.ok or row.draft is None or row.reference is None:
                 self.unexpected.append(f"row {row.number} failed: {outcome.reason}")

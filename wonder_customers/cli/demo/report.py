@@ -56,10 +56,14 @@ def _print_gateways(screen: Console, results: Sequence[GatewayResult]) -> None:
     screen.print(table)
     for result in results:
         if result.count("written"):
-            screen.print(cell(f"* created or updated: {result.gateway} does not return which", "dim"))
+            screen.print(
+                cell(f"* created or updated; the responses of {result.gateway} do not distinguish the two", "dim")
+            )
         if result.unsupported:
             columns = _join_columns(result.unsupported)
-            screen.print(cell(f"not sent to {result.gateway}, which has no such fields: {columns}", "dim"))
+            screen.print(
+                cell(f"columns not sent, because {result.gateway} does not have these fields: {columns}", "dim")
+            )
 
 
 _MEASURES: Final[Mapping[str, Callable[[GatewayResult], str]]] = {
@@ -86,7 +90,7 @@ def _print_defects(screen: Console, persons: Sequence[Person], results: Sequence
         reason = _WIRE_NAME.sub("", reason)
         who = "all" if len(by) == len(results) else ", ".join(by)
         if screen.width < _NARROW:
-            screen.print(cell(f"row {number}: {person.defect.description}. Refused for {who}: {reason}"))
+            screen.print(cell(f"row {number}: {person.defect.description}. Rejected for {who}: {reason}"))
         else:
             table.add_row(str(number), cell(person.defect.description), who, cell(reason))
     if table.row_count:

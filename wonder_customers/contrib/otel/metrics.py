@@ -66,16 +66,16 @@ class Metrics(OpenTelemetryObserver):
         self._waits = meter.create_histogram(
             "wonder_customers.wait.duration",
             "s",
-            "Duration of the waits of calls.",
+            "Duration of waits during calls.",
             explicit_bucket_boundaries_advisory=_LONG_BUCKETS,
         )
         self._retries = meter.create_counter(
-            "wonder_customers.retries", "{request}", "Requests that were sent again after a failure."
+            "wonder_customers.retries", "{request}", "Number of requests that were sent again after a failure."
         )
         self._lookups = meter.create_counter(
             "wonder_customers.lookups",
             "{lookup}",
-            "Lookups made to find out whether an unanswered write was applied.",
+            "Number of lookups that determine whether an unanswered write was applied.",
         )
         self._create_session_instruments(meter)
         self._handlers = {
@@ -90,26 +90,26 @@ class Metrics(OpenTelemetryObserver):
     def _create_session_instruments(self, meter: Meter) -> None:
         total, count = self._total, meter.create_observable_up_down_counter
         meter.create_observable_gauge(
-            "wonder_customers.retry_budget", total(_retry_budget), "{token}", "Retry tokens left."
+            "wonder_customers.retry_budget", total(_retry_budget), "{token}", "Number of available retry tokens."
         )
         count(
             "http.client.open_connections",
             total(_open_connections),
             "{connection}",
-            "Open connections that are active or idle.",
+            "Number of open connections, active or idle.",
         )
-        count("wonder_customers.calls.active", total(_active_calls), "{call}", "Calls in progress.")
+        count("wonder_customers.calls.active", total(_active_calls), "{call}", "Number of calls in progress.")
         count(
             "wonder_customers.calls.waiting",
             total(_waiting_calls),
             "{call}",
-            "Calls that wait for another write for the same customer.",
+            "Number of calls waiting for another write for the same customer.",
         )
         count(
             "wonder_customers.requests.waiting",
             total(_waiting_requests),
             "{request}",
-            "Requests that wait for a connection.",
+            "Number of requests waiting for a connection.",
         )
 
     def _total(

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NO_TOKENS = "cards are saved by payments (tokenize_pan), and the API has no endpoints for tokens"
+_NO_TOKENS = "the API has no endpoints for tokens; cards are saved during payments (tokenize_pan)"
 
 
 class MonriDialect(CustomerDeletion):
@@ -110,7 +110,7 @@ class MonriDialect(CustomerDeletion):
             held = yield from send(self._holder(reference))
             if held.deleted:
                 raise ConflictError(
-                    f"a deleted customer ({held.id}) has the reference, which cannot be used again",
+                    f"the deleted customer {held.id} has this reference, which cannot be used again",
                     ids=(held.id,),
                     reference=reference,
                 )
@@ -253,11 +253,15 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
     if word == "approved":
         return body
     if not isinstance(word, str | None):
-        raise InvalidResponseError("the status in the body is not a str", status=response.status, applied="unknown")
+        raise InvalidResponseError(
+            "the status in the response body is not a string", status=response.status, applied="unknown"
+        )
     if word in {"invalid-request", "error"}:
         raise _refusal(400, body)
     if word not in {None, *accepted}:
-        raise InvalidResponseError("the status in the body is unknown", status=response.status, applied="unknown")
+        raise InvalidResponseError(
+            "the status in the response body is unknown", status=response.status, applied="unknown"
+        )
     return body
 
 
@@ -293,7 +297,7 @@ def _customer(response: HttpResponse) -> Customer:
 def _data(response: HttpResponse) -> list[Any]:
     items = _approved(response).get("data")
     if not isinstance(items, list):
-        raise InvalidResponseError("the data of the list is not a list", status=response.status)
+        raise InvalidResponseError("the field `data` in the response is not a list", status=response.status)
     return items
 
 
@@ -338,6 +342,6 @@ def _access_token(response: HttpResponse) -> AccessToken:
     body = _approved(response)
     token, lifetime = body.get("access_token"), body.get("expires_in")
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise InvalidResponseError("the response has no valid access_token", status=response.status)
+        raise InvalidResponseError("the response contains no valid access_token", status=response.status)
     known = isinstance(lifetime, (int, float)) and not isinstance(lifetime, bool) and lifetime > 0
     return AccessToken(token, float(lifetime) if known and lifetime is not None else 300.0)

@@ -90,7 +90,7 @@ def _mistake(request: ReceivedRequest, merchants: Merchants, found: tuple[str, s
         return "The digest is in upper case. It must be in lower case."
     for other in merchants.values():
         if digest(other["merchant_key"], timestamp, token, request.target, body) == received:
-            return "The merchant key is wrong: it belongs to another merchant than the authenticity token."
+            return "The merchant key and the authenticity token belong to different merchants."
     candidates = [*signing_mistakes(request.method, request.target, body, request.origin)]
     if request.body and not body:
         candidates.append(("the body of a GET request, which counts as empty", request.target, request.body))
@@ -98,8 +98,8 @@ def _mistake(request: ReceivedRequest, merchants: Merchants, found: tuple[str, s
         if digest(key, timestamp, token, target, other_body) == received:
             return f"The client signed {words}: {readable(target)} was signed, {readable(request.target)} was sent."
     if body:
-        return "Either the merchant key is wrong, or the path or the body was changed after it was signed."
-    return "Either the merchant key is wrong, or the path was changed after it was signed."
+        return "Either the merchant key is wrong, or the path or the body was changed after signing."
+    return "Either the merchant key is wrong, or the path was changed after signing."
 
 
 def _refused(reason: str, steps: Mapping[str, str]) -> AuthenticationReport:

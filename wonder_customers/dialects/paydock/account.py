@@ -65,7 +65,9 @@ class Paydock:
         given = read_environment(variables, "PAYDOCK_SECRET_KEY", "PAYDOCK_ACCESS_TOKEN", "PAYDOCK_BASE_URL")
         key, token = given.get("PAYDOCK_SECRET_KEY"), given.get("PAYDOCK_ACCESS_TOKEN")
         if key and token:
-            raise ConfigurationError("PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set: unset one of them")
+            raise ConfigurationError(
+                "PAYDOCK_SECRET_KEY and PAYDOCK_ACCESS_TOKEN are both set. Unset one of the variables."
+            )
         if not key and not token:
             raise ConfigurationError("set either PAYDOCK_SECRET_KEY or PAYDOCK_ACCESS_TOKEN in the environment")
         return cls(key, access_token=token, base_url=given.get("PAYDOCK_BASE_URL", cls.SANDBOX))

@@ -171,8 +171,8 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             return (yield from send(self._write(id, CustomerPatch(default_payment_token=default.token))))
         except CallError as error:
             reason = (
-                "the payment source was added and became the default, because the previous default was not restored:"
-                f" {error.reason}"
+                "the payment source was added and became the default, because the previous default could not be"
+                f" restored: {error.reason}"
             )
             raise InvalidResponseError(reason, applied="yes", id=id) from None
 
@@ -202,7 +202,9 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             resource = _accepted(response)
             data, count = resource.get("data"), resource.get("count")
             if not isinstance(data, list):
-                raise InvalidResponseError("the response has no array `data`", status=response.status)
+                raise InvalidResponseError(
+                    "the field `data` in the response is missing or not a list", status=response.status
+                )
             items = read_items("resource.data", lambda item: codec.read_customer(item, response.status), data)
             total = count if type(count) is int and count >= 0 else None
             return offset_page(items, skip, limit, promised=1000, total=total)
@@ -325,7 +327,11 @@ def _accepted(response: HttpResponse) -> dict[str, Any]:
         raise refusal(response.status, body)
     resource = body.get("resource")
     if not isinstance(resource, dict):
-        raise InvalidResponseError("the response has no resource object", status=response.status, applied="unknown")
+        raise InvalidResponseError(
+            "the field `resource` in the response is missing or not an object",
+            status=response.status,
+            applied="unknown",
+        )
     return resource
 
 

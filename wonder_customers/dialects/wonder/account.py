@@ -46,7 +46,9 @@ class Wonder:
     def __attrs_post_init__(self) -> None:
         check_credential("app_id", self.app_id)
         if "/" in self.app_id:
-            raise ConfigurationError("app_id must not contain a slash, which separates it from the time in the header")
+            raise ConfigurationError(
+                "app_id must not contain a slash, because a slash separates the AppID from the time in the header"
+            )
         if self.language not in (None, "en", "zh-HK", "zh-CN"):
             raise ConfigurationError('language must be "en", "zh-HK" or "zh-CN"')
         parse_base_url(self.base_url)

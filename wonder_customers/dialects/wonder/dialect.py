@@ -230,7 +230,9 @@ def _accepted(response: HttpResponse) -> Any:
 def _part(name: str, response: HttpResponse) -> Any:
     data = _accepted(response)
     if not isinstance(data, dict):
-        raise InvalidResponseError("the response has no data object", status=response.status, applied="unknown")
+        raise InvalidResponseError(
+            "the field `data` in the response is missing or not an object", status=response.status, applied="unknown"
+        )
     return data.get(name)
 
 

@@ -47,7 +47,7 @@ def _load(pem: Secret) -> "RSAPrivateKey | str":
     try:
         key = load_pem_private_key(pem.reveal().replace("\\n", "\n").strip().encode(), password=None)
     except TypeError:
-        return "private_key is encrypted: pass an unencrypted key"
+        return "private_key is encrypted. Pass an unencrypted key."
     except (ValueError, UnsupportedAlgorithm):
         return "private_key is not a private key in PEM format (-----BEGIN PRIVATE KEY-----)"
     if not isinstance(key, RSAPrivateKey) or key.key_size < 2048:

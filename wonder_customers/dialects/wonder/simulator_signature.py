@@ -126,8 +126,8 @@ def _mistake(request: ReceivedRequest, request_time: str, private_key: str) -> s
         signed = _public_key(private_key).recover_data_from_signature(signature, padding.PKCS1v15(), hashes.SHA256())
     except InvalidSignature:
         return (
-            "The private key is wrong: it is not the key of this AppID. Otherwise the signature is not RSA with"
-            " PKCS #1 v1.5 and SHA-256."
+            "Either the private key is not the key of this AppID, or the signature was not made with RSA, PKCS #1"
+            " v1.5 and SHA-256."
         )
     nonce = request.headers.get("nonce", "")
     candidates = [*signing_mistakes(request.method, request.target, request.body, request.origin)]
@@ -135,8 +135,8 @@ def _mistake(request: ReceivedRequest, request_time: str, private_key: str) -> s
         if signed == sha256(_message(nonce, request_time, content(request.method, target, body))).digest():
             return f"The client signed {words}: {readable(target)} was signed, {readable(request.target)} was sent."
     return (
-        "The private key is right, but another message was signed: the method, the path, the body, the nonce or the"
-        " time was changed after it was signed, or the order of the steps differs."
+        "The private key is correct, but another message was signed. Either the method, the path, the body, the nonce"
+        " or the time was changed after signing, or the steps of the signature were made in another order."
     )
 
 
