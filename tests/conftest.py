@@ -1,7 +1,5 @@
 """Fixtures of all tests: event loops, transports, simulators; and ``--long`` for tests that take minutes."""
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,10 +11,6 @@ from wonder_customers.simulator import SimulatorServer
 from wonder_customers.testing import CustomerSimulator
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
-
-# Tests start many processes. Without bytecode on disk, each of them would compile every module.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
 
 # Time limits of single examples would fail on a busy machine. Examples are the same in every run of the same code.
 settings.register_profile(

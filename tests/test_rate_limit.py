@@ -216,7 +216,6 @@ async def test_waiting_request_can_be_cancelled_and_the_next_one_is_served() -> 
     assert served == [0, 3]
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_adaptive_limit_settles_near_the_gateways_rate() -> None:
     gateway = Gateway(VirtualTime(), rate=200)
     limit = AdaptiveRateLimit()

@@ -81,7 +81,7 @@ class RetryPolicy:
         base: Upper bound of the first wait after a transient failure. Waits are random, from 0 to the bound.
         throttle_base: Upper bound of the first wait after HTTP 429.
         factor: Growth of the bound from one wait to the next.
-        cap: Maximum of the bound. The time of a ``Retry-After`` header is always waited in full.
+        cap: Maximum of the bound. A wait requested by a ``Retry-After`` header is not limited.
         confirmation_window: How long an unanswered write may still be applied. An unanswered create is looked up for
             this long before it is sent once more, and a different write for the same customer waits this long. The
             default is 10 s, or half of the deadline if that is shorter.

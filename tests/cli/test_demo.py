@@ -52,7 +52,6 @@ def shown(bare: dict[str, str], temporary_folder: Path) -> "CompletedProcess[str
     return subprocess.run(DEMO, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 
-@pytest.mark.long
 def test_demo_sends_all_customers_without_mismatches(shown: "CompletedProcess[str]") -> None:
     assert shown.stderr == ""
     assert shown.returncode == 0, shown.stdout
@@ -65,7 +64,6 @@ def test_demo_sends_all_customers_without_mismatches(shown: "CompletedProcess[st
     assert "0 mismatches in 2,963 customers" in shown.stdout
 
 
-@pytest.mark.long
 def test_demo_lists_each_defect_with_its_reason(shown: "CompletedProcess[str]") -> None:
     for number, person in enumerate(people(), 1):
         lines = re.findall(
@@ -78,13 +76,11 @@ def test_demo_lists_each_defect_with_its_reason(shown: "CompletedProcess[str]") 
     assert " accepted" not in shown.stdout
 
 
-@pytest.mark.long
 def test_pipe_gets_no_escape_codes(shown: "CompletedProcess[str]") -> None:
     assert "\x1b" not in shown.stdout
     assert "\r" not in shown.stdout
 
 
-@pytest.mark.long
 def test_demo_ends_with_the_next_commands(shown: "CompletedProcess[str]") -> None:
     assert [line.split("   ")[0].strip() for line in shown.stdout.splitlines()[-2:]] == [
         "wonder-customers sync FILE --to wonder --simulator",
@@ -92,7 +88,6 @@ def test_demo_ends_with_the_next_commands(shown: "CompletedProcess[str]") -> Non
     ]
 
 
-@pytest.mark.long
 def test_demo_leaves_no_files(shown: "CompletedProcess[str]", temporary_folder: Path) -> None:
     assert shown.returncode == 0
     assert list(temporary_folder.iterdir()) == []

@@ -50,7 +50,7 @@ def test_faults_by_header(server: SimulatorServer) -> None:
             response.read()
         connection.sendall(create(server, "r", "x-simulator-fault: server_error;status=502;applied=true"))
         assert connection.recv(65536).startswith(b"HTTP/1.1 502")
-        for wrong, text in (("nonsense", "choose from refuse, blackhole"), ("drip;times=2", "times cannot be chosen")):
+        for wrong, text in (("nonsense", "choose from refuse, blackhole"), ("drip;times=2", "times cannot be set")):
             connection.sendall(create(server, "r", f"x-simulator-fault: {wrong}"))
             with closing(read_response(connection)) as response:
                 assert response.status == 400

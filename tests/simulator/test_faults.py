@@ -172,7 +172,6 @@ def test_fault_bad_chunk(server: SimulatorServer) -> None:
         int(body.split(b"\r\n")[0], 16)
 
 
-@pytest.mark.long
 def test_fault_gzip_bomb(server: SimulatorServer) -> None:
     server.faults.add("gzip_bomb")
     with connect(server) as connection:

@@ -13,11 +13,7 @@ from wonder_customers.simulator import SimulatorServer
 PROGRAMS = files(ROOT / "docs" / "other-languages.md")
 COMMANDS = {".sh": "bash", ".mjs": "node", ".php": "php", ".java": "java"}
 TOOLS = {".sh": ("bash", "curl", "openssl", "od"), ".mjs": ("node",), ".php": ("php",), ".java": ("java",)}
-NAMES = [
-    pytest.param(name, marks=pytest.mark.long) if name.endswith(".java") else name  # the compiler takes seconds
-    for name in PROGRAMS
-    if not name.endswith(".yaml")
-]
+NAMES = [name for name in PROGRAMS if not name.endswith(".yaml")]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -67,7 +67,6 @@ def test_example_dialect_passes_conformance_and_works_with_fixtures(tmp_path: Pa
     assert outcome.count("passed") > 2 * 26 + 10
 
 
-@pytest.mark.long
 def test_broken_dialect_fails_conformance(tmp_path: Path, installed_fourth: Path) -> None:
     """A dialect that does not encode ids, or drops unsupported fields, fails the suite."""
     source = installed_fourth / "acme_gateway" / "dialect.py"
@@ -87,7 +86,6 @@ def commanded(tmp_path: Path, installed_fourth: Path, *arguments: str, **environ
     return run_python("-m", "wonder_customers", *arguments, folder=tmp_path, site=installed_fourth, **environment)
 
 
-@pytest.mark.long
 def test_command_line_lists_and_serves_example_gateway(tmp_path: Path, installed_fourth: Path) -> None:
     served = commanded(tmp_path, installed_fourth, "simulator", "--until-input-ends")
     assert served.code == 0, served.text

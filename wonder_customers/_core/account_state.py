@@ -20,9 +20,9 @@ __all__ = ["AccountState", "AccountStates", "Counts", "digest", "identity"]
 
 _KEY: Final = os.urandom(32)
 _MOST: Final = 1000
-"""Accounts without a view that are kept at most."""
+"""Maximum number of accounts without a view whose state is kept."""
 _KEPT: Final = 300.0
-"""Seconds an account without a view is kept. A web application makes a view for each of its requests."""
+"""Seconds for which the state of an account without a view is kept. A web application creates a view per request."""
 
 
 def digest(*values: bytes) -> bytes:

@@ -57,7 +57,7 @@ Perform = Callable[[CallContext, Call[AccessToken]], Awaitable[Response[AccessTo
 
 _WAIT_HEADERS: Final = frozenset({"retry-after", "retry-after-ms"})
 _LARGE: Final = 128 * 1024
-"""Bytes of a response body from which on it is decoded in a thread. A page of 100 customers has half of it."""
+"""The size in bytes from which a response body is decoded in a thread. A page of 100 customers has half this size."""
 
 
 @define(eq=False)
@@ -70,10 +70,10 @@ class AttemptRunner:
         strict: Whether a response that differs from the gateway's documentation is an error.
         rate_limit: The rate limit; None without one.
         slots: One slot for each connection. A request waits for a slot before it is permitted by the rate limit and
-            signed: a signature holds the time, so it must not wait for a connection.
+            signed: a signature contains the time, so a signed request must not wait for a connection.
         wall: Returns Unix time, for signatures and ``Retry-After`` dates.
         user_agent: The ``User-Agent`` header; set when the session is opened.
-        closed: The session has ended, so nothing more is sent.
+        closed: Whether the session has ended, so that no more requests are sent.
     """
 
     transport: Transport | None
@@ -147,7 +147,7 @@ class AttemptRunner:
     async def _send(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, signer: Signer
     ) -> AttemptResult:
-        """Send once, as soon as a connection and the rate limit allow it. Record a write that may still be applied."""
+        """Send once, when a connection and a permit are available. Record a write that may still be applied."""
         if self.closed:
             raise SessionClosedError("the session was closed while the request was waiting. Nothing was sent.")
         clock, account = call_context.waits.clock, call_context.account_context.account
@@ -369,7 +369,7 @@ def _drift_error(call: Call[Any], status: int, found: tuple[Drift, ...]) -> Inva
 def _redacted(
     result: AttemptResult, call: Call[Any], call_context: CallContext, transmission: Transmission
 ) -> AttemptResult:
-    """Return a failed result without the values of the request and the credentials in its texts."""
+    """Return a failed result whose messages contain neither values of the request nor credentials."""
     redactor = Redactor(call.request, call_context.secrets)
     redactor.redact_error(result.error)
     limits = rate_limit_headers(transmission.headers)

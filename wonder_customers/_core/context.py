@@ -71,7 +71,7 @@ class AccountContext:
         policy: When to send again, and the time limits.
         secrets: The account's credentials, which are removed from messages of the gateway. Those that functions return
             are not part of it.
-        stop: Ends the waits of the calls; None when nothing does.
+        stop: The signal that ends the waits of the calls; None if there is none.
         additional_headers: The headers that the application adds.
         source: The account itself, with the language of the view. It is needed only if functions return its secrets.
         headers: Headers of every request.
@@ -117,7 +117,7 @@ class AttemptResult:
     """The result of an attempt: a response, or an error.
 
     Attributes:
-        evidence: What is known about the attempt. It decides what may follow.
+        evidence: What is known about the attempt. The retry decision depends on it.
         response: The response after success, else None.
         error: The failure, if `response` is None.
         retry_after: Seconds to wait according to the gateway; None if it sent no time.

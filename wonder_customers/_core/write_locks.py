@@ -1,4 +1,4 @@
-"""The order of writes: one write per customer at a time, and none while an unconfirmed one may still be applied.
+"""The order of writes: one write per customer at a time, and only when no unconfirmed write can still be applied.
 
 A write without a response may still be in progress. If a newer write were sent at once, the older write could be
 applied after the newer one and undo it. So writes for one customer run one after the other, and a write with another

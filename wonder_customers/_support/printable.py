@@ -1,4 +1,4 @@
-"""The escaping of characters that control a terminal, forge lines of a log, or change the order of displayed text."""
+"""The escaping of characters that control a terminal, start a line in a log, or change the order of displayed text."""
 
 import re
 from typing import Final

@@ -141,7 +141,7 @@ class Slots:
 
 
 class Holder(Protocol):
-    """What uses slots: an account.
+    """A user of slots, such as an account.
 
     Attributes:
         connections: Number of slots in use.
@@ -155,7 +155,7 @@ class Holder(Protocol):
 class DividedSlots:
     """A limit on the number of tasks that use a resource at the same time, such as the connections of a session.
 
-    Among several accounts, an account takes a further slot only while it holds fewer than are free. One account with
+    Among several accounts, an account takes another slot only if it holds fewer slots than are free. One account with
     requests that hang thus holds half of the slots, two hold a third each, and the next account always finds some.
 
     Attributes:
@@ -196,7 +196,7 @@ class DividedSlots:
                 del self._queues[account]
 
     def release(self, account: Holder) -> None:
-        """Give a slot back. The waiting accounts take turns; the request of an account that waited longest is next."""
+        """Release a slot. Waiting accounts are served in rotation, the requests of an account in order of arrival."""
         self._free += 1
         account.connections -= 1
         for other in list(self._queues) if self._queues else ():

@@ -70,8 +70,8 @@ class ChangeFilter:
         session: The session, which provides the gateway's limits and request bodies.
         journal: The results of earlier runs; None if there are none.
         only: The rows that belong to the run.
-        full: Send unchanged rows too.
-        read_only: Do not write to the journal.
+        full: Whether to send unchanged rows too.
+        read_only: Whether the journal must not be changed.
         empty: The rule for empty cells.
         repeats: Maps the number of each row with a repeated reference to the number of the first row with that
             reference. Required for a part of a source; None for a whole source.
@@ -174,7 +174,7 @@ class ChangeFilter:
         return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells)
 
     def _resend(self, entry: Entry, journal: RowJournal, draft: CustomerDraft | None = None) -> bool:
-        """Return whether a confirmed row is sent again: once per run, with `full` or if the row has a card.
+        """Return whether a confirmed row is sent again. With `full`, or if the row has a card, it is sent once per run.
 
         Digests do not cover card fields. A row with a card is sent even if its digest is unchanged, because the
         card may have changed.

@@ -49,7 +49,7 @@ class DeadLetters:
         path: The file.
         source: The name of the source, for the entries.
         gateway: The gateway and its environment, for the entries.
-        values: Write the customers' fields too. The file then contains personal data.
+        values: Whether to write the customers' fields too. The file then contains personal data.
 
     Attributes:
         count: Failed rows of this run.
@@ -183,7 +183,7 @@ class DeadLetters:
             rest.unlink(missing_ok=True)
 
     def _decided(self, *, complete: bool, find: Find | None) -> Iterator[tuple[bytes | None, dict[str, Any] | None]]:
-        """Yield each line of earlier runs, or None if the line is to be removed, and its entry."""
+        """Yield each line of earlier runs with its entry. The line is None if it is to be removed."""
         old = self._old()
         while batch := list(islice(old, _BATCH)):
             failed = {it["reference"]: it for _, it in batch if it is not None and it["status"] == "failed"}
@@ -269,7 +269,7 @@ def _ends_incomplete(path: Path) -> bool:
 
 
 def _original(row: bytes) -> dict[str, str]:
-    """Return the original row as text, or as Base64 if it is not UTF-8; nothing if it may contain card data."""
+    """Return the original row as text, or as Base64 if it is not UTF-8; an empty dict if it may contain card data."""
     text = row.decode("utf-8", "replace")
     names = _KEY.findall(text)
     if any(find_card_data(text)) or any(names_security_code(it) or may_have_cards(plain(it), None) for it in names):

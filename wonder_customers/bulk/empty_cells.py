@@ -31,8 +31,8 @@ class EmptyCells:
 
     Attributes:
         draft: The draft with the fields to clear.
-        announced: What the journal records before the row is sent: the fields that this source may have filled.
-        confirmed: What the journal records when the gateway has confirmed the row.
+        announced: The journal's record before the row is sent: the fields that this source may have filled.
+        confirmed: The journal's record after the gateway has confirmed the row.
         cleared: The fields that the row clears now and did not clear before.
         uncleared: The fields that the rule would clear but that the gateway cannot clear.
         open: Whether the rule kept a field that another rule would clear. The next run then compares the row again.
@@ -60,7 +60,7 @@ def apply_rule(
     Args:
         session: The session, whose dialect decides which fields the gateway can clear.
         draft: The row's draft.
-        columns: The fields that have a column; None if all have.
+        columns: The fields that have a column; None if every field has a column.
         recorded: The journal's record of the row's fields; None if there is none.
         rule: The rule.
         digests: Computes the digests of the fields; None without a journal.

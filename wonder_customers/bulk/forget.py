@@ -29,12 +29,12 @@ _BESIDE: Final = ("-wal", "-shm", "-journal", ".key", ".lock")
 
 @define
 class Forgotten:
-    """What was erased.
+    """The numbers of erased rows and entries.
 
     Attributes:
         rows: Number of rows removed from the journal.
-        unconfirmed: Number of them whose request may still be applied.
-        entries: Number of entries removed from each file. Saved plans are deleted: they count one entry.
+        unconfirmed: Number of removed rows whose requests may still be applied.
+        entries: Number of entries removed from each file. A deleted saved plan counts as one entry.
         left: Files of other kinds that contain one of the references, such as the source.
     """
 
@@ -57,7 +57,7 @@ def files_near(journal: Journal) -> list[Path]:
 def forget(journal: Journal, references: Collection[str], files: Iterable[Path]) -> Forgotten:
     """Remove customers from a journal, and from those of `files` that jobs wrote.
 
-    These are lists of failed rows, exported ids, JSON reports and saved plans. Other files are not changed.
+    Jobs write lists of failed rows, exported ids, JSON reports and saved plans. Other files are not changed.
 
     Args:
         journal: The journal.
@@ -86,7 +86,7 @@ def forget(journal: Journal, references: Collection[str], files: Iterable[Path])
 
 
 def _from_journal(journal: Journal, wanted: set[str], found: Forgotten) -> set[str]:
-    """Delete rows so that no page of the file keeps their bytes; return their ids at the gateway."""
+    """Delete rows, overwrite their bytes in the file, and return their ids at the gateway."""
     ids: set[str] = set()
     with writing(journal.path, "Run the command again."), closing(connect(journal.path)) as connection:
         connection.execute("PRAGMA secure_delete = ON").close()
@@ -142,7 +142,7 @@ def _without_letters(content: bytes, wanted: set[str], pattern: re.Pattern[bytes
 
 
 def _is_about(line: bytes, wanted: set[str], pattern: re.Pattern[bytes]) -> bool:
-    """Return whether an entry is about one of the customers; one without a reference, if its text names one."""
+    """Return whether an entry is about one of the customers. An entry without a reference is searched as text."""
     letter = _parsed(line)
     reference = letter.get("reference") if isinstance(letter, dict) else None
     if reference is not None:
@@ -176,7 +176,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def _rewritten(path: Path, edit: Callable[[bytes], Edited]) -> int:
-    """Replace a file by its edited content; a list without entries is deleted. Return the number of entries removed."""
+    """Write the edited content of a file, or delete a list without entries. Return the number of removed entries."""
     before = path.read_bytes()
     content, removed = edit(before)
     if not removed:

@@ -120,7 +120,7 @@ def _path(points: Sequence[Mapping[str, Any]], name: str, last: float, top: floa
 
 
 def _round_up(value: float) -> float:
-    """Return the next round number whose quarters are round too."""
+    """Return the smallest round number that is not less than the value and whose quarters are round too."""
     power = 10.0**-4
     while power * 10 < value:
         power *= 10

@@ -23,11 +23,11 @@ class Job(AsyncIterator[Outcome], ABC):
     """A bulk job, returned by `sync`, `run_partition` and `sync_on_ray`.
 
     Open the job with ``async with`` and iterate over it to receive the outcomes, in the order in which rows are
-    completed. Leaving the block completes the rows under way and closes the journal. `stats`, `exit_status` and the
-    journal's entry for the run are final after the block.
+    completed. At the end of the block, the rows in progress are completed and the journal is closed. `stats`,
+    `exit_status` and the journal's entry for the run are final after the block.
 
     Args:
-        workers: The maximum number of rows under way at the same time.
+        workers: The maximum number of rows in progress at the same time.
         journal: The journal's name, for messages; None without a journal.
 
     Attributes:
@@ -50,7 +50,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Stop reading rows, complete those under way, and end. Further calls have no effect."""
+        """Stop reading rows, complete the rows in progress, and end. Further calls have no effect."""
 
     @property
     @abstractmethod
@@ -156,7 +156,7 @@ class Job(AsyncIterator[Outcome], ABC):
     async def _complete(self, kind: object, error: BaseException | None, trace: object) -> None:
         """End the job when its block is left."""
         if error is None:
-            # The block was left early: the rows under way are completed, and their outcomes are discarded.
+            # The block was left early: the rows in progress are completed, and their outcomes are discarded.
             if self._outcomes.statistics().open_send_streams:
                 self.stop()
             async for _ in self._outcomes:

@@ -77,7 +77,7 @@ class LocalJob(Job):
         self._busy = 0
 
     def stop(self) -> None:
-        """Stop reading rows, complete those under way, and end."""
+        """Stop reading rows, complete the rows in progress, and end."""
         self._halt("interrupted", "the job was interrupted")
 
     @property
@@ -106,7 +106,7 @@ class LocalJob(Job):
 
     @property
     def outage(self) -> Outage | None:
-        """The outage of the gateway that lasts; None if there is none."""
+        """The current outage of the gateway; None if there is none."""
         return self._outages.current
 
     @property
@@ -219,7 +219,7 @@ class LocalJob(Job):
     async def _work(
         self, queue: MemoryObjectReceiveStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
     ) -> None:
-        """Send rows of the queue, one at a time, until the queue ends."""
+        """Send the rows of the queue, one at a time, until the queue is closed."""
         with queue, outcomes:
             async for row in queue:
                 if self._stop.is_set:
@@ -277,7 +277,7 @@ class LocalJob(Job):
     async def _send(self, row: PendingRow) -> Outcome | None:
         """Send a row. With `give_up_after`, a row that fails in an outage is sent again until the outage ends.
 
-        A row that fails alone is not: it may have a value that the gateway cannot process.
+        A row that fails outside of an outage is not sent again: the gateway may be unable to process its values.
         """
         self._busy += 1
         try:
@@ -326,13 +326,13 @@ class LocalJob(Job):
             self._outages.end()
 
     def _halt(self, exit_status: ExitStatus, reason: str) -> None:
-        """Stop reading and sending; the first reason is kept."""
+        """Stop reading and sending rows. If the job is already stopping, its first reason is kept."""
         if self.stopped is None or self.stopped.exit_status == "paused":
             self.stopped = Stop(exit_status, reason)
         self._stop.set()
 
     def _end(self) -> None:
-        """Close the journal, after the last row was written."""
+        """Close the journal after the last row was written."""
         if self._journal is not None:
             # Rows that do not belong to the run are rows of the source, whose number is compared with the next run.
             self._journal.end(self.exit_status, self.stats.counts + Counter(skipped=self.skipped))

@@ -17,13 +17,13 @@ from wonder_customers.retry import RetryPolicy
 __all__ = ["BULK", "Options", "Rows", "check_rate"]
 
 Rows = Iterable[Row | CustomerDraft] | AsyncIterable[Row | CustomerDraft]
-"""The rows that a job accepts: those of a source, or any drafts."""
+"""The rows that a job accepts: the rows of a source, or any drafts."""
 
 BULK = RetryPolicy(attempts=8, deadline=3600.0, cap=60.0, transient_cost=0, throttle_cost=0)
 """The retry policy of bulk jobs: more attempts and a longer deadline than for single calls, and no retry budget."""
 
 SLOWEST = 1 / 3600
-"""The lowest accepted rate in requests per second: one per hour. At a lower rate a job would appear to hang."""
+"""The lowest accepted rate in requests per second: one per hour. At a lower rate, a job would appear to hang."""
 
 
 def check_rate(rate: float | None) -> None:
@@ -44,10 +44,10 @@ class Options:
     """The settings of a bulk job. The rate is that of the session: ``CustomerSession(…, rate_limit=…)``.
 
     Attributes:
-        workers: The maximum number of rows under way at the same time.
+        workers: The maximum number of rows in progress at the same time.
         first: Stop after this number of rows, for a trial; None for all.
         only: ``all`` rows, or only rows that ``failed`` or are unconfirmed after earlier runs.
-        full: Send unchanged rows too.
+        full: Whether to send unchanged rows too.
         empty: What an empty cell does: ``own`` clears a field that an earlier run filled (without a journal, it
             keeps the field), ``clear`` clears every field that has a column, ``keep`` leaves the field as it is.
         removed: What happens to the customers that left the source: ``report`` counts them, ``delete`` deletes or
@@ -59,7 +59,7 @@ class Options:
         retry: How often and how long each row is retried. It replaces the session's policy.
         max_failures: The number of failed rows at which the job stops; None for no limit.
         give_up_after: The number of seconds without a processed request at which the job stops. Until then, rows that
-            fail in an outage are sent again as long as another row is under way; None for no limit.
+            fail in an outage are sent again as long as another row is in progress; None for no limit.
         failure_share: The fraction of failures among the last 500 rows, from 0 to 1, above which the job stops; it
             applies after 50 rows. None for no limit.
         facts: The settings that the journal records to repeat the run, such as source and mapping. JSON values.

@@ -1,4 +1,4 @@
-"""Detects outages: times in which a gateway processes no request."""
+"""Detects outages: periods in which a gateway processes no request."""
 
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ _MOST_KEPT: Final = 50
 
 @define
 class Outage:
-    """A time in which the gateway processed no request.
+    """A period in which the gateway processed no request.
 
     Attributes:
         began: The time of the first failed request, on the monotonic clock.

@@ -142,7 +142,8 @@ async def plan(
         look_up: The maximum number of rows to look up at the gateway (one read each).
         workers: The maximum number of concurrent lookups.
         retry: How often and how long a lookup is retried.
-        diff: Look up changed rows too, and keep the differences of all rows that are looked up, also of new rows.
+        diff: Whether to look up changed rows too, and to keep the differences of all rows that are looked up,
+            including new rows.
         inspect: Called with the outcomes and the rows to send of each batch; None for nothing.
 
     Raises:

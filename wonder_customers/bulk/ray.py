@@ -45,7 +45,7 @@ OBJECT_STORE = 100_000_000
 DYING = 10.0
 """Seconds within which Ray ends the actors of a killed driver."""
 MOST_DEATHS = 20
-"""The number of times that a worker may die without completing a partition before the job is stopped."""
+"""The maximum number of times that a worker may die without completing a partition. After that, the job is stopped."""
 
 
 @frozen
@@ -141,13 +141,13 @@ def _remote(name: str) -> Any:
 class RayBackend:
     """Runs the coordinator, the rate limit and the workers as actors.
 
-    The coordinator and the rate limit stay on this node, because the journal is here and the rate needs a single clock.
+    The coordinator and the rate limit run on this node, because the journal is here and the rate requires one clock.
 
     Attributes:
         cluster: The location of Ray.
         journal: The journal's file.
         partitions: The file of partitions.
-        options: The settings of the job; `workers` is the number of rows under way in each worker.
+        options: The settings of the job; `workers` is the number of rows in progress in each worker.
         workers: The number of workers.
         rate: The maximum number of requests per second, over all workers; None for no limit.
     """
@@ -268,7 +268,7 @@ async def sync_on_ray(
         workers: The number of workers, each with its own session.
         rate: The maximum number of requests per second, over all workers; None to adapt to the gateway.
         options: The settings of the job. `Options.max_failures` applies to all workers together; `Options.workers` is
-            the number of rows under way in each worker.
+            the number of rows in progress in each worker.
         size: The approximate number of rows per partition.
         values: Read failed rows again, so that their outcomes contain their drafts.
 

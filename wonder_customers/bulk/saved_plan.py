@@ -110,7 +110,10 @@ class PlanWriter:
                 f"{self.path} already exists. Nothing was planned. Give the path of a new file with --save."
             ) from None
         except OSError as error:
-            raise ConfigurationError(f"{self.path} cannot be written: {error.strerror}") from None
+            raise ConfigurationError(
+                f"{self.path} cannot be written: {error.strerror}. Nothing was planned. Choose another file with"
+                " --save."
+            ) from None
         self._seal = self.digests.running()
         self._line({"wonder-customers plan": FORMAT, "key": key_mark(self.digests).hex(), "facts": dict(self.facts)})
         return self

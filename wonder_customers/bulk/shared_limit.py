@@ -117,7 +117,8 @@ class SharedLimit:
             await self._run(0, VALIDITY)
         except self._errors as error:
             raise ConfigurationError(
-                f"the shared limit at {self._where} cannot be reached ({error}). Nothing was sent."
+                f"the shared limit at {self._where} cannot be reached ({error}). Nothing was sent. Check the"
+                " address and the server."
             ) from None
 
     async def acquire(self, transmission: Transmission, /) -> None:

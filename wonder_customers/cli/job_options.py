@@ -151,8 +151,8 @@ class OutputOptions:
     notify_url: Annotated[
         str | None,
         Parameter(
-            help="POST the result to this https URL at the end. Instead of the URL, the name of an environment variable"
-            " that contains it is accepted."
+            help="POST the result to this https URL at the end. The name of an environment variable that contains the"
+            " URL is also accepted."
         ),
     ] = None
 

@@ -98,7 +98,7 @@ def sync(
     *,
     to: Gateway,
     journal: Annotated[
-        Path | None, Parameter(help="The journal, which records the state of each row (default: FILE.GATEWAY.journal).")
+        Path | None, Parameter(help="The journal, which records each row (default: FILE.GATEWAY.journal).")
     ] = None,
     first: Annotated[int | None, Parameter(help="Send only the first rows, up to this number.")] = None,
     full: Annotated[bool, Parameter(help="Also send unchanged rows.")] = False,
@@ -327,7 +327,7 @@ def migrate(
     *,
     source: Annotated[str, Parameter(name="--from", help=f"The gateway to copy from: {GATEWAYS}.")],
     to: Gateway,
-    journal: Annotated[Path | None, Parameter(help="Default: migrate.FROM.TO.journal in the current folder.")] = None,
+    journal: Annotated[Path | None, Parameter(help="The journal (default: migrate.FROM.TO.journal).")] = None,
     accept_losses: Annotated[bool, Parameter(help="Migrate even if some fields are lost.")] = False,
     yes: Yes = False,
     limits: RateOptions = RateOptions(),

@@ -119,7 +119,7 @@ def bulk_session(
 
     Args:
         owner: The account.
-        workers: The maximum number of rows under way at the same time.
+        workers: The maximum number of rows in progress at the same time.
         rate: The maximum number of requests per second; None for no limit.
         shared: A rate limit shared with other processes, which replaces `rate`.
     """

@@ -44,7 +44,7 @@ T = TypeVar("T")
 def read_text(value: Any) -> str:
     """Return a str unchanged. Raise a TypeError for any other value."""
     if type(value) is not str:
-        raise TypeError(f"expected a str, got {type(value).__name__}")
+        raise TypeError(f"expected a str, not {type(value).__name__}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Secrets that a function of the application returns, such as those of a secret manager."""
+"""Secrets that are returned by a function of the application, for example from a secret manager."""
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping

@@ -105,7 +105,7 @@ class Quirks:
         chosen = frozenset(self.descriptions if "all" in names else names)
         unknown = sorted(chosen - self.descriptions.keys())
         if unknown:
-            raise ValueError(f"unknown quirk {unknown[0]!r}; the quirks are all, {', '.join(self.descriptions)}")
+            raise ValueError(f"unknown quirk {unknown[0]!r}; use `all`, or names from {', '.join(self.descriptions)}")
         return chosen
 
     def __contains__(self, name: object) -> bool:

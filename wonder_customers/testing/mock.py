@@ -132,7 +132,9 @@ class MockedGateway:
 
         if operation is None:
             if times is not None:
-                raise ConfigurationError("refuse(times=…) requires operation=…, which determines the later responses")
+                raise ConfigurationError(
+                    "refuse(times=…) requires operation=…, because the operation determines the later responses"
+                )
             under = rf"^https?://[^/]+{offline_simulator(self.name).prefix}(?=[/?]|$)"
             return self._add(None, under, f"refuse({code!r})", refused, "")
         first = routes(self.name, Operation(operation))[0]

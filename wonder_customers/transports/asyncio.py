@@ -136,7 +136,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
     """An HTTP/1.1 connection. The parser calls the methods whose names begin with ``on_``.
 
     Attributes:
-        due: During a request, the time of its next time limit; otherwise, the time when the connection is closed.
+        due: The time of the request's next time limit. Without a request, the time when the idle connection is closed.
         transport: The asyncio transport; None until the connection is open.
         timer_due: The time when the timer for `due` fires.
         closed: A future that is done when the socket is closed, in a later iteration of the event loop.

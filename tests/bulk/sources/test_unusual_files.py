@@ -98,7 +98,7 @@ def test_export_is_read_without_a_mapping(case: str, tmp_path: Path) -> None:
         ("Name,Email,Financial Status,Lineitem name\n#1,a@example.test,paid,x\n", "export of Shopify orders"),
         ("reference~name~email\n1~Ada~a\n", "set this character with --delimiter"),
         ("My Company\nContact List\n\nCustomer,Email,Full Name\nA,,B\n", "add --skip-lines 3"),
-        ("'reference','name'\n'1','Ada'\n", """add --quote "'" """.strip()),
+        ("'reference','name'\n'1','Ada'\n", """Add --quote "'" """.strip()),
         ("<!DOCTYPE html>\n<html></html>\n", "is a web page or XML"),
         (b"PK\x03\x04\x14\0\0\0\x08\0", "but a ZIP archive or a spreadsheet"),
         (gzip.compress(b"reference,name\n" + b"1,Ada\n" * 5000, mtime=0)[:-20], "cannot be read to its end"),

@@ -112,7 +112,7 @@ class Coordinator:
                 journal.release()
 
     async def end(self, exit_status: ExitStatus) -> None:
-        """Record how the run ended, and release the journal."""
+        """Record the exit status of the run, and release the journal."""
         await self._open.wait()
         self._ending = exit_status
         self._over.set()
@@ -202,7 +202,7 @@ class Coordinator:
         """Renew a lease and store its progress.
 
         Returns:
-            ``go`` to continue, ``stop`` to complete the rows under way and end, ``lost`` to send nothing more.
+            ``go`` to continue, ``stop`` to complete the rows in progress and end, ``lost`` to send no more requests.
         """
         await self._open.wait()
         if not self._leases.renew(key):

@@ -1,4 +1,4 @@
-"""A distributed job in the process that started it. Independent of the engine that runs the workers."""
+"""A distributed job in the process that started it. The job does not depend on the engine that runs the workers."""
 
 import glob
 import secrets
@@ -33,7 +33,7 @@ POLL_SECONDS = 0.2
 
 
 class Backend(Protocol):
-    """Runs the coordinator and the workers, and restarts those that die."""
+    """Runs the coordinator and the workers, and restarts processes that died."""
 
     @property
     def coordinator(self) -> Coordinator:
@@ -138,7 +138,7 @@ class DistributedJob(Job):
         backend: Runs the coordinator and the workers.
         source: The source.
         journal: The journal, for messages.
-        workers: The maximum number of rows under way, over all workers.
+        workers: The maximum number of rows in progress, over all workers.
         rate: The maximum number of requests per second, over all workers.
     """
 
@@ -156,7 +156,7 @@ class DistributedJob(Job):
     # The interface of `Job`
 
     def stop(self) -> None:
-        """Stop reading rows, complete those under way, and end."""
+        """Stop reading rows, complete the rows in progress, and end."""
         self._stop_requested = True
 
     @property

@@ -1,7 +1,7 @@
 """The journal of a worker for one partition: sends all changes to the coordinator while the lease is valid.
 
 A request is sent only after its record is on the disk of the coordinator, because the worker's machine may be lost at
-any moment. The worker that takes over a partition therefore knows which rows were under way.
+any moment. The worker that takes over a partition therefore knows which rows were in progress.
 """
 
 from collections import deque
@@ -102,7 +102,7 @@ class LeasedJournal:
         """Call the coordinator until it responds.
 
         Raises:
-            BulkError: The lease ended meanwhile.
+            BulkError: The lease ended before the coordinator responded.
         """
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Leases of partitions, in a file that survives a restart of the process. A lease ends if it is not renewed."""
+"""Leases of partitions, in a file that persists when the process restarts. A lease ends if it is not renewed."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +16,7 @@ from wonder_customers.bulk.journal import connect
 __all__ = ["LEASE_SECONDS", "Key", "Leases"]
 
 Key = tuple[int, int]
-"""Identifies a lease: the index of the partition, and a token that increases with every lease of it."""
+"""Identifies a lease: the index of the partition, and a token that increases with each lease of the partition."""
 
 LEASE_SECONDS = 15.0
 """Seconds after which a lease ends if it is not renewed."""
@@ -86,13 +86,13 @@ class Leases:
         self._connection.close()
 
     def fact(self, name: str) -> Any:
-        """Return a value stored by `remember`; None if there is none."""
+        """Return the value that `remember` stored under a name; None if there is none."""
         for (value,) in self._connection.execute("SELECT value FROM about WHERE name = ?", [name]):
             return orjson.loads(value)
         return None
 
     def remember(self, name: str, value: Any) -> None:
-        """Store a value."""
+        """Store a value under a name."""
         self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", [name, orjson.dumps(value).decode()])
 
     @property

@@ -217,7 +217,7 @@ def run_partition(
     Args:
         partition: The rows.
         session: An open session.
-        journal: Records the rows that are under way and the results; None for no journal.
+        journal: Records the rows in progress and the results; None for no journal.
         options: The settings of the job.
 
     Raises:

@@ -1,6 +1,6 @@
 """A rate limit for many processes: one process grants permits, and the others use them. No I/O here.
 
-Permits are evenly spaced, and each is valid for a short time only. The server assumes that a permit may be used at any
+Permits are evenly spaced, and each is valid only for a short time. The server assumes that a permit may be used at any
 moment of this time. The client measures the time from the moment at which it requested the permit. The limit therefore
 applies to the moments at which requests are sent, and clocks are not compared. Unused permits expire, so that neither a
 pause nor a restart is followed by a burst.
@@ -55,7 +55,7 @@ def check_shared_rate(rate: float) -> None:
     """Check that a shared rate is valid.
 
     Raises:
-        ConfigurationError: The rate is not more than 0.
+        ConfigurationError: The rate is not greater than 0.
     """
     if not rate > 0:
         raise ConfigurationError("the rate must be greater than 0 requests per second")
@@ -125,7 +125,7 @@ class LeasedRateLimit:
             self._wanted -= 1
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
-        """Do nothing: a permit that was used or lost is not returned."""
+        """Do nothing, because used and lost permits are not returned."""
 
     async def _permit(self) -> float:
         """Wait for a permit; return the end of its validity."""

@@ -42,7 +42,7 @@ class FencedRateLimit:
 
     Attributes:
         limit: The rate limit of all workers, or one that adapts to the gateway.
-        lease: The partition under way; None if there is none.
+        lease: The lease of the current partition; None if there is none.
     """
 
     limit: Any

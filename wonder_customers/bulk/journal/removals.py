@@ -59,7 +59,7 @@ class Removals:
                 with reading(path):
                     rows = connection.execute(_SELECT.format(condition), [last, _PAGE]).fetchall()
                     if not all(isinstance(it, str | None) for row in rows for it in row):
-                        raise ValueError("a value of another type")
+                        raise ValueError("a value has an unexpected type")
                 if not rows:
                     return
                 yield [Candidate(*row) for row in rows]

@@ -372,7 +372,7 @@ def _check_types(columns: Sequence[Sequence[object]]) -> None:
         ValueError: A value has another type.
     """
     if any(set(map(type, values)) - {kind, NoneType} for values, kind in zip(columns, _ENTRY_TYPES, strict=False)):
-        raise ValueError("a value of another type")
+        raise ValueError("a value has an unexpected type")
 
 
 def _check(values: Iterable[object], kinds: Any) -> None:
@@ -383,7 +383,7 @@ def _check(values: Iterable[object], kinds: Any) -> None:
     """
     each = kinds if isinstance(kinds, tuple) else repeat(kinds)
     if not all(isinstance(value, kind) for value, kind in zip(values, each, strict=False)):
-        raise ValueError("a value of another type")
+        raise ValueError("a value has an unexpected type")
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -123,7 +123,7 @@ def _valid(header: list[str], where: str) -> list[str]:
             " UTF-8."
         )
     if all(len(name) > 2 and name[0] == name[-1] == "'" for name in map(str.strip, header)):
-        raise ConfigurationError(f"{where}line 1: the quote character is ': add --quote \"'\". Nothing was sent.")
+        raise ConfigurationError(f"{where}line 1: the quote character is '. Nothing was sent. Add --quote \"'\".")
     return header
 
 
@@ -149,7 +149,7 @@ class _Records:
 
     Attributes:
         reader: The parser.
-        before: The number of lines before the first line of the parser.
+        before: The number of lines of the file before the first line that the parser reads.
         byte_range: The position after the current record.
         ending: The byte range with the lines of the current record; its `cut` shows whether the last line was complete.
         line: The first line of the current record.

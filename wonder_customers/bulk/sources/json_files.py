@@ -156,12 +156,12 @@ def _lists(buffer: "_Buffer") -> Iterator[tuple[str, bool]]:
 
 
 def _objects(buffer: "_Buffer", where: str, *, inside: bool = False) -> Iterator[tuple[str, int]]:
-    """Yield the text of each object of an array, or of objects one after another, and the line where it starts.
+    """Yield the text of each object and the line where the object starts. The objects are in an array or in sequence.
 
     Args:
         buffer: The text.
-        where: Prefix for places.
-        inside: The text starts in an array that is a member of an object.
+        where: Prefix for locations in messages.
+        inside: Whether the text starts in an array that is a member of an object.
 
     Raises:
         ConfigurationError: The text between or in the objects is not valid JSON.

@@ -67,7 +67,7 @@ FIELD_RULES = (
     FieldRule("address.line1", "address", text(3, 100)),
     FieldRule("address.country", "country", COUNTRY),
 )
-UNSUPPORTED_FIELD = "Monri's customers have no such field"
+UNSUPPORTED_FIELD = "Monri's customers do not have this field"
 
 _NAMES = ("name", "first_name", "last_name")
 _CLEARABLE = frozenset(rule.field for rule in FIELD_RULES) - {"reference"} | {*_NAMES, "address"}
@@ -132,7 +132,10 @@ def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-    """Return the subset of `fields` that null clears: all except the reference, and names if the draft has a name."""
+    """Return the subset of `fields` that can be cleared with null.
+
+    The reference cannot be cleared. Names cannot be cleared if the draft has a name.
+    """
     named = any(getattr(draft, name) is not None for name in _NAMES)
     known = _CLEARABLE - set(_NAMES) if named else _CLEARABLE
     return frozenset(name for name in fields if name in known or name.startswith("metadata."))

@@ -321,7 +321,7 @@ def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
 def _deletion(requested: str) -> Callable[[HttpResponse], None]:
     """Return a function that checks the response to a deletion.
 
-    The document has the key ``id``, and the gateway's clients read ``uuid``. Both are accepted.
+    The documentation has the key ``id``, and the gateway's clients read ``uuid``. Both keys are accepted.
     """
 
     def decode(response: HttpResponse) -> None:

@@ -124,7 +124,7 @@ _FLOWS: dict[type, tuple[FieldRule, ...]] = {
 }
 FIELD_RULES = (*_CUSTOMER_RULES, *dict.fromkeys(rule for rules in _FLOWS.values() for rule in rules))
 _CLEARABLE = frozenset(rule.field for rule in _CUSTOMER_RULES) - {"reference", "default_payment_token"} | {"name"}
-UNSUPPORTED_FIELD = "Paydock's customers have no such field (an address belongs to the payment source)"
+UNSUPPORTED_FIELD = "Paydock's customers do not have this field (an address belongs to the payment source)"
 
 
 def _names(rules: tuple[FieldRule, ...], prefix: str = "") -> dict[str, str]:

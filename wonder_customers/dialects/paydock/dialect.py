@@ -254,7 +254,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
         customer = yield from send(read)
         found = next((it for it in customer.payment_tokens if it.token == token.token), None)
         if found is None:
-            raise NotFoundError("the customer has no such payment source", status=404, id=customer.id)
+            raise NotFoundError("the customer does not have this payment source", status=404, id=customer.id)
         return found
 
     def delete_payment_token(self, customer_id: str, token: PaymentToken) -> Steps[None]:

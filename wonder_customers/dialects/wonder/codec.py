@@ -60,7 +60,7 @@ FIELD_RULES = (
     FieldRule("default_payment_token", "default_payment_token", UUID),
     FieldRule("reference", "reference_number", reference(255), required=True),
 )
-UNSUPPORTED_FIELD = "Wonder's customers have no such field"
+UNSUPPORTED_FIELD = "Wonder's customers do not have this field"
 _CLEARABLE = frozenset(rule.field for rule in FIELD_RULES if not rule.required and "." not in rule.field)
 _NOT_IN_RESPONSES = frozenset({"company_name"})
 CARD_RULES = (
@@ -174,7 +174,7 @@ def checked_card(source: PaymentSource) -> CardSource:
     if not isinstance(source, CardSource):
         violation = Violation("payment_source", "card", f"must be a CardSource, not {type(source).__name__}")
         raise InvalidRecordError("wonder", [violation])
-    raise_violations("wonder", violations(source, CARD_RULES, unsupported="Wonder's cards have no such field"))
+    raise_violations("wonder", violations(source, CARD_RULES, unsupported="Wonder's cards do not have this field"))
     return source
 
 
