@@ -31,8 +31,9 @@ def style(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none")
 def types(session: nox.Session) -> None:
-    """Check types."""
+    """Check types, and that the types of all public names are complete."""
     session.run("mypy")
+    session.run("pyright", "--verifytypes", "wonder_customers", "--ignoreexternal", silent=True)
 
 
 @nox.session(venv_backend="none")

@@ -145,7 +145,7 @@ class SessionStarted:
         stats: A function that returns the statistics of the session at any time, in any thread.
     """
 
-    name: ClassVar = "session_started"
+    name: ClassVar[str] = "session_started"
     stats: Callable[[], Stats] = field(repr=False)
 
 
@@ -157,7 +157,7 @@ class SessionEnded:
         session: The event of the start of the session.
     """
 
-    name: ClassVar = "session_ended"
+    name: ClassVar[str] = "session_ended"
     session: SessionStarted
 
 
@@ -173,7 +173,7 @@ class CallStarted:
         port: The gateway's port.
     """
 
-    name: ClassVar = "call_started"
+    name: ClassVar[str] = "call_started"
     number: int
     gateway: str
     operation: str
@@ -193,7 +193,7 @@ class AttemptStarted:
         request: The number of the request within the call, counted from 1, including lookups and token requests.
     """
 
-    name: ClassVar = "attempt_started"
+    name: ClassVar[str] = "attempt_started"
     call: CallStarted
     method: str
     route: str
@@ -216,7 +216,7 @@ class AttemptEnded:
         request_id: The gateway's id of the request, or the id that was sent with it. None if the attempt was cancelled.
     """
 
-    name: ClassVar = "attempt_ended"
+    name: ClassVar[str] = "attempt_ended"
     call: CallStarted
     attempt: AttemptStarted
     outcome: Outcome
@@ -238,7 +238,7 @@ class Waiting:
         tokens: Tokens left in the retry budget of the gateway.
     """
 
-    name: ClassVar = "waiting"
+    name: ClassVar[str] = "waiting"
     call: CallStarted
     reason: Reason
     seconds: float
@@ -259,7 +259,7 @@ class ResponseDrift:
         count: Number of occurrences in the response.
     """
 
-    name: ClassVar = "response_drift"
+    name: ClassVar[str] = "response_drift"
     call: CallStarted
     field: str
     expected: str
@@ -275,7 +275,7 @@ class LookupStarted:
         call: The call that looks up its write.
     """
 
-    name: ClassVar = "lookup_started"
+    name: ClassVar[str] = "lookup_started"
     call: CallStarted
 
 
@@ -290,7 +290,7 @@ class LookupEnded:
         error: The class name of the error of the lookup, ``Cancelled``, or None.
     """
 
-    name: ClassVar = "lookup_ended"
+    name: ClassVar[str] = "lookup_ended"
     call: CallStarted
     lookup: LookupStarted
     found: bool
@@ -311,7 +311,7 @@ class CallEnded:
         request_id: The id of the last request, as in the `request_id` of the error; None without a request.
     """
 
-    name: ClassVar = "call_ended"
+    name: ClassVar[str] = "call_ended"
     call: CallStarted
     error: str | None
     applied: Applied

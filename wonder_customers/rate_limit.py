@@ -142,8 +142,7 @@ class _Paced:
         self._window = None if requests is None else _Window(requests, per, self._changed.wake)
         self._spacing = 0.0 if requests is None else spacing(requests, per, min(_MARGIN, _MARGIN * per))
         self._due = -inf
-        self._head = False
-        self._queue = WaitQueue()
+        self._head, self._queue = False, WaitQueue()
 
     async def acquire(self, transmission: Transmission, /) -> None:
         """Wait until the request may be sent."""
@@ -206,8 +205,9 @@ class RateLimit(_Paced):
     """
 
     def __init__(self, requests: float, per: float = 1.0) -> None:
-        self.requests, self.per = _checked("requests", requests), _checked("per", per)
-        super().__init__(self.requests, self.per)
+        super().__init__(_checked("requests", requests), _checked("per", per))
+        self.requests: float = requests
+        self.per: float = per
 
     def __repr__(self) -> str:
         return f"RateLimit({self.requests:g}, per={self.per:g})"
@@ -280,18 +280,18 @@ class AdaptiveRateLimit(_Paced):
     """
 
     def __init__(self, ceiling: float | None = None) -> None:
-        self.ceiling = None if ceiling is None else _checked("ceiling", ceiling)
+        self.ceiling: float | None = None if ceiling is None else _checked("ceiling", ceiling)
         super().__init__(self.ceiling, 1.0)
         self.rate: float | None = None
-        self.concurrency = 8.0
-        self.accepted = self.throttled = self.failed = 0
-        self._active = 0
-        self._meter, self._sample = RequestMeter(), _Sample()
+        self.concurrency: float = 8.0
+        self.accepted: int = 0
+        self.throttled: int = 0
+        self.failed: int = 0
+        self._active, self._meter, self._sample = 0, RequestMeter(), _Sample()
         self._usual: float | None = None
         self._cut_at: float | None = None
         self._grown_at = self._resume_at = -inf
-        self._searching = True
-        self._accepted_since_cut = True
+        self._searching = self._accepted_since_cut = True
 
     def __repr__(self) -> str:
         rate = "unlimited" if self.rate is None else f"{self.rate:.3g}/s"

@@ -42,7 +42,8 @@ class Listing:
         self._limit, self._cursor = limit, cursor
         # Stored in a function, because crash reports show the attributes of local variables.
         self._filter: Callable[[], CustomerFilter[Any] | None] = lambda: filter
-        self.unreadable, self.possible_gap = 0, False
+        self.unreadable: int = 0
+        self.possible_gap: bool = False
         self._open: list[AsyncGenerator[Any, None]] = []
         self._customers: AsyncIterator[Customer] | None = None
 

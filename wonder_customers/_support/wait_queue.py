@@ -167,7 +167,7 @@ class DividedSlots:
     def __init__(self, size: int = UNLIMITED) -> None:
         self._free = size
         self._queues: OrderedDict[Holder, WaitQueue] = OrderedDict()
-        self.divided = False
+        self.divided: bool = False
 
     @property
     def waiting(self) -> int:

@@ -236,7 +236,8 @@ class ReferenceIndex:
     """
 
     def __init__(self) -> None:
-        self.twins = self._folds = 0
+        self.twins: int = 0
+        self._folds = 0
         self.twin_rows: list[tuple[int, int]] = []
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for setting in ("journal_mode = OFF", "synchronous = OFF"):

@@ -58,7 +58,8 @@ class DeadLetters:
 
     def __init__(self, path: Path, *, source: str = "", gateway: str = "", values: bool = False) -> None:
         self.path = path
-        self.count = self.earlier = 0
+        self.count: int = 0
+        self.earlier: int = 0
         self._belongs = {"source": source, "gateway": gateway}
         self._values = values
         self._file: BinaryIO | None = None

@@ -41,8 +41,8 @@ class Job(AsyncIterator[Outcome], ABC):
 
     def __init__(self, workers: int, journal: str | None) -> None:
         self.workers = workers
-        self.stats = JobStats()
-        self.left = LeftCustomers()
+        self.stats: JobStats = JobStats()
+        self.left: LeftCustomers = LeftCustomers()
         self.stopped: Stop | None = None
         self._journal_name = journal
         self._used = self._open = False

@@ -48,6 +48,8 @@ AHEAD = 50
 class LocalJob(Job):
     """A job in this process: one reader, and workers that share one session."""
 
+    stopped: Stop | None
+
     def __init__(
         self,
         session: CustomerSession[Any],

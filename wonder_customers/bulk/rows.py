@@ -87,13 +87,13 @@ class Row:
         table: Table | None = None,
         values: Sequence[Any] = (),
     ) -> None:
-        self.number = number
-        self.original = original
-        self.place = place
-        self.code = "unreadable"
+        self.number: int = number
+        self.original: bytes | None = original
+        self.place: str = place
+        self.code: str = "unreadable"
         if reference is None and draft is not None:
             reference = draft.reference
-        self.reference = reference if _usable(reference) else None
+        self.reference: str | None = reference if _usable(reference) else None
         self._draft = draft
         self._problem = problem
         self._table = table

@@ -25,7 +25,7 @@ def _version() -> str:
         return "not installed (running from the source folder)"
 
 
-app = App(
+app: App = App(
     name="wonder-customers",
     help="Manage customers at the payment gateways Wonder, Paydock and Monri.",
     version=_version,

@@ -48,7 +48,7 @@ from wonder_customers.errors import ConfigurationError
 
 __all__ = ["commands"]
 
-commands = App(name="sync-commands", help="The commands of bulk jobs.", default_parameter=Parameter(negative=()))
+commands: App = App(name="sync-commands", help="The commands of bulk jobs.", default_parameter=Parameter(negative=()))
 
 Gateway = Annotated[str, Parameter(name="--to", help=f"The gateway: {GATEWAYS}.")]
 File = Annotated[

@@ -99,7 +99,8 @@ class RecordingTransport:
     """
 
     def __init__(self, inner: Transport | None, path: Path | str) -> None:
-        self.inner, self.path = inner, Path(path)
+        self.inner: Transport | None = inner
+        self.path: Path = Path(path)
         self.interactions: list[Json] = []
         self._redaction = _Redaction()
 
@@ -158,7 +159,7 @@ class ReplayTransport:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._left = read_cassette(self.path)
         self._values: dict[int, Any] = {}
 

@@ -152,7 +152,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         self._waiter: asyncio.Future[None] | None = None
         self._reusable = True
         self._timer: asyncio.TimerHandle | None = None
-        self.timer_due = inf
+        self.timer_due: float = inf
 
     async def send(self, signed_request: SignedRequest, transmission: Transmission, deadline: float) -> HttpResponse:
         """Send the request over this connection and return the response.
@@ -241,8 +241,9 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         return self._unsent < before
 
     def _expect_within(self, seconds: float) -> None:
-        self.due = due = min(monotonic() + seconds, self._deadline)
-        if due < self.timer_due:  # a timer that fires earlier is kept, because a new one per request would be slower
+        self.due: float = min(monotonic() + seconds, self._deadline)
+        # A timer that fires earlier is kept, because a new timer for each request would be slower.
+        if self.due < self.timer_due:
             self.set_timer()
 
     def _fail(self, error: TransportError) -> None:

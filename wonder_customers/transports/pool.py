@@ -43,8 +43,8 @@ class PooledConnection(ABC):
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
-        self.created = monotonic()
-        self.idle_since = 0.0
+        self.created: float = monotonic()
+        self.idle_since: float = 0.0
         self.due = inf
         self.served = False
 
@@ -90,7 +90,7 @@ class ConnectionPool(ABC, Generic[C]):
 
     def __init__(self, max_connections: int) -> None:
         check_max_connections(max_connections)
-        self.open_connections = 0
+        self.open_connections: int = 0
         self._max = max_connections
         self._slots = Slots(max_connections)
         self._idle: defaultdict[Origin, deque[C]] = defaultdict(deque)

@@ -142,6 +142,8 @@ class DistributedJob(Job):
         rate: The maximum number of requests per second, over all workers.
     """
 
+    stopped: Stop | None
+
     def __init__(
         self, backend: Backend, source: PartitionedSource, journal: Path, *, workers: int, rate: float | None
     ) -> None:

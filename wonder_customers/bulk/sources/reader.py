@@ -43,10 +43,10 @@ class RowReader(Iterator[Row]):
     def __init__(
         self, rows: Callable[["RowReader"], Iterator[Row]], size: int | None, notes: SourceNotes | None = None
     ) -> None:
-        self.notes = notes or SourceNotes()
+        self.notes: SourceNotes = notes or SourceNotes()
         self.file: BinaryIO | None = None
-        self.packed = False
-        self.before = 0
+        self.packed: bool = False
+        self.before: int = 0
         self._size = size
         self._stack = ExitStack()
         self._closed = False

@@ -4,7 +4,7 @@ Sources: Monri's pages "Customers API" and "Requirements - API v2"; for OAuth, M
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import orjson
@@ -64,7 +64,7 @@ class MonriDialect(CustomerDeletion):
     def __init__(self, account: "Monri") -> None:
         super().__init__(account.base_url)
         self._account = account
-        self.merchant = account.authenticity_token
+        self.merchant: Hashable = account.authenticity_token
 
     def headers(self, request: HttpRequest, now: float, nonce: str, bearer: Secret | None) -> tuple[Header, ...]:
         """Return the ``Authorization`` header with the digest of `request` or with the bearer token."""

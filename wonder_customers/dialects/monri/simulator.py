@@ -23,6 +23,7 @@ from wonder_customers.simulator.gateway import (
     SimulatedGateway,
     json_response,
 )
+from wonder_customers.simulator.quirks import Quirk
 from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 
 _LENGTHS = {
@@ -59,8 +60,8 @@ class MonriSimulator(SimulatedGateway):
 
     name: ClassVar[str] = "monri"
     prefix: ClassVar[str] = "/v2"
-    known_quirks = QUIRKS
-    customer_keys = frozenset({"uuid", "merchant_customer_id"})
+    known_quirks: ClassVar[tuple[Quirk, ...]] = QUIRKS
+    customer_keys: ClassVar[frozenset[str]] = frozenset({"uuid", "merchant_customer_id"})
 
     clock_window: float | None = None
     """Maximum difference in seconds between a timestamp and the clock; None if timestamps are not checked."""

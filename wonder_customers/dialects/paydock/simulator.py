@@ -36,6 +36,7 @@ from wonder_customers.dialects.paydock.simulator_bodies import (
 from wonder_customers.dialects.paydock.simulator_keys import PRIVATE, PUBLIC, merchant_of, received_credentials, report
 from wonder_customers.simulator.authentication import AuthenticationReport
 from wonder_customers.simulator.gateway import JsonObject, ReceivedRequest, SimulatedGateway, json_response
+from wonder_customers.simulator.quirks import Quirk
 from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 
 _CUSTOMERS = "/v1/customers"
@@ -79,8 +80,8 @@ class PaydockSimulator(SimulatedGateway):
 
     name: ClassVar[str] = "paydock"
     prefix: ClassVar[str] = "/v1"
-    known_quirks = QUIRKS
-    customer_keys = frozenset({"_id", "archived"})
+    known_quirks: ClassVar[tuple[Quirk, ...]] = QUIRKS
+    customer_keys: ClassVar[frozenset[str]] = frozenset({"_id", "archived"})
 
     fuzzy_reference: bool = False
     """Whether the `reference` filter matches every reference that contains its value, ignoring case."""

@@ -4,7 +4,7 @@ Sources: Wonder's pages "Create a customer", "Get customer by ref id", "Customer
 paths of the token endpoints come from its mobile client.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import orjson
@@ -60,7 +60,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
     def __init__(self, account: "Wonder") -> None:
         super().__init__(account.base_url)
         self._account = account
-        self.merchant = account.app_id
+        self.merchant: Hashable = account.app_id
         language = account.language
         self._language = ((b"x-i18n-lang", language.encode("ascii")),) if language else ()
         self._root = self.prefix + _ROOT

@@ -30,6 +30,7 @@ from wonder_customers.simulator.gateway import (
     html_page,
     json_response,
 )
+from wonder_customers.simulator.quirks import Quirk
 from wonder_customers.simulator.store import Condition, StoredCustomer, StoredRecord
 
 DECLINED_CARD = "4000000000000002"
@@ -75,8 +76,8 @@ class WonderSimulator(SimulatedGateway):
 
     name: ClassVar[str] = "wonder"
     prefix: ClassVar[str] = "/svc"
-    known_quirks = QUIRKS
-    customer_keys = frozenset({"uuid", "reference_number"})
+    known_quirks: ClassVar[tuple[Quirk, ...]] = QUIRKS
+    customer_keys: ClassVar[frozenset[str]] = frozenset({"uuid", "reference_number"})
 
     checks_until_final: int | None = None
     """Number of checks after which a pending token becomes final; None if only a GET of its `verify_url` does that."""
