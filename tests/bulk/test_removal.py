@@ -91,7 +91,7 @@ async def test_wonder_refuses_to_delete_before_anything_is_sent(
 
 
 async def test_removal_needs_a_journal(account: AccountFactory, server: SimulatorServer) -> None:
-    with pytest.raises(ConfigurationError, match="requires a journal"):
+    with pytest.raises(ConfigurationError, match="only with a journal"):
         await run_job(account("paydock"), [draft(1)], removed="delete")
     assert server.store.ledger("paydock") == {}
 
