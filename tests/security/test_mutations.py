@@ -28,9 +28,12 @@ from wonder_customers import (
     Monri,
     OneTimeToken,
     Paydock,
+    PaydockFilter,
     Secret,
     VaultToken,
     Wonder,
+    WonderCard,
+    WonderFilter,
     dialects,
 )
 from wonder_customers._core.operations import RawOperations
@@ -42,6 +45,7 @@ from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.bulk.shared_limit import SharedLimit
 from wonder_customers.bulk.sources import columns
 from wonder_customers.dialects.base import AccessToken
+from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.simulator import SimulatorServer
 from wonder_customers.transports.httpx import HttpxTransport
 
@@ -125,6 +129,10 @@ def decorated(where: str, scenario: str, owner: Any, name: str) -> Redaction:
     return Redaction(where, scenario, undecorated(owner, name))
 
 
+def _path(kind: type) -> str:
+    return f"{kind.__module__.removeprefix('wonder_customers.')}.{kind.__name__}"
+
+
 def _error(part: str, old: str, new: str) -> Redaction:
     return Redaction(f"_core.redaction.redact_error.{part}", "echo", rewritten(Redactor, "redact_error", old, new))
 
@@ -151,20 +159,19 @@ REDACTIONS = [
     ),
     Redaction("secret.Secret.__slots__", "secrets", replaced(Secret, "__init__", _store_text)),
     decorated("secret.Secret.__init__ concealed", "constructors", Secret, "__init__"),
-    decorated("records.CardSource guarded", "constructors", CardSource, "__init__"),
-    decorated("records.OneTimeToken guarded", "constructors", OneTimeToken, "__init__"),
-    decorated("records.VaultToken guarded", "constructors", VaultToken, "__init__"),
-    decorated("dialects.wonder.account.Wonder guarded", "constructors", Wonder, "__init__"),
-    decorated("dialects.paydock.account.Paydock guarded", "constructors", Paydock, "__init__"),
-    decorated("dialects.monri.account.Monri guarded", "constructors", Monri, "__init__"),
-    decorated("dialects.wonder.account.Wonder.from_environment concealed", "environment", Wonder, "from_environment"),
-    decorated(
-        "dialects.paydock.account.Paydock.from_environment concealed", "environment", Paydock, "from_environment"
+    *(
+        decorated(f"{_path(it)} guarded", "constructors", it, "__init__")
+        for it in (CardSource, WonderCard, OneTimeToken, VaultToken, Wonder, Paydock, Monri)
     ),
-    decorated("dialects.monri.account.Monri.from_environment concealed", "environment", Monri, "from_environment"),
+    *(
+        decorated(f"{_path(it)}.from_environment concealed", "environment", it, "from_environment")
+        for it in (Wonder, Paydock, Monri)
+    ),
     decorated("bulk.shared_limit.SharedLimit guarded", "constructors", SharedLimit, "__init__"),
     decorated("cli.accounts.account_from_environment concealed", "environment", scenarios, "account_from_environment"),
-    decorated("_core.operations.RawOperations.page concealed", "echo", RawOperations, "page"),
+    decorated("dialects.filters.CustomerFilter.parse concealed", "echo", CustomerFilter, "parse"),
+    decorated("dialects.paydock.filters.PaydockFilter.__init__ concealed", "echo", PaydockFilter, "__init__"),
+    decorated("dialects.wonder.filters.WonderFilter.__init__ concealed", "echo", WonderFilter, "__init__"),
     decorated("session.CustomerSession.request concealed", "echo", CustomerSession, "request"),
     decorated("_core.operations.RawOperations.request concealed", "echo", RawOperations, "request"),
     Redaction("bulk.plan.plan _masked", "sync_commands", replaced(_module("bulk.plan"), "_masked", lambda it: it)),
@@ -279,6 +286,7 @@ def test_hidden_field_is_not_in_the_repr(kind: type[Any], name: str) -> None:
 
 OPEN = {
     "CardSource": {"number", "cvv", "gateway_id", "transaction_type"},
+    "WonderCard": {"number", "cvv", "gateway_id", "transaction_type"},
     "OneTimeToken": {"token"},
     "BankAccountSource": {"number", "holder_type", "gateway_id"},
     "VaultToken": {"token", "gateway_id"},

@@ -288,7 +288,6 @@ class RawOperations:
         """See `CustomerSession.delete`."""
         return await self._run(Operation.DELETE, self._ready(Operation.DELETE).delete(id), ("id", id))
 
-    @concealed
     def page(
         self, limit: int | None = None, cursor: str | None = None, filter: CustomerFilter[Any] | None = None
     ) -> Coroutine[Any, Any, Response[Page[Customer]]]:
