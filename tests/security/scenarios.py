@@ -112,7 +112,7 @@ def constructors(context: ScenarioContext) -> None:
         lambda: CardSource(CARD.encode(), cvv=CVV),  # type: ignore[arg-type]
         lambda: CardSource(CARD, cvv=(CVV,)),  # type: ignore[arg-type]
         lambda: CardSource(CARD, pin=CVV),  # type: ignore[call-arg]
-        lambda: attrs.evolve(WONDER_CARD, number=CARD.encode()),
+        lambda: attrs.evolve(WONDER_CARD, number=CARD.encode()),  # type: ignore[arg-type]
         lambda: OneTimeToken([CARD]),  # type: ignore[arg-type]
         lambda: VaultToken({"token": VAULT}),  # type: ignore[arg-type]
         lambda: SharedLimit(f"redis://user:{KEY}@limits.example", 5.0),
@@ -178,7 +178,7 @@ def _calls(gateway: str) -> Iterable[Callable[[CustomerSession[Any]], Any]]:
         10, None, PaydockFilter(search=NAME) if gateway == "wonder" else WonderFilter(name=NAME)
     )
     yield lambda it: it.raw.page(10, None, PaydockFilter(search=NAME, archived=EMAIL))  # type: ignore[arg-type]
-    yield lambda it: it.raw.page(10, None, WonderFilter(name=NAME, created_at=EMAIL))  # type: ignore[arg-type]
+    yield lambda it: it.raw.page(10, None, WonderFilter(name=NAME, created_at__gt=EMAIL))  # type: ignore[arg-type]
     yield lambda it: it.raw.page(10, None, PaydockFilter.parse({"search": NAME, "archived": EMAIL, "page": EMAIL}))
     yield lambda it: it.request("POST", "/v2/customers", query={"search": NAME}, json={"email": EMAIL, "city": CITY})
     yield lambda it: it.request("POST", "no path", query={"search": NAME}, json={"email": EMAIL})

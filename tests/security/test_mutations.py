@@ -129,6 +129,9 @@ def decorated(where: str, scenario: str, owner: Any, name: str) -> Redaction:
     return Redaction(where, scenario, undecorated(owner, name))
 
 
+ENV = "from_environment"
+
+
 def _path(kind: type) -> str:
     return f"{kind.__module__.removeprefix('wonder_customers.')}.{kind.__name__}"
 
@@ -163,15 +166,11 @@ REDACTIONS = [
         decorated(f"{_path(it)} guarded", "constructors", it, "__init__")
         for it in (CardSource, WonderCard, OneTimeToken, VaultToken, Wonder, Paydock, Monri)
     ),
-    *(
-        decorated(f"{_path(it)}.from_environment concealed", "environment", it, "from_environment")
-        for it in (Wonder, Paydock, Monri)
-    ),
+    *(decorated(f"{_path(it)}.{ENV} concealed", "environment", it, ENV) for it in (Wonder, Paydock, Monri)),
     decorated("bulk.shared_limit.SharedLimit guarded", "constructors", SharedLimit, "__init__"),
     decorated("cli.accounts.account_from_environment concealed", "environment", scenarios, "account_from_environment"),
     decorated("dialects.filters.CustomerFilter.parse concealed", "echo", CustomerFilter, "parse"),
-    decorated("dialects.paydock.filters.PaydockFilter.__init__ concealed", "echo", PaydockFilter, "__init__"),
-    decorated("dialects.wonder.filters.WonderFilter.__init__ concealed", "echo", WonderFilter, "__init__"),
+    *(decorated(f"{_path(it)}.__init__ concealed", "echo", it, "__init__") for it in (PaydockFilter, WonderFilter)),
     decorated("session.CustomerSession.request concealed", "echo", CustomerSession, "request"),
     decorated("_core.operations.RawOperations.request concealed", "echo", RawOperations, "request"),
     Redaction("bulk.plan.plan _masked", "sync_commands", replaced(_module("bulk.plan"), "_masked", lambda it: it)),
@@ -183,9 +182,7 @@ REDACTIONS = [
     ),
     Redaction("_core.attempt._redacted redact_error", "echo", replaced(Redactor, "redact_error", _do_nothing)),
     Redaction(
-        "_core.executor.Executor._look_up_after redact_error",
-        "echo",
-        replaced(Redactor, "redact_error", _do_nothing),
+        "_core.executor.Executor._look_up_after redact_error", "echo", replaced(Redactor, "redact_error", _do_nothing)
     ),
     Redaction("_core.attempt._redacted redact_id", "echo", replaced(Redactor, "redact_id", lambda _, text: text)),
     _error("reason", "error.reason = self.redact(error.reason, code)", "pass"),
@@ -243,9 +240,8 @@ def test_scenario_fails_without_the_redaction(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     redaction.mutation(monkeypatch)
-    assert run_scenario(
-        SCENARIOS[redaction.scenario], ScenarioContext(simulator, tmp_path, CapturedOutput()), capfd.readouterr
-    )
+    context = ScenarioContext(simulator, tmp_path, CapturedOutput())
+    assert run_scenario(SCENARIOS[redaction.scenario], context, capfd.readouterr)
 
 
 # Fields that are hidden in reprs
@@ -383,7 +379,7 @@ def test_every_redaction_is_listed() -> None:
     own = {
         "secret.concealed.concealing without_frames",
         "secret.guarded concealed",
-        # Reports show no values of the frames below the attempt; removing the frames is a second safeguard.
+        # A second safeguard: reports show no values of the frames below the attempt.
         "_core.attempt.AttemptRunner._sign_and_send without_frames",
         # `test_request_id_of_events_repeats_no_value_of_the_request` covers it.
         "_core.context.CallContext.end_attempt redact_id",

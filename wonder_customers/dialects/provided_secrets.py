@@ -9,7 +9,15 @@ import attrs
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, fields_of, secret
 
-__all__ = ["ProvidedSecret", "SecretArgument", "SecretFunction", "provided_secrets", "to_secret", "with_secrets"]
+__all__ = [
+    "ProvidedSecret",
+    "SecretArgument",
+    "SecretFunction",
+    "provided_secrets",
+    "to_optional_secret",
+    "to_secret",
+    "with_secrets",
+]
 
 AnyAccount = TypeVar("AnyAccount")
 
@@ -78,6 +86,11 @@ def to_secret(value: SecretArgument) -> Secret:
     raise ConfigurationError(
         f"keys and tokens must be str, Secret or a function that returns one of them, not {type(value).__name__}"
     )
+
+
+def to_optional_secret(value: SecretArgument | None) -> Secret | None:
+    """Return None, or a key or token as `to_secret` does."""
+    return None if value is None else to_secret(value)
 
 
 def provided_secrets(account: object) -> dict[str, ProvidedSecret]:

@@ -5,10 +5,10 @@ from os import environ
 from typing import ClassVar
 
 from attrs import field, frozen
-from attrs.converters import optional
 
-from wonder_customers.dialects.accounts import check_credential, parse_base_url, read_environment, to_secret
+from wonder_customers.dialects.accounts import check_credential, parse_base_url, read_environment
 from wonder_customers.dialects.paydock.dialect import PaydockDialect
+from wonder_customers.dialects.provided_secrets import to_optional_secret
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed, guarded
 
@@ -36,8 +36,8 @@ class Paydock:
     SANDBOX: ClassVar[str] = "https://api-sandbox.paydock.com/v1/"
     PRODUCTION: ClassVar[str] = "https://api.paydock.com/v1/"
 
-    secret_key: Secret | None = field(default=None, converter=optional(to_secret))
-    access_token: Secret | None = field(default=None, converter=optional(to_secret), kw_only=True)
+    secret_key: Secret | None = field(default=None, converter=to_optional_secret)
+    access_token: Secret | None = field(default=None, converter=to_optional_secret, kw_only=True)
     base_url: str = field(default=SANDBOX, kw_only=True)
     keep_default_source: bool = field(default=False, kw_only=True)
 
