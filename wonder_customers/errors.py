@@ -367,7 +367,9 @@ class ConflictError(GatewayError):
         """What to do next."""
         if self.operation == "create":
             return "Call upsert to update the existing customer, or use another reference."
-        return "Another customer has the reference, or another change is in progress. Read the customer, or call again."
+        return (
+            "Use another reference if this one is taken. If another change of the customer is in progress, call again."
+        )
 
 
 class InvalidRequestError(GatewayError):

@@ -337,7 +337,7 @@ def test_failed_rows_are_listed_until_they_arrive(terminal: Terminal, server: Si
     assert terminal.run("sync", "c.csv", "--to", other, "--first", "3")[0] == 0
     code, text = terminal.run("retry-failed", journal)
     assert (code, listed()) == (0, [7, 8])
-    assert f"{letters} still contains 2 failed rows of earlier runs." in text
+    assert f"{letters} still contains 2 failed rows from earlier runs." in text
     source.write_text(good.replace("c-2,", "c-2,Changed "))
     assert terminal.run("sync", "c.csv", "--to", gateway, "--first", "3")[0] == 0
     assert listed() == [7, 8]
@@ -351,5 +351,5 @@ def test_file_with_another_content_is_not_used_for_failed_rows(terminal: Termina
     (terminal.folder / "notes.txt").write_text("notes\n")
     code, text = terminal.run("sync", "c.csv", "--to", "monri", "--failures", "notes.txt")
     assert (code, server.store.ledger("monri")) == (1, {})
-    assert "notes.txt exists and is not a list of failed rows" in text
+    assert "notes.txt already exists and is not a list of failed rows" in text
     assert (terminal.folder / "notes.txt").read_text() == "notes\n"

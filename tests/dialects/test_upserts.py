@@ -54,7 +54,7 @@ async def test_upsert_updates_the_customer_that_is_found_after_a_refused_create(
 
 async def test_upsert_whose_first_lookup_finds_a_deleted_customer_sends_no_write() -> None:
     it = make_harness(respond(200, monri_customer(merchant_customer_id="r-1", deleted=True)))
-    with pytest.raises(ConflictError, match="a deleted customer"):
+    with pytest.raises(ConflictError, match="the deleted customer"):
         await it.upsert(draft())
     assert len(it.script.sent) == 1
 

@@ -64,10 +64,12 @@ ADDRESS = Address(LINE, city=CITY, postcode=POSTCODE, country="HR")
 CARD_SOURCE = CardSource(
     CARD, "11", "2031", HOLDER, CVV, gateway_id="5f0c2f7a9b1e8d00deadbeef", address=Address(LINE, city=CITY)
 )
-WONDER_CARD = WonderCard(
-    CARD, expire_month="11", expire_year="2031", holder_name=HOLDER, cvv=CVV, transaction_type="no_show", nickname=NOTE,
-    success_return_url=f"https://shop.example/{MEMBER}", fail_return_url=f"https://shop.example/{MEMBER}",
-)  # fmt: skip
+WONDER_CARD_FIELDS: dict[str, Any] = {
+    "expire_month": "11", "expire_year": "2031", "holder_name": HOLDER, "cvv": CVV, "transaction_type": "no_show",
+    "nickname": NOTE, "success_return_url": f"https://shop.example/{MEMBER}",
+    "fail_return_url": f"https://shop.example/{MEMBER}",
+}  # fmt: skip
+WONDER_CARD = WonderCard(CARD, **WONDER_CARD_FIELDS)
 SOURCES = (CARD_SOURCE, OneTimeToken(ONE_TIME), VaultToken(VAULT, "5f0c2f7a9b1e8d00deadbeef"))
 
 

@@ -32,6 +32,7 @@ from security.canary_values import (
     PAYMENT_TOKEN,
     VAULT,
     WONDER_CARD,
+    WONDER_CARD_FIELDS,
     canary_draft,
     canary_filter,
 )
@@ -51,6 +52,7 @@ from wonder_customers import (
     Secret,
     VaultToken,
     Wonder,
+    WonderCard,
     WonderCustomersError,
     WonderFilter,
 )
@@ -112,7 +114,7 @@ def constructors(context: ScenarioContext) -> None:
         lambda: CardSource(CARD.encode(), cvv=CVV),  # type: ignore[arg-type]
         lambda: CardSource(CARD, cvv=(CVV,)),  # type: ignore[arg-type]
         lambda: CardSource(CARD, pin=CVV),  # type: ignore[call-arg]
-        lambda: attrs.evolve(WONDER_CARD, number=CARD.encode()),  # type: ignore[arg-type]
+        lambda: WonderCard(CARD.encode(), **WONDER_CARD_FIELDS),  # type: ignore[arg-type]
         lambda: OneTimeToken([CARD]),  # type: ignore[arg-type]
         lambda: VaultToken({"token": VAULT}),  # type: ignore[arg-type]
         lambda: SharedLimit(f"redis://user:{KEY}@limits.example", 5.0),

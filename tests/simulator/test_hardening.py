@@ -85,7 +85,7 @@ def test_admin_refuses_malformed_bodies(server: SimulatorServer, body: bytes) ->
 def test_admin_bounds_the_number_of_active_faults(server: SimulatorServer) -> None:
     for _ in range(100):
         server.faults.add("server_error", gateway="monri")
-    with pytest.raises(RuntimeError, match="100 faults are active"):
+    with pytest.raises(RuntimeError, match="the maximum of 100 faults is already active"):
         server.faults.add("server_error", gateway="monri")
 
 

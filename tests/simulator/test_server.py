@@ -144,7 +144,7 @@ def test_startup_failure_raises(simulators: Any, monkeypatch: pytest.MonkeyPatch
 
 def test_invalid_state_raises_runtime_error(simulators: Any) -> None:
     server = SimulatorServer(simulators)
-    with pytest.raises(RuntimeError, match="first start"):
+    with pytest.raises(RuntimeError, match="until the server has started"):
         _ = server.origin
     with server:
         with pytest.raises(RuntimeError, match="already running"):

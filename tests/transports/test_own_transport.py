@@ -53,7 +53,7 @@ class Uncallable(Own):
 
 @pytest.mark.parametrize("kind", [Generating, Uncallable])
 def test_send_that_cannot_be_awaited_is_rejected(kind: type[Own]) -> None:
-    with pytest.raises(ConfigurationError, match=f"send must be an async method: {kind.__name__}"):
+    with pytest.raises(ConfigurationError, match=f"of the transport {kind.__name__} must be an async method"):
         CustomerSession(monri(), transport=kind(FOUND))
 
 
@@ -64,9 +64,9 @@ async def test_regular_function_may_return_an_awaitable() -> None:
 
 
 WRONG = [
-    (Own(None), "returned NoneType instead of an HttpResponse"),
-    (Own({"status": 200}), "returned dict instead of an HttpResponse"),
-    (AtOnce(FOUND), "send is not async: it returned HttpResponse"),
+    (Own(None), "must return an HttpResponse, but it returned NoneType"),
+    (Own({"status": 200}), "must return an HttpResponse, but it returned dict"),
+    (AtOnce(FOUND), "must be an async method, but it returned HttpResponse"),
 ]
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from itertools import starmap
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,10 +96,8 @@ class AccountContext:
     def __attrs_post_init__(self) -> None:
         host = str(self.dialect.origin).partition("://")[2]
         self.headers = ((b"Host", host.encode("ascii")), *_COMMON, *self.additional_headers)
-        policy = self.policy
-        limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
         self.signer = Signer(self.dialect, self.secrets, self.source)
-        self.timeouts, self._longest = Timeouts(*limits), max(limits)
+        self.timeouts, self._longest = _time_limits(self.policy)
 
     def timeouts_within(self, remaining: float) -> Timeouts:
         """Return the time limits of an attempt that may take `remaining` seconds in total."""
@@ -106,6 +105,13 @@ class AccountContext:
         if remaining >= self._longest:
             return timeouts
         return Timeouts(*(min(limit, remaining) for limit in (timeouts.connect, timeouts.read, timeouts.write)))
+
+
+@lru_cache
+def _time_limits(policy: RetryPolicy) -> tuple[Timeouts, float]:
+    """Return the time limits of an attempt and the longest of them. Views with equal policies share the object."""
+    limits = (policy.connect_timeout, policy.read_timeout, policy.write_timeout)
+    return Timeouts(*limits), max(limits)
 
 
 _NO_ERROR: Final = NotSentError("no attempt was made")

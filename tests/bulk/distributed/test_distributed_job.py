@@ -203,7 +203,7 @@ async def test_only_the_first_rows_are_sent(account: AccountFactory, server: Sim
     assert await collect(job) == []
     assert (job.exit_status, job.stats.rows, job.unfinished) == ("paused", 50, 0)
     assert job.stopped is not None
-    assert job.stopped.reason == "the first 50 rows were requested"
+    assert job.stopped.reason == "only the first 50 rows were requested"
     last = Journal.existing(tmp_path / "j").last_run()
     assert last is not None
     assert last.exit_status == "paused"

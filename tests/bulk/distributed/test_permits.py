@@ -201,5 +201,5 @@ def test_any_use_of_permits_keeps_the_rate(wanted: list[tuple[int, float, float]
 
 
 def test_rate_of_zero_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="more than 0"):
+    with pytest.raises(ConfigurationError, match="greater than 0"):
         PermitServer(0)

@@ -23,5 +23,5 @@ def test_hidden_files_lock_files_and_own_outputs_are_not_read(form: sources.Form
 def test_error_in_a_folder_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("reference,name\nc-1,Ada\n", encoding="utf-8")
     (tmp_path / "b.csv").write_text("reference,Sonderfeld\nc-2,Wien\n", encoding="utf-8")
-    with pytest.raises(ConfigurationError, match=r"^b\.csv: unknown columns: 'Sonderfeld'"):
+    with pytest.raises(ConfigurationError, match=r"^b\.csv: the source has unknown columns: 'Sonderfeld'"):
         list(sources.read(tmp_path))

@@ -41,7 +41,7 @@ def test_unpacked_size_is_limited(tmp_path: Path) -> None:
         file.write(b"reference,name\n")
         for _ in range(160):
             file.write(b"r-1," + b" " * ((1 << 20) - 5) + b"\n")
-    with pytest.raises(ConfigurationError, match=r"unpacks to more than \d+ MB"):
+    with pytest.raises(ConfigurationError, match=r"expands to more than \d+ MB"):
         list(read(path, encoding="utf-8"))
 
 
