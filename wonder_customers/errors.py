@@ -254,10 +254,7 @@ class NoResponseError(CallError):
 
 
 class OutcomeUnknownError(CallError):
-    """A write was sent, and no response shows whether it was applied.
-
-    `CustomerSession.resolve` reads the current state of the customer from the gateway.
-    """
+    """A write was sent, and no response shows whether it was applied. `CustomerSession.resolve` reads the customer."""
 
     @property
     def hint(self) -> str:  # type: ignore[override]
