@@ -37,7 +37,7 @@ class RateOptions:
         """Return the duration of an outage at which the job stops, in seconds.
 
         Raises:
-            ConfigurationError: It is not a positive duration.
+            ConfigurationError: The option is not a positive duration.
         """
         if self.give_up_after is None:
             return None
@@ -157,7 +157,7 @@ class OutputOptions:
     ] = None
 
     def monitor(self) -> Monitor:
-        """Return what reports the state of the job to other programs.
+        """Return the object that reports the state of the job to other programs.
 
         Raises:
             ConfigurationError: The URL cannot be used.

@@ -1,4 +1,4 @@
-"""What other programs learn of a bulk job: a heartbeat file while it runs, and a webhook at its end."""
+"""Reports of a bulk job to other programs: a heartbeat file while the job runs, and a webhook at its end."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ def webhook(given: str) -> str:
         given: The URL, or the name of an environment variable that contains it.
 
     Raises:
-        ConfigurationError: It is neither an https URL nor an http URL of this machine. The message does not contain it.
+        ConfigurationError: The URL is neither https, nor http to this machine. The message does not contain the URL.
     """
     url = given if "://" in given else os.environ.get(given, "")
     with suppress(ValueError):
@@ -56,8 +56,8 @@ class Monitor:
     """Reports the state of one job.
 
     Attributes:
-        url: The URL of the webhook; None for none. It may be a secret.
-        heartbeat: The heartbeat file; None for none.
+        url: The URL of the webhook; None for no webhook. It may be a secret.
+        heartbeat: The heartbeat file; None for no file.
     """
 
     url: str | None = field(default=None, repr=False)
@@ -110,7 +110,7 @@ class Monitor:
 
 
 async def _post(url: str, body: bytes) -> str | None:
-    """Send the body once, without redirects; return why that failed."""
+    """Send the body once, without redirects. Return why the request failed, or None."""
     parts = urlsplit(url)
     origin = Origin(parts.scheme, parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme])
     headers = (

@@ -53,7 +53,7 @@ def print_message(text: str, style: str = "") -> None:
 
 @contextmanager
 def ignoring_closed(stream: TextIO) -> Iterator[None]:
-    """Continue without a stream whose reader or terminal is gone, so that a job and its files do not depend on it."""
+    """Ignore that the reader or terminal of a stream was closed, so that a job and its files do not depend on it."""
     try:
         yield
     except OSError as error:
@@ -63,7 +63,7 @@ def ignoring_closed(stream: TextIO) -> Iterator[None]:
 
 
 def discard(stream: TextIO) -> None:
-    """Write what a stream has in its buffer, and everything later, to nowhere."""
+    """Discard the contents of a stream's buffer, and everything that is written to the stream later."""
     target = os.open(os.devnull, os.O_WRONLY)
     os.dup2(target, stream.fileno())
     os.close(target)

@@ -57,7 +57,7 @@ class SyncTask:
         gateway: The gateway's name.
         title: The title of the progress bar and of the summary.
         source: The path of the source, for the report.
-        journal: The journal; None for a job without one.
+        journal: The journal; None for a job without a journal.
         options: The options of the job.
         letters: The file for dead letters.
         letter_values: Write the customers' fields into dead letters.

@@ -12,12 +12,12 @@ each key, for formatters that write JSON. No other values are written.
 | ``session_ended``   | INFO   | started, succeeded, failures, attempts, retries, lookups, observer_failures |
 | ``call_started``    | DEBUG  | call, gateway, operation, host, port |
 | ``attempt_started`` | DEBUG  | call, gateway, operation, method, route, number, request |
-| ``attempt_ended``   | DEBUG  | the keys of ``attempt_started``, and outcome, status, applied, error, elapsed |
+| ``attempt_ended``   | DEBUG  | as ``attempt_started``, and outcome, status, applied, error, elapsed, request_id |
 | ``waiting``         | INFO   | call, gateway, operation, reason, seconds, tokens |
 | ``response_drift``  | WARNING | call, gateway, operation, field, expected, found, count |
 | ``lookup_started``  | INFO   | call, gateway, operation |
 | ``lookup_ended``    | INFO   | call, gateway, operation, found, error |
-| ``call_ended``      | varies | call, gateway, operation, error, applied, requests, recovered, elapsed |
+| ``call_ended``      | varies | call, gateway, operation, error, applied, requests, recovered, elapsed, request_id |
 | ``observer_failed`` | ERROR  | observer, error (written by the session, with or without this observer) |
 
 The level of ``call_ended`` is DEBUG if the call returned its result, INFO if it raised an error, and WARNING if it is

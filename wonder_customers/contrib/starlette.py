@@ -53,8 +53,8 @@ def customer_lifespan(
         account: The account, or a function that returns it when the app starts, such as ``Wonder.from_environment``.
             With a function, the app can be imported without credentials. The function is called in a thread, because it
             may read files and private keys.
-        lifespan: The app's own lifespan. The session is open before it is entered and until it is left, so that the
-            tasks that it starts can use `app_session`.
+        lifespan: The app's own lifespan. The session opens before this lifespan and closes after it, so that tasks
+            of the app can use `app_session`.
         **options: Arguments of `CustomerSession`, such as `retry` and `observers`.
     """
 

@@ -71,12 +71,12 @@ class Operation(StrEnum):
 
 @define(eq=False)
 class Call(Generic[T]):
-    """One request, and how the executor handles its response or the lack of one.
+    """One request, and how the executor handles its response or a missing response.
 
     Attributes:
         request: The unsigned request.
         replay: The effect of sending the request twice.
-        decode: A function that returns the record in a response, or raises a `CallError` for an unsuccessful one.
+        decode: A function that returns the record in a response, or raises a `CallError`.
         lookup: A function that returns the reads that show whether this write was applied; None if no read can show it.
         mismatches: A function that returns the names of the fields in which a record found by `lookup` differs from the
             record that this write sent.

@@ -234,13 +234,13 @@ _BY_ERROR: Final = (
 
 @frozen
 class GatewayChecks:
-    """The checks of one dialect, from its module ``checks``. Without such a module they are the same for all dialects.
+    """The checks of one dialect, from its module ``checks``. Without such a module, the defaults apply.
 
     Attributes:
         checks: ``CHECKS``: the table.
         not_in_extra: ``NOT_IN_EXTRA``: documented keys of customers without a field in the record.
         wrong_account: Returns an account with wrong credentials, or None.
-        source: ``PAYMENT_SOURCE``: what can be stored and deleted again; None if nothing can.
+        source: ``PAYMENT_SOURCE``: a payment source that can be stored and deleted; None if there is none.
     """
 
     checks: tuple[Check, ...] = _BY_ERROR

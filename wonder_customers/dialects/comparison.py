@@ -1,4 +1,4 @@
-"""The comparison of sent values with stored ones: equal, equal after normalisation, or different.
+"""The comparison of sent values with stored values: equal, equal after normalisation, or different.
 
 Gateways may change the values that they store. For example, they convert e-mail addresses to lower case, strip spaces
 and reformat telephone numbers. Such values count as equal, and are reported as equal only after normalisation.

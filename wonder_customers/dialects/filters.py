@@ -131,7 +131,7 @@ def _string_problem(value: object) -> str | None:
 
 
 def _parsed(kind: Any, text: str) -> Any:
-    """Return the value that `text` represents. If it represents none, return `text`, which the constructor refuses."""
+    """Return the value that `text` represents. Return an invalid `text` unchanged; the constructor refuses it."""
     if kind is bool:
         return {"true": True, "false": False}.get(text.lower(), text)
     if kind is datetime:

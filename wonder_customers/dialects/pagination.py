@@ -71,8 +71,8 @@ def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, t
     """Return a page and its cursor.
 
     If the gateway reports the total, it decides whether more pages follow. Otherwise, a page with fewer items than
-    `limit` is the last one. If `limit` is greater than `promised`, a page with fewer than `promised` items is the last
-    one, because the gateway may reduce the limit.
+    `limit` is the last page. If `limit` is greater than `promised`, a page with fewer than `promised` items is the last
+    page, because the gateway may reduce the limit.
 
     Args:
         items: The records of the page.

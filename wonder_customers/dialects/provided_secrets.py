@@ -30,8 +30,8 @@ SecretArgument: TypeAlias = Secret | str | SecretFunction
 class ProvidedSecret(Secret):
     """A secret of an account that a function returns. A session calls the function when it needs the secret.
 
-    Two of them are equal if their functions are equal, whatever these functions return. The function is not shown
-    either, because its arguments may be secrets.
+    Two provided secrets are equal if their functions are equal, regardless of the returned values. The ``repr`` does
+    not show the function, because its arguments may be secrets.
 
     Attributes:
         function: The function.

@@ -75,7 +75,7 @@ def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpRespo
 
 
 def mismatch_error(what: str, name: str, response: HttpResponse) -> InvalidResponseError:
-    """Return the error for a response about another customer or token than the requested one."""
+    """Return the error for a response about a customer or token that was not requested."""
     reason = f"the response is about another {what}: its {name} differs from the requested one"
     return InvalidResponseError(reason, status=response.status, applied="unknown")
 

@@ -21,7 +21,7 @@ UNREADABLE: Final = (KeyError, TypeError, ValueError)
 
 
 def field_overrides(kind: type[Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the cattrs settings of each field: the gateway's name, or ``omit`` for fields without one."""
+    """Return the cattrs settings of each field: the gateway's name, or ``omit`` for a field without such a name."""
     return {
         attribute.name: override(rename=names[attribute.name]) if attribute.name in names else override(omit=True)
         for attribute in fields(kind)

@@ -287,7 +287,7 @@ class Faults:
         applied: bool | None = None,
         **parameters: Any,
     ) -> None:
-        """Activate a fault. If several match a request, the first one added applies.
+        """Activate a fault. If several faults match a request, the fault that was added first applies.
 
         Args:
             name: A key of `FAULT_KINDS`.

@@ -174,7 +174,7 @@ class SimulatedGateway(ABC):
 
         Args:
             request: The request.
-            now: When it was received, in Unix seconds.
+            now: The Unix time in seconds at which the request was received.
         """
         del now
         try:

@@ -28,7 +28,7 @@ __all__ = ["document", "openapi_routes"]
 
 @cache
 def document(simulator: type[SimulatedGateway]) -> dict[str, Any] | None:
-    """Return the OpenAPI document of a simulated gateway, or None if it does not have one."""
+    """Return the OpenAPI document of a simulated gateway, or None if the gateway has no document."""
     file = files(simulator.__module__.rpartition(".")[0]) / "openapi.json"
     if not file.is_file():
         return None

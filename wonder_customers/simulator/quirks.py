@@ -86,10 +86,10 @@ class Quirks:
         return {"active": self.active, "known": self.descriptions}
 
     def change(self, values: Any) -> None:
-        """Switch exactly the quirks in a JSON object on: ``{"active": ["id-name"]}``.
+        """Activate exactly the quirks in a JSON object: ``{"active": ["id-name"]}``.
 
         Raises:
-            ValueError: It has another form, or a name is unknown. Nothing was changed.
+            ValueError: The object has another form, or a name is unknown. Nothing was changed.
         """
         names = values.get("active") if isinstance(values, dict) and len(values) == 1 else None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -191,7 +191,7 @@ LOWER_CASE_EMAIL: Final = Quirk(
 
 
 def collapsed_blanks(*names: str) -> Quirk:
-    """Return the quirk that several spaces in the fields `names` become one."""
+    """Return the quirk that several spaces in the fields `names` become a single space."""
     return Quirk(
         "collapsed-blanks",
         "consecutive spaces in a string become a single space",

@@ -15,7 +15,7 @@ def pytest_code(recorded: RecordedRequest) -> str:
     """Return a pytest test that sends a request again, with the fixtures of `wonder_customers.testing`.
 
     Args:
-        recorded: The request. Card data in it is masked, so that the test needs values of its own.
+        recorded: The request. Its card data is masked, so the test must replace the masked values.
     """
     lines = ["import pytest", "", "pytestmark = pytest.mark.anyio", "", ""]
     gateway = recorded.gateway

@@ -11,8 +11,8 @@ numbers. Only ids, references, states, times, flags and counts are kept. Of requ
 the order in which they were sent. Messages of refusals are redacted as in the library's errors. A replayed response
 contains the values of the replayed requests again.
 
-A response whose bytes are not compact JSON also has ``raw``, the text of its body with the same replacements. So every
-byte is replayed as it was received, apart from values that were redacted and that no request contained.
+A response whose bytes are not compact JSON also has ``raw``, its body as a string with the same replacements. Every
+byte is therefore replayed as it was received, apart from values that were redacted and that no request contained.
 """
 
 import re
@@ -289,7 +289,7 @@ def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
     Args:
         body: The body as received.
         value: Its JSON value.
-        redacted: The same with redacted values.
+        redacted: The JSON value with redacted values.
     """
     if not isinstance(value, (dict, list)) or orjson.dumps(value) == body:
         return None
@@ -309,7 +309,7 @@ def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
 
 
 def _leaves(value: Json, redacted: Json) -> Iterator[tuple[Json, Json]]:
-    """Yield each text, number, boolean and null of a JSON value with its replacement, in order."""
+    """Yield each string, number, boolean and null of a JSON value with its replacement, in order."""
     if isinstance(value, (dict, list)):
         for key in value if isinstance(value, dict) else range(len(value)):
             yield from _leaves(value[key], redacted[key])
@@ -323,7 +323,7 @@ def _number(value: Json) -> int | None:
 
 
 def _matches(recorded: Json, value: Json, values: dict[int, Any]) -> bool:
-    """Return whether a JSON value matches the recorded one. Values of redacted numbers are added to `values`."""
+    """Return whether a JSON value matches the recorded value. Values of redacted numbers are added to `values`."""
     number = _number(recorded)
     if number is not None:
         return not isinstance(value, (dict, list)) and bool(values.setdefault(number, value) == value)

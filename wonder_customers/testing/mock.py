@@ -182,7 +182,7 @@ class GatewayMock:
     """Mocks of all gateways. The fixture `gateway_mock` returns an instance.
 
     Attributes:
-        router: The respx router, for custom routes. If several routes match, the one that was added first applies. A
+        router: The respx router, for custom routes. If several routes match, the route that was added first applies. A
             route with the pattern of an existing route replaces it.
         transport: The transport for sessions that the test creates:
             ``CustomerSession(account, transport=gateway_mock.transport)``.

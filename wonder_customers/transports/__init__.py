@@ -20,7 +20,7 @@ def check_transport(transport: Any, max_connections: int) -> None:
     """Check the transport arguments of a session.
 
     Args:
-        transport: None, a `Transport`, a transport of httpx or httpx2, or a function that returns one.
+        transport: None, a `Transport`, a transport of httpx or httpx2, or a function that returns a transport.
         max_connections: Maximum number of connections.
 
     Raises:

@@ -125,7 +125,7 @@ def check_peer(scheme: str, sock: Any) -> None:
         sock: The connected socket; None if the transport does not show it.
 
     Raises:
-        TransportError: It is plain http to another machine.
+        TransportError: The connection is plain http to another machine.
     """
     if scheme == "https" or sock is None or sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return

@@ -17,7 +17,7 @@ class ByteRange:
         encoding: The encoding of the file; None if it is not determined yet.
         end: The byte before which the range ends; `inf` for the end of the file.
         whole: Whether the file has to be read from its start, because its bytes do not show where a row starts.
-        cut: Whether the last of the lines that were taken has no line break at its end.
+        cut: Whether the last line that was read has no line break at its end.
         broken: Whether the next row is the rest of the current row, so that the file cannot be divided between them.
         recent: The lines read since the last call of `take_recent`, which adds them to `offset`.
     """

@@ -238,7 +238,7 @@ class _Inspected(Columns):
 
 
 def _check_export(names: Sequence[str]) -> None:
-    """Check that a source is not a known export of something else than customers."""
+    """Check that a source is not a known export of other records, such as orders."""
     what = other_export(names)
     if what is not None:
         raise ConfigurationError(

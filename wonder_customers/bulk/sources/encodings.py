@@ -124,7 +124,7 @@ class _Survey:
 
     Attributes:
         valid: The number of lines that are valid UTF-8.
-        invalid: The number of lines that are not.
+        invalid: The number of other lines.
         sample: The first of the lines that are not valid UTF-8, with their numbers.
     """
 

@@ -90,7 +90,7 @@ class FieldSource:
     """How a field is filled from several columns, or without a column.
 
     Attributes:
-        first: Columns, of which the first non-empty one is used.
+        first: Columns; the first column with a value is used.
         join: Columns whose values are joined.
         separator: The string between joined values.
         constant: The value for every row.
@@ -134,7 +134,7 @@ class ColumnMapping:
         nulls: The strings that mean an empty cell.
         transformations: The names of the transformations that are applied.
         text: The settings for reading text files.
-        sheet: The sheet of a spreadsheet; None if it has one sheet only.
+        sheet: The sheet of a spreadsheet; None for a file with a single sheet.
     """
 
     columns: Mapping[str, tuple[str, ...]] = field(factory=dict, converter=_columns)

@@ -138,9 +138,9 @@ def read(
             A mapped column that one table (CSV, Parquet, a query) does not have is refused.
         unknown: What to do with columns that do not match a field: ``refuse`` or ``ignore``.
         query: SQL that selects the rows. ``source`` stands for `path`.
-        form: The format, if it is not known from the name.
+        form: The format; None to determine it from the name.
         encoding: The encoding of text files, as a Python codec such as ``cp1250``; ``detect`` accepts the most likely
-            one. By default, UTF-8 and UTF-16 are read and any other encoding is refused.
+            encoding. By default, UTF-8 and UTF-16 are read and any other encoding is refused.
         database: The URL of a database without its password, or the name of an environment variable with the URL.
         unsupported: The fields that the gateway does not have, as returned by `unsupported_fields`.
         inspecting: Leave out columns that would be refused, and keep masked samples and the mapping in the notes.
@@ -245,10 +245,10 @@ def _unchanged(path: Path, before: tuple[int, ...], rows: Generator[Row, None, i
 
 
 def _check_version(path: Path, before: tuple[int, ...]) -> None:
-    """Check that a file is as it was.
+    """Check that a file has not changed.
 
     Raises:
-        ConfigurationError: It has changed.
+        ConfigurationError: The file has changed.
     """
     if _version(path) != before:
         raise ConfigurationError(

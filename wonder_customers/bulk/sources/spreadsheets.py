@@ -86,7 +86,7 @@ def _texts(line: list[Any]) -> list[str]:
 
 
 def _cell(value: Any) -> Any:
-    """Return a cell as text, as the sheet shows it; numbers keep the digits that are stored."""
+    """Return a cell as a string, as the sheet shows it. Numbers keep their stored digits."""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):

@@ -23,7 +23,7 @@ class TextOptions:
     """The settings for reading text files.
 
     Attributes:
-        encoding: The encoding, as a Python codec; ``detect`` for the most likely one; None for UTF-8 or UTF-16.
+        encoding: The encoding, as a Python codec; ``detect`` for the most likely encoding; None for UTF-8 or UTF-16.
         delimiter: The delimiter of CSV files; None to find it from the first line.
         quote: The quote character of CSV files.
         skip_lines: The number of lines before the column names of CSV files.

@@ -100,7 +100,7 @@ class Cleaner:
         return text or None
 
     def text(self, path: str, value: str, column: str, where: str) -> str | None:
-        """Return the cell of a field as text; None if it is blank.
+        """Return the cell of a field as a string; None if it is blank.
 
         Args:
             path: The field.
@@ -127,7 +127,7 @@ class Cleaner:
         return text or None
 
     def international(self, text: str, country: str | None, column: str) -> str:
-        """Return a national phone number in the international form; any other text unchanged."""
+        """Return a national phone number in the international form, and any other string unchanged."""
         region = country or self.mapping.default_country
         if region is None or "phone" not in self._on or text.startswith(("+", "\uff0b")):
             return text
@@ -194,7 +194,7 @@ class Cleaner:
 
 
 def _readable(text: str) -> str:
-    """Check that the text was not damaged: by NUL characters, or by a wrong encoding that made ``Ž`` into ``Å½``."""
+    """Check that a string was not damaged by NUL characters, or by a wrong encoding that made ``Ž`` into ``Å½``."""
     if "\0" in text:
         raise ValueError("the value contains a NUL character, so the file is damaged")
     if text.isascii():

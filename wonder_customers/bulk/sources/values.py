@@ -35,7 +35,7 @@ def typed_rows(
 
 
 def _plain(value: Any) -> Any:
-    """Convert a value to JSON: dates, decimals and UUIDs become strings, and whole numbers integers."""
+    """Convert a value to JSON: dates, decimals and UUIDs become strings, whole numbers become integers."""
     if isinstance(value, (str, int, dict, list, type(None))):
         return value
     if isinstance(value, float):

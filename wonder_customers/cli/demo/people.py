@@ -70,7 +70,7 @@ class Person:
     """One row of the CSV file.
 
     Attributes:
-        cells: The value of each column, without empty ones.
+        cells: The values by column, without empty values.
         defect: The defect; None for a valid row.
     """
 

@@ -153,7 +153,7 @@ class MonriDialect(CustomerDeletion):
         return send(Call(request, Replay.IDEMPOTENT, _deletion(id), id=id, not_found_is_success=True))
 
     def page(self, limit: int, cursor: str | None, filter: None = None) -> Steps[Page[Customer]]:
-        """Send ``GET /v2/customers?limit=&offset=``. The newest customer is first. The document has no filters."""
+        """Send ``GET /v2/customers?limit=&offset=``. The newest customer is first. The endpoint has no filters."""
         offset = parse_offset(self.gateway, cursor)
         request = self._request("GET", f"/v2/customers{self._position(limit, offset)}", "/v2/customers")
         return send(Call(request, Replay.READ, lambda response: self._page(response, limit, offset)))

@@ -293,7 +293,7 @@ def compare(draft: CustomerDraft, customer: Customer) -> Comparison:
 def created_differences(draft: CustomerDraft, customer: Customer) -> tuple[str, ...]:
     """Return the fields in which `customer` differs from a customer created with `draft`.
 
-    Only the last four digits of cards are compared. For other payment sources, one source must exist.
+    Only the last four digits of cards are compared. For other kinds of payment sources, `customer` must have a source.
     """
     source = draft.payment_source
     different = compare(draft, customer).different

@@ -315,7 +315,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
 
 def _sorted(filters: dict[str, str]) -> dict[str, str]:
-    """Return `filters` with the default sort order, unless the caller passed one."""
+    """Return `filters` with the default sort order, unless the caller passed a sort order."""
     return {**_OLDEST_FIRST, **filters} if _OLDEST_FIRST.keys().isdisjoint(filters) else filters
 
 

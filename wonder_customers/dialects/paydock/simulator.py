@@ -56,7 +56,7 @@ class PaydockSimulator(SimulatedGateway):
       clients' models [V-code]; `reference`, `description`, `company_name` and `meta` are returned as sent [I].
     * The four flows of a create [V]. A source without a `type` is a card, as the PHP client sends it [V-code]. An
       update with a source adds it [V-code] and makes it the default [V]. DELETE archives [V-code].
-    * A mandatory field in a wrong format is refused, an optional one is ignored [V]. A `phone` that is not E.164 is
+    * A mandatory field in a wrong format is refused, an optional field is ignored [V]. A `phone` that is not E.164 is
       refused [V-code]. `reference` is not unique. Month and year are strings in requests and numbers in responses
       [V-code].
     * List parameters and defaults: `limit` 100, at most 1000, newest first, without archived customers [V].

@@ -84,7 +84,7 @@ class Wonder:
         """Return the base64 signature of `message`.
 
         Raises:
-            ConfigurationError: A function returns the private key. Only a session calls it.
+            ConfigurationError: The private key comes from a function, which only a session calls.
         """
         return signature(self._key or load_key(self.private_key), message)
 

@@ -195,7 +195,7 @@ def read_customer(body: Any, status: int = 200) -> Customer:
     """Return the customer in a response.
 
     Raises:
-        InvalidResponseError: It is not an object, or has no ``uuid``.
+        InvalidResponseError: `body` is not an object, or has no ``uuid``.
     """
     return read_record("customer", status, _read_customer, body)
 
@@ -204,7 +204,7 @@ def read_token(body: Any, status: int = 200) -> PaymentToken:
     """Return the payment token in a response, with the older and the newer set of fields.
 
     Raises:
-        InvalidResponseError: It is not an object, or has no ``token``.
+        InvalidResponseError: `body` is not an object, or has no ``token``.
     """
     return read_record("payment token", status, _read_token, body)
 

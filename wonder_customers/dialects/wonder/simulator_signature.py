@@ -67,7 +67,7 @@ def message(nonce: str, request_time: str, request: ReceivedRequest) -> bytes:
 
 
 def content(method: str, target: bytes, body: bytes) -> bytes:
-    """Return the content of a request that the message is made from."""
+    """Return the content of a request from which the message is computed."""
     return method.upper().encode() + b"\n" + target + (b"\n" + body if body else b"")
 
 
@@ -83,7 +83,7 @@ def report(request: ReceivedRequest, merchants: Mapping[str, Mapping[str, str]],
     Args:
         request: The request.
         merchants: The credentials of all merchants, by AppID.
-        now: When the request was received, in Unix seconds.
+        now: The Unix time in seconds at which the request was received.
     """
     headers = request.headers
     steps = {name: headers.get(name.lower(), "") for name in ("Credential", "Nonce", "Signature")}
@@ -117,7 +117,7 @@ def _credential_problem(code: str, steps: Mapping[str, str]) -> str:
 
 
 def _mistake(request: ReceivedRequest, request_time: str, private_key: str) -> str:
-    """Return which mistake explains a wrong signature. The public key recovers the hash that was signed."""
+    """Return a description of the mistake that caused a wrong signature. The public key recovers the signed hash."""
     try:
         signature = base64.b64decode(request.headers.get("signature", ""), validate=True)
     except binascii.Error:
