@@ -141,6 +141,11 @@ def test_command_prints_the_checks_and_writes_the_report(
     assert run(["probe", "paydock", "--json", str(file)]) == code
     assert ("created_at has the type number, not time" in capsys.readouterr().out) is (code == 2)
     assert orjson.loads(file.read_bytes())["gateway"] == "paydock"
+    sent = len(customer_simulator.requests)
+    assert run(["probe", "paydock", "--json", str(file)]) == 1
+    assert run(["probe", "paydock", "--json", str(tmp_path / "missing" / "probe.json")]) == 1
+    assert len(customer_simulator.requests) == sent
+    assert capsys.readouterr().err.count("Nothing was sent. Give the path of a new file with --json.") == 2
     monkeypatch.setenv("PAYDOCK_SECRET_KEY", "wrong")
     assert run(["probe", "paydock"]) == 1
 

@@ -21,6 +21,7 @@ from wonder_customers.retry import (
     decide,
     lookup_schedule,
     retry_after,
+    with_deadline,
 )
 from wonder_customers.wire import Replay
 
@@ -318,5 +319,10 @@ def test_policy_defaults() -> None:
 
 def test_confirmation_window_fits_into_the_deadline() -> None:
     assert RetryPolicy(deadline=5).confirmation_window == 2.5
+    assert with_deadline(POLICY, 5).confirmation_window == 2.5
+    assert with_deadline(RetryPolicy(deadline=5), 60) == POLICY
+    assert with_deadline(RetryPolicy(confirmation_window=3), 5).confirmation_window == 3
     with pytest.raises(ConfigurationError, match="must be shorter than the deadline"):
         RetryPolicy(deadline=5, confirmation_window=10)
+    with pytest.raises(ConfigurationError, match="must be shorter than the deadline"):
+        with_deadline(RetryPolicy(confirmation_window=7), 5)

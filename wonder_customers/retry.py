@@ -10,7 +10,7 @@ from enum import Enum
 from math import isfinite
 from typing import Any, Final, Literal
 
-from attrs import Attribute, Factory, define, field, frozen
+from attrs import Attribute, Factory, define, evolve, field, frozen
 
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.wire import Replay
@@ -29,6 +29,7 @@ __all__ = [
     "decide",
     "lookup_schedule",
     "retry_after",
+    "with_deadline",
 ]
 
 
@@ -105,6 +106,18 @@ class RetryPolicy:
     budget: int = field(default=500, validator=_Range(0, 1_000_000, whole=True))
     transient_cost: int = field(default=14, validator=_Range(0, 1_000_000, whole=True))
     throttle_cost: int = field(default=5, validator=_Range(0, 1_000_000, whole=True))
+
+
+def with_deadline(policy: RetryPolicy, deadline: float) -> RetryPolicy:
+    """Return the policy with another deadline. If its confirmation window is the default, the window is computed anew.
+
+    Raises:
+        ConfigurationError: The deadline is invalid, or not longer than a confirmation window that was set.
+    """
+    window = policy.confirmation_window
+    if window == _default_confirmation_window(policy):
+        window = RetryPolicy(deadline=deadline).confirmation_window
+    return evolve(policy, deadline=deadline, confirmation_window=window)
 
 
 @define

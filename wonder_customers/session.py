@@ -324,7 +324,8 @@ class CustomerSession(Generic[AnyAccount_co]):
             because it may still be in progress: call again later.
 
         Raises:
-            CallError: The read failed. `error` itself is raised if it has neither an id nor a reference.
+            CallError: The read failed. Its `applied` describes the read; the outcome of the write is still unknown.
+                `error` itself is raised if it has neither an id nor a reference.
         """
         try:
             if error.id is not None:

@@ -22,6 +22,7 @@ from wonder_customers import (
     ConflictError,
     CustomerSession,
     DeadlineExceededError,
+    GatewayError,
     GatewayUnavailableError,
     InvalidRecordError,
     InvalidRequestError,
@@ -94,6 +95,11 @@ def test_problem_details_of_errors() -> None:
     ]
     assert (bodies[12]["applied"], bodies[12]["request_id"]) == ("unknown", "r-1")
     assert problem_response(ANSWERS[6][0]).headers["retry-after"] == "3"
+    assert [body["title"] for body in bodies[13:15]] == [
+        "The payment gateway refused the credentials of this service."
+    ] * 2
+    locked = problem(GatewayError("secret words", status=423))
+    assert (locked.status, locked.body["title"]) == (502, "The payment gateway refused the request.")
 
 
 def test_all_error_classes_are_tested() -> None:
@@ -250,6 +256,19 @@ async def test_client_disconnect_is_not_an_error() -> None:
     install_error_handlers(app)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
         assert (await client.get("/")).status_code == 499
+
+
+@pytest.mark.anyio
+async def test_configuration_errors_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def misconfigured(request: Request) -> Response:
+        raise ConfigurationError("headers must be a mapping of names to values")
+
+    app = Starlette(routes=[Route("/", misconfigured)])
+    install_error_handlers(app)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+        response = await client.get("/")
+    assert (response.status_code, "headers" in response.text) == (500, False)
+    assert "headers must be a mapping of names to values" in caplog.text
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(1e30, "86400"), (2.2, "3"), (-5.0, "0")])

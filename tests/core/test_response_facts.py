@@ -149,7 +149,7 @@ async def test_history_lists_every_request_in_order() -> None:
         ("not sent", "the request was not sent to https://ipgtest.monri.com: the connection broke", 0.5),
         ("no response", "the request was sent, but no response arrived: the connection broke", 0.5),
         ("body lost", "the response had HTTP status 200, but its body could not be read: the connection broke", 0.5),
-        ("HTTP 502", "the gateway refused the request with HTTP 502", 0.5),
+        ("HTTP 502", "the gateway responded with HTTP 502", 0.5),
         ("HTTP 404", "the gateway refused the request with HTTP 404", 0.5),
     ]
     ids = [record.request_id for record in caught.value.history]
@@ -222,7 +222,7 @@ async def test_unknown_outcome_has_reason_and_request_id() -> None:
     it = make_harness(respond(502, b"", x_request_id="bad-1"))
     with pytest.raises(OutcomeUnknownError) as caught:
         await it.create(draft(reference=None))
-    assert (caught.value.reason, caught.value.request_id) == ("the gateway refused the request with HTTP 502", "bad-1")
+    assert (caught.value.reason, caught.value.request_id) == ("the gateway responded with HTTP 502", "bad-1")
 
 
 async def test_resent_create_with_lost_body_stays_applied() -> None:

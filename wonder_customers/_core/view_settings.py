@@ -11,7 +11,7 @@ from wonder_customers._core.arguments import checked_policy
 from wonder_customers._core.waits import StopSignal
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
-from wonder_customers.retry import RetryPolicy
+from wonder_customers.retry import RetryPolicy, with_deadline
 from wonder_customers.wire import Header
 
 __all__ = ["SessionOptions", "ViewSettings"]
@@ -74,7 +74,7 @@ class ViewSettings:
         given = {name: value for name, value in options.items() if value is not None}
         policy = checked_policy(given.get("retry", self.policy))
         if "deadline" in given:
-            policy = evolve(policy, deadline=given["deadline"])
+            policy = with_deadline(policy, given["deadline"])
         headers = _checked_headers(given["headers"]) if "headers" in given else self.headers
         return ViewSettings(policy, headers, given.get("language", self.language), given.get("stop", self.stop))
 

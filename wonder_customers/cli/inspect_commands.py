@@ -90,7 +90,9 @@ def show_plan(
         },
     )
     time = "" if found.seconds is None else f", {format_duration(found.seconds)} at {found.rate:g} requests/s"
-    console().print(cell(f"{found.requests:,} requests{time}. {found.looked_up:,} customers were looked up."))
+    requests = "1 request" if found.requests == 1 else f"{found.requests:,} requests"
+    looked_up = "1 customer was" if found.looked_up == 1 else f"{found.looked_up:,} customers were"
+    console().print(cell(f"{requests}{time}. {looked_up} looked up."))
     if found.unconfirmed:
         console().print(
             cell(

@@ -13,7 +13,7 @@ from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.cli.output import cell, console, print_message
 from wonder_customers.cli.runtime import run_with_session
 from wonder_customers.cli.tables import plain_table
-from wonder_customers.errors import CallError
+from wonder_customers.errors import CallError, ConfigurationError
 
 __all__ = ["probe"]
 
@@ -36,7 +36,13 @@ def probe(
 
     Returns:
         0 if every check holds, 2 if something differs, 1 if the probe could not run.
+
+    Raises:
+        ConfigurationError: The file for the JSON report exists, or its folder does not.
     """
+    if json is not None and (json.exists() or not json.parent.is_dir()):
+        problem = f"{json} already exists" if json.exists() else f"the folder {json.parent} does not exist"
+        raise ConfigurationError(f"{problem}. Nothing was sent. Give the path of a new file with --json.")
     try:
         report = run_with_session(gateway, lambda session: probing.probe(session, production=production))
     except CallError as error:

@@ -78,7 +78,8 @@ class SourceOptions:
     empty: Annotated[
         EmptyRule,
         Parameter(
-            help="The fields that empty cells clear: the fields that this source has filled (own), all, or none."
+            help="The fields that empty cells clear: own (the fields that this source has filled), clear (all fields),"
+            " or keep (no field)."
         ),
     ] = "own"
 

@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from wonder_customers.errors import (
     AmbiguousReferenceError,
+    AuthenticationError,
     CallError,
     ConflictError,
     DeadlineExceededError,
@@ -19,6 +20,7 @@ from wonder_customers.errors import (
     NotFoundError,
     NotSentError,
     OutcomeUnknownError,
+    PermissionDeniedError,
     RateLimitError,
     SessionClosedError,
     UnsupportedOperationError,
@@ -59,6 +61,9 @@ _STATUSES: Final[tuple[tuple[type[WonderCustomersError], int, str], ...]] = (
     (DeadlineExceededError, 504, "The payment gateway did not respond in time."),
     (NoResponseError, 504, "The payment gateway did not respond."),
     (OutcomeUnknownError, 504, "The payment gateway did not respond. The change may have been applied."),
+    (AuthenticationError, 502, "The payment gateway refused the credentials of this service."),
+    (PermissionDeniedError, 502, "The payment gateway refused the credentials of this service."),
+    (GatewayError, 502, "The payment gateway refused the request."),
     (CallError, 502, "The response of the payment gateway is invalid."),
     (WonderCustomersError, 500, "This service is not configured for payments."),
 )

@@ -9,6 +9,7 @@ async def show(id: str, customers: Annotated[CustomerSession[Wonder], Depends(cu
     return await customers.get(id)
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final, TypeVar
@@ -38,6 +39,7 @@ T = TypeVar("T")
 State = Mapping[str, Any]
 Lifespan = Callable[[Any], AbstractAsyncContextManager[State]]
 
+_LOG: Final = logging.getLogger("wonder_customers")
 _STATE: Final = "customer_session"
 
 
@@ -118,7 +120,8 @@ def install_error_handlers(app: Starlette) -> None:
     """Install exception handlers on a Starlette or FastAPI app.
 
     For a `WonderCustomersError`, the response is that of `problem_response`. For `ClientDisconnected`, it is an empty
-    response with status 499.
+    response with status 499. An error with status 500, such as a `ConfigurationError`, is logged by the logger
+    ``wonder_customers``, because the response does not contain its message.
 
     Args:
         app: The application.
@@ -126,7 +129,10 @@ def install_error_handlers(app: Starlette) -> None:
 
     async def failed(_: Request, error: Exception) -> Response:
         assert isinstance(error, WonderCustomersError)  # noqa: S101 - the handler is registered for this class
-        return problem_response(error)
+        response = problem_response(error)
+        if response.status_code == 500:
+            _LOG.error("the app's configuration is invalid: %s", error, exc_info=error)
+        return response
 
     async def gone(_: Request, error: Exception) -> Response:
         return Response(status_code=499)

@@ -172,9 +172,8 @@ def gateway_error(
         listed = " ".join((message_text, *(it for texts in (fields or {}).values() for it in texts)))
         kind = ConflictError if _TAKEN.search(listed) else NotFoundError if _MISSING.search(listed) else None
     named = f" {code}" if code else ""
-    reason = (f"the gateway refused the request with HTTP {status}{named}") + (
-        f": {message_text}" if message_text else ""
-    )
+    what = "responded" if kind is GatewayUnavailableError else "refused the request"
+    reason = f"the gateway {what} with HTTP {status}{named}" + (f": {message_text}" if message_text else "")
     applied = "unknown" if kind is GatewayUnavailableError else "no"
     facts: dict[str, Any] = {"status": status, "code": code, "message": message, "applied": applied}
     if status in _TEMPORARY:

@@ -46,11 +46,11 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise ConfigurationError(
-            f"{path} cannot be used as a journal: {error}. Choose another file with --journal."
+            f"{path} cannot be used as a journal: {error}. Give the path of a journal or of a new file."
         ) from None
     except OSError as error:
         raise ConfigurationError(
-            f"{path} cannot be used as a journal: {error.strerror}. Choose another file with --journal."
+            f"{path} cannot be used as a journal: {error.strerror}. Give the path of a journal or of a new file."
         ) from None
     except (ValueError, KeyError, OverflowError) as error:  # invalid Unicode, invalid JSON, missing names
         reason = type(error).__name__
@@ -79,7 +79,7 @@ def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> Non
         if _objects(ours) != _objects(connection):
             raise ConfigurationError(
                 f"{path} cannot be used as a journal: its tables differ from the tables of this version's journals."
-                " Choose another file with --journal."
+                " Give the path of a journal or of a new file."
             )
 
 
