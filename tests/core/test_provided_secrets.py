@@ -230,21 +230,28 @@ async def test_waiting_calls_share_the_failure_of_a_function(customer_simulator:
     assert asked == 2
 
 
-async def test_function_ends_at_the_deadline(customer_simulator: CustomerSimulator) -> None:
-    release = threading.Event()
+async def test_function_ends_at_the_deadline_and_later_calls_call_it_again(
+    customer_simulator: CustomerSimulator,
+) -> None:
+    release, started = threading.Event(), []
+    known: Any = customer_simulator.account("paydock")
 
-    def wait() -> str:
-        release.wait()
-        return "late"
+    def wait() -> Any:
+        started.append(1)
+        if len(started) == 1:
+            release.wait()
+        return known.secret_key
 
-    account = Paydock(wait, base_url=customer_simulator.account("paydock").base_url)
-    async with CustomerSession(account, retry=RetryPolicy(deadline=0.2)) as session:
+    async with CustomerSession(evolve(known, secret_key=wait), retry=RetryPolicy(deadline=0.2)) as session:
         try:
             with anyio.fail_after(5), pytest.raises(DeadlineExceededError, match="credentials were not available"):
                 await session.check()
+            assert customer_simulator.requests == []
+            with anyio.fail_after(5):
+                await session.with_options(deadline=30).check()
         finally:
             release.set()
-    assert customer_simulator.requests == []
+    assert len(started) == 2
 
 
 async def test_cancelled_caller_does_not_fail_the_others(customer_simulator: CustomerSimulator) -> None:
@@ -265,6 +272,16 @@ async def test_gateway_message_does_not_show_a_provided_secret() -> None:
         await it.create(draft())
     assert HIDDEN not in visible_text(caught.value)
     assert caught.value.request_id == "r-9"
+
+
+async def test_later_messages_do_not_show_a_replaced_secret() -> None:
+    values = iter([f"{HIDDEN}-old", f"{HIDDEN}-new"])
+    echo = {"status": "invalid-request", "message": f"{HIDDEN}-old was replaced by {HIDDEN}-new"}
+    account = Monri(lambda: next(values), "token")
+    it = make_harness(respond(401, {}), respond(429, {}), respond(400, echo), account=account)
+    with pytest.raises(CallError) as caught:
+        await it.create(draft())
+    assert HIDDEN not in visible_text(caught.value)
 
 
 async def test_request_id_of_a_response_does_not_show_a_provided_secret() -> None:

@@ -5,8 +5,9 @@ import time
 import orjson
 import pytest
 
-from wonder_customers import InvalidRequestError
+from wonder_customers import InvalidRequestError, WonderFilter
 from wonder_customers._core.redaction import Redactor
+from wonder_customers.dialects.pagination import query_string
 from wonder_customers.wire import HttpRequest
 
 PAD = "x" * 10_000
@@ -36,6 +37,21 @@ def redacted(value: object, text: str) -> str:
 )
 def test_short_values_are_redacted_as_whole_words(value: object, text: str, left: str) -> None:
     assert redacted(value, text) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("no Ada Lovelace", "no …"),
+        ("no Bob", "no …"),
+        ("no 12345", "no …"),
+        ("limit 100 and offset 200", "limit 100 and offset 200"),
+    ],
+)
+def test_conditions_of_a_filter_are_redacted(text: str, left: str) -> None:
+    found = WonderFilter(name__in=["Ada Lovelace", "Bob"], reference="12345").query()
+    target = f"/customers{query_string({'limit': 100, 'offset': 200}, found)}"
+    assert Redactor(HttpRequest("GET", target, "/customers")).redact(text) == left
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,16 @@ def test_path_that_is_not_a_file_is_reported(path: str) -> None:
         Monri.from_environment({"MONRI_MERCHANT_KEY_FILE": path, "MONRI_AUTHENTICITY_TOKEN": "token"})
 
 
+def test_file_without_an_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "long"
+    path.write_bytes(HIDDEN.encode() * 100_000)
+    given = {"MONRI_MERCHANT_KEY_FILE": str(path), "MONRI_AUTHENTICITY_TOKEN": "token"}
+    with pytest.raises(ConfigurationError, match=r"MONRI_MERCHANT_KEY_FILE .*a text file"):
+        Monri.from_environment(given)
+    with pytest.raises(ConfigurationError, match="nor the path of a readable file"):
+        Wonder.from_environment({"WONDER_APP_ID": "app", "WONDER_PRIVATE_KEY": str(path)})
+
+
 def test_missing_variable_is_reported_with_both_ways_to_set_it() -> None:
     with pytest.raises(
         ConfigurationError, match=r"set MONRI_MERCHANT_KEY in the .* MONRI_MERCHANT_KEY_FILE to the path"

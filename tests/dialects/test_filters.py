@@ -1,7 +1,7 @@
 """Filters of lists: query parameters, refused conditions, and the customers that the simulators find."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 import pytest
@@ -23,6 +23,13 @@ from wonder_customers import (
 AccountFactory = Callable[[str], Any]
 LONG_AGO, LATER = datetime(2020, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=timezone(timedelta(hours=8)))
 PHONE = Phone("+44", "7911123456")
+
+
+class NoZone(tzinfo):
+    """A time zone that does not know its offset."""
+
+    def utcoffset(self, dt: datetime | None) -> None:
+        """Return None, which makes a datetime naive."""
 
 
 @pytest.mark.parametrize(
@@ -58,6 +65,7 @@ def test_filter_becomes_query_parameters(found: CustomerFilter[Any], query: dict
         (WonderFilter, "name__in", ["a", 5], "must be a list of strings"),
         (WonderFilter, "name__in", 5, "must be a list of strings"),
         (WonderFilter, "created_at__gt", LONG_AGO.replace(tzinfo=None), "must be a datetime with a time zone"),
+        (WonderFilter, "created_at__gt", LONG_AGO.replace(tzinfo=NoZone()), "must be a datetime with a time zone"),
         (WonderFilter, "created_at__gt", "2020-01-01", "must be a datetime with a time zone"),
         (WonderFilter, "linked_source_type", "Shop", "must be User or Store"),
         (PaydockFilter, "archived", "yes", "must be True or False"),

@@ -122,12 +122,12 @@ class AttemptRunner:
             signer = await self._signer(call_context, perform)
             # Paydock responds to unknown and expired credentials with 403.
             refusals = AuthenticationError if signer.provided is None else (AuthenticationError, PermissionDeniedError)
-            call_context.secrets = signer.secrets
+            call_context.add_secrets(signer.secrets)
             result = await self._send(call_context, call, keys, number, signer)
             if isinstance(result.error, refusals):
                 renewed = await self._signer(call_context, perform, refused=signer)
                 if renewed is not signer:
-                    call_context.secrets += renewed.secrets
+                    call_context.add_secrets(renewed.secrets)
                     result = await self._send(call_context, call, keys, number + 1, renewed)
         except CallError as error:
             return AttemptResult(Evidence.RESPONSE, error=error, request_id=error.request_id)

@@ -203,6 +203,10 @@ class CallContext:
             return NotSentError("the request was not sent: the job is stopping")
         return DeadlineExceededError(f"the request was not sent: {reason}")
 
+    def add_secrets(self, secrets: tuple[Secret, ...]) -> None:
+        """Add credentials to `secrets`. The replaced credentials stay, because later messages may contain them."""
+        self.secrets += tuple(it for it in secrets if it not in self.secrets)
+
     def complete(self, error: CallError) -> CallError:
         """Fill in the attributes of `error` that are known from the operation, and return it."""
         error.attempts = error.attempts or self.requests

@@ -131,7 +131,6 @@ class AccountCredentials:
     _provided: SharedValue[_Provided] = field(init=False)
     _tokens: SharedValue[Secret] = field(init=False)
     _refused: dict[str, Secret] | None = None
-    _limiter: anyio.CapacityLimiter | None = None
 
     def __attrs_post_init__(self) -> None:
         self._provided, self._tokens = SharedValue(self.clock), SharedValue(self.clock)
@@ -204,8 +203,9 @@ class AccountCredentials:
 
     async def _ask(self, account: Account, *, slow: bool) -> tuple[_Provided, float]:
         """Call all functions, and check the secrets that they return."""
-        self._limiter = self._limiter or anyio.CapacityLimiter(1)
-        values = {name: await _ask(name, it, self._limiter) for name, it in provided_secrets(account).items()}
+        # Not shared with later calls: on trio, the thread of a function that never returns occupies its limiter.
+        limiter = anyio.CapacityLimiter(1)
+        values = {name: await _ask(name, it, limiter) for name, it in provided_secrets(account).items()}
 
         def dialect() -> Dialect | str:
             try:
@@ -213,7 +213,7 @@ class AccountCredentials:
             except ConfigurationError as error:
                 return str(error)
 
-        found = await anyio.to_thread.run_sync(dialect, limiter=self._limiter) if slow else dialect()
+        found = await anyio.to_thread.run_sync(dialect, limiter=limiter) if slow else dialect()
         if isinstance(found, str):
             raise _not_provided(f"a function of the account returned an invalid value: {found}")
         return _Provided(values, {account: found}, self.clock() if values == self._refused else -inf), inf

@@ -21,6 +21,8 @@ _EMAIL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
 _DIGITS: Final = re.compile(r"\+?\d(?:[\W_]{0,3}\d){6,}")
 """Seven or more digits, with any separators."""
 
+_POSITIONS: Final = frozenset({"limit", "offset", "skip", "page", "per_page", "page_size"})
+"""The query parameters of pages. Their numbers are kept."""
 _CARD_DIGITS: Final = 12
 _CODE: Final = re.compile(r"\d{1,11}")
 """Numeric error codes. Card numbers have at least 12 digits."""
@@ -156,7 +158,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _query_values(target: str) -> Iterator[str]:
-    """Yield the values of a query, except plain numbers such as limits and offsets."""
-    for _, value in parse_qsl(target.partition("?")[2]):
-        if not value.isdecimal():
+    """Yield the values of a query and the items of comma-separated lists, except the numbers of pages."""
+    for name, value in parse_qsl(target.partition("?")[2]):
+        if name not in _POSITIONS or not value.isdecimal():
             yield value
+            yield from map(str.strip, value.split(","))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Any, cast
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from wonder_customers._support.loopback import is_loopback
@@ -13,7 +13,11 @@ from wonder_customers.errors import ConfigurationError
 from wonder_customers.secret import Secret, concealed
 from wonder_customers.wire import Origin
 
-__all__ = ["check_credential", "environment", "parse_base_url", "read_environment", "to_secret"]
+__all__ = ["check_credential", "environment", "parse_base_url", "read_environment", "read_secret_file", "to_secret"]
+
+
+_LONGEST: Final = 100_000
+"""The greatest number of characters that are read. Devices such as /dev/zero have no end."""
 
 
 def parse_base_url(base_url: object) -> tuple[Origin, str]:
@@ -84,12 +88,32 @@ def _setting(variables: Mapping[str, object], name: str) -> str | None:
     if value:
         raise ConfigurationError(f"{name} and {by_file} are both set: unset one of them")
     try:
-        contents = Path(path).expanduser().read_text(encoding="utf-8-sig").rstrip("\r\n")
+        contents = read_secret_file(path, "utf-8-sig").rstrip("\r\n")
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the home directory of a user is unknown
         cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is not the path of a text file"
         raise ConfigurationError(f"the file that {by_file} names cannot be read: {cause}") from None
     if not contents:
         raise ConfigurationError(f"the file that {by_file} names is empty")
+    return contents
+
+
+@concealed
+def read_secret_file(path: str, encoding: str) -> str:
+    """Return the contents of a file that contains a secret.
+
+    Args:
+        path: The path. ``~`` is the home directory.
+        encoding: The encoding of the file.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: The file is not text in this encoding, or is longer than every secret.
+        RuntimeError: The home directory of a user is unknown.
+    """
+    with Path(path).expanduser().open(encoding=encoding) as file:
+        contents = file.read(_LONGEST + 1)
+    if len(contents) > _LONGEST:
+        raise ValueError(f"the file has more than {_LONGEST} characters")
     return contents
 
 

@@ -112,7 +112,7 @@ def _query_value(kind: Any, value: Any) -> tuple[str, str | None]:
 
 
 def _time(value: object) -> tuple[str, str | None]:
-    if not isinstance(value, datetime) or value.tzinfo is None:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
         return "", "must be a datetime with a time zone"
     return value.isoformat(), None
 

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from os import environ
-from pathlib import Path
 from typing import Any, ClassVar
 
 from attrs import field, frozen
 
-from wonder_customers.dialects.accounts import check_credential, parse_base_url, read_environment, to_secret
+from wonder_customers.dialects.accounts import (
+    check_credential,
+    parse_base_url,
+    read_environment,
+    read_secret_file,
+    to_secret,
+)
 from wonder_customers.dialects.provided_secrets import ProvidedSecret
 from wonder_customers.dialects.wonder.dialect import WonderDialect
 from wonder_customers.dialects.wonder.signing import load_key, signature
@@ -72,7 +77,7 @@ class Wonder:
         pem = given["WONDER_PRIVATE_KEY"]
         if "-----BEGIN" not in pem and not variables.get("WONDER_PRIVATE_KEY_FILE"):
             try:
-                pem = Path(pem).expanduser().read_text(encoding="ascii")
+                pem = read_secret_file(pem, "ascii")
             except (OSError, ValueError, RuntimeError):  # RuntimeError: the home directory of a user is unknown
                 raise ConfigurationError(
                     "WONDER_PRIVATE_KEY is neither a key in PEM format nor the path of a readable file"
