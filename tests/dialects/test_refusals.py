@@ -283,9 +283,9 @@ async def test_monri_http_400_for_a_taken_reference_is_a_conflict(message: str) 
     assert (error.applied, error.reference) == ("no", "35")
 
 
-@pytest.mark.parametrize("kind", ["payment_source", "customer", "token", None])
+@pytest.mark.parametrize("kind", ["payment_source", "customer", "token", None, ["customer"], {"a": 1}], ids=str)
 @pytest.mark.parametrize("status", [400, 404])
-async def test_paydock_create_refused_for_its_token_is_not_a_missing_customer(kind: str | None, status: int) -> None:
+async def test_paydock_create_refused_for_its_token_is_not_a_missing_customer(kind: Any, status: int) -> None:
     details = {"messages": ["No Tokens found with provided id"]}
     summary = {"message": "Token Not found", "code": "unspecified_error", "details": details}
     resource = {"resource": {"type": kind, "data": None}} if kind else {}

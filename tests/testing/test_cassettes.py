@@ -13,6 +13,7 @@ from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
+    InvalidResponseError,
     NotFoundError,
     NotSentError,
     PaydockFilter,
@@ -144,6 +145,20 @@ async def test_bodies_and_headers_are_replayed_byte_for_byte(tmp_path: Path) -> 
         await session.create(draft)
     expected = WRITTEN.replace(b"1.0e2", b"100.0")  # a redacted number is written as in the request
     assert (received[0].body, list(received[0].headers)) == (expected, ["retry-after", "content-type"])
+
+
+async def test_response_with_a_code_of_another_type_is_recorded(tmp_path: Path) -> None:
+    class Unusual(_Written):
+        async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
+            written = await super().send(signed_request, transmission)
+            return HttpResponse(written.status, written.headers, b'{"code": []}')
+
+    path = tmp_path / "cassette.json"
+    account = account_at("monri", mock_origin("monri"))
+    async with CustomerSession(account, transport=lambda: RecordingTransport(Unusual(), path)) as session:
+        with pytest.raises(InvalidResponseError):
+            await session.create(CustomerDraft("r-1", "Zoë"))
+    assert b'"code"' in path.read_bytes()
 
 
 async def test_request_that_was_not_recorded_is_not_sent(customer_simulator: CustomerSimulator, tmp_path: Path) -> None:

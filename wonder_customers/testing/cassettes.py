@@ -122,7 +122,7 @@ class RecordingTransport:
     def _response(self, sent: SignedRequest, response: HttpResponse) -> Json:
         body = _json(response.body)
         redactor = Redactor(HttpRequest(sent.method, sent.target, "", sent.body))
-        refused = response.status >= 400 or (isinstance(body, dict) and body.get("code") not in {None, 200, "200"})
+        refused = response.status >= 400 or (isinstance(body, dict) and str(body.get("code")) not in {"None", "200"})
         redacted = (
             _texts(body, lambda text: self._redaction.text(redactor.redact(text)))
             if refused

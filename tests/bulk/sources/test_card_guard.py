@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from bulk.sources.read_rows import read_drafts
+from bulk.sources.read_rows import read_drafts, read_rows
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
@@ -44,3 +44,13 @@ def test_card_number_in_an_ambiguous_column_is_refused_and_not_shown(field: str,
 def test_security_codes_are_refused_even_if_they_are_mapped(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="security codes"):
         read_drafts(tmp_path, f"reference,{name}\n1,123\n", mapping={name: "metadata.x"})
+
+
+@pytest.mark.parametrize("value", ['["4111111111111111"]', '{"a": 1}', "4111111111111111", '"4111111111111111"'])
+def test_row_with_a_card_of_any_type_has_no_raw_values(value: str, tmp_path: Path) -> None:
+    name = "payment_source.number"
+    data = f'{{"reference": "r-1", "{name}": null}}\n{{"reference": "r-2", "{name}": {value}}}\n'
+    first, second = read_rows(tmp_path, data, "c.jsonl", mapping={name: name})
+    assert first.raw_values is not None
+    assert second.raw_values is None
+    assert second.problem is not None

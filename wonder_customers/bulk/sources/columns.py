@@ -162,7 +162,8 @@ class Columns:
     def digestible(self, values: Sequence[Any]) -> bytes | None:
         """Return the values as bytes for change detection; None for a row with a card, which must not be digested."""
         if self._undigested:
-            if any(values[place] not in {None, ""} for place in self.cards if place < len(values)):
+            # The value of a cell may be a list.
+            if any(values[place] is not None and values[place] != "" for place in self.cards if place < len(values)):
                 return None
             values = [None if place in self._undigested else it for place, it in enumerate(values)]
         try:

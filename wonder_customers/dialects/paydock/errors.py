@@ -47,7 +47,7 @@ def _about_customer(body: dict[str, Any], message: str | None) -> bool:
     """Return whether a refusal may be about the customer. For example, "Token Not found" is not."""
     resource = body.get("resource")
     kind = resource.get("type") if isinstance(resource, dict) else None
-    return kind in {None, "customer"} and "token" not in (message or "").casefold()
+    return (kind is None or kind == "customer") and "token" not in (message or "").casefold()
 
 
 def _message(summary: dict[str, Any], legacy: dict[str, Any], fields: Fields) -> str | None:
