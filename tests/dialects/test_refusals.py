@@ -334,7 +334,7 @@ async def test_temporary_refusal_does_not_report_the_record_as_the_cause(
 async def test_conflict_of_an_update_names_both_causes() -> None:
     error = await failure("monri", (409, None), operation=update)
     assert type(error) is ConflictError
-    assert "another change is in progress" in error.hint
+    assert "another change of the customer is in progress" in error.hint
     assert "Call upsert" in (await failure("monri", (409, None), operation=create)).hint
 
 
