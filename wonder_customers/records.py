@@ -322,8 +322,7 @@ class Customer:
         reference: Your id for the customer; None if the response does not contain it.
         payment_tokens: Paydock: the payment sources in the response; empty for other gateways.
         status: The gateway's status string. Unknown values are kept.
-        deleted: Whether the customer is soft-deleted (Monri) or archived (Paydock); None if the gateway does not
-            report it.
+        deleted: Whether the customer is soft-deleted (Monri) or archived (Paydock); None if this is not reported.
         extra: All keys of the response that have no attribute of their own.
     """
 
@@ -358,12 +357,14 @@ class Page(Generic[T]):
         cursor: The argument of `list` that continues after this page; None after the last page.
         total: The number of matches, if the gateway reports it (Paydock, Wonder); else None.
         unreadable: The number of items without an id, which are not part of `items`.
+        omitted: The ids of the records that do not satisfy the filter, although the gateway returned them.
     """
 
     items: tuple[T, ...] = field(converter=tuple)
     cursor: str | None = None
     total: int | None = None
     unreadable: int = 0
+    omitted: tuple[str, ...] = ()
 
 
 @frozen
@@ -378,8 +379,7 @@ class Response(Generic[T]):
         attempts: Number of requests of the call, including lookups.
         elapsed: Duration in seconds, including waits.
         recovered: Whether the write received no response, and a lookup found that it was applied.
-        late_attempt: Whether an attempt at the write received no response. The gateway may still apply it, within the
-            confirmation window.
+        late_attempt: Whether an attempt received no response, and may be applied within the confirmation window.
     """
 
     record: T

@@ -16,6 +16,7 @@ from wonder_customers import (
     InvalidResponseError,
     NotFoundError,
     OutcomeUnknownError,
+    PaydockFilter,
     Phone,
     VaultToken,
 )
@@ -100,6 +101,26 @@ async def test_customer_that_moves_to_the_next_page_is_returned_once() -> None:
     )
     async with wire.session(ACCOUNTS["monri"]()) as session:
         assert [it.id async for it in session.list(limit=2)] == ["a", "b", "c"]
+
+
+def paydock_page(*keys: str) -> dict[str, Any]:
+    """Return a page of customers. Only the customer x has the e-mail address x@shop.test."""
+    items = [{"_id": it * 24, "email": "x@shop.test" if it == "x" else f"{it}.x@shop.test"} for it in keys]
+    return {"status": 200, "error": None, "resource": {"type": "customer", "data": items}}
+
+
+async def test_customer_with_the_email_address_that_moves_to_the_next_page_is_returned_once() -> None:
+    wire = MockGateway(*(json_response(200, paydock_page(*it)) for it in ("ax", "xb", "")))
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        listing = session.list(limit=2, filter=PaydockFilter(email="x@shop.test"))
+        assert [it.email async for it in listing] == ["x@shop.test"]
+
+
+async def test_list_that_ignores_the_offset_raises_if_no_customer_has_the_email_address() -> None:
+    wire = MockGateway(*2 * [json_response(200, paydock_page("a", "b"))])
+    async with wire.session(ACCOUNTS["paydock"]()) as session:
+        with pytest.raises(InvalidResponseError, match="the same page twice"):
+            _ = [it async for it in session.list(limit=2, filter=PaydockFilter(email="x@shop.test"))]
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class Listing:
         cursor, before, total = self._cursor, None, 0
         while True:
             page = (await self._raw.page(self._limit, cursor, self._filter())).record
-            ids = [customer.id for customer in page.items]
+            ids = [*(customer.id for customer in page.items), *page.omitted]
             if ids and ids == before:
                 reason = "the gateway returned the same page twice, so the list cannot be read to its end"
                 raise InvalidResponseError(reason, gateway=self._raw.gateway, operation=Operation.LIST, attempts=1)

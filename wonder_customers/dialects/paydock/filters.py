@@ -77,4 +77,6 @@ class PaydockFilter(CustomerFilter["Paydock"]):
         if email is None:
             return page
         items = [it for it in page.items if it.email is not None and it.email.casefold() == email.casefold()]
-        return evolve(page, items=items, total=None)
+        kept = {it.id for it in items}
+        omitted = tuple(it.id for it in page.items if it.id not in kept)
+        return evolve(page, items=items, total=None, omitted=omitted)
