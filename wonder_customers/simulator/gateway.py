@@ -214,7 +214,7 @@ class SimulatedGateway(ABC):
     def _register_merchant(self, *, first: bool) -> dict[str, str]:
         merchant, credentials = self.new_credentials(first=first)
         self.store.save_merchant(self.name, merchant, credentials)
-        # The dictionary is replaced, because the server's thread may be iterating over the old one.
+        # The dictionary is replaced, because the server's thread may be iterating over the old dictionary.
         self.merchants = {**self.merchants, merchant: credentials}
         return credentials
 

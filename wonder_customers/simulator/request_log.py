@@ -81,7 +81,7 @@ class RequestLog:
             request.number = self._added
             self._requests.append(request)
             if len(self._requests) > INSPECTED:
-                # It keeps the body as it was received.
+                # The function keeps the body as it was received, with card data.
                 self._requests[-INSPECTED - 1].explain = None
 
     def all(self) -> list[RecordedRequest]:

@@ -274,7 +274,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None:
-            # No request is in progress, and the data must not be read as the response to the next one.
+            # No request is in progress, and the data must not be read as the response to the next request.
             self._pool.discard(self)
             self.abort()
             return

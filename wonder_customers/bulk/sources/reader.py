@@ -303,7 +303,7 @@ def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowRe
                     raise
                 raise ConfigurationError(f"{file[0].name}: {error}") from None
         for (path, _), version in zip(chosen, before, strict=True):
-            # Formats without a check of their own, and files that changed while a later one was read.
+            # Formats without a check of their own, and files that changed while a later file was read.
             _check_version(path, version)
     finally:
         reader.close()

@@ -65,7 +65,7 @@ def _run_gateways(
     with screen.status("Creating some of the customers in advance …") as status:
         for account in accounts.values():
             anyio.run(create_existing_customers, account, file, persons)
-        # A customer counts as updated when its two timestamps differ, and gateways give whole seconds.
+        # A customer counts as updated if its two timestamps differ, and gateways return whole seconds.
         time.sleep(1)
         results = []
         for gateway, account in accounts.items():

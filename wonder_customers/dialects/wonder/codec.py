@@ -126,7 +126,7 @@ def _token_shape(body: Json) -> tuple[Json, Json]:
     url = body.get("verify_url")
     if not isinstance(url, str) or not url or is_encrypted_or_loopback(url):
         return body, extra
-    # Applications redirect the cardholder to it, so `javascript:` and plain http must not get that far.
+    # Applications redirect the cardholder to this URL, so `javascript:` and plain http are not accepted.
     drift.report("verify_url", "https URL", drift.type_name(url))
     return body | {"verify_url": None}, extra | {"verify_url": url}
 
