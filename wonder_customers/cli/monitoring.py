@@ -94,7 +94,7 @@ class Monitor:
                 )
 
     def _write(self, content: Mapping[str, Any]) -> bool:
-        """Replace the heartbeat file; return whether that was possible."""
+        """Replace the heartbeat file. Return whether the file was written."""
         assert self.heartbeat is not None  # noqa: S101 - checked by the callers
         at = datetime.now(UTC).isoformat(timespec="seconds")
         new = self.heartbeat.with_name(f".{self.heartbeat.name}.{os.getpid()}")
