@@ -58,7 +58,7 @@ def test_customers_leave_no_trace_in_files(job_folder: Path, capfd: pytest.Captu
     (job_folder / "note.txt").write_text("see forget-0007, please")
     assert run(["forget", "c.csv.paydock.journal", "--from", "list.txt"]) == 0
     printed = capfd.readouterr().err
-    assert "rows were removed from c.csv.paydock.journal" in printed
+    assert "1 row was removed from c.csv.paydock.journal" in printed
     assert "note.txt still contains a reference" in printed
     assert "c.csv still contains" not in printed
     assert found_in(job_folder, *gone, *ids, "a7@example.org", "Ada Nr 10,") == {"list.txt", "note.txt"}

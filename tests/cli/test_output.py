@@ -11,7 +11,7 @@ import time
 import pytest
 
 from wonder_customers import CardSource, Secret
-from wonder_customers.cli.output import json_line, printable
+from wonder_customers.cli.output import json_line, print_message, printable
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,19 @@ def test_json_output_hides_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(printed)["number"] == "***"
     assert "4111" not in printed
     assert "123" not in printed
+
+
+def test_printed_commands_are_not_folded_on_terminals(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # treats the output as a terminal
+    monkeypatch.setenv("COLUMNS", "80")
+    command = f"wonder-customers resume '{'folder name/' * 10}c.csv.monri.journal'"
+    print_message(f"To continue, run: {command}")
+    print_message("A long message without a command. " * 4)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"To continue, run: {command}"
+    assert len(lines) > 2
 
 
 def test_ctrl_c_ends_a_command_without_output(variables: dict[str, str], bare: dict[str, str]) -> None:

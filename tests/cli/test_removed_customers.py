@@ -34,11 +34,11 @@ def test_customers_that_left_are_planned_and_reported(
     write_csv(folder / "c.csv", 3)
     code, out, _ = at_simulator("plan", "c.csv", "--to", gateway)
     assert code == SUCCESS
-    assert "1 customer (25.0%) left the source and stay at the gateway" in out
+    assert "1 customer (25.0%) left the source and will stay at the gateway" in out
     assert "left the source: c-3 (" in out
     code, _, err = at_simulator("sync", "c.csv", "--to", gateway, "--report", "r.json", "--html", "r.html")
     assert code == SUCCESS
-    assert "1 customer (25.0%) left the source and stay at the gateway." in err
+    assert "1 customer (25.0%) left the source and will stay at the gateway." in err
     left = orjson.loads((folder / "r.json").read_bytes())["left"]
     assert (left["customers"], left["removed"], len(left["ids"])) == (1, 0, 1)
     assert "1 customer (25.0%) left the source" in (folder / "r.html").read_text(encoding="utf-8")

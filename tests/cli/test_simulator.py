@@ -80,6 +80,7 @@ def test_faults_are_listed_and_end_of_input_stops_the_simulator(bare: dict[str, 
     assert code == 0
     assert "Traceback" not in err
     assert "/_simulator/faults" in err
+    assert """/_simulator/faults --json '{"name": "server_error"}'""" in err
     assert "rate_limited" in err
 
 

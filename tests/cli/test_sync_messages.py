@@ -117,7 +117,7 @@ def test_journal_without_a_run_is_refused(name: str, run_at_simulator: Command, 
     Journal.open(folder / "j", gateway="monri", endpoint="https://example.com/")
     code, _, err = run_at_simulator(name, "j")
     assert code == USAGE
-    assert "j contains no run. Start a run with `sync`." in err
+    assert "j contains no run. Start a run with `sync` or `migrate`." in err
 
 
 def test_resume_of_a_migration_names_the_migrate_command(run_at_simulator: Command, folder: Path) -> None:

@@ -125,7 +125,7 @@ def _left_text(job: Job) -> str | None:
         rest = left.count - left.removed
         return f"{left.share} left the source. Removed: {left.removed:,}. Not removed: {rest:,}."
     warning = left.warning(job.rows_read)
-    text = f"{left.share} left the source and stay at the gateway." if left.count else None
+    text = f"{left.share} left the source and will stay at the gateway." if left.count else None
     return text if warning is None else " ".join(filter(None, [text, f"Check the source: {warning}."]))
 
 
@@ -142,7 +142,7 @@ def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, st
         steps.append(_step(f"{rows} were written to {file}, with the reasons."))
     if earlier:
         rows = "1 failed row" if earlier == 1 else f"{earlier:,} failed rows"
-        end = "Delete the file if these rows are not needed."
+        end = "Correct the rows in the source and run `sync` again, or delete the file if the rows are not needed."
         steps.append(_step(f"{file} still contains {rows} from earlier runs. {end}"))
     return steps
 

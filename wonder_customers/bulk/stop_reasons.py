@@ -44,7 +44,7 @@ def raise_stop(stopped: Stop | None, rows: int, journal: str | None) -> None:
     """
     if stopped is None or stopped.exit_status in {"paused", "interrupted"}:
         return
-    message = f"the job stopped after {rows} rows: {stopped.reason.rstrip('.')}."
+    message = f"the job stopped after {'1 row' if rows == 1 else f'{rows:,} rows'}: {stopped.reason.rstrip('.')}."
     if stopped.exit_status == "removal":
         message = message[:-1]  # the reason ends with the next command
     elif journal is not None and stopped.exit_status != "journal":

@@ -144,7 +144,7 @@ def _show_left(left: LeftCustomers, rows: int) -> None:
     what = (
         ("would be removed from the gateway")
         if left.rule == "delete" and left.problem is None
-        else "stay at the gateway"
+        else "will stay at the gateway"
     )
     console().print(cell(f"{left.share} left the source and {what}", "yellow"))
     for reference, gateway_id in left.listed[:MOST_SHOWN]:
@@ -223,14 +223,16 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
             f"a file cannot be read or changed ({reason}), so some entries may not be erased. Fix the cause, then run"
             " the command again."
         ) from None
-    print_message(f"{found.rows:,} rows were removed from {journal.path}.")
+    rows = "1 row was" if found.rows == 1 else f"{found.rows:,} rows were"
+    print_message(f"{rows} removed from {journal.path}.")
     if found.unconfirmed:
         print_message(
             f"{found.unconfirmed:,} of these rows are unconfirmed. The gateway may still apply their requests.",
             "yellow",
         )
     for path, count in found.entries.items():
-        print_message(f"{count:,} entries were removed from {path}.")
+        entries = "1 entry was" if count == 1 else f"{count:,} entries were"
+        print_message(f"{entries} removed from {path}.")
     for path in found.left:
         print_message(f"{path} still contains a reference and was not changed. Edit or delete the file.", "yellow")
     print_message("No customer was deleted at the gateway. If a row remains in the source, `sync` sends it again.")
@@ -288,7 +290,7 @@ def show_verification(
         since = " (the row changed in the source after it was sent)" if finding.changed else ""
         row = f"row {finding.number}" if finding.number else "left the source"
         result = _RESULTS.get(finding.result, finding.result)
-        console().print(cell(f"{row}, {finding.reference}: {result}{fields}{since}", "red"))
+        console().print(cell(f"{row}, {finding.reference or 'without a reference'}: {result}{fields}{since}", "red"))
     if sample is not None:
         low, high = found.interval
         console().print(cell(f"Between {low:.2%} and {high:.2%} of all rows differ (95 % confidence)."))

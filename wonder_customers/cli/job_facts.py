@@ -96,7 +96,7 @@ def last_facts(journal: Journal) -> dict[str, Any]:
     """
     last = journal.last_run()
     if last is None:
-        raise ConfigurationError(f"{journal.path} contains no run. Start a run with `sync`.")
+        raise ConfigurationError(f"{journal.path} contains no run. Start a run with `sync` or `migrate`.")
     facts = {"empty": "own", "removed": None, "give_up_after": None, **last.facts}
     if "migrate" in facts:
         again = f"wonder-customers migrate --from {quote(str(facts['migrate']))} --to {quote(journal.gateway)}"

@@ -45,10 +45,13 @@ def cell(value: object, style: str = "") -> Text:
 
 
 def print_message(text: str, style: str = "") -> None:
-    """Print a line for people on standard error; standard output contains data only."""
+    """Print a line for people on standard error; standard output contains data only.
+
+    A line with a command is not folded on a terminal, so that the command can be copied.
+    """
     screen = console(stderr=True)
     with ignoring_closed(sys.stderr):
-        screen.print(Text(printable(text), style), soft_wrap=not screen.is_terminal)
+        screen.print(Text(printable(text), style), soft_wrap=not screen.is_terminal or "wonder-customers " in text)
 
 
 @contextmanager

@@ -75,7 +75,10 @@ def simulator(
         print_message(f"Open {server.origin} in a browser to inspect requests.")
         if faults:
             kinds = ", ".join(FAULT_KINDS)
-            print_message(f"Inject faults with POST {server.origin}/_simulator/faults. Kinds of faults: {kinds}.")
+            print_message("Inject a fault with a command such as:")
+            fault = '{"name": "server_error"}'  # the command fits on a line of 80 characters, so it is not folded
+            print_message(f"curl {server.origin}/_simulator/faults --json '{fault}'")
+            print_message(f"Names of faults: {kinds}.")
         print_message("Paste these lines into another terminal, then run `wonder-customers check`:")
         print_exports({**_variables(server, merchants), ORIGIN: server.origin})
         if until_input_ends:

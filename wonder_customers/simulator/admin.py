@@ -130,5 +130,5 @@ async def read_json(request: Request, limit: int = MAX_BYTES) -> Any:
 
 def _add(faults: Faults, sent: Any) -> None:
     if not isinstance(sent, dict) or not isinstance(sent.get("name"), str):
-        raise TypeError("a fault must be a JSON object with a name")
+        raise TypeError('a fault must be a JSON object with a name, such as {"name": "server_error"}')
     faults.add(**sent)
