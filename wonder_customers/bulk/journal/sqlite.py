@@ -108,7 +108,7 @@ class Journal:
         """
         where = Path(path)
         if where.is_dir():
-            raise ConfigurationError(f"{where} is a folder, not a journal. Give the path of a file with --journal.")
+            raise ConfigurationError(f"{path} is a folder, not a journal. Give the path of a journal or of a new file.")
         mine = {"version": str(VERSION), "gateway": gateway, "endpoint": endpoint}
         with reading(where):
             digests = Digests(key_of(where))
