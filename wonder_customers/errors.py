@@ -386,7 +386,7 @@ class InvalidRequestError(GatewayError):
 class RateLimitError(GatewayError):
     """The gateway received too many requests and did not process this one."""
 
-    hint = "Wait at least `error.retry_after` seconds, then call again."
+    hint = "Call again later, after `error.retry_after` seconds if the gateway sent a time."
 
 
 class GatewayUnavailableError(GatewayError):

@@ -139,7 +139,11 @@ class OutputOptions:
     report: Annotated[Path | None, Parameter(help="Write a JSON report to this file.")] = None
     html: Annotated[Path | None, Parameter(help="Write a report with charts to this file.")] = None
     failures: Annotated[
-        Path | None, Parameter(help="Write failed rows to this file (default: FILE.GATEWAY.failed.jsonl).")
+        Path | None,
+        Parameter(
+            help="Write failed rows to this file (default: FILE.GATEWAY.failed.jsonl; after migrate,"
+            " migrate.FROM.TO.failed.jsonl)."
+        ),
     ] = None
     dead_letter_values: Annotated[
         bool,
