@@ -114,6 +114,8 @@ def test_failed_rows_are_written_to_a_file_that_can_be_sent(terminal: Terminal, 
     assert code == 2
     assert "3 failed rows were written to c.csv.paydock.failed.jsonl" in text
     assert "retry-failed c.csv.paydock.journal" in text
+    (terminal.folder / "one.csv").write_text("reference,email\nc-1,no address\n")
+    assert "1 failed row was written to" in terminal.run("sync", "one.csv", "--to", "paydock")[1]
     letters = {letter["row"]: letter for letter in terminal.lines("c.csv.paydock.failed.jsonl")}
     assert {row: letter["status"] for row, letter in letters.items()} == {1: "failed", 7: "invalid", 8: "duplicate"}
     assert letters[1]["code"] == "InvalidRequestError 400"

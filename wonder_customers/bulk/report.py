@@ -138,8 +138,8 @@ def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, st
     """Return the steps that describe the file with the failed rows."""
     steps, failures = [], job.stats.failures
     if file is not None and failures:
-        rows = "1 failed row" if failures == 1 else f"{failures:,} failed rows"
-        steps.append(_step(f"{rows} were written to {file}, with the reasons."))
+        rows = "1 failed row was" if failures == 1 else f"{failures:,} failed rows were"
+        steps.append(_step(f"{rows} written to {file}, with the reasons."))
     if earlier:
         rows = "1 failed row" if earlier == 1 else f"{earlier:,} failed rows"
         end = "Correct the rows in the source and run `sync` again, or delete the file if the rows are not needed."
