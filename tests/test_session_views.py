@@ -188,6 +188,11 @@ async def test_deadline_of_a_view_limits_its_calls(simulator: SimulatorServer) -
         assert anyio.current_time() - begin < 50
 
 
+async def test_view_with_a_short_deadline_is_accepted(simulator: SimulatorServer) -> None:
+    async with session(simulator, "monri", RetryPolicy()) as it:
+        await it.with_options(deadline=5).check()
+
+
 async def test_view_of_another_account_takes_options_but_not_the_language(simulator: SimulatorServer) -> None:
     async with session(simulator, "wonder") as it:
         simulator.request_log.clear()
