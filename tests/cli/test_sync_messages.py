@@ -99,6 +99,16 @@ def test_migrate_counts_customers_that_cannot_be_sent(
     assert "1 customers cannot be sent, because they have no reference." in err
 
 
+@pytest.mark.parametrize(
+    "arguments", [["plan", "--to", "monri"], ["sync", "--to", "monri"], ["columns"]], ids=["plan", "sync", "columns"]
+)
+def test_detected_encoding_is_printed(arguments: list[str], run_at_simulator: Command, folder: Path) -> None:
+    (folder / "w.csv").write_bytes("reference,name\nh-1,Ana Marić\nh-2,Željko Šćepanović\n".encode("cp1250"))
+    code, out, err = run_at_simulator(arguments[0], "w.csv", *arguments[1:], "--encoding", "detect")
+    assert code == 0
+    assert "w.csv was read as cp1250." in " ".join((out + err).split())
+
+
 def test_ids_are_exported_as_csv(run_at_simulator: Command, folder: Path) -> None:
     write_csv(folder / "c.csv", 3)
     assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0

@@ -200,7 +200,11 @@ def _listed(names: list[str]) -> str:
 
 
 def print_changes(notes: SourceNotes) -> None:
-    """Print how many values each transformation changed, with masked examples."""
+    """Print the detected encodings, and how many values each transformation changed, with masked examples."""
+    for name, encoding in notes.encodings.items():
+        print_message(
+            f"{name} was read as {encoding}. If words are wrong, name the encoding with --encoding.", "yellow"
+        )
     for (column, what), count in notes.changes.most_common():
         shown = "; ".join(f"{before} → {after or '(empty)'}" for before, after in notes.examples[column, what])
         values = "1 value" if count == 1 else f"{count:,} values"

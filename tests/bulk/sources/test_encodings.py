@@ -61,6 +61,21 @@ def test_named_and_detected_encodings_are_read(
     assert word in str(found[0])
 
 
+@pytest.mark.parametrize(
+    ("encoding", "how", "noted"),
+    [("cp1250", "detect", {"c.csv": "cp1250"}), ("cp1250", "cp1250", {}), ("utf-8", "detect", {}), ("utf-8", None, {})],
+)
+@pytest.mark.parametrize("query", [None, "SELECT * FROM source"])
+def test_detected_encoding_is_noted(
+    encoding: str, how: str | None, noted: dict[str, str], query: str | None, tmp_path: Path
+) -> None:
+    (tmp_path / "c.csv").write_bytes(CROATIAN.encode(encoding))
+    reader = sources.read(tmp_path / "c.csv", encoding=how, query=query)
+    list(reader)
+    assert reader.notes.encodings == noted
+    assert reader.notes.as_dict()["encodings"] == noted
+
+
 def test_column_names_are_read_in_the_named_encoding(tmp_path: Path) -> None:
     mapping = {"Kundennummer": "reference", "Straße": "address.line1"}
     first, _ = read_drafts(tmp_path, GERMAN.encode("cp1252"), mapping=mapping, encoding="cp1252")

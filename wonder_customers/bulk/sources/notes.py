@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 
+from wonder_customers.bulk.sources.encodings import DETECT
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 
 __all__ = ["SourceNotes", "masked"]
@@ -35,6 +36,7 @@ class SourceNotes:
     Attributes:
         program: The program whose export the source is, according to its columns; None if it is not a known export.
         member: The member of a JSON object that contains the rows; None for other sources.
+        encodings: The detected encodings by file name; empty unless detection was requested.
         columns: The fields of each column and the reason; a column that is left out has no field.
         changes: The number of values that were changed, by column and transformation.
         examples: Masked examples: before and after.
@@ -48,6 +50,7 @@ class SourceNotes:
 
     program: str | None = None
     member: str | None = None
+    encodings: dict[str, str] = field(factory=dict)
     columns: dict[str, tuple[tuple[str, ...], str]] = field(factory=dict)
     changes: "Counter[tuple[str, str]]" = field(factory=Counter)
     examples: dict[tuple[str, str], list[tuple[str, str]]] = field(factory=dict)
@@ -75,6 +78,11 @@ class SourceNotes:
             if example not in examples:
                 examples.append(example)
 
+    def add_encoding(self, name: str, given: str | None, found: str) -> None:
+        """Add the encoding `found` for the file `name`, if it was detected and is not UTF-8."""
+        if given is not None and given.lower() == DETECT and found != "utf-8":
+            self.encodings[name] = found
+
     def add_mapping(self, found: ColumnMapping) -> None:
         """Add the columns of another table of the source."""
         if self.mapping is not None:
@@ -98,6 +106,7 @@ class SourceNotes:
                 {"column": column, "transformation": what, "values": count, "examples": self.examples[column, what]}
                 for (column, what), count in self.changes.most_common()
             ],
+            "encodings": self.encodings,
             "footers": self.footers,
             "twin_references": self.twins,
         }

@@ -284,9 +284,12 @@ def _file_encoding(path: Path, reading: Reading) -> str:
     """
     try:
         with path.open("rb") as raw, closing(unpacked(path, raw)) as contents:
-            return encoding_of(contents, reading.mapping.text.encoding, path.name)
+            given = reading.mapping.text.encoding
+            found = encoding_of(contents, given, path.name)
     except unreadable() as error:
         raise ConfigurationError(f"{path.name} cannot be read to its end: {error}") from None
+    reading.notes.add_encoding(path.name, given, found)
+    return found
 
 
 def _all_rows(chosen: list[tuple[Path, Format]], reading: Reading, reader: RowReader) -> Iterator[Row]:

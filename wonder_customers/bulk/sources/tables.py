@@ -152,6 +152,7 @@ def _table(path: Path, reading: Reading, folder: Path) -> tuple[Path, str]:
     options += [f"{option} = {_quoted(value)}" for option, value in given if value is not None]
     with path.open("rb") as raw, closing(unpacked(path, raw)) as contents:
         encoding = encoding_of(contents, text.encoding, path.name)
+        reading.notes.add_encoding(path.name, text.encoding, encoding)
         if encoding != "utf-8":
             contents.seek(0)
             path = folder / f"{len(list(folder.iterdir()))}.csv"
