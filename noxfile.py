@@ -40,7 +40,7 @@ def types(session: nox.Session) -> None:
 def pages(session: nox.Session) -> None:
     """Build the documentation; warnings are errors."""
     quiet = {"NO_MKDOCS_2_WARNING": "1"}  # a notice of the theme
-    session.run("mkdocs", "build", "--strict", "--quiet", "--site-dir", "build/site", env=quiet)
+    session.run("mkdocs", "build", "--strict", "--site-dir", "build/site", env=quiet, silent=True)
 
 
 @nox.session(venv_backend="none")
