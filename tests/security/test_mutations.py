@@ -294,7 +294,7 @@ OPEN = {
         "updated_at",
     },
     "Customer": {"id", "reference", "status", "deleted", "created_at", "updated_at", "deleted_at"},
-    "Page": {"items", "cursor", "total", "unreadable"},
+    "Page": {"items", "cursor", "total", "unreadable", "omitted"},
     "Response": {"record", "status", "request_id", "attempts", "elapsed", "recovered", "late_attempt"},
     "Wonder": {"app_id", "private_key", "base_url", "language"},
     "Paydock": {"secret_key", "access_token", "base_url", "keep_default_source"},
@@ -381,12 +381,12 @@ def test_every_redaction_is_listed() -> None:
         "secret.guarded concealed",
         # A second safeguard: reports show no values of the frames below the attempt.
         "_core.attempt.AttemptRunner._sign_and_send without_frames",
-        # `test_request_id_of_events_repeats_no_value_of_the_request` covers it.
-        "_core.context.CallContext.end_attempt redact_id",
+        "_core.context.CallContext.end_attempt redact_id",  # test_request_id_of_events_repeats_no_value_of_the_request
         # `test_history_of_an_error_repeats_no_value_of_a_successful_request` covers it.
         "_core.context.CallContext._record redact_id",
-        # `test_unreadable_file_is_reported_with_its_variable` covers it.
+        # `test_unreadable_file_is_reported_with_its_variable` covers both.
         "dialects.accounts._setting concealed",
+        "dialects.accounts.read_secret_file concealed",
         # Removes frames that contain only records, which hide their values.
         "_core.operations.check_card_data concealed",
         # `test_attributes_of_frames_do_not_lead_to_requests` covers it.
