@@ -107,7 +107,7 @@ async def filters(
     monri.list(filter=PaydockFilter(search="Ada"))  # wrong
     paydock.list(filter={"search": "Ada"})  # wrong
     paydock.list(filters={"search": "Ada"})  # wrong
-    WonderFilter(nam="Ada")  # wrong
+    WonderFilter(nickname="Ada")  # wrong
     WonderFilter(name__contains=5)  # wrong
     WonderFilter(linked_source_type="Shop")  # wrong
     PaydockFilter(archived="yes")  # wrong
