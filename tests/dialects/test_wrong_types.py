@@ -1,6 +1,7 @@
 """Every optional field of a response, with each of eight wrong types, in the operations that read it."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -26,7 +27,8 @@ IDS = {"wonder": UUID, "paydock": HEX24, "monri": UUID}
 STRICT = {"uuid", "_id", "id", "status", "reference_number", "reference", "merchant_customer_id", "token"}
 """The envelope, the id and the reference."""
 NESTED = {"wonder": ("default_payment_token", "credit_card"), "paydock": ("payment_sources",), "monri": ()}
-SECRETS = ("Lovelace", "71000", "9007199254740993")
+# Random ids may contain these digits, but not as a word.
+SECRETS = re.compile(r"Lovelace|\b71000\b|9007199254740993")
 
 
 def _customer(gateway: str) -> dict[str, Any]:
@@ -143,11 +145,11 @@ async def test_field_of_another_type_is_reported_and_fails_no_operation(
             assert changed, (path, wrong)
             assert all(f"{it}.".startswith(f"{gateway}.{path}.") for it in changed), (path, wrong, changed)
             if operation in {"verify", "sync"}:
-                assert not any(secret in repr(result) for secret in SECRETS), result
+                assert not SECRETS.search(repr(result)), result
     drifts = [it for it in events if isinstance(it, ResponseDrift)]
     assert drifts
-    assert not any(secret in repr(it) for it in drifts for secret in SECRETS)
-    assert not any(secret in caplog.text for secret in SECRETS)
+    assert not SECRETS.search(repr(drifts))
+    assert not SECRETS.search(caplog.text)
 
 
 @EVERY
@@ -164,4 +166,4 @@ async def test_strict_session_raises_for_each_field_of_another_type(gateway: str
             with pytest.raises(InvalidResponseError) as caught:
                 await OPERATIONS[operation](session)
             assert f"{path.partition('.')[0]}" in caught.value.reason, (path, wrong)
-            assert not any(secret in caught.value.reason for secret in SECRETS)
+            assert not SECRETS.search(caught.value.reason)
