@@ -381,9 +381,9 @@ def test_every_redaction_is_listed() -> None:
         "secret.guarded concealed",
         # A second safeguard: reports show no values of the frames below the attempt.
         "_core.attempt.AttemptRunner._sign_and_send without_frames",
-        "_core.context.CallContext.end_attempt redact_id",  # test_request_id_of_events_repeats_no_value_of_the_request
-        # `test_history_of_an_error_repeats_no_value_of_a_successful_request` covers it.
-        "_core.context.CallContext._record redact_id",
+        # `test_request_id_of_events_repeats_no_value_of_the_request` and
+        # `test_history_of_an_error_repeats_no_value_of_a_successful_request` cover it.
+        "_core.context.CallContext._redacted_id redact_id",
         # `test_unreadable_file_is_reported_with_its_variable` covers both.
         "dialects.accounts._setting concealed",
         "dialects.accounts.read_secret_file concealed",

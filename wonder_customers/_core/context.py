@@ -261,21 +261,21 @@ class CallContext:
         self.ended.append((call.request, transmission, result, cause, elapsed))
         if self.observer is not None:
             name = None if error is None else error_name(error)
-            applied, request_id = _applied_by(call, transmission, result), result.request_id
-            if error is None and request_id is not None:
-                request_id = Redactor(call.request, self.secrets).redact_id(request_id)
-            outcome = outcome_of(transmission, result)
+            outcome, applied = outcome_of(transmission, result), _applied_by(call, transmission, result)
+            request_id = self._redacted_id(call.request, result)
             self.observer.attempted(outcome, transmission.status, applied, name, elapsed, request_id=request_id)
 
     def _record(
         self, request: HttpRequest, transmission: Transmission, result: AttemptResult, cause: str, elapsed: float
     ) -> AttemptRecord:
-        outcome, request_id = outcome_of(transmission, result), result.request_id
-        if result.response is not None and request_id is not None:
-            # The ids of errors are redacted already.
-            request_id = Redactor(request, self.secrets).redact_id(request_id)
+        outcome = outcome_of(transmission, result)
         shown = f"HTTP {transmission.status}" if outcome == "response" else outcome
-        return AttemptRecord(shown, cause, elapsed, request_id)
+        return AttemptRecord(shown, cause, elapsed, self._redacted_id(request, result))
+
+    def _redacted_id(self, request: HttpRequest, result: AttemptResult) -> str | None:
+        if result.response is None or result.request_id is None:
+            return result.request_id  # the ids of errors are redacted already
+        return Redactor(request, self.secrets).redact_id(result.request_id)
 
     def break_attempt(self, call: Call[Any], transmission: Transmission, error: BaseException, elapsed: float) -> None:
         """Report that a request was cancelled or ended with an unexpected error."""
