@@ -38,19 +38,10 @@ def retry_state(evidence: Evidence, replay: Replay = READ, attempts: int = 1, **
 TRANSIENT, FREE, THROTTLED = Retry(0.25, 14), Retry(0.25, 0), Retry(0.5, 5)
 TABLE: list[tuple[Evidence, dict[Replay, object]]] = [
     (Evidence.NOT_SENT, dict.fromkeys(EVERY, FREE)),
-    (
-        Evidence.UNKNOWN,
-        {READ: TRANSIENT, IDEMPOTENT: TRANSIENT, UPSERT: TRANSIENT, LOOKUP: Resolve(), NONE: Raise()},
-    ),
-    (
-        Evidence.STALE,
-        {READ: Retry(0.0, 0), IDEMPOTENT: TRANSIENT, UPSERT: TRANSIENT, LOOKUP: Resolve(), NONE: Raise()},
-    ),
+    (Evidence.UNKNOWN, {READ: TRANSIENT, IDEMPOTENT: TRANSIENT, UPSERT: TRANSIENT, LOOKUP: Resolve(), NONE: Raise()}),
+    (Evidence.STALE, {READ: Retry(0.0, 0), IDEMPOTENT: TRANSIENT, UPSERT: TRANSIENT, LOOKUP: Resolve(), NONE: Raise()}),
     (Evidence.THROTTLED, dict.fromkeys(EVERY, THROTTLED)),
-    (
-        Evidence.BODY_LOST,
-        {READ: TRANSIENT, IDEMPOTENT: Resolve(), UPSERT: Resolve(), LOOKUP: Resolve(), NONE: Raise()},
-    ),
+    (Evidence.BODY_LOST, {READ: TRANSIENT, IDEMPOTENT: Resolve(), UPSERT: Resolve(), LOOKUP: Resolve(), NONE: Raise()}),
     (Evidence.REJECTED, dict.fromkeys(EVERY, Raise())),
     (Evidence.ABSENT, {LOOKUP: Retry(0.0, 14)}),
     (Evidence.RESPONSE, dict.fromkeys(EVERY, Raise())),

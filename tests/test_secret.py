@@ -167,10 +167,7 @@ def test_accounts_and_sessions_hide_credentials(gateway: str) -> None:
     account: Any = ACCOUNTS[gateway]()
     session = CustomerSession(account)
     shown = "\n".join(
-        map(
-            str,
-            (account, attrs.asdict(account), session, vars(session), session.account, account.dialect()),
-        )
+        map(str, (account, attrs.asdict(account), session, vars(session), session.account, account.dialect()))
     )
     for private in (SECRET_KEY, MERCHANT_KEY, private_key().splitlines()[1], "BEGIN"):
         assert private not in shown

@@ -55,8 +55,7 @@ def test_conditions_of_a_filter_are_redacted(text: str, left: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "left"),
-    [("10001", "10001"), ("20240001", "20240001"), ("4111111111111111", "…"), ("38591234", "…")],
+    ("code", "left"), [("10001", "10001"), ("20240001", "20240001"), ("4111111111111111", "…"), ("38591234", "…")]
 )
 def test_numeric_error_code_is_kept_unless_it_is_card_data_or_a_value_of_the_request(code: str, left: str) -> None:
     error = InvalidRequestError(f"refused with HTTP 400 {code}: see {code}; not 4242424242424242", code=code)

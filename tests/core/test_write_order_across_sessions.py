@@ -9,15 +9,7 @@ import pytest
 from gateway_responses import UUID, monri_customer
 
 from scripted_transport import NO_RESPONSE, draft, make_harness, respond, wonder_account
-from wonder_customers import (
-    CustomerPatch,
-    CustomerSession,
-    Monri,
-    OutcomeUnknownError,
-    RateLimit,
-    RetryPolicy,
-    Wonder,
-)
+from wonder_customers import CustomerPatch, CustomerSession, Monri, OutcomeUnknownError, RateLimit, RetryPolicy, Wonder
 from wonder_customers.testing import CustomerSimulator
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, TransportError
 

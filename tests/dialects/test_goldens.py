@@ -39,12 +39,7 @@ WONDER_CUSTOMER = Customer(
         state="success",
         default=False,
         card=CardSummary(
-            number="39",
-            exp_month="十月",
-            exp_year="2026",
-            holder_name="有超栋",
-            brand="Visa",
-            billing_currency="HKD",
+            number="39", exp_month="十月", exp_year="2026", holder_name="有超栋", brand="Visa", billing_currency="HKD"
         ),
     ),
 )
@@ -66,10 +61,7 @@ WONDER_AUTO = Customer(
     ),
 )
 WONDER_BARE = Customer(
-    id="0b5a7c8e-1f73-4d51-8d36-7ac28f7f5a10",
-    reference="36",
-    name="Ada Lovelace",
-    phone=Phone("+852", "12345678"),
+    id="0b5a7c8e-1f73-4d51-8d36-7ac28f7f5a10", reference="36", name="Ada Lovelace", phone=Phone("+852", "12345678")
 )
 
 

@@ -35,8 +35,7 @@ class TokenGateway(MockGateway):
         if request.url.path == "/v2/oauth":
             self.fetched += 1
             return json_response(
-                200,
-                {"status": "approved", "access_token": f"bearer-{self.fetched}", "expires_in": self.lifetime},
+                200, {"status": "approved", "access_token": f"bearer-{self.fetched}", "expires_in": self.lifetime}
             )
         if self.refuse or request.headers["authorization"] != f"Bearer bearer-{self.fetched}":
             self.refuse = max(0, self.refuse - 1)

@@ -301,8 +301,6 @@ def test_paydock_customers_without_a_source_are_accepted() -> None:
 
 
 @pytest.mark.parametrize("check", [paydock.limit_violations, monri.limit_violations], ids=["paydock", "monri"])
-def test_patch_fields_have_the_same_limits(
-    check: Callable[[CustomerPatch], list[Violation]],
-) -> None:
+def test_patch_fields_have_the_same_limits(check: Callable[[CustomerPatch], list[Violation]]) -> None:
     assert check(CustomerPatch()) == []
     assert [it.field for it in check(CustomerPatch(email="1" * 256))] == ["email"]

@@ -145,9 +145,7 @@ async def test_personal_data_is_removed_from_gateway_messages() -> None:
     quoting = "name Ada Lovelace, email ada@example.com, phone +12345678901 are not good enough"
     bodies = {
         "wonder": {"code": "E1", "message": quoting},
-        "paydock": {
-            "error_summary": {"message": quoting, "details": {"path": "name", "messages": [quoting]}},
-        },
+        "paydock": {"error_summary": {"message": quoting, "details": {"path": "name", "messages": [quoting]}}},
         "monri": {"status": "invalid-request", "message": quoting},
     }
     for gateway, body in bodies.items():

@@ -281,9 +281,7 @@ async def test_monri_saved_cards_are_listed(open_session: SessionFactory, simula
         assert {it.customer_id for it in listed} == {customer.id}
 
 
-async def test_bearer_and_access_tokens_are_accepted(
-    simulator: SimulatorServer,
-) -> None:
+async def test_bearer_and_access_tokens_are_accepted(simulator: SimulatorServer) -> None:
     variables = simulator.environment()
     paydock: Any = simulator.gateways["paydock"]
     accounts: list[Any] = [

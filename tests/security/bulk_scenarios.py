@@ -1,15 +1,7 @@
 """Bulk commands that could reveal a canary."""
 
 import orjson
-from security.canary_values import (
-    CARD,
-    CITY,
-    CVV,
-    EMAIL,
-    MEMBER,
-    NAME,
-    PERSONAL,
-)
+from security.canary_values import CARD, CITY, CVV, EMAIL, MEMBER, NAME, PERSONAL
 from security.scenario_context import ScenarioContext, command
 
 HEADER = "reference,name,email,phone,metadata.member"

@@ -9,16 +9,11 @@ from typing import Any
 
 from attrs import frozen
 from mock_gateway import ACCOUNTS, monri_oauth, private_key
-from security.canary_values import (
-    Canaries,
-)
+from security.canary_values import Canaries
 from security.captured_output import CapturedOutput
 
 import wonder_customers
-from wonder_customers import (
-    RetryPolicy,
-    WonderCustomersError,
-)
+from wonder_customers import RetryPolicy, WonderCustomersError
 from wonder_customers.cli.app import run
 from wonder_customers.dialects import package
 from wonder_customers.simulator import SimulatorServer

@@ -61,10 +61,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a key twice, spaced": (b'{"a" :1,\n"a"\t: 2}', "JSON with a repeated key"),
     "a key twice, escaped": (b'{"a":1,"\\u0061":2}', "JSON with a repeated key"),
     "a key twice, deep down": (b'{"a":[{"b":{"c":1,"d":2,"c":3}}]}', "JSON with a repeated key"),
-    "a key twice, with escaped quotes": (
-        b'{"a":1,"a":"\\u0022\\u0022","b":"\\u0022"}',
-        "JSON with a repeated key",
-    ),
+    "a key twice, with escaped quotes": (b'{"a":1,"a":"\\u0022\\u0022","b":"\\u0022"}', "JSON with a repeated key"),
     "a key twice, empty": (b'{"":1,"":2}', "JSON with a repeated key"),
     "a key twice, quotes in it": (b'{"\\"":1,"\\"":2}', "JSON with a repeated key"),
     "a whole number of 65 bits": (b'{"a":18446744073709551616}', "more than 64 bits"),

@@ -74,9 +74,7 @@ async def test_name_below_localhost_that_leads_elsewhere_receives_nothing(
 
 
 @ASYNCIO_ONLY
-async def test_plain_http_is_not_sent_through_a_proxy_of_another_machine(
-    received: tuple[int, list[bytes]],
-) -> None:
+async def test_plain_http_is_not_sent_through_a_proxy_of_another_machine(received: tuple[int, list[bytes]]) -> None:
     port, requests = received
     transport = HttpxTransport(proxy=f"http://gateway.localhost:{port}")
     account = Paydock("sk-hidden", base_url="http://127.0.0.1:1/v1/")

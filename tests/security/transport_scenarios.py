@@ -9,24 +9,11 @@ from uuid import uuid4
 
 import anyio
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from security.canary_values import (
-    CARD_SOURCE,
-    EMAIL,
-    NAME,
-    WONDER_CARD,
-    canary_draft,
-)
+from security.canary_values import CARD_SOURCE, EMAIL, NAME, WONDER_CARD, canary_draft
 from security.captured_output import CapturedOutput
 from security.scenario_context import GATEWAYS, KEY, SHORT_TIMEOUTS, ScenarioContext
 
-from wonder_customers import (
-    CustomerPatch,
-    CustomerSession,
-    Monri,
-    Paydock,
-    RetryPolicy,
-    Secret,
-)
+from wonder_customers import CustomerPatch, CustomerSession, Monri, Paydock, RetryPolicy, Secret
 from wonder_customers.contrib.logs import log_events
 from wonder_customers.contrib.otel import Spans
 from wonder_customers.events import Event, Observer

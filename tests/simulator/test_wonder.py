@@ -166,12 +166,7 @@ def test_wonder_create_rejects_malformed_bodies(call: Any, body: Any) -> None:
 
 @pytest.mark.parametrize(
     ("reference", "path"),
-    [
-        ("a/b?c#d é", "a%2Fb%3Fc%23d%20%C3%A9"),
-        ("%2F", "%252F"),
-        ("a+b", "a+b"),
-        ("../x", "..%2Fx"),
-    ],
+    [("a/b?c#d é", "a%2Fb%3Fc%23d%20%C3%A9"), ("%2F", "%252F"), ("a+b", "a+b"), ("../x", "..%2Fx")],
 )
 def test_wonder_reference_is_decoded_once(call: Any, reference: str, path: str) -> None:
     made = customer(create(call, reference_number=reference))

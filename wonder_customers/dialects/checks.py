@@ -178,11 +178,7 @@ COMMON: Final = (
         "Comparisons ignore the number of spaces.",
     ),
     Check(
-        "reformatted-phone",
-        "",
-        "telephone numbers are returned unchanged",
-        _phone,
-        "Comparisons ignore punctuation.",
+        "reformatted-phone", "", "telephone numbers are returned unchanged", _phone, "Comparisons ignore punctuation."
     ),
     Check(
         "booleans-as-numbers",

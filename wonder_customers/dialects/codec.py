@@ -15,12 +15,7 @@ from cattrs.fns import identity
 from cattrs.gen import make_dict_unstructure_fn
 
 from wonder_customers.dialects import drift
-from wonder_customers.dialects.tolerant_reader import (
-    Json,
-    MissingFieldError,
-    RecordReader,
-    field_overrides,
-)
+from wonder_customers.dialects.tolerant_reader import Json, MissingFieldError, RecordReader, field_overrides
 from wonder_customers.errors import InvalidResponseError
 from wonder_customers.records import Unset
 from wonder_customers.secret import Secret

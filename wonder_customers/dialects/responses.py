@@ -125,10 +125,7 @@ _BY_STATUS: Final[Mapping[int, type[GatewayError]]] = {
     429: RateLimitError,
 }
 _TEMPORARY: Final[Mapping[int, tuple[str, str]]] = {
-    423: (
-        "the customer is locked",
-        "The record does not need a correction. Call again later.",
-    ),
+    423: ("the customer is locked", "The record does not need a correction. Call again later."),
     425: (
         "too early",
         "The gateway was not ready for the request. The record does not need a correction. Call again later.",

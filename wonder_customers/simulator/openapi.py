@@ -16,11 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from wonder_customers.simulator.documented_fields import (
-    documented_fields,
-    request_properties,
-    response_properties,
-)
+from wonder_customers.simulator.documented_fields import documented_fields, request_properties, response_properties
 from wonder_customers.simulator.gateway import SimulatedGateway, json_response
 
 __all__ = ["document", "openapi_routes"]

@@ -11,10 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-_VALIDITY = {
-    "good": (timedelta(days=-1), timedelta(days=1)),
-    "expired": (timedelta(days=-2), timedelta(days=-1)),
-}
+_VALIDITY = {"good": (timedelta(days=-1), timedelta(days=1)), "expired": (timedelta(days=-2), timedelta(days=-1))}
 
 
 class CertificateAuthority:

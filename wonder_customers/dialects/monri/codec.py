@@ -31,15 +31,7 @@ from wonder_customers.dialects.field_rules import (
     violations,
 )
 from wonder_customers.errors import Violation
-from wonder_customers.records import (
-    Address,
-    CardSummary,
-    Customer,
-    CustomerDraft,
-    CustomerPatch,
-    PaymentToken,
-    Phone,
-)
+from wonder_customers.records import Address, CardSummary, Customer, CustomerDraft, CustomerPatch, PaymentToken, Phone
 
 _PHONE_LENGTH = text(1, 30)
 

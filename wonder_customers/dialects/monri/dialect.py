@@ -27,12 +27,7 @@ from wonder_customers.dialects.responses import (
     same_id,
     short_text,
 )
-from wonder_customers.errors import (
-    CallError,
-    ConflictError,
-    InvalidResponseError,
-    NotFoundError,
-)
+from wonder_customers.errors import CallError, ConflictError, InvalidResponseError, NotFoundError
 from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken
 from wonder_customers.secret import Secret
 from wonder_customers.wire import Header, HttpRequest, HttpResponse, Replay

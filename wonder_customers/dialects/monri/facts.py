@@ -51,13 +51,7 @@ FACTS: Final = (
         f"{_CUSTOMERS} (id); {_ANDROID} (uuid)",
         "list and delete",
     ),
-    Fact(
-        "null-fields",
-        "Absent fields are null in responses.",
-        _SEEN,
-        _ANDROID,
-        "create with few fields",
-    ),
+    Fact("null-fields", "Absent fields are null in responses.", _SEEN, _ANDROID, "create with few fields"),
     Fact(
         "partial-update",
         "An update changes only the fields that it contains, and null clears a field.",
@@ -108,13 +102,7 @@ FACTS: Final = (
         "delete, then create with the same reference",
     ),
     Fact("deleted-in-lists", "Whether lists contain deleted customers. Check deleted.", _UNKNOWN, "no source", "list"),
-    Fact(
-        "paging",
-        "Lists have limit (default 50) and offset, newest customer first.",
-        _DOCUMENTED,
-        _CUSTOMERS,
-        "list",
-    ),
+    Fact("paging", "Lists have limit (default 50) and offset, newest customer first.", _DOCUMENTED, _CUSTOMERS, "list"),
     Fact("page-maximum", "The maximum limit of a list. 50 is requested by default.", _UNKNOWN, "no source", "list"),
     Fact(
         "expiry-date",

@@ -163,12 +163,7 @@ class MonriSimulator(SimulatedGateway):
         if reference is not None and self.store.customer_by_reference(self.name, merchant, reference):
             _invalid("Merchant customer has already been taken")
         now = self.clock()
-        body: JsonObject = {
-            "uuid": str(uuid.uuid4()),
-            **dict.fromkeys(_LENGTHS),
-            "status": "approved",
-            "metadata": {},
-        }
+        body: JsonObject = {"uuid": str(uuid.uuid4()), **dict.fromkeys(_LENGTHS), "status": "approved", "metadata": {}}
         body |= {"deleted": False, "created_at": _time(now), "updated_at": _time(now), "deleted_at": None}
         _merge(body, sent)
         self._save(merchant, body, now, "created")

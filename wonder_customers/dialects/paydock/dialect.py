@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 import orjson
 from attrs import evolve
 
-from wonder_customers.dialects.base import (
-    Call,
-    Steps,
-    path_segment,
-    path_segment_problem,
-    send,
-    upsert_by_lookup,
-)
+from wonder_customers.dialects.base import Call, Steps, path_segment, path_segment_problem, send, upsert_by_lookup
 from wonder_customers.dialects.capabilities import CustomerDeletion, PaymentTokenStorage
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.field_rules import raise_violations
@@ -131,9 +124,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
             raise NotFoundError("no customer has this reference", status=404, reference=reference)
         if len(found) > 1:
             raise AmbiguousReferenceError(
-                f"{len(found)} customers have this reference: {', '.join(found)}",
-                ids=tuple(found),
-                reference=reference,
+                f"{len(found)} customers have this reference: {', '.join(found)}", ids=tuple(found), reference=reference
             )
         return next(iter(found.values()))
 

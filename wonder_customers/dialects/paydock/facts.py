@@ -23,13 +23,7 @@ FACTS: Final = (
         "Paydock's POST /v1/customers",
         "create with every field",
     ),
-    Fact(
-        "endpoints",
-        "Read, update by POST and archive by DELETE.",
-        _SEEN,
-        _CLIENTS,
-        "read, update, delete",
-    ),
+    Fact("endpoints", "Read, update by POST and archive by DELETE.", _SEEN, _CLIENTS, "read, update, delete"),
     Fact(
         "envelope",
         "Accepted responses have resource.data; refusals have error or error_summary.",

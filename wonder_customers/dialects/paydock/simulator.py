@@ -239,12 +239,7 @@ class PaydockSimulator(SimulatedGateway):
     def _new_source(self, details: JsonObject) -> JsonObject:
         now = _time(self.clock())
         times = {"created_at": now, "updated_at": now}
-        source = {
-            "_id": secrets.token_hex(12),
-            "status": "active",
-            "ref_token": secrets.token_hex(8),
-            **times,
-        }
+        source = {"_id": secrets.token_hex(12), "status": "active", "ref_token": secrets.token_hex(8), **times}
         return {key: value for key, value in {**details, **source}.items() if value is not None}
 
     def _save(self, merchant: str, body: JsonObject, created: float, action: str) -> None:
@@ -275,12 +270,7 @@ class PaydockSimulator(SimulatedGateway):
             limit=limit,
             offset=skip,
         )
-        resource = {
-            "count": count,
-            "limit": limit,
-            "skip": skip,
-            "query_token": self._query_token(merchant, query),
-        }
+        resource = {"count": count, "limit": limit, "skip": skip, "query_token": self._query_token(merchant, query)}
         return success(200, "customer", [customer.body for customer in found], resource)
 
     def _conditions(self, query: Mapping[str, str]) -> list[Condition]:

@@ -144,10 +144,7 @@ def own_fields(sent: JsonObject) -> JsonObject:
     if phone is not None and not (isinstance(phone, str) and _E164.fullmatch(phone)):
         invalid("phone", "phone must be in E.164 international notation")
     valid = {name: isinstance(sent.get(name), str) for name in (*TEXTS, "phone")}
-    valid |= {
-        "email": isinstance(email, str) and bool(_EMAIL.fullmatch(email)),
-        "meta": isinstance(meta, dict),
-    }
+    valid |= {"email": isinstance(email, str) and bool(_EMAIL.fullmatch(email)), "meta": isinstance(meta, dict)}
     return {name: sent[name] for name in valid if name in sent and (valid[name] or sent[name] is None)}
 
 

@@ -11,14 +11,7 @@ from attrs import asdict
 
 from wonder_customers._support.loopback import is_encrypted_or_loopback
 from wonder_customers.dialects import drift
-from wonder_customers.dialects.codec import (
-    Json,
-    make_converter,
-    make_reader,
-    make_writer,
-    read_record,
-    unknown_keys,
-)
+from wonder_customers.dialects.codec import Json, make_converter, make_reader, make_writer, read_record, unknown_keys
 from wonder_customers.dialects.comparison import Comparison, compare_values
 from wonder_customers.dialects.field_rules import (
     CARD_NUMBER,
@@ -78,9 +71,7 @@ CARD_RULES = (
     FieldRule("address.state", "card.billing_address.state", text(0, 255)),
     FieldRule("address.postcode", "card.billing_address.zip_code", text(0, 255)),
     FieldRule(
-        "address.country",
-        "card.billing_address.country_code",
-        pattern("[A-Z]{3}", "an ISO 3166-1 alpha-3 code"),
+        "address.country", "card.billing_address.country_code", pattern("[A-Z]{3}", "an ISO 3166-1 alpha-3 code")
     ),
 )
 
@@ -90,16 +81,7 @@ _CUSTOMER = _REQUEST | {"id": "uuid", "extra": "extra"}
 _CARD = {name: name for name in ("number", "exp_month", "exp_year", "holder_name", "brand", "billing_currency")}
 _TOKEN = {
     name: name
-    for name in (
-        "token",
-        "token_type",
-        "state",
-        "default",
-        "error_code",
-        "verify_url",
-        "verify_uuid",
-        "extra",
-    )
+    for name in ("token", "token_type", "state", "default", "error_code", "verify_url", "verify_uuid", "extra")
 }
 _TOKEN |= {"error_message": "error_msg", "card": "credit_card"}
 _BILLING = {

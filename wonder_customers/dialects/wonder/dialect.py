@@ -54,7 +54,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
     filter_type: ClassVar[type[WonderFilter]] = WonderFilter
     signs_slowly = True
     missing: ClassVar[Mapping[Operation, str]] = {
-        Operation.DELETE: "its documentation does not describe the deletion of customers",
+        Operation.DELETE: "its documentation does not describe the deletion of customers"
     }
 
     def __init__(self, account: "Wonder") -> None:

@@ -127,8 +127,7 @@ class WonderSimulator(SimulatedGateway):
     def wrong_path(self, status: int) -> Response:
         """Return the response to an unknown path."""
         return json_response(
-            status,
-            {"code": f"E000{status}", "message": "Path not found." if status == 404 else "Not allowed."},
+            status, {"code": f"E000{status}", "message": "Path not found." if status == 404 else "Not allowed."}
         )
 
     # Customers
