@@ -209,3 +209,29 @@ def test_progress_bar_omits_unknown_values() -> None:
 def test_progress_bar_shows_that_the_gateway_does_not_process_requests() -> None:
     facts = {"rows": 7, "rows_per_second": 0.0, "throttled": 0, "faults": 432, "failed": 0, "seconds_left": None}
     assert progress._format_facts(facts) == "7 rows · 0/s · 432 failed requests (retried)"
+
+
+def test_plan_names_the_option_for_national_phones(run_at_simulator: Command, folder: Path) -> None:
+    (folder / "c.csv").write_text("reference,name,phone\nc-1,Ada,091 234 5678\n")
+    code, out, err = run_at_simulator("plan", "c.csv", "--to", "monri")
+    assert code == 0
+    assert (
+        "phone: 1 number has no calling code, such as 999 999 9999, because the row has no country. To add the code,"
+        " set the country with --default-country, such as HR."
+    ) in f"{out}{err}".replace("\n", " ")
+    code, out, err = run_at_simulator("plan", "c.csv", "--to", "monri", "--default-country", "HR")
+    assert (code, "calling code" in f"{out}{err}") == (0, False)
+
+
+def test_plan_and_verify_count_the_entries_that_they_do_not_list(run_at_simulator: Command, folder: Path) -> None:
+    source = write_csv(folder / "c.csv", 25)
+    assert run_at_simulator("sync", "c.csv", "--to", "monri")[0] == 0
+    (folder / "new.csv").write_text(source.read_text().replace("Ada Nr", "Eve Nr"))
+    assert "and 5 more customers that would change" in run_at_simulator("plan", "new.csv", "--to", "monri")[1]
+    source.write_text(source.read_text().replace("Ada Nr", "Eve Nr"))
+    out = run_at_simulator("verify", "c.csv.monri.journal")[1]
+    assert "and 5 more rows with a difference or without a comparison" in out
+    source.write_text("reference,name,email\n" + "".join(f"d-{number},Ada,none\n" for number in range(21)))
+    out = run_at_simulator("plan", "c.csv", "--to", "monri")[1]
+    assert "and 1 more row that cannot be sent" in out
+    assert "and 5 more customers that left the source" in out

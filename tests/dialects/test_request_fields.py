@@ -196,10 +196,21 @@ def test_text_longer_than_documented_is_refused(table: Table, wire: str) -> None
     fits = _put(table.valid, row.field, "1" * longest)
     assert table.broken(fits) == []
     assert _at(table.body(fits), wire) == "1" * longest
-    assert table.broken(_put(table.valid, row.field, "é" * longest)) == [], "the limit counts characters"
+    assert table.broken(_put(table.valid, row.field, "é" * (longest - 1) + "1")) == [], "the limit counts characters"
     (broken,) = table.broken(_put(table.valid, row.field, "1" * (longest + 1)))
     assert (broken.field, broken.wire_field) == (row.field, wire)
     assert str(longest) in broken.limit
+
+
+@pytest.mark.parametrize("text", ["nope", "-", "+", "ext."])
+def test_phone_without_digits_is_refused(text: str) -> None:
+    for table in TABLES.values():
+        if hasattr(table.valid, "phone"):
+            (broken,) = table.broken(
+                evolve(table.valid, phone=Phone("+385" if table.rows is wonder.FIELD_RULES else None, text))
+            )
+            assert broken.field.startswith("phone")
+            assert "digit" in broken.limit
 
 
 @pytest.mark.parametrize(("table", "wire"), _texts())

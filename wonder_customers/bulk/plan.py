@@ -71,6 +71,7 @@ class Plan:
         uncleared: Rows with an empty cell whose field the gateway cannot clear, by field.
         looked_up: Rows for which the gateway was queried.
         differences: The first customers that would change.
+        differing: The number of customers that would change, according to a lookup.
         problems: The first rows that cannot be sent.
         reasons: Rows that cannot be sent, by reason.
         systematic: Why `sync` would stop before it sends the rows; None if it would not.
@@ -93,6 +94,7 @@ class Plan:
     uncleared: "Counter[str]" = field(factory=Counter)
     looked_up: int = 0
     differences: list[Difference] = field(factory=list)
+    differing: int = 0
     problems: list[Outcome] = field(factory=list)
     reasons: "Counter[str]" = field(factory=Counter)
     systematic: str | None = None
@@ -268,6 +270,7 @@ def _count(
         _settled(found, [differing])
     elif differing is None:
         found.creates += 1
+        found.differing += diff
         if diff and len(found.differences) < most:
             sent = flat_values(item.draft)
             values = tuple(("", masked(str(value))) for value in sent.values())
@@ -279,6 +282,7 @@ def _count(
     else:
         # A job also writes rows that are equal at the gateway but not confirmed in the journal.
         found.updates += 1
+        found.differing += bool(differing.fields)
         if differing.fields and len(found.differences) < most:
             found.differences.append(differing)
 

@@ -81,7 +81,12 @@ class Verification:
     @property
     def wrong(self) -> int:
         """The number of rows that were read back and differ from the source."""
-        return self.checked - sum(self.counts[result] for result in _RIGHT)
+        return self.not_equal - sum(self.counts[result] for result in _LEFT_OUT)
+
+    @property
+    def not_equal(self) -> int:
+        """The number of rows that differ from the source or were not compared."""
+        return self.counts.total() - sum(self.counts[result] for result in _RIGHT)
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -113,8 +113,10 @@ def show_plan(
     if found.systematic is not None:
         print_message(f"`sync` would stop: {found.systematic}", "red")
     _show_differences(found.differences, values=diff)
+    _print_rest("customer", "that would change", found.differing - len(found.differences))
     for problem in found.problems:
         console().print(cell(f"{problem.status}: {problem.reason}", "red"))
+    _print_rest("row", "that cannot be sent", found.invalid + found.duplicates - len(found.problems), "red")
     if save is not None:
         print_message(
             f"The plan was written to {save}. To execute the plan, run `sync` with the same options and --approved"
@@ -122,6 +124,12 @@ def show_plan(
         )
     failed = found.invalid or found.duplicates or not found.adds_up or found.left.problem is not None
     return FAILED if failed else SUCCESS
+
+
+def _print_rest(noun: str, what: str, count: int, style: str = "") -> None:
+    """Print the number of entries that a list does not show."""
+    if count > 0:
+        console().print(cell(f"and {count:,} more {noun if count == 1 else noun + 's'} {what}", style))
 
 
 def _show_differences(differences: list[Difference], *, values: bool) -> None:
@@ -149,6 +157,7 @@ def _show_left(left: LeftCustomers, rows: int) -> None:
     console().print(cell(f"{left.share} left the source and {what}", "yellow"))
     for reference, gateway_id in left.listed[:MOST_SHOWN]:
         console().print(cell(f"left the source: {reference} ({gateway_id or 'id unknown'})"))
+    _print_rest("customer", "that left the source", left.count - MOST_SHOWN)
 
 
 def show_status(journal: Journal, *, json: bool) -> int:
@@ -291,6 +300,7 @@ def show_verification(
         row = f"row {finding.number}" if finding.number else "left the source"
         result = _RESULTS.get(finding.result, finding.result)
         console().print(cell(f"{row}, {finding.reference or 'without a reference'}: {result}{fields}{since}", "red"))
+    _print_rest("row", "with a difference or without a comparison", found.not_equal - MOST_SHOWN, "red")
     if sample is not None:
         low, high = found.interval
         console().print(cell(f"Between {low:.2%} and {high:.2%} of all rows differ (95 % confidence)."))

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.sources import ColumnMapping, RowReader, read, unsupported_fields
-from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import SUCCESS
 from wonder_customers.cli.output import cell, console, print_message
@@ -209,6 +209,13 @@ def print_changes(notes: SourceNotes) -> None:
         shown = "; ".join(f"{before} → {after or '(empty)'}" for before, after in notes.examples[column, what])
         values = "1 value" if count == 1 else f"{count:,} values"
         console().print(cell(f"{column}: {values} changed by `{what}`: {shown}"))
+    for (column, reason), (count, example) in notes.national.items():
+        values = "1 number has" if count == 1 else f"{count:,} numbers have"
+        advice = "set the country with --default-country, such as HR" if reason == NO_COUNTRY else "correct the source"
+        print_message(
+            f"{column}: {values} no calling code, such as {example}, because {reason}. To add the code, {advice}.",
+            "yellow",
+        )
     if notes.twins:
         pairs = ", ".join(f"{first} and {second}" for first, second in notes.twin_rows)
         what = "1 reference differs" if notes.twins == 1 else f"{notes.twins:,} references differ"

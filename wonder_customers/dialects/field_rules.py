@@ -83,6 +83,16 @@ def text(shortest: int = 0, longest: int = 255) -> Limit:
     return Limit(f"{shortest} to {longest} characters", check)
 
 
+def phone_text(shortest: int, longest: int) -> Limit:
+    """Return a limit of the length of a phone number, which must contain a digit."""
+    length = text(shortest, longest)
+
+    def check(value: Any) -> str | None:
+        return length.check(value) or (None if any(map(str.isdecimal, value)) else "must contain a digit")
+
+    return Limit(f"{length.description}, with a digit", check)
+
+
 def reference(longest: int) -> Limit:
     """Return the limit of the caller's id of a customer, which must be usable in a path."""
     return Limit(f"1 to {longest} characters, usable in a path", lambda value: path_segment_problem(value, longest))

@@ -7,6 +7,7 @@ from bulk.sources.read_rows import read_drafts, read_rows
 
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
+from wonder_customers.bulk.sources.card_guard import CARD_DATA
 
 
 def test_all_card_columns_are_listed_at_once(tmp_path: Path) -> None:
@@ -54,3 +55,12 @@ def test_row_with_a_card_of_any_type_has_no_raw_values(value: str, tmp_path: Pat
     assert first.raw_values is not None
     assert second.raw_values is None
     assert second.problem is not None
+
+
+def test_columns_gives_the_reason_for_which_card_columns_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("reference,Kartennummer,CC,colour\n1,4111111111111111,HR,red\n")
+    reader = sources.read(tmp_path / "c.csv", inspecting=True)
+    uses = {name: why for name, (paths, why) in reader.notes.columns.items() if not paths}
+    assert uses == {"Kartennummer": CARD_DATA, "CC": CARD_DATA, "colour": "unknown"}
+    with pytest.raises(ConfigurationError, match="'Kartennummer', 'CC' contain possible card data"):
+        sources.read(tmp_path / "c.csv")

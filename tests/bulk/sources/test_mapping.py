@@ -143,3 +143,10 @@ async def test_twins_and_changes_are_counted_in_plan_and_report(account: Callabl
     }
     assert job.notes.examples["address.country", "country"] == [("Croatia", "HR")]
     assert found.samples[0] == {"merchant_customer_id": "A-9", "name": "Axx", "country": "Hx"}
+
+
+def test_field_that_has_a_column_is_not_suggested_again(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown columns: 'phones', 'Telefonn'\. Nothing"):
+        read_drafts(tmp_path, "reference,phone,phones,Telefonn\n1,,,\n")
+    with pytest.raises(ConfigurationError, match=r"'phones' \(did you mean phone\?\)"):
+        read_drafts(tmp_path, "reference,phones\n1,\n")

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from bulk.sources.read_rows import read_drafts
 
+from wonder_customers.bulk import sources
+from wonder_customers.bulk.sources.notes import NO_COUNTRY, NOT_VALID
 from wonder_customers.records import Phone
 
 REFUSED = [
@@ -50,3 +52,19 @@ def test_cell_that_is_not_one_phone_is_refused_with_the_reason(
 @pytest.mark.parametrize(("text", "phone"), READ)
 def test_one_phone_is_read_as_it_is(text: str, phone: Phone, tmp_path: Path) -> None:
     assert [draft.phone for draft in read_drafts(tmp_path, f'reference,name,phone\nf-1,Ada,"{text}"\n')] == [phone]
+
+
+def test_national_phones_that_stay_unchanged_are_counted_with_a_masked_example(tmp_path: Path) -> None:
+    rows = "f-1,091 234 5678,\nf-2,0912345679,\nf-3,12,HR\nf-4,+385912345678,\nf-5,091 234 5670,HR\n"
+    (tmp_path / "c.csv").write_text("reference,phone.number,address.country\n" + rows)
+    reader = sources.read(tmp_path / "c.csv")
+    phones = [row.draft.phone for row in reader if row.draft is not None]
+    assert phones[2:] == [Phone(None, "12"), Phone("+385", "912345678"), Phone("+385", "912345670")]
+    assert reader.notes.national == {
+        ("phone.number", NO_COUNTRY): (2, "999 999 9999"),
+        ("phone.number", NOT_VALID): (1, "99"),
+    }
+    assert reader.notes.as_dict()["national_phones"][0]["values"] == 2
+    reader = sources.read(tmp_path / "c.csv", mapping=sources.ColumnMapping(default_country="HR"))
+    assert [row.draft.phone.number for row in reader if row.draft and row.draft.phone][:2] == ["912345678", "912345679"]
+    assert [reason for _, reason in reader.notes.national] == [NOT_VALID]

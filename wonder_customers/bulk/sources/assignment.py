@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define, evolve, field, fields, frozen
 
-from wonder_customers.bulk.sources.card_guard import may_have_cards
+from wonder_customers.bulk.sources.card_guard import CARD_DATA, may_have_cards
 from wonder_customers.bulk.sources.mapping import ColumnMapping, FieldSource
 from wonder_customers.bulk.sources.presets import Preset, name_key, recognised, synonym
 from wonder_customers.errors import ConfigurationError
@@ -140,20 +140,19 @@ class Assignment:
 
     def make_usable(self) -> None:
         """Leave out every column that would be refused: unknown columns, card data, and further columns of a field."""
-        for place in self.unknown:
-            self.left_out[place] = "unknown"
-        self.unknown.clear()
         given = self.explicit_fields()
+        cards = {it for it, name in enumerate(map(plain, self.base)) if may_have_cards(name, given.get(name))}
         kept: list[Feed] = []
         for feed in self.feeds:
-            cards = any(may_have_cards(plain(self.base[it]), given.get(plain(self.base[it]))) for it in feed.places)
-            if not cards and feed.path not in {other.path for other in kept}:
+            if cards.isdisjoint(feed.places) and feed.path not in {other.path for other in kept}:
                 kept.append(feed)
         dropped = {place: feed.path for feed in self.feeds if feed not in kept for place in feed.places}
         self.feeds = kept
-        for place, path in dropped.items():
+        for place in (*self.unknown, *dropped):
             if not self._is_used(place):
-                self.left_out[place] = f"another column is used for {path}"
+                other = f"another column is used for {dropped[place]}" if place in dropped else "unknown"
+                self.left_out[place] = CARD_DATA if place in cards else other
+        self.unknown.clear()
 
     def to_mapping(self) -> ColumnMapping:
         """Return an equivalent mapping that lists every column, so that it needs no presets and synonyms."""

@@ -194,9 +194,9 @@ class Columns:
                 country = value
             if feed.target is not None:
                 found[feed.target] = value
-        phone = found.get("phone")
-        if phone is not None:
-            found["phone"] = self.cleaner.international(phone, country, self._labels["phone"])
+        path = "phone" if "phone" in found or "phone.dial_code" in found else "phone.number"
+        if path in found:
+            found["phone"] = self.cleaner.international(found.pop(path), country, self._labels[path])
         return assembled(found, place)
 
     def _value(self, feed: Feed, values: Sequence[Any], place: str) -> Any:
@@ -314,7 +314,8 @@ def _unknown(found: Assignment) -> ConfigurationError:
     If no column is known, the first line may be the first customer instead of column names, so it is not quoted.
     """
     names = [found.names[place] for place in found.unknown]
-    hints = {name: similar(name, known_fields()) for name in names}
+    free = known_fields() - {feed.path for feed in found.feeds}
+    hints = {name: similar(name, free) for name in names}
     if not any(feed.places for feed in found.feeds) and not any(hints.values()):
         return UnknownColumns(
             f"none of the {len(names)} columns of the first line is a field of a customer. Nothing was sent. If the"

@@ -10,7 +10,10 @@ from attrs import define, evolve, field
 from wonder_customers.bulk.sources.encodings import DETECT
 from wonder_customers.bulk.sources.mapping import ColumnMapping
 
-__all__ = ["SourceNotes", "masked"]
+__all__ = ["NOT_VALID", "NO_COUNTRY", "SourceNotes", "masked"]
+
+NO_COUNTRY = "the row has no country"
+NOT_VALID = "the number is not valid in the country of the row"
 
 _EXAMPLES = 3
 _LONGEST = 60
@@ -40,6 +43,8 @@ class SourceNotes:
         columns: The fields of each column and the reason; a column that is left out has no field.
         changes: The number of values that were changed, by column and transformation.
         examples: Masked examples: before and after.
+        national: The number of national phone numbers that are sent unchanged, by column and reason (`NO_COUNTRY` or
+            `NOT_VALID`), with a masked example.
         footers: The number of skipped lines such as ``Total``.
         twins: The number of references that differ from an earlier reference only in case, in the composition of
             characters or in invisible characters.
@@ -54,6 +59,7 @@ class SourceNotes:
     columns: dict[str, tuple[tuple[str, ...], str]] = field(factory=dict)
     changes: "Counter[tuple[str, str]]" = field(factory=Counter)
     examples: dict[tuple[str, str], list[tuple[str, str]]] = field(factory=dict)
+    national: dict[tuple[str, str], tuple[int, str]] = field(factory=dict)
     footers: int = 0
     twins: int = 0
     twin_rows: list[tuple[int, int]] = field(factory=list)
@@ -77,6 +83,11 @@ class SourceNotes:
             example = (before, after) if plain else (masked(before, keep=0), masked(after, keep=0))
             if example not in examples:
                 examples.append(example)
+
+    def add_national(self, column: str, reason: str, number: str) -> None:
+        """Count a national phone number that is sent unchanged."""
+        count, example = self.national.get((column, reason), (0, ""))
+        self.national[column, reason] = (count + 1, example or masked(number, keep=0))
 
     def add_encoding(self, name: str, given: str | None, found: str) -> None:
         """Add the encoding `found` for the file `name`, if it was detected and is not UTF-8."""
@@ -105,6 +116,10 @@ class SourceNotes:
             "transformations": [
                 {"column": column, "transformation": what, "values": count, "examples": self.examples[column, what]}
                 for (column, what), count in self.changes.most_common()
+            ],
+            "national_phones": [
+                {"column": column, "reason": reason, "values": count, "example": example}
+                for (column, reason), (count, example) in self.national.items()
             ],
             "encodings": self.encodings,
             "footers": self.footers,

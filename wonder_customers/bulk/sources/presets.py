@@ -54,9 +54,10 @@ def synonym(name: str) -> str | None:
 
 
 def similar(name: str, fields: Collection[str]) -> str | None:
-    """Return the field whose name or synonym is most similar to a column name; None if none is similar."""
+    """Return which of `fields` has the name or synonym most similar to a column name; None if none is similar."""
     key = name_key(name)
-    for known, cutoff in (({name_key(field): field for field in fields}, 0.7), (_synonyms(), 0.85)):
+    synonyms = {known: field for known, field in _synonyms().items() if field in fields}
+    for known, cutoff in (({name_key(field): field for field in fields}, 0.7), (synonyms, 0.85)):
         if found := get_close_matches(key, known, n=1, cutoff=cutoff):
             return known[found[0]]
     return None

@@ -10,7 +10,7 @@ from attrs import define, field
 from wonder_customers.bulk.rows import RowProblem
 from wonder_customers.bulk.sources.countries import country_code
 from wonder_customers.bulk.sources.mapping import ColumnMapping
-from wonder_customers.bulk.sources.notes import SourceNotes
+from wonder_customers.bulk.sources.notes import NO_COUNTRY, NOT_VALID, SourceNotes
 from wonder_customers.bulk.sources.text import has_invalid_bytes
 from wonder_customers.errors import MissingExtraError
 
@@ -127,14 +127,21 @@ class Cleaner:
         return text or None
 
     def international(self, text: str, country: str | None, column: str) -> str:
-        """Return a national phone number in the international form, and any other string unchanged."""
+        """Return a national phone number in the international form, and any other string unchanged.
+
+        A national number that has no international form in its country, or no country, is counted.
+        """
         region = country or self.mapping.default_country
-        if region is None or "phone" not in self._on or text.startswith(("+", "\uff0b")):
+        if "phone" not in self._on or text.startswith(("+", "\uff0b")):
+            return text
+        if region is None:
+            self.notes.add_national(column, NO_COUNTRY, text)
             return text
         from wonder_customers._support.phone_numbers import national  # noqa: PLC0415 - the telephone library is large
 
         found = national(text, region)
         if found is None:
+            self.notes.add_national(column, NOT_VALID, text)
             return text
         self.notes.changed(column, "phone", text, found)
         return found

@@ -26,6 +26,7 @@ from wonder_customers.dialects.field_rules import (
     field_names,
     merge_names,
     not_clearable,
+    phone_text,
     reference,
     text,
     violations,
@@ -33,7 +34,7 @@ from wonder_customers.dialects.field_rules import (
 from wonder_customers.errors import Violation
 from wonder_customers.records import Address, CardSummary, Customer, CustomerDraft, CustomerPatch, PaymentToken, Phone
 
-_PHONE_LENGTH = text(1, 30)
+_PHONE_TEXT = phone_text(1, 30)
 
 
 def _phone_text(phone: Phone) -> str:
@@ -44,7 +45,7 @@ def _phone_problem(value: Any) -> str | None:
     code, number = (value.dial_code or "", value.number) if isinstance(value, Phone) else (None, None)
     if not isinstance(code, str) or not isinstance(number, str):
         return "must be a Phone whose parts are strings"
-    return _PHONE_LENGTH.check(_phone_text(value))
+    return _PHONE_TEXT.check(_phone_text(value))
 
 
 FIELD_RULES = (
@@ -52,7 +53,7 @@ FIELD_RULES = (
     FieldRule("description", "description", text(1, 200)),
     FieldRule("email", "email", text(1, 200)),
     FieldRule("name", "name", text(1, 50)),
-    FieldRule("phone", "phone", Limit("1 to 30 characters", _phone_problem)),
+    FieldRule("phone", "phone", Limit(_PHONE_TEXT.description, _phone_problem)),
     FieldRule("metadata", "metadata", JSON_OBJECT),
     FieldRule("address.postcode", "zip_code", text(1, 9)),
     FieldRule("address.city", "city", text(3, 30)),
