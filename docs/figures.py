@@ -25,6 +25,7 @@ from rich.text import Text
 from wonder_customers import CustomerDraft, CustomerSession, Monri
 from wonder_customers.dialects import names, package, simulator
 from wonder_customers.dialects.base import Dialect, Operation
+from wonder_customers.dialects.facts import facts_of
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.retry import Evidence, Resolve, Retry, RetryPolicy, RetryState, decide
 from wonder_customers.simulator import SimulatorServer
@@ -232,7 +233,7 @@ def _fields(gateway: str) -> str:
 
 def _facts(gateway: str) -> str:
     """Return the facts about a gateway, from the dialect's own list."""
-    facts = import_module(f"{package(gateway).__name__}.facts").FACTS
+    facts = facts_of(package(gateway).__name__)
     rows = (f"| {_escape(fact.statement)} | {fact.confidence} | {_escape(fact.source)} |\n" for fact in facts)
     return "| fact | confidence | source |\n|---|---|---|\n" + "".join(rows)
 

@@ -1,6 +1,5 @@
 """`probe` reports exactly the differences from the documentation and no values, and deletes its customers."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from wonder_customers.cli.app import run
 from wonder_customers.dialects import simulator
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.checks import GatewayChecks
+from wonder_customers.dialects.facts import facts_of
 from wonder_customers.probing import ProbeReport, probe
 from wonder_customers.testing.simulated import CustomerSimulator
 from wonder_customers.transports.asyncio import AsyncioTransport
@@ -153,5 +153,4 @@ def test_command_prints_the_checks_and_writes_the_report(
 @pytest.mark.parametrize("gateway", GATEWAYS)
 def test_checks_name_facts_of_the_gateways_page(gateway: str) -> None:
     name = dialects.package(gateway).__name__
-    facts = {fact.name for fact in import_module(f"{name}.facts").FACTS}
-    assert {check.fact for check in GatewayChecks.of(name).checks} <= facts
+    assert {check.fact for check in GatewayChecks.of(name).checks} <= {fact.name for fact in facts_of(name)}

@@ -71,7 +71,7 @@ class Check:
 
     Attributes:
         name: The name of the deviation that the check detects. The simulator's quirk has the same name.
-        fact: The name of the fact in the dialect's ``FACTS``; empty if it follows from the documented fields.
+        fact: The name of the fact in the dialect's ``facts.toml``; empty if it follows from the documented fields.
         believed: The assumption of the library.
         see: A function that returns a description of the deviation, without values; None if `believed` is correct.
         advice: What users have to do about a deviation.

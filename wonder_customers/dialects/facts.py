@@ -1,14 +1,16 @@
 """Facts about gateways as data: the assumptions of the library, their certainty and their sources.
 
 The authors of this library had no account at these gateways, so every fact comes from documentation and public code.
-The tables on the gateways' pages are generated from these facts.
+Each dialect keeps its facts in the file ``facts.toml``. The tables on the gateways' pages are generated from them.
 """
 
+import tomllib
 from enum import StrEnum
+from importlib.resources import files
 
 from attrs import frozen
 
-__all__ = ["Confidence", "Fact"]
+__all__ = ["Confidence", "Fact", "facts_of"]
 
 
 class Confidence(StrEnum):
@@ -41,3 +43,9 @@ class Fact:
     confidence: Confidence
     source: str
     check: str = ""
+
+
+def facts_of(package: str) -> tuple[Fact, ...]:
+    """Return the facts of the dialect in `package`, in the order of its file ``facts.toml``."""
+    tables = tomllib.loads((files(package) / "facts.toml").read_text(encoding="utf-8"))
+    return tuple(Fact(name, **{**it, "confidence": Confidence(it["confidence"])}) for name, it in tables.items())
