@@ -15,8 +15,8 @@ from cattrs.fns import identity
 from cattrs.gen import make_dict_unstructure_fn
 
 from wonder_customers.dialects import drift
+from wonder_customers.dialects.responses import invalid_response
 from wonder_customers.dialects.tolerant_reader import Json, MissingFieldError, RecordReader, field_overrides
-from wonder_customers.errors import InvalidResponseError
 from wonder_customers.records import Unset
 from wonder_customers.secret import Secret
 
@@ -174,16 +174,10 @@ def read_record(what: str, status: int, reader: RecordReader[T], body: Any) -> T
         InvalidResponseError: `body` is not an object, or the record's id is missing. The message contains no value.
     """
     if not isinstance(body, dict):
-        raise InvalidResponseError(
-            f"the response with HTTP {status} contains a JSON {drift.type_name(body)} instead of a {what}",
-            status=status,
-            applied="unknown",
-        )
+        kind = drift.type_name(body)
+        raise invalid_response(f"the response with HTTP {status} contains a JSON {kind} instead of a {what}", status)
     try:
         return reader.read(body)[0]
     except MissingFieldError as missing:
-        raise InvalidResponseError(
-            f"the response with HTTP {status} contains a {what} that cannot be read: {missing}",
-            status=status,
-            applied="unknown",
-        ) from None
+        reason = f"the response with HTTP {status} contains a {what} that cannot be read: {missing}"
+        raise invalid_response(reason, status) from None

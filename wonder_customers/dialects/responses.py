@@ -26,6 +26,7 @@ __all__ = [
     "as_creation",
     "error_object",
     "gateway_error",
+    "invalid_response",
     "mismatch_error",
     "require_match",
     "response_object",
@@ -74,10 +75,15 @@ def as_creation(read: Callable[[HttpResponse], Customer]) -> Callable[[HttpRespo
     return decode
 
 
+def invalid_response(reason: str, status: int) -> InvalidResponseError:
+    """Return the error for a response that cannot be read, after which a write may have been applied."""
+    return InvalidResponseError(reason, status=status, applied="unknown")
+
+
 def mismatch_error(what: str, name: str, response: HttpResponse) -> InvalidResponseError:
     """Return the error for a response about a customer or token that was not requested."""
     reason = f"the response is about another {what}: its {name} differs from the requested one"
-    return InvalidResponseError(reason, status=response.status, applied="unknown")
+    return invalid_response(reason, response.status)
 
 
 def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
@@ -87,23 +93,16 @@ def response_object(gateway: str, response: HttpResponse) -> dict[str, Any]:
         InvalidResponseError: The body is not a JSON object, or is ambiguous (see `wonder_customers.dialects.json`), or
             the response is a redirect.
     """
-    if response.status // 100 == 3:
-        raise InvalidResponseError(
-            f"the gateway responded with a redirect (HTTP {response.status}), which is not followed",
-            status=response.status,
-            applied="unknown",
-        )
+    status = response.status
+    if status // 100 == 3:
+        raise invalid_response(f"the gateway responded with a redirect (HTTP {status}), which is not followed", status)
     try:
         body = parse_json(response.body)
     except UnreadableJsonError as unreadable:
-        reason = f"the response with HTTP {response.status} contains {unreadable}"
-        raise InvalidResponseError(reason, status=response.status, applied="unknown") from None
+        raise invalid_response(f"the response with HTTP {status} contains {unreadable}", status) from None
     if not isinstance(body, dict):
-        raise InvalidResponseError(
-            f"the response with HTTP {response.status} contains a JSON {type_name(body)} instead of an object",
-            status=response.status,
-            applied="unknown",
-        )
+        kind = type_name(body)
+        raise invalid_response(f"the response with HTTP {status} contains a JSON {kind} instead of an object", status)
     return body
 
 

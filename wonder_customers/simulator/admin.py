@@ -1,6 +1,6 @@
 """Administrative endpoints, for test programs in other languages and processes."""
 
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from starlette.requests import Request
@@ -14,6 +14,9 @@ from wonder_customers.simulator.gateway import json_response, read_body
 from wonder_customers.simulator.quirks import Quirks
 from wonder_customers.simulator.request_checks import protected
 from wonder_customers.simulator.store import Store
+
+if TYPE_CHECKING:
+    from wonder_customers.simulator.server import SimulatorServer
 
 MAX_BYTES: Final = 65_536
 """Maximum size of the body of an administrative request."""
@@ -54,32 +57,8 @@ def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
     ]
 
 
-class SimulatorState(Protocol):
-    """The parts of the server that `state_routes` changes."""
-
-    conditions: Conditions
-    quirks: Quirks
-
-    def export_state(self) -> dict[str, Any]:
-        """Return all data."""
-
-    def import_state(self, state: Any) -> None:
-        """Replace all data with `state`, an export of `export_state`.
-
-        Raises:
-            ValueError: `state` is invalid. Nothing was changed.
-        """
-
-    def clear_state(self) -> None:
-        """Delete all data except merchants."""
-
-
-def state_routes(server: SimulatorState) -> list[Route]:
-    """Return the endpoints that show and change conditions, quirks and data.
-
-    Args:
-        server: The server.
-    """
+def state_routes(server: "SimulatorServer") -> list[Route]:
+    """Return the endpoints that show and change the conditions, quirks and data of a server."""
 
     async def state(request: Request) -> Response:
         if request.method == "DELETE":

@@ -2,39 +2,26 @@
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from wonder_customers.simulator.proxy_http import ClientConnection, GatewayConnection, ProxiedRequest, ProxiedResponse
+
+if TYPE_CHECKING:
+    from wonder_customers.simulator.fault_proxy import FaultProxy
 
 _BOMB_SIZE = 1 << 30
 _BOMB_CHECKSUM = 0x5B64C2B0
 """The CRC-32 of `_BOMB_SIZE` zero bytes."""
 
 
-class ProxyControl(Protocol):
-    """The operations of the fault proxy that behaviours use."""
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine that outlives the connection."""
-
-    def refuse(self, seconds: float | None) -> None:
-        """Refuse connections for `seconds`, or until the faults are cleared if `seconds` is None."""
-
-    async def deliver_later(self, message: ProxiedRequest, delay: float) -> None:
-        """Deliver a request to the gateways after `delay` seconds."""
-
-    def count(self, message: ProxiedRequest) -> None:
-        """Count a received request."""
-
-
 @dataclass(slots=True)
 class FaultContext:
     """One request of a client, with its connections. Initially, only the head of the request has been read."""
 
-    proxy: ProxyControl
+    proxy: "FaultProxy"
     client: ClientConnection
     upstream: GatewayConnection
     head: ProxiedRequest

@@ -5,22 +5,16 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, isfinite
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from wonder_customers.simulator.gateway import ReceivedRequest
 
 _MAX_SECONDS: Final = 60.0
 _MAX_RATE: Final = 1_000_000.0
 _MAGIC: Final = re.compile(r"(?<![\w-])(?:fail-(?P<status>[45]\d\d)|slow-(?P<time>\d{1,5})(?P<unit>ms|s))-")
-
-
-class MagicRequest(Protocol):
-    """The parts of a request that may contain a magic reference."""
-
-    @property
-    def texts(self) -> Iterable[str]:
-        """The path segments, query values and body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +56,6 @@ class Conditions:
 
     @latency.setter
     def latency(self, value: tuple[float, float] | None) -> None:
-        """Set the delay.
-
-        Raises:
-            ValueError: The numbers are not in the range 0 to 60, or are not in ascending order.
-        """
         if value is not None:
             low, high = (_number("latency", it, _MAX_SECONDS) for it in value)
             if low > high:
@@ -87,11 +76,6 @@ class Conditions:
 
     @rate_limit.setter
     def rate_limit(self, value: float | None) -> None:
-        """Set the limit.
-
-        Raises:
-            ValueError: The number is not positive or too large.
-        """
         if value is not None:
             value = _number("rate_limit", value, _MAX_RATE)
             if value <= 0:
@@ -141,7 +125,7 @@ class Conditions:
             await asyncio.sleep(seconds)
 
 
-def magic_of(request: MagicRequest) -> Magic:
+def magic_of(request: "ReceivedRequest") -> Magic:
     """Return the effect of the first magic reference in a request."""
     for text in request.texts:
         if found := _MAGIC.search(text):

@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -288,7 +288,7 @@ class SimulatedGateway(ABC):
             recorded.response_body = without_card_data(bytes(response.body))
             return response
 
-        return Route(path, _named(endpoint, path), methods=list(handlers))
+        return Route(path, endpoint, name=path, methods=list(handlers))
 
 
 def _objects_with(keys: frozenset[str], value: Any) -> Iterator[JsonObject]:
@@ -322,8 +322,3 @@ def _recorded(gateway: str, request: Request, route: str) -> RecordedRequest:
         fault=headers.pop(INJECTED_FAULT, None),
         headers=headers,
     )
-
-
-def _named(endpoint: Callable[[Request], Awaitable[Response]], path: str) -> Callable[[Request], Awaitable[Response]]:
-    endpoint.__name__ = path
-    return endpoint

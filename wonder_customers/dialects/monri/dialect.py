@@ -21,6 +21,7 @@ from wonder_customers.dialects.responses import (
     as_creation,
     error_object,
     gateway_error,
+    invalid_response,
     mismatch_error,
     require_match,
     response_object,
@@ -248,15 +249,11 @@ def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
     if word == "approved":
         return body
     if not isinstance(word, str | None):
-        raise InvalidResponseError(
-            "the status in the response body is not a string", status=response.status, applied="unknown"
-        )
+        raise invalid_response("the status in the response body is not a string", response.status)
     if word in {"invalid-request", "error"}:
         raise _refusal(400, body)
     if word not in {None, *accepted}:
-        raise InvalidResponseError(
-            "the status in the response body is unknown", status=response.status, applied="unknown"
-        )
+        raise invalid_response("the status in the response body is unknown", response.status)
     return body
 
 

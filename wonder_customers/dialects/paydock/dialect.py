@@ -20,6 +20,7 @@ from wonder_customers.dialects.paydock.filters import PaydockFilter
 from wonder_customers.dialects.responses import (
     as_creation,
     error_object,
+    invalid_response,
     mismatch_error,
     require_match,
     response_object,
@@ -318,11 +319,7 @@ def _accepted(response: HttpResponse) -> dict[str, Any]:
         raise refusal(response.status, body)
     resource = body.get("resource")
     if not isinstance(resource, dict):
-        raise InvalidResponseError(
-            "the field `resource` in the response is missing or not an object",
-            status=response.status,
-            applied="unknown",
-        )
+        raise invalid_response("the field `resource` in the response is missing or not an object", response.status)
     return resource
 
 

@@ -62,11 +62,7 @@ def success(status: int, kind: str, data: object, resource: Mapping[str, object]
 def fail(
     status: int, message: str, code: str, path: str = "", messages: tuple[str, ...] = (), *, kind: str = "customer"
 ) -> NoReturn:
-    """Refuse a request with both error objects. `kind` is the value of ``resource.type``.
-
-    Raises:
-        GatewayRefusal: Always.
-    """
+    """Refuse a request with both error objects. `kind` is the value of ``resource.type``."""
     details = {"path": path, "messages": list(messages)}
     legacy = code if code == "token_required" else "".join(word.capitalize() for word in code.split("_"))
     error = {"message": message, "code": legacy, "details": details}
@@ -76,21 +72,13 @@ def fail(
 
 
 def unknown_key() -> NoReturn:
-    """Refuse an unknown secret key in the older format.
-
-    Raises:
-        GatewayRefusal: Always.
-    """
+    """Refuse an unknown secret key in the older format."""
     error, resource = {"message": "No user with provided secret key"}, {"type": "user", "data": None}
     raise GatewayRefusal(403, {"status": 403, "error": error, "resource": resource}, _headers())
 
 
 def unknown_token() -> NoReturn:
-    """Refuse an unknown, used or expired one-time token, with a body that a public test suite recorded.
-
-    Raises:
-        GatewayRefusal: Always.
-    """
+    """Refuse an unknown, used or expired one-time token, with a body that a public test suite recorded."""
     message, messages = "Token Not found", ["No Tokens found with provided id"]
     summary = {"message": message, "code": "unspecified_error", "details": {"messages": messages}}
     body = {"status": 400, "error": {"message": message, "details": messages}, "error_summary": summary}
@@ -98,11 +86,7 @@ def unknown_token() -> NoReturn:
 
 
 def _declined() -> NoReturn:
-    """Refuse a card as an acquirer does.
-
-    Raises:
-        GatewayRefusal: Always.
-    """
+    """Refuse a card as an acquirer does."""
     reason = {"gateway_specific_code": "05", "gateway_specific_description": "Do not honour"}
     summary = {"message": "Transaction declined", "code": "transaction_declined", "details": {**reason, "messages": []}}
     error = {"message": "Transaction declined", "details": [{**reason, "param_name": "card_number"}]}
@@ -111,20 +95,12 @@ def _declined() -> NoReturn:
 
 
 def invalid(path: str, *messages: str) -> NoReturn:
-    """Refuse a request because of the field at `path`.
-
-    Raises:
-        GatewayRefusal: Always.
-    """
+    """Refuse a request because of the field at `path`."""
     fail(400, "param validation failed", "validation_error", path, messages)
 
 
 def not_found() -> NoReturn:
-    """Refuse a request for an unknown resource.
-
-    Raises:
-        GatewayRefusal: Always.
-    """
+    """Refuse a request for an unknown resource."""
     fail(404, "Not found", "not_found")
 
 

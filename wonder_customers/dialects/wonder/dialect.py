@@ -19,6 +19,7 @@ from wonder_customers.dialects.responses import (
     as_creation,
     error_object,
     gateway_error,
+    invalid_response,
     mismatch_error,
     require_match,
     response_object,
@@ -217,9 +218,7 @@ def _accepted(response: HttpResponse) -> Any:
     if failed:
         raise gateway_error(response.status, code=error_code or short_text(code), message=message)
     if isinstance(code, (dict, list, bool)):
-        raise InvalidResponseError(
-            "the code in the response is neither a number nor a string", status=response.status, applied="unknown"
-        )
+        raise invalid_response("the code in the response is neither a number nor a string", response.status)
     if error_code or code not in {None, 200, "200"}:
         number = int(str(code)) if str(code).isdecimal() and len(str(code)) == 3 else 400
         status = number if 400 <= number <= 599 else 400
@@ -230,9 +229,7 @@ def _accepted(response: HttpResponse) -> Any:
 def _part(name: str, response: HttpResponse) -> Any:
     data = _accepted(response)
     if not isinstance(data, dict):
-        raise InvalidResponseError(
-            "the field `data` in the response is missing or not an object", status=response.status, applied="unknown"
-        )
+        raise invalid_response("the field `data` in the response is missing or not an object", response.status)
     return data.get(name)
 
 
