@@ -12,16 +12,21 @@ from wonder_customers.testing import CustomerSimulator
 from wonder_customers.transports.asyncio import AsyncioTransport
 from wonder_customers.transports.httpx import HttpxTransport
 
-# Time limits of single examples would fail on a busy machine. Examples are the same in every run of the same code.
-settings.register_profile(
-    "tests",
-    deadline=None,
-    derandomize=True,
-    max_examples=50,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-settings.register_profile("nightly", settings.get_profile("tests"), derandomize=False, max_examples=300)
-settings.load_profile("tests")
+EXAMPLES = {"plain": 20, "long": 200, "nightly": 300}
+"""Hypothesis examples of a test without options, with ``--long`` and with ``--nightly``.
+
+Settings of a single test multiply ``settings().max_examples``, so that the options raise these numbers too.
+"""
+for _name, _examples in EXAMPLES.items():
+    # Time limits of single examples would fail on a busy machine. Except at night, the examples are the same in every
+    # run of the same code.
+    settings.register_profile(
+        _name,
+        deadline=None,
+        derandomize=_name != "nightly",
+        max_examples=_examples,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+    )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,8 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--nightly"):
-        settings.load_profile("nightly")
+    settings.load_profile(next((it for it in ("nightly", "long") if config.getoption(f"--{it}")), "plain"))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -57,9 +61,10 @@ def _left_out(config: pytest.Config) -> list[str]:
 
 
 def _thin_trio(items: list[pytest.Item]) -> None:
-    """Mark as nightly, of the tests on trio, those with another gateway than the first and those of most bulk modules.
+    """Mark as nightly, of the tests on trio, those with another gateway than the first, and those of some folders.
 
-    On asyncio, all of them run. Bulk jobs use the event loop through anyio alone; two modules test them on trio.
+    On asyncio, all of them run. Dialects do not depend on the event loop. Bulk jobs use it through anyio alone, and two
+    modules test them on trio.
     """
     first: dict[str, object] = {}
     for item in items:
@@ -68,7 +73,8 @@ def _thin_trio(items: list[pytest.Item]) -> None:
             continue
         gateway = parameters.get("gateway")
         other = first.setdefault(item.nodeid.partition("[")[0], gateway) != gateway
-        if other or (item.path.parent.name == "bulk" and item.path.name not in {"test_job.py", "test_job_end.py"}):
+        folder, exempt = item.path.parent.name, {"test_job.py", "test_job_end.py", "test_roundtrips.py"}
+        if other or (folder in {"bulk", "dialects"} and item.path.name not in exempt):
             item.add_marker(pytest.mark.nightly)
 
 

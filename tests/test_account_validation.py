@@ -74,6 +74,11 @@ def test_none_is_rejected_as_a_credential() -> None:
             kind(*given)
 
 
+def test_app_id_with_a_slash_is_rejected() -> None:
+    with pytest.raises(ConfigurationError, match="slash"):
+        Wonder("a/20260101000000", private_key())
+
+
 def test_paydock_requires_exactly_one_credential() -> None:
     both: dict[str, Any] = {"secret_key": HIDDEN, "access_token": HIDDEN}
     for given in ({}, both):
@@ -162,6 +167,7 @@ BAD_URLS: dict[str, Any] = {
     "newline": "https://gateway.example/\r\nX: 1",
     "not ASCII": "https://gatewäy.example/",
     "bad port": "https://gateway.example:99999/",
+    "port 0": "https://gateway.example:0/",
     "no port number": "https://gateway.example:port/",
     "bad IPv6": "https://[::1/",
     "backslash before another host": f"https://gateway.example\\{HIDDEN}.example/",

@@ -256,7 +256,9 @@ def test_times_in_other_forms_are_read_and_reported(value: Any) -> None:
     assert [it.field for it in found] == ["created_at"]
 
 
-@pytest.mark.parametrize("value", ["03/04/2024", "yesterday", 5, -1, 1e300, True, "9999-12-31T23:59:59-10:00"])
+@pytest.mark.parametrize(
+    "value", ["03/04/2024", "yesterday", 5, -1, 1e300, True, "9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+08:00"]
+)
 def test_ambiguous_times_are_not_guessed(value: Any) -> None:
     record, found = _read(monri.read_customer, {"uuid": "u", "created_at": value})
     assert record.created_at is None

@@ -3,15 +3,12 @@
 import pytest
 from gateway_responses import HEX24, UUID, monri_customer, paydock_customer, wonder_customer
 
-from scripted_transport import CREATED, MONRI, NO_RESPONSE, PAYDOCK, draft, make_harness, respond, wonder_account
+from scripted_transport import CREATED, NO_RESPONSE, PAYDOCK, draft, make_harness, respond, wonder_account
 from wonder_customers import (
-    ConfigurationError,
     ConflictError,
     GatewayError,
     InvalidRequestError,
     InvalidResponseError,
-    Monri,
-    Wonder,
 )
 
 pytestmark = pytest.mark.anyio
@@ -66,34 +63,6 @@ async def test_case_of_ids_is_ignored() -> None:
 async def test_case_of_references_is_compared() -> None:
     with pytest.raises(InvalidResponseError, match="reference differs"):
         await make_harness(respond(200, monri_customer(merchant_customer_id="R-1"))).create(draft())
-
-
-async def test_app_id_with_a_slash_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="slash"):
-        Wonder("a/20260101000000", wonder_account().private_key)
-
-
-async def test_base_url_with_port_zero_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="port 0"):
-        Monri("k", "t", base_url=MONRI.base_url + ":0")
-
-
-TOKEN_NOT_FOUND = {
-    "status": 400,
-    "error": {"message": "Token Not found", "details": ["No Tokens found with provided id"]},
-    "resource": {"type": "payment_source", "data": None},
-    "error_summary": {
-        "message": "Token Not found",
-        "code": "unspecified_error",
-        "details": {"messages": ["No Tokens found with provided id"]},
-    },
-}
-
-
-async def test_paydock_unknown_one_time_token_is_not_a_missing_customer() -> None:
-    with pytest.raises(InvalidRequestError, match=r"Token Not found \(No Tokens found") as caught:
-        await make_harness(respond(400, TOKEN_NOT_FOUND), account=PAYDOCK).create(draft())
-    assert caught.value.fields == {"": ("No Tokens found with provided id",)}
 
 
 @pytest.mark.parametrize(

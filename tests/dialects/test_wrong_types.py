@@ -121,7 +121,11 @@ OPERATIONS: dict[str, Callable[[Session], Awaitable[Any]]] = {
 
 
 EVERY = pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.long)], ids=["some", "all"])
-"""Each third case reaches every field and every wrong type."""
+"""Each third case reaches every field and every wrong type. The operations share a codec, so only `get` tries these."""
+
+
+def _some(gateway: str, operation: str, every: int) -> list[tuple[str, str, dict[str, Any]]]:
+    return list(_cases(gateway))[:: every if operation == "get" or every == 1 else 13]
 
 
 @EVERY
@@ -133,12 +137,10 @@ async def test_field_of_another_type_is_reported_and_fails_no_operation(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     transport, events = OneCustomer(gateway), list[Event]()
-    cases = list(_cases(gateway))
-    assert len(cases) > 40
     async with CustomerSession(
         ACCOUNTS[gateway](), transport=transport, observers=[events.append, log_events]
     ) as session:
-        for path, wrong, body in cases[::every]:
+        for path, wrong, body in _some(gateway, operation, every):
             transport.customers, before = [body], dict(session.stats().drift)
             result = await OPERATIONS[operation](session)
             changed = {name for name, count in session.stats().drift.items() if count != before.get(name)}
@@ -161,7 +163,7 @@ async def test_strict_session_raises_for_each_field_of_another_type(gateway: str
     async with CustomerSession(
         ACCOUNTS[gateway](), transport=transport, strict=True, retry=RetryPolicy(attempts=1)
     ) as session:
-        for path, wrong, body in list(_cases(gateway))[::every]:
+        for path, wrong, body in _some(gateway, operation, every):
             transport.customers = [body]
             with pytest.raises(InvalidResponseError) as caught:
                 await OPERATIONS[operation](session)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mock_gateway import ACCOUNTS
 from security import entry_points
@@ -27,27 +27,16 @@ from wonder_customers.dialects import responses
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = sorted((ROOT / "wonder_customers" / "dialects").glob("*/golden/*response*.json"))
-QUICK = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
-LONG = settings(QUICK, max_examples=2500)
+MANY = 25 if settings.get_current_profile_name() == "plain" else 2500
 
 DISTINCT = list(dict.fromkeys(entry_points.ENTRY_POINTS))
 
 
 @pytest.mark.parametrize("entry_point", DISTINCT, ids=lambda it: it.__name__)
-@QUICK
-@given(data=st.binary(max_size=200))
+@settings(max_examples=MANY)
+@given(data=st.binary(max_size=2000))
 @example(data=b"")
 def test_entry_point_accepts_any_bytes(entry_point: Any, data: bytes) -> None:
-    entry_point(data)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("entry_point", DISTINCT, ids=lambda it: it.__name__)
-@LONG
-@given(data=st.binary(max_size=2000))
-def test_entry_point_accepts_many_more_bytes(entry_point: Any, data: bytes) -> None:
     entry_point(data)
 
 
@@ -67,7 +56,6 @@ ENVELOPES = st.recursive(
 
 
 @pytest.mark.parametrize("account_context", range(4))
-@QUICK
 @given(
     operation=st.integers(0, len(entry_points.OPERATIONS) - 1),
     status=st.sampled_from(entry_points.STATUSES),
@@ -82,7 +70,6 @@ def test_operations_accept_any_json_with_the_gateways_keys(
 
 
 @pytest.mark.parametrize("account_context", range(4))
-@QUICK
 @given(
     data=st.data(),
     operation=st.integers(0, len(entry_points.OPERATIONS) - 1),

@@ -146,7 +146,7 @@ def test_state_can_be_exported_and_imported(simulators: Any, server: SimulatorSe
     with SimulatorServer(simulators) as other:
         address = f"{other.origin}/_simulator/state"
         headers = {"Content-Type": "application/json"}
-        assert httpx.post(address, json=state, headers=headers, trust_env=False).json() == state
+        assert httpx.post(address, json=state, headers=headers, trust_env=False, verify=False).json() == state
         second = caller_of(other)
         assert {**other.environment(), **server.environment()} == server.environment() | {
             name: value for name, value in other.environment().items() if name not in server.environment()

@@ -18,7 +18,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def admin(server: SimulatorServer, method: str, path: str, **options: Any) -> httpx.Response:
-    with httpx.Client(trust_env=False, timeout=60) as client:
+    with httpx.Client(trust_env=False, verify=False, timeout=60) as client:
         return client.request(method, f"{server.origin}/_simulator/{path}", **options)
 
 
@@ -116,7 +116,7 @@ def test_hostile_path_pattern_is_matched_in_linear_time() -> None:
 @pytest.mark.parametrize("faults", [True, False])
 def test_oversized_request_bodies_get_413_and_the_server_goes_on(simulators: Any, faults: bool) -> None:
     with SimulatorServer(simulators, faults=faults) as server:
-        with httpx.Client(trust_env=False, timeout=60) as client:
+        with httpx.Client(trust_env=False, verify=False, timeout=60) as client:
             try:
                 refused = client.post(f"{server.origin}/v1/customers", content=b"x" * 2_000_000)
                 assert refused.status_code == 413

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,21 @@ from wonder_customers.simulator import SimulatorServer
 REQUESTS = "document.querySelectorAll('#requests tr')"
 
 
-@pytest.fixture
-def browser(server: SimulatorServer, tmp_path: Path) -> Iterator[Browser]:
-    """Return a browser that shows the inspector."""
-    opened = Browser(tmp_path)
-    try:
-        opened.open(server.origin, "document.body?.dataset.ready === 'yes'")
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return a browser for all tests, because its start takes seconds."""
+    with closing(Browser(tmp_path_factory.mktemp("chromium"))) as opened:
         yield opened
-        assert opened.messages == []
-    finally:
-        opened.close()
+
+
+@pytest.fixture
+def browser(server: SimulatorServer, chromium: Browser) -> Iterator[Browser]:
+    """Return a browser that shows the inspector."""
+    chromium.messages.clear()
+    chromium.open(server.origin, f"location.origin === '{server.origin}' && document.body?.dataset.ready === 'yes'")
+    yield chromium
+    assert chromium.messages == []
+    chromium.open("about:blank", "location.origin === 'null'")
 
 
 def details_of(browser: Browser, number: int) -> str:
@@ -184,14 +190,14 @@ def test_other_mistakes_in_credentials_are_explained(server: SimulatorServer, ca
 
 def _reason(server: SimulatorServer) -> str:
     newest = server.request_log.latest()[0]
-    shown = httpx.get(f"{server.origin}/_simulator/log/{newest.number}", trust_env=False).json()
+    shown = httpx.get(f"{server.origin}/_simulator/log/{newest.number}", trust_env=False, verify=False).json()
     assert shown["authentication"]["accepted"] is False
     reason: str = shown["authentication"]["reason"]
     return reason
 
 
 def test_page_is_self_contained_and_refused_for_other_hosts(server: SimulatorServer) -> None:
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, verify=False) as client:
         page = client.get(server.origin)
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy

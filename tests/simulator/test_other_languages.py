@@ -13,7 +13,12 @@ from wonder_customers.simulator import SimulatorServer
 PROGRAMS = files(ROOT / "docs" / "other-languages.md")
 COMMANDS = {".sh": "bash", ".mjs": "node", ".php": "php", ".java": "java"}
 TOOLS = {".sh": ("bash", "curl", "openssl", "od"), ".mjs": ("node",), ".php": ("php",), ".java": ("java",)}
-NAMES = [name for name in PROGRAMS if not name.endswith(".yaml")]
+# The Java compiler alone takes seconds.
+NAMES = [
+    pytest.param(name, marks=pytest.mark.long if name.endswith(".java") else ())
+    for name in PROGRAMS
+    if not name.endswith(".yaml")
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

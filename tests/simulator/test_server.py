@@ -167,7 +167,7 @@ def test_wait_returns_on_stop(simulators: Any) -> None:
 def test_server_starts_in_a_running_event_loop(simulators: Any) -> None:
     async def main() -> int:
         with SimulatorServer(simulators) as server:
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, verify=False) as client:
                 return (await client.get(f"{server.origin}/v2/x")).status_code
 
     assert asyncio.run(main()) == 404
