@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from math import inf, nan
 from pathlib import Path
 
 import anyio
@@ -163,8 +164,9 @@ def test_invalid_addresses_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in str(caught.value)
     with pytest.raises(ConfigurationError, match="redis://HOST:PORT"):
         SharedLimit("memory://", 10.0)
-    with pytest.raises(ConfigurationError, match="must be greater than 0 requests per second"):
-        SharedLimit("redis://127.0.0.1:1", 0)
+    for rate in (0.0, inf, nan):
+        with pytest.raises(ConfigurationError, match="the rate must be at least 1 request per hour"):
+            SharedLimit("redis://127.0.0.1:1", rate)
 
 
 def test_on_the_command_line(redis: Redis, tmp_path: Path) -> None:

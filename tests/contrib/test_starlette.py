@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -176,6 +177,17 @@ async def test_account_is_created_in_a_thread() -> None:
     async with running(app):
         assert app_session(app).gateway == "paydock"
     assert threads != [threading.get_ident()]
+
+
+@pytest.mark.anyio
+async def test_account_is_created_by_an_async_function() -> None:
+    async def account() -> Paydock:
+        await anyio.lowlevel.checkpoint()
+        return Paydock("key")
+
+    app = Starlette(lifespan=customer_lifespan(account))
+    async with running(app):
+        assert app_session(app).gateway == "paydock"
 
 
 @pytest.mark.anyio

@@ -284,6 +284,17 @@ async def test_later_messages_do_not_show_a_replaced_secret() -> None:
     assert HIDDEN not in visible_text(caught.value)
 
 
+async def test_message_does_not_show_a_key_that_was_replaced_during_the_token_request() -> None:
+    values = iter([f"{HIDDEN}-old", f"{HIDDEN}-new"])
+    echo = {"status": "invalid-request", "message": f"{HIDDEN}-old was replaced by {HIDDEN}-new"}
+    account = Monri(lambda: next(values), "token", auth="oauth")
+    token = respond(200, {"status": "approved", "access_token": "t-1", "expires_in": 900})
+    it = make_harness(respond(401, {}), token, respond(400, echo), account=account)
+    with pytest.raises(CallError) as caught:
+        await it.create(draft())
+    assert HIDDEN not in visible_text(caught.value)
+
+
 async def test_request_id_of_a_response_does_not_show_a_provided_secret() -> None:
     events: list[Any] = []
     step = respond(404, {"message": "Customer not found"}, x_request_id=f"id-{HIDDEN}")

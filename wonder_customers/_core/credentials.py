@@ -153,7 +153,9 @@ class AccountCredentials:
         found = await self._with_provided(known)
         if found.dialect.token_call() is not None:
             bearer = await self._tokens.get(partial(self._fetch_token, known, send, found))
-            found = evolve(found, bearer=bearer, secrets=(*found.secrets, bearer))
+            renewed = await self._with_provided(known)  # a refused token request may have replaced the secrets
+            secrets = tuple(dict.fromkeys((*found.secrets, *renewed.secrets, bearer)))
+            found = evolve(renewed, bearer=bearer, secrets=secrets)
         # A new access token may be accepted even if its value is the same.
         same = refused is not None and refused.bearer is None and found.secrets == refused.secrets
         return refused if refused is not None and same else found

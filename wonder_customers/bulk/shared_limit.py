@@ -21,8 +21,8 @@ from wonder_customers.bulk.distributed.permits import (
     Grant,
     LeasedRateLimit,
     Unreachable,
-    check_shared_rate,
 )
+from wonder_customers.bulk.options import check_rate
 from wonder_customers.errors import ConfigurationError, needed
 from wonder_customers.rate_limit import RequestResult, spacing
 from wonder_customers.secret import guarded
@@ -84,7 +84,7 @@ class SharedLimit:
     _unreachable: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        check_shared_rate(self.rate)
+        check_rate(self.rate)
         address = urlsplit(self.url)
         if address.password or "password" in address.query.casefold():
             raise ConfigurationError(

@@ -12,9 +12,11 @@ async def show(id: str, customers: Annotated[CustomerSession[Wonder], Depends(cu
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from inspect import isawaitable
 from typing import Any, Final, TypeVar
 
 import anyio
+import anyio.to_thread
 
 from wonder_customers.contrib.problems import MEDIA_TYPE, problem
 from wonder_customers.errors import ConfigurationError, WonderCustomersError, needed
@@ -54,7 +56,7 @@ def customer_lifespan(
     Args:
         account: The account, or a function that returns it when the app starts, such as ``Wonder.from_environment``.
             With a function, the app can be imported without credentials. The function is called in a thread, because it
-            may read files and private keys.
+            may read files and private keys. It may also be an async function, which runs on the event loop.
         lifespan: The app's own lifespan. The session opens before this lifespan and closes after it, so that tasks
             of the app can use `app_session`.
         **options: Arguments of `CustomerSession`, such as `retry` and `observers`.
@@ -63,8 +65,9 @@ def customer_lifespan(
     @asynccontextmanager
     async def with_session(app: Any) -> AsyncIterator[State]:
         ready = hasattr(account, "dialect") and not isinstance(account, type)
-        resolved = account if ready else await anyio.to_thread.run_sync(account)
-        async with CustomerSession(resolved, **options) as session:
+        # In a list, because trio does not accept a coroutine as the result of a thread.
+        (resolved,) = [account] if ready else await anyio.to_thread.run_sync(lambda: [account()])
+        async with CustomerSession(await resolved if isawaitable(resolved) else resolved, **options) as session:
             setattr(app.state, _STATE, session)
             async with nullcontext() if lifespan is None else lifespan(app) as state:
                 yield {**(state or {}), _STATE: session}

@@ -14,11 +14,11 @@ import anyio
 from attrs import define, field, frozen
 
 from wonder_customers._support import clock
-from wonder_customers.errors import ConfigurationError
+from wonder_customers.bulk.options import check_rate
 from wonder_customers.rate_limit import RequestResult, spacing
 from wonder_customers.wire import Transmission
 
-__all__ = ["Grant", "LeasedRateLimit", "PermitServer", "Unreachable", "check_shared_rate"]
+__all__ = ["Grant", "LeasedRateLimit", "PermitServer", "Unreachable"]
 
 HORIZON = 0.2
 """The maximum time in seconds for which permits are granted in advance."""
@@ -51,16 +51,6 @@ class Grant:
     count: int
 
 
-def check_shared_rate(rate: float) -> None:
-    """Check that a shared rate is valid.
-
-    Raises:
-        ConfigurationError: The rate is not greater than 0.
-    """
-    if not rate > 0:
-        raise ConfigurationError("the rate must be greater than 0 requests per second")
-
-
 @define(eq=False)
 class PermitServer:
     """Grants permits: at most `rate` of them can be used in any second.
@@ -79,7 +69,7 @@ class PermitServer:
     _next: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        check_shared_rate(self.rate)
+        check_rate(self.rate)
         self._spacing = spacing(self.rate, 1.0, MARGIN)
         self._next = self.clock() + HORIZON + LONGEST + self._spacing
 
