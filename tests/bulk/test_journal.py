@@ -40,7 +40,7 @@ async def test_announced_rows_are_on_the_disk(tmp_path: Path) -> None:
         for number in range(5):
             await journal.announce([(f"c-{number}", number, b"raw", b"payload", "{}")])
             assert rows_on_disk(tmp_path) == number + 1
-        journal.done(("c-0", 0, b"raw", b"payload", "{}"), result="created", id="x", attempts=1)
+        journal.done(("c-0", 0, b"raw", b"payload", "{}"), result="created", id="x", attempts=1, late=False)
         journal.ended("c-1", "unknown", 2, "OutcomeUnknownError")
         journal.writer.stop()
     journal.end("finished", {"created": 1})

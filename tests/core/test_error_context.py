@@ -32,7 +32,7 @@ from wonder_customers import (
     RetryPolicy,
 )
 from wonder_customers._core.attempt import AttemptRunner
-from wonder_customers.dialects.base import LockReference, Steps
+from wonder_customers.dialects.base import LockCustomer, Steps
 from wonder_customers.wire import HttpResponse, SignedRequest, Transmission
 
 pytestmark = pytest.mark.anyio
@@ -167,7 +167,7 @@ async def test_operation_without_requests_returns_its_result() -> None:
     it = make_harness()
 
     def steps() -> Steps[str]:
-        yield LockReference("r-1")
+        yield LockCustomer("reference", "r-1")
         return "nothing to do"
 
     done = await it.executor.run(it.account_context, "update", steps(), None)

@@ -65,6 +65,31 @@ async def test_earlier_attempt_stays_unconfirmed_after_a_later_success() -> None
     assert it.executor.order.locks.unconfirmed.remaining([(1, "id", UUID)], b"other") > 9
 
 
+async def test_lost_body_does_not_confirm_an_equal_earlier_write() -> None:
+    it = make_harness(NO_RESPONSE, no_response(sent=True, status=200), CREATED, policy=RetryPolicy(attempts=1))
+    with pytest.raises(OutcomeUnknownError):
+        await it.update(UUID, CustomerPatch(name="Ada"))
+    await it.update(UUID, CustomerPatch(name="Ada"))
+    assert it.executor.order.locks.unconfirmed.remaining([(1, "id", UUID)], b"other") > 9
+
+
+async def test_equal_write_with_a_shorter_window_does_not_shorten_the_wait() -> None:
+    it = make_harness(NO_RESPONSE, NO_RESPONSE, policy=RetryPolicy(attempts=1, confirmation_window=50))
+    for window in (50, 2):
+        it.account_context.policy = RetryPolicy(attempts=1, confirmation_window=window)
+        with pytest.raises(OutcomeUnknownError):
+            await it.update(UUID, CustomerPatch(name="Ada"))
+    assert it.executor.order.locks.unconfirmed.remaining([(1, "id", UUID)], b"other") == pytest.approx(50)
+
+
+async def test_order_of_writes_ignores_the_case_of_ids() -> None:
+    it = make_harness(NO_RESPONSE, CREATED, policy=RetryPolicy(attempts=1))
+    with pytest.raises(OutcomeUnknownError):
+        await it.update(UUID.upper(), CustomerPatch(name="Ada"))
+    await it.update(UUID, CustomerPatch(name="Grace"))
+    assert it.clock.waits == [10.0]
+
+
 async def test_wait_for_a_token_ends_with_the_deadline_of_its_caller() -> None:
     it = use_real_time(make_harness(hang(sent=True), endless=True, account=Monri("k", "t", auth="oauth")))
 

@@ -17,7 +17,7 @@ from wonder_customers import (
     InvalidRecordError,
     PaymentToken,
 )
-from wonder_customers.dialects.base import Call, LockReference
+from wonder_customers.dialects.base import Call, LockCustomer
 from wonder_customers.wire import HttpResponse
 
 GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
@@ -26,7 +26,7 @@ GATEWAY = pytest.mark.parametrize("gateway", ACCOUNTS)
 def _calls(steps: Any) -> Call[Any]:
     """Return the first request of an operation."""
     step = next(steps)
-    assert not isinstance(step, LockReference)
+    assert not isinstance(step, LockCustomer)
     call: Call[Any] = step
     return call
 

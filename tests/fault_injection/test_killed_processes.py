@@ -113,6 +113,7 @@ SMALL = {
     "a killed run that is resumed": ["bulk A", "bulk A"],
     "a killed run, then the row is changed": ["bulk A", "bulk B"],
     "a row that is changed back": ["bulk A", "bulk B", "bulk A"],
+    "a resumed run, then the row is changed": ["bulk A", "bulk A", "bulk B"],
     "two sessions of one process": ["two sessions"],
 }
 
@@ -140,3 +141,19 @@ def test_all_interleavings_of_a_small_model(world: str, gateway: str, faults: in
         except AssertionError as error:
             raise AssertionError("\n".join([*machine.trace, str(error)])) from None
     assert runs > 2
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("gateway", GATEWAYS)
+async def test_second_attempt_of_a_killed_run_does_not_undo_a_later_run(gateway: str, tmp_path: Path) -> None:
+    """A lookup confirms one attempt of the killed run. The other one is applied after the row was changed."""
+    decisions = ["run 1: POST late", "kill after sending", "land 0"]
+
+    def choose(options: Sequence[str]) -> int:
+        return options.index(decisions.pop(0)) if decisions and decisions[0] in options else 0
+
+    machine = Machine(Gateway(gateway), "r-1", choose, tmp_path / "j", faults=1, kills=1)
+    for number, name in enumerate(["Name 0", "Name A", "Name A", "Name B"]):
+        await machine.live(f"run {number}", machine.bulk(name, resume=number == 2))
+    await machine.check()
+    assert not decisions

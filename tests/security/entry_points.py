@@ -37,7 +37,7 @@ from wonder_customers._core.redaction import Redactor
 from wonder_customers.bulk.sources import read
 from wonder_customers.cli.output import printable
 from wonder_customers.dialects.accounts import check_credential, parse_base_url
-from wonder_customers.dialects.base import Call, Dialect, LockReference, path_segment
+from wonder_customers.dialects.base import Call, Dialect, LockCustomer, path_segment
 from wonder_customers.dialects.json import DEPTH, UnreadableJsonError, deeper_than, parse_json
 from wonder_customers.dialects.pagination import parse_offset, query_string
 from wonder_customers.errors import CallError
@@ -113,7 +113,7 @@ def run_operation(account_context: tuple[str, Dialect], operation: int, status: 
         return  # the gateway does not support the operation
     try:
         for _ in range(_STEPS):
-            if isinstance(step, LockReference):
+            if isinstance(step, LockCustomer):
                 step = steps.send(True)
                 continue
             try:

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from wonder_customers import CustomerSession, WonderCustomersError
 from wonder_customers.dialects import package
-from wonder_customers.dialects.base import LockReference
+from wonder_customers.dialects.base import LockCustomer
 from wonder_customers.dialects.monri.simulator import MonriSimulator
 from wonder_customers.errors import CallError
 from wonder_customers.simulator import ReceivedRequest, SimulatorServer
@@ -92,7 +92,7 @@ def _requests(gateway: str) -> Any:
                 steps = operation(dialect, gateway)
                 step = next(steps)
                 for _ in range(3):
-                    if not isinstance(step, LockReference):
+                    if not isinstance(step, LockCustomer):
                         yield step.request
                         try:
                             step.decode(HttpResponse(404, {}, b"{}"))

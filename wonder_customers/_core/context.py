@@ -42,13 +42,14 @@ __all__ = [
     "Key",
     "age_of",
     "as_unconfirmed",
+    "customer_key",
     "error_name",
     "outcome_of",
     "write_keys",
 ]
 
 Key = tuple[Hashable, str, str]
-"""The key of a customer: the merchant, ``reference`` or ``id``, and the value of the reference or id."""
+"""The key of a customer; see `customer_key`."""
 
 UNCONFIRMED: Final = frozenset({Evidence.UNKNOWN, Evidence.STALE})
 """The evidence after which a write may have been applied."""
@@ -149,7 +150,7 @@ class CallContext:
         waits: The clock and the sleep function of the session.
         started: The start of the operation on the clock of `waits`.
         deadline: The deadline of the operation on the clock of `waits`.
-        locks_before: The value of `WriteLocks.released` at the start of the operation.
+        locks_before: The value of `WriteLocks.released` before the first request of the operation.
         requests: Number of requests started so far.
         wrote: Whether a write of the operation received a successful response or was found to be applied.
         unconfirmed: Whether a write of the operation may have been applied, without confirmation so far.
@@ -314,11 +315,22 @@ def error_name(error: BaseException) -> str:
     return type(error).__name__ if named else "Cancelled"
 
 
+def customer_key(merchant: Hashable, by: str, value: str) -> Key:
+    """Return the key of a customer for its locks.
+
+    Args:
+        merchant: Identifies the merchant.
+        by: ``reference`` or ``id``.
+        value: The reference or id. Gateways ignore the case of ids, which are hexadecimal.
+    """
+    return merchant, by, value.casefold() if by == "id" else value
+
+
 def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
     """Return the keys of the locks for a write, the reference first."""
     merchant = call_context.account_context.merchant
     subjects = (("reference", call.reference), ("id", call.id))
-    return [(merchant, name, value) for name, value in subjects if value is not None]
+    return [customer_key(merchant, by, value) for by, value in subjects if value is not None]
 
 
 def age_of(customer: Customer, headers: Mapping[str, str]) -> float:

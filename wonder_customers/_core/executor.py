@@ -26,7 +26,7 @@ from wonder_customers._core.context import (
 from wonder_customers._core.redaction import Redactor
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteOrder
-from wonder_customers.dialects.base import Call, LockReference, Steps
+from wonder_customers.dialects.base import Call, LockCustomer, Steps
 from wonder_customers.errors import AmbiguousReferenceError, CallError, ConflictError, NotFoundError
 from wonder_customers.records import Customer, Response
 from wonder_customers.retry import Decision, Evidence, Raise, Resolve, Retry, RetryState, decide, lookup_schedule
@@ -122,6 +122,7 @@ class Executor:
         try:
             if subject is not None:
                 await self.order.lock_subject(call_context, subject)
+                call_context.locks_before = self.order.locks.released
             response = await self._walk(call_context, steps, subject)
         except CallError as error:
             ended = self._ended(call_context, error, subject)
@@ -163,8 +164,8 @@ class Executor:
                 await self.order.wait_for_unconfirmed(call_context, call_context.held, None)
             while True:
                 try:
-                    if isinstance(step, LockReference):
-                        value: Any = await self.order.lock_reference(call_context, step.reference)
+                    if isinstance(step, LockCustomer):
+                        value: Any = await self.order.lock_customer(call_context, step)
                     else:
                         value = last = await self.perform(call_context, step)
                 except CallError as error:
@@ -299,8 +300,8 @@ class Executor:
                 raise self._failure(call_context, call, progress, result)
             found = await self._look_up_after(call_context, call, progress, result)
             if found is not None:
-                if call.replay is Replay.LOOKUP or not progress.unconfirmed:
-                    # After several attempts at an update, an earlier one may still be in progress.
+                if call.replay is Replay.LOOKUP:
+                    # Another attempt at an update may still be in progress, also one of an earlier call.
                     self.order.locks.unconfirmed.confirm(keys)
                 return found
         return None

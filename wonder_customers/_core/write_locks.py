@@ -15,10 +15,10 @@ from typing import Any, Final
 from attrs import define, field
 
 from wonder_customers._core.account_state import digest
-from wonder_customers._core.context import CallContext, Key
+from wonder_customers._core.context import CallContext, Key, customer_key
 from wonder_customers._support import clock as system_clock
 from wonder_customers._support.wait_queue import WaitQueue
-from wonder_customers.dialects.base import Call
+from wonder_customers.dialects.base import Call, LockCustomer
 from wonder_customers.errors import DeadlineExceededError
 from wonder_customers.records import Customer
 from wonder_customers.wire import Replay, Transmission
@@ -50,8 +50,10 @@ class UnconfirmedWrites:
         """Record that a write with `body` may still be applied within the next `seconds`."""
         now = self.clock()
         for key in keys:
-            self._writes[key] = (digest(body), now + seconds)
-            self._order.append((key, now + seconds))
+            # An equal write of a session with a longer confirmation window may still be applied later.
+            until = max(now + seconds, self._writes.get(key, (b"", 0.0))[1])
+            self._writes[key] = (digest(body), until)
+            self._order.append((key, until))
         self._prune(now)
 
     def _prune(self, now: float) -> None:
@@ -105,8 +107,8 @@ class WriteLocks:
 
     def link(self, merchant: Hashable, reference: str, id: str) -> None:
         """Record that a reference and an id belong to the same customer."""
-        key = (merchant, "id", id)
-        self._links[key] = (merchant, "reference", reference)
+        key = customer_key(merchant, "id", id)
+        self._links[key] = customer_key(merchant, "reference", reference)
         if len(self._links) > _LINKS:
             self._links.popitem(last=False)
 
@@ -179,30 +181,30 @@ class WriteOrder:
 
     async def lock_subject(self, call_context: CallContext, subject: tuple[str, str]) -> None:
         """Lock the customer of a write by `subject`, and by its reference if that is known for the id."""
-        key = (call_context.account_context.merchant, *subject)
+        key = customer_key(call_context.account_context.merchant, *subject)
         for it in self.locks.with_linked([key]):
             await self.lock(call_context, it)
 
-    async def lock_reference(self, call_context: CallContext, reference: str) -> bool:
-        """Lock a reference in addition to the id. Return whether the customer may have changed since the start.
+    async def lock_customer(self, call_context: CallContext, step: LockCustomer) -> bool:
+        """Lock a customer in addition. Return whether it may have changed since the first request of the operation.
 
         All operations lock references before ids, so that two of them cannot wait for each other. Therefore the id is
         released while the operation waits for the reference.
         """
-        key = (call_context.account_context.merchant, "reference", reference)
-        if key not in call_context.held and not self.locks.acquire_nowait(key):
-            ids = list(call_context.held)
-            for held in ids:
-                self.locks.release(held)
-            call_context.held.clear()
-            await self.lock(call_context, key)
-            for held in ids:
-                await self.lock(call_context, held)
-            changed = True
-        else:
-            if key not in call_context.held:
-                call_context.held.append(key)
+        key = customer_key(call_context.account_context.merchant, step.by, step.value)
+        changed = False
+        if key not in call_context.held:
             changed = self.locks.released_since(key, call_context.locks_before)
+            if self.locks.acquire_nowait(key):
+                call_context.held.append(key)
+            else:
+                ids = list(call_context.held) if step.by == "reference" else []
+                for held in ids:
+                    self.locks.release(held)
+                    call_context.held.remove(held)
+                for it in (key, *ids):
+                    await self.lock(call_context, it)
+                changed = True
         return await self.wait_for_unconfirmed(call_context, [key], None) or changed
 
     async def lock(self, call_context: CallContext, key: Key) -> None:

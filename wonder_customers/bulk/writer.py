@@ -9,7 +9,7 @@ from attrs import define, evolve, fields
 from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock
 from wonder_customers.bulk.change_filter import PendingRow
-from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, RowJournal, State
+from wonder_customers.bulk.journal.entries import RowJournal, State
 from wonder_customers.bulk.rows import Outcome, Status
 from wonder_customers.errors import (
     AuthenticationError,
@@ -78,6 +78,8 @@ class RowWriter:
         started, unconfirmed = clock.monotonic(), row.unconfirmed
         try:
             response = await self._confirm(row) if unconfirmed else None
+            # A lookup shows that one attempt was applied. Another attempt may still be in progress.
+            late = response is not None
             if response is None:
                 if unconfirmed and self.stop.is_set:
                     return None
@@ -85,10 +87,11 @@ class RowWriter:
                     await self.journal.announce([row.announcement])
                 unconfirmed = False
                 response = await self.session.raw.upsert(row.draft)
+                late = response.late_attempt
         except CallError as error:
             return self._failed(row, error, unconfirmed=unconfirmed)
         self.observe(clock.monotonic() - started)
-        return self._succeeded(row, response)
+        return self._succeeded(row, response, late=late)
 
     async def write_again(self, row: PendingRow, outcome: Outcome) -> Outcome | None:
         """Send a row once more that failed in an outage. Results and errors are those of `write`.
@@ -136,14 +139,12 @@ class RowWriter:
         """Return whether every field of `draft` can be read back and is equal."""
         return not self.session.differences(draft, customer) and _is_comparable(draft, customer)
 
-    def _succeeded(self, row: PendingRow, response: Response[Customer]) -> Outcome:
+    def _succeeded(self, row: PendingRow, response: Response[Customer], *, late: bool) -> Outcome:
         result, held = _result(row, response), response.record.id
         attempts, source = response.attempts, row.row
         if self.journal is not None:
             confirmed = (row.reference, source.number, row.raw, row.payload, row.cells.confirmed)
-            self.journal.done(confirmed, result=result, id=held, attempts=attempts)
-            if response.late_attempt:
-                self.journal.ended(row.reference, "done", attempts, LATE_ATTEMPT)
+            self.journal.done(confirmed, result=result, id=held, attempts=attempts, late=late)
         return Outcome(
             source.number,
             row.reference,

@@ -9,7 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 from enum import StrEnum
-from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
 from urllib.parse import quote
 
 from attrs import define, field, frozen
@@ -34,7 +34,7 @@ __all__ = [
     "Account",
     "Call",
     "Dialect",
-    "LockReference",
+    "LockCustomer",
     "Operation",
     "Steps",
     "path_segment",
@@ -91,17 +91,18 @@ class Call(Generic[T]):
 
 
 @frozen
-class LockReference:
-    """A request to lock the customer with this reference until the operation ends.
+class LockCustomer:
+    """A request to lock a customer until the operation ends, by its ``reference`` or its ``id``.
 
-    The executor sends back whether another write for this customer ended since the operation began. If so, a customer
-    that was read before may be out of date.
+    The executor sends back whether another write for this customer may have been applied since the operation began. If
+    so, a customer that was read before may be out of date.
     """
 
-    reference: str
+    by: Literal["reference", "id"]
+    value: str
 
 
-Steps = Generator[Call[Any] | LockReference, Any, T]
+Steps = Generator[Call[Any] | LockCustomer, Any, T]
 """An operation: a generator that yields calls, receives their responses or errors, and returns the record."""
 
 
@@ -118,18 +119,27 @@ def upsert_by_lookup(
 ) -> Steps[Customer]:
     """Look up a reference, then create or update its customer.
 
+    The customer is locked by its id too, and looked up again if it may have been changed or deleted meanwhile.
+
     The gateways do not document how they report an existing customer. So if the create is refused, the reference is
     looked up once more, because another writer may have created the customer. If the customer is still missing, the
     error of the create is raised.
     """
-    try:
+
+    def locked() -> Steps[Customer]:
         held = yield from lookup()
+        while (yield LockCustomer("id", held.id)):
+            held = yield from lookup()
+        return held
+
+    try:
+        held = yield from locked()
     except NotFoundError:
         try:
             return (yield from send(create()))
         except (ConflictError, InvalidRequestError) as refused:
             try:
-                held = yield from lookup()
+                held = yield from locked()
             except NotFoundError:
                 raise refused from None
     return (yield from update(held))

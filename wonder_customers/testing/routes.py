@@ -9,7 +9,7 @@ from urllib.parse import quote
 import orjson
 from attrs import evolve, field, frozen
 
-from wonder_customers.dialects.base import Call, Dialect, LockReference, Operation, Steps
+from wonder_customers.dialects.base import Call, Dialect, LockCustomer, Operation, Steps
 from wonder_customers.errors import CallError, ConfigurationError
 from wonder_customers.records import Customer, CustomerPatch, Page, PaymentToken
 from wonder_customers.testing.accounts import account_at, mock_origin
@@ -92,7 +92,7 @@ def routes(gateway: str, operation: Operation) -> tuple[Route, ...]:
     try:
         step = next(steps)
         while True:
-            if isinstance(step, LockReference):
+            if isinstance(step, LockCustomer):
                 step = steps.send(False)
                 continue
             route, response = _mocked(gateway, operation, step, known)

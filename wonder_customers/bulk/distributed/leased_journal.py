@@ -21,7 +21,7 @@ from wonder_customers.bulk.distributed.progress import Progress
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Change
 from wonder_customers.bulk.journal.digest import Digests
-from wonder_customers.bulk.journal.entries import Announcement, Entry, State
+from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Entry, State
 from wonder_customers.errors import BulkError
 
 __all__ = ["LeasedJournal"]
@@ -191,9 +191,9 @@ class LeasedJournal:
         if self.failure is not None:
             raise self.failure
 
-    def done(self, row: Announcement, *, result: str, id: str, attempts: int) -> None:
-        """Record that the gateway confirmed the row."""
-        self._post("done", *row, result, id, attempts)
+    def done(self, row: Announcement, *, result: str, id: str, attempts: int, late: bool) -> None:
+        """Record that the gateway confirmed the row. If `late`, an earlier attempt may still be applied."""
+        self._post("done", *row, result, id, attempts, LATE_ATTEMPT if late else None)
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record the result of a row that the gateway did not confirm."""

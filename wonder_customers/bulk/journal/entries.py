@@ -106,8 +106,8 @@ class RowJournal(Protocol):
             BulkError: The records could not be written, so the rows must not be sent.
         """
 
-    def done(self, row: Announcement, *, result: str, id: str, attempts: int) -> None:
-        """Record that the gateway confirmed the row."""
+    def done(self, row: Announcement, *, result: str, id: str, attempts: int, late: bool) -> None:
+        """Record that the gateway confirmed the row. If `late`, an earlier attempt may still be applied."""
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record the result of a row that the gateway did not confirm."""

@@ -21,7 +21,7 @@ from attrs import define, field
 from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.journal.database import check_schema, connect, reading, writing
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
-from wonder_customers.bulk.journal.entries import Announcement, Entry, Run, State
+from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Entry, Run, State
 from wonder_customers.bulk.journal.file_lock import FileLock
 from wonder_customers.bulk.journal.write_queue import WriteQueue
 from wonder_customers.errors import BulkError, ConfigurationError
@@ -51,8 +51,8 @@ ON CONFLICT (reference) DO UPDATE SET number = excluded.number, run = excluded.r
     at = excluded.at
 """
 _DONE = """
-UPDATE rows SET state = 'done', result = ?, id = ?, attempts = ?, code = NULL, number = ?, run = ?, raw = ?,
-    payload = ?, fields = ?, at = ? WHERE reference = ?
+UPDATE rows SET state = 'done', result = ?, id = ?, attempts = ?, code = ?, number = ?, run = ?, raw = ?, payload = ?,
+    fields = ?, at = ? WHERE reference = ?
 """
 _ENDED = "UPDATE rows SET state = ?, attempts = ?, code = ?, at = ? WHERE reference = ?"
 _RECORDED = "The results of all rows are in the journal, and only the end of the run is missing."
@@ -278,9 +278,9 @@ class Journal:
         """
         await self.merge([("sending", list(row)) for row in rows])
 
-    def done(self, row: Announcement, *, result: str, id: str, attempts: int) -> None:
-        """Record that the gateway confirmed the row."""
-        self.writer.post(*self._statement("done", [*row, result, id, attempts]))
+    def done(self, row: Announcement, *, result: str, id: str, attempts: int, late: bool) -> None:
+        """Record that the gateway confirmed the row. If `late`, an earlier attempt may still be applied."""
+        self.writer.post(*self._statement("done", [*row, result, id, attempts, LATE_ATTEMPT if late else None]))
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record the result of a row that the gateway did not confirm."""
@@ -308,8 +308,8 @@ class Journal:
             reference, number, raw, payload, fields = values
             return _SENDING, [reference, number, self.run, raw, payload, fields, now]
         if kind == "done":
-            reference, number, raw, payload, fields, result, held, attempts = values
-            return _DONE, [result, held, attempts, number, self.run, raw, payload, fields, now, reference]
+            reference, number, raw, payload, fields, *how = values
+            return _DONE, [*how, number, self.run, raw, payload, fields, now, reference]
         if kind == "ended":
             reference, *how = values
             return _ENDED, [*how, now, reference]

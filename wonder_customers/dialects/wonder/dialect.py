@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 import orjson
 from attrs import evolve
 
-from wonder_customers.dialects.base import Call, LockReference, Operation, Steps, path_segment, send
+from wonder_customers.dialects.base import Call, LockCustomer, Operation, Steps, path_segment, send
 from wonder_customers.dialects.capabilities import PaymentTokenStorage
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.field_rules import raise_violations
@@ -104,7 +104,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
     def _update(self, read: Call[Customer], id: str, patch: CustomerPatch) -> Steps[Customer]:
         held = yield from send(read)
-        if held.reference is not None and (yield LockReference(held.reference)):
+        if held.reference is not None and (yield LockCustomer("reference", held.reference)):
             held = yield from send(read)
         draft, cleared, broken = codec.merge(held, patch)
         raise_violations(self.gateway, broken)
