@@ -151,16 +151,16 @@ class Violation:
 
 
 class InvalidRecordError(WonderCustomersError):
-    """A record violates the gateway's documented limits. Nothing was sent.
+    """A record, filter, path or id is not valid at the gateway. Nothing was sent.
 
     Attributes:
         gateway: The name of the gateway.
-        violations: All violated limits, in the order of the gateway's documentation.
+        violations: All violated rules, in the order of the gateway's documentation.
     """
 
     def __init__(self, gateway: str, violations: Sequence[Violation]) -> None:
         listed = "; ".join(map(str, violations))
-        super().__init__(f"{gateway} does not accept this record: {listed}. Nothing was sent.")
+        super().__init__(f"{gateway} does not accept this input: {listed}. Nothing was sent.")
         self.gateway = gateway
         self.violations: tuple[Violation, ...] = tuple(violations)
 
