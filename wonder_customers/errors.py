@@ -138,7 +138,7 @@ class Violation:
 
     Attributes:
         field: The field of the record, such as ``address.city``.
-        wire_field: The gateway's name of the field; None when the gateway has no such field.
+        wire_field: The gateway's name for the field; None when the gateway has no such field.
         limit: The requirement of the gateway's documentation. It never contains the value.
     """
 
@@ -195,10 +195,10 @@ class CallError(WonderCustomersError):
         applied: Whether the gateway applied the call: ``no``, ``yes`` or ``unknown``.
         attempts: Number of requests made for the write or read itself, without lookups.
         history: One record per request, including lookups.
-        request_id: The gateway's id of the last request, or the id that was sent with it.
+        request_id: The gateway's id for the last request, or the id that was sent with it.
         elapsed: Seconds from the start of the call to this error, including waits.
         reference: The customer's reference, if the call had one.
-        id: The gateway's id of the customer, if the call had one.
+        id: The gateway's id for the customer, if the call had one.
         hint: What to do next.
         rate_limit_headers: The headers about rate limits of the last response, such as ``x-ratelimit-remaining`` and
             ``retry-after``. Values of the request and credentials are removed from them.
@@ -267,7 +267,7 @@ class OutcomeUnknownError(CallError):
 
 
 class DeadlineExceededError(CallError):
-    """The deadline of the call passed, and nothing was applied."""
+    """The call could not be completed before its deadline. Nothing was applied."""
 
     hint = "It is safe to call again. Increase RetryPolicy(deadline=…), or check whether the gateway is available."
 
@@ -290,7 +290,7 @@ class AmbiguousReferenceError(CallError):
     """Several customers have the reference. The library does not delete any of them.
 
     Attributes:
-        ids: The gateway's ids of these customers.
+        ids: The gateway's ids for these customers.
     """
 
     hint = "Keep one of the customers and archive the others. The library does not delete any of them."

@@ -213,7 +213,7 @@ class AttemptEnded:
         applied: Whether this request was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
         error: The class name of the error, ``Cancelled``, or None after success.
         elapsed: Duration in seconds, including the wait for a connection.
-        request_id: The gateway's id of the request, or the id that was sent with it. None if the attempt was cancelled.
+        request_id: The gateway's id for the request, or the id sent with it. None after a cancellation.
     """
 
     name: ClassVar[str] = "attempt_ended"
@@ -253,7 +253,7 @@ class ResponseDrift:
 
     Attributes:
         call: The call that received the response.
-        field: The gateway's name of the field, with the objects around it, such as ``payment_sources.expire_year``.
+        field: The gateway's name for the field, with the objects around it, such as ``payment_sources.expire_year``.
         expected: The documented type, such as ``text`` or ``time``.
         found: The type in the response, such as ``number``. It is never a value.
         count: Number of occurrences in the response.

@@ -283,8 +283,8 @@ class PaymentToken:
 
     Attributes:
         token: The value with which the payment method is charged, checked or deleted.
-        id: The gateway's id of the entry, if it differs from the token (Monri).
-        token_type: The gateway's name of the type, such as ``CreditCard`` or ``card``.
+        id: The gateway's id for the entry, if it differs from the token (Monri).
+        token_type: The gateway's name for the type, such as ``CreditCard`` or ``card``.
         state: Wonder: ``pending`` until the 3-D Secure check has ended, then ``success`` or ``failed``. Other gateways:
             their status string. Unknown values are kept.
         default: Whether it is the customer's default payment method; None if the gateway does not report it.
@@ -375,7 +375,7 @@ class Response(Generic[T]):
         record: The record; None for operations without a result.
         status: The HTTP status of the last response.
         headers: The headers of the last response, names in lower case.
-        request_id: The gateway's id of the request, or the id that was sent with the request.
+        request_id: The gateway's id for the request, or the id that was sent with the request.
         attempts: Number of requests of the call, including lookups.
         elapsed: Duration in seconds, including waits.
         recovered: Whether the write received no response, and a lookup found that it was applied.

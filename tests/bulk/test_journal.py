@@ -4,6 +4,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,17 @@ def test_file_that_is_not_a_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "j").write_text("reference,name\n" * 1000)
     with pytest.raises(ConfigurationError, match="cannot be used as a journal"):
         Journal.existing(tmp_path / "j")
+
+
+def test_database_of_another_program_is_refused_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "k" * 32)
+    path = tmp_path / "j"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE invoices (id INTEGER)")
+    with pytest.raises(ConfigurationError, match="it is another database"):
+        opened(tmp_path)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT name FROM sqlite_schema").fetchall() == [("invoices",)]
 
 
 def test_new_journal_has_no_run_to_resume(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Migrations: names are adapted to the target, deleted customers are left out, and losses are reported."""
 
+from collections.abc import AsyncIterator
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import pytest
 from bulk.customers import QUICK, AccountFactory, draft, send
 
-from wonder_customers import Address, ConfigurationError, CustomerDraft, CustomerSession, Listing, Phone
-from wonder_customers.bulk import losses, migrated
+from wonder_customers import Address, BulkError, ConfigurationError, CustomerDraft, CustomerSession, Listing, Phone
+from wonder_customers.bulk import Journal, Options, losses, migrated, sync
 from wonder_customers.bulk.migrate import adapted
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
@@ -129,6 +131,30 @@ async def test_migration_of_a_list_that_always_grows_is_reported(account: Accoun
 
         with pytest.raises(ConfigurationError, match="still contained new customers"):
             await create_during_migration()
+
+
+@pytest.mark.parametrize(
+    ("facts", "next_step"),
+    [
+        ({}, r"continue with: wonder-customers resume '.*/a journal'$"),
+        ({"migrate": "paydock"}, "run the migration again"),
+    ],
+)
+async def test_stopped_job_states_how_to_continue(
+    facts: dict[str, Any], next_step: str, account: AccountFactory, tmp_path: Path
+) -> None:
+    async def rows() -> AsyncIterator[CustomerDraft]:
+        yield draft(0)
+        raise ConfigurationError("the list changed")
+
+    owner = account("monri")
+    journal = Journal.open(tmp_path / "a journal", gateway="monri", endpoint=owner.base_url)
+    async with (
+        CustomerSession(owner) as session,
+        sync(session, rows(), journal=journal, options=Options(facts=facts)) as job,
+    ):
+        with pytest.raises(BulkError, match=next_step):
+            _ = [outcome async for outcome in job]
 
 
 async def test_listing_reports_a_possible_gap(account: AccountFactory) -> None:

@@ -394,6 +394,6 @@ def _evidence(error: CallError) -> Evidence:
 
 
 def _request_id(transmission: Transmission) -> str | None:
-    """Return the gateway's id of the request, or None. Its length is limited, because it becomes part of messages."""
+    """Return the gateway's id for the request, or None. Its length is limited, because it becomes part of messages."""
     found = transmission.headers.get("x-request-id") or transmission.headers.get("x-correlation-id")
     return found[:100] if found and found.isprintable() else None

@@ -128,7 +128,7 @@ class AttemptResult:
         response: The response after success, else None.
         error: The failure, if `response` is None.
         retry_after: Seconds to wait according to the gateway; None if it sent no time.
-        request_id: The gateway's id of the request, or the id that was sent with the request.
+        request_id: The gateway's id for the request, or the id that was sent with the request.
         drift: The fields of the response that differ from the gateway's documentation.
     """
 

@@ -266,7 +266,7 @@ class Executor:
         """Lock all known keys of the customer, and wait for unconfirmed writes.
 
         Returns:
-            The customer, if an earlier unconfirmed create has created the same one; else None.
+            The response with the customer, if an earlier unconfirmed create has created it; else None.
         """
         for key in keys:
             if key not in call_context.held:

@@ -136,10 +136,10 @@ class SessionState:
         try:
             await self.transport.aclose()
         except RuntimeError as error:
-            reason = (
-                "the session was opened on another event loop, so its connections were discarded without being closed"
-            )
-            raise SessionClosedError(f"{reason} ({type(error).__name__})") from None
+            raise SessionClosedError(
+                "the session was opened on another event loop, so its connections were discarded, not closed"
+                f" ({type(error).__name__}). Close each session on the event loop that opened it."
+            ) from None
 
     def account_context(self, account: Account, settings: ViewSettings) -> AccountContext:
         """Return the context of an account, which has one state for all of its views."""

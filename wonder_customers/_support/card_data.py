@@ -187,7 +187,7 @@ def _texts(value: Any) -> list[str] | None:
 
 @cache
 def _field_names(kind: Any) -> tuple[str, ...]:
-    """Return the names of the fields of a record class that are searched. Return an empty tuple for other classes.
+    """Return the names of the searched fields of a record class; an empty tuple for other classes.
 
     `gateway_id` is excluded: it is hexadecimal and can contain a card-like number by chance. `clear` contains names.
     """

@@ -1,4 +1,4 @@
-"""The dead-letter file: failed rows as JSON lines, each with the reason of the failure."""
+"""The dead-letter file: failed rows as JSON lines, each with the reason for the failure."""
 
 import base64
 import os

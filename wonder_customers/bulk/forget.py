@@ -35,7 +35,7 @@ class Forgotten:
         rows: Number of rows removed from the journal.
         unconfirmed: Number of removed rows whose requests may still be applied.
         entries: Number of entries removed from each file. A deleted saved plan counts as one entry.
-        left: Files of other kinds that contain one of the references, such as the source.
+        left: Files that still contain one of the references, such as the source.
     """
 
     rows: int = 0

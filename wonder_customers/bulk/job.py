@@ -28,7 +28,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     Args:
         workers: The maximum number of rows in progress at the same time.
-        journal: The journal's name, for messages; None without a journal.
+        again: The instruction that continues the job, for messages; None without a journal.
 
     Attributes:
         stats: Counts and curves so far.
@@ -39,12 +39,12 @@ class Job(AsyncIterator[Outcome], ABC):
     _outcomes: MemoryObjectReceiveStream[list[Outcome]]
     _stack: AsyncExitStack
 
-    def __init__(self, workers: int, journal: str | None) -> None:
+    def __init__(self, workers: int, again: str | None) -> None:
         self.workers = workers
         self.stats: JobStats = JobStats()
         self.left: LeftCustomers = LeftCustomers()
         self.stopped: Stop | None = None
-        self._journal_name = journal
+        self._again = again
         self._used = self._open = False
         self._batch: Iterator[Outcome] = iter(())
 
@@ -124,7 +124,7 @@ class Job(AsyncIterator[Outcome], ABC):
         async for batch in self._outcomes:
             self._batch = iter(batch)
             return next(self._batch)
-        raise_stop(self.stopped, self.stats.rows, self._journal_name)
+        raise_stop(self.stopped, self.stats.rows, self._again)
         raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:

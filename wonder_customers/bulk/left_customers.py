@@ -58,7 +58,7 @@ class LeftCustomers:
         count: The number of customers, without those that earlier runs deleted.
         removed: The number of customers that the run deleted, or that were deleted already.
         kept: The number of customers that could not be deleted.
-        listed: The references and the gateway's ids of the first customers; an id is None if it is not known.
+        listed: The references and the gateway's ids for the first customers; an id is None if it is not known.
         rows_before: The number of rows of the last finished run; None if no run has finished.
         problem: Why no customer was deleted although the rule is ``delete``; None if nothing prevented it.
     """

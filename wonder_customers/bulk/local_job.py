@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from shlex import quote
 from typing import Any
 
 import anyio
@@ -45,6 +46,15 @@ AHEAD = 50
 """The number of rows that are recorded as ``sending`` together, ahead of the workers that send them."""
 
 
+def _continuation(journal: Journal | None, options: Options) -> str | None:
+    """Return the instruction that continues a job; None without a journal."""
+    if journal is None:
+        return None
+    if "migrate" in options.facts:
+        return "run the migration again."
+    return f"continue with: wonder-customers resume {quote(journal.name)}"
+
+
 class LocalJob(Job):
     """A job in this process: one reader, and workers that share one session."""
 
@@ -60,7 +70,7 @@ class LocalJob(Job):
         repeats: Mapping[int, int] | None = None,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
-        super().__init__(options.workers, None if journal is None else journal.name)
+        super().__init__(options.workers, _continuation(journal, options))
         self._outages = OutageWatch()
         self._stop = StopSignal(observe=self._outages.record)
         self._session = session.with_options(retry=options.retry, stop=self._stop)
@@ -132,8 +142,8 @@ class LocalJob(Job):
             check_deletion(self._session.account)
             if not isinstance(self._journal, Journal):
                 raise ConfigurationError(
-                    "customers that left the source can be deleted only with a journal. Nothing was sent. Add a"
-                    " journal."
+                    "customers that left the source can be deleted only with a journal. Nothing was sent. Pass"
+                    " journal=Journal.open(…)."
                 )
         if self._journal is not None:
             self._journal.check(self._session.gateway, self._session.account.base_url)
@@ -247,7 +257,7 @@ class LocalJob(Job):
     async def _remove_left(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         """Count the customers that left the source, and delete them if requested.
 
-        Drafts of the caller may be a part of a source, so missing customers are counted only if they are to be deleted.
+        The drafts that a caller passes may be incomplete, so missing customers are then counted only before a deletion.
         """
         delete, journal = self._options.removed == "delete", self._journal
         complete = self._source_ended and self._whole_source and self._options.only == "all" and self.stopped is None
@@ -364,7 +374,7 @@ def sync(
         options: All settings of the job. See `Options` for the defaults.
 
     Raises:
-        BulkError: While iterating, after the last outcome, if the job stopped by itself. The message contains the
-            reason, which `Job.stopped` has as data, and the command that continues the job.
+        BulkError: While iterating, after the last outcome, if the job stopped because of a problem. The message
+            contains the reason, which is also in `Job.stopped`, and, with a journal, the next step.
     """
     return LocalJob(session, rows, journal, options or Options())

@@ -95,7 +95,7 @@ async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -
             if not found:
                 return
     raise ConfigurationError(
-        f"the list still contained new customers after it was read {_MOST_READS} times. All customers found so far were"
+        f"the list still contained new customers after it was read {_MOST_READS} times. Some customers were not"
         " sent. Run the migration again when fewer customers are created."
     )
 

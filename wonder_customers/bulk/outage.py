@@ -56,7 +56,7 @@ class OutageWatch:
 
     @property
     def lasts(self) -> bool:
-        """Whether no request was processed since the last failed request."""
+        """Whether a request has failed and none has been processed since."""
         return self._current is not None
 
     @property

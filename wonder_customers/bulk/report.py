@@ -148,7 +148,7 @@ def _failed_rows(job: Job, file: Path | None, earlier: int) -> list[dict[str, st
 
 
 def _next_steps(job: Job, source: str, journal: Path | None, given_again: Sequence[str]) -> list[dict[str, str | None]]:
-    """Return what the user can do next, each with the command for it."""
+    """Return what the user can do next, each with its command, if there is one."""
     steps: list[dict[str, str | None]] = []
     if not job.rows_read and job.exit_status == "finished":
         steps.append(_step(f"{source} has no rows. Check that the source is the right file."))

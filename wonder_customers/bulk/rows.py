@@ -148,12 +148,12 @@ class Outcome:
         number: The row's number in the source, from 1; 0 for a customer that left the source.
         reference: The customer's reference; None if the row has none.
         status: The result, see `Status`.
-        id: The gateway's id of the customer, if known.
+        id: The gateway's id for the customer, if known.
         reason: Why the row failed or was not sent, without any value of the row; None on success.
         code: The reason as a short code for counting, such as ``InvalidRequestError 422``.
         applied: Whether the gateway applied the row.
         attempts: The number of requests sent for the row in this run.
-        request_id: The gateway's id of the last request, if the row failed.
+        request_id: The gateway's id for the last request, if the row failed.
         place: The row's location in the source, such as ``line 12``.
         cleared: The fields that were cleared at the gateway.
         replayed: Whether the outcome was read from the journal, because the row was completed before this run was

@@ -37,7 +37,7 @@ class Latencies:
         self.count += 1
 
     def quantile(self, fraction: float) -> float | None:
-        """Return a quantile in seconds, such as 0.95 for the 95th percentile; None without latencies."""
+        """Return a quantile in seconds; a `fraction` of 0.95 is the 95th percentile. None without latencies."""
         left = fraction * self.count
         for bucket in sorted(self.classes):
             left -= self.classes[bucket]

@@ -31,27 +31,24 @@ class Stop:
     reason: str
 
 
-def raise_stop(stopped: Stop | None, rows: int, journal: str | None) -> None:
-    """Raise an error if the job stopped by itself.
+def raise_stop(stopped: Stop | None, rows: int, again: str | None) -> None:
+    """Raise an error if the job stopped because of a problem.
 
     Args:
         stopped: Why the job stopped; None if it did not stop.
         rows: The number of rows that have an outcome.
-        journal: The journal's name; None without a journal.
+        again: The instruction that continues the job, such as ``run the migration again.``; None without a journal.
 
     Raises:
-        BulkError: The job stopped by itself.
+        BulkError: The job stopped because of a problem.
     """
     if stopped is None or stopped.exit_status in {"paused", "interrupted"}:
         return
     message = f"the job stopped after {'1 row' if rows == 1 else f'{rows:,} rows'}: {stopped.reason.rstrip('.')}."
     if stopped.exit_status == "removal":
         message = message[:-1]  # the reason ends with the next command
-    elif journal is not None and stopped.exit_status != "journal":
-        message += (
-            " Rows that were applied are recorded in the journal. After fixing the cause, continue with:"
-            f" wonder-customers resume {journal}"
-        )
+    elif again is not None and stopped.exit_status != "journal":
+        message += f" Rows that were applied are recorded in the journal. After fixing the cause, {again}"
     raise BulkError(message)
 
 

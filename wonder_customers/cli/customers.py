@@ -25,10 +25,10 @@ _FULL_WIDTH: Final = 110
 
 def get(
     gateway: Gateway,
-    id: Annotated[str | None, Parameter(help="The gateway's id of the customer.")] = None,
+    id: Annotated[str | None, Parameter(help="The customer's id at the gateway.")] = None,
     /,
     *,
-    reference: Annotated[str | None, Parameter(help="Your own id of the customer, which replaces ID.")] = None,
+    reference: Annotated[str | None, Parameter(help="Your own id for the customer, given instead of ID.")] = None,
     json: Json = False,
 ) -> None:
     """Show one customer, by the gateway's id or by your reference."""
@@ -80,7 +80,7 @@ def list(  # noqa: A001 - the name of the command
 
 
 def delete(
-    gateway: Gateway, id: Annotated[str, Parameter(help="The gateway's id of the customer.")], /, *, json: Json = False
+    gateway: Gateway, id: Annotated[str, Parameter(help="The customer's id at the gateway.")], /, *, json: Json = False
 ) -> None:
     """Delete (Monri) or archive (Paydock) a customer. Wonder's API has no such operation."""
     try:

@@ -161,7 +161,7 @@ def _show_left(left: LeftCustomers, rows: int) -> None:
 
 
 def show_status(journal: Journal, *, json: bool) -> int:
-    """Print the last run and the states of all rows; return the exit code."""
+    """Print the last run and the number of rows in each state; return the exit code."""
     last, states, codes = journal.last_run(), journal.states(), journal.codes()
     end_state = None if last is None else last.exit_status
     if json:

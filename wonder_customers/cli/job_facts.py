@@ -109,7 +109,9 @@ def last_facts(journal: Journal) -> dict[str, Any]:
             ColumnMapping.from_dict(facts["mapping"])
             return facts
     named = wrong[0] if wrong else "mapping"
-    raise ConfigurationError(f"the journal {journal.path} is damaged ({named}). Restore the journal from a backup.")
+    raise ConfigurationError(
+        f"the journal {journal.path} is damaged: its setting {named!r} is invalid. Restore it from a backup."
+    )
 
 
 def combined(
@@ -146,10 +148,10 @@ def _again(journal: Journal, name: str, digest: str | None, given: str | None) -
         return None
     if given is None:
         none = "report" if name == "removed" else "''"
-        rest = "." if name == "query" else f", or continue without the option: {option} {none}."
+        rest = "." if name == "query" else f", or pass {option} {none} to continue without it."
         raise ConfigurationError(
-            f"the run was started with {option}, which the journal does not contain. Nothing was sent. Give the option"
-            f" again{rest}"
+            f"the run was started with {option}, whose value the journal does not store. Nothing was sent. Give the"
+            f" option again{rest}"
         )
     if digest != _digest(journal, name, given):
         if name == "query":
@@ -196,7 +198,9 @@ def migrated_from(journal: Journal) -> str | None:
     last = journal.last_run()
     origin = None if last is None else last.facts.get("migrate")
     if origin is not None and origin not in names():
-        raise ConfigurationError(f"the journal {journal.path} is damaged (migrate). Restore the journal from a backup.")
+        raise ConfigurationError(
+            f"the journal {journal.path} is damaged: its setting 'migrate' is invalid. Restore it from a backup."
+        )
     return origin
 
 

@@ -171,7 +171,7 @@ def columns(
     /,
     *,
     to: Annotated[
-        str | None, Parameter(name="--to", help=f"Mark the fields that this gateway does not have: {GATEWAYS}.")
+        str | None, Parameter(name="--to", help=f"Mark the fields that the gateway ({GATEWAYS}) does not have.")
     ] = None,
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="Write a mapping to this new file, for --mapping.")
@@ -267,7 +267,7 @@ def ids(
         Parameter(name=["--output", "-o"], help="Write the CSV to this new file. Default: standard output."),
     ] = None,
 ) -> int:
-    """Write the gateway's ids of a journal's customers as CSV: reference, id, state, time."""
+    """Write the gateway's ids for a journal's customers as CSV: reference, id, state, time."""
     return export_ids(Journal.existing(journal), output)
 
 

@@ -70,7 +70,7 @@ def read_environment(variables: object, *names: str, required: tuple[str, ...] =
     missing = [name for name in required if name not in given]
     if missing:
         raise ConfigurationError(
-            f"set {' and '.join(missing)} in the environment (or {missing[0]}_FILE to the path of a file)"
+            f"set {' and '.join(missing)} in the environment (or, to read a value from a file, {missing[0]}_FILE=PATH)"
         )
     return given
 
@@ -90,7 +90,9 @@ def _setting(variables: Mapping[str, object], name: str) -> str | None:
     try:
         contents = read_secret_file(path, "utf-8-sig").rstrip("\r\n")
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: the home directory of a user is unknown
-        cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is not the path of a text file"
+        cause = f"the path is invalid, or the file is not UTF-8 text of at most {_LONGEST:,} characters"
+        if isinstance(error, OSError) and error.strerror:
+            cause = error.strerror
         raise ConfigurationError(f"the file that {by_file} names cannot be read: {cause}") from None
     if not contents:
         raise ConfigurationError(f"the file that {by_file} names is empty")

@@ -74,7 +74,7 @@ class Call(Generic[T]):
         mismatches: A function that returns the names of the fields in which a record found by `lookup` differs from the
             record that this write sent.
         reference: The customer's reference, for locks and errors.
-        id: The gateway's id of the customer, for locks and errors.
+        id: The gateway's id for the customer, for locks and errors.
         signed: Whether the request carries the account's credentials.
         not_found_is_success: Whether "not found" after an unanswered attempt means that this deletion was applied.
     """

@@ -127,7 +127,7 @@ def make_reader(
     Args:
         converter: The dialect's converter.
         kind: The record class.
-        names: The gateway's name of each field of the record. Other fields are not read.
+        names: The gateway's name for each field of the record. Other fields are not read.
         shape: A function that returns an object from which the fields are read, and the `extra` of the record.
         finish: A function that returns the final record, given the record and the original object.
         inline: Fields that are records here, but whose values are part of the surrounding object at the gateway. Such a

@@ -92,7 +92,7 @@ def compare_values(fields: Iterable[tuple[str, str]], sent: Mapping[str, Any], h
     """Compare the body of a request with the body of a response.
 
     Args:
-        fields: The record's name and the gateway's name of each field.
+        fields: The record's name and the gateway's name for each field.
         sent: The body of the request. Missing fields are not compared; null means that the field was cleared.
         held: The body of the response. Missing fields are not compared; null differs from every value that was sent,
             except from an empty string or object.

@@ -17,7 +17,7 @@ class Drift:
     """One field of a response that differs from the gateway's documentation.
 
     Attributes:
-        field: The gateway's name of the field, with the objects around it, such as ``payment_sources.expire_year``.
+        field: The gateway's name for the field, with the objects around it, such as ``payment_sources.expire_year``.
         expected: The documented type, such as ``text`` or ``time``.
         found: The type in the response, such as ``number``.
     """

@@ -94,7 +94,7 @@ def phone_text(shortest: int, longest: int) -> Limit:
 
 
 def reference(longest: int) -> Limit:
-    """Return the limit of the caller's id of a customer, which must be usable in a path."""
+    """Return the limit of the caller's id for a customer, which must be usable in a path."""
     return Limit(f"1 to {longest} characters, usable in a path", lambda value: path_segment_problem(value, longest))
 
 
@@ -279,7 +279,7 @@ def cleared_body(
 
 
 def field_names(rules: Iterable[FieldRule]) -> tuple[tuple[str, str], ...]:
-    """Return the record's name and the gateway's name of each field, for `comparison.compare_values`."""
+    """Return the record's name and the gateway's name for each field, for `comparison.compare_values`."""
     return tuple((rule.field, rule.wire) for rule in rules)
 
 

@@ -56,7 +56,9 @@ class CustomerFilter(ABC, Generic[AnyAccount_contra]):
         problems = []
         for name, value in conditions.items():
             if name not in kinds:
-                near = ", ".join(get_close_matches(name, kinds, 5)) or f"{next(iter(kinds))} and {len(kinds) - 1} others"
+                near = (
+                    ", ".join(get_close_matches(name, kinds, 5)) or f"{next(iter(kinds))} and {len(kinds) - 1} others"
+                )
                 problems.append(Violation(f"filter.{name}", None, f"is unknown; {type(self).__name__} has {near}"))
             elif value is not None:
                 text, problem = _query_value(_kind(kinds[name]), value)

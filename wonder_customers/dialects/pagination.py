@@ -50,7 +50,7 @@ def read_items(what: str, read: Callable[[Any], T], items: Iterable[Any]) -> Ite
     """Return the records of a list. Items without an id are skipped, counted and reported as drift.
 
     Args:
-        what: The gateway's name of the list, such as ``customers``, for the report.
+        what: The gateway's name for the list, such as ``customers``, for the report.
         read: A function that reads one item, or raises `InvalidResponseError`.
         items: The JSON values.
     """

@@ -61,7 +61,10 @@ class ProvidedSecret(Secret):
         Raises:
             ConfigurationError: Always.
         """
-        raise ConfigurationError("a function returns this secret, and only a session calls it")
+        raise ConfigurationError(
+            "the value of this secret is unknown, because only a session calls its function. To get the value, call"
+            " secret.function"
+        )
 
     def __bool__(self) -> bool:
         return True

@@ -43,7 +43,7 @@ class _Field:
 
     Attributes:
         name: The name of the field in the record.
-        wire: The gateway's name of the field.
+        wire: The gateway's name for the field.
         kind: The type of the field, without None.
         exact: The type of values that are used unchanged; None if every value is converted.
         nullable: Whether the field may be null.

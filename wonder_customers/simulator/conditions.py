@@ -95,7 +95,7 @@ class Conditions:
             ValueError: A key is unknown or a value is invalid.
         """
         if not isinstance(values, dict) or values.keys() - {"latency", "rate_limit"}:
-            raise ValueError("conditions must be a JSON object whose only keys are latency and rate_limit")
+            raise ValueError("conditions must be a JSON object with no keys other than latency and rate_limit")
         if "latency" in values:
             latency = values["latency"]
             if latency is not None and not (isinstance(latency, list | tuple) and len(latency) == 2):

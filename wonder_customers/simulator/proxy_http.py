@@ -134,7 +134,7 @@ class ClientConnection:
         return event
 
     def serialise(self, response: ProxiedResponse, *, head_only: bool = False) -> bytes:
-        """Return the bytes of the whole response and prepare for the next request."""
+        """Return the bytes of the whole response, and record it as sent."""
         head = h11.Response(status_code=response.status, headers=list(response.headers), reason=response.reason)
         data = self._http.send(head) or b""
         if response.body and not head_only:

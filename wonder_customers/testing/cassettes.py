@@ -70,7 +70,7 @@ class _Redaction:
         return value if kept and ("text", value) not in self.numbers else self.mark(value)
 
     def text(self, text: str) -> str:
-        """Return a message without the values that have been redacted so far."""
+        """Return a message in which redacted values of four or more characters are replaced by ``…``."""
         for kind, value in self.numbers:
             if kind == "text" and len(value) >= 4:
                 text = text.replace(value, "…")

@@ -63,7 +63,9 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
 
     def _check_loop(self) -> None:
         if self._loop is None and not running_on_asyncio():
-            raise ConfigurationError("AsyncioTransport runs only on asyncio. Nothing was sent.")
+            raise ConfigurationError(
+                "AsyncioTransport runs only on asyncio. Nothing was sent. On trio, use HttpxTransport."
+            )
         super()._check_loop()
 
     def _new(self, origin: Origin) -> "AsyncioConnection":

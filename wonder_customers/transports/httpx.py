@@ -375,9 +375,9 @@ async def _resolve(resolver: Resolver, signed_request: SignedRequest) -> None:
 
 
 def _proxy(url: object, context: Any) -> httpx.Proxy:
-    """Return the proxy at `url` after creating a transport for it, which finds most errors.
+    """Return the proxy at `url`. To find most errors early, a transport is created with it.
 
-    An https proxy gets the same TLS `context`, because the default of httpx obeys SSL_CERT_FILE and SSLKEYLOGFILE.
+    An https proxy uses `context`, because the default context of httpx obeys SSL_CERT_FILE and SSLKEYLOGFILE.
     """
     try:
         proxy = httpx.Proxy(url if isinstance(url, str) and urlsplit(url).hostname else "")

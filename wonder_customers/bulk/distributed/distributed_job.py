@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Container, Mapping
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
+from shlex import quote
 from time import monotonic, sleep
 from typing import Any, Protocol
 
@@ -147,7 +148,7 @@ class DistributedJob(Job):
     def __init__(
         self, backend: Backend, source: PartitionedSource, journal: Path, *, workers: int, rate: float | None
     ) -> None:
-        super().__init__(workers, str(journal))
+        super().__init__(workers, f"continue with: wonder-customers resume {quote(str(journal))}")
         self._backend, self._source, self._ceiling = backend, source, rate
         self._progress = Progress()
         self._results = self._parts = 0

@@ -94,7 +94,7 @@ class Partition:
         end: The start of the next partition, in the same unit; None for the end of the source.
         line: The number of lines (or rows) that precede the partition in the file.
         encoding: The encoding of the text file.
-        key: The column with a query's references, followed by all its columns.
+        key: The SQL expression of a query's references, followed by the names of all columns of the query.
         where: Prefix for the rows' locations in messages.
         fingerprint: Changes when the file changes.
         repeats: Pairs of row numbers: a row that repeats a reference, and the first row with that reference,

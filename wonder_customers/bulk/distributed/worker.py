@@ -52,7 +52,7 @@ class FencedRateLimit:
         return getattr(self.limit, name)
 
     async def acquire(self, transmission: Transmission, /) -> None:
-        """Wait until the request may be sent; without a lease, until the job's stop signal ends the call."""
+        """Wait until the request may be sent, or, without a valid lease, until the job's stop signal ends the call."""
         renewed, transmission.valid_until = transmission.renew is not None, inf
         if not (renewed and isinstance(self.limit, AdaptiveRateLimit)):
             await self.limit.acquire(transmission)

@@ -45,9 +45,11 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise ConfigurationError(
-            f"{path} cannot be used as a journal: {error}. Give the path of a journal or of a new file."
-        ) from None
+        if getattr(error, "sqlite_errorname", None) == "SQLITE_NOTADB":  # the module's own errors have no name
+            advice = "Give the path of a journal or of a new file."
+        else:
+            advice = "Check the permissions, and that no other program has locked the file."
+        raise ConfigurationError(f"{path} cannot be used as a journal: {error}. {advice}") from None
     except OSError as error:
         raise ConfigurationError(
             f"{path} cannot be used as a journal: {error.strerror}. Give the path of a journal or of a new file."
@@ -78,8 +80,8 @@ def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> Non
         ours.executescript(schema)
         if _objects(ours) != _objects(connection):
             raise ConfigurationError(
-                f"{path} cannot be used as a journal: its tables differ from the tables of this version's journals."
-                " Give the path of a journal or of a new file."
+                f"{path} cannot be used as a journal: it is another database, or a journal of another version of"
+                " wonder-customers. Choose another file."
             )
 
 

@@ -114,7 +114,7 @@ class Journal:
             digests = Digests(key_of(where))
             mark = key_mark(digests).hex()
             with closing(connect(where)) as connection:
-                connection.executescript(_SCHEMA)
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")  # rolled back if the file is another database
                 if "fields" not in {row[1] for row in connection.execute("PRAGMA table_info(rows)")}:
                     # A journal of 0.1.0. `_SCHEMA` has a line break at the position where SQLite adds this column.
                     connection.execute("ALTER TABLE rows ADD COLUMN fields TEXT")
@@ -123,6 +123,7 @@ class Journal:
                 # A journal of an older version has no mark, and gets that of the key with which it is opened.
                 connection.execute("INSERT OR IGNORE INTO about VALUES ('key', ?)", [mark])
                 held = dict(connection.execute("SELECT name, value FROM about"))
+                connection.execute("COMMIT")
         wrong = [name for name, value in mine.items() if held.get(name) != value]
         if wrong:
             raise ConfigurationError(
@@ -287,7 +288,7 @@ class Journal:
         self.writer.post(*self._statement("ended", [reference, state, attempts, code]))
 
     def same(self, reference: str, raw: bytes) -> None:
-        """Record that different raw values result in the same request body, so that the next run needs no draft."""
+        """Record new raw values of a row whose request body is unchanged, so that the next run builds no draft."""
         self.writer.post(*self._statement("same", [reference, raw]))
 
     async def merge(self, changes: Sequence[Change]) -> None:

@@ -30,8 +30,8 @@ class _Entry:
 class WriteQueue:
     """Receives rows from the event loop and writes them in its own thread.
 
-    The thread commits as soon as a task is waiting and the queue is empty. A commit therefore contains the rows that
-    arrived during the previous commit, and no row waits for a full group.
+    The thread commits when a task is waiting and the queue is empty, when `GROUP` rows are queued, or after `PATIENCE`
+    seconds. A commit therefore contains the rows that arrived during the previous commit.
 
     Attributes:
         connect: Opens the database; called in the thread.

@@ -78,10 +78,11 @@ def csv_rows(
         header = next((names for names in reader if not is_blank(names)), None)
         if header is None:
             return number
-        columns = Columns.match(_valid(header, where), reading)
+        columns = Columns.match(_valid(header, f"{where}line {skipped + reader.line_num}: "), reading)
     except csv.Error as error:
         raise ConfigurationError(
-            f"{where}line 1: the column names cannot be read ({error}). Nothing was sent."
+            f"{where}line {skipped + reader.line_num}: the column names cannot be read ({error}). Nothing was"
+            " sent. Check the quotes and --delimiter."
         ) from None
     except UnknownColumns as error:
         hint = _title_hint(lines, skipped + reader.line_num, options, _known(header or []))
@@ -119,11 +120,12 @@ def _valid(header: list[str], where: str) -> list[str]:
     """Return the column names, if they can be decoded and are not quoted with another character."""
     if any(map(has_invalid_bytes, header)):
         raise ConfigurationError(
-            f"{where}line 1: the column names contain {INVALID_BYTES}. Nothing was sent. Export the data again as"
-            " UTF-8."
+            f"{where}the column names contain {INVALID_BYTES}. Nothing was sent. Export the data again as UTF-8."
         )
     if all(len(name) > 2 and name[0] == name[-1] == "'" for name in map(str.strip, header)):
-        raise ConfigurationError(f"{where}line 1: the quote character is '. Nothing was sent. Add --quote \"'\".")
+        raise ConfigurationError(
+            f"{where}the quote character of the column names is '. Nothing was sent. Add --quote \"'\"."
+        )
     return header
 
 

@@ -240,7 +240,7 @@ class MonriDialect(CustomerDeletion):
 
 
 def _approved(response: HttpResponse, *accepted: str) -> dict[str, Any]:
-    """Return the body of an accepted response: HTTP 2xx, and a ``status`` of ``approved``, in `accepted`, or none."""
+    """Return the body of a 2xx response whose ``status`` is missing, null, ``approved`` or in `accepted`."""
     if response.status >= 400:
         body = error_object(response.body)
         raise _refusal(response.status, body)
@@ -296,7 +296,7 @@ def _data(response: HttpResponse) -> list[Any]:
 def _tokens(requested: str) -> Callable[[HttpResponse], Items[PaymentToken]]:
     """Return a function that reads the payment methods of a customer from a response.
 
-    The gateway accepts the merchant's id of the customer instead of the uuid, so the owner is compared only if a uuid
+    The gateway accepts the merchant's id for the customer instead of the uuid, so the owner is compared only if a uuid
     was requested.
     """
 

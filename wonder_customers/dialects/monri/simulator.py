@@ -269,7 +269,7 @@ class MonriSimulator(SimulatedGateway):
         }
 
     def _payment_methods(self, request: ReceivedRequest, merchant: str) -> Response:
-        # A test of an official client passes the merchant's id of the customer instead of the uuid.
+        # A test of an official client passes the merchant's id for the customer instead of the uuid.
         requested = request.segments["uuid"]
         held = self.store.customer(self.name, merchant, requested)
         held = held or self.store.customer_by_reference(self.name, merchant, requested) or _not_found()

@@ -335,7 +335,7 @@ def _written(response: HttpResponse) -> Customer:
 
 
 def _archive(id: str) -> Callable[[HttpResponse], None]:
-    """Return a function that checks the response to archiving a customer, which may contain the customer."""
+    """Return a function that checks the response to an archiving. It may be empty or contain the customer."""
 
     def decode(response: HttpResponse) -> None:
         if not response.body.strip() and response.status < 300:

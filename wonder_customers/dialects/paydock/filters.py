@@ -41,7 +41,7 @@ class PaydockFilter(CustomerFilter["Paydock"]):
             and no total.
         reference: Your id for the customer. Gateways may also return customers with similar references.
         company_name: The name of the company.
-        id: The gateway's id of the customer.
+        id: The gateway's id for the customer.
         status: The status, such as ``active``.
         gateway_id: An acquiring gateway of one of the customer's payment sources.
         payment_source_id: The id of one of the customer's payment sources.

@@ -72,7 +72,7 @@ def fail(
 
 
 def unknown_key() -> NoReturn:
-    """Refuse an unknown secret key in the older format."""
+    """Refuse an unknown secret key, with an error in the older format."""
     error, resource = {"message": "No user with provided secret key"}, {"type": "user", "data": None}
     raise GatewayRefusal(403, {"status": 403, "error": error, "resource": resource}, _headers())
 
