@@ -46,7 +46,7 @@ AHEAD = 50
 """The number of rows that are recorded as ``sending`` together, ahead of the workers that send them."""
 
 
-def _continuation(journal: Journal | None, options: Options) -> str | None:
+def _continuation(journal: RowJournal | None, options: Options) -> str | None:
     """Return the instruction that continues a job; None without a journal."""
     if journal is None:
         return None
