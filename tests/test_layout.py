@@ -1,6 +1,5 @@
 """The layout of the package and of the tests; types in public signatures are exported and documented."""
 
-import ast
 import importlib
 import inspect
 import pkgutil
@@ -71,12 +70,17 @@ def test_no_file_is_longer_than_400_lines() -> None:
 
 
 def test_class_names_of_the_package_are_unique() -> None:
+    assert _repeated(PACKAGE, r"^ *class (\w+)") == {}
+
+
+def _repeated(folder: Path, pattern: str) -> dict[str, list[str]]:
+    """Return the files of each name that `pattern` finds more than once in a folder, except in strings."""
     found = defaultdict(list)
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef):
-                found[node.name].append(str(path.relative_to(PACKAGE)))
-    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+    for path in sorted(folder.rglob("*.py")):
+        code = re.sub(r'""".*?"""', "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for name in re.findall(pattern, code, re.MULTILINE):
+            found[name].append(str(path.relative_to(folder)))
+    return {name: paths for name, paths in found.items() if len(paths) > 1}
 
 
 def test_folders_of_tests_mirror_the_package() -> None:
@@ -93,18 +97,8 @@ def test_folders_of_tests_mirror_the_package() -> None:
     assert untested == set()
 
 
-def _fixtures(path: Path) -> list[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    return [it.name for it in functions if any("pytest.fixture" in ast.unparse(mark) for mark in it.decorator_list)]
-
-
 def test_no_fixture_is_defined_twice() -> None:
-    found = defaultdict(list)
-    for path in sorted(TESTS.rglob("*.py")):
-        for name in _fixtures(path):
-            found[name].append(str(path.relative_to(TESTS)))
-    assert {name: paths for name, paths in found.items() if len(paths) > 1} == {}
+    assert _repeated(TESTS, r"^ *@pytest\.fixture(?:\([^)]*\))?\n(?: *@.*\n)* *(?:async )?def (\w+)") == {}
 
 
 def _signatures(module: Any) -> list[tuple[str, Any]]:

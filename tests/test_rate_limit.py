@@ -8,6 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from attrs import define, field
+from backends import TRIO_IN_LONG_TESTS
 
 from wonder_customers import AdaptiveRateLimit, ConfigurationError, RateLimit, RateLimiter, RequestResult
 from wonder_customers._support import clock
@@ -216,6 +217,7 @@ async def test_waiting_request_can_be_cancelled_and_the_next_one_is_served() -> 
     assert served == [0, 3]
 
 
+@TRIO_IN_LONG_TESTS
 async def test_adaptive_limit_settles_near_the_gateways_rate() -> None:
     gateway = Gateway(VirtualTime(), rate=200)
     limit = AdaptiveRateLimit()

@@ -91,10 +91,10 @@ def change(path: Path, *statements: str, facts: object = None) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX modes")
 @pytest.mark.parametrize("name", [JOURNAL, f"{JOURNAL}.key"])
-@pytest.mark.parametrize("mode", [0o622, 0o660, 0o606, 0o666, 0o777])
+@pytest.mark.parametrize("mode", [0o622, 0o660, 0o606])
 def test_journal_that_others_can_write_is_refused(inside: Path, commands: Commands, name: str, mode: int) -> None:
     (inside / name).chmod(mode)
-    for words in AFTER if mode == 0o622 else (("resume",),):
+    for words in AFTER if (name, mode) == (JOURNAL, 0o622) else (("resume",),):
         code, output = commands(words[0], JOURNAL, *words[1:])
         assert (code, "other users can" in output) == (1, True), words
     assert commands("sync", "c.csv", "--to", "monri")[0] == 1
@@ -120,7 +120,7 @@ def test_link_beside_the_journal_is_refused(inside: Path, commands: Commands, su
     victim = inside.parent / "victim"
     victim.write_text("content")
     (inside / f"{JOURNAL}{suffix}").symlink_to(victim)
-    for words in AFTER:
+    for words in AFTER if suffix == "-wal" else (("resume",),):
         code, output = commands(words[0], JOURNAL, *words[1:])
         assert (code, "is a symbolic link" in output) == (1, True), words
     assert victim.read_text() == "content"
@@ -356,7 +356,9 @@ STATEMENTS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("sql", STATEMENTS)
+@pytest.mark.parametrize(
+    "sql", [pytest.param(sql, marks=pytest.mark.long if number > 3 else ()) for number, sql in enumerate(STATEMENTS)]
+)
 def test_query_must_be_one_select(inside: Path, commands: Commands, sql: str) -> None:
     pytest.importorskip("duckdb", reason="needs the extra duckdb")
     before = sorted(inside.rglob("*"))

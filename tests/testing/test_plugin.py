@@ -48,7 +48,7 @@ MODES: dict[str, tuple[str, tuple[str, ...], list[str], int]] = {
 }
 
 
-USUAL = {"anyio, both backends", "auto asyncio", "asyncio with session loop scope"}
+USUAL = {"anyio, both backends", "asyncio with session loop scope"}
 
 
 @pytest.mark.parametrize(
