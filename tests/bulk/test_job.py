@@ -18,6 +18,7 @@ from wonder_customers import (
     RateLimit,
 )
 from wonder_customers.bulk import Journal, Options, Row, sources, sync
+from wonder_customers.bulk.forget import forget
 from wonder_customers.dialects import names
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -217,6 +218,22 @@ async def test_invalid_options_and_journals_are_refused(account: AccountFactory,
     assert [outcome async for outcome in job] == []
     with pytest.raises(BulkError, match="can run only once"):
         await job.__aenter__()
+
+
+async def test_second_job_with_the_same_journal_object_is_refused(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    journal = open_journal(tmp_path / "j", account("monri"), "monri")
+    with pytest.raises(BulkError, match="no run to resume"):
+        await run_job(account("monri"), [draft(1)], journal, resume=True)
+    async with CustomerSession(account("monri")) as session, sync(session, [draft(1)], journal=journal) as job:
+        for other in (journal, Journal.existing(journal.path)):
+            with pytest.raises(BulkError, match="another run is using this journal"):
+                await run_job(account("monri"), [draft(1, "2")], other)
+            with pytest.raises(BulkError, match="another run is using this journal"):
+                forget(other, ["c-1"], [])
+        assert [outcome.status async for outcome in job] == ["created"]
+    assert [it["name"] for it in server.store.customers("monri")] == ["Ada Nr 1 v1"]
 
 
 async def test_journal_contains_no_personal_data(account: AccountFactory, tmp_path: Path) -> None:

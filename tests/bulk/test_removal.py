@@ -289,6 +289,30 @@ async def test_unconfirmed_create_of_a_row_that_left_is_looked_up_and_deleted(
     assert deleted(server, "paydock") == {"c-3": 1, "c-4": 1}
 
 
+async def test_customer_that_a_killed_run_has_created_again_is_deleted(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    """Invariant: a removed row has no customer. The journal has the id of the customer that was deleted first."""
+    journal = await first_run(account("paydock"), "paydock", tmp_path, 2)
+    source = tmp_path / "c.csv"
+    for state in ("removed", "removing"):
+        write_without(source, 2, 1)
+        await run_job(account("paydock"), sources.read(source), journal, removed="delete", max_removed=1)
+        journal._execute("UPDATE rows SET state = ? WHERE reference = 'c-1'", [state])
+        server.faults.add("read_hang", method="POST")
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                group.start_soon(run_job, account("paydock"), sources.read(write_csv(source, 2)), journal)
+                while server.faults.seen.count("read_hang") < 1 + (state == "removing"):  # noqa: ASYNC110 - in a thread
+                    await anyio.sleep(0.01)
+                group.cancel_scope.cancel()
+    write_without(source, 2, 1)
+    job, _ = await run_job(account("paydock"), sources.read(source), journal, removed="delete", max_removed=1)
+    assert job.left.removed == 1
+    assert server.store.ledger("paydock")["c-1"] == 3
+    assert [it["archived"] for it in server.store.customers("paydock") if it["reference"] == "c-1"] == [True] * 3
+
+
 async def test_stopped_removal_deletes_nothing_more(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:

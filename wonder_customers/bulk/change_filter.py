@@ -9,7 +9,7 @@ import orjson
 from attrs import define, field, frozen
 
 from wonder_customers.bulk.empty_cells import EmptyCells, EmptyRule, apply_rule
-from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Entry, RowJournal
+from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, UNCONFIRMED, Announcement, Entry, RowJournal
 from wonder_customers.bulk.rows import Outcome, Row, Status
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.transformations import folded
@@ -20,7 +20,6 @@ from wonder_customers.session import CustomerSession
 __all__ = ["ChangeFilter", "Inspect", "Only", "PendingRow", "ReferenceIndex"]
 
 MOST_TWINS = 5
-_UNCONFIRMED = {"sending", "unknown", "removing"}
 
 Only = Literal["all", "failed"]
 """Which rows a run processes: ``all``, or only rows that ``failed`` or are unconfirmed after earlier runs."""
@@ -169,7 +168,7 @@ class ChangeFilter:
             if settled is not None:
                 return settled
         known = entry is not None and entry.id is not None and entry.state not in {"removing", "removed"}
-        unconfirmed = entry is not None and (entry.state in _UNCONFIRMED or entry.code == LATE_ATTEMPT)
+        unconfirmed = entry is not None and (entry.state in UNCONFIRMED or entry.code == LATE_ATTEMPT)
         superseded = unconfirmed and (entry is None or entry.state == "removing" or not same)
         return PendingRow(row, cells.draft, reference, raw, payload, known, unconfirmed, superseded, cells)
 

@@ -1,7 +1,7 @@
 """Deletes the customers that left the source, after all rows of the source were sent."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import anyio.to_thread
@@ -9,7 +9,7 @@ from attrs import define
 
 from wonder_customers._core.waits import StopSignal
 from wonder_customers.bulk.batches import for_each
-from wonder_customers.bulk.journal.entries import LATE_ATTEMPT
+from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, UNCONFIRMED
 from wonder_customers.bulk.journal.removals import Candidate, Removals
 from wonder_customers.bulk.left_customers import LeftCustomers, RemovalLimit, refusal
 from wonder_customers.bulk.rows import Outcome
@@ -163,17 +163,20 @@ class Removal:
     async def _existing(self, it: Candidate) -> Customer | None:
         """Return the customer; None if it does not exist or is deleted.
 
+        An unconfirmed write may have created another customer with the reference.
+
         Raises:
             CallError: The customer could not be read.
         """
-        try:
-            if it.id is None:
-                response = await self.session.raw.get_by_reference(it.reference)
-            else:
-                response = await self.session.raw.get(it.id)
-        except NotFoundError:
-            return None
-        return None if response.record.deleted else response.record
+        if it.id is not None:
+            with suppress(NotFoundError):
+                customer = await self.session.get(it.id)
+                if not customer.deleted:
+                    return customer
+        if it.state in UNCONFIRMED:
+            with suppress(NotFoundError):
+                return await self.session.get_by_reference(it.reference)
+        return None
 
 
 def _kept(it: Candidate, reason: str, code: str, error: CallError | None = None) -> Outcome:

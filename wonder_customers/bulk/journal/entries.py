@@ -8,7 +8,7 @@ from attrs import frozen
 
 from wonder_customers.bulk.journal.digest import Digests
 
-__all__ = ["LATE_ATTEMPT", "Announcement", "Entry", "RowJournal", "Run", "State"]
+__all__ = ["LATE_ATTEMPT", "UNCONFIRMED", "Announcement", "Entry", "RowJournal", "Run", "State"]
 
 Announcement = tuple[str, int, bytes | None, bytes, str]
 """Reference, row number, digest of the raw values, digest of the request body, and digests of the fields (see
@@ -17,6 +17,9 @@ Announcement = tuple[str, int, bytes | None, bytes, str]
 State = Literal["sending", "done", "failed", "unknown", "held", "removing", "removed"]
 """``failed``: the gateway refused the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again.
 ``removing`` and ``removed``: the row left the source, and its customer is being or was deleted."""
+
+UNCONFIRMED = frozenset({"sending", "unknown", "removing"})
+"""The states of rows with a write that may have been applied."""
 
 LATE_ATTEMPT = "late attempt"
 """The code of a confirmed row for which an earlier attempt, without a response, may still be applied. A different

@@ -45,11 +45,15 @@ class FileLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            raise BulkError(
-                f"another run is using this journal ({self.path.name}). Nothing was sent. Wait until the other run"
-                " ends, or stop it."
-            ) from None
+            raise self.in_use() from None
         self._descriptor = descriptor
+
+    def in_use(self) -> BulkError:
+        """Return the error for a lock that is held."""
+        return BulkError(
+            f"another run is using this journal ({self.path.name}). Nothing was sent. Wait until the other run ends, or"
+            " stop it."
+        )
 
     def release(self) -> None:
         """Release the lock."""

@@ -47,8 +47,8 @@ _SENDING = """
 INSERT INTO rows (reference, number, run, state, raw, payload, fields, attempts, at)
 VALUES (?, ?, ?, 'sending', ?, ?, ?, 0, ?)
 ON CONFLICT (reference) DO UPDATE SET number = excluded.number, run = excluded.run, state = 'sending', result = NULL,
-    raw = excluded.raw, payload = excluded.payload, fields = excluded.fields, attempts = 0, code = NULL,
-    at = excluded.at
+    id = CASE rows.state WHEN 'removed' THEN NULL ELSE rows.id END, raw = excluded.raw, payload = excluded.payload,
+    fields = excluded.fields, attempts = 0, code = NULL, at = excluded.at
 """
 _DONE = """
 UPDATE rows SET state = 'done', result = ?, id = ?, attempts = ?, code = ?, number = ?, run = ?, raw = ?, payload = ?,
@@ -86,6 +86,7 @@ class Journal:
     writer: WriteQueue = field(init=False)
     run: int = field(default=0, init=False)
     _lock: FileLock = field(init=False)
+    _running: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.writer = WriteQueue(partial(connect, self.path), str(self.path))
@@ -190,9 +191,11 @@ class Journal:
         if leased:
             self._execute("INSERT OR REPLACE INTO about VALUES ('leased', ?)", [str(leased)])
         last = self.last_run()
-        if resume:
-            if last is None:
-                raise BulkError(f"{self.path} contains no run to resume. Start a run with `sync`.")
+        if resume and last is None:
+            self.release()
+            raise BulkError(f"{self.path} contains no run to resume. Start a run with `sync`.")
+        self._running = True
+        if last is not None and resume:
             self.run = last.number
             self._execute("UPDATE runs SET ended = NULL, ending = NULL WHERE run = ?", [self.run])
             return last
@@ -225,12 +228,15 @@ class Journal:
         """Acquire the journal for this process, without starting a run.
 
         Raises:
-            BulkError: Another process uses the journal.
+            BulkError: Another run uses the journal.
         """
+        if self._running:
+            raise self._lock.in_use()
         self._lock.take()
 
     def release(self) -> None:
         """Release the journal."""
+        self._running = False
         self._lock.release()
 
     def last_run(self) -> Run | None:
