@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from math import ceil
@@ -26,10 +25,8 @@ from attrs import frozen
 from benchmarks._findings import Figure, Findings, Target
 from benchmarks.sync import ACCOUNT, Instant, _run, _source
 from wonder_customers.bulk import Index, Journal, Source, sources
-from wonder_customers.bulk.distributed.index import SIZE
 from wonder_customers.bulk.distributed.leases import Leases
-from wonder_customers.bulk.distributed.partition import Partition
-from wonder_customers.bulk.distributed.progress import Progress
+from wonder_customers.bulk.distributed.partition import SIZE, Partition
 from wonder_customers.bulk.journal import Change, connect
 
 CUSTOMERS = (1_000_000, 100_000_000, 1_000_000_000)
@@ -151,11 +148,15 @@ def _journaled(folder: Path, source: Path) -> Journal:
 
 def _finish(partitions: Path) -> None:
     """Report a result for every partition, as workers do."""
-    progress = Progress(SIZE, 0, Counter(created=SIZE), latencies=Counter(dict.fromkeys(range(20, 40), 50)))
+    progress = {
+        "rows": {"read": SIZE},
+        "counts": {"created": SIZE},
+        "latencies": dict.fromkeys(map(str, range(20, 40)), 50),
+    }
     with closing(Leases(partitions)) as leases:
         while (taken := leases.take()) is not None:
             key = (Partition.from_json(taken[0]).place, taken[1])
-            leases.finish(key, {"progress": progress.to_dict(), "failures": [], "place": key[0]})
+            leases.finish(key, {"progress": progress, "failures": [], "place": key[0]}, complete=True)
     with closing(connect(partitions)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
 

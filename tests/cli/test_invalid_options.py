@@ -68,6 +68,26 @@ def test_invalid_sync_option_is_refused(usage_error: Callable[..., str], words: 
     assert usage_error("sync", "c.csv", "--to", "monri", *words) == expected
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("simulator", "--merchants", "1.5"),
+        ("simulator", "--port", "80.5"),
+        ("list", "monri", "--limit", "2.5"),
+        ("sync", "c.csv", "--to", "monri", "--first", "1.5"),
+        ("sync", "c.csv", "--to", "monri", "--workers", "1.5"),
+        ("sync", "c.csv", "--to", "monri", "--max-failures", "1e2"),
+        ("sync", "c.csv", "--to", "monri", "--on", "ray", "--processes", "1.5"),
+        ("sync", "c.csv", "--to", "monri", "--skip-lines", "0.5"),
+        ("plan", "c.csv", "--to", "monri", "--look-up", "1.5"),
+        ("verify", "c.csv.monri.journal", "--sample", "1.5"),
+    ],
+    ids=" ".join,
+)
+def test_decimal_number_is_refused_for_a_whole_number(usage_error: Callable[..., str], words: tuple[str, ...]) -> None:
+    assert f"'{words[-1]}' is not a whole number" in usage_error(*words)
+
+
 def test_negative_look_up_is_refused(usage_error: Callable[..., str]) -> None:
     expected = "the number of rows to look up must not be negative. Nothing was looked up."
     assert usage_error("plan", "c.csv", "--to", "monri", "--look-up", "-1") == expected

@@ -116,7 +116,8 @@ def test_ids_are_exported_as_csv(run_at_simulator: Command, folder: Path) -> Non
     rows = list(csv.DictReader(out.splitlines()))
     assert (code, [row["reference"] for row in rows]) == (0, ["c-0", "c-1", "c-2"])
     assert all(row["id"] and row["state"] == "done" and row["time"].endswith("+00:00") for row in rows)
-    assert run_at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")[0] == 0
+    code, nothing, err = run_at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")
+    assert (code, nothing, err) == (0, "", "3 ids were written to ids.csv.\n")
     assert (folder / "ids.csv").read_text(encoding="utf-8").splitlines() == out.splitlines()
     code, _, err = run_at_simulator("ids", "c.csv.monri.journal", "-o", "ids.csv")
     assert (code, "ids.csv already exists" in err) == (USAGE, True)

@@ -5,8 +5,7 @@ response has arrived. Jobs can be planned, stopped, resumed and verified. See `s
 """
 
 from wonder_customers.bulk import sources
-from wonder_customers.bulk.distributed.index import Index
-from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition
+from wonder_customers.bulk.distributed.partition import Index, Partition, run_partition
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal, Run
 from wonder_customers.bulk.journal.digest import Digests
@@ -23,6 +22,7 @@ from wonder_customers.bulk.sources import ColumnMapping, FieldSource
 from wonder_customers.bulk.sources.columns import Reading
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.reader import RowReader
+from wonder_customers.bulk.sources.source import Source
 from wonder_customers.bulk.sources.text import TextOptions
 from wonder_customers.bulk.verify import Finding, Verification, verify
 

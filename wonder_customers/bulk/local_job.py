@@ -145,10 +145,10 @@ class LocalJob(Job):
                     "customers that left the source can be deleted only with a journal. Nothing was sent. Pass"
                     " journal=Journal.open(…)."
                 )
-        if self._journal is not None:
+        if isinstance(self._journal, Journal):
             self._journal.check(self._session.gateway, self._session.account.base_url)
             self._journal.begin(self._options.facts, resume=self._options.resume)
-            stack.callback(self._end)
+            stack.callback(self._end, self._journal)
         self._used = True
         self.stats.begin(self._clock())
         confirm_after = system_clock.monotonic() + self._options.retry.confirmation_window
@@ -343,11 +343,10 @@ class LocalJob(Job):
             self.stopped = Stop(exit_status, reason)
         self._stop.set()
 
-    def _end(self) -> None:
+    def _end(self, journal: Journal) -> None:
         """Close the journal after the last row was written."""
-        if self._journal is not None:
-            # Rows that do not belong to the run are rows of the source, whose number is compared with the next run.
-            self._journal.end(self.exit_status, self.stats.counts + Counter(skipped=self.skipped))
+        # Rows that do not belong to the run are rows of the source, whose number is compared with the next run.
+        journal.end(self.exit_status, self.stats.counts + Counter(skipped=self.skipped))
 
 
 def sync(

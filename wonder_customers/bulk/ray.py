@@ -7,38 +7,33 @@ itself.
 """
 
 import os
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import anyio
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from wonder_customers.bulk.distributed.coordinator import Coordinator
 from wonder_customers.bulk.distributed.distributed_job import DistributedJob, PartitionedSource
-from wonder_customers.bulk.distributed.index import SIZE
-from wonder_customers.bulk.distributed.partition import Source
-from wonder_customers.bulk.distributed.permits import PATIENCE, LeasedRateLimit, PermitServer, Unreachable
+from wonder_customers.bulk.distributed.partition import SIZE
 from wonder_customers.bulk.distributed.worker import Worker
 from wonder_customers.bulk.options import Options, check_rate
-from wonder_customers.bulk.stop_reasons import ExitStatus
+from wonder_customers.bulk.permits import LeasedRateLimit, PermitServer, Unreachable, reach
+from wonder_customers.bulk.sources.source import Source
 from wonder_customers.errors import BulkError, ConfigurationError, WonderCustomersError, needed
 
 # Set before Ray is imported: no usage reports, and only clients with a token can submit work.
-for _name, _value in {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}.items():
-    os.environ.setdefault(_name, _value)
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 with needed("ray", "ray", by="running a job on Ray"):
     import ray
     from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-__all__ = ["Cluster", "DistributedJob", "RayBackend", "sync_on_ray"]
-
-T = TypeVar("T")
+__all__ = ["DistributedJob", "RayBackend", "sync_on_ray"]
 
 OBJECT_STORE = 100_000_000
 """Bytes of the object store of a local Ray. Only small messages are sent."""
@@ -48,60 +43,31 @@ MOST_DEATHS = 20
 """The maximum number of times that a worker may die without completing a partition. After that, the job is stopped."""
 
 
-@frozen
-class Cluster:
-    """The location of Ray: this machine or a running cluster.
+def _address(on: str) -> str | None:
+    """Return the address of the cluster ``ray://HOST:PORT``; None for ``ray``, which is this machine."""
+    scheme, colon, address = on.partition("://")
+    if scheme != "ray" or bool(colon) != bool(address):
+        raise ConfigurationError(f"--on must be ray (this machine) or ray://HOST:PORT (a cluster), not {on!r}")
+    return address or None
 
-    Attributes:
-        address: The address of a running cluster, as ``HOST:PORT`` or ``auto``; None to start Ray on this machine, and
-            stop it at the end.
-    """
 
-    address: str | None = None
-
-    @classmethod
-    def of(cls, text: str) -> "Cluster":
-        """Parse ``ray`` or ``ray://HOST:PORT``.
-
-        Raises:
-            ConfigurationError: `text` has another form.
-        """
-        scheme, colon, address = text.partition("://")
-        if scheme != "ray" or bool(colon) != bool(address):
-            raise ConfigurationError(f"--on must be ray (this machine) or ray://HOST:PORT (a cluster), not {text!r}")
-        return cls(address or None)
-
-    def connect(self) -> None:
-        """Start Ray, or connect to it.
-
-        Raises:
-            ConfigurationError: Ray cannot be reached.
-        """
-        if ray.is_initialized():
-            return
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
-        try:
-            if self.address is None:
-                store = OBJECT_STORE
-                ray.init(address="local", include_dashboard=False, object_store_memory=store, **quiet)
-            else:
-                ray.init(address=self.address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            where = self.address or "this machine"
-            message = str(error).strip().partition("\n")[0]
-            raise ConfigurationError(
-                f"Ray at {where} cannot be reached: {message}. Nothing was sent. Check the address, and that Ray is"
-                " running."
-            ) from None
+def _connect(address: str | None) -> None:
+    """Start Ray on this machine, or connect to a cluster."""
+    settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
+    if address is None:
+        settings |= {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
+    try:
+        ray.init(address=address or "local", **settings)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        message = str(error).strip().partition("\n")[0]
+        raise ConfigurationError(
+            f"Ray at {address or 'this machine'} cannot be reached: {message}. Nothing was sent. Check the address, and"
+            " that Ray is running."
+        ) from None
 
 
 class _Remote:
-    """A stub with the methods of an actor, which convert Ray's exceptions.
-
-    Raises:
-        Unreachable: The actor died or cannot be reached.
-        WonderCustomersError: Raised by the method itself.
-    """
+    """A stub with the methods of an actor. They raise `Unreachable` if the actor died or cannot be reached."""
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
@@ -124,17 +90,14 @@ class _Worker:
     """The Ray actor that runs a `Worker`."""
 
     def __init__(self, job: str, options: Options, *, limited: bool) -> None:
-        limit = LeasedRateLimit(_remote(f"{job}-limiter").grant) if limited else None
-        self._worker, self._working = Worker(_remote(f"{job}-coordinator"), limit, options), anyio.Lock()
+        coordinator: Any = _Remote(ray.get_actor(f"{job}-coordinator"))
+        limit = LeasedRateLimit(_Remote(ray.get_actor(f"{job}-limiter")).grant) if limited else None
+        self._worker, self._working = Worker(coordinator, limit, options), anyio.Lock()
 
     async def work(self) -> None:
         """Work until the job is over. A second call, made after a lost response, waits for the first call."""
         async with self._working:
             await self._worker.work()
-
-
-def _remote(name: str) -> Any:
-    return _Remote(ray.get_actor(name))
 
 
 @define(eq=False)
@@ -144,7 +107,7 @@ class RayBackend:
     The coordinator and the rate limit run on this node, because the journal is here and the rate requires one clock.
 
     Attributes:
-        cluster: The location of Ray.
+        address: The address of a running cluster; None to start Ray on this machine, and stop it at the end.
         journal: The journal's file.
         partitions: The file of partitions.
         options: The settings of the job; `workers` is the number of rows in progress in each worker.
@@ -152,7 +115,7 @@ class RayBackend:
         rate: The maximum number of requests per second, over all workers; None for no limit.
     """
 
-    cluster: Cluster
+    address: str | None
     journal: Path
     partitions: Path
     options: Options
@@ -168,25 +131,23 @@ class RayBackend:
             ConfigurationError: Ray cannot be reached.
         """
         self._started_ray = not ray.is_initialized()
-        self.cluster.connect()
+        if self._started_ray:
+            _connect(self.address)
         node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         always: dict[str, Any] = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": 0}
         here = {**always, "scheduling_strategy": node}
         # Actors find each other by name, so that constructor arguments are small and can be reused for a restart.
-        job = f"wonder-customers-{uuid4().hex}"
+        job, limited = f"wonder-customers-{uuid4().hex}", self.rate is not None
         coordinator = ray.remote(Coordinator).options(**here, name=f"{job}-coordinator")
-        self.actors["coordinator"] = coordinator.remote(
-            self.journal, self.partitions, max_failures=self.options.max_failures
-        )
-        if self.rate is not None:
-            limiter = ray.remote(PermitServer).options(**here, name=f"{job}-limiter")
-            self.actors["limiter"] = limiter.remote(self.rate)
+        most = self.options.max_failures
+        self.actors["coordinator"] = coordinator.remote(self.journal, self.partitions, max_failures=most)
+        if limited:
+            self.actors["limiter"] = ray.remote(PermitServer).options(**here, name=f"{job}-limiter").remote(self.rate)
         # The coordinator counts the failures of all workers.
         options = evolve(self.options, max_failures=None, first=None, resume=False, facts={})
         worker = ray.remote(_Worker).options(**always, scheduling_strategy="SPREAD")
         for number in range(self.workers):
-            name = f"worker-{number}"
-            self.actors[name] = worker.remote(job, options, limited=self.rate is not None)
+            self.actors[f"worker-{number}"] = worker.remote(job, options, limited=limited)
 
     @property
     def coordinator(self) -> Any:
@@ -194,12 +155,8 @@ class RayBackend:
         return _Remote(self.actors["coordinator"])
 
     async def run_coordinator(self) -> None:
-        """Keep the coordinator running until it has ended the run.
-
-        Raises:
-            BulkError: The coordinator cannot acquire or write the journal.
-        """
-        await self._retry(self.coordinator.serve)
+        """Keep the coordinator running until it has ended the run. Raises the errors of `Coordinator.serve`."""
+        await reach(self.coordinator.serve)
 
     async def run_workers(self) -> None:
         """Keep the workers running until all partitions are completed."""
@@ -209,31 +166,21 @@ class RayBackend:
 
     async def _supervise(self, name: str) -> None:
         """Keep one worker running. When a worker dies, its partition becomes free at the end of its lease."""
-        deaths, done, worker = 0, 0, _Remote(self.actors[name])
+        deaths = done = 0
         while True:
             try:
-                await worker.work()
+                await _Remote(self.actors[name]).work()
             except Unreachable:
-                pass
+                snapshot = await reach(self.coordinator.snapshot, 1 << 62)
+                deaths, done = (1 if snapshot["done"] > done else deaths + 1), snapshot["done"]
+                if deaths <= MOST_DEATHS:
+                    continue
+                reason = f"{name} died {deaths} times without completing a partition"
+                await reach(self.coordinator.stop, "journal", reason)
             except WonderCustomersError as error:
-                await self._stop("journal" if isinstance(error, BulkError) else "refused", str(error))
-                return
-            else:
-                return
-            snapshot = await self._retry(lambda: self.coordinator.snapshot(1 << 62))
-            deaths, done = (1 if snapshot["done"] > done else deaths + 1), snapshot["done"]
-            if deaths > MOST_DEATHS:
-                await self._stop("journal", f"{name} died {deaths} times without completing a partition")
-                return
-
-    async def _stop(self, exit_status: ExitStatus, reason: str) -> None:
-        await self._retry(lambda: self.coordinator.stop(exit_status, reason))
-
-    async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            with suppress(Unreachable):
-                return await call()
-            await anyio.sleep(PATIENCE)
+                exit_status = "journal" if isinstance(error, BulkError) else "refused"
+                await reach(self.coordinator.stop, exit_status, str(error))
+            return
 
     async def shutdown(self) -> None:
         """End all actors, and Ray if it was started for them."""
@@ -248,7 +195,7 @@ async def sync_on_ray(
     source: Source,
     journal: Path,
     *,
-    cluster: Cluster | None = None,
+    on: str = "ray",
     workers: int = 2,
     rate: float | None = None,
     options: Options | None = None,
@@ -264,7 +211,7 @@ async def sync_on_ray(
     Args:
         source: The source.
         journal: The journal's file.
-        cluster: The location of Ray; by default, Ray is started on this machine.
+        on: ``ray`` to start Ray on this machine and stop it at the end; ``ray://HOST:PORT`` for a running cluster.
         workers: The number of workers, each with its own session.
         rate: The maximum number of requests per second, over all workers; None to adapt to the gateway.
         options: The settings of the job. `Options.max_failures` applies to all workers together; `Options.workers` is
@@ -277,6 +224,7 @@ async def sync_on_ray(
             cannot be reached, or `Options.removed` is ``delete``.
         BulkError: Another job uses the journal.
     """
+    address = _address(on)
     if workers < 1:
         raise ConfigurationError("the number of workers must be at least 1")
     check_rate(rate)
@@ -287,12 +235,12 @@ async def sync_on_ray(
             " the same command with --removed delete and without --on. Confirmed rows are not sent again."
         )
     journal = await anyio.to_thread.run_sync(journal.resolve)
-    create = partial(PartitionedSource.create, source, journal, chosen, size=size, values=values, wait=DYING)
+    create = partial(PartitionedSource.create, source, journal, chosen, size=size, wait=DYING)
     divided = await anyio.to_thread.run_sync(create)
-    backend = RayBackend(cluster or Cluster(), journal, divided.partitions, chosen, workers, rate)
+    backend = RayBackend(address, journal, divided.partitions, chosen, workers, rate)
     try:
         backend.start()
     except BaseException:
         await anyio.to_thread.run_sync(divided.remove)
         raise
-    return DistributedJob(backend, divided, journal, workers=workers * chosen.workers, rate=rate)
+    return DistributedJob(backend, divided, journal, workers=workers * chosen.workers, rate=rate, values=values)

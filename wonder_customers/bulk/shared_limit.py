@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import anyio.to_thread
 from attrs import define, field
 
-from wonder_customers.bulk.distributed.permits import (
+from wonder_customers.bulk.options import check_rate
+from wonder_customers.bulk.permits import (
     HORIZON,
     LONGEST,
     MARGIN,
@@ -22,7 +23,6 @@ from wonder_customers.bulk.distributed.permits import (
     LeasedRateLimit,
     Unreachable,
 )
-from wonder_customers.bulk.options import check_rate
 from wonder_customers.errors import ConfigurationError, needed
 from wonder_customers.rate_limit import RequestResult, spacing
 from wonder_customers.secret import guarded

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from os import environ
 from typing import TYPE_CHECKING
 
-from wonder_customers.dialects import names, package
+from wonder_customers.dialects import package
 from wonder_customers.dialects.accounts import environment
 from wonder_customers.dialects.base import Account
 from wonder_customers.errors import ConfigurationError
@@ -14,10 +14,7 @@ from wonder_customers.secret import concealed
 if TYPE_CHECKING:  # loaded only for bulk jobs
     from wonder_customers.bulk.journal import Journal
 
-__all__ = ["GATEWAYS", "account_from_environment", "account_of", "confirm_production", "is_configured"]
-
-GATEWAYS = ", ".join(names())
-"""The installed gateways, for help texts."""
+__all__ = ["account_from_environment", "account_of", "confirm_production", "is_configured"]
 
 
 def is_configured(gateway: str, variables: Mapping[str, str] = environ) -> bool:

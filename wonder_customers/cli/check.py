@@ -8,10 +8,11 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 
-from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, is_configured
+from wonder_customers.cli.accounts import account_from_environment, is_configured
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
 from wonder_customers.cli.output import cell, console, json_line
 from wonder_customers.cli.runtime import run_with_session
+from wonder_customers.cli.shared_options import GATEWAYS, Json
 from wonder_customers.cli.tables import plain_table
 from wonder_customers.dialects import names
 from wonder_customers.errors import AuthenticationError, CallError, ConfigurationError, PermissionDeniedError
@@ -57,7 +58,7 @@ def check(
     ] = None,
     /,
     *,
-    json: Annotated[bool, Parameter(help="Print the result as JSON lines.", show_default=False)] = False,
+    json: Json = False,
 ) -> int:
     """Test the credentials in the environment by reading one customer."""
     results = [_check(name) for name in (names() if gateway is None else (gateway,))]

@@ -6,18 +6,15 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from wonder_customers.cli.accounts import GATEWAYS
 from wonder_customers.cli.output import console, json_line, print_message
 from wonder_customers.cli.runtime import run_with_session
+from wonder_customers.cli.shared_options import WHOLE, Gateway, Json
 from wonder_customers.cli.tables import customer_details, customer_list
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.records import Customer, Page
 from wonder_customers.session import CustomerSession
 
 __all__ = ["delete", "get", "list"]
-
-Gateway = Annotated[str, Parameter(help=f"The gateway: {GATEWAYS}.")]
-Json = Annotated[bool, Parameter(help="Print the result as JSON lines.", show_default=False)]
 
 _FULL_WIDTH: Final = 110
 """The terminal width, in columns, from which a list shows all its columns."""
@@ -48,7 +45,9 @@ def list(  # noqa: A001 - the name of the command
     gateway: Gateway,
     /,
     *,
-    limit: Annotated[int, Parameter(help="The number of customers per page.", validator=Number(gte=1, lte=1000))] = 20,
+    limit: Annotated[
+        int, WHOLE, Parameter(help="The number of customers per page.", validator=Number(gte=1, lte=1000))
+    ] = 20,
     cursor: Annotated[str | None, Parameter(help="The cursor that the previous page printed.")] = None,
     filter: Annotated[
         tuple[str, ...],

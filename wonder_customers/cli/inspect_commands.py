@@ -14,7 +14,6 @@ import anyio.to_thread
 import orjson
 from rich.table import Table
 
-from wonder_customers.bulk.distributed.partition import Source
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.forget import files_near, forget
 from wonder_customers.bulk.journal import Journal
@@ -23,14 +22,14 @@ from wonder_customers.bulk.local_job import LocalJob
 from wonder_customers.bulk.migrate import Losses, losses, migrated
 from wonder_customers.bulk.options import Options, Rows
 from wonder_customers.bulk.plan import Difference, Plan, plan
-from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.report import format_duration
 from wonder_customers.bulk.saved_plan import save_plan
+from wonder_customers.bulk.sources.source import Source
 from wonder_customers.bulk.verify import Verification, verify
 from wonder_customers.cli import runtime
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
-from wonder_customers.cli.job_outputs import check_outputs
-from wonder_customers.cli.output import cell, console, json_line, print_message
+from wonder_customers.cli.job_outputs import check_outputs, new_file
+from wonder_customers.cli.output import cell, console, counted, json_line, print_line, print_message
 from wonder_customers.cli.plan_files import described
 from wonder_customers.cli.source_options import print_changes, print_fields
 from wonder_customers.cli.sync_jobs import SyncTask, bulk_session, run_job
@@ -90,32 +89,27 @@ def show_plan(
         },
     )
     time = "" if found.seconds is None else f", {format_duration(found.seconds)} at {found.rate:g} requests/s"
-    requests = "1 request" if found.requests == 1 else f"{found.requests:,} requests"
-    looked_up = "1 customer was" if found.looked_up == 1 else f"{found.looked_up:,} customers were"
-    console().print(cell(f"{requests}{time}. {looked_up} looked up."))
+    looked_up = counted(found.looked_up, "customer was", "customers were")
+    print_line(f"{counted(found.requests, 'request', 'requests')}{time}. {looked_up} looked up.")
     if found.unconfirmed:
-        console().print(
-            cell(
-                f"{found.unconfirmed:,} rows of an earlier run are unconfirmed. They will be looked up before they are"
-                " sent."
-            )
-        )
+        rows = f"{found.unconfirmed:,} rows of an earlier run are unconfirmed."
+        print_line(f"{rows} They will be looked up before they are sent.")
     for name, count in found.clears.most_common():
-        console().print(cell(f"clears {name}: {count:,}", "yellow"))
+        print_line(f"clears {name}: {count:,}", "yellow")
     for name, count in found.uncleared.most_common():
-        console().print(cell(f"cannot clear {name} at this gateway: {count:,} (the old values are kept)", "red"))
+        print_line(f"cannot clear {name} at this gateway: {count:,} (the old values are kept)", "red")
     if journal is None and options.empty == "own":
-        console().print(cell("Without a journal, empty cells do not clear fields.", "dim"))
+        print_line("Without a journal, empty cells do not clear fields.", "dim")
     _show_left(found.left, found.rows)
     for sample in found.samples:
-        console().print(cell(f"would send (masked): {orjson.dumps(sample).decode()}"))
+        print_line(f"would send (masked): {orjson.dumps(sample).decode()}")
     print_changes(found.notes)
     if found.systematic is not None:
         print_message(f"`sync` would stop: {found.systematic}", "red")
     _show_differences(found.differences, values=diff)
     _print_rest("customer", "that would change", found.differing - len(found.differences))
     for problem in found.problems:
-        console().print(cell(f"{problem.status}: {problem.reason}", "red"))
+        print_line(f"{problem.status}: {problem.reason}", "red")
     _print_rest("row", "that cannot be sent", found.invalid + found.duplicates - len(found.problems), "red")
     if save is not None:
         print_message(
@@ -129,15 +123,15 @@ def show_plan(
 def _print_rest(noun: str, what: str, count: int, style: str = "") -> None:
     """Print the number of entries that a list does not show."""
     if count > 0:
-        console().print(cell(f"and {count:,} more {noun if count == 1 else noun + 's'} {what}", style))
+        print_line(f"and {counted(count, f'more {noun}', f'more {noun}s')} {what}", style)
 
 
 def _show_differences(differences: list[Difference], *, values: bool) -> None:
     """Print the customers that would change, with masked values if requested."""
     for change in differences:
-        console().print(cell(f"row {change.number}, {change.reference}: {', '.join(change.fields)} would change"))
+        print_line(f"row {change.number}, {change.reference}: {', '.join(change.fields)} would change")
         for name, (before, after) in zip(change.fields, change.values if values else (), strict=False):
-            console().print(cell(f"    {name}: {before or '(empty)'} → {after or '(empty)'}"))
+            print_line(f"    {name}: {before or '(empty)'} → {after or '(empty)'}")
 
 
 def _show_left(left: LeftCustomers, rows: int) -> None:
@@ -149,14 +143,11 @@ def _show_left(left: LeftCustomers, rows: int) -> None:
         print_message(f"Check the source: {warning}.", "yellow")
     if not left.count:
         return
-    what = (
-        ("would be removed from the gateway")
-        if left.rule == "delete" and left.problem is None
-        else "will stay at the gateway"
-    )
-    console().print(cell(f"{left.share} left the source and {what}", "yellow"))
+    removed = left.rule == "delete" and left.problem is None
+    what = "would be removed from the gateway" if removed else "will stay at the gateway"
+    print_line(f"{left.share} left the source and {what}", "yellow")
     for reference, gateway_id in left.listed[:MOST_SHOWN]:
-        console().print(cell(f"left the source: {reference} ({gateway_id or 'id unknown'})"))
+        print_line(f"left the source: {reference} ({gateway_id or 'id unknown'})")
     _print_rest("customer", "that left the source", left.count - MOST_SHOWN)
 
 
@@ -173,9 +164,9 @@ def show_status(journal: Journal, *, json: bool) -> int:
     if codes:
         _print_counts("failed rows by reason", codes)
     if last is not None:
-        console().print(cell(f"run {last.number}: {end_state or 'running, or its process was killed'}"))
+        print_line(f"run {last.number}: {end_state or 'running, or its process was killed'}")
     if end_state not in {None, "finished"} or (end_state is None and last is not None):
-        console().print(cell(f"To continue, run: wonder-customers resume {quote(str(journal.path))}"))
+        print_line(f"To continue, run: wonder-customers resume {quote(str(journal.path))}")
     return SUCCESS
 
 
@@ -188,20 +179,15 @@ def export_ids(journal: Journal, output: Path | None) -> int:
     text = io.StringIO(newline="")
     table = csv.writer(text)
     table.writerow(("reference", "id", "state", "time"))
-    for reference, gateway_id, state, at in journal.ids():
-        table.writerow(
-            (reference, gateway_id or "", state, datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds"))
-        )
+    found = journal.ids()
+    for reference, gateway_id, state, at in found:
+        moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+        table.writerow((reference, gateway_id or "", state, moment))
     if output is None:
         sys.stdout.write(text.getvalue())
         return SUCCESS
-    try:
-        with open(output, "x", encoding="utf-8", newline="", opener=private_opener) as file:
-            file.write(text.getvalue())
-    except FileExistsError:
-        raise ConfigurationError(
-            f"{output} already exists. Nothing was written. Give the path of a new file with --output."
-        ) from None
+    new_file(output, text.getvalue())
+    print_message(f"{counted(len(found), 'id was', 'ids were')} written to {output}.")
     return SUCCESS
 
 
@@ -232,16 +218,14 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
             f"a file cannot be read or changed ({reason}), so some entries may not be erased. Fix the cause, then run"
             " the command again."
         ) from None
-    rows = "1 row was" if found.rows == 1 else f"{found.rows:,} rows were"
-    print_message(f"{rows} removed from {journal.path}.")
+    print_message(f"{counted(found.rows, 'row was', 'rows were')} removed from {journal.path}.")
     if found.unconfirmed:
         print_message(
             f"{found.unconfirmed:,} of these rows are unconfirmed. The gateway may still apply their requests.",
             "yellow",
         )
     for path, count in found.entries.items():
-        entries = "1 entry was" if count == 1 else f"{count:,} entries were"
-        print_message(f"{entries} removed from {path}.")
+        print_message(f"{counted(count, 'entry was', 'entries were')} removed from {path}.")
     for path in found.left:
         print_message(f"{path} still contains a reference and was not changed. Edit or delete the file.", "yellow")
     print_message("No customer was deleted at the gateway. If a row remains in the source, `sync` sends it again.")
@@ -290,20 +274,20 @@ def show_verification(
     _print_counts(f"{read:,} of {found.rows:,} rows were read back", {**counts, "read back": found.checked})
     if found.normalized:
         fields = ", ".join(f"{name} ({count:,})" for name, count in found.normalized.most_common())
-        console().print(cell(f"Equal after normalisation: {fields}", "dim"))
+        print_line(f"Equal after normalisation: {fields}", "dim")
     if found.changed:
-        rows = "1 row has" if found.changed == 1 else f"{found.changed:,} rows have"
-        print_message(f"{rows} values that differ from the sent values. `sync` sends the rows again.", "yellow")
+        rows_have = counted(found.changed, "row has", "rows have")
+        print_message(f"{rows_have} values that differ from the sent values. `sync` sends the rows again.", "yellow")
     for finding in found.findings[:MOST_SHOWN]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
         since = " (the row changed in the source after it was sent)" if finding.changed else ""
         row = f"row {finding.number}" if finding.number else "left the source"
         result = _RESULTS.get(finding.result, finding.result)
-        console().print(cell(f"{row}, {finding.reference or 'without a reference'}: {result}{fields}{since}", "red"))
+        print_line(f"{row}, {finding.reference or 'without a reference'}: {result}{fields}{since}", "red")
     _print_rest("row", "with a difference or without a comparison", found.not_equal - MOST_SHOWN, "red")
     if sample is not None:
         low, high = found.interval
-        console().print(cell(f"Between {low:.2%} and {high:.2%} of all rows differ (95 % confidence)."))
+        print_line(f"Between {low:.2%} and {high:.2%} of all rows differ (95 % confidence).")
     return FAILED if found.wrong else SUCCESS
 
 
@@ -350,5 +334,5 @@ def _print_counts(title: str, counts: dict[str, Any]) -> None:
     table.add_column("number", justify="right")
     for name, count in counts.items():
         table.add_row(cell(name), f"{count:,}")
-    console().print(cell(title))
+    print_line(title)
     console().print(table)

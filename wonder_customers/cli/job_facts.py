@@ -11,12 +11,10 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Final, get_args
 
-from attrs import frozen
-
-from wonder_customers.bulk.distributed.partition import Source
 from wonder_customers.bulk.empty_cells import EmptyRule
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.sources import ColumnMapping, fingerprint, unsupported_fields
+from wonder_customers.bulk.sources.source import Source
 from wonder_customers.cli.output import print_message
 from wonder_customers.dialects import names
 from wonder_customers.dialects.base import Account
@@ -24,10 +22,8 @@ from wonder_customers.errors import ConfigurationError
 
 __all__ = [
     "GIVEN_AGAIN",
-    "EngineSettings",
     "check_unchanged",
     "combined",
-    "engine_settings",
     "last_facts",
     "migrated_from",
     "report_change",
@@ -59,23 +55,6 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "full": (bool,),
     "removed": _TEXT,
 }
-
-
-@frozen
-class EngineSettings:
-    """The engine that runs a job, and its settings.
-
-    Attributes:
-        on: The engine; None for this process.
-        processes: The number of workers of the engine.
-        shared_limit: The URL of the server with the rate limit of several processes; None for no shared limit.
-        shared_name: The name of the shared limit.
-    """
-
-    on: str | None = None
-    processes: int = 2
-    shared_limit: str | None = None
-    shared_name: str = "default"
 
 
 def sealed(facts: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
@@ -214,9 +193,3 @@ def source_of(facts: Mapping[str, Any], owner: Account) -> Source:
         facts["database"],
         unsupported_fields(owner),
     )
-
-
-def engine_settings(facts: Mapping[str, Any]) -> EngineSettings:
-    """Return the engine settings of a run."""
-    names = ("on", "processes", "shared_limit", "shared_name")
-    return EngineSettings(**{name: facts[name] for name in names})

@@ -1,4 +1,4 @@
-"""The files that a bulk job of the command line writes: failed rows and reports."""
+"""The files that bulk commands write: failed rows, reports, mappings and ids."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from wonder_customers.errors import BulkError, ConfigurationError
 if TYPE_CHECKING:
     from wonder_customers.cli.sync_jobs import SyncTask
 
-__all__ = ["check_outputs", "default_letters", "default_path", "write_reports"]
+__all__ = ["check_outputs", "default_letters", "default_path", "new_file", "write_reports"]
 
 
 def default_path(source: Path, suffix: str) -> Path:
@@ -39,6 +39,28 @@ def default_letters(source: Path, gateway: str) -> Path:
     return path
 
 
+def new_file(path: Path, text: str, option: str = "--output") -> None:
+    """Write a new file, which only the owner can read, and print its path.
+
+    Args:
+        path: The path.
+        text: The contents.
+        option: The option with the path, for messages.
+
+    Raises:
+        ConfigurationError: The file exists or cannot be written.
+    """
+    try:
+        with open(path, "x", encoding="utf-8", newline="", opener=private_opener) as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigurationError(
+            f"{path} already exists. Nothing was written. Give the path of a new file with {option}."
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}.") from None
+
+
 def check_outputs(task: "SyncTask") -> None:
     """Check, before anything is sent, that the output files can be written and replace no input.
 
@@ -47,14 +69,13 @@ def check_outputs(task: "SyncTask") -> None:
             source, the journal, its key or another output, or the file for failed rows has other contents.
     """
     taken: list[tuple[str, Path]] = [("the source", path) for path in _source_files(task.source)]
-    if task.journal is not None:
-        journal = Path(task.journal.path)
-        taken += [("the journal", journal), ("the journal's key", journal.with_name(f"{journal.name}.key"))]
+    journal = task.journal.path
+    taken += [("the journal", journal), ("the journal's key", journal.with_name(f"{journal.name}.key"))]
     for option, file in (
         ("--failures", task.letters),
-        ("--report", task.report),
-        ("--html", task.html),
-        ("--heartbeat", task.monitor.heartbeat),
+        ("--report", task.output.report),
+        ("--html", task.output.html),
+        ("--heartbeat", task.output.heartbeat),
     ):
         if file is None:
             continue
@@ -93,10 +114,10 @@ def write_reports(task: "SyncTask", facts: dict[str, Any]) -> None:
     Raises:
         BulkError: A report cannot be written.
     """
-    if task.report is not None:
-        _save(task.report, "report", orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    if task.html is not None:
-        _save(task.html, "HTML report", page(facts).encode())
+    if task.output.report is not None:
+        _save(task.output.report, "report", orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if task.output.html is not None:
+        _save(task.output.html, "HTML report", page(facts).encode())
 
 
 def _save(file: Path, what: str, content: bytes) -> None:

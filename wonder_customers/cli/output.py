@@ -14,7 +14,17 @@ from rich.text import Text
 
 from wonder_customers._support.printable import UNSAFE, printable
 
-__all__ = ["cell", "console", "discard", "ignoring_closed", "json_line", "print_message", "printable"]
+__all__ = [
+    "cell",
+    "console",
+    "counted",
+    "discard",
+    "ignoring_closed",
+    "json_line",
+    "print_line",
+    "print_message",
+    "printable",
+]
 
 _PIPE_WIDTH: Final = 200
 """The width in columns of output that is not a terminal, so that tables in pipes and files are not folded to 80."""
@@ -42,6 +52,16 @@ def console(*, stderr: bool = False, wide: bool = True) -> Console:
 def cell(value: object, style: str = "") -> Text:
     """Return `value` as the content of a table cell: not parsed as markup, empty for None."""
     return Text("" if value is None else printable(value), style)
+
+
+def print_line(text: str, style: str = "") -> None:
+    """Print a line of the result on standard output."""
+    console().print(cell(text, style))
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Return a number with its noun, such as ``1 row was`` or ``1,200 rows were``."""
+    return f"1 {one}" if count == 1 else f"{count:,} {many}"
 
 
 def print_message(text: str, style: str = "") -> None:

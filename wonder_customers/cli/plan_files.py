@@ -6,11 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from wonder_customers.bulk.distributed.partition import Source
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.digest import Digests, key_of
 from wonder_customers.bulk.saved_plan import contents
 from wonder_customers.bulk.sources import files
+from wonder_customers.bulk.sources.source import Source
 
 __all__ = ["described", "empty_journal"]
 

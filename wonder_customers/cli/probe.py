@@ -8,10 +8,10 @@ from attrs import asdict
 from cyclopts import Parameter
 
 from wonder_customers import probing
-from wonder_customers.cli.accounts import GATEWAYS
 from wonder_customers.cli.exit_codes import FAILED, SUCCESS, USAGE
-from wonder_customers.cli.output import cell, console, print_message
+from wonder_customers.cli.output import cell, console, print_line, print_message
 from wonder_customers.cli.runtime import run_with_session
+from wonder_customers.cli.shared_options import Gateway
 from wonder_customers.cli.tables import plain_table
 from wonder_customers.errors import CallError, ConfigurationError
 
@@ -19,7 +19,7 @@ __all__ = ["probe"]
 
 
 def probe(
-    gateway: Annotated[str, Parameter(help=f"The gateway: {GATEWAYS}.")],
+    gateway: Gateway,
     /,
     *,
     json: Annotated[
@@ -55,9 +55,9 @@ def probe(
         )
     console().print(table)
     for it in report.differences:
-        console().print(cell(f"{it.name}: {it.advice}"))
+        print_line(f"{it.name}: {it.advice}")
     for step, reason in report.failed.items():
-        console().print(cell(f"The step {step} failed: {reason}", "red"))
+        print_line(f"The step {step} failed: {reason}", "red")
     if report.left_behind:
         print_message(
             f"These customers could not be deleted and remain at the gateway: {', '.join(report.left_behind)}.",

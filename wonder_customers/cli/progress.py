@@ -14,7 +14,7 @@ from rich.text import Text
 
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.report import MEANINGS, format_duration
-from wonder_customers.cli.output import cell, console, ignoring_closed, printable
+from wonder_customers.cli.output import cell, console, ignoring_closed, print_line, printable
 
 __all__ = ["ProgressDisplay", "print_summary"]
 
@@ -165,10 +165,10 @@ def print_summary(report: dict[str, Any], title: str) -> None:
         console().print(reasons)
     if report["cleared"]:
         fields = ", ".join(f"{name} ({count:,})" for name, count in report["cleared"].items())
-        console().print(cell(f"Fields cleared because their cells are empty: {fields}"))
+        print_line(f"Fields cleared because their cells are empty: {fields}")
     if report["drift"]:
         fields = ", ".join(f"{name} ({count:,})" for name, count in list(report["drift"].items())[:10])
-        console().print(cell(f"Response fields that differ from the gateway's documentation: {fields}", "yellow"))
+        print_line(f"Response fields that differ from the gateway's documentation: {fields}", "yellow")
 
 
 def _format_speed(report: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from wonder_customers.cli.output import print_message
+from wonder_customers.cli.shared_options import WHOLE
 from wonder_customers.dialects import names
 from wonder_customers.dialects import simulator as simulator_of
 from wonder_customers.errors import ConfigurationError
@@ -31,12 +32,12 @@ ORIGIN: Final = "WONDER_CUSTOMERS_SIMULATOR"
 
 def simulator(
     *,
-    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65535), show_default=False)] = 0,
+    port: Annotated[int, WHOLE, Parameter(validator=Number(gte=0, lte=65535), show_default=False)] = 0,
     db: Path | None = None,
     seed: Path | None = None,
     latency: str | None = None,
     rate_limit: str | None = None,
-    merchants: Annotated[int, Parameter(validator=Number(gte=1, lte=100), show_default=False)] = 1,
+    merchants: Annotated[int, WHOLE, Parameter(validator=Number(gte=1, lte=100), show_default=False)] = 1,
     faults: Annotated[bool, Parameter(show_default=False)] = False,
     quirks: Annotated[
         str | None,

@@ -8,12 +8,13 @@ from attrs import evolve, frozen
 from cyclopts import Parameter
 
 from wonder_customers.bulk.empty_cells import EmptyRule
-from wonder_customers.bulk.private_files import private_opener
 from wonder_customers.bulk.sources import ColumnMapping, RowReader, read, unsupported_fields
 from wonder_customers.bulk.sources.notes import NO_COUNTRY, SourceNotes
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import SUCCESS
-from wonder_customers.cli.output import cell, console, print_message
+from wonder_customers.cli.job_outputs import new_file
+from wonder_customers.cli.output import cell, console, counted, print_line, print_message
+from wonder_customers.cli.shared_options import WHOLE
 from wonder_customers.cli.tables import plain_table
 from wonder_customers.errors import ConfigurationError
 
@@ -73,7 +74,9 @@ class SourceOptions:
         str | None, Parameter(allow_leading_hyphen=True, help="The delimiter of a CSV file, such as ; or tab.")
     ] = None
     quote: Annotated[str | None, Parameter(allow_leading_hyphen=True, help="The quote character of a CSV file.")] = None
-    skip_lines: Annotated[int | None, Parameter(help="The number of lines to skip before the column names.")] = None
+    skip_lines: Annotated[int | None, WHOLE, Parameter(help="The number of lines to skip before the column names.")] = (
+        None
+    )
 
     empty: Annotated[
         EmptyRule,
@@ -138,9 +141,9 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
         with_samples.close()
     notes = with_samples.notes
     if notes.member is not None:
-        console().print(cell(f"The rows are the list {notes.member!r} of the JSON object."))
+        print_line(f"The rows are the list {notes.member!r} of the JSON object.")
     if notes.program is not None:
-        console().print(cell(f"{file} is an export of {notes.program}."))
+        print_line(f"{file} is an export of {notes.program}.")
     table = plain_table("column", "samples (masked)", "field", "why")
     for name, (paths, why) in notes.columns.items():
         samples = " | ".join(notes.samples.get(name, ()))
@@ -155,28 +158,16 @@ def show_columns(file: Path, options: SourceOptions, to: str | None, output: Pat
         )
     if output is not None and notes.mapping is not None:
         comments = {name: why for name, (_, why) in notes.columns.items()}
-        _write(output, notes.mapping.to_toml(comments))
+        new_file(output, notes.mapping.to_toml(comments))
         print_message(f"The mapping was written to {output}. Edit the file, then use --mapping {output}.")
     return SUCCESS
-
-
-def _write(output: Path, text: str) -> None:
-    try:
-        with open(output, "x", encoding="utf-8", opener=private_opener) as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConfigurationError(
-            f"{output} already exists. Nothing was written. Give the path of a new file with --output."
-        ) from None
-    except OSError as error:
-        raise ConfigurationError(f"{output} cannot be written: {error.strerror}.") from None
 
 
 def print_fields(notes: SourceNotes) -> None:
     """Print the fields of all columns, unless every column has the name of its field."""
     if any(why != "name of the field" for _, why in notes.columns.values()):
         uses = (f"{name} → {', '.join(paths) or 'left out'}" for name, (paths, _) in notes.columns.items())
-        console().print(cell(f"Columns: {'; '.join(uses)}"))
+        print_line(f"Columns: {'; '.join(uses)}")
 
 
 def print_columns(reader: RowReader, name: str) -> None:
@@ -207,10 +198,10 @@ def print_changes(notes: SourceNotes) -> None:
         )
     for (column, what), count in notes.changes.most_common():
         shown = "; ".join(f"{before} → {after or '(empty)'}" for before, after in notes.examples[column, what])
-        values = "1 value" if count == 1 else f"{count:,} values"
-        console().print(cell(f"{column}: {values} changed by `{what}`: {shown}"))
+        values = counted(count, "value", "values")
+        print_line(f"{column}: {values} changed by `{what}`: {shown}")
     for (column, reason), (count, example) in notes.national.items():
-        values = "1 number has" if count == 1 else f"{count:,} numbers have"
+        values = counted(count, "number has", "numbers have")
         advice = "set the country with --default-country, such as HR" if reason == NO_COUNTRY else "correct the source"
         print_message(
             f"{column}: {values} no calling code, such as {example}, because {reason}. To add the code, {advice}.",
@@ -218,12 +209,12 @@ def print_changes(notes: SourceNotes) -> None:
         )
     if notes.twins:
         pairs = ", ".join(f"{first} and {second}" for first, second in notes.twin_rows)
-        what = "1 reference differs" if notes.twins == 1 else f"{notes.twins:,} references differ"
+        what = counted(notes.twins, "reference differs", "references differ")
         text = f"{what} from another reference only in case, Unicode form or invisible characters (rows {pairs})"
         print_message(
             f"{text}. The rows are sent as different customers. If they are the same customer, correct the source.",
             "yellow",
         )
     if notes.footers:
-        lines = "1 line" if notes.footers == 1 else f"{notes.footers:,} lines"
-        console().print(cell(f"{lines} after the table skipped, such as a total"))
+        lines = counted(notes.footers, "line", "lines")
+        print_line(f"{lines} after the table skipped, such as a total")

@@ -5,14 +5,15 @@ from pathlib import Path
 from shlex import quote
 from typing import Annotated, Any
 
+from attrs import evolve
 from cyclopts import App, Parameter
 
-from wonder_customers.bulk.distributed.partition import Source
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.sources import fingerprint
 from wonder_customers.bulk.sources.databases import check_database
-from wonder_customers.cli.accounts import GATEWAYS, account_from_environment, account_of, confirm_production
+from wonder_customers.bulk.sources.source import Source
+from wonder_customers.cli.accounts import account_from_environment, account_of, confirm_production
 from wonder_customers.cli.inspect_commands import (
     erase,
     export_ids,
@@ -24,7 +25,6 @@ from wonder_customers.cli.inspect_commands import (
 from wonder_customers.cli.job_facts import (
     check_unchanged,
     combined,
-    engine_settings,
     last_facts,
     migrated_from,
     report_change,
@@ -41,6 +41,7 @@ from wonder_customers.cli.job_options import (
 )
 from wonder_customers.cli.job_outputs import default_letters
 from wonder_customers.cli.plan_files import empty_journal
+from wonder_customers.cli.shared_options import GATEWAYS, WHOLE
 from wonder_customers.cli.source_options import SOURCE, SourceOptions, print_columns, show_columns
 from wonder_customers.cli.sync_jobs import SyncTask, account, journal_path, run
 from wonder_customers.dialects.base import Account
@@ -100,7 +101,7 @@ def sync(
     journal: Annotated[
         Path | None, Parameter(help="The journal, which records each row (default: FILE.GATEWAY.journal).")
     ] = None,
-    first: Annotated[int | None, Parameter(help="Send only the first rows, up to this number.")] = None,
+    first: Annotated[int | None, WHOLE, Parameter(help="Send only the first rows, up to this number.")] = None,
     full: Annotated[bool, Parameter(help="Also send unchanged rows.")] = False,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process instead of the gateway.")] = False,
     approved: Annotated[
@@ -134,35 +135,9 @@ def sync(
                 print_columns(reader, quote(str(file)))
         confirm_production(owner, to, yes=yes or path.exists())
         opened = Journal.open(path, gateway=to, endpoint=owner.base_url)
-        options = Options(
-            workers=limits.workers,
-            first=first,
-            full=full,
-            empty=columns.empty,
-            removed=removal.removed or "report",
-            max_removed=removal.max_removed,
-            max_failures=limits.max_failures,
-            give_up_after=facts["give_up_after"],
-            facts=sealed(facts, opened),
-        )
-        task = SyncTask(
-            owner,
-            to,
-            f"{file} → {to}",
-            facts["source"],
-            opened,
-            options,
-            output.failures or default_letters(file, to),
-            output.dead_letter_values,
-            output.report,
-            output.html,
-            output.monitor(),
-            resumable=not simulator or journal is not None,
-            engine=engine_settings(facts),
-            rate=facts["rate"],
-            approved=approved,
-        )
-        return run(task, source)
+        how = {"first": first, "full": full, "removed": removal.removed or "report", "max_removed": removal.max_removed}
+        resumable = not simulator or journal is not None
+        return _run(owner, opened, facts, output, str(file), resumable=resumable, approved=approved, **how)
 
 
 @commands.command
@@ -191,7 +166,7 @@ def plan(
     journal: Annotated[
         Path | None, Parameter(help="The journal of an earlier run. Default: FILE.GATEWAY.journal, if the file exists.")
     ] = None,
-    look_up: Annotated[int, Parameter(help="The maximum number of customers to look up at the gateway.")] = 1000,
+    look_up: Annotated[int, WHOLE, Parameter(help="The maximum number of customers to look up at the gateway.")] = 1000,
     diff: Annotated[bool, Parameter(help="Show the changes to each customer with masked values.")] = False,
     save: Annotated[Path | None, Parameter(help="Save the plan to this new file, for `sync --approved`.")] = None,
     simulator: Annotated[bool, Parameter(help="Use a simulator in this process instead of the gateway.")] = False,
@@ -295,7 +270,7 @@ def verify(
     journal: JournalFile,
     /,
     *,
-    sample: Annotated[int | None, Parameter(help="Compare only this number of rows, chosen at random.")] = None,
+    sample: Annotated[int | None, WHOLE, Parameter(help="Compare only this number of rows, chosen at random.")] = None,
     rate: Rate = None,
     again: AgainOptions = AgainOptions(),
 ) -> int:
@@ -348,11 +323,10 @@ def migrate(
     options = Options(
         workers=limits.workers, max_failures=limits.max_failures, give_up_after=give_up_after, facts=facts
     )
-    letters = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl")
+    letters, title = output.failures or Path(f"migrate.{source}.{to}.failed.jsonl"), f"{source} → {to}"
     task = SyncTask(
-        owner, to, f"{source} → {to}", source, opened, options, letters, output.dead_letter_values, output.report,
-        output.html, output.monitor(), resumable=False, rate=rate,
-    )  # fmt: skip
+        owner, to, title, source, opened, options, letters, output, output.monitor(), resumable=False, rate=rate
+    )
     return migration(account_from_environment(source), task, accept_losses=accept_losses)
 
 
@@ -375,26 +349,51 @@ def _last_run(
     return opened, facts
 
 
+def _run(
+    owner: Account,
+    opened: Journal,
+    facts: dict[str, Any],
+    output: OutputOptions,
+    file: str,
+    *,
+    resumable: bool = True,
+    approved: Path | None = None,
+    **how: Any,
+) -> int:
+    """Send the rows of a source with the settings of a run, and return the exit code.
+
+    Args:
+        owner: The account whose customers are written.
+        opened: The journal.
+        facts: The settings of the run, which the journal stores.
+        output: The options for the files that are written.
+        file: The source as the user knows it, for the title and for the names of files beside it.
+        resumable: Whether the journal is kept after the job.
+        approved: The saved plan that the job must carry out; None without a plan.
+        **how: Further settings for `Options`.
+    """
+    how |= {name: facts[name] for name in ("workers", "max_failures", "give_up_after", "empty")}
+    engine = EngineOptions(**{name: facts[name] for name in ("on", "processes", "shared_limit", "shared_name")})
+    task = SyncTask(
+        owner,
+        opened.gateway,
+        f"{file} → {opened.gateway}",
+        facts["source"],
+        opened,
+        Options(facts=sealed(facts, opened), **how),
+        output.failures or default_letters(Path(file), opened.gateway),
+        output,
+        output.monitor(),
+        resumable,
+        engine,
+        facts["rate"],
+        approved,
+    )
+    return run(task, source_of(facts, owner))
+
+
 def _run_again(opened: Journal, facts: dict[str, Any], output: OutputOptions, **how: Any) -> int:
     """Run the source of a journal again and return the exit code."""
-    file, owner = Path(facts["source"]), account_of(opened)
-    how |= {name: facts[name] for name in ("workers", "max_failures", "give_up_after", "empty")}
-    options = Options(facts=sealed(facts, opened), **how)
-    return run(
-        SyncTask(
-            owner,
-            opened.gateway,
-            f"{file.name} → {opened.gateway}",
-            facts["source"],
-            opened,
-            options,
-            output.failures or default_letters(file, opened.gateway),
-            output.dead_letter_values,
-            output.report,
-            output.html,
-            output.monitor(),
-            engine=engine_settings(facts),
-            rate=facts["rate"],
-        ),
-        source_of(facts, owner),
-    )
+    file = Path(facts["source"])
+    letters = output.failures or default_letters(file, opened.gateway)
+    return _run(account_of(opened), opened, facts, evolve(output, failures=letters), file.name, **how)

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,17 +13,19 @@ from attrs import frozen
 
 from wonder_customers.bulk import report as reports
 from wonder_customers.bulk.dead_letters import DeadLetters
-from wonder_customers.bulk.distributed.partition import Partition, Source, run_partition
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.local_job import sync
 from wonder_customers.bulk.options import BULK, Options
 from wonder_customers.bulk.removal import check_deletion
 from wonder_customers.bulk.saved_plan import check_plan
 from wonder_customers.bulk.shared_limit import SharedLimit
+from wonder_customers.bulk.sources.source import Source
 from wonder_customers.cli import runtime
 from wonder_customers.cli.accounts import account_from_environment
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, SUCCESS
-from wonder_customers.cli.job_facts import GIVEN_AGAIN, EngineSettings
+from wonder_customers.cli.job_facts import GIVEN_AGAIN
+from wonder_customers.cli.job_options import EngineOptions, OutputOptions
 from wonder_customers.cli.job_outputs import check_outputs, default_path, write_reports
 from wonder_customers.cli.monitoring import Monitor
 from wonder_customers.cli.output import ignoring_closed, print_message
@@ -38,14 +40,7 @@ from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimiter
 from wonder_customers.session import CustomerSession
 
-__all__ = [
-    "SyncTask",
-    "account",
-    "bulk_session",
-    "journal_path",
-    "run",
-    "run_job",
-]
+__all__ = ["SyncTask", "account", "bulk_session", "journal_path", "run", "run_job"]
 
 
 @frozen
@@ -57,15 +52,13 @@ class SyncTask:
         gateway: The gateway's name.
         title: The title of the progress bar and of the summary.
         source: The path of the source, for the report.
-        journal: The journal; None for a job without a journal.
+        journal: The journal.
         options: The options of the job.
         letters: The file for dead letters.
-        letter_values: Write the customers' fields into dead letters.
-        report: The file for the JSON report; None for no report.
-        html: The file for the HTML report; None for no report.
+        output: The options for the other files.
         monitor: Reports the state of the job to other programs.
         resumable: Whether the journal is kept after the job.
-        engine: The engine settings.
+        engine: The engine that runs the job.
         rate: The maximum number of requests per second; None for no limit.
         approved: The saved plan that the job must carry out; None without a plan.
     """
@@ -74,15 +67,13 @@ class SyncTask:
     gateway: str
     title: str
     source: str
-    journal: Journal | None
+    journal: Journal
     options: Options
     letters: Path
-    letter_values: bool = False
-    report: Path | None = None
-    html: Path | None = None
-    monitor: Monitor = Monitor()
+    output: OutputOptions
+    monitor: Monitor
     resumable: bool = True
-    engine: EngineSettings = EngineSettings()
+    engine: EngineOptions = EngineOptions()
     rate: float | None = None
     approved: Path | None = None
 
@@ -134,6 +125,7 @@ def run(task: SyncTask, source: Source) -> int:
         check_deletion(task.account)
 
     async def work() -> int:
+        shared = await _shared_limit(task)
         if task.engine.on is not None:
             try:
                 distributed_job = await _distributed_job(task, source, task.engine.on)
@@ -141,41 +133,31 @@ def run(task: SyncTask, source: Source) -> int:
                 print_message(f"wonder-customers: {error}", "red")
                 return STOPPED
             return await run_job(task, distributed_job)
-        shared = await _shared_limit(task)
         async with bulk_session(task.account, task.options.workers, task.rate, shared=shared) as session:
             options = task.options
-            if task.approved is not None and task.journal is not None:
+            if task.approved is not None:
                 about = await anyio.to_thread.run_sync(described, source)
                 options = await check_plan(
                     task.approved, session, source.read(), journal=task.journal, options=options, source=about
                 )
-            job = run_partition(Partition(source=source), session, task.journal, options=options)
-            return await run_job(task, job)
+            return await run_job(task, sync(session, source.read(), journal=task.journal, options=options))
 
     return runtime.run(work)
 
 
 async def _distributed_job(task: SyncTask, source: Source, on: str) -> Job:
     """Return a job that runs on the workers of an engine."""
-    from wonder_customers.bulk.ray import Cluster, sync_on_ray  # noqa: PLC0415 - an extra, needed for this option only
+    from wonder_customers.bulk.ray import sync_on_ray  # noqa: PLC0415 - an extra, needed for this option only
 
-    if task.engine.shared_limit is not None:
-        raise ConfigurationError(
-            "--shared-limit cannot be used with --on. Nothing was sent. Remove --shared-limit: on Ray, all workers"
-            " share --rate."
-        )
-    cluster, journal = Cluster.of(on), task.journal
-    if journal is None:
-        raise ConfigurationError("a distributed job needs a journal")
     print_message("Counting rows and starting workers …", "dim")
     return await sync_on_ray(
         source,
-        journal.path,
-        cluster=cluster,
-        workers=task.engine.processes,
+        task.journal.path,
+        on=on,
+        workers=2 if task.engine.processes is None else task.engine.processes,
         rate=task.rate,
         options=task.options,
-        values=task.letter_values,
+        values=task.output.dead_letter_values,
     )
 
 
@@ -198,7 +180,9 @@ async def _shared_limit(task: SyncTask) -> RateLimiter | None:
             "--shared-limit requires --rate. Nothing was sent. Set --rate to the requests per second of all processes"
             " together."
         )
-    limiter = SharedLimit(engine.shared_limit, rate, engine.shared_name, lambda text: print_message(text, "yellow"))
+    limiter = SharedLimit(
+        engine.shared_limit, rate, engine.shared_name or task.gateway, lambda text: print_message(text, "yellow")
+    )
     await limiter.check()
     return limiter
 
@@ -208,7 +192,9 @@ async def run_job(task: SyncTask, job: Job) -> int:
     started, clock = time.time(), time.monotonic()
     message: str | None = None
     place = f"{task.gateway} {environment(task.account)}"
-    letters = DeadLetters(task.letters, source=Path(task.source).name, gateway=place, values=task.letter_values)
+    letters = DeadLetters(
+        task.letters, source=Path(task.source).name, gateway=place, values=task.output.dead_letter_values
+    )
     try:
         await _run_with_progress(job, letters, task)
     except BulkError as error:
@@ -217,13 +203,15 @@ async def run_job(task: SyncTask, job: Job) -> int:
             print_message(f"wonder-customers: {message}", "red")
             await task.monitor.end(Path(task.source).name, {"gateway": task.gateway, "ending": "not started"}, STOPPED)
             return STOPPED
-    _settle(task, job, letters)
+    with task.journal.reader() as find:
+        # Rows of earlier runs that have arrived are removed from the file of failed rows.
+        letters.settle(complete=job.exit_status == "finished" and not job.skipped, find=find)
     facts = reports.build(
         job,
         gateway=task.gateway,
         environment=environment(task.account),
         source=task.source,
-        journal=task.journal.path if task.journal is not None and task.resumable else None,
+        journal=task.journal.path if task.resumable else None,
         failed_rows=letters.path if letters.count or letters.earlier else None,
         earlier_failures=letters.earlier,
         given_again=_given_again(task.journal),
@@ -241,13 +229,6 @@ async def run_job(task: SyncTask, job: Job) -> int:
     finally:
         await task.monitor.end(Path(task.source).name, facts, code)
     return code
-
-
-def _settle(task: SyncTask, job: Job, letters: DeadLetters) -> None:
-    """Remove rows of earlier runs that have arrived from the file of failed rows."""
-    complete = job.exit_status == "finished" and not job.skipped
-    with nullcontext() if task.journal is None else task.journal.reader() as find:
-        letters.settle(complete=complete, find=find)
 
 
 async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> None:
@@ -294,9 +275,9 @@ def _print_result(task: SyncTask, job: Job, facts: Mapping[str, Any], message: s
             print_message(" ".join(filter(None, step.values())), "yellow")
 
 
-def _given_again(journal: Journal | None) -> list[str]:
+def _given_again(journal: Journal) -> list[str]:
     """Return the options of a run that have to be given again, because the journal contains only their digests."""
-    run = None if journal is None else journal.last_run()
+    run = journal.last_run()
     return [f"--{it.replace('_', '-')}" for it in GIVEN_AGAIN if run is not None and run.facts.get(it) is not None]
 
 

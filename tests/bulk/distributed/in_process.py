@@ -13,10 +13,10 @@ from wonder_customers import BulkError
 from wonder_customers.bulk import Options
 from wonder_customers.bulk.distributed.coordinator import Coordinator
 from wonder_customers.bulk.distributed.distributed_job import DistributedJob, PartitionedSource
-from wonder_customers.bulk.distributed.partition import Source
-from wonder_customers.bulk.distributed.permits import Unreachable
 from wonder_customers.bulk.distributed.worker import Worker
 from wonder_customers.bulk.journal import Journal
+from wonder_customers.bulk.permits import Unreachable
+from wonder_customers.bulk.sources.source import Source
 from wonder_customers.rate_limit import RateLimiter
 
 
@@ -115,9 +115,10 @@ async def make_job(
     """Return a distributed job and its backend."""
     options = how.pop("options", None) or Options(retry=QUICK, failure_share=None)
     Journal.open(path, gateway=gateway, endpoint=account.base_url)
-    divided = PartitionedSource.create(source, path, options, size=size, values=how.pop("values", False))
+    divided = PartitionedSource.create(source, path, options, size=size)
+    values = how.pop("values", False)
     engine = how.pop("kind", InProcessBackend)(path, divided, variables, options=options, **how)
-    return DistributedJob(engine, divided, path, workers=options.workers, rate=None), engine
+    return DistributedJob(engine, divided, path, workers=options.workers, rate=None, values=values), engine
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -14,12 +14,12 @@ from bulk.customers import HEADER, QUICK, AccountFactory, collect, journal_rows,
 from bulk.distributed.in_process import InProcessBackend, make_job, until
 
 from wonder_customers import BulkError, ConfigurationError, CustomerSession
-from wonder_customers.bulk import Journal, Options, Outcome, Partition, Source, run_partition, verify
+from wonder_customers.bulk import Journal, Options, Outcome, Source, sync, verify
 from wonder_customers.bulk import report as reports
 from wonder_customers.bulk.distributed.coordinator import WorkerConfig
-from wonder_customers.bulk.distributed.permits import Grant, LeasedRateLimit, PermitServer
 from wonder_customers.bulk.distributed.worker import digests_for
 from wonder_customers.bulk.journal.digest import VARIABLE, key_mark, key_of
+from wonder_customers.bulk.permits import Grant, LeasedRateLimit, PermitServer
 from wonder_customers.simulator.server import SimulatorServer
 
 # Workers run on asyncio.
@@ -46,12 +46,8 @@ def left_behind(folder: Path) -> list[str]:
 async def local(account: Any, source: Source, path: Path, **how: Any) -> tuple[Any, list[Outcome]]:
     journal = Journal.open(path, gateway="paydock", endpoint=account.base_url)
     async with CustomerSession(account, retry=QUICK) as session:
-        job = run_partition(
-            Partition(source=source),
-            session,
-            journal,
-            options=Options(**{"retry": QUICK, "failure_share": None, **how}),
-        )
+        options = Options(**{"retry": QUICK, "failure_share": None, **how})
+        job = sync(session, source.read(), journal=journal, options=options)
         return job, [outcome for outcome in await collect(job) if not outcome.ok]
 
 

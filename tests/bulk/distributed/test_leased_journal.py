@@ -17,11 +17,11 @@ from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock
 from wonder_customers.bulk.distributed.coordinator import WorkerConfig
 from wonder_customers.bulk.distributed.leased_journal import LeasedJournal
-from wonder_customers.bulk.distributed.permits import Grant, LeasedRateLimit, PermitServer
 from wonder_customers.bulk.distributed.worker import FencedRateLimit
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.bulk.journal.entries import Entry
+from wonder_customers.bulk.permits import Grant, LeasedRateLimit, PermitServer
 from wonder_customers.errors import NotSentError
 from wonder_customers.simulator.server import SimulatorServer
 from wonder_customers.transports.httpx import HttpxTransport

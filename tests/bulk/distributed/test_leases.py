@@ -40,14 +40,14 @@ def test_each_partition_has_one_holder_and_one_result(path: Path) -> None:
     with closing(Leases(path)) as leases:
         assert [take(leases) for _ in range(4)] == [(0, 1), (1, 1), (2, 1), None]
         assert leases.left == 3
-        assert leases.finish((1, 1), result(1))
-        assert not leases.finish((1, 1), result(2))
+        assert leases.finish((1, 1), result(1), complete=True)
+        assert not leases.finish((1, 1), result(2), complete=True)
         assert not leases.renew((1, 1))
-        assert leases.finish((0, 1), result(3))
+        assert leases.finish((0, 1), result(3), complete=True)
         assert (leases.results(0), leases.results(1), leases.left, leases.done) == (
             [result(1), result(3)], [result(3)], 1, 2,
         )  # fmt: skip
-        held = [leases.any_held, leases.finish((2, 1), None), leases.any_held]
+        held = [leases.any_held, leases.finish((2, 1), result(4), complete=False), leases.any_held]
         assert held == [True, True, False]
         assert take(leases) == (2, 2)
 
@@ -63,7 +63,7 @@ def test_lease_is_valid_while_it_is_renewed(path: Path) -> None:
         assert not leases.renew((0, 1))
         assert take(leases) == (0, 2)
         assert not leases.renew((0, 1))
-        assert not leases.finish((0, 1), result())
+        assert not leases.finish((0, 1), result(), complete=True)
         assert leases.holds((0, 2))
 
 
@@ -72,7 +72,7 @@ def test_restart_keeps_leases_and_results(path: Path) -> None:
     with closing(Leases(path, clock, 10.0)) as leases:
         leases.take()
         leases.take()
-        leases.finish((1, 1), result(1))
+        leases.finish((1, 1), result(1), complete=True)
         leases.remember("run", 7)
     clock.now += 1000
     with closing(Leases(path, clock, 10.0)) as leases:

@@ -9,10 +9,11 @@ from bulk.sources.read_rows import read_drafts
 
 from wonder_customers import ConfigurationError, CustomerSession
 from wonder_customers.bulk import sources, sync
-from wonder_customers.bulk.distributed.partition import Partition, Source
+from wonder_customers.bulk.distributed.partition import Partition
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.plan import plan
 from wonder_customers.bulk.sources import ColumnMapping
+from wonder_customers.bulk.sources.source import Source
 from wonder_customers.errors import BulkError
 from wonder_customers.records import Phone
 
@@ -62,7 +63,7 @@ def test_mapping_file_is_applied(tmp_path: Path) -> None:
 def test_mapping_is_the_same_after_writing_and_in_other_processes(tmp_path: Path) -> None:
     mapping = loaded(tmp_path, FILE)
     assert loaded(tmp_path, mapping.to_toml()) == mapping
-    part = Partition(source=Source("c.csv", mapping, unsupported=("address",)))
+    part = Partition(source=Source("c.csv", mapping, unsupported=("address",)), place=0, number=0, rows=1, repeats=())
     assert Partition.from_json(part.to_json()) == part
 
 

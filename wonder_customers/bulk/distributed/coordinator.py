@@ -5,7 +5,8 @@ digests, states and counts, never a row or a credential. The coordinator can be 
 has confirmed is on disk, and a restarted coordinator continues from there.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
@@ -15,18 +16,29 @@ import anyio.to_thread
 from attrs import define, field, frozen
 
 from wonder_customers._support import clock
-from wonder_customers.bulk.distributed.leases import LEASE_SECONDS, Key, Leases
-from wonder_customers.bulk.distributed.progress import Progress
+from wonder_customers.bulk.distributed.leases import LEASE_SECONDS, RESULTS, Key, Leases
+from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Change, Journal
 from wonder_customers.bulk.journal.digest import key_mark
 from wonder_customers.bulk.journal.entries import Entry
+from wonder_customers.bulk.rows import Outcome
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop
 from wonder_customers.errors import BulkError
 
-__all__ = ["Coordinator", "WorkerConfig"]
+__all__ = ["Coordinator", "Totals", "WorkerConfig", "outcome_to_dict", "progress_of"]
 
-RESULTS = 500
-"""The maximum number of results per message."""
+Progress = Mapping[str, Mapping[str, Any]]
+"""The progress of a part of a job: counts by group and name. `progress_of` shows the groups and names.
+
+``requests``: rows that the gateway ``accepted``, and requests ``sent`` for rows, ``throttled`` by the gateway, and
+``failed`` with a server error or without a response. ``limits``: the measured limits of the gateway; ``rate`` is
+missing until the gateway has refused a request.
+"""
+Totals = defaultdict[str, "Counter[str]"]
+"""The sum of the progress of several parts."""
+
+_ROWS = ("rows", "counts", "reasons")
+_REQUESTS = ("requests", "latencies", "drift")
 
 
 @frozen
@@ -73,11 +85,10 @@ class Coordinator:
     _open: anyio.Event = field(factory=anyio.Event, init=False)
     _over: anyio.Event = field(factory=anyio.Event, init=False)
     _ending: ExitStatus = field(default="finished", init=False)
-    _done: Progress = field(factory=Progress, init=False)
+    _done: Totals = field(factory=lambda: defaultdict(Counter), init=False)
     _running: dict[Key, Progress] = field(factory=dict, init=False)
     _closed: bool = field(default=False, init=False)
     _quiet_at: float = field(default=0.0, init=False)
-    _parts: list[dict[str, Any]] = field(factory=list, init=False)
 
     async def serve(self) -> None:
         """Acquire the journal and serve calls until `end` is called. Calls that arrive earlier wait.
@@ -94,8 +105,8 @@ class Coordinator:
             stopped = leases.fact("stopped")
             self.stopped = None if stopped is None else Stop(*stopped)
             for done in range(0, leases.done, RESULTS):
-                for result in leases.results(done, RESULTS):
-                    self._done.add(Progress.from_dict(result["progress"]))
+                for result in leases.results(done):
+                    _add(self._done, result["progress"], *_ROWS, *_REQUESTS)
             try:
                 async with anyio.create_task_group() as group:
                     group.start_soon(journal.serve)
@@ -106,7 +117,7 @@ class Coordinator:
                         # Changes that are already queued are still written.
                         self._closed = True
                         journal.stop()
-                counts = self._done.counts + Counter(skipped=self._done.skipped)
+                counts = self._done["counts"] + Counter(skipped=self._done["rows"]["skipped"])
                 journal.end(self._ending, counts, leased=leases.any_held)
             finally:
                 journal.release()
@@ -120,35 +131,26 @@ class Coordinator:
     async def stop(self, exit_status: ExitStatus, reason: str) -> None:
         """Stop leasing partitions, and make all workers stop."""
         await self._open.wait()
-        self._halt(Stop(exit_status, reason))
+        self._halt(exit_status, reason)
 
-    def _halt(self, stop: Stop) -> None:
+    def _halt(self, exit_status: ExitStatus, reason: str) -> None:
         if self.stopped is None:
-            self.stopped = stop
-            self._leases.remember("stopped", [stop.exit_status, stop.reason])
+            self.stopped = Stop(exit_status, reason)
+            self._leases.remember("stopped", [exit_status, reason])
 
     async def snapshot(self, after: int) -> dict[str, Any]:
-        """Return the state of the job.
-
-        Args:
-            after: The number of results that the caller already has.
-
-        Returns:
-            ``progress``, ``results`` (of partitions completed since), ``done`` (the number of completed partitions),
-            ``parts`` (results of partitions that were returned), and ``stopped``.
-        """
+        """Return ``progress``, ``results`` without the first `after`, ``done`` (their number), and ``stopped``."""
         await self._open.wait()
         # The rows of lost leases are repeated by another worker; their requests are still counted.
         for key in [key for key in self._running if not self._leases.holds(key)]:
-            self._done.add(self._running.pop(key), rows=False)
-        total = Progress.from_dict(self._done.to_dict())
+            _add(self._done, self._running.pop(key), *_REQUESTS)
+        total: Totals = defaultdict(Counter, limits=Counter())
+        _add(total, self._done, *_ROWS, *_REQUESTS)
         for progress in self._running.values():
-            total.add(progress)
-            total.join(progress)
+            _add(total, progress, *_ROWS, *_REQUESTS, "limits")
         return {
-            "progress": total.to_dict(),
-            "results": self._leases.results(after, RESULTS),
-            "parts": self._parts,
+            "progress": total,
+            "results": self._leases.results(after),
             "done": self._leases.done,
             "stopped": None if self.stopped is None else (self.stopped.exit_status, self.stopped.reason),
         }
@@ -160,11 +162,9 @@ class Coordinator:
         return WorkerConfig(it.gateway, it.endpoint, it.name, key_mark(it.digests), it.run, self.duration, grace)
 
     async def lease(self) -> tuple[bytes, int] | Literal["wait", "over"]:
-        """Lease a partition.
+        """Lease a partition: return it as JSON with the lease's token.
 
-        Returns:
-            The partition as JSON and the lease's token; ``wait`` if no partition is free now; ``over`` if all
-            partitions are completed or the job is stopped.
+        Return ``wait`` if no partition is free now, and ``over`` if all are completed or the job is stopped.
         """
         await self._open.wait()
         if self.stopped is not None or self._over.is_set() or not self._leases.left:
@@ -198,36 +198,60 @@ class Coordinator:
 
         return await anyio.to_thread.run_sync(read)
 
-    async def heartbeat(self, key: Key, progress: dict[str, Any]) -> Literal["go", "stop", "lost"]:
+    async def heartbeat(self, key: Key, progress: Progress) -> Literal["go", "stop", "lost"]:
         """Renew a lease and store its progress.
 
-        Returns:
-            ``go`` to continue, ``stop`` to complete the rows in progress and end, ``lost`` to send no more requests.
+        Return ``go`` to continue, ``stop`` to complete the rows in progress and end, ``lost`` to send nothing more.
         """
         await self._open.wait()
         if not self._leases.renew(key):
             return "lost"
-        self._running[key] = Progress.from_dict(progress)
-        failed = self._done.counts["failed"] + sum(it.counts["failed"] for it in self._running.values())
+        self._running[key] = progress
+        failed = sum(it["counts"].get("failed", 0) for it in (self._done, *self._running.values()))
         if self.max_failures is not None and failed >= self.max_failures:
-            self._halt(Stop("failures", f"{failed} rows failed, and the job stops at this number"))
+            self._halt("failures", f"{failed} rows failed, and the job stops at this number")
         return "go" if self.stopped is None else "stop"
 
     async def finish(self, key: Key, result: dict[str, Any], stop: tuple[ExitStatus, str] | None) -> None:
         """Store a partition's result: ``progress`` and ``failures``.
 
-        Args:
-            key: The lease.
-            result: The result.
-            stop: The reason why the partition is not complete; None if it is complete. A job that is not yet stopped
-                is stopped for this reason.
+        A partition that is not complete has a reason `stop`, for which the job is stopped if it is not yet stopped.
         """
         await self._open.wait()
-        result = {**result, "place": key[0]}
-        if self._leases.finish(key, result if stop is None else None):
+        if self._leases.finish(key, {**result, "place": key[0]}, complete=stop is None):
             self._running.pop(key, None)
-            self._done.add(Progress.from_dict(result["progress"]))
-            if stop is not None:
-                self._parts.append(result)
+            _add(self._done, result["progress"], *_ROWS, *_REQUESTS)
         if stop is not None:
-            self._halt(Stop(*stop))
+            self._halt(*stop)
+
+
+def progress_of(job: Job) -> dict[str, dict[str, Any]]:
+    """Return the progress of a job."""
+    stats, requests = job.stats, job.stats.requests
+    limits = {"concurrency": requests.concurrency, "rate": requests.rate}
+    return {
+        "rows": {"read": job.rows_read, "skipped": job.skipped},
+        "counts": dict(stats.counts),
+        "reasons": dict(stats.reasons),
+        "requests": {
+            "accepted": stats.sent,
+            "sent": requests.sent,
+            "throttled": requests.throttled,
+            "failed": requests.failed,
+        },
+        "latencies": {str(bucket): count for bucket, count in stats.latencies.classes.items()},
+        "drift": dict(stats.drift),
+        "limits": {name: limit for name, limit in limits.items() if limit is not None},
+    }
+
+
+def _add(total: Totals, part: Progress, *groups: str) -> None:
+    """Add groups of a part's progress to `total`. A group that the part does not have counts nothing."""
+    for group in groups:
+        total[group].update(part.get(group, {}))
+
+
+def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
+    """Return the arguments of a failed row's outcome, without its draft and error, which contain values."""
+    names = ("number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place")
+    return {name: getattr(outcome, name) for name in names}

@@ -2,6 +2,7 @@
 
 import glob
 import secrets
+from collections import Counter
 from collections.abc import Container, Mapping
 from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
@@ -14,16 +15,15 @@ import anyio.to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import evolve, frozen
 
-from wonder_customers.bulk.distributed.coordinator import Coordinator
-from wonder_customers.bulk.distributed.index import Index
+from wonder_customers.bulk.distributed.coordinator import Coordinator, Totals
 from wonder_customers.bulk.distributed.leases import Leases
-from wonder_customers.bulk.distributed.partition import Source
-from wonder_customers.bulk.distributed.permits import Unreachable
-from wonder_customers.bulk.distributed.progress import Progress, outcome_from_dict
+from wonder_customers.bulk.distributed.partition import Index
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.options import Options
+from wonder_customers.bulk.permits import Unreachable
 from wonder_customers.bulk.rows import Outcome, Row
+from wonder_customers.bulk.sources.source import Source
 from wonder_customers.bulk.stop_reasons import Stop
 from wonder_customers.errors import BulkError, ConfigurationError
 
@@ -31,6 +31,7 @@ __all__ = ["Backend", "DistributedJob", "PartitionedSource"]
 
 POLL_SECONDS = 0.2
 """Seconds between two queries of the job's state."""
+_NO_ROW = Row(0)
 
 
 class Backend(Protocol):
@@ -38,14 +39,10 @@ class Backend(Protocol):
 
     @property
     def coordinator(self) -> Coordinator:
-        """The coordinator."""
+        """The coordinator, or its stub."""
 
     async def run_coordinator(self) -> None:
-        """Keep the coordinator running until it has ended the run.
-
-        Raises:
-            ConfigurationError, BulkError: The coordinator cannot run.
-        """
+        """Keep the coordinator running until it has ended the run. Raises the errors of `Coordinator.serve`."""
 
     async def run_workers(self) -> None:
         """Keep the workers running until all partitions are completed."""
@@ -59,24 +56,18 @@ class PartitionedSource:
     """A source that is divided into partitions.
 
     Attributes:
-        source: The source.
         partitions: The database file of the partitions, which `Leases` opens.
-        rows: The number of rows in all partitions, at most `first`.
+        rows: The number of rows in all partitions.
         cut_short: Whether the source has more rows than requested.
-        first: The requested number of rows; None for all.
-        values: Whether failed rows are read again, so that their outcomes contain their drafts.
     """
 
-    source: Source
     partitions: Path
     rows: int
     cut_short: bool
-    first: int | None = None
-    values: bool = False
 
     @classmethod
     def create(
-        cls, source: Source, journal: Path, options: Options, *, size: int, values: bool = False, wait: float = 0.0
+        cls, source: Source, journal: Path, options: Options, *, size: int, wait: float = 0.0
     ) -> "PartitionedSource":
         """Divide a source, and write its partitions beside the journal.
 
@@ -85,7 +76,6 @@ class PartitionedSource:
             journal: The journal's file.
             options: The job's options; `facts`, `first` and `resume` are used.
             size: The approximate number of rows per partition.
-            values: Read failed rows again, so that their outcomes contain their drafts.
             wait: Seconds to wait for the journal, which a killed job may still hold.
 
         Raises:
@@ -103,7 +93,7 @@ class PartitionedSource:
             Leases.create(path, index, facts)
         finally:
             found.release()
-        return cls(source, path, index.rows, index.cut_short, options.first, values)
+        return cls(path, index.rows, index.cut_short)
 
     def remove(self) -> None:
         """Delete the file of partitions, after the job."""
@@ -111,15 +101,12 @@ class PartitionedSource:
             self.partitions.with_name(self.partitions.name + suffix).unlink(missing_ok=True)
 
     def rows_of(self, index: int, numbers: Container[int]) -> dict[int, Row]:
-        """Return the rows of a partition with the given numbers, by number.
-
-        Raises:
-            ConfigurationError: The source changed.
-        """
+        """Return the rows of a partition with the given numbers, by number; none if the source changed."""
         with closing(Leases(self.partitions)) as leases:
             partition = leases.partition(index)
-        with closing(partition.read()) as rows:
+        with suppress(ConfigurationError), closing(partition.read()) as rows:
             return {row.number: row for row in rows if row.number in numbers}
+        return {}
 
 
 def _hold(journal: Journal, until: float) -> None:
@@ -141,22 +128,25 @@ class DistributedJob(Job):
         journal: The journal, for messages.
         workers: The maximum number of rows in progress, over all workers.
         rate: The maximum number of requests per second, over all workers.
+        values: Read failed rows again, so that their outcomes contain their drafts.
     """
 
-    stopped: Stop | None
-
     def __init__(
-        self, backend: Backend, source: PartitionedSource, journal: Path, *, workers: int, rate: float | None
+        self,
+        backend: Backend,
+        source: PartitionedSource,
+        journal: Path,
+        *,
+        workers: int,
+        rate: float | None,
+        values: bool = False,
     ) -> None:
         super().__init__(workers, f"continue with: wonder-customers resume {quote(str(journal))}")
-        self._backend, self._source, self._ceiling = backend, source, rate
-        self._progress = Progress()
-        self._results = self._parts = 0
+        self._backend, self._source, self._ceiling, self._values = backend, source, rate, values
+        self._results, self._rows = 0, Counter[str]()
         self._stop_requested = self._begun = self._workers_ended = False
         self._ended, self._decided = anyio.Event(), anyio.Event()
         self._refused: ConfigurationError | BulkError | None = None
-
-    # The interface of `Job`
 
     def stop(self) -> None:
         """Stop reading rows, complete the rows in progress, and end."""
@@ -180,14 +170,12 @@ class DistributedJob(Job):
     @property
     def rows_read(self) -> int:
         """The number of rows that the workers have read."""
-        return self._progress.read
+        return self._rows["read"]
 
     @property
     def skipped(self) -> int:
         """The number of rows that do not belong to this run."""
-        return self._progress.skipped
-
-    # Implementation
+        return self._rows["skipped"]
 
     async def _begin(self, stack: AsyncExitStack) -> MemoryObjectReceiveStream[list[Outcome]]:
         self._used = True
@@ -199,7 +187,6 @@ class DistributedJob(Job):
         # Like a local job, the job has started when it has acquired the journal.
         await self._decided.wait()
         if not self.begun:
-            self._closed = True
             await stack.aclose()
             raise self._refused or BulkError("the job ended before its first row. Nothing was sent.")
         return given
@@ -233,7 +220,7 @@ class DistributedJob(Job):
             await self._backend.run_workers()
             self._workers_ended = True
         if self._source.cut_short and self.stopped is None:
-            self.stopped = Stop("paused", f"only the first {self._source.first} rows were requested")
+            self.stopped = Stop("paused", f"only the first {self._source.rows} rows were requested")
         # Repeated until the coordinator has ended, because it may be killed after it accepted the call.
         while not self._ended.is_set():
             with suppress(Unreachable):
@@ -244,11 +231,10 @@ class DistributedJob(Job):
     async def _poll(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         """Query the state of the job until all results are known."""
         while True:
-            workers_ended, known = self._workers_ended, False
+            workers_ended = self._workers_ended
             with suppress(Unreachable):
-                known = await self._update(outcomes)
-            if workers_ended and known:
-                return
+                if await self._update(outcomes) and workers_ended:
+                    return
             await anyio.sleep(POLL_SECONDS)
 
     async def _update(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> bool:
@@ -258,38 +244,38 @@ class DistributedJob(Job):
         snapshot = await self._backend.coordinator.snapshot(self._results)
         self._begun = True
         self._decided.set()
-        found = self._progress = Progress.from_dict(snapshot["progress"])
-        self.stats.replace(found.counts, found.reasons, found.sent, found.latencies)
-        self.stats.drift = found.drift
-        requests = self.stats.requests
-        requests.sent, requests.throttled, requests.failed = found.requests, found.throttled, found.failed
-        requests.concurrency = found.concurrency or requests.concurrency
-        requests.rate = found.rate
-        self.stats.tick(anyio.current_time())
+        self._count(snapshot["progress"])
         if snapshot["stopped"] is not None:
             self.stopped = Stop(*snapshot["stopped"])
         for result in snapshot["results"]:
             await self._report(result, outcomes)
             self._results += 1
-        for result in snapshot["parts"][self._parts :]:
-            await self._report(result, outcomes)
-            self._parts += 1
         return bool(self._results == snapshot["done"])
 
+    def _count(self, progress: Totals) -> None:
+        self._rows, found, limits = progress["rows"], progress["requests"], progress["limits"]
+        latencies = {int(bucket): count for bucket, count in progress["latencies"].items()}
+        self.stats.replace(progress["counts"], progress["reasons"], found["accepted"], latencies)
+        self.stats.drift = Counter(progress["drift"])
+        requests = self.stats.requests
+        requests.sent, requests.throttled, requests.failed = found["sent"], found["throttled"], found["failed"]
+        requests.concurrency = limits.get("concurrency") or requests.concurrency
+        requests.rate = limits.get("rate")
+        self.stats.tick(anyio.current_time())
+
     async def _report(self, result: Mapping[str, Any], outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
-        """Send the outcomes of failed rows."""
-        failed, rows = [outcome_from_dict(plain) for plain in result["failures"]], dict[int, Row]()
-        if failed and self._source.values:
+        """Send the outcomes of failed rows: with the draft of the row, or with its bytes if it has no draft."""
+        failed, rows = [Outcome(**plain) for plain in result["failures"]], dict[int, Row]()
+        if not failed:
+            return
+        if self._values:
             # Rows are never sent between processes, so the failed rows are read again here.
             numbers = {outcome.number for outcome in failed}
-            with suppress(ConfigurationError):
-                rows = await anyio.to_thread.run_sync(self._source.rows_of, result["place"], numbers)
-        if failed:
-            await outcomes.send([_with_row(outcome, rows.get(outcome.number)) for outcome in failed])
-
-
-def _with_row(outcome: Outcome, row: Row | None) -> Outcome:
-    """Return an outcome with the draft of its row, or with the original bytes if the row has no draft."""
-    if row is None:
-        return outcome
-    return evolve(outcome, draft=row.draft, original=row.original if row.draft is None else None)
+            rows = await anyio.to_thread.run_sync(self._source.rows_of, result["place"], numbers)
+        found = [(outcome, rows.get(outcome.number, _NO_ROW)) for outcome in failed]
+        await outcomes.send(
+            [
+                evolve(outcome, draft=row.draft, original=row.original if row.draft is None else None)
+                for outcome, row in found
+            ]
+        )

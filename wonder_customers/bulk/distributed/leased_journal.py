@@ -5,35 +5,30 @@ any moment. The worker that takes over a partition therefore knows which rows we
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import anyio.from_thread
-from attrs import define, field
+from attrs import Factory, define, field
 
 from wonder_customers._support import clock
-from wonder_customers.bulk.distributed.coordinator import Coordinator, WorkerConfig
+from wonder_customers.bulk.distributed.coordinator import Coordinator, WorkerConfig, progress_of
 from wonder_customers.bulk.distributed.leases import Key
-from wonder_customers.bulk.distributed.permits import PATIENCE, Unreachable
-from wonder_customers.bulk.distributed.progress import Progress
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Change
 from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Entry, State
+from wonder_customers.bulk.permits import Unreachable, reach
 from wonder_customers.errors import BulkError
 
 __all__ = ["LeasedJournal"]
-
-T = TypeVar("T")
 
 BEAT = 0.5
 """Seconds between two heartbeats."""
 GROUP = 200
 """The maximum number of changes per message."""
-ASKED = 500
-"""The maximum number of references per query."""
 
 
 @define(eq=False)
@@ -59,14 +54,14 @@ class LeasedJournal:
     key: Key
     until: float
     quiet_at: float = 0.0
+    run: int = field(init=False, default=Factory(lambda self: self.config.run, takes_self=True))
+    name: str = field(init=False, default=Factory(lambda self: self.config.journal, takes_self=True))
     lost: bool = field(default=False, init=False)
     failure: BulkError | None = field(default=None, init=False)
     _job: Job | None = field(default=None, init=False)
     _changes: "deque[tuple[Change, anyio.Event | None]]" = field(factory=deque, init=False)
     _woken: anyio.Event = field(factory=anyio.Event, init=False)
     _stopping: bool = field(default=False, init=False)
-
-    # The lease
 
     def is_valid(self) -> bool:
         """Return whether a request may be sent now."""
@@ -79,37 +74,24 @@ class LeasedJournal:
             self._job.stop()
 
     async def heartbeat(self, job: Job) -> None:
-        """Send heartbeats until cancelled."""
+        """Send heartbeats until the lease is lost or the task is cancelled."""
         self._job = job
         while not self.lost:
             await clock.sleep(BEAT)
             requested = clock.monotonic()
             try:
-                result = await self.coordinator.heartbeat(self.key, Progress.of(job).to_dict())
+                result = await self.coordinator.heartbeat(self.key, progress_of(job))
             except Unreachable:
                 continue
-            if result == "lost":
-                self.leave()
-                return
-            self._renew(requested)
+            self._renew(requested, held=result != "lost")
             if result == "stop":
                 job.stop()
 
-    def _renew(self, requested: float) -> None:
-        self.until = max(self.until, requested + self.config.duration)
-
-    async def _reach(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call the coordinator until it responds.
-
-        Raises:
-            BulkError: The lease ended before the coordinator responded.
-        """
-        while True:
-            try:
-                return await call()
-            except Unreachable:
-                self._check()
-                await clock.sleep(PATIENCE)
+    def _renew(self, requested: float, *, held: bool) -> None:
+        if held:
+            self.until = max(self.until, requested + self.config.duration)
+        else:
+            self.leave()
 
     def _check(self) -> None:
         if not self.is_valid():
@@ -119,28 +101,9 @@ class LeasedJournal:
     # RowJournal
 
     @property
-    def run(self) -> int:
-        """The number of the current run."""
-        return self.config.run
-
-    @property
-    def name(self) -> str:
-        """The journal's name, for messages."""
-        return self.config.journal
-
-    @property
     def grace(self) -> float:
         """Seconds for which workers of an earlier run may still send requests."""
         return max(0.0, self.quiet_at - clock.monotonic())
-
-    def check(self, gateway: str, endpoint: str) -> None:
-        """Do nothing: the worker has compared its account with the journal."""
-
-    def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> None:
-        """Do nothing: the coordinator starts the run."""
-
-    def end(self, exit_status: str, counts: Mapping[str, int]) -> None:
-        """Do nothing: the coordinator ends the run."""
 
     async def serve(self) -> None:
         """Send queued changes until `stop` is called and all changes are sent."""
@@ -161,13 +124,10 @@ class LeasedJournal:
     async def _write(self, changes: list[Change]) -> None:
         async def write() -> None:
             requested = clock.monotonic()
-            if await self.coordinator.write(self.key, changes):
-                self._renew(requested)
-            else:
-                self.leave()
+            self._renew(requested, held=await self.coordinator.write(self.key, changes))
 
         try:
-            await self._reach(write)
+            await reach(write, check=self._check)
             self._check()
         except BulkError as error:
             self.failure = error
@@ -178,11 +138,7 @@ class LeasedJournal:
         self._woken.set()
 
     async def announce(self, rows: Sequence[Announcement]) -> None:
-        """Record that rows will be sent, and wait until the records are on the journal's disk.
-
-        Raises:
-            BulkError: The records could not be written, so the rows must not be sent.
-        """
+        """Record that rows will be sent, and wait until the records are on the journal's disk, or raise `BulkError`."""
         written = anyio.Event()
         for number, row in enumerate(rows, 1):
             self._post("sending", *row, written=written if number == len(rows) else None)
@@ -210,18 +166,11 @@ class LeasedJournal:
     @contextmanager
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
         """Return a function that finds the entries of many references, for worker threads."""
-
-        def find(references: Sequence[str]) -> dict[str, Entry]:
-            found: dict[str, Entry] = {}
-            for begin in range(0, len(references), ASKED):
-                found |= anyio.from_thread.run(self._find, list(references[begin : begin + ASKED]))
-            return found
-
-        yield find
+        yield lambda references: anyio.from_thread.run(self._find, list(references))
 
     async def _find(self, references: list[str]) -> dict[str, Entry]:
         # Shielded, because the waiting thread cannot be abandoned when its task is cancelled, and a cancellation
         # delivered before this call would not be delivered again.
         with anyio.CancelScope(shield=True):
-            entries = await self._reach(lambda: self.coordinator.find(references))
+            entries = await reach(self.coordinator.find, references, check=self._check)
         return {entry[0]: Entry._make(entry) for entry in entries}

@@ -13,27 +13,29 @@ from wonder_customers._support import clock
 from wonder_customers.bulk.distributed.partition import Partition
 from wonder_customers.bulk.journal import connect
 
-__all__ = ["LEASE_SECONDS", "Key", "Leases"]
+__all__ = ["LEASE_SECONDS", "RESULTS", "Key", "Leases"]
 
 Key = tuple[int, int]
 """Identifies a lease: the index of the partition, and a token that increases with each lease of the partition."""
 
 LEASE_SECONDS = 15.0
 """Seconds after which a lease ends if it is not renewed."""
+RESULTS = 500
+"""The maximum number of results per message."""
 
 _SCHEMA = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE partitions (
-    place INTEGER PRIMARY KEY, partition TEXT NOT NULL, token INTEGER NOT NULL DEFAULT 0, result TEXT, done INTEGER
+    place INTEGER PRIMARY KEY, partition TEXT NOT NULL, token INTEGER NOT NULL DEFAULT 0, complete INTEGER
 );
-CREATE INDEX open ON partitions (place) WHERE result IS NULL;
-CREATE INDEX ended ON partitions (done) WHERE done IS NOT NULL;
+CREATE TABLE results (number INTEGER PRIMARY KEY, result TEXT NOT NULL);
+CREATE INDEX open ON partitions (place) WHERE complete IS NULL;
 """
 
 
 @define(eq=False)
 class Leases:
-    """The partitions of one job, their leases, and the results of completed partitions.
+    """The partitions of one job, their leases, and the results of their workers.
 
     A lease ends only when it expires or when its holder returns it. It cannot be revoked, because a worker that cannot
     be reached may still send requests.
@@ -43,7 +45,7 @@ class Leases:
         clock: A monotonic clock in seconds.
         duration: Seconds after which a lease ends if it is not renewed.
         left: The number of partitions that are not completed.
-        done: The number of completed partitions.
+        done: The number of results, also of partitions that were returned when the job stopped.
     """
 
     path: Path
@@ -56,13 +58,7 @@ class Leases:
 
     @classmethod
     def create(cls, path: Path, partitions: Iterable[Partition], facts: Mapping[str, Any]) -> None:
-        """Create the file.
-
-        Args:
-            path: The file.
-            partitions: The partitions of the job.
-            facts: Values for `fact`, by name.
-        """
+        """Create the file, with the partitions of a job and the values that `fact` returns, by name."""
         with closing(connect(path)) as connection:
             connection.executescript(_SCHEMA)
             connection.execute("BEGIN")
@@ -76,9 +72,9 @@ class Leases:
         self._connection = connect(self.path)
         # Leases from before a restart are continued, because their holders may still be working.
         until = self.clock() + self.duration
-        leased = self._connection.execute("SELECT place, token FROM partitions WHERE token > 0 AND result IS NULL")
+        leased = self._connection.execute("SELECT place, token FROM partitions WHERE token > 0 AND complete IS NULL")
         self._held = {place: (token, until) for place, token in leased}
-        count = "SELECT count(*) - count(result), count(result) FROM partitions"
+        count = "SELECT count(*) - count(complete), (SELECT count(*) FROM results) FROM partitions"
         self.left, self.done = self._connection.execute(count).fetchone()
 
     def close(self) -> None:
@@ -105,7 +101,7 @@ class Leases:
     def take(self) -> tuple[bytes, int] | None:
         """Lease the first free partition; return it as JSON and the lease's token. None if no partition is free."""
         held = self._held if self.any_held else {}
-        sql = "SELECT place, partition, token + 1 FROM partitions WHERE result IS NULL ORDER BY place LIMIT ?"
+        sql = "SELECT place, partition, token + 1 FROM partitions WHERE complete IS NULL ORDER BY place LIMIT ?"
         for place, partition, token in self._connection.execute(sql, [len(held) + 1]).fetchall():
             if place not in held:
                 self._connection.execute("UPDATE partitions SET token = ? WHERE place = ?", [token, place])
@@ -125,31 +121,27 @@ class Leases:
         token, until = self._held.get(key[0], (0, 0.0))
         return token == key[1] and self.clock() <= until
 
-    def finish(self, key: Key, result: Mapping[str, Any] | None) -> bool:
-        """End a lease and store the result of its partition. Return False if the lease was lost.
+    def finish(self, key: Key, result: Mapping[str, Any], *, complete: bool) -> bool:
+        """End a lease and store the result of its holder. Return False if the lease was lost.
 
-        Args:
-            key: The lease.
-            result: The result; None if the partition is not completed, so that another worker can lease it.
+        A partition that is not complete can be leased to another worker.
         """
         if not self.holds(key):
             return False
         del self._held[key[0]]
-        if result is not None:
-            self.left, self.done = self.left - 1, self.done + 1
-            values = [orjson.dumps(result, default=str).decode(), self.done, key[0]]
-            self._connection.execute("UPDATE partitions SET result = ?, done = ? WHERE place = ?", values)
+        self.left, self.done = self.left - complete, self.done + 1
+        self._connection.execute("BEGIN")
+        values = [self.done, orjson.dumps(result, default=str).decode()]
+        self._connection.execute("INSERT INTO results VALUES (?, ?)", values)
+        if complete:
+            self._connection.execute("UPDATE partitions SET complete = 1 WHERE place = ?", [key[0]])
+        self._connection.execute("COMMIT")
         return True
 
-    def results(self, after: int, most: int = -1) -> list[Any]:
-        """Return results in the order in which they were stored.
-
-        Args:
-            after: The number of results to skip.
-            most: The maximum number of results; -1 for all.
-        """
-        sql = "SELECT result FROM partitions WHERE done > ? ORDER BY done LIMIT ?"
-        return [orjson.loads(result) for (result,) in self._connection.execute(sql, [after, most])]
+    def results(self, after: int) -> list[Any]:
+        """Return at most `RESULTS` results in the order in which they were stored, without the first `after`."""
+        sql = "SELECT result FROM results WHERE number > ? ORDER BY number LIMIT ?"
+        return [orjson.loads(result) for (result,) in self._connection.execute(sql, [after, RESULTS])]
 
     def partition(self, place: int) -> Partition:
         """Return the partition at an index."""

@@ -1,120 +1,88 @@
-"""Partitions of a source, which can be sent to other machines, and the function that runs one.
+"""Partitions of a source, which can be sent to other machines: the index pass, and the function that runs a partition.
 
 A partition describes rows (a file and a byte range) and does not contain them. The same source is always divided in the
 same way, so a worker that takes over a partition reads the same rows with the same numbers.
+
+The index pass reads the source once. Quoted values of a CSV file may contain line breaks, so the end of a row can be
+found only by parsing the file from its start. The index pass therefore uses the same reader as the workers, and splits
+the file only at boundaries between the rows that this reader finds. It also records which rows repeat an earlier
+reference, because a worker reads only its own partition.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import accumulate, chain, islice
+from math import inf
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
-from attrs import asdict, evolve, field, frozen
+from attrs import asdict, define, evolve, field, frozen
 
+from wonder_customers.bulk.change_filter import ReferenceIndex
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.local_job import LocalJob
 from wonder_customers.bulk.options import Options
 from wonder_customers.bulk.rows import Row
-from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, fingerprint, read, rows_of_file
+from wonder_customers.bulk.sources import ColumnMapping, Format, RowReader, files, fingerprint, rows_of_file
 from wonder_customers.bulk.sources.byte_range import ByteRange
-from wonder_customers.bulk.sources.columns import Reading
-from wonder_customers.bulk.sources.tables import glob_escaped, query_rows, quoted_name
+from wonder_customers.bulk.sources.columns import Columns
+from wonder_customers.bulk.sources.reader import encodings_of
+from wonder_customers.bulk.sources.source import Source
+from wonder_customers.bulk.sources.tables import glob_escaped, opened, query_rows, quoted_name
+from wonder_customers.bulk.sources.values import plain
 from wonder_customers.errors import ConfigurationError
 from wonder_customers.session import CustomerSession
 
-__all__ = ["Kind", "Partition", "Source", "run_partition"]
+__all__ = ["SIZE", "Index", "Partition", "run_partition"]
 
-Kind = Literal["source", "file", "bytes", "rows", "keys"]
-"""A whole source, a whole file, bytes of a text file, rows of a Parquet file, or a range of a query's references."""
-
-
-def _mapping(given: ColumnMapping | Mapping[str, Any]) -> ColumnMapping:
-    return given if isinstance(given, ColumnMapping) else ColumnMapping(columns=given)
+SIZE = 1000
+"""The approximate number of rows per partition."""
+_BATCH = 1000
+_INTEGER = re.compile("U?(TINYINT|SMALLINT|INTEGER|BIGINT)")
 
 
-def _sorted(given: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(given))
-
-
-@frozen
-class Source:
-    """The arguments of `sources.read` as data, to be sent to other processes.
-
-    Attributes:
-        path: A file, a folder, or ``-`` for a query that names its own tables.
-        mapping: The field of each column; or a `ColumnMapping`, which also contains how values are read.
-        query: SQL that selects the rows.
-        form: The format, if it is not known from the name.
-        database: The database of the query.
-        unsupported: The fields that the gateway does not have.
-    """
-
-    path: str
-    mapping: ColumnMapping = field(factory=ColumnMapping, converter=_mapping)
-    query: str | None = None
-    form: Format | None = None
-    database: str | None = None
-    unsupported: tuple[str, ...] = field(default=(), converter=_sorted)
-
-    @property
-    def reading(self) -> Reading:
-        """The settings for reading the columns."""
-        return Reading(self.mapping, unsupported=frozenset(self.unsupported))
-
-    def read(self) -> RowReader:
-        """Read all rows.
-
-        Raises:
-            ConfigurationError: The source cannot be read.
-        """
-        return read(
-            self.path,
-            mapping=self.mapping,
-            query=self.query,
-            form=self.form,
-            database=self.database,
-            unsupported=self.unsupported,
-        )
+def _pairs(given: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    return tuple((number, first) for number, first in given)
 
 
 @frozen(kw_only=True)
 class Partition:
-    """Consecutive rows of a source. Without further arguments, it is the whole source.
+    """Consecutive rows of a source.
 
     Attributes:
         source: The source.
-        kind: The kind of the partition.
         place: The index of the partition in the source, from 0.
         number: The number of rows that precede the partition in the source.
-        rows: The number of rows; None if they were not counted.
-        file: The file and its format; None for a query.
-        begin: The start: a byte, a row of the file, or the smallest reference (None includes rows without a reference).
-        end: The start of the next partition, in the same unit; None for the end of the source.
+        rows: The number of rows.
+        file: The path of the file, and its format; None for a query.
+        sql: SQL that selects the rows from a Parquet file or a query, between `begin` and `end`; empty for other files.
+        begin: The start: a byte of the file, a row of a Parquet file, or the smallest reference of a query; None for
+            the start of the table, including rows without a reference.
+        end: The start of the next partition, in the same unit; None for the end of the file or table.
         line: The number of lines (or rows) that precede the partition in the file.
         encoding: The encoding of the text file.
-        key: The SQL expression of a query's references, followed by the names of all columns of the query.
         where: Prefix for the rows' locations in messages.
         fingerprint: Changes when the file changes.
         repeats: Pairs of row numbers: a row that repeats a reference, and the first row with that reference,
-            anywhere in the source; None if they were not determined.
+            anywhere in the source.
     """
 
     source: Source
-    kind: Kind = "source"
-    place: int = 0
-    number: int = 0
-    rows: int | None = None
+    place: int
+    number: int
+    rows: int
     file: tuple[str, Format] | None = None
-    begin: int | str | None = None
-    end: int | str | None = None
+    sql: str = ""
+    begin: Any = None
+    end: Any = None
     line: int = 0
     encoding: str | None = None
-    key: tuple[str, ...] = ()
     where: str = ""
     fingerprint: str = ""
-    repeats: tuple[tuple[int, int], ...] | None = None
+    repeats: tuple[tuple[int, int], ...] = field(converter=_pairs)
 
     def to_json(self) -> bytes:
         """Return the partition as JSON."""
@@ -124,14 +92,9 @@ class Partition:
     def from_json(cls, text: bytes | str) -> "Partition":
         """Return the partition from the output of `to_json`."""
         values = orjson.loads(text)
-        file, repeats, source = values.pop("file"), values.pop("repeats"), values.pop("source")
-        return cls(
-            source=Source(**source | {"mapping": ColumnMapping.from_dict(source["mapping"])}),
-            file=None if file is None else (file[0], file[1]),
-            key=tuple(values.pop("key")),
-            repeats=None if repeats is None else tuple((number, first) for number, first in repeats),
-            **values,
-        )
+        source, file = values.pop("source"), values.pop("file")
+        source["mapping"] = ColumnMapping.from_dict(source["mapping"])
+        return cls(source=Source(**source), file=file and (file[0], file[1]), **values)
 
     def read(self) -> RowReader:
         """Read the rows of the partition, with their numbers and locations in the whole source.
@@ -139,19 +102,13 @@ class Partition:
         Raises:
             ConfigurationError: The source cannot be read, or it changed after it was divided.
         """
-        if self.kind == "source":
-            return self.source.read()
         at, query = (self.source.path, self.source.query) if self.file is None else (self.file[0], None)
         if fingerprint(at, query) != self.fingerprint:
             raise ConfigurationError(self._changed())
         return RowReader(self._counted, None)
 
     def _counted(self, reader: RowReader) -> Iterator[Row]:
-        """Yield the rows.
-
-        Raises:
-            ConfigurationError: There are fewer rows than the index pass counted.
-        """
+        """Yield the rows. Raise `ConfigurationError` if there are fewer rows than the index pass counted."""
         count = 0
         try:
             for row in islice(self._rows(reader), self.rows):
@@ -163,68 +120,197 @@ class Partition:
             raise ConfigurationError(self._changed())
 
     def _rows(self, reader: RowReader) -> Iterator[Row]:
-        reading, number = self.source.reading, self.number
+        reading, number, where = self.source.reading, self.number, self.where
+        values: list[Any] = [limit for limit in (self.begin, self.end) if limit is not None]
         if self.file is None:
-            return self._query(reading)
-        path, form = self.file
-        if self.kind == "rows":
-            sql = (
-                "SELECT * EXCLUDE (file_row_number) FROM read_parquet(?, file_row_number = true)"
-                " WHERE file_row_number >= ? AND file_row_number < ?"
-            )
-            limits = [glob_escaped(path), self.begin, self.end]
-            return query_rows(sql, Path(path), number, reading, self.where, before=self.line, parameters=limits)
-        byte_range = ByteRange(encoding=self.encoding)
-        if self.kind == "bytes" and isinstance(self.begin, int) and isinstance(self.end, int):
-            byte_range = ByteRange(self.begin, self.line, self.encoding, self.end)
-        return rows_of_file(reader, (Path(path), form), number, reading, where=self.where, byte_range=byte_range)
-
-    def _query(self, reading: Reading) -> Iterator[Row]:
-        key = self.key[0]
-        limits = [limit for limit in (self.begin, self.end) if limit is not None]
-        tests = ([f"{key} >= ?"] if self.begin is not None else []) + ([f"{key} < ?"] if self.end is not None else [])
-        test = " AND ".join(tests) or "true"
-        if self.begin is None:
-            test = f"{key} IS NULL OR {test}"
-        order = ", ".join([f"{key} NULLS FIRST", *map(quoted_name, self.key[1:])])
-        sql = f"SELECT * FROM (\n{bare(self.source.query)}\n) WHERE {test} ORDER BY {order}"  # noqa: S608 - their own SQL
-        path = None if self.source.path == "-" else Path(self.source.path)
-        return query_rows(sql, path, self.number, reading, before=self.line, parameters=limits)
+            path = None if self.source.path == "-" else Path(self.source.path)
+            return query_rows(self.sql, path, number, reading, where, before=self.line, parameters=values)
+        path = Path(self.file[0])
+        if self.sql:
+            values.insert(0, glob_escaped(path))
+            return query_rows(self.sql, path, number, reading, where, before=self.line, parameters=values)
+        begin, end = self.begin or 0, inf if self.end is None else self.end
+        byte_range = ByteRange(begin, self.line, self.encoding, end)
+        return rows_of_file(reader, (path, self.file[1]), number, reading, where=where, byte_range=byte_range)
 
     def _changed(self) -> str:
         name = "the result of the query" if self.file is None else self.file[0]
         return f"{name} changed after its rows were counted. Run the command again."
 
 
-def bare(query: str | None) -> str:
-    """Return a query without a trailing semicolon, so that it can be used as a subquery."""
-    return (query or "").strip().rstrip(";")
+@define(eq=False)
+class Index:
+    """The partitions of a source. Iterate over it once.
+
+    Text files are divided into byte ranges, Parquet files into row groups, and queries into ranges of their references
+    (their rows are numbered in that order). Compressed files, UTF-16 files and files with CR line endings are not
+    divided, because they cannot be read from the middle.
+
+    Attributes:
+        source: The source.
+        size: The approximate number of rows per partition; larger row groups are not divided, and rows with the same
+            reference stay together.
+        first: The maximum number of rows; None for all.
+        rows: The number of rows counted so far.
+        cut_short: Whether the source has more rows than `first`.
+    """
+
+    source: Source
+    size: int = SIZE
+    first: int | None = None
+    rows: int = field(default=0, init=False)
+    cut_short: bool = field(default=False, init=False)
+    _made: int = field(default=0, init=False)
+    _cut: int = field(default=0, init=False)
+    _named: list[tuple[str, int]] = field(factory=list, init=False)
+    _repeats: dict[int, int] = field(factory=dict, init=False)
+    _seen: ReferenceIndex = field(init=False)
+
+    def __iter__(self) -> Iterator[Partition]:
+        with closing(ReferenceIndex()) as self._seen:
+            if self.source.database is not None:
+                raise ConfigurationError(
+                    "a database cannot be divided between workers. Nothing was sent. Run without --on, or save the"
+                    " result of the query to a file and use this file as the source."
+                )
+            if self.source.query is not None:
+                yield from self._query(self.source.query)
+                return
+            chosen = files(Path(self.source.path), self.source.form)
+            # All files are checked first, so that no worker starts if one of them is refused.
+            encodings = encodings_of(chosen, self.source.reading)
+            for file, encoding in zip(chosen, encodings, strict=True):
+                where = f"{file[0].name}, " if len(chosen) > 1 else ""
+                facts = {"file": (str(file[0]), file[1]), "where": where, "fingerprint": fingerprint(file[0])}
+                yield from self._parquet(facts) if file[1] == "parquet" else self._file(file, facts, encoding)
+                if self.cut_short:
+                    return
+
+    def _take(self, reference: str | None) -> bool:
+        """Count a row; return False if it exceeds `first`."""
+        if self.rows == self.first:
+            self.cut_short = True
+            return False
+        self.rows += 1
+        # `Row` drops references that cannot be looked up.
+        if reference is not None and Row(self.rows, reference=reference).reference is not None:
+            self._named.append((reference, self.rows))
+        if len(self._named) >= _BATCH:
+            self._note()
+        return True
+
+    def _note(self) -> None:
+        self._repeats |= self._seen.find_repeats(self._named)
+        self._named.clear()
+
+    def _partition(self, facts: dict[str, Any], **limits: Any) -> Partition:
+        """Return a partition of the rows that were counted since the previous partition."""
+        self._note()
+        number, rows, repeats = self._cut, self.rows - self._cut, sorted(self._repeats.items())
+        made = Partition(
+            source=self.source, place=self._made, number=number, rows=rows, repeats=repeats, **facts, **limits
+        )
+        self._repeats, self._cut, self._made = {}, self.rows, self._made + 1
+        return made
+
+    def _file(self, file: tuple[Path, Format], facts: dict[str, Any], encoding: str | None) -> Iterator[Partition]:
+        byte_range = ByteRange(encoding=encoding)
+
+        def rows(reader: RowReader) -> Iterator[Row]:
+            reading = self.source.reading
+            return rows_of_file(reader, file, self.rows, reading, where=facts["where"], byte_range=byte_range)
+
+        with closing(RowReader(rows, None)) as reader:
+            begin = evolve(byte_range, offset=0, line=0)
+            facts["encoding"] = begin.encoding
+            for row in reader:
+                if not self._take(row.reference):
+                    break
+                divisible = not (reader.packed or byte_range.whole or byte_range.broken or file[1] == "excel")
+                if divisible and self.rows - self._cut >= self.size:
+                    end = byte_range.offset
+                    yield self._partition(facts, begin=begin.offset, end=end, line=begin.line)
+                    begin = evolve(byte_range)
+            if self.rows > self._cut:
+                yield self._partition(facts, begin=begin.offset, line=begin.line)
+
+    def _parquet(self, facts: dict[str, Any]) -> Iterator[Partition]:
+        path = facts["file"][0]
+        with opened(Path(path), None, self.source.reading) as connection:
+            sizes = connection.execute(
+                "SELECT DISTINCT row_group_id, row_group_num_rows FROM parquet_metadata(?) ORDER BY row_group_id",
+                [glob_escaped(path)],
+            ).fetchall()
+            table = "* EXCLUDE (file_row_number) FROM read_parquet(?, file_row_number = true)"
+            parameters, begins = [glob_escaped(path)], set(accumulate(size for _, size in sizes))
+            yield from self._ranges(connection, table, "file_row_number", facts, parameters=parameters, begins=begins)
+
+    def _query(self, query: str) -> Iterator[Partition]:
+        path, bare = None if self.source.path == "-" else Path(self.source.path), query.strip().rstrip(";")
+        facts = {"fingerprint": fingerprint(self.source.path, query)}
+        with opened(path, query, self.source.reading) as connection:
+            described = connection.execute(f"SELECT * FROM (\n{bare}\n) LIMIT 0").description  # noqa: S608 - theirs
+            names = [quoted_name(column[0]) for column in described]
+            place = Columns.match([column[0] for column in described], self.source.reading).reference
+            # The limits are stored as JSON, which has integers and strings.
+            key = names[place] if _INTEGER.fullmatch(str(described[place][1])) else f"CAST({names[place]} AS VARCHAR)"
+            order = f" ORDER BY {', '.join([f'{key} NULLS FIRST', *names])}"
+            yield from self._ranges(connection, f"* FROM (\n{bare}\n)", key, facts, order=order)
+
+    def _ranges(
+        self,
+        connection: Any,
+        table: str,
+        key: str,
+        facts: dict[str, Any],
+        *,
+        order: str = "",
+        parameters: Sequence[str] = (),
+        begins: Collection[int] | None = None,
+    ) -> Iterator[Partition]:
+        """Divide the rows of ``SELECT <table>`` into ranges of a key, an SQL expression, which start only at `begins`.
+
+        All rows are read with all columns, because a reference can be taken from several columns.
+        """
+        found = connection.execute(f"SELECT {key}, {table}{order}", list(parameters))
+        columns = Columns.match([column[0] for column in found.description[1:]], self.source.reading)
+        begin: Any = None
+        previous, before = None, self.rows
+
+        def made(end: Any) -> Partition:
+            first = "true" if begin is None else f"{key} >= ?"
+            last = "true" if end is None else f"({key} < ? OR {key} IS NULL)" if begin is None else f"{key} < ?"
+            sql, line = f"SELECT {table} WHERE {first} AND {last}{order}", self._cut - before
+            return self._partition(facts, sql=sql, begin=begin, end=end, line=line)
+
+        for value, *record in chain.from_iterable(iter(lambda: found.fetchmany(_BATCH), [])):
+            full = self.rows - self._cut >= self.size and value != previous is not None
+            if full and (begins is None or value in begins):
+                yield made(value)
+                begin = value
+            if not self._take(columns.reference_of([plain(cell) for cell in record])):
+                break
+            previous = value
+        if self.rows > self._cut:
+            yield made(None)
 
 
 def run_partition(
-    partition: Partition,
-    session: CustomerSession[Any],
-    journal: RowJournal | None,
-    *,
-    options: Options | None = None,
+    partition: Partition, session: CustomerSession[Any], journal: RowJournal | None, *, options: Options | None = None
 ) -> Job:
     """Upsert the rows of a partition. Use the returned job like that of `sync`.
 
-    Every engine calls this function: the command line with a whole source, and workers on other machines with
-    partitions of it. Any process that has the journal can call it again at any time: confirmed rows are not sent again,
-    and unconfirmed rows are looked up first.
+    Every engine calls this function. Any process that has the journal can call it again at any time: confirmed rows are
+    not sent again, and unconfirmed rows are looked up first.
 
     Args:
         partition: The rows.
         session: An open session.
         journal: Records the rows in progress and the results; None for no journal.
-        options: The settings of the job.
+        options: The settings of the job. `Options.first` has no effect.
 
     Raises:
         ConfigurationError: The rows cannot be read, or the source changed.
     """
-    chosen = options or Options()
-    if partition.kind != "source":
-        chosen = evolve(chosen, first=None)
-    repeats = None if partition.repeats is None else dict(partition.repeats)
-    return LocalJob(session, partition.read(), journal, chosen, repeats=repeats)
+    chosen = evolve(options or Options(), first=None)
+    return LocalJob(session, partition.read(), journal, chosen, repeats=dict(partition.repeats))

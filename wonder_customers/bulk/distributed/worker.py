@@ -15,13 +15,13 @@ import anyio
 from attrs import define, field
 
 from wonder_customers._support import clock
-from wonder_customers.bulk.distributed.coordinator import Coordinator, WorkerConfig
+from wonder_customers.bulk.distributed.coordinator import Coordinator, WorkerConfig, outcome_to_dict, progress_of
 from wonder_customers.bulk.distributed.leased_journal import LeasedJournal
 from wonder_customers.bulk.distributed.partition import Partition, run_partition
-from wonder_customers.bulk.distributed.permits import PATIENCE, Unreachable
-from wonder_customers.bulk.distributed.progress import Progress, outcome_to_dict
 from wonder_customers.bulk.journal.digest import Digests, key_mark, key_of
 from wonder_customers.bulk.options import Options
+from wonder_customers.bulk.permits import reach
+from wonder_customers.bulk.stop_reasons import Stop
 from wonder_customers.dialects import package
 from wonder_customers.errors import BulkError, ConfigurationError
 from wonder_customers.rate_limit import AdaptiveRateLimit, RateLimiter, RequestResult
@@ -109,7 +109,7 @@ class Worker:
         connections = max(32, self.options.workers)
         async with CustomerSession(account, rate_limit=limit, max_connections=connections) as session:
             while True:
-                asked = clock.monotonic()
+                requested = clock.monotonic()
                 taken = await self._reach(self.coordinator.lease)
                 if taken == "over":
                     return
@@ -117,19 +117,17 @@ class Worker:
                     await clock.sleep(IDLE)
                     continue
                 partition, key = Partition.from_json(taken[0]), taken[1]
-                until = asked + config.duration
-                journal = LeasedJournal(self.coordinator, config, digests, (partition.place, key), until, quiet_at)
-                limit.lease = journal
-                await self._run(session, partition, journal)
+                until = requested + config.duration
+                limit.lease = LeasedJournal(self.coordinator, config, digests, (partition.place, key), until, quiet_at)
+                await self._run(session, partition, limit.lease)
 
     async def _run(self, session: CustomerSession[Any], partition: Partition, journal: LeasedJournal) -> None:
+        failures: list[dict[str, Any]] = []
         try:
             job = run_partition(partition, session, journal, options=self.options)
         except ConfigurationError as error:
-            nothing, reason = {"progress": Progress().to_dict(), "failures": []}, str(error)
-            await self._reach(lambda: self.coordinator.finish(journal.key, nothing, ("source", reason)))
-            return
-        failures: list[dict[str, Any]] = []
+            result: dict[str, Any] = {"progress": {}, "failures": failures}
+            return await self._reach(self.coordinator.finish, journal.key, result, ("source", str(error)))
         async with anyio.create_task_group() as group:
             group.start_soon(journal.heartbeat, job)
             try:
@@ -139,31 +137,24 @@ class Worker:
                 pass  # the reason is in `job.stopped`
             group.cancel_scope.cancel()
         if journal.lost:
-            return
-        result, stop = {"progress": Progress.of(job).to_dict(), "failures": failures}, None
-        if job.stopped is not None:
-            stop = (job.stopped.exit_status, job.stopped.reason)
-        elif job.unfinished:
-            stop = ("interrupted", "the job was interrupted")
-        await self._reach(lambda: self.coordinator.finish(journal.key, result, stop))
+            return None
+        stopped = job.stopped or (Stop("interrupted", "the job was interrupted") if job.unfinished else None)
+        result = {"progress": progress_of(job), "failures": failures}
+        ended = None if stopped is None else (stopped.exit_status, stopped.reason)
+        return await self._reach(self.coordinator.finish, journal.key, result, ended)
 
-    async def _reach(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Call the coordinator until it responds.
-
-        Raises:
-            BulkError: The coordinator does not respond within `patience`.
-        """
+    async def _reach(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
+        """Call the coordinator until it responds. Raise `BulkError` if it does not respond within `patience`."""
         until = clock.monotonic() + self.patience
-        while True:
-            try:
-                return await call()
-            except Unreachable:
-                if clock.monotonic() > until:
-                    raise BulkError(
-                        "the coordinator cannot be reached. Rows that were sent are recorded in the journal."
-                        " Continue the run with `resume`."
-                    ) from None
-                await clock.sleep(PATIENCE)
+
+        def check() -> None:
+            if clock.monotonic() > until:
+                raise BulkError(
+                    "the coordinator cannot be reached. Rows that were sent are recorded in the journal. Continue the"
+                    " run with `resume`."
+                )
+
+        return await reach(call, *arguments, check=check)
 
 
 def digests_for(config: WorkerConfig) -> Digests:

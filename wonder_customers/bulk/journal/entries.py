@@ -65,7 +65,10 @@ class Entry(NamedTuple):
 
 
 class RowJournal(Protocol):
-    """The interface of a journal: `Journal` in a file, or `LeasedJournal` for a partition on another machine."""
+    """The interface of a journal: `Journal` in a file, or `LeasedJournal` for a partition on another machine.
+
+    The run of a `LeasedJournal` is started and ended by the coordinator of the job.
+    """
 
     @property
     def digests(self) -> Digests:
@@ -82,19 +85,6 @@ class RowJournal(Protocol):
     @property
     def name(self) -> str:
         """The name to use when resuming, for messages."""
-
-    def check(self, gateway: str, endpoint: str) -> None:
-        """Check that the journal belongs to the gateway to which a job sends its rows.
-
-        Raises:
-            ConfigurationError: The journal belongs to another gateway, which has other customers.
-        """
-
-    def begin(self, facts: Mapping[str, Any], *, resume: bool = False) -> object:
-        """Acquire the journal for this job and start a run."""
-
-    def end(self, exit_status: str, counts: Mapping[str, int]) -> None:
-        """Record how the run ended, and release the journal."""
 
     async def serve(self) -> None:
         """Write queued entries until `stop` is called and all entries are written."""

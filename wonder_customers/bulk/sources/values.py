@@ -8,7 +8,7 @@ from typing import Any
 from wonder_customers.bulk.rows import Row
 from wonder_customers.bulk.sources.columns import Columns
 
-__all__ = ["shown_date", "typed_rows"]
+__all__ = ["plain", "shown_date", "typed_rows"]
 
 
 def typed_rows(
@@ -29,12 +29,12 @@ def typed_rows(
     for record in rows:
         number += 1
         place = f"{where}row {number - start}"
-        values = [_plain(value) for value in record]
+        values = [plain(value) for value in record]
         yield Row(number, reference=columns.reference_of(values), place=place, table=columns, values=values)
     return number
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Convert a value to JSON: dates, decimals and UUIDs become strings, whole numbers become integers."""
     if isinstance(value, (str, int, dict, list, type(None))):
         return value

@@ -7,38 +7,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import anyio
-from attrs import define, evolve, frozen
+from attrs import evolve, frozen
 
 from wonder_customers.bulk import BULK, Options, Outcome, Row, sources, sync
 from wonder_customers.bulk.rows import Status
+from wonder_customers.bulk.sources import unsupported_fields
 from wonder_customers.cli.demo.people import COLUMNS, Person
 from wonder_customers.cli.demo.read_back import ReadBack
 from wonder_customers.dialects.base import Account
-from wonder_customers.errors import InvalidRecordError
-from wonder_customers.records import Address, CustomerDraft, Phone
 from wonder_customers.session import CustomerSession
-from wonder_customers.transports import select_transport
-from wonder_customers.wire import HttpResponse, SignedRequest, Transmission, Transport
 
 __all__ = ["GatewayResult", "create_existing_customers", "run_gateway", "unsupported_columns", "write_csv"]
 
 _WORKERS: Final = 16
 _EXISTING: Final = 25
 """The number of customers created in advance with an old email address, so that the sync has updates to make."""
-
-_ALL_FIELDS: Final = CustomerDraft(
-    reference="HR-0001",
-    name="Ana Horvat",
-    first_name="Ana",
-    last_name="Horvat",
-    email="ana@example.com",
-    phone=Phone("+385", "912345678"),
-    company_name="Horvat",
-    description="Pays on the first of the month",
-    metadata={"plan": "pro"},
-    address=Address(line1="Ilica 1", city="Zagreb", postcode="10000", country="HR"),
-)
 
 
 @frozen
@@ -75,23 +58,6 @@ class GatewayResult:
         return Counter(outcome.status for outcome in self.outcomes)[status]
 
 
-@define
-class _CountingTransport:
-    """A transport that counts the requests sent through another transport."""
-
-    inner: Transport
-    sent: int = 0
-
-    async def send(self, signed_request: SignedRequest, transmission: Transmission) -> HttpResponse:
-        """Count the request and send it."""
-        self.sent += 1
-        return await self.inner.send(signed_request, transmission)
-
-    async def aclose(self) -> None:
-        """Close the inner transport."""
-        await self.inner.aclose()
-
-
 def write_csv(path: Path, persons: Sequence[Person]) -> None:
     """Write a header line and one row per person."""
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -102,12 +68,8 @@ def write_csv(path: Path, persons: Sequence[Person]) -> None:
 
 def unsupported_columns(account: Account) -> tuple[str, ...]:
     """Return the columns that the account's gateway has no field for, according to its validation."""
-    try:
-        account.dialect().validate(_ALL_FIELDS)
-    except InvalidRecordError as error:
-        unsupported = {violation.field for violation in error.violations if violation.wire_field is None}
-        return tuple(name for name in COLUMNS if name in unsupported or name.partition(".")[0] in unsupported)
-    return ()
+    missing = unsupported_fields(account)
+    return tuple(name for name in COLUMNS if name in missing or name.partition(".")[0] in missing)
 
 
 async def create_existing_customers(account: Account, path: Path, persons: Sequence[Person]) -> None:
@@ -135,18 +97,14 @@ async def run_gateway(gateway: str, account: Account, path: Path, persons: Seque
         persons: The people in the file; the first is row 1.
     """
     rows = _rows(account, path)
-    transport = _CountingTransport(select_transport(None, _WORKERS)[0])
     started = time.perf_counter()
-    try:
-        async with CustomerSession(account, retry=BULK, transport=transport) as session:
-            async with sync(session, rows, options=Options(workers=_WORKERS)) as job:
-                outcomes = [outcome async for outcome in job]
-            outcomes.sort(key=lambda outcome: outcome.number)
-            read_back = ReadBack(gateway, session, unsupported_columns(account))
-            await read_back.run(zip(rows, persons, outcomes, strict=True))
-    finally:
-        with anyio.CancelScope(shield=True):
-            await transport.aclose()
+    async with CustomerSession(account, retry=BULK, max_connections=_WORKERS) as session:
+        async with sync(session, rows, options=Options(workers=_WORKERS)) as job:
+            outcomes = [outcome async for outcome in job]
+        outcomes.sort(key=lambda outcome: outcome.number)
+        read_back = ReadBack(gateway, session, unsupported_columns(account))
+        await read_back.run(zip(rows, persons, outcomes, strict=True))
+        requests = session.stats().attempts
     return GatewayResult(
         gateway,
         read_back.unsupported,
@@ -154,7 +112,7 @@ async def run_gateway(gateway: str, account: Account, path: Path, persons: Seque
         read_back.done,
         read_back.mismatches,
         tuple(read_back.unexpected),
-        transport.sent,
+        requests,
         time.perf_counter() - started,
     )
 

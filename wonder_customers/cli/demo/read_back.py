@@ -1,12 +1,12 @@
 """Read customers back from a gateway after a sync, and collect the differences."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
-import anyio
 from attrs import define, field
 
 from wonder_customers.bulk import Outcome, Row
+from wonder_customers.bulk.batches import for_each
 from wonder_customers.cli.demo.comparison import changed_fields
 from wonder_customers.cli.demo.people import Person
 from wonder_customers.errors import CallError
@@ -42,22 +42,17 @@ class ReadBack:
 
     async def run(self, results: Iterable[_RowResult]) -> None:
         """Read back every row that should have been accepted, several at a time."""
-        remaining = iter(results)
-        async with anyio.create_task_group() as group:
-            for _ in range(_WORKERS):
-                group.start_soon(self._worker, remaining)
+        await for_each(results, self._check, _WORKERS)
 
-    async def _worker(self, results: Iterator[_RowResult]) -> None:
-        for row, person, outcome in results:
-            if person.defect is not None and person.defect.is_refused_by(self.gateway):
-                if outcome.ok:
-                    self.unexpected.append(
-                        f"row {row.number} was accepted, although it has {person.defect.description}"
-                    )
-            elif not outcome.ok or row.draft is None or row.reference is None:
-                self.unexpected.append(f"row {row.number} failed: {outcome.reason}")
-            else:
-                await self._compare(row.number, row.reference, row.draft, person, outcome)
+    async def _check(self, result: _RowResult) -> None:
+        row, person, outcome = result
+        if person.defect is not None and person.defect.is_refused_by(self.gateway):
+            if outcome.ok:
+                self.unexpected.append(f"row {row.number} was accepted, although it has {person.defect.description}")
+        elif not outcome.ok or row.draft is None or row.reference is None:
+            self.unexpected.append(f"row {row.number} failed: {outcome.reason}")
+        else:
+            await self._compare(row.number, row.reference, row.draft, person, outcome)
 
     async def _compare(
         self, number: int, reference: str, draft: CustomerDraft, person: Person, outcome: Outcome

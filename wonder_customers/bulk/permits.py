@@ -9,6 +9,7 @@ pause nor a restart is followed by a burst.
 from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic
+from typing import Any, TypeVar
 
 import anyio
 from attrs import define, field, frozen
@@ -18,7 +19,9 @@ from wonder_customers.bulk.options import check_rate
 from wonder_customers.rate_limit import RequestResult, spacing
 from wonder_customers.wire import Transmission
 
-__all__ = ["Grant", "LeasedRateLimit", "PermitServer", "Unreachable"]
+__all__ = ["Grant", "LeasedRateLimit", "PermitServer", "Unreachable", "reach"]
+
+T = TypeVar("T")
 
 HORIZON = 0.2
 """The maximum time in seconds for which permits are granted in advance."""
@@ -34,6 +37,22 @@ PATIENCE = 0.2
 
 class Unreachable(Exception):
     """Raised when another process of the job cannot be reached."""
+
+
+async def reach(call: Callable[..., Awaitable[T]], *arguments: Any, check: Callable[[], None] = lambda: None) -> T:
+    """Call another process until it responds.
+
+    Args:
+        call: Calls the process with `arguments`. Raises `Unreachable`.
+        arguments: The arguments.
+        check: Called after each failed attempt. Raises an error to give up.
+    """
+    while True:
+        try:
+            return await call(*arguments)
+        except Unreachable:
+            check()
+            await clock.sleep(PATIENCE)
 
 
 @frozen

@@ -14,7 +14,7 @@ from trio.testing import MockClock
 
 from wonder_customers import ConfigurationError, RateLimit, RateLimiter, RequestResult
 from wonder_customers._support import clock
-from wonder_customers.bulk.distributed.permits import (
+from wonder_customers.bulk.permits import (
     HORIZON,
     LONGEST,
     VALIDITY,
@@ -201,5 +201,5 @@ def test_any_use_of_permits_keeps_the_rate(wanted: list[tuple[int, float, float]
 
 
 def test_rate_of_zero_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="greater than 0"):
+    with pytest.raises(ConfigurationError, match="at least 1 request per hour"):
         PermitServer(0)

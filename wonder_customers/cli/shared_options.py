@@ -1,0 +1,32 @@
+"""The options that several commands have."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
+
+from wonder_customers.dialects import names
+
+__all__ = ["GATEWAYS", "WHOLE", "Gateway", "Json"]
+
+GATEWAYS = ", ".join(names())
+"""The installed gateways, for help texts."""
+
+Gateway = Annotated[str, Parameter(help=f"The gateway: {GATEWAYS}.")]
+Json = Annotated[bool, Parameter(help="Print the result as JSON lines.", show_default=False)]
+
+
+def _whole(_kind: Any, tokens: Sequence[Token]) -> int:
+    """Convert an option to a whole number. By default, cyclopts rounds decimal numbers.
+
+    Raises:
+        ValueError: The option has a fraction or is no number.
+    """
+    given = tokens[0].value
+    if not given.removeprefix("-").isdecimal():
+        raise ValueError(f"{given!r} is not a whole number")
+    return int(given)
+
+
+WHOLE = Parameter(converter=_whole)
+"""For options with a whole number."""
