@@ -20,7 +20,7 @@ def _whole(_kind: Any, tokens: Sequence[Token]) -> int:
     """Convert an option to a whole number. By default, cyclopts rounds decimal numbers.
 
     Raises:
-        ValueError: The option has a fraction or is no number.
+        ValueError: The option has a fraction or other characters than digits.
     """
     given = tokens[0].value
     if not given.removeprefix("-").isdecimal():
