@@ -4,6 +4,7 @@ import asyncio
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from mock_gateway import ACCOUNTS, MockGateway, json_response
 
 from wonder_customers import Address, CardSource, CustomerDraft, CustomerPatch, InvalidRecordError, Phone
-from wonder_customers._support.card_data import contains_card_number, find_card_data, names_security_code
+from wonder_customers._support.card_data import contains_card_number, find_card_data, names_security_code, search_values
 from wonder_customers.bulk import sources
 from wonder_customers.cli.app import run
 from wonder_customers.errors import ConfigurationError
@@ -56,6 +57,31 @@ def test_every_sequence_of_complete_groups_is_checked(groups: list[str]) -> None
     )
     expected = any(13 <= len(it) <= 19 and contains_card_number(it) for it in sequences)
     assert contains_card_number(" ".join(groups)) == expected
+
+
+_PARTS = st.sampled_from([
+    *CARDS[:3], "4929", "7359 2614", "0832", "cvv", "c.v", "v.", "csc", "CVC 917", "917", "Ada", '"', "\\", "\n",
+    "{", "[", "}", ":", ",", " ", "\uff02", "\uff23", "\u0660", "\u200b", "ü", "u\u0308", "Pr", "fnummer 917", "\ud800",
+])  # fmt: skip
+_TEXTS = st.lists(_PARTS, max_size=6).map("".join)
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | _TEXTS | st.sampled_from([int(CARD), float(CARD)])
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=4).map(tuple)
+        | st.dictionaries(_TEXTS | st.integers(), inner, max_size=4)
+        | st.dictionaries(_TEXTS, inner, max_size=4).map(MappingProxyType)
+        | st.builds(Phone, _TEXTS, _TEXTS)
+        | st.builds(CustomerDraft, metadata=st.dictionaries(_TEXTS, inner, max_size=4), name=_TEXTS)
+    ),
+    max_leaves=12,
+)
+
+
+@given(_VALUES)
+def test_fast_check_finds_every_value_that_the_search_finds(value: Any) -> None:
+    assert list(find_card_data(value)) == list(search_values(value))
 
 
 def test_card_number_is_found_in_a_value_with_many_parts() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 from attrs import fields, has
 
-__all__ = ["contains_card_number", "find_card_data", "names_security_code", "plain_text"]
+__all__ = ["contains_card_number", "find_card_data", "names_security_code", "plain_text", "search_values"]
 
 _CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,18}(?![0-9])")
 """Complete groups of digits with 13 to 19 digits in total, of which the first is that of a card scheme. Between two
@@ -39,13 +39,11 @@ _CODE_IN_TEXT: Final = re.compile(
     r"(?:\W{0,3}(?:is|ist|je)\b)?[\W_]{0,3}[0-9]{3,4}(?![0-9])"
 )
 _CODE: Final = re.compile(r"[0-9]{3}")
-_HINT: Final = re.compile(r"[{\[]|csc|cvn|cvv|cvc|code|nummer|kod")
-"""A string that occurs, without accents, in every text that contains a security code or JSON."""
-_BETWEEN: Final = "\nx\n"
-"""The separator of joined texts, which prevents matches that span two texts."""
+_HINTS: Final = ("csc", "cvn", "cvv", "cvc", "code", "nummer", "kod")
+"""Strings of which one occurs, without accents, in every text with a security code."""
+_BETWEEN: Final = '"x"'
+"""The separator of strings in the text that is searched first, which prevents matches that span two strings."""
 _FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
-_MOST_VALUES: Final = 1000
-"""The greatest number of values that are collected before the search."""
 _MOST_DIGITS: Final = 15
 """The number of digits of the longest telephone number (E.164)."""
 
@@ -111,15 +109,19 @@ def _without_marks(text: str) -> str:
 
 
 def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield a path and a problem for each occurrence of card data in a record or a JSON value, except in a `Secret`.
+    """Return a path and a problem for each occurrence of card data in a record or a JSON value, except in a `Secret`.
 
     Args:
         value: A record, or a JSON value. A str that contains JSON is searched as JSON too.
-        path: The path of the value. The yielded paths and problems contain no values.
+        path: The path of the value. The returned paths and problems contain no values.
     """
-    if not _is_suspicious(value):
-        return  # most records need no search
-    queue, seen = [(path, value)], set[int]()
+    return search_values(value, path) if _is_suspicious(value) else iter(())
+
+
+def search_values(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Do what `find_card_data` does, without the fast check that most values need no search."""
+    queue: list[tuple[str, Any]] = [(path, value)]
+    seen: set[int] = set()
     for location, item in queue:
         if isinstance(item, str):
             yield from _search_text(location, item)
@@ -148,41 +150,34 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 def _is_suspicious(value: Any) -> bool:
     """Return whether a record or a JSON value may contain card data. This is faster than the search."""
-    texts = _texts(value)
-    if texts is None:
+    try:
+        written = orjson.dumps(value, default=_searched_values).decode()
+    except orjson.JSONEncodeError:
         return True
-    joined = plain_text(_BETWEEN.join(texts))
-    return _HINT.search(_without_marks(joined)) is not None or contains_card_number(joined)
+    text = plain_text(written.replace('","', _BETWEEN))
+    return (
+        "\\" in written  # an escape may hide a digit or JSON
+        or _has_hint(_without_marks(text))
+        or contains_card_number(text)
+        or any(names_security_code(it.rpartition('"')[2][:100]) for it in written.split('":')[:-1])
+    )
 
 
-def _texts(value: Any) -> list[str] | None:
-    """Return all strings and numbers of a record or a JSON value as strings. Return None if a search is necessary.
+def _has_hint(text: str) -> bool:
+    return any(map(text.__contains__, _HINTS))
 
-    A search is necessary if a key is named like a security code, and for large values and values that contain
-    themselves.
-    """
-    queue, texts = [value], list[str]()
-    for item in queue:
-        if isinstance(item, str):
-            texts.append(item)
-        elif item is None:
-            continue
-        elif names := _field_names(type(item)):  # type: ignore[arg-type]  # classes are hashable
-            queue += _values(names)(item)
-        elif isinstance(item, (dict, list, tuple, Mapping)):
-            if len(queue) + len(item) > _MOST_VALUES:
-                return None
-            if not isinstance(item, (list, tuple)):
-                keys = [str(key) for key in item]
-                if any(names_security_code(key[:100]) for key in keys):
-                    return None
-                texts += keys
-                queue += item.values()
-            else:
-                queue += item
-        elif isinstance(item, (int, float)):
-            texts.append(str(item))
-    return texts
+
+def _searched_values(value: Any) -> Any:
+    """Return what the search reads of a value that is not a JSON value."""
+    return _reader(type(value))(value)  # type: ignore[arg-type]  # classes are hashable
+
+
+@cache
+def _reader(kind: type[Any]) -> Callable[[Any], Any]:
+    if issubclass(kind, (tuple, Mapping)):
+        return dict if issubclass(kind, Mapping) else list
+    names = _field_names(kind)  # type: ignore[arg-type]  # classes are hashable
+    return attrgetter(*names) if names else lambda _: None
 
 
 @cache
@@ -192,13 +187,6 @@ def _field_names(kind: Any) -> tuple[str, ...]:
     `gateway_id` is excluded: it is hexadecimal and can contain a card-like number by chance. `clear` contains names.
     """
     return tuple(it.name for it in fields(kind) if it.name not in {"gateway_id", "clear"}) if has(kind) else ()
-
-
-@cache
-def _values(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    """Return a function that returns the values of several fields of a record."""
-    # For a single name, `attrgetter` returns the value instead of a tuple.
-    return attrgetter(*names) if len(names) > 1 else lambda record: (getattr(record, names[0]),)
 
 
 def _fields_of(location: str, record: Any, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
@@ -218,7 +206,7 @@ def _search_text(location: str, text: str) -> Iterator[tuple[str, str]]:
         yield location, "contains a card number"
         return
     plain = _without_marks(plain_text(text))
-    if _HINT.search(plain) and _CODE.search(text) and _CODE_IN_TEXT.search(plain):
+    if _has_hint(plain) and _CODE.search(text) and _CODE_IN_TEXT.search(plain):
         yield location, "contains a card's security code"
 
 

@@ -354,8 +354,8 @@ def path_segment_problem(value: object, longest: int) -> str | None:
         return f"must have 1 to {longest} characters"
     if value in {".", ".."}:
         return "must not be . or .., because these segments would change the path"
+    if value.isascii() and value.isprintable():
+        return None  # most values, without the slower search
     if _CONTROL.search(value):
         return "must not contain control characters"
-    if _SURROGATE.search(value):
-        return "must be valid Unicode"
-    return None
+    return "must be valid Unicode" if _SURROGATE.search(value) else None

@@ -1,23 +1,21 @@
 """Converters between JSON objects and records.
 
-Each dialect creates one converter, and describes its records with tables of field names. Records are written by code
-that cattrs generates, and read field by field. A value of another type than documented is converted if this is possible
-without loss. Otherwise the field is None, and the raw value is in the record's `extra`. Each such field is reported as
-drift. A record cannot be read if its id is missing.
+Each dialect creates one converter, and describes its records with tables of field names. A value of another type than
+documented is converted if this is possible without loss. Otherwise the field is None, and the raw value is in the
+record's `extra`. Each such field is reported as drift. A record cannot be read if its id is missing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, TypeVar
+from functools import cache, partial
+from operator import attrgetter
+from typing import Any, TypeVar, get_args, get_origin
 
-from cattrs import Converter
-from cattrs.fns import identity
-from cattrs.gen import make_dict_unstructure_fn
+from attrs import NOTHING, Factory, fields
 
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.responses import invalid_response
-from wonder_customers.dialects.tolerant_reader import Json, MissingFieldError, RecordReader, field_overrides
-from wonder_customers.records import Unset
+from wonder_customers.dialects.tolerant_reader import Json, MissingFieldError, RecordReader
 from wonder_customers.secret import Secret
 
 __all__ = [
@@ -54,23 +52,19 @@ def _unreadable(value: Any) -> Any:
     raise TypeError(f"unexpected {type(value).__name__}")
 
 
-def _is_object(kind: Any) -> bool:
-    return bool(kind == Mapping[str, Any])
+class RecordConverter:
+    """The functions that read and write the values of a dialect's records.
 
-
-class RecordConverter(Converter):
-    """The readers of a dialect's records, and a cattrs converter that writes records.
-
-    Unlike in cattrs, null is not read as ``"None"``, nor 1.9 as 1. Times are written as RFC 3339 in UTC with a Z.
+    Null is not read as ``"None"``, nor 1.9 as 1. Times are written as RFC 3339 in UTC with a Z.
 
     Attributes:
         readers: The readers of records, by class.
         scalars: Functions that read a JSON value, by type. They raise an error of `UNREADABLE` for a value of another
             type.
+        writers: Functions that return the JSON value of a field, by type. Values of other types are written unchanged.
     """
 
     def __init__(self, *, milliseconds: bool = False) -> None:
-        super().__init__(detailed_validation=False)
         self.readers: dict[Any, RecordReader[Any]] = {}
         self.scalars: dict[Any, Callable[[Any], Any]] = {
             str: read_text,
@@ -80,17 +74,24 @@ class RecordConverter(Converter):
             datetime: _read_time,
             date: date.fromisoformat,
         }
-        for kind in (str, int, bool):
-            # Without this hook, cattrs would determine the type of every value at run time.
-            self.register_unstructure_hook(kind | None, identity)
-        self.register_unstructure_hook(Secret, Secret.reveal)
-        self.register_unstructure_hook(Unset, identity)
-        self.register_unstructure_hook_func(_is_object, identity)
-        register_writer(self, date, date.isoformat)
         precision = "milliseconds" if milliseconds else "seconds"
-        register_writer(
-            self, datetime, lambda it: it.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
-        )
+        self.writers: dict[Any, Callable[[Any], Any]] = {
+            Secret: Secret.reveal,
+            date: date.isoformat,
+            datetime: lambda it: it.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z"),
+        }
+
+    def writer_of(self, declared: Any) -> Callable[[Any], Any] | None:
+        """Return the function that writes fields of the type `declared`; None if they are written unchanged."""
+        for kind in (declared, *get_args(declared)):
+            if kind in self.writers:
+                many = get_origin(declared) is tuple
+                return partial(_write_all, self.writers[kind]) if many else self.writers[kind]
+        return None
+
+
+def _write_all(write: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    return [write(it) for it in items]
 
 
 def make_converter(*, milliseconds: bool = False) -> RecordConverter:
@@ -107,10 +108,9 @@ def register_reader(converter: RecordConverter, kind: type[T], read: Callable[[A
     converter.scalars[kind] = read
 
 
-def register_writer(converter: Converter, kind: type[T], write: Callable[[T], Any]) -> None:
+def register_writer(converter: RecordConverter, kind: type[T], write: Callable[[T], Any]) -> None:
     """Use `write` for fields of type `kind`. None is written as null."""
-    converter.register_unstructure_hook(kind, write)
-    converter.register_unstructure_hook(kind | None, lambda value: None if value is None else write(value))
+    converter.writers[kind] = write
 
 
 def make_reader(
@@ -139,19 +139,43 @@ def make_reader(
 
 
 def make_writer(
-    converter: Converter, kind: type[Any], names: Mapping[str, str], *, sparse: bool
+    converter: RecordConverter, kind: type[Any], names: Mapping[str, str], *, sparse: bool
 ) -> Callable[[Any], Json]:
-    """Return a function that converts a record of `kind` to a JSON object. `sparse` omits fields with defaults."""
-    generated: list[Callable[[Any], Json]] = []
+    """Return a function that converts a record of `kind` to a JSON object. It is also used for fields of this type.
+
+    Args:
+        converter: The dialect's converter.
+        kind: The record class.
+        names: The gateway's name of each field of the record. Other fields are not written.
+        sparse: Whether fields with their default values are omitted.
+    """
+
+    @cache  # on first use, because the writers of nested records are registered later
+    def columns() -> tuple[Callable[[Any], tuple[Any, ...]], tuple[tuple[str, Any, Callable[[Any], Any] | None], ...]]:
+        written = [it for it in fields(kind) if it.name in names]
+        found = tuple(
+            (names[it.name], _default(it) if sparse else NOTHING, converter.writer_of(it.type)) for it in written
+        )
+        # For a single name, `attrgetter` returns the value instead of a tuple.
+        read = attrgetter(*(it.name for it in written))
+        return (read if len(written) > 1 else lambda record: (read(record),)), found
 
     def write(record: Any) -> Json:
-        if not generated:
-            overrides = field_overrides(kind, names)
-            generated.append(make_dict_unstructure_fn(kind, converter, _cattrs_omit_if_default=sparse, **overrides))
-        return generated[0](record)
+        read, found = columns()
+        body: Json = {}
+        for (wire, default, convert), value in zip(found, read(record), strict=True):
+            if value is not default and (default is None or value != default):
+                body[wire] = value if value is None or convert is None else convert(value)
+        return body
 
     register_writer(converter, kind, write)
     return write
+
+
+def _default(attribute: Any) -> Any:
+    """Return the default value of a field, or `NOTHING`."""
+    default = attribute.default
+    return default.factory() if isinstance(default, Factory) else default  # type: ignore[arg-type]  # a class, despite its name
 
 
 def unknown_keys(body: Json, known: frozenset[str]) -> Json:

@@ -140,7 +140,7 @@ E164: Final = Limit("an international number (E.164)", _e164_problem)
 
 def json_object_problem(value: Any) -> str | None:
     """Return why `value` cannot be sent as a JSON object and read back, or None if it can."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):
         return f"must be a dictionary, not {type(value).__name__}"
     try:
         # Read back, because orjson writes a NaN or a datetime as another value.
@@ -222,7 +222,8 @@ def violations(
         partial: Whether `record` is a patch, in which required fields may be missing.
         path: The path of `record` in the caller's record, such as ``payment_source.``.
     """
-    table, found = tuple(rules), list[Violation]()
+    table = tuple(rules)
+    found: list[Violation] = []
     _check_fields(record, table, unsupported, path, found)
     for rule in () if partial else _required(table):
         value = record
@@ -293,6 +294,9 @@ def _given(value: object) -> bool:
     return value is not None and value is not UNSET
 
 
+_NO_PARTS: Final = ((None, None), (UNSET, UNSET), (None, UNSET), (UNSET, None))
+
+
 def merge_names(record: Draft) -> Draft:
     """Return `record` with first and last name joined in `name`, for a gateway with a single name field.
 
@@ -300,7 +304,7 @@ def merge_names(record: Draft) -> Draft:
     The gateway's table has no rule for them, so they are then reported as violations.
     """
     parts = (record.first_name, record.last_name)
-    if not (_given(parts[0]) or _given(parts[1])):
+    if parts in _NO_PARTS:
         return record
     absent = None if isinstance(record, CustomerDraft) else UNSET
     texts = [part for part in parts if isinstance(part, str)]

@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, get_args, get_origin
 
 from attrs import NOTHING, fields, frozen
-from cattrs.gen import override
 
 from wonder_customers.dialects import drift
 from wonder_customers.dialects.coercion import coerce, expected_name
@@ -18,14 +17,6 @@ Json = dict[str, Any]
 
 UNREADABLE: Final = (KeyError, TypeError, ValueError)
 """The errors of a function that cannot read a value."""
-
-
-def field_overrides(kind: type[Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the cattrs settings of each field: the gateway's name, or ``omit`` for a field without such a name."""
-    return {
-        attribute.name: override(rename=names[attribute.name]) if attribute.name in names else override(omit=True)
-        for attribute in fields(kind)
-    }
 
 
 class MissingFieldError(ValueError):

@@ -5,6 +5,7 @@ Sources: Monri's pages "Customers API" and "Requirements - API v2"; for OAuth, M
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import orjson
@@ -100,23 +101,22 @@ class MonriDialect(CustomerDeletion):
     def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:
         if draft.reference is None:
             return (yield from send(self._create(draft)))
-        reference = draft.reference
+        lookup = partial(self._not_deleted, draft.reference)
+        return (yield from upsert_by_lookup(lookup, partial(self._create, draft), partial(self._replace, draft)))
 
-        def lookup() -> Steps[Customer]:
-            held = yield from send(self._holder(reference))
-            if held.deleted:
-                raise ConflictError(
-                    f"the deleted customer {held.id} has this reference, which cannot be used again",
-                    ids=(held.id,),
-                    reference=reference,
-                )
-            return held
+    def _not_deleted(self, reference: str) -> Steps[Customer]:
+        held = yield from send(self._holder(reference))
+        if held.deleted:
+            raise ConflictError(
+                f"the deleted customer {held.id} has this reference, which cannot be used again",
+                ids=(held.id,),
+                reference=reference,
+            )
+        return held
 
-        def update(held: Customer) -> Steps[Customer]:
-            body = codec.replacing_metadata(draft, codec.customer_body(draft), held)
-            return send(self._write(held.id, body, reference))
-
-        return (yield from upsert_by_lookup(lookup, lambda: self._create(draft), update))
+    def _replace(self, draft: CustomerDraft, held: Customer) -> Steps[Customer]:
+        body = codec.replacing_metadata(draft, codec.customer_body(draft), held)
+        return send(self._write(held.id, body, draft.reference))
 
     def get(self, id: str) -> Steps[Customer]:
         """Send ``GET /v2/customers/{uuid}``."""
