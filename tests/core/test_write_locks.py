@@ -109,10 +109,10 @@ async def test_thousands_of_waiting_writes_are_cancelled_quickly() -> None:
     locks, key = WriteLocks(), ("m", "id", "1")
     assert locks.acquire_nowait(key)
     async with anyio.create_task_group() as group:
-        for _ in range(5_000):
+        for _ in range(2_000):
             group.start_soon(locks.acquire, key, 60.0)
         await anyio.sleep(0.5)
-        assert locks.waiting == 5_000
+        assert locks.waiting == 2_000
         group.cancel_scope.cancel()
     assert locks.waiting == 0
     locks.release(key)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import anyio
 import attrs
 import pytest
+from backends import TRIO_IN_LONG_TESTS
 from fault_injection.sessions import POLICY, fresh, session
 
 from wonder_customers import CallError
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.anyio
 FAULTS = ("read_close", "read_hang", "truncated_body", "server_error", "rate_limited", "headers_rst")
 
 
+@TRIO_IN_LONG_TESTS
 async def test_event_sequences_are_complete_with_faults_and_cancellations(simulator: SimulatorServer) -> None:
     events: list[Event] = []
     for number, name in enumerate(FAULTS):

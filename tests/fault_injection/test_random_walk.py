@@ -173,7 +173,7 @@ class Machine(RuleBasedStateMachine):
         self.check_created_once_and_possible_states()
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.long)])
 @pytest.mark.parametrize("gateway", ["wonder", "paydock", "monri"])
 @pytest.mark.parametrize(
     "steps", [150, pytest.param(8_000, marks=pytest.mark.long), pytest.param(17_000, marks=pytest.mark.nightly)]
