@@ -6,22 +6,15 @@ import logging
 import pickle
 import pprint
 import string
-import traceback
 from typing import Any
 
-import attrs
-import cattrs
 import orjson
 import pytest
-from mock_gateway import ACCOUNTS, MERCHANT_KEY, SECRET_KEY, private_key
+from mock_gateway import private_key
 
 from wonder_customers import (
     CardSource,
-    ConfigurationError,
-    CustomerDraft,
-    CustomerSession,
     Monri,
-    OneTimeToken,
     Paydock,
     Secret,
     VaultToken,
@@ -112,10 +105,6 @@ def test_logged_secret_is_hidden(hidden: Secret, caplog: pytest.LogCaptureFixtur
     assert caplog.text.count("***") == 3
 
 
-def test_cattrs_converter_does_not_reveal_a_secret(hidden: Secret) -> None:
-    assert HIDDEN not in str(cattrs.Converter().unstructure(VaultToken(hidden)))
-
-
 def test_secret_equality_and_hash(hidden: Secret) -> None:
     assert hidden == Secret(HIDDEN)
     assert hidden != Secret("other")
@@ -145,60 +134,11 @@ def test_secret_converter_wraps_text_and_keeps_secrets(hidden: Secret) -> None:
     assert optional_secret(HIDDEN) == hidden
 
 
-@pytest.mark.parametrize(
-    "record",
-    [
-        CardSource(HIDDEN, expire_month="12", cvv="987654"),
-        OneTimeToken(HIDDEN),
-        VaultToken(HIDDEN),
-        CustomerDraft(payment_source=CardSource(HIDDEN, cvv="987654")),
-    ],
-    ids=lambda it: type(it).__name__,
-)
-def test_records_hide_their_secrets(record: Any) -> None:
-    for text in (repr(record), str(attrs.asdict(record)), str(attrs.astuple(record)), pprint.pformat(record)):
-        assert HIDDEN not in text
-        assert "987654" not in text
-        assert "***" in text
-
-
-@pytest.mark.parametrize("gateway", ACCOUNTS)
-def test_accounts_and_sessions_hide_credentials(gateway: str) -> None:
-    account: Any = ACCOUNTS[gateway]()
-    session = CustomerSession(account)
-    shown = "\n".join(
-        map(str, (account, attrs.asdict(account), session, vars(session), session.account, account.dialect()))
-    )
-    for private in (SECRET_KEY, MERCHANT_KEY, private_key().splitlines()[1], "BEGIN"):
-        assert private not in shown
-    with pytest.raises(TypeError):
-        pickle.dumps(account)
-
-
 def test_accounts_are_hashable_and_compare_by_value() -> None:
     assert Paydock("k") == Paydock("k")
     assert hash(Monri("k", "t")) == hash(Monri("k", "t"))
     assert Monri("k", "t") != Monri("k2", "t")
     assert Wonder("a", private_key()) == Wonder("a", private_key())
-
-
-def test_traceback_locals_hide_secrets() -> None:
-    card = CardSource(Secret(HIDDEN[:-1] + "2"), expire_month="13", cvv=Secret("987654"))
-    with pytest.raises(Exception, match="number") as caught:
-        ACCOUNTS["wonder"]().dialect().create_payment_token("x", card)
-    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    shown = "".join(trace.format())
-    assert "CardSource" in shown
-    assert HIDDEN[:-1] not in shown
-    assert "987654" not in shown
-
-
-def test_traceback_hides_an_invalid_private_key() -> None:
-    hidden = Secret("-----BEGIN PRIVATE " + "KEY-----\nTHEHIDDENKEY")
-    with pytest.raises(ConfigurationError) as caught:
-        Wonder("app", hidden)
-    trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    assert "THEHIDDENKEY" not in "".join(line for line in trace.format() if "Secret(" not in line)
 
 
 def test_secret_is_initialised_once() -> None:
