@@ -47,7 +47,7 @@ CREATE TABLE rows (
 INSERT INTO rows SELECT reference, number, run, state, result, raw, payload, id, attempts, code, at FROM new;
 DROP TABLE new;
 """
-"""Makes the journal one of version 0.1.0, which has no digests of fields."""
+"""Makes the journal one of version 0.1.0, which has no record of the fields."""
 
 
 def write(path: Path, gateway: str, *, empty: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> Path:

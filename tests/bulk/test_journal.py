@@ -15,7 +15,6 @@ import pytest
 from wonder_customers import BulkError, ConfigurationError
 from wonder_customers.bulk import Journal
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_of
-from wonder_customers.bulk.journal.write_queue import GROUP
 
 
 def opened(folder: Path) -> Journal:
@@ -65,14 +64,14 @@ async def test_cancellation_does_not_lose_journal_entries(tmp_path: Path) -> Non
     async with anyio.create_task_group() as outer:
         outer.start_soon(journal.writer.serve)
         with anyio.CancelScope() as scope:
-            for number in range(3 * GROUP):
+            for number in range(300):
                 journal.writer.post("INSERT INTO about VALUES (?, 'x')", [str(number)])
             scope.cancel()
             await anyio.lowlevel.checkpoint()
         outer.cancel_scope.cancel()
         journal.writer.stop()
     connection = sqlite3.connect(tmp_path / "j")
-    assert connection.execute("SELECT count(*) FROM about WHERE value = 'x'").fetchone() == (3 * GROUP,)
+    assert connection.execute("SELECT count(*) FROM about WHERE value = 'x'").fetchone() == (300,)
     connection.close()
     assert threading.active_count() < 50
     journal.release()

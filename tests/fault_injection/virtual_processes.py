@@ -31,7 +31,7 @@ from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock
 from wonder_customers.bulk import Journal, Row
 from wonder_customers.bulk.change_filter import ChangeFilter
-from wonder_customers.bulk.journal.write_queue import WriteQueue
+from wonder_customers.bulk.journal.write_queue import Statement, WriteQueue
 from wonder_customers.bulk.writer import RowWriter
 from wonder_customers.simulator import Store, build_app
 from wonder_customers.transports.httpx import HttpxTransport
@@ -73,13 +73,13 @@ class InlineQueue(WriteQueue):
     def __init__(self, journal: Journal) -> None:
         super().__init__(journal.writer.connect, journal.name)
         self._connection = self.connect()
-        self._queued: list[Any] = []
+        self._queued: list[Statement] = []
 
     def post(self, sql: str, parameters: Sequence[object]) -> None:
         self._queued.append((sql, parameters))
 
-    async def commit(self, sql: str, parameters: Sequence[object]) -> None:
-        self.post(sql, parameters)
+    async def commit(self, rows: Sequence[Statement]) -> None:
+        self._queued += rows
         self.flush()
 
     def flush(self) -> None:

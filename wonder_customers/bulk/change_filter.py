@@ -155,8 +155,8 @@ class ChangeFilter:
         if isinstance(draft, Outcome):
             return draft
         reference, recorded = draft.reference or "", None if entry is None else entry.fields
-        digests = None if journal is None else journal.digests
-        cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, digests=digests)
+        journaled = journal is not None
+        cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, journaled=journaled)
         if journal is None:
             return PendingRow(row, cells.draft, reference, None, b"", cells=cells)
         raw = None if row.raw_values is None or cells.open else journal.digests.row(row.raw_values)

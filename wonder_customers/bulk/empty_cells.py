@@ -1,16 +1,16 @@
 """The rule for empty cells. By default, an empty cell clears a field that the same source filled in an earlier run.
 
-The journal records a keyed digest of each field that a row filled, and an empty string for each field that it cleared.
-A field whose column is missing from the source keeps its value.
+The journal records the names of the fields that a row filled and of the fields that it cleared. A field whose column is
+missing from the source keeps its value.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import orjson
 from attrs import evolve, fields, frozen
 
-from wonder_customers.bulk.journal.digest import Digests
 from wonder_customers.records import Address, CustomerDraft, Phone
 from wonder_customers.session import CustomerSession
 
@@ -23,6 +23,8 @@ a column, ``keep`` leaves the field as it is."""
 _NAMES: Final = tuple(
     it.name for it in fields(CustomerDraft) if it.name not in {"reference", "payment_source", "clear"}
 )
+_FILLED: Final = "+"
+"""The record of a filled field. Journals of earlier versions contain other strings, and an empty string if cleared."""
 
 
 @frozen
@@ -53,7 +55,7 @@ def apply_rule(
     recorded: str | None,
     *,
     rule: EmptyRule,
-    digests: Digests | None,
+    journaled: bool,
 ) -> EmptyCells:
     """Apply the rule for empty cells to one row.
 
@@ -63,19 +65,20 @@ def apply_rule(
         columns: The fields that have a column; None if every field has a column.
         recorded: The journal's record of the row's fields; None if there is none.
         rule: The rule.
-        digests: Computes the digests of the fields; None without a journal.
+        journaled: Whether a journal records the fields of the row.
     """
     owned = _recorded(recorded)
-    if digests is None and not owned and rule != "clear" and not draft.clear:
-        return EmptyCells(draft, "", "")
+    if not owned and rule != "clear" and not draft.clear:  # most rows
+        names = _filled_json(tuple(flat_values(draft))) if journaled else ""
+        return EmptyCells(draft, names, names)
     values = flat_values(draft)
-    filled = {} if digests is None else {name: digests.field(name, value) for name, value in values.items()}
+    filled = dict.fromkeys(values, _FILLED)
     emptied = set(owned if rule == "own" else columns or () if rule == "clear" else ()) - {"reference"}
     emptied = {name for name in emptied if name not in values and _has_column(name, columns)}
     emptied = {name for name in emptied if not name.startswith("payment_source") and not _inside(name, values)}
     possible = session.account.dialect().clearable(draft, emptied) if emptied else frozenset[str]()
     cleared = possible | draft.clear
-    kept = {name: digest for name, digest in owned.items() if name not in values and name not in cleared}
+    kept = {name: record for name, record in owned.items() if name not in values and name not in cleared}
     confirmed = filled | kept | dict.fromkeys(sorted(cleared), "")
     return EmptyCells(
         evolve(draft, clear=cleared) if possible else draft,
@@ -83,8 +86,13 @@ def apply_rule(
         _to_json(confirmed),
         tuple(sorted(name for name in cleared if owned.get(name) or name not in owned)),
         tuple(sorted(name for name in emptied - possible if owned.get(name) or rule == "clear")),
-        rule == "keep" and any(digest and _has_column(name, columns) for name, digest in kept.items()),
+        rule == "keep" and any(record and _has_column(name, columns) for name, record in kept.items()),
     )
+
+
+@lru_cache(1024)
+def _filled_json(names: tuple[str, ...]) -> str:
+    return _to_json(dict.fromkeys(names, _FILLED))
 
 
 def _recorded(text: str | None) -> dict[str, str]:

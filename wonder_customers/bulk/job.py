@@ -4,9 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from anyio.streams.memory import MemoryObjectReceiveStream
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from wonder_customers.bulk.left_customers import LeftCustomers
 from wonder_customers.bulk.outage import Outage
@@ -16,7 +17,31 @@ from wonder_customers.bulk.stats import JobStats
 from wonder_customers.bulk.stop_reasons import ExitStatus, Stop, raise_stop, single_error
 from wonder_customers.errors import BulkError
 
-__all__ = ["Job"]
+__all__ = ["Job", "put", "take"]
+
+T = TypeVar("T")
+
+
+async def put(stream: MemoryObjectSendStream[T], item: T) -> None:
+    """Send an item. If the buffer has space, this takes no turn of the event loop, unlike ``stream.send``."""
+    try:
+        stream.send_nowait(item)
+    except anyio.WouldBlock:
+        await stream.send(item)
+
+
+async def take(stream: MemoryObjectReceiveStream[T]) -> T | None:
+    """Receive an item; None at the end. If the buffer has one, this takes no turn of the event loop."""
+    try:
+        return stream.receive_nowait()
+    except anyio.WouldBlock:
+        pass
+    except anyio.EndOfStream:
+        return None
+    try:
+        return await stream.receive()
+    except anyio.EndOfStream:
+        return None
 
 
 class Job(AsyncIterator[Outcome], ABC):
@@ -121,7 +146,7 @@ class Job(AsyncIterator[Outcome], ABC):
             if self._used:
                 raise StopAsyncIteration
             raise BulkError("the job is not open. Nothing was sent. Open it with `async with sync(…) as job:`.")
-        async for batch in self._outcomes:
+        if (batch := await take(self._outcomes)) is not None:
             self._batch = iter(batch)
             return next(self._batch)
         raise_stop(self.stopped, self.stats.rows, self._again)
@@ -159,7 +184,7 @@ class Job(AsyncIterator[Outcome], ABC):
             # The block was left early: the rows in progress are completed, and their outcomes are discarded.
             if self._outcomes.statistics().open_send_streams:
                 self.stop()
-            async for _ in self._outcomes:
+            while await take(self._outcomes) is not None:
                 pass
         elif self.stopped is None:
             self.stopped = Stop("interrupted", "the job was cancelled")

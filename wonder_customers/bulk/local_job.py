@@ -1,10 +1,10 @@
 """Bulk jobs: a reader, a change filter, a bounded queue, and workers that share one session and one journal."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from shlex import quote
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -13,7 +13,7 @@ from wonder_customers._core.waits import StopSignal
 from wonder_customers._support import clock as system_clock
 from wonder_customers.bulk.batches import Batches
 from wonder_customers.bulk.change_filter import ChangeFilter, PendingRow
-from wonder_customers.bulk.job import Job
+from wonder_customers.bulk.job import Job, put, take
 from wonder_customers.bulk.journal import Journal
 from wonder_customers.bulk.journal.entries import RowJournal
 from wonder_customers.bulk.journal.removals import Removals
@@ -30,6 +30,7 @@ from wonder_customers.bulk.writer import TRANSIENT, RowWriter
 from wonder_customers.errors import (
     AuthenticationError,
     BulkError,
+    CallError,
     ConfigurationError,
     OutcomeUnknownError,
     PermissionDeniedError,
@@ -42,6 +43,8 @@ _TICK = 0.2
 """Seconds between two points of the progress curves."""
 _BETWEEN_WRITES = 0.5
 """Seconds before a row that failed in an outage is sent again."""
+_FATAL: Final = (AuthenticationError, PermissionDeniedError, BulkError)
+"""The errors of a row that stop the job."""
 AHEAD = 50
 """The number of rows that are recorded as ``sending`` together, ahead of the workers that send them."""
 
@@ -226,33 +229,32 @@ class LocalJob(Job):
         if self._journal is not None:
             await self._journal.announce([row.announcement for row in rows if not row.unconfirmed])
         for row in rows:
-            await pending.send(row)
+            await put(pending, row)
 
     async def _work(
         self, queue: MemoryObjectReceiveStream[PendingRow], outcomes: MemoryObjectSendStream[list[Outcome]]
     ) -> None:
         """Send the rows of the queue, one at a time, until the queue is closed."""
         with queue, outcomes:
-            async for row in queue:
+            while (row := await take(queue)) is not None:
                 if self._stop.is_set:
                     self._writer.hold(row)
                     continue
-                outcome = None
-                with self._halting():
+                try:
                     outcome = await self._send(row)
+                except _FATAL as error:
+                    self._halt_for(error)
+                    continue
                 if outcome is not None:
                     self._count(outcome)
                     await self._report(outcomes, [outcome])
 
-    @contextmanager
-    def _halting(self) -> Iterator[None]:
-        """Stop the job if the gateway refuses the credentials or the journal cannot be written."""
-        try:
-            yield
-        except (AuthenticationError, PermissionDeniedError) as error:
-            self._halt("refused", f"the gateway refused the credentials ({error.reason}). {error.hint}")
-        except BulkError as error:
+    def _halt_for(self, error: CallError | BulkError) -> None:
+        """Stop the job, because the gateway refused the credentials or the journal cannot be written."""
+        if isinstance(error, BulkError):
             self._halt("journal", str(error))
+        else:
+            self._halt("refused", f"the gateway refused the credentials ({error.reason}). {error.hint}")
 
     async def _remove_left(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
         """Count the customers that left the source, and delete them if requested.
@@ -283,8 +285,10 @@ class LocalJob(Job):
                 advice = self.left.advice(journal.name, self.rows_read)
                 self._halt("removal", f"{problem[0]}. No customer was removed. {advice}")
             return
-        with self._halting():
+        try:
             await removal.run(self._options.workers)
+        except _FATAL as error:
+            self._halt_for(error)
 
     async def _send(self, row: PendingRow) -> Outcome | None:
         """Send a row. With `give_up_after`, a row that fails in an outage is sent again until the outage ends.
@@ -318,7 +322,7 @@ class LocalJob(Job):
     async def _report(self, outcomes: MemoryObjectSendStream[list[Outcome]], batch: list[Outcome]) -> None:
         if batch:
             self.stats.add(batch)
-            await outcomes.send(batch)
+            await put(outcomes, batch)
 
     async def _tick(self) -> None:
         while True:

@@ -238,7 +238,7 @@ class _Comparison:
         if self.find is not None and (entry is None or entry.state in {"failed", "held", "removed"}):
             return Finding(row.number, draft.reference, "unsent")
         recorded = None if entry is None else entry.fields
-        cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, digests=None)
+        cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, journaled=False)
         changed = bool(cells.cleared) or self._changed(draft if self.empty == "own" else cells.draft, entry)
         if row.number in self._repeated and (entry is None or changed):
             return Finding(row.number, draft.reference, "unsent")

@@ -81,14 +81,12 @@ class EngineOptions:
     processes: Annotated[
         int | None,
         WHOLE,
-        Parameter(
-            help="The number of workers on Ray (default: 2). Each worker sends --workers customers at a time.",
-        ),
+        Parameter(help="The number of workers on Ray (default: 2). Each of them sends several customers at a time."),
     ] = None
     shared_limit: Annotated[
         str | None,
         Parameter(
-            help="Share --rate with other processes through a Redis or Valkey server: redis://HOST:PORT, or"
+            help="Share the rate limit with other processes through a Redis or Valkey server: redis://HOST:PORT, or"
             " rediss://HOST:PORT for TLS. Processes with the same server and --shared-name share the limit."
         ),
     ] = None

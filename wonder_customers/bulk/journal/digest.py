@@ -53,10 +53,6 @@ class Digests:
         """Return a keyed digest that is updated part by part."""
         return blake2b(digest_size=16, key=self._short)
 
-    def field(self, name: str, value: Any) -> str:
-        """Return the digest of one field's value, short enough to be kept for every field of every row."""
-        return blake2b(orjson.dumps([name, value], option=_SORTED), digest_size=6, key=self._short).hexdigest()
-
     def payload(self, payload: dict[str, Any]) -> bytes:
         """Return the digest of a request body."""
         return hmac.digest(self.key, orjson.dumps(payload, option=_SORTED), "sha256")[:16]

@@ -11,7 +11,7 @@ from wonder_customers.bulk.journal.digest import Digests
 __all__ = ["LATE_ATTEMPT", "UNCONFIRMED", "Announcement", "Entry", "RowJournal", "Run", "State"]
 
 Announcement = tuple[str, int, bytes | None, bytes, str]
-"""Reference, row number, digest of the raw values, digest of the request body, and digests of the fields (see
+"""Reference, row number, digest of the raw values, digest of the request body, and the filled fields as JSON (see
 `wonder_customers.bulk.empty_cells`)."""
 
 State = Literal["sending", "done", "failed", "unknown", "held", "removing", "removed"]

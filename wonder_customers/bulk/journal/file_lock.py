@@ -38,7 +38,7 @@ class FileLock:
         except OSError as error:
             reason = (
                 f"the lock file {self.path} cannot be used: {error.strerror}. Nothing was sent. Fix the cause, or"
-                " choose another file with --journal."
+                " use another file as the journal."
             )
             raise BulkError(reason) from None
         try:

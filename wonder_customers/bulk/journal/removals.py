@@ -79,7 +79,7 @@ class Removals:
         Raises:
             BulkError: The records could not be written, so the customers must not be deleted.
         """
-        await self.journal.writer.commit(_REMOVING, [self.journal.run, orjson.dumps(references).decode()])
+        await self.journal.writer.commit([(_REMOVING, (self.journal.run, orjson.dumps(references).decode()))])
 
     def done(self, reference: str, id: str | None, *, late: bool) -> None:
         """Record that the gateway no longer has the customer.

@@ -23,12 +23,12 @@ from wonder_customers.bulk.journal.database import check_schema, connect, readin
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_mark, key_of
 from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Entry, Run, State
 from wonder_customers.bulk.journal.file_lock import FileLock
-from wonder_customers.bulk.journal.write_queue import WriteQueue
+from wonder_customers.bulk.journal.write_queue import Statement, WriteQueue
 from wonder_customers.errors import BulkError, ConfigurationError
 
 __all__ = ["Change", "Journal", "Run"]
 
-Change = tuple[str, list[Any]]
+Change = tuple[str, Sequence[Any]]
 """One change of a row: ``sending``, ``done``, ``ended`` or ``same``, with the arguments of the method of that name."""
 
 VERSION = 1
@@ -129,14 +129,14 @@ class Journal:
         if wrong:
             raise ConfigurationError(
                 f"{where} is the journal of {held.get('gateway')} at {held.get('endpoint')} (format"
-                f" {held.get('version')}), not of {gateway} at {endpoint}. Nothing was sent. Choose another file with"
-                " --journal."
+                f" {held.get('version')}), not of {gateway} at {endpoint}. Nothing was sent. Use another file as"
+                " the journal."
             )
         if held["key"] != mark:
             raise ConfigurationError(
                 f"{where} was written with another key, so every row would appear changed and would be sent again."
                 f" Nothing was sent. If the key was a file, restore {where.name}.key and unset {VARIABLE}. If the key"
-                f" was in the environment, set {VARIABLE}. If the key is lost, choose another file with --journal."
+                f" was in the environment, set {VARIABLE}. If the key is lost, use another file as the journal."
             )
         return cls(where, gateway, endpoint, digests, clock)
 
@@ -171,7 +171,7 @@ class Journal:
         if (gateway, endpoint) != (self.gateway, self.endpoint):
             raise ConfigurationError(
                 f"{self.path} is the journal of {self.gateway} at {self.endpoint}, not of {gateway} at {endpoint}."
-                " Nothing was sent. Choose another file with --journal."
+                " Nothing was sent. Use another file as the journal."
             )
 
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False, leased: float = 0.0) -> Run:
@@ -283,19 +283,19 @@ class Journal:
         Raises:
             BulkError: The records could not be written, so the rows must not be sent.
         """
-        await self.merge([("sending", list(row)) for row in rows])
+        await self.merge([("sending", row) for row in rows])
 
     def done(self, row: Announcement, *, result: str, id: str, attempts: int, late: bool) -> None:
         """Record that the gateway confirmed the row. If `late`, an earlier attempt may still be applied."""
-        self.writer.post(*self._statement("done", [*row, result, id, attempts, LATE_ATTEMPT if late else None]))
+        self.writer.post(*self._statement("done", (*row, result, id, attempts, LATE_ATTEMPT if late else None)))
 
     def ended(self, reference: str, state: State, attempts: int, code: str | None) -> None:
         """Record the result of a row that the gateway did not confirm."""
-        self.writer.post(*self._statement("ended", [reference, state, attempts, code]))
+        self.writer.post(*self._statement("ended", (reference, state, attempts, code)))
 
     def same(self, reference: str, raw: bytes) -> None:
         """Record new raw values of a row whose request body is unchanged, so that the next run builds no draft."""
-        self.writer.post(*self._statement("same", [reference, raw]))
+        self.writer.post(*self._statement("same", (reference, raw)))
 
     async def merge(self, changes: Sequence[Change]) -> None:
         """Write the changes of another process in order, and wait until they are on disk.
@@ -303,23 +303,20 @@ class Journal:
         Raises:
             BulkError: The changes could not be written.
         """
-        statements = [self._statement(*change) for change in changes]
-        for statement in statements[:-1]:
-            self.writer.post(*statement)
-        for statement in statements[-1:]:
-            await self.writer.commit(*statement)
+        if changes:
+            await self.writer.commit([self._statement(*change) for change in changes])
 
-    def _statement(self, kind: str, values: list[Any]) -> tuple[str, list[Any]]:
+    def _statement(self, kind: str, values: Sequence[Any]) -> Statement:
         now = self.clock()
         if kind == "sending":
             reference, number, raw, payload, fields = values
-            return _SENDING, [reference, number, self.run, raw, payload, fields, now]
+            return _SENDING, (reference, number, self.run, raw, payload, fields, now)
         if kind == "done":
             reference, number, raw, payload, fields, *how = values
-            return _DONE, [*how, number, self.run, raw, payload, fields, now, reference]
+            return _DONE, (*how, number, self.run, raw, payload, fields, now, reference)
         if kind == "ended":
             reference, *how = values
-            return _ENDED, [*how, now, reference]
+            return _ENDED, (*how, now, reference)
         return _SEEN, values[::-1]
 
     async def serve(self) -> None:

@@ -2,36 +2,34 @@
 
 import queue
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from itertools import groupby
+from operator import itemgetter
 from shlex import quote
-from time import monotonic
 
 import anyio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from wonder_customers.errors import BulkError
 
-__all__ = ["WriteQueue"]
+__all__ = ["Statement", "WriteQueue"]
 
-GROUP = 100
-"""The maximum number of rows per commit."""
+Statement = tuple[str, Sequence[object]]
+"""An SQL statement for one row, and its parameters."""
+
 PATIENCE = 0.05
 """Seconds for which a row may stay uncommitted if no task waits for it."""
-
-
-@frozen(eq=False)
-class _Entry:
-    sql: str
-    parameters: Sequence[object]
-    written: anyio.Event | None = None
 
 
 @define(eq=False)
 class WriteQueue:
     """Receives rows from the event loop and writes them in its own thread.
 
-    The thread commits when a task is waiting and the queue is empty, when `GROUP` rows are queued, or after `PATIENCE`
-    seconds. A commit therefore contains the rows that arrived during the previous commit.
+    The thread commits as soon as a task waits for its rows, otherwise after `PATIENCE`. A commit contains all rows that
+    were queued until then. The thread is woken once per commit, because waking it for each row would cost more than
+    writing the row.
 
     Attributes:
         connect: Opens the database; called in the thread.
@@ -42,20 +40,26 @@ class WriteQueue:
     connect: Callable[[], sqlite3.Connection]
     name: str
     failure: sqlite3.Error | None = None
-    _entries: "queue.SimpleQueue[_Entry | None]" = field(factory=queue.SimpleQueue, init=False)
+    _rows: "deque[Statement]" = field(factory=deque, init=False)
+    _woken: bool = field(default=False, init=False)
+    _signals: "queue.SimpleQueue[anyio.Event | str]" = field(factory=queue.SimpleQueue, init=False)
 
     def post(self, sql: str, parameters: Sequence[object]) -> None:
-        """Queue a row without waiting. Also works while the task is being cancelled."""
-        self._entries.put(_Entry(sql, parameters))
+        """Queue a row without waiting, from any thread. Also works while the task is being cancelled."""
+        self._rows.append((sql, parameters))
+        if not self._woken:
+            self._woken = True
+            self._signals.put("rows")
 
-    async def commit(self, sql: str, parameters: Sequence[object]) -> None:
-        """Queue a row and wait until it is on disk, with all rows that were queued before it.
+    async def commit(self, rows: Sequence[Statement]) -> None:
+        """Queue rows and wait until they are on disk, with all rows that were queued before them.
 
         Raises:
             BulkError: The journal cannot be written.
         """
         written = anyio.Event()
-        self._entries.put(_Entry(sql, parameters, written))
+        self._rows.extend(rows)
+        self._signals.put(written)
         await written.wait()
         self.check()
 
@@ -75,52 +79,46 @@ class WriteQueue:
 
     def stop(self) -> None:
         """End `serve` after the last queued row."""
-        self._entries.put(None)
+        self._signals.put("stop")
 
     def _run(self) -> None:
-        connection = self.connect()
-        try:
+        with closing(self.connect()) as connection:
             ended = False
             while not ended:
-                group, ended = self._gather()
-                if group:
-                    self._write(connection, group)
-        finally:
-            connection.close()
+                signals = self._wait()
+                ended = "stop" in signals
+                # Before the rows are taken: a row that is queued from now on wakes the thread again.
+                self._woken = False
+                self._write(connection, [self._rows.popleft() for _ in range(len(self._rows))])
+                waiting = [signal for signal in signals if not isinstance(signal, str)]
+                if waiting:
+                    anyio.from_thread.run_sync(_notify, waiting)
 
-    def _gather(self) -> tuple[list[_Entry], bool]:
-        """Return the next rows to commit together, and whether they are the last."""
-        group: list[_Entry] = []
-        awaited, entry, until = False, self._entries.get(), monotonic() + PATIENCE
-        while entry is not None:
-            group.append(entry)
-            awaited = awaited or entry.written is not None
-            try:
-                if len(group) >= GROUP:
-                    return group, False
-                wait = 0.0 if awaited else until - monotonic()
-                entry = self._entries.get(timeout=wait) if wait > 0 else self._entries.get_nowait()
-            except queue.Empty:
-                return group, False
-        return group, True
+    def _wait(self) -> "list[anyio.Event | str]":
+        """Wait until rows have to be committed, and return the signals so far."""
+        signals = [self._signals.get()]
+        with suppress(queue.Empty):
+            if signals == ["rows"]:
+                signals.append(self._signals.get(timeout=PATIENCE))
+            while True:
+                signals.append(self._signals.get_nowait())
+        return signals
 
-    def _write(self, connection: sqlite3.Connection, group: list[_Entry]) -> None:
+    def _write(self, connection: sqlite3.Connection, rows: list[Statement]) -> None:
         # After a failure nothing more is written: a later row must not be recorded without an earlier one.
-        if self.failure is None:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                for entry in group:
-                    connection.execute(entry.sql, entry.parameters)
-                connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                self.failure = error
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-        awaited = [entry.written for entry in group if entry.written is not None]
-        if awaited:
-            anyio.from_thread.run_sync(_notify, awaited)
+        if not rows or self.failure is not None:
+            return
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for sql, group in groupby(rows, itemgetter(0)):
+                connection.executemany(sql, map(itemgetter(1), group))
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self.failure = error
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
 
-def _notify(awaited: list[anyio.Event]) -> None:
-    for written in awaited:
+def _notify(waiting: list[anyio.Event]) -> None:
+    for written in waiting:
         written.set()
