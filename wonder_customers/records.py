@@ -175,8 +175,24 @@ class BankAccountSource:
 PaymentSource = CardSource | OneTimeToken | VaultToken | BankAccountSource
 
 
+class _Checked:
+    """The base of drafts: remembers which dialect has accepted the draft. This is not a part of its value or copies."""
+
+    __slots__ = ("_accepted_by",)
+
+
+def mark_accepted(draft: "CustomerDraft", dialect: type) -> None:
+    """Record that a draft keeps the limits of a gateway."""
+    object.__setattr__(draft, "_accepted_by", dialect)
+
+
+def is_accepted(draft: "CustomerDraft", dialect: type) -> bool:
+    """Return whether `mark_accepted` was called for this object."""
+    return getattr(draft, "_accepted_by", None) is dialect
+
+
 @frozen
-class CustomerDraft:
+class CustomerDraft(_Checked):
     """A customer to create or update. Fields that the gateway does not support are refused before anything is sent.
 
     Attributes:

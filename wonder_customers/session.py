@@ -20,7 +20,7 @@ from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.errors import CallError, NotFoundError, SessionClosedError
 from wonder_customers.rate_limit import RateLimiter
-from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentToken, Response
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentToken, Response, mark_accepted
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.secret import concealed
 from wonder_customers.transports import check_transport
@@ -175,6 +175,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         expect(self._dialect, "draft", draft, CustomerDraft)
         check_card_data(self._dialect, draft)
         self._dialect.validate(draft)
+        mark_accepted(draft, type(self._dialect))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of the request body for `draft`, without a payment source."""

@@ -3,7 +3,6 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 from attrs import asdict, define, field
@@ -12,8 +11,6 @@ from wonder_customers.bulk.rows import Outcome
 from wonder_customers.rate_limit import RateLimit, RateLimiter
 
 __all__ = ["JobStats", "Latencies", "LimitMonitor", "Point", "RequestStats"]
-
-_status = attrgetter("status")
 
 _BOUNDS = tuple(0.0005 * 1.15**power for power in range(90))
 """Upper bounds of the latency buckets in seconds: from 0.5 ms to two minutes, each 15 % above the previous bound."""
@@ -31,9 +28,9 @@ class Latencies:
     classes: "Counter[int]" = field(factory=Counter)
     count: int = 0
 
-    def add(self, seconds: float) -> None:
-        """Add one latency."""
-        self.classes[bisect_right(_BOUNDS, seconds)] += 1
+    def add(self, bucket: int) -> None:
+        """Add one latency to a bucket."""
+        self.classes[bucket] += 1
         self.count += 1
 
     def quantile(self, fraction: float) -> float | None:
@@ -178,8 +175,8 @@ class JobStats:
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Add outcomes."""
-        self.counts.update(map(_status, outcomes))
         for outcome in outcomes:
+            self.counts[outcome.status] += 1
             if (code := outcome.code) is not None:
                 known = code in self.reasons or len(self.reasons) < MOST_REASONS
                 code = code if known else "other"
@@ -203,8 +200,9 @@ class JobStats:
 
     def observe(self, seconds: float) -> None:
         """Add the duration of a row."""
-        self.latencies.add(seconds)
-        self._recent.add(seconds)
+        bucket = bisect_right(_BOUNDS, seconds)
+        self.latencies.add(bucket)
+        self._recent.add(bucket)
 
     def tick(self, now: float, *, last: bool = False) -> None:
         """Add a point to the curves, if the current interval is long enough.

@@ -25,7 +25,15 @@ from wonder_customers.errors import (
     UnsupportedOperationError,
     Violation,
 )
-from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, Page, PaymentToken, Response
+from wonder_customers.records import (
+    Customer,
+    CustomerDraft,
+    CustomerPatch,
+    Page,
+    PaymentToken,
+    Response,
+    is_accepted,
+)
 from wonder_customers.secret import Secret, secret
 from wonder_customers.wire import Header, HttpRequest, HttpResponse, Origin, Replay
 
@@ -294,6 +302,11 @@ class Dialect(ABC):
     @abstractmethod
     def validate(self, draft: CustomerDraft) -> None:
         """Raise `InvalidRecordError` if `draft` violates the gateway's limits."""
+
+    def check(self, draft: CustomerDraft) -> None:
+        """Call `validate`, unless `CustomerSession.validate` has accepted the draft, as for the rows of a bulk job."""
+        if not is_accepted(draft, type(self)):
+            self.validate(draft)
 
     @abstractmethod
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class MonriDialect(CustomerDeletion):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /v2/customers``."""
-        self.validate(draft)
+        self.check(draft)
         return send(self._create(draft))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
@@ -95,7 +95,7 @@ class MonriDialect(CustomerDeletion):
         Raises:
             ConflictError: A deleted customer has the reference, which cannot be used again.
         """
-        self.validate(draft)
+        self.check(draft)
         return self._upsert(draft)
 
     def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:

@@ -72,7 +72,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /customers``."""
-        self.validate(draft)
+        self.check(draft)
         return send(self._create(draft))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
@@ -80,7 +80,7 @@ class PaydockDialect(CustomerDeletion, PaymentTokenStorage[PaymentSource]):
 
         Each update adds the payment source in the draft to the customer.
         """
-        self.validate(draft)
+        self.check(draft)
         return self._upsert(draft)
 
     def _upsert(self, draft: CustomerDraft) -> Steps[Customer]:

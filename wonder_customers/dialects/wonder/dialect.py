@@ -79,7 +79,7 @@ class WonderDialect(PaymentTokenStorage[WonderCard]):
 
     def create(self, draft: CustomerDraft) -> Steps[Customer]:
         """Send ``POST /customers``, which is an upsert by reference."""
-        self.validate(draft)
+        self.check(draft)
         return send(self._write(draft))
 
     def upsert(self, draft: CustomerDraft) -> Steps[Customer]:
