@@ -117,6 +117,20 @@ def test_throttled_attempts_are_not_counted() -> None:
     assert decide(evolve(POLICY, attempts=1), evolve(many, attempts=1, throttled=1)) == Raise()
 
 
+def test_throttled_attempts_lengthen_only_the_waits_after_throttled_attempts() -> None:
+    assert decide(POLICY, retry_state(Evidence.THROTTLED, attempts=3, throttled=2)) == Retry(1.0, 5)
+    assert decide(POLICY, retry_state(Evidence.UNKNOWN, attempts=3, throttled=2)) == TRANSIENT
+    two = evolve(POLICY, attempts=2)
+    assert decide(two, retry_state(Evidence.UNKNOWN, attempts=2, throttled=1)) == TRANSIENT
+    assert decide(two, retry_state(Evidence.UNKNOWN, attempts=2)) == Raise()
+
+
+def test_spread_after_retry_after_leaves_a_tenth_of_the_remaining_time() -> None:
+    decision = decide(POLICY, retry_state(Evidence.UNKNOWN, retry_after=10.0, remaining=12.0, draw=0.999999))
+    assert isinstance(decision, Retry)
+    assert decision.after == pytest.approx(11.8, abs=0.001)
+
+
 def test_decision_names_the_exhausted_limit() -> None:
     exhausted = {
         "attempts": retry_state(Evidence.UNKNOWN, attempts=3),
@@ -314,6 +328,6 @@ def test_confirmation_window_fits_into_the_deadline() -> None:
     assert with_deadline(RetryPolicy(deadline=5), 60) == POLICY
     assert with_deadline(RetryPolicy(confirmation_window=3), 5).confirmation_window == 3
     with pytest.raises(ConfigurationError, match="must be shorter than the deadline"):
-        RetryPolicy(deadline=5, confirmation_window=10)
+        RetryPolicy(deadline=5, confirmation_window=5)
     with pytest.raises(ConfigurationError, match="must be shorter than the deadline"):
         with_deadline(RetryPolicy(confirmation_window=7), 5)
