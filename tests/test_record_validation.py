@@ -1,14 +1,26 @@
 """Drafts, patches and cards that break field rules: all violations are named, nothing sent, no value shown."""
 
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from attrs import evolve
 from error_checks import EACH_GATEWAY, invalid_record_error, visible_text
 from gateway_responses import HEX24, UUID
 from mock_gateway import ACCOUNTS
 
-from wonder_customers import Address, CardSource, CustomerDraft, CustomerPatch, InvalidRecordError, Phone, Secret
+from wonder_customers import (
+    Address,
+    CardSource,
+    CustomerDraft,
+    CustomerPatch,
+    CustomerSession,
+    InvalidRecordError,
+    Phone,
+    Secret,
+)
+from wonder_customers.records import is_accepted
 
 WRONG: Any = CustomerDraft(
     reference="a\nprivate",
@@ -213,3 +225,16 @@ def test_invalid_card_lists_every_violation_without_values() -> None:
     shown = visible_text(caught.value, local_values=True)
     assert "4111" not in shown
     assert "private" not in shown.replace("gateway_id='private'", "")
+
+
+def test_accepted_draft_is_checked_again_after_a_change_and_by_other_gateways() -> None:
+    accepted = CustomerDraft(reference="c-1", email="ada@example.org")
+    CustomerSession(ACCOUNTS["monri"]).validate(accepted)
+    dialect = ACCOUNTS["monri"].dialect()
+    dialect.check(accepted)
+    for changed in (evolve(accepted, email="x" * 300), evolve(accepted, email="no address")):
+        with pytest.raises(InvalidRecordError):
+            dialect.check(changed)
+    with pytest.raises(InvalidRecordError):
+        ACCOUNTS["wonder"].dialect().check(accepted)
+    assert not is_accepted(copy(accepted), type(dialect))

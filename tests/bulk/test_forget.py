@@ -98,6 +98,18 @@ def test_journal_in_use_is_not_changed(job_folder: Path) -> None:
         holding.release()
 
 
+def test_forget_reports_references_that_are_not_in_the_journal(
+    job_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["forget", "c.csv.paydock.journal", "unknown"]) == 2
+    err = capfd.readouterr().err
+    assert "0 rows were removed" in err
+    assert "The reference is not in the journal." in err
+    (job_folder / "references.txt").write_text("unknown\nforget-0001\n")
+    assert run(["forget", "c.csv.paydock.journal", "--from", "references.txt"]) == 0
+    assert "1 of 2 references are not in the journal." in capfd.readouterr().err
+
+
 def test_forget_needs_a_reference(job_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (job_folder / "list.txt").write_text("forget-2\n")
     (job_folder / "empty.txt").write_text(os.linesep)

@@ -15,6 +15,7 @@ import pytest
 from wonder_customers import BulkError, ConfigurationError
 from wonder_customers.bulk import Journal
 from wonder_customers.bulk.journal.digest import VARIABLE, Digests, key_of
+from wonder_customers.bulk.journal.entries import Announcement
 
 
 def opened(folder: Path) -> Journal:
@@ -75,6 +76,32 @@ async def test_cancellation_does_not_lose_journal_entries(tmp_path: Path) -> Non
     connection.close()
     assert threading.active_count() < 50
     journal.release()
+
+
+@pytest.mark.anyio
+async def test_rows_without_a_waiting_task_are_committed_in_order_with_the_next_announcement(tmp_path: Path) -> None:
+    journal, statements = opened(tmp_path), list[str]()
+    connect = journal.writer.connect
+
+    def traced() -> sqlite3.Connection:
+        connection = connect()
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    journal.writer.connect = traced
+    journal.begin({})
+    rows: list[Announcement] = [(f"c-{number}", number, b"raw", b"payload", "{}") for number in range(40)]
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.serve)
+        await journal.announce(rows[:20])
+        for row in rows[:20]:
+            journal.done(row, result="created", id="x", attempts=1)
+        journal.ended("c-0", "done", 1, "late attempt")
+        await journal.announce(rows[:1] + rows[20:])
+        journal.stop()
+    journal.end("finished", {})
+    assert statements.count("COMMIT") == 2
+    assert journal.states() == {"done": 19, "sending": 21}
 
 
 @pytest.mark.anyio

@@ -1,5 +1,6 @@
 """Options that bulk commands refuse before sending anything."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 from bulk.customers import write_csv
 
 from wonder_customers.cli.exit_codes import USAGE
+from wonder_customers.cli.sync import commands
 from wonder_customers.simulator.server import SimulatorServer
 
 Command = Callable[..., tuple[int, str, str]]
@@ -133,3 +135,11 @@ def test_pipe_as_source_is_refused(bare: dict[str, str], server: SimulatorServer
         " source again. Nothing was sent. Save the rows to a file, and use this file as the source.\n"
     )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [name for name in commands if not name.startswith("-")])
+def test_help_of_a_command_mentions_only_its_own_options(name: str) -> None:
+    arguments = commands[name].assemble_argument_collection()
+    names = {name for argument in arguments for name in argument.names}
+    texts = [re.sub("`[^`]*`", "", argument.parameter.help or "") for argument in arguments]
+    assert {option for text in texts for option in re.findall("--[a-z-]+", text)} <= names

@@ -77,6 +77,7 @@ def test_webhook_and_heartbeat_contain_the_result_and_no_customer_data(
     for text in (sent.decode(), (folder / "beat.json").read_text()):
         assert not any(it in text for it in ("Private", "c-secret", "Ada", "@example", "no-at"))
     assert "secret-token" not in out + err
+    assert (folder / "beat.json").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("case", ["500", "a redirect", "no server", "no response"])

@@ -33,6 +33,7 @@ def test_verify_reports_that_the_source_changed(gateway: str, verified: Run, fol
     assert "1 row has values that differ from the sent values. `sync` sends the rows again." in err
     assert "row 2, c-1: different: email (the row changed in the source after it was sent)" in out
     assert "never confirmed, so not compared │ 1" in out
+    assert "To send all customers again, also those that are missing or different, run `sync` with --full." in err
 
 
 @pytest.mark.parametrize(("origin", "target"), [("paydock", "monri"), ("monri", "paydock"), ("monri", "wonder")])
@@ -48,8 +49,9 @@ def test_verify_compares_a_migration(
     changed = folder / "changed.csv"
     changed.write_text(write_csv(folder / "c.csv", 3).read_text().replace("ada.1@example.com", "eve@example.org"))
     assert verified("sync", "changed.csv", "--to", target)[0] == SUCCESS
-    code, out, _ = verified("verify", journal)
+    code, out, err = verified("verify", journal)
     assert (code, "c-1: different: email" in out) == (FAILED, True)
+    assert "run `migrate` with a new journal." in err
 
 
 def test_verify_needs_the_credentials_of_the_migrated_gateway(

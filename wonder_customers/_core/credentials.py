@@ -31,6 +31,8 @@ __all__ = ["AccountCredentials", "SendTokenCall", "SharedValue", "Signer"]
 T = TypeVar("T")
 SendTokenCall = Callable[[Call[AccessToken]], Awaitable[Response[AccessToken]]]
 
+_MOST_RUNNING: Final = 4
+"""The maximum number of threads in which functions of one account run: a function that hangs keeps its thread."""
 _MARGIN: Final = 0.1
 """The last part of a token's lifetime, which is not used: clocks differ and requests take time."""
 
@@ -131,6 +133,7 @@ class AccountCredentials:
     _provided: SharedValue[_Provided] = field(init=False)
     _tokens: SharedValue[Secret] = field(init=False)
     _refused: dict[str, Secret] | None = None
+    _running: list[str] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self._provided, self._tokens = SharedValue(self.clock), SharedValue(self.clock)
@@ -207,7 +210,7 @@ class AccountCredentials:
         """Call all functions, and check the secrets that they return."""
         # Not shared with later calls: on trio, the thread of a function that never returns occupies its limiter.
         limiter = anyio.CapacityLimiter(1)
-        values = {name: await _ask(name, it, limiter) for name, it in provided_secrets(account).items()}
+        values = {name: await _ask(name, it, limiter, self._running) for name, it in provided_secrets(account).items()}
 
         def dialect() -> Dialect | str:
             try:
@@ -227,16 +230,24 @@ async def _token(send: SendTokenCall, signer: Signer) -> AccessToken:
     return (await send(call)).record
 
 
-async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimiter) -> Secret:
+async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimiter, running: list[str]) -> Secret:
     """Call the function of a secret, in a thread because it may wait for a secret manager.
 
+    Args:
+        name: The name of the secret.
+        provided: The secret.
+        limiter: Limits the threads of this call.
+        running: The names of the secrets whose functions are running in threads.
+
     Raises:
-        NotSentError: The function failed, or returned something else. The error contains neither its message nor its
-            traceback, which may contain the secret.
+        NotSentError: The function failed, or returned something else, or earlier calls have not returned. The error
+            contains neither its message nor its traceback, which may contain the secret.
     """
+    if len(running) >= _MOST_RUNNING:
+        raise _not_provided(f"the function for {name} was not called: {len(running)} earlier calls have not returned")
     problem = None
     try:
-        made = partial(_results, provided.function)
+        made = partial(_results, name, provided.function, running)
         (value,) = await anyio.to_thread.run_sync(made, abandon_on_cancel=True, limiter=limiter)
         if isawaitable(value):
             value = await value
@@ -249,9 +260,13 @@ async def _ask(name: str, provided: ProvidedSecret, limiter: anyio.CapacityLimit
     raise _not_provided(f"the function for {name} {problem}")
 
 
-def _results(function: Callable[[], T]) -> list[T]:
+def _results(name: str, function: Callable[[], T], running: list[str]) -> list[T]:
     """Return the result of `function` in a list, because trio does not accept a coroutine as the result of a thread."""
-    return [function()]
+    running.append(name)
+    try:
+        return [function()]
+    finally:
+        running.remove(name)
 
 
 def _not_provided(reason: str) -> NotSentError:

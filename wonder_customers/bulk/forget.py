@@ -76,8 +76,9 @@ def forget(journal: Journal, references: Collection[str], files: Iterable[Path])
     finally:
         journal.release()
     pattern = re.compile(b"|".join(rb"(?<![\w-])" + re.escape(it.encode()) + rb"(?![\w-])" for it in sorted(wanted)))
+    mark = key_mark(journal.digests).hex() if found.rows else ""
     for path in files:
-        erased = _from_file(path, wanted, ids, pattern, key_mark(journal.digests).hex())
+        erased = _from_file(path, wanted, ids, pattern, mark)
         if erased:
             found.entries[path] = erased
         if path.exists() and _contains(path, pattern):

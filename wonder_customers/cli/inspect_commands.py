@@ -219,6 +219,9 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
             " the command again."
         ) from None
     print_message(f"{counted(found.rows, 'row was', 'rows were')} removed from {journal.path}.")
+    if found.rows < (given := len(set(wanted))):
+        missing = "The reference is" if given == 1 else f"{given - found.rows:,} of {given:,} references are"
+        print_message(f"{missing} not in the journal. Check the spelling: case and blanks count.", "yellow")
     if found.unconfirmed:
         print_message(
             f"{found.unconfirmed:,} of these rows are unconfirmed. The gateway may still apply their requests.",
@@ -229,7 +232,7 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
     for path in found.left:
         print_message(f"{path} still contains a reference and was not changed. Edit or delete the file.", "yellow")
     print_message("No customer was deleted at the gateway. If a row remains in the source, `sync` sends it again.")
-    return SUCCESS
+    return SUCCESS if found.rows or found.entries else FAILED
 
 
 def show_verification(
@@ -285,6 +288,9 @@ def show_verification(
         result = _RESULTS.get(finding.result, finding.result)
         print_line(f"{row}, {finding.reference or 'without a reference'}: {result}{fields}{since}", "red")
     _print_rest("row", "with a difference or without a comparison", found.not_equal - MOST_SHOWN, "red")
+    if found.counts["missing"] or found.counts["different"]:
+        again = "`sync` with --full" if isinstance(source, Source) else "`migrate` with a new journal"
+        print_message(f"To send all customers again, also those that are missing or different, run {again}.", "yellow")
     if sample is not None:
         low, high = found.interval
         print_line(f"Between {low:.2%} and {high:.2%} of all rows differ (95 % confidence).")
