@@ -1,8 +1,7 @@
 """The records of customers and payment tokens, which are the same for all gateways.
 
-All records are immutable. Their ``repr`` shows ids, references and states, but no personal data and no secrets. The
-fields come from the gateways' documentation (Wonder "Create a customer", Paydock ``POST /v1/customers``, Monri
-"Customers API") and from the responses that the gateways' official clients read.
+Records are immutable. Their ``repr`` shows no personal data and no secrets. The fields come from the documentation
+(Wonder "Create a customer", Paydock ``POST /v1/customers``, Monri "Customers API") and the gateways' official clients.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 from attrs import field, fields, frozen
 
+from wonder_customers._support.accepted import Acceptable
 from wonder_customers._support.markers import CLEAR, UNSET, Clear, Unset
 from wonder_customers._support.phone import Phone
 from wonder_customers._support.rate_limit_headers import rate_limit_headers
@@ -175,24 +175,8 @@ class BankAccountSource:
 PaymentSource = CardSource | OneTimeToken | VaultToken | BankAccountSource
 
 
-class _Checked:
-    """The base of drafts: remembers which dialect has accepted the draft. This is not a part of its value or copies."""
-
-    __slots__ = ("_accepted_by",)
-
-
-def mark_accepted(draft: "CustomerDraft", dialect: type) -> None:
-    """Record that a draft keeps the limits of a gateway."""
-    object.__setattr__(draft, "_accepted_by", dialect)
-
-
-def is_accepted(draft: "CustomerDraft", dialect: type) -> bool:
-    """Return whether `mark_accepted` was called for this object."""
-    return getattr(draft, "_accepted_by", None) is dialect
-
-
 @frozen
-class CustomerDraft(_Checked):
+class CustomerDraft(Acceptable):
     """A customer to create or update. Fields that the gateway does not support are refused before anything is sent.
 
     Attributes:

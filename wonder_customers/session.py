@@ -14,13 +14,14 @@ from wonder_customers._core.operations import RawOperations, SessionState, check
 from wonder_customers._core.view_settings import SessionOptions, ViewSettings
 from wonder_customers._core.waits import Waits
 from wonder_customers._core.write_locks import WriteLocks, WriteOrder
+from wonder_customers._support.accepted import mark_accepted
 from wonder_customers.dialects.base import Account
 from wonder_customers.dialects.capabilities import AnySource, DeletesCustomers, StoresPaymentTokens
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.filters import CustomerFilter
 from wonder_customers.errors import CallError, NotFoundError, SessionClosedError
 from wonder_customers.rate_limit import RateLimiter
-from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentToken, Response, mark_accepted
+from wonder_customers.records import Customer, CustomerDraft, CustomerPatch, PaymentToken, Response
 from wonder_customers.retry import RetryPolicy
 from wonder_customers.secret import concealed
 from wonder_customers.transports import check_transport

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from attrs import define, field, frozen
 
+from wonder_customers._support.accepted import is_accepted
 from wonder_customers.dialects.accounts import parse_base_url
 from wonder_customers.dialects.comparison import Comparison
 from wonder_customers.dialects.filters import CustomerFilter
@@ -32,7 +33,6 @@ from wonder_customers.records import (
     Page,
     PaymentToken,
     Response,
-    is_accepted,
 )
 from wonder_customers.secret import Secret, secret
 from wonder_customers.wire import Header, HttpRequest, HttpResponse, Origin, Replay
