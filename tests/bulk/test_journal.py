@@ -95,7 +95,7 @@ async def test_rows_without_a_waiting_task_are_committed_in_order_with_the_next_
         group.start_soon(journal.serve)
         await journal.announce(rows[:20])
         for row in rows[:20]:
-            journal.done(row, result="created", id="x", attempts=1)
+            journal.done(row, result="created", id="x", attempts=1, late=False)
         journal.ended("c-0", "done", 1, "late attempt")
         await journal.announce(rows[:1] + rows[20:])
         journal.stop()

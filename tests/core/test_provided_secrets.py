@@ -107,27 +107,6 @@ async def test_calls_continue_while_the_key_is_replaced(gateway: str, customer_s
     assert manager.reads == 2 * list(SECRET_FIELDS[gateway])
 
 
-async def test_function_that_hangs_occupies_a_limited_number_of_threads() -> None:
-    release, calls = threading.Event(), list[int]()
-
-    def hang() -> str:
-        calls.append(1)
-        release.wait(30)
-        return "key"
-
-    account = Paydock(hang, base_url="http://127.0.0.1:1/")
-    async with CustomerSession(account, retry=RetryPolicy(deadline=0.05, attempts=1)) as session:
-        try:
-            while len(calls) < 4:
-                with pytest.raises(DeadlineExceededError):
-                    await session.get("a")
-            with pytest.raises(NotSentError, match="the function for secret_key was not called: 4 earlier calls"):
-                await session.get("a")
-            assert len(calls) == 4
-        finally:
-            release.set()
-
-
 async def test_refusal_of_an_unchanged_secret_is_raised_without_a_loop(customer_simulator: CustomerSimulator) -> None:
     manager = SecretManager(customer_simulator.account("monri"))
     session = CustomerSession(manager.provided())

@@ -1,6 +1,7 @@
 """Calls that wait: for a connection, a lock or the rate limit. How they are cancelled, stopped and signed."""
 
 import asyncio
+import threading
 import warnings
 from collections.abc import Callable
 from time import process_time
@@ -12,7 +13,17 @@ from gateway_responses import UUID, monri_customer
 from mock_gateway import MockGateway, json_response, paydock
 
 from scripted_transport import CREATED, Harness, draft, hang, make_harness, no_response, respond, use_real_time
-from wonder_customers import CallError, Monri, NotSentError, Paydock, RateLimit, RetryPolicy, StopSignal
+from wonder_customers import (
+    CallError,
+    CustomerSession,
+    DeadlineExceededError,
+    Monri,
+    NotSentError,
+    Paydock,
+    RateLimit,
+    RetryPolicy,
+    StopSignal,
+)
 from wonder_customers._core.account_state import AccountState, AccountStates
 from wonder_customers._support.wait_queue import DividedSlots, Slots
 
@@ -238,3 +249,24 @@ async def test_wait_for_a_slot_ends_in_time_and_by_a_stop_signal() -> None:
             end()
     slots.release()
     assert (slots.free, slots.waiting, ends) == (1, 0, set())
+
+
+async def test_function_that_hangs_occupies_a_limited_number_of_threads() -> None:
+    release, calls = threading.Event(), list[int]()
+
+    def read() -> str:
+        calls.append(1)
+        release.wait(30)
+        return "key"
+
+    account = Paydock(read, base_url="http://127.0.0.1:1/")
+    async with CustomerSession(account, retry=RetryPolicy(deadline=0.05, attempts=1)) as session:
+        try:
+            while len(calls) < 4:
+                with pytest.raises(DeadlineExceededError):
+                    await session.get("a")
+            with pytest.raises(NotSentError, match="the function for secret_key was not called: 4 earlier calls"):
+                await session.get("a")
+            assert len(calls) == 4
+        finally:
+            release.set()
