@@ -6,6 +6,7 @@ Records are immutable. Their ``repr`` shows no personal data and no secrets. The
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any, Final, Generic, Literal, TypeVar
 
 from attrs import field, fields, frozen
@@ -207,19 +208,18 @@ class CustomerDraft(Acceptable):
     clear: frozenset[str] = field(default=frozenset(), converter=_names)
 
     def __attrs_post_init__(self) -> None:
-        values = {name: getattr(self, name) for name in _CLEARED}
-        marked = {name for name, value in values.items() if value is CLEAR}
-        for name in marked:
-            object.__setattr__(self, name, None)
-        if marked or self.clear:
-            given = {name for name, value in values.items() if value is not None} - marked
+        values = _clearable_values(self)
+        if self.clear or any(value is CLEAR for value in values):
+            named = dict(zip(_CLEARABLE, values, strict=True))
+            for name in (marked := {name for name, value in named.items() if value is CLEAR}):
+                object.__setattr__(self, name, None)
+            given = {name for name, value in named.items() if value is not None} - marked
             object.__setattr__(self, "clear", (self.clear | marked) - given)
 
 
-_CLEARED: Final = tuple(
-    column.name for column in fields(CustomerDraft) if column.name not in {"reference", "payment_source", "clear"}
-)
-"""The fields of a draft that can have the value `CLEAR`."""
+_KEPT: Final = {"reference", "payment_source", "clear"}
+_CLEARABLE: Final = tuple(it.name for it in fields(CustomerDraft) if it.name not in _KEPT)
+_clearable_values: Final = attrgetter(*_CLEARABLE)
 
 
 @frozen
