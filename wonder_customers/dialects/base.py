@@ -133,24 +133,25 @@ def upsert_by_lookup(
     looked up once more, because another writer may have created the customer. If the customer is still missing, the
     error of the create is raised.
     """
-
-    def locked() -> Steps[Customer]:
-        held = yield from lookup()
-        while (yield LockCustomer("id", held.id)):
-            held = yield from lookup()
-        return held
-
     try:
-        held = yield from locked()
+        held = yield from _locked(lookup)
     except NotFoundError:
         try:
             return (yield from send(create()))
         except (ConflictError, InvalidRequestError) as refused:
             try:
-                held = yield from locked()
+                held = yield from _locked(lookup)
             except NotFoundError:
                 raise refused from None
     return (yield from update(held))
+
+
+def _locked(lookup: Callable[[], Steps[Customer]]) -> Steps[Customer]:
+    """Look up a customer and lock it by its id. Repeat the lookup if the customer may have changed meanwhile."""
+    held = yield from lookup()
+    while (yield LockCustomer("id", held.id)):
+        held = yield from lookup()
+    return held
 
 
 @frozen
