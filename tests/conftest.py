@@ -1,9 +1,11 @@
 """Fixtures of all tests: event loops, transports, simulators; and ``--long`` for tests that take minutes."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
+from chromium import Browser
 from hypothesis import HealthCheck, settings
 
 from wonder_customers import dialects
@@ -85,6 +87,13 @@ def _parameters(item: pytest.Item) -> dict[str, Any]:
 def _is_asyncio_transport_on_trio(item: pytest.Item) -> bool:
     parameters = _parameters(item)
     return parameters.get("kind") == "asyncio" and parameters.get("anyio_backend") == "trio"
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return a browser for all tests, because its start takes seconds."""
+    with closing(Browser(tmp_path_factory.mktemp("chromium"))) as opened:
+        yield opened
 
 
 @pytest.fixture(params=["asyncio", "trio"])

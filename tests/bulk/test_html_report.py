@@ -1,13 +1,12 @@
 """The HTML report in headless Chromium."""
 
-import html
 import re
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from chromium import NEEDS_CHROMIUM, dump_dom
+from chromium import NEEDS_CHROMIUM, Browser
 
 from wonder_customers.bulk.html_report import page
 from wonder_customers.bulk.report import format_duration
@@ -81,23 +80,23 @@ def report(points: int = 40, **more: Any) -> dict[str, Any]:
     }
 
 
-def browse(text: str, folder: Path, width: int = 800) -> dict[str, Any]:
+def browse(text: str, folder: Path, browser: Browser, width: int = 800) -> dict[str, Any]:
     """Open a page in headless Chromium and return its observations."""
     watched = text.replace("<head>", f"<head>{WATCH}", 1).replace("</body>", f"{TELL}</body>", 1)
     path = folder / "page.html"
     path.write_text(watched, encoding="utf-8")
-    elements, log = dump_dom(path.as_uri(), folder, f"--window-size={width},900")
-    assert "CONSOLE" not in log
-    found = re.search(r'data-found="([^"]*)"', elements)
-    assert found is not None, elements[-500:]
-    seen: dict[str, Any] = orjson.loads(html.unescape(found[1]))
+    browser.messages.clear()
+    browser.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+    browser.open(path.as_uri(), f"location.href === '{path.as_uri()}' && document.documentElement?.dataset.found")
+    assert browser.messages == []
+    seen: dict[str, Any] = orjson.loads(browser.run("document.documentElement.dataset.found"))
     return seen
 
 
 @NEEDS_CHROMIUM
 @pytest.mark.parametrize("width", [390, 1280])
-def test_report_page_draws_curves_without_requests(width: int, tmp_path: Path) -> None:
-    seen = browse(page(report()), tmp_path, width)
+def test_report_page_draws_curves_without_requests(width: int, tmp_path: Path, chromium: Browser) -> None:
+    seen = browse(page(report()), tmp_path, chromium, width)
     assert seen["seen"] == []
     assert seen["wide"] <= 0
     assert [url for url in seen["loaded"] if not url.startswith("data:")] == []
@@ -109,8 +108,8 @@ def test_report_page_draws_curves_without_requests(width: int, tmp_path: Path) -
 
 @NEEDS_CHROMIUM
 @pytest.mark.parametrize("points", [0, 1, 600])
-def test_any_number_of_points_is_accepted(points: int, tmp_path: Path) -> None:
-    seen = browse(page(report(points)), tmp_path)
+def test_any_number_of_points_is_accepted(points: int, tmp_path: Path, chromium: Browser) -> None:
+    seen = browse(page(report(points)), tmp_path, chromium)
     assert seen["seen"] == []
     assert bool(seen["lengths"]) == (points > 2)
 

@@ -13,6 +13,8 @@ from subprocess import CompletedProcess
 import httpx
 import pytest
 
+from wonder_customers.cli.app import run
+
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -34,69 +36,77 @@ def printed_variables(done: "CompletedProcess[str]") -> dict[str, str]:
     return dict(it.split("=", 1) for it in done.stdout.split("\0") if it)
 
 
-class RunningSimulator:
-    """A simulator process whose exports have been read."""
-
-    def __init__(self, *arguments: str, env: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "wonder_customers", "simulator", *arguments],
-            env=env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.exports = ""
-        for line in self.process.stdout:
-            self.exports += line
-            if line.startswith("export WONDER_CUSTOMERS_SIMULATOR="):
-                break
-
-    @property
-    def variables(self) -> dict[str, str]:
-        return dict(word.split("=", 1) for word in shlex.split(self.exports) if word != "export")
-
-    def wait(self, send: signal.Signals | None = None) -> tuple[int, str]:
-        """Wait for the end; returns the exit code and standard error."""
-        if send is not None:
-            self.process.send_signal(send)
-        out, err = self.process.communicate(timeout=300)
-        assert out == ""
-        return self.process.returncode, err
+Variables = dict[str, str]
+Simulate = Callable[..., tuple[Variables, str]]
 
 
-def test_ctrl_c_stops_the_simulator(bare: dict[str, str]) -> None:
-    running = RunningSimulator(env=bare)
-    code, err = running.wait(signal.SIGINT)
-    assert code == 130
+def exported(text: str) -> Variables:
+    """Return the variables in ``export`` lines."""
+    return dict(word.split("=", 1) for word in shlex.split(text) if word != "export")
+
+
+class Input:
+    """A standard input that ends after `during` was called with the output so far."""
+
+    def __init__(self, during: Callable[[], None]) -> None:
+        self.read = during
+
+
+@pytest.fixture
+def simulate(capsys: pytest.CaptureFixture[str], bare: Variables, monkeypatch: pytest.MonkeyPatch) -> Simulate:
+    """Run the simulator in this process, and call a function with its variables while it runs.
+
+    Returns:
+        The variables, and standard error.
+    """
+
+    def call(*arguments: str, during: Callable[[Variables], None] = lambda _: None) -> tuple[Variables, str]:
+        found: Variables = {}
+        errors: list[str] = []
+
+        def read() -> None:
+            printed = capsys.readouterr()
+            found.update(exported(printed.out))
+            errors.append(printed.err)
+            during(found)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdin", Input(read))
+            assert run(["simulator", "--until-input-ends", *arguments]) == 0
+        return found, "".join(errors)
+
+    return call
+
+
+def test_ctrl_c_stops_the_simulator(bare: Variables) -> None:
+    command = [sys.executable, "-W", "error", "-m", "wonder_customers", "simulator"]
+    with subprocess.Popen(command, env=bare, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        last = next(line for line in process.stdout if line.startswith("export WONDER_CUSTOMERS_SIMULATOR="))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err
-    assert running.variables["WONDER_CUSTOMERS_SIMULATOR"] in err
+    assert exported(last)["WONDER_CUSTOMERS_SIMULATOR"] in err
     assert "Ctrl-C" in err
 
 
-def test_faults_are_listed_and_end_of_input_stops_the_simulator(bare: dict[str, str]) -> None:
-    code, err = RunningSimulator("--faults", "--until-input-ends", env=bare).wait()
-    assert code == 0
-    assert "Traceback" not in err
-    assert "/_simulator/faults" in err
+def test_faults_are_listed_and_end_of_input_stops_the_simulator(simulate: Simulate) -> None:
+    _, err = simulate("--faults")
     assert """/_simulator/faults --json '{"name": "server_error"}'""" in err
     assert "rate_limited" in err
 
 
-def test_db_option_keeps_the_state(bare: dict[str, str], tmp_path: Path, command: Command) -> None:
+def test_db_option_keeps_the_state(simulate: Simulate, tmp_path: Path, command: Command) -> None:
     file = str(tmp_path / "state.sqlite")
-    first = RunningSimulator("--db", file, "--until-input-ends", env=bare)
-    assert first.wait()[0] == 0
-    again = RunningSimulator("--db", file, "--until-input-ends", env=bare)
-    try:
+    first, _ = simulate("--db", file)
+
+    def check(again: Variables) -> None:
         # The credentials of the first run are valid at the new port.
-        kept = {
-            name: again.variables[name] if name.endswith("_URL") else value for name, value in first.variables.items()
-        }
+        kept = {name: again[name] if name.endswith("_URL") else value for name, value in first.items()}
         assert command("check", env=kept)[0] == 0
-    finally:
-        again.wait()
+
+    simulate("--db", file, during=check)
 
 
 def test_busy_port_is_reported(command: Command) -> None:
@@ -117,34 +127,28 @@ def test_invalid_database_is_reported(command: Command, tmp_path: Path) -> None:
         assert err.count("\n") == 1
 
 
-def test_merchants_option_prints_the_variables_of_each_merchant(bare: dict[str, str]) -> None:
-    running = RunningSimulator("--merchants", "2", "--until-input-ends", env=bare)
-    try:
-        found = running.variables
+def test_merchants_option_prints_the_variables_of_each_merchant(simulate: Simulate, command: Command) -> None:
+    def check(found: Variables) -> None:
         second = {name.removesuffix("_2"): value for name, value in found.items() if name.endswith("_2")}
         assert second["MONRI_MERCHANT_KEY"] != found["MONRI_MERCHANT_KEY"]
-        check = [sys.executable, "-m", "wonder_customers", "check"]
-        checked = subprocess.run(check, env={**bare, **second}, capture_output=True, text=True, check=False, timeout=30)
-        assert checked.stdout.count("right") == 3, checked.stderr
-    finally:
-        running.wait()
+        assert command("check", env=second)[1].count("right") == 3
+
+    simulate("--merchants", "2", during=check)
 
 
-def test_latency_rate_limit_and_seed_options(bare: dict[str, str], tmp_path: Path) -> None:
-    options = ("--latency", "1..2ms", "--rate-limit", "1000/s", "--until-input-ends")
-    first = RunningSimulator(*options, env=bare)
-    try:
-        origin = first.variables["WONDER_CUSTOMERS_SIMULATOR"]
+def test_latency_rate_limit_and_seed_options(simulate: Simulate, tmp_path: Path) -> None:
+    seed = tmp_path / "seed.json"
+
+    def check(found: Variables) -> None:
+        origin = found["WONDER_CUSTOMERS_SIMULATOR"]
         conditions = httpx.get(f"{origin}/_simulator/conditions", trust_env=False).json()
         assert conditions == {"latency": [0.001, 0.002], "rate_limit": 1000.0}
-        seed = tmp_path / "seed.json"
         seed.write_bytes(httpx.get(f"{origin}/_simulator/state", trust_env=False).content)
-    finally:
-        first.wait()
-    second = RunningSimulator("--seed", str(seed), "--until-input-ends", env=bare)
-    second.wait()
+
+    first, _ = simulate("--latency", "1..2ms", "--rate-limit", "1000/s", during=check)
+    second, _ = simulate("--seed", str(seed))
     names = ("MONRI_MERCHANT_KEY", "PAYDOCK_SECRET_KEY", "WONDER_APP_ID")
-    assert [second.variables[name] for name in names] == [first.variables[name] for name in names]
+    assert [second[name] for name in names] == [first[name] for name in names]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,6 @@ from simulator.test_wonder import DRAFT
 from wonder_customers.simulator import SimulatorServer
 
 REQUESTS = "document.querySelectorAll('#requests tr')"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Return a browser for all tests, because its start takes seconds."""
-    with closing(Browser(tmp_path_factory.mktemp("chromium"))) as opened:
-        yield opened
 
 
 @pytest.fixture

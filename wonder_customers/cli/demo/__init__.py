@@ -23,7 +23,10 @@ from wonder_customers.cli.exit_codes import SIGNALLED, SUCCESS, USAGE
 from wonder_customers.cli.output import console
 from wonder_customers.dialects import names
 
-__all__ = ["demo"]
+__all__ = ["CUSTOMERS", "demo"]
+
+CUSTOMERS = 1000
+"""The number of rows in the CSV file."""
 
 
 def demo(*, quirks: str | None = None) -> int:
@@ -36,7 +39,7 @@ def demo(*, quirks: str | None = None) -> int:
         quirks: Let the gateways deviate from their documentation; see `wonder-customers simulator --help`.
     """
     screen = console()
-    persons = people()
+    persons = people(CUSTOMERS)
     with _stop_on_signals(), tempfile.TemporaryDirectory(prefix="wonder-customers-") as name:
         file = Path(name) / "customers.csv"
         write_csv(file, persons)
