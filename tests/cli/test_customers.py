@@ -129,14 +129,12 @@ def test_unsupported_operation_is_reported(command: Command, variables: Variable
     assert err.endswith("Nothing was sent.\n")
 
 
-def test_failed_call_prints_one_line(run_process: Typed, variables: Variables) -> None:
-    done = run_process("get", "wonder", "missing", env=variables)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("wonder-customers: wonder get: the gateway refused the request with HTTP 404")
-    assert done.stderr.endswith(
-        "Check that the id or reference is correct and belongs to this account and environment.\n"
-    )
-    assert done.stderr.count("\n") == 1
+def test_failed_call_prints_one_line(command: Command, variables: Variables) -> None:
+    code, out, err = command("get", "wonder", "missing", env=variables)
+    assert (code, out) == (2, "")
+    assert err.startswith("wonder-customers: wonder get: the gateway refused the request with HTTP 404")
+    assert err.endswith("Check that the id or reference is correct and belongs to this account and environment.\n")
+    assert err.count("\n") == 1
 
 
 def test_id_that_changes_the_path_is_refused(command: Command, variables: Variables) -> None:

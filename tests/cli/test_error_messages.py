@@ -11,8 +11,8 @@ from subprocess import CompletedProcess
 
 import pytest
 from bulk.customers import write_csv
-from pages import ROOT
 
+from wonder_customers.bulk import Journal
 from wonder_customers.cli.exit_codes import FAILED, INTERRUPTED, STOPPED, USAGE
 from wonder_customers.simulator.server import SimulatorServer
 
@@ -89,24 +89,18 @@ def test_missing_output_folder_is_refused_before_sending(
     assert server.store.ledger("monri") == {}
 
 
-def test_journal_in_use_is_refused(
-    command: Command, server: SimulatorServer, bare: dict[str, str], folder: Path
-) -> None:
+def test_journal_in_use_is_refused(command: Command, server: SimulatorServer, folder: Path) -> None:
     """The second job does not touch the dead letters of the first."""
-    write_csv(folder / "c.csv", 200)
-    server.faults.add("server_error", times=None, method="POST", status=400, probability=0.5, seed=1)
-    words = ("sync", "c.csv", "--to", "monri", "--rate", "50/s")
-    environment = bare | server.environment() | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [*COMMAND, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as first:
-        letters = folder / "c.csv.monri.failed.jsonl"
-        until = time.monotonic() + 120
-        while not letters.exists() and time.monotonic() < until:
-            time.sleep(0.01)
-        before = letters.stat().st_ino
+    write_csv(folder / "c.csv", 3)
+    server.faults.add("server_error", times=None, method="POST", status=400)
+    words, letters = ("sync", "c.csv", "--to", "monri"), folder / "c.csv.monri.failed.jsonl"
+    assert command(*words, env=server.environment())[0] == FAILED
+    before, first = letters.stat().st_ino, Journal.existing(folder / "c.csv.monri.journal")
+    first.hold()
+    try:
         code, out, err = command(*words, env=server.environment())
-        first.terminate()
+    finally:
+        first.release()
     assert (code, out) == (STOPPED, "")
     assert err.startswith("wonder-customers: another run is using this journal")
     assert "Nothing was sent. Wait until the other run ends, or stop it." in err

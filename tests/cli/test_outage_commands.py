@@ -78,7 +78,7 @@ FAULTS: dict[str, tuple[str | None, dict[str, Any]]] = {
         pytest.param("503", "SIGTERM", marks=pytest.mark.long),
         ("a gateway that does not respond", "SIGHUP"),
         pytest.param("429 with a Retry-After of an hour", "SIGINT", marks=pytest.mark.long),
-        ("a rate limit of one request per minute", "SIGTERM"),
+        pytest.param("a rate limit of one request per minute", "SIGTERM", marks=pytest.mark.long),
     ],
 )
 def test_stop_ends_every_wait(
@@ -103,7 +103,7 @@ def test_stop_ends_every_wait(
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize("closed", ["stdout", "both"])
+@pytest.mark.parametrize("closed", [pytest.param("stdout", marks=pytest.mark.long), "both"])
 def test_closed_output_does_not_end_the_job(
     tmp_path: Path, server: SimulatorServer, bare: dict[str, str], closed: str
 ) -> None:

@@ -18,7 +18,6 @@ import pytest
 from bulk.customers import write_csv
 from pages import ROOT, files
 
-from wonder_customers.bulk import Journal
 from wonder_customers.bulk.stop_reasons import ExitStatus
 from wonder_customers.cli import exit_codes
 from wonder_customers.simulator.server import SimulatorServer
@@ -44,29 +43,28 @@ def schedule_environment(server: SimulatorServer, tmp_path: Path, monkeypatch: p
     return dict(os.environ)
 
 
+def replace_command(folder: Path, code: int) -> None:
+    """Replace the command by a script that ends with an exit code."""
+    (folder / "bin/wonder-customers").write_text(f"#!/bin/sh\nexit {code}\n")
+
+
 def bash(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(["bash", *words], capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.usefixtures("schedule_environment")
-def test_cron_script_is_silent_after_success_and_passes_on_the_exit_code(
-    server: SimulatorServer, tmp_path: Path
-) -> None:
+def test_cron_script_is_silent_after_success_and_passes_on_the_exit_code(tmp_path: Path) -> None:
     write_csv(tmp_path / "customers.csv", 3)
     done = bash("nightly.sh")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert json.loads((tmp_path / "customers.heartbeat.json").read_bytes())["state"] == "ended"
-    server.faults.add("server_error", times=None, method="POST", status=400)
-    write_csv(tmp_path / "customers.csv", 4)
-    done = bash("nightly.sh")
-    assert (done.returncode, done.stdout) == (2, "some rows failed, see customers.csv.monri.failed.jsonl\n")
-    journal = Journal.existing(tmp_path / "customers.csv.monri.journal")
-    journal.hold()
-    try:
+    for code, message in (
+        (exit_codes.FAILED, "some rows failed, see customers.csv.monri.failed.jsonl\n"),
+        (exit_codes.STOPPED, "sync ended with exit code 3, see customers.log\n"),
+    ):
+        replace_command(tmp_path, code)
         done = bash("nightly.sh")
-    finally:
-        journal.release()
-    assert (done.returncode, done.stdout) == (3, "sync ended with exit code 3, see customers.log\n")
+        assert (done.returncode, done.stdout) == (code, message)
 
 
 @pytest.mark.usefixtures("schedule_environment")
@@ -80,7 +78,7 @@ def test_github_workflow_warns_about_failed_rows(server: SimulatorServer, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "::warning::some rows failed" in done.stdout
     assert (tmp_path / "state/journal").exists()
-    (tmp_path / "customers.csv").unlink()
+    replace_command(tmp_path, exit_codes.USAGE)
     assert bash("-e", "-c", step["run"]).returncode == 1
 
 
@@ -182,7 +180,7 @@ def test_recipe_maps_exit_codes(
     run = recipe(monkeypatch)
 
     def run_with(code: int) -> object:
-        (tmp_path / "bin/wonder-customers").write_text(f"#!/bin/sh\nexit {code}\n")
+        replace_command(tmp_path, code)
         return run()
 
     try:
