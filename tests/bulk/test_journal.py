@@ -46,6 +46,12 @@ async def test_announced_rows_are_on_the_disk(tmp_path: Path) -> None:
         journal.writer.stop()
     journal.end("finished", {"created": 1})
     assert journal.states() == {"done": 1, "sending": 3, "unknown": 1}
+    with journal.confirmations() as find_confirmed:
+        digests = {"c-0": b"raw", "c-1": b"raw", "missing": b"raw"}
+        assert find_confirmed(digests) == {"c-0": ("c-0", b"raw", "x", "created")}
+        journal.run += 1
+        assert find_confirmed(digests) == {"c-0": ("c-0", b"raw", "x", None)}
+        assert find_confirmed({"c-0": b"other"}) == {}
     with journal.reader() as find:
         found = find(["c-0", "c-1", "missing"])
     assert (found["c-0"].state, found["c-0"].id, found["c-0"].result, found["c-0"].at) == (

@@ -9,7 +9,7 @@ import orjson
 from attrs import define, field, frozen
 
 from wonder_customers.bulk.empty_cells import EmptyCells, EmptyRule, apply_rule
-from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, UNCONFIRMED, Announcement, Entry, RowJournal
+from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, UNCONFIRMED, Announcement, Confirmed, Entry, RowJournal
 from wonder_customers.bulk.rows import Outcome, Row, Status
 from wonder_customers.bulk.sources.notes import SourceNotes
 from wonder_customers.bulk.sources.transformations import folded
@@ -91,6 +91,7 @@ class ChangeFilter:
     skipped: int = field(default=0, init=False)
     _stack: ExitStack = field(factory=ExitStack, init=False)
     _find: Callable[[Sequence[str]], dict[str, Entry]] = field(default=lambda _: {}, init=False)
+    _find_confirmed: Callable[[Mapping[str, bytes]], dict[str, Confirmed]] = field(default=lambda _: {}, init=False)
     _references: "ReferenceIndex | None" = field(default=None, init=False)
 
     def __enter__(self) -> Self:
@@ -98,6 +99,8 @@ class ChangeFilter:
             self._references = self._stack.enter_context(closing(ReferenceIndex()))
         if self.journal is not None:
             self._find = self._stack.enter_context(self.journal.reader())
+            if self.only == "all" and not self.full:
+                self._find_confirmed = self._stack.enter_context(self.journal.confirmations())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,19 +112,32 @@ class ChangeFilter:
         """Split rows into those that need no request, with their outcomes, and those that have to be sent."""
         named = [(row.reference, row.number) for row in rows if row.reference is not None]
         repeats = (self.repeats or {}) if self._references is None else self._references.find_repeats(named)
-        entries = self._find([reference for reference, _ in named]) if named else {}
+        digests = self._digests(rows)
+        confirmed = self._find_confirmed(
+            {
+                row.reference: digests[row.number]
+                for row in rows
+                if row.reference and row.number in digests and row.number not in repeats
+            }
+        )
+        others = [reference for reference, _ in named if reference not in confirmed]
+        entries = self._find(others) if others else {}
         outcomes: list[Outcome] = []
         pending: list[PendingRow] = []
         # Maps the first row of a reference, if it is invalid, to the row that is sent instead.
         replaced: dict[int, int | None] = {}
         for row in rows:
-            entry = entries.get(row.reference) if row.reference is not None else None
+            reference = row.reference or ""
+            if reference in confirmed and row.number not in repeats:
+                outcomes.append(_confirmed(row, confirmed[reference]))
+                continue
+            entry = entries.get(reference)
             if self.only == "failed" and (entry is None or entry.state in {"done", "removed"}):
                 self.skipped += 1
                 continue
             earlier = repeats.get(row.number)
             first = earlier if earlier is None else replaced.get(earlier, earlier)
-            found = self._decide(row, entry) if first is None else _duplicate(row, first)
+            found = self._decide(row, entry, digests.get(row.number)) if first is None else _duplicate(row, first)
             invalid = False
             if isinstance(found, Outcome):
                 outcomes.append(found)
@@ -144,11 +160,18 @@ class ChangeFilter:
         """Return the given references that are not in the source. Call this method after the whole source was read."""
         return set() if self._references is None else self._references.missing(references)
 
-    def _decide(self, row: Row, entry: Entry | None) -> Outcome | PendingRow:
-        """Return the outcome of a row that needs no request, or the row to send."""
+    def _digests(self, rows: Sequence[Row]) -> dict[int, bytes]:
+        """Return the digests of the rows' raw values, by row number, for rows that have raw values."""
+        if self.journal is None:
+            return {}
+        digest = self.journal.digests.row
+        return {row.number: digest(raw) for row in rows if (raw := row.raw_values) is not None}
+
+    def _decide(self, row: Row, entry: Entry | None, raw: bytes | None) -> Outcome | PendingRow:
+        """Return the outcome of a row that needs no request, or the row to send. `raw` is the digest of its values."""
         journal = self.journal
         if journal is not None and entry is not None:
-            settled = self._settled_by_raw_values(row, entry, journal)
+            settled = self._settled_by_raw_values(row, entry, journal, raw)
             if settled is not None:
                 return settled
         draft = self._valid_draft(row)
@@ -159,7 +182,7 @@ class ChangeFilter:
         cells = apply_rule(self.session, draft, row.columns, recorded, rule=self.empty, journaled=journaled)
         if journal is None:
             return PendingRow(row, cells.draft, reference, None, b"", cells=cells)
-        raw = None if row.raw_values is None or cells.open else journal.digests.row(row.raw_values)
+        raw = None if cells.open else raw
         # With `own`, the fields to clear depend on earlier runs, so the row's digest does not cover them.
         payload = journal.digests.payload(self.session.payload(draft if self.empty == "own" else cells.draft))
         same = entry is not None and entry.payload == payload and not cells.cleared
@@ -181,15 +204,12 @@ class ChangeFilter:
         with_card = draft is not None and draft.payment_source is not None
         return (self.full or with_card) and entry.run != journal.run
 
-    def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal) -> Outcome | None:
+    def _settled_by_raw_values(self, row: Row, entry: Entry, journal: RowJournal, raw: bytes | None) -> Outcome | None:
         """Return the outcome of a row with the recorded raw values, without building a draft; otherwise None."""
-        raw_values = row.raw_values
-        if raw_values is None or (self.full and self._resend(entry, journal)):
-            return None
-        if journal.digests.row(raw_values) != entry.raw:
+        if raw is None or raw != entry.raw or (self.full and self._resend(entry, journal)):
             return None
         if entry.state == "done":
-            return _confirmed(row, entry, journal.run)
+            return _confirmed(row, entry.confirmed(journal.run))
         return _failed_before(row, entry) if self._failed_in_run(entry, journal) else None
 
     def _settled_by_payload(
@@ -202,7 +222,7 @@ class ChangeFilter:
             return None
         if raw is not None and not self.read_only:
             journal.same(row.reference or "", raw)
-        return _confirmed(row, entry, journal.run)
+        return _confirmed(row, entry.confirmed(journal.run))
 
     def _failed_in_run(self, entry: Entry, journal: RowJournal) -> bool:
         """Return whether a row failed earlier in the current run. Such a row is sent again if it was corrected."""
@@ -255,9 +275,11 @@ class ReferenceIndex:
 
     def find_repeats(self, named: Sequence[tuple[str, int]]) -> dict[int, int]:
         """Add references and their row numbers; return the first row of each repeated reference, by repeating row."""
-        insert = "INSERT OR IGNORE INTO seen VALUES (?, ?)"
+        # One statement for all rows takes half the time of one statement for each row.
+        insert = "INSERT OR IGNORE INTO seen SELECT key, value FROM json_each(?)"
+        rows = orjson.dumps(dict(reversed(named))).decode()
         self._connection.execute("BEGIN")
-        added = self._connection.executemany(insert, named).rowcount if named else 0
+        added = self._connection.execute(insert, [rows]).rowcount
         self._find_twins(named)
         self._connection.execute("COMMIT")
         if added == len(named):
@@ -314,12 +336,14 @@ class ReferenceIndex:
         return int(self._connection.execute(select, [reference]).fetchone()[0])
 
 
-def _confirmed(row: Row, entry: Entry, run: int) -> Outcome:
+def _confirmed(row: Row, found: Confirmed) -> Outcome:
     """Return the outcome of a confirmed row: its result in this run, otherwise ``unchanged``."""
-    this_run = entry.run == run and entry.result is not None
-    status: Status = entry.result if this_run else "unchanged"  # type: ignore[assignment]  # written by us
+    reference, _, gateway_id, result = found
+    status: Status = result or "unchanged"  # type: ignore[assignment]  # written by us
     # Positional arguments are faster, and this is called for every unchanged row.
-    return Outcome(row.number, row.reference, status, entry.id, None, None, "no", 0, None, row.place, (), this_run)
+    return Outcome(
+        row.number, reference, status, gateway_id, None, None, "no", 0, None, row.place, (), result is not None
+    )
 
 
 def _failed_before(row: Row, entry: Entry) -> Outcome:

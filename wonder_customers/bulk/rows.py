@@ -135,7 +135,7 @@ class Row:
 
 def _usable(reference: object) -> bool:
     """Return whether a reference can be looked up and stored. The validation of the draft reports other references."""
-    if not isinstance(reference, str) or contains_card_number(reference):
+    if not isinstance(reference, str) or contains_card_number(reference) or "\0" in reference:
         return False
     return reference.isascii() or not any("\ud800" <= character <= "\udfff" for character in reference)
 

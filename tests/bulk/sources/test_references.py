@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from bulk.customers import QUICK, collect
-from bulk.sources.read_rows import read_drafts
+from bulk.sources.read_rows import read_drafts, read_rows
 
 from wonder_customers import CustomerSession
 from wonder_customers.bulk import Options, sources, sync
@@ -53,3 +53,11 @@ async def test_row_that_repeats_an_invalid_row_of_an_earlier_batch_is_sent(
     repeated = [Row(number, sent.draft) for number in (61, 62)]
     found = await statuses(account("monri"), [*rows, *repeated])
     assert [status for _, status in found[60:]] == ["created", "duplicate"]
+
+
+def test_reference_with_a_nul_character_is_no_duplicate_of_its_start(tmp_path: Path) -> None:
+    """SQLite ends a JSON string at a NUL character, so such a reference must not be looked up."""
+    lines = '{"reference": "a", "name": "Ada"}\n{"reference": "a\\u0000b", "name": "Bo"}\n'
+    first, second = read_rows(tmp_path, lines, "c.jsonl")
+    assert (first.reference, second.reference) == ("a", None)
+    assert second.draft is None or second.draft.reference != "a"

@@ -19,7 +19,7 @@ from wonder_customers.bulk.distributed.leases import Key
 from wonder_customers.bulk.job import Job
 from wonder_customers.bulk.journal import Change
 from wonder_customers.bulk.journal.digest import Digests
-from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Entry, State
+from wonder_customers.bulk.journal.entries import LATE_ATTEMPT, Announcement, Confirmed, Entry, State
 from wonder_customers.bulk.permits import Unreachable, reach
 from wonder_customers.errors import BulkError
 
@@ -167,6 +167,11 @@ class LeasedJournal:
     def reader(self) -> Iterator[Callable[[Sequence[str]], dict[str, Entry]]]:
         """Return a function that finds the entries of many references, for worker threads."""
         yield lambda references: anyio.from_thread.run(self._find, list(references))
+
+    @contextmanager
+    def confirmations(self) -> Iterator[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
+        """Return a function that finds nothing, because each query is a message, and `reader` finds all entries."""
+        yield lambda _: {}
 
     async def _find(self, references: list[str]) -> dict[str, Entry]:
         # Shielded, because the waiting thread cannot be abandoned when its task is cancelled, and a cancellation

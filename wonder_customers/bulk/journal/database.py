@@ -3,15 +3,16 @@
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from shlex import quote
+from types import NoneType
 
 from wonder_customers.bulk.private_files import check_trusted, make_private
 from wonder_customers.errors import BulkError, ConfigurationError
 
-__all__ = ["check_schema", "connect", "reading", "writing"]
+__all__ = ["check_columns", "check_schema", "connect", "reading", "writing"]
 
 _SUPER_JOURNAL = bytes.fromhex("d9d505f920a163d7")
 """The last bytes of a rollback journal that names another file (https://sqlite.org/fileformat.html#the_rollback_journal)."""
@@ -83,6 +84,17 @@ def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> Non
                 f"{path} cannot be used as a journal: it is another database, or a journal of another version of"
                 " wonder-customers. Choose another file."
             )
+
+
+def check_columns(rows: Sequence[Sequence[object]], types: Sequence[type]) -> None:
+    """Check the types of values by column, because SQLite stores any value in any column.
+
+    Raises:
+        ValueError: A value has another type.
+    """
+    columns = zip(*rows, strict=True)
+    if any(set(map(type, values)) - {kind, NoneType} for values, kind in zip(columns, types, strict=False)):
+        raise ValueError("a value has an unexpected type")
 
 
 def _objects(connection: sqlite3.Connection) -> set[tuple[str, ...]]:

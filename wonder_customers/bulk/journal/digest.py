@@ -38,20 +38,26 @@ class Digests:
 
     key: bytes = field(repr=False)
     _short: bytes = field(init=False, repr=False)
+    _empty: "blake2b" = field(init=False, repr=False, eq=False)
 
     @_short.default
     def _hashed(self) -> bytes:
         return sha256(b"row" + self.key).digest()
 
+    @_empty.default
+    def _without_content(self) -> "blake2b":
+        # Keyed BLAKE2 (RFC 7693) is as strong as HMAC-SHA256 and faster. A copy takes half the time of a new digest.
+        return blake2b(digest_size=16, key=self._short)
+
     def row(self, raw_values: bytes) -> bytes:
         """Return the digest of a row's raw values and the meaning of their columns."""
-        # Keyed BLAKE2 (RFC 7693) is as strong as HMAC-SHA256 and three times as fast; it runs for every row of a
-        # source.
-        return blake2b(raw_values, digest_size=16, key=self._short).digest()
+        digest = self._empty.copy()
+        digest.update(raw_values)
+        return digest.digest()
 
     def running(self) -> "blake2b":
         """Return a keyed digest that is updated part by part."""
-        return blake2b(digest_size=16, key=self._short)
+        return self._empty.copy()
 
     def payload(self, payload: dict[str, Any]) -> bytes:
         """Return the digest of a request body."""

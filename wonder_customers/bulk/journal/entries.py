@@ -8,11 +8,15 @@ from attrs import frozen
 
 from wonder_customers.bulk.journal.digest import Digests
 
-__all__ = ["LATE_ATTEMPT", "UNCONFIRMED", "Announcement", "Entry", "RowJournal", "Run", "State"]
+__all__ = ["LATE_ATTEMPT", "UNCONFIRMED", "Announcement", "Confirmed", "Entry", "RowJournal", "Run", "State"]
 
 Announcement = tuple[str, int, bytes | None, bytes, str]
 """Reference, row number, digest of the raw values, digest of the request body, and the filled fields as JSON (see
 `wonder_customers.bulk.empty_cells`)."""
+
+Confirmed = tuple[str, bytes | None, str | None, str | None]
+"""A confirmed row: its reference, the digest of its raw values, the gateway's id, and the result if the row was
+confirmed in the current run."""
 
 State = Literal["sending", "done", "failed", "unknown", "held", "removing", "removed"]
 """``failed``: the gateway refused the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again.
@@ -63,6 +67,10 @@ class Entry(NamedTuple):
     at: float
     fields: str | None = None
 
+    def confirmed(self, run: int) -> Confirmed:
+        """Return the facts about a confirmed row, given the number of the current run."""
+        return self.reference, self.raw, self.id, self.result if self.run == run else None
+
 
 class RowJournal(Protocol):
     """The interface of a journal: `Journal` in a file, or `LeasedJournal` for a partition on another machine.
@@ -110,3 +118,9 @@ class RowJournal(Protocol):
 
     def reader(self) -> AbstractContextManager[Callable[[Sequence[str]], dict[str, Entry]]]:
         """Return a function that finds the entries of many references, for worker threads."""
+
+    def confirmations(self) -> AbstractContextManager[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
+        """Return a function that finds the confirmed rows among references with their raw values' digests.
+
+        The function may omit confirmed rows, whose entries are then found with `reader`.
+        """
