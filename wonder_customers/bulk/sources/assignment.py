@@ -104,9 +104,9 @@ class Assignment:
         if self.preset is not None:
             self._by_preset(self.preset)
             rest = [place for place in rest if not self._is_used(place)]
-        if self.mapping.recognise and (self.preset is None or self.preset.synonyms):
+        if self.mapping.recognise:
             rest = [place for place in rest if not self._by_synonym(place)]
-            if not any(feed.path == "reference" for feed in self.feeds):
+            if (self.preset is None or self.preset.synonyms) and not any(it.path == "reference" for it in self.feeds):
                 rest = self._by_identifier(rest)
         for place in rest:
             if self.preset is not None or self.mapping.unknown == "ignore" or not self.names[place]:
@@ -257,12 +257,19 @@ class Assignment:
         self.feeds = mapped
 
     def _by_synonym(self, place: int) -> bool:
-        """Add a column whose name is commonly used for a field."""
+        """Add a column whose name is commonly used for a field. Of several phones, the first one in a row is used."""
         path = synonym(self.base[place])
         taken = {feed.path for feed in self.feeds if not feed.automatic or feed.why.startswith("preset")}
         if path is None or path in taken:
             return False
-        self.feeds.append(Feed(path, (place,), "synonym"))
+        if self.preset is not None and not self.preset.synonyms and not self.preset.fields.get(path):
+            return False
+        other = next((feed for feed in self.feeds if feed.path == path == "phone"), None)
+        if other is None:
+            self.feeds.append(Feed(path, (place,), "synonym"))
+        else:
+            # Many exports have a column for a telephone and one for a mobile phone.
+            self.feeds[self.feeds.index(other)] = evolve(other, places=(*other.places, place))
         return True
 
     def _by_identifier(self, rest: list[int]) -> list[int]:

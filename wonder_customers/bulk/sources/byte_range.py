@@ -17,7 +17,6 @@ class ByteRange:
         encoding: The encoding of the file; None if it is not determined yet.
         end: The byte before which the range ends; `inf` for the end of the file.
         whole: Whether the file has to be read from its start, because its bytes do not show where a row starts.
-        cut: Whether the last line that was read has no line break at its end.
         broken: Whether the next row is the rest of the current row, so that the file cannot be divided between them.
         recent: The lines read since the last call of `take_recent`, which adds them to `offset`.
     """
@@ -27,7 +26,6 @@ class ByteRange:
     encoding: str | None = None
     end: float = inf
     whole: bool = False
-    cut: bool = False
     broken: bool = False
     recent: list[bytes] = field(factory=list)
 
@@ -37,5 +35,4 @@ class ByteRange:
         found = recent[0] if len(recent) == 1 else b"".join(recent)
         recent.clear()
         self.offset += len(found)
-        self.cut = found[-1:] != b"\n"
         return found

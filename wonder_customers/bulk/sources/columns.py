@@ -110,9 +110,11 @@ class Columns:
         """
         found = cls.optional(names, reading)
         if found is None:
+            emails = [name for name, (paths, _) in reading.notes.columns.items() if paths == ("email",)]
+            example = f" For example: --map '{emails[0]}=reference,email'." if emails else ""
             raise ConfigurationError(
                 "the source does not have a column for the reference, which identifies a customer. Nothing was sent."
-                " Name a column `reference`, or map a column with --map 'COLUMN=reference'."
+                f" Name a column `reference`, or map a column with --map 'COLUMN=reference'.{example}"
             )
         return found
 
@@ -185,18 +187,22 @@ class Columns:
                     "card number",
                 )
         found: dict[str, Any] = {}
-        country: str | None = None
+        country = company = None
         for feed in self.feeds:
             value = self._value(feed, values, place)
             if value is None:
                 continue
             if feed.path == "address.country":
                 country = value
+            elif feed.path == "company_name" and feed.automatic:
+                company = value
             if feed.target is not None:
                 found[feed.target] = value
         path = "phone" if "phone" in found or "phone.dial_code" in found else "phone.number"
         if path in found:
             found["phone"] = self.cleaner.international(found.pop(path), country, self._labels[path])
+        if company is not None and found.keys().isdisjoint({"name", "first_name", "last_name"}):
+            found["name"] = company
         return assembled(found, place)
 
     def _value(self, feed: Feed, values: Sequence[Any], place: str) -> Any:

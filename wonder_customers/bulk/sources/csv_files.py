@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
@@ -16,14 +16,16 @@ from wonder_customers.bulk.sources.presets import synonym
 from wonder_customers.bulk.sources.text import TextOptions, decoded, has_invalid_bytes, text_lines
 from wonder_customers.errors import ConfigurationError
 
-__all__ = ["csv_rows", "is_blank", "is_footer"]
+__all__ = ["csv_rows", "is_blank", "is_footer", "is_remark", "title_hint"]
 
 LONGEST_FIELD = 16 << 20
 """The maximum number of characters in a field. It ends the field of an unclosed quote before the end of the file."""
 
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _FOOTER = re.compile(
-    r"(grand |sub-?)?totals?( \w+)?\s*[:=]?\s*[\d.,]*( \w+)?|grand totals? \(.*\)"
+    r"(page|seite|stranica|strana|pagina|página|pag\.?) \d+( (of|von|od|sur|de|di|van|/) \d+)?"
+    r"|(number|anzahl|nombre|broj|liczba) (of |der |de )?\w+\s*:?\s*\d+|(stand|datum|date|as of)\b\s*:?\s*[\d./:\- ]+"
+    r"|(grand |sub-?)?totals?( \w+)?\s*[:=]?\s*[\d.,]*( \w+)?|grand totals? \(.*\)"
     r"|(summe|gesamt(summe)?|ukupno|totale?|suma|somme|totaal|summa|celkem|razem|skupaj)\s*:?\s*[\d.,]*"
     r"|\(?\d+ (rows?|records?|customers?|entries|zeilen|lignes)( selected)?\)?|-+ ?end.*"
     r"|(generated|exported|printed|end of|copyright|confidential)\b.* .*"
@@ -31,12 +33,14 @@ _FOOTER = re.compile(
     re.IGNORECASE,
 )
 _FOOTER_START = re.compile(
-    r"[(-]|\d+ |(grand |sub-?)?total|summe|gesamt|ukupno|suma|somme|totaal|celkem|razem|skupaj|generated|exported"
-    r"|printed|end of|copyright|confidential|\w+day"
+    r"[(-]|\d+ |pag|seite|strana|stranica|pág|number|anzahl|nombre|broj|liczba|stand|dat|as of|(grand |sub-?)?total"
+    r"|summe|gesamt|ukupno|suma|somme|totaal|celkem|razem|skupaj|generated|exported|printed|end of|copyright"
+    r"|confidential|\w+day"
 )
 """The start of a footer in lower case. It excludes most rows quickly."""
 _TITLE_LINES = 30
 _LONGEST_HEADER = 10_000
+REMARK = "only the first column has a value, which contains a space, so the line may not be a customer"
 
 
 def csv_rows(
@@ -85,7 +89,7 @@ def csv_rows(
             " sent. Check the quotes and --delimiter."
         ) from None
     except UnknownColumns as error:
-        hint = _title_hint(lines, skipped + reader.line_num, options, _known(header or []))
+        hint = title_hint(_cells(lines, options), skipped + reader.line_num, header or [])
         if not hint and len(header or []) == 1:
             hint = ". If the columns are separated by another character, set this character with --delimiter"
         raise ConfigurationError(f"{error}{hint}") from None
@@ -116,6 +120,11 @@ def is_footer(values: list[str]) -> bool:
     return not any(character.isalpha() for value in filled[1:] for character in value)
 
 
+def is_remark(values: Sequence[Any]) -> bool:
+    """Return whether a row of a table with more than two columns has a value in the first column only."""
+    return len(values) > 2 and bool(values[0]) and not any(it is not None and str(it).strip() for it in values[1:])
+
+
 def _valid(header: list[str], where: str) -> list[str]:
     """Return the column names, if they can be decoded and are not quoted with another character."""
     if any(map(has_invalid_bytes, header)):
@@ -129,16 +138,28 @@ def _valid(header: list[str], where: str) -> list[str]:
     return header
 
 
-def _known(names: list[str]) -> int:
+def _known(names: Sequence[str]) -> int:
     """Return how many column names are common for fields of a customer."""
     return sum(plain(name) in known_fields() or synonym(name) is not None for name in names)
 
 
-def _title_hint(lines: Iterator[str], before: int, options: TextOptions, least: int) -> str:
-    """Return a hint if one of the next lines has more column names than the first line, which has `least`."""
-    for number, line in enumerate(islice(lines, _TITLE_LINES), before):
+def _cells(lines: Iterator[str], options: TextOptions) -> Iterator[list[str]]:
+    """Yield the cells of lines whose delimiter may differ from that of the first line."""
+    for line in lines:
         start = line[:_LONGEST_HEADER].splitlines()[:1]
-        cells = next(csv.reader(start, delimiter=options.delimiter or _delimiter(line, options)), [])
+        yield next(csv.reader(start, delimiter=options.delimiter or _delimiter(line, options)), [])
+
+
+def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -> str:
+    """Return a hint if one of the next lines has more column names than the first line.
+
+    Args:
+        lines: The cells of the lines after the first line.
+        before: The number of lines that were read.
+        header: The cells of the first line.
+    """
+    least = _known(header)
+    for number, cells in enumerate(islice(lines, _TITLE_LINES), before):
         known = _known(cells)
         if known > max(least, 1) or (known > least and len(cells) == 1):
             return f". Line {number + 1} seems to contain the column names: add --skip-lines {number}"
@@ -153,7 +174,7 @@ class _Records:
         reader: The parser.
         before: The number of lines of the file before the first line that the parser reads.
         byte_range: The position after the current record.
-        ending: The byte range with the lines of the current record; its `cut` shows whether the last line was complete.
+        ending: The byte range with the lines of the current record.
         line: The first line of the current record.
         original: The bytes of the current record.
         broken: The line of a record that continues the previous record; 0 if there is none.
@@ -177,11 +198,12 @@ class _Records:
             self._ahead = None
             return found
         try:
-            found = next(self.reader, None)
+            found = next(self.reader)
+        except StopIteration:
+            return None
         except csv.Error as error:
             found = error
-        if found is not None:
-            at.line, self.original = self.before + self.reader.line_num, self.ending.take_recent()
+        at.line, self.original = self.before + self.reader.line_num, self.ending.take_recent()
         return found
 
     def peek(self) -> list[str] | csv.Error | None:
@@ -195,9 +217,9 @@ class _Records:
 
 
 def _rows(records: _Records, columns: Columns, number: int, where: str) -> Generator[Row, None, int]:
-    width, reference_of = len(columns.names), columns.reference_of
-    while (values := records.take()) is not None:
-        place, original = f"{where}line {records.line}", None if columns.with_cards else records.original
+    width, reference_of, take, with_cards = len(columns.names), columns.reference_of, records.take, columns.with_cards
+    while (values := take()) is not None:
+        place, original = f"{where}line {records.line}", None if with_cards else records.original
         if isinstance(values, csv.Error):
             problem, reference, values = _reason(values, records), None, list[str]()
         else:
@@ -212,6 +234,8 @@ def _rows(records: _Records, columns: Columns, number: int, where: str) -> Gener
                 continue
             elif len(values) != width:
                 problem = _width_problem(values, width, records)
+            elif reference is not None and " " in reference and is_remark(values):
+                problem = REMARK
         number += 1
         if problem is not None:
             yield Row(number, problem=f"{place}: {problem}", place=place, original=original)
@@ -237,7 +261,7 @@ def _width_problem(values: list[str], width: int, records: _Records) -> str | No
         part = "the line is a part of a row, because the previous line contains a line break outside quotes"
         return part if continues else f"the row has 1 column, but the first line has {width}"
     following = records.peek()
-    if following is None and records.ending.cut:
+    if following is None and not records.original.endswith(b"\n"):
         return "the last line is incomplete; another program may still be writing to the file"
     if isinstance(following, list) and not is_blank(following) and len(values) + len(following) - 1 == width:
         records.broken, records.byte_range.broken = records.byte_range.line + 1, True

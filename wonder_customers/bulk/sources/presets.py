@@ -15,6 +15,9 @@ from wonder_customers.bulk.sources.mapping import Several
 
 __all__ = ["Preset", "country_aliases", "name_key", "other_export", "recognised", "similar", "synonym"]
 
+_SHORT = 4
+"""The number of letters of a name that is similar to many other names by chance."""
+
 
 @frozen
 class Preset:
@@ -24,7 +27,8 @@ class Preset:
         title: The program, for messages.
         fields: The columns of each field, as name keys; the first non-empty column is used.
         several: What to do with several values in a cell; None for the default.
-        synonyms: Whether synonyms apply to columns that are not listed.
+        synonyms: Whether all synonyms apply to columns that are not listed. By default, a synonym applies if the preset
+            lists columns for its field and the table has none of them.
     """
 
     title: str
@@ -55,9 +59,10 @@ def synonym(name: str) -> str | None:
 
 def similar(name: str, fields: Collection[str]) -> str | None:
     """Return which of `fields` has the name or synonym most similar to a column name; None if none is similar."""
-    key = name_key(name)
-    synonyms = {known: field for known, field in _synonyms().items() if field in fields}
-    for known, cutoff in (({name_key(field): field for field in fields}, 0.7), (synonyms, 0.85)):
+    # The word "address" occurs in many names and does not distinguish them.
+    key = name_key(name).removeprefix("address")
+    synonyms = {known: field for known, field in _synonyms().items() if field in fields and len(known) > _SHORT}
+    for known, cutoff in (({name_key(it).removeprefix("address"): it for it in fields}, 0.7), (synonyms, 0.85)):
         if found := get_close_matches(key, known, n=1, cutoff=cutoff):
             return known[found[0]]
     return None

@@ -2,12 +2,13 @@
 
 from collections.abc import Generator, Iterator
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from wonder_customers.bulk.rows import Row
-from wonder_customers.bulk.sources.columns import Columns, Reading
-from wonder_customers.bulk.sources.csv_files import is_blank, is_footer
+from wonder_customers.bulk.sources.columns import Columns, Reading, UnknownColumns
+from wonder_customers.bulk.sources.csv_files import REMARK, is_blank, is_footer, is_remark, title_hint
 from wonder_customers.bulk.sources.values import shown_date, typed_rows
 from wonder_customers.errors import ConfigurationError, needed
 
@@ -37,7 +38,12 @@ def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Ge
     header: list[Any] = next((line for place, line in lines if place > skipped and not is_blank(_texts(line))), [])
     if not header:
         return number
-    columns = Columns.match(_texts(header), reading)
+    try:
+        columns = Columns.match(_texts(header), reading)
+    except UnknownColumns as error:
+        read = next(lines, (0, []))
+        hint = title_hint(map(_texts, chain([read[1]], (line for _, line in lines))), read[0] - 1, _texts(header))
+        raise ConfigurationError(f"{error}{hint}") from None
     for place, line in lines:
         texts = _texts(line)
         if is_blank(texts):
@@ -46,6 +52,10 @@ def sheet_rows(path: Path, number: int, reading: Reading, where: str = "") -> Ge
             reading.notes.footers += 1
             continue
         values = [_cell(value) for value in line]
+        if is_remark(values) and " " in str(values[0]):
+            number += 1
+            yield Row(number, problem=f"{where}row {place}: {REMARK}", place=f"{where}row {place}")
+            continue
         number = yield from typed_rows([values], columns, number, where, number + 1 - place)
     return number
 
@@ -64,7 +74,8 @@ def _lines(path: Path, sheet: str | None) -> Iterator[list[Any]]:
     try:
         with python_calamine.CalamineWorkbook.from_path(path) as book:
             names = book.sheet_names
-            filled = [name for name in names if book.get_sheet_by_name(name).total_height]
+            shown = {it.name for it in book.sheets_metadata if it.visible == python_calamine.SheetVisibleEnum.Visible}
+            filled = [name for name in names if name in shown and book.get_sheet_by_name(name).total_height]
             if sheet is not None and sheet not in names:
                 raise ConfigurationError(
                     f"{path.name} does not have a sheet {sheet!r}. Nothing was sent. Choose one of its sheets with"
