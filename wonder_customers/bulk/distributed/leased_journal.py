@@ -5,7 +5,7 @@ any moment. The worker that takes over a partition therefore knows which rows we
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 

@@ -345,11 +345,7 @@ class Journal:
 
     @contextmanager
     def confirmations(self) -> Iterator[Callable[[Mapping[str, bytes]], dict[str, Confirmed]]]:
-        """Return a function that finds the confirmed rows among references with their raw values' digests.
-
-        The function reads fewer columns than that of `reader`, because most rows of a source are unchanged. Use it in
-        one thread at a time.
-        """
+        """Return a function that finds confirmed rows by reference and digest. It reads fewer columns than `reader`."""
         with closing(connect(self.path)) as connection:
 
             def find(digests: Mapping[str, bytes]) -> dict[str, Confirmed]:
