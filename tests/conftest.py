@@ -65,8 +65,8 @@ def _left_out(config: pytest.Config) -> list[str]:
 def _thin_trio(items: list[pytest.Item]) -> None:
     """Mark as nightly, of the tests on trio, those with another gateway than the first, and those of some folders.
 
-    On asyncio, all of them run. Dialects do not depend on the event loop. Bulk jobs use it through anyio alone, and two
-    modules test them on trio.
+    On asyncio, all of them run. Dialects do not depend on the event loop, and bulk jobs use it through anyio alone: one
+    module of each folder runs on trio.
     """
     first: dict[str, object] = {}
     for item in items:
@@ -75,8 +75,8 @@ def _thin_trio(items: list[pytest.Item]) -> None:
             continue
         gateway = parameters.get("gateway")
         other = first.setdefault(item.nodeid.partition("[")[0], gateway) != gateway
-        folder, exempt = item.path.parent.name, {"test_job.py", "test_job_end.py", "test_roundtrips.py"}
-        if other or (folder in {"bulk", "dialects"} and item.path.name not in exempt):
+        folder, name = item.path.parent.name, item.path.name
+        if other or (folder in {"bulk", "dialects"} and name not in {"test_job.py", "test_roundtrips.py"}):
             item.add_marker(pytest.mark.nightly)
 
 
