@@ -121,15 +121,13 @@ CASES = [
 ]
 
 
-def _thinned(step: int) -> list[Any]:
-    """Mark all cases as long except every `step`-th."""
-    return [
-        case if number % step == 0 else pytest.param(*case.values, id=case.id, marks=pytest.mark.long)
-        for number, case in enumerate(CASES)
-    ]
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Use each 19th case, and all cases with ``--long``: to collect and deselect the others would take seconds."""
+    if "operation" in metafunc.fixturenames:
+        step = 1 if metafunc.config.getoption("--long") else 19
+        metafunc.parametrize(("gateway", "operation", "fault"), CASES[::step])
 
 
-@pytest.mark.parametrize(("gateway", "operation", "fault"), _thinned(19))
 async def test_fault_never_loses_or_duplicates_a_customer(
     simulator: SimulatorServer, kind: Callable[..., Any], gateway: str, operation: Operation, fault: Fault
 ) -> None:
