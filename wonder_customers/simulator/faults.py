@@ -108,14 +108,8 @@ class Fault:
 
     def described(self) -> dict[str, Any]:
         """Return the fault as a JSON object for the administrative endpoint."""
-        known = {
-            "name": self.name,
-            "gateway": self.gateway,
-            "method": self.method,
-            "path": self.path,
-            "times": self.times,
-        }
-        return {**known, "probability": self.probability, "applied": self.applied, **self.parameters}
+        names = ("name", "gateway", "method", "path", "times", "probability", "applied")
+        return {**{name: getattr(self, name) for name in names}, **self.parameters}
 
 
 def path_matches(pattern: str, path: str) -> bool:

@@ -88,16 +88,9 @@ def _page() -> str:
 
 
 def _summary(recorded: RecordedRequest) -> dict[str, Any]:
-    return {
-        "number": recorded.number,
-        "gateway": recorded.gateway,
-        "method": recorded.method,
-        "path": recorded.path + (f"?{recorded.query}" if recorded.query else ""),
-        "route": recorded.route,
-        "status": recorded.status,
-        "duration": recorded.duration,
-        "fault": recorded.fault,
-    }
+    names = ("number", "gateway", "method", "path", "route", "status", "duration", "fault")
+    shown = {name: getattr(recorded, name) for name in names}
+    return shown | {"path": f"{recorded.path}?{recorded.query}"} if recorded.query else shown
 
 
 def _details(recorded: RecordedRequest) -> dict[str, Any]:

@@ -57,14 +57,12 @@ def _message(summary: dict[str, Any], legacy: dict[str, Any], fields: Fields) ->
         inner = [short_text(it) for it in _as_list(message.get("errors"))]
         message = message.get("message") or "; ".join(filter(None, inner))
     text = short_text(message)
-    reasons = "; ".join(it for it in (*fields.get("", ()), *_refusals_by_field(fields)) if it not in (text or ""))
+    # The acquirer's reasons for refusing a field begin with the acquirer's code.
+    by_field = [
+        f"{name}: {it}" for name, texts in fields.items() for it in texts if name and isinstance(it, _AcquirerReason)
+    ]
+    reasons = "; ".join(it for it in (*fields.get("", ()), *by_field) if it not in (text or ""))
     return f"{text} ({reasons})"[:500] if text and reasons else text or short_text(reasons)
-
-
-def _refusals_by_field(fields: Fields) -> Iterator[str]:
-    """Yield the acquirer's reasons for refusing a field, which begin with the acquirer's code."""
-    for name, texts in fields.items():
-        yield from (f"{name}: {text}" for text in texts if name and isinstance(text, _AcquirerReason))
 
 
 def _fields(summary: dict[str, Any], legacy: dict[str, Any]) -> Fields:
