@@ -5,6 +5,8 @@ import re
 import shlex
 import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -64,10 +66,16 @@ def simulator(
         until_input_ends: Stop when standard input is closed, for programs that start the simulator.
     """
     server = _server(port, db, faults=faults)
-    _add_quirks(server, quirks)
-    _apply_conditions(server, latency, rate_limit)
+    with _refused("--quirks: "):
+        server.quirks.add(*filter(None, (quirks or "").replace(" ", "").split(",")))
+    with _refused():
+        if latency is not None:
+            server.conditions.latency = parse_latency(latency)
+        if rate_limit is not None:
+            server.conditions.rate_limit = parse_rate(rate_limit)
     if seed is not None:
-        _import_seed(server, seed)
+        with _refused(f"{seed} is not a state exported by the simulator: "):
+            server.import_state(json.loads(seed.read_bytes()))
     with server:
         state = "in memory" if db is None else f"in {db}"
         print_message(
@@ -96,31 +104,15 @@ def _variables(server: SimulatorServer, merchants: int) -> dict[str, str]:
     return found
 
 
-def _add_quirks(server: SimulatorServer, chosen: str | None) -> None:
-    """Enable the quirks given on the command line.
-
-    Raises:
-        ConfigurationError: A name is unknown.
-    """
+@contextmanager
+def _refused(what: str = "") -> Iterator[None]:
+    """Convert the errors of options into `ConfigurationError`, with `what` before the message of a `ValueError`."""
     try:
-        server.quirks.add(*filter(None, (chosen or "").replace(" ", "").split(",")))
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{error.filename} cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise ConfigurationError(f"--quirks: {error}") from None
-
-
-def _apply_conditions(server: SimulatorServer, latency: str | None, rate_limit: str | None) -> None:
-    """Set the latency and the rate limit given on the command line.
-
-    Raises:
-        ConfigurationError: A value is malformed or out of range.
-    """
-    try:
-        if latency is not None:
-            server.conditions.latency = parse_latency(latency)
-        if rate_limit is not None:
-            server.conditions.rate_limit = parse_rate(rate_limit)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from None
+        raise ConfigurationError(f"{what}{error}") from None
 
 
 def parse_latency(text: str) -> tuple[float, float]:
@@ -147,20 +139,6 @@ def parse_rate(text: str) -> float:
     if found is None:
         raise ValueError(f"--rate-limit must be a number of requests per second such as 20/s, not {text!r}")
     return float(found[1])
-
-
-def _import_seed(server: SimulatorServer, seed: Path) -> None:
-    """Import the data of a file.
-
-    Raises:
-        ConfigurationError: The file cannot be read or is not an exported state.
-    """
-    try:
-        server.import_state(json.loads(seed.read_bytes()))
-    except OSError as error:
-        raise ConfigurationError(f"{seed} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigurationError(f"{seed} is not a state exported by the simulator: {error}") from None
 
 
 def print_exports(variables: dict[str, str]) -> None:
