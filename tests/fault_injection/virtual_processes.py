@@ -21,6 +21,7 @@ from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
+    InvalidRequestError,
     Phone,
     RateLimit,
     RetryPolicy,
@@ -128,6 +129,7 @@ class Machine:
     id: str | None = None
     confirmed_by_journal: bool = False
     steps: int = 0
+    deletions: int = 0
     _paused: list[Paused] = field(factory=list)
     _timers: list[tuple[float, anyio.Event]] = field(factory=list)
     _landings: list[tuple[float, SignedRequest]] = field(factory=list)
@@ -135,8 +137,6 @@ class Machine:
     _left: dict[str, list[float]] = field(factory=dict)
     _written: int = 0
     _active: list[tuple[str | None, set[str | None]]] = field(factory=list)
-
-    # Time
 
     def clock(self) -> float:
         return self.now
@@ -215,8 +215,6 @@ class Machine:
     def _respond(self, transmission: Transmission, status: int) -> HttpResponse:
         transmission.status, transmission.headers = status, {}
         return HttpResponse(status, {}, orjson.dumps({"message": "fault"}))
-
-    # Decisions
 
     def decide(self, options: Sequence[str]) -> str:
         self.steps += 1
@@ -304,14 +302,14 @@ class Machine:
         return f"Name {self._written}"
 
     def application(self, operation: str) -> Callable[[CustomerSession[Any]], Awaitable[None]]:
-        """Return a task that writes once and records the names that the gateway may have afterwards."""
+        """Return a task that writes once and records the possible names. Overlapping writes have no order."""
         name = None if operation == "delete" else self.new_name()
 
         async def write(session: CustomerSession[Any]) -> None:
             before = set(self.states)
             self.states |= {name}
+            self.deletions += name is None
             self.confirmed_by_journal = False
-            # Writes that overlap may take effect in either order.
             overlapping = {other for other, _ in self._active}
             for _, others in self._active:
                 others.add(name)
@@ -327,6 +325,8 @@ class Machine:
                 else:
                     self.id = (await session.upsert(self.draft(name))).id
             except CallError as error:
+                if operation == "upsert" and isinstance(error, InvalidRequestError):
+                    raise  # an upsert never writes to a deleted customer
                 if error.applied == "no" and not overlapping:
                     self.states = before
             else:
@@ -383,10 +383,11 @@ class Machine:
         await self.pass_time(WINDOW)
         history = self.gateway.store.history(self.gateway.name, self.reference)
         created = sum(entry["action"] == "created" for entry in history)
-        assert created <= 1, f"{created} customers have the reference"
-        body = history[-1]["body"] if history else {}
-        gone = not body or body.get("deleted") or body.get("archived")
-        held = None if gone else body[NAME_FIELD[self.gateway.name]]
+        latest = {entry["body"].get("uuid") or entry["body"]["_id"]: entry["body"] for entry in history}
+        live = [body for body in latest.values() if not body.get("deleted") and not body.get("archived")]
+        assert created <= 1 + self.deletions, f"{created} customers were created"
+        assert len(live) <= 1, f"{len(live)} customers have the reference"
+        held = live[0][NAME_FIELD[self.gateway.name]] if live else None
         assert held in self.states, f"the gateway has {held}, which is not one of {self.states}"
         if self.journal.exists() and self.confirmed_by_journal:
             journal = Journal.existing(self.journal)
