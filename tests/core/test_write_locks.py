@@ -5,6 +5,7 @@ import anyio.lowlevel
 import pytest
 from backends import ASYNCIO_ONLY
 
+from wonder_customers._core import write_locks
 from wonder_customers._core.write_locks import UnconfirmedWrites, WriteLocks
 
 pytestmark = pytest.mark.anyio
@@ -117,3 +118,15 @@ async def test_thousands_of_waiting_writes_are_cancelled_quickly() -> None:
     assert locks.waiting == 0
     locks.release(key)
     assert locks._locks == {}
+
+
+async def test_oldest_links_and_releases_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write_locks, "_LINKS", 2)
+    it = WriteLocks()
+    for number in (1, 2, 1, 3):
+        it.link("merchant", f"ref-{number}", f"id-{number}")
+        key = ("merchant", "id", f"id-{number}")
+        assert it.acquire_nowait(key)
+        it.release(key)
+    assert len(it._links) == 2
+    assert list(it._last.values()) == [3, 4], "the second release of the first key is newer than that of the second"
