@@ -221,3 +221,10 @@ async def test_wonder_update_reads_again_after_a_concurrent_write(wonder: Wonder
     await it.update(UUID, CustomerPatch(name="Ada"))
     assert [request.method for request in it.script.sent] == ["GET", "GET", "POST"]
     assert b"new@example.org" in it.script.sent[2].body
+
+
+async def test_update_with_a_known_reference_reads_the_customer_once(wonder: Wonder) -> None:
+    it = make_harness(respond(200, wonder_customer()), endless=True, account=wonder)
+    for _ in range(2):
+        await it.update(UUID, CustomerPatch(name="Ada"))
+    assert [line.partition(" ")[0] for line in it.script.lines()] == ["GET", "POST"] * 2
