@@ -68,3 +68,9 @@ def test_national_phones_that_stay_unchanged_are_counted_with_a_masked_example(t
     reader = sources.read(tmp_path / "c.csv", mapping=sources.ColumnMapping(default_country="HR"))
     assert [row.draft.phone.number for row in reader if row.draft and row.draft.phone][:2] == ["912345678", "912345679"]
     assert [reason for _, reason in reader.notes.national] == [NOT_VALID]
+
+
+def test_first_filled_phone_of_several_recognised_columns_is_used(tmp_path: Path) -> None:
+    data = "Kundennummer;Telefon;Mobil\n1;+49301234567;+491711234567\n2;;+491711234568\n3;;\n"
+    phones = [draft.phone for draft in read_drafts(tmp_path, data)]
+    assert phones == [Phone("+49", "301234567"), Phone("+49", "1711234568"), None]
