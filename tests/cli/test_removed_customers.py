@@ -61,7 +61,7 @@ def test_limit_stops_the_job_and_the_printed_command_removes(
     assert f"run: wonder-customers resume {journal}" not in err
     assert err.rstrip().endswith(f"with: wonder-customers resume {journal} --removed delete --max-removed 1")
     code, _, err = at_simulator("resume", journal)
-    assert (code, "started with --removed" in err, ": --removed report" in err) == (USAGE, True, True)
+    assert (code, "started with --removed" in err, "pass --removed report" in err) == (USAGE, True, True)
     assert at_simulator("resume", journal, "--removed", "report")[0] == SUCCESS
     assert requests(server) == 0
     code, _, err = at_simulator("resume", journal, *delete, "--max-removed", "1")
