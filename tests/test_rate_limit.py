@@ -12,6 +12,7 @@ from backends import TRIO_IN_LONG_TESTS
 
 from wonder_customers import AdaptiveRateLimit, ConfigurationError, RateLimit, RateLimiter, RequestResult
 from wonder_customers._support import clock
+from wonder_customers.rate_limit import spacing
 from wonder_customers.wire import Transmission
 
 pytestmark = pytest.mark.anyio
@@ -267,3 +268,9 @@ def test_invalid_rate_is_refused(wrong: Any) -> None:
 def test_limits_show_their_settings() -> None:
     assert repr(RateLimit(25)) == "RateLimit(25, per=1)"
     assert repr(AdaptiveRateLimit()) == "<AdaptiveRateLimit unlimited, 8 concurrent>"
+
+
+def test_requests_below_one_per_period_are_spaced_by_several_periods() -> None:
+    assert spacing(0.5, 1.0, 0.25) == 2.25
+    assert spacing(1, 1.0, 0.25) == 1.25
+    assert spacing(2.5, 1.0, 0.25) == 0.625
