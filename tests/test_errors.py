@@ -128,7 +128,7 @@ def test_call_error_attributes_are_the_constructor_arguments(kind: type[CallErro
 @pytest.mark.parametrize("kind", CALLS)
 @pytest.mark.parametrize(
     ("applied", "words"),
-    [("no", "Nothing was applied."), ("yes", "The gateway applied it"), ("unknown", "may have been applied")],
+    [("no", "Nothing was applied."), ("yes", "The call was applied"), ("unknown", "may have been applied")],
 )
 def test_message_states_reason_attempts_applied_and_hint(kind: type[CallError], applied: Any, words: str) -> None:
     error = full(kind)

@@ -182,7 +182,7 @@ class AttemptRecord:
     request_id: str | None = None
 
 
-_APPLIED = {"no": "Nothing was applied.", "yes": "The gateway applied it.", "unknown": "It may have been applied."}
+_APPLIED = {"no": "Nothing was applied.", "yes": "The call was applied.", "unknown": "The call may have been applied."}
 
 
 class CallError(WonderCustomersError):

@@ -196,7 +196,7 @@ async def test_refused_credentials_stop_the_job(
 
 
 @pytest.mark.parametrize(
-    ("limits", "words"), [({"max_failures": 5}, "5 rows failed"), ({"failure_share": 0.2}, "of the last 50")]
+    ("limits", "words"), [({"max_failures": 5}, "--max-failures 5"), ({"failure_share": 0.2}, "of the last 50")]
 )
 async def test_too_many_failures_stop_the_job(
     limits: dict[str, Any], words: str, account: AccountFactory, server: SimulatorServer
@@ -328,6 +328,17 @@ async def test_unreadable_rest_of_a_source_stops_the_job(account: AccountFactory
     source.write_text('{"reference": "c-1", "name": "Ada"}\n{"reference": "c-2", "cvv": "123"}\n')
     with pytest.raises(BulkError, match="security codes"):
         await run_job(account("monri"), sources.read(source))
+
+
+async def test_bad_second_file_of_a_folder_is_reported_after_rows_were_sent(
+    account: AccountFactory, server: SimulatorServer, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "a.csv", 200)
+    (tmp_path / "b.csv").write_text("reference,name,shoe size\nc-900,Ada,38\n")
+    with pytest.raises(BulkError, match=r"shoe size") as caught:
+        await run_job(account("monri"), sources.read(tmp_path))
+    assert server.store.ledger("monri")
+    assert "Nothing was sent" not in str(caught.value)
 
 
 class NeverPermits:

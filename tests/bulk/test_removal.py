@@ -1,4 +1,4 @@
-"""Customers that left the source are counted, and deleted on request within limits."""
+"""Customers no longer in the source are counted, and deleted on request within limits."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -115,7 +115,8 @@ async def test_more_customers_than_the_limit_are_not_deleted(
     job, message = await stopped(account(gateway), sources.read(source), journal)
     assert job.exit_status == "removal"
     assert (
-        "3 customers (7.5%) left the source, which is more than --max-removed 5%. No customer was removed." in message
+        "the source no longer contains 3 customers (7.5%), more than --max-removed 5% allows. No customer was removed."
+        in message
     )
     assert f"resume {journal.path} --removed delete --max-removed 3" in message
     assert delete_requests(server) == 0
@@ -129,10 +130,10 @@ async def test_more_customers_than_the_limit_are_not_deleted(
 @pytest.mark.parametrize(
     ("rows", "limit", "reason"),
     [
-        (0, "100%", "the source has no rows, and 40 customers (100.0%) would be removed"),
-        (0, 100, "the source has no rows, and 40 customers (100.0%) would be removed"),
-        (10, "100%", "the source has only 10 rows, and the last finished run had 40, and 30 customers"),
-        (10, 29, "30 customers (75.0%) left the source, which is more than --max-removed 29"),
+        (0, "100%", "the source has no rows; 40 customers (100.0%) would be removed"),
+        (0, 100, "the source has no rows; 40 customers (100.0%) would be removed"),
+        (10, "100%", "the source has only 10 rows, and the last finished run had 40; 30 customers"),
+        (10, 29, "the source no longer contains 30 customers (75.0%), more than --max-removed 29 allows"),
     ],
 )
 async def test_empty_or_half_source_deletes_nothing(
@@ -153,7 +154,7 @@ async def test_another_source_with_many_rows_deletes_nothing(
     other = tmp_path / "other.csv"
     other.write_text("\n".join(["reference,name", *(f"x-{number},Ada" for number in range(60))]))
     job, message = await stopped(account("paydock"), sources.read(other), journal)
-    assert "2 customers (100.0%) left the source" in message
+    assert "the source no longer contains 2 customers (100.0%)" in message
     assert (job.exit_status, delete_requests(server)) == ("removal", 0)
 
 

@@ -1,4 +1,4 @@
-"""The options for customers that left the source: ``plan``, ``sync`` and ``resume``."""
+"""The options for customers no longer in the source: ``plan``, ``sync`` and ``resume``."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -34,14 +34,14 @@ def test_customers_that_left_are_planned_and_reported(
     write_csv(folder / "c.csv", 3)
     code, out, _ = at_simulator("plan", "c.csv", "--to", gateway)
     assert code == SUCCESS
-    assert "1 customer (25.0%) left the source and will stay at the gateway" in out
-    assert "left the source: c-3 (" in out
+    assert "The source no longer contains 1 customer (25.0%), which will stay at the gateway" in out
+    assert "no longer in the source: c-3 (" in out
     code, _, err = at_simulator("sync", "c.csv", "--to", gateway, "--report", "r.json", "--html", "r.html")
     assert code == SUCCESS
-    assert "1 customer (25.0%) left the source and will stay at the gateway." in err
+    assert "The source no longer contains 1 customer (25.0%), which will stay at the gateway." in err
     left = orjson.loads((folder / "r.json").read_bytes())["left"]
     assert (left["customers"], left["removed"], len(left["ids"])) == (1, 0, 1)
-    assert "1 customer (25.0%) left the source" in (folder / "r.html").read_text(encoding="utf-8")
+    assert "The source no longer contains 1 customer (25.0%)" in (folder / "r.html").read_text(encoding="utf-8")
     assert requests(server) == 0
 
 
@@ -54,10 +54,13 @@ def test_limit_stops_the_job_and_the_printed_command_removes(
     write_csv(folder / "c.csv", 3)
     delete, journal = ("--removed", "delete"), f"c.csv.{gateway}.journal"
     code, _, err = at_simulator("plan", "c.csv", "--to", gateway, *delete)
-    assert (code, "would not remove any customer: 1 customer (25.0%)" in err) == (FAILED, True)
+    assert (code, "would not remove any customer: the source no longer contains 1 customer (25.0%)" in err) == (
+        FAILED,
+        True,
+    )
     code, out, err = at_simulator("sync", "c.csv", "--to", gateway, *delete)
     assert (code, requests(server)) == (STOPPED, 0)
-    assert "stopped: too many customers left the source" in " ".join(out.split())
+    assert "stopped before removing customers" in " ".join(out.split())
     assert f"run: wonder-customers resume {journal}" not in err
     assert err.rstrip().endswith(f"with: wonder-customers resume {journal} --removed delete --max-removed 1")
     code, _, err = at_simulator("resume", journal)
@@ -66,7 +69,7 @@ def test_limit_stops_the_job_and_the_printed_command_removes(
     assert requests(server) == 0
     code, _, err = at_simulator("resume", journal, *delete, "--max-removed", "1")
     assert (code, requests(server)) == (SUCCESS, 1)
-    assert "1 customer (25.0%) left the source. Removed: 1. Not removed: 0." in err
+    assert "The source no longer contains 1 customer (25.0%). Removed: 1. Not removed: 0." in err
     code, out, _ = at_simulator("ids", journal)
     assert [line.split(",")[2] for line in out.splitlines()[1:]] == ["done", "done", "done", "removed"]
 
@@ -74,7 +77,7 @@ def test_limit_stops_the_job_and_the_printed_command_removes(
 def test_removal_is_refused_at_wonder_and_on_ray(at_simulator: Run, server: SimulatorServer, folder: Path) -> None:
     write_csv(folder / "c.csv", 4)
     cases: list[tuple[str, tuple[str, ...], str]] = [("wonder", (), "wonder cannot delete customers")]
-    cases += [("paydock", ("--on", "ray"), "not deleted on Ray")] if find_spec("ray") else []
+    cases += [("paydock", ("--on", "ray"), "cannot be deleted on Ray")] if find_spec("ray") else []
     for gateway, more, message in cases:
         code, _, err = at_simulator("sync", "c.csv", "--to", gateway, "--removed", "delete", *more)
         assert (code, message in err) == (USAGE, True), err

@@ -54,7 +54,7 @@ def test_plan_counts_unconfirmed_rows(run_at_simulator: Command, server: Simulat
     write_csv(folder / "c.csv", 2, version="2")
     code, out, _ = run_at_simulator("plan", "c.csv", "--to", "wonder", "--journal", str(journal.path))
     assert code == 0
-    assert "1 rows of an earlier run are unconfirmed. They will be looked up before they are sent." in out
+    assert "Unconfirmed rows of an earlier run, which will be looked up before they are sent: 1." in out
 
 
 def test_status_shows_failures_and_the_next_command(
@@ -96,7 +96,7 @@ def test_migrate_counts_customers_that_cannot_be_sent(
     code, out, err = run_at_simulator("migrate", "--from", "paydock", "--to", "monri")
     assert code == USAGE
     assert "fields whose value monri does not accept" in out
-    assert "1 customers cannot be sent, because they have no reference." in err
+    assert "Customers that cannot be sent, because they have no reference: 1." in err
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_plan_names_the_option_for_national_phones(run_at_simulator: Command, fo
     code, out, err = run_at_simulator("plan", "c.csv", "--to", "monri")
     assert code == 0
     assert (
-        "phone: 1 number has no calling code, such as 999 999 9999, because the row has no country. To add the code,"
+        "phone: no calling code in 1 number, such as 999 999 9999, because the row has no country. To add the code,"
         " set the country with --default-country, such as HR."
     ) in f"{out}{err}".replace("\n", " ")
     code, out, err = run_at_simulator("plan", "c.csv", "--to", "monri", "--default-country", "HR")
@@ -235,4 +235,4 @@ def test_plan_and_verify_count_the_entries_that_they_do_not_list(run_at_simulato
     source.write_text("reference,name,email\n" + "".join(f"d-{number},Ada,none\n" for number in range(21)))
     out = run_at_simulator("plan", "c.csv", "--to", "monri")[1]
     assert "and 1 more row that cannot be sent" in out
-    assert "and 5 more customers that left the source" in out
+    assert "and 5 more customers no longer in the source" in out

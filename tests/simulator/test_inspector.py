@@ -174,7 +174,7 @@ def test_other_mistakes_in_credentials_are_explained(server: SimulatorServer, ca
         ({}, "The Authorization header must be WP3-v2.1"),
         (caller.monri_headers("/v2/customers", b"", token="x"), "The authenticity token belongs to no merchant"),
         (caller.monri_headers("/v2/customers", b"", timestamp="now"), "The timestamp is not a number"),
-        ({"Authorization": "Bearer unknown"}, "The gateway refused with status 401."),
+        ({"Authorization": "Bearer unknown"}, "The gateway refused the request with status 401."),
     ):
         caller.send("GET", "/v2/customers", None, headers)
         assert reason in _reason(server)

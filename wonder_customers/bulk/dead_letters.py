@@ -258,7 +258,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
 def _unwritable(path: Path, error: OSError) -> BulkError:
     return BulkError(
         f"the failed rows could not be written to {path}: {error.strerror}. Fix the cause, such as a full disk, or"
-        " choose another file with --failures. Then continue the run with `resume`."
+        " choose another file with --failures. Then continue the run with `resume`, or a migration with `migrate`."
     )
 
 

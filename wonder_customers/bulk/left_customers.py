@@ -1,4 +1,4 @@
-"""Customers that left the source, and the limits that protect them from a wrong or incomplete source."""
+"""Customers no longer in the source, and the limits that protect them from a wrong or incomplete source."""
 
 from shlex import quote
 from typing import Literal
@@ -10,8 +10,8 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["LeftCustomers", "RemovalLimit", "RemovedRule", "refusal"]
 
 RemovedRule = Literal["report", "delete"]
-"""What happens to the customers that left the source: ``report`` counts them, ``delete`` also deletes or archives them
-at the gateway."""
+"""What happens to the customers no longer in the source: ``report`` counts them, ``delete`` also deletes or archives
+them at the gateway."""
 
 MOST_LISTED = 1000
 
@@ -109,7 +109,7 @@ def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
     that of the last finished run.
 
     Args:
-        left: The customers that left the source.
+        left: The customers no longer in the source.
         rows: The number of rows of the source.
         limit: The maximum number of customers to delete.
     """
@@ -117,9 +117,12 @@ def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
     if not left.count or (rows and limit.number is not None and left.count <= limit.number):
         return None
     if not rows or (warning is not None and limit.number is None):
-        return f"{warning}, and {left.share} would be removed"
+        return f"{warning}; {left.share} would be removed"
     if left.rows_before is None and limit.number is None:
-        return f"{left.share} left the source, and --max-removed with a percentage requires an earlier finished run"
+        return (
+            f"the source no longer contains {left.share}, and --max-removed with a percentage requires an earlier"
+            " finished run"
+        )
     if limit.share is not None and left.count <= limit.share * (left.rows_before or 0):
         return None
-    return f"{left.share} left the source, which is more than --max-removed {limit.text}"
+    return f"the source no longer contains {left.share}, more than --max-removed {limit.text} allows"

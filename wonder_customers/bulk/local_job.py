@@ -145,8 +145,8 @@ class LocalJob(Job):
             check_deletion(self._session.account)
             if not isinstance(self._journal, Journal):
                 raise ConfigurationError(
-                    "customers that left the source can be deleted only with a journal. Nothing was sent. Pass"
-                    " journal=Journal.open(…)."
+                    "customers that are no longer in the source can be deleted only with a journal. Nothing was sent."
+                    " Pass journal=Journal.open(…)."
                 )
         if isinstance(self._journal, Journal):
             self._journal.check(self._session.gateway, self._session.account.base_url)
@@ -196,7 +196,9 @@ class LocalJob(Job):
                 try:
                     await self._queue_all(pending, outcomes)
                 except ConfigurationError as error:
-                    self._halt("source", str(error))
+                    # The reader's message does not take into account that earlier rows may have been sent.
+                    reason = str(error).replace(" Nothing was sent.", "") if self.rows_read else str(error)
+                    self._halt("source", reason)
                 except BulkError as error:
                     self._halt("journal", str(error))
         if self._batches.cut_short and self.stopped is None:
@@ -257,7 +259,7 @@ class LocalJob(Job):
             self._halt("refused", f"the gateway refused the credentials ({error.reason}). {error.hint}")
 
     async def _remove_left(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
-        """Count the customers that left the source, and delete them if requested.
+        """Count the customers no longer in the source, and delete them if requested.
 
         The drafts that a caller passes may be incomplete, so missing customers are then counted only before a deletion.
         """

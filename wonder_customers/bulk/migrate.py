@@ -95,8 +95,8 @@ async def migrated(source: CustomerSession[Any], target: CustomerSession[Any]) -
             if not found:
                 return
     raise ConfigurationError(
-        f"the list still contained new customers after it was read {_MOST_READS} times. Some customers were not"
-        " sent. Run the migration again when fewer customers are created."
+        f"the list still contained new customers after it was read {_MOST_READS} times. Some customers may not"
+        " have been sent. Run the migration again when fewer customers are created."
     )
 
 

@@ -60,8 +60,10 @@ def _connect(address: str | None) -> None:
         ray.init(address=address or "local", **settings)
     except (ConnectionError, RuntimeError, ValueError) as error:
         message = str(error).strip().partition("\n")[0]
+        if address is None:
+            raise ConfigurationError(f"Ray cannot be started on this machine: {message}. Nothing was sent.") from None
         raise ConfigurationError(
-            f"Ray at {address or 'this machine'} cannot be reached: {message}. Nothing was sent. Check the address, and"
+            f"Ray at {address} cannot be reached: {message}. Nothing was sent. Check the address, and"
             " that Ray is running."
         ) from None
 
@@ -231,8 +233,8 @@ async def sync_on_ray(
     chosen = options or Options()
     if chosen.removed == "delete":
         raise ConfigurationError(
-            "customers that left the source are not deleted on Ray. Nothing was sent. Send the rows on Ray, then run"
-            " the same command with --removed delete and without --on. Confirmed rows are not sent again."
+            "customers that are no longer in the source cannot be deleted on Ray. Nothing was sent. Send the rows on"
+            " Ray, then run the same command with --removed delete and without --on. Confirmed rows are not sent again."
         )
     journal = await anyio.to_thread.run_sync(journal.resolve)
     create = partial(PartitionedSource.create, source, journal, chosen, size=size, wait=DYING)

@@ -107,7 +107,7 @@ def _arrived(job: Job) -> dict[str, Any]:
 
 
 def _left(job: Job) -> dict[str, Any] | None:
-    """Return the customers that left the source, by their ids; None if they were not counted."""
+    """Return the customers no longer in the source, by their ids; None if they were not counted."""
     left = job.left
     if not left.counted:
         return None
@@ -117,15 +117,15 @@ def _left(job: Job) -> dict[str, Any] | None:
 
 
 def _left_text(job: Job) -> str | None:
-    """Return a sentence about the customers that left the source; None if there is nothing to report."""
+    """Return a sentence about the customers no longer in the source; None if there is nothing to report."""
     left = job.left
     if left.problem is not None:
-        return f"Customers that left the source were not removed: {left.problem}."
+        return f"No customer was removed: {left.problem}."
     if left.rule == "delete" and left.count:
         rest = left.count - left.removed
-        return f"{left.share} left the source. Removed: {left.removed:,}. Not removed: {rest:,}."
+        return f"The source no longer contains {left.share}. Removed: {left.removed:,}. Not removed: {rest:,}."
     warning = left.warning(job.rows_read)
-    text = f"{left.share} left the source and will stay at the gateway." if left.count else None
+    text = f"The source no longer contains {left.share}, which will stay at the gateway." if left.count else None
     return text if warning is None else " ".join(filter(None, [text, f"Check the source: {warning}."]))
 
 

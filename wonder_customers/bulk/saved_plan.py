@@ -177,15 +177,18 @@ class SavedPlan:
             found = cls(path, dict(head["facts"]), dict(tail["counts"]), digests)
             mark, sealed = head["key"], seal["seal"]
         except OSError as error:
-            raise ConfigurationError(f"{path} cannot be read: {error.strerror}. Nothing was sent.") from None
+            raise ConfigurationError(
+                f"{path} cannot be read: {error.strerror}. Nothing was sent. Give the path of a plan that was saved"
+                " with `plan --save`."
+            ) from None
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
             raise ConfigurationError(
                 f"{path} is not a complete saved plan. Nothing was sent. Save a new plan with `plan --save`."
             ) from None
         if not known or mark != key_mark(digests).hex():
             raise ConfigurationError(
-                f"{path} was saved for a journal with another key, or by another version. Nothing was sent. Save a new"
-                " plan with `plan --save`."
+                f"{path} was saved for a journal with another key, or by another version of wonder-customers. Nothing"
+                " was sent. Save a new plan with `plan --save`."
             )
         if sealed != running.hexdigest():
             raise ConfigurationError(

@@ -58,7 +58,9 @@ def confirm_production(account: Account, gateway: str, *, yes: bool) -> None:
         return
     what = f"This is the first job with this journal that writes to the production account of {gateway}"
     if not sys.stdin.isatty():
-        raise ConfigurationError(f"{what}. Nothing was sent. Check the changes with `plan`, then add --yes.")
+        raise ConfigurationError(
+            f"{what}. Nothing was sent. Check the changes (those of `sync` with `plan`), then add --yes."
+        )
     sys.stderr.write(f"{what}, {account.base_url}.\nType yes to continue: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() != "yes":

@@ -48,7 +48,7 @@ def list(  # noqa: A001 - the name of the command
     limit: Annotated[
         int, WHOLE, Parameter(help="The number of customers per page.", validator=Number(gte=1, lte=1000))
     ] = 20,
-    cursor: Annotated[str | None, Parameter(help="The cursor that the previous page printed.")] = None,
+    cursor: Annotated[str | None, Parameter(help="The cursor printed after the previous page.")] = None,
     filter: Annotated[
         tuple[str, ...],
         Parameter(

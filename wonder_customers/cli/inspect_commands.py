@@ -90,10 +90,10 @@ def show_plan(
     )
     time = "" if found.seconds is None else f", {format_duration(found.seconds)} at {found.rate:g} requests/s"
     looked_up = counted(found.looked_up, "customer was", "customers were")
-    print_line(f"{counted(found.requests, 'request', 'requests')}{time}. {looked_up} looked up.")
+    print_line(f"`sync` would send {counted(found.requests, 'request', 'requests')}{time}. {looked_up} looked up.")
     if found.unconfirmed:
-        rows = f"{found.unconfirmed:,} rows of an earlier run are unconfirmed."
-        print_line(f"{rows} They will be looked up before they are sent.")
+        rows = "Unconfirmed rows of an earlier run, which will be looked up before they are sent:"
+        print_line(f"{rows} {found.unconfirmed:,}.")
     for name, count in found.clears.most_common():
         print_line(f"clears {name}: {count:,}", "yellow")
     for name, count in found.uncleared.most_common():
@@ -135,7 +135,7 @@ def _show_differences(differences: list[Difference], *, values: bool) -> None:
 
 
 def _show_left(left: LeftCustomers, rows: int) -> None:
-    """Print the customers that left the source."""
+    """Print the customers no longer in the source."""
     warning = left.warning(rows)
     if left.problem is not None:
         print_message(f"`sync` would not remove any customer: {left.problem}", "red")
@@ -145,10 +145,10 @@ def _show_left(left: LeftCustomers, rows: int) -> None:
         return
     removed = left.rule == "delete" and left.problem is None
     what = "would be removed from the gateway" if removed else "will stay at the gateway"
-    print_line(f"{left.share} left the source and {what}", "yellow")
+    print_line(f"The source no longer contains {left.share}, which {what}", "yellow")
     for reference, gateway_id in left.listed[:MOST_SHOWN]:
-        print_line(f"left the source: {reference} ({gateway_id or 'id unknown'})")
-    _print_rest("customer", "that left the source", left.count - MOST_SHOWN)
+        print_line(f"no longer in the source: {reference} ({gateway_id or 'id unknown'})")
+    _print_rest("customer", "no longer in the source", left.count - MOST_SHOWN)
 
 
 def show_status(journal: Journal, *, json: bool) -> int:
@@ -208,15 +208,16 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
         wanted = [it for it in (*lines, reference) if it]
         if not wanted:
             raise ConfigurationError(
-                "no reference was given. Nothing was erased. Give a reference, or a file of references with --from."
+                "the reference is empty, or the file of --from contains no references. Nothing was erased."
             )
         files = dict.fromkeys(it for it in (*files_near(journal), *more) if listed is None or not it.samefile(listed))
         found = forget(journal, wanted, files)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
+        file = getattr(error, "filename", None) or "a file"
         raise ConfigurationError(
-            f"a file cannot be read or changed ({reason}), so some entries may not be erased. Fix the cause, then run"
-            " the command again."
+            f"{file} cannot be read or changed ({reason}), so some entries may not have been erased. Fix the cause,"
+            " then run the command again."
         ) from None
     print_message(f"{counted(found.rows, 'row was', 'rows were')} removed from {journal.path}.")
     if found.rows < (given := len(set(wanted))):
@@ -224,7 +225,8 @@ def erase(journal: Journal, reference: str | None, listed: Path | None, more: Se
         print_message(f"{missing} not in the journal. Check the spelling: case and blanks count.", "yellow")
     if found.unconfirmed:
         print_message(
-            f"{found.unconfirmed:,} of these rows are unconfirmed. The gateway may still apply their requests.",
+            f"Unconfirmed rows among the removed rows: {found.unconfirmed:,}. The gateway may still apply their"
+            " requests.",
             "yellow",
         )
     for path, count in found.entries.items():
@@ -284,7 +286,7 @@ def show_verification(
     for finding in found.findings[:MOST_SHOWN]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
         since = " (the row changed in the source after it was sent)" if finding.changed else ""
-        row = f"row {finding.number}" if finding.number else "left the source"
+        row = f"row {finding.number}" if finding.number else "no longer in the source"
         result = _RESULTS.get(finding.result, finding.result)
         print_line(f"{row}, {finding.reference or 'without a reference'}: {result}{fields}{since}", "red")
     _print_rest("row", "with a difference or without a comparison", found.not_equal - MOST_SHOWN, "red")
@@ -308,7 +310,8 @@ def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
             _show_losses(found, task.gateway)
             if found.any and not accept_losses:
                 print_message(
-                    "Nothing was sent to the target. To migrate without these fields, add --accept-losses.", "yellow"
+                    f"Nothing was sent to {task.gateway}. To migrate despite these losses, add --accept-losses.",
+                    "yellow",
                 )
                 return USAGE
             code = await run_job(task, LocalJob(target, migrated(source, target), task.journal, task.options))
@@ -318,20 +321,22 @@ def migration(origin: Account, task: SyncTask, *, accept_losses: bool) -> int:
 
 
 def _show_losses(found: Losses, target: str) -> None:
-    print_message(
-        f"{found.customers:,} customers were found. {found.deleted:,} of them are deleted and will be skipped."
-    )
+    print_message(f"Customers found: {found.customers:,}. Deleted customers, which will be skipped: {found.deleted:,}.")
     if found.fields:
         _print_counts(f"fields that {target} does not have", dict(found.fields.most_common()))
     if found.refused:
-        _print_counts(f"fields whose value {target} does not accept", dict(found.refused.most_common()))
+        title = f"fields whose value {target} does not accept (these customers will not be sent)"
+        _print_counts(title, dict(found.refused.most_common()))
     if found.unreadable:
         print_message(
-            f"{found.unreadable:,} customers cannot be read, because the source's lists do not contain their ids.",
+            "Customers that cannot be read, because the source gateway lists them without an id:"
+            f" {found.unreadable:,}.",
             "red",
         )
     if found.without_reference:
-        print_message(f"{found.without_reference:,} customers cannot be sent, because they have no reference.", "red")
+        print_message(
+            f"Customers that cannot be sent, because they have no reference: {found.without_reference:,}.", "red"
+        )
 
 
 def _print_counts(title: str, counts: dict[str, Any]) -> None:

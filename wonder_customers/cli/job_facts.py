@@ -89,7 +89,7 @@ def last_facts(journal: Journal) -> dict[str, Any]:
             return facts
     named = wrong[0] if wrong else "mapping"
     raise ConfigurationError(
-        f"the journal {journal.path} is damaged: its setting {named!r} is invalid. Restore it from a backup."
+        f"the journal {journal.path} is damaged: its setting {named!r} is invalid. Restore the journal from a backup."
     )
 
 
@@ -178,7 +178,8 @@ def migrated_from(journal: Journal) -> str | None:
     origin = None if last is None else last.facts.get("migrate")
     if origin is not None and origin not in names():
         raise ConfigurationError(
-            f"the journal {journal.path} is damaged: its setting 'migrate' is invalid. Restore it from a backup."
+            f"the journal {journal.path} is damaged: its setting 'migrate' is invalid. Restore the journal from a"
+            " backup."
         )
     return origin
 

@@ -16,7 +16,7 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["AgainOptions", "EngineOptions", "OutputOptions", "Rate", "RateOptions", "RemovalOptions"]
 
 Rate = Annotated[
-    str | None, Parameter(allow_leading_hyphen=True, help="The maximum number of requests per second, such as 25/s.")
+    str | None, Parameter(allow_leading_hyphen=True, help="The maximum request rate, such as 25/s or 100/min.")
 ]
 
 
@@ -64,7 +64,8 @@ class RateOptions:
             found = float(number) / seconds[unit.strip()]
         except (ValueError, KeyError):
             raise ConfigurationError(
-                f"--rate must be a number of requests per second, such as 25/s, not {self.rate!r}"
+                "--rate must be a number of requests per second, minute or hour, such as 25/s or 100/min, not"
+                f" {self.rate!r}"
             ) from None
         check_rate(found)
         return found
@@ -101,19 +102,20 @@ class EngineOptions:
 @Parameter(name="*")
 @frozen
 class RemovalOptions:
-    """Options for the customers that left the source."""
+    """Options for the customers no longer in the source."""
 
     removed: Annotated[
         RemovedRule | None,
         Parameter(
-            help="What to do with customers that left the source: report (count the customers; the default) or delete."
+            help="What to do with customers that are no longer in the source: report (count the customers; the"
+            " default) or delete."
         ),
     ] = None
     max_removed: Annotated[
         str,
         Parameter(
-            help="Delete no customers if more than this number left the source. A percentage refers to the rows of the"
-            " last finished run."
+            help="The maximum number of customers to delete, as a number or as a percentage of the rows of the last"
+            " finished run. If there are more, no customer is deleted."
         ),
     ] = "5%"
 
@@ -143,7 +145,7 @@ class OutputOptions:
     failures: Annotated[
         Path | None,
         Parameter(
-            help="Write failed rows to this file (default: FILE.GATEWAY.failed.jsonl; after migrate,"
+            help="Write failed rows to this file (default: FILE.GATEWAY.failed.jsonl; for `migrate`,"
             " migrate.FROM.TO.failed.jsonl)."
         ),
     ] = None

@@ -60,7 +60,7 @@ def probe(
         print_line(f"The step {step} failed: {reason}", "red")
     if report.left_behind:
         print_message(
-            f"These customers could not be deleted and remain at the gateway: {', '.join(report.left_behind)}.",
+            f"These records could not be deleted and remain at the gateway: {', '.join(report.left_behind)}.",
             "yellow",
         )
     if json is not None:

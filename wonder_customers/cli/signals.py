@@ -30,7 +30,7 @@ async def handle_signals(job: Job, scope: anyio.CancelScope) -> None:
         await anext(received)
         job.stop()
         limit = _GRACE if isinstance(job, LocalJob) else None
-        within = "" if limit is None else " for 2 seconds at most"
+        within = "" if limit is None else " (at most 2 seconds)"
         print_message(f"Finishing the requests in progress{within}. A second signal stops immediately.", "yellow")
         with anyio.move_on_after(limit):
             await anext(received)

@@ -194,17 +194,17 @@ def print_changes(notes: SourceNotes) -> None:
     """Print the detected encodings, and how many values each transformation changed, with masked examples."""
     for name, encoding in notes.encodings.items():
         print_message(
-            f"{name} was read as {encoding}. If words are wrong, name the encoding with --encoding.", "yellow"
+            f"{name} was read as {encoding}. If words look wrong, set the correct encoding with --encoding.", "yellow"
         )
     for (column, what), count in notes.changes.most_common():
         shown = "; ".join(f"{before} → {after or '(empty)'}" for before, after in notes.examples[column, what])
         values = counted(count, "value", "values")
         print_line(f"{column}: {values} changed by `{what}`: {shown}")
     for (column, reason), (count, example) in notes.national.items():
-        values = counted(count, "number has", "numbers have")
+        values = counted(count, "number", "numbers")
         advice = "set the country with --default-country, such as HR" if reason == NO_COUNTRY else "correct the source"
         print_message(
-            f"{column}: {values} no calling code, such as {example}, because {reason}. To add the code, {advice}.",
+            f"{column}: no calling code in {values}, such as {example}, because {reason}. To add the code, {advice}.",
             "yellow",
         )
     if notes.twins:
@@ -217,4 +217,4 @@ def print_changes(notes: SourceNotes) -> None:
         )
     if notes.footers:
         lines = counted(notes.footers, "line", "lines")
-        print_line(f"{lines} after the table skipped, such as a total")
+        print_line(f"Skipped {lines} after the table, such as a total")

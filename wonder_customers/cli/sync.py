@@ -61,7 +61,7 @@ File = Annotated[
     ),
 ]
 
-JournalFile = Annotated[Path, Parameter(help="The journal of an earlier `sync`.")]
+JournalFile = Annotated[Path, Parameter(help="The journal of an earlier run.")]
 Yes = Annotated[
     bool, Parameter(help="Do not ask for confirmation before the first job that writes to a production account.")
 ]
@@ -122,8 +122,9 @@ def sync(
     facts = {**source_settings(file, columns, limits), **engine.facts(to), "full": full, **deletes}
     if simulator and engine.on is not None:
         raise ConfigurationError(
-            "workers on Ray cannot reach --simulator, which runs in this process. Nothing was sent. Run"
-            " `wonder-customers simulator`, and set the variables that the command prints."
+            "--simulator cannot be used with --on, because workers on Ray cannot reach a simulator in this process."
+            " Nothing was sent. Run `wonder-customers simulator`, set the variables that the command prints, and run"
+            " without --simulator."
         )
     if approved is not None and engine.on is not None:
         raise ConfigurationError("--approved cannot be used with --on. Nothing was sent. Run without --on.")
@@ -178,7 +179,7 @@ def plan(
     facts = source_settings(file, columns, limits)
     with account(to, simulated=simulator) as owner, journal_path(journal, file, to, simulated=simulator) as path:
         if save is not None and simulator and journal is None:
-            raise ConfigurationError("--save requires a journal. Nothing was planned. Add --journal.")
+            raise ConfigurationError("with --simulator, --save requires a journal. Nothing was planned. Add --journal.")
         known = Journal.open(path, gateway=to, endpoint=owner.base_url) if path.exists() else None
         rules: dict[str, Any] = {"removed": removal.removed or "report", "max_removed": removal.max_removed}
         options = Options(workers=limits.workers, empty=columns.empty, **rules)
@@ -259,9 +260,7 @@ def forget_customers(
 ) -> int:
     """Remove a customer from a journal and from the failed rows, exported ids, reports and plans beside it."""
     if (reference is None) == (references is None):
-        raise ConfigurationError(
-            "no reference was given. Nothing was erased. Give a reference, or a file of references with --from."
-        )
+        raise ConfigurationError("`forget` requires either REFERENCE or --from FILE. Nothing was erased.")
     return erase(Journal.existing(journal), reference, references, file or [])
 
 
@@ -303,7 +302,7 @@ def migrate(
     source: Annotated[str, Parameter(name="--from", help=f"The gateway to copy from: {GATEWAYS}.")],
     to: Gateway,
     journal: Annotated[Path | None, Parameter(help="The journal (default: migrate.FROM.TO.journal).")] = None,
-    accept_losses: Annotated[bool, Parameter(help="Migrate even if some fields are lost.")] = False,
+    accept_losses: Annotated[bool, Parameter(help="Migrate even if some fields or customers are lost.")] = False,
     yes: Yes = False,
     limits: RateOptions = RateOptions(),
     output: OutputOptions = OutputOptions(),

@@ -177,8 +177,8 @@ async def _shared_limit(task: SyncTask) -> RateLimiter | None:
         )
     if rate is None:
         raise ConfigurationError(
-            "--shared-limit requires --rate. Nothing was sent. Set --rate to the requests per second of all processes"
-            " together."
+            "--shared-limit requires --rate. Nothing was sent. Run `sync` with --rate, the requests per second of all"
+            " processes together."
         )
     limiter = SharedLimit(
         engine.shared_limit, rate, engine.shared_name or task.gateway, lambda text: print_message(text, "yellow")
@@ -260,7 +260,7 @@ _END_STATES = {
     "outage": "stopped by an outage",
     "journal": "stopped: the journal cannot be written",
     "source": "stopped: the source cannot be read",
-    "removal": "stopped: too many customers left the source",
+    "removal": "stopped before removing customers",
 }
 
 

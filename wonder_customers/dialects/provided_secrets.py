@@ -63,7 +63,7 @@ class ProvidedSecret(Secret):
         """
         raise ConfigurationError(
             "the value of this secret is unknown, because only a session calls its function. To get the value, call"
-            " secret.function"
+            " secret.function()"
         )
 
     def __bool__(self) -> bool:

@@ -180,7 +180,7 @@ class SimulatedGateway(ABC):
         try:
             merchant = self.authenticate(request)
         except GatewayRefusal as refusal:
-            return AuthenticationReport(False, f"The gateway refused with status {refusal.status}.", {})
+            return AuthenticationReport(False, f"The gateway refused the request with status {refusal.status}.", {})
         return AuthenticationReport(True, f"The credentials belong to the merchant {merchant}.", {})
 
     @abstractmethod

@@ -109,7 +109,9 @@ class DialectConformance:
         """A type checker allows the same operations as a session at run time."""
         for capability, operation in _CAPABILITIES:
             offered = operation not in dialect.unsupported_operations
-            assert isinstance(dialect, capability) is offered, f"{capability.__name__} must be a base class: {offered}"
+            assert isinstance(dialect, capability) is offered, (
+                f"{capability.__name__} must {'be' if offered else 'not be'} a base class of the dialect"
+            )
 
     def test_response_field_of_another_type_does_not_affect_the_others(self) -> None:
         """Every field except the id may have any JSON type. The customer is read, and only this field is reported."""

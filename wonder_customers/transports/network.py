@@ -22,7 +22,10 @@ from wonder_customers.wire import TransportError
 __all__ = ["Resolver", "check_peer", "connection_error", "is_readable", "run_in_background", "running_on_asyncio"]
 
 _CERTIFICATE: Final = {
-    10: ("the server's certificate has expired", "Check this machine's clock, and report it to the gateway."),
+    10: (
+        "the server's certificate has expired",
+        "Check this machine's clock. If the clock is correct, report the expired certificate to the gateway.",
+    ),
     62: ("the server's certificate is for another host name", "Check the host name in base_url."),
     64: ("the server's certificate is for another IP address", "Check the host in base_url."),
 }

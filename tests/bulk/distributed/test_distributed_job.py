@@ -226,7 +226,7 @@ async def test_failures_are_counted_over_all_workers(
         max_failures=30,
         rate_limit=LeasedRateLimit(grant),
     )
-    with pytest.raises(BulkError, match="rows failed, and the job stops at this number"):
+    with pytest.raises(BulkError, match="the maximum number of failed rows was reached"):
         await collect(job)
     assert job.exit_status == "failures"
     assert 30 <= job.stats.counts["failed"] < 2000

@@ -11,9 +11,11 @@ from wonder_customers.bulk.sources.card_guard import CARD_DATA
 
 
 def test_all_card_columns_are_listed_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"columns 'Card Number', 'CC', 'Exp Date' contain .*--map 'CC='"):
+    with pytest.raises(
+        ConfigurationError, match=r"columns 'Card Number', 'CC', 'Exp Date' seem to contain .*--map 'CC='"
+    ):
         read_drafts(tmp_path, "reference,Card Number,CC,Exp Date\n1,,,\n")
-    with pytest.raises(ConfigurationError, match=r"columns 'CVV', 'CID' contain card security codes"):
+    with pytest.raises(ConfigurationError, match=r"columns 'CVV', 'CID' seem to contain card security codes"):
         read_drafts(tmp_path, "reference,CVV,CID\n1,,\n")
 
 
@@ -62,5 +64,5 @@ def test_columns_gives_the_reason_for_which_card_columns_are_refused(tmp_path: P
     reader = sources.read(tmp_path / "c.csv", inspecting=True)
     uses = {name: why for name, (paths, why) in reader.notes.columns.items() if not paths}
     assert uses == {"Kartennummer": CARD_DATA, "CC": CARD_DATA, "colour": "unknown"}
-    with pytest.raises(ConfigurationError, match="'Kartennummer', 'CC' contain possible card data"):
+    with pytest.raises(ConfigurationError, match="'Kartennummer', 'CC' seem to contain card data"):
         sources.read(tmp_path / "c.csv")

@@ -111,11 +111,11 @@ def test_empty_file_has_no_rows(tmp_path: Path) -> None:
         ("reference,card-cvc2", {}, "security codes"),
         ("reference,x", {"x": "payment_source.cvv"}, "security codes"),
         ("reference,metadata.security_code", {}, "security codes"),
-        ("reference,Card Number", {}, "possible card data"),
-        ("reference,PAN", {}, "possible card data"),
-        ("reference,expiry date", {}, "possible card data"),
-        ("reference,Card Number", {"card number": "metadata.x"}, "possible card data"),
-        ("reference,payment_source.number", {}, "possible card data"),
+        ("reference,Card Number", {}, "seems to contain card data"),
+        ("reference,PAN", {}, "seems to contain card data"),
+        ("reference,expiry date", {}, "seems to contain card data"),
+        ("reference,Card Number", {"card number": "metadata.x"}, "seems to contain card data"),
+        ("reference,payment_source.number", {}, "seems to contain card data"),
         ("reference,Stadt,Ort", {}, "'Stadt', 'Ort'"),
         ("name", {}, "does not have a column for the reference"),
         ("reference,name,Name", {}, "more than one column is mapped to name"),
@@ -182,7 +182,7 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
         "line 5: the row has no reference",
         "line 6: the row must be a JSON object",
         "line 7: the row is not valid JSON (at character 19)",
-        "line 8: the row has both a phone and parts of a phone",
+        "line 8: the row has both phone and a part of it, such as phone.number",
     ]
     with pytest.raises(ConfigurationError, match="security codes"):
         read_rows(tmp_path, '{"reference": "c", "payment_source": {"cvv": "123"}}\n', "d.jsonl")

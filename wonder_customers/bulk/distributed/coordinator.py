@@ -209,7 +209,9 @@ class Coordinator:
         self._running[key] = progress
         failed = sum(it["counts"].get("failed", 0) for it in (self._done, *self._running.values()))
         if self.max_failures is not None and failed >= self.max_failures:
-            self._halt("failures", f"{failed} rows failed, and the job stops at this number")
+            self._halt(
+                "failures", f"the maximum number of failed rows was reached (--max-failures {self.max_failures})"
+            )
         return "go" if self.stopped is None else "stop"
 
     async def finish(self, key: Key, result: dict[str, Any], stop: tuple[ExitStatus, str] | None) -> None:

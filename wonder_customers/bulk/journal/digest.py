@@ -97,7 +97,7 @@ def key_of(journal: Path, *, make: bool = True) -> bytes:
         if journal.exists():
             raise ConfigurationError(
                 f"the key file {path.name} of the journal {journal} is missing. Nothing was sent. Restore the key"
-                " file, or start a new journal."
+                f" file. If the key was in the environment, set {VARIABLE}. If the key is lost, start a new journal."
             )
         _create_key(path)
     key = path.read_text(encoding="ascii").strip()

@@ -132,8 +132,8 @@ class Journal:
         if wrong:
             raise ConfigurationError(
                 f"{where} is the journal of {held.get('gateway')} at {held.get('endpoint')} (format"
-                f" {held.get('version')}), not of {gateway} at {endpoint}. Nothing was sent. Use another file as"
-                " the journal."
+                f" {held.get('version')}), not of {gateway} at {endpoint} (format {VERSION}). Nothing was sent. Use"
+                " another file as the journal."
             )
         if held["key"] != mark:
             raise ConfigurationError(

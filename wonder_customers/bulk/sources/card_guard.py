@@ -37,16 +37,16 @@ def check_card_columns(names: Sequence[tuple[str, str]], mapping: Mapping[str, s
     if codes:
         raise ConfigurationError(
             f"{_columns(codes)} card security codes, which must not be stored (PCI DSS 3.3.1). No row was read or"
-            " sent. Delete the codes from the source. If a column contains other values, such as customer ids, map"
-            " the column with --map 'COLUMN=FIELD'."
+            " sent. Delete the codes from the source. If a column contains other values, rename it; a column named"
+            " `cid` can also be mapped with --map 'COLUMN=FIELD'."
         )
     cards = [name for name, plain in names if may_have_cards(plain, mapping.get(plain))]
     if cards:
         left_out = " ".join(f"--map '{name}='" for name in cards)
         raise ConfigurationError(
-            f"{_columns(cards)} possible card data, which is read only from explicitly mapped columns. Nothing was"
-            " sent. Map each column with --map 'COLUMN=payment_source.number' or to another field, or leave the"
-            f" columns out with {left_out}."
+            f"{_columns(cards)} card data, which is read only from explicitly mapped columns. Nothing was sent. Map"
+            " each column to a field of payment_source, for example with --map 'COLUMN=payment_source.number' (a column"
+            f" named `account_number` or `cc`: to any field), or leave the columns out with {left_out}."
         )
 
 
@@ -57,7 +57,7 @@ def is_ambiguous(plain: str) -> bool:
 
 def _columns(names: Sequence[str]) -> str:
     quoted = ", ".join(map(repr, names))
-    return f"column {quoted} contains" if len(names) == 1 else f"columns {quoted} contain"
+    return f"column {quoted} seems to contain" if len(names) == 1 else f"columns {quoted} seem to contain"
 
 
 def _has_security_codes(plain: str, mapped: str | None) -> bool:

@@ -324,9 +324,9 @@ def _unknown(found: Assignment) -> ConfigurationError:
     hints = {name: similar(name, free) for name in names}
     if not any(feed.places for feed in found.feeds) and not any(hints.values()):
         return UnknownColumns(
-            f"none of the {len(names)} columns of the first line is a field of a customer. Nothing was sent. If the"
-            " line contains column names, map each column with --map 'COLUMN=FIELD'. If the line contains the first"
-            " customer, insert a line of column names above it"
+            "no column of the source is a field of a customer. Nothing was sent. If the first line contains column"
+            " names, map each column with --map 'COLUMN=FIELD'. If the first line contains the first customer, insert a"
+            " line of column names above it."
         )
     texts = ["a name that looks like data" if _LOOKS_LIKE_DATA.search(it) else repr(it[:40]) for it in names[:8]]
     texts = [
@@ -338,7 +338,7 @@ def _unknown(found: Assignment) -> ConfigurationError:
         f"the source has unknown columns: {', '.join(texts)}{more}. Nothing was sent. Map each column to a field with"
         " --map 'COLUMN=FIELD', keep its values with --map 'COLUMN=metadata.KEY', leave the column out with --map"
         " 'COLUMN=', or leave all unknown columns out with --ignore-unknown. `wonder-customers columns FILE -o"
-        " mapping.toml` writes a mapping to edit"
+        " mapping.toml` writes a mapping to edit."
     )
 
 

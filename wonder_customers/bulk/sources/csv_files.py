@@ -91,7 +91,7 @@ def csv_rows(
     except UnknownColumns as error:
         hint = title_hint(_cells(lines, options), skipped + reader.line_num, header or [])
         if not hint and len(header or []) == 1:
-            hint = ". If the columns are separated by another character, set this character with --delimiter"
+            hint = " If the columns are separated by another character, set this character with --delimiter."
         raise ConfigurationError(f"{error}{hint}") from None
     head.take_recent()
     if byte_range.offset:
@@ -162,7 +162,7 @@ def title_hint(lines: Iterator[list[str]], before: int, header: Sequence[str]) -
     for number, cells in enumerate(islice(lines, _TITLE_LINES), before):
         known = _known(cells)
         if known > max(least, 1) or (known > least and len(cells) == 1):
-            return f". Line {number + 1} seems to contain the column names: add --skip-lines {number}"
+            return f" Line {number + 1} seems to contain the column names: add --skip-lines {number}."
     return ""
 
 

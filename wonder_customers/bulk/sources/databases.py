@@ -73,7 +73,10 @@ def _connected(database: str) -> Iterator[Any]:
     try:
         engine = sqlalchemy.create_engine(url)
     except (ImportError, SQLAlchemyError) as error:
-        raise ConfigurationError(f"the database cannot be used: {error}. Nothing was read.") from None
+        raise ConfigurationError(
+            f"the database cannot be used: {error}. Nothing was read. Check the URL, and that the driver of the"
+            " database is installed."
+        ) from None
     try:
         with engine.connect() as connection:
             streaming = connection.execution_options(stream_results=True, yield_per=_BATCH)

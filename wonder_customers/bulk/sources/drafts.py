@@ -54,7 +54,7 @@ def assembled(found: Mapping[str, Any], place: str) -> CustomerDraft:
             whole[head] = value
     if "phone" in whole:
         if "phone" in parts:
-            raise RowProblem(f"{place}: the row has both a phone and parts of a phone", "invalid phone")
+            raise RowProblem(f"{place}: the row has both phone and a part of it, such as phone.number", "invalid phone")
         whole["phone"] = Phone.parse(whole["phone"])
     elif "phone" in parts:
         whole["phone"] = Phone(**parts["phone"])

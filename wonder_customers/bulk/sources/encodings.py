@@ -275,6 +275,6 @@ def _not_text(name: str, head: bytes) -> str:
     if head.startswith(b"PK"):
         return (
             f"{name} is not a text file, but a ZIP archive or a spreadsheet. Nothing was sent. Unpack the archive, or"
-            " rename the spreadsheet to end with .xlsx."
+            " rename the spreadsheet so that its name ends with .xlsx."
         )
     return f"{name} is not a text file. Nothing was sent. Export the data as CSV (UTF-8)."

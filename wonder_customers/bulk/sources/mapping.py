@@ -36,7 +36,7 @@ NULLS = (
 def _texts(value: object) -> tuple[str, ...]:
     given = ((value,) if value else ()) if isinstance(value, str) else value
     if not isinstance(given, Sequence) or isinstance(given, str) or not all(isinstance(it, str) for it in given):
-        raise ConfigurationError(f"must be a string or a list of strings, not {value!r}")
+        raise ConfigurationError(f"{value!r} is neither a string nor a list of strings")
     return tuple(it.strip() for it in given)
 
 
@@ -161,7 +161,8 @@ class ColumnMapping:
         given = dict(values)
         unknown = given.keys() - {it.name for it in fields(cls)}
         if unknown:
-            raise ConfigurationError(f"{min(unknown)!r} is not a key of a mapping")
+            known = ", ".join(it.name for it in fields(cls))
+            raise ConfigurationError(f"{min(unknown)!r} is not a key of a mapping; the keys are {known}")
         text = given.pop("text", {})
         if not isinstance(text, Mapping) or text.keys() - {it.name for it in fields(TextOptions)}:
             raise ConfigurationError(

@@ -44,7 +44,7 @@ class TextOptions:
         if self.encoding is not None and not isinstance(self.encoding, str):
             raise ConfigurationError(f"encoding must be a string, not {self.encoding!r}")
         if type(self.skip_lines) is not int or self.skip_lines < 0:
-            raise ConfigurationError("the number of lines to skip must be an integer that is not negative")
+            raise ConfigurationError("the number of lines to skip must be a non-negative integer")
 
 
 def text_lines(file: BinaryIO, head: ByteRange) -> Iterator[str]:

@@ -40,7 +40,7 @@ def print_report(screen: Console, persons: Sequence[Person], results: Sequence[G
     )
     screen.print(conclusion)
     if unexpected:
-        screen.print(Text(f"{len(unexpected)} rows have an unexpected outcome.", "bold red"))
+        screen.print(Text(f"Rows with an unexpected outcome: {len(unexpected)}.", "bold red"))
     return not wrong and not unexpected
 
 

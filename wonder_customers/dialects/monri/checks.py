@@ -34,10 +34,10 @@ def _deleted(seen: Observations) -> str | None:
 
 
 CHECKS: Final = (
-    Check("wrong-key-status", "digest", "a wrong key is HTTP 401", status_of("wrong_key", 401)),
+    Check("wrong-key-status", "digest", "a wrong key causes HTTP 401", status_of("wrong_key", 401)),
     Check("missing-envelope", "fields", "responses have a status", without_keys("get", (), ("status",))),
-    Check("taken-wording", "duplicate-status", "a duplicate reference is HTTP 400", status_of("duplicate", 400)),
-    Check("not-found-wording", "not-found", "an unknown customer is HTTP 404", status_of("unknown", 404)),
+    Check("taken-wording", "duplicate-status", "a duplicate reference causes HTTP 400", status_of("duplicate", 400)),
+    Check("not-found-wording", "not-found", "an unknown customer causes HTTP 404", status_of("unknown", 404)),
     Check(
         "null-for-empty",
         "null-fields",

@@ -59,6 +59,8 @@ QUIRKS: Final = (
     Quirk("missing-envelope", "accepted responses have no status", keys_removed("status")),
     Quirk("id-name", "lists and deletions have id instead of uuid", _only_id),
     Quirk("deletion-word", "the response to a deletion has the status deleted", _deleted_word),
-    Quirk("taken-wording", "a duplicate reference is HTTP 422 with an object errors", _taken),
-    Quirk("not-found-wording", "an unknown customer is HTTP 400", refusals(404, 400, {"error": "unknown customer"})),
+    Quirk("taken-wording", "a duplicate reference causes HTTP 422 with an `errors` object", _taken),
+    Quirk(
+        "not-found-wording", "an unknown customer causes HTTP 400", refusals(404, 400, {"error": "unknown customer"})
+    ),
 )

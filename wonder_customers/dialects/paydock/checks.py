@@ -27,8 +27,8 @@ def _second_customer(seen: Observations) -> str | None:
 
 
 CHECKS: Final = (
-    Check("wrong-key-status", "credentials", "a wrong key is HTTP 401 or 403", status_of("wrong_key", 401, 403)),
-    Check("create-status", "create", "a create is HTTP 201", status_of("create", 201)),
+    Check("wrong-key-status", "credentials", "a wrong key causes HTTP 401 or 403", status_of("wrong_key", 401, 403)),
+    Check("create-status", "create", "a create has HTTP status 201", status_of("create", 201)),
     Check(
         "missing-envelope",
         "envelope",
@@ -36,7 +36,7 @@ CHECKS: Final = (
         without_keys("create", (), ("status", "error", "resource")),
     ),
     Check("unique-reference", "reference", "a second create with the reference is accepted", _second_customer),
-    Check("not-found-wording", "not-found", "an unknown customer is HTTP 404", status_of("unknown", 404)),
+    Check("not-found-wording", "not-found", "an unknown customer causes HTTP 404", status_of("unknown", 404)),
     Check("null-for-empty", "customer-fields", "fields without a value are absent", _nulls),
     Check(
         "no-echo",

@@ -47,7 +47,7 @@ QUIRKS: Final = (
     Quirk("null-for-empty", "absent fields are null", _nulls),
     EXTRA_FIELDS,
     Quirk("missing-envelope", "accepted responses have neither status nor error", keys_removed("status", "error")),
-    Quirk("not-found-wording", "an unknown customer is HTTP 400", refusals(404, 400, _UNKNOWN_CUSTOMER)),
+    Quirk("not-found-wording", "an unknown customer causes HTTP 400", refusals(404, 400, _UNKNOWN_CUSTOMER)),
     Quirk("smaller-pages", "lists have at most 2 items", query=smaller_pages),
     Quirk(STALE_INDEX, "new customers appear in lists only after a delay"),
 )

@@ -56,7 +56,7 @@ def _token_left(seen: Observations) -> str | None:
 
 
 CHECKS: Final = (
-    Check("wrong-key-status", "headers", "a wrong key is HTTP 401 or 403", status_of("wrong_key", 401, 403)),
+    Check("wrong-key-status", "headers", "a wrong key causes HTTP 401 or 403", status_of("wrong_key", 401, 403)),
     Check("second-customer", "upsert", "a second create keeps the uuid", _same_customer),
     Check(
         "missing-envelope",
@@ -64,8 +64,8 @@ CHECKS: Final = (
         "accepted responses have code and message",
         without_keys("create", (), ("code", "message")),
     ),
-    Check("refusal-in-200", "refusal-in-200", "an unknown customer is not HTTP 200", _refusal),
-    Check("not-found-wording", "not-found", "an unknown customer is HTTP 404", status_of("unknown", 404, 200)),
+    Check("refusal-in-200", "refusal-in-200", "an unknown customer does not cause HTTP 200", _refusal),
+    Check("not-found-wording", "not-found", "an unknown customer causes HTTP 404", status_of("unknown", 404, 200)),
     Check("null-for-empty", "omitted-fields", "fields without a value are empty texts", _nulls),
     Check("token-refused", "card-encryption", "a card is stored as a payment token", refused_with("create_token")),
     Check("token-check", "tokens", "the state of a token can be read", refused_with("check_token")),
