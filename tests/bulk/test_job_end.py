@@ -333,7 +333,7 @@ async def test_unreadable_rest_of_a_source_stops_the_job(account: AccountFactory
 async def test_bad_second_file_of_a_folder_is_reported_after_rows_were_sent(
     account: AccountFactory, server: SimulatorServer, tmp_path: Path
 ) -> None:
-    write_csv(tmp_path / "a.csv", 200)
+    write_csv(tmp_path / "a.csv", 1500)
     (tmp_path / "b.csv").write_text("reference,name,shoe size\nc-900,Ada,38\n")
     with pytest.raises(BulkError, match=r"shoe size") as caught:
         await run_job(account("monri"), sources.read(tmp_path))

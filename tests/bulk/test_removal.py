@@ -1,4 +1,4 @@
-"""Customers no longer in the source are counted, and deleted on request within limits."""
+"""Customers missing from the source are counted, and deleted on request within limits."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -140,7 +140,10 @@ def test_empty_source_is_reported(command: Command, server: SimulatorServer, fol
         (None, "columns.toml cannot be read: No such file or directory"),
         ("columns 5", "columns.toml is not a TOML file: "),
         ("columns = 5", "columns.toml: [columns] must be a table with lines such as"),
-        ("[columns]\nName = 5", "columns.toml: [columns] 'Name': the field must be a string"),
+        (
+            "[columns]\nName = 5",
+            "columns.toml: [columns] 'Name': the field 5 is neither a string nor a list of strings",
+        ),
     ],
 )
 def test_invalid_map_file_is_reported(command: Command, folder: Path, text: str | None, expected: str) -> None:

@@ -235,4 +235,4 @@ def test_plan_and_verify_count_the_entries_that_they_do_not_list(run_at_simulato
     source.write_text("reference,name,email\n" + "".join(f"d-{number},Ada,none\n" for number in range(21)))
     out = run_at_simulator("plan", "c.csv", "--to", "monri")[1]
     assert "and 1 more row that cannot be sent" in out
-    assert "and 5 more customers no longer in the source" in out
+    assert "and 5 more customers missing from the source" in out

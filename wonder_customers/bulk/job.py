@@ -57,7 +57,7 @@ class Job(AsyncIterator[Outcome], ABC):
 
     Attributes:
         stats: Counts and curves so far.
-        left: The customers no longer in the source, which are counted after all rows were sent.
+        left: The customers missing from the source, which are counted after all rows were sent.
         stopped: Why the job stopped before the end of its source; None while it runs and after it finished.
     """
 

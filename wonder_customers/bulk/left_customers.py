@@ -1,4 +1,4 @@
-"""Customers no longer in the source, and the limits that protect them from a wrong or incomplete source."""
+"""Customers missing from the source, and the limits that protect them from a wrong or incomplete source."""
 
 from shlex import quote
 from typing import Literal
@@ -10,7 +10,7 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["LeftCustomers", "RemovalLimit", "RemovedRule", "refusal"]
 
 RemovedRule = Literal["report", "delete"]
-"""What happens to the customers no longer in the source: ``report`` counts them, ``delete`` also deletes or archives
+"""What happens to the customers missing from the source: ``report`` counts them, ``delete`` also deletes or archives
 them at the gateway."""
 
 MOST_LISTED = 1000
@@ -109,7 +109,7 @@ def refusal(left: LeftCustomers, rows: int, limit: RemovalLimit) -> str | None:
     that of the last finished run.
 
     Args:
-        left: The customers no longer in the source.
+        left: The customers missing from the source.
         rows: The number of rows of the source.
         limit: The maximum number of customers to delete.
     """

@@ -145,7 +145,7 @@ class LocalJob(Job):
             check_deletion(self._session.account)
             if not isinstance(self._journal, Journal):
                 raise ConfigurationError(
-                    "customers that are no longer in the source can be deleted only with a journal. Nothing was sent."
+                    "customers missing from the source can be deleted only with a journal. Nothing was sent."
                     " Pass journal=Journal.open(…)."
                 )
         if isinstance(self._journal, Journal):
@@ -259,7 +259,7 @@ class LocalJob(Job):
             self._halt("refused", f"the gateway refused the credentials ({error.reason}). {error.hint}")
 
     async def _remove_left(self, outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
-        """Count the customers no longer in the source, and delete them if requested.
+        """Count the customers missing from the source, and delete them if requested.
 
         The drafts that a caller passes may be incomplete, so missing customers are then counted only before a deletion.
         """

@@ -50,10 +50,10 @@ class Options:
         full: Whether to send unchanged rows too.
         empty: What an empty cell does: ``own`` clears a field that an earlier run filled (without a journal, it
             keeps the field), ``clear`` clears every field that has a column, ``keep`` leaves the field as it is.
-        removed: What happens to the customers no longer in the source: ``report`` counts them, ``delete`` deletes or
+        removed: What happens to the customers missing from the source: ``report`` counts them, ``delete`` deletes or
             archives them after a complete run without failed rows. Deleting requires a journal.
         max_removed: The maximum number of customers to delete, as a number or as a percentage of the rows of the last
-            finished run. If more are no longer in the source, the job stops before it deletes any.
+            finished run. If more are missing from the source, the job stops before it deletes any.
         inspect: Called with the outcomes and the rows to send of each batch before the batch is sent. If it raises an
             error, the job ends. Used to carry out a saved plan.
         retry: How often and how long each row is retried. It replaces the session's policy.

@@ -76,7 +76,7 @@ class Plan:
         reasons: Rows that cannot be sent, by reason.
         systematic: Why `sync` would stop before it sends the rows; None if it would not.
         samples: The first request bodies, with masked values.
-        left: The customers no longer in the source, and what happens to them.
+        left: The customers missing from the source, and what happens to them.
         notes: The columns, and the changes made while the source was read.
         requests: The approximate number of requests that the job would send.
         rate: The maximum number of requests per second; None for no limit.
@@ -138,7 +138,7 @@ async def plan(
         rows: The rows of the job.
         journal: The job's journal; without it, every valid row would be sent.
         empty: The rule for empty cells, see `Options`.
-        removed: What happens to the customers no longer in the source, see `Options`.
+        removed: What happens to the customers missing from the source, see `Options`.
         max_removed: The maximum number of customers to delete, see `Options`.
         rate: The requests per second of the job, to estimate its duration; None if it has no limit.
         look_up: The maximum number of rows to look up at the gateway (one read each).

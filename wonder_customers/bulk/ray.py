@@ -233,7 +233,7 @@ async def sync_on_ray(
     chosen = options or Options()
     if chosen.removed == "delete":
         raise ConfigurationError(
-            "customers that are no longer in the source cannot be deleted on Ray. Nothing was sent. Send the rows on"
+            "customers missing from the source cannot be deleted on Ray. Nothing was sent. Send the rows on"
             " Ray, then run the same command with --removed delete and without --on. Confirmed rows are not sent again."
         )
     journal = await anyio.to_thread.run_sync(journal.resolve)

@@ -1,4 +1,4 @@
-"""Deletes the customers no longer in the source, after all rows of the source were sent."""
+"""Deletes the customers missing from the source, after all rows of the source were sent."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing, suppress
@@ -42,12 +42,12 @@ def check_deletion(account: Account) -> None:
     if reason is not None:
         raise ConfigurationError(
             f"{dialect.gateway} cannot delete customers: {reason}. Nothing was sent. Use --removed report, which only"
-            " counts the customers that are no longer in the source."
+            " counts the customers missing from the source."
         )
 
 
 def count_left(records: Removals, left: LeftCustomers, missing: Callable[[Sequence[str]], set[str]]) -> None:
-    """Count the customers no longer in the source.
+    """Count the customers missing from the source.
 
     Args:
         records: The journal.
@@ -66,7 +66,7 @@ def removal_problem(left: LeftCustomers, rows: int, failures: int, limit: Remova
     """Return why no customer may be deleted and whether the job stops for that reason; None if deletion is allowed.
 
     Args:
-        left: The customers no longer in the source.
+        left: The customers missing from the source.
         rows: The number of rows of the source.
         failures: The number of rows that failed or cannot be sent.
         limit: The maximum number of customers to delete.
@@ -82,7 +82,7 @@ def removal_problem(left: LeftCustomers, rows: int, failures: int, limit: Remova
 
 @define(eq=False)
 class Removal:
-    """Deletes the customers no longer in the source.
+    """Deletes the customers missing from the source.
 
     Each customer is read first. A customer that is already deleted, for example by a process that was killed, is not
     deleted again. A customer whose reference another program has changed is kept.
@@ -180,7 +180,7 @@ class Removal:
 
 
 def _kept(it: Candidate, reason: str, code: str, error: CallError | None = None) -> Outcome:
-    text = f"the customer is no longer in the source and was not removed: {reason.rstrip('.')}"
+    text = f"the customer is missing from the source and was not removed: {reason.rstrip('.')}"
     if error is None:
         return Outcome(0, it.reference, "kept", it.id, text, code)
     if error.applied != "no":

@@ -107,7 +107,7 @@ def _arrived(job: Job) -> dict[str, Any]:
 
 
 def _left(job: Job) -> dict[str, Any] | None:
-    """Return the customers no longer in the source, by their ids; None if they were not counted."""
+    """Return the customers missing from the source, by their ids; None if they were not counted."""
     left = job.left
     if not left.counted:
         return None
@@ -117,7 +117,7 @@ def _left(job: Job) -> dict[str, Any] | None:
 
 
 def _left_text(job: Job) -> str | None:
-    """Return a sentence about the customers no longer in the source; None if there is nothing to report."""
+    """Return a sentence about the customers missing from the source; None if there is nothing to report."""
     left = job.left
     if left.problem is not None:
         return f"No customer was removed: {left.problem}."

@@ -16,7 +16,7 @@ Status = Literal["created", "updated", "written", "unchanged", "failed", "invali
 
 ``written`` means created or updated, at a gateway whose responses do not show which (Wonder). ``invalid`` and
 ``duplicate`` rows were not sent: they are unreadable or violate the gateway's limits, or repeat an earlier reference.
-Customers no longer in the source are ``removed`` (deleted at the gateway) or ``kept`` (they could not be deleted).
+Customers missing from the source are ``removed`` (deleted at the gateway) or ``kept`` (they could not be deleted).
 """
 
 
@@ -145,7 +145,7 @@ class Outcome:
     """The outcome of one row.
 
     Attributes:
-        number: The row's number in the source, from 1; 0 for a customer no longer in the source.
+        number: The row's number in the source, from 1; 0 for a customer missing from the source.
         reference: The customer's reference; None if the row has none.
         status: The result, see `Status`.
         id: The gateway's id for the customer, if known.

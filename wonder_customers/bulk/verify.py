@@ -29,7 +29,7 @@ Result = Literal[
 ]
 """``normalized`` rows are equal after normalisation, for example of the case of an e-mail address. ``unreadable`` rows
 cannot be at the gateway: they are invalid or have no reference. ``unsent`` rows were never confirmed, according to the
-journal. ``removed`` and ``present`` refer to customers that were removed because they are no longer in the source: the
+journal. ``removed`` and ``present`` refer to customers that were removed because they are missing from the source: the
 gateway does not have ``removed`` customers, as expected, but still has ``present`` customers."""
 
 _LEFT_OUT: Final = frozenset({"unreadable", "unsent"})
@@ -43,7 +43,7 @@ class Finding:
     """The result of comparing one row.
 
     Attributes:
-        number: The number of the row; 0 for a customer no longer in the source.
+        number: The number of the row; 0 for a customer missing from the source.
         reference: The customer's reference.
         result: The result.
         fields: The fields that differ.

@@ -135,7 +135,7 @@ def _show_differences(differences: list[Difference], *, values: bool) -> None:
 
 
 def _show_left(left: LeftCustomers, rows: int) -> None:
-    """Print the customers no longer in the source."""
+    """Print the customers missing from the source."""
     warning = left.warning(rows)
     if left.problem is not None:
         print_message(f"`sync` would not remove any customer: {left.problem}", "red")
@@ -147,8 +147,8 @@ def _show_left(left: LeftCustomers, rows: int) -> None:
     what = "would be removed from the gateway" if removed else "will stay at the gateway"
     print_line(f"The source no longer contains {left.share}, which {what}", "yellow")
     for reference, gateway_id in left.listed[:MOST_SHOWN]:
-        print_line(f"no longer in the source: {reference} ({gateway_id or 'id unknown'})")
-    _print_rest("customer", "no longer in the source", left.count - MOST_SHOWN)
+        print_line(f"missing from the source: {reference} ({gateway_id or 'id unknown'})")
+    _print_rest("customer", "missing from the source", left.count - MOST_SHOWN)
 
 
 def show_status(journal: Journal, *, json: bool) -> int:
@@ -286,7 +286,7 @@ def show_verification(
     for finding in found.findings[:MOST_SHOWN]:
         fields = f": {', '.join(finding.fields)}" if finding.fields else ""
         since = " (the row changed in the source after it was sent)" if finding.changed else ""
-        row = f"row {finding.number}" if finding.number else "no longer in the source"
+        row = f"row {finding.number}" if finding.number else "missing from the source"
         result = _RESULTS.get(finding.result, finding.result)
         print_line(f"{row}, {finding.reference or 'without a reference'}: {result}{fields}{since}", "red")
     _print_rest("row", "with a difference or without a comparison", found.not_equal - MOST_SHOWN, "red")

@@ -102,12 +102,12 @@ class EngineOptions:
 @Parameter(name="*")
 @frozen
 class RemovalOptions:
-    """Options for the customers no longer in the source."""
+    """Options for the customers missing from the source."""
 
     removed: Annotated[
         RemovedRule | None,
         Parameter(
-            help="What to do with customers that are no longer in the source: report (count the customers; the"
+            help="What to do with customers missing from the source: report (count the customers; the"
             " default) or delete."
         ),
     ] = None

@@ -20,7 +20,7 @@ confirmed in the current run."""
 
 State = Literal["sending", "done", "failed", "unknown", "held", "removing", "removed"]
 """``failed``: the gateway refused the row. ``unknown``: possibly applied. ``held``: not applied, to be sent again.
-``removing`` and ``removed``: the row is no longer in the source, and its customer is being or was deleted."""
+``removing`` and ``removed``: the row is missing from the source, and its customer is being or was deleted."""
 
 UNCONFIRMED = frozenset({"sending", "unknown", "removing"})
 """The states of rows with a write that may have been applied."""
