@@ -56,6 +56,7 @@ class Conditions:
 
     @latency.setter
     def latency(self, value: tuple[float, float] | None) -> None:
+        """Set the delay; raise `ValueError` if it is invalid."""
         if value is not None:
             low, high = (_number("latency", it, _MAX_SECONDS) for it in value)
             if low > high:
@@ -76,6 +77,7 @@ class Conditions:
 
     @rate_limit.setter
     def rate_limit(self, value: float | None) -> None:
+        """Set the limit; raise `ValueError` if it is invalid."""
         if value is not None:
             value = _number("rate_limit", value, _MAX_RATE)
             if value <= 0:

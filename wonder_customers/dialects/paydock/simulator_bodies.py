@@ -62,7 +62,7 @@ def success(status: int, kind: str, data: object, resource: Mapping[str, object]
 def fail(
     status: int, message: str, code: str, path: str = "", messages: tuple[str, ...] = (), *, kind: str = "customer"
 ) -> NoReturn:
-    """Refuse a request with both error objects. `kind` is the value of ``resource.type``."""
+    """Raise `GatewayRefusal` with both error objects. `kind` is the value of ``resource.type``."""
     details = {"path": path, "messages": list(messages)}
     legacy = code if code == "token_required" else "".join(word.capitalize() for word in code.split("_"))
     error = {"message": message, "code": legacy, "details": details}
@@ -72,7 +72,7 @@ def fail(
 
 
 def unknown_key() -> NoReturn:
-    """Refuse an unknown secret key, with an error in the older format."""
+    """Raise `GatewayRefusal` for an unknown secret key, with an error in the older format."""
     error, resource = {"message": "No user with provided secret key"}, {"type": "user", "data": None}
     raise GatewayRefusal(403, {"status": 403, "error": error, "resource": resource}, _headers())
 
