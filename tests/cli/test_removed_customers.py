@@ -1,4 +1,4 @@
-"""The options for customers no longer in the source: ``plan``, ``sync`` and ``resume``."""
+"""The options for customers missing from the source: ``plan``, ``sync`` and ``resume``."""
 
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -35,7 +35,7 @@ def test_customers_that_left_are_planned_and_reported(
     code, out, _ = at_simulator("plan", "c.csv", "--to", gateway)
     assert code == SUCCESS
     assert "The source no longer contains 1 customer (25.0%), which will stay at the gateway" in out
-    assert "no longer in the source: c-3 (" in out
+    assert "missing from the source: c-3 (" in out
     code, _, err = at_simulator("sync", "c.csv", "--to", gateway, "--report", "r.json", "--html", "r.html")
     assert code == SUCCESS
     assert "The source no longer contains 1 customer (25.0%), which will stay at the gateway." in err

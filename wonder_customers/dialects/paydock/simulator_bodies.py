@@ -78,7 +78,7 @@ def unknown_key() -> NoReturn:
 
 
 def unknown_token() -> NoReturn:
-    """Refuse an unknown, used or expired one-time token, with a body that a public test suite recorded."""
+    """Raise `GatewayRefusal` for an invalid one-time token, with a body that a public test suite recorded."""
     message, messages = "Token Not found", ["No Tokens found with provided id"]
     summary = {"message": message, "code": "unspecified_error", "details": {"messages": messages}}
     body = {"status": 400, "error": {"message": message, "details": messages}, "error_summary": summary}
@@ -86,7 +86,7 @@ def unknown_token() -> NoReturn:
 
 
 def _declined() -> NoReturn:
-    """Refuse a card as an acquirer does."""
+    """Raise `GatewayRefusal` for a card, as an acquirer does."""
     reason = {"gateway_specific_code": "05", "gateway_specific_description": "Do not honour"}
     summary = {"message": "Transaction declined", "code": "transaction_declined", "details": {**reason, "messages": []}}
     error = {"message": "Transaction declined", "details": [{**reason, "param_name": "card_number"}]}
@@ -95,12 +95,12 @@ def _declined() -> NoReturn:
 
 
 def invalid(path: str, *messages: str) -> NoReturn:
-    """Refuse a request because of the field at `path`."""
+    """Raise `GatewayRefusal` for a request because of the field at `path`."""
     fail(400, "param validation failed", "validation_error", path, messages)
 
 
 def not_found() -> NoReturn:
-    """Refuse a request for an unknown resource."""
+    """Raise `GatewayRefusal` for a request for an unknown resource."""
     fail(404, "Not found", "not_found")
 
 
