@@ -134,12 +134,12 @@ class UnsupportedOperationError(WonderCustomersError):
 
 @frozen
 class Violation:
-    """One violated limit of a record.
+    """One violated rule of a record, filter or argument.
 
     Attributes:
-        field: The field of the record, such as ``address.city``.
+        field: The field or argument, such as ``address.city``.
         wire_field: The gateway's name for the field; None when the gateway has no such field.
-        limit: The requirement of the gateway's documentation. It never contains the value.
+        limit: The requirement that is not met. It never contains the value.
     """
 
     field: str
@@ -242,7 +242,7 @@ class CallError(WonderCustomersError):
 
 
 class NotSentError(CallError):
-    """No byte of the request was sent: no connection could be opened, or none was free in time."""
+    """No byte of the request was sent, for example because no connection could be opened."""
 
     hint = "It is safe to call again. Check that the gateway's host can be reached."
 

@@ -11,14 +11,14 @@ An observer is a callable that takes one event:
 
 Observers run one after the other in the caller's task, at the moment of the event. They can read the caller's context
 variables. The time that an observer takes delays the call, so it must be fast and must not block. Exceptions raised by
-an observer never reach the call. All of them are counted in `Stats.observer_failures`. The first one of each observer
-is logged as ``observer_failed``, with the name of its class, to the logger ``wonder_customers``.
+an observer never reach the call. All exceptions are counted in `Stats.observer_failures`. The class name of an
+observer's first exception is logged as ``observer_failed`` to the logger ``wonder_customers``.
 
 The events of one call arrive in this order. Events in brackets occur any number of times, or not at all:
 
     CallStarted
-    [Waiting]  [AttemptStarted  AttemptEnded  [ResponseDrift]]
-    [LookupStarted  [AttemptStarted  AttemptEnded  [ResponseDrift]]  LookupEnded]
+    [Waiting]  [AttemptStarted  [Waiting]  [ResponseDrift]  AttemptEnded]
+    [LookupStarted  [Waiting]  [AttemptStarted  [Waiting]  [ResponseDrift]  AttemptEnded]  LookupEnded]
     CallEnded
 
 Every call ends with `CallEnded`, and every `AttemptStarted` is followed by `AttemptEnded`, even if the call is
@@ -107,7 +107,7 @@ class Stats:
         waiting_for_lock: Calls that wait until another write for their customer ends.
         waiting_for_rate_limit: Requests that wait for the session's rate limit.
         views: Number of views made of the session.
-        observer_failures: How often an observer of the session raised.
+        observer_failures: Number of exceptions that the observers of the session raised.
         drift: Number of response fields that differed from the gateway's documentation, by gateway and wire field, such
             as ``monri.zip_code``.
     """
@@ -154,7 +154,7 @@ class SessionEnded:
     """The ``async with`` block of the session was left.
 
     Attributes:
-        session: The event of the start of the session.
+        session: The `SessionStarted` event of the session.
     """
 
     name: ClassVar[str] = "session_ended"
@@ -183,7 +183,7 @@ class CallStarted:
 
 @frozen(eq=False)
 class AttemptStarted:
-    """A request is about to be signed and sent.
+    """An attempt starts: the request is signed and sent when the rate limit permits it and a connection is free.
 
     Attributes:
         call: The call that sends the request.
@@ -207,12 +207,12 @@ class AttemptEnded:
 
     Attributes:
         call: The call that sent the request.
-        attempt: The event of the start of the request.
+        attempt: The `AttemptStarted` event of the request.
         outcome: How the request ended.
         status: The HTTP status; None if no status arrived.
         applied: Whether this request was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
         error: The class name of the error, ``Cancelled``, or None after success.
-        elapsed: Duration in seconds, including the wait for a connection.
+        elapsed: Duration in seconds, including the waits for the rate limit and a connection.
         request_id: The gateway's id for the request, or the id sent with it. None after a cancellation.
     """
 
@@ -229,13 +229,13 @@ class AttemptEnded:
 
 @frozen(eq=False)
 class Waiting:
-    """A call waits. The next event of the call marks the end of the wait.
+    """A call waits. Unless the reason is ``rate_limit``, the next event of the call marks the end of the wait.
 
     Attributes:
         call: The call that waits.
         reason: Why the call waits.
         seconds: Duration of the wait; for ``lock`` and ``rate_limit``, the maximum duration.
-        tokens: Tokens left in the retry budget of the gateway.
+        tokens: Tokens left in the retry budget of the account.
     """
 
     name: ClassVar[str] = "waiting"
@@ -272,7 +272,7 @@ class LookupStarted:
     """A lookup of an unanswered write starts. Its requests are reported as attempts.
 
     Attributes:
-        call: The call that looks up its write.
+        call: The call whose write is looked up.
     """
 
     name: ClassVar[str] = "lookup_started"
@@ -284,10 +284,10 @@ class LookupEnded:
     """A lookup ended.
 
     Attributes:
-        call: The call that looked up its write.
-        lookup: The event of the start of the lookup.
+        call: The call whose write was looked up.
+        lookup: The `LookupStarted` event of the lookup.
         found: Whether the write was applied. If so, the record found becomes the result of the call.
-        error: The class name of the error of the lookup, ``Cancelled``, or None.
+        error: The class name of the lookup's error, ``Cancelled``, or None.
     """
 
     name: ClassVar[str] = "lookup_ended"
@@ -302,13 +302,14 @@ class CallEnded:
     """An operation of the session ended.
 
     Attributes:
-        call: The event of the start of the operation.
+        call: The `CallStarted` event of the operation.
         error: The class name of the raised error, ``Cancelled``, or None after success.
         applied: Whether the operation was applied: ``no``, ``yes`` or ``unknown``. Always ``no`` for reads.
         requests: Number of requests of the operation.
-        recovered: Whether its write received no response, and a lookup found that the write was applied.
+        recovered: Whether a write received no response, and a lookup found that it was applied.
         elapsed: Duration in seconds, including waits.
-        request_id: The id of the last request, as in the `request_id` of the error; None without a request.
+        request_id: The id of the last request, as in the `request_id` of the error; None without a request or
+            after a cancellation.
     """
 
     name: ClassVar[str] = "call_ended"

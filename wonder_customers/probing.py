@@ -67,7 +67,7 @@ class CheckedFact:
 
     Attributes:
         name: The name of the deviation.
-        fact: The name of the fact on the gateway's page; empty for checks of the documented fields.
+        fact: The name of the fact on the gateway's page; empty if there is no such fact.
         believed: The assumption of the library.
         seen: What was observed instead; None if the assumption is correct.
         advice: What to do about the difference.
@@ -244,7 +244,7 @@ class _ProbeRun:
                 await self._session.get(made.id)
 
     async def _tokens(self, customer: str) -> None:
-        """Create, check and delete a payment token, if the checks have a source for one."""
+        """Create, check and delete a payment token, if the checks contain a payment source."""
         source = self._checks.source
         if source is None:
             return
@@ -269,7 +269,7 @@ class _ProbeRun:
                 await self._session.for_account(wrong).check()
 
     def _draft(self, reference: str, email: str = "Probe.Original@Example.COM") -> CustomerDraft:
-        """Return a customer with every field that the gateway supports, some with unusual characters."""
+        """Return a test customer. Some of the values contain unusual characters."""
         draft = CustomerDraft(
             reference,
             name="Zoë  Probe",
@@ -339,7 +339,7 @@ def _response_types(response: HttpResponse) -> dict[str, Any]:
 
 
 def _types_of(value: Any) -> Any:
-    """Return a JSON value with each scalar replaced by its type and length."""
+    """Return a JSON value with types instead of scalars, and the lengths of strings. Lists are cut to three items."""
     if isinstance(value, dict):
         return {key: _types_of(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -56,13 +56,13 @@ class RateLimiter(Protocol):
         """
 
     def release(self, transmission: Transmission, result: RequestResult, /) -> None:
-        """Record that a permitted request ended. Called exactly once for each `acquire` that returned."""
+        """Record that a permitted request ended. Called exactly once per request, even if its permit was renewed."""
 
 
 _MARGIN: Final = 0.05
-"""Fraction by which a period is extended (in seconds at most), because requests arrive with varying delay."""
+"""Fraction by which a period is extended, and the maximum extension in seconds, because delays of requests vary."""
 _CATCH_UP: Final = 0.02
-"""Seconds by which a permit may be late without delaying the following ones, because of the resolution of timers."""
+"""Seconds by which a permit may be late without delaying the following permits, because of the resolution of timers."""
 _SHORTEST: Final = 1e-6
 """Seconds below which a wait is skipped."""
 
@@ -229,7 +229,7 @@ _SHRINK: Final = 0.7
 _SLOW: Final = 3.0
 """Latency is too high at this multiple of its usual value."""
 _FIRST_RATE: Final = 10.0
-"""Requests per second after the first refusal, if fewer were accepted before."""
+"""Lowest accepted rate, in requests per second, that is assumed at the first refusal."""
 _CUT: Final = 0.95
 """Factor applied to the accepted rate after a refusal."""
 _CUT_AGAIN: Final = 0.85
@@ -237,7 +237,7 @@ _CUT_AGAIN: Final = 0.85
 _HALVE: Final = 0.5
 """Factor applied to the rate after a refusal if nothing was accepted since the last cut."""
 _GRACE: Final = 0.3
-"""Seconds after a cut within which requests sent before the cut may still be refused."""
+"""A refusal causes another cut only if its request was permitted more than this many seconds after the last cut."""
 _SEARCH: Final = 1.0
 """Relative growth of the rate per second until the second cut."""
 _CREEP: Final = 0.01
@@ -261,9 +261,9 @@ class _Sample:
 class AdaptiveRateLimit(_Paced):
     """Finds the rate and the number of concurrent requests that the gateway accepts.
 
-    The algorithm is additive increase, multiplicative decrease (AIMD). The rate is unlimited until the first HTTP 429.
-    It is then set below the accepted rate, and grows slowly to find out whether the gateway accepts more. Concurrency
-    grows by one per interval while it is used, and shrinks when requests fail (5xx, no response) or become slow.
+    The rate is unlimited until the first HTTP 429. It is then set below the accepted rate, and grows by a factor to
+    find out whether the gateway accepts more. Further refusals reduce the rate. Concurrency grows by one per interval
+    while it is used, and shrinks when requests fail (5xx, no response) or become slow.
 
     Args:
         ceiling: Maximum number of requests per second, as for `RateLimit`; None for no maximum.
@@ -271,7 +271,7 @@ class AdaptiveRateLimit(_Paced):
     Attributes:
         rate: Current limit in requests per second; None until the gateway has refused a request.
         concurrency: Current maximum number of concurrent requests.
-        accepted: Number of requests that were not throttled.
+        accepted: Number of requests that were neither throttled nor cancelled.
         throttled: Number of requests that the gateway refused with HTTP 429.
         failed: Number of requests that ended with a server error or without a response.
 
@@ -326,7 +326,7 @@ class AdaptiveRateLimit(_Paced):
         self._active += 1
 
     def _cut(self, began: float, now: float, retry_after: float | None) -> None:
-        """Reduce the rate, unless the refusal belongs to the congestion of the previous cut."""
+        """Reduce the rate, unless the previous cut was made for the same congestion."""
         if self._cut_at is not None and began < self._cut_at + _GRACE:
             return
         again = self._cut_at is not None and now - self._cut_at < 1.0 + _GRACE
@@ -354,7 +354,7 @@ class AdaptiveRateLimit(_Paced):
         self._cut_at = self._grown_at = now
 
     def _grow(self, now: float) -> None:
-        """Increase the rate slowly, if it is used."""
+        """Increase the rate, if it is used."""
         passed = now - self._grown_at
         if passed < 0.1 or self.rate is None or self._cut_at is None:
             return
@@ -388,7 +388,7 @@ class AdaptiveRateLimit(_Paced):
             self._changed.wake()
 
     def _slow(self, sample: _Sample) -> bool:
-        """Return whether the mean latency is well above the baseline. Adapt the baseline slowly."""
+        """Return whether the mean latency is well above the baseline. Lower the baseline at once, raise it slowly."""
         if not sample.timed:
             return False
         mean = sample.latency / sample.timed

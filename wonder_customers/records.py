@@ -119,7 +119,7 @@ class CardSource:
 @guarded
 @frozen
 class WonderCard(CardSource):
-    """A card for Wonder, with the fields of `CardSource`. Those that Wonder requires have no defaults."""
+    """A card for Wonder, with the fields of `CardSource`. The fields that Wonder requires have no defaults."""
 
     expire_month: str = field(repr=False, kw_only=True)
     expire_year: str = field(repr=False, kw_only=True)
@@ -189,7 +189,7 @@ class CustomerDraft(Acceptable):
         default_payment_token: The token to charge by default (Wonder: a UUID; Paydock: 24 hex digits).
         payment_source: Paydock: how the customer pays.
         clear: The fields that an upsert clears, such as ``email``, ``address.city`` or ``metadata.plan``. Fields with
-            the value `CLEAR` are added to it, and fields with another value are removed from it.
+            the value `CLEAR` are added to it, and fields with any other value except None are removed.
     """
 
     reference: str | None = None
@@ -245,7 +245,7 @@ class CustomerPatch:
 
 
 def _masked(number: str | None) -> str | None:
-    """Return a card number with all but its last four digits masked. A number that is already masked is unchanged."""
+    """Return a card number with all but its last four digits masked. Fewer than twelve digits are not masked."""
     if number is None or sum(map(str.isdigit, number)) < 12:
         return number
     return f"{'*' * (len(number) - 4)}{number[-4:]}"

@@ -167,7 +167,7 @@ class RetryState:
     Attributes:
         evidence: How the last attempt ended.
         replay: The effect of sending the request twice.
-        attempts: Number of attempts so far, including the last one.
+        attempts: Number of attempts so far, including the last attempt.
         remaining: Seconds left before the deadline.
         tokens: Tokens left in the retry budget.
         retry_after: Seconds to wait according to the gateway; None if it sent no time.
@@ -193,7 +193,7 @@ class RetryState:
 
 @frozen
 class Retry:
-    """Wait for `after` seconds, then send the same bytes again. This takes `cost` tokens."""
+    """Wait for `after` seconds, then send the same request again. This takes `cost` tokens."""
 
     after: float
     cost: int
@@ -239,7 +239,8 @@ def decide(policy: RetryPolicy, now: RetryState) -> Decision:  # noqa: PLR0911 -
 
     (1) Only after an unconfirmed attempt, which may have created the customer with this reference; else raise.
 
-    A retry requires a remaining attempt, time before the deadline and, if the request was sent, tokens of the budget.
+    A retry requires a remaining attempt and time before the deadline. It takes tokens of the budget, unless the request
+    was not sent, or failed on a stale connection (reads), or the gateway refused it with HTTP 429 and a time.
     A read that failed on a stale connection is sent again at once. Without a lookup, "resolve" becomes "raise".
     """
     lookup = now.replay is Replay.LOOKUP and now.findable
@@ -309,8 +310,8 @@ def lookup_schedule(confirmation_window: float) -> Iterator[float]:
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds to wait according to a response, or None if it has no valid time.
 
-    ``retry-after-ms`` in milliseconds has precedence over ``Retry-After`` in seconds or as an HTTP date. Values that
-    are negative, not finite or not numbers are ignored. A date in the past means 0.
+    ``retry-after-ms`` in milliseconds has precedence over ``Retry-After`` in seconds or as an HTTP date. If the
+    number is negative or not finite, the result is None. A date in the past means 0.
 
     Args:
         headers: Response headers, names in lower case.

@@ -86,7 +86,7 @@ class Secret:
     """A key, a card number or a security code that is masked in all output.
 
     ``repr``, ``str`` and ``format`` return ``***``. A `Secret` cannot be pickled, iterated or measured with ``len``.
-    `reveal` returns the value. The library calls it only to write a request body or a header.
+    `reveal` returns the value. The library sends the value only in request bodies and headers.
 
     Args:
         value: The secret string.

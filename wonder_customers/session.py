@@ -50,8 +50,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         transport: None for the default, a `Transport`, a transport of httpx or httpx2, or a function that returns one.
             A transport passed by the caller is not closed with the session.
         max_connections: Maximum number of connections, shared with all views.
-        observers: Called with an event when a call, an attempt or a wait starts or ends; see
-            `wonder_customers.events`.
+        observers: Called with the events of the session and its calls; see `wonder_customers.events`.
         strict: Whether a response with fields that differ from the gateway's documentation raises
             `InvalidResponseError`. By default such fields are converted or None, and reported; see
             `wonder_customers.events.ResponseDrift`.
@@ -163,7 +162,7 @@ class CustomerSession(Generic[AnyAccount_co]):
     def stats(self) -> "Stats":
         """Return statistics: of this session with all its views, or of the account of a view.
 
-        It can be called from any thread, also after the end.
+        It can be called from any thread, also after the session has ended.
         """
         return self._shared.stats(None if self._owner else self._account_state)
 
@@ -184,7 +183,7 @@ class CustomerSession(Generic[AnyAccount_co]):
         return self._dialect.payload(draft)
 
     def compare(self, draft: CustomerDraft, customer: Customer) -> Comparison:
-        """Return the fields in which `customer` differs from `draft`, and those equal only after normalisation.
+        """Return the fields in which `customer` differs from `draft`, and those that only normalisation makes equal.
 
         Raises:
             InvalidRecordError: An argument has a wrong type.

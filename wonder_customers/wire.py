@@ -38,7 +38,7 @@ class Replay(Enum):
     IDEMPOTENT = "idempotent"  # an update or delete by id: sending it twice leaves the same state
     NATURAL_UPSERT = "natural upsert"  # a create that the gateway keys by the caller's reference
     LOOKUP = "lookup"  # a create whose reference can be looked up afterwards
-    NONE = "none"  # a create that cannot be distinguished from another one
+    NONE = "none"  # a write that must not be sent twice, such as a create without a reference
 
 
 @frozen(cache_hash=True)
@@ -89,7 +89,7 @@ class Timeouts:
 
 @define
 class SignedRequest:
-    """A request that is ready to be sent: signed, with the gateway's origin and time limits.
+    """A request that is ready to be sent: signed, with the origin of the gateway and with time limits.
 
     Attributes:
         origin: The scheme, host and port to connect to.

@@ -1,1 +1,1 @@
-"""One operation, from call to result."""
+"""How a session runs an operation, from the call to the result."""

@@ -20,9 +20,9 @@ __all__ = ["AccountState", "AccountStates", "Counts", "digest", "identity"]
 
 _KEY: Final = os.urandom(32)
 _MOST: Final = 1000
-"""Maximum number of accounts without a view whose state is kept."""
+"""Maximum number of states that are kept for accounts without a view."""
 _KEPT: Final = 300.0
-"""Seconds for which the state of an account without a view is kept. A web application creates a view per request."""
+"""Seconds for which the state of an account without a view is kept. A web application may create a view per request."""
 
 
 def digest(*values: bytes) -> bytes:
@@ -39,7 +39,7 @@ def identity(holder: object, *more: str) -> Hashable:
     A secret that a function returns is identified by the function, so that a new secret does not change the identity.
 
     Args:
-        holder: An account, a str or a `Secret`.
+        holder: An account, a str, a `Secret` or a `ProvidedSecret`.
         more: Additional values for the digest.
     """
     if isinstance(holder, ProvidedSecret):

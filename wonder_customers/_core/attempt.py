@@ -68,7 +68,7 @@ class AttemptRunner:
         transport: Sends the requests; None until the session is opened.
         order: Records unconfirmed writes.
         strict: Whether a response that differs from the gateway's documentation is an error.
-        rate_limit: The rate limit; None without one.
+        rate_limit: The rate limit; None if there is none.
         slots: One slot for each connection. A request waits for a slot before it is permitted by the rate limit and
             signed: a signature contains the time, so a signed request must not wait for a connection.
         wall: Returns Unix time, for signatures and ``Retry-After`` dates.
@@ -102,7 +102,7 @@ class AttemptRunner:
     def run(
         self, call_context: CallContext, call: Call[Any], keys: Sequence[Key], number: int, perform: Perform
     ) -> Coroutine[Any, Any, AttemptResult]:
-        """Make one attempt. If the gateway refuses fetched credentials, make another with new ones.
+        """Make one attempt. If the gateway refuses fetched credentials, make a second attempt with new credentials.
 
         Args:
             call_context: The operation.
@@ -277,7 +277,7 @@ class AttemptRunner:
     def _signed(
         self, account_context: AccountContext, call: Call[Any], remaining: float, unique: str, signer: Signer
     ) -> SignedRequest:
-        """Return the request with its headers. This is the last step before sending, because signatures are timed."""
+        """Return the request with its headers. Signatures contain the time, so this is the last step before sending."""
         request, dialect = call.request, account_context.dialect
         headers = (*account_context.headers, self.user_agent, (b"X-Request-ID", unique.encode("ascii")))
         if call.signed:

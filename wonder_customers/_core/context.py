@@ -68,16 +68,16 @@ class AccountContext:
 
     Attributes:
         dialect: The dialect of the gateway, bound to the account.
-        merchant: Identifies the merchant in the order of writes.
+        merchant: Identifies the merchant in the keys of customers.
         account: What the views of the account share: retry tokens, counters, fetched credentials.
         policy: When to send again, and the time limits.
-        secrets: The account's credentials, which are removed from messages of the gateway. Those that functions return
-            are not part of it.
+        secrets: The account's credentials, which are removed from messages of the gateway. Secrets that functions
+            return are not included.
         stop: The signal that ends the waits of the calls; None if there is none.
         additional_headers: The headers that the application adds.
         source: The account itself, with the language of the view. It is needed only if functions return its secrets.
         headers: Headers of every request.
-        signer: The credentials of an account whose credentials are not fetched.
+        signer: The account's credentials, if they are not fetched.
         timeouts: Time limits of an attempt, unless less time is left before the deadline.
     """
 
@@ -334,7 +334,7 @@ def write_keys(call_context: CallContext, call: Call[Any]) -> list[Key]:
 
 
 def age_of(customer: Customer, headers: Mapping[str, str]) -> float:
-    """Return the age of a customer in seconds by the gateway's clock, or 0 if the response does not contain it."""
+    """Return the age of a customer in seconds by the gateway's clock, or 0 if one of the times is missing."""
     try:
         now = parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError):

@@ -85,7 +85,7 @@ class SharedValue(Generic[T]):
         self._failure = None
 
     def drop(self, value: T) -> None:
-        """Remove `value` if it is still the current one, because the gateway refused it."""
+        """Remove `value` if it is still the current value, because the gateway refused it."""
         # By identity: a value that was fetched since is not removed, even if it is equal.
         if self._value is value:
             self._value = None
@@ -98,7 +98,7 @@ class Signer:
     Attributes:
         dialect: The dialect for an account with these secrets.
         secrets: The secrets, which are removed from messages of the gateway.
-        account: The account. It is needed only if functions return secrets of it.
+        account: The account. It is needed only if functions return its secrets.
         bearer: The access token; None if the account needs none.
         provided: The secrets that functions returned, for `SharedValue.drop`.
     """
@@ -117,7 +117,7 @@ class _Provided:
     Attributes:
         values: The secrets by field.
         dialects: The dialects for the accounts with these secrets.
-        confirmed: When functions returned the same secrets after the gateway had refused them.
+        confirmed: The time when the functions returned the same secrets again after the gateway had refused them.
     """
 
     values: dict[str, Secret]
@@ -146,7 +146,7 @@ class AccountCredentials:
             send: Sends the request that fetches an access token.
             started: The start of the operation on the clock.
             refused: The credentials that the gateway refused, which are fetched again. The result is `refused` itself
-                if the new ones are equal, or if they were fetched again for another call since `started`.
+                if the new credentials are equal, or if they were fetched again for another call since `started`.
 
         Raises:
             CallError: The credentials could not be fetched.

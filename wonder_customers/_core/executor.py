@@ -141,7 +141,7 @@ class Executor:
     def _ended(self, call_context: CallContext, error: CallError, subject: tuple[str, str] | None) -> CallError:
         """Return the error of the operation without the traceback of inner frames, which contain the request."""
         if call_context.unconfirmed and error.applied == "no":
-            # A write of this operation is unconfirmed, although the failed lookup itself was not applied.
+            # A write of this operation is unconfirmed, although the request that failed was not applied.
             error = as_unconfirmed(error, dict([subject] if subject is not None else []))
             call_context.complete(error)
         cause = error.__cause__
@@ -286,7 +286,7 @@ class Executor:
     async def _resolve(
         self, call_context: CallContext, call: Call[T], keys: Sequence[Key], progress: _Progress, result: AttemptResult
     ) -> Response[T] | None:
-        """Look up the effect of a write until the end of the confirmation window. Return None if there is none."""
+        """Look up the effect of a write until the end of the confirmation window. Return None if none was found."""
         waits = lookup_schedule(call_context.account_context.policy.confirmation_window)
         at_once = result.evidence in {Evidence.BODY_LOST, Evidence.REJECTED}
         minimum = 0.0 if at_once else result.retry_after or 0.0
@@ -301,7 +301,7 @@ class Executor:
             found = await self._look_up_after(call_context, call, progress, result)
             if found is not None:
                 if call.replay is Replay.LOOKUP:
-                    # Another attempt at an update may still be in progress, also one of an earlier call.
+                    # Only for creates: another attempt at an update, even of an earlier call, may still be in progress.
                     self.order.locks.unconfirmed.confirm(keys)
                 return found
         return None

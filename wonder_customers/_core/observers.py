@@ -1,4 +1,4 @@
-"""Calls of a session's observers with its events. Loaded only if there are observers."""
+"""Reports the events of a session to its observers. Loaded only if there are observers."""
 
 import logging
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def _observers(given: Any) -> tuple[Observer, ...]:
 
 
 def _named(observer: object) -> str:
-    """Return the name of an observer in its source code, which contains no data."""
+    """Return the qualified name of an observer or of its class, which contains no data."""
     return str(getattr(observer, "__qualname__", type(observer).__qualname__))
 
 
@@ -97,7 +97,7 @@ class ObserverGroup:
             self.notify(SessionEnded(self._opened))
 
     def call(self, gateway: str, operation: str, origin: Origin) -> "CallObserver":
-        """Report the start of an operation, and return the observer of its events."""
+        """Report the start of an operation, and return an object that reports its other events."""
         started = CallStarted(next(_NUMBERS), gateway, str(operation), origin.host, origin.port)
         self.notify(started)
         return CallObserver(self.notify, started)

@@ -86,8 +86,8 @@ class SessionState:
         transport_description: A description of the transport for the ``repr`` of the session.
         process: Id of the process in which the session was opened.
         accounts: The state of each account.
-        loop: The event loop that the session was opened on; None before.
-        closed: The session has ended.
+        loop: The event loop on which the session was opened; None before it is opened.
+        closed: Whether the session has ended.
         views: Number of views made.
     """
 
@@ -142,7 +142,7 @@ class SessionState:
             ) from None
 
     def account_context(self, account: Account, settings: ViewSettings) -> AccountContext:
-        """Return the context of an account, which has one state for all of its views."""
+        """Return the context of an account. All views of an account share one state."""
         source = settings.localized(account)
         dialect = source.dialect()
         state = self.accounts.of(account, dialect)
@@ -153,7 +153,7 @@ class SessionState:
         )
 
     def _merchant(self, account: Account, dialect: Dialect) -> Hashable:
-        # A transport of the caller may lead anywhere, so its gateways are not those of other sessions.
+        # A transport of the caller may connect to any server, so its gateways are not those of other sessions.
         place = None if self.transport_argument is None else id(self.transport_argument)
         # By origin: the base URL may be spelled in several ways.
         merchant = identity(account if dialect.merchant is None else dialect.merchant)

@@ -72,7 +72,7 @@ async def _wait_for_rate_limit(
 
 
 async def _renew(rate_limit: RateLimiter, call_context: CallContext, transmission: Transmission) -> None:
-    """Acquire a new permit, because the first one expired before the request was sent.
+    """Acquire a new permit, because the first permit expired before the request was sent.
 
     Raises:
         TransportError: No permit was available before the deadline, or the stop signal ended the wait.

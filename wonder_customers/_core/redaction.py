@@ -16,7 +16,7 @@ _SEARCHED: Final = 4000
 """Maximum number of characters of a message that are searched."""
 _KEPT: Final = 1000
 _LONG: Final = 6
-"""Minimum length of values that are removed even inside words. Shorter ones are removed only as whole words."""
+"""Minimum length of values that are removed even inside words. Shorter values are removed only as whole words."""
 _EMAIL: Final = re.compile(r"[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
 _DIGITS: Final = re.compile(r"\+?\d(?:[\W_]{0,3}\d){6,}")
 """Seven or more digits, with any separators."""

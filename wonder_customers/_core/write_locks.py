@@ -71,7 +71,7 @@ class UnconfirmedWrites:
             self._writes.pop(key, None)
 
     def remaining(self, keys: Iterable[Key], body: bytes | None) -> float:
-        """Return the seconds that a write with `body` has to wait for unconfirmed writes with another body."""
+        """Return the seconds to wait for unconfirmed writes with a body other than `body`. None equals no body."""
         if not self._writes:
             return 0.0
         now, same = self.clock(), None if body is None else digest(body)
@@ -186,7 +186,7 @@ class WriteOrder:
             await self.lock(call_context, it)
 
     async def lock_customer(self, call_context: CallContext, step: LockCustomer) -> bool:
-        """Lock a customer in addition. Return whether it may have changed since the first request of the operation.
+        """Lock one more key of a customer. Return whether it may have changed since the first request of the operation.
 
         All operations lock references before ids, so that two of them cannot wait for each other. Therefore the id is
         released while the operation waits for the reference.

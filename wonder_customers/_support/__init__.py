@@ -1,1 +1,1 @@
-"""Helpers without any dependency on the rest of the package: clock, loopback hosts, phone numbers, wait queue."""
+"""Helpers without any dependency on the rest of the package, such as the clock, phone numbers and the wait queue."""

@@ -13,10 +13,10 @@ from attrs import fields, has
 __all__ = ["contains_card_number", "find_card_data", "names_security_code", "plain_text", "search_values"]
 
 _CANDIDATE: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,18}(?![0-9])")
-"""Complete groups of digits with 13 to 19 digits in total, of which the first is that of a card scheme. Between two
+"""Complete groups of digits with 13 to 19 digits in total, the first of which is that of a card scheme. Between two
 digits are up to three characters that are neither letters nor digits."""
 _RUN: Final = re.compile(r"[2-6](?<![0-9].)(?:[\W_]{0,3}[0-9]){12,}")
-"""All groups of digits from the first one with which a card number can begin."""
+"""All groups of digits from the first group with which a card number can begin."""
 _GROUP: Final = re.compile("[0-9]+")
 _NUMBER: Final = re.compile(
     r"4[0-9]{12}(?:[0-9]{3}){0,2}"  # Visa
@@ -40,7 +40,7 @@ _CODE_IN_TEXT: Final = re.compile(
 )
 _CODE: Final = re.compile(r"[0-9]{3}")
 _HINTS: Final = ("csc", "cvn", "cvv", "cvc", "code", "nummer", "kod")
-"""Strings of which one occurs, without accents, in every text with a security code."""
+"""Every text with a security code contains at least one of these strings after accents are removed."""
 _BETWEEN: Final = '"x"'
 """The separator of strings in the text that is searched first, which prevents matches that span two strings."""
 _FOREIGN: Final = re.compile(r"[^\x00-\x7f]")
@@ -119,7 +119,7 @@ def find_card_data(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def search_values(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Do what `find_card_data` does, without the fast check that most values need no search."""
+    """Search like `find_card_data`, but without the fast check that makes most searches unnecessary."""
     queue: list[tuple[str, Any]] = [(path, value)]
     seen: set[int] = set()
     for location, item in queue:
@@ -195,7 +195,7 @@ def _fields_of(location: str, record: Any, names: Iterable[str]) -> Iterable[tup
         if value is None:
             continue
         name = f"{location}.{field}" if location else field
-        # In a phone field, a number that looks like a card number but is shorter is a telephone number.
+        # In a phone field, at most 15 digits that look like a card number are a telephone number.
         phone = location == "phone" and isinstance(value, str)
         if not phone or contains_card_number(value, _MOST_DIGITS + 1):
             yield name, value

@@ -62,7 +62,7 @@ class FoldedText:
 
 
 def fold(text: str) -> str:
-    """Return the folded text alone, many times as fast for ASCII without escapes, such as a private key."""
+    """Return only the folded text. For ASCII without escapes, this is many times faster than `FoldedText.of`."""
     if text.isascii() and not _ESCAPE.search(text):
         return re.sub(r"\s+", " ", _PLUS.sub(" ", text).lower())
     return FoldedText.of(text).text

@@ -50,7 +50,7 @@ def ambiguity(text: str) -> str | None:
 
 
 def national(text: str, region: str) -> str | None:
-    """Return a number that is written as dialled in a country in E.164 format; None if it is not valid there.
+    """Convert a number as dialled in a country to E.164 format. Return None if it is not valid there.
 
     Args:
         text: The number, with or without a trunk prefix, or with the country's prefix for international calls.
@@ -122,7 +122,7 @@ _NEVER: Final = re.compile(r"(?!)")
 
 @cache
 def _calling_code(start: str) -> tuple[str, re.Pattern[str]]:
-    """Return the calling code of a number that starts with three digits, and a pattern for its trunk prefixes.
+    """Return the calling code of a number that starts with the digits `start`, and a pattern for trunk prefixes.
 
     The calling code is empty if it does not exist.
     """

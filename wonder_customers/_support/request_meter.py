@@ -10,7 +10,7 @@ class RequestMeter:
     """Counts accepted requests per tenth of a second.
 
     Attributes:
-        tenths: The number of each tenth of a second with requests, and the number of requests in it.
+        tenths: Pairs of the index of a tenth of a second and the number of requests in it.
     """
 
     tenths: "deque[tuple[int, int]]" = field(factory=deque)

@@ -40,7 +40,7 @@ class WaitQueue:
         Args:
             hand_on: Called if the task is cancelled after it was selected. It must pass the resource to another task.
             seconds: Maximum wait in seconds.
-            ends: A set that contains a function that ends the wait, for the duration of the wait.
+            ends: A set to which a function that ends the wait is added while the task waits.
         """
         loop: Any = running_loop()
         wait = self._wait_on_asyncio if hasattr(loop, "create_future") else self._wait_on_trio
@@ -156,7 +156,7 @@ class DividedSlots:
     """A limit on the number of tasks that use a resource at the same time, such as the connections of a session.
 
     Among several accounts, an account takes another slot only if it holds fewer slots than are free. One account with
-    requests that hang thus holds half of the slots, two hold a third each, and the next account always finds some.
+    requests that hang thus holds half of the slots, two hold a third each, and the next account always finds a slot.
 
     Attributes:
         divided: Whether several accounts use the slots.

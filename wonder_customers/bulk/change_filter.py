@@ -33,7 +33,7 @@ class PendingRow:
         row: The row.
         draft: The draft to send.
         reference: The customer's reference.
-        raw: The digest of the row's raw values; None if it has none.
+        raw: The digest of the row's raw values; None if there are none.
         payload: The digest of the request body.
         known: Whether the gateway has accepted this reference before, which means that the customer exists.
         unconfirmed: Whether the outcome of an earlier write is unknown.
@@ -67,7 +67,7 @@ class ChangeFilter:
 
     Attributes:
         session: The session, which provides the gateway's limits and request bodies.
-        journal: The results of earlier runs; None if there are none.
+        journal: The results of earlier runs; None without a journal.
         only: The rows that belong to the run.
         full: Whether to send unchanged rows too.
         read_only: Whether the journal must not be changed.
@@ -75,7 +75,7 @@ class ChangeFilter:
         repeats: Maps the number of each row with a repeated reference to the number of the first row with that
             reference. Required for a part of a source; None for a whole source.
         notes: Receives the references that differ only in case or invisible characters; None to discard them.
-        inspect: Called with the result of each `split`; None for nothing.
+        inspect: A function that is called with the result of each `split`; None if there is none.
         skipped: The number of rows that do not belong to the run.
     """
 

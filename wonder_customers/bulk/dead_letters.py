@@ -141,12 +141,12 @@ class DeadLetters:
         unfinished = self.path.is_file() and _ends_incomplete(self.path)
         self._file = open(self.path, "ab", opener=private_opener)  # noqa: SIM115 - see _close
         if unfinished:
-            # A killed process may have left an incomplete line, which must not corrupt the next one.
+            # A killed process may have left an incomplete line, which must not corrupt the next line.
             self._old_size += self._file.write(b"\n")
             self._file.flush()
 
     def settle(self, *, complete: bool, find: Find | None = None) -> None:
-        """Remove the entries of earlier runs whose rows arrived or failed again. Call this method after the block.
+        """Remove the entries of earlier runs whose rows arrived or failed again. Call this after the ``with`` block.
 
         An entry without a reference is removed only if this run reports the same row with the same reason.
 
@@ -173,7 +173,7 @@ class DeadLetters:
                     source.seek(self._old_size)
                     shutil.copyfileobj(source, file)
                 empty = not file.tell()
-            # Another job may have written to the file since this one ended.
+            # Another job may have written to the file since this job ended.
             if removed and target.stat().st_size == size:
                 rest.replace(target)
                 if empty:
@@ -244,7 +244,7 @@ def _time(seconds: float) -> str:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """Return an entry; None for an incomplete line of a killed process and for any other line."""
+    """Return the entry in a line; None if the line is incomplete or is not an entry."""
     try:
         letter = orjson.loads(line)
     except orjson.JSONDecodeError:

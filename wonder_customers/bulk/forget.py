@@ -112,7 +112,7 @@ def _from_file(path: Path, wanted: set[str], ids: set[str], pattern: re.Pattern[
         plan = _parsed(head.partition(b"\n")[0])
         if not isinstance(plan, dict) or plan.get("key") != mark:
             return 0
-        # A plan holds digests of all rows. It is invalid, because rows were removed from its journal.
+        # A plan contains digests of all rows, and is invalid after rows were removed from its journal.
         path.unlink()
         return 1
     if head.partition(b"\n")[0].strip() == _IDS:
@@ -177,7 +177,7 @@ def _parsed(content: bytes) -> Any:
 
 
 def _rewritten(path: Path, edit: Callable[[bytes], Edited]) -> int:
-    """Write the edited content of a file, or delete a list without entries. Return the number of removed entries."""
+    """Write the edited content of a file, or delete an empty file. Return the number of removed entries."""
     before = path.read_bytes()
     content, removed = edit(before)
     if not removed:

@@ -80,7 +80,7 @@ class LeftCustomers:
 
     @property
     def share(self) -> str:
-        """The number of customers, with the percentage of the rows of the last finished run."""
+        """The number of customers as text, with the percentage of the last finished run's rows."""
         customers = "1 customer" if self.count == 1 else f"{self.count:,} customers"
         return customers if not self.rows_before else f"{customers} ({self.count / self.rows_before:.1%})"
 

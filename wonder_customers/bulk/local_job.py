@@ -351,7 +351,7 @@ class LocalJob(Job):
 
     def _end(self, journal: Journal) -> None:
         """Close the journal after the last row was written."""
-        # Rows that do not belong to the run are rows of the source, whose number is compared with the next run.
+        # Skipped rows are included, because the next run compares the numbers of rows of the source.
         journal.end(self.exit_status, self.stats.counts + Counter(skipped=self.skipped))
 
 

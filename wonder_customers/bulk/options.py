@@ -59,11 +59,11 @@ class Options:
         retry: How often and how long each row is retried. It replaces the session's policy.
         max_failures: The number of failed rows at which the job stops; None for no limit.
         give_up_after: The number of seconds without a processed request at which the job stops. Until then, rows that
-            fail in an outage are sent again as long as another row is in progress; None for no limit.
+            fail in an outage are sent again as long as another row is in progress. With None, the job does neither.
         failure_share: The fraction of failures among the last 500 rows, from 0 to 1, above which the job stops; it
             applies after 50 rows. None for no limit.
         facts: The settings that the journal records to repeat the run, such as source and mapping. JSON values.
-        resume: Continue the journal's last run instead of starting a new one.
+        resume: Continue the journal's last run instead of starting a new run.
     """
 
     workers: int = 16

@@ -12,7 +12,7 @@ __all__ = ["Outage", "OutageWatch"]
 
 _PROCESSED: Final = frozenset({Evidence.RESPONSE, Evidence.REJECTED, Evidence.BODY_LOST, Evidence.ABSENT})
 _SHORTEST: Final = 1.0
-"""Seconds without a processed request after which an outage is reported."""
+"""The minimum duration in seconds of an outage that is reported."""
 _MOST_KEPT: Final = 50
 
 
@@ -61,7 +61,7 @@ class OutageWatch:
 
     @property
     def current(self) -> Outage | None:
-        """The current outage; None if there was a processed request in the last second, or if no request has failed."""
+        """The current outage; None if there is none, or if it has lasted less than a second."""
         found = self._current
         if found is None:
             return None

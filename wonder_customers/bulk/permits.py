@@ -1,4 +1,4 @@
-"""A rate limit for many processes: one process grants permits, and the others use them. No I/O here.
+"""A rate limit for many processes: one process grants permits, and the others use them. This module performs no I/O.
 
 Permits are evenly spaced, and each is valid only for a short time. The server assumes that a permit may be used at any
 moment of this time. The client measures the time from the moment at which it requested the permit. The limit therefore
@@ -139,7 +139,7 @@ class LeasedRateLimit:
     async def _permit(self) -> float:
         """Wait for a permit; return the end of its validity."""
         while True:
-            # One task at a time requests permits, so that they are used in order of arrival.
+            # One task at a time requests permits, so that tasks get permits in the order of their arrival.
             async with self._asking:
                 while not self._permits:
                     await self._ask()

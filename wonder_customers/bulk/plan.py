@@ -137,16 +137,16 @@ async def plan(
         session: An open session.
         rows: The rows of the job.
         journal: The job's journal; without it, every valid row would be sent.
-        empty: The rule for empty cells, see `Options`.
+        empty: The rule for empty cells; see `Options`.
         removed: What happens to the customers missing from the source, see `Options`.
-        max_removed: The maximum number of customers to delete, see `Options`.
+        max_removed: The maximum number of customers to delete; see `Options`.
         rate: The requests per second of the job, to estimate its duration; None if it has no limit.
         look_up: The maximum number of rows to look up at the gateway (one read each).
         workers: The maximum number of concurrent lookups.
         retry: How often and how long a lookup is retried.
         diff: Whether to look up changed rows too, and to keep the differences of all rows that are looked up,
             including new rows.
-        inspect: Called with the outcomes and the rows to send of each batch; None for nothing.
+        inspect: A function that is called with the outcomes and the rows to send of each batch; None if there is none.
 
     Raises:
         ConfigurationError: The source cannot be read, or the rate or `look_up` is invalid.

@@ -11,7 +11,7 @@ __all__ = ["check_trusted", "make_private", "private_opener"]
 
 
 def private_opener(path: str, flags: int) -> int:
-    """Open a file as the ``opener`` of `open`, and limit access to its owner, also if the file exists already."""
+    """Open a file (``opener`` of `open`), and limit access to its owner, even if the file exists already."""
     descriptor = os.open(path, flags, 0o600)
     try:
         status = os.fstat(descriptor)

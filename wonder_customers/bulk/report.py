@@ -43,7 +43,7 @@ def build(
     Args:
         job: The job, after its end.
         gateway: The gateway's name.
-        environment: The gateway's environment, see `dialects.accounts.environment`.
+        environment: The gateway's environment; see `dialects.accounts.environment`.
         source: Where the rows came from.
         journal: The journal's file; None for a job that cannot be resumed.
         failed_rows: The file with the failed rows; None if there is none.

@@ -104,12 +104,12 @@ class Row:
 
     @property
     def columns(self) -> frozenset[str] | None:
-        """The fields that have a column in the source; None if all have."""
+        """The fields that have a column in the source; None if every field has a column."""
         return None if self._table is None else self._table.fields
 
     @property
     def raw_values(self) -> bytes | None:
-        """The row's raw values as bytes, for change detection, without card fields. None if it has none."""
+        """The row's raw values as bytes, for change detection. None if the row has no raw values or has a card."""
         return None if self._table is None else self._table.digestible(self._values)
 
     @property
@@ -140,14 +140,14 @@ def _usable(reference: object) -> bool:
     return reference.isascii() or not any("\ud800" <= character <= "\udfff" for character in reference)
 
 
-@frozen(slots=False)  # created twice as fast as with slots, and there is one for every row
+@frozen(slots=False)  # created twice as fast as with slots, for every row
 class Outcome:
     """The outcome of one row.
 
     Attributes:
         number: The row's number in the source, from 1; 0 for a customer missing from the source.
         reference: The customer's reference; None if the row has none.
-        status: The result, see `Status`.
+        status: The result; see `Status`.
         id: The gateway's id for the customer, if known.
         reason: Why the row failed or was not sent, without any value of the row; None on success.
         code: The reason as a short code for counting, such as ``InvalidRequestError 422``.
@@ -181,5 +181,5 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the gateway now holds what the source says."""
+        """Whether the gateway is now in the state that the source requires."""
         return self.status not in {"failed", "invalid", "duplicate", "kept"}

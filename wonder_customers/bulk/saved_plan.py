@@ -75,7 +75,7 @@ def _state(journal: Journal) -> str:
 
 
 def _decision(item: Outcome | PendingRow, digests: Digests) -> list[Any]:
-    """Return the decision about a row: its number, the decision, and a digest of the request body."""
+    """Return the decision about a row: its number, the decision, and a digest of the details."""
     if isinstance(item, PendingRow):
         sent = [item.reference, item.payload.hex(), *item.cells.cleared]
         return [item.row.number, "send", digests.payload({"send": sent}).hex()]
@@ -148,7 +148,7 @@ class SavedPlan:
 
     Attributes:
         path: The file.
-        facts: The facts for which the plan was made, see `plan_facts`.
+        facts: The facts for which the plan was made; see `plan_facts`.
         counts: The counts of the plan.
         digests: The digests of the journal.
     """
@@ -226,10 +226,10 @@ class SavedPlan:
         return check
 
     def check_rows(self, rows: int) -> None:
-        """Check that a source has no fewer rows than the plan.
+        """Check that a source has as many rows as the plan.
 
         Raises:
-            ConfigurationError: The source has fewer rows.
+            ConfigurationError: The source has more or fewer rows.
         """
         planned = self.counts.get("rows", 0)
         if rows != planned:
@@ -314,7 +314,7 @@ async def check_plan(
         rows: The rows of the job. All rows are read, so the job must be able to read them again.
         journal: The journal of the job.
         options: The options of the job.
-        source: What describes the source, as for `save_plan`.
+        source: JSON values that identify the source, as for `save_plan`.
 
     Returns:
         The options for the job. With them, the job stops before it sends a row that is not in the plan.
@@ -336,7 +336,7 @@ async def check_plan(
 
 
 def contents(files: Iterable[Path]) -> str:
-    """Return a digest of the contents of files."""
+    """Return a digest of the names and contents of files."""
     found = sha256()
     for path in files:
         with path.open("rb") as file:

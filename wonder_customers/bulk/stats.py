@@ -55,8 +55,8 @@ class Point:
         requests: Requests sent.
         throttled: Requests refused by the gateway's rate limit.
         failed: Requests that failed with a server error or without a response.
-        p50: The median latency in seconds; None without requests.
-        p95: The 95th percentile of the latency in seconds; None without requests.
+        p50: The median duration of a sent row in seconds; None if no such row ended.
+        p95: The 95th percentile of that duration in seconds; None if no such row ended.
         concurrency: The limit on concurrent rows.
         rate: The limit on requests per second; None without a limit.
     """
@@ -96,10 +96,10 @@ class RequestStats:
 
 
 class LimitMonitor:
-    """Reads the statistics of a session's rate limit. A statistic that the limit does not have is 0.
+    """Reads the statistics of a session's rate limit. A counter that the limit does not have counts as 0.
 
     Args:
-        limit: The session's rate limit; None without one.
+        limit: The session's rate limit; None if there is none.
     """
 
     def __init__(self, limit: RateLimiter | None) -> None:

@@ -27,7 +27,7 @@ __all__ = ["Finding", "Verification", "verify", "wilson"]
 Result = Literal[
     "equal", "normalized", "different", "missing", "ambiguous", "unreadable", "unsent", "removed", "present"
 ]
-"""``normalized`` rows are equal after normalisation, for example of the case of an e-mail address. ``unreadable`` rows
+"""``normalized`` rows are equal if, for example, the case of an e-mail address is ignored. ``unreadable`` rows
 cannot be at the gateway: they are invalid or have no reference. ``unsent`` rows were never confirmed, according to the
 journal. ``removed`` and ``present`` refer to customers that were removed because they are missing from the source: the
 gateway does not have ``removed`` customers, as expected, but still has ``present`` customers."""
@@ -254,7 +254,7 @@ class _Comparison:
         return Finding(row.number, draft.reference, result, compared.different, changed)
 
     def _changed(self, draft: CustomerDraft, entry: Entry | None) -> bool:
-        """Return whether the request body of a row differs from the recorded one."""
+        """Return whether the request body of a row differs from the recorded body."""
         if self.journal is None or entry is None or entry.payload is None:
             return False
         return self.journal.digests.payload(self.session.payload(draft)) != entry.payload

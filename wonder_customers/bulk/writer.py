@@ -48,7 +48,7 @@ class RowWriter:
 
     Attributes:
         session: The session.
-        journal: The journal, in which rows without an unconfirmed write are already ``sending``; None without one.
+        journal: The journal, in which rows without an unconfirmed write are already ``sending``; None if there is none.
         stop: Ends all waits when the job is stopping.
         confirm_after: The end of the confirmation window for writes of earlier processes, on the monotonic clock.
             These processes may have sent requests until this process acquired the journal, so the window starts at
@@ -94,7 +94,7 @@ class RowWriter:
         return self._succeeded(row, response, late=late)
 
     async def write_again(self, row: PendingRow, outcome: Outcome) -> Outcome | None:
-        """Send a row once more that failed in an outage. Results and errors are those of `write`.
+        """Send a row that failed in an outage once more. Results and errors are those of `write`.
 
         Args:
             row: The row.

@@ -251,7 +251,7 @@ def show_verification(
 
     Args:
         owner: The account whose customers are read.
-        source: The source; the account whose customers were migrated.
+        source: The source; for a migration, the account whose customers were migrated.
         journal: The journal.
         empty: The rule for empty cells.
         sample: The number of rows to read back; None for all.

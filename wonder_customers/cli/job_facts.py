@@ -172,7 +172,7 @@ def migrated_from(journal: Journal) -> str | None:
     """Return the gateway whose customers the journal's last run migrated; None if it sent rows of a source.
 
     Raises:
-        ConfigurationError: The journal names something else.
+        ConfigurationError: The gateway that the journal names is not installed.
     """
     last = journal.last_run()
     origin = None if last is None else last.facts.get("migrate")

@@ -40,7 +40,7 @@ def default_letters(source: Path, gateway: str) -> Path:
 
 
 def new_file(path: Path, text: str, option: str = "--output") -> None:
-    """Write a new file, which only the owner can read, and print its path.
+    """Write a new file that only the owner can read.
 
     Args:
         path: The path.

@@ -24,7 +24,7 @@ __all__ = ["Monitor", "webhook"]
 _INTERVAL: Final = 10.0
 """Seconds between two writes of the heartbeat file."""
 _WITHIN: Final = 10.0
-"""The most seconds that a webhook may take."""
+"""The maximum number of seconds that a webhook may take."""
 _COPIED: Final = (
     "gateway", "environment", "started", "seconds", "ending", "rows", "adds_up", "failures", "outages", "versions",
 )  # fmt: skip

@@ -17,10 +17,10 @@ Json = Annotated[bool, Parameter(help="Print the result as JSON lines.", show_de
 
 
 def _whole(_kind: Any, tokens: Sequence[Token]) -> int:
-    """Convert an option to a whole number. By default, cyclopts rounds decimal numbers.
+    """Convert the value of an option to an int. By default, cyclopts would round decimal numbers.
 
     Raises:
-        ValueError: The option has a fraction or other characters than digits.
+        ValueError: The value contains characters other than digits after an optional minus sign.
     """
     given = tokens[0].value
     if not given.removeprefix("-").isdecimal():

@@ -12,11 +12,11 @@ from wonder_customers.cli.output import print_message
 __all__ = ["handle_signals"]
 
 _GRACE = 1.5
-"""Seconds for the requests in progress after the first signal. With the end of the process, a stop takes 2 seconds."""
+"""Seconds for the requests in progress after the first signal. Including the end of the process, a stop takes 2 s."""
 
 
 async def handle_signals(job: Job, scope: anyio.CancelScope) -> None:
-    """Stop a job at SIGINT, SIGTERM or SIGHUP: in order, and at once after a second signal or 1.5 seconds.
+    """Stop a job at SIGINT, SIGTERM or SIGHUP: first in order, then at once after a second signal or 1.5 seconds.
 
     Rows whose requests are cancelled are recorded in the journal as unconfirmed. A job on Ray is stopped in order only,
     because its workers have to return their rows.

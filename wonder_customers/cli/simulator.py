@@ -54,13 +54,13 @@ def simulator(
     Prints working credentials as ``export`` lines on standard output, ready to paste into another terminal.
 
     Args:
-        port: The port to listen on; 0 chooses a free one.
+        port: The port to listen on; 0 chooses a free port.
         db: Keep the state in this file. Without it, the state is lost when the simulator stops.
         seed: Start with the data of this JSON file, an export of /_simulator/state. It replaces the data of --db.
         latency: Delay each response, for example 200ms, or 50..200ms for a random delay.
         rate_limit: Respond with status 429 to requests above this rate, which applies to each gateway separately, for
             example 20/s.
-        merchants: The number of merchants at each gateway. The variables of the second one end in _2.
+        merchants: The number of merchants at each gateway. The variables of the second merchant end in _2.
         faults: Enable fault injection.
         quirks: Deviate from the gateways' documentation: all, or names separated by commas.
         until_input_ends: Stop when standard input is closed, for programs that start the simulator.

@@ -229,7 +229,7 @@ def retry_failed(
 
 @commands.command
 def status(journal: JournalFile, /, *, json: Annotated[bool, Parameter(help="Print JSON.")] = False) -> int:
-    """Show the state of a journal's runs, also while one is running."""
+    """Show the state of a journal's runs, also during a run."""
     return show_status(Journal.existing(journal), json=json)
 
 
@@ -366,7 +366,7 @@ def _run(
         opened: The journal.
         facts: The settings of the run, which the journal stores.
         output: The options for the files that are written.
-        file: The source as the user knows it, for the title and for the names of files beside it.
+        file: The name or path of the source, for the title and the default path of the file of failed rows.
         resumable: Whether the journal is kept after the job.
         approved: The saved plan that the job must carry out; None without a plan.
         **how: Further settings for `Options`.

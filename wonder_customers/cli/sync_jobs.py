@@ -241,7 +241,8 @@ async def _run_with_progress(job: Job, letters: DeadLetters, task: SyncTask) -> 
             group.start_soon(display.refresh)
             group.start_soon(task.monitor.beat, lambda: display.facts(anyio.current_time() - began))
             try:
-                # The file is read after the journal is acquired, because another job may write to it until then.
+                # The file of failed rows is read after the journal is acquired, because another job may write to it
+                # until then.
                 async with job:
                     with letters:
                         async for outcome in job:

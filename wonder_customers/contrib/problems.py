@@ -76,9 +76,9 @@ _MAX_RETRY_AFTER: Final = 86_400
 def problem(error: WonderCustomersError) -> Problem:
     """Return the problem details for an error.
 
-    The details contain neither data of records nor credentials, and from the gateway only its messages about fields.
-    The status and the title describe the problem, ``violations`` name the fields, ``applied`` states whether a change
-    was made, and ``request_id`` identifies the request in your logs.
+    The details contain neither data of records nor credentials. Of the gateway's messages, they contain only those
+    about fields. The status and the title describe the problem, ``violations`` name the fields, ``applied`` states
+    whether a change was made, and ``request_id`` identifies the request in your logs.
 
     Args:
         error: The error that ended the request.

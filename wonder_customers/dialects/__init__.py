@@ -24,7 +24,7 @@ __all__ = ["names", "package", "simulator"]
 
 @cache
 def _packages() -> dict[str, str]:
-    """Return the import names of the dialects' packages by gateway, the built-in ones first."""
+    """Return the import names of the dialects' packages by gateway, the built-in dialects first."""
     # Imported here, because these modules load slowly, and a session that is given an account does not need them.
     import pkgutil  # noqa: PLC0415
     from importlib.metadata import entry_points  # noqa: PLC0415

@@ -25,7 +25,7 @@ def parse_base_url(base_url: object) -> tuple[Origin, str]:
 
     Raises:
         ConfigurationError: `base_url` is not an https URL (http is allowed only for loopback addresses), or contains a
-            user, a query or a fragment.
+            user, a query, a fragment or another part that is not allowed.
     """
     try:
         url = urlsplit(base_url if isinstance(base_url, str) else "")
@@ -51,7 +51,7 @@ def read_environment(variables: object, *names: str, required: tuple[str, ...] =
     """Return the variables of an account that are set. An empty variable counts as missing.
 
     Instead of a variable such as ``MONRI_MERCHANT_KEY``, ``MONRI_MERCHANT_KEY_FILE`` may be set to the path of a file
-    that contains the value, as containers mount secrets. Line breaks at the end of the file are removed.
+    that contains the value, because containers mount secrets as files. Line breaks at the end of the file are removed.
 
     Args:
         variables: The argument of ``from_environment``.
@@ -109,7 +109,7 @@ def read_secret_file(path: str, encoding: str) -> str:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: The file is not text in this encoding, or is longer than every secret.
+        ValueError: The file is not text in this encoding, or has more than 100,000 characters.
         RuntimeError: The home directory of a user is unknown.
     """
     with Path(path).expanduser().open(encoding=encoding) as file:

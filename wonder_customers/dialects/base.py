@@ -199,7 +199,7 @@ class Dialect(ABC):
         filter_type: The class of the gateway's filters; None if its lists have no filters.
         merchant: A value that identifies the merchant, so that several credentials of one merchant share locks. None if
             the credentials do not contain it; then each credential counts as a separate merchant.
-        signs_slowly: Whether `headers` is slow, such as for a signature with a private key. It then runs in threads
+        signs_slowly: Whether `headers` is slow, for example because it uses a private key. It then runs in threads
             while other calls are in progress, possibly in several threads at the same time.
     """
 

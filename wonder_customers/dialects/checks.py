@@ -1,4 +1,4 @@
-"""Checks of facts about a gateway, which a probe applies to its observations. Each dialect has a table of checks."""
+"""Checks of facts about a gateway. A probe applies them to its observations. Each dialect has a table of checks."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,8 +30,8 @@ class Observations:
     """The observations of a probe.
 
     Attributes:
-        responses: The responses by step: ``create``, ``get``, ``by_reference``, ``duplicate``, ``list``, ``tokens``,
-            ``create_token``, ``check_token``, ``delete_token``, ``unknown``, ``wrong_key``, ``delete``,
+        responses: The responses by step, such as ``create``, ``get``, ``by_reference``, ``duplicate``, ``list``,
+            ``tokens``, ``create_token``, ``check_token``, ``delete_token``, ``unknown``, ``wrong_key``, ``delete`` or
             ``get_deleted``.
         errors: The error of each step that failed.
         drift: Fields that differ from the gateway's documentation.
@@ -130,7 +130,7 @@ def status_of(step: str, *expected: int) -> Callable[[Observations], str | None]
 
 
 def refused_with(step: str, *expected: type[CallError]) -> Callable[[Observations], str | None]:
-    """Return a check that `step` fails with one of the errors `expected`, or succeeds if there are none."""
+    """Return a check that `step` fails with one of the errors `expected`, or succeeds if `expected` is empty."""
 
     def see(seen: Observations) -> str | None:
         error = seen.errors.get(step)

@@ -59,8 +59,8 @@ class RecordConverter:
 
     Attributes:
         readers: The readers of records, by class.
-        scalars: Functions that read a JSON value, by type. They raise an error of `UNREADABLE` for a value of another
-            type.
+        scalars: Functions that read a JSON value, by type. They raise one of the `UNREADABLE` errors for a value of
+            another type.
         writers: Functions that return the JSON value of a field, by type. Values of other types are written unchanged.
     """
 

@@ -67,7 +67,7 @@ _NORMALIZERS: Final[Mapping[str, Callable[[str], str]]] = {
 
 def _normalized(field: str, value: Any) -> Any:
     if value in ("", {}):
-        return None  # gateways do not distinguish an empty value from an absent one
+        return None  # gateways do not distinguish empty values from absent values
     if isinstance(value, str):
         return _NORMALIZERS.get(field, _text)(value)
     if isinstance(value, Mapping):

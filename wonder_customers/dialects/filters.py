@@ -103,7 +103,7 @@ def _kind(annotation: Any) -> Any:
 
 
 def _query_value(kind: Any, value: Any) -> tuple[str, str | None]:
-    """Return a value in a query string, and the requirement that it violates or None."""
+    """Return the text of a value for a query string, and the requirement that the value violates, or None."""
     if get_origin(kind) is Literal:
         return str(value), None if value in get_args(kind) else f"must be {' or '.join(map(str, get_args(kind)))}"
     if kind is bool:

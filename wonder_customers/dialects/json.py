@@ -18,8 +18,8 @@ DEPTH: Final = 64
 """Maximum number of nested levels in a body. The bodies of the supported gateways have six."""
 
 MOST_VALUES: Final = 250_000
-"""The greatest number of commas and opening brackets in a body, which bounds its values. A page of 1000 customers has
-less than a fifth. Eight megabytes of ``[],`` would take 470 MB."""
+"""The greatest number of commas and opening brackets in a body, which limits the number of values. A page of 1000
+customers has less than a fifth. Eight megabytes of ``[],`` would take 470 MB."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _DIGITS: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
@@ -35,8 +35,8 @@ def parse_json(body: bytes) -> Any:
     """Return the value of a JSON document. A leading byte order mark is skipped and reported as drift.
 
     Raises:
-        UnreadableJsonError: It is not JSON in UTF-8, is nested deeper than `DEPTH`, contains a key twice in one object,
-            a whole number of more than 64 bits, or more than `MOST_VALUES` commas and brackets.
+        UnreadableJsonError: The body is not JSON in UTF-8, is nested deeper than `DEPTH`, or contains a key twice in
+            one object, a whole number of more than 64 bits, or more than `MOST_VALUES` commas and brackets.
     """
     if len(body) > MOST_VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > MOST_VALUES:
         raise UnreadableJsonError(f"JSON with more than {MOST_VALUES:,} commas and brackets")

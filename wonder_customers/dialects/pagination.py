@@ -70,7 +70,7 @@ def read_items(what: str, read: Callable[[Any], T], items: Iterable[Any]) -> Ite
 def offset_page(items: Sequence[T], offset: int, limit: int, *, promised: int, total: int | None = None) -> Page[T]:
     """Return a page and its cursor.
 
-    If the gateway reports the total, it decides whether more pages follow. Otherwise, a page with fewer items than
+    If the gateway reports a total, the total decides whether more pages follow. Otherwise, a page with fewer items than
     `limit` is the last page. If `limit` is greater than `promised`, a page with fewer than `promised` items is the last
     page, because the gateway may reduce the limit.
 

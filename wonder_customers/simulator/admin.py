@@ -25,7 +25,7 @@ MAX_STATE_BYTES: Final = 100_000_000
 
 
 def admin_routes(faults: Faults, store: Store, *, proxied: bool) -> list[Route]:
-    """Return the endpoints that show and change faults and count requests.
+    """Return the endpoints that show and change faults, and show the numbers of received requests.
 
     Args:
         faults: The faults.

@@ -1,7 +1,7 @@
 """The documented fields of a gateway, from the file ``documented_fields.json`` next to its simulator.
 
-The file was written by hand from the gateway's documentation. The simulator reads limits from it, and the OpenAPI
-document its schemas. The tests compare the client's field rules with it.
+The file was written by hand from the gateway's documentation. The simulator's limits and the schemas of the
+OpenAPI document come from the file. The tests compare the client's field rules with it.
 """
 
 from collections.abc import Mapping

@@ -66,7 +66,7 @@ class ReceivedRequest:
             return None
 
     def number(self, name: str, default: int) -> int | None:
-        """Return an integer of the query, or None if it is malformed or has more than 15 digits."""
+        """Return an integer from the query, or None if it is malformed or has more than 15 digits."""
         text = self.query.get(name, str(default))
         return int(text) if text.isdecimal() and len(text) <= 15 else None
 
@@ -121,7 +121,7 @@ class SimulatedGateway(ABC):
     """A simulated gateway: its merchants, routes and error responses.
 
     Args:
-        store: Stores the data of this gateway and of others.
+        store: Stores the data of all simulated gateways.
         clock: A function that returns the Unix time in seconds.
     """
 

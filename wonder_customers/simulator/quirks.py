@@ -191,7 +191,7 @@ LOWER_CASE_EMAIL: Final = Quirk(
 
 
 def collapsed_blanks(*names: str) -> Quirk:
-    """Return the quirk that several spaces in the fields `names` become a single space."""
+    """Return a quirk that replaces consecutive spaces in the fields `names` by one space."""
     return Quirk(
         "collapsed-blanks",
         "consecutive spaces in a string become a single space",
@@ -200,10 +200,10 @@ def collapsed_blanks(*names: str) -> Quirk:
 
 
 def reformatted_phone(name: str = "phone") -> Quirk:
-    """Return the quirk that telephone numbers contain spaces."""
+    """Return a quirk that adds spaces to telephone numbers."""
     return Quirk("reformatted-phone", "telephone numbers contain spaces", change_fields(spaced, name))
 
 
 def booleans_as_numbers(*names: str) -> Quirk:
-    """Return the quirk that the fields `names` are 0 or 1."""
+    """Return a quirk that replaces booleans in the fields `names` by 0 or 1."""
     return Quirk("booleans-as-numbers", "booleans are 0 or 1", change_fields(int, *names))

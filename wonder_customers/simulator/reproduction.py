@@ -15,7 +15,7 @@ def pytest_code(recorded: RecordedRequest) -> str:
     """Return a pytest test that sends a request again, with the fixtures of `wonder_customers.testing`.
 
     Args:
-        recorded: The request. Its card data is masked, so the test must replace the masked values.
+        recorded: The request. Its card data is masked. A comment in the test says to replace it.
     """
     lines = ["import pytest", "", "pytestmark = pytest.mark.anyio", "", ""]
     gateway = recorded.gateway

@@ -314,7 +314,7 @@ class Store:
         return self.newest(table, columns, -1)[::-1]
 
     def newest(self, table: str, columns: Sequence[str], limit: int) -> list[tuple[Any, ...]]:
-        """Return the columns of the last `limit` rows of a table, newest first; of all rows if it is -1."""
+        """Return the columns of the last `limit` rows of a table, newest first; of all rows if `limit` is -1."""
         sql = f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid DESC LIMIT ?"  # noqa: S608 - constants
         return self._rows(sql, [limit])
 

@@ -284,7 +284,7 @@ def _texts(value: Json, redact: Callable[[str], str]) -> Json:
 
 
 def _as_written(body: bytes, value: Json, redacted: Json) -> str | None:
-    """Return the text of a body with the values of `redacted`; None if it is not JSON, or compact JSON.
+    """Return the text of a body with the values of `redacted`; None if the body is compact JSON or not JSON.
 
     Args:
         body: The body as received.

@@ -34,7 +34,7 @@ class MockedGateway:
 
     Each operation has a helper method with the same name, which mocks the requests of the operation. The response is
     the dialect's documented example, with the requested id or reference, and with `changes` to the customer or, for
-    operations on payment tokens, to the token. Lookups that an operation makes first succeed.
+    operations on payment tokens, to the token. Lookups at the start of an operation succeed.
 
     Args:
         name: The gateway's name.
@@ -258,7 +258,7 @@ class GatewayMock:
         Other calls may occur in between. A route that is passed twice must have been called twice.
 
         Raises:
-            AssertionError: The calls were made in another order. The message lists them.
+            AssertionError: A call is missing, or the calls have another order. The message lists the calls.
         """
         called = [route for call in self.calls if (route := self._route_of(call)) is not None]
         remaining = iter(called)

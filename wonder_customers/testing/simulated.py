@@ -13,7 +13,7 @@ __all__ = ["CustomerSimulator"]
 
 
 class CustomerSimulator:
-    """Simulations of all installed gateways on a free loopback port. The value of the fixture `customer_simulator`.
+    """Simulations of all installed gateways on a free loopback port. The fixture `customer_simulator` returns it.
 
     Attributes:
         server: The underlying server.

@@ -117,7 +117,7 @@ class AsyncioTransport(ConnectionPool["AsyncioConnection"]):
             if connection.transport is None and sock is not None:
                 sock.close()
         if failure is not None:
-            raise failure  # outside the except block, so that the error has no context whose frames hold the request
+            raise failure  # outside the except block, so that the error has no context whose frames contain the request
         transport = connection.transport
         if transport is None or transport.is_closing():
             raise TransportError("the connection was closed immediately after it was opened")
@@ -195,7 +195,7 @@ class AsyncioConnection(asyncio.Protocol, PooledConnection):
         """Return whether the connection is open and has received no data after its last response."""
         if not self._reusable or self.transport is None or self.transport.is_closing():
             return False
-        # If the program has blocked the event loop, the end of the connection has not been reported yet.
+        # If the program has blocked the event loop, the end of the connection may not have been reported yet.
         return not self.served or now - self.idle_since < 1 or self.socket is None or not is_readable(self.socket)
 
     async def aclose(self) -> None:

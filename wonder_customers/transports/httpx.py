@@ -49,7 +49,7 @@ _LARGE: Final = 64 * 1024
 """Minimum size in bytes of a request body that a gateway may refuse before it is sent completely."""
 
 _BUFFERED: Final = 60_000
-"""Maximum size in bytes of a response that fits into the buffers of every layer, so that no further data is hidden."""
+"""Maximum number of bytes of a response after which its connection is reused. More data could be left in buffers."""
 
 _NOT_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
 _DISCONNECTED: Final = frozenset({"RemoteProtocolError", "ReadError", "WriteError"})
@@ -151,7 +151,7 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
                 now = monotonic()
                 idle = [connection for stack in self._idle.values() for connection in stack]
                 unusable = [it for it in idle if it.due <= now or not it.is_reusable(now)]
-                for connection in unusable:  # all are removed before the first await, so that no task takes one
+                for connection in unusable:  # removed before the first await, so that no task takes them
                     self._remove_idle(connection)
                 await close_all(unusable)
         self._sweeper = None
@@ -170,8 +170,8 @@ class HttpxTransport(ConnectionPool["HttpxConnection"]):
 class HttpxConnection(PooledConnection):
     """A connection that is an httpx transport of its own, or that shares the caller's transport with all others.
 
-    The observations come from the ``trace`` extension. For transports without this extension, the class of an error
-    shows whether the request was sent.
+    The observations in a `Transmission` come from the ``trace`` extension. For transports without this extension, the
+    class of an error shows whether the request was sent.
     """
 
     def __init__(self, origin: Origin, carrier: Any, resolver: Resolver | None, *, shared: bool = False) -> None:
@@ -233,7 +233,7 @@ class HttpxConnection(PooledConnection):
         try:
             check_peer(self.origin.scheme, self._stream.get_extra_info("socket"))
         except TransportError:
-            await self._stream.aclose()  # httpx does not know of it yet
+            await self._stream.aclose()  # httpx would leave the stream open
             raise
 
     async def _read(self, response: Any) -> HttpResponse:
@@ -261,7 +261,7 @@ class HttpxConnection(PooledConnection):
     def _failure(self, error: Exception, deadline: float) -> TransportError:
         transmission, names = self._transmission, [kind.__name__ for kind in type(error).__mro__]
         if not self._traced and transmission.status is None:
-            # The transport does not support tracing, such as a mock. Only the class of its error is known.
+            # The transport, for example a mock, does not support tracing. Only the class of its error is known.
             transmission.sent = _NOT_SENT.isdisjoint(names)
         disconnected = transmission.sent and not self._responded and not _DISCONNECTED.isdisjoint(names)
         transmission.stale = self.served and disconnected

@@ -121,7 +121,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def check_peer(scheme: str, sock: Any) -> None:
-    """Check that a connection without TLS leads to this machine. A name such as ``x.localhost`` may lead elsewhere.
+    """Check that the peer of a connection without TLS is this machine. ``x.localhost`` may resolve to another machine.
 
     Args:
         scheme: The scheme of the origin.

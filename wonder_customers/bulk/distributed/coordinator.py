@@ -91,10 +91,10 @@ class Coordinator:
     _quiet_at: float = field(default=0.0, init=False)
 
     async def serve(self) -> None:
-        """Acquire the journal and serve calls until `end` is called. Calls that arrive earlier wait.
+        """Acquire the journal, then serve calls until `end` is called. Calls that arrive before that wait.
 
         Raises:
-            BulkError: Another process uses the journal, or it cannot be written.
+            BulkError: Another process uses the journal, or the journal cannot be written.
         """
         journal = self._journal = Journal.existing(self.journal)
         leases = self._leases = Leases(self.partitions, duration=self.duration)
@@ -139,7 +139,7 @@ class Coordinator:
             self._leases.remember("stopped", [exit_status, reason])
 
     async def snapshot(self, after: int) -> dict[str, Any]:
-        """Return ``progress``, ``results`` without the first `after`, ``done`` (their number), and ``stopped``."""
+        """Return ``progress``, ``results`` without the first `after`, ``done`` (the number of results), ``stopped``."""
         await self._open.wait()
         # The rows of lost leases are repeated by another worker; their requests are still counted.
         for key in [key for key in self._running if not self._leases.holds(key)]:
@@ -201,7 +201,7 @@ class Coordinator:
     async def heartbeat(self, key: Key, progress: Progress) -> Literal["go", "stop", "lost"]:
         """Renew a lease and store its progress.
 
-        Return ``go`` to continue, ``stop`` to complete the rows in progress and end, ``lost`` to send nothing more.
+        The result is ``go`` (continue), ``stop`` (complete the rows in progress, then end) or ``lost`` (send no more).
         """
         await self._open.wait()
         if not self._leases.renew(key):
@@ -217,7 +217,7 @@ class Coordinator:
     async def finish(self, key: Key, result: dict[str, Any], stop: tuple[ExitStatus, str] | None) -> None:
         """Store a partition's result: ``progress`` and ``failures``.
 
-        A partition that is not complete has a reason `stop`, for which the job is stopped if it is not yet stopped.
+        If the partition is not complete, `stop` is the reason, and the job is also stopped unless it already is.
         """
         await self._open.wait()
         if self._leases.finish(key, {**result, "place": key[0]}, complete=stop is None):
@@ -248,12 +248,12 @@ def progress_of(job: Job) -> dict[str, dict[str, Any]]:
 
 
 def _add(total: Totals, part: Progress, *groups: str) -> None:
-    """Add groups of a part's progress to `total`. A group that the part does not have counts nothing."""
+    """Add groups of a part's progress to `total`. Groups that the part does not have are left unchanged."""
     for group in groups:
         total[group].update(part.get(group, {}))
 
 
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
-    """Return the arguments of a failed row's outcome, without its draft and error, which contain values."""
+    """Return the fields of a failed row's outcome, without those that contain values (draft, bytes and error)."""
     names = ("number", "reference", "status", "id", "reason", "code", "applied", "attempts", "request_id", "place")
     return {name: getattr(outcome, name) for name in names}

@@ -120,7 +120,7 @@ def _hold(journal: Journal, until: float) -> None:
 
 
 class DistributedJob(Job):
-    """A job on many workers. Iterating yields the rows that failed; all rows are counted in `stats`.
+    """A job on many workers. Iterating yields the outcomes of failed rows; all rows are counted in `stats`.
 
     Args:
         backend: Runs the coordinator and the workers.
@@ -128,7 +128,7 @@ class DistributedJob(Job):
         journal: The journal, for messages.
         workers: The maximum number of rows in progress, over all workers.
         rate: The maximum number of requests per second, over all workers.
-        values: Read failed rows again, so that their outcomes contain their drafts.
+        values: Whether failed rows are read again, so that the outcomes contain the drafts.
     """
 
     def __init__(
@@ -264,7 +264,7 @@ class DistributedJob(Job):
         self.stats.tick(anyio.current_time())
 
     async def _report(self, result: Mapping[str, Any], outcomes: MemoryObjectSendStream[list[Outcome]]) -> None:
-        """Send the outcomes of failed rows: with the draft of the row, or with its bytes if it has no draft."""
+        """Send the outcomes of failed rows. If values are requested, add each row's draft, or the bytes if none."""
         failed, rows = [Outcome(**plain) for plain in result["failures"]], dict[int, Row]()
         if not failed:
             return

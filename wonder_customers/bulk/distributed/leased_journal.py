@@ -42,7 +42,7 @@ class LeasedJournal:
         config: The worker's configuration.
         digests: Computes digests with the journal's key.
         key: The lease.
-        until: When the lease ends, on the monotonic clock. It is measured from before the renewal was requested.
+        until: When the lease ends, on the monotonic clock. The duration counts from the request for the renewal.
         quiet_at: When the workers of an earlier run have stopped sending, on the monotonic clock.
         lost: Whether another worker may have the partition, so that nothing more may be sent.
         failure: Why the journal can no longer be written.
@@ -114,7 +114,7 @@ class LeasedJournal:
                     self._woken = anyio.Event()
                     continue
                 group = [self._changes.popleft() for _ in range(min(GROUP, len(self._changes)))]
-                # After a failure nothing more is written: a later row must not be recorded without an earlier one.
+                # After a failure nothing more is written: a row must not be recorded without the earlier rows.
                 if self.failure is None:
                     await self._write([change for change, _ in group])
                 for _, written in group:
@@ -138,7 +138,11 @@ class LeasedJournal:
         self._woken.set()
 
     async def announce(self, rows: Sequence[Announcement]) -> None:
-        """Record that rows will be sent, and wait until the records are on the journal's disk, or raise `BulkError`."""
+        """Record that rows will be sent, and wait until the records are on the coordinator's disk.
+
+        Raises:
+            BulkError: The lease was lost, or the records could not be written. The rows must not be sent.
+        """
         written = anyio.Event()
         for number, row in enumerate(rows, 1):
             self._post("sending", *row, written=written if number == len(rows) else None)

@@ -45,7 +45,7 @@ class Leases:
         clock: A monotonic clock in seconds.
         duration: Seconds after which a lease ends if it is not renewed.
         left: The number of partitions that are not completed.
-        done: The number of results, also of partitions that were returned when the job stopped.
+        done: The number of results, including those of partitions that were returned when the job stopped.
     """
 
     path: Path

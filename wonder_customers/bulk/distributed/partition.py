@@ -59,7 +59,7 @@ class Partition:
         rows: The number of rows.
         file: The path of the file, and its format; None for a query.
         sql: SQL that selects the rows from a Parquet file or a query, between `begin` and `end`; empty for other files.
-        begin: The start: a byte of the file, a row of a Parquet file, or the smallest reference of a query; None for
+        begin: The start: a byte offset, a row index of a Parquet file, or the smallest reference of a query; None for
             the start of the table, including rows without a reference.
         end: The start of the next partition, in the same unit; None for the end of the file or table.
         line: The number of lines (or rows) that precede the partition in the file.
@@ -142,9 +142,9 @@ class Partition:
 class Index:
     """The partitions of a source. Iterate over it once.
 
-    Text files are divided into byte ranges, Parquet files into row groups, and queries into ranges of their references
-    (their rows are numbered in that order). Compressed files, UTF-16 files and files with CR line endings are not
-    divided, because they cannot be read from the middle.
+    Text files are divided into byte ranges, Parquet files into row groups, and queries into ranges of their references.
+    The rows of a query are numbered in the order of the references. Compressed files, UTF-16 files and files with CR
+    line endings are not divided, because they cannot be read from the middle.
 
     Attributes:
         source: The source.
@@ -268,7 +268,9 @@ class Index:
         parameters: Sequence[str] = (),
         begins: Collection[int] | None = None,
     ) -> Iterator[Partition]:
-        """Divide the rows of ``SELECT <table>`` into ranges of a key, an SQL expression, which start only at `begins`.
+        """Divide the rows of ``SELECT <table>`` into ranges of `key`, an SQL expression.
+
+        Unless `begins` is None, ranges start only at these values.
 
         All rows are read with all columns, because a reference can be taken from several columns.
         """

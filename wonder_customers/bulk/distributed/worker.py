@@ -33,7 +33,7 @@ __all__ = ["FencedRateLimit", "Worker", "digests_for"]
 T = TypeVar("T")
 
 IDLE = 0.1
-"""Seconds until a worker without a partition requests one again."""
+"""Seconds after which a worker without a partition requests a partition again."""
 
 
 @define(eq=False)
@@ -41,7 +41,7 @@ class FencedRateLimit:
     """The rate limit of a worker's session. Requests are sent only while the worker has a lease.
 
     Attributes:
-        limit: The rate limit of all workers, or one that adapts to the gateway.
+        limit: The rate limit of all workers, or a separate `AdaptiveRateLimit`.
         lease: The lease of the current partition; None if there is none.
     """
 

@@ -75,7 +75,7 @@ def check_schema(connection: sqlite3.Connection, path: Path, schema: str) -> Non
     """Check that a database contains the tables and indexes of `schema` and nothing else, such as views or triggers.
 
     Raises:
-        ConfigurationError: The database contains other objects.
+        ConfigurationError: The objects of the database differ from those of `schema`.
     """
     with closing(sqlite3.connect(":memory:")) as ours:
         ours.executescript(schema)

@@ -50,7 +50,7 @@ class Digests:
         return blake2b(digest_size=16, key=self._short)
 
     def row(self, raw_values: bytes) -> bytes:
-        """Return the digest of a row's raw values and the meaning of their columns."""
+        """Return the digest of `raw_values`, which contains a row's raw values and the meaning of their columns."""
         digest = self._empty.copy()
         digest.update(raw_values)
         return digest.digest()
@@ -70,7 +70,7 @@ def key_mark(digests: Digests) -> bytes:
 
 
 def key_of(journal: Path, *, make: bool = True) -> bytes:
-    """Return the key of a journal. A missing key is created beside a new journal, readable by its owner only.
+    """Return the key of a journal. A missing key is created beside a new journal, in a private file.
 
     Args:
         journal: The journal's file.

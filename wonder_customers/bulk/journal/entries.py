@@ -38,7 +38,7 @@ class Run:
         number: The number of the run in this journal, from 1.
         started: The start as Unix time in seconds.
         ended: The end as Unix time in seconds; None if the run has not ended.
-        exit_status: How the run ended, such as ``finished`` or ``interrupted``; None if the process was killed.
+        exit_status: How the run ended, such as ``finished`` or ``interrupted``; None if the run has not ended.
         facts: The settings for repeating the run: source, mapping, query and options, without credentials.
         counts: Rows by status, recorded when the run ended.
     """

@@ -33,7 +33,7 @@ class FileLock:
         if self._descriptor is not None or not _LOCKS:
             return
         try:
-            # A link could lead to a file outside of the journal's folder.
+            # A link could refer to a file outside of the journal's folder.
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             reason = (

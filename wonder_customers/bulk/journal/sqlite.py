@@ -28,7 +28,8 @@ from wonder_customers.errors import BulkError, ConfigurationError
 __all__ = ["Change", "Journal", "Run"]
 
 Change = tuple[str, Sequence[Any]]
-"""One change of a row: ``sending``, ``done``, ``ended`` or ``same``, with the arguments of the method of that name."""
+"""One change of a row: ``sending``, ``done``, ``ended`` or ``same``, with the arguments of the method of that name
+(``sending``: one row of `announce`)."""
 
 VERSION = 1
 
@@ -68,7 +69,7 @@ WHERE reference IN (SELECT value FROM json_each(?))
 
 @define(eq=False)
 class Journal:
-    """A journal in one file. Use `Journal.open` for a run, or `Journal.existing` to inspect one.
+    """A journal in one file. Use `Journal.open` for a run, or `Journal.existing` for an existing journal.
 
     Attributes:
         path: The file.
@@ -178,7 +179,7 @@ class Journal:
             )
 
     def begin(self, facts: Mapping[str, Any], *, resume: bool = False, leased: float = 0.0) -> Run:
-        """Acquire the journal for this process, and start a run or continue the last one.
+        """Acquire the journal for this process, and start a run or continue the last run.
 
         Args:
             facts: The settings for repeating the run.

@@ -105,7 +105,7 @@ class WriteQueue:
         return signals
 
     def _write(self, connection: sqlite3.Connection, rows: list[Statement]) -> None:
-        # After a failure nothing more is written: a later row must not be recorded without an earlier one.
+        # After a failure nothing more is written: a row must not be recorded without the earlier rows.
         if not rows or self.failure is not None:
             return
         try:

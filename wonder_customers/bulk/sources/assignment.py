@@ -1,4 +1,4 @@
-"""Finds the fields of the columns of a source: by the mapping, by name, by a preset or by synonyms."""
+"""Assigns the columns of a source to fields: by the mapping, by name, by a preset or by synonyms."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ class Feed:
 
     @property
     def automatic(self) -> bool:
-        """Whether the field was found by a preset or a synonym."""
+        """Whether the field's columns are neither mapped nor named like the field."""
         return self.why not in {"mapped", "name of the field"}
 
 
@@ -73,7 +73,7 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
 
 @define
 class Assignment:
-    """The fields of the columns of a source.
+    """The assignment of a source's columns to fields.
 
     Attributes:
         names: The names of the columns, each unique.
@@ -83,7 +83,7 @@ class Assignment:
         feeds: How each field is filled.
         left_out: Why columns are not read, by index.
         unknown: The indexes of columns that do not match a field.
-        preset: The program whose export the source is; None if it is not a known export.
+        preset: The preset of the program that exported the source; None if the source is not a known export.
     """
 
     names: tuple[str, ...]
@@ -155,7 +155,7 @@ class Assignment:
         self.unknown.clear()
 
     def to_mapping(self) -> ColumnMapping:
-        """Return an equivalent mapping that lists every column, so that it needs no presets and synonyms."""
+        """Return an equivalent mapping that lists every column, so that it needs neither presets nor synonyms."""
         columns: dict[str, tuple[str, ...]] = {}
         rules: dict[str, FieldSource] = {}
         for feed in self.feeds:

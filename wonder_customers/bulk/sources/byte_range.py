@@ -18,7 +18,7 @@ class ByteRange:
         end: The byte before which the range ends; `inf` for the end of the file.
         whole: Whether the file has to be read from its start, because its bytes do not show where a row starts.
         broken: Whether the next row is the rest of the current row, so that the file cannot be divided between them.
-        recent: The lines read since the last call of `take_recent`, which adds them to `offset`.
+        recent: The lines read since the last call of `take_recent`, which adds their length to `offset`.
     """
 
     offset: int = 0

@@ -1,4 +1,4 @@
-"""Country codes of country names, in all languages of the Unicode CLDR."""
+"""Country codes for country names, in all languages of the Unicode CLDR."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache

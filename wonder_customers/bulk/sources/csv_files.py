@@ -19,7 +19,7 @@ from wonder_customers.errors import ConfigurationError
 __all__ = ["csv_rows", "is_blank", "is_footer", "is_remark", "title_hint"]
 
 LONGEST_FIELD = 16 << 20
-"""The maximum number of characters in a field. It ends the field of an unclosed quote before the end of the file."""
+"""The maximum number of characters in a field. The limit ends a field with an unclosed quote before the file ends."""
 
 _EXCEL_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _FOOTER = re.compile(
@@ -37,7 +37,7 @@ _FOOTER_START = re.compile(
     r"|summe|gesamt|ukupno|suma|somme|totaal|celkem|razem|skupaj|generated|exported|printed|end of|copyright"
     r"|confidential|\w+day"
 )
-"""The start of a footer in lower case. It excludes most rows quickly."""
+"""The start of a footer in lower case. The pattern excludes most rows quickly."""
 _TITLE_LINES = 30
 _LONGEST_HEADER = 10_000
 REMARK = "only the first column has a value, which contains a space, so the line may not be a customer"
@@ -207,7 +207,7 @@ class _Records:
         return found
 
     def peek(self) -> list[str] | csv.Error | None:
-        """Return the record after the current one without advancing."""
+        """Return the record after the current record without advancing."""
         at = self.byte_range
         before = at.offset, at.line, self.line, self.original
         found = self.take()

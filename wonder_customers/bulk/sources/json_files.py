@@ -135,7 +135,7 @@ def _list_member(file: BinaryIO, encoding: str, where: str) -> str | None:
 
 
 def _lists(buffer: "_Buffer") -> Iterator[tuple[str, bool]]:
-    """Yield the name of each member of an object, and whether it is a list of objects, of which the first is next."""
+    """Yield each member's name, and whether it is a list of objects. If so, `buffer` is at the first object."""
     buffer.skip()
     buffer.drop(1)
     while buffer.skip() == '"':

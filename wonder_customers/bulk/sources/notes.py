@@ -37,7 +37,7 @@ class SourceNotes:
     """The decisions and changes made while a source was read.
 
     Attributes:
-        program: The program whose export the source is, according to its columns; None if it is not a known export.
+        program: The program that exported the source, according to the columns; None if it is not a known export.
         member: The member of a JSON object that contains the rows; None for other sources.
         encodings: The detected encodings by file name; empty unless detection was requested.
         columns: The fields of each column and the reason; a column that is left out has no field.

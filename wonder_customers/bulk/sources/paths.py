@@ -45,7 +45,7 @@ def files(path: Path, form: Format | None = None) -> list[tuple[Path, Format]]:
 
 
 def fingerprint(path: str | Path, query: str | None = None) -> str:
-    """Return a digest of the source: size, modification time, and first and last 64 KiB of each file.
+    """Return a digest of the query and each file's name, size, modification time, and first and last 64 KiB.
 
     Raises:
         ConfigurationError: The source does not exist.

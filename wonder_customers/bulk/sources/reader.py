@@ -82,7 +82,7 @@ class RowReader(Iterator[Row]):
         return 1.0
 
     def open(self, path: Path) -> BinaryIO:
-        """Close the current file, and open and unpack the next one.
+        """Close the current file, and open and unpack the next file.
 
         Raises:
             ConfigurationError: The file cannot be read.

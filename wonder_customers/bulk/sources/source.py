@@ -27,7 +27,7 @@ class Source:
 
     Attributes:
         path: A file, a folder, or ``-`` for a query that names its own tables.
-        mapping: The field of each column; or a `ColumnMapping`, which also contains how values are read.
+        mapping: The field of each column; or a `ColumnMapping`, which also defines how values are read.
         query: SQL that selects the rows.
         form: The format, if it is not known from the name.
         database: The database of the query.

@@ -182,7 +182,7 @@ _SQL_ERRORS = frozenset({
     "BinderException", "CatalogException", "IOException", "NotImplementedException", "OutOfMemoryException",
     "ParserException", "PermissionException", "SyntaxException",
 })  # fmt: skip
-"""DuckDB's exceptions that occur before a row is read; the messages of others may quote values."""
+"""DuckDB's exceptions that occur before a row is read; other messages may quote values."""
 
 
 def _reason(error: Exception) -> str:

@@ -20,7 +20,7 @@ INVALID_BYTES = "bytes that are not valid in the encoding of the file"
 
 _SHORTENED = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
 _NUMBERS = {
-    # Hexadecimal ids such as 12E45678 are ids; a spreadsheet writes one digit, a fraction and a signed exponent.
+    # An id such as 12E45678 does not match: a spreadsheet writes one digit, a fraction and a signed exponent.
     "reference": re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,3}|[0-9]+[.,]0{1,2}"),
     "phone": _SHORTENED,
     "phone.number": _SHORTENED,
@@ -129,7 +129,7 @@ class Cleaner:
     def international(self, text: str, country: str | None, column: str) -> str:
         """Return a national phone number in the international form, and any other string unchanged.
 
-        A national number that has no international form in its country, or no country, is counted.
+        A national number is counted if its country is unknown, or if it is not valid in its country.
         """
         region = country or self.mapping.default_country
         if "phone" not in self._on or text.startswith(("+", "\uff0b")):

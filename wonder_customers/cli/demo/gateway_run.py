@@ -33,7 +33,7 @@ class GatewayResult:
         unsupported: The columns that the gateway has no field for.
         outcomes: The outcome of each row.
         read_back: The number of customers that were read back.
-        mismatches: Row numbers and columns whose customer differs from the CSV file.
+        mismatches: The columns in which a customer differs from the CSV file, by row number.
         unexpected: Other errors: a valid row that failed, or a broken row that was accepted.
         requests: The number of requests sent.
         seconds: The duration, with the time for reading back.
@@ -78,7 +78,7 @@ async def create_existing_customers(account: Account, path: Path, persons: Seque
     Args:
         account: The account at the gateway.
         path: The CSV file.
-        persons: The people in the file, in its order.
+        persons: The people in the file, in the order of the rows.
     """
     valid = [row for row, person in zip(_rows(account, path), persons, strict=True) if person.defect is None]
     async with CustomerSession(account) as session:

@@ -103,7 +103,7 @@ _DEFECTS: Final = (
     Defect("a word instead of a country code", {"address.country": "Atlantis"}, ("monri",)),
     Defect("a city of two letters", {"address.city": "Ub"}, ("monri",)),
 )
-"""One row has each of these defects. In addition, the last row repeats the reference of the first."""
+"""Each of these defects occurs in one row. In addition, the last row repeats the reference of the first row."""
 
 
 def people(count: int = 1000, seed: int = 2024) -> tuple[Person, ...]:

@@ -29,7 +29,7 @@ class ReadBack:
         session: An open session.
         unsupported: The columns that were not sent.
         done: The number of customers that were read back.
-        mismatches: Row numbers and fields whose customer differs from the CSV file.
+        mismatches: The fields in which a customer differs from the CSV file, by row number.
         unexpected: Other errors: a valid row that failed, or a broken row that was accepted.
     """
 

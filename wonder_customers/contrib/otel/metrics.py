@@ -45,7 +45,7 @@ class Metrics(OpenTelemetryObserver):
     """Records metrics of any number of sessions.
 
     Args:
-        provider: The meter provider; None for the global one of the program.
+        provider: The meter provider; None for the program's global meter provider.
     """
 
     def __init__(self, provider: MeterProvider | None = None) -> None:

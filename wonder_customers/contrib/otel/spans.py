@@ -88,7 +88,7 @@ class Spans(OpenTelemetryObserver):
     """Creates spans for any number of sessions.
 
     Args:
-        provider: The tracer provider; None for the global one of the program.
+        provider: The tracer provider; None for the program's global tracer provider.
     """
 
     def __init__(self, provider: TracerProvider | None = None) -> None:

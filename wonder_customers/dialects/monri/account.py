@@ -55,7 +55,7 @@ class Monri:
                 ``MONRI_AUTH`` and ``MONRI_BASE_URL``.
 
         Raises:
-            ConfigurationError: A variable is missing or invalid. The message contains its name.
+            ConfigurationError: A variable is missing or invalid.
         """
         required = ("MONRI_MERCHANT_KEY", "MONRI_AUTHENTICITY_TOKEN")
         given = read_environment(variables, "MONRI_AUTH", "MONRI_BASE_URL", required=required)

@@ -8,7 +8,7 @@ from hashlib import sha512
 
 
 def digest(merchant_key: str, timestamp: str, authenticity_token: str, fullpath: str, body: bytes) -> str:
-    """Return the lower-case hexadecimal SHA-512 of key, time, token, path and body, without separators.
+    """Return the SHA-512 of key, time, token, path and body, joined without separators, in lower-case hexadecimal.
 
     Args:
         merchant_key: The merchant's secret key.

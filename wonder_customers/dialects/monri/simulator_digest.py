@@ -10,7 +10,7 @@ from wonder_customers.simulator.gateway import ReceivedRequest
 
 SCHEME = "WP3-v2.1"
 _MILLISECONDS = 100_000_000_000
-"""Timestamps of at least this number are in milliseconds. In seconds, it is a time in the year 5138."""
+"""Timestamps of at least this number are in milliseconds. In seconds, this number would be a time in the year 5138."""
 
 Merchants = Mapping[str, Mapping[str, str]]
 

@@ -100,7 +100,7 @@ _FLOWS: dict[type, tuple[FieldRule, ...]] = {
         _source_rule("cvv", "card_ccv", secret_value(pattern("[0-9]{3,4}", "3 or 4 digits"))),
         *_ADDRESS_RULES,
     ),
-    # Flows three and four of the document: a vault token with a gateway and without one.
+    # Flows three and four of the document: a vault token with and without a gateway.
     VaultToken: (
         _source_rule("token", "vault_token", secret_value(UUID), required=True),
         _source_rule("gateway_id", "gateway_id", HEX24),
@@ -210,7 +210,10 @@ def limit_violations(record: CustomerDraft | CustomerPatch) -> list[Violation]:
 
 
 def clearable(draft: CustomerDraft, fields: Iterable[str]) -> frozenset[str]:
-    """Return the subset of `fields` that null clears: all except the reference and the default payment source."""
+    """Return the subset of `fields` that null clears.
+
+    The reference and the default payment source cannot be cleared, nor the name if the draft has a name.
+    """
     known = _CLEARABLE - {"name", "first_name"} if draft.name or draft.first_name else _CLEARABLE
     return frozenset(name for name in fields if name in known or name.startswith("metadata."))
 

@@ -39,7 +39,7 @@ class PaydockFilter(CustomerFilter["Paydock"]):
         email: The complete e-mail address; upper and lower case are equal. Paydock has no such parameter: the address
             is sent as `search`, and customers with other addresses are omitted. Pages may therefore have few items,
             and no total.
-        reference: Your id for the customer. Gateways may also return customers with similar references.
+        reference: Your id for the customer. Paydock may also return customers with similar references.
         company_name: The name of the company.
         id: The gateway's id for the customer.
         status: The status, such as ``active``.

@@ -65,11 +65,11 @@ class PaydockSimulator(SimulatedGateway):
 
     Chosen here, because the documentation does not define it or contradicts itself:
 
-    * The documentation marks `payment_source` and `default_source` as required on create. A create without a source and
-      a token creates a customer without sources, because users of the official clients do that.
+    * The documentation marks `payment_source` and `default_source` as required on create. A create with neither a
+      source nor a token creates a customer without sources, because users of the official clients do that.
     * An unknown id is 404 `NotFound`. A malformed id is refused with `malformed_id_status`, by default 400
       (`id must be a mongodb id`, newer recordings). The test of the .NET client expects 404.
-    * Null clears an optional field. A `limit` above 1000 counts as 1000, a malformed one as the default. An unknown
+    * Null clears an optional field. A `limit` above 1000 counts as 1000, a malformed value as the default. An unknown
       `sortkey` counts as `created_at`.
     * An archived customer can be read but not updated; archiving it again has the same response. An archived payment
       source is removed from the customer, and the first remaining source becomes the default.

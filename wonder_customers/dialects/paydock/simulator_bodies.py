@@ -113,7 +113,7 @@ def json_object(request: ReceivedRequest) -> JsonObject:
 
 
 def own_fields(sent: JsonObject) -> JsonObject:
-    """Return the customer fields of a request, without fields in a wrong format. None clears a field."""
+    """Return the customer fields of a request in a valid format. None clears a field. Refuse a malformed phone."""
     # The gateway's e-commerce connectors send "" for a missing telephone number or e-mail address.
     sent = {name: value for name, value in sent.items() if value != "" or name not in {"phone", "email"}}
     phone, email, meta = sent.get("phone"), sent.get("email"), sent.get("meta")

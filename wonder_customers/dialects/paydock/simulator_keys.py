@@ -7,9 +7,9 @@ from wonder_customers.simulator.authentication import AuthenticationReport
 from wonder_customers.simulator.gateway import ReceivedRequest
 
 PRIVATE: Final = ("secret_key", "access_token")
-"""The credentials that calls of the merchant's server may use."""
+"""The credentials that calls from the merchant's server may use."""
 PUBLIC: Final = ("public_key", *PRIVATE)
-"""The credentials that calls of a browser may use."""
+"""The credentials that calls from a browser may use."""
 
 _HEADERS: Final = {
     "secret_key": "x-user-secret-key",
@@ -37,7 +37,7 @@ def merchant_of(received: Mapping[str, str], merchants: Merchants, kinds: Sequen
 
 
 def report(request: ReceivedRequest, merchants: Merchants) -> AuthenticationReport:
-    """Return how the credentials of a call of the merchant's server were checked. Values are not shown."""
+    """Return how the credentials of a call from the merchant's server were checked. Values are not shown."""
     received = received_credentials(request)
     steps = {header: "present" if kind in received else "absent" for kind, header in _HEADERS.items()}
     merchant = merchant_of(received, merchants, PRIVATE)

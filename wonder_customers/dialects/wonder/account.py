@@ -70,7 +70,7 @@ class Wonder:
                 file) and, optionally, ``WONDER_BASE_URL`` and ``WONDER_LANGUAGE``.
 
         Raises:
-            ConfigurationError: A variable is missing or invalid. The message contains its name.
+            ConfigurationError: A variable is missing or invalid.
         """
         required = ("WONDER_APP_ID", "WONDER_PRIVATE_KEY")
         given = read_environment(variables, "WONDER_BASE_URL", "WONDER_LANGUAGE", required=required)

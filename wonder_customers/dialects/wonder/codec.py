@@ -1,7 +1,7 @@
 """Wonder's field names, limits and JSON formats.
 
-Sources: Wonder's pages "Create a customer" and "Get customer by ref id". The fields of tokens come from its older and
-newer pages and from its mobile client. Both sets of token fields are read.
+Sources: Wonder's pages "Create a customer" and "Get customer by ref id". The fields of tokens come from Wonder's
+older pages, newer pages and mobile client. The older and the newer set of fields are read.
 """
 
 from collections.abc import Iterable

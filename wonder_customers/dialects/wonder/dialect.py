@@ -1,7 +1,7 @@
 """Wonder's endpoints.
 
 Sources: Wonder's pages "Create a customer", "Get customer by ref id", "Customer management" and "Authentication". The
-paths of the token endpoints come from its mobile client.
+paths of the token endpoints come from Wonder's mobile client.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping

@@ -73,8 +73,8 @@ class WonderFilter(CustomerFilter["Wonder"]):
 
     A condition is a field of `Customer` for equality, or a field, two underscores and an operator of Wonder's query
     language: ``name="Ada"``, ``name__contains="Ada"``, ``reference__in=["c-1", "c-2"]``,
-    ``created_at__gte=datetime(2026, 1, 1, tzinfo=UTC)``. `WonderConditions` lists them. `linked_source_type` selects
-    customers that are linked to a ``User`` or a ``Store``.
+    ``created_at__gte=datetime(2026, 1, 1, tzinfo=UTC)``. `WonderConditions` lists all conditions.
+    `linked_source_type` selects customers that are linked to a ``User`` or a ``Store``.
 
     Raises:
         InvalidRecordError: A condition is unknown or has a wrong type, a time has no time zone, or one of several

@@ -65,7 +65,7 @@ class WonderSimulator(SimulatedGateway):
     * A second create does not change fields that it omits. Null or "" clears a field; cleared fields are "" in
       responses.
     * An unknown `default_payment_token` is accepted, and the response has no token, because the documented example
-      sends one in a first create. `default_payment_method` may be any string.
+      sends a token in a first create. `default_payment_method` may be any string.
     * An unknown customer is HTTP 404 with code `E000404`, an invalid field is 400 with `E000001`. All codes except
       `E000002` are invented. Nonces may be used again.
     * Lists contain the oldest customer first, 20 by default. Every customer counts as linked to a `User`.

@@ -142,7 +142,7 @@ def customer_simulator() -> "Iterator[CustomerSimulator]":
 
 @pytest.fixture
 def gateway_cassette(request: pytest.FixtureRequest) -> "Iterator[RecordingTransport | ReplayTransport]":
-    """Replay ``cassettes/MODULE/TEST.json`` next to the test module in session fixtures, or ``--record`` it."""
+    """Replay ``cassettes/MODULE/TEST.json`` beside the test module in session fixtures, or record it (``--record``)."""
     from wonder_customers.testing.cassettes import RecordingTransport, ReplayTransport  # noqa: PLC0415
 
     # Both event loops use the same cassette.
