@@ -168,5 +168,5 @@ async def test_retry_after_date_is_compared_with_the_wall_clock() -> None:
 async def test_budget_is_named_when_it_stops_a_retry() -> None:
     it = make_harness(NO_RESPONSE, endless=True)
     it.account_context.account.budget.take(500)
-    with pytest.raises(Exception, match="the retry budget for this gateway is used up"):
+    with pytest.raises(Exception, match="the retry budget of this account is used up"):
         await it.get(UUID)

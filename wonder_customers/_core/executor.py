@@ -45,7 +45,7 @@ _CLOCK_TOLERANCE: Final = 10.0
 """The greatest expected difference in seconds between the clocks of a gateway's servers."""
 
 _NOT_RETRIED: Final = {
-    "budget": "; the request was not retried, because the retry budget for this gateway is used up",
+    "budget": "; the request was not retried, because the retry budget of this account is used up",
     "deadline": "; the request was not retried, because the wait would exceed the deadline",
 }
 

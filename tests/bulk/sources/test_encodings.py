@@ -10,6 +10,7 @@ from bulk.sources.read_rows import read_drafts
 from wonder_customers import ConfigurationError
 from wonder_customers.bulk import sources
 from wonder_customers.bulk.distributed.partition import Index, Partition
+from wonder_customers.bulk.sources.encodings import _shown, _Survey
 from wonder_customers.bulk.sources.source import Source
 from wonder_customers.bulk.sources.text import TextOptions
 
@@ -80,6 +81,12 @@ def test_column_names_are_read_in_the_named_encoding(tmp_path: Path) -> None:
     mapping = {"Kundennummer": "reference", "Straße": "address.line1"}
     first, _ = read_drafts(tmp_path, GERMAN.encode("cp1252"), mapping=mapping, encoding="cp1252")
     assert (first.name, first.address.line1) == ("Müller, Anna", "Lindenweg 1")
+
+
+def test_each_distinct_text_is_shown_for_one_encoding() -> None:
+    survey = _Survey(sample=[(2, b"c-1,Mari\xe6")])
+    shown = _shown(survey, ["latin-1", "cp1252", "cp1250"])
+    assert shown == " Read as latin-1: line 2: Mariæ. Read as cp1250: line 2: Marić."
 
 
 def test_words_without_foreign_characters_are_not_shown(tmp_path: Path) -> None:

@@ -258,9 +258,11 @@ def _choose(name: str, why: str, likely: list[str], shown: str) -> str:
 def _shown(survey: _Survey, likely: list[str]) -> str:
     """Return the words whose letters depend on the encoding, decoded with each encoding. Other words are not shown."""
     found: list[str] = []
-    texts = dict.fromkeys(b"\n".join(line for _, line in survey.sample).decode(it, "replace") for it in likely)
-    # Encodings that show the same text are shown once.
-    for encoding in likely[: len(texts)]:
+    sample = b"\n".join(line for _, line in survey.sample)
+    by_text: dict[str, str] = {}
+    for encoding in likely:
+        by_text.setdefault(sample.decode(encoding, "replace"), encoding)
+    for encoding in by_text.values():
         lines = []
         for number, line in survey.sample[:_SHOWN_LINES]:
             # The words are found in the decoded text, because its bytes may contain delimiters.

@@ -132,6 +132,7 @@ class Spans(OpenTelemetryObserver):
     def _attempt_ended(self, event: AttemptEnded) -> None:
         # The span of an attempt has no children, so it can be created at its end, which takes half the time.
         spans, attempt = self._calls[event.call], event.attempt
+        _end_wait(spans)  # a wait for the rate limit is a part of its attempt
         attributes: Attributes = {
             "http.request.method": attempt.method,
             "url.template": attempt.route,
