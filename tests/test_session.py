@@ -5,18 +5,19 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpx
 import pytest
 from gateway_responses import HEX24, UUID
-from mock_gateway import ACCOUNTS, SECRET_KEY, MockGateway, Session, json_response, paydock, read_empty_list
+from mock_gateway import ACCOUNTS, SECRET_KEY, MockGateway, Session, json_response, monri, paydock, read_empty_list
 
 from wonder_customers import (
     CustomerDraft,
     CustomerPatch,
     CustomerSession,
+    InvalidRecordError,
     Monri,
     Paydock,
     PaymentToken,
@@ -263,6 +264,18 @@ async def test_payload_and_validate_send_nothing_and_omit_payment_sources() -> N
     session = wire.session(paydock())
     session.validate(draft)
     assert session.payload(draft) == {"reference": "35", "first_name": "Ada"}
+    assert wire.requests == []
+
+
+@pytest.mark.anyio
+async def test_metadata_changed_after_its_validation_is_checked_again() -> None:
+    wire = MockGateway()
+    draft = CustomerDraft(reference="35", name="Ada", metadata={"visits": 1})
+    async with wire.session(monri()) as session:
+        session.validate(draft)
+        cast("dict[str, Any]", draft.metadata)["visits"] = 2**80
+        with pytest.raises(InvalidRecordError, match="visits"):
+            await session.create(draft)
     assert wire.requests == []
 
 

@@ -175,7 +175,8 @@ class CustomerSession(Generic[AnyAccount_co]):
         expect(self._dialect, "draft", draft, CustomerDraft)
         check_card_data(self._dialect, draft)
         self._dialect.validate(draft)
-        mark_accepted(draft, type(self._dialect))
+        if draft.metadata is None:  # a caller can change a dict after this check
+            mark_accepted(draft, type(self._dialect))
 
     def payload(self, draft: CustomerDraft) -> dict[str, Any]:
         """Return the customer fields of the request body for `draft`, without a payment source."""
