@@ -67,7 +67,7 @@ class CheckedFact:
 
     Attributes:
         name: The name of the deviation.
-        fact: The name of the fact on the gateway's page; empty if there is no such fact.
+        fact: The name of the fact on the gateway's page; may be empty.
         believed: The assumption of the library.
         seen: What was observed instead; None if the assumption is correct.
         advice: What to do about the difference.

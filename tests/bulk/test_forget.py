@@ -115,4 +115,4 @@ def test_forget_needs_a_reference(job_folder: Path, capfd: pytest.CaptureFixture
     (job_folder / "empty.txt").write_text(os.linesep)
     for words in ([], ["forget-1", "--from", "list.txt"], ["--from", "empty.txt"]):
         assert run(["forget", "c.csv.paydock.journal", *words]) == 1
-        assert "reference" in capfd.readouterr().err
+        assert "reference" in capfd.readouterr().err.lower()
