@@ -158,7 +158,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _query_values(target: str) -> Iterator[str]:
-    """Yield the values of a query and the items of comma-separated lists, except the numbers of pages."""
+    """Yield the values of a query and the items of comma-separated lists, except pagination numbers."""
     for name, value in parse_qsl(target.partition("?")[2]):
         if name not in _POSITIONS or not value.isdecimal():
             yield value

@@ -114,7 +114,7 @@ class RayBackend:
         partitions: The file of partitions.
         options: The settings of the job; `workers` is the number of rows in progress in each worker.
         workers: The number of workers.
-        rate: The maximum number of requests per second, over all workers; None for no limit.
+        rate: The maximum number of requests per second of all workers; None to adapt to the gateway.
     """
 
     address: str | None

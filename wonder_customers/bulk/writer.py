@@ -94,7 +94,7 @@ class RowWriter:
         return self._succeeded(row, response, late=late)
 
     async def write_again(self, row: PendingRow, outcome: Outcome) -> Outcome | None:
-        """Send a row that failed in an outage once more. Results and errors are those of `write`.
+        """Resend a row that failed in an outage. Results and errors are those of `write`.
 
         Args:
             row: The row.

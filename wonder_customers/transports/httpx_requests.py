@@ -22,7 +22,7 @@ def library_of(kind: type) -> ModuleType:
 def _body_class(library: ModuleType) -> Any:
     """Return a class for request bodies.
 
-    The class of the library is an async generator. trio warns about generators that a broken connection leaves
+    The library's class uses an async generator. trio warns about generators that a broken connection leaves
     suspended.
     """
     return type("Body", (_Body, library.AsyncByteStream), {})

@@ -211,7 +211,7 @@ def test_zstd_file_is_read(tmp_path: Path) -> None:
 
 def test_truncated_gzip_file_is_refused(tmp_path: Path) -> None:
     whole = gzip.compress(b"reference,name\n" + b"".join(b"c-%d,Ada\n" % number for number in range(5000)))
-    with pytest.raises(ConfigurationError, match="cannot be read to its end"):
+    with pytest.raises(ConfigurationError, match="cannot be read: "):
         read_rows(tmp_path, whole[: len(whole) // 2], "c.csv.gz")
 
 

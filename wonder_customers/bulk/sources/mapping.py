@@ -61,7 +61,7 @@ def _rules(value: object) -> "dict[str, FieldSource]":
 def _rule(path: str, given: object) -> "FieldSource":
     names = {it.name for it in fields(FieldSource)}
     if not isinstance(given, Mapping) or given.keys() - names:
-        raise ConfigurationError(f"[fields] {path} must be a table with the keys {', '.join(sorted(names))}")
+        raise ConfigurationError(f"[fields] {path} must be a table; the valid keys are {', '.join(sorted(names))}")
     try:
         found = FieldSource(**given)
     except ConfigurationError as error:
@@ -166,7 +166,7 @@ class ColumnMapping:
         text = given.pop("text", {})
         if not isinstance(text, Mapping) or text.keys() - {it.name for it in fields(TextOptions)}:
             raise ConfigurationError(
-                f"[text] must be a table with the keys {', '.join(it.name for it in fields(TextOptions))}"
+                f"[text] must be a table; the valid keys are {', '.join(it.name for it in fields(TextOptions))}"
             )
         return cls(**given, text=TextOptions(**text))
 

@@ -108,7 +108,7 @@ class _Lines(io.BufferedReader):
 
 
 def unreadable() -> tuple[type[Exception], ...]:
-    """Return the exceptions of unreadable files, including those of zstd modules that were imported."""
+    """Return the exceptions raised for unreadable files, including those of imported zstd modules."""
     loaded = [module for name in ("compression.zstd", "zstandard") if (module := sys.modules.get(name)) is not None]
     return (OSError, EOFError, zlib.error, *(module.ZstdError for module in loaded))
 

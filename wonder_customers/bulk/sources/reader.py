@@ -230,7 +230,7 @@ def rows_of_file(
         rows = read_rows(reader.open(path), number, reading, where, byte_range)
         return (yield from _unchanged(path, before, rows))
     except unreadable() as error:
-        raise ConfigurationError(f"{path.name} cannot be read to its end: {error}") from None
+        raise ConfigurationError(f"{path.name} cannot be read: {error}") from None
 
 
 def _unchanged(path: Path, before: tuple[int, ...], rows: Generator[Row, None, int]) -> Generator[Row, None, int]:
@@ -287,7 +287,7 @@ def _file_encoding(path: Path, reading: Reading) -> str:
             given = reading.mapping.text.encoding
             found = encoding_of(contents, given, path.name)
     except unreadable() as error:
-        raise ConfigurationError(f"{path.name} cannot be read to its end: {error}") from None
+        raise ConfigurationError(f"{path.name} cannot be read: {error}") from None
     reading.notes.add_encoding(path.name, given, found)
     return found
 

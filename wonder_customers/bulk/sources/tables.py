@@ -73,7 +73,7 @@ def query_rows(
 def opened(path: Path | None, query: str | None, reading: Reading) -> Iterator[Any]:
     """Open a DuckDB connection in which ``source`` stands for `path`. CSV files are read as text.
 
-    The connection reads no other file, loads no extension, and its settings cannot be changed.
+    A query cannot read other files, load extensions or change settings.
 
     Args:
         path: The source; None for a query that names its own files in quotes, and can read no others.

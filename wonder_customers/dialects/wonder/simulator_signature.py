@@ -48,7 +48,7 @@ def check_signature(request: ReceivedRequest, request_time: str, private_key: st
     """Check the `Nonce` and `Signature` headers against the request's method, target and body.
 
     Raises:
-        GatewayRefusal: The signature was not made with `private_key` for this request.
+        GatewayRefusal: The nonce or the signature is invalid.
     """
     nonce = request.headers.get("nonce", "")
     if _NONCE.fullmatch(nonce) is None:
