@@ -1,5 +1,6 @@
 """Fixtures of all tests: event loops, transports, simulators; and ``--long`` for tests that take minutes."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -37,6 +38,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell that runs pytest in the background ignores SIGINT, and the programs that tests interrupt inherit this.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     settings.load_profile(next((it for it in ("nightly", "long") if config.getoption(f"--{it}")), "plain"))
 
 
